@@ -1,0 +1,3 @@
+//! What all controllers share.
+
+pub mod error;
