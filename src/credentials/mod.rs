@@ -1,1 +1,3 @@
-//! credentials
+//! Passwords, and the Secrets that carry them.
+
+pub mod password;
