@@ -40,7 +40,9 @@ pub fn generate() -> SecretString {
 }
 
 fn has_every_class(candidate: &str) -> bool {
-    CLASSES.iter().all(|class| candidate.bytes().any(|byte| class.contains(&byte)))
+    CLASSES
+        .iter()
+        .all(|class| candidate.bytes().any(|byte| class.contains(&byte)))
 }
 
 #[cfg(test)]
@@ -60,17 +62,27 @@ mod tests {
         for _ in 0..10_000 {
             let password = generate().expose_secret().to_owned();
             assert_eq!(password.len(), LENGTH);
-            assert!(password.bytes().all(|byte| all.contains(&byte)), "{password}");
+            assert!(
+                password.bytes().all(|byte| all.contains(&byte)),
+                "{password}"
+            );
             assert!(has_every_class(&password), "{password}");
             assert!(password.as_bytes()[0].is_ascii_alphabetic(), "{password}");
-            password.bytes().skip(1).for_each(|byte| *counts.entry(byte).or_default() += 1);
+            password
+                .bytes()
+                .skip(1)
+                .for_each(|byte| *counts.entry(byte).or_default() += 1);
             assert!(seen.insert(password));
         }
         // 310,000 draws over 66 characters: about 4,700 each, specials a little more since each
         // password must hold one.
         for byte in all {
             let count = counts[&byte];
-            assert!((4_200..6_200).contains(&count), "{} came {count} times", char::from(byte));
+            assert!(
+                (4_200..6_200).contains(&count),
+                "{} came {count} times",
+                char::from(byte)
+            );
         }
     }
 

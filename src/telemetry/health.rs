@@ -26,18 +26,30 @@ impl Readiness {
     /// Readiness that needs all these conditions, such as `crds` and `caches`.
     pub fn new(conditions: &[&'static str]) -> Self {
         let conditions = conditions.iter().map(|name| (*name, false)).collect();
-        Self { conditions: Mutex::new(conditions) }
+        Self {
+            conditions: Mutex::new(conditions),
+        }
     }
 
     /// Says whether a condition holds now. A name that was not declared is added.
     pub fn set(&self, condition: &'static str, met: bool) {
-        self.conditions.lock().unwrap_or_else(PoisonError::into_inner).insert(condition, met);
+        self.conditions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(condition, met);
     }
 
     /// The conditions that do not hold, in alphabetical order; none means ready.
     pub fn missing(&self) -> Vec<&'static str> {
-        let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
-        conditions.iter().filter(|(_, met)| !**met).map(|(name, _)| *name).collect()
+        let conditions = self
+            .conditions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        conditions
+            .iter()
+            .filter(|(_, met)| !**met)
+            .map(|(name, _)| *name)
+            .collect()
     }
 }
 
@@ -62,7 +74,9 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
         .with_state(Shared { readiness, metrics });
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await
 }
 
 /// A task of its own has to get its turn: a runtime whose workers are all blocked does not answer
@@ -70,16 +84,20 @@ pub async fn serve(
 async fn livez() -> impl IntoResponse {
     match tokio::time::timeout(TURN, tokio::spawn(async {})).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n"),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "the event loop does not turn\n"),
+        _ => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the event loop does not turn\n",
+        ),
     }
 }
 
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
     match shared.readiness.missing().as_slice() {
         [] => (StatusCode::OK, "ok\n".to_owned()),
-        missing => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", missing.join(", ")))
-        }
+        missing => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("waiting for: {}\n", missing.join(", ")),
+        ),
     }
 }
 
@@ -111,9 +129,15 @@ mod tests {
         };
 
         assert_eq!(get("/livez").await, (200, "ok\n".to_owned()));
-        assert_eq!(get("/readyz").await, (503, "waiting for: caches, crds\n".to_owned()));
+        assert_eq!(
+            get("/readyz").await,
+            (503, "waiting for: caches, crds\n".to_owned())
+        );
         readiness.set("crds", true);
-        assert_eq!(get("/readyz").await, (503, "waiting for: caches\n".to_owned()));
+        assert_eq!(
+            get("/readyz").await,
+            (503, "waiting for: caches\n".to_owned())
+        );
         readiness.set("caches", true);
         assert_eq!(get("/readyz").await, (200, "ok\n".to_owned()));
         assert!(get("/metrics").await.1.ends_with("# EOF\n"));

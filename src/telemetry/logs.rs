@@ -87,7 +87,9 @@ pub enum Error {
 /// # Errors
 /// When the filter cannot be read, or logs were set up before.
 pub fn init(format: Format, filter: &str) -> Result<(), Error> {
-    subscriber(format, filter, std::io::stderr)?.try_init().map_err(|_| Error::Twice)
+    subscriber(format, filter, std::io::stderr)?
+        .try_init()
+        .map_err(|_| Error::Twice)
 }
 
 fn subscriber<W>(
@@ -98,13 +100,20 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(false);
     let lines = match format {
         Format::Text => lines.boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
-    let caps = Targets::new().with_default(LevelFilter::TRACE).with_targets(CAPS);
-    Ok(tracing_subscriber::registry().with(caps).with(parse(filter)?).with(lines))
+    let caps = Targets::new()
+        .with_default(LevelFilter::TRACE)
+        .with_targets(CAPS);
+    Ok(tracing_subscriber::registry()
+        .with(caps)
+        .with(parse(filter)?)
+        .with(lines))
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, Error> {
@@ -113,8 +122,10 @@ fn parse(filter: &str) -> Result<EnvFilter, Error> {
         Ok(level) if level <= LevelFilter::DEBUG => format!("{level},{QUIET}"),
         _ => trimmed.to_owned(),
     };
-    EnvFilter::try_new(directives)
-        .map_err(|cause| Error::Filter { filter: filter.to_owned(), cause: cause.to_string() })
+    EnvFilter::try_new(directives).map_err(|cause| Error::Filter {
+        filter: filter.to_owned(),
+        cause: cause.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -162,7 +173,10 @@ mod tests {
                 tracing::error!(target: "kube_client::client", "an error");
             });
             assert!(!lines.contains("secret"), "{lines}");
-            assert!(lines.contains("ours") && lines.contains("an error"), "{lines}");
+            assert!(
+                lines.contains("ours") && lines.contains("an error"),
+                "{lines}"
+            );
         }
     }
 
@@ -179,6 +193,9 @@ mod tests {
     #[test]
     fn a_wrong_filter_is_one_readable_line() {
         let error = parse("orchestra=loud").unwrap_err().to_string();
-        assert!(error.contains("orchestra=loud") && error.contains("write a level"), "{error}");
+        assert!(
+            error.contains("orchestra=loud") && error.contains("write a level"),
+            "{error}"
+        );
     }
 }

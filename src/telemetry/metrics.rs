@@ -15,7 +15,9 @@ use crate::api::condition::Reason;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds; a reconcile is a few API calls, and a Management API call may take its 30 s.
-const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,7 +116,11 @@ impl Metrics {
     // The encoder appends the unit and a counter's `_total`.
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());
+        registry.register(
+            "reconciles",
+            "Reconciles by how they ended",
+            self.reconciles.clone(),
+        );
         registry.register_with_unit(
             "reconcile_duration",
             "Time a reconcile took",
@@ -138,13 +144,24 @@ impl Metrics {
             self.request_duration.clone(),
         );
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
-        registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
-        registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
+        registry.register(
+            "databases",
+            "OrchestraDatabases by phase",
+            self.databases.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 while this replica holds the lease",
+            self.leader.clone(),
+        );
     }
 
     /// Counts a reconcile that ended, and its duration.
     pub fn reconciled(&self, controller: &'static str, outcome: Outcome, took: Duration) {
-        let labels = OutcomeLabels { controller, outcome: outcome.as_str() };
+        let labels = OutcomeLabels {
+            controller,
+            outcome: outcome.as_str(),
+        };
         self.reconciles.get_or_create(&labels).inc();
         self.reconcile_duration
             .get_or_create(&ControllerLabels { controller })
@@ -153,14 +170,20 @@ impl Metrics {
 
     /// Counts the error of a failed reconcile.
     pub fn reconcile_failed(&self, controller: &'static str, reason: Reason) {
-        let labels = ErrorLabels { controller, reason: reason.as_str() };
+        let labels = ErrorLabels {
+            controller,
+            reason: reason.as_str(),
+        };
         self.reconcile_errors.get_or_create(&labels).inc();
     }
 
     /// Counts a Management API request. `code` is the HTTP status, or `timeout`, `connect` or
     /// `transport` where there was no complete answer.
     pub fn management_request(&self, operation: &'static str, code: &str, took: Duration) {
-        let labels = RequestLabels { operation, code: code.to_owned() };
+        let labels = RequestLabels {
+            operation,
+            code: code.to_owned(),
+        };
         self.requests.get_or_create(&labels).inc();
         self.request_duration
             .get_or_create(&OperationLabels { operation })
@@ -197,7 +220,9 @@ fn replace<'a>(
     family.clear();
     for (phase, count) in phases {
         family
-            .get_or_create(&PhaseLabels { phase: phase.to_owned() })
+            .get_or_create(&PhaseLabels {
+                phase: phase.to_owned(),
+            })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
@@ -231,8 +256,14 @@ mod tests {
             "# UNIT orchestra_reconcile_duration_seconds seconds",
             "# EOF",
         ] {
-            assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
+            assert!(
+                page.lines().any(|have| have == line),
+                "{line} is not in\n{page}"
+            );
         }
-        assert!(!page.contains(r#"phase="Ready""#), "a phase without objects must go");
+        assert!(
+            !page.contains(r#"phase="Ready""#),
+            "a phase without objects must go"
+        );
     }
 }
