@@ -16,7 +16,7 @@ use super::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 
 /// How long a token that nobody asks for is remembered; longer than the slowest re-check.
-const UNUSED: Duration = Duration::from_secs(3600);
+const UNUSED: Duration = Duration::from_hours(1);
 
 /// A token's access to one organization.
 #[derive(Debug)]

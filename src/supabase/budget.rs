@@ -20,13 +20,13 @@ use super::error::Error;
 /// The longest that a caller is kept waiting; then it is told when to come back.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 /// The API's window, as its documentation of rate limits states it.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Requests that may go out at once before any limit is known.
 const BURST: f64 = 10.0;
 /// Requests a second before any limit is known.
 const RATE: f64 = 1.0;
 /// The longest pause that a header can impose.
-const MAX_PAUSE: Duration = Duration::from_secs(600);
+const MAX_PAUSE: Duration = Duration::from_mins(10);
 /// Windows kept before those that ran out are dropped.
 const MANY: usize = 4096;
 

@@ -16,13 +16,11 @@ use serde::de::DeserializeOwned;
 use super::answer::Answer;
 use super::budget::{Budget, Operation};
 use super::error::Error;
+use super::health::{HealthStatus, Service, ServiceHealth};
 use super::keys::ApiKey;
 use super::pooler::PoolerConfig;
 use super::settings::Settings;
-use super::types::{
-    CreatedProject, HealthStatus, ListedProject, NewProject, Organization, Project, ProjectPage,
-    Service, ServiceHealth,
-};
+use super::types::{CreatedProject, NewProject, Organization, Project};
 use crate::telemetry::metrics::Metrics;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,10 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// A read is sent again only while its caller has not waited this long.
 const RETRY_UNTIL: Duration = Duration::from_secs(10);
 const RETRIES: usize = 3;
-/// Projects a page (the API's maximum).
-const PAGE: usize = 100;
-/// How often a listing is begun again that changes while it is read.
-const LISTING_ATTEMPTS: usize = 3;
 /// More than any answer of ours holds; a body that goes on is not one.
 const MAX_BODY: usize = 8 << 20;
 
@@ -144,60 +138,6 @@ impl Client {
             )
         };
         decode(operation, &self.send(&request).await?)
-    }
-
-    /// All projects of an organization but branches (`v1-get-all-projects-for-organization`),
-    /// oldest first. Complete or an error: pages overlap by one, so that a deletion between two
-    /// pages cannot hide a project. Prefer the shared [`super::poll::Poll`].
-    pub async fn list_organization_projects(
-        &self,
-        organization: &str,
-    ) -> Result<Vec<ListedProject>, Error> {
-        for _ in 0..LISTING_ATTEMPTS {
-            if let Some(projects) = self.list_once(organization).await? {
-                return Ok(projects
-                    .into_iter()
-                    .filter(|project| !project.is_branch)
-                    .collect());
-            }
-        }
-        Err(Error::ListingChanged)
-    }
-
-    /// Every page once; nothing when the pages do not fit together.
-    async fn list_once(&self, organization: &str) -> Result<Option<Vec<ListedProject>>, Error> {
-        let mut all: Vec<ListedProject> = Vec::new();
-        loop {
-            let overlap = all.pop();
-            let ProjectPage {
-                projects,
-                pagination,
-            } = self.page(organization, all.len()).await?;
-            let fits = match (&overlap, projects.first()) {
-                (None, _) => true,
-                (Some(last), Some(first)) => last.reference == first.reference,
-                (Some(_), None) => false,
-            };
-            if !fits {
-                return Ok(None);
-            }
-            let full = projects.len() >= pagination.limit.clamp(2, PAGE);
-            all.extend(projects);
-            if !full {
-                return Ok((all.len() >= pagination.count).then_some(all));
-            }
-        }
-    }
-
-    async fn page(&self, organization: &str, offset: usize) -> Result<ProjectPage, Error> {
-        let path = ["v1", "organizations", organization, "projects"];
-        let query = vec![
-            ("limit", PAGE.to_string()),
-            ("offset", offset.to_string()),
-            ("sort", "created_asc".to_owned()),
-        ];
-        self.read(Operation::ListProjects, organization, &path, query)
-            .await
     }
 
     /// One project (`v1-get-project`).
@@ -354,10 +294,7 @@ impl Client {
         if (200..300).contains(&status) {
             return Ok(body);
         }
-        let password = request
-            .secret
-            .map(|secret| secret.expose_secret())
-            .unwrap_or_default();
+        let password = request.secret.map_or("", |secret| secret.expose_secret());
         let secrets = [self.token.expose_secret(), password];
         Err(Answer::read(status, &body, &secrets).classify(operation, pause))
     }
@@ -452,5 +389,6 @@ fn done(operation: Operation, body: &[u8]) -> Result<(), Error> {
     decode::<serde::de::IgnoredAny>(operation, body).map(|_| ())
 }
 
+mod listing;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ pub mod account;
 pub mod budget;
 pub mod client;
 pub mod error;
+pub mod health;
 pub mod keys;
 pub mod poll;
 pub mod pooler;

@@ -34,7 +34,7 @@ impl Settings {
     pub fn new(
         api_url: &str,
         project_domain: &str,
-        trusted_hosts: Vec<String>,
+        trusted_hosts: &[String],
     ) -> Result<Self, Error> {
         let refuse = |why: &str| {
             Err(Error::Settings {
@@ -73,7 +73,7 @@ impl Settings {
     /// # Errors
     /// Never; the address is known to be good.
     pub fn hosted() -> Result<Self, Error> {
-        Self::new(DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN, Vec::new())
+        Self::new(DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN, &[])
     }
 
     /// The Management API's address.
@@ -175,7 +175,7 @@ mod tests {
             "127.0.0.2".to_owned(),
             "::1".to_owned(),
         ];
-        let settings = Settings::new("http://127.0.0.2:8080", "sandbox.test", list).unwrap();
+        let settings = Settings::new("http://127.0.0.2:8080", "sandbox.test", &list).unwrap();
         for (host, trusted) in [
             ("db.x.sandbox.test", true),
             ("127.0.0.2", true),
@@ -187,9 +187,9 @@ mod tests {
             assert_eq!(settings.trusts(host), trusted, "{host:?}");
         }
         assert_eq!(settings.project_url("abc"), "https://abc.sandbox.test");
-        let bare = Settings::new("https://api.supabase.green", "supabase.red", vec![]).unwrap();
+        let bare = Settings::new("https://api.supabase.green", "supabase.red", &[]).unwrap();
         assert!(!bare.trusts("db.x.supabase.red") && !bare.trusts("db.x.supabase.co"));
-        let empty = Settings::new("https://api.example", "x", vec![" .".to_owned()]).unwrap();
+        let empty = Settings::new("https://api.example", "x", &[" .".to_owned()]).unwrap();
         assert!(
             !empty.trusts("db.x.supabase.co"),
             "an empty suffix must not match everything"
@@ -204,10 +204,10 @@ mod tests {
             "nonsense",
             "https://user:pw@api.example",
         ] {
-            let error = Settings::new(url, "x", vec![]).unwrap_err().to_string();
+            let error = Settings::new(url, "x", &[]).unwrap_err().to_string();
             assert!(!error.contains("pw"), "{error}");
         }
-        assert!(Settings::new("http://localhost:1", "x", vec![]).is_ok());
-        assert!(Settings::new("http://[::1]:1", "x", vec![]).is_ok());
+        assert!(Settings::new("http://localhost:1", "x", &[]).is_ok());
+        assert!(Settings::new("http://[::1]:1", "x", &[]).is_ok());
     }
 }

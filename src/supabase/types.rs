@@ -1,4 +1,4 @@
-//! Wire types of the operations we use. Names and shapes are those of the official OpenAPI
+//! Wire types of the operations we use. Names and shapes are those of the official `OpenAPI`
 //! document; unknown fields are ignored, and every enum keeps a value it does not know.
 
 use jiff::Timestamp;
@@ -85,6 +85,8 @@ wire_enum! {
     }
 }
 
+pub(super) use wire_enum;
+
 /// What a project's status means for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatusClass {
@@ -124,40 +126,6 @@ impl ProjectStatus {
             | Self::Pausing
             | Self::Other(_) => StatusClass::Waiting,
         }
-    }
-}
-
-wire_enum! {
-    /// A service of a project, as the health operation names it.
-    Service {
-        /// `GoTrue`.
-        Auth = "auth",
-        /// Postgres.
-        Db = "db",
-        /// The login of `postgres`.
-        DbPostgresUser = "db_postgres_user",
-        /// The shared pooler.
-        Pooler = "pooler",
-        /// Realtime.
-        Realtime = "realtime",
-        /// `PostgREST`; unhealthy for ever where the Data API is off.
-        Rest = "rest",
-        /// Storage.
-        Storage = "storage",
-        /// The dedicated pooler.
-        PgBouncer = "pg_bouncer",
-    }
-}
-
-wire_enum! {
-    /// The state of a service.
-    HealthStatus {
-        /// Starting.
-        ComingUp = "COMING_UP",
-        /// Up.
-        ActiveHealthy = "ACTIVE_HEALTHY",
-        /// In trouble.
-        Unhealthy = "UNHEALTHY",
     }
 }
 
@@ -327,48 +295,6 @@ pub struct Pagination {
     /// The most projects that a page holds.
     #[serde(deserialize_with = "whole_number")]
     pub limit: usize,
-}
-
-/// The health of one service.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ServiceHealth {
-    /// Which service.
-    pub name: Service,
-    /// How it is.
-    pub status: HealthStatus,
-    /// What is wrong; may itself be JSON text.
-    pub error: Option<String>,
-}
-
-/// Whether every service is up; otherwise each service that is not, and why. An empty answer is
-/// not health.
-///
-/// # Errors
-/// The services that are not up.
-pub fn health_ready(services: &[ServiceHealth]) -> Result<(), Vec<(Service, String)>> {
-    if services.is_empty() {
-        let none = "the provider reported the health of no service".to_owned();
-        return Err(vec![(Service::Db, none)]);
-    }
-    let unready: Vec<_> = services
-        .iter()
-        .filter(|service| service.status != HealthStatus::ActiveHealthy)
-        .map(|service| {
-            let status = &service.status;
-            let why = match service.error.as_deref().map(str::trim) {
-                Some(error) if !error.is_empty() => {
-                    format!("{status}: {}", super::answer::capped(error))
-                }
-                _ => status.to_string(),
-            };
-            (service.name.clone(), why)
-        })
-        .collect();
-    if unready.is_empty() {
-        Ok(())
-    } else {
-        Err(unready)
-    }
 }
 
 /// An organization.

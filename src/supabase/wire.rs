@@ -43,8 +43,29 @@ pub(super) enum Play {
     Slow(Duration, String),
 }
 
-pub(super) fn ok(body: impl ToString) -> Play {
-    Play::Answer(200, "", body.to_string())
+pub(super) fn ok(body: impl Into<Body>) -> Play {
+    Play::Answer(200, "", body.into().0)
+}
+
+/// Text or JSON.
+pub(super) struct Body(String);
+
+impl From<&str> for Body {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<serde_json::Value> for Body {
+    fn from(json: serde_json::Value) -> Self {
+        Self(json.to_string())
+    }
 }
 
 /// Serves until dropped.
@@ -76,7 +97,7 @@ impl Wire {
     }
 
     pub fn settings(&self) -> Arc<Settings> {
-        Arc::new(Settings::new(&self.url, "sandbox.test", vec!["127.0.0.1".into()]).unwrap())
+        Arc::new(Settings::new(&self.url, "sandbox.test", &["127.0.0.1".into()]).unwrap())
     }
 
     pub fn client(&self, metrics: &Arc<Metrics>) -> Client {

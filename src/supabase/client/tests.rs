@@ -229,9 +229,12 @@ async fn a_read_is_sent_again_where_that_helps() {
 #[tokio::test]
 async fn a_429_goes_to_the_budget_and_stops_its_endpoint_and_scope_only() {
     let headers = "x-ratelimit-limit: 120\r\nx-ratelimit-remaining: 0\r\nx-ratelimit-reset: 40\r\n";
-    let wire = Wire::play(move |seen, _| match seen.line.contains(REF) {
-        true => Play::Answer(429, headers, r#"{"message":"Rate limit exceeded"}"#.into()),
-        false => ok("[]"),
+    let wire = Wire::play(move |seen, _| {
+        if seen.line.contains(REF) {
+            Play::Answer(429, headers, r#"{"message":"Rate limit exceeded"}"#.into())
+        } else {
+            ok("[]")
+        }
     })
     .await;
     let client = wire.client(&Arc::default());
@@ -326,7 +329,7 @@ async fn writes_take_empty_answers_and_services_are_repeated_keys() {
         .unwrap();
     assert!(wire.seen()[2].line.contains("?services=db&services=auth "));
     assert_eq!(
-        super::super::types::health_ready(&health).unwrap_err()[0].0,
+        super::super::health::health_ready(&health).unwrap_err()[0].0,
         Service::Auth
     );
 }

@@ -22,7 +22,7 @@ fn poll(wire: &Wire, interval: Duration) -> Poll {
 #[tokio::test]
 async fn callers_at_the_same_time_share_one_listing() {
     let wire = Wire::play(|_, _| Play::Slow(Duration::from_millis(100), page("n"))).await;
-    let poll = poll(&wire, Duration::from_secs(60));
+    let poll = poll(&wire, Duration::from_mins(1));
     assert!(poll.latest().is_none());
     let now = Instant::now();
     let listings = futures::future::join_all((0..50).map(|_| poll.projects_since(now))).await;

@@ -74,33 +74,3 @@ fn region_selection_is_written_as_the_api_reads_it() {
         json!({"type": "smartGroup", "code": "emea"})
     );
 }
-
-#[test]
-fn health_is_ready_only_when_every_service_is_up() {
-    let services = |value| from_value::<Vec<ServiceHealth>>(value).unwrap();
-    let up = services(json!([
-        {"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"},
-        {"name": "auth", "healthy": true, "status": "ACTIVE_HEALTHY",
-         "info": {"name": "GoTrue", "version": "v2", "description": "d"}},
-    ]));
-    assert_eq!(health_ready(&up), Ok(()));
-    let down = services(json!([
-        {"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"},
-        {"name": "pooler", "healthy": false, "status": "UNHEALTHY",
-         "error": "{\"error\":\"not found\"}"},
-        {"name": "novel", "healthy": false, "status": "COMING_UP"},
-    ]));
-    let unready = health_ready(&down).unwrap_err();
-    assert_eq!(
-        unready[0],
-        (
-            Service::Pooler,
-            r#"UNHEALTHY: {"error":"not found"}"#.to_owned()
-        )
-    );
-    assert_eq!(
-        unready[1],
-        (Service::Other("novel".into()), "COMING_UP".to_owned())
-    );
-    assert!(health_ready(&[]).is_err());
-}
