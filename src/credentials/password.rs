@@ -62,10 +62,7 @@ mod tests {
         for _ in 0..10_000 {
             let password = generate().expose_secret().to_owned();
             assert_eq!(password.len(), LENGTH);
-            assert!(
-                password.bytes().all(|byte| all.contains(&byte)),
-                "{password}"
-            );
+            assert!(password.bytes().all(|byte| all.contains(&byte)), "{password}");
             assert!(has_every_class(&password), "{password}");
             assert!(password.as_bytes()[0].is_ascii_alphabetic(), "{password}");
             password

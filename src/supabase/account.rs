@@ -92,19 +92,12 @@ impl Accounts {
     /// # Errors
     /// When the token cannot be sent; and without an organization, when it cannot be looked up or
     /// is not exactly one.
-    pub async fn get(
-        &self,
-        token: &SecretString,
-        organization: Option<&str>,
-    ) -> Result<Arc<Account>, Error> {
+    pub async fn get(&self, token: &SecretString, organization: Option<&str>) -> Result<Arc<Account>, Error> {
         let key: [u8; 32] = Sha256::digest(token.expose_secret().trim().as_bytes()).into();
         let (client, only) = self.token(key, token)?;
         let organization = match organization.map(str::trim).filter(|slug| !slug.is_empty()) {
             Some(slug) => slug.to_owned(),
-            None => only
-                .get_or_try_init(|| the_only_one(&client))
-                .await?
-                .clone(),
+            None => only.get_or_try_init(|| the_only_one(&client)).await?.clone(),
         };
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let account = || {
@@ -127,11 +120,7 @@ impl Accounts {
     }
 
     /// What is kept of a token, and what is not used any more is dropped.
-    fn token(
-        &self,
-        key: [u8; 32],
-        token: &SecretString,
-    ) -> Result<(Arc<Client>, Arc<OnceCell<String>>), Error> {
+    fn token(&self, key: [u8; 32], token: &SecretString) -> Result<(Arc<Client>, Arc<OnceCell<String>>), Error> {
         let now = Instant::now();
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         drop_unused(&mut tokens, now);

@@ -28,13 +28,9 @@ impl Answer {
         let json: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
         let (message, missing) = match &json {
             Some(object) => {
-                let message = [
-                    &object["message"],
-                    &object["error"]["message"],
-                    &object["error"],
-                ]
-                .into_iter()
-                .find_map(text);
+                let message = [&object["message"], &object["error"]["message"], &object["error"]]
+                    .into_iter()
+                    .find_map(text);
                 (
                     message.unwrap_or_else(|| raw.to_string()),
                     list(&object["missing_permissions"]),
@@ -44,10 +40,7 @@ impl Answer {
         };
         let clean = |text: String| {
             let blot = |text: String, secret: &&str| text.replace(*secret, "[redacted]");
-            secrets
-                .iter()
-                .filter(|secret| !secret.is_empty())
-                .fold(text, blot)
+            secrets.iter().filter(|secret| !secret.is_empty()).fold(text, blot)
         };
         let message = capped(&clean(message));
         let message = if message.is_empty() {
@@ -55,11 +48,7 @@ impl Answer {
         } else {
             message
         };
-        let missing = missing
-            .into_iter()
-            .take(20)
-            .map(|name| capped(&clean(name)))
-            .collect();
+        let missing = missing.into_iter().take(20).map(|name| capped(&clean(name))).collect();
         Self {
             status,
             message,
@@ -98,7 +87,7 @@ impl Answer {
         }
         match status {
             402 => Error::BillingRestricted { message },
-            403 => Error::PermissionDenied {
+            403 if is_json => Error::PermissionDenied {
                 operation,
                 message,
                 missing,
@@ -121,9 +110,7 @@ fn by_message(operation: Operation, message: &str) -> Option<Error> {
     let lower = message.to_lowercase();
     let says = |words: &str| lower.contains(words);
     let message = message.to_owned();
-    let error = if says("maximum limits for the number of active free projects")
-        || says("project limit)")
-    {
+    let error = if says("maximum limits for the number of active free projects") || says("project limit)") {
         Error::FreeProjectLimit { message }
     } else if says("overdue invoice") || says("service restrictions") {
         Error::BillingRestricted { message }
@@ -147,9 +134,7 @@ fn not_found(operation: Operation, message: String) -> Error {
     match operation.scope() {
         Scope::Organization | Scope::User => Error::OrganizationNotFound { message },
         // Right after creation a part may be missing while the project is there.
-        Scope::Project if operation.is_part_of_a_project() => {
-            Error::NotReady { operation, message }
-        }
+        Scope::Project if operation.is_part_of_a_project() => Error::NotReady { operation, message },
         Scope::Project => Error::Gone { message },
     }
 }
@@ -170,10 +155,7 @@ fn list(value: &Value) -> Vec<String> {
 /// Foreign text on one line, without control characters, at most 300 characters.
 pub(super) fn capped(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    let line = words
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(CAP) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,

@@ -53,7 +53,8 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// The share of a limit that is kept for those who go first.
+    /// The share of the starting budget that is kept for those who go first. (A known limit is
+    /// an endpoint's own: nothing else competes for it.)
     fn reserve(self) -> f64 {
         match self {
             Self::Create => 0.0,
@@ -135,10 +136,7 @@ impl Operation {
     /// Whether it asks for a part of a project, which may lag behind the project itself.
     pub(super) fn is_part_of_a_project(self) -> bool {
         use Operation::{ApiKeys, PoolerConfig, ServicesHealth, UpdatePassword};
-        matches!(
-            self,
-            ServicesHealth | PoolerConfig | ApiKeys | UpdatePassword
-        )
+        matches!(self, ServicesHealth | PoolerConfig | ApiKeys | UpdatePassword)
     }
 }
 
@@ -166,10 +164,7 @@ impl Taught {
         let span = |seconds: u32| Duration::from_secs(u64::from(seconds)).min(MAX_PAUSE);
         let retry_after = number(RETRY_AFTER.as_str()).map(span).or_else(|| {
             let date = jiff::fmt::rfc2822::parse(text(RETRY_AFTER.as_str())?).ok()?;
-            let seconds = date
-                .timestamp()
-                .duration_since(jiff::Timestamp::now())
-                .as_secs();
+            let seconds = date.timestamp().duration_since(jiff::Timestamp::now()).as_secs();
             Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(MAX_PAUSE))
         });
         Self {
@@ -222,21 +217,12 @@ impl Core {
     /// Takes one request, or says how long to wait.
     fn take(&mut self, priority: Priority, key: &Key, now: Instant) -> Result<(), Duration> {
         let limit = self.limits.get(&key.0).copied();
-        match (
-            self.windows
-                .get_mut(key)
-                .filter(|window| window.resets > now),
-            limit,
-        ) {
-            // Also a window that was paused before any limit was known.
-            (Some(window), limit) => {
-                let limit = f64::from(limit.unwrap_or(0));
-                if f64::from(window.remaining) > priority.reserve() * limit {
-                    window.remaining -= 1;
-                    Ok(())
-                } else {
-                    Err(window.resets - now)
-                }
+        let window = self.windows.get_mut(key).filter(|window| window.resets > now);
+        match (window, limit) {
+            (Some(window), _) if window.remaining == 0 => Err(window.resets - now),
+            (Some(window), _) => {
+                window.remaining -= 1;
+                Ok(())
             }
             (None, Some(limit)) => {
                 if self.windows.len() >= MANY {
@@ -280,11 +266,7 @@ impl Core {
             .windows
             .get(key)
             .is_some_and(|window| window.resets > now && resets <= window.resets + slack);
-        let held = if same {
-            self.windows[key].remaining
-        } else {
-            u32::MAX
-        };
+        let held = if same { self.windows[key].remaining } else { u32::MAX };
         self.windows.insert(
             key.clone(),
             Window {
@@ -333,9 +315,7 @@ impl Budget {
             let taken = self.with(|core| core.take(operation.priority(), &key, Instant::now()));
             let Err(wait) = taken else { return Ok(()) };
             if Instant::now() + wait > give_up {
-                return Err(Error::Budget {
-                    after: jittered(wait),
-                });
+                return Err(Error::Budget { after: jittered(wait) });
             }
             tokio::time::sleep(wait).await;
         }

@@ -75,17 +75,13 @@ impl Client {
     ///
     /// # Errors
     /// When the token cannot be sent, or no TLS can be set up.
-    pub fn new(
-        settings: Arc<Settings>,
-        token: &SecretString,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, Error> {
+    pub fn new(settings: Arc<Settings>, token: &SecretString, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let token = SecretString::from(token.expose_secret().trim());
         if token.expose_secret().is_empty() {
             return Err(Error::TokenMalformed);
         }
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| Error::TokenMalformed)?;
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| Error::TokenMalformed)?;
         bearer.set_sensitive(true);
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("orchestra-operator/", env!("CARGO_PKG_VERSION")))
@@ -94,7 +90,9 @@ impl Client {
             .timeout(TIMEOUT)
             // A redirect could carry the token elsewhere, and turns a POST into a GET.
             .redirect(redirect::Policy::none())
-            // Its default resends what a server says it did not process; writes are ours to resend.
+            // Its default resends what a server says it did not process; writes are ours to
+            // resend. (hyper alone still takes another connection when the first was closed
+            // before a byte of the request was written.)
             .retry(reqwest::retry::never());
         if settings.is_loopback() {
             http = http.no_proxy();
@@ -130,25 +128,15 @@ impl Client {
         let request = Request {
             body: Some(body),
             secret: Some(&project.password),
-            ..Request::new(
-                operation,
-                &project.organization,
-                Method::POST,
-                &["v1", "projects"],
-            )
+            ..Request::new(operation, &project.organization, Method::POST, &["v1", "projects"])
         };
         decode(operation, &self.send(&request).await?)
     }
 
     /// One project (`v1-get-project`).
     pub async fn get_project(&self, reference: &str) -> Result<Project, Error> {
-        self.read(
-            Operation::GetProject,
-            reference,
-            &["v1", "projects", reference],
-            vec![],
-        )
-        .await
+        self.read(Operation::GetProject, reference, &["v1", "projects", reference], vec![])
+            .await
     }
 
     /// Deletes a project and its backups for good (`v1-delete-a-project`). An error that
@@ -161,11 +149,7 @@ impl Client {
 
     /// The health of services (`v1-get-services-health`). A service that the API leaves out is
     /// added as one that is coming up.
-    pub async fn services_health(
-        &self,
-        reference: &str,
-        services: &[Service],
-    ) -> Result<Vec<ServiceHealth>, Error> {
+    pub async fn services_health(&self, reference: &str, services: &[Service]) -> Result<Vec<ServiceHealth>, Error> {
         let path = ["v1", "projects", reference, "health"];
         let query = services
             .iter()
@@ -189,8 +173,7 @@ impl Client {
     /// [`super::pooler::PoolerEndpoint::choose`].
     pub async fn pooler_config(&self, reference: &str) -> Result<Vec<PoolerConfig>, Error> {
         let path = ["v1", "projects", reference, "config", "database", "pooler"];
-        self.read(Operation::PoolerConfig, reference, &path, vec![])
-            .await
+        self.read(Operation::PoolerConfig, reference, &path, vec![]).await
     }
 
     /// The API keys, revealed (`v1-get-project-api-keys`); see [`super::keys::choose`].
@@ -202,11 +185,7 @@ impl Client {
 
     /// Sets the password of `postgres` (`v1-update-database-password`). The same password may be
     /// set again, so an unknown outcome is cured by a repetition.
-    pub async fn update_database_password(
-        &self,
-        reference: &str,
-        password: &SecretString,
-    ) -> Result<(), Error> {
+    pub async fn update_database_password(&self, reference: &str, password: &SecretString) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "database", "password"];
         let operation = Operation::UpdatePassword;
         let request = Request {
@@ -221,21 +200,14 @@ impl Client {
 
     /// The organizations that the token sees (`v1-list-all-organizations`).
     pub async fn list_organizations(&self) -> Result<Vec<Organization>, Error> {
-        self.read(
-            Operation::ListOrganizations,
-            "",
-            &["v1", "organizations"],
-            vec![],
-        )
-        .await
+        self.read(Operation::ListOrganizations, "", &["v1", "organizations"], vec![])
+            .await
     }
 
     /// One organization, with its plan (`v1-get-an-organization`).
     pub async fn get_organization(&self, slug: &str) -> Result<Organization, Error> {
         let path = ["v1", "organizations", slug];
-        let mut organization: Organization = self
-            .read(Operation::GetOrganization, slug, &path, vec![])
-            .await?;
+        let mut organization: Organization = self.read(Operation::GetOrganization, slug, &path, vec![]).await?;
         slug.clone_into(&mut organization.slug);
         Ok(organization)
     }
@@ -268,9 +240,7 @@ impl Client {
 
     /// Sends a request once; the body of a success.
     async fn send(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
-        let Request {
-            operation, scope, ..
-        } = *request;
+        let Request { operation, scope, .. } = *request;
         self.budget.acquire(operation, scope).await?;
         let started = Instant::now();
         let (status, headers, body) = match self.exchange(request).await {
@@ -300,10 +270,7 @@ impl Client {
     }
 
     /// The whole answer, or a metric's code and what went wrong.
-    async fn exchange(
-        &self,
-        request: &Request<'_>,
-    ) -> Result<(u16, HeaderMap, Vec<u8>), (&'static str, String)> {
+    async fn exchange(&self, request: &Request<'_>) -> Result<(u16, HeaderMap, Vec<u8>), (&'static str, String)> {
         let failed = |error: reqwest::Error| {
             let code = match () {
                 () if error.is_timeout() => "timeout",
@@ -321,9 +288,7 @@ impl Client {
         }
         let mut builder = self.http.request(request.method.clone(), url);
         if let Some(body) = &request.body {
-            builder = builder
-                .header("content-type", "application/json")
-                .body(body.clone());
+            builder = builder.header("content-type", "application/json").body(body.clone());
         }
         let mut answer = builder.send().await.map_err(failed)?;
         let mut body = Vec::new();
@@ -373,10 +338,7 @@ fn encode(body: &impl Serialize) -> Result<Vec<u8>, Error> {
 fn decode<T: DeserializeOwned>(operation: Operation, body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| {
         let (category, column) = (error.classify(), error.column());
-        let cause = format!(
-            "{category:?} error in line {}, column {column}",
-            error.line()
-        );
+        let cause = format!("{category:?} error in line {}, column {column}", error.line());
         Error::Undecodable { operation, cause }
     })
 }

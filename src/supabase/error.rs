@@ -21,9 +21,7 @@ pub enum Error {
         message: String,
     },
     /// The token cannot be sent as a header.
-    #[error(
-        "the Management API token is empty or holds characters that no token has; check its Secret"
-    )]
+    #[error("the Management API token is empty or holds characters that no token has; check its Secret")]
     TokenMalformed,
     /// Our own budget or interval: nothing was sent.
     #[error("waiting {} s for the Management API request budget", seconds(*after))]
@@ -48,10 +46,7 @@ pub enum Error {
         message: String,
     },
     /// 403.
-    #[error(
-        "the token may not {operation} ({message}){}",
-        missing_permissions(missing)
-    )]
+    #[error("the token may not {operation} ({message}){}", missing_permissions(missing))]
     PermissionDenied {
         /// What was asked.
         operation: Operation,
@@ -69,9 +64,7 @@ pub enum Error {
         message: String,
     },
     /// Overdue invoices or service restrictions.
-    #[error(
-        "the organization cannot create or run projects ({message}): settle its billing in the Supabase dashboard"
-    )]
+    #[error("the organization cannot create or run projects ({message}): settle its billing in the Supabase dashboard")]
     BillingRestricted {
         /// The API's words.
         message: String,
@@ -83,9 +76,7 @@ pub enum Error {
         message: String,
     },
     /// The organization is not there, or not for this token.
-    #[error(
-        "the organization was not found ({message}): check its slug, and that the token's user is a member"
-    )]
+    #[error("the organization was not found ({message}): check its slug, and that the token's user is a member")]
     OrganizationNotFound {
         /// The API's words, or ours.
         message: String,
@@ -108,7 +99,7 @@ pub enum Error {
         message: String,
     },
     /// The API refused the request as wrong.
-    #[error("the Management API refused to {operation} (HTTP {status}: {message})")]
+    #[error("the Management API refused to {operation} (HTTP {status}: {message}){}", address_hint(*status))]
     Refused {
         /// What was asked.
         operation: Operation,
@@ -136,9 +127,7 @@ pub enum Error {
         cause: String,
     },
     /// A success whose body is not what the operation answers.
-    #[error(
-        "the Management API answered {operation} with something else than it documents: {cause}"
-    )]
+    #[error("the Management API answered {operation} with something else than it documents: {cause}")]
     Undecodable {
         /// What was asked.
         operation: Operation,
@@ -206,10 +195,9 @@ impl Error {
             Self::NotReadyForDeletion => Reason::Deleting,
             Self::Gone { .. } => Reason::DatabaseLost,
             Self::NotReady { .. } => Reason::Provisioning,
-            Self::Unavailable { .. }
-            | Self::Unreachable { .. }
-            | Self::Undecodable { .. }
-            | Self::ListingChanged => Reason::ProviderUnavailable,
+            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Undecodable { .. } | Self::ListingChanged => {
+                Reason::ProviderUnavailable
+            }
             Self::UntrustedHost { .. } => Reason::UntrustedHost,
         }
     }
@@ -235,11 +223,15 @@ impl Error {
 }
 
 fn seconds(after: Duration) -> u64 {
-    after
-        .as_millis()
-        .div_ceil(1000)
-        .try_into()
-        .unwrap_or(u64::MAX)
+    after.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
+/// The API itself answers neither so to what we ask: the address or something before it is wrong.
+fn address_hint(status: u16) -> &'static str {
+    match status {
+        300..400 | 403 | 404 | 405 => "; check the Management API address and any proxy before it",
+        _ => "",
+    }
 }
 
 fn missing_permissions(missing: &[String]) -> String {

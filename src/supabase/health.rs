@@ -73,11 +73,7 @@ pub fn health_ready(services: &[ServiceHealth]) -> Result<(), Vec<(Service, Stri
             (service.name.clone(), why)
         })
         .collect();
-    if unready.is_empty() {
-        Ok(())
-    } else {
-        Err(unready)
-    }
+    if unready.is_empty() { Ok(()) } else { Err(unready) }
 }
 
 #[cfg(test)]
@@ -105,15 +101,9 @@ mod tests {
         let unready = health_ready(&down).unwrap_err();
         assert_eq!(
             unready[0],
-            (
-                Service::Pooler,
-                r#"UNHEALTHY: {"error":"not found"}"#.to_owned()
-            )
+            (Service::Pooler, r#"UNHEALTHY: {"error":"not found"}"#.to_owned())
         );
-        assert_eq!(
-            unready[1],
-            (Service::Other("novel".into()), "COMING_UP".to_owned())
-        );
+        assert_eq!(unready[1], (Service::Other("novel".into()), "COMING_UP".to_owned()));
         assert!(health_ready(&[]).is_err());
     }
 }

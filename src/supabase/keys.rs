@@ -48,15 +48,10 @@ pub struct ChosenKeys {
 /// [`Error::NotReady`] while the list lacks a key, as it does for a while after creation;
 /// [`Error::KeyMasked`] when a key came without its value.
 pub fn choose(keys: &[ApiKey]) -> Result<ChosenKeys, Error> {
-    let of = |kind: KeyType| {
-        keys.iter()
-            .filter(move |key| key.kind.as_ref() == Some(&kind))
-    };
+    let of = |kind: KeyType| keys.iter().filter(move |key| key.kind.as_ref() == Some(&kind));
     let legacy = |name: &'static str| {
         let is_legacy = |key: &&ApiKey| matches!(key.kind, None | Some(KeyType::Legacy));
-        keys.iter()
-            .filter(is_legacy)
-            .find(move |key| key.name == name)
+        keys.iter().filter(is_legacy).find(move |key| key.name == name)
     };
     let default = |key: &&ApiKey| key.name == "default";
     let serves = |key: &&ApiKey| {
@@ -133,25 +128,14 @@ mod tests {
                    "secret_jwt_template": {"role": role}})
         };
         let odd = json!({"name": "web", "type": "publishable", "api_key": "sb_publishable_web"});
-        let default =
-            json!({"name": "default", "type": "publishable", "api_key": "sb_publishable_1"});
+        let default = json!({"name": "default", "type": "publishable", "api_key": "sb_publishable_1"});
         let all = json!([anon, service, odd, default, new("service_role")]);
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(
-            chosen(all).unwrap(),
-            pair("sb_publishable_1", "sb_secret_1")
-        );
-        assert_eq!(
-            chosen(json!(legacy())).unwrap(),
-            pair("jwt-anon", "jwt-service")
-        );
+        assert_eq!(chosen(all).unwrap(), pair("sb_publishable_1", "sb_secret_1"));
+        assert_eq!(chosen(json!(legacy())).unwrap(), pair("jwt-anon", "jwt-service"));
         let weaker = json!([anon, service, odd, new("reader")]);
-        assert_eq!(
-            chosen(weaker).unwrap(),
-            pair("sb_publishable_web", "jwt-service")
-        );
-        let old =
-            json!([{"name": "anon", "api_key": "a"}, {"name": "service_role", "api_key": "b"}]);
+        assert_eq!(chosen(weaker).unwrap(), pair("sb_publishable_web", "jwt-service"));
+        let old = json!([{"name": "anon", "api_key": "a"}, {"name": "service_role", "api_key": "b"}]);
         assert_eq!(chosen(old).unwrap(), pair("a", "b"));
     }
 
@@ -169,12 +153,7 @@ mod tests {
         let masked = json!([anon, {"name": "default", "type": "secret",
             "api_key": "sb_secret_ab\u{b7}\u{b7}\u{b7}", "secret_jwt_template": {"role": "service_role"}}]);
         let error = chosen(masked).unwrap_err();
-        assert_eq!(
-            error,
-            Error::KeyMasked {
-                name: "default".into()
-            }
-        );
+        assert_eq!(error, Error::KeyMasked { name: "default".into() });
         assert!(!error.to_string().contains("sb_secret"));
     }
 

@@ -26,17 +26,12 @@ pub struct Listing {
 impl Listing {
     /// The projects of exactly this name: none, one, or more, as names need not be unique.
     pub fn by_name(&self, name: &str) -> Vec<&ListedProject> {
-        self.projects
-            .iter()
-            .filter(|project| project.name == name)
-            .collect()
+        self.projects.iter().filter(|project| project.name == name).collect()
     }
 
     /// The project of this reference.
     pub fn by_ref(&self, reference: &str) -> Option<&ListedProject> {
-        self.projects
-            .iter()
-            .find(|project| project.reference == reference)
+        self.projects.iter().find(|project| project.reference == reference)
     }
 }
 
@@ -92,17 +87,10 @@ impl Poll {
         let started = Instant::now();
         let at = Timestamp::now();
         self.with(|state| state.begun = Some(started));
-        let listed = self
-            .client
-            .list_organization_projects(&self.organization)
-            .await;
+        let listed = self.client.list_organization_projects(&self.organization).await;
         self.with(|state| match listed {
             Ok(projects) => {
-                let listing = Arc::new(Listing {
-                    started,
-                    at,
-                    projects,
-                });
+                let listing = Arc::new(Listing { started, at, projects });
                 state.latest = Some(listing.clone());
                 state.failed = None;
                 Ok(listing)
@@ -120,8 +108,7 @@ impl Poll {
     }
 
     fn fresh(&self, not_before: Instant) -> Option<Arc<Listing>> {
-        self.latest()
-            .filter(|listing| listing.started >= not_before)
+        self.latest().filter(|listing| listing.started >= not_before)
     }
 
     fn may_begin(&self, called: Instant, not_before: Instant) -> Result<(), Error> {
@@ -133,10 +120,7 @@ impl Poll {
             {
                 return Err(error.clone());
             }
-            let next = state
-                .begun
-                .map_or(now, |begun| begun + self.interval)
-                .max(not_before);
+            let next = state.begun.map_or(now, |begun| begun + self.interval).max(not_before);
             if next > now {
                 Err(Error::Budget { after: next - now })
             } else {

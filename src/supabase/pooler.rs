@@ -50,16 +50,8 @@ impl PoolerEndpoint {
     /// # Errors
     /// [`Error::NotReady`] while there is no entry for the primary; [`Error::UntrustedHost`] when
     /// its host is not one that a password may be sent to, or its login is another project's.
-    pub fn choose(
-        entries: &[PoolerConfig],
-        reference: &str,
-        settings: &Settings,
-    ) -> Result<Self, Error> {
-        let primary = || {
-            entries
-                .iter()
-                .filter(|e| e.database_type == DatabaseType::Primary)
-        };
+    pub fn choose(entries: &[PoolerConfig], reference: &str, settings: &Settings) -> Result<Self, Error> {
+        let primary = || entries.iter().filter(|e| e.database_type == DatabaseType::Primary);
         let entry = primary()
             .find(|entry| entry.pool_mode == PoolMode::Transaction)
             .or_else(|| primary().next())

@@ -31,11 +31,7 @@ impl Settings {
     /// # Errors
     /// When the address is no `https` URL (`http` is for loopback addresses only: the token would
     /// travel in the clear), or holds a user name or password.
-    pub fn new(
-        api_url: &str,
-        project_domain: &str,
-        trusted_hosts: &[String],
-    ) -> Result<Self, Error> {
+    pub fn new(api_url: &str, project_domain: &str, trusted_hosts: &[String]) -> Result<Self, Error> {
         let refuse = |why: &str| {
             Err(Error::Settings {
                 message: why.to_owned(),
@@ -93,12 +89,8 @@ impl Settings {
         if host.parse::<IpAddr>().is_ok() {
             return self.trusted_hosts.contains(&host);
         }
-        let is_name = |label: &str| {
-            !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        };
+        let is_name =
+            |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         host.split('.').all(is_name)
             && self.trusted_hosts.iter().any(|trusted| {
                 if trusted.parse::<IpAddr>().is_ok() {
@@ -127,9 +119,7 @@ fn is_loopback(url: &Url) -> bool {
 /// Lower case, without the brackets of an IPv6 address, a leading or a trailing dot.
 fn normal(host: &str) -> String {
     let host = host.trim().trim_start_matches('[').trim_end_matches(']');
-    host.trim_start_matches('.')
-        .trim_end_matches('.')
-        .to_ascii_lowercase()
+    host.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -170,11 +160,7 @@ mod tests {
 
     #[test]
     fn another_api_needs_a_list_of_its_own() {
-        let list = vec![
-            "sandbox.test".to_owned(),
-            "127.0.0.2".to_owned(),
-            "::1".to_owned(),
-        ];
+        let list = vec!["sandbox.test".to_owned(), "127.0.0.2".to_owned(), "::1".to_owned()];
         let settings = Settings::new("http://127.0.0.2:8080", "sandbox.test", &list).unwrap();
         for (host, trusted) in [
             ("db.x.sandbox.test", true),

@@ -259,10 +259,7 @@ pub struct ListedProject {
 impl ListedProject {
     /// The compute size of the primary database, such as `micro`.
     pub fn instance_size(&self) -> Option<&str> {
-        let primary = self
-            .databases
-            .iter()
-            .find(|db| db.kind == DatabaseType::Primary)?;
+        let primary = self.databases.iter().find(|db| db.kind == DatabaseType::Primary)?;
         primary.infra_compute_size.as_deref()
     }
 }

@@ -41,10 +41,7 @@ impl Readiness {
 
     /// The conditions that do not hold, in alphabetical order; none means ready.
     pub fn missing(&self) -> Vec<&'static str> {
-        let conditions = self
-            .conditions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
         conditions
             .iter()
             .filter(|(_, met)| !**met)
@@ -74,9 +71,7 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
         .with_state(Shared { readiness, metrics });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown)
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
 /// A task of its own has to get its turn: a runtime whose workers are all blocked does not answer
@@ -84,10 +79,7 @@ pub async fn serve(
 async fn livez() -> impl IntoResponse {
     match tokio::time::timeout(TURN, tokio::spawn(async {})).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n"),
-        _ => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the event loop does not turn\n",
-        ),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "the event loop does not turn\n"),
     }
 }
 
@@ -129,15 +121,9 @@ mod tests {
         };
 
         assert_eq!(get("/livez").await, (200, "ok\n".to_owned()));
-        assert_eq!(
-            get("/readyz").await,
-            (503, "waiting for: caches, crds\n".to_owned())
-        );
+        assert_eq!(get("/readyz").await, (503, "waiting for: caches, crds\n".to_owned()));
         readiness.set("crds", true);
-        assert_eq!(
-            get("/readyz").await,
-            (503, "waiting for: caches\n".to_owned())
-        );
+        assert_eq!(get("/readyz").await, (503, "waiting for: caches\n".to_owned()));
         readiness.set("caches", true);
         assert_eq!(get("/readyz").await, (200, "ok\n".to_owned()));
         assert!(get("/metrics").await.1.ends_with("# EOF\n"));

@@ -92,7 +92,7 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
         .map_err(|_| Error::Twice)
 }
 
-fn subscriber<W>(
+pub(crate) fn subscriber<W>(
     format: Format,
     filter: &str,
     writer: W,
@@ -100,16 +100,12 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     let lines = match format {
         Format::Text => lines.boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
-    let caps = Targets::new()
-        .with_default(LevelFilter::TRACE)
-        .with_targets(CAPS);
+    let caps = Targets::new().with_default(LevelFilter::TRACE).with_targets(CAPS);
     Ok(tracing_subscriber::registry()
         .with(caps)
         .with(parse(filter)?)
@@ -129,15 +125,22 @@ fn parse(filter: &str) -> Result<EnvFilter, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use super::*;
 
+    /// What was logged.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -153,7 +156,7 @@ mod tests {
         let writer = lines.clone();
         let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, log);
-        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+        lines.text()
     }
 
     #[test]
@@ -173,10 +176,7 @@ mod tests {
                 tracing::error!(target: "kube_client::client", "an error");
             });
             assert!(!lines.contains("secret"), "{lines}");
-            assert!(
-                lines.contains("ours") && lines.contains("an error"),
-                "{lines}"
-            );
+            assert!(lines.contains("ours") && lines.contains("an error"), "{lines}");
         }
     }
 

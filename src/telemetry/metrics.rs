@@ -15,9 +15,7 @@ use crate::api::condition::Reason;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds; a reconcile is a few API calls, and a Management API call may take its 30 s.
-const BUCKETS: [f64; 12] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,11 +114,7 @@ impl Metrics {
     // The encoder appends the unit and a counter's `_total`.
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register(
-            "reconciles",
-            "Reconciles by how they ended",
-            self.reconciles.clone(),
-        );
+        registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());
         registry.register_with_unit(
             "reconcile_duration",
             "Time a reconcile took",
@@ -144,16 +138,8 @@ impl Metrics {
             self.request_duration.clone(),
         );
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
-        registry.register(
-            "databases",
-            "OrchestraDatabases by phase",
-            self.databases.clone(),
-        );
-        registry.register(
-            "leader",
-            "1 while this replica holds the lease",
-            self.leader.clone(),
-        );
+        registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
+        registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
 
     /// Counts a reconcile that ended, and its duration.
@@ -213,10 +199,7 @@ impl Metrics {
     }
 }
 
-fn replace<'a>(
-    family: &Family<PhaseLabels, Gauge>,
-    phases: impl IntoIterator<Item = (&'a str, usize)>,
-) {
+fn replace<'a>(family: &Family<PhaseLabels, Gauge>, phases: impl IntoIterator<Item = (&'a str, usize)>) {
     family.clear();
     for (phase, count) in phases {
         family
@@ -256,14 +239,8 @@ mod tests {
             "# UNIT orchestra_reconcile_duration_seconds seconds",
             "# EOF",
         ] {
-            assert!(
-                page.lines().any(|have| have == line),
-                "{line} is not in\n{page}"
-            );
+            assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
         }
-        assert!(
-            !page.contains(r#"phase="Ready""#),
-            "a phase without objects must go"
-        );
+        assert!(!page.contains(r#"phase="Ready""#), "a phase without objects must go");
     }
 }

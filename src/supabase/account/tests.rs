@@ -20,29 +20,16 @@ async fn one_token_and_organization_is_one_account() {
         &named,
         &accounts.get(&with_newline, Some("acme")).await.unwrap()
     ));
-    assert!(
-        wire.seen().is_empty(),
-        "a named organization is not looked up"
-    );
+    assert!(wire.seen().is_empty(), "a named organization is not looked up");
 
     for absent in [None, Some(" ")] {
-        assert!(Arc::ptr_eq(
-            &named,
-            &accounts.get(&token, absent).await.unwrap()
-        ));
+        assert!(Arc::ptr_eq(&named, &accounts.get(&token, absent).await.unwrap()));
     }
-    assert_eq!(
-        wire.seen().len(),
-        1,
-        "the only organization is looked up once"
-    );
+    assert_eq!(wire.seen().len(), 1, "the only organization is looked up once");
 
     let other = accounts.get(&token, Some("other")).await.unwrap();
     assert!(!Arc::ptr_eq(&named, &other));
-    assert!(
-        Arc::ptr_eq(&named.client, &other.client),
-        "one budget a token"
-    );
+    assert!(Arc::ptr_eq(&named.client, &other.client), "one budget a token");
     let stranger = accounts
         .get(&SecretString::from("sbp_other"), Some("acme"))
         .await
@@ -59,10 +46,7 @@ async fn the_organization_must_be_clear() {
     ] {
         let wire = Wire::play(move |_, _| ok(organizations(slugs))).await;
         let accounts = Accounts::new(wire.settings(), Arc::default());
-        let error = accounts
-            .get(&SecretString::from(TOKEN), None)
-            .await
-            .unwrap_err();
+        let error = accounts.get(&SecretString::from(TOKEN), None).await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
 }
@@ -71,10 +55,7 @@ async fn the_organization_must_be_clear() {
 async fn a_token_that_nobody_asks_for_is_dropped() {
     let wire = Wire::play(|_, _| ok("[]")).await;
     let accounts = Accounts::new(wire.settings(), Arc::default());
-    accounts
-        .get(&SecretString::from(TOKEN), Some("acme"))
-        .await
-        .unwrap();
+    accounts.get(&SecretString::from(TOKEN), Some("acme")).await.unwrap();
     let mut tokens = accounts.tokens.lock().unwrap();
     drop_unused(&mut tokens, Instant::now());
     assert_eq!(tokens.len(), 1);

@@ -18,13 +18,7 @@ fn refusals_are_sorted_by_words_and_then_by_status() {
     let (blocked, transient) = (Class::Blocked, Class::Transient);
     let after = |seconds| Class::After(Duration::from_secs(seconds));
     for (operation, status, message, reason, class) in [
-        (
-            CreateProject,
-            401,
-            "Unauthorized",
-            Reason::TokenRejected,
-            blocked,
-        ),
+        (CreateProject, 401, "Unauthorized", Reason::TokenRejected, blocked),
         (
             GetProject,
             401,
@@ -69,13 +63,7 @@ fn refusals_are_sorted_by_words_and_then_by_status() {
             Reason::OutcomeUnknown,
             transient,
         ),
-        (
-            CreateProject,
-            409,
-            "Conflict",
-            Reason::OutcomeUnknown,
-            transient,
-        ),
+        (CreateProject, 409, "Conflict", Reason::OutcomeUnknown, transient),
         (
             CreateProject,
             404,
@@ -83,13 +71,7 @@ fn refusals_are_sorted_by_words_and_then_by_status() {
             Reason::OrganizationNotFound,
             blocked,
         ),
-        (
-            ListProjects,
-            404,
-            "Not found",
-            Reason::OrganizationNotFound,
-            blocked,
-        ),
+        (ListProjects, 404, "Not found", Reason::OrganizationNotFound, blocked),
         (
             CreateProject,
             400,
@@ -118,13 +100,7 @@ fn refusals_are_sorted_by_words_and_then_by_status() {
             Reason::DatabaseLost,
             blocked,
         ),
-        (
-            GetProject,
-            404,
-            "Project not found",
-            Reason::DatabaseLost,
-            blocked,
-        ),
+        (GetProject, 404, "Project not found", Reason::DatabaseLost, blocked),
         (
             GetProject,
             404,
@@ -132,13 +108,7 @@ fn refusals_are_sorted_by_words_and_then_by_status() {
             Reason::RequestRefused,
             blocked,
         ),
-        (
-            ApiKeys,
-            404,
-            "Project not found",
-            Reason::Provisioning,
-            transient,
-        ),
+        (ApiKeys, 404, "Project not found", Reason::Provisioning, transient),
         (
             ApiKeys,
             400,
@@ -146,42 +116,14 @@ fn refusals_are_sorted_by_words_and_then_by_status() {
             Reason::Provisioning,
             transient,
         ),
-        (
-            PoolerConfig,
-            406,
-            "Not acceptable",
-            Reason::Provisioning,
-            transient,
-        ),
-        (
-            GetProject,
-            429,
-            "Rate limit exceeded",
-            Reason::RateLimited,
-            after(9),
-        ),
-        (
-            GetProject,
-            500,
-            "Failed",
-            Reason::ProviderUnavailable,
-            transient,
-        ),
-        (
-            GetProject,
-            544,
-            "Timed out",
-            Reason::ProviderUnavailable,
-            transient,
-        ),
+        (PoolerConfig, 406, "Not acceptable", Reason::Provisioning, transient),
+        (GetProject, 429, "Rate limit exceeded", Reason::RateLimited, after(9)),
+        (GetProject, 500, "Failed", Reason::ProviderUnavailable, transient),
+        (GetProject, 544, "Timed out", Reason::ProviderUnavailable, transient),
     ] {
         let body = serde_json::json!({ "message": message }).to_string();
         let error = error(operation, status, &body);
-        assert_eq!(
-            (error.reason(), error.class()),
-            (reason, class),
-            "{status} {message}"
-        );
+        assert_eq!((error.reason(), error.class()), (reason, class), "{status} {message}");
         assert_eq!(error.outcome_unknown(), status >= 500, "{status} {message}");
     }
 }
@@ -205,10 +147,7 @@ fn every_shape_of_body_yields_its_message() {
     for (body, message) in [
         (r#"{"message":"a"}"#, "a"),
         (r#"{"message":["a","b"]}"#, "a; b"),
-        (
-            r#"{"error":{"name":"BadRequestException","message":"a"}}"#,
-            "a",
-        ),
+        (r#"{"error":{"name":"BadRequestException","message":"a"}}"#, "a"),
         (r#"{"error":"a"}"#, "a"),
         (r#"{"message":3}"#, r#"{"message":3}"#),
         ("  plain\r\n text ", "plain text"),
@@ -219,10 +158,7 @@ fn every_shape_of_body_yields_its_message() {
             "your db_pass [redacted] is weak",
         ),
     ] {
-        assert_eq!(
-            Answer::read(400, body.as_bytes(), &["hunter2"]).message,
-            message
-        );
+        assert_eq!(Answer::read(400, body.as_bytes(), &["hunter2"]).message, message);
     }
     assert_eq!(Answer::read(400, &[0xff, b'x'], &[]).message, "\u{fffd}x");
 }

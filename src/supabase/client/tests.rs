@@ -26,23 +26,6 @@ fn created() -> Value {
         "status": "UNKNOWN"})
 }
 
-fn listed(n: usize) -> Value {
-    json!({"ref": format!("ref{n}"), "name": format!("name{n}"), "cloud_provider": "AWS",
-        "region": "eu-west-3", "is_branch": n == 7, "status": "ACTIVE_HEALTHY",
-        "inserted_at": "2026-05-22T10:00:00Z", "databases": []})
-}
-
-fn page(refs: &[usize], offset: usize, limit: usize) -> Play {
-    let projects: Vec<_> = refs
-        .iter()
-        .skip(offset)
-        .take(limit)
-        .map(|n| listed(*n))
-        .collect();
-    let pagination = json!({"count": refs.len(), "limit": limit, "offset": offset});
-    ok(json!({"projects": projects, "pagination": pagination}))
-}
-
 /// A write, and everything that its error and its client show.
 async fn create_against(play: Play) -> (Result<CreatedProject, Error>, usize, String) {
     let wire = Wire::play(move |_, _| play.clone()).await;
@@ -66,23 +49,15 @@ async fn a_create_sends_what_the_schema_allows_and_nothing_else() {
     let wire = Wire::play(|_, _| Play::Answer(201, "", created().to_string())).await;
     let client = wire.client(&Arc::default());
     let project = client.create_project(&new_project()).await.unwrap();
-    assert_eq!(
-        (project.reference.as_str(), project.status.as_str()),
-        (REF, "UNKNOWN")
-    );
+    assert_eq!((project.reference.as_str(), project.status.as_str()), (REF, "UNKNOWN"));
     let seen = &wire.seen()[0];
     assert_eq!(seen.line, "POST /v1/projects HTTP/1.1");
     assert!(
-        seen.head
-            .contains(&format!("authorization: Bearer {TOKEN}\r\n")),
+        seen.head.contains(&format!("authorization: Bearer {TOKEN}\r\n")),
         "{}",
         seen.head
     );
-    assert!(
-        seen.head.contains("user-agent: orchestra-operator/"),
-        "{}",
-        seen.head
-    );
+    assert!(seen.head.contains("user-agent: orchestra-operator/"), "{}", seen.head);
     assert_eq!(
         serde_json::from_str::<Value>(&seen.body).unwrap(),
         json!({"name": "orch-marker", "organization_slug": "acme", "db_pass": PASSWORD,
@@ -97,36 +72,12 @@ async fn a_write_is_sent_once_whatever_happens_and_knows_what_it_does_not_know()
     let half = created().to_string()[..40].to_owned();
     for (play, unknown, reason) in [
         (Play::Dropped, true, Reason::ProviderUnavailable),
-        (
-            Play::Answer(502, "", html.clone()),
-            true,
-            Reason::ProviderUnavailable,
-        ),
-        (
-            Play::Answer(500, "", echo.clone()),
-            true,
-            Reason::ProviderUnavailable,
-        ),
-        (
-            Play::Answer(201, "", html),
-            true,
-            Reason::ProviderUnavailable,
-        ),
-        (
-            Play::Answer(201, "", half.clone()),
-            true,
-            Reason::ProviderUnavailable,
-        ),
-        (
-            Play::Truncated(201, half),
-            true,
-            Reason::ProviderUnavailable,
-        ),
-        (
-            Play::Answer(400, "", echo.clone()),
-            false,
-            Reason::RequestRefused,
-        ),
+        (Play::Answer(502, "", html.clone()), true, Reason::ProviderUnavailable),
+        (Play::Answer(500, "", echo.clone()), true, Reason::ProviderUnavailable),
+        (Play::Answer(201, "", html), true, Reason::ProviderUnavailable),
+        (Play::Answer(201, "", half.clone()), true, Reason::ProviderUnavailable),
+        (Play::Truncated(201, half), true, Reason::ProviderUnavailable),
+        (Play::Answer(400, "", echo.clone()), false, Reason::RequestRefused),
         (
             Play::Answer(429, "retry-after: 7\r\n", echo),
             false,
@@ -146,10 +97,7 @@ async fn a_write_is_sent_once_whatever_happens_and_knows_what_it_does_not_know()
             (unknown, reason),
             "{play:?} {error}"
         );
-        assert!(
-            !shown.contains(PASSWORD) && !shown.contains(TOKEN),
-            "{shown}"
-        );
+        assert!(!shown.contains(PASSWORD) && !shown.contains(TOKEN), "{shown}");
         assert!(!shown.contains("127.0.0.1:") || !error.to_string().contains("127.0.0.1"));
     }
 }
@@ -182,14 +130,8 @@ async fn a_refused_connection_is_an_unknown_outcome_and_a_timeout_too() {
             .outcome_unknown()
     );
     let page = metrics.encode().unwrap();
-    assert!(
-        page.contains(r#"operation="create_project",code="connect""#),
-        "{page}"
-    );
-    assert!(
-        page.contains(r#"operation="create_project",code="timeout""#),
-        "{page}"
-    );
+    assert!(page.contains(r#"operation="create_project",code="connect""#), "{page}");
+    assert!(page.contains(r#"operation="create_project",code="timeout""#), "{page}");
 }
 
 #[tokio::test]
@@ -206,24 +148,12 @@ async fn a_read_is_sent_again_where_that_helps() {
     assert_eq!(wire.seen().len(), 4);
 
     let wire = Wire::play(|_, _| Play::Answer(503, "", "down".into())).await;
-    let error = wire
-        .client(&Arc::default())
-        .get_project(REF)
-        .await
-        .unwrap_err();
+    let error = wire.client(&Arc::default()).get_project(REF).await.unwrap_err();
     assert_eq!((error.class(), wire.seen().len()), (Class::Transient, 4));
 
-    let wire =
-        Wire::play(|_, _| Play::Answer(401, "", r#"{"message":"Unauthorized"}"#.into())).await;
-    let error = wire
-        .client(&Arc::default())
-        .get_project(REF)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.reason(), wire.seen().len()),
-        (Reason::TokenRejected, 1)
-    );
+    let wire = Wire::play(|_, _| Play::Answer(401, "", r#"{"message":"Unauthorized"}"#.into())).await;
+    let error = wire.client(&Arc::default()).get_project(REF).await.unwrap_err();
+    assert_eq!((error.reason(), wire.seen().len()), (Reason::TokenRejected, 1));
 }
 
 #[tokio::test]
@@ -255,74 +185,17 @@ async fn a_429_goes_to_the_budget_and_stops_its_endpoint_and_scope_only() {
 }
 
 #[tokio::test]
-async fn a_listing_reads_every_page_and_leaves_branches_out() {
-    for total in [0, 1, 99, 100, 101, 199, 250] {
-        let all: Vec<_> = (0..total).collect();
-        let wire =
-            Wire::play(move |seen, _| page(&all, seen.number("offset"), seen.number("limit")))
-                .await;
-        let projects = wire
-            .client(&Arc::default())
-            .list_organization_projects("acme")
-            .await
-            .unwrap();
-        assert_eq!(projects.len(), total - usize::from(total > 7), "{total}");
-        assert!(
-            wire.seen()[0]
-                .line
-                .contains("/v1/organizations/acme/projects?")
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_deletion_between_two_pages_hides_no_project() {
-    let wire = Wire::play(|seen, n| {
-        let all: Vec<_> = (usize::from(n > 0)..150).collect();
-        page(&all, seen.number("offset"), seen.number("limit"))
-    })
-    .await;
-    let projects = wire
-        .client(&Arc::default())
-        .list_organization_projects("acme")
-        .await
-        .unwrap();
-    assert!(projects.iter().any(|project| project.reference == "ref100"));
-    assert_eq!(projects.len(), 148);
-
-    let restless = Wire::play(|seen, n| {
-        let all: Vec<_> = (n..n + 150).collect();
-        page(&all, seen.number("offset"), seen.number("limit"))
-    })
-    .await;
-    let error = restless
-        .client(&Arc::default())
-        .list_organization_projects("acme")
-        .await
-        .unwrap_err();
-    assert_eq!(error, Error::ListingChanged);
-}
-
-#[tokio::test]
 async fn writes_take_empty_answers_and_services_are_repeated_keys() {
     let wire = Wire::play(|seen, _| match seen.line.as_str() {
-        line if line.contains("/health") => {
-            ok(json!([{"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"}]))
-        }
+        line if line.contains("/health") => ok(json!([{"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"}])),
         line if line.starts_with("DELETE") => ok(""),
         _ => ok("null"),
     })
     .await;
     let client = wire.client(&Arc::default());
     client.delete_project(REF).await.unwrap();
-    client
-        .update_database_password(REF, &PASSWORD.into())
-        .await
-        .unwrap();
-    assert_eq!(
-        wire.seen()[1].body,
-        format!(r#"{{"password":"{PASSWORD}"}}"#)
-    );
+    client.update_database_password(REF, &PASSWORD.into()).await.unwrap();
+    assert_eq!(wire.seen()[1].body, format!(r#"{{"password":"{PASSWORD}"}}"#));
     let health = client
         .services_health(REF, &[Service::Db, Service::Auth])
         .await
@@ -340,5 +213,51 @@ fn a_token_that_is_none_is_refused_before_anything_is_sent() {
         let settings = Arc::new(Settings::hosted().unwrap());
         let error = Client::new(settings, &token.into(), Arc::default()).unwrap_err();
         assert_eq!(error, Error::TokenMalformed);
+    }
+}
+
+#[tokio::test]
+async fn the_hosted_api_is_reached_with_tls() {
+    let settings = Arc::new(Settings::hosted().unwrap());
+    let client = Client::new(settings, &TOKEN.into(), Arc::default()).unwrap();
+    assert_eq!(client.settings().api_url().scheme(), "https");
+}
+
+#[tokio::test]
+async fn an_undecodable_answer_does_not_repeat_its_content() {
+    let wire = Wire::play(|_, _| ok(json!([{"name": 3, "api_key": "sb_secret_key"}]))).await;
+    let error = wire.client(&Arc::default()).api_keys(REF).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with("Data error in line 1, column 36"),
+        "{error}"
+    );
+    let wire = Wire::play(|_, _| ok(json!("sb_secret_key"))).await;
+    let error = wire.client(&Arc::default()).api_keys(REF).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("sb_secret"), "{error}");
+}
+
+/// One thread, so that the libraries under the client log to this test's lines too.
+#[tokio::test]
+async fn a_trace_of_everything_shows_no_secret() {
+    use crate::telemetry::logs::{Format, subscriber, tests::Lines};
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let logs = subscriber(Format::Text, "trace", move || writer.clone()).unwrap();
+    let _logged = tracing::subscriber::set_default(logs);
+    let wire = Wire::play(|seen, n| match n {
+        0 => Play::Answer(500, "", seen.body.clone()),
+        1 => Play::Answer(201, "", created().to_string()),
+        _ => ok(json!([{"name": "anon", "api_key": "sb_secret_key"}])),
+    })
+    .await;
+    let client = wire.client(&Arc::default());
+    tracing::debug!(error = ?client.create_project(&new_project()).await, "first");
+    tracing::debug!(created = ?client.create_project(&new_project()).await, "second");
+    tracing::debug!(keys = ?client.api_keys(REF).await, "third");
+    let text = lines.text();
+    assert!(text.contains("create_project") && text.contains("third"), "{text}");
+    for secret in [PASSWORD, TOKEN, "sb_secret_key"] {
+        assert!(!text.contains(secret), "{text}");
     }
 }

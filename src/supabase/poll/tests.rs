@@ -6,17 +6,13 @@ use super::*;
 use crate::controller::error::Class;
 
 fn page(name: &str) -> String {
-    let project = |reference: &str| json!({"ref": reference, "name": name, "region": "eu-west-3", "status": "COMING_UP"});
-    json!({"projects": [project("a"), project("b")], "pagination": {"count": 2, "limit": 100}})
-        .to_string()
+    let project =
+        |reference: &str| json!({"ref": reference, "name": name, "region": "eu-west-3", "status": "COMING_UP"});
+    json!({"projects": [project("a"), project("b")], "pagination": {"count": 2, "limit": 100}}).to_string()
 }
 
 fn poll(wire: &Wire, interval: Duration) -> Poll {
-    Poll::new(
-        Arc::new(wire.client(&Arc::default())),
-        "acme".into(),
-        interval,
-    )
+    Poll::new(Arc::new(wire.client(&Arc::default())), "acme".into(), interval)
 }
 
 #[tokio::test]
@@ -42,14 +38,7 @@ async fn a_listing_that_is_too_old_is_not_taken_and_a_new_one_waits_for_the_inte
     let wire = Wire::play(|_, n| ok(page(&n.to_string()))).await;
     let poll = poll(&wire, Duration::from_millis(300));
     let first = poll.projects_since(Instant::now()).await.unwrap();
-    assert_eq!(
-        poll.projects_since(first.started)
-            .await
-            .unwrap()
-            .by_name("0")
-            .len(),
-        2
-    );
+    assert_eq!(poll.projects_since(first.started).await.unwrap().by_name("0").len(), 2);
     let later = Instant::now();
     let early = poll.projects_since(later).await.unwrap_err();
     let Class::After(after) = early.class() else {
@@ -57,10 +46,7 @@ async fn a_listing_that_is_too_old_is_not_taken_and_a_new_one_waits_for_the_inte
     };
     assert!(after <= Duration::from_millis(300));
     tokio::time::sleep(after).await;
-    assert_eq!(
-        poll.projects_since(later).await.unwrap().by_name("1").len(),
-        2
-    );
+    assert_eq!(poll.projects_since(later).await.unwrap().by_name("1").len(), 2);
     assert_eq!(wire.seen().len(), 2);
 }
 
@@ -75,8 +61,7 @@ async fn those_who_waited_share_the_error_and_the_next_listing_cures_it() {
     let now = Instant::now();
     let all = futures::future::join_all((0..10).map(|_| poll.projects_since(now))).await;
     assert!(
-        all.iter()
-            .all(|one| matches!(one, Err(Error::TokenRejected { .. }))),
+        all.iter().all(|one| matches!(one, Err(Error::TokenRejected { .. }))),
         "{all:?}"
     );
     assert_eq!(wire.seen().len(), 1);
@@ -93,10 +78,6 @@ async fn a_caller_that_gives_up_leaves_the_poll_usable() {
     .await;
     let poll = poll(&wire, Duration::from_millis(10));
     let slow = poll.projects_since(Instant::now());
-    assert!(
-        tokio::time::timeout(Duration::from_millis(100), slow)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(100), slow).await.is_err());
     assert!(poll.projects_since(Instant::now()).await.is_ok());
 }
