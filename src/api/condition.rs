@@ -145,7 +145,66 @@ pub enum Reason {
     NotRequested,
 }
 
+const ALL: [Reason; 51] = [
+    Reason::Ready,
+    Reason::Pending,
+    Reason::Updating,
+    Reason::Provisioning,
+    Reason::Claiming,
+    Reason::PreparingLogin,
+    Reason::Migrating,
+    Reason::Seeding,
+    Reason::Publishing,
+    Reason::Deleting,
+    Reason::Available,
+    Reason::Bound,
+    Reason::Released,
+    Reason::NoDefaultClass,
+    Reason::ClassNotFound,
+    Reason::NoProvider,
+    Reason::PoolExhausted,
+    Reason::DuplicateEntry,
+    Reason::InvalidEntry,
+    Reason::InventoryNotFound,
+    Reason::TokenMissing,
+    Reason::TokenRejected,
+    Reason::PermissionDenied,
+    Reason::OrganizationNotFound,
+    Reason::QuotaExceeded,
+    Reason::BillingRestricted,
+    Reason::RequestRefused,
+    Reason::RateLimited,
+    Reason::ProviderUnavailable,
+    Reason::OutcomeUnknown,
+    Reason::ProjectConflict,
+    Reason::DatabaseLost,
+    Reason::ProviderFailed,
+    Reason::ProjectPaused,
+    Reason::DeadlineExceeded,
+    Reason::UntrustedHost,
+    Reason::DatabaseUnreachable,
+    Reason::LoginFailed,
+    Reason::DatabaseRefused,
+    Reason::SourceNotFound,
+    Reason::SourceInvalid,
+    Reason::MigrationFailed,
+    Reason::MigrationUnfinished,
+    Reason::MigrationLocked,
+    Reason::SeedFailed,
+    Reason::ClaimConflict,
+    Reason::RegionNotAllowed,
+    Reason::InUse,
+    Reason::SecretConflict,
+    Reason::KubernetesUnavailable,
+    Reason::NotRequested,
+];
+
 impl Reason {
+    /// Every reason.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ALL.into_iter()
+    }
+
     /// The reason as conditions, events and metric labels spell it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -58,7 +58,7 @@ pub fn state(pass: &Pass, database: &OrchestraDatabase) -> (Database, String) {
 
 /// The reasons that stop a database, by their names.
 fn reason(name: &str) -> Option<Reason> {
-    Reason::all().into_iter().find(|reason| reason.as_str() == name)
+    Reason::all().find(|reason| reason.as_str() == name)
 }
 
 /// How a claim could be met now, and what to tell people when it cannot.

@@ -20,6 +20,7 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 
 pub use sources::Sources;
+pub use mark::holder as mark_holder;
 pub use status::report;
 pub use works::Works;
 
