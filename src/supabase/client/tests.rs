@@ -105,10 +105,12 @@ async fn a_write_is_sent_once_whatever_happens_and_knows_what_it_does_not_know()
 #[tokio::test]
 async fn a_refused_connection_is_an_unknown_outcome_and_a_timeout_too() {
     let metrics = Arc::new(Metrics::default());
-    let wire = Wire::play(|_, _| ok("")).await;
-    let mut client = wire.client(&metrics);
-    drop(wire);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let settings = Settings::new(&format!("http://{closed}"), "sandbox.test", &[]).unwrap();
+    let mut client = Client::new(Arc::new(settings), &TOKEN.into(), metrics.clone()).unwrap();
     assert!(
         client
             .create_project(&new_project())
