@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod conditions;
 pub mod error;
+pub mod lease;
 pub mod reconcile;
 pub mod write;
 
@@ -53,6 +54,7 @@ pub struct Settings {
 }
 
 /// Watched objects. A controller is triggered after the store has changed, never before.
+#[derive(Clone)]
 pub struct Stores {
     /// Tenants.
     pub orchestras: Store<Orchestra>,

@@ -76,3 +76,6 @@ where
 {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
+
+/// Name of the operator in `pg_stat_activity`.
+pub const APPLICATION: &str = FIELD_MANAGER;

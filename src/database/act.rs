@@ -15,12 +15,16 @@ use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{publish, set_finalizer};
+use crate::controller::write::{APPLICATION, publish, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
 use crate::supabase::Account;
 use crate::supabase::pooler::PoolerEndpoint;
-use crate::supabase::types::{NewProject, RegionSelection, health_ready};
+use crate::supabase::health::{Service, health_ready};
+use crate::supabase::types::{NewProject, RegionSelection};
+
+/// Services that a tenant uses from the first moment.
+const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 
 /// Carries out a step; `None` when the pass goes on at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
@@ -86,7 +90,7 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
         name: wanted.name,
         organization: account.organization().to_string(),
         password,
-        region: RegionSelection::Specific { code: wanted.region },
+        region: RegionSelection::Specific(wanted.region),
         instance_size: wanted.instance_size,
     };
     match account.client().create_project(&project).await {
@@ -129,7 +133,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
 async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?);
     let client = account.client();
-    if let Err(unhealthy) = health_ready(&client.services_health(reference).await?) {
+    if let Err(unhealthy) = health_ready(&client.services_health(reference, &SERVICES).await?) {
         tracing::debug!(?unhealthy, "services are not healthy yet");
         return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
     }
@@ -156,7 +160,7 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
     }
     let owner = owner::read(&secrets(&pass.ctx), pass.name()).await?.unwrap_or_default();
     let Some(login) = owner_login(&owner) else { return Ok(Some(Next::After(Duration::from_millis(50)))) };
-    match postgres::connect(&login).await {
+    match postgres::connect(&login, APPLICATION).await {
         Ok(connection) => {
             drop(connection);
             pass.ctx.logins.forget(pass.name());

@@ -14,9 +14,10 @@ use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{namespaced, set_finalizer};
+use crate::controller::write::{APPLICATION, namespaced, set_finalizer};
 use crate::credentials::connection;
-use crate::{migrate, postgres};
+use crate::migrate::{self, Limits};
+use crate::postgres;
 
 /// A watch tells of what is waited for; this is for what it does not tell.
 const UNWATCHED: Duration = Duration::from_secs(30);
@@ -76,7 +77,7 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let (Some(mut session), Some(source)) = (pass.session.take(), observe::migrations(pass).await?) else {
+    let (Some(session), Some(source)) = (pass.session.take(), observe::migrations(pass).await?) else {
         return Ok(None);
     };
     let limit = pass.ctx.settings.migration_limit;
@@ -85,31 +86,39 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let work = async move {
         let digest = source.digest();
         let work = async {
-            migrate::apply(&mut session, &source, limit).await?;
+            let limits = Limits { total: limit, ..Limits::default() };
+            let (mut session, _) = migrate::apply(session, &source, limits, &mut tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
-            Ok::<_, Error>(())
+            Ok::<_, Error>(session)
         };
-        work.await.inspect_err(|error| ctx.works.refuse(&uid, &digest, error))?;
-        Ok(session)
+        work.await.inspect_err(|error| ctx.works.refuse(&uid, &digest, error))
     };
     start(pass, Kind::Migrate, work);
     wait(pass).await
 }
 
 async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let (Some(mut session), Some(seed)) = (pass.session.take(), observe::seed(pass).await?) else {
+    let (Some(session), Some(seed)) = (pass.session.take(), observe::seed(pass).await?) else {
         return Ok(None);
     };
     let limit = pass.ctx.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let work = async move {
-        let outcome = migrate::seed(&mut session, &seed, limit).await.map_err(Error::from);
-        outcome.inspect_err(|error| ctx.works.refuse(&uid, &seed.digest(), error))?;
+        let outcome = migrate::seed(session, seed.files(), seed.digest(), limit).await.map_err(Error::from);
+        let (session, _) = outcome.inspect_err(|error| ctx.works.refuse(&uid, seed.digest(), error))?;
         Ok(session)
     };
     start(pass, Kind::Seed, work);
     wait(pass).await
+}
+
+/// Tells the log how the migrations go.
+fn tell(progress: migrate::Progress<'_>) {
+    match progress {
+        migrate::Progress::Started { name, pending } => tracing::info!(migration = name, pending, "applying"),
+        migrate::Progress::Applied { name, took } => tracing::info!(migration = name, ?took, "applied"),
+    }
 }
 
 fn start(
@@ -140,7 +149,7 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
     if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    if let Err(error) = postgres::connect(handover.primary(pass.object.spec.connection.mode)).await {
+    if let Err(error) = postgres::connect(handover.primary(pass.object.spec.connection.mode), APPLICATION).await {
         pass.ctx.logins.refused(pass.uid(), error.is_wrong_password());
         return Err(error.into());
     }

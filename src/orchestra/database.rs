@@ -8,6 +8,7 @@ use super::{Pass, mark};
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
+use crate::controller::write::APPLICATION;
 use crate::credentials::connection::Handover;
 use crate::credentials::{owner, password};
 use crate::database::{owner_login, secrets};
@@ -43,7 +44,7 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConn
             password
         }
     };
-    let mut session = postgres::connect(&login).await?;
+    let mut session = postgres::connect(&login, APPLICATION).await?;
     mark::claim(&mut session, pass).await?;
     let role = TenantRole { name: role_name(pass.uid()), password: tenant_password };
     let sharing = if database.spec.inventory.is_some() { Sharing::Shared } else { Sharing::Own };

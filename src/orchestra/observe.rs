@@ -8,6 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::plan::{Database, Seen, Work};
 use super::works::{Kind, Progress};
+use super::sources::SeedSource;
 use super::{ORCHESTRA_FINALIZER, Pass, claim, database, sources};
 use crate::api::condition::ConditionType;
 use crate::api::{MigrationStatus, Seed};
@@ -16,7 +17,7 @@ use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
-use crate::migrate::{self, SeedSource, Source};
+use crate::migrate::{self, Source};
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -93,7 +94,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
         *seen = Seen { login: true, migrations: Work::Done, seed: Work::Done, published: true, ..*seen };
         return Ok(());
     }
-    for digest in [source.as_ref().map(|source| source.digest()), seed.as_ref().map(|seed| seed.digest())].into_iter().flatten() {
+    for digest in [source.as_ref().map(|source| source.digest()), seed.as_ref().map(|seed| seed.digest().to_string())].into_iter().flatten() {
         if let Some(error) = pass.ctx.works.refusal(pass.uid(), &digest) {
             return Err(error);
         }
@@ -115,7 +116,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     seen.seed = match &seed {
         None => Work::Done,
         Some(_) => {
-            pass.seed = migrate::seeded(session).await?;
+            pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
             if pass.seed.is_some() { Work::Done } else { Work::Pending }
         }
     };

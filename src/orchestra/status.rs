@@ -39,7 +39,8 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     conditions.set(Is::DatabaseReady, usable, if usable { Reason::Ready } else { reason }, if usable { "" } else { message });
     parts(pass, observed, &mut conditions, reason);
     conditions.progress(progress, summary, message);
-    let new = facts(pass, old, phase, conditions.finish());
+    let conditions = conditions.finish();
+    let new = facts(pass, old, phase, conditions);
     store(pass, new, progress, reason, message).await
 }
 
@@ -117,10 +118,11 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
     let phase = match (deleting, passing) {
         (true, _) => "Deleting",
-        (false, true) => &before,
+        (false, true) => before.as_str(),
         (false, false) => "Failed",
     };
-    let new = facts(&pass, old, phase, conditions.finish());
+    let conditions = conditions.finish();
+    let new = facts(&pass, old, phase, conditions);
     store(&mut pass, new, progress, reason, &message).await
 }
 

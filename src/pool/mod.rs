@@ -21,6 +21,7 @@ use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, Orche
 use crate::controller::Context;
 use crate::controller::error::{Class, Error};
 use crate::controller::reconcile::Next;
+use crate::controller::write::APPLICATION;
 use crate::orchestra::mark_holder;
 use crate::postgres::{self, Login};
 
@@ -100,7 +101,7 @@ async fn enlist(
     key: &str,
     url: &SecretString,
 ) -> Result<OrchestraDatabase, Error> {
-    let mut session = postgres::connect(&Login::parse(url)?).await?;
+    let mut session = postgres::connect(&Login::parse(url)?, APPLICATION).await?;
     let identity = postgres::identity(&mut session).await?;
     if let Some(holder) = mark_holder(&mut session).await.map_err(postgres::Error::from)? {
         return Err(Error::blocked(
