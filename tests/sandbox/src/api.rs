@@ -40,9 +40,9 @@ pub use limits::RateLimit;
 pub use operation::Operation;
 pub use organization::Organization;
 
+use crate::Postgres;
 use crate::openapi::{self, Contract};
 use crate::router::{Router, RouterOptions};
-use crate::Postgres;
 use state::{Inner, lock};
 use world::{Life, Start};
 
@@ -156,7 +156,10 @@ impl StandIn {
 
     /// A token that is accepted now; empty when all are revoked.
     pub fn token(&self) -> String {
-        lock(&self.inner.tokens).first().cloned().unwrap_or_default()
+        lock(&self.inner.tokens)
+            .first()
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Replaces the accepted tokens: rotates, adds or revokes them.
@@ -218,7 +221,9 @@ impl StandIn {
 impl fmt::Debug for StandIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("StandIn");
-        shown.field("address", &self.address).finish_non_exhaustive()
+        shown
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -254,7 +259,9 @@ async fn database(
     if let Some(url) = &options.postgres_url {
         return Ok((None, None, url.parse()?));
     }
-    let dir = tempfile::Builder::new().prefix("orchestra-sandbox-").tempdir()?;
+    let dir = tempfile::Builder::new()
+        .prefix("orchestra-sandbox-")
+        .tempdir()?;
     let postgres = Postgres::start(dir.path(), crate::loopback::address()).await?;
     let server = postgres.admin_url().parse()?;
     Ok((Some(postgres), Some(dir), server))

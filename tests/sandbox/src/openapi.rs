@@ -53,7 +53,11 @@ impl Contract {
         let mut operations = HashMap::new();
         convert(&mut document);
         if let Some(paths) = document["paths"].as_object() {
-            for operation in paths.values().filter_map(Value::as_object).flat_map(Map::values) {
+            for operation in paths
+                .values()
+                .filter_map(Value::as_object)
+                .flat_map(Map::values)
+            {
                 if let Some(id) = operation["operationId"].as_str() {
                     operations.insert(id.to_owned(), operation.clone());
                 }
@@ -80,7 +84,10 @@ impl Contract {
         let parameters = operation["parameters"].as_array().unwrap_or(&none);
         let mut found = Vec::new();
         for (name, _) in request.query {
-            if !parameters.iter().any(|it| it["in"] == "query" && it["name"] == **name) {
+            if !parameters
+                .iter()
+                .any(|it| it["in"] == "query" && it["name"] == **name)
+            {
                 found.push(format!("query parameter {name} is not in the document"));
             }
         }
@@ -160,7 +167,10 @@ impl Contract {
     }
 
     fn validator(&self, key: &str, schema: &Value) -> anyhow::Result<Arc<Validator>> {
-        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut validators = self
+            .validators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(validator) = validators.get(key) {
             return Ok(Arc::clone(validator));
         }

@@ -46,7 +46,10 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::start`].
     pub async fn start_on(dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
-        ensure!(address.ip().is_loopback(), "{address} is not a loopback address");
+        ensure!(
+            address.ip().is_loopback(),
+            "{address} is not a loopback address"
+        );
         let bin = install::find()?;
         let account = install::account(dir)?;
         let data = dir.join("data");
@@ -159,7 +162,9 @@ impl Postgres {
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Postgres");
-        shown.field("address", &self.address).finish_non_exhaustive()
+        shown
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,7 +229,11 @@ fn init_cluster(
     }
     let mut command = Command::new(bin.join("initdb"));
     command
-        .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"])
+        .args([
+            "--username=postgres",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+        ])
         .args(["--locale=C", "--no-sync", "--no-instructions"])
         .arg("--pwfile")
         .arg(&pwfile)

@@ -19,17 +19,28 @@ async fn a_lost_response_leaves_a_real_project() {
     faults.add(Operation::CreateProject, 1, Fault::LoseResponse);
     faults.add(Operation::CreateProject, 1, Fault::CloseBefore);
     for expected in [1, 1] {
-        let lost = client.send(Method::POST, "/v1/projects", Some(new_project("tenant-a"))).await;
+        let lost = client
+            .send(Method::POST, "/v1/projects", Some(new_project("tenant-a")))
+            .await;
         assert!(lost.unwrap_err().is_request(), "no status line came");
         let (_, listed) = client.get(LIST).await;
         assert_eq!(listed["pagination"]["count"], expected);
     }
     faults.add(Operation::CreateProject, 1, Fault::Truncate);
-    let cut = client.send(Method::POST, "/v1/projects", Some(new_project("tenant-b"))).await.unwrap();
+    let cut = client
+        .send(Method::POST, "/v1/projects", Some(new_project("tenant-b")))
+        .await
+        .unwrap();
     assert_eq!(cut.status(), 201);
     assert!(cut.text().await.is_err(), "the body breaks off");
     assert_eq!(client.sandbox.ledger().projects().len(), 2);
-    let unanswered = client.sandbox.ledger().requests().iter().filter(|it| it.status.is_none()).count();
+    let unanswered = client
+        .sandbox
+        .ledger()
+        .requests()
+        .iter()
+        .filter(|it| it.status.is_none())
+        .count();
     assert_eq!(unanswered, 2);
     client.assert_no_violations();
 }
@@ -76,24 +87,49 @@ async fn an_effect_comes_although_the_client_has_gone() {
 async fn statuses_and_rate_limits_are_as_documented() {
     let client = start("pro").await;
     let faults = client.sandbox.faults();
-    let busy = Fault::Status { status: 429, retry_after: Some(7) };
+    let busy = Fault::Status {
+        status: 429,
+        retry_after: Some(7),
+    };
     faults.add(Operation::ListOrganizations, 1, busy);
     faults.add(Operation::ListOrganizations, 1, Fault::HtmlBadGateway);
-    let response = client.send(Method::GET, "/v1/organizations", None).await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"7".parse().unwrap()));
-    let response = client.send(Method::GET, "/v1/organizations", None).await.unwrap();
+    let response = client
+        .send(Method::GET, "/v1/organizations", None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            response.status().as_u16(),
+            &response.headers()["retry-after"]
+        ),
+        (429, &"7".parse().unwrap())
+    );
+    let response = client
+        .send(Method::GET, "/v1/organizations", None)
+        .await
+        .unwrap();
     assert_eq!(response.status(), 502);
     assert!(response.text().await.unwrap().contains("<html>"));
 
-    client.sandbox.limit(RateLimit { limit: 2, window: Duration::from_millis(500) });
+    client.sandbox.limit(RateLimit {
+        limit: 2,
+        window: Duration::from_millis(500),
+    });
     for (remaining, status) in [("1", 200), ("0", 200), ("0", 429)] {
-        let response = client.send(Method::GET, "/v1/organizations", None).await.unwrap();
+        let response = client
+            .send(Method::GET, "/v1/organizations", None)
+            .await
+            .unwrap();
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["x-ratelimit-limit"], "2");
         assert_eq!(response.headers()["x-ratelimit-remaining"], remaining);
         assert_eq!(response.headers()["x-ratelimit-reset"], "1");
     }
-    assert_eq!(client.get("/v1/projects").await.0, 200, "another endpoint has its own counter");
+    assert_eq!(
+        client.get("/v1/projects").await.0,
+        200,
+        "another endpoint has its own counter"
+    );
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(client.get("/v1/organizations").await.0, 200);
 }
@@ -112,13 +148,30 @@ async fn projects_get_stuck_fail_and_come_late() {
     let stuck = client.create("stuck").await;
     client.wait_for(&failing, "INIT_FAILED").await;
     client.wait_for(&stuck, "COMING_UP").await;
-    assert_eq!(client.get(LIST).await.1["pagination"]["count"], 1, "the other is not listed yet");
+    assert_eq!(
+        client.get(LIST).await.1["pagination"]["count"],
+        1,
+        "the other is not listed yet"
+    );
     client.sandbox.unstick();
     client.wait_for(&stuck, "ACTIVE_HEALTHY").await;
-    assert_eq!(client.get(&format!("/v1/projects/{stuck}/api-keys")).await.0, 400);
-    let (_, health) = client.get(&format!("/v1/projects/{stuck}/health?services=pooler")).await;
+    assert_eq!(
+        client
+            .get(&format!("/v1/projects/{stuck}/api-keys"))
+            .await
+            .0,
+        400
+    );
+    let (_, health) = client
+        .get(&format!("/v1/projects/{stuck}/health?services=pooler"))
+        .await;
     assert_eq!(health[0]["status"], "UNHEALTHY");
-    assert!(client.login(&format!("postgres.{stuck}"), common::PASSWORD).await.is_err());
+    assert!(
+        client
+            .login(&format!("postgres.{stuck}"), common::PASSWORD)
+            .await
+            .is_err()
+    );
     client.assert_no_violations();
 }
 
@@ -130,7 +183,12 @@ async fn wrong_tokens_names_and_fields_are_refused() {
     let create = async |body: Value| client.call(Method::POST, "/v1/projects", Some(body)).await;
     let (status, body) = create(new_project("tenant-a")).await;
     assert_eq!(status, 400);
-    assert!(body["message"].as_str().unwrap().contains("already exists in your organization."));
+    assert!(
+        body["message"]
+            .as_str()
+            .unwrap()
+            .contains("already exists in your organization.")
+    );
     client.sandbox.behave(|it| it.project_limit = Some(1));
     let (status, body) = create(new_project("tenant-b")).await;
     assert_eq!(status, 400);
@@ -141,9 +199,14 @@ async fn wrong_tokens_names_and_fields_are_refused() {
     let mut unknown_field = new_project("tenant-b");
     unknown_field["labels"] = json!({});
     assert_eq!(create(unknown_field).await.0, 400);
-    assert_eq!(client.sandbox.violations().len(), usize::from(client.sandbox.is_checked()));
+    assert_eq!(
+        client.sandbox.violations().len(),
+        usize::from(client.sandbox.is_checked())
+    );
 
-    client.sandbox.set_tokens(vec!["first".to_owned(), "second".to_owned()]);
+    client
+        .sandbox
+        .set_tokens(vec!["first".to_owned(), "second".to_owned()]);
     assert_eq!(client.get("/v1/projects").await.0, 200);
     client.sandbox.set_tokens(Vec::new());
     let (status, body) = client.get("/v1/projects").await;

@@ -19,7 +19,7 @@ impl Default for RateLimit {
     fn default() -> Self {
         Self {
             limit: 120,
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
         }
     }
 }
@@ -34,11 +34,14 @@ pub(super) struct Allowance {
     pub(super) exceeded: bool,
 }
 
+/// What has a counter of its own: an operation on a scope.
+type Endpoint = (String, Option<Operation>);
+
 /// The counters of one stand-in, which has one user.
 #[derive(Debug)]
 pub(super) struct Limiter {
     rule: Mutex<RateLimit>,
-    windows: Mutex<HashMap<(String, Option<Operation>), (Instant, u32)>>,
+    windows: Mutex<HashMap<Endpoint, (Instant, u32)>>,
 }
 
 impl Limiter {
@@ -51,7 +54,10 @@ impl Limiter {
 
     pub(super) fn set(&self, rule: RateLimit) {
         *self.rule.lock().unwrap_or_else(PoisonError::into_inner) = rule;
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.windows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Counts a request of `endpoint` on `scope`: a project, an organization, the user or an address.
@@ -70,7 +76,9 @@ impl Limiter {
         Allowance {
             limit: rule.limit,
             remaining: rule.limit.saturating_sub(*used),
-            reset: u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1),
+            reset: u64::try_from(left.as_millis().div_ceil(1000))
+                .unwrap_or(u64::MAX)
+                .max(1),
             exceeded: *used > rule.limit,
         }
     }

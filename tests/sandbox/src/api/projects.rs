@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 
 use super::keys;
-use super::organization::{region_of_group, REGIONS};
+use super::organization::{REGIONS, region_of_group};
 use super::provision;
 use super::reply::{Call, Reply};
 use super::state::Inner;
@@ -19,8 +19,26 @@ const PROJECT_LIMIT: &str = "The following organization members have reached the
     for the number of active free projects within organizations where they are an administrator or \
     owner: sandbox (2 project limit). To continue, please upgrade or pause a project.";
 
+/// The fields of `V1CreateProjectBody`, which allows no others.
+const FIELDS: [&str; 10] = [
+    "db_pass",
+    "name",
+    "organization_id",
+    "organization_slug",
+    "plan",
+    "region",
+    "region_selection",
+    "kps_enabled",
+    "desired_instance_size",
+    "template_url",
+];
+
 pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let organization = inner.organization(call.text("organization_slug").unwrap_or_default())?;
+    if let Some(unknown) = call.fields().find(|field| !FIELDS.contains(field)) {
+        let message = format!("property {unknown} should not exist");
+        return Err(Reply::message(400, &message));
+    }
     let password = call.text("db_pass").unwrap_or_default().to_owned();
     if password.len() < 4 {
         return Err(Reply::message(
@@ -28,11 +46,17 @@ pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
             "db_pass must be longer than or equal to 4 characters",
         ));
     }
-    if call.text("name").is_none_or(|name| name.is_empty() || name.contains('.')) {
+    if call
+        .text("name")
+        .is_none_or(|name| name.is_empty() || name.contains('.'))
+    {
         return Err(Reply::message(400, "name should not contain a . string"));
     }
     if organization.plan != "free" && call.text("desired_instance_size") == Some("nano") {
-        return Err(Reply::message(400, "Instance size nano is not available on this plan"));
+        return Err(Reply::message(
+            400,
+            "Instance size nano is not available on this plan",
+        ));
     }
     let region = region(&call.body)?;
     let body = insert(inner, call, region, &password)?;
@@ -43,7 +67,22 @@ pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         inner.world().projects.remove(reference);
         return Err(Reply::internal(&error));
     }
+    begin(inner, reference);
     Ok(Reply::json(201, body))
+}
+
+/// Starts the clock of a project whose database is there.
+fn begin(inner: &Inner, reference: &str) {
+    let behaviour = inner.behaviour();
+    let start = Start::new(&behaviour);
+    if let Some(project) = inner.world().projects.get_mut(reference) {
+        project.life = match project.life {
+            Life::Created(_) => Life::Created(start),
+            _ => Life::ComingUp(start),
+        };
+        let from = start.pooler_from(&behaviour);
+        inner.tenants.usable_from(reference, from);
+    }
 }
 
 fn region(body: &Value) -> Result<String, Reply> {
@@ -70,13 +109,15 @@ fn region(body: &Value) -> Result<String, Reply> {
 /// Enters the project, under one lock with the checks of its name and of the limit.
 fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<Value, Reply> {
     let behaviour = inner.behaviour();
-    let organization = call.text("organization_slug").unwrap_or_default().to_owned();
+    let organization = call
+        .text("organization_slug")
+        .unwrap_or_default()
+        .to_owned();
     let name = call.text("name").unwrap_or_default().to_owned();
     let mut world = inner.world();
     refuse(&mut world, &behaviour, &organization, &name)?;
     world.last_number += 1;
     let reference = crate::random::letters(20);
-    let start = Start::new(&behaviour);
     let keys = keys::initial(&reference);
     for secret in keys::secrets(&keys) {
         inner.ledger.secret(secret);
@@ -86,21 +127,26 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
         name,
         organization,
         region,
-        size: call.text("desired_instance_size").unwrap_or("micro").to_owned(),
+        size: call
+            .text("desired_instance_size")
+            .unwrap_or("micro")
+            .to_owned(),
         created: Timestamp::now(),
         listed_from: Instant::now() + behaviour.listed_after,
-        life: Life::Created(start),
+        life: Life::Created(Start::NEVER_ENDING),
         keys,
         legacy_keys: true,
         reference: reference.clone(),
     };
-    inner.ledger.created(&reference, &project.name, project.created, password);
+    inner
+        .ledger
+        .created(&reference, &project.name, project.created, password);
     inner.tenants.set(
         &reference,
         Tenant {
             database: Project::database(&reference),
             owner: Project::owner(&reference),
-            usable_from: start.pooler_from(&behaviour),
+            usable_from: None,
         },
     );
     let body = project.summary("UNKNOWN");
@@ -119,7 +165,8 @@ fn refuse(
     {
         return Err(Reply::message(400, PROJECT_LIMIT));
     }
-    let taken = |project: &mut Project| project.organization == organization && project.name == name;
+    let taken =
+        |project: &mut Project| project.organization == organization && project.name == name;
     if behaviour.refuse_duplicate_names && world.all().any(taken) {
         let message = format!("Project with name {name} already exists in your organization.");
         return Err(Reply::message(400, &message));
@@ -146,7 +193,10 @@ pub(super) fn list(inner: &Inner) -> Reply {
 
 pub(super) fn list_of_organization(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let slug = &inner.organization(call.path("slug"))?.slug;
-    let statuses: Vec<&str> = call.query("statuses").map(|all| all.split(',').collect()).unwrap_or_default();
+    let statuses: Vec<&str> = call
+        .query("statuses")
+        .map(|all| all.split(',').collect())
+        .unwrap_or_default();
     let search = call.query("search").unwrap_or_default().to_lowercase();
     let (offset, limit) = (call.number("offset", 0), call.number("limit", 100));
     let now = Instant::now();
@@ -190,7 +240,9 @@ pub(super) fn get(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
 pub(super) fn rename(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let mut world = inner.world();
     let project = world.project(call.project())?;
-    project.name = call.text("name").unwrap_or_default().to_owned();
+    call.text("name")
+        .unwrap_or_default()
+        .clone_into(&mut project.name);
     Ok(Reply::json(200, project.identity()))
 }
 
@@ -213,7 +265,9 @@ pub(super) async fn delete(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         provision::delete(&mut admin, call.project()).await?;
         admin.close().await
     };
-    dropped.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    dropped
+        .await
+        .map_err(|error: sqlx::Error| Reply::internal(&error))?;
     Ok(Reply::json(200, identity))
 }
 
@@ -222,7 +276,10 @@ pub(super) async fn pause(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         let mut world = inner.world();
         let project = world.project(call.project())?;
         if inner.organization(&project.organization)?.plan != "free" {
-            return Err(Reply::message(400, "Projects of a paid organization cannot be paused."));
+            return Err(Reply::message(
+                400,
+                "Projects of a paid organization cannot be paused.",
+            ));
         }
         if project.healthy_for().is_none() {
             return Err(Reply::message(400, "Project must be active and healthy."));
@@ -236,7 +293,9 @@ pub(super) async fn pause(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         provision::end_sessions(&mut admin, call.project()).await?;
         admin.close().await
     };
-    ended.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    ended
+        .await
+        .map_err(|error: sqlx::Error| Reply::internal(&error))?;
     Ok(Reply::empty(200))
 }
 
@@ -259,6 +318,7 @@ pub(super) fn restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
 
 pub(super) fn restore_versions(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     inner.world().project(call.project())?;
-    let version = json!({"version": "17.6.1.111", "release_channel": "ga", "postgres_engine": "17"});
+    let version =
+        json!({"version": "17.6.1.111", "release_channel": "ga", "postgres_engine": "17"});
     Ok(Reply::json(200, json!({"available_versions": [version]})))
 }

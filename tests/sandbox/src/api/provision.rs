@@ -13,7 +13,12 @@ pub(super) async fn create(
 ) -> sqlx::Result<()> {
     let (database, owner) = (Project::database(reference), Project::owner(reference));
     create_database(admin, &database, &owner, password).await?;
-    run_formatted(admin, "REVOKE CONNECT ON DATABASE %I FROM PUBLIC", &[&database]).await
+    run_formatted(
+        admin,
+        "REVOKE CONNECT ON DATABASE %I FROM PUBLIC",
+        &[&database],
+    )
+    .await
 }
 
 /// Sets the owner's password.

@@ -31,12 +31,20 @@ impl Call {
 
     /// A query parameter that is a number; `fallback` when it is absent or none.
     pub(super) fn number(&self, name: &str, fallback: usize) -> usize {
-        self.query(name).and_then(|text| text.parse().ok()).unwrap_or(fallback)
+        self.query(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(fallback)
     }
 
     /// A text field of the body.
     pub(super) fn text(&self, field: &str) -> Option<&str> {
         self.body[field].as_str()
+    }
+
+    /// The names of the body's fields.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        let fields = self.body.as_object();
+        fields.into_iter().flatten().map(|(name, _)| name.as_str())
     }
 
     /// What the request counts against: the project, the organization, or the user.

@@ -58,7 +58,10 @@ pub(super) async fn handle(
     let work = tokio::spawn(async move { answer(&worker, route, request).await });
     let (allowance, outcome) = match work.await {
         Ok(done) => done,
-        Err(error) => (inner.limiter.count("failed", None), Reply::internal(&error).into()),
+        Err(error) => (
+            inner.limiter.count("failed", None),
+            Reply::internal(&error).into(),
+        ),
     };
     let response = respond(&inner, allowance, outcome, &cut);
     inner.ledger.request(Recorded {
@@ -110,7 +113,10 @@ async fn answer(
     }
     if !well_formed {
         inner.violation(operation.id(), vec!["the body is not JSON".to_owned()]);
-        return (allowance, Reply::message(400, "Unexpected token in JSON").into());
+        return (
+            allowance,
+            Reply::message(400, "Unexpected token in JSON").into(),
+        );
     }
     (allowance, faulty(inner, &call).await)
 }
@@ -139,7 +145,11 @@ async fn faulty(inner: &Inner, call: &Call) -> Outcome {
     }
     let reply = perform(inner, call).await.unwrap_or_else(|refused| refused);
     if let Some(contract) = inner.contract.as_ref().filter(|_| reply.status < 300) {
-        let body = reply.body.as_ref().map(Value::to_string).unwrap_or_default();
+        let body = reply
+            .body
+            .as_ref()
+            .map(Value::to_string)
+            .unwrap_or_default();
         let found = contract.check_response(call.operation.id(), reply.status, body.as_bytes());
         inner.violation(call.operation.id(), found);
     }
@@ -214,7 +224,9 @@ fn respond(
         Outcome::Html => Response::builder()
             .status(502)
             .header("content-type", "text/html")
-            .body(Body::from("<html><head><title>502 Bad Gateway</title></head></html>")),
+            .body(Body::from(
+                "<html><head><title>502 Bad Gateway</title></head></html>",
+            )),
         Outcome::Reply { reply, retry_after } => {
             let mut response = response.status(reply.status);
             if let Some(seconds) = retry_after {

@@ -100,9 +100,14 @@ pub(super) async fn password(inner: &Inner, call: &Call) -> Result<Reply, Reply>
         provision::set_password(&mut admin, call.project(), password).await?;
         admin.close().await
     };
-    changed.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    changed
+        .await
+        .map_err(|error: sqlx::Error| Reply::internal(&error))?;
     inner.ledger.password(call.project(), password);
-    Ok(Reply::json(200, json!({"message": "Successfully updated password"})))
+    Ok(Reply::json(
+        200,
+        json!({"message": "Successfully updated password"}),
+    ))
 }
 
 pub(super) fn backups(inner: &Inner, call: &Call) -> Result<Reply, Reply> {

@@ -34,10 +34,8 @@ impl World {
 
     /// Every project, brought up to date.
     pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Project> {
-        self.projects.values_mut().map(|project| {
-            project.settle();
-            project
-        })
+        self.projects.values_mut().for_each(Project::settle);
+        self.projects.values_mut()
     }
 }
 
@@ -66,6 +64,12 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// A start without an end.
+    pub(super) const NEVER_ENDING: Self = Self {
+        until: None,
+        fails: false,
+    };
+
     pub(super) fn new(behaviour: &Behaviour) -> Self {
         Self {
             until: (behaviour.fate != Fate::Stuck).then(|| Instant::now() + behaviour.coming_up),

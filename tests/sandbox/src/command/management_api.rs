@@ -8,6 +8,7 @@ use clap::Args;
 use orchestra_sandbox::api::{Behaviour, Organization, RateLimit};
 use orchestra_sandbox::router::RouterOptions;
 use orchestra_sandbox::{Options, StandIn};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A stand-in for the Supabase Management API whose projects are real databases.
 ///
@@ -48,12 +49,16 @@ pub struct Arguments {
     rate_limit: u32,
 }
 
-/// Runs until Ctrl-C.
+/// Runs until Ctrl-C or SIGTERM.
 ///
 /// # Errors
 /// When something cannot be started.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    ensure!(arguments.host.is_loopback(), "{} is not a loopback address", arguments.host);
+    ensure!(
+        arguments.host.is_loopback(),
+        "{} is not a loopback address",
+        arguments.host
+    );
     let given_token = arguments.token.is_some();
     let stand_in = StandIn::start(options(arguments)).await?;
     let (url, organization) = (stand_in.url(), stand_in.organization());
@@ -63,13 +68,23 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(postgres) = stand_in.postgres() {
         println!("PostgreSQL log  {}", postgres.log_file().display());
     }
-    let checked = if stand_in.is_checked() { "on" } else { "off, the document is not there" };
+    let checked = if stand_in.is_checked() {
+        "on"
+    } else {
+        "off, the document is not there"
+    };
     println!("OpenAPI checks  {checked}");
     if !given_token {
         println!("SANDBOX_TOKEN={}", stand_in.token());
     }
-    println!("\nTry:  curl -H \"Authorization: Bearer $SANDBOX_TOKEN\" {url}/v1/organizations/{organization}/projects");
-    tokio::signal::ctrl_c().await?;
+    println!(
+        "\nTry:  curl -H \"Authorization: Bearer $SANDBOX_TOKEN\" {url}/v1/organizations/{organization}/projects"
+    );
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminated.recv() => {}
+    }
     Ok(())
 }
 

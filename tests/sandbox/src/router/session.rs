@@ -56,7 +56,10 @@ where
     let mut server = TcpStream::connect(gate.server).await?;
     server.set_nodelay(true)?;
     server.write_all(&startup.encode()).await?;
-    splice(client, server, |accepted| gate.tenants.count(project, accepted)).await
+    splice(client, server, |accepted| {
+        gate.tenants.count(project, accepted);
+    })
+    .await
 }
 
 /// Turns the names that the client uses into the server's.
@@ -66,7 +69,11 @@ fn address(startup: &mut Startup, role: &str, tenant: &Tenant) {
         other => other,
     }
     .to_owned();
-    let user = if role == "postgres" { &tenant.owner } else { role };
+    let user = if role == "postgres" {
+        &tenant.owner
+    } else {
+        role
+    };
     startup.set("user", user);
     startup.set("database", &database);
 }
@@ -112,9 +119,10 @@ where
         server.read_exact(&mut message[5..]).await?;
         client.write_all(&message).await?;
         client.flush().await?;
-        match (message[0], message.get(5..9)) {
-            (b'R', Some([0, 0, 0, 0])) => return Ok(true),
-            (b'E', _) => return Ok(false),
+        match message[0] {
+            // ReadyForQuery. The right to connect is checked after the password.
+            b'Z' => return Ok(true),
+            b'E' => return Ok(false),
             _ => {}
         }
     }

@@ -7,8 +7,8 @@ use orchestra_sandbox::api::Organization;
 use orchestra_sandbox::{Options, StandIn};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 pub const PASSWORD: &str = "Owner-password.1";
 
@@ -45,9 +45,17 @@ pub fn new_project(name: &str) -> Value {
 }
 
 impl Client {
-    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> reqwest::Result<Response> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<Response> {
         let url = format!("{}{path}", self.sandbox.url());
-        let mut request = self.http.request(method, url).bearer_auth(self.sandbox.token());
+        let mut request = self
+            .http
+            .request(method, url)
+            .bearer_auth(self.sandbox.token());
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -67,9 +75,22 @@ impl Client {
 
     /// Creates a project and gives its reference.
     pub async fn create(&self, name: &str) -> String {
-        let (status, body) = self.call(Method::POST, "/v1/projects", Some(new_project(name))).await;
-        assert_eq!((status, &body["status"]), (201, &json!("UNKNOWN")), "{body}");
+        let (status, body) = self
+            .call(Method::POST, "/v1/projects", Some(new_project(name)))
+            .await;
+        assert_eq!(
+            (status, &body["status"]),
+            (201, &json!("UNKNOWN")),
+            "{body}"
+        );
         body["ref"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates a project, waits until it is healthy and gives its reference.
+    pub async fn create_healthy(&self, name: &str) -> String {
+        let reference = self.create(name).await;
+        self.wait_for(&reference, "ACTIVE_HEALTHY").await;
+        reference
     }
 
     pub async fn wait_for(&self, reference: &str, status: &str) {
