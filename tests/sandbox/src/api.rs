@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use serde::Serialize;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -156,10 +156,7 @@ impl StandIn {
 
     /// A token that is accepted now; empty when all are revoked.
     pub fn token(&self) -> String {
-        lock(&self.inner.tokens)
-            .first()
-            .cloned()
-            .unwrap_or_default()
+        lock(&self.inner.tokens).first().cloned().unwrap_or_default()
     }
 
     /// Replaces the accepted tokens: rotates, adds or revokes them.
@@ -221,9 +218,7 @@ impl StandIn {
 impl fmt::Debug for StandIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("StandIn");
-        shown
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        shown.field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -253,21 +248,18 @@ fn unstick(inner: &Inner) {
     }
 }
 
-async fn database(
-    options: &Options,
-) -> anyhow::Result<(Option<Postgres>, Option<TempDir>, PgConnectOptions)> {
+async fn database(options: &Options) -> anyhow::Result<(Option<Postgres>, Option<TempDir>, PgConnectOptions)> {
     if let Some(url) = &options.postgres_url {
         return Ok((None, None, url.parse()?));
     }
-    let dir = tempfile::Builder::new()
-        .prefix("orchestra-sandbox-")
-        .tempdir()?;
+    let dir = tempfile::Builder::new().prefix("orchestra-sandbox-").tempdir()?;
     let postgres = Postgres::start(dir.path(), crate::loopback::address()).await?;
     let server = postgres.admin_url().parse()?;
     Ok((Some(postgres), Some(dir), server))
 }
 
 fn inner(options: Options, server: PgConnectOptions, router: &Router) -> anyhow::Result<Inner> {
+    let server = PgPoolOptions::new().max_connections(8).connect_lazy_with(server);
     let mut tokens = options.tokens.clone();
     if tokens.is_empty() {
         tokens.push(format!("sbp_{}", crate::random::hex(40)));
@@ -275,6 +267,7 @@ fn inner(options: Options, server: PgConnectOptions, router: &Router) -> anyhow:
     let inner = Inner {
         server,
         pooler: router.transaction_address(),
+        session_port: router.session_address().port(),
         tenants: router.tenants().clone(),
         faults: Faults::default(),
         ledger: Ledger::default(),

@@ -15,10 +15,7 @@ use serde_json::{Map, Value, json};
 /// The file the document is read from.
 pub fn path() -> PathBuf {
     std::env::var_os("SUPABASE_OPENAPI").map_or_else(
-        || {
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../../../shared/reference/management-openapi.json")
-        },
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/management-openapi.json"),
         PathBuf::from,
     )
 }
@@ -53,11 +50,7 @@ impl Contract {
         let mut operations = HashMap::new();
         convert(&mut document);
         if let Some(paths) = document["paths"].as_object() {
-            for operation in paths
-                .values()
-                .filter_map(Value::as_object)
-                .flat_map(Map::values)
-            {
+            for operation in paths.values().filter_map(Value::as_object).flat_map(Map::values) {
                 if let Some(id) = operation["operationId"].as_str() {
                     operations.insert(id.to_owned(), operation.clone());
                 }
@@ -84,10 +77,7 @@ impl Contract {
         let parameters = operation["parameters"].as_array().unwrap_or(&none);
         let mut found = Vec::new();
         for (name, _) in request.query {
-            if !parameters
-                .iter()
-                .any(|it| it["in"] == "query" && it["name"] == **name)
-            {
+            if !parameters.iter().any(|it| it["in"] == "query" && it["name"] == **name) {
                 found.push(format!("query parameter {name} is not in the document"));
             }
         }
@@ -125,9 +115,7 @@ impl Contract {
             }
             (_, []) => return Vec::new(),
             (Some("array"), all) => json!(all),
-            (Some("integer" | "number" | "boolean"), [one]) => {
-                serde_json::from_str(one).unwrap_or_else(|_| json!(one))
-            }
+            (Some("integer" | "number" | "boolean"), [one]) => serde_json::from_str(one).unwrap_or_else(|_| json!(one)),
             (_, [one]) => json!(one),
             _ => return vec![format!("parameter {name} is given more than once")],
         };
@@ -167,10 +155,7 @@ impl Contract {
     }
 
     fn validator(&self, key: &str, schema: &Value) -> anyhow::Result<Arc<Validator>> {
-        let mut validators = self
-            .validators
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(validator) = validators.get(key) {
             return Ok(Arc::clone(validator));
         }

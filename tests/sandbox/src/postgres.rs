@@ -46,10 +46,7 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::start`].
     pub async fn start_on(dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
-        ensure!(
-            address.ip().is_loopback(),
-            "{address} is not a loopback address"
-        );
+        ensure!(address.ip().is_loopback(), "{address} is not a loopback address");
         let bin = install::find()?;
         let account = install::account(dir)?;
         let data = dir.join("data");
@@ -127,12 +124,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server refuses, for instance because the name is taken.
-    pub async fn create_database(
-        &self,
-        name: &str,
-        owner_role: &str,
-        password: &str,
-    ) -> anyhow::Result<String> {
+    pub async fn create_database(&self, name: &str, owner_role: &str, password: &str) -> anyhow::Result<String> {
         let mut admin = self.connect_admin().await?;
         create_database(&mut admin, name, owner_role, password).await?;
         admin.close().await?;
@@ -162,9 +154,7 @@ impl Postgres {
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Postgres");
-        shown
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        shown.field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -208,13 +198,7 @@ pub(crate) async fn create_database(
     run_formatted(admin, "CREATE DATABASE %I OWNER %I", &[name, owner_role]).await
 }
 
-fn init_cluster(
-    bin: &Path,
-    dir: &Path,
-    data: &Path,
-    password: &str,
-    account: Option<Account>,
-) -> anyhow::Result<()> {
+fn init_cluster(bin: &Path, dir: &Path, data: &Path, password: &str, account: Option<Account>) -> anyhow::Result<()> {
     std::fs::create_dir_all(data)?;
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))?;
     let pwfile = dir.join("password");
@@ -229,11 +213,7 @@ fn init_cluster(
     }
     let mut command = Command::new(bin.join("initdb"));
     command
-        .args([
-            "--username=postgres",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-        ])
+        .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"])
         .args(["--locale=C", "--no-sync", "--no-instructions"])
         .arg("--pwfile")
         .arg(&pwfile)

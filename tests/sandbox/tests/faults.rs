@@ -93,21 +93,12 @@ async fn statuses_and_rate_limits_are_as_documented() {
     };
     faults.add(Operation::ListOrganizations, 1, busy);
     faults.add(Operation::ListOrganizations, 1, Fault::HtmlBadGateway);
-    let response = client
-        .send(Method::GET, "/v1/organizations", None)
-        .await
-        .unwrap();
+    let response = client.send(Method::GET, "/v1/organizations", None).await.unwrap();
     assert_eq!(
-        (
-            response.status().as_u16(),
-            &response.headers()["retry-after"]
-        ),
+        (response.status().as_u16(), &response.headers()["retry-after"]),
         (429, &"7".parse().unwrap())
     );
-    let response = client
-        .send(Method::GET, "/v1/organizations", None)
-        .await
-        .unwrap();
+    let response = client.send(Method::GET, "/v1/organizations", None).await.unwrap();
     assert_eq!(response.status(), 502);
     assert!(response.text().await.unwrap().contains("<html>"));
 
@@ -116,10 +107,7 @@ async fn statuses_and_rate_limits_are_as_documented() {
         window: Duration::from_millis(500),
     });
     for (remaining, status) in [("1", 200), ("0", 200), ("0", 429)] {
-        let response = client
-            .send(Method::GET, "/v1/organizations", None)
-            .await
-            .unwrap();
+        let response = client.send(Method::GET, "/v1/organizations", None).await.unwrap();
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["x-ratelimit-limit"], "2");
         assert_eq!(response.headers()["x-ratelimit-remaining"], remaining);
@@ -155,13 +143,7 @@ async fn projects_get_stuck_fail_and_come_late() {
     );
     client.sandbox.unstick();
     client.wait_for(&stuck, "ACTIVE_HEALTHY").await;
-    assert_eq!(
-        client
-            .get(&format!("/v1/projects/{stuck}/api-keys"))
-            .await
-            .0,
-        400
-    );
+    assert_eq!(client.get(&format!("/v1/projects/{stuck}/api-keys")).await.0, 400);
     let (_, health) = client
         .get(&format!("/v1/projects/{stuck}/health?services=pooler"))
         .await;
@@ -204,9 +186,7 @@ async fn wrong_tokens_names_and_fields_are_refused() {
         usize::from(client.sandbox.is_checked())
     );
 
-    client
-        .sandbox
-        .set_tokens(vec!["first".to_owned(), "second".to_owned()]);
+    client.sandbox.set_tokens(vec!["first".to_owned(), "second".to_owned()]);
     assert_eq!(client.get("/v1/projects").await.0, 200);
     client.sandbox.set_tokens(Vec::new());
     let (status, body) = client.get("/v1/projects").await;

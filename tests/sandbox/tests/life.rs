@@ -40,10 +40,7 @@ async fn a_project_comes_up() {
 async fn the_owner_and_its_roles_log_in_through_the_pooler() {
     let client = start("pro").await;
     let reference = client.create_healthy("tenant-a").await;
-    let (postgres, app) = (
-        format!("postgres.{reference}"),
-        format!("app_a.{reference}"),
-    );
+    let (postgres, app) = (format!("postgres.{reference}"), format!("app_a.{reference}"));
     let mut owner = client.login(&postgres, PASSWORD).await.unwrap();
     owner
         .execute("CREATE TABLE part (id int); CREATE ROLE app_a LOGIN PASSWORD 'app-password'")
@@ -51,10 +48,7 @@ async fn the_owner_and_its_roles_log_in_through_the_pooler() {
         .unwrap();
     let refused = client.login(&app, "app-password").await.unwrap_err();
     let refused = refused.to_string();
-    assert!(
-        refused.contains("permission denied for database"),
-        "{refused}"
-    );
+    assert!(refused.contains("permission denied for database"), "{refused}");
     let grant = format!("GRANT CONNECT ON DATABASE project_{reference} TO app_a");
     owner.execute(sqlx::AssertSqlSafe(grant)).await.unwrap();
     assert!(client.login(&app, "app-password").await.is_ok());
@@ -68,10 +62,7 @@ async fn the_owner_and_its_roles_log_in_through_the_pooler() {
         accepted: 3,
         refused: 2,
     };
-    assert_eq!(
-        client.sandbox.router().tenants().logins(&reference),
-        expected
-    );
+    assert_eq!(client.sandbox.router().tenants().logins(&reference), expected);
     let secrets = client.sandbox.ledger().secrets();
     assert!(secrets.iter().any(|secret| secret == "Another-password.2"));
     client.assert_no_violations();
@@ -131,11 +122,7 @@ async fn the_secret_key_is_masked_unless_revealed() {
         assert_eq!(keys.len(), 4);
         for key in keys {
             let shown = key["api_key"].as_str().unwrap();
-            assert_eq!(
-                shown.contains('\u{b7}'),
-                masked && key["type"] == "secret",
-                "{key}"
-            );
+            assert_eq!(shown.contains('\u{b7}'), masked && key["type"] == "secret", "{key}");
         }
     }
     let (_, before) = client.get(&format!("{path}/legacy")).await;
@@ -155,29 +142,11 @@ async fn a_free_project_is_paused_and_restored_with_its_data() {
     let mut owner = client.login(&user, PASSWORD).await.unwrap();
     owner.execute("CREATE TABLE part (id int)").await.unwrap();
     let path = format!("/v1/projects/{reference}");
-    assert_eq!(
-        client
-            .call(Method::POST, &format!("{path}/pause"), None)
-            .await
-            .0,
-        200
-    );
-    assert_eq!(
-        client
-            .call(Method::POST, &format!("{path}/restore"), None)
-            .await
-            .0,
-        400
-    );
+    assert_eq!(client.call(Method::POST, &format!("{path}/pause"), None).await.0, 200);
+    assert_eq!(client.call(Method::POST, &format!("{path}/restore"), None).await.0, 400);
     client.wait_for(&reference, "INACTIVE").await;
     assert!(client.login(&user, PASSWORD).await.is_err());
-    assert_eq!(
-        client
-            .call(Method::POST, &format!("{path}/restore"), None)
-            .await
-            .0,
-        200
-    );
+    assert_eq!(client.call(Method::POST, &format!("{path}/restore"), None).await.0, 200);
     client.wait_for(&reference, "ACTIVE_HEALTHY").await;
     let mut owner = client.login(&user, PASSWORD).await.unwrap();
     owner.execute("SELECT * FROM part").await.unwrap();
@@ -200,9 +169,7 @@ async fn everything_else_can_be_read() {
         assert_eq!(status, 200, "{path}: {body}");
     }
     for part in ["restore", "billing/addons", "database/backups"] {
-        let (status, body) = client
-            .get(&format!("/v1/projects/{reference}/{part}"))
-            .await;
+        let (status, body) = client.get(&format!("/v1/projects/{reference}/{part}")).await;
         assert_eq!(status, 200, "{part}: {body}");
     }
     let rename = Some(json!({"name": "tenant-b"}));

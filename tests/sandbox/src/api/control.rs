@@ -22,10 +22,7 @@ type Shared = State<Arc<Inner>>;
 
 pub(super) fn routes() -> Router<Arc<Inner>> {
     Router::new()
-        .route(
-            "/_sandbox/behaviour",
-            get(behaviour).patch(change_behaviour),
-        )
+        .route("/_sandbox/behaviour", get(behaviour).patch(change_behaviour))
         .route("/_sandbox/faults", post(add_fault).delete(clear_faults))
         .route("/_sandbox/held/{operation}", get(held).delete(release))
         .route("/_sandbox/rate-limit", put(rate_limit))

@@ -62,11 +62,7 @@ impl Faults {
     /// Lets the next `times` requests of the operation meet the fault.
     pub fn add(&self, operation: Operation, times: u32, fault: Fault) {
         if times > 0 {
-            self.table()
-                .queued
-                .entry(operation)
-                .or_default()
-                .push((times, fault));
+            self.table().queued.entry(operation).or_default().push((times, fault));
         }
     }
 
@@ -81,13 +77,8 @@ impl Faults {
 
     /// Waits until a request of the operation is held.
     pub async fn wait_until_held(&self, operation: Operation) {
-        self.wait(|table| {
-            table
-                .held
-                .get(&operation)
-                .is_some_and(|held| !held.is_empty())
-        })
-        .await;
+        self.wait(|table| table.held.get(&operation).is_some_and(|held| !held.is_empty()))
+            .await;
     }
 
     /// How many requests of the operation are held now.
@@ -124,13 +115,8 @@ impl Faults {
             number
         };
         self.0.changed.notify_waiters();
-        self.wait(|table| {
-            !table
-                .held
-                .get(&operation)
-                .is_some_and(|held| held.contains(&number))
-        })
-        .await;
+        self.wait(|table| !table.held.get(&operation).is_some_and(|held| held.contains(&number)))
+            .await;
     }
 
     async fn wait(&self, reached: impl Fn(&Table) -> bool) {

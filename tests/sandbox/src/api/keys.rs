@@ -136,10 +136,7 @@ pub(super) fn delete(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let mut world = inner.world();
     let project = ready(inner, &mut world, call)?;
     let id = call.path("id");
-    let at = project
-        .keys
-        .iter()
-        .position(|key| key.id == id && key.kind != "legacy");
+    let at = project.keys.iter().position(|key| key.id == id && key.kind != "legacy");
     let key = project.keys.remove(at.ok_or_else(not_found)?);
     Ok(Reply::json(200, key.show(reveal(call))))
 }

@@ -105,11 +105,7 @@ impl Ledger {
 
     pub(super) fn deleted(&self, reference: &str) {
         let mut book = self.book();
-        let Some(project) = book
-            .projects
-            .iter_mut()
-            .find(|it| it.reference == reference)
-        else {
+        let Some(project) = book.projects.iter_mut().find(|it| it.reference == reference) else {
             return;
         };
         project.deleted = Some(Timestamp::now());
@@ -122,11 +118,7 @@ impl Ledger {
     pub(super) fn password(&self, reference: &str, password: &str) {
         let mut book = self.book();
         book.secrets.push(password.to_owned());
-        if let Some(project) = book
-            .projects
-            .iter_mut()
-            .find(|it| it.reference == reference)
-        {
+        if let Some(project) = book.projects.iter_mut().find(|it| it.reference == reference) {
             password.clone_into(&mut project.password);
         }
     }

@@ -54,10 +54,7 @@ impl Limiter {
 
     pub(super) fn set(&self, rule: RateLimit) {
         *self.rule.lock().unwrap_or_else(PoisonError::into_inner) = rule;
-        self.windows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Counts a request of `endpoint` on `scope`: a project, an organization, the user or an address.
@@ -65,9 +62,7 @@ impl Limiter {
         let rule = *self.rule.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let (start, used) = windows
-            .entry((scope.to_owned(), endpoint))
-            .or_insert((now, 0));
+        let (start, used) = windows.entry((scope.to_owned(), endpoint)).or_insert((now, 0));
         if now.duration_since(*start) >= rule.window {
             (*start, *used) = (now, 0);
         }

@@ -74,10 +74,7 @@ fn capture(template: &str, path: &str) -> Option<Vec<(String, String)>> {
     let mut parameters = Vec::new();
     for expected in template.split('/') {
         let segment = actual.next()?;
-        match expected
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'))
-        {
+        match expected.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) => parameters.push((name.to_owned(), segment.to_owned())),
             None if expected != segment => return None,
             None => {}

@@ -13,12 +13,7 @@ pub(super) struct Region {
     continent: &'static str,
 }
 
-const fn region(
-    code: &'static str,
-    name: &'static str,
-    group: &'static str,
-    continent: &'static str,
-) -> Region {
+const fn region(code: &'static str, name: &'static str, group: &'static str, continent: &'static str) -> Region {
     Region {
         code,
         name,
@@ -132,9 +127,9 @@ pub(super) fn regions(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         "AS" | "OC" => "apac",
         _ => "americas",
     };
-    let show = |region: &Region| json!({"name": region.name, "code": region.code, "type": "specific", "provider": "AWS"});
-    let smart =
-        |code: &str| json!({"name": code.to_uppercase(), "code": code, "type": "smartGroup"});
+    let show =
+        |region: &Region| json!({"name": region.name, "code": region.code, "type": "specific", "provider": "AWS"});
+    let smart = |code: &str| json!({"name": code.to_uppercase(), "code": code, "type": "smartGroup"});
     let near = |region: &&Region| match call.query("continent") {
         Some(continent @ ("NA" | "SA" | "EU" | "AS" | "OC")) => region.continent == continent,
         _ => region.group == group,

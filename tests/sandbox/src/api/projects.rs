@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::Connection;
 
 use super::keys;
 use super::organization::{REGIONS, region_of_group};
@@ -53,10 +52,7 @@ pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         return Err(Reply::message(400, "name should not contain a . string"));
     }
     if organization.plan != "free" && call.text("desired_instance_size") == Some("nano") {
-        return Err(Reply::message(
-            400,
-            "Instance size nano is not available on this plan",
-        ));
+        return Err(Reply::message(400, "Instance size nano is not available on this plan"));
     }
     let region = region(&call.body)?;
     let body = insert(inner, call, region, &password)?;
@@ -109,10 +105,7 @@ fn region(body: &Value) -> Result<String, Reply> {
 /// Enters the project, under one lock with the checks of its name and of the limit.
 fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<Value, Reply> {
     let behaviour = inner.behaviour();
-    let organization = call
-        .text("organization_slug")
-        .unwrap_or_default()
-        .to_owned();
+    let organization = call.text("organization_slug").unwrap_or_default().to_owned();
     let name = call.text("name").unwrap_or_default().to_owned();
     let mut world = inner.world();
     refuse(&mut world, &behaviour, &organization, &name)?;
@@ -127,10 +120,7 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
         name,
         organization,
         region,
-        size: call
-            .text("desired_instance_size")
-            .unwrap_or("micro")
-            .to_owned(),
+        size: call.text("desired_instance_size").unwrap_or("micro").to_owned(),
         created: Timestamp::now(),
         listed_from: Instant::now() + behaviour.listed_after,
         life: Life::Created(Start::NEVER_ENDING),
@@ -154,19 +144,13 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
     Ok(body)
 }
 
-fn refuse(
-    world: &mut World,
-    behaviour: &super::Behaviour,
-    organization: &str,
-    name: &str,
-) -> Result<(), Reply> {
+fn refuse(world: &mut World, behaviour: &super::Behaviour, organization: &str, name: &str) -> Result<(), Reply> {
     if let Some(limit) = behaviour.project_limit
         && world.all().filter(|project| project.is_active()).count() >= limit
     {
         return Err(Reply::message(400, PROJECT_LIMIT));
     }
-    let taken =
-        |project: &mut Project| project.organization == organization && project.name == name;
+    let taken = |project: &mut Project| project.organization == organization && project.name == name;
     if behaviour.refuse_duplicate_names && world.all().any(taken) {
         let message = format!("Project with name {name} already exists in your organization.");
         return Err(Reply::message(400, &message));
@@ -176,8 +160,7 @@ fn refuse(
 
 async fn create_database(inner: &Inner, reference: &str, password: &str) -> sqlx::Result<()> {
     let mut admin = inner.admin().await?;
-    provision::create(&mut admin, reference, password).await?;
-    admin.close().await
+    provision::create(&mut admin, reference, password).await
 }
 
 pub(super) fn list(inner: &Inner) -> Reply {
@@ -231,18 +214,13 @@ pub(super) fn list_of_organization(inner: &Inner, call: &Call) -> Result<Reply, 
 pub(super) fn get(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let mut world = inner.world();
     let project = world.project(call.project())?;
-    Ok(Reply::json(
-        200,
-        project.with_database(&inner.options.project_domain),
-    ))
+    Ok(Reply::json(200, project.with_database(&inner.options.project_domain)))
 }
 
 pub(super) fn rename(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let mut world = inner.world();
     let project = world.project(call.project())?;
-    call.text("name")
-        .unwrap_or_default()
-        .clone_into(&mut project.name);
+    call.text("name").unwrap_or_default().clone_into(&mut project.name);
     Ok(Reply::json(200, project.identity()))
 }
 
@@ -262,12 +240,9 @@ pub(super) async fn delete(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     inner.ledger.deleted(call.project());
     let dropped = async {
         let mut admin = inner.admin().await?;
-        provision::delete(&mut admin, call.project()).await?;
-        admin.close().await
+        provision::delete(&mut admin, call.project()).await
     };
-    dropped
-        .await
-        .map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    dropped.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
     Ok(Reply::json(200, identity))
 }
 
@@ -276,10 +251,7 @@ pub(super) async fn pause(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         let mut world = inner.world();
         let project = world.project(call.project())?;
         if inner.organization(&project.organization)?.plan != "free" {
-            return Err(Reply::message(
-                400,
-                "Projects of a paid organization cannot be paused.",
-            ));
+            return Err(Reply::message(400, "Projects of a paid organization cannot be paused."));
         }
         if project.healthy_for().is_none() {
             return Err(Reply::message(400, "Project must be active and healthy."));
@@ -290,12 +262,9 @@ pub(super) async fn pause(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     inner.tenants.usable_from(call.project(), None);
     let ended = async {
         let mut admin = inner.admin().await?;
-        provision::end_sessions(&mut admin, call.project()).await?;
-        admin.close().await
+        provision::end_sessions(&mut admin, call.project()).await
     };
-    ended
-        .await
-        .map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    ended.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
     Ok(Reply::empty(200))
 }
 
@@ -310,15 +279,12 @@ pub(super) fn restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     }
     let start = Start::new(&behaviour);
     project.life = Life::Restoring(start);
-    inner
-        .tenants
-        .usable_from(call.project(), start.pooler_from(&behaviour));
+    inner.tenants.usable_from(call.project(), start.pooler_from(&behaviour));
     Ok(Reply::empty(200))
 }
 
 pub(super) fn restore_versions(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     inner.world().project(call.project())?;
-    let version =
-        json!({"version": "17.6.1.111", "release_channel": "ga", "postgres_engine": "17"});
+    let version = json!({"version": "17.6.1.111", "release_channel": "ga", "postgres_engine": "17"});
     Ok(Reply::json(200, json!({"available_versions": [version]})))
 }

@@ -6,27 +6,14 @@ use super::world::Project;
 use crate::postgres::{create_database, run_formatted};
 
 /// Creates the owner role and the project's database, closed to everyone else.
-pub(super) async fn create(
-    admin: &mut PgConnection,
-    reference: &str,
-    password: &str,
-) -> sqlx::Result<()> {
+pub(super) async fn create(admin: &mut PgConnection, reference: &str, password: &str) -> sqlx::Result<()> {
     let (database, owner) = (Project::database(reference), Project::owner(reference));
     create_database(admin, &database, &owner, password).await?;
-    run_formatted(
-        admin,
-        "REVOKE CONNECT ON DATABASE %I FROM PUBLIC",
-        &[&database],
-    )
-    .await
+    run_formatted(admin, "REVOKE CONNECT ON DATABASE %I FROM PUBLIC", &[&database]).await
 }
 
 /// Sets the owner's password.
-pub(super) async fn set_password(
-    admin: &mut PgConnection,
-    reference: &str,
-    password: &str,
-) -> sqlx::Result<()> {
+pub(super) async fn set_password(admin: &mut PgConnection, reference: &str, password: &str) -> sqlx::Result<()> {
     let owner = Project::owner(reference);
     run_formatted(admin, "ALTER ROLE %I PASSWORD %L", &[&owner, password]).await
 }

@@ -31,9 +31,7 @@ impl Call {
 
     /// A query parameter that is a number; `fallback` when it is absent or none.
     pub(super) fn number(&self, name: &str, fallback: usize) -> usize {
-        self.query(name)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(fallback)
+        self.query(name).and_then(|text| text.parse().ok()).unwrap_or(fallback)
     }
 
     /// A text field of the body.
@@ -92,9 +90,6 @@ impl Reply {
     pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "the stand-in failed");
         let event = crate::random::hex(32);
-        Self::json(
-            500,
-            json!({"message": "Internal server error", "errorEventId": event}),
-        )
+        Self::json(500, json!({"message": "Internal server error", "errorEventId": event}))
     }
 }

@@ -22,10 +22,7 @@ use crate::openapi::Request;
 /// How an answer goes out.
 #[derive(Debug)]
 enum Outcome {
-    Reply {
-        reply: Reply,
-        retry_after: Option<u64>,
-    },
+    Reply { reply: Reply, retry_after: Option<u64> },
     Html,
     Close,
     Truncate(Reply),
@@ -58,10 +55,7 @@ pub(super) async fn handle(
     let work = tokio::spawn(async move { answer(&worker, route, request).await });
     let (allowance, outcome) = match work.await {
         Ok(done) => done,
-        Err(error) => (
-            inner.limiter.count("failed", None),
-            Reply::internal(&error).into(),
-        ),
+        Err(error) => (inner.limiter.count("failed", None), Reply::internal(&error).into()),
     };
     let response = respond(&inner, allowance, outcome, &cut);
     inner.ledger.request(Recorded {
@@ -113,10 +107,7 @@ async fn answer(
     }
     if !well_formed {
         inner.violation(operation.id(), vec!["the body is not JSON".to_owned()]);
-        return (
-            allowance,
-            Reply::message(400, "Unexpected token in JSON").into(),
-        );
+        return (allowance, Reply::message(400, "Unexpected token in JSON").into());
     }
     (allowance, faulty(inner, &call).await)
 }
@@ -128,10 +119,7 @@ async fn faulty(inner: &Inner, call: &Call) -> Outcome {
     }
     let fault = inner.faults.take(call.operation);
     match &fault {
-        Some(Fault::Status {
-            status,
-            retry_after,
-        }) => {
+        Some(Fault::Status { status, retry_after }) => {
             return Outcome::Reply {
                 reply: Reply::message(*status, "The sandbox was told to fail"),
                 retry_after: *retry_after,
@@ -145,11 +133,7 @@ async fn faulty(inner: &Inner, call: &Call) -> Outcome {
     }
     let reply = perform(inner, call).await.unwrap_or_else(|refused| refused);
     if let Some(contract) = inner.contract.as_ref().filter(|_| reply.status < 300) {
-        let body = reply
-            .body
-            .as_ref()
-            .map(Value::to_string)
-            .unwrap_or_default();
+        let body = reply.body.as_ref().map(Value::to_string).unwrap_or_default();
         let found = contract.check_response(call.operation.id(), reply.status, body.as_bytes());
         inner.violation(call.operation.id(), found);
     }
@@ -205,12 +189,7 @@ async fn perform(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
 }
 
 /// The response to send; none when the connection is cut instead.
-fn respond(
-    inner: &Inner,
-    allowance: Allowance,
-    outcome: Outcome,
-    cut: &Cut,
-) -> Option<Response<Body>> {
+fn respond(inner: &Inner, allowance: Allowance, outcome: Outcome, cut: &Cut) -> Option<Response<Body>> {
     let response = Response::builder()
         .header("x-ratelimit-limit", allowance.limit)
         .header("x-ratelimit-remaining", allowance.remaining)
@@ -224,9 +203,7 @@ fn respond(
         Outcome::Html => Response::builder()
             .status(502)
             .header("content-type", "text/html")
-            .body(Body::from(
-                "<html><head><title>502 Bad Gateway</title></head></html>",
-            )),
+            .body(Body::from("<html><head><title>502 Bad Gateway</title></head></html>")),
         Outcome::Reply { reply, retry_after } => {
             let mut response = response.status(reply.status);
             if let Some(seconds) = retry_after {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::Connection;
 
 use super::provision;
 use super::reply::{Call, Reply};
@@ -67,29 +66,34 @@ fn service_health(project: &Project, service: &str, pooler_after: Duration) -> V
     body
 }
 
+/// The transaction entry, and a session entry only where its port cannot be guessed.
 pub(super) fn pooler(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let mut world = inner.world();
     let reference = &world.project(call.project())?.reference;
-    let address = inner.pooler;
-    let (host, port) = (address.ip().to_string(), address.port());
+    let host = inner.pooler.ip().to_string();
+    let mut entries = vec![pooler_entry(reference, &host, inner.pooler.port(), "transaction")];
+    if inner.session_port != 5432 {
+        entries.push(pooler_entry(reference, &host, inner.session_port, "session"));
+    }
+    Ok(Reply::json(200, json!(entries)))
+}
+
+fn pooler_entry(reference: &str, host: &str, port: u16, mode: &str) -> Value {
     let url = format!("postgresql://postgres.{reference}:[YOUR-PASSWORD]@{host}:{port}/postgres");
-    Ok(Reply::json(
-        200,
-        json!([{
-            "identifier": reference,
-            "database_type": "PRIMARY",
-            "is_using_scram_auth": true,
-            "db_user": format!("postgres.{reference}"),
-            "db_host": host,
-            "db_port": port,
-            "db_name": "postgres",
-            "connection_string": url,
-            "connectionString": url,
-            "default_pool_size": null,
-            "max_client_conn": null,
-            "pool_mode": "transaction",
-        }]),
-    ))
+    json!({
+        "identifier": reference,
+        "database_type": "PRIMARY",
+        "is_using_scram_auth": true,
+        "db_user": format!("postgres.{reference}"),
+        "db_host": host,
+        "db_port": port,
+        "db_name": "postgres",
+        "connection_string": url,
+        "connectionString": url,
+        "default_pool_size": null,
+        "max_client_conn": null,
+        "pool_mode": mode,
+    })
 }
 
 pub(super) async fn password(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
@@ -97,17 +101,11 @@ pub(super) async fn password(inner: &Inner, call: &Call) -> Result<Reply, Reply>
     let password = call.text("password").unwrap_or_default();
     let changed = async {
         let mut admin = inner.admin().await?;
-        provision::set_password(&mut admin, call.project(), password).await?;
-        admin.close().await
+        provision::set_password(&mut admin, call.project(), password).await
     };
-    changed
-        .await
-        .map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    changed.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
     inner.ledger.password(call.project(), password);
-    Ok(Reply::json(
-        200,
-        json!({"message": "Successfully updated password"}),
-    ))
+    Ok(Reply::json(200, json!({"message": "Successfully updated password"})))
 }
 
 pub(super) fn backups(inner: &Inner, call: &Call) -> Result<Reply, Reply> {

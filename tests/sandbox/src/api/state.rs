@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::PgPool;
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 
 use super::behaviour::Behaviour;
 use super::faults::Faults;
@@ -19,9 +20,12 @@ use crate::router::Tenants;
 
 pub(super) struct Inner {
     pub(super) options: Options,
-    pub(super) server: PgConnectOptions,
+    /// Connections of the superuser.
+    pub(super) server: PgPool,
     /// The pooler's transaction address, the one that the API names.
     pub(super) pooler: SocketAddr,
+    /// Its session port, which the API names only when it is not the usual one.
+    pub(super) session_port: u16,
     pub(super) tenants: Tenants,
     pub(super) faults: Faults,
     pub(super) ledger: Ledger,
@@ -44,8 +48,8 @@ impl Inner {
         *lock(&self.behaviour)
     }
 
-    pub(super) async fn admin(&self) -> sqlx::Result<PgConnection> {
-        PgConnection::connect_with(&self.server).await
+    pub(super) async fn admin(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        self.server.acquire().await
     }
 
     /// The organization, refused as unknown when there is none of that slug.

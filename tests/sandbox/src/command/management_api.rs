@@ -77,9 +77,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if !given_token {
         println!("SANDBOX_TOKEN={}", stand_in.token());
     }
-    println!(
-        "\nTry:  curl -H \"Authorization: Bearer $SANDBOX_TOKEN\" {url}/v1/organizations/{organization}/projects"
-    );
+    println!("\nTry:  curl -H \"Authorization: Bearer $SANDBOX_TOKEN\" {url}/v1/organizations/{organization}/projects");
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         pressed = tokio::signal::ctrl_c() => pressed?,

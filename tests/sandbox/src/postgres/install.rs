@@ -81,9 +81,7 @@ pub(super) fn account(dir: &Path) -> anyhow::Result<Option<Account>> {
     lookup("postgres")
         .or_else(|| lookup("nobody"))
         .map(Some)
-        .context(
-            "PostgreSQL does not run as root, and there is neither a postgres nor a nobody account",
-        )
+        .context("PostgreSQL does not run as root, and there is neither a postgres nor a nobody account")
 }
 
 /// Makes `command` run as `account`; the groups of root are left with it.

@@ -74,11 +74,7 @@ impl Keeper {
             flag.store(true, Ordering::Release);
         });
         started.recv()?.context("PostgreSQL cannot be run")?;
-        Ok(Self {
-            orders,
-            ended,
-            thread,
-        })
+        Ok(Self { orders, ended, thread })
     }
 
     /// Whether the process has ended by itself.

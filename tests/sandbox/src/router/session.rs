@@ -69,11 +69,7 @@ fn address(startup: &mut Startup, role: &str, tenant: &Tenant) {
         other => other,
     }
     .to_owned();
-    let user = if role == "postgres" {
-        &tenant.owner
-    } else {
-        role
-    };
+    let user = if role == "postgres" { &tenant.owner } else { role };
     startup.set("user", user);
     startup.set("database", &database);
 }

@@ -82,12 +82,7 @@ impl Startup {
 /// A fatal `ErrorResponse`.
 pub(super) fn fatal(code: &str, message: &str) -> Vec<u8> {
     let mut body = Vec::new();
-    for (field, value) in [
-        (b'S', "FATAL"),
-        (b'V', "FATAL"),
-        (b'C', code),
-        (b'M', message),
-    ] {
+    for (field, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', code), (b'M', message)] {
         body.push(field);
         body.extend_from_slice(value.as_bytes());
         body.push(0);

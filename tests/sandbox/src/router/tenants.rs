@@ -54,11 +54,7 @@ impl Tenants {
 
     /// How often the project was logged in to.
     pub fn logins(&self, project: &str) -> Logins {
-        self.table()
-            .logins
-            .get(project)
-            .copied()
-            .unwrap_or_default()
+        self.table().logins.get(project).copied().unwrap_or_default()
     }
 
     /// The project, if logins to it are let through now.

@@ -45,17 +45,9 @@ pub fn new_project(name: &str) -> Value {
 }
 
 impl Client {
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> reqwest::Result<Response> {
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> reqwest::Result<Response> {
         let url = format!("{}{path}", self.sandbox.url());
-        let mut request = self
-            .http
-            .request(method, url)
-            .bearer_auth(self.sandbox.token());
+        let mut request = self.http.request(method, url).bearer_auth(self.sandbox.token());
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -75,14 +67,8 @@ impl Client {
 
     /// Creates a project and gives its reference.
     pub async fn create(&self, name: &str) -> String {
-        let (status, body) = self
-            .call(Method::POST, "/v1/projects", Some(new_project(name)))
-            .await;
-        assert_eq!(
-            (status, &body["status"]),
-            (201, &json!("UNKNOWN")),
-            "{body}"
-        );
+        let (status, body) = self.call(Method::POST, "/v1/projects", Some(new_project(name))).await;
+        assert_eq!((status, &body["status"]), (201, &json!("UNKNOWN")), "{body}");
         body["ref"].as_str().unwrap().to_owned()
     }
 
@@ -117,11 +103,7 @@ impl Client {
     }
 
     pub fn assert_no_violations(&self) {
-        assert!(
-            self.sandbox.violations().is_empty(),
-            "{:#?}",
-            self.sandbox.violations()
-        );
+        assert!(self.sandbox.violations().is_empty(), "{:#?}", self.sandbox.violations());
         if !self.sandbox.is_checked() {
             eprintln!("traffic was not checked: there is no OpenAPI document");
         }
