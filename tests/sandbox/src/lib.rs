@@ -1,1 +1,2 @@
 //! The sandbox.
+pub mod control_plane;
