@@ -29,6 +29,10 @@ pub struct Arguments {
     /// Name of the Lease: of all operators that share it, one acts.
     #[arg(long, env = "ORCHESTRA_LEASE_NAME", default_value = "orchestra-operator")]
     pub lease_name: String,
+    /// How long a Lease that is not renewed keeps others waiting. Its holder ends after two thirds
+    /// of it without a renewal.
+    #[arg(long, env = "ORCHESTRA_LEASE_DURATION", default_value = "15s", value_parser = duration)]
+    pub lease_duration: Duration,
     /// How log lines look.
     #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: Format,
