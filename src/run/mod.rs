@@ -57,7 +57,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         &settings.namespace,
         &arguments.lease_name,
         &arguments.identity(),
-        Timing::default(),
+        Timing::of(arguments.lease_duration),
     ), watches::start(&client, &settings.namespace));
     watched.synced().await;
     readiness.set(CACHES, true);

@@ -117,7 +117,8 @@ impl World {
     /// When kubectl fails; its message is in the error.
     pub fn apply(&self, manifests: &str) -> Result<()> {
         let file = tempfile::Builder::new().suffix(".yaml").tempfile_in(self.dir.path())?;
-        std::fs::write(file.path(), manifests)?;
+        // Without the separator kubectl takes a flow mapping for JSON.
+        std::fs::write(file.path(), format!("---\n{manifests}"))?;
         self.plane.apply(file.path()).map(drop)
     }
 
