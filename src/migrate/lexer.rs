@@ -49,7 +49,11 @@ pub struct LexError {
 /// # Errors
 /// A quote or comment without end, or a backslash outside of quotes (a psql command).
 pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
-    let mut lexer = Lexer { sql, bytes: sql.as_bytes(), at: 0 };
+    let mut lexer = Lexer {
+        sql,
+        bytes: sql.as_bytes(),
+        at: 0,
+    };
     let (mut pieces, mut from) = (Vec::new(), 0);
     let mut seen = Seen::default();
     while let Some(token) = lexer.next()? {
@@ -114,7 +118,11 @@ impl Seen {
 
     /// `CREATE FUNCTION … BEGIN ATOMIC …; END` holds semicolons of its own.
     fn body(&mut self, word: &str) {
-        let mut words = self.words.iter().map(String::as_str).filter(|w| !matches!(*w, "OR" | "REPLACE"));
+        let mut words = self
+            .words
+            .iter()
+            .map(String::as_str)
+            .filter(|w| !matches!(*w, "OR" | "REPLACE"));
         if words.next() != Some("CREATE") || !matches!(words.next(), Some("FUNCTION" | "PROCEDURE")) {
             return;
         }
@@ -128,7 +136,11 @@ impl Seen {
 
     fn piece(&self, span: Range<usize>, end: usize) -> Piece {
         let kind = if self.start.is_some() { self.kind() } else { Kind::Empty };
-        Piece { start: self.start.unwrap_or(end), span, kind }
+        Piece {
+            start: self.start.unwrap_or(end),
+            span,
+            kind,
+        }
     }
 
     fn kind(&self) -> Kind {
@@ -213,7 +225,9 @@ impl Lexer<'_> {
     fn next(&mut self) -> Result<Option<Token>, LexError> {
         self.blank()?;
         let start = self.at;
-        let Some(&byte) = self.bytes.get(start) else { return Ok(None) };
+        let Some(&byte) = self.bytes.get(start) else {
+            return Ok(None);
+        };
         let kind = match byte {
             b'\'' => self.string(start, false)?,
             b'"' => {
@@ -221,7 +235,12 @@ impl Lexer<'_> {
                 TokenKind::Quoted
             }
             b'$' if self.dollar(start)? => TokenKind::Symbol,
-            b'\\' => return Err(LexError { at: start, what: "a psql command (backslash) is not SQL" }),
+            b'\\' => {
+                return Err(LexError {
+                    at: start,
+                    what: "a psql command (backslash) is not SQL",
+                });
+            }
             b'e' | b'E' if self.peek(1) == b'\'' => {
                 self.at += 1;
                 self.string(start, true)?
@@ -243,7 +262,10 @@ impl Lexer<'_> {
                 TokenKind::Symbol
             }
         };
-        Ok(Some(Token { span: start..self.at, kind }))
+        Ok(Some(Token {
+            span: start..self.at,
+            kind,
+        }))
     }
 
     /// White space and comments.
@@ -271,7 +293,10 @@ impl Lexer<'_> {
                 (b'/', b'*') => (depth, self.at) = (depth + 1, self.at + 2),
                 (b'*', b'/') => (depth, self.at) = (depth - 1, self.at + 2),
                 _ if self.at >= self.bytes.len() => {
-                    return Err(LexError { at: start, what: "a comment without end" });
+                    return Err(LexError {
+                        at: start,
+                        what: "a comment without end",
+                    });
                 }
                 _ => self.at += 1,
             }
@@ -330,9 +355,10 @@ impl Lexer<'_> {
         }
         let tag = &self.sql[start..=end];
         let body = end + 1;
-        let length = self.sql[body..]
-            .find(tag)
-            .ok_or(LexError { at: start, what: "a dollar-quoted string without end" })?;
+        let length = self.sql[body..].find(tag).ok_or(LexError {
+            at: start,
+            what: "a dollar-quoted string without end",
+        })?;
         self.at = body + length + tag.len();
         Ok(true)
     }

@@ -27,7 +27,10 @@ fn semicolons_inside_of_things_do_not_split() {
         assert_eq!(split(sql).unwrap().len(), 1, "{sql}");
         assert_eq!(kinds(&format!("{sql}\n; SELECT 2")), [Kind::Other; 2], "{sql}");
     }
-    assert_eq!(kinds("CREATE TABLE \"begin\" (\"end\" int); SELECT 1;\n-- end\n"), [Kind::Other, Kind::Other, Kind::Empty]);
+    assert_eq!(
+        kinds("CREATE TABLE \"begin\" (\"end\" int); SELECT 1;\n-- end\n"),
+        [Kind::Other, Kind::Other, Kind::Empty]
+    );
 }
 
 #[test]
@@ -46,19 +49,31 @@ fn says_what_a_statement_is() {
         ("COPY t FROM STDIN", Kind::CopyFromStdin),
         ("COPY t (a, b) FROM stdin WITH (FORMAT csv)", Kind::CopyFromStdin),
         ("COPY t FROM '/file'", Kind::Other),
-        ("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a)", Kind::Outside("CREATE INDEX CONCURRENTLY")),
+        (
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a)",
+            Kind::Outside("CREATE INDEX CONCURRENTLY"),
+        ),
         ("CREATE INDEX \"CONCURRENTLY\" ON t (a)", Kind::Other),
         ("drop index concurrently i", Kind::Outside("DROP INDEX CONCURRENTLY")),
-        ("REINDEX (VERBOSE) TABLE CONCURRENTLY t", Kind::Outside("REINDEX CONCURRENTLY")),
+        (
+            "REINDEX (VERBOSE) TABLE CONCURRENTLY t",
+            Kind::Outside("REINDEX CONCURRENTLY"),
+        ),
         ("REINDEX TABLE t", Kind::Other),
         ("VACUUM (ANALYZE) t", Kind::Outside("VACUUM")),
         ("ALTER SYSTEM SET a = 1", Kind::Outside("ALTER SYSTEM")),
-        ("ALTER DATABASE d SET TABLESPACE x", Kind::Outside("ALTER DATABASE SET TABLESPACE")),
+        (
+            "ALTER DATABASE d SET TABLESPACE x",
+            Kind::Outside("ALTER DATABASE SET TABLESPACE"),
+        ),
         ("ALTER DATABASE d SET work_mem = '1MB'", Kind::Other),
         ("CLUSTER", Kind::Outside("CLUSTER of all tables")),
         ("CLUSTER t USING i", Kind::Other),
         ("ALTER TYPE e ADD VALUE 'x'", Kind::Other),
-        ("ALTER TABLE t DETACH PARTITION p CONCURRENTLY", Kind::Outside("DETACH PARTITION CONCURRENTLY")),
+        (
+            "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
+            Kind::Outside("DETACH PARTITION CONCURRENTLY"),
+        ),
     ] {
         assert_eq!(kinds(sql), [kind], "{sql}");
     }

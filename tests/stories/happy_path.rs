@@ -44,13 +44,27 @@ async fn an_orchestra_becomes_a_migrated_seeded_database() {
     let mut tenant = login(&keys["DATABASE_URL"]).await.unwrap();
     assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);
     assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Concert""#).await, 0);
-    sqlx::query(r#"INSERT INTO "Concert" ("title") VALUES ('Eroica')"#).execute(&mut tenant).await.unwrap();
-    assert_eq!(scalar(&mut tenant, "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper").await, 0);
+    sqlx::query(r#"INSERT INTO "Concert" ("title") VALUES ('Eroica')"#)
+        .execute(&mut tenant)
+        .await
+        .unwrap();
+    assert_eq!(
+        scalar(
+            &mut tenant,
+            "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
+        )
+        .await,
+        0
+    );
 
     // One create, one health check, one pooler read, one key read: the budget of a tenant.
     let ledger = world.api.ledger();
     let count = |method: &str, end: &str| {
-        ledger.requests().iter().filter(|request| request.method == method && request.path.ends_with(end)).count()
+        ledger
+            .requests()
+            .iter()
+            .filter(|request| request.method == method && request.path.ends_with(end))
+            .count()
     };
     assert_eq!(count("POST", "/v1/projects"), 1);
     assert_eq!(count("GET", "/health"), 1);

@@ -18,7 +18,11 @@ pub async fn world() -> World {
 }
 
 pub async fn world_with(api: ApiOptions) -> World {
-    let options = Options { operator: PathBuf::from(env!("CARGO_BIN_EXE_orchestra-operator")), project: project(), api };
+    let options = Options {
+        operator: PathBuf::from(env!("CARGO_BIN_EXE_orchestra-operator")),
+        project: project(),
+        api,
+    };
     World::start(options).await.unwrap()
 }
 
@@ -87,7 +91,12 @@ spec:
 }
 
 pub async fn ready(world: &World, name: &str) -> Value {
-    world.until(Kind::Orchestra, (TENANTS, name), LONG, |object| is_true(object, "Ready")).await.unwrap()
+    world
+        .until(Kind::Orchestra, (TENANTS, name), LONG, |object| {
+            is_true(object, "Ready")
+        })
+        .await
+        .unwrap()
 }
 
 /// Waits until the Orchestra's Ready condition has this reason.
@@ -97,15 +106,24 @@ pub async fn reason(world: &World, name: &str, reason: &str) -> Value {
 }
 
 pub async fn gone(world: &World, kind: Kind, namespace: &str, name: &str) {
-    world.until(kind, (namespace, name), LONG, Value::is_null).await.unwrap();
+    world
+        .until(kind, (namespace, name), LONG, Value::is_null)
+        .await
+        .unwrap();
 }
 
 /// The decoded values of a Secret.
 pub async fn secret(world: &World, namespace: &str, name: &str) -> std::collections::BTreeMap<String, String> {
-    let secret = world.get(Kind::Secret, namespace, name).await.unwrap().expect("the Secret is there");
+    let secret = world
+        .get(Kind::Secret, namespace, name)
+        .await
+        .unwrap()
+        .expect("the Secret is there");
     let data = secret["data"].as_object().cloned().unwrap_or_default();
     let decode = |value: &Value| {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap()).unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(value.as_str().unwrap())
+            .unwrap();
         String::from_utf8(bytes).unwrap()
     };
     data.iter().map(|(key, value)| (key.clone(), decode(value))).collect()

@@ -54,12 +54,25 @@ impl World {
         let plane = async { ControlPlane::start(dir.path().join("plane"), PlaneOptions::default()).await };
         let (plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
         let mut plane = plane;
-        plane.apply(&options.project.join("deploy/kustomize")).context("the operator's manifests")?;
+        plane
+            .apply(&options.project.join("deploy/kustomize"))
+            .context("the operator's manifests")?;
         plane.start_controller_manager()?;
-        let operator_kubeconfig = plane.kubeconfig_for_service_account(SYSTEM, "orchestra-operator").await?;
+        let operator_kubeconfig = plane
+            .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
+            .await?;
         let admin = plane.admin_client().await?;
-        let world = Self { options, plane, api, admin, operator_kubeconfig, dir };
-        world.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {TENANTS}}}}}"))?;
+        let world = Self {
+            options,
+            plane,
+            api,
+            admin,
+            operator_kubeconfig,
+            dir,
+        };
+        world.apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {TENANTS}}}}}"
+        ))?;
         Ok(world)
     }
 
@@ -80,15 +93,29 @@ impl World {
             .env("KUBECONFIG", &self.operator_kubeconfig)
             .env("POD_NAME", name)
             .env("ORCHESTRA_LOG", "info,orchestra_operator=debug")
-            .args(["run", "--metrics-address=127.0.0.1:0", "--lease-duration=3s", "--poll-interval=200ms"])
-            .args(["--create-settle=3s", "--login-spacing=500ms", "--supabase-project-domain=supabase.test"])
+            .args([
+                "run",
+                "--metrics-address=127.0.0.1:0",
+                "--lease-duration=3s",
+                "--poll-interval=200ms",
+            ])
+            .args([
+                "--create-settle=3s",
+                "--login-spacing=500ms",
+                "--supabase-project-domain=supabase.test",
+            ])
             .arg(format!("--supabase-api-url={}", self.api.url()))
-            .arg(format!("--supabase-trusted-hosts={}", self.api.router().session_address().ip()))
+            .arg(format!(
+                "--supabase-trusted-hosts={}",
+                self.api.router().session_address().ip()
+            ))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(&log)?);
         with(&mut command);
-        let child = command.spawn().with_context(|| format!("start {}", self.options.operator.display()))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("start {}", self.options.operator.display()))?;
         Ok(Operator { child, log })
     }
 
@@ -129,7 +156,11 @@ impl World {
     pub fn kubectl<const N: usize>(&self, arguments: [&str; N]) -> Result<String> {
         let output = self.plane.kubectl(arguments).output()?;
         if !output.status.success() {
-            bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "kubectl {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -149,7 +180,11 @@ impl World {
     /// When the API server cannot be asked.
     pub async fn list(&self, kind: Kind) -> Result<Vec<Value>> {
         let objects = self.dynamic(kind, "").list(&kube::api::ListParams::default()).await?;
-        objects.items.into_iter().map(|object| Ok(serde_json::to_value(object)?)).collect()
+        objects
+            .items
+            .into_iter()
+            .map(|object| Ok(serde_json::to_value(object)?))
+            .collect()
     }
 
     /// Waits until a resource is as it should be, and returns it. The error shows it as it was last.
@@ -256,7 +291,9 @@ impl Operator {
     /// # Errors
     /// When it does not end within 30 s.
     pub fn terminate(&mut self) -> Result<std::process::ExitStatus> {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()?;
         if !status.success() {
             bail!("kill -TERM failed");
         }
