@@ -145,7 +145,7 @@ pub enum Step {
 /// The next step for what was seen.
 pub fn plan(seen: &Seen) -> Step {
     if seen.deleting {
-        return plan_deletion(seen);
+        return plan_deletion(*seen);
     }
     match (seen.finalizer, seen.kind) {
         (false, _) => Step::AddFinalizer,
@@ -158,16 +158,15 @@ pub fn plan(seen: &Seen) -> Step {
             _ if seen.destroy => Step::DeleteSelf,
             _ => Step::Rest,
         },
-        (true, Kind::Hosted(hosted)) => plan_hosted(&hosted),
+        (true, Kind::Hosted(hosted)) => plan_hosted(hosted),
     }
 }
 
-fn plan_hosted(seen: &Hosted) -> Step {
+fn plan_hosted(seen: Hosted) -> Step {
     match (seen.project, seen.issued) {
         (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
-        (Project::Lost, _) => Step::Stop(Reason::DatabaseLost),
         (Project::Stopped(reason), _) => Step::Stop(reason),
-        (Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
+        (Project::Lost | Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
         (Project::Unrecorded, _) => Step::Record,
         // A project without a password that we know is never left so, and none is bought so.
         (_, _) if !seen.password => Step::StorePassword,
@@ -184,7 +183,7 @@ fn plan_hosted(seen: &Hosted) -> Step {
     }
 }
 
-fn plan_deletion(seen: &Seen) -> Step {
+fn plan_deletion(seen: Seen) -> Step {
     match (seen.finalizer, seen.claim, seen.kind) {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, _) => Step::Hold,

@@ -99,8 +99,8 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
         }
     }
     let source = migrations(pass).await?;
-    let seed = seed(pass).await?;
-    if is_settled(pass, source.as_deref(), seed.is_some()) {
+    let rows = seed(pass).await?;
+    if is_settled(pass, source.as_deref(), rows.is_some()) {
         *seen = Seen {
             login: true,
             migrations: Work::Done,
@@ -112,7 +112,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     }
     for digest in [
         source.as_ref().map(|source| source.digest()),
-        seed.as_ref().map(|seed| seed.digest().to_string()),
+        rows.as_ref().map(|rows| rows.digest().to_string()),
     ]
     .into_iter()
     .flatten()
@@ -137,7 +137,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     } else {
         seen.migrations = Work::Done;
     }
-    seen.seed = match &seed {
+    seen.seed = match &rows {
         None => Work::Done,
         Some(_) => {
             pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);

@@ -31,7 +31,7 @@ pub async fn run(
     let ended = futures::stream::unfold(ended, |mut ended| async { Some((ended.recv().await?, ended)) });
     let stores = &ctx.stores;
 
-    let (by_class, by_map) = (stores.orchestras.clone(), stores.orchestras.clone());
+    let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
     let orchestras = Controller::for_shared_stream(watched.orchestras.subscribe(), stores.orchestras.clone())
         .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
             claimant(&database)
@@ -164,24 +164,42 @@ fn unclaimed(orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
         .collect()
 }
 
-/// Orchestras that name a ConfigMap.
-fn naming(map: &PartialObjectMeta<ConfigMap>, orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
+/// Orchestras whose migrations or seed are in a ConfigMap: their own, or their class's in the
+/// operator's namespace.
+fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
+    let in_class = |class: &OrchestraClass| {
+        class
+            .spec
+            .migrations
+            .as_ref()
+            .is_some_and(|migrations| migrations.source.config_maps().any(|used| used == name))
+    };
+    let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
+    let by_class = ours && ctx.stores.classes.find(in_class).is_some();
     let names = |object: &Orchestra| {
         let spec = &object.spec;
-        // A class's ConfigMaps are in the operator's namespace: whoever has no own may use them.
         let Some(migrations) = &spec.migrations else {
-            return true;
+            return by_class || seeds(object, &namespace, &name);
         };
-        object.namespace() == namespace
-            && (migrations.source.config_maps().any(|used| used == name)
-                || spec.seed.as_ref().is_some_and(|seed| seed.config_map_ref.name == name))
+        let migrates = object.namespace() == namespace && migrations.source.config_maps().any(|used| used == name);
+        migrates || seeds(object, &namespace, &name)
     };
-    orchestras
+    ctx.stores
+        .orchestras
         .state_filter(names)
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()
+}
+
+fn seeds(object: &Orchestra, namespace: &Option<String>, name: &str) -> bool {
+    object.namespace() == *namespace
+        && object
+            .spec
+            .seed
+            .as_ref()
+            .is_some_and(|seed| seed.config_map_ref.name == name)
 }
 
 /// Databases of a class that are not usable yet.
