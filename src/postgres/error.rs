@@ -1,0 +1,111 @@
+//! What a database can answer instead of working.
+
+use std::time::Duration;
+
+use crate::api::condition::Reason;
+use crate::controller::error::Class;
+
+/// An error of a connection or of a statement of the operator. No message holds a URL, a password
+/// or the text of a statement.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection, or the connection broke.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The server refused the user or the password.
+    #[error("the database refused the login: {message} (SQLSTATE {sqlstate})")]
+    LoginFailed {
+        /// `28P01` or another code of class 28.
+        sqlstate: String,
+        /// The server's message.
+        message: String,
+    },
+    /// The hosted pooler does not know the project yet ("Tenant or user not found").
+    #[error("the pooler does not know the project or the user yet")]
+    UnknownTenant,
+    /// The server refused a statement.
+    #[error("the database refused: {message} (SQLSTATE {sqlstate})")]
+    Refused {
+        /// The five characters of PostgreSQL's appendix A.
+        sqlstate: String,
+        /// The server's message.
+        message: String,
+    },
+    /// No answer within the limit.
+    #[error("no answer from the database within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// The text is not a database URL that can be used. The text itself is not repeated.
+    #[error("not a usable database URL: {0}")]
+    InvalidUrl(&'static str),
+    /// A role name that PostgreSQL would change or refuse.
+    #[error("not a usable role name: {0}")]
+    InvalidRole(&'static str),
+}
+
+impl Error {
+    /// Who can move this error.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unreachable(_) | Self::UnknownTenant | Self::Timeout(_) => Class::Transient,
+            Self::Refused { sqlstate, message }
+                if is_transient(sqlstate) || message.contains("tuple concurrently updated") =>
+            {
+                Class::Transient
+            }
+            Self::LoginFailed { .. } | Self::Refused { .. } => Class::Blocked,
+            Self::InvalidUrl(_) | Self::InvalidRole(_) => Class::Invalid,
+        }
+    }
+
+    /// The word for conditions, events and metrics.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
+            Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
+            Self::Refused { .. } | Self::InvalidRole(_) => Reason::DatabaseRefused,
+            Self::InvalidUrl(_) => Reason::InvalidEntry,
+        }
+    }
+
+    /// The server says that the password is wrong (28P01).
+    pub fn is_wrong_password(&self) -> bool {
+        matches!(self, Self::LoginFailed { sqlstate, .. } if sqlstate == "28P01")
+    }
+
+    pub(crate) fn refused(sqlstate: &str, message: &str) -> Self {
+        Self::Refused {
+            sqlstate: sqlstate.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+}
+
+/// Whether a statement that failed with this code may simply be tried again: connection trouble,
+/// a serialization failure or deadlock, a lock not available, a shutdown, too few resources.
+pub(crate) fn is_transient(sqlstate: &str) -> bool {
+    matches!(sqlstate, "40001" | "40P01" | "55P03")
+        || ["08", "53", "57P0"].iter().any(|class| sqlstate.starts_with(class))
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => {
+                let message = error.message().to_owned();
+                let sqlstate = error.code().unwrap_or_default().into_owned();
+                let lower = message.to_ascii_lowercase();
+                if lower.contains("tenant or user not found")
+                    || lower.contains("tenant/user") && lower.contains("not found")
+                {
+                    Self::UnknownTenant
+                } else if sqlstate.starts_with("28") {
+                    Self::LoginFailed { sqlstate, message }
+                } else {
+                    Self::Refused { sqlstate, message }
+                }
+            }
+            sqlx::Error::Io(error) => Self::Unreachable(error.to_string()),
+            other => Self::Unreachable(other.to_string()),
+        }
+    }
+}

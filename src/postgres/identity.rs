@@ -1,0 +1,49 @@
+//! Which database a URL really leads to.
+
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, Row};
+
+use super::{Error, Result};
+
+/// One database of one server, whatever host name, pooler or user led there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    server: String,
+    database: i64,
+    certain: bool,
+}
+
+impl Identity {
+    /// 32 hexadecimal digits, the same for every way to this database; fit for an object's name.
+    pub fn digest(&self) -> String {
+        let hash = Sha256::digest(format!("{}/{}", self.server, self.database));
+        hash.iter().take(16).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    }
+
+    /// Whether the server told its system identifier. When it refused, the identity is made of the
+    /// address and port that the server itself sees, and two ways to one database may differ.
+    pub fn is_certain(&self) -> bool {
+        self.certain
+    }
+}
+
+/// Asks the server which database this is: `pg_control_system().system_identifier`, made by
+/// `initdb`, and the oid of the current database.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn identity(conn: &mut PgConnection) -> Result<Identity> {
+    let database = "(SELECT oid::bigint FROM pg_database WHERE datname = current_database())";
+    let sure = format!("SELECT system_identifier::text, {database} FROM pg_control_system()");
+    let (row, certain) = match sqlx::query(sqlx::AssertSqlSafe(sure)).fetch_one(&mut *conn).await {
+        Ok(row) => (row, true),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
+            let address = format!(
+                "SELECT coalesce(host(inet_server_addr()), '') || ':' || coalesce(inet_server_port()::text, ''), {database}"
+            );
+            (sqlx::query(sqlx::AssertSqlSafe(address)).fetch_one(conn).await?, false)
+        }
+        Err(error) => return Err(Error::from(error)),
+    };
+    Ok(Identity { server: row.try_get(0)?, database: row.try_get(1)?, certain })
+}
