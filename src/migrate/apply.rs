@@ -1,0 +1,260 @@
+//! Applying what is pending: one session, one lock, one migration after the other.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use sqlx::postgres::PgDatabaseError;
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::history::History;
+use super::source::{Migration, Mode, Source};
+use super::{Error, Result, ScriptFailure};
+use crate::postgres::watch_client;
+
+/// Prisma's advisory lock: whoever migrates a database in Prisma's format holds it.
+const LOCK: i64 = 72_707_369;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Waiting for the migration lock.
+    pub lock: Duration,
+    /// All of it.
+    pub total: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { lock: Duration::from_secs(10), total: Duration::from_secs(3600) }
+    }
+}
+
+/// Where a database stands against a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Migrations of the source that are applied.
+    pub applied: usize,
+    /// Migrations of the source that are not.
+    pub pending: usize,
+    /// The last migration of the source that is applied.
+    pub current: Option<String>,
+    /// Applied migrations whose script has changed since. Prisma does not apply them again, nor
+    /// does the operator.
+    pub edited: Vec<String>,
+}
+
+/// Told while migrations are applied.
+#[derive(Clone, Debug)]
+pub enum Progress<'a> {
+    /// A migration begins.
+    Started {
+        /// Its name.
+        name: &'a str,
+        /// Migrations still to come, with this one.
+        pending: usize,
+    },
+    /// A migration is applied and recorded.
+    Applied {
+        /// Its name.
+        name: &'a str,
+        /// How long it took.
+        took: Duration,
+    },
+}
+
+/// Reads how far the database is. Writes nothing and takes no lock.
+///
+/// # Errors
+/// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::OtherTool`]: what would stop [`apply`] too.
+pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<Status> {
+    if source.is_empty() {
+        return Ok(Status::default());
+    }
+    Ok(status(&History::read(conn).await?, source))
+}
+
+fn status(history: &History, source: &Source) -> Status {
+    let applied: Vec<_> =
+        source.migrations().iter().filter(|migration| history.has(&migration.name)).collect();
+    Status {
+        applied: applied.len(),
+        pending: source.len() - applied.len(),
+        current: applied.last().map(|migration| migration.name.clone()),
+        edited: history.edited(source),
+    }
+}
+
+/// Applies what is pending, in order, and stops at the first failure. A migration in atomic mode
+/// that fails, or whose operator dies, has not happened. Takes the connection, which holds the lock
+/// and whatever a failed script left behind, and gives it back only after success.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn apply(
+    mut conn: PgConnection,
+    source: &Source,
+    limits: Limits,
+    observer: &mut (impl FnMut(Progress<'_>) + Send),
+) -> Result<(PgConnection, Status)> {
+    if source.is_empty() {
+        return Ok((conn, Status::default()));
+    }
+    let work = async {
+        set_up(&mut conn).await?;
+        lock(&mut conn, limits.lock).await?;
+        let mut history = History::read(&mut conn).await?;
+        let mut left = status(&history, source).pending;
+        if left > 0 {
+            history.prepare(&mut conn).await?;
+        }
+        for migration in source.migrations() {
+            if history.has(&migration.name) {
+                continue;
+            }
+            observer(Progress::Started { name: &migration.name, pending: left });
+            let begun = Instant::now();
+            match migration.mode {
+                Mode::Atomic => atomic(&mut conn, &history, migration).await?,
+                Mode::Whole => whole(&mut conn, &history, migration).await?,
+            }
+            history.applied(migration);
+            left -= 1;
+            observer(Progress::Applied { name: &migration.name, took: begun.elapsed() });
+            set_up(&mut conn).await?;
+        }
+        sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut conn).await?;
+        Ok::<_, Error>(status(&history, source))
+    };
+    let status = timeout(limits.total, work).await.map_err(|_| Error::Timeout(limits.total))??;
+    Ok((conn, status))
+}
+
+/// The session as every script finds it, whatever the one before has set.
+pub(super) async fn set_up(conn: &mut PgConnection) -> Result<()> {
+    sqlx::raw_sql(
+        "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
+         SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'",
+    )
+    .execute(&mut *conn)
+    .await?;
+    watch_client(conn).await?;
+    Ok(())
+}
+
+/// Polls: a session that waited inside `pg_advisory_lock` would hold a snapshot, and with it stop
+/// the lock's holder from building an index concurrently.
+async fn lock(conn: &mut PgConnection, limit: Duration) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(LOCK)
+            .fetch_one(&mut *conn)
+            .await?;
+        if got {
+            return Ok(());
+        }
+        if begun.elapsed() >= limit {
+            break;
+        }
+        sleep(Duration::from_millis(250).min(limit)).await;
+    }
+    let holder: Option<String> = sqlx::query_scalar(
+        "SELECT format('%s, process %s, session since %s UTC', \
+             coalesce(nullif(application_name, ''), 'an application without name'), l.pid, \
+             coalesce(to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '?')) \
+         FROM pg_locks l LEFT JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             AND classid = 0 AND objid = $1::bigint::oid AND objsubid = 1 LIMIT 1",
+    )
+    .bind(LOCK)
+    .fetch_optional(conn)
+    .await?;
+    Err(Error::Locked { holder: holder.unwrap_or_else(|| "it has just let go".to_owned()) })
+}
+
+async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
+    sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
+    history.insert(conn, migration, true).await?;
+    let before = transaction(conn).await?;
+    run(conn, &migration.name, &migration.script).await.map_err(|error| error.into_migration())?;
+    if before.is_none() || transaction(conn).await? != before {
+        return Err(Error::Database(crate::postgres::Error::refused(
+            "25000",
+            "the script left its transaction; nothing more is applied",
+        )));
+    }
+    match sqlx::raw_sql("COMMIT").execute(&mut *conn).await {
+        Ok(_) => Ok(()),
+        // A deferred constraint speaks up only here.
+        Err(error) => {
+            Err(ScriptError::new(&migration.name, &migration.script, usize::MAX, error).into_migration())
+        }
+    }
+}
+
+async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
+    let id = history.insert(conn, migration, false).await?;
+    match run(conn, &migration.name, &migration.script).await {
+        Ok(()) => history.finish(conn, &id).await,
+        Err(error) => {
+            if let ScriptError::Failed(failure) = &error {
+                // The script may have left a failed transaction of its own.
+                sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                history.fail(conn, &id, migration, failure).await?;
+            }
+            Err(error.into_migration())
+        }
+    }
+}
+
+/// The id of the transaction, if it has one.
+async fn transaction(conn: &mut PgConnection) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text")
+        .fetch_one(conn)
+        .await?)
+}
+
+/// The script failed, or the connection did.
+pub(super) enum ScriptError {
+    Failed(Box<ScriptFailure>),
+    Database(crate::postgres::Error),
+}
+
+impl ScriptError {
+    pub(super) fn new(name: &str, script: &str, completed: usize, error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
+                Some(answer) => {
+                    Self::Failed(Box::new(ScriptFailure::new(name, script, completed, answer)))
+                }
+                None => Self::Database(error.into()),
+            },
+            _ => Self::Database(error.into()),
+        }
+    }
+
+    fn into_migration(self) -> Error {
+        match self {
+            Self::Failed(failure) => Error::Failed(failure),
+            Self::Database(error) => Error::Database(error),
+        }
+    }
+}
+
+/// Sends the script as one simple-query message.
+pub(super) async fn run(
+    conn: &mut PgConnection,
+    name: &str,
+    script: &str,
+) -> std::result::Result<(), ScriptError> {
+    let mut completed = 0;
+    let mut results = sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute_many(conn);
+    loop {
+        match results.try_next().await {
+            Ok(Some(_)) => completed += 1,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(ScriptError::new(name, script, completed, error)),
+        }
+    }
+}

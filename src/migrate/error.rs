@@ -1,0 +1,183 @@
+//! What can stop migrations and seeds.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+
+use super::lexer::{self, Kind};
+use super::source::{SourceError, line_and_column};
+use crate::api::condition::Reason;
+use crate::controller::error::Class;
+use crate::postgres;
+
+/// An error of migrations or the seed. `Display` is one line for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A migration failed.
+    #[error("migration {0}")]
+    Failed(Box<ScriptFailure>),
+    /// A script of the seed failed; nothing of the seed is kept.
+    #[error("seed {0}")]
+    SeedFailed(Box<ScriptFailure>),
+    /// A source that cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The history holds a migration that began and neither ended nor was rolled back.
+    #[error(
+        "migration {name}, started at {started_at}, did not finish, and what of it was kept is not known; look, then run \
+         `prisma migrate resolve --applied {name}` or `--rolled-back {name}` (Prisma's P3009)"
+    )]
+    Unfinished {
+        /// The migration.
+        name: String,
+        /// When it began, by the history.
+        started_at: String,
+    },
+    /// Tables but no history (Prisma's P3005).
+    #[error(
+        "the schema {schema} already holds tables ({table}) but no migration history; to take it over, record the migrations \
+         that made them with `prisma migrate resolve --applied <name>` (a baseline; Prisma's P3005)"
+    )]
+    NotEmpty {
+        /// The schema.
+        schema: String,
+        /// One of its tables.
+        table: String,
+    },
+    /// The database belongs to another migration tool.
+    #[error("the database is managed by {0}; its history is not touched")]
+    OtherTool(&'static str),
+    /// Another session holds the lock.
+    #[error("another session holds the migration lock: {holder}")]
+    Locked {
+        /// Application, process and time, as far as the server tells.
+        holder: String,
+    },
+    /// The total time is up.
+    #[error("not done within {} s; what was begun was given up", .0.as_secs())]
+    Timeout(Duration),
+    /// Between scripts.
+    #[error(transparent)]
+    Database(#[from] postgres::Error),
+}
+
+impl Error {
+    /// Who can move this error.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Failed(failure) | Self::SeedFailed(failure)
+                if postgres::is_transient(&failure.sqlstate) =>
+            {
+                Class::Transient
+            }
+            Self::Failed(_) | Self::SeedFailed(_) => Class::Invalid,
+            Self::Source(error) => error.class(),
+            Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) => Class::Blocked,
+            Self::Locked { .. } => Class::After(Duration::from_secs(5)),
+            Self::Timeout(_) => Class::Transient,
+            Self::Database(error) => error.class(),
+        }
+    }
+
+    /// The word for conditions, events and metrics.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Timeout(_) => {
+                Reason::MigrationFailed
+            }
+            Self::SeedFailed(_) => Reason::SeedFailed,
+            Self::Source(error) => error.reason(),
+            Self::Unfinished { .. } => Reason::MigrationUnfinished,
+            Self::Locked { .. } => Reason::MigrationLocked,
+            Self::Database(error) => error.reason(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// Where and why a script failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptFailure {
+    /// Name of the migration, or key of the seed's file.
+    pub name: String,
+    /// PostgreSQL's error code.
+    pub sqlstate: String,
+    /// PostgreSQL's message.
+    pub message: String,
+    /// PostgreSQL's detail.
+    pub detail: Option<String>,
+    /// PostgreSQL's hint.
+    pub hint: Option<String>,
+    /// Line in the script, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The beginning of the statement, on one line.
+    pub statement: String,
+}
+
+/// The most characters of a statement that are shown.
+const EXCERPT: usize = 160;
+
+impl ScriptFailure {
+    /// `completed` statements of the script succeeded before the error. It tells the statement when
+    /// the server tells no position, as with a violated constraint.
+    pub(super) fn new(name: &str, script: &str, completed: usize, error: &PgDatabaseError) -> Self {
+        let pieces = lexer::split(script).unwrap_or_default();
+        let at = match error.position() {
+            Some(PgErrorPosition::Original(position)) => script
+                .char_indices()
+                .nth(position.saturating_sub(1))
+                .map(|(at, _)| at),
+            _ => None,
+        };
+        let piece = match at {
+            Some(at) => pieces.iter().find(|piece| piece.span.contains(&at)),
+            None => pieces.iter().filter(|piece| piece.kind != Kind::Empty).nth(completed),
+        };
+        let at = at.or(piece.map(|piece| piece.start)).unwrap_or(0);
+        let (line, column) = line_and_column(script, at);
+        let statement = piece.map_or("", |piece| &script[piece.start..piece.span.end]);
+        Self {
+            name: name.to_owned(),
+            sqlstate: error.code().to_owned(),
+            message: error.message().to_owned(),
+            detail: error.detail().map(str::to_owned),
+            hint: error.hint().map(str::to_owned),
+            line,
+            column,
+            statement: excerpt(statement),
+        }
+    }
+}
+
+fn excerpt(statement: &str) -> String {
+    let head: String = statement.chars().take(4 * EXCERPT).collect();
+    let words = head.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(EXCERPT) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
+}
+
+impl fmt::Display for ScriptFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, sqlstate, message, detail, hint, line, column, statement } = self;
+        write!(f, "{name} failed at line {line}, column {column}: {message} (SQLSTATE {sqlstate})")?;
+        for (label, text) in [("detail", detail), ("hint", hint)] {
+            if let Some(text) = text {
+                write!(f, "; {label}: {}", text.replace('\n', " "))?;
+            }
+        }
+        if !statement.is_empty() {
+            write!(f, "; in: {statement}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+#![allow(clippy::unwrap_used)]
+use proptest::prelude::*;
+
+use super::*;
+
+fn kinds(sql: &str) -> Vec<Kind> {
+    split(sql).unwrap().into_iter().map(|piece| piece.kind).collect()
+}
+
+#[test]
+fn semicolons_inside_of_things_do_not_split() {
+    for sql in [
+        "SELECT 'a;''b;'",
+        r"SELECT E'it\'s;'",
+        "SELECT e'a'\n -- and on\n '\\';'",
+        r"SELECT '\', 1",
+        r#"SELECT ";""a;""#,
+        "SELECT $$;$x$;$$",
+        "DO $body$ BEGIN; $$;$$ END $body$",
+        "SELECT U&'d\\0061t;', U&\"d;\"",
+        "SELECT 1 -- ; '",
+        "SELECT 1 /* ; /* ; */ ; ' */",
+        "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END; END",
+        "SELECT a$b$c, $1",
+    ] {
+        assert_eq!(split(sql).unwrap().len(), 1, "{sql}");
+        assert_eq!(kinds(&format!("{sql}\n; SELECT 2")), [Kind::Other; 2], "{sql}");
+    }
+    assert_eq!(kinds("CREATE TABLE \"begin\" (\"end\" int); SELECT 1;\n-- end\n"), [Kind::Other, Kind::Other, Kind::Empty]);
+}
+
+#[test]
+fn says_what_a_statement_is() {
+    for (sql, kind) in [
+        ("-- x\nBEGIN", Kind::Begin),
+        ("start transaction read write", Kind::Begin),
+        ("/* c */ commit work", Kind::End),
+        ("END", Kind::End),
+        ("ROLLBACK", Kind::End),
+        ("COMMIT AND CHAIN", Kind::Chain),
+        ("ROLLBACK TO SAVEPOINT a", Kind::Other),
+        ("SAVEPOINT a", Kind::Other),
+        ("PREPARE TRANSACTION 'x'", Kind::Prepare),
+        ("PREPARE p AS SELECT 1", Kind::Other),
+        ("COPY t FROM STDIN", Kind::CopyFromStdin),
+        ("COPY t (a, b) FROM stdin WITH (FORMAT csv)", Kind::CopyFromStdin),
+        ("COPY t FROM '/file'", Kind::Other),
+        ("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a)", Kind::Outside("CREATE INDEX CONCURRENTLY")),
+        ("CREATE INDEX \"CONCURRENTLY\" ON t (a)", Kind::Other),
+        ("drop index concurrently i", Kind::Outside("DROP INDEX CONCURRENTLY")),
+        ("REINDEX (VERBOSE) TABLE CONCURRENTLY t", Kind::Outside("REINDEX CONCURRENTLY")),
+        ("REINDEX TABLE t", Kind::Other),
+        ("VACUUM (ANALYZE) t", Kind::Outside("VACUUM")),
+        ("ALTER SYSTEM SET a = 1", Kind::Outside("ALTER SYSTEM")),
+        ("ALTER DATABASE d SET TABLESPACE x", Kind::Outside("ALTER DATABASE SET TABLESPACE")),
+        ("ALTER DATABASE d SET work_mem = '1MB'", Kind::Other),
+        ("CLUSTER", Kind::Outside("CLUSTER of all tables")),
+        ("CLUSTER t USING i", Kind::Other),
+        ("ALTER TYPE e ADD VALUE 'x'", Kind::Other),
+        ("ALTER TABLE t DETACH PARTITION p CONCURRENTLY", Kind::Outside("DETACH PARTITION CONCURRENTLY")),
+    ] {
+        assert_eq!(kinds(sql), [kind], "{sql}");
+    }
+}
+
+#[test]
+fn refuses_what_a_server_would_not_read() {
+    for (sql, at) in [
+        ("SELECT 1;\n\\d t", 10),
+        ("SELECT 'a", 7),
+        ("SELECT E'a\\'", 7),
+        ("/* /* */", 0),
+        ("DO $x$ $y$", 3),
+        ("SELECT \"a", 7),
+    ] {
+        assert_eq!(split(sql).unwrap_err().at, at, "{sql}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn pieces_join_to_the_script(sql in r#"([a-zé \n;'"$()/*-]|--|/\*|\*/|\$x\$|BEGIN|ATOMIC|END|E'|\\)*"#) {
+        if let Ok(pieces) = split(&sql) {
+            let mut at = 0;
+            for piece in &pieces {
+                prop_assert_eq!(piece.span.start, at);
+                prop_assert!(piece.span.contains(&piece.start) || piece.kind == Kind::Empty);
+                at = piece.span.end;
+            }
+            prop_assert_eq!(at, sql.len());
+        }
+    }
+
+    #[test]
+    fn whole_statements_are_found_again(parts in proptest::collection::vec("[a-z ]{0,8}('[^'\\\\]{0,5}')?( \\$t\\$[;'a-z ]{0,5}\\$t\\$)?(/\\*[; a-z]{0,4}\\*/)?", 1..6)) {
+        let script: String = parts.iter().map(|part| format!("{part};")).collect();
+        let pieces = split(&script).unwrap();
+        let found: Vec<_> = pieces.iter().map(|piece| &script[piece.span.clone()]).collect();
+        let wanted: Vec<_> = parts.iter().map(|part| format!("{part};")).collect();
+        prop_assert_eq!(found, wanted);
+    }
+}
