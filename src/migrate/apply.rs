@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::history::History;
+use super::index::Leftovers;
 use super::source::{Migration, Mode, Source};
 use super::{Error, Result, ScriptFailure};
 use crate::postgres::watch_client;
@@ -194,13 +195,19 @@ async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migratio
 }
 
 async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
+    let leftovers = Leftovers::before(conn, &migration.script).await?;
     let id = history.insert(conn, migration, false).await?;
     match run(conn, &migration.name, &migration.script).await {
         Ok(()) => history.finish(conn, &id).await,
         Err(error) => {
             if let ScriptError::Failed(failure) = &error {
                 // The script may have left a failed transaction of its own.
-                sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                if migration.own_transactions {
+                    sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                }
+                if let Some(leftovers) = leftovers {
+                    leftovers.drop(conn).await?;
+                }
                 history.fail(conn, &id, migration, failure).await?;
             }
             Err(error.into_migration())

@@ -10,9 +10,9 @@ use super::source::{Migration, Mode, Source, hex};
 use super::{Error, Result, ScriptFailure};
 use crate::postgres::quote;
 
-/// Ends the `logs` of a row whose script PostgreSQL rolled back as a whole: the operator may mark
-/// it rolled back without asking.
-const ROLLED_BACK: &str = "orchestra-operator: PostgreSQL rolled this script back as a whole.";
+/// Ends the `logs` of a row whose script left nothing behind: the operator may mark it rolled back
+/// without asking.
+const NOTHING_KEPT: &str = "orchestra-operator: nothing of this script was kept.";
 
 /// What the database records.
 pub(super) struct History {
@@ -73,7 +73,7 @@ impl History {
             let logs: String = row.try_get(4)?;
             if row.try_get(3)? {
                 self.applied.insert(name, row.try_get(2)?);
-            } else if logs.ends_with(ROLLED_BACK) {
+            } else if logs.ends_with(NOTHING_KEPT) {
                 self.retry.push(id);
             } else {
                 return Err(Error::Unfinished { name, started_at: row.try_get(5)? });
@@ -118,7 +118,7 @@ impl History {
             .collect()
     }
 
-    /// Makes the table, and marks rolled back what PostgreSQL rolled back. The lock must be held.
+    /// Makes the table, and marks rolled back what left nothing behind. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
         if !self.present {
             let sql = format!(
@@ -195,7 +195,7 @@ impl History {
         );
         if migration.mode == Mode::Whole && !migration.own_transactions {
             logs.push('\n');
-            logs.push_str(ROLLED_BACK);
+            logs.push_str(NOTHING_KEPT);
         }
         let sql = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.table());
         sqlx::query(AssertSqlSafe(sql)).bind(id).bind(logs).execute(conn).await?;

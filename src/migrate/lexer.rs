@@ -67,6 +67,27 @@ pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
     Ok(pieces)
 }
 
+/// The name that `CREATE INDEX CONCURRENTLY` gives to its index, when the script is one and names it.
+pub fn concurrent_index(sql: &str) -> Option<String> {
+    let mut lexer = Lexer { sql, bytes: sql.as_bytes(), at: 0 };
+    let (mut words, mut concurrently) = (0, false);
+    loop {
+        let token = lexer.next().ok()??;
+        let text = &sql[token.span];
+        let upper = if token.kind == TokenKind::Word { text.to_ascii_uppercase() } else { String::new() };
+        words += 1;
+        match (words, upper.as_str()) {
+            (1, "CREATE") | (2.., "UNIQUE" | "INDEX") if !concurrently => {}
+            (3.., "CONCURRENTLY") if !concurrently => concurrently = true,
+            (_, "IF" | "NOT" | "EXISTS") if concurrently => {}
+            (_, "ON") => return None,
+            _ if !concurrently => return None,
+            (_, "") => return Some(text.trim_matches('"').replace("\"\"", "\"")),
+            _ => return Some(text.to_ascii_lowercase()),
+        }
+    }
+}
+
 /// What is known of the statement being read.
 #[derive(Default)]
 struct Seen {

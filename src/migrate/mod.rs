@@ -3,6 +3,7 @@
 mod apply;
 mod error;
 mod history;
+mod index;
 mod lexer;
 mod seed;
 mod source;
