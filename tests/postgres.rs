@@ -5,14 +5,16 @@ mod support;
 
 use orchestra_operator::controller::error::Class;
 use orchestra_operator::postgres::{
-    Error, Login, Sharing, TenantRole, connect, drop_tenant_role, ensure_tenant_role,
-    grant_existing, identity, isolate,
+    Error, Login, Sharing, TenantRole, connect, drop_tenant_role, ensure_tenant_role, grant_existing, identity, isolate,
 };
 use support::postgres::{Server, server};
 use support::{ask, execute, session};
 
 fn role(name: &str) -> TenantRole {
-    TenantRole { name: name.to_owned(), password: format!("pass-{name}").into() }
+    TenantRole {
+        name: name.to_owned(),
+        password: format!("pass-{name}").into(),
+    }
 }
 
 /// Two databases with an owner each, as a hosted owner is: no superuser, but CREATEROLE.
@@ -20,9 +22,20 @@ async fn two_tenants(server: &Server) -> (Login, Login) {
     let mut root = session(&server.login("postgres")).await;
     let mut logins = Vec::new();
     for name in ["one", "two"] {
-        execute(&mut root, &format!("CREATE ROLE owner_{name} LOGIN CREATEROLE PASSWORD 'owner'")).await.unwrap();
-        execute(&mut root, &format!("CREATE DATABASE {name} OWNER owner_{name}")).await.unwrap();
-        logins.push(server.login(name).as_user(format!("owner_{name}"), "owner".to_owned().into()));
+        execute(
+            &mut root,
+            &format!("CREATE ROLE owner_{name} LOGIN CREATEROLE PASSWORD 'owner'"),
+        )
+        .await
+        .unwrap();
+        execute(&mut root, &format!("CREATE DATABASE {name} OWNER owner_{name}"))
+            .await
+            .unwrap();
+        logins.push(
+            server
+                .login(name)
+                .as_user(format!("owner_{name}"), "owner".to_owned().into()),
+        );
     }
     let two = logins.pop().unwrap();
     (logins.pop().unwrap(), two)
@@ -41,14 +54,40 @@ async fn tenants_of_one_server_cannot_reach_each_other() {
         isolate(&mut conn).await.unwrap();
     }
     for (own, other, role) in [(&one, &two, &a), (&two, &one, &b)] {
-        connect(&own.as_user(&role.name, role.password.clone()), "test").await.unwrap();
-        let refused = connect(&other.as_user(&role.name, role.password.clone()), "test").await.unwrap_err();
-        assert!(matches!(&refused, Error::Refused { sqlstate, .. } if sqlstate == "42501"), "{refused}");
+        connect(&own.as_user(&role.name, role.password.clone()), "test")
+            .await
+            .unwrap();
+        let refused = connect(&other.as_user(&role.name, role.password.clone()), "test")
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&refused, Error::Refused { sqlstate, .. } if sqlstate == "42501"),
+            "{refused}"
+        );
     }
     // An owner still reaches its own, and not the other's.
     session(&one).await;
-    assert!(connect(&Login { database: "two".into(), ..one.clone() }, "test").await.is_err());
-    let error = isolate(&mut session(&server.login("template1").as_user("owner_one", "owner".to_owned().into())).await).await.unwrap_err();
+    assert!(
+        connect(
+            &Login {
+                database: "two".into(),
+                ..one.clone()
+            },
+            "test"
+        )
+        .await
+        .is_err()
+    );
+    let error = isolate(
+        &mut session(
+            &server
+                .login("template1")
+                .as_user("owner_one", "owner".to_owned().into()),
+        )
+        .await,
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.class(), Class::Blocked);
 }
 
@@ -63,11 +102,21 @@ async fn a_tenant_uses_what_the_owner_makes_and_nothing_of_the_operator() {
         };
         let tenant = role(&format!("tenant_{database}"));
         let mut own = session(&owner).await;
-        execute(&mut own, "CREATE TABLE before (id serial PRIMARY KEY); CREATE SCHEMA stagesub; CREATE TABLE stagesub.seed (); \
+        execute(
+            &mut own,
+            "CREATE TABLE before (id serial PRIMARY KEY); CREATE SCHEMA stagesub; CREATE TABLE stagesub.seed (); \
             CREATE SCHEMA \"Odd\"; CREATE FUNCTION \"Odd\".f(text, int[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; \
-            REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA \"Odd\" FROM PUBLIC").await.unwrap();
+            REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA \"Odd\" FROM PUBLIC",
+        )
+        .await
+        .unwrap();
         ensure_tenant_role(&mut own, &tenant, Sharing::Own).await.unwrap();
-        execute(&mut own, "CREATE SCHEMA later; CREATE TABLE later.t (id serial); CREATE TABLE after (id bigserial)").await.unwrap();
+        execute(
+            &mut own,
+            "CREATE SCHEMA later; CREATE TABLE later.t (id serial); CREATE TABLE after (id bigserial)",
+        )
+        .await
+        .unwrap();
         grant_existing(&mut own, &tenant.name).await.unwrap();
 
         let login = owner.as_user(&tenant.name, tenant.password.clone());
@@ -79,14 +128,21 @@ async fn a_tenant_uses_what_the_owner_makes_and_nothing_of_the_operator() {
         let mighty = "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
         assert_eq!(ask(&mut conn, mighty).await, "false");
         // The owner can migrate what the tenant made.
-        execute(&mut own, "ALTER TABLE mine ADD b int; INSERT INTO mine VALUES (1, 2)").await.unwrap();
+        execute(&mut own, "ALTER TABLE mine ADD b int; INSERT INTO mine VALUES (1, 2)")
+            .await
+            .unwrap();
 
         // A new password; the old one is wrong now.
-        let changed = TenantRole { password: "new".to_owned().into(), ..tenant.clone() };
+        let changed = TenantRole {
+            password: "new".to_owned().into(),
+            ..tenant.clone()
+        };
         ensure_tenant_role(&mut own, &changed, Sharing::Own).await.unwrap();
         let error = connect(&login, "test").await.unwrap_err();
         assert!(error.is_wrong_password() && error.class() == Class::Blocked, "{error}");
-        connect(&login.as_user(&tenant.name, changed.password), "test").await.unwrap();
+        connect(&login.as_user(&tenant.name, changed.password), "test")
+            .await
+            .unwrap();
 
         for _ in 0..2 {
             drop_tenant_role(&mut own, &tenant.name).await.unwrap();
@@ -103,10 +159,18 @@ async fn a_role_that_is_not_a_tenants_is_refused() {
     let (owner, _) = two_tenants(&server).await;
     let mut own = session(&owner).await;
     for name in ["postgres", "owner_one", "owner_two", "pg_monitor", "", &"x".repeat(64)] {
-        let error = ensure_tenant_role(&mut own, &role(name), Sharing::Own).await.unwrap_err();
-        assert!(matches!(error, Error::Refused { .. } | Error::InvalidRole(_)), "{name}: {error}");
+        let error = ensure_tenant_role(&mut own, &role(name), Sharing::Own)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::Refused { .. } | Error::InvalidRole(_)),
+            "{name}: {error}"
+        );
         if !name.is_empty() {
-            assert!(drop_tenant_role(&mut own, name).await.is_err() || name.len() > 63, "{name}");
+            assert!(
+                drop_tenant_role(&mut own, name).await.is_err() || name.len() > 63,
+                "{name}"
+            );
         }
     }
     // Nothing of it happened.
@@ -119,16 +183,29 @@ async fn an_identity_is_the_same_by_every_way() {
     let server = server().await;
     let (one, two) = two_tenants(&server).await;
     let mut digests = Vec::new();
-    for login in [&one, &server.login("one"), &Login { host: "localhost".into(), ..one.clone() }, &two] {
+    for login in [
+        &one,
+        &server.login("one"),
+        &Login {
+            host: "localhost".into(),
+            ..one.clone()
+        },
+        &two,
+    ] {
         let identity = identity(&mut session(login).await).await.unwrap();
         assert!(identity.is_certain());
         digests.push(identity.digest());
     }
-    assert_eq!((digests[0].len(), &digests[0], &digests[0]), (32, &digests[1], &digests[2]));
+    assert_eq!(
+        (digests[0].len(), &digests[0], &digests[0]),
+        (32, &digests[1], &digests[2])
+    );
     assert_ne!(digests[0], digests[3]);
 
     let mut root = session(&server.login("one")).await;
-    execute(&mut root, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").await.unwrap();
+    execute(&mut root, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        .await
+        .unwrap();
     let fallback = identity(&mut session(&one).await).await.unwrap();
     assert!(!fallback.is_certain() && fallback.digest().len() == 32);
 }
@@ -137,8 +214,13 @@ async fn an_identity_is_the_same_by_every_way() {
 async fn errors_tell_who_can_move_them() {
     let server = server().await;
     let login = server.login("postgres");
-    let wrong = connect(&login.as_user("postgres", "hunter2".to_owned().into()), "test").await.unwrap_err();
-    assert!(wrong.is_wrong_password() && !format!("{wrong:?}").contains("hunter2"), "{wrong:?}");
+    let wrong = connect(&login.as_user("postgres", "hunter2".to_owned().into()), "test")
+        .await
+        .unwrap_err();
+    assert!(
+        wrong.is_wrong_password() && !format!("{wrong:?}").contains("hunter2"),
+        "{wrong:?}"
+    );
     let missing = connect(&server.login("missing"), "test").await.unwrap_err();
     assert_eq!(missing.class(), Class::Blocked);
     drop(server);

@@ -12,7 +12,14 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use support::{ask, execute, migrate, postgres::server, session};
 
-const FILES: [&str; 6] = ["package.json", "package-lock.json", "prisma.config.ts", "adapter.mjs", "schema.prisma", "README.md"];
+const FILES: [&str; 6] = [
+    "package.json",
+    "package-lock.json",
+    "prisma.config.ts",
+    "adapter.mjs",
+    "schema.prisma",
+    "README.md",
+];
 
 /// The harness with its packages, installed once for each state of its files.
 fn installed() -> PathBuf {
@@ -21,9 +28,17 @@ fn installed() -> PathBuf {
     for file in FILES {
         hash.update(std::fs::read(from.join(file)).unwrap());
     }
-    let key: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let key: String = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let cache = std::env::var_os("ORCHESTRA_SANDBOX_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("HOME or ORCHESTRA_SANDBOX_CACHE must be set")).join(".cache/orchestra-sandbox"),
+        || {
+            PathBuf::from(std::env::var_os("HOME").expect("HOME or ORCHESTRA_SANDBOX_CACHE must be set"))
+                .join(".cache/orchestra-sandbox")
+        },
         PathBuf::from,
     );
     let done = cache.join(format!("prisma-{key}"));
@@ -70,7 +85,10 @@ impl Project {
             if name == "migration_lock.toml" {
                 return (name, std::fs::read(entry.path()).unwrap());
             }
-            (format!("{name}.sql"), std::fs::read(entry.path().join("migration.sql")).unwrap())
+            (
+                format!("{name}.sql"),
+                std::fs::read(entry.path().join("migration.sql")).unwrap(),
+            )
         }))
         .unwrap()
     }
@@ -87,7 +105,12 @@ impl Project {
                 .current_dir(&home)
                 .env("DATABASE_URL", url.expose_secret())
                 .env("MIGRATIONS_DIR", dir)
-                .envs([("PRISMA_HIDE_UPDATE_MESSAGE", "1"), ("CHECKPOINT_DISABLE", "1"), ("NO_COLOR", "1"), ("PRISMA_SCHEMA_ENGINE_BINARY", "/bin/true")])
+                .envs([
+                    ("PRISMA_HIDE_UPDATE_MESSAGE", "1"),
+                    ("CHECKPOINT_DISABLE", "1"),
+                    ("NO_COLOR", "1"),
+                    ("PRISMA_SCHEMA_ENGINE_BINARY", "/bin/true"),
+                ])
                 .env("PRISMA_QUERY_ENGINE_LIBRARY", &unused)
                 .env("PRISMA_QUERY_ENGINE_BINARY", &unused)
                 .output()
@@ -106,11 +129,26 @@ impl Project {
 }
 
 const SET: [(&str, &str); 6] = [
-    ("20260101000000_init", "-- CreateTable\nCREATE TABLE \"User\" (\n    \"id\" SERIAL NOT NULL,\n    \"email\" TEXT NOT NULL,\n    CONSTRAINT \"User_pkey\" PRIMARY KEY (\"id\")\n);\n"),
-    ("20260102000000_crlf", "CREATE TYPE \"Role\" AS ENUM ('A');\r\nALTER TABLE \"User\" ADD \"role\" \"Role\";\r\n"),
-    ("20260103000000_enum", "BEGIN;\nCREATE TYPE \"Role_new\" AS ENUM ('A', 'B');\nALTER TABLE \"User\" ALTER COLUMN \"role\" TYPE \"Role_new\" USING (\"role\"::text::\"Role_new\");\nDROP TYPE \"Role\";\nALTER TYPE \"Role_new\" RENAME TO \"Role\";\nCOMMIT;\n"),
-    ("20260104000000_index", "CREATE INDEX CONCURRENTLY \"User_email_idx\" ON \"User\"(\"email\");\n"),
-    ("20260105000000_function", "CREATE FUNCTION f() RETURNS trigger AS $$ BEGIN NEW.email := 'a;b'; RETURN NEW; END; $$ LANGUAGE plpgsql;\nDO $$ BEGIN PERFORM 1; END $$;\n"),
+    (
+        "20260101000000_init",
+        "-- CreateTable\nCREATE TABLE \"User\" (\n    \"id\" SERIAL NOT NULL,\n    \"email\" TEXT NOT NULL,\n    CONSTRAINT \"User_pkey\" PRIMARY KEY (\"id\")\n);\n",
+    ),
+    (
+        "20260102000000_crlf",
+        "CREATE TYPE \"Role\" AS ENUM ('A');\r\nALTER TABLE \"User\" ADD \"role\" \"Role\";\r\n",
+    ),
+    (
+        "20260103000000_enum",
+        "BEGIN;\nCREATE TYPE \"Role_new\" AS ENUM ('A', 'B');\nALTER TABLE \"User\" ALTER COLUMN \"role\" TYPE \"Role_new\" USING (\"role\"::text::\"Role_new\");\nDROP TYPE \"Role\";\nALTER TYPE \"Role_new\" RENAME TO \"Role\";\nCOMMIT;\n",
+    ),
+    (
+        "20260104000000_index",
+        "CREATE INDEX CONCURRENTLY \"User_email_idx\" ON \"User\"(\"email\");\n",
+    ),
+    (
+        "20260105000000_function",
+        "CREATE FUNCTION f() RETURNS trigger AS $$ BEGIN NEW.email := 'a;b'; RETURN NEW; END; $$ LANGUAGE plpgsql;\nDO $$ BEGIN PERFORM 1; END $$;\n",
+    ),
     ("20260106000000_empty", ""),
 ];
 
@@ -121,8 +159,13 @@ async fn prisma_finds_our_work_up_to_date() {
     let project = Project::new(&SET);
     let (good, said) = project.prisma(&login, "status").await;
     assert!(!good && said.contains("20260101000000_init"), "{said}");
-    let role = TenantRole { name: "tenant".into(), password: "tenant".to_owned().into() };
-    ensure_tenant_role(&mut session(&login).await, &role, Sharing::Shared).await.unwrap();
+    let role = TenantRole {
+        name: "tenant".into(),
+        password: "tenant".to_owned().into(),
+    };
+    ensure_tenant_role(&mut session(&login).await, &role, Sharing::Shared)
+        .await
+        .unwrap();
     migrate(&login, &project.source()).await.unwrap();
     project.is_up_to_date(&login).await;
     let (good, said) = project.prisma(&login, "deploy").await;
@@ -177,5 +220,8 @@ async fn each_stops_at_what_the_other_left_unfinished() {
     let (good, said) = project.prisma(&login, "deploy").await;
     assert!(!good, "{said}");
     let error = migrate(&login, &project.source()).await.unwrap_err();
-    assert!(error.to_string().contains("20260108000000_theirs, started at 20"), "{error}");
+    assert!(
+        error.to_string().contains("20260108000000_theirs, started at 20"),
+        "{error}"
+    );
 }

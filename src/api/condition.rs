@@ -1,5 +1,42 @@
 //! Condition types and the one bounded set of reasons.
 
+/// What a condition speaks of. All are positive but the last two, which kstatus defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// Everything that the spec asks for is in effect.
+    Ready,
+    /// Applications can use it now, whatever else is going on.
+    Available,
+    /// The database is usable: proven by a real login.
+    DatabaseReady,
+    /// The login is published in the connection Secret.
+    CredentialsReady,
+    /// No migration is pending.
+    Migrated,
+    /// The seed is applied.
+    Seeded,
+    /// It goes on by itself.
+    Reconciling,
+    /// A person must act.
+    Stalled,
+}
+
+impl ConditionType {
+    /// The type as conditions spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Available => "Available",
+            Self::DatabaseReady => "DatabaseReady",
+            Self::CredentialsReady => "CredentialsReady",
+            Self::Migrated => "Migrated",
+            Self::Seeded => "Seeded",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+        }
+    }
+}
+
 /// Why a condition, an event or an error metric says what it says. One word for one cause
 /// everywhere, and never more words than these: reasons are metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +131,12 @@ pub enum Reason {
     MigrationLocked,
     /// The seed failed.
     SeedFailed,
+    /// The database carries the mark of another Orchestra.
+    ClaimConflict,
+    /// The region is not one that the class allows.
+    RegionNotAllowed,
+    /// An Orchestra still holds the claim.
+    InUse,
     /// A Secret of that name exists and is not this Orchestra's.
     SecretConflict,
     /// The Kubernetes API failed or refused the request.
@@ -102,7 +145,66 @@ pub enum Reason {
     NotRequested,
 }
 
+const ALL: [Reason; 51] = [
+    Reason::Ready,
+    Reason::Pending,
+    Reason::Updating,
+    Reason::Provisioning,
+    Reason::Claiming,
+    Reason::PreparingLogin,
+    Reason::Migrating,
+    Reason::Seeding,
+    Reason::Publishing,
+    Reason::Deleting,
+    Reason::Available,
+    Reason::Bound,
+    Reason::Released,
+    Reason::NoDefaultClass,
+    Reason::ClassNotFound,
+    Reason::NoProvider,
+    Reason::PoolExhausted,
+    Reason::DuplicateEntry,
+    Reason::InvalidEntry,
+    Reason::InventoryNotFound,
+    Reason::TokenMissing,
+    Reason::TokenRejected,
+    Reason::PermissionDenied,
+    Reason::OrganizationNotFound,
+    Reason::QuotaExceeded,
+    Reason::BillingRestricted,
+    Reason::RequestRefused,
+    Reason::RateLimited,
+    Reason::ProviderUnavailable,
+    Reason::OutcomeUnknown,
+    Reason::ProjectConflict,
+    Reason::DatabaseLost,
+    Reason::ProviderFailed,
+    Reason::ProjectPaused,
+    Reason::DeadlineExceeded,
+    Reason::UntrustedHost,
+    Reason::DatabaseUnreachable,
+    Reason::LoginFailed,
+    Reason::DatabaseRefused,
+    Reason::SourceNotFound,
+    Reason::SourceInvalid,
+    Reason::MigrationFailed,
+    Reason::MigrationUnfinished,
+    Reason::MigrationLocked,
+    Reason::SeedFailed,
+    Reason::ClaimConflict,
+    Reason::RegionNotAllowed,
+    Reason::InUse,
+    Reason::SecretConflict,
+    Reason::KubernetesUnavailable,
+    Reason::NotRequested,
+];
+
 impl Reason {
+    /// Every reason.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ALL.into_iter()
+    }
+
     /// The reason as conditions, events and metric labels spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -151,6 +253,9 @@ impl Reason {
             Self::MigrationUnfinished => "MigrationUnfinished",
             Self::MigrationLocked => "MigrationLocked",
             Self::SeedFailed => "SeedFailed",
+            Self::ClaimConflict => "ClaimConflict",
+            Self::RegionNotAllowed => "RegionNotAllowed",
+            Self::InUse => "InUse",
             Self::SecretConflict => "SecretConflict",
             Self::KubernetesUnavailable => "KubernetesUnavailable",
             Self::NotRequested => "NotRequested",

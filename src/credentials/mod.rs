@@ -1,1 +1,5 @@
-//! credentials
+//! Passwords, and the Secrets that carry them.
+
+pub mod connection;
+pub mod owner;
+pub mod password;

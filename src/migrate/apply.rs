@@ -27,7 +27,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { lock: Duration::from_secs(10), total: Duration::from_secs(3600) }
+        Self {
+            lock: Duration::from_secs(10),
+            total: Duration::from_secs(3600),
+        }
     }
 }
 
@@ -76,8 +79,11 @@ pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<Status>
 }
 
 fn status(history: &History, source: &Source) -> Status {
-    let applied: Vec<_> =
-        source.migrations().iter().filter(|migration| history.has(&migration.name)).collect();
+    let applied: Vec<_> = source
+        .migrations()
+        .iter()
+        .filter(|migration| history.has(&migration.name))
+        .collect();
     Status {
         applied: applied.len(),
         pending: source.len() - applied.len(),
@@ -113,7 +119,10 @@ pub async fn apply(
             if history.has(&migration.name) {
                 continue;
             }
-            observer(Progress::Started { name: &migration.name, pending: left });
+            observer(Progress::Started {
+                name: &migration.name,
+                pending: left,
+            });
             let begun = Instant::now();
             match migration.mode {
                 Mode::Atomic => atomic(&mut conn, &history, migration).await?,
@@ -121,13 +130,21 @@ pub async fn apply(
             }
             history.applied(migration);
             left -= 1;
-            observer(Progress::Applied { name: &migration.name, took: begun.elapsed() });
+            observer(Progress::Applied {
+                name: &migration.name,
+                took: begun.elapsed(),
+            });
             set_up(&mut conn).await?;
         }
-        sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut conn).await?;
+        sqlx::query("SELECT pg_advisory_unlock($1)")
+            .bind(LOCK)
+            .execute(&mut conn)
+            .await?;
         Ok::<_, Error>(status(&history, source))
     };
-    let status = timeout(limits.total, work).await.map_err(|_| Error::Timeout(limits.total))??;
+    let status = timeout(limits.total, work)
+        .await
+        .map_err(|_| Error::Timeout(limits.total))??;
     Ok((conn, status))
 }
 
@@ -171,14 +188,18 @@ async fn lock(conn: &mut PgConnection, limit: Duration) -> Result<()> {
     .bind(LOCK)
     .fetch_optional(conn)
     .await?;
-    Err(Error::Locked { holder: holder.unwrap_or_else(|| "it has just let go".to_owned()) })
+    Err(Error::Locked {
+        holder: holder.unwrap_or_else(|| "it has just let go".to_owned()),
+    })
 }
 
 async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
     sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
     history.insert(conn, migration, true).await?;
     let before = transaction(conn).await?;
-    run(conn, &migration.name, &migration.script).await.map_err(|error| error.into_migration())?;
+    run(conn, &migration.name, &migration.script)
+        .await
+        .map_err(|error| error.into_migration())?;
     if before.is_none() || transaction(conn).await? != before {
         return Err(Error::Database(crate::postgres::Error::refused(
             "25000",
@@ -188,9 +209,7 @@ async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migratio
     match sqlx::raw_sql("COMMIT").execute(&mut *conn).await {
         Ok(_) => Ok(()),
         // A deferred constraint speaks up only here.
-        Err(error) => {
-            Err(ScriptError::new(&migration.name, &migration.script, usize::MAX, error).into_migration())
-        }
+        Err(error) => Err(ScriptError::new(&migration.name, &migration.script, usize::MAX, error).into_migration()),
     }
 }
 
@@ -217,9 +236,11 @@ async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration
 
 /// The id of the transaction, if it has one.
 async fn transaction(conn: &mut PgConnection) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text")
-        .fetch_one(conn)
-        .await?)
+    Ok(
+        sqlx::query_scalar("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text")
+            .fetch_one(conn)
+            .await?,
+    )
 }
 
 /// The script failed, or the connection did.
@@ -232,9 +253,7 @@ impl ScriptError {
     pub(super) fn new(name: &str, script: &str, completed: usize, error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
-                Some(answer) => {
-                    Self::Failed(Box::new(ScriptFailure::new(name, script, completed, answer)))
-                }
+                Some(answer) => Self::Failed(Box::new(ScriptFailure::new(name, script, completed, answer))),
                 None => Self::Database(error.into()),
             },
             _ => Self::Database(error.into()),
@@ -250,11 +269,7 @@ impl ScriptError {
 }
 
 /// Sends the script as one simple-query message.
-pub(super) async fn run(
-    conn: &mut PgConnection,
-    name: &str,
-    script: &str,
-) -> std::result::Result<(), ScriptError> {
+pub(super) async fn run(conn: &mut PgConnection, name: &str, script: &str) -> std::result::Result<(), ScriptError> {
     let mut completed = 0;
     let mut results = sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute_many(conn);
     loop {

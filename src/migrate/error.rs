@@ -66,9 +66,7 @@ impl Error {
     /// Who can move this error.
     pub fn class(&self) -> Class {
         match self {
-            Self::Failed(failure) | Self::SeedFailed(failure)
-                if postgres::is_transient(&failure.sqlstate) =>
-            {
+            Self::Failed(failure) | Self::SeedFailed(failure) if postgres::is_transient(&failure.sqlstate) => {
                 Class::Transient
             }
             Self::Failed(_) | Self::SeedFailed(_) => Class::Invalid,
@@ -83,9 +81,7 @@ impl Error {
     /// The word for conditions, events and metrics.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Timeout(_) => {
-                Reason::MigrationFailed
-            }
+            Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Timeout(_) => Reason::MigrationFailed,
             Self::SeedFailed(_) => Reason::SeedFailed,
             Self::Source(error) => error.reason(),
             Self::Unfinished { .. } => Reason::MigrationUnfinished,
@@ -131,10 +127,9 @@ impl ScriptFailure {
     pub(super) fn new(name: &str, script: &str, completed: usize, error: &PgDatabaseError) -> Self {
         let pieces = lexer::split(script).unwrap_or_default();
         let at = match error.position() {
-            Some(PgErrorPosition::Original(position)) => script
-                .char_indices()
-                .nth(position.saturating_sub(1))
-                .map(|(at, _)| at),
+            Some(PgErrorPosition::Original(position)) => {
+                script.char_indices().nth(position.saturating_sub(1)).map(|(at, _)| at)
+            }
             _ => None,
         };
         let piece = match at {
@@ -168,8 +163,20 @@ fn excerpt(statement: &str) -> String {
 
 impl fmt::Display for ScriptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, sqlstate, message, detail, hint, line, column, statement } = self;
-        write!(f, "{name} failed at line {line}, column {column}: {message} (SQLSTATE {sqlstate})")?;
+        let Self {
+            name,
+            sqlstate,
+            message,
+            detail,
+            hint,
+            line,
+            column,
+            statement,
+        } = self;
+        write!(
+            f,
+            "{name} failed at line {line}, column {column}: {message} (SQLSTATE {sqlstate})"
+        )?;
         for (label, text) in [("detail", detail), ("hint", hint)] {
             if let Some(text) = text {
                 write!(f, "; {label}: {}", text.replace('\n', " "))?;

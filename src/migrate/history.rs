@@ -28,11 +28,10 @@ pub(super) struct History {
 impl History {
     /// Reads; writes nothing.
     pub async fn read(conn: &mut PgConnection) -> Result<Self> {
-        let contract: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')",
-        )
-        .fetch_one(&mut *conn)
-        .await?;
+        let contract: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')")
+                .fetch_one(&mut *conn)
+                .await?;
         if contract {
             return Err(Error::OtherTool("Prisma 8 (schema prisma_contract)"));
         }
@@ -76,7 +75,10 @@ impl History {
             } else if logs.ends_with(NOTHING_KEPT) {
                 self.retry.push(id);
             } else {
-                return Err(Error::Unfinished { name, started_at: row.try_get(5)? });
+                return Err(Error::Unfinished {
+                    name,
+                    started_at: row.try_get(5)?,
+                });
             }
         }
         Ok(())
@@ -92,7 +94,10 @@ impl History {
         .fetch_optional(conn)
         .await?;
         match table {
-            Some(table) => Err(Error::NotEmpty { schema: self.schema.clone(), table }),
+            Some(table) => Err(Error::NotEmpty {
+                schema: self.schema.clone(),
+                table,
+            }),
             None => Ok(()),
         }
     }
@@ -112,7 +117,9 @@ impl History {
             .migrations()
             .iter()
             .filter(|migration| {
-                self.applied.get(&migration.name).is_some_and(|sum| !matches(sum, migration))
+                self.applied
+                    .get(&migration.name)
+                    .is_some_and(|sum| !matches(sum, migration))
             })
             .map(|migration| migration.name.clone())
             .collect()
@@ -138,20 +145,17 @@ impl History {
             self.present = true;
         }
         for id in self.retry.drain(..).collect::<Vec<_>>() {
-            let sql =
-                format!("UPDATE {} SET rolled_back_at = clock_timestamp() WHERE id = $1", self.table());
+            let sql = format!(
+                "UPDATE {} SET rolled_back_at = clock_timestamp() WHERE id = $1",
+                self.table()
+            );
             sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *conn).await?;
         }
         Ok(())
     }
 
     /// Writes a migration's row, finished or begun. Returns its id.
-    pub async fn insert(
-        &self,
-        conn: &mut PgConnection,
-        migration: &Migration,
-        finished: bool,
-    ) -> Result<String> {
+    pub async fn insert(&self, conn: &mut PgConnection, migration: &Migration, finished: bool) -> Result<String> {
         let id = uuid::Uuid::new_v4().to_string();
         let sql = format!(
             "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) \
@@ -198,7 +202,11 @@ impl History {
             logs.push_str(NOTHING_KEPT);
         }
         let sql = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.table());
-        sqlx::query(AssertSqlSafe(sql)).bind(id).bind(logs).execute(conn).await?;
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(id)
+            .bind(logs)
+            .execute(conn)
+            .await?;
         Ok(())
     }
 

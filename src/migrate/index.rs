@@ -16,7 +16,9 @@ impl Leftovers {
     /// None when the script builds no index concurrently, or lets PostgreSQL choose the name: then
     /// a leftover is in nobody's way.
     pub async fn before(conn: &mut PgConnection, script: &str) -> Result<Option<Self>> {
-        let Some(name) = concurrent_index(script) else { return Ok(None) };
+        let Some(name) = concurrent_index(script) else {
+            return Ok(None);
+        };
         let before = invalid(conn, &name).await?.into_iter().map(|(oid, _)| oid).collect();
         Ok(Some(Self { name, before }))
     }

@@ -11,9 +11,7 @@ mod source;
 pub use apply::{Limits, Progress, Status, apply, pending};
 pub use error::{Error, ScriptFailure};
 pub use seed::{SeedOutcome, Seeded, seed, seeded};
-pub use source::{
-    MAX_MIGRATIONS, MAX_NAME_BYTES, MAX_SCRIPT_BYTES, Migration, Mode, Source, SourceError,
-};
+pub use source::{MAX_MIGRATIONS, MAX_NAME_BYTES, MAX_SCRIPT_BYTES, Migration, Mode, Source, SourceError};
 
 /// A short result of this module.
 pub type Result<T> = std::result::Result<T, Error>;

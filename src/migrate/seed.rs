@@ -38,12 +38,11 @@ pub struct Seeded {
 /// # Errors
 /// [`Error::Database`].
 pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
-    let present: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'seed')",
-    )
-    .bind(OPERATOR_SCHEMA)
-    .fetch_one(&mut *conn)
-    .await?;
+    let present: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'seed')")
+            .bind(OPERATOR_SCHEMA)
+            .fetch_one(&mut *conn)
+            .await?;
     if !present {
         return Ok(None);
     }
@@ -53,7 +52,13 @@ pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
     )))
     .fetch_optional(conn)
     .await?;
-    row.map(|row| Ok(Seeded { digest: row.try_get(0)?, applied_at: row.try_get(1)? })).transpose()
+    row.map(|row| {
+        Ok(Seeded {
+            digest: row.try_get(0)?,
+            applied_at: row.try_get(1)?,
+        })
+    })
+    .transpose()
 }
 
 /// Runs the scripts, pairs of name and text, unless a seed ran before (policy Once). Takes the
@@ -90,26 +95,26 @@ pub async fn seed(
     Ok((conn, outcome))
 }
 
-async fn inside(
-    conn: &mut PgConnection,
-    files: &[(String, String)],
-    digest: &str,
-) -> Result<SeedOutcome> {
+async fn inside(conn: &mut PgConnection, files: &[(String, String)], digest: &str) -> Result<SeedOutcome> {
     let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
         .bind(LOCK)
         .fetch_one(&mut *conn)
         .await?;
     if !got {
-        return Err(Error::Locked { holder: "it applies a seed".to_owned() });
+        return Err(Error::Locked {
+            holder: "it applies a seed".to_owned(),
+        });
     }
     if let Some(before) = seeded(conn).await? {
         return Ok(SeedOutcome::AlreadySeeded(before));
     }
     make_table(conn).await?;
-    sqlx::query(AssertSqlSafe(format!("INSERT INTO {OPERATOR_SCHEMA}.seed (digest) VALUES ($1)")))
-        .bind(digest)
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO {OPERATOR_SCHEMA}.seed (digest) VALUES ($1)"
+    )))
+    .bind(digest)
+    .execute(&mut *conn)
+    .await?;
     for (name, script) in files {
         run(conn, name, script).await.map_err(failed)?;
     }

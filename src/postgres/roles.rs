@@ -31,15 +31,10 @@ pub enum Sharing {
 /// # Errors
 /// [`Error::Refused`] when the owner lacks a right, or when a role of that name has attributes
 /// that a tenant's role never has.
-pub async fn ensure_tenant_role(
-    conn: &mut PgConnection,
-    role: &TenantRole,
-    server: Sharing,
-) -> Result<()> {
+pub async fn ensure_tenant_role(conn: &mut PgConnection, role: &TenantRole, server: Sharing) -> Result<()> {
     let name = checked(&role.name)?;
     // The verifier, not the password: statements may reach the server's log.
-    let verifier =
-        postgres_protocol::password::scram_sha_256(role.password.expose_secret().as_bytes());
+    let verifier = postgres_protocol::password::scram_sha_256(role.password.expose_secret().as_bytes());
     begin(conn).await?;
     if exists(conn, &role.name).await? {
         run(conn, format!("ALTER ROLE {name} LOGIN PASSWORD '{verifier}'")).await?;
@@ -59,7 +54,11 @@ pub async fn ensure_tenant_role(
     if server == Sharing::Shared {
         close_to_public(conn, &database).await?;
     }
-    run(conn, format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {name}")).await?;
+    run(
+        conn,
+        format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {name}"),
+    )
+    .await?;
     grant(conn, &role.name).await?;
     for what in [
         "ALL ON TABLES",
@@ -152,15 +151,20 @@ async fn run(conn: &mut PgConnection, sql: String) -> Result<()> {
 
 /// Begins a transaction in which names mean what they say.
 async fn begin(conn: &mut PgConnection) -> Result<()> {
-    run(conn, "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '10s'".into())
-        .await
+    run(
+        conn,
+        "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '10s'".into(),
+    )
+    .await
 }
 
 async fn exists(conn: &mut PgConnection, role: &str) -> Result<bool> {
-    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
-        .bind(role)
-        .fetch_one(conn)
-        .await?)
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+            .bind(role)
+            .fetch_one(conn)
+            .await?,
+    )
 }
 
 async fn refuse_mighty(conn: &mut PgConnection, role: &str) -> Result<()> {
@@ -175,7 +179,10 @@ async fn refuse_mighty(conn: &mut PgConnection, role: &str) -> Result<()> {
         return Ok(());
     }
     let _ = sqlx::raw_sql("ROLLBACK").execute(conn).await;
-    Err(Error::refused("42501", "a role of the tenant's name exists and is not a tenant's role"))
+    Err(Error::refused(
+        "42501",
+        "a role of the tenant's name exists and is not a tenant's role",
+    ))
 }
 
 /// An owner that is not a superuser joins the tenant's role: it then may change, and at the end
@@ -192,8 +199,9 @@ async fn join(conn: &mut PgConnection, role: &str) -> Result<()> {
 }
 
 async fn current_database(conn: &mut PgConnection) -> Result<String> {
-    let name: String =
-        sqlx::query_scalar("SELECT current_database()::text").fetch_one(conn).await?;
+    let name: String = sqlx::query_scalar("SELECT current_database()::text")
+        .fetch_one(conn)
+        .await?;
     Ok(quote(&name))
 }
 
@@ -247,8 +255,7 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
          JOIN pg_namespace n ON n.oid = pronamespace WHERE {}",
         own("pg_proc", "proowner")
     );
-    let schemas =
-        format!("SELECT string_agg(quote_ident(nspname), ', ') FROM pg_namespace WHERE {SCHEMAS}");
+    let schemas = format!("SELECT string_agg(quote_ident(nspname), ', ') FROM pg_namespace WHERE {SCHEMAS}");
     for (right, query) in [
         ("USAGE, CREATE ON SCHEMA", schemas),
         ("ALL ON TABLE", relation("'r', 'p', 'v', 'm', 'f'")),

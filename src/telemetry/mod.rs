@@ -1,1 +1,5 @@
-//! telemetry
+//! What the operator says about itself: logs, metrics and health endpoints.
+
+pub mod health;
+pub mod logs;
+pub mod metrics;

@@ -12,7 +12,10 @@ pub async fn session(login: &Login) -> PgConnection {
 }
 
 pub async fn execute(conn: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(conn).await.map(|_| ())
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(conn)
+        .await
+        .map(|_| ())
 }
 
 /// One value as text.
@@ -23,9 +26,16 @@ pub async fn ask(conn: &mut PgConnection, sql: &str) -> String {
 }
 
 pub fn source(files: &[(&str, &str)]) -> Source {
-    Source::prisma(files.iter().map(|(name, sql)| (format!("{name}.sql"), sql.as_bytes().to_vec()))).unwrap()
+    Source::prisma(
+        files
+            .iter()
+            .map(|(name, sql)| (format!("{name}.sql"), sql.as_bytes().to_vec())),
+    )
+    .unwrap()
 }
 
 pub async fn migrate(login: &Login, source: &Source) -> Result<Status, Error> {
-    apply(session(login).await, source, Limits::default(), &mut |_| {}).await.map(|(_, status)| status)
+    apply(session(login).await, source, Limits::default(), &mut |_| {})
+        .await
+        .map(|(_, status)| status)
 }

@@ -16,8 +16,14 @@ pub struct Server {
 
 fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = (15..=18).rev().map(|v| PathBuf::from(format!("/usr/lib/postgresql/{v}/bin")));
-    std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|file| file.exists()).expect("PostgreSQL is not installed")
+    let usual = (15..=18)
+        .rev()
+        .map(|v| PathBuf::from(format!("/usr/lib/postgresql/{v}/bin")));
+    std::env::split_paths(&path)
+        .chain(usual)
+        .map(|dir| dir.join(name))
+        .find(|file| file.exists())
+        .expect("PostgreSQL is not installed")
 }
 
 /// The server refuses to run as root, so root hands over to the user `postgres`.
@@ -27,7 +33,9 @@ fn command(name: &str) -> Command {
         return Command::new(program(name));
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program(name));
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups"])
+        .arg(program(name));
     command
 }
 
@@ -39,14 +47,37 @@ pub async fn server() -> Server {
     std::fs::write(&password, "owner").unwrap();
     own(files.path());
     let made = command("initdb")
-        .args(["--no-sync", "-E", "UTF8", "--locale=C", "-U", "postgres", "-A", "scram-sha-256", "--pwfile"])
-        .arg(&password).arg("-D").arg(&data).output().unwrap();
+        .args([
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+        ])
+        .arg(&password)
+        .arg("-D")
+        .arg(&data)
+        .output()
+        .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let process = command("postgres")
-        .arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", "", "-F"])
-        .stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let server = Server { process, _files: files, port };
+        .arg("-D")
+        .arg(&data)
+        .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", "", "-F"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let server = Server {
+        process,
+        _files: files,
+        port,
+    };
     let begun = Instant::now();
     while let Err(error) = connect(&server.login("postgres"), "test").await {
         assert!(begun.elapsed() < Duration::from_secs(30), "{error}");
@@ -56,15 +87,22 @@ pub async fn server() -> Server {
 }
 
 fn own(path: &Path) {
-    let _ = Command::new("chown").args(["-R", "postgres:postgres"]).arg(path).status();
+    let _ = Command::new("chown")
+        .args(["-R", "postgres:postgres"])
+        .arg(path)
+        .status();
 }
 
 impl Server {
     /// The superuser's login to a database.
     pub fn login(&self, database: &str) -> Login {
         Login {
-            host: "127.0.0.1".into(), port: self.port, database: database.into(),
-            user: "postgres".into(), password: "owner".to_owned().into(), tls: Tls::Disable,
+            host: "127.0.0.1".into(),
+            port: self.port,
+            database: database.into(),
+            user: "postgres".into(),
+            password: "owner".to_owned().into(),
+            tls: Tls::Disable,
         }
     }
 }
@@ -72,7 +110,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // SIGINT is the server's fast shutdown; it takes its own children along.
-        let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        let _ = Command::new("kill")
+            .args(["-INT", &self.process.id().to_string()])
+            .status();
         let _ = self.process.wait();
     }
 }

@@ -1,0 +1,179 @@
+//! `OrchestraClass`: how claims are met, as a StorageClass says it for volumes.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{DeletionPolicy, Migrations};
+
+/// Annotation that makes a class the default one (value `"true"`).
+pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
+
+/// Annotation of the class and the pool that the operator makes from its environment when the
+/// cluster has no OrchestraClass at all.
+pub const ENVIRONMENT_ANNOTATION: &str = "stagesub.io/from-environment";
+
+/// How Orchestras of this class get their databases: the provider and its token, pools, placement,
+/// deletion policy and default migrations.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "stagesub.io",
+    version = "v1alpha1",
+    kind = "OrchestraClass",
+    plural = "orchestraclasses",
+    shortname = "orchclass",
+    category = "stagesub",
+    status = "OrchestraClassStatus",
+    derive = "PartialEq",
+    doc = "OrchestraClass says how claims of Orchestras are met: by which provider and token, from which pools, where, and what happens on deletion.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Provider", type_ = "string", json_path = ".status.provider"),
+    printcolumn(name = "Tenants", type_ = "integer", json_path = ".status.tenants"),
+    printcolumn(name = "Default", type_ = "string", json_path = ".metadata.annotations.stagesub\\.io/is-default-class"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"))]
+pub struct OrchestraClassSpec {
+    /// Provider that creates databases. Omitted: pools only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    /// Pools that claims may be met from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Pools>,
+    /// Where databases are created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<ClassPlacement>,
+    /// What happens to databases whose Orchestra is deleted.
+    #[serde(default)]
+    pub deletion: Deletion,
+    /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<Migrations>,
+    /// How long a database may take to become usable before it counts as stuck, as a Go duration.
+    /// Past it the Orchestra is Stalled with reason DeadlineExceeded; it goes on by itself when the
+    /// database becomes usable after all.
+    #[serde(default = "default_progress_deadline")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    pub progress_deadline: String,
+}
+
+fn default_progress_deadline() -> String {
+    "10m".into()
+}
+
+/// Provider of databases.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provider {
+    /// Hosted Supabase: a project for each Orchestra.
+    pub supabase: SupabaseProvider,
+}
+
+/// Hosted Supabase.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SupabaseProvider {
+    /// Slug of the organization that owns and pays for the projects. Omitted: the operator's
+    /// `SUPABASE_ORGANIZATION_ID`, or else the only organization that the token can see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[\w-]+$"))]
+    pub organization: Option<String>,
+    /// Management API token, in a Secret of the operator's namespace. Omitted: the operator's
+    /// `SUPABASE_MANAGEMENT_TOKEN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<SecretKeyReference>,
+    /// Compute size of new projects, for example `micro`. Omitted: the smallest that the
+    /// organization's plan allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9_]+$"))]
+    pub instance_size: Option<String>,
+}
+
+/// A key of a Secret in the operator's namespace.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in the Secret.
+    #[serde(default = "default_token_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn default_token_key() -> String {
+    "token".into()
+}
+
+/// Pools of a class.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pools {
+    /// OrchestraPools, in the order in which they are tried.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
+    pub names: Vec<String>,
+    /// Which way of meeting a claim comes first, and whether the other one may follow.
+    #[serde(default)]
+    pub policy: PoolPolicy,
+}
+
+/// Which way of meeting a claim comes first.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PoolPolicy {
+    /// The provider while its token works, else the pools (default).
+    #[default]
+    CloudFirst,
+    /// The pools while an entry is left, else the provider.
+    PoolFirst,
+    /// The pools only.
+    PoolOnly,
+    /// The provider only.
+    CloudOnly,
+}
+
+/// Where databases of a class are created.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.region) || !has(self.allowedRegions) || self.region in self.allowedRegions").message("region must be one of allowedRegions"))]
+pub struct ClassPlacement {
+    /// Region for Orchestras that name none. Omitted: the first of `allowedRegions`, else
+    /// `eu-central-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z0-9-]+$"))]
+    pub region: Option<String>,
+    /// Regions that Orchestras may ask for. Omitted: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 32)))]
+    pub allowed_regions: Option<Vec<String>>,
+}
+
+/// What happens to databases whose Orchestra is deleted.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deletion {
+    /// `Retain` (default) keeps the database, Released; `Delete` destroys it.
+    #[serde(default)]
+    pub policy: DeletionPolicy,
+}
+
+/// What was last seen of a class.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrchestraClassStatus {
+    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// Ready: claims can be met. Reconciling and Stalled as kstatus defines them.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// `Supabase`, `Pool`, or both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Number of Orchestras that hold a claim through this class.
+    #[serde(default)]
+    pub tenants: u32,
+}

@@ -1,0 +1,160 @@
+//! `OrchestraDatabase`: the thing that costs money and holds data, as a PersistentVolume is.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::DeletionPolicy;
+
+/// Finalizer that keeps an OrchestraDatabase until the project behind it is accounted for.
+pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
+
+/// A database that an Orchestra can claim: a hosted project or an entry of a static pool. Written
+/// by the operator; it is the journal of creation, claim and release.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "stagesub.io",
+    version = "v1alpha1",
+    kind = "OrchestraDatabase",
+    plural = "orchestradatabases",
+    shortname = "orchdb",
+    category = "stagesub",
+    status = "OrchestraDatabaseStatus",
+    derive = "PartialEq",
+    doc = "OrchestraDatabase is a database that costs money and holds data: a hosted project or an entry of a static pool. The operator writes it.",
+    selectable = ".spec.claimRef.uid",
+    selectable = ".spec.className",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Claim", type_ = "string", json_path = ".status.claim"),
+    printcolumn(name = "Project", type_ = "string", json_path = ".status.project.ref"),
+    printcolumn(name = "Region", type_ = "string", json_path = ".spec.supabase.region"),
+    printcolumn(name = "Reclaim", type_ = "string", json_path = ".spec.reclaimPolicy"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Class", type_ = "string", priority = 1, json_path = ".spec.className"),
+    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.supabase) != has(self.static)").message("exactly one of supabase and static must be set"),
+    validation = Rule::new("has(self.supabase) == has(oldSelf.supabase) && (!has(self.supabase) || self.supabase == oldSelf.supabase)").message("supabase is immutable: it names a paid project"),
+    validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && self.claimRef == oldSelf.claimRef)").message("claimRef is immutable once set: a database that held one tenant's data is never handed to another"),
+)]
+pub struct OrchestraDatabaseSpec {
+    /// Class that the database belongs to; absent for an unclaimed entry of a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// A project of hosted Supabase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supabase: Option<SupabaseProject>,
+    /// An entry of a static pool.
+    #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<InventoryEntry>,
+    /// Orchestra that holds the claim, or held it before the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_ref: Option<ClaimReference>,
+    /// When the claim was released. The database still holds the tenant's data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<Time>,
+    /// What happens to the project when this resource is deleted: `Retain` leaves it with the
+    /// provider, `Delete` destroys it.
+    #[serde(default)]
+    pub reclaim_policy: DeletionPolicy,
+}
+
+/// What is asked of hosted Supabase.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SupabaseProject {
+    /// Name of the project, minted once; it ends in a marker that no other project carries.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// Region of the project.
+    #[schemars(length(min = 1, max = 32))]
+    pub region: String,
+    /// Compute size; absent: the smallest that the organization's plan allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub instance_size: Option<String>,
+}
+
+/// An entry of a static pool's inventory.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryEntry {
+    /// OrchestraPool that the entry belongs to.
+    #[schemars(length(min = 1, max = 253))]
+    pub pool: String,
+    /// Key of the entry, for example `DATABASE_URL_POOL_1`.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// The Orchestra that holds a claim.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimReference {
+    /// Namespace of the Orchestra.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Name of the Orchestra.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// UID of the Orchestra: another one of the same name does not hold this claim.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+/// What was last seen of a database, and the journal of its creation.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrchestraDatabaseStatus {
+    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// A word for people: Pending, Provisioning, Available, Bound, Released, Failed or Deleting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Ready: usable, proven by a real login. Reconciling and Stalled as kstatus defines them.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// `namespace/name` of the Orchestra that holds the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// The hosted project, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectStatus>,
+    /// When the last request to create the project was issued. Written before the request: while
+    /// its outcome is unknown no other one is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_issued_at: Option<Time>,
+    /// When the database was first proven usable. A database that was ever usable may hold data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usable_since: Option<Time>,
+}
+
+/// A hosted project as it was last listed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectStatus {
+    /// The provider's name of the project: twenty lower-case letters.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Region that the project is in.
+    pub region: String,
+    /// Organization that owns the project.
+    pub organization: String,
+}
+
+impl OrchestraDatabase {
+    /// Whether this Orchestra holds the claim, and has not released it.
+    pub fn is_claimed_by(&self, uid: &str) -> bool {
+        self.spec.released_at.is_none() && self.spec.claim_ref.as_ref().is_some_and(|claim| claim.uid == uid)
+    }
+
+    /// Whether no Orchestra holds or ever held a claim.
+    pub fn is_unclaimed(&self) -> bool {
+        self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none()
+    }
+}

@@ -1,0 +1,172 @@
+//! `Orchestra`: a tenant. It claims a database as a PersistentVolumeClaim claims a volume.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{DeletionPolicy, Migrations, Placement, Seed};
+
+/// An orchestra that wants a database of its own: claimed, migrated, seeded, and handed over in a
+/// Secret beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "stagesub.io",
+    version = "v1alpha1",
+    kind = "Orchestra",
+    plural = "orchestras",
+    shortname = "orch",
+    category = "stagesub",
+    namespaced,
+    status = "OrchestraStatus",
+    derive = "PartialEq",
+    doc = "Orchestra is a tenant: it claims a database, has it migrated and seeded, and receives the login in a Secret beside it.",
+    selectable = ".spec.className",
+    validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Class", type_ = "string", json_path = ".status.className"),
+    printcolumn(name = "Region", type_ = "string", json_path = ".status.project.region"),
+    printcolumn(name = "Migration", type_ = "string", json_path = ".status.migrations.current"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message"),
+    printcolumn(name = "Project", type_ = "string", priority = 1, json_path = ".status.project.ref"),
+    printcolumn(name = "Secret", type_ = "string", priority = 1, json_path = ".status.secretRef.name")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
+    validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
+)]
+pub struct OrchestraSpec {
+    /// OrchestraClass that meets this claim. Omitted: the class annotated
+    /// `stagesub.io/is-default-class: "true"`. Immutable once set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// Name of the orchestra for people. The operator only shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub display_name: Option<String>,
+    /// Where the database should be. Omitted: the class decides. Immutable once set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// Migrations to apply. Omitted: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<Migrations>,
+    /// Rows to begin with, applied once after the migrations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+    /// How the tenant connects, and where the login is published.
+    #[serde(default)]
+    pub connection: Connection,
+    /// What happens to the database when this resource is deleted. Omitted: the class's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// How the tenant connects.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    /// Name of the Secret that receives the login. Default: `<name>-connection`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: Option<String>,
+    /// What `DATABASE_URL` and the libpq keys lead to: `SessionPooler` (default) or
+    /// `TransactionPooler`. `DIRECT_URL` is always a session connection. A static pool entry has
+    /// one address only, and both lead to it.
+    #[serde(default)]
+    pub mode: ConnectionMode,
+}
+
+/// Which port of the pooler an application uses.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConnectionMode {
+    /// One server connection for each client: for long-running servers.
+    #[default]
+    SessionPooler,
+    /// A server connection for each transaction: for many short-lived clients.
+    TransactionPooler,
+}
+
+/// What was last seen of an Orchestra. A cache: nothing is decided from it alone.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrchestraStatus {
+    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// A word for people: Pending, Provisioning, Migrating, Seeding, Ready, Failed or Deleting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Ready, Available, DatabaseReady, CredentialsReady, Migrated and Seeded; Reconciling while it
+    /// goes on by itself; Stalled when a person must act.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Class that meets the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_name: Option<String>,
+    /// OrchestraDatabase that is claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_name: Option<String>,
+    /// Hosted project behind the database; absent for an entry of a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectReference>,
+    /// Secret that holds the login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<PublishedSecret>,
+    /// Where the migrations stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<MigrationStatus>,
+    /// Digest of the seed that was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
+}
+
+/// A hosted project.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectReference {
+    /// The provider's name of the project: twenty lower-case letters.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Region that the project is in.
+    pub region: String,
+}
+
+/// The connection Secret as it was last written.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedSecret {
+    /// Name, in the Orchestra's namespace.
+    pub name: String,
+    /// The Secret's `resourceVersion` after the operator wrote it: another one means that somebody
+    /// else wrote it since, and it is checked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+}
+
+/// Where the migrations of a tenant stand.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationStatus {
+    /// Digest of the source that was last applied.
+    pub source: String,
+    /// Name of the last migration that is applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    /// Number of migrations of the source that are applied.
+    pub applied: u32,
+    /// Number of migrations of the source that are not.
+    pub pending: u32,
+}
+
+impl Orchestra {
+    /// Name of the Secret that receives the login.
+    pub fn secret_name(&self) -> String {
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        self.spec.connection.secret_name.clone().unwrap_or_else(|| format!("{name}-connection"))
+    }
+}

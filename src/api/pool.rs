@@ -1,0 +1,73 @@
+//! `OrchestraPool`: databases that wait for a claim.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// Databases that wait for a claim. A static pool is the inventory of a cluster without a token.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "stagesub.io",
+    version = "v1alpha1",
+    kind = "OrchestraPool",
+    plural = "orchestrapools",
+    shortname = "orchpool",
+    category = "stagesub",
+    status = "OrchestraPoolStatus",
+    derive = "PartialEq",
+    doc = "OrchestraPool holds databases that wait for a claim: a static inventory of databases that already exist.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desired"),
+    printcolumn(name = "Available", type_ = "integer", json_path = ".status.available"),
+    printcolumn(name = "Bound", type_ = "integer", json_path = ".status.bound"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OrchestraPoolSpec {
+    /// Databases that already exist.
+    #[serde(rename = "static")]
+    pub inventory: StaticInventory,
+}
+
+/// Databases that already exist: one `DATABASE_URL_POOL_<n>` each.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StaticInventory {
+    /// Secret in the operator's namespace whose keys `DATABASE_URL_POOL_<n>` hold the URLs, each
+    /// with the login of the database's owner. Omitted: the operator's environment variables of
+    /// those names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretReference>,
+}
+
+/// A Secret in the operator's namespace.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// What was last seen of a pool.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrchestraPoolStatus {
+    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// Ready: every entry of the inventory is usable. Reconciling and Stalled as kstatus defines them.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Entries in the inventory.
+    #[serde(default)]
+    pub desired: u32,
+    /// Databases that wait for a claim.
+    #[serde(default)]
+    pub available: u32,
+    /// Databases that are claimed.
+    #[serde(default)]
+    pub bound: u32,
+}

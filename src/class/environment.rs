@@ -1,0 +1,61 @@
+//! The bridge to the product's old configuration: without any OrchestraClass, the operator's
+//! environment variables make the default one, and its pool.
+
+use std::collections::BTreeMap;
+
+use kube::Client;
+use kube::api::{Api, ListParams, PostParams, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::{
+    DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, OrchestraClassSpec, OrchestraPool,
+    OrchestraPoolSpec, Pools, Provider, StaticInventory,
+};
+use crate::controller::error::Error;
+use crate::controller::Settings;
+
+/// Name of the class and the pool that are made from the environment.
+pub const NAME: &str = "environment";
+
+/// Makes the default class when the cluster has no OrchestraClass and the environment says how.
+pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
+    let classes: Api<OrchestraClass> = Api::all(client.clone());
+    let nothing = settings.token.is_none() && settings.inventory.is_empty();
+    if nothing || !classes.list(&ListParams::default().limit(1)).await?.items.is_empty() {
+        return Ok(());
+    }
+    let pooled = !settings.inventory.is_empty();
+    if pooled {
+        let spec = OrchestraPoolSpec { inventory: StaticInventory { secret_ref: None } };
+        let mut pool = OrchestraPool::new(NAME, spec);
+        pool.metadata.annotations = annotations(&[ENVIRONMENT_ANNOTATION]);
+        create(&Api::all(client.clone()), &pool).await?;
+    }
+    let spec = OrchestraClassSpec {
+        provider: settings.token.is_some().then(Provider::default),
+        pools: pooled.then(|| Pools { names: vec![NAME.into()], ..Pools::default() }),
+        progress_deadline: "10m".into(),
+        ..OrchestraClassSpec::default()
+    };
+    let mut class = OrchestraClass::new(NAME, spec);
+    class.metadata.annotations = annotations(&[ENVIRONMENT_ANNOTATION, DEFAULT_CLASS_ANNOTATION]);
+    create(&classes, &class).await?;
+    tracing::info!(class = NAME, "made the default class from the environment, because the cluster has none");
+    Ok(())
+}
+
+fn annotations(names: &[&str]) -> Option<BTreeMap<String, String>> {
+    Some(names.iter().map(|name| ((*name).to_string(), "true".to_string())).collect())
+}
+
+async fn create<K>(api: &Api<K>, object: &K) -> Result<(), Error>
+where
+    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    match api.create(&PostParams::default(), object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

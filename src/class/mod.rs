@@ -1,0 +1,162 @@
+//! OrchestraClass: which class meets a claim, its token, and whether the provider accepts it.
+
+pub mod environment;
+mod reconcile;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use secrecy::SecretString;
+
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{
+    DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy, SecretKeyReference, SupabaseProvider,
+};
+use crate::controller::Context;
+use crate::controller::conditions::{find, is_true};
+use crate::controller::error::Error;
+use crate::supabase::Account;
+
+pub use reconcile::{pass, report};
+
+/// Region of a database when neither the Orchestra nor the class names one.
+const FALLBACK_REGION: &str = "eu-central-1";
+
+/// The class by its name, or the default one.
+pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>, Error> {
+    if let Some(name) = name {
+        return ctx.stores.classes.get(&ObjectRef::new(name)).ok_or_else(|| {
+            Error::blocked(Reason::ClassNotFound, format!("OrchestraClass {name} does not exist: create it"))
+        });
+    }
+    // An admin's default class goes before the one that was made from the environment; of several
+    // the youngest wins, as with StorageClasses.
+    let mut classes = ctx.stores.classes.state_filter(|class| annotated(class, DEFAULT_CLASS_ANNOTATION));
+    classes.sort_by_key(|class| (!annotated(class, ENVIRONMENT_ANNOTATION), class.creation_timestamp(), class.name_any()));
+    classes.pop().ok_or_else(|| {
+        Error::blocked(
+            Reason::NoDefaultClass,
+            format!(
+                "spec.className is not set and no OrchestraClass is the default one: set it, or annotate a class with \
+                 {DEFAULT_CLASS_ANNOTATION}=true"
+            ),
+        )
+    })
+}
+
+fn annotated(class: &OrchestraClass, annotation: &str) -> bool {
+    class.annotations().get(annotation).is_some_and(|value| value == "true")
+}
+
+/// Ways of meeting a claim, in the order in which the class wants them tried.
+pub fn ways(class: &OrchestraClass) -> Vec<Way> {
+    let provider = class.spec.provider.is_some().then_some(Way::Provider);
+    let pools = class.spec.pools.is_some().then_some(Way::Pools);
+    let policy = class.spec.pools.as_ref().map_or(PoolPolicy::CloudOnly, |pools| pools.policy);
+    let order = match policy {
+        PoolPolicy::CloudFirst => [provider, pools],
+        PoolPolicy::PoolFirst => [pools, provider],
+        PoolPolicy::PoolOnly => [pools, None],
+        PoolPolicy::CloudOnly => [provider, None],
+    };
+    order.into_iter().flatten().collect()
+}
+
+/// A way of meeting a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A new database from the provider.
+    Provider,
+    /// A database of a pool.
+    Pools,
+}
+
+/// Why the provider of a class cannot create databases now, as the class's condition says it.
+/// A class that has not been looked at yet is awaited.
+pub fn provider_trouble(class: &OrchestraClass) -> Option<(Reason, String)> {
+    let conditions = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    if is_true(conditions, ConditionType::Available) {
+        return None;
+    }
+    let known = [Reason::TokenMissing, Reason::TokenRejected, Reason::PermissionDenied, Reason::OrganizationNotFound];
+    let condition = find(conditions, ConditionType::Available);
+    let reason = known.into_iter().find(|reason| condition.is_some_and(|is| is.reason == reason.as_str()));
+    Some((reason.unwrap_or(Reason::Pending), condition.map(|is| is.message.clone()).unwrap_or_default()))
+}
+
+/// Region of a new database.
+pub fn region(class: &OrchestraClass, wanted: Option<&str>) -> Result<String, Error> {
+    let placement = class.spec.placement.clone().unwrap_or_default();
+    let allowed = placement.allowed_regions.unwrap_or_default();
+    let region = wanted
+        .map(ToString::to_string)
+        .or(placement.region)
+        .or_else(|| allowed.first().cloned())
+        .unwrap_or_else(|| FALLBACK_REGION.into());
+    if allowed.is_empty() || allowed.contains(&region) {
+        return Ok(region);
+    }
+    let message = format!("class {} does not allow region {region}; it allows {}", class.name_any(), allowed.join(", "));
+    Err(Error::blocked(Reason::RegionNotAllowed, message))
+}
+
+/// The Management API account of a class: its token, as the Secret holds it now, and organization.
+pub async fn account(ctx: &Context, class: &OrchestraClass) -> Result<Arc<Account>, Error> {
+    let Some(provider) = class.spec.provider.as_ref().map(|provider| &provider.supabase) else {
+        let message = format!("class {} has no provider", class.name_any());
+        return Err(Error::blocked(Reason::NoProvider, message));
+    };
+    let token = token(ctx, provider).await?;
+    let organization = provider.organization.clone().or_else(|| ctx.settings.organization.clone());
+    Ok(ctx.accounts.get(&token, organization.as_deref()).await?)
+}
+
+/// Tokens that were read from Secrets, by the Secret's name and key.
+#[derive(Default)]
+pub struct Tokens(Mutex<HashMap<(String, String), (Option<String>, SecretString)>>);
+
+async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<SecretString, Error> {
+    if let Some(reference) = &provider.token_secret_ref {
+        return secret_token(ctx, reference).await;
+    }
+    ctx.settings.token.clone().ok_or_else(|| {
+        Error::blocked(
+            Reason::TokenMissing,
+            "the class names no tokenSecretRef and the operator has no SUPABASE_MANAGEMENT_TOKEN: set one of them",
+        )
+    })
+}
+
+/// The token is read again when the Secret's `resourceVersion` has changed.
+async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<SecretString, Error> {
+    let namespace = &ctx.settings.namespace;
+    let missing = |what: &str| {
+        let (name, key) = (&reference.name, &reference.key);
+        Error::blocked(
+            Reason::TokenMissing,
+            format!("{what}: put the Management API token into key {key} of Secret {name} in namespace {namespace}"),
+        )
+    };
+    let id = (reference.name.clone(), reference.key.clone());
+    let Some(seen) = ctx.stores.secrets.get(&ObjectRef::new(&reference.name).within(namespace)) else {
+        return Err(missing("there is no such Secret"));
+    };
+    let version = seen.meta().resource_version.clone();
+    let cached = ctx.tokens.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+    if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
+        tracing::trace!(version = ?known, "the token is known");
+        return Ok(token);
+    }
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let secret = api.get_opt(&reference.name).await?.ok_or_else(|| missing("there is no such Secret"))?;
+    let value = secret.data.as_ref().and_then(|data| data.get(&reference.key));
+    let text = value.and_then(|value| std::str::from_utf8(&value.0).ok()).map(str::trim).filter(|text| !text.is_empty());
+    let token = SecretString::from(text.ok_or_else(|| missing("the Secret has no such key, or it is empty"))?);
+    let entry = (secret.metadata.resource_version, token.clone());
+    ctx.tokens.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, entry);
+    Ok(token)
+}

@@ -1,0 +1,52 @@
+//! Backoff per object: 1 s to 10 min with jitter, forgotten on success.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+
+/// The longest wait, which is also the pace at which something stalled is looked at again.
+pub const SLOWEST: Duration = Duration::from_mins(10);
+
+/// Attempts of each object that did not end well.
+#[derive(Default)]
+pub struct Backoff {
+    pending: Mutex<HashMap<String, backon::ExponentialBackoff>>,
+}
+
+impl Backoff {
+    /// How long to wait before the next attempt.
+    pub fn next(&self, key: &str) -> Duration {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let backoff = pending.entry(key.to_string()).or_insert_with(|| {
+            backon::ExponentialBuilder::new()
+                .with_min_delay(Duration::from_secs(1))
+                .with_max_delay(SLOWEST)
+                .with_jitter()
+                .without_max_times()
+                .build()
+        });
+        backoff.next().unwrap_or(SLOWEST)
+    }
+
+    /// Forgets an object's attempts.
+    pub fn reset(&self, key: &str) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_ten_minutes_and_begin_anew_after_success() {
+        let backoff = Backoff::default();
+        let waits: Vec<_> = (0..20).map(|_| backoff.next("a")).collect();
+        assert!(waits[0] >= Duration::from_secs(1) && waits[0] <= Duration::from_secs(2));
+        assert!(waits[19] >= SLOWEST && waits[19] <= SLOWEST * 2);
+        backoff.reset("a");
+        assert!(backoff.next("a") <= Duration::from_secs(2));
+    }
+}

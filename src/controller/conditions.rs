@@ -1,0 +1,121 @@
+//! Conditions as kstatus and `kubectl wait` read them.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::api::condition::{ConditionType, Reason};
+
+/// Longest message of a condition, in characters: enough for an error with its context, and short
+/// enough for a table.
+const MESSAGE_LIMIT: usize = 1000;
+
+/// How an object goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is under way.
+    Settled,
+    /// It goes on by itself.
+    Reconciling,
+    /// A person must act.
+    Stalled,
+}
+
+/// Builds the conditions of an object: a transition time moves only when a status flips, and every
+/// condition carries the generation that it speaks of.
+pub struct Conditions<'a> {
+    old: &'a [Condition],
+    generation: i64,
+    now: Timestamp,
+    new: Vec<Condition>,
+}
+
+impl<'a> Conditions<'a> {
+    /// Begins with none.
+    pub fn new(old: &'a [Condition], generation: Option<i64>) -> Self {
+        Self { old, generation: generation.unwrap_or_default(), now: Timestamp::now(), new: Vec::new() }
+    }
+
+    /// Adds one.
+    pub fn set(&mut self, type_: ConditionType, status: bool, reason: Reason, message: &str) {
+        let status = if status { "True" } else { "False" };
+        let last = self.old.iter().find(|condition| condition.type_ == type_.as_str());
+        let last_transition_time = match last {
+            Some(last) if last.status == status => last.last_transition_time.clone(),
+            _ => Time(self.now),
+        };
+        self.new.push(Condition {
+            type_: type_.as_str().into(),
+            status: status.into(),
+            reason: reason.as_str().into(),
+            message: message.chars().take(MESSAGE_LIMIT).collect(),
+            observed_generation: Some(self.generation),
+            last_transition_time,
+        });
+    }
+
+    /// Keeps one as it was, under the new generation, or sets it False when there is none.
+    pub fn keep(&mut self, type_: ConditionType, reason: Reason) {
+        match self.old.iter().find(|condition| condition.type_ == type_.as_str()) {
+            Some(last) => self.new.push(Condition { observed_generation: Some(self.generation), ..last.clone() }),
+            None => self.set(type_, false, reason, ""),
+        }
+    }
+
+    /// Adds Reconciling or Stalled, never both, and neither when it is settled.
+    pub fn progress(&mut self, progress: Progress, reason: Reason, message: &str) {
+        match progress {
+            Progress::Settled => {}
+            Progress::Reconciling => self.set(ConditionType::Reconciling, true, reason, message),
+            Progress::Stalled => self.set(ConditionType::Stalled, true, reason, message),
+        }
+    }
+
+    /// The conditions, in the order in which they were set.
+    pub fn finish(self) -> Vec<Condition> {
+        self.new
+    }
+}
+
+/// Whether a condition is there and True.
+pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
+    find(conditions, type_).is_some_and(|condition| condition.status == "True")
+}
+
+/// A condition by its type.
+pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transition_time_moves_only_on_a_flip() {
+        let mut first = Conditions::new(&[], Some(1));
+        first.now = Timestamp::UNIX_EPOCH;
+        first.set(ConditionType::Ready, false, Reason::Pending, "begins");
+        let first = first.finish();
+
+        let mut same = Conditions::new(&first, Some(2));
+        same.set(ConditionType::Ready, false, Reason::Migrating, "goes on");
+        let same = same.finish();
+        assert_eq!(same[0].last_transition_time.0, Timestamp::UNIX_EPOCH);
+        assert_eq!((same[0].observed_generation, same[0].reason.as_str()), (Some(2), "Migrating"));
+
+        let mut flipped = Conditions::new(&same, Some(2));
+        flipped.set(ConditionType::Ready, true, Reason::Ready, "done");
+        assert!(flipped.finish()[0].last_transition_time.0 > Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn reconciling_and_stalled_exclude_each_other() {
+        for (progress, expected) in
+            [(Progress::Settled, None), (Progress::Reconciling, Some("Reconciling")), (Progress::Stalled, Some("Stalled"))]
+        {
+            let mut conditions = Conditions::new(&[], None);
+            conditions.progress(progress, Reason::Pending, "");
+            assert_eq!(conditions.finish().first().map(|condition| condition.type_.clone()).as_deref(), expected);
+        }
+    }
+}

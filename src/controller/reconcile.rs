@@ -1,0 +1,107 @@
+//! What surrounds every pass: a span, a time limit, metrics, and the requeue by error class.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use tracing::Instrument;
+
+use super::Context;
+use super::backoff::SLOWEST;
+use super::error::{Class, Error};
+use crate::api::condition::Reason;
+use crate::telemetry::metrics::Outcome;
+
+/// The longest that one pass may take. Nothing waits inside a pass, so this ends only what hangs.
+const PASS_LIMIT: Duration = Duration::from_mins(2);
+
+/// How a pass ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing to do until something changes; looked at again at the resync.
+    Rest,
+    /// Look again after this time.
+    After(Duration),
+    /// The object is gone.
+    Gone,
+}
+
+/// Runs one pass of a controller over an object. An error is first written into the object's
+/// status by `report`, and its class alone decides when the object is looked at again.
+pub async fn reconcile<K, P, R>(
+    controller: &'static str,
+    object: Arc<K>,
+    ctx: Arc<Context>,
+    pass: impl FnOnce(Arc<K>, Arc<Context>) -> P,
+    report: impl FnOnce(Arc<K>, Arc<Context>, Arc<Error>) -> R,
+) -> Result<Action, Infallible>
+where
+    K: Resource<DynamicType = ()>,
+    P: Future<Output = Result<Next, Error>>,
+    R: Future<Output = Result<(), Error>>,
+{
+    let key = format!("{controller}/{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    let span = tracing::info_span!("reconcile", controller, namespace = object.namespace(), name = object.name_any());
+    async {
+        let began = Instant::now();
+        let outcome = tokio::time::timeout(PASS_LIMIT, pass(object.clone(), ctx.clone())).await.unwrap_or_else(|_| {
+            Err(Error::transient(Reason::Pending, format!("a pass took longer than {} s", PASS_LIMIT.as_secs())))
+        });
+        let action = match outcome {
+            Ok(next) => {
+                ctx.backoff.reset(&key);
+                ctx.metrics.reconciled(controller, outcome_of(next), began.elapsed());
+                after_success(next, &ctx)
+            }
+            Err(error) if error.is_conflict() => {
+                tracing::debug!("the object changed meanwhile");
+                Action::requeue(Duration::from_millis(100))
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                ctx.metrics.reconciled(controller, Outcome::Failed, began.elapsed());
+                ctx.metrics.reconcile_failed(controller, error.reason());
+                tracing::warn!(reason = %error.reason(), %error, "the pass stopped");
+                if let Err(error) = report(object, ctx.clone(), error.clone()).await {
+                    tracing::debug!(%error, "the status could not be written");
+                }
+                after_error(&error, &key, &ctx)
+            }
+        };
+        Ok(action)
+    }
+    .instrument(span)
+    .await
+}
+
+fn after_success(next: Next, ctx: &Context) -> Action {
+    match next {
+        Next::Rest => Action::requeue(jittered(ctx.settings.resync)),
+        Next::After(wait) => Action::requeue(wait),
+        Next::Gone => Action::await_change(),
+    }
+}
+
+fn after_error(error: &Error, key: &str, ctx: &Context) -> Action {
+    match error.class() {
+        Class::Transient => Action::requeue(ctx.backoff.next(key)),
+        Class::After(wait) => Action::requeue(wait),
+        // What is invalid is looked at again, too: the cure may be outside Kubernetes, where
+        // nothing is watched.
+        Class::Blocked | Class::Invalid => Action::requeue(jittered(SLOWEST)),
+    }
+}
+
+/// Up to a tenth more, so that a restart does not bring every object back at the same moment.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + rand::random::<f64>() / 10.0)
+}
+
+fn outcome_of(next: Next) -> Outcome {
+    match next {
+        Next::Rest | Next::Gone => Outcome::Done,
+        Next::After(_) => Outcome::Requeued,
+    }
+}

@@ -1,0 +1,81 @@
+//! Writing to Kubernetes: status, finalizers, events.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::error::Error;
+use crate::api::condition::Reason;
+
+/// Field manager of everything that the operator writes.
+pub const FIELD_MANAGER: &str = "orchestra-operator";
+
+/// Server-side applies a status when it differs from the old one, and returns the object as it is
+/// then. The write is a compare-and-swap: an object that has changed meanwhile is a conflict.
+pub async fn write_status<K, S>(api: &Api<K>, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    S: Serialize + PartialEq,
+{
+    if old == Some(new) {
+        return Ok(None);
+    }
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"resourceVersion": object.resource_version()},
+        "status": new,
+    });
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    Ok(Some(api.patch_status(&object.name_any(), &parameters, &Patch::Apply(body)).await?))
+}
+
+/// Puts a finalizer on or takes it off, by compare-and-swap, and returns the object as it is then.
+/// An object that is gone already needs no finalizer taken off.
+pub async fn set_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str, present: bool) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let mut finalizers = object.finalizers().to_vec();
+    finalizers.retain(|name| name != finalizer);
+    if present {
+        finalizers.push(finalizer.to_string());
+    }
+    let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
+    match api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
+        Ok(object) => Ok(Some(object)),
+        Err(kube::Error::Api(status)) if status.is_not_found() && !present => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Publishes an event; one that cannot be published is logged and changes nothing.
+pub async fn publish(recorder: &Recorder, subject: &ObjectReference, type_: EventType, reason: Reason, note: &str) {
+    let event = Event {
+        type_,
+        reason: reason.as_str().into(),
+        // The API refuses notes of more than 1 kB (events.k8s.io/v1).
+        note: Some(note.chars().take(250).collect()),
+        action: "Reconcile".into(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&event, subject).await {
+        tracing::warn!(%error, "an event could not be published");
+    }
+}
+
+/// The API of the namespace that an object is in.
+pub fn namespaced<K>(client: &kube::Client, object: &impl ResourceExt) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}
+
+/// Name of the operator in `pg_stat_activity`.
+pub const APPLICATION: &str = FIELD_MANAGER;

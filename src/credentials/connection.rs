@@ -1,0 +1,112 @@
+//! The tenant's Secret, beside the Orchestra: its own login, in the keys that libraries read.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
+use secrecy::ExposeSecret;
+
+use super::owner::{Address, MANAGED_BY};
+use crate::api::condition::Reason;
+use crate::api::{ConnectionMode, Orchestra};
+use crate::controller::error::Error;
+use crate::controller::write::FIELD_MANAGER;
+use crate::postgres::Login;
+
+/// What a tenant is given.
+#[derive(Clone, Debug)]
+pub struct Handover {
+    /// The tenant's login for sessions.
+    pub session: Login,
+    /// The tenant's login for transactions; an entry of a static pool has none of its own.
+    pub transaction: Option<Login>,
+    /// The hosted project's address and keys; an entry of a static pool has none.
+    pub address: Option<Address>,
+}
+
+impl Handover {
+    /// The login that `DATABASE_URL` and the libpq keys lead to.
+    pub fn primary(&self, mode: ConnectionMode) -> &Login {
+        match (mode, &self.transaction) {
+            (ConnectionMode::TransactionPooler, Some(login)) => login,
+            _ => &self.session,
+        }
+    }
+
+    /// The Secret's data. A key whose value would not be true is absent: an entry of a static pool
+    /// has no `SUPABASE_URL`.
+    fn data(&self, mode: ConnectionMode) -> BTreeMap<String, ByteString> {
+        let primary = self.primary(mode);
+        let url = primary.url().expose_secret().to_string();
+        // Prisma needs to be told that prepared statements do not outlive a transaction there.
+        let pooled = mode == ConnectionMode::TransactionPooler && self.transaction.is_some();
+        let flag = if url.contains('?') { "&pgbouncer=true" } else { "?pgbouncer=true" };
+        let database_url = if pooled { format!("{url}{flag}") } else { url.clone() };
+        let mut values = vec![
+            ("DATABASE_URL", database_url),
+            ("DIRECT_URL", self.session.url().expose_secret().to_string()),
+            ("uri", url),
+            ("host", primary.host.clone()),
+            ("port", primary.port.to_string()),
+            ("dbname", primary.database.clone()),
+            ("user", primary.user.clone()),
+            ("password", primary.password.expose_secret().to_string()),
+        ];
+        if let Some(address) = &self.address {
+            values.push(("SUPABASE_URL", address.project_url.clone()));
+            values.push(("SUPABASE_ANON_KEY", address.anon_key.expose_secret().to_string()));
+            values.push(("SUPABASE_SERVICE_ROLE_KEY", address.service_role_key.expose_secret().to_string()));
+        }
+        values.into_iter().map(|(key, value)| (key.to_string(), ByteString(value.into_bytes()))).collect()
+    }
+}
+
+/// The Secret as it should be.
+pub fn render(orchestra: &Orchestra, handover: &Handover) -> Secret {
+    let labels = [MANAGED_BY, ("stagesub.io/orchestra", &orchestra.name_any())];
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(orchestra.secret_name()),
+            namespace: orchestra.namespace(),
+            labels: Some(labels.map(|(key, value)| (key.to_string(), value.chars().take(63).collect())).into()),
+            owner_references: Some(orchestra.controller_owner_ref(&()).into_iter().collect()),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".into()),
+        data: Some(handover.data(orchestra.spec.connection.mode)),
+        ..Secret::default()
+    }
+}
+
+/// Reads the Secret and says whether it is as it should be. One of that name that this Orchestra
+/// does not own is refused: it is never overwritten.
+pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> Result<Option<(Secret, bool)>, Error> {
+    let name = orchestra.secret_name();
+    let Some(secret) = api.get_opt(&name).await? else { return Ok(None) };
+    let ours = secret.owner_references().iter().any(|owner| Some(&owner.uid) == orchestra.metadata.uid.as_ref());
+    if !ours {
+        return Err(Error::blocked(
+            Reason::SecretConflict,
+            format!(
+                "Secret {name} exists and does not belong to this Orchestra. It was not changed: delete or rename it, \
+                 or set spec.connection.secretName to another name"
+            ),
+        ));
+    }
+    let current = secret.data == wanted.data;
+    Ok(Some((secret, current)))
+}
+
+/// Writes the Secret: a new one is created, so that a foreign one of that name is never touched,
+/// and one of ours is server-side applied.
+pub async fn publish(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> Result<Secret, Error> {
+    let Some((_, current)) = find(api, orchestra, wanted).await? else {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        return Ok(api.create(&parameters, wanted).await?);
+    };
+    tracing::debug!(current, "the connection Secret is written again");
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    Ok(api.patch(&orchestra.secret_name(), &parameters, &Patch::Apply(wanted)).await?)
+}

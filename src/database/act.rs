@@ -1,0 +1,235 @@
+//! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, DeleteParams, Preconditions};
+use kube::runtime::events::EventType;
+use kube::{Resource, ResourceExt};
+
+use super::observe::{Observed, settled_at};
+use super::plan::Step;
+use super::{Pass, owner_login, secrets, status};
+use crate::api::condition::Reason;
+use crate::api::{DATABASE_FINALIZER, ProjectStatus};
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::write::{APPLICATION, publish, set_finalizer};
+use crate::credentials::{owner, password};
+use crate::postgres;
+use crate::supabase::Account;
+use crate::supabase::pooler::PoolerEndpoint;
+use crate::supabase::health::{Service, health_ready};
+use crate::supabase::types::{NewProject, RegionSelection};
+
+/// Services that a tenant uses from the first moment.
+const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
+
+/// Carries out a step; `None` when the pass goes on at once.
+pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
+    let poll = Some(Next::After(pass.ctx.settings.poll_interval));
+    match step {
+        Step::AddFinalizer => {
+            if let Some(object) = set_finalizer(&pass.api(), &pass.object, DATABASE_FINALIZER, true).await? {
+                pass.object = object;
+            }
+            Ok(None)
+        }
+        Step::StorePassword => store_password(pass).await,
+        Step::Announce => announce(pass).await,
+        Step::Create => create(pass, account(observed)?).await,
+        Step::Record => record(pass, observed).await,
+        Step::AwaitOutcome => Ok(Some(await_outcome(pass))),
+        Step::AwaitHealthy | Step::AwaitGone => Ok(poll),
+        Step::Connect => connect(pass, observed).await,
+        Step::Probe => probe(pass).await,
+        Step::ResetPassword => reset_password(pass, observed).await,
+        Step::Rest => Ok(Some(Next::Rest)),
+        Step::Hold | Step::Stop(_) => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
+        Step::DeleteSelf => delete_self(pass).await,
+        Step::Destroy => destroy(pass, observed).await,
+        Step::Forget => forget(pass, observed).await,
+    }
+}
+
+fn account(observed: &Observed) -> Result<&Account, Error> {
+    let missing = || Error::transient(Reason::ProviderUnavailable, "the provider's account was not looked up");
+    observed.account.as_deref().ok_or_else(missing)
+}
+
+fn reference<'a>(pass: &'a Pass, observed: &'a Observed) -> Result<&'a str, Error> {
+    let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
+    let listed = observed.project.as_ref().map(|project| project.reference.as_str());
+    let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
+    recorded.map(|project| project.reference.as_str()).or(listed).ok_or_else(missing)
+}
+
+async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    owner::store_password(&secrets(&pass.ctx), pass.name(), &password::generate()).await?;
+    // The watch tells of it in a moment, and the next step is planned from what it tells.
+    Ok(Some(Next::After(Duration::from_millis(50))))
+}
+
+/// The intent is written by compare-and-swap: of two operators only one goes on.
+async fn announce(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    status::change(pass, |status| status.create_issued_at = Some(Time(Timestamp::now()))).await?;
+    pass.announced = true;
+    Ok(None)
+}
+
+/// Sends the one request. Whatever does not clearly say «refused» may have created the project,
+/// and is looked up before another one is sent.
+async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
+    pass.announced = false;
+    let stored = owner::read(&secrets(&pass.ctx), pass.name()).await?.and_then(|owner| owner.password);
+    let (Some(password), Some(wanted)) = (stored, pass.object.spec.supabase.clone()) else {
+        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
+    };
+    let project = NewProject {
+        name: wanted.name,
+        organization: account.organization().to_string(),
+        password,
+        region: RegionSelection::Specific(wanted.region),
+        instance_size: wanted.instance_size,
+    };
+    match account.client().create_project(&project).await {
+        Ok(created) => {
+            let organization = account.organization().to_string();
+            let project = ProjectStatus { reference: created.reference, region: created.region, organization };
+            tracing::info!(project = project.reference, "the project is created");
+            status::change(pass, |status| status.project = Some(project)).await?;
+            Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+        }
+        Err(error) if error.outcome_unknown() => {
+            tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
+            Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+        }
+        Err(error) => {
+            status::change(pass, |status| status.create_issued_at = None).await?;
+            Err(error.into())
+        }
+    }
+}
+
+fn await_outcome(pass: &Pass) -> Next {
+    let issued = pass.object.status.as_ref().and_then(|status| status.create_issued_at.as_ref());
+    let settled = issued.map(|at| settled_at(at.0, pass.ctx.settings.create_settle));
+    let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
+    // Looked at more often than once, to find the project early.
+    Next::After(left.unwrap_or_default().clamp(Duration::from_millis(100), pass.ctx.settings.poll_interval))
+}
+
+async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let Some(found) = &observed.project else { return Ok(Some(Next::After(pass.ctx.settings.poll_interval))) };
+    let organization = account(observed)?.organization().to_string();
+    let project =
+        ProjectStatus { reference: found.reference.clone(), region: found.region.clone(), organization };
+    status::change(pass, |status| status.project = Some(project)).await?;
+    Ok(None)
+}
+
+/// Health, pooler and keys are asked once for each project, and stored.
+async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let (account, reference) = (account(observed)?, reference(pass, observed)?);
+    let client = account.client();
+    if let Err(unhealthy) = health_ready(&client.services_health(reference, &SERVICES).await?) {
+        tracing::debug!(?unhealthy, "services are not healthy yet");
+        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
+    }
+    let settings = pass.ctx.accounts.settings();
+    let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
+    let keys = crate::supabase::keys::choose(&client.api_keys(reference).await?)?;
+    let address = owner::Address {
+        host: endpoint.host,
+        user: endpoint.user,
+        database: endpoint.database,
+        session_port: endpoint.session_port,
+        transaction_port: endpoint.transaction_port,
+        project_url: settings.project_url(reference),
+        anon_key: keys.anon,
+        service_role_key: keys.service_role,
+    };
+    owner::store_address(&secrets(&pass.ctx), pass.name(), &address).await?;
+    Ok(Some(Next::After(Duration::from_millis(50))))
+}
+
+async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    if let Some(wait) = pass.ctx.logins.wait(pass.name(), pass.ctx.settings.login_spacing) {
+        return Ok(Some(Next::After(wait)));
+    }
+    let owner = owner::read(&secrets(&pass.ctx), pass.name()).await?.unwrap_or_default();
+    let Some(login) = owner_login(&owner) else { return Ok(Some(Next::After(Duration::from_millis(50)))) };
+    match postgres::connect(&login, APPLICATION).await {
+        Ok(connection) => {
+            drop(connection);
+            pass.ctx.logins.forget(pass.name());
+            pass.proven = true;
+            Ok(None)
+        }
+        Err(error) => {
+            tracing::info!(%error, "the database does not accept the login yet");
+            pass.ctx.logins.refused(pass.name(), error.is_wrong_password());
+            if error.is_wrong_password() {
+                return Ok(None);
+            }
+            Ok(Some(Next::After(pass.ctx.settings.login_spacing)))
+        }
+    }
+}
+
+/// The project has another password than the one we know, as happens when the stored one was
+/// deleted after the create request, or the provider restored an old one.
+async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let (account, reference) = (account(observed)?, reference(pass, observed)?);
+    let owner = owner::read(&secrets(&pass.ctx), pass.name()).await?.unwrap_or_default();
+    if let Some(password) = &owner.password {
+        account.client().update_database_password(reference, password).await?;
+        tracing::info!(project = reference, "the project was given the password that is stored");
+        // Remembered as a refusal that is not the password's fault: the pooler may lag behind.
+        pass.ctx.logins.refused(pass.name(), false);
+    }
+    Ok(Some(Next::After(pass.ctx.settings.login_spacing)))
+}
+
+async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let preconditions = Preconditions { uid: pass.object.uid(), resource_version: pass.object.resource_version() };
+    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    match pass.api().delete(pass.name(), &parameters).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Some(Next::Gone)),
+        Err(error) => return Err(error.into()),
+    }
+    match pass.api().get_opt(pass.name()).await? {
+        Some(object) => pass.object = object,
+        None => return Ok(Some(Next::Gone)),
+    }
+    Ok(None)
+}
+
+async fn destroy(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let (account, reference) = (account(observed)?, reference(pass, observed)?);
+    match account.client().delete_project(reference).await {
+        Ok(()) => tracing::info!(project = reference, "the project is deleted"),
+        Err(error) if error.is_gone() => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+}
+
+async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    if let Some(project) = &observed.project {
+        let note = format!(
+            "project {} stays with the provider and goes on costing money: its reclaim policy is Retain",
+            project.reference
+        );
+        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), EventType::Warning, Reason::Released, &note).await;
+    } else {
+        // Nothing is left that the password would open.
+        owner::forget(&secrets(&pass.ctx), pass.name()).await?;
+    }
+    pass.ctx.logins.forget(pass.name());
+    let api: Api<_> = pass.api();
+    set_finalizer(&api, &pass.object, DATABASE_FINALIZER, false).await?;
+    Ok(Some(Next::Gone))
+}

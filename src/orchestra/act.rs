@@ -1,0 +1,163 @@
+//! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+
+use super::observe::PATIENCE;
+use super::plan::Step;
+use super::works::{Kind, Progress};
+use super::{ORCHESTRA_FINALIZER, Pass, claim, database, observe};
+use crate::api::condition::Reason;
+use crate::controller::backoff::SLOWEST;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::write::{APPLICATION, namespaced, set_finalizer};
+use crate::credentials::connection;
+use crate::migrate::{self, Limits};
+use crate::postgres;
+
+/// A watch tells of what is waited for; this is for what it does not tell.
+const UNWATCHED: Duration = Duration::from_secs(30);
+
+/// Carries out a step; `None` when the pass goes on at once.
+pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
+    match step {
+        Step::AddFinalizer => finalizer(pass, true).await.map(|()| None),
+        Step::Create => claim::create(pass).await.map(|()| None),
+        Step::Take => claim::take(pass).await.map(|()| None),
+        Step::AwaitDatabase => Ok(Some(Next::After(UNWATCHED))),
+        Step::PrepareLogin => prepare(pass).await,
+        Step::Migrate => migrate(pass).await,
+        Step::Seed => seed(pass).await,
+        Step::Publish => publish(pass).await,
+        Step::Rest if pass.object.metadata.deletion_timestamp.is_some() => Ok(Some(Next::Gone)),
+        Step::Rest => Ok(Some(Next::Rest)),
+        Step::Release => {
+            pass.ctx.works.stop(pass.uid());
+            claim::release(pass).await.map(|()| None)
+        }
+        // The end of a deletion is an event that shared watches do not pass on.
+        Step::AwaitRelease => Ok(Some(Next::After(Duration::from_millis(500)))),
+        Step::Forget => {
+            finalizer(pass, false).await?;
+            Ok(Some(Next::Gone))
+        }
+        Step::Wait(Reason::Migrating | Reason::Seeding) => wait(pass).await,
+        Step::Wait(_) => Ok(Some(Next::After(UNWATCHED))),
+        Step::Stop(_) => Ok(Some(Next::After(SLOWEST))),
+    }
+}
+
+async fn finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
+    let api: Api<_> = namespaced(&pass.ctx.client, &pass.object);
+    if let Some(object) = set_finalizer(&api, &pass.object, ORCHESTRA_FINALIZER, present).await? {
+        pass.object = object;
+    }
+    Ok(())
+}
+
+async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let Some(database) = pass.database.clone() else { return Ok(Some(Next::After(UNWATCHED))) };
+    if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
+        return Ok(Some(Next::After(wait)));
+    }
+    match database::prepare(pass, &database).await {
+        Ok(session) => pass.session = Some(session),
+        Err(error) => {
+            if error.reason() == Reason::LoginFailed {
+                pass.ctx.logins.refused(pass.uid(), false);
+            }
+            return Err(error);
+        }
+    }
+    Ok(None)
+}
+
+async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let (Some(session), Some(source)) = (pass.session.take(), observe::migrations(pass).await?) else {
+        return Ok(None);
+    };
+    let limit = pass.ctx.settings.migration_limit;
+    let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
+    let role = database::role_name(&uid);
+    let work = async move {
+        let digest = source.digest();
+        let work = async {
+            let limits = Limits { total: limit, ..Limits::default() };
+            let (mut session, _) = migrate::apply(session, &source, limits, &mut tell).await?;
+            // Default privileges cover what the owner creates; this covers what a script gave away.
+            postgres::grant_existing(&mut session, &role).await?;
+            Ok::<_, Error>(session)
+        };
+        work.await.inspect_err(|error| ctx.works.refuse(&uid, &digest, error))
+    };
+    start(pass, Kind::Migrate, work);
+    wait(pass).await
+}
+
+async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let (Some(session), Some(seed)) = (pass.session.take(), observe::seed(pass).await?) else {
+        return Ok(None);
+    };
+    let limit = pass.ctx.settings.migration_limit;
+    let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
+    let work = async move {
+        let outcome = migrate::seed(session, seed.files(), seed.digest(), limit).await.map_err(Error::from);
+        let (session, _) = outcome.inspect_err(|error| ctx.works.refuse(&uid, seed.digest(), error))?;
+        Ok(session)
+    };
+    start(pass, Kind::Seed, work);
+    wait(pass).await
+}
+
+/// Tells the log how the migrations go.
+fn tell(progress: migrate::Progress<'_>) {
+    match progress {
+        migrate::Progress::Started { name, pending } => tracing::info!(migration = name, pending, "applying"),
+        migrate::Progress::Applied { name, took } => tracing::info!(migration = name, ?took, "applied"),
+    }
+}
+
+fn start(
+    pass: &Pass,
+    kind: Kind,
+    work: impl Future<Output = Result<sqlx::postgres::PgConnection, Error>> + Send + 'static,
+) {
+    let object = ObjectRef::new(pass.name()).within(pass.namespace());
+    pass.ctx.works.start((pass.uid(), object), kind, work);
+}
+
+/// Waits a moment; what takes longer brings the Orchestra back when it ends.
+async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    match pass.ctx.works.progress(pass.uid(), PATIENCE).await? {
+        Progress::Running(_) => Ok(Some(Next::After(UNWATCHED))),
+        Progress::Done(session) => {
+            pass.session = Some(*session);
+            Ok(None)
+        }
+        Progress::None => Ok(None),
+    }
+}
+
+/// Publishes the login only after it has worked, through the very address that is published.
+async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let Some(database) = pass.database.clone() else { return Ok(None) };
+    let Some(handover) = database::handover(pass, &database).await? else { return Ok(Some(Next::After(UNWATCHED))) };
+    if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
+        return Ok(Some(Next::After(wait)));
+    }
+    if let Err(error) = postgres::connect(handover.primary(pass.object.spec.connection.mode), APPLICATION).await {
+        pass.ctx.logins.refused(pass.uid(), error.is_wrong_password());
+        return Err(error.into());
+    }
+    pass.ctx.logins.forget(pass.uid());
+    let wanted = connection::render(&pass.object, &handover);
+    let api = namespaced(&pass.ctx.client, &pass.object);
+    let secret = connection::publish(&api, &pass.object, &wanted).await?;
+    tracing::info!(secret = secret.name_any(), "the connection Secret is published");
+    pass.secret_version = secret.metadata.resource_version;
+    Ok(None)
+}

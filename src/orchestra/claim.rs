@@ -1,0 +1,201 @@
+//! The claim: which database is ours, how one can be had, and taking it by compare-and-swap.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::Pass;
+use super::plan::{Database, Supply};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{
+    ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
+};
+use crate::class::{self, Way};
+use crate::controller::Context;
+use crate::controller::conditions::{find, is_true};
+use crate::controller::error::Error;
+
+/// The database that this Orchestra claims, looked up by its UID: in the watched objects, and
+/// before anything is claimed in the API server itself, because a watch may lag behind our own claim.
+pub async fn lookup(pass: &Pass) -> Result<Option<OrchestraDatabase>, Error> {
+    let ours = |database: &OrchestraDatabase| {
+        database.spec.claim_ref.as_ref().is_some_and(|claim| claim.uid == pass.uid())
+    };
+    if let Some(known) = &pass.database {
+        return Ok(Some(known.clone()));
+    }
+    if let Some(watched) = pass.ctx.stores.databases.find(|database| ours(database)) {
+        return Ok(Some((*watched).clone()));
+    }
+    let selector = format!("spec.claimRef.uid={}", pass.uid());
+    let found = api(&pass.ctx).list(&ListParams::default().fields(&selector)).await?;
+    Ok(found.items.into_iter().find(ours))
+}
+
+/// What the claimed database means to its Orchestra, and what to tell people.
+pub fn state(pass: &Pass, database: &OrchestraDatabase) -> (Database, String) {
+    let spec = &database.spec;
+    if spec.released_at.is_some() {
+        let destroyed = spec.reclaim_policy == DeletionPolicy::Delete && spec.supabase.is_some();
+        return match (pass.object.metadata.deletion_timestamp.is_some(), destroyed) {
+            (true, false) => (Database::None(Supply::Awaited(Reason::Released)), String::new()),
+            _ => (Database::Leaving, "the database was released".into()),
+        };
+    }
+    let conditions = database.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    if is_true(conditions, ConditionType::Ready) {
+        return (Database::Usable, String::new());
+    }
+    let message = find(conditions, ConditionType::Ready).map(|is| is.message.clone()).unwrap_or_default();
+    match find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
+        Some(reason) => (Database::Stopped(reason), message),
+        None => (Database::Provisioning, message),
+    }
+}
+
+/// The reasons that stop a database, by their names.
+fn reason(name: &str) -> Option<Reason> {
+    Reason::all().find(|reason| reason.as_str() == name)
+}
+
+/// How a claim could be met now, and what to tell people when it cannot.
+pub fn supply(ctx: &Context, class: &OrchestraClass) -> (Supply, String) {
+    let mut trouble = None;
+    for way in class::ways(class) {
+        match way {
+            Way::Provider => match class::provider_trouble(class) {
+                None => return (Supply::Provider, String::new()),
+                Some((Reason::Pending, _)) => {
+                    return (Supply::Awaited(Reason::Pending), "the class has not been checked yet".into());
+                }
+                Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message)),
+            },
+            Way::Pools if member(ctx, class).is_some() => return (Supply::Member, String::new()),
+            Way::Pools => {
+                let pools = class.spec.pools.as_ref().map(|pools| pools.names.join(", ")).unwrap_or_default();
+                let before = trouble.map(|(_, message): (Supply, String)| format!("; {message}")).unwrap_or_default();
+                let message = format!("no database is left in pool {pools}: add one, and the claim is met by itself{before}");
+                trouble = Some((Supply::Awaited(Reason::PoolExhausted), message));
+            }
+        }
+    }
+    trouble.unwrap_or_else(|| (Supply::Blocked(Reason::NoProvider), "the class has neither a provider nor pools".into()))
+}
+
+/// The first database of the class's pools that waits for a claim.
+fn member(ctx: &Context, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>> {
+    let pools = &class.spec.pools.as_ref()?.names;
+    let rank = |database: &OrchestraDatabase| {
+        let entry = database.spec.inventory.as_ref()?;
+        let pool = pools.iter().position(|pool| *pool == entry.pool)?;
+        // DATABASE_URL_POOL_10 comes after DATABASE_URL_POOL_9.
+        Some((pool, entry.key.len(), entry.key.clone()))
+    };
+    let waits = |database: &OrchestraDatabase| {
+        let conditions = database.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        database.is_unclaimed() && is_true(conditions, ConditionType::Ready)
+    };
+    let mut members = ctx.stores.databases.state_filter(|database| waits(database) && rank(database).is_some());
+    members.sort_by_key(|database| rank(database));
+    members.into_iter().next()
+}
+
+fn claim_reference(pass: &Pass) -> ClaimReference {
+    ClaimReference { namespace: pass.namespace().into(), name: pass.name().into(), uid: pass.uid().into() }
+}
+
+fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
+    let default = class.map(|class| class.spec.deletion.policy).unwrap_or_default();
+    pass.object.spec.deletion_policy.unwrap_or(default)
+}
+
+/// Asks for a new database. Its name is made from our UID, so a second request finds the first.
+pub async fn create(pass: &mut Pass) -> Result<(), Error> {
+    let Some(class) = pass.class.clone() else { return Ok(()) };
+    let wanted = pass.object.spec.placement.as_ref().map(|placement| placement.region.as_str());
+    let instance_size = class.spec.provider.as_ref().and_then(|provider| provider.supabase.instance_size.clone());
+    let project = SupabaseProject {
+        name: project_name(pass.namespace(), pass.name(), pass.uid()),
+        region: class::region(&class, wanted)?,
+        instance_size,
+    };
+    let spec = OrchestraDatabaseSpec {
+        class_name: Some(class.name_any()),
+        supabase: Some(project),
+        claim_ref: Some(claim_reference(pass)),
+        reclaim_policy: policy(pass, Some(&class)),
+        ..OrchestraDatabaseSpec::default()
+    };
+    let name = format!("orchdb-{}", pass.uid());
+    let database = OrchestraDatabase::new(&name, spec);
+    let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,
+        other => other?,
+    };
+    pass.database = Some(created);
+    Ok(())
+}
+
+/// Takes a database of a pool: of two who try, the API server lets one win.
+pub async fn take(pass: &mut Pass) -> Result<(), Error> {
+    let Some(class) = pass.class.clone() else { return Ok(()) };
+    let Some(member) = member(&pass.ctx, &class) else { return Ok(()) };
+    let patch = json!({
+        "metadata": {"resourceVersion": member.resource_version()},
+        "spec": {
+            "className": class.name_any(),
+            "claimRef": claim_reference(pass),
+            "reclaimPolicy": policy(pass, Some(&class)),
+        },
+    });
+    let taken = api(&pass.ctx).patch(&member.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+    pass.database = Some(taken);
+    Ok(())
+}
+
+/// Lets the claim go. From here on the reclaim policy decides what becomes of the database.
+pub async fn release(pass: &mut Pass) -> Result<(), Error> {
+    let Some(database) = pass.database.clone() else { return Ok(()) };
+    let class = class::resolve(&pass.ctx, database.spec.class_name.as_deref()).ok();
+    let policy = match pass.object.spec.deletion_policy {
+        None if class.is_none() => database.spec.reclaim_policy,
+        _ => policy(pass, class.as_deref()),
+    };
+    let patch = json!({
+        "metadata": {"resourceVersion": database.resource_version()},
+        "spec": {"releasedAt": Time(jiff::Timestamp::now()), "reclaimPolicy": policy},
+    });
+    let patched = api(&pass.ctx).patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+    match patched {
+        Ok(released) => pass.database = Some(released),
+        Err(kube::Error::Api(status)) if status.is_not_found() => pass.database = None,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn api(ctx: &Context) -> Api<OrchestraDatabase> {
+    Api::all(ctx.client.clone())
+}
+
+/// Name of a project: readable, and ending in a marker that no other project carries. The API
+/// refuses a `.` and more than 256 characters.
+fn project_name(namespace: &str, name: &str, uid: &str) -> String {
+    let readable: String = format!("{namespace}-{name}").replace('.', "-").chars().take(180).collect();
+    format!("{readable}-{}", uid.replace('-', ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_name_is_one_the_api_accepts_and_ends_in_the_marker() {
+        let name = project_name("tenants", &"a.b".repeat(80), "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f");
+        assert!(name.len() <= 256 && !name.contains('.'));
+        assert!(name.ends_with("-0f3c6a3e5b1d4a529d0e6f5b7c1e2d3f"));
+    }
+}

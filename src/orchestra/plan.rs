@@ -1,0 +1,237 @@
+//! The whole life of an Orchestra on one page: what was seen → the one next step.
+//!
+//! ```text
+//! AddFinalizer → Create | Take → AwaitDatabase → PrepareLogin → Migrate → Seed → Publish → Rest
+//! deleted:       Release → AwaitRelease → Forget
+//! ```
+
+use crate::api::condition::Reason;
+
+/// The database of this Orchestra.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// None is claimed: looked up by our UID, not read from a status.
+    None(Supply),
+    /// One was claimed, and its OrchestraDatabase is gone.
+    Lost,
+    /// Claimed and on its way.
+    Provisioning,
+    /// Claimed, and a person must act before it is usable.
+    Stopped(Reason),
+    /// Claimed and usable.
+    Usable,
+    /// The claim is let go, and the database is being destroyed.
+    Leaving,
+}
+
+/// How a claim could be met now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// The provider can create a database.
+    Provider,
+    /// A database of a pool waits for a claim.
+    Member,
+    /// Nothing now; it goes on by itself.
+    Awaited(Reason),
+    /// Nothing until a person acts.
+    Blocked(Reason),
+}
+
+/// A part of the work inside the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Not done.
+    Pending,
+    /// Being done in the background.
+    Running,
+    /// Done, or not asked for.
+    Done,
+}
+
+/// Everything that the next step depends on. What comes later is looked at only when it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The resource is being deleted.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub finalizer: bool,
+    /// Its database.
+    pub database: Database,
+    /// The tenant's login role works.
+    pub login: bool,
+    /// The migrations.
+    pub migrations: Work,
+    /// The seed.
+    pub seed: Work,
+    /// The connection Secret holds what it should.
+    pub published: bool,
+}
+
+/// The one next step. Each is idempotent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Put our finalizer on.
+    AddFinalizer,
+    /// Ask for a new database from the provider.
+    Create,
+    /// Take a database of a pool, by compare-and-swap.
+    Take,
+    /// Wait until the database is usable.
+    AwaitDatabase,
+    /// Make the tenant's login role.
+    PrepareLogin,
+    /// Apply the pending migrations.
+    Migrate,
+    /// Apply the seed.
+    Seed,
+    /// Write the connection Secret.
+    Publish,
+    /// Nothing to do.
+    Rest,
+    /// Let the claim go.
+    Release,
+    /// Wait until the database is destroyed.
+    AwaitRelease,
+    /// Take our finalizer off.
+    Forget,
+    /// Go on when something else has changed.
+    Wait(Reason),
+    /// A person must act.
+    Stop(Reason),
+}
+
+/// The next step for what was seen.
+pub fn plan(seen: &Seen) -> Step {
+    match (seen.deleting, seen.finalizer, seen.database) {
+        (true, false, _) => Step::Rest,
+        (true, true, Database::None(_) | Database::Lost) => Step::Forget,
+        (true, true, Database::Leaving) => Step::AwaitRelease,
+        (true, true, _) => Step::Release,
+        (false, false, _) => Step::AddFinalizer,
+        (false, true, Database::None(Supply::Provider)) => Step::Create,
+        (false, true, Database::None(Supply::Member)) => Step::Take,
+        (false, true, Database::None(Supply::Awaited(reason))) => Step::Wait(reason),
+        (false, true, Database::None(Supply::Blocked(reason)) | Database::Stopped(reason)) => Step::Stop(reason),
+        (false, true, Database::Lost | Database::Leaving) => Step::Stop(Reason::DatabaseLost),
+        (false, true, Database::Provisioning) => Step::AwaitDatabase,
+        (false, true, Database::Usable) => match (seen.login, seen.migrations, seen.seed, seen.published) {
+            (false, ..) => Step::PrepareLogin,
+            (true, Work::Pending, ..) => Step::Migrate,
+            (true, Work::Running, ..) => Step::Wait(Reason::Migrating),
+            (true, Work::Done, Work::Pending, _) => Step::Seed,
+            (true, Work::Done, Work::Running, _) => Step::Wait(Reason::Seeding),
+            (true, Work::Done, Work::Done, false) => Step::Publish,
+            (true, Work::Done, Work::Done, true) => Step::Rest,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_state() -> Vec<Seen> {
+        let databases = [
+            Database::None(Supply::Provider),
+            Database::None(Supply::Member),
+            Database::None(Supply::Awaited(Reason::PoolExhausted)),
+            Database::None(Supply::Blocked(Reason::ClassNotFound)),
+            Database::Lost,
+            Database::Provisioning,
+            Database::Stopped(Reason::ProviderFailed),
+            Database::Usable,
+            Database::Leaving,
+        ];
+        let works = [Work::Pending, Work::Running, Work::Done];
+        let mut states = Vec::new();
+        for deleting in [false, true] {
+            for finalizer in [false, true] {
+                for database in databases {
+                    for login in [false, true] {
+                        for migrations in works {
+                            for seed in works {
+                                for published in [false, true] {
+                                    states.push(Seen {
+                                        deleting,
+                                        finalizer,
+                                        database,
+                                        login,
+                                        migrations,
+                                        seed,
+                                        published,
+                                    });
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        states
+    }
+
+    /// What the world looks like after a step that went well.
+    fn after(mut seen: Seen, step: Step) -> Seen {
+        match step {
+            Step::AddFinalizer => seen.finalizer = true,
+            Step::Create => seen.database = Database::Provisioning,
+            Step::Take | Step::AwaitDatabase => seen.database = Database::Usable,
+            Step::PrepareLogin => seen.login = true,
+            Step::Migrate => seen.migrations = Work::Running,
+            Step::Wait(Reason::Migrating) => seen.migrations = Work::Done,
+            Step::Seed => seen.seed = Work::Running,
+            Step::Wait(Reason::Seeding) => seen.seed = Work::Done,
+            Step::Publish => seen.published = true,
+            Step::Release => seen.database = Database::Leaving,
+            Step::AwaitRelease => seen.database = Database::None(Supply::Provider),
+            Step::Forget => seen.finalizer = false,
+            Step::Rest | Step::Wait(_) | Step::Stop(_) => {}
+        }
+        seen
+    }
+
+    #[test]
+    fn every_life_settles_and_claims_at_most_once() {
+        for start in every_state() {
+            let mut seen = start;
+            let mut claims = 0;
+            for _ in 0..10 {
+                let step = plan(&seen);
+                claims += usize::from(matches!(step, Step::Create | Step::Take));
+                seen = after(seen, step);
+            }
+            let last = plan(&seen);
+            assert!(matches!(last, Step::Rest | Step::Wait(_) | Step::Stop(_)), "{start:?} never settles: {last:?}");
+            assert!(claims <= 1, "{start:?} claims {claims} times");
+        }
+    }
+
+    #[test]
+    fn nothing_is_published_before_it_is_migrated_and_seeded() {
+        for seen in every_state() {
+            if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {
+                assert!(seen.login && seen.migrations == Work::Done && seen.seed == Work::Done, "{seen:?}");
+                assert_eq!(seen.database, Database::Usable);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_database_is_never_replaced() {
+        for seen in every_state() {
+            if matches!(seen.database, Database::Lost | Database::Leaving) {
+                assert!(!matches!(plan(&seen), Step::Create | Step::Take), "{seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_claimed_or_changed_while_deleting() {
+        for seen in every_state().into_iter().filter(|seen| seen.deleting) {
+            assert!(
+                matches!(plan(&seen), Step::Rest | Step::Release | Step::AwaitRelease | Step::Forget),
+                "{seen:?}"
+            );
+        }
+    }
+}

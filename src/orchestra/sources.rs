@@ -1,0 +1,132 @@
+//! Migrations and seeds from ConfigMaps, read once for each version and shared by all tenants.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Resource;
+use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+use sha2::{Digest, Sha256};
+
+use crate::api::condition::Reason;
+use crate::controller::Context;
+use crate::controller::error::{Class, Error};
+use crate::migrate::Source;
+
+/// The scripts of a seed, in the order of their names.
+pub struct SeedSource {
+    files: Vec<(String, String)>,
+    digest: String,
+}
+
+impl SeedSource {
+    fn new(mut files: Vec<(String, Vec<u8>)>) -> Result<Self, Error> {
+        files.retain(|(name, _)| name.ends_with(".sql"));
+        files.sort();
+        let mut hash = Sha256::new();
+        let mut texts = Vec::new();
+        for (name, bytes) in files {
+            for part in [name.as_bytes(), &bytes] {
+                hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                hash.update(part);
+            }
+            let text = String::from_utf8(bytes).map_err(|_| Error::Stop {
+                class: Class::Invalid,
+                reason: Reason::SourceInvalid,
+                message: format!("seed {name} is not UTF-8"),
+            })?;
+            texts.push((name, text));
+        }
+        let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { files: texts, digest: format!("sha256:{digest}") })
+    }
+
+    /// Names and texts.
+    pub fn files(&self) -> &[(String, String)] {
+        &self.files
+    }
+
+    /// Stable over names and texts.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+/// What was read, by namespace, names and kind; a new version takes the place of the old one.
+#[derive(Default)]
+pub struct Sources(Mutex<HashMap<Key, Entry>>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    namespace: String,
+    names: Vec<String>,
+    seed: bool,
+}
+
+struct Entry {
+    versions: Vec<Option<String>>,
+    loaded: Loaded,
+}
+
+#[derive(Clone)]
+enum Loaded {
+    Migrations(Arc<Source>),
+    Seed(Arc<SeedSource>),
+}
+
+/// The migrations in these ConfigMaps.
+pub async fn migrations(ctx: &Context, namespace: &str, names: Vec<String>) -> Result<Arc<Source>, Error> {
+    match load(ctx, Key { namespace: namespace.into(), names, seed: false }).await? {
+        Loaded::Migrations(source) => Ok(source),
+        Loaded::Seed(_) => Err(Error::transient(Reason::SourceInvalid, "a seed was found in the place of migrations")),
+    }
+}
+
+/// The seed in this ConfigMap.
+pub async fn seed(ctx: &Context, namespace: &str, name: &str) -> Result<Arc<SeedSource>, Error> {
+    match load(ctx, Key { namespace: namespace.into(), names: vec![name.into()], seed: true }).await? {
+        Loaded::Seed(source) => Ok(source),
+        Loaded::Migrations(_) => Err(Error::transient(Reason::SourceInvalid, "migrations were found in the place of a seed")),
+    }
+}
+
+async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
+    let versions = key.names.iter().map(|name| version(ctx, &key.namespace, name)).collect::<Result<Vec<_>, _>>()?;
+    {
+        let known = ctx.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get(&key).filter(|entry| entry.versions == versions) {
+            return Ok(entry.loaded.clone());
+        }
+    }
+    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &key.namespace);
+    let mut files = Vec::new();
+    let mut read = Vec::new();
+    for name in &key.names {
+        let map = api.get_opt(name).await?.ok_or_else(|| not_found(&key.namespace, name))?;
+        read.push(map.metadata.resource_version);
+        files.extend(map.data.unwrap_or_default().into_iter().map(|(key, text)| (key, text.into_bytes())));
+        files.extend(map.binary_data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0)));
+    }
+    let loaded = if key.seed {
+        Loaded::Seed(Arc::new(SeedSource::new(files)?))
+    } else {
+        Loaded::Migrations(Arc::new(Source::prisma(files).map_err(crate::migrate::Error::from)?))
+    };
+    let entry = Entry { versions: read, loaded: loaded.clone() };
+    ctx.sources.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
+    Ok(loaded)
+}
+
+fn version(ctx: &Context, namespace: &str, name: &str) -> Result<Option<String>, Error> {
+    let seen = ctx.stores.config_maps.get(&ObjectRef::new(name).within(namespace));
+    Ok(seen.ok_or_else(|| not_found(namespace, name))?.meta().resource_version.clone())
+}
+
+fn not_found(namespace: &str, name: &str) -> Error {
+    Error::Stop {
+        class: Class::Invalid,
+        reason: Reason::SourceNotFound,
+        message: format!("ConfigMap {namespace}/{name} does not exist: create it, and the operator goes on by itself"),
+    }
+}

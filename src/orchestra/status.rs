@@ -1,0 +1,184 @@
+//! What a step means for people and machines: phase, conditions, events.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::Api;
+use kube::runtime::events::EventType;
+use kube::{Resource, ResourceExt};
+
+use super::Pass;
+use super::observe::Observed;
+use super::plan::{Database, Step, Work};
+use crate::api::condition::{ConditionType as Is, Reason};
+use crate::api::{Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
+use crate::controller::Context;
+use crate::controller::conditions::{Conditions, Progress, find, is_true};
+use crate::controller::error::{Class, Error};
+use crate::controller::write::{namespaced, publish, write_status};
+
+/// Writes the status for a step, when it differs from what is there.
+pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
+    // The finalizer is the first thing on a new object, and the last; no status goes with it.
+    let leaving = pass.object.metadata.deletion_timestamp.is_some();
+    if matches!(step, Step::AddFinalizer | Step::Forget) || (leaving && step == Step::Rest) {
+        return Ok(());
+    }
+    let (phase, progress, reason, words) = describe(step);
+    let message = if observed.message.is_empty() { words } else { &observed.message };
+    let old = pass.object.status.clone().unwrap_or_default();
+    let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
+    let ready = step == Step::Rest;
+    let served = is_true(&old.conditions, Is::Available);
+    let updating = served && progress == Progress::Reconciling && !leaving;
+    let summary = if updating { Reason::Updating } else { reason };
+    conditions.set(Is::Ready, ready, summary, message);
+    let usable = observed.seen.database == Database::Usable;
+    let lost = matches!(observed.seen.database, Database::Lost | Database::Leaving | Database::None(_));
+    conditions.set(Is::Available, ready || (served && !lost && !leaving), if ready || served { Reason::Ready } else { reason }, "");
+    conditions.set(Is::DatabaseReady, usable, if usable { Reason::Ready } else { reason }, if usable { "" } else { message });
+    parts(pass, observed, &mut conditions, reason);
+    conditions.progress(progress, summary, message);
+    let conditions = conditions.finish();
+    let new = facts(pass, old, phase, conditions);
+    store(pass, new, progress, reason, message).await
+}
+
+/// The conditions of the parts inside the database.
+fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reason: Reason) {
+    let seen = &observed.seen;
+    if seen.database != Database::Usable {
+        for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
+            conditions.keep(part, Reason::Pending);
+        }
+        return;
+    }
+    conditions.set(Is::CredentialsReady, seen.published, if seen.published { Reason::Ready } else { reason }, "");
+    let migrates = pass.object.spec.migrations.is_some()
+        || pass.class.as_ref().is_some_and(|class| class.spec.migrations.is_some());
+    for (part, work, asked) in
+        [(Is::Migrated, seen.migrations, migrates), (Is::Seeded, seen.seed, pass.object.spec.seed.is_some())]
+    {
+        match (asked, work) {
+            (false, _) => conditions.set(part, true, Reason::NotRequested, ""),
+            (true, Work::Done) => conditions.set(part, true, Reason::Ready, ""),
+            (true, _) => conditions.set(part, false, reason, ""),
+        }
+    }
+}
+
+/// What was learned in this pass, over what the last status said.
+fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Condition>) -> OrchestraStatus {
+    let database = pass.database.as_ref();
+    let project = database.and_then(|database| database.status.as_ref()).and_then(|status| status.project.as_ref());
+    let secret = pass.secret_version.clone().map(|version| PublishedSecret {
+        name: pass.object.secret_name(),
+        resource_version: Some(version),
+    });
+    OrchestraStatus {
+        observed_generation: pass.object.metadata.generation.unwrap_or_default(),
+        phase: Some(phase.into()),
+        conditions,
+        class_name: pass.class.as_ref().map(|class| class.name_any()).or(old.class_name),
+        database_name: database.map(ResourceExt::name_any).or(old.database_name),
+        project: project
+            .map(|project| ProjectReference { reference: project.reference.clone(), region: project.region.clone() })
+            .or(old.project),
+        secret_ref: secret.or(old.secret_ref),
+        migrations: pass.migrations.clone().or(old.migrations),
+        seed: pass.seed.clone().or(old.seed),
+    }
+}
+
+/// Writes what stopped a pass. A tenant in use stays Ready through a blip that passes by itself.
+pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
+    let api: Api<Orchestra> = namespaced(&ctx.client, &*orchestra);
+    let Some(object) = api.get_opt(&orchestra.name_any()).await? else { return Ok(()) };
+    let mut pass = Pass::new(object, ctx);
+    let old = pass.object.status.clone().unwrap_or_default();
+    let (reason, message) = (error.reason(), error.to_string());
+    let passing = matches!(error.class(), Class::Transient | Class::After(_));
+    let same = Some(old.observed_generation) == pass.object.metadata.generation;
+    let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
+    if passing && same && is_true(&old.conditions, Is::Ready) {
+        conditions.keep(Is::Ready, reason);
+    } else {
+        conditions.set(Is::Ready, false, reason, &message);
+    }
+    for part in [Is::Available, Is::DatabaseReady, Is::CredentialsReady, Is::Migrated, Is::Seeded] {
+        if Some(part) == failed_part(reason) {
+            conditions.set(part, false, reason, &message);
+        } else {
+            conditions.keep(part, Reason::Pending);
+        }
+    }
+    let progress = if passing { Progress::Reconciling } else { Progress::Stalled };
+    conditions.progress(progress, reason, &message);
+    let deleting = pass.object.metadata.deletion_timestamp.is_some();
+    let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
+    let phase = match (deleting, passing) {
+        (true, _) => "Deleting",
+        (false, true) => before.as_str(),
+        (false, false) => "Failed",
+    };
+    let conditions = conditions.finish();
+    let new = facts(&pass, old, phase, conditions);
+    store(&mut pass, new, progress, reason, &message).await
+}
+
+/// The part that a failure belongs to.
+fn failed_part(reason: Reason) -> Option<Is> {
+    match reason {
+        Reason::MigrationFailed | Reason::MigrationUnfinished | Reason::MigrationLocked => Some(Is::Migrated),
+        Reason::SeedFailed => Some(Is::Seeded),
+        Reason::SecretConflict => Some(Is::CredentialsReady),
+        _ => None,
+    }
+}
+
+async fn store(
+    pass: &mut Pass,
+    new: OrchestraStatus,
+    progress: Progress,
+    reason: Reason,
+    message: &str,
+) -> Result<(), Error> {
+    let api: Api<Orchestra> = namespaced(&pass.ctx.client, &pass.object);
+    let told = |status: Option<&OrchestraStatus>| {
+        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let condition = find(conditions, Is::Stalled).or_else(|| find(conditions, Is::Reconciling)).or_else(|| find(conditions, Is::Ready));
+        condition.map(|condition| condition.reason.clone())
+    };
+    let news = told(pass.object.status.as_ref()) != told(Some(&new));
+    if let Some(object) = write_status(&api, &pass.object, pass.object.status.as_ref(), &new).await? {
+        pass.object = object;
+    }
+    if news {
+        let kind = if progress == Progress::Stalled { EventType::Warning } else { EventType::Normal };
+        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, message).await;
+    }
+    Ok(())
+}
+
+/// Phase, progress, reason and words of a step.
+fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
+    use Progress::{Reconciling, Settled, Stalled};
+    match step {
+        Step::AddFinalizer => ("Pending", Reconciling, Reason::Pending, "begins"),
+        Step::Create => ("Provisioning", Reconciling, Reason::Claiming, "asking the provider for a database"),
+        Step::Take => ("Provisioning", Reconciling, Reason::Claiming, "taking a database from a pool"),
+        Step::AwaitDatabase => ("Provisioning", Reconciling, Reason::Provisioning, "waiting until the database is usable"),
+        Step::PrepareLogin => ("Migrating", Reconciling, Reason::PreparingLogin, "preparing the tenant's login"),
+        Step::Migrate => ("Migrating", Reconciling, Reason::Migrating, "applying migrations"),
+        Step::Seed => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
+        Step::Publish => ("Seeding", Reconciling, Reason::Publishing, "writing the connection Secret"),
+        Step::Rest => ("Ready", Settled, Reason::Ready, "the database is migrated, seeded and handed over"),
+        Step::Release | Step::AwaitRelease | Step::Forget => {
+            ("Deleting", Reconciling, Reason::Deleting, "letting the database go")
+        }
+        Step::Wait(Reason::Migrating) => ("Migrating", Reconciling, Reason::Migrating, "applying migrations"),
+        Step::Wait(Reason::Seeding) => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
+        Step::Wait(reason) => ("Pending", Reconciling, reason, "waiting"),
+        Step::Stop(reason) => ("Failed", Stalled, reason, "a person must act"),
+    }
+}

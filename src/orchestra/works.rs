@@ -1,0 +1,125 @@
+//! Work inside databases that goes on in the background: a long migration holds up nothing else.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::runtime::reflector::ObjectRef;
+use sqlx::postgres::PgConnection;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use crate::api::Orchestra;
+use crate::api::condition::Reason;
+use crate::controller::backoff::SLOWEST;
+use crate::controller::error::{Class, Error};
+
+/// What a piece of work does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Applies migrations.
+    Migrate,
+    /// Applies the seed.
+    Seed,
+}
+
+/// Where a piece of work stands.
+pub enum Progress {
+    /// Nothing was begun.
+    None,
+    /// It goes on.
+    Running(Kind),
+    /// It ended; the session is handed back.
+    Done(Box<PgConnection>),
+}
+
+type Task = JoinHandle<Result<PgConnection, Error>>;
+
+/// Work by the UID of the Orchestra: one piece at a time for each.
+pub struct Works {
+    running: Mutex<HashMap<String, (Kind, Task)>>,
+    refused: Mutex<HashMap<String, Refused>>,
+    ended: UnboundedSender<ObjectRef<Orchestra>>,
+}
+
+/// Work that failed for a cause that only a change can cure.
+struct Refused {
+    digest: String,
+    at: Instant,
+    class: Class,
+    reason: Reason,
+    message: String,
+}
+
+impl Works {
+    /// Nothing under way; the end of each piece of work is told to `ended`.
+    pub fn new(ended: UnboundedSender<ObjectRef<Orchestra>>) -> Self {
+        Self { running: Mutex::default(), refused: Mutex::default(), ended }
+    }
+
+    /// Begins a piece of work.
+    pub fn start(
+        &self,
+        (uid, object): (&str, ObjectRef<Orchestra>),
+        kind: Kind,
+        work: impl Future<Output = Result<PgConnection, Error>> + Send + 'static,
+    ) {
+        let ended = self.ended.clone();
+        let task = tokio::spawn(async move {
+            let outcome = work.await;
+            // Nobody listens any more only when the operator is shutting down.
+            let _ = ended.send(object);
+            outcome
+        });
+        self.lock().insert(uid.into(), (kind, task));
+    }
+
+    /// Waits a moment for the work to end, so that what is quick is done in one pass.
+    pub async fn progress(&self, uid: &str, patience: Duration) -> Result<Progress, Error> {
+        let Some((kind, mut task)) = self.lock().remove(uid) else { return Ok(Progress::None) };
+        match tokio::time::timeout(patience, &mut task).await {
+            Err(_) => {
+                self.lock().insert(uid.into(), (kind, task));
+                Ok(Progress::Running(kind))
+            }
+            Ok(Ok(outcome)) => outcome.map(|session| Progress::Done(Box::new(session))),
+            Ok(Err(_)) => Err(Error::transient(Reason::DatabaseUnreachable, "the work was cut off; it is begun again")),
+        }
+    }
+
+    /// Cuts the work off. Its session closes with it, and the server ends the script within
+    /// seconds (`client_connection_check_interval`).
+    pub fn stop(&self, uid: &str) {
+        if let Some((_, task)) = self.lock().remove(uid) {
+            task.abort();
+        }
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// Remembers work that only a change can cure, so that it is not tried again at every event.
+    pub fn refuse(&self, uid: &str, digest: &str, error: &Error) {
+        if matches!(error.class(), Class::Transient | Class::After(_)) {
+            return;
+        }
+        let refused = Refused {
+            digest: digest.into(),
+            at: Instant::now(),
+            class: error.class(),
+            reason: error.reason(),
+            message: error.to_string(),
+        };
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.into(), refused);
+    }
+
+    /// The error of the last try, while the source is the same and the slow re-check is not due.
+    pub fn refusal(&self, uid: &str, digest: &str) -> Option<Error> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = refused.get(uid).filter(|last| last.digest == digest && last.at.elapsed() < SLOWEST)?;
+        Some(Error::Stop { class: last.class, reason: last.reason, message: last.message.clone() })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Kind, Task)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+

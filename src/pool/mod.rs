@@ -1,0 +1,156 @@
+//! OrchestraPool: the static inventory. Each entry becomes an Available OrchestraDatabase after a
+//! real login.
+//!
+//! The resource's name is made from what the login finds (the server and the database), so two
+//! entries that lead to the same database meet in one name, and the API server refuses the second.
+
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, PostParams, Preconditions};
+use kube::runtime::reflector::ObjectRef;
+use secrecy::SecretString;
+
+use crate::api::condition::Reason;
+use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
+use crate::controller::Context;
+use crate::controller::error::{Class, Error};
+use crate::controller::reconcile::Next;
+use crate::controller::write::APPLICATION;
+use crate::orchestra::mark_holder;
+use crate::postgres::{self, Login};
+
+pub use status::report;
+
+/// Keys of an inventory begin so.
+pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
+
+/// One pass: every entry that has no resource yet is logged in to, all at once, so that a dead
+/// host holds up no other entry.
+pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
+    let inventory = inventory(&ctx, &pool).await?;
+    let mut members = members(&ctx, &pool).await?;
+    let fresh: Vec<_> = inventory.iter().filter(|(key, _)| find(&members, key).is_none()).collect();
+    let outcomes = join_all(fresh.iter().map(|(key, url)| enlist(&ctx, &pool, key, url))).await;
+    let mut refused = Vec::new();
+    for ((key, _), outcome) in fresh.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(member) => members.push(member),
+            Err(error) => refused.push((key.clone(), error)),
+        }
+    }
+    withdraw(&ctx, &inventory, &mut members).await?;
+    status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
+    let again = refused.iter().any(|(_, error)| matches!(error.class(), Class::Transient | Class::After(_)));
+    Ok(if again { Next::After(ctx.settings.login_spacing) } else { Next::Rest })
+}
+
+/// The login of an entry's owner, as the inventory holds it now.
+pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error> {
+    let missing = || {
+        let (pool, key) = (&entry.pool, &entry.key);
+        Error::blocked(Reason::InventoryNotFound, format!("entry {key} is not in the inventory of pool {pool}: put it back"))
+    };
+    let pool = ctx.stores.pools.get(&ObjectRef::new(&entry.pool)).ok_or_else(missing)?;
+    let inventory = inventory(ctx, &pool).await?;
+    Ok(Login::parse(inventory.get(&entry.key).ok_or_else(missing)?)?)
+}
+
+/// The entries, from the pool's Secret or the operator's environment.
+async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<BTreeMap<String, SecretString>, Error> {
+    let Some(reference) = &pool.spec.inventory.secret_ref else { return Ok(ctx.settings.inventory.clone()) };
+    let namespace = &ctx.settings.namespace;
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let secret = api.get_opt(&reference.name).await?.ok_or_else(|| {
+        let name = &reference.name;
+        Error::blocked(
+            Reason::InventoryNotFound,
+            format!("Secret {name} does not exist in namespace {namespace}: create it with keys {KEY_PREFIX}1, {KEY_PREFIX}2, …"),
+        )
+    })?;
+    let entries = secret.data.unwrap_or_default().into_iter().filter(|(key, _)| key.starts_with(KEY_PREFIX));
+    Ok(entries
+        .filter_map(|(key, value)| Some((key, SecretString::from(String::from_utf8(value.0).ok()?.trim().to_string()))))
+        .collect())
+}
+
+/// The pool's databases, from the API server: a watch may lag behind what the last pass created.
+async fn members(ctx: &Context, pool: &OrchestraPool) -> Result<Vec<OrchestraDatabase>, Error> {
+    let name = pool.name_any();
+    let all = api(ctx).list(&kube::api::ListParams::default()).await?;
+    Ok(all.items.into_iter().filter(|database| entry(database).is_some_and(|entry| entry.pool == name)).collect())
+}
+
+fn entry(database: &OrchestraDatabase) -> Option<&InventoryEntry> {
+    database.spec.inventory.as_ref()
+}
+
+fn find<'a>(members: &'a [OrchestraDatabase], key: &str) -> Option<&'a OrchestraDatabase> {
+    members.iter().find(|member| entry(member).is_some_and(|entry| entry.key == key))
+}
+
+/// Logs in, keeps others out, and makes the entry's resource.
+async fn enlist(
+    ctx: &Context,
+    pool: &OrchestraPool,
+    key: &str,
+    url: &SecretString,
+) -> Result<OrchestraDatabase, Error> {
+    let mut session = postgres::connect(&Login::parse(url)?, APPLICATION).await?;
+    let identity = postgres::identity(&mut session).await?;
+    if let Some(holder) = mark_holder(&mut session).await.map_err(postgres::Error::from)? {
+        return Err(Error::blocked(
+            Reason::InUse,
+            format!(
+                "the database carries the mark of Orchestra {holder} and may hold its data: it is not handed out. If that \
+                 data may go, drop the database's contents and its schema stagesub"
+            ),
+        ));
+    }
+    postgres::isolate(&mut session).await?;
+    let name = format!("orchdb-{}", identity.digest());
+    let spec = OrchestraDatabaseSpec {
+        inventory: Some(InventoryEntry { pool: pool.name_any(), key: key.into() }),
+        ..OrchestraDatabaseSpec::default()
+    };
+    let wanted = OrchestraDatabase::new(&name, spec);
+    match api(ctx).create(&PostParams::default(), &wanted).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let other = api(ctx).get(&name).await?;
+            let other = entry(&other).map(|entry| format!("{} of pool {}", entry.key, entry.pool)).unwrap_or_default();
+            Err(Error::blocked(
+                Reason::DuplicateEntry,
+                format!("leads to the same server and database as {other}: remove one of the two"),
+            ))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// An entry that left the inventory and was never claimed is no database that can be claimed.
+async fn withdraw(
+    ctx: &Context,
+    inventory: &BTreeMap<String, SecretString>,
+    members: &mut Vec<OrchestraDatabase>,
+) -> Result<(), Error> {
+    let gone = |member: &OrchestraDatabase| {
+        member.is_unclaimed() && entry(member).is_some_and(|entry| !inventory.contains_key(&entry.key))
+    };
+    for member in members.iter().filter(|member| gone(member)) {
+        // A claim that comes in between changes the version, and the deletion is refused.
+        let preconditions = Preconditions { uid: member.uid(), resource_version: member.resource_version() };
+        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        api(ctx).delete(&member.name_any(), &parameters).await?;
+    }
+    members.retain(|member| !gone(member));
+    Ok(())
+}
+
+fn api(ctx: &Context) -> Api<OrchestraDatabase> {
+    Api::all(ctx.client.clone())
+}

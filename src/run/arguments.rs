@@ -1,0 +1,108 @@
+//! What the operator can be told: each flag has an environment variable.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::controller::Settings;
+use crate::pool::KEY_PREFIX;
+use crate::supabase;
+use crate::supabase::settings::{DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN};
+use crate::telemetry::logs::Format;
+
+/// Flags of `orchestra-operator run`.
+///
+/// Secrets have no flags, because a command line can be read by others. They come from the
+/// environment only: SUPABASE_MANAGEMENT_TOKEN and SUPABASE_ORGANIZATION_ID make a default class for
+/// hosted Supabase, DATABASE_URL_POOL_1, DATABASE_URL_POOL_2, … a static pool, while the cluster has
+/// no OrchestraClass.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Namespace of the operator: tokens, owners' passwords and the lease live there.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "orchestra-system")]
+    pub namespace: String,
+    /// Address that serves /livez, /readyz and /metrics.
+    #[arg(long, env = "ORCHESTRA_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics_address: SocketAddr,
+    /// Name of the Lease: of all operators that share it, one acts.
+    #[arg(long, env = "ORCHESTRA_LEASE_NAME", default_value = "orchestra-operator")]
+    pub lease_name: String,
+    /// How log lines look.
+    #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: Format,
+    /// What is logged: a level, or targets with levels such as `info,orchestra_operator=debug`.
+    #[arg(long, env = "ORCHESTRA_LOG", default_value = "info")]
+    pub log: String,
+    /// Address of the Supabase Management API.
+    #[arg(long, env = "SUPABASE_API_URL", default_value = DEFAULT_API_URL)]
+    pub supabase_api_url: String,
+    /// Domain of the projects: a project's URL is https://<ref>.<domain>.
+    #[arg(long, env = "SUPABASE_PROJECT_DOMAIN", default_value = DEFAULT_PROJECT_DOMAIN)]
+    pub supabase_project_domain: String,
+    /// Domains or IP addresses that passwords may be sent to, besides Supabase's own with the
+    /// default API address. Repeatable, or separated by commas.
+    #[arg(long, env = "SUPABASE_TRUSTED_HOSTS", value_delimiter = ',')]
+    pub supabase_trusted_hosts: Vec<String>,
+    /// How long a create request whose outcome is unknown is looked for before another one is sent.
+    #[arg(long, env = "ORCHESTRA_CREATE_SETTLE", default_value = "2m", value_parser = duration)]
+    pub create_settle: Duration,
+    /// Pace at which projects that are being set up are looked at; one call for all of them.
+    #[arg(long, env = "ORCHESTRA_POLL_INTERVAL", default_value = "5s", value_parser = duration)]
+    pub poll_interval: Duration,
+    /// Least time between two logins to a database after a refused one.
+    #[arg(long, env = "ORCHESTRA_LOGIN_SPACING", default_value = "30s", value_parser = duration)]
+    pub login_spacing: Duration,
+    /// Pace at which settled resources are looked at again.
+    #[arg(long, env = "ORCHESTRA_RESYNC", default_value = "10m", value_parser = duration)]
+    pub resync: Duration,
+    /// Longest time that the migrations or the seed of one Orchestra may take in one go.
+    #[arg(long, env = "ORCHESTRA_MIGRATION_LIMIT", default_value = "1h", value_parser = duration)]
+    pub migration_limit: Duration,
+    /// Resources of one kind that are worked on at once.
+    #[arg(long, env = "ORCHESTRA_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "write it as 30s, 5m or 1h30m".to_string())?;
+    Duration::try_from(parsed).map_err(|_| "it must not be negative".to_string())
+}
+
+impl Arguments {
+    /// Settings of the controllers, with what only the environment may say.
+    pub fn settings(&self) -> Settings {
+        let text = |name: &str| std::env::var(name).ok().map(|text| text.trim().to_string()).filter(|text| !text.is_empty());
+        let inventory: BTreeMap<_, _> = std::env::vars()
+            .filter(|(key, value)| key.starts_with(KEY_PREFIX) && !value.trim().is_empty())
+            .map(|(key, value)| (key, SecretString::from(value.trim().to_string())))
+            .collect();
+        Settings {
+            namespace: self.namespace.clone(),
+            create_settle: self.create_settle,
+            poll_interval: self.poll_interval,
+            login_spacing: self.login_spacing,
+            resync: self.resync,
+            migration_limit: self.migration_limit,
+            concurrency: self.concurrency,
+            token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),
+            organization: text("SUPABASE_ORGANIZATION_ID"),
+            inventory,
+        }
+    }
+
+    /// Settings of the Management API.
+    ///
+    /// # Errors
+    /// When the address is none that a token may be sent to.
+    pub fn provider(&self) -> Result<supabase::Settings, supabase::Error> {
+        supabase::Settings::new(&self.supabase_api_url, &self.supabase_project_domain, &self.supabase_trusted_hosts)
+    }
+
+    /// Who this process is, for the lease: the pod, or a name of its own.
+    pub fn identity(&self) -> String {
+        let unique = uuid::Uuid::new_v4();
+        std::env::var("POD_NAME").map_or_else(|_| unique.to_string(), |pod| format!("{pod}_{unique}"))
+    }
+}

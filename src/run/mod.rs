@@ -1,0 +1,190 @@
+//! The process: what it is told, what it waits for, who leads, and how it ends.
+
+mod arguments;
+mod controllers;
+mod watches;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::Api;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, ResourceExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
+
+use crate::api::crds;
+use crate::class::environment;
+use crate::controller::backoff::Backoff;
+use crate::controller::lease::{Lease, Timing};
+use crate::controller::{Context, Settings};
+use crate::supabase::{self, Accounts};
+use crate::telemetry::health::{self, Readiness};
+use crate::telemetry::metrics::Metrics;
+pub use arguments::Arguments;
+
+const CRDS: &str = "crds";
+const CACHES: &str = "caches";
+
+/// How long a pass under way may take to end after the operator is told to stop.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Runs the operator until it is told to stop, or loses the lease.
+///
+/// # Errors
+/// One readable line about what is missing or wrong: the log settings, the API server, the
+/// resource definitions, the lease.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let metrics = Arc::new(Metrics::default());
+    let readiness = Arc::new(Readiness::new(&[CRDS, CACHES]));
+    let listener = TcpListener::bind(arguments.metrics_address)
+        .await
+        .with_context(|| format!("cannot listen on {} (--metrics-address)", arguments.metrics_address))?;
+    tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
+    let endpoints = tokio::spawn(health::serve(listener, readiness.clone(), metrics.clone(), stopped(stop.clone())));
+    let client = connect().await?;
+    await_crds(&client, stop.clone()).await?;
+    readiness.set(CRDS, true);
+
+    let settings = arguments.settings();
+    let provider = Arc::new(arguments.provider()?);
+    let (held, watched) = (Lease::new(
+        client.clone(),
+        &settings.namespace,
+        &arguments.lease_name,
+        &arguments.identity(),
+        Timing::default(),
+    ), watches::start(&client, &settings.namespace));
+    watched.synced().await;
+    readiness.set(CACHES, true);
+    tokio::select! {
+        outcome = lead(held, client, settings, provider, watched, metrics, stop.clone()) => outcome?,
+        () = stopped(stop) => {}
+    }
+    endpoints.await??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for the lease, works while it is held, and gives it back.
+async fn lead(
+    lease: Lease,
+    client: Client,
+    settings: Settings,
+    provider: Arc<supabase::Settings>,
+    watched: watches::Watched,
+    metrics: Arc<Metrics>,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut held = lease.acquire().await.context("the lease could not be taken")?;
+    metrics.set_leader(true);
+    tracing::info!("leading");
+    environment::bridge(&client, &settings).await.context("the default class could not be made from the environment")?;
+    let (ended, ends) = unbounded_channel();
+    let reporter = Reporter { controller: "orchestra-operator".into(), instance: std::env::var("POD_NAME").ok() };
+    let accounts = Accounts::new(provider, metrics.clone()).with_poll_interval(settings.poll_interval);
+    let ctx = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        stores: watched.stores.clone(),
+        metrics: metrics.clone(),
+        accounts,
+        tokens: crate::class::Tokens::default(),
+        logins: crate::database::Logins::default(),
+        sources: crate::orchestra::Sources::default(),
+        works: crate::orchestra::Works::new(ended),
+        backoff: Backoff::default(),
+        settings,
+    });
+    let work = controllers::run(ctx, watched, ends, stop.clone());
+    tokio::pin!(work);
+    tokio::select! {
+        () = &mut work => {}
+        () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
+        () = stopped(stop) => {
+            if tokio::time::timeout(GRACE, &mut work).await.is_err() {
+                tracing::warn!("work under way did not end in time; it is safe to cut it off");
+            }
+        }
+    }
+    metrics.set_leader(false);
+    held.release().await;
+    Ok(())
+}
+
+async fn connect() -> anyhow::Result<Client> {
+    let mut config = kube::Config::infer().await.context(
+        "no Kubernetes cluster is configured: run in a pod with a service account, or set KUBECONFIG",
+    )?;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    let address = config.cluster_url.clone();
+    let client = Client::try_from(config).context("the Kubernetes configuration cannot be used")?;
+    client
+        .apiserver_version()
+        .await
+        .with_context(|| format!("the Kubernetes API server at {address} does not answer as it should"))?;
+    Ok(client)
+}
+
+/// The resource definitions may be applied after the operator: it waits for them, and says so.
+async fn await_crds(client: &Client, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut told = false;
+    loop {
+        let mut missing = Vec::new();
+        for crd in crds() {
+            let name = crd.name_any();
+            let there = api.get_opt(&name).await.with_context(|| format!("cannot read CustomResourceDefinition {name}"))?;
+            if !there.is_some_and(|crd| is_established(&crd)) {
+                missing.push(name);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if !told {
+            tracing::warn!(missing = missing.join(", "), "waiting for CustomResourceDefinitions: apply crds/");
+            told = true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            () = stopped(stop.clone()) => bail!("stopped while waiting for CustomResourceDefinitions: {}", missing.join(", ")),
+        }
+    }
+}
+
+fn is_established(crd: &CustomResourceDefinition) -> bool {
+    let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|is| is.type_ == "Established" && is.status == "True"))
+}
+
+/// Becomes true at the first SIGTERM or SIGINT; the second ends the process.
+fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        for again in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if again {
+                tracing::warn!("told to stop twice: ending at once");
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: work under way is finished first");
+            tell.send_replace(true);
+        }
+    });
+    Ok(told)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and nobody will tell any more.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

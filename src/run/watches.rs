@@ -1,0 +1,118 @@
+//! One watch for each kind, shared by all controllers. A store changes before a controller is
+//! triggered, so what a pass reads is never older than what woke it.
+
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{self, ReflectHandle, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use crate::controller::Stores;
+use crate::credentials::owner::MANAGED_BY;
+
+/// Changes that wait for a slow controller before the watch itself waits.
+const BUFFER: usize = 1024;
+
+/// The watched kinds: their stores, and what controllers subscribe to.
+pub struct Watched {
+    pub stores: Stores,
+    pub orchestras: Shared<Orchestra>,
+    pub classes: Shared<OrchestraClass>,
+    pub databases: Shared<OrchestraDatabase>,
+    pub pools: Shared<OrchestraPool>,
+    pub secrets: Shared<PartialObjectMeta<Secret>>,
+    pub connections: Shared<PartialObjectMeta<Secret>>,
+    pub config_maps: Shared<PartialObjectMeta<ConfigMap>>,
+    /// Ends the watches when it is dropped.
+    _tasks: JoinSet<()>,
+}
+
+/// A shared watch. It is read all the time, so that it never waits for controllers that a standby
+/// does not run.
+pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static>(Arc<Mutex<ReflectHandle<K>>>);
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Shared<K> {
+    /// What changes from now on. What is in the store already is not told again.
+    pub fn subscribe(&self) -> ReflectHandle<K> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn store(&self) -> Store<K> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).reader()
+    }
+}
+
+/// Begins to watch.
+pub fn start(client: &Client, namespace: &str) -> Watched {
+    let mut tasks = JoinSet::new();
+    let all = watcher::Config::default;
+    let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+    let orchestras = share(Api::all(client.clone()), all(), &mut tasks);
+    let classes = share(Api::all(client.clone()), all(), &mut tasks);
+    let databases = share(Api::all(client.clone()), all(), &mut tasks);
+    let pools = share(Api::all(client.clone()), all(), &mut tasks);
+    let secrets = share(Api::namespaced(client.clone(), namespace), all(), &mut tasks);
+    let connections = share(Api::all(client.clone()), ours, &mut tasks);
+    let config_maps = share(Api::all(client.clone()), all(), &mut tasks);
+    let stores = Stores {
+        orchestras: orchestras.store(),
+        classes: classes.store(),
+        databases: databases.store(),
+        pools: pools.store(),
+        secrets: secrets.store(),
+        connections: connections.store(),
+        config_maps: config_maps.store(),
+    };
+    Watched { stores, orchestras, classes, databases, pools, secrets, connections, config_maps, _tasks: tasks }
+}
+
+impl Watched {
+    /// Waits until every store has been filled once.
+    pub async fn synced(&self) {
+        let stores = &self.stores;
+        // A writer is dropped only with its task, and the tasks live as long as this.
+        let _ = tokio::join!(
+            stores.orchestras.wait_until_ready(),
+            stores.classes.wait_until_ready(),
+            stores.databases.wait_until_ready(),
+            stores.pools.wait_until_ready(),
+            stores.secrets.wait_until_ready(),
+            stores.connections.wait_until_ready(),
+            stores.config_maps.wait_until_ready(),
+        );
+    }
+}
+
+fn share<K>(api: Api<K>, config: watcher::Config, tasks: &mut JoinSet<()>) -> Shared<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (_, writer) = reflector::store_shared(BUFFER);
+    let Some(handle) = writer.subscribe() else { unreachable!("a shared store can be subscribed to") };
+    let stream = watcher(api, config).default_backoff().reflect_shared(writer);
+    tasks.spawn(stream.for_each(|event| async move {
+        if let Err(error) = event {
+            tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again");
+        }
+    }));
+    let shared = Arc::new(Mutex::new(handle));
+    tasks.spawn({
+        let shared = shared.clone();
+        poll_fn(move |cx| {
+            let mut handle = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            while ready!(handle.poll_next_unpin(cx)).is_some() {}
+            Poll::Ready(())
+        })
+    });
+    Shared(shared)
+}

@@ -1,0 +1,166 @@
+//! One account for each token and organization: all who use them share a client, its budget, and
+//! the poll.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+
+use super::client::Client;
+use super::error::Error;
+use super::poll::{DEFAULT_INTERVAL, Poll};
+use super::settings::Settings;
+use crate::telemetry::metrics::Metrics;
+
+/// How long a token that nobody asks for is remembered; longer than the slowest re-check.
+const UNUSED: Duration = Duration::from_hours(1);
+
+/// A token's access to one organization.
+#[derive(Debug)]
+pub struct Account {
+    organization: String,
+    client: Arc<Client>,
+    poll: Poll,
+}
+
+impl Account {
+    /// The organization's slug.
+    pub fn organization(&self) -> &str {
+        &self.organization
+    }
+
+    /// The token's client, with its budget.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The organization's shared poll.
+    pub fn poll(&self) -> &Poll {
+        &self.poll
+    }
+}
+
+/// What is kept of one token.
+#[derive(Debug)]
+struct Token {
+    client: Arc<Client>,
+    /// The organization that it sees, when it sees exactly one.
+    only: Arc<OnceCell<String>>,
+    accounts: HashMap<String, Arc<Account>>,
+    used: Instant,
+}
+
+/// All accounts in use, by a hash of the token and the organization's slug.
+#[derive(Debug)]
+pub struct Accounts {
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    poll_interval: Duration,
+    tokens: Mutex<HashMap<[u8; 32], Token>>,
+}
+
+impl Accounts {
+    /// No accounts yet; they come with [`Accounts::get`].
+    pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>) -> Self {
+        let tokens = Mutex::default();
+        Self {
+            settings,
+            metrics,
+            poll_interval: DEFAULT_INTERVAL,
+            tokens,
+        }
+    }
+
+    /// Sets the least time between two listings of an organization, for accounts yet to come.
+    #[must_use]
+    pub fn with_poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
+    /// Where the API is and whom it may name.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// The account of a token and an organization. Without an organization, the one that the
+    /// token sees.
+    ///
+    /// # Errors
+    /// When the token cannot be sent; and without an organization, when it cannot be looked up or
+    /// is not exactly one.
+    pub async fn get(&self, token: &SecretString, organization: Option<&str>) -> Result<Arc<Account>, Error> {
+        let key: [u8; 32] = Sha256::digest(token.expose_secret().trim().as_bytes()).into();
+        let (client, only) = self.token(key, token)?;
+        let organization = match organization.map(str::trim).filter(|slug| !slug.is_empty()) {
+            Some(slug) => slug.to_owned(),
+            None => only.get_or_try_init(|| the_only_one(&client)).await?.clone(),
+        };
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = || {
+            let poll = Poll::new(client.clone(), organization.clone(), self.poll_interval);
+            let organization = organization.clone();
+            Arc::new(Account {
+                organization,
+                client: client.clone(),
+                poll,
+            })
+        };
+        Ok(match tokens.get_mut(&key) {
+            Some(token) => token
+                .accounts
+                .entry(organization.clone())
+                .or_insert_with(account)
+                .clone(),
+            None => account(),
+        })
+    }
+
+    /// What is kept of a token, and what is not used any more is dropped.
+    fn token(&self, key: [u8; 32], token: &SecretString) -> Result<(Arc<Client>, Arc<OnceCell<String>>), Error> {
+        let now = Instant::now();
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        drop_unused(&mut tokens, now);
+        if let Some(known) = tokens.get_mut(&key) {
+            known.used = now;
+            return Ok((known.client.clone(), known.only.clone()));
+        }
+        let client = Client::new(self.settings.clone(), token, self.metrics.clone())?;
+        let (client, only) = (Arc::new(client), Arc::default());
+        let kept = (Arc::clone(&client), Arc::clone(&only));
+        tokens.insert(
+            key,
+            Token {
+                client,
+                only,
+                accounts: HashMap::new(),
+                used: now,
+            },
+        );
+        Ok(kept)
+    }
+}
+
+fn drop_unused(tokens: &mut HashMap<[u8; 32], Token>, now: Instant) {
+    tokens.retain(|_, token| now.saturating_duration_since(token.used) < UNUSED);
+}
+
+async fn the_only_one(client: &Client) -> Result<String, Error> {
+    let seen = client.list_organizations().await?;
+    let message = match seen.as_slice() {
+        [one] => return Ok(one.slug.clone()),
+        [] => "the token sees no organization".to_owned(),
+        many => {
+            let slugs: Vec<_> = many.iter().take(10).map(|one| one.slug.as_str()).collect();
+            let slugs = super::answer::capped(&slugs.join(", "));
+            format!("the token sees several, so the class must name one of: {slugs}")
+        }
+    };
+    Err(Error::OrganizationNotFound { message })
+}
+
+#[cfg(test)]
+mod tests;

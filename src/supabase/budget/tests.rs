@@ -1,0 +1,153 @@
+#![allow(clippy::unwrap_used)]
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::*;
+
+fn key(operation: Operation, scope: &str) -> Key {
+    (operation, scope.to_owned())
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    let pair =
+        |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    pairs.iter().map(pair).collect()
+}
+
+fn taught(limit: u32, remaining: u32, reset: u64) -> Taught {
+    Taught {
+        limit: Some(limit),
+        remaining: Some(remaining),
+        reset: Some(seconds(reset)),
+        retry_after: None,
+    }
+}
+
+#[test]
+fn it_starts_with_a_burst_and_then_a_request_a_second() {
+    let start = Instant::now();
+    let mut core = Core::new(start);
+    for n in 0..10 {
+        let key = key(Operation::GetProject, &n.to_string());
+        assert_eq!(core.take(Priority::Create, &key, start), Ok(()), "{n}");
+    }
+    let other = key(Operation::ListProjects, "acme");
+    assert_eq!(core.take(Priority::Create, &other, start), Err(seconds(1)));
+    assert_eq!(core.take(Priority::Create, &other, start + seconds(1)), Ok(()));
+    assert!(core.take(Priority::Create, &other, start + seconds(1)).is_err());
+    let sent = (2..62).filter(|at| {
+        core.take(Priority::Create, &other, start + seconds(*at)).is_ok()
+            && core.take(Priority::Create, &other, start + seconds(*at)).is_err()
+    });
+    assert_eq!(sent.count(), 60, "a minute allows sixty");
+}
+
+#[test]
+fn creates_go_before_readiness_and_readiness_before_drift() {
+    let start = Instant::now();
+    let mut core = Core::new(start);
+    let key = key(Operation::ListProjects, "acme");
+    let mut drain = |priority| {
+        (0..100)
+            .take_while(|_| core.take(priority, &key, start).is_ok())
+            .count()
+    };
+    assert_eq!(drain(Priority::Drift), 5);
+    assert_eq!(drain(Priority::Readiness), 3);
+    assert_eq!(drain(Priority::Create), 2);
+}
+
+#[test]
+fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
+    let start = Instant::now();
+    let mut core = Core::new(start);
+    let first = key(Operation::ApiKeys, "a");
+    core.learn(&first, taught(120, 119, 60), start);
+    let spend = |core: &mut Core, key: &Key, at| {
+        (0..1000)
+            .take_while(|_| core.take(Priority::Create, key, at).is_ok())
+            .count()
+    };
+    assert_eq!(spend(&mut core, &first, start), 119);
+    assert_eq!(core.take(Priority::Create, &first, start), Err(seconds(60)));
+    // Another project of the same endpoint has its own window, also before it was ever asked.
+    assert_eq!(spend(&mut core, &key(Operation::ApiKeys, "b"), start), 120);
+    // Another endpoint still goes by the starting budget, which none of this used up.
+    assert_eq!(spend(&mut core, &key(Operation::PoolerConfig, "a"), start), 10);
+    assert_eq!(spend(&mut core, &first, start + seconds(60)), 120, "a new window");
+}
+
+#[test]
+fn answers_that_overtake_each_other_do_not_raise_the_count() {
+    let start = Instant::now();
+    let mut core = Core::new(start);
+    let key = key(Operation::ListProjects, "acme");
+    core.learn(&key, taught(120, 3, 40), start);
+    core.learn(&key, taught(120, 50, 40), start + seconds(1));
+    assert_eq!(core.windows[&key].remaining, 3);
+    core.learn(&key, taught(120, 119, 60), start + seconds(41));
+    assert_eq!(core.windows[&key].remaining, 119, "the window is a new one");
+}
+
+#[test]
+fn a_429_pauses_its_own_endpoint_and_scope_only() {
+    let start = Instant::now();
+    let mut core = Core::new(start);
+    let busy = key(Operation::ListProjects, "acme");
+    core.pause(&busy, seconds(17), start);
+    assert_eq!(core.take(Priority::Create, &busy, start + seconds(1)), Err(seconds(16)));
+    for free in [
+        key(Operation::ListProjects, "other"),
+        key(Operation::CreateProject, "acme"),
+    ] {
+        assert_eq!(core.take(Priority::Create, &free, start + seconds(1)), Ok(()));
+    }
+    assert_eq!(core.take(Priority::Create, &busy, start + seconds(17)), Ok(()));
+}
+
+#[test]
+fn headers_are_read_leniently() {
+    let read = |pairs: &[(&'static str, &str)]| Taught::read(&headers(pairs));
+    let full = [
+        ("x-ratelimit-limit", "120"),
+        ("x-ratelimit-remaining", "7"),
+        ("x-ratelimit-reset", "42"),
+    ];
+    assert_eq!(read(&full), taught(120, 7, 42));
+    assert_eq!(read(&full).pause(), seconds(42));
+    assert_eq!(
+        read(&[("retry-after", "5"), ("x-ratelimit-reset", "42")]).pause(),
+        seconds(5)
+    );
+    assert_eq!(read(&[("retry-after", "99999")]).pause(), MAX_PAUSE);
+    assert_eq!(read(&[("retry-after", "0")]).pause(), seconds(1));
+    assert_eq!(
+        read(&[("retry-after", "Sat, 01 Jan 2000 00:00:00 GMT")]).pause(),
+        seconds(1)
+    );
+    assert_eq!(
+        read(&[("x-ratelimit-limit", "0"), ("retry-after", "soon")]),
+        Taught::default()
+    );
+    assert_eq!(read(&[]).pause(), WINDOW);
+}
+
+#[tokio::test]
+async fn a_caller_is_not_kept_waiting() {
+    let budget = Budget::default();
+    let limits = headers(&[("retry-after", "30")]);
+    let pause = budget.learn(Operation::ListProjects, "acme", 429, &limits).unwrap();
+    assert!(pause >= seconds(30) && pause < seconds(35), "{pause:?}");
+    let started = Instant::now();
+    let refused = budget.acquire(Operation::ListProjects, "acme").await.unwrap_err();
+    assert!(started.elapsed() < seconds(1));
+    assert!(
+        matches!(refused, Error::Budget { after } if after > seconds(29)),
+        "{refused}"
+    );
+    assert!(!refused.outcome_unknown(), "nothing was sent");
+    budget.acquire(Operation::ListProjects, "other").await.unwrap();
+}

@@ -1,0 +1,356 @@
+//! The operations of the Management API that we use, typed.
+//!
+//! The official document has Go and TypeScript clients only, and decodes enums strictly; what we
+//! need is small, so the requests are written out here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::{ExponentialBuilder, Retryable as _};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::answer::Answer;
+use super::budget::{Budget, Operation};
+use super::error::Error;
+use super::health::{HealthStatus, Service, ServiceHealth};
+use super::keys::ApiKey;
+use super::pooler::PoolerConfig;
+use super::settings::Settings;
+use super::types::{CreatedProject, NewProject, Organization, Project};
+use crate::telemetry::metrics::Metrics;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// A read is sent again only while its caller has not waited this long.
+const RETRY_UNTIL: Duration = Duration::from_secs(10);
+const RETRIES: usize = 3;
+/// More than any answer of ours holds; a body that goes on is not one.
+const MAX_BODY: usize = 8 << 20;
+
+/// A client for one token. Every call takes from the token's [`Budget`], and may fail with
+/// [`Error::Budget`] before anything is sent.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    settings: Arc<Settings>,
+    token: SecretString,
+    budget: Budget,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Serialize)]
+struct CreateBody<'a> {
+    name: &'a str,
+    organization_slug: &'a str,
+    db_pass: &'a str,
+    region_selection: &'a super::types::RegionSelection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desired_instance_size: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct PasswordBody<'a> {
+    password: &'a str,
+}
+
+/// One request, and what must not show in its errors.
+struct Request<'a> {
+    operation: Operation,
+    /// The project or organization that it counts against.
+    scope: &'a str,
+    method: Method,
+    path: &'a [&'a str],
+    query: Vec<(&'static str, String)>,
+    body: Option<Vec<u8>>,
+    secret: Option<&'a SecretString>,
+}
+
+impl Client {
+    /// A client for a token; whitespace around it is dropped (Secrets made from files often end
+    /// in a line feed).
+    ///
+    /// # Errors
+    /// When the token cannot be sent, or no TLS can be set up.
+    pub fn new(settings: Arc<Settings>, token: &SecretString, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let token = SecretString::from(token.expose_secret().trim());
+        if token.expose_secret().is_empty() {
+            return Err(Error::TokenMalformed);
+        }
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| Error::TokenMalformed)?;
+        bearer.set_sensitive(true);
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("orchestra-operator/", env!("CARGO_PKG_VERSION")))
+            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            // A redirect could carry the token elsewhere, and turns a POST into a GET.
+            .redirect(redirect::Policy::none())
+            // Its default resends what a server says it did not process; writes are ours to
+            // resend. (hyper alone still takes another connection when the first was closed
+            // before a byte of the request was written.)
+            .retry(reqwest::retry::never());
+        if settings.is_loopback() {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| Error::Settings {
+            message: format!("no HTTP client for the Management API: {}", causes(error)),
+        })?;
+        Ok(Self {
+            http,
+            settings,
+            token,
+            budget: Budget::default(),
+            metrics,
+        })
+    }
+
+    /// Where the API is and whom it may name.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Creates a project (`v1-create-a-project`). The API has no idempotency key: see
+    /// [`Error::outcome_unknown`].
+    pub async fn create_project(&self, project: &NewProject) -> Result<CreatedProject, Error> {
+        let body = encode(&CreateBody {
+            name: &project.name,
+            organization_slug: &project.organization,
+            db_pass: project.password.expose_secret(),
+            region_selection: &project.region,
+            desired_instance_size: project.instance_size.as_deref(),
+        })?;
+        let operation = Operation::CreateProject;
+        let request = Request {
+            body: Some(body),
+            secret: Some(&project.password),
+            ..Request::new(operation, &project.organization, Method::POST, &["v1", "projects"])
+        };
+        decode(operation, &self.send(&request).await?)
+    }
+
+    /// One project (`v1-get-project`).
+    pub async fn get_project(&self, reference: &str) -> Result<Project, Error> {
+        self.read(Operation::GetProject, reference, &["v1", "projects", reference], vec![])
+            .await
+    }
+
+    /// Deletes a project and its backups for good (`v1-delete-a-project`). An error that
+    /// [`Error::is_gone`] means that it was gone before.
+    pub async fn delete_project(&self, reference: &str) -> Result<(), Error> {
+        let path = ["v1", "projects", reference];
+        let request = Request::new(Operation::DeleteProject, reference, Method::DELETE, &path);
+        done(Operation::DeleteProject, &self.send(&request).await?)
+    }
+
+    /// The health of services (`v1-get-services-health`). A service that the API leaves out is
+    /// added as one that is coming up.
+    pub async fn services_health(&self, reference: &str, services: &[Service]) -> Result<Vec<ServiceHealth>, Error> {
+        let path = ["v1", "projects", reference, "health"];
+        let query = services
+            .iter()
+            .map(|service| ("services", service.to_string()))
+            .collect();
+        let operation = Operation::ServicesHealth;
+        let mut health: Vec<ServiceHealth> = self.read(operation, reference, &path, query).await?;
+        for service in services {
+            if !health.iter().any(|have| have.name == *service) {
+                health.push(ServiceHealth {
+                    name: service.clone(),
+                    status: HealthStatus::ComingUp,
+                    error: Some("not reported".to_owned()),
+                });
+            }
+        }
+        Ok(health)
+    }
+
+    /// The shared pooler's entries (`v1-get-pooler-config`); see
+    /// [`super::pooler::PoolerEndpoint::choose`].
+    pub async fn pooler_config(&self, reference: &str) -> Result<Vec<PoolerConfig>, Error> {
+        let path = ["v1", "projects", reference, "config", "database", "pooler"];
+        self.read(Operation::PoolerConfig, reference, &path, vec![]).await
+    }
+
+    /// The API keys, revealed (`v1-get-project-api-keys`); see [`super::keys::choose`].
+    pub async fn api_keys(&self, reference: &str) -> Result<Vec<ApiKey>, Error> {
+        let path = ["v1", "projects", reference, "api-keys"];
+        let query = vec![("reveal", "true".to_owned())];
+        self.read(Operation::ApiKeys, reference, &path, query).await
+    }
+
+    /// Sets the password of `postgres` (`v1-update-database-password`). The same password may be
+    /// set again, so an unknown outcome is cured by a repetition.
+    pub async fn update_database_password(&self, reference: &str, password: &SecretString) -> Result<(), Error> {
+        let path = ["v1", "projects", reference, "database", "password"];
+        let operation = Operation::UpdatePassword;
+        let request = Request {
+            body: Some(encode(&PasswordBody {
+                password: password.expose_secret(),
+            })?),
+            secret: Some(password),
+            ..Request::new(operation, reference, Method::PATCH, &path)
+        };
+        done(operation, &self.send(&request).await?)
+    }
+
+    /// The organizations that the token sees (`v1-list-all-organizations`).
+    pub async fn list_organizations(&self) -> Result<Vec<Organization>, Error> {
+        self.read(Operation::ListOrganizations, "", &["v1", "organizations"], vec![])
+            .await
+    }
+
+    /// One organization, with its plan (`v1-get-an-organization`).
+    pub async fn get_organization(&self, slug: &str) -> Result<Organization, Error> {
+        let path = ["v1", "organizations", slug];
+        let mut organization: Organization = self.read(Operation::GetOrganization, slug, &path, vec![]).await?;
+        slug.clone_into(&mut organization.slug);
+        Ok(organization)
+    }
+
+    /// A GET, sent again a few times when the API or the way to it fails.
+    async fn read<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        scope: &str,
+        path: &[&str],
+        query: Vec<(&'static str, String)>,
+    ) -> Result<T, Error> {
+        let request = Request {
+            query,
+            ..Request::new(operation, scope, Method::GET, path)
+        };
+        let started = Instant::now();
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(2))
+            .with_max_times(RETRIES)
+            .with_jitter();
+        let body = (|| self.send(&request))
+            .retry(backoff)
+            .sleep(tokio::time::sleep)
+            .when(|error| error.is_worth_a_retry() && started.elapsed() < RETRY_UNTIL)
+            .await?;
+        decode(operation, &body)
+    }
+
+    /// Sends a request once; the body of a success.
+    async fn send(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
+        let Request { operation, scope, .. } = *request;
+        self.budget.acquire(operation, scope).await?;
+        let started = Instant::now();
+        let (status, headers, body) = match self.exchange(request).await {
+            Ok(answer) => answer,
+            Err((code, cause)) => {
+                self.metrics
+                    .management_request(operation.as_str(), code, started.elapsed());
+                tracing::debug!(%operation, code, cause, "Management API request without answer");
+                return Err(Error::Unreachable { operation, cause });
+            }
+        };
+        let code = status.to_string();
+        self.metrics
+            .management_request(operation.as_str(), &code, started.elapsed());
+        let identity = headers.get("x-gotrue-id").and_then(|id| id.to_str().ok());
+        tracing::debug!(%operation, status, identity, "Management API request");
+        let pause = self
+            .budget
+            .learn(operation, scope, status, &headers)
+            .unwrap_or_default();
+        if (200..300).contains(&status) {
+            return Ok(body);
+        }
+        let password = request.secret.map_or("", |secret| secret.expose_secret());
+        let secrets = [self.token.expose_secret(), password];
+        Err(Answer::read(status, &body, &secrets).classify(operation, pause))
+    }
+
+    /// The whole answer, or a metric's code and what went wrong.
+    async fn exchange(&self, request: &Request<'_>) -> Result<(u16, HeaderMap, Vec<u8>), (&'static str, String)> {
+        let failed = |error: reqwest::Error| {
+            let code = match () {
+                () if error.is_timeout() => "timeout",
+                () if error.is_connect() => "connect",
+                () => "transport",
+            };
+            (code, causes(error))
+        };
+        let mut url = self.settings.api_url().clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(request.path);
+        }
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
+        let mut builder = self.http.request(request.method.clone(), url);
+        if let Some(body) = &request.body {
+            builder = builder.header("content-type", "application/json").body(body.clone());
+        }
+        let mut answer = builder.send().await.map_err(failed)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_BODY {
+                return Err(("transport", format!("the answer exceeds {MAX_BODY} bytes")));
+            }
+        }
+        Ok((answer.status().as_u16(), answer.headers().clone(), body))
+    }
+}
+
+impl<'a> Request<'a> {
+    fn new(operation: Operation, scope: &'a str, method: Method, path: &'a [&'a str]) -> Self {
+        Self {
+            operation,
+            scope,
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            secret: None,
+        }
+    }
+}
+
+/// An error of the HTTP client and its causes, without the address.
+fn causes(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    super::answer::capped(&text)
+}
+
+fn encode(body: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body).map_err(|_| Error::Settings {
+        message: "a request to the Management API could not be written as JSON".to_owned(),
+    })
+}
+
+/// The text of a `serde_json` error can repeat a value, so only its place is told.
+fn decode<T: DeserializeOwned>(operation: Operation, body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| {
+        let (category, column) = (error.classify(), error.column());
+        let cause = format!("{category:?} error in line {}, column {column}", error.line());
+        Error::Undecodable { operation, cause }
+    })
+}
+
+/// A success without an answer worth reading: empty or any JSON, but not some proxy's page.
+fn done(operation: Operation, body: &[u8]) -> Result<(), Error> {
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    decode::<serde::de::IgnoredAny>(operation, body).map(|_| ())
+}
+
+mod listing;
+#[cfg(test)]
+mod tests;

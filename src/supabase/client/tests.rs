@@ -1,0 +1,265 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::{Value, json};
+
+use super::super::types::RegionSelection;
+use super::super::wire::{Play, TOKEN, Wire, ok};
+use super::*;
+use crate::api::condition::Reason;
+use crate::controller::error::Class;
+
+const PASSWORD: &str = "Very-secret_password.0123456789~";
+const REF: &str = "abcdefghijklmnopqrst";
+
+fn new_project() -> NewProject {
+    NewProject {
+        name: "orch-marker".into(),
+        organization: "acme".into(),
+        password: PASSWORD.into(),
+        region: RegionSelection::Specific("eu-central-1".into()),
+        instance_size: None,
+    }
+}
+
+fn created() -> Value {
+    json!({"id": REF, "ref": REF, "organization_id": "acme", "organization_slug": "acme",
+        "name": "orch-marker", "region": "eu-central-1", "created_at": "2026-05-22T10:00:00Z",
+        "status": "UNKNOWN"})
+}
+
+/// A write, and everything that its error and its client show.
+async fn create_against(play: Play) -> (Result<CreatedProject, Error>, usize, String) {
+    let wire = Wire::play(move |_, _| play.clone()).await;
+    let metrics = Arc::new(Metrics::default());
+    let client = wire.client(&metrics);
+    let outcome = client.create_project(&new_project()).await;
+    let shown = format!(
+        "{outcome:?} {client:?} {:?} {}",
+        new_project(),
+        metrics.encode().unwrap()
+    );
+    let shown = match &outcome {
+        Err(error) => format!("{shown} {error}"),
+        Ok(_) => shown,
+    };
+    (outcome, wire.seen().len(), shown)
+}
+
+#[tokio::test]
+async fn a_create_sends_what_the_schema_allows_and_nothing_else() {
+    let wire = Wire::play(|_, _| Play::Answer(201, "", created().to_string())).await;
+    let client = wire.client(&Arc::default());
+    let project = client.create_project(&new_project()).await.unwrap();
+    assert_eq!((project.reference.as_str(), project.status.as_str()), (REF, "UNKNOWN"));
+    let seen = &wire.seen()[0];
+    assert_eq!(seen.line, "POST /v1/projects HTTP/1.1");
+    assert!(
+        seen.head.contains(&format!("authorization: Bearer {TOKEN}\r\n")),
+        "{}",
+        seen.head
+    );
+    assert!(seen.head.contains("user-agent: orchestra-operator/"), "{}", seen.head);
+    assert_eq!(
+        serde_json::from_str::<Value>(&seen.body).unwrap(),
+        json!({"name": "orch-marker", "organization_slug": "acme", "db_pass": PASSWORD,
+            "region_selection": {"type": "specific", "code": "eu-central-1"}})
+    );
+}
+
+#[tokio::test]
+async fn a_write_is_sent_once_whatever_happens_and_knows_what_it_does_not_know() {
+    let echo = format!(r#"{{"message":"{PASSWORD} and {TOKEN} are weak"}}"#);
+    let html = "<html><title>502 Bad Gateway</title></html>".to_owned();
+    let half = created().to_string()[..40].to_owned();
+    for (play, unknown, reason) in [
+        (Play::Dropped, true, Reason::ProviderUnavailable),
+        (Play::Answer(502, "", html.clone()), true, Reason::ProviderUnavailable),
+        (Play::Answer(500, "", echo.clone()), true, Reason::ProviderUnavailable),
+        (Play::Answer(201, "", html), true, Reason::ProviderUnavailable),
+        (Play::Answer(201, "", half.clone()), true, Reason::ProviderUnavailable),
+        (Play::Truncated(201, half), true, Reason::ProviderUnavailable),
+        (Play::Answer(400, "", echo.clone()), false, Reason::RequestRefused),
+        (
+            Play::Answer(429, "retry-after: 7\r\n", echo),
+            false,
+            Reason::RateLimited,
+        ),
+        (
+            Play::Answer(307, "location: /v1/other\r\n", String::new()),
+            false,
+            Reason::RequestRefused,
+        ),
+    ] {
+        let (outcome, requests, shown) = create_against(play.clone()).await;
+        let error = outcome.unwrap_err();
+        assert_eq!(requests, 1, "{play:?} must not be sent again");
+        assert_eq!(
+            (error.outcome_unknown(), error.reason()),
+            (unknown, reason),
+            "{play:?} {error}"
+        );
+        assert!(!shown.contains(PASSWORD) && !shown.contains(TOKEN), "{shown}");
+        assert!(!shown.contains("127.0.0.1:") || !error.to_string().contains("127.0.0.1"));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_an_unknown_outcome_and_a_timeout_too() {
+    let metrics = Arc::new(Metrics::default());
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let settings = Settings::new(&format!("http://{closed}"), "sandbox.test", &[]).unwrap();
+    let mut client = Client::new(Arc::new(settings), &TOKEN.into(), metrics.clone()).unwrap();
+    assert!(
+        client
+            .create_project(&new_project())
+            .await
+            .unwrap_err()
+            .outcome_unknown()
+    );
+    let wire = Wire::play(|_, _| Play::Slow(Duration::from_secs(5), String::new())).await;
+    client.settings = wire.settings();
+    client.http = reqwest::Client::builder()
+        .timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    assert!(
+        client
+            .create_project(&new_project())
+            .await
+            .unwrap_err()
+            .outcome_unknown()
+    );
+    let page = metrics.encode().unwrap();
+    assert!(page.contains(r#"operation="create_project",code="connect""#), "{page}");
+    assert!(page.contains(r#"operation="create_project",code="timeout""#), "{page}");
+}
+
+#[tokio::test]
+async fn a_read_is_sent_again_where_that_helps() {
+    let wire = Wire::play(|_, n| match n {
+        0 => Play::Answer(502, "", "error code: 502".into()),
+        1 => Play::Dropped,
+        2 => Play::Truncated(200, "[".into()),
+        _ => ok("[]"),
+    })
+    .await;
+    let client = wire.client(&Arc::default());
+    assert_eq!(client.pooler_config(REF).await.unwrap().len(), 0);
+    assert_eq!(wire.seen().len(), 4);
+
+    let wire = Wire::play(|_, _| Play::Answer(503, "", "down".into())).await;
+    let error = wire.client(&Arc::default()).get_project(REF).await.unwrap_err();
+    assert_eq!((error.class(), wire.seen().len()), (Class::Transient, 4));
+
+    let wire = Wire::play(|_, _| Play::Answer(401, "", r#"{"message":"Unauthorized"}"#.into())).await;
+    let error = wire.client(&Arc::default()).get_project(REF).await.unwrap_err();
+    assert_eq!((error.reason(), wire.seen().len()), (Reason::TokenRejected, 1));
+}
+
+#[tokio::test]
+async fn a_429_goes_to_the_budget_and_stops_its_endpoint_and_scope_only() {
+    let headers = "x-ratelimit-limit: 120\r\nx-ratelimit-remaining: 0\r\nx-ratelimit-reset: 40\r\n";
+    let wire = Wire::play(move |seen, _| {
+        if seen.line.contains(REF) {
+            Play::Answer(429, headers, r#"{"message":"Rate limit exceeded"}"#.into())
+        } else {
+            ok("[]")
+        }
+    })
+    .await;
+    let client = wire.client(&Arc::default());
+    for sent in [1, 1] {
+        let error = client.api_keys(REF).await.unwrap_err();
+        assert!(
+            matches!(error.class(), Class::After(d) if d > Duration::from_secs(35)),
+            "{error}"
+        );
+        assert_eq!(wire.seen().len(), sent);
+    }
+    client.api_keys("another").await.unwrap();
+    assert!(
+        wire.seen()[1]
+            .line
+            .ends_with("/v1/projects/another/api-keys?reveal=true HTTP/1.1")
+    );
+}
+
+#[tokio::test]
+async fn writes_take_empty_answers_and_services_are_repeated_keys() {
+    let wire = Wire::play(|seen, _| match seen.line.as_str() {
+        line if line.contains("/health") => ok(json!([{"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"}])),
+        line if line.starts_with("DELETE") => ok(""),
+        _ => ok("null"),
+    })
+    .await;
+    let client = wire.client(&Arc::default());
+    client.delete_project(REF).await.unwrap();
+    client.update_database_password(REF, &PASSWORD.into()).await.unwrap();
+    assert_eq!(wire.seen()[1].body, format!(r#"{{"password":"{PASSWORD}"}}"#));
+    let health = client
+        .services_health(REF, &[Service::Db, Service::Auth])
+        .await
+        .unwrap();
+    assert!(wire.seen()[2].line.contains("?services=db&services=auth "));
+    assert_eq!(
+        super::super::health::health_ready(&health).unwrap_err()[0].0,
+        Service::Auth
+    );
+}
+
+#[test]
+fn a_token_that_is_none_is_refused_before_anything_is_sent() {
+    for token in ["", " \n", "sbp_\u{7}x", "a\nb"] {
+        let settings = Arc::new(Settings::hosted().unwrap());
+        let error = Client::new(settings, &token.into(), Arc::default()).unwrap_err();
+        assert_eq!(error, Error::TokenMalformed);
+    }
+}
+
+#[tokio::test]
+async fn the_hosted_api_is_reached_with_tls() {
+    let settings = Arc::new(Settings::hosted().unwrap());
+    let client = Client::new(settings, &TOKEN.into(), Arc::default()).unwrap();
+    assert_eq!(client.settings().api_url().scheme(), "https");
+}
+
+#[tokio::test]
+async fn an_undecodable_answer_does_not_repeat_its_content() {
+    let wire = Wire::play(|_, _| ok(json!([{"name": 3, "api_key": "sb_secret_key"}]))).await;
+    let error = wire.client(&Arc::default()).api_keys(REF).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with("Data error in line 1, column 36"),
+        "{error}"
+    );
+    let wire = Wire::play(|_, _| ok(json!("sb_secret_key"))).await;
+    let error = wire.client(&Arc::default()).api_keys(REF).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("sb_secret"), "{error}");
+}
+
+/// One thread, so that the libraries under the client log to this test's lines too.
+#[tokio::test]
+async fn a_trace_of_everything_shows_no_secret() {
+    use crate::telemetry::logs::{Format, subscriber, tests::Lines};
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let logs = subscriber(Format::Text, "trace", move || writer.clone()).unwrap();
+    let _logged = tracing::subscriber::set_default(logs);
+    let wire = Wire::play(|seen, n| match n {
+        0 => Play::Answer(500, "", seen.body.clone()),
+        1 => Play::Answer(201, "", created().to_string()),
+        _ => ok(json!([{"name": "anon", "api_key": "sb_secret_key"}])),
+    })
+    .await;
+    let client = wire.client(&Arc::default());
+    tracing::debug!(error = ?client.create_project(&new_project()).await, "first");
+    tracing::debug!(created = ?client.create_project(&new_project()).await, "second");
+    tracing::debug!(keys = ?client.api_keys(REF).await, "third");
+    let text = lines.text();
+    assert!(text.contains("create_project") && text.contains("third"), "{text}");
+    for secret in [PASSWORD, TOKEN, "sb_secret_key"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}

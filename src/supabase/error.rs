@@ -1,0 +1,243 @@
+//! What can go wrong with the Management API, and who can move it.
+
+use std::time::Duration;
+
+use super::budget::Operation;
+use crate::api::condition::Reason;
+use crate::controller::error::Class;
+
+/// How soon a deletion is tried again that came too early.
+const DELETION_RETRY: Duration = Duration::from_secs(30);
+
+/// A failed call of the Management API. Texts of the API are cut to 300 characters, and never hold
+/// the token or a password of the request. Clones are cheap: callers of the shared poll share its
+/// error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A setting of ours is wrong.
+    #[error("{message}")]
+    Settings {
+        /// What, and how to put it right.
+        message: String,
+    },
+    /// The token cannot be sent as a header.
+    #[error("the Management API token is empty or holds characters that no token has; check its Secret")]
+    TokenMalformed,
+    /// Our own budget or interval: nothing was sent.
+    #[error("waiting {} s for the Management API request budget", seconds(*after))]
+    Budget {
+        /// When to come back.
+        after: Duration,
+    },
+    /// 429.
+    #[error("the Management API asked for fewer requests of {operation}; going on in {} s", seconds(*after))]
+    RateLimited {
+        /// What was asked.
+        operation: Operation,
+        /// When to come back.
+        after: Duration,
+    },
+    /// 401.
+    #[error(
+        "the Management API rejected the token ({message}): it is wrong, expired or revoked; put a new one into the token Secret"
+    )]
+    TokenRejected {
+        /// The API's words.
+        message: String,
+    },
+    /// 403.
+    #[error("the token may not {operation} ({message}){}", missing_permissions(missing))]
+    PermissionDenied {
+        /// What was asked.
+        operation: Operation,
+        /// The API's words.
+        message: String,
+        /// The permissions that a scoped token lacks.
+        missing: Vec<String>,
+    },
+    /// The members' limit of free projects.
+    #[error(
+        "the limit of free projects is reached ({message}): pause or delete a project, or upgrade the organization"
+    )]
+    FreeProjectLimit {
+        /// The API's words.
+        message: String,
+    },
+    /// Overdue invoices or service restrictions.
+    #[error("the organization cannot create or run projects ({message}): settle its billing in the Supabase dashboard")]
+    BillingRestricted {
+        /// The API's words.
+        message: String,
+    },
+    /// A project of that name exists: maybe the one an earlier, lost answer created.
+    #[error("a project of this name exists in the organization ({message}); looking it up")]
+    NameTaken {
+        /// The API's words.
+        message: String,
+    },
+    /// The organization is not there, or not for this token.
+    #[error("the organization was not found ({message}): check its slug, and that the token's user is a member")]
+    OrganizationNotFound {
+        /// The API's words, or ours.
+        message: String,
+    },
+    /// A project that is being set up cannot be deleted yet.
+    #[error("the project cannot be deleted yet; trying again in 30 s")]
+    NotReadyForDeletion,
+    /// The project does not exist (any more).
+    #[error("the project does not exist ({message})")]
+    Gone {
+        /// The API's words.
+        message: String,
+    },
+    /// A part of the project does not answer yet, as happens for minutes after its creation.
+    #[error("the project is not ready for {operation} ({message})")]
+    NotReady {
+        /// What was asked.
+        operation: Operation,
+        /// The API's words, or ours.
+        message: String,
+    },
+    /// The API refused the request as wrong.
+    #[error("the Management API refused to {operation} (HTTP {status}: {message}){}", address_hint(*status))]
+    Refused {
+        /// What was asked.
+        operation: Operation,
+        /// The HTTP status.
+        status: u16,
+        /// The API's words.
+        message: String,
+    },
+    /// 5xx, or what stands before the API failed.
+    #[error("the Management API failed to {operation} (HTTP {status}: {message})")]
+    Unavailable {
+        /// What was asked.
+        operation: Operation,
+        /// The HTTP status.
+        status: u16,
+        /// The API's words.
+        message: String,
+    },
+    /// No complete answer: no connection, a broken one, or a timeout.
+    #[error("no answer from the Management API to {operation}: {cause}")]
+    Unreachable {
+        /// What was asked.
+        operation: Operation,
+        /// What went wrong, without address and content.
+        cause: String,
+    },
+    /// A success whose body is not what the operation answers.
+    #[error("the Management API answered {operation} with something else than it documents: {cause}")]
+    Undecodable {
+        /// What was asked.
+        operation: Operation,
+        /// Where it went wrong, without content.
+        cause: String,
+    },
+    /// The listing changed under our hands, so it may lack a project.
+    #[error("the list of projects changed while it was read; reading it again")]
+    ListingChanged,
+    /// The API masked the secret key.
+    #[error(
+        "the Management API masked the key {name}: the token needs the permission api_gateway_keys_read to reveal it"
+    )]
+    KeyMasked {
+        /// Which key.
+        name: String,
+    },
+    /// The API names a host that a password may not be sent to.
+    #[error(
+        "the Management API names {host} as a database host, which is not trusted with a password; add its domain to the trusted hosts if it is yours"
+    )]
+    UntrustedHost {
+        /// Which host or user.
+        host: String,
+    },
+}
+
+impl Error {
+    /// Who can move it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Budget { after } | Self::RateLimited { after, .. } => Class::After(*after),
+            Self::NotReadyForDeletion => Class::After(DELETION_RETRY),
+            Self::NameTaken { .. }
+            | Self::NotReady { .. }
+            | Self::Unavailable { .. }
+            | Self::Unreachable { .. }
+            | Self::Undecodable { .. }
+            | Self::ListingChanged => Class::Transient,
+            Self::Settings { .. }
+            | Self::TokenMalformed
+            | Self::TokenRejected { .. }
+            | Self::PermissionDenied { .. }
+            | Self::FreeProjectLimit { .. }
+            | Self::BillingRestricted { .. }
+            | Self::OrganizationNotFound { .. }
+            | Self::Gone { .. }
+            | Self::Refused { .. }
+            | Self::KeyMasked { .. }
+            | Self::UntrustedHost { .. } => Class::Blocked,
+        }
+    }
+
+    /// The one word for it.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Settings { .. } | Self::Refused { .. } => Reason::RequestRefused,
+            Self::TokenMalformed | Self::TokenRejected { .. } => Reason::TokenRejected,
+            Self::Budget { .. } | Self::RateLimited { .. } => Reason::RateLimited,
+            Self::PermissionDenied { .. } | Self::KeyMasked { .. } => Reason::PermissionDenied,
+            Self::FreeProjectLimit { .. } => Reason::QuotaExceeded,
+            Self::BillingRestricted { .. } => Reason::BillingRestricted,
+            Self::NameTaken { .. } => Reason::OutcomeUnknown,
+            Self::OrganizationNotFound { .. } => Reason::OrganizationNotFound,
+            Self::NotReadyForDeletion => Reason::Deleting,
+            Self::Gone { .. } => Reason::DatabaseLost,
+            Self::NotReady { .. } => Reason::Provisioning,
+            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Undecodable { .. } | Self::ListingChanged => {
+                Reason::ProviderUnavailable
+            }
+            Self::UntrustedHost { .. } => Reason::UntrustedHost,
+        }
+    }
+
+    /// For a write: whether it may have happened all the same. Then only a look-up tells; the
+    /// write must not be sent again before.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Undecodable { .. }
+        )
+    }
+
+    /// Whether the project is known not to exist.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone { .. })
+    }
+
+    /// Whether a read may be sent again at once.
+    pub(super) fn is_worth_a_retry(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Unreachable { .. })
+    }
+}
+
+fn seconds(after: Duration) -> u64 {
+    after.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
+/// The API itself answers neither so to what we ask: the address or something before it is wrong.
+fn address_hint(status: u16) -> &'static str {
+    match status {
+        300..400 | 403 | 404 | 405 => "; check the Management API address and any proxy before it",
+        _ => "",
+    }
+}
+
+fn missing_permissions(missing: &[String]) -> String {
+    if missing.is_empty() {
+        "; give its user the needed role, or take a token with more permissions".to_owned()
+    } else {
+        format!("; make a token that also has: {}", missing.join(", "))
+    }
+}

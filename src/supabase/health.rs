@@ -1,0 +1,109 @@
+//! The health of a project's services.
+
+use serde::{Deserialize, Deserializer};
+
+use super::types::wire_enum;
+
+wire_enum! {
+    /// A service of a project, as the health operation names it.
+    Service {
+        /// `GoTrue`.
+        Auth = "auth",
+        /// Postgres.
+        Db = "db",
+        /// The login of `postgres`.
+        DbPostgresUser = "db_postgres_user",
+        /// The shared pooler.
+        Pooler = "pooler",
+        /// Realtime.
+        Realtime = "realtime",
+        /// `PostgREST`; unhealthy for ever where the Data API is off.
+        Rest = "rest",
+        /// Storage.
+        Storage = "storage",
+        /// The dedicated pooler.
+        PgBouncer = "pg_bouncer",
+    }
+}
+
+wire_enum! {
+    /// The state of a service.
+    HealthStatus {
+        /// Starting.
+        ComingUp = "COMING_UP",
+        /// Up.
+        ActiveHealthy = "ACTIVE_HEALTHY",
+        /// In trouble.
+        Unhealthy = "UNHEALTHY",
+    }
+}
+
+/// The health of one service.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServiceHealth {
+    /// Which service.
+    pub name: Service,
+    /// How it is.
+    pub status: HealthStatus,
+    /// What is wrong; may itself be JSON text.
+    pub error: Option<String>,
+}
+
+/// Whether every service is up; otherwise each service that is not, and why. An empty answer is
+/// not health.
+///
+/// # Errors
+/// The services that are not up.
+pub fn health_ready(services: &[ServiceHealth]) -> Result<(), Vec<(Service, String)>> {
+    if services.is_empty() {
+        let none = "the provider reported the health of no service".to_owned();
+        return Err(vec![(Service::Db, none)]);
+    }
+    let unready: Vec<_> = services
+        .iter()
+        .filter(|service| service.status != HealthStatus::ActiveHealthy)
+        .map(|service| {
+            let status = &service.status;
+            let why = match service.error.as_deref().map(str::trim) {
+                Some(error) if !error.is_empty() => {
+                    format!("{status}: {}", super::answer::capped(error))
+                }
+                _ => status.to_string(),
+            };
+            (service.name.clone(), why)
+        })
+        .collect();
+    if unready.is_empty() { Ok(()) } else { Err(unready) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn health_is_ready_only_when_every_service_is_up() {
+        let services = |value| from_value::<Vec<ServiceHealth>>(value).unwrap();
+        let up = services(json!([
+            {"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"},
+            {"name": "auth", "healthy": true, "status": "ACTIVE_HEALTHY",
+             "info": {"name": "GoTrue", "version": "v2", "description": "d"}},
+        ]));
+        assert_eq!(health_ready(&up), Ok(()));
+        let down = services(json!([
+            {"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"},
+            {"name": "pooler", "healthy": false, "status": "UNHEALTHY",
+             "error": "{\"error\":\"not found\"}"},
+            {"name": "novel", "healthy": false, "status": "COMING_UP"},
+        ]));
+        let unready = health_ready(&down).unwrap_err();
+        assert_eq!(
+            unready[0],
+            (Service::Pooler, r#"UNHEALTHY: {"error":"not found"}"#.to_owned())
+        );
+        assert_eq!(unready[1], (Service::Other("novel".into()), "COMING_UP".to_owned()));
+        assert!(health_ready(&[]).is_err());
+    }
+}

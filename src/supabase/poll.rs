@@ -1,0 +1,138 @@
+//! The shared poll: one listing of an organization's projects answers for all who wait for one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::client::Client;
+use super::error::Error;
+use super::types::ListedProject;
+
+/// The least time between the starts of two listings, unless set otherwise.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
+
+/// All projects of an organization, as they were at one time.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// When its first request was sent: what happened before shows in it.
+    pub started: Instant,
+    /// The same as a time of day.
+    pub at: Timestamp,
+    /// The projects, without branches.
+    pub projects: Vec<ListedProject>,
+}
+
+impl Listing {
+    /// The projects of exactly this name: none, one, or more, as names need not be unique.
+    pub fn by_name(&self, name: &str) -> Vec<&ListedProject> {
+        self.projects.iter().filter(|project| project.name == name).collect()
+    }
+
+    /// The project of this reference.
+    pub fn by_ref(&self, reference: &str) -> Option<&ListedProject> {
+        self.projects.iter().find(|project| project.reference == reference)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    latest: Option<Arc<Listing>>,
+    /// When the last listing was begun, successful or not.
+    begun: Option<Instant>,
+    /// When the last listing failed, and how.
+    failed: Option<(Instant, Error)>,
+}
+
+/// The poll of one organization.
+#[derive(Debug)]
+pub struct Poll {
+    client: Arc<Client>,
+    organization: String,
+    interval: Duration,
+    state: Mutex<State>,
+    /// Held by whoever lists.
+    flight: tokio::sync::Mutex<()>,
+}
+
+impl Poll {
+    /// A poll that begins a listing every `interval` at most.
+    pub fn new(client: Arc<Client>, organization: String, interval: Duration) -> Self {
+        let flight = tokio::sync::Mutex::new(());
+        Self {
+            client,
+            organization,
+            interval,
+            state: Mutex::default(),
+            flight,
+        }
+    }
+
+    /// A listing that was begun at `not_before` or later, from the last one or a new one. Callers
+    /// at the same time share one listing, and its error.
+    ///
+    /// # Errors
+    /// [`Error::Budget`] when the last listing is too old and a new one may not begin yet; else
+    /// what the listing fails with.
+    pub async fn projects_since(&self, not_before: Instant) -> Result<Arc<Listing>, Error> {
+        let called = Instant::now();
+        if let Some(listing) = self.fresh(not_before) {
+            return Ok(listing);
+        }
+        let _flight = self.flight.lock().await;
+        if let Some(listing) = self.fresh(not_before) {
+            return Ok(listing);
+        }
+        self.may_begin(called, not_before)?;
+        let started = Instant::now();
+        let at = Timestamp::now();
+        self.with(|state| state.begun = Some(started));
+        let listed = self.client.list_organization_projects(&self.organization).await;
+        self.with(|state| match listed {
+            Ok(projects) => {
+                let listing = Arc::new(Listing { started, at, projects });
+                state.latest = Some(listing.clone());
+                state.failed = None;
+                Ok(listing)
+            }
+            Err(error) => {
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        })
+    }
+
+    /// The last listing that succeeded.
+    pub fn latest(&self) -> Option<Arc<Listing>> {
+        self.with(|state| state.latest.clone())
+    }
+
+    fn fresh(&self, not_before: Instant) -> Option<Arc<Listing>> {
+        self.latest().filter(|listing| listing.started >= not_before)
+    }
+
+    fn may_begin(&self, called: Instant, not_before: Instant) -> Result<(), Error> {
+        let now = Instant::now();
+        self.with(|state| {
+            // This caller waited for a listing that failed: its error is this caller's too.
+            if let Some((failed, error)) = &state.failed
+                && *failed >= called
+            {
+                return Err(error.clone());
+            }
+            let next = state.begun.map_or(now, |begun| begun + self.interval).max(not_before);
+            if next > now {
+                Err(Error::Budget { after: next - now })
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests;

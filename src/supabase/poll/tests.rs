@@ -1,0 +1,83 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::json;
+
+use super::super::wire::{Play, Wire, ok};
+use super::*;
+use crate::controller::error::Class;
+
+fn page(name: &str) -> String {
+    let project =
+        |reference: &str| json!({"ref": reference, "name": name, "region": "eu-west-3", "status": "COMING_UP"});
+    json!({"projects": [project("a"), project("b")], "pagination": {"count": 2, "limit": 100}}).to_string()
+}
+
+fn poll(wire: &Wire, interval: Duration) -> Poll {
+    Poll::new(Arc::new(wire.client(&Arc::default())), "acme".into(), interval)
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_one_listing() {
+    let wire = Wire::play(|_, _| Play::Slow(Duration::from_millis(100), page("n"))).await;
+    let poll = poll(&wire, Duration::from_mins(1));
+    assert!(poll.latest().is_none());
+    let now = Instant::now();
+    let listings = futures::future::join_all((0..50).map(|_| poll.projects_since(now))).await;
+    for listing in listings {
+        let listing = listing.unwrap();
+        assert!(listing.started >= now);
+        assert_eq!(listing.by_name("n").len(), 2);
+        assert_eq!(listing.by_ref("b").unwrap().name, "n");
+        assert!(listing.by_ref("c").is_none() && listing.by_name("N").is_empty());
+    }
+    assert_eq!(wire.seen().len(), 1);
+    assert!(poll.latest().is_some());
+}
+
+#[tokio::test]
+async fn a_listing_that_is_too_old_is_not_taken_and_a_new_one_waits_for_the_interval() {
+    let wire = Wire::play(|_, n| ok(page(&n.to_string()))).await;
+    let poll = poll(&wire, Duration::from_millis(1500));
+    let first = poll.projects_since(Instant::now()).await.unwrap();
+    assert_eq!(poll.projects_since(first.started).await.unwrap().by_name("0").len(), 2);
+    let later = Instant::now();
+    let early = poll.projects_since(later).await.unwrap_err();
+    let Class::After(after) = early.class() else {
+        panic!("{early}")
+    };
+    assert!(after <= Duration::from_millis(1500));
+    tokio::time::sleep(after).await;
+    assert_eq!(poll.projects_since(later).await.unwrap().by_name("1").len(), 2);
+    assert_eq!(wire.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn those_who_waited_share_the_error_and_the_next_listing_cures_it() {
+    let wire = Wire::play(|_, n| match n {
+        0 => Play::Answer(401, "", r#"{"message":"Unauthorized"}"#.into()),
+        _ => ok(page("n")),
+    })
+    .await;
+    let poll = poll(&wire, Duration::from_millis(50));
+    let now = Instant::now();
+    let all = futures::future::join_all((0..10).map(|_| poll.projects_since(now))).await;
+    assert!(
+        all.iter().all(|one| matches!(one, Err(Error::TokenRejected { .. }))),
+        "{all:?}"
+    );
+    assert_eq!(wire.seen().len(), 1);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert!(poll.projects_since(now).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_leaves_the_poll_usable() {
+    let wire = Wire::play(|_, n| match n {
+        0 => Play::Slow(Duration::from_secs(20), page("n")),
+        _ => ok(page("n")),
+    })
+    .await;
+    let poll = poll(&wire, Duration::from_millis(10));
+    let slow = poll.projects_since(Instant::now());
+    assert!(tokio::time::timeout(Duration::from_millis(100), slow).await.is_err());
+    assert!(poll.projects_since(Instant::now()).await.is_ok());
+}

@@ -1,0 +1,143 @@
+//! Where a project's database is reached: read from the API, never composed, since the cluster
+//! number in a pooler's host name is assigned project by project.
+
+use serde::Deserialize;
+
+use super::budget::Operation;
+use super::error::Error;
+use super::settings::Settings;
+use super::types::{DatabaseType, PoolMode};
+
+/// The port of sessions on the shared pooler. The API lists the transaction entry only; the same
+/// host and user take sessions here (the official CLI relies on it).
+const SESSION_PORT: u16 = 5432;
+
+/// An entry of the shared pooler, without its connection strings: they are built from its parts.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PoolerConfig {
+    /// Primary or replica.
+    pub database_type: DatabaseType,
+    /// The login, `postgres.<ref>`.
+    pub db_user: String,
+    /// The host.
+    pub db_host: String,
+    /// The port.
+    pub db_port: u16,
+    /// The database.
+    pub db_name: String,
+    /// How it shares connections.
+    pub pool_mode: PoolMode,
+}
+
+/// The shared pooler's address of one project's primary database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolerEndpoint {
+    /// The host, trusted with a password.
+    pub host: String,
+    /// The owner's login, `postgres.<ref>`. Other roles are `<role>.<ref>`.
+    pub user: String,
+    /// The database.
+    pub database: String,
+    /// For sessions: migrations, roles, long-running servers.
+    pub session_port: u16,
+    /// For single transactions, without prepared statements.
+    pub transaction_port: u16,
+}
+
+impl PoolerEndpoint {
+    /// The primary's address among the entries.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] while there is no entry for the primary; [`Error::UntrustedHost`] when
+    /// its host is not one that a password may be sent to, or its login is another project's.
+    pub fn choose(entries: &[PoolerConfig], reference: &str, settings: &Settings) -> Result<Self, Error> {
+        let primary = || entries.iter().filter(|e| e.database_type == DatabaseType::Primary);
+        let entry = primary()
+            .find(|entry| entry.pool_mode == PoolMode::Transaction)
+            .or_else(|| primary().next())
+            .ok_or_else(|| Error::NotReady {
+                operation: Operation::PoolerConfig,
+                message: "the pooler has no entry for the primary database yet".to_owned(),
+            })?;
+        let untrusted = |name: &str| Error::UntrustedHost {
+            host: super::answer::capped(name),
+        };
+        if !settings.trusts(&entry.db_host) {
+            return Err(untrusted(&entry.db_host));
+        }
+        if entry
+            .db_user
+            .rsplit_once('.')
+            .is_none_or(|(_, tenant)| tenant != reference)
+        {
+            return Err(untrusted(&format!("{}@{}", entry.db_user, entry.db_host)));
+        }
+        let session = primary().find(|other| {
+            let same = (&other.db_host, &other.db_user) == (&entry.db_host, &entry.db_user);
+            same && other.pool_mode == PoolMode::Session
+        });
+        Ok(Self {
+            host: entry.db_host.clone(),
+            user: entry.db_user.clone(),
+            database: entry.db_name.clone(),
+            session_port: session.map_or(SESSION_PORT, |session| session.db_port),
+            transaction_port: entry.db_port,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    const REF: &str = "abcdefghijklmnopqrst";
+
+    fn entry(changes: &Value) -> Value {
+        let mut entry = json!({
+            "identifier": REF, "database_type": "PRIMARY", "is_using_scram_auth": false,
+            "db_user": format!("postgres.{REF}"), "db_port": 6543, "db_name": "postgres",
+            "db_host": "aws-1-eu-central-1.pooler.supabase.com", "pool_mode": "transaction",
+            "connection_string": "postgresql://postgres.x:[YOUR-PASSWORD]@h:6543/postgres",
+            "connectionString": "", "default_pool_size": null, "max_client_conn": null,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            entry[name] = value.clone();
+        }
+        entry
+    }
+
+    fn choose(entries: Value) -> Result<PoolerEndpoint, Error> {
+        let entries: Vec<PoolerConfig> = from_value(entries).unwrap();
+        PoolerEndpoint::choose(&entries, REF, &Settings::hosted().unwrap())
+    }
+
+    #[test]
+    fn sessions_use_5432_unless_an_entry_says_otherwise() {
+        let replica = entry(&json!({"database_type": "READ_REPLICA", "db_host": "r.supabase.com"}));
+        let one = choose(json!([replica, entry(&json!({}))])).unwrap();
+        assert_eq!((one.session_port, one.transaction_port), (5432, 6543));
+        assert_eq!(one.host, "aws-1-eu-central-1.pooler.supabase.com");
+        assert_eq!(one.user, format!("postgres.{REF}"));
+        let session = entry(&json!({"pool_mode": "session", "db_port": 5433}));
+        let two = choose(json!([session, entry(&json!({}))])).unwrap();
+        assert_eq!((two.session_port, two.transaction_port), (5433, 6543));
+    }
+
+    #[test]
+    fn a_password_goes_to_no_other_host_or_project() {
+        for changes in [
+            json!({"db_host": "pooler.supabase.com.attacker.example"}),
+            json!({"db_host": "127.0.0.1"}),
+            json!({"db_user": "postgres.zzzzzzzzzzzzzzzzzzzz"}),
+            json!({"db_user": "postgres"}),
+            json!({"db_user": format!("postgres.x{REF}")}),
+        ] {
+            let error = choose(json!([entry(&changes)])).unwrap_err();
+            assert!(matches!(error, Error::UntrustedHost { .. }), "{changes}");
+        }
+        assert!(matches!(choose(json!([])), Err(Error::NotReady { .. })));
+    }
+}

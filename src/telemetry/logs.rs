@@ -1,0 +1,201 @@
+//! Logs on standard error, as text or JSON, filtered by the user and capped by us.
+//!
+//! # No level prints a secret
+//! Some libraries log what passes through them. [`CAPS`] limits those targets before the user's
+//! filter is asked, so that not even `trace` for everything lifts a cap. What they print, read in
+//! the sources of the versions in `Cargo.lock`:
+//!
+//! | target | prints | cap |
+//! |---|---|---|
+//! | `sqlx::query` | the SQL text: at debug every statement, **at warn** slow ones, so `ALTER ROLE … PASSWORD` | off |
+//! | `sqlx::postgres::notice` | the server's notices, text of any migration | off |
+//! | `sqlx_postgres::options` | **at warn** unknown parameters of a connection URL with their values | error |
+//! | `sqlx_*` | descriptions of statements at trace and debug | error |
+//! | `kube_client::client` | **at warn** a whole response body that does not decode, which may be a Secret; at trace response headers | error |
+//! | `kube_client` | parts of the kubeconfig at trace | info |
+//! | `h2` | every frame at debug, header values at trace when they are malformed | info |
+//! | `hyper`, `hyper_util`, `tower_http` | connections and heads at debug and trace | info |
+//! | `reqwest` | bytes read and written, at trace when connections are verbose | info |
+//! | `rustls` | handshake messages and session tickets at trace | info |
+//!
+//! The operator's own targets are free: its types keep secrets in `secrecy::SecretString`, whose
+//! `Debug` is redacted.
+
+use std::str::FromStr;
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// The environment variable that holds the filter when the flag does not.
+pub const FILTER_VARIABLE: &str = "ORCHESTRA_LOG";
+
+/// What a filter of a single level means for libraries: only what goes wrong.
+const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,sqlx=warn,\
+                     kube=warn,kube_client=warn,kube_runtime=warn,tower=warn,tower_http=warn";
+
+/// The most a target may ever say (the longest matching prefix counts).
+const CAPS: [(&str, LevelFilter); 10] = [
+    ("sqlx::query", LevelFilter::OFF),
+    ("sqlx::postgres::notice", LevelFilter::OFF),
+    ("sqlx", LevelFilter::ERROR), // sqlx_core and sqlx_postgres too
+    ("kube_client::client", LevelFilter::ERROR),
+    ("kube_client", LevelFilter::INFO),
+    ("h2", LevelFilter::INFO),
+    ("hyper", LevelFilter::INFO), // hyper_util and hyper_rustls too
+    ("tower_http", LevelFilter::INFO),
+    ("reqwest", LevelFilter::INFO),
+    ("rustls", LevelFilter::INFO),
+];
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For collectors: one JSON object a line.
+    Json,
+}
+
+/// The logs cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter cannot be read.
+    #[error(
+        "log filter {filter:?} cannot be read: {cause}; write a level (\"info\") or \
+         targets with levels (\"info,orchestra_operator=debug\")"
+    )]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Another subscriber is installed.
+    #[error("logs were set up already")]
+    Twice,
+}
+
+/// Sends the logs of this process to standard error. `filter` is a level (libraries then stay at
+/// warn) or a list of `target=level` as `RUST_LOG` takes it.
+///
+/// # Errors
+/// When the filter cannot be read, or logs were set up before.
+pub fn init(format: Format, filter: &str) -> Result<(), Error> {
+    subscriber(format, filter, std::io::stderr)?
+        .try_init()
+        .map_err(|_| Error::Twice)
+}
+
+pub(crate) fn subscriber<W>(
+    format: Format,
+    filter: &str,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync + use<W>, Error>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+    let lines = match format {
+        Format::Text => lines.boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let caps = Targets::new().with_default(LevelFilter::TRACE).with_targets(CAPS);
+    Ok(tracing_subscriber::registry()
+        .with(caps)
+        .with(parse(filter)?)
+        .with(lines))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, Error> {
+    let trimmed = filter.trim();
+    let directives = match LevelFilter::from_str(trimmed) {
+        Ok(level) if level <= LevelFilter::DEBUG => format!("{level},{QUIET}"),
+        _ => trimmed.to_owned(),
+    };
+    EnvFilter::try_new(directives).map_err(|cause| Error::Filter {
+        filter: filter.to_owned(),
+        cause: cause.to_string(),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: Format, filter: &str, log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, log);
+        lines.text()
+    }
+
+    #[test]
+    fn no_filter_lifts_a_cap() {
+        let loud = "trace,sqlx=trace,sqlx::query=trace,kube_client::client=trace,h2=trace";
+        for filter in ["trace", loud] {
+            let lines = logged(Format::Text, filter, || {
+                tracing::warn!(target: "sqlx::query", "secret-1");
+                tracing::error!(target: "sqlx::postgres::notice", "secret-2");
+                tracing::warn!(target: "sqlx_postgres::options::parse", "secret-3");
+                tracing::warn!(target: "kube_client::client", "secret-4");
+                tracing::debug!(target: "h2::codec::framed_write", "secret-5");
+                tracing::trace!(target: "hyper_util::client", "secret-6");
+                tracing::trace!(target: "rustls::client::hs", "secret-7");
+                tracing::trace!(target: "reqwest::connect::verbose", "secret-8");
+                tracing::trace!(target: "orchestra_operator::supabase", "ours");
+                tracing::error!(target: "kube_client::client", "an error");
+            });
+            assert!(!lines.contains("secret"), "{lines}");
+            assert!(lines.contains("ours") && lines.contains("an error"), "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_level_alone_keeps_libraries_quiet() {
+        let lines = logged(Format::Json, "debug", || {
+            tracing::debug!(controller = "orchestra", "ours");
+            tracing::info!(target: "kube_runtime::controller", "theirs");
+        });
+        assert!(lines.contains(r#""controller":"orchestra""#), "{lines}");
+        assert!(!lines.contains("theirs"), "{lines}");
+    }
+
+    #[test]
+    fn a_wrong_filter_is_one_readable_line() {
+        let error = parse("orchestra=loud").unwrap_err().to_string();
+        assert!(
+            error.contains("orchestra=loud") && error.contains("write a level"),
+            "{error}"
+        );
+    }
+}

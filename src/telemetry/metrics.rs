@@ -1,0 +1,246 @@
+//! Prometheus metrics. Labels are bounded sets: never the name of an object.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::api::condition::Reason;
+
+/// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Seconds; a reconcile is a few API calls, and a Management API call may take its 30 s.
+const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// How a reconcile ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Nothing is left to do.
+    Done,
+    /// It waits for something and will be run again.
+    Requeued,
+    /// It failed.
+    Failed,
+}
+
+impl Outcome {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Requeued => "requeued",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    controller: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    controller: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: &'static str,
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: String,
+}
+
+type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+/// All metrics of the operator. One per process, shared.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<OutcomeLabels, Counter>,
+    reconcile_duration: HistogramFamily<ControllerLabels>,
+    reconcile_errors: Family<ErrorLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: HistogramFamily<OperationLabels>,
+    orchestras: Family<PhaseLabels, Gauge>,
+    databases: Family<PhaseLabels, Gauge>,
+    leader: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("orchestra"),
+            reconciles: Family::default(),
+            reconcile_duration: Family::new_with_constructor(histogram),
+            reconcile_errors: Family::default(),
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(histogram),
+            orchestras: Family::default(),
+            databases: Family::default(),
+            leader: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    // The encoder appends the unit and a counter's `_total`.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Time a reconcile took",
+            Unit::Seconds,
+            self.reconcile_duration.clone(),
+        );
+        registry.register(
+            "reconcile_errors",
+            "Failed reconciles by reason",
+            self.reconcile_errors.clone(),
+        );
+        registry.register(
+            "management_api_requests",
+            "Management API requests by HTTP status, or by what went wrong without one",
+            self.requests.clone(),
+        );
+        registry.register_with_unit(
+            "management_api_request_duration",
+            "Time a Management API request took, retries counted one by one",
+            Unit::Seconds,
+            self.request_duration.clone(),
+        );
+        registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
+        registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
+        registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
+    }
+
+    /// Counts a reconcile that ended, and its duration.
+    pub fn reconciled(&self, controller: &'static str, outcome: Outcome, took: Duration) {
+        let labels = OutcomeLabels {
+            controller,
+            outcome: outcome.as_str(),
+        };
+        self.reconciles.get_or_create(&labels).inc();
+        self.reconcile_duration
+            .get_or_create(&ControllerLabels { controller })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts the error of a failed reconcile.
+    pub fn reconcile_failed(&self, controller: &'static str, reason: Reason) {
+        let labels = ErrorLabels {
+            controller,
+            reason: reason.as_str(),
+        };
+        self.reconcile_errors.get_or_create(&labels).inc();
+    }
+
+    /// Counts a Management API request. `code` is the HTTP status, or `timeout`, `connect` or
+    /// `transport` where there was no complete answer.
+    pub fn management_request(&self, operation: &'static str, code: &str, took: Duration) {
+        let labels = RequestLabels {
+            operation,
+            code: code.to_owned(),
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.request_duration
+            .get_or_create(&OperationLabels { operation })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Replaces the count of Orchestras by phase; phases not named are gone.
+    pub fn set_orchestras<'a>(&self, phases: impl IntoIterator<Item = (&'a str, usize)>) {
+        replace(&self.orchestras, phases);
+    }
+
+    /// Replaces the count of `OrchestraDatabases` by phase; phases not named are gone.
+    pub fn set_databases<'a>(&self, phases: impl IntoIterator<Item = (&'a str, usize)>) {
+        replace(&self.databases, phases);
+    }
+
+    /// Says whether this replica holds the lease.
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// All metrics in the `OpenMetrics` text format.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+fn replace<'a>(family: &Family<PhaseLabels, Gauge>, phases: impl IntoIterator<Item = (&'a str, usize)>) {
+    family.clear();
+    for (phase, count) in phases {
+        family
+            .get_or_create(&PhaseLabels {
+                phase: phase.to_owned(),
+            })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_page_follows_the_naming_rules() {
+        let metrics = Metrics::default();
+        let took = Duration::from_millis(30);
+        metrics.reconciled("orchestra", Outcome::Done, took);
+        metrics.reconcile_failed("orchestra", Reason::TokenRejected);
+        metrics.management_request("create_project", "201", took);
+        metrics.set_orchestras([("Ready", 2)]);
+        metrics.set_orchestras([("Failed", 1)]);
+        metrics.set_databases([("Bound", 2)]);
+        metrics.set_leader(true);
+        let page = metrics.encode().unwrap();
+        for line in [
+            r#"orchestra_reconciles_total{controller="orchestra",outcome="done"} 1"#,
+            r#"orchestra_reconcile_duration_seconds_count{controller="orchestra"} 1"#,
+            r#"orchestra_reconcile_errors_total{controller="orchestra",reason="TokenRejected"} 1"#,
+            r#"orchestra_management_api_requests_total{operation="create_project",code="201"} 1"#,
+            r#"orchestra_management_api_request_duration_seconds_count{operation="create_project"} 1"#,
+            r#"orchestra_orchestras{phase="Failed"} 1"#,
+            r#"orchestra_databases{phase="Bound"} 2"#,
+            "orchestra_leader 1",
+            "# UNIT orchestra_reconcile_duration_seconds seconds",
+            "# EOF",
+        ] {
+            assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
+        }
+        assert!(!page.contains(r#"phase="Ready""#), "a phase without objects must go");
+    }
+}

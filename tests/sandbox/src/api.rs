@@ -1,0 +1,286 @@
+//! A stand-in for the Supabase Management API whose projects are real databases.
+//!
+//! It has one user, whose tokens are all equal; it answers the operations of [`Operation`]. What
+//! goes wrong on purpose is told to [`Faults`], how the provider behaves to [`Behaviour`], and
+//! what happened is in the [`Ledger`]. The same can be done over HTTP under `/_sandbox`.
+
+mod behaviour;
+mod control;
+mod faults;
+mod keys;
+mod ledger;
+mod limits;
+mod line;
+mod operation;
+mod organization;
+mod projects;
+mod provision;
+mod reply;
+mod serve;
+mod settings;
+mod state;
+mod world;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::Context;
+use serde::Serialize;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub use behaviour::{Behaviour, Fate};
+pub use faults::{Fault, Faults};
+pub use ledger::{Created, Ledger, Recorded};
+pub use limits::RateLimit;
+pub use operation::Operation;
+pub use organization::Organization;
+
+use crate::Postgres;
+use crate::openapi::{self, Contract};
+use crate::router::{Router, RouterOptions};
+use state::{Inner, lock};
+use world::{Life, Start};
+
+/// How a [`StandIn`] is started. It holds tokens, so it is not shown.
+#[derive(Clone)]
+pub struct Options {
+    /// Where the API listens; a loopback address. Port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The organizations; the first is [`StandIn::organization`].
+    pub organizations: Vec<Organization>,
+    /// The tokens accepted; one is made up when there is none.
+    pub tokens: Vec<String>,
+    /// The domain of project hosts, `db.<ref>.<domain>`. Nothing answers there.
+    pub project_domain: String,
+    /// How the provider behaves at first.
+    pub behaviour: Behaviour,
+    /// The rate limit at first.
+    pub rate_limit: RateLimit,
+    /// The pooler.
+    pub router: RouterOptions,
+    /// A superuser's URL of a PostgreSQL to use; one is started when absent.
+    pub postgres_url: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            organizations: vec![Organization {
+                slug: "acme-org".to_owned(),
+                name: "Acme".to_owned(),
+                plan: "pro".to_owned(),
+            }],
+            tokens: Vec::new(),
+            project_domain: "supabase.test".to_owned(),
+            behaviour: Behaviour::default(),
+            rate_limit: RateLimit::default(),
+            router: RouterOptions::default(),
+            postgres_url: None,
+        }
+    }
+}
+
+/// Traffic that the OpenAPI document does not allow.
+#[derive(Clone, Debug, Serialize)]
+pub struct Violation {
+    /// The operation id, or method and path where there is no operation.
+    pub operation: String,
+    /// What is wrong; it shows places, not values.
+    pub detail: String,
+}
+
+/// A running stand-in with its pooler and, unless it was given one, its PostgreSQL.
+/// Everything stops when this is dropped.
+pub struct StandIn {
+    inner: Arc<Inner>,
+    address: SocketAddr,
+    // Dropped in this order: the API, the pooler, the server, its folder.
+    shutdown: Option<oneshot::Sender<()>>,
+    router: Router,
+    postgres: Option<Postgres>,
+    _dir: Option<TempDir>,
+}
+
+impl StandIn {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be started, or an address is in use.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let (postgres, dir, server) = database(&options).await?;
+        let host = tokio::net::lookup_host((server.get_host(), server.get_port()))
+            .await?
+            .next()
+            .context("the host of PostgreSQL has no address")?;
+        let router = Router::start(&options.router, host).await?;
+        let listener = TcpListener::bind(options.address)
+            .await
+            .with_context(|| format!("the API cannot listen on {}", options.address))?;
+        let address = listener.local_addr()?;
+        let inner = Arc::new(inner(options, server, &router)?);
+        let service = control::routes()
+            .fallback(serve::handle)
+            .with_state(Arc::clone(&inner))
+            .into_make_service_with_connect_info::<line::Cut>();
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let serving = axum::serve(line::Lines(listener), service).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        tokio::spawn(async move { serving.await });
+        Ok(Self {
+            inner,
+            address,
+            shutdown: Some(shutdown),
+            router,
+            postgres,
+            _dir: dir,
+        })
+    }
+
+    /// The base URL of the API, without a slash at its end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The slug of the first organization.
+    pub fn organization(&self) -> String {
+        let first = self.inner.options.organizations.first();
+        first.map(|it| it.slug.clone()).unwrap_or_default()
+    }
+
+    /// A token that is accepted now; empty when all are revoked.
+    pub fn token(&self) -> String {
+        lock(&self.inner.tokens).first().cloned().unwrap_or_default()
+    }
+
+    /// Replaces the accepted tokens: rotates, adds or revokes them.
+    pub fn set_tokens(&self, tokens: Vec<String>) {
+        self.inner.set_tokens(tokens);
+    }
+
+    /// What goes wrong on purpose.
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
+    /// Changes how the provider behaves.
+    pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut lock(&self.inner.behaviour));
+    }
+
+    /// Changes the rate limit and begins a new window.
+    pub fn limit(&self, rule: RateLimit) {
+        self.inner.limiter.set(rule);
+    }
+
+    /// Lets the projects that are stuck in `COMING_UP` become healthy now.
+    pub fn unstick(&self) {
+        unstick(&self.inner);
+    }
+
+    /// What happened.
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
+    /// The traffic so far that the OpenAPI document does not allow.
+    pub fn violations(&self) -> Vec<Violation> {
+        lock(&self.inner.violations).clone()
+    }
+
+    /// Whether traffic is checked against the OpenAPI document.
+    pub fn is_checked(&self) -> bool {
+        self.inner.contract.is_some()
+    }
+
+    /// The pooler.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// The PostgreSQL that was started for it.
+    pub fn postgres(&self) -> Option<&Postgres> {
+        self.postgres.as_ref()
+    }
+
+    /// The PostgreSQL that was started for it, to stop or restart.
+    pub fn postgres_mut(&mut self) -> Option<&mut Postgres> {
+        self.postgres.as_mut()
+    }
+}
+
+impl fmt::Debug for StandIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("StandIn");
+        shown.field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.inner.faults.clear();
+        drop(self.shutdown.take());
+    }
+}
+
+/// Lets the projects that are stuck become healthy, and the pooler know them.
+fn unstick(inner: &Inner) {
+    let behaviour = inner.behaviour();
+    let ended = Start {
+        until: Some(Instant::now()),
+        fails: false,
+    };
+    for project in inner.world().all() {
+        project.life = match project.life {
+            Life::Created(Start { until: None, .. }) => Life::Created(ended),
+            Life::ComingUp(Start { until: None, .. }) => Life::ComingUp(ended),
+            Life::Restoring(Start { until: None, .. }) => Life::Restoring(ended),
+            _ => continue,
+        };
+        let from = ended.pooler_from(&behaviour);
+        inner.tenants.usable_from(&project.reference, from);
+    }
+}
+
+async fn database(options: &Options) -> anyhow::Result<(Option<Postgres>, Option<TempDir>, PgConnectOptions)> {
+    if let Some(url) = &options.postgres_url {
+        return Ok((None, None, url.parse()?));
+    }
+    let dir = tempfile::Builder::new().prefix("orchestra-sandbox-").tempdir()?;
+    let postgres = Postgres::start(dir.path(), crate::loopback::address()).await?;
+    let server = postgres.admin_url().parse()?;
+    Ok((Some(postgres), Some(dir), server))
+}
+
+fn inner(options: Options, server: PgConnectOptions, router: &Router) -> anyhow::Result<Inner> {
+    let server = PgPoolOptions::new().max_connections(8).connect_lazy_with(server);
+    let mut tokens = options.tokens.clone();
+    if tokens.is_empty() {
+        tokens.push(format!("sbp_{}", crate::random::hex(40)));
+    }
+    let inner = Inner {
+        server,
+        pooler: router.transaction_address(),
+        session_port: router.session_address().port(),
+        tenants: router.tenants().clone(),
+        faults: Faults::default(),
+        ledger: Ledger::default(),
+        limiter: limits::Limiter::new(options.rate_limit),
+        contract: openapi::document().map(Contract::new),
+        user: uuid::Uuid::new_v4().to_string(),
+        tokens: Mutex::default(),
+        violations: Mutex::default(),
+        behaviour: Mutex::new(options.behaviour),
+        world: Mutex::default(),
+        options,
+    };
+    anyhow::ensure!(!inner.options.organizations.is_empty(), "no organization");
+    inner.set_tokens(tokens);
+    Ok(inner)
+}

@@ -1,0 +1,168 @@
+//! API keys: two legacy tokens, one publishable and one secret key, and those added later.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::reply::{Call, Reply};
+use super::state::Inner;
+use super::world::{Project, World};
+
+/// A key of a project.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    id: String,
+    /// `legacy`, `publishable` or `secret`.
+    kind: String,
+    name: String,
+    value: String,
+    description: Value,
+    template: Value,
+    created: Option<Timestamp>,
+}
+
+impl Key {
+    fn legacy(reference: &str, role: &str) -> Self {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+        let issued = Timestamp::now().as_second();
+        let claims = json!({
+            "iss": "supabase", "ref": reference, "role": role,
+            "iat": issued, "exp": issued + 315_360_000,
+        });
+        let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+        Self {
+            id: role.to_owned(),
+            kind: "legacy".to_owned(),
+            name: role.to_owned(),
+            // No service of the sandbox verifies it, so its signature is random.
+            value: format!("{header}.{claims}.{}", crate::random::alphanumeric(43)),
+            description: Value::Null,
+            template: Value::Null,
+            created: None,
+        }
+    }
+
+    fn modern(kind: &str, name: &str) -> Self {
+        Self {
+            id: uuid::Uuid::new_v4().to_string(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            value: format!("sb_{kind}_{}", crate::random::alphanumeric(31)),
+            description: Value::Null,
+            template: match kind {
+                "secret" => json!({"role": "service_role"}),
+                _ => Value::Null,
+            },
+            created: Some(Timestamp::now()),
+        }
+    }
+
+    /// `ApiKeyResponse`. A secret key that is not revealed is its prefix and dots.
+    fn show(&self, reveal: bool) -> Value {
+        let Some(created) = self.created else {
+            return json!({
+                "id": self.id, "type": self.kind, "name": self.name, "api_key": self.value,
+                "prefix": null, "hash": null, "description": "Legacy API key",
+            });
+        };
+        let prefix: String = self.value.split_inclusive('_').take(2).collect();
+        let prefix: String = self.value.chars().take(prefix.len() + 5).collect();
+        let value = if reveal || self.kind != "secret" {
+            self.value.clone()
+        } else {
+            format!("{prefix}{}", "\u{b7}".repeat(26))
+        };
+        json!({
+            "id": self.id, "type": self.kind, "name": self.name, "api_key": value,
+            "prefix": prefix, "hash": null, "description": self.description,
+            "secret_jwt_template": self.template,
+            "inserted_at": created.to_string(), "updated_at": created.to_string(),
+        })
+    }
+}
+
+/// The four keys of a fresh project.
+pub(super) fn initial(reference: &str) -> Vec<Key> {
+    vec![
+        Key::legacy(reference, "anon"),
+        Key::legacy(reference, "service_role"),
+        Key::modern("publishable", "default"),
+        Key::modern("secret", "default"),
+    ]
+}
+
+/// The values of keys.
+pub(super) fn secrets(keys: &[Key]) -> impl Iterator<Item = &str> {
+    keys.iter().map(|key| key.value.as_str())
+}
+
+pub(super) fn list(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    let mut world = inner.world();
+    let project = ready(inner, &mut world, call)?;
+    let keys: Vec<Value> = project
+        .keys
+        .iter()
+        .filter(|key| project.legacy_keys || key.kind != "legacy")
+        .map(|key| key.show(reveal(call)))
+        .collect();
+    Ok(Reply::json(200, json!(keys)))
+}
+
+pub(super) fn get(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    let mut world = inner.world();
+    let project = ready(inner, &mut world, call)?;
+    let key = project.keys.iter().find(|key| key.id == call.path("id"));
+    key.map(|key| Reply::json(200, key.show(reveal(call))))
+        .ok_or_else(not_found)
+}
+
+pub(super) fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    let mut world = inner.world();
+    let project = ready(inner, &mut world, call)?;
+    let (kind, name) = (call.text("type"), call.text("name"));
+    let mut key = Key::modern(kind.unwrap_or_default(), name.unwrap_or_default());
+    key.description = call.body["description"].clone();
+    if !call.body["secret_jwt_template"].is_null() {
+        key.template = call.body["secret_jwt_template"].clone();
+    }
+    inner.ledger.secret(&key.value);
+    let body = key.show(reveal(call));
+    project.keys.push(key);
+    Ok(Reply::json(201, body))
+}
+
+pub(super) fn delete(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    let mut world = inner.world();
+    let project = ready(inner, &mut world, call)?;
+    let id = call.path("id");
+    let at = project.keys.iter().position(|key| key.id == id && key.kind != "legacy");
+    let key = project.keys.remove(at.ok_or_else(not_found)?);
+    Ok(Reply::json(200, key.show(reveal(call))))
+}
+
+pub(super) fn legacy(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    let mut world = inner.world();
+    let project = ready(inner, &mut world, call)?;
+    if let Some(enabled) = call.query("enabled") {
+        project.legacy_keys = enabled == "true";
+    }
+    Ok(Reply::json(200, json!({"enabled": project.legacy_keys})))
+}
+
+fn ready<'a>(inner: &Inner, world: &'a mut World, call: &Call) -> Result<&'a mut Project, Reply> {
+    let after = inner.behaviour().keys_after;
+    let project = world.project(call.project())?;
+    if project.healthy_for().is_none_or(|healthy| healthy < after) {
+        return Err(Reply::message(400, "Project must be active and healthy."));
+    }
+    Ok(project)
+}
+
+fn reveal(call: &Call) -> bool {
+    call.query("reveal") == Some("true")
+}
+
+fn not_found() -> Reply {
+    Reply::message(404, "API key not found")
+}

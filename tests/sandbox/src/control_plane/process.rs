@@ -1,0 +1,100 @@
+//! Child processes that end with their owner.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{LazyLock, mpsc},
+    thread,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
+
+/// The thread that starts every child.
+///
+/// The parent death signal of Linux follows the *thread* that forked
+/// (prctl(2), `PR_SET_PDEATHSIG`), so a child started from the thread of one test would die with that test.
+static SPAWNER: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
+    let (jobs, queue) = mpsc::channel::<Job>();
+    thread::spawn(move || {
+        for (mut command, reply) in queue {
+            let _ = reply.send(command.spawn());
+        }
+    });
+    jobs
+});
+
+/// A running program, killed and reaped on drop.
+#[derive(Debug)]
+pub(super) struct Process {
+    name: &'static str,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `binary` with its output in `<dir>/<name>.log`.
+    pub(super) fn spawn(name: &'static str, binary: &Path, args: &[String], dir: &Path) -> Result<Self> {
+        let log = dir.join(format!("{name}.log"));
+        let output = File::options().create(true).append(true).open(&log)?;
+        let mut command = dying_with_parent(binary);
+        command
+            .args(args)
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let (reply, answer) = mpsc::channel();
+        SPAWNER.send((command, reply)).map_err(|_| anyhow!("the spawning thread is gone"))?;
+        let child = answer.recv()?.with_context(|| format!("start {}", binary.display()))?;
+        Ok(Self { name, log, child })
+    }
+
+    /// The process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Fails with the end of the log once the program has ended by itself.
+    pub(super) fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{} ended with {status}:\n{}", self.name, self.log_tail());
+        }
+        Ok(())
+    }
+
+    /// The last lines of the log.
+    pub(super) fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `setpriv` of util-linux, where there is one, makes the kernel kill the child when we die without dropping it.
+fn dying_with_parent(binary: &Path) -> Command {
+    static SETPRIV: LazyLock<Option<PathBuf>> = LazyLock::new(|| super::binaries::on_path("setpriv"));
+    match SETPRIV.as_ref() {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(binary);
+            command
+        }
+        None => Command::new(binary),
+    }
+}
+
+/// A TCP port of 127.0.0.1 that nothing listens on now.
+pub(super) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

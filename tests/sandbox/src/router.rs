@@ -1,0 +1,160 @@
+//! The hosted pooler (Supavisor) in front of the sandbox's PostgreSQL.
+//!
+//! A client logs in as `role.ref`: the part after the last dot names the project, the part before
+//! it the role. `postgres` is the project's owner role, every other role name is passed on, and
+//! the database `postgres` is the project's own. The login itself is the server's: its bytes pass
+//! through unread, which works because PostgreSQL ignores the user name inside SCRAM.
+//!
+//! Both ports give a whole session. The transaction port therefore does not show what breaks in
+//! transaction mode (prepared statements, session state).
+
+mod session;
+mod startup;
+mod tenants;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::TcpListener;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+pub use tenants::{Logins, Tenant, Tenants};
+
+/// How a [`Router`] is started.
+#[derive(Clone, Debug)]
+pub struct RouterOptions {
+    /// The loopback address it listens on.
+    pub host: IpAddr,
+    /// The port of the session pooler; 0 takes a free one.
+    pub session_port: u16,
+    /// The port of the transaction pooler; 0 takes a free one.
+    pub transaction_port: u16,
+    /// Whether a login without TLS is refused.
+    pub require_tls: bool,
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self {
+            host: crate::loopback::address(),
+            session_port: 5432,
+            transaction_port: 6543,
+            require_tls: true,
+        }
+    }
+}
+
+/// A running pooler; it stops when this is dropped.
+#[derive(Debug)]
+pub struct Router {
+    session: SocketAddr,
+    transaction: SocketAddr,
+    certificate: String,
+    tenants: Tenants,
+    tasks: Vec<AbortHandle>,
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Gate {
+    tls: TlsAcceptor,
+    require_tls: bool,
+    server: SocketAddr,
+    tenants: Tenants,
+}
+
+impl Router {
+    /// Listens, and passes sessions on to the PostgreSQL at `server`.
+    ///
+    /// # Errors
+    /// When an address is in use.
+    pub async fn start(options: &RouterOptions, server: SocketAddr) -> anyhow::Result<Self> {
+        let (tls, certificate) = self_signed(options.host)?;
+        let tenants = Tenants::default();
+        let gate = Gate {
+            tls,
+            require_tls: options.require_tls,
+            server,
+            tenants: tenants.clone(),
+        };
+        let session = listen(options.host, options.session_port).await?;
+        let transaction = listen(options.host, options.transaction_port).await?;
+        Ok(Self {
+            session: session.local_addr()?,
+            transaction: transaction.local_addr()?,
+            certificate,
+            tenants,
+            tasks: [session, transaction]
+                .map(|listener| tokio::spawn(serve(listener, gate.clone())).abort_handle())
+                .to_vec(),
+        })
+    }
+
+    /// Where the session pooler listens.
+    pub fn session_address(&self) -> SocketAddr {
+        self.session
+    }
+
+    /// Where the transaction pooler listens.
+    pub fn transaction_address(&self) -> SocketAddr {
+        self.transaction
+    }
+
+    /// The self-signed certificate it shows, in PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The projects it knows.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn listen(host: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((host, port))
+        .await
+        .with_context(|| format!("the pooler cannot listen on {host}:{port}"))
+}
+
+async fn serve(listener: TcpListener, gate: Gate) {
+    // Dropped with this task, which ends every session.
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((stream, _)) = accepted {
+                    let gate = gate.clone();
+                    sessions.spawn(async move {
+                        if let Err(error) = session::run(stream, &gate).await {
+                            tracing::debug!(%error, "pooler session ended");
+                        }
+                    });
+                }
+            }
+            Some(_) = sessions.join_next() => {}
+        }
+    }
+}
+
+fn self_signed(host: IpAddr) -> anyhow::Result<(TlsAcceptor, String)> {
+    let made = rcgen::generate_simple_self_signed([host.to_string(), "localhost".to_owned()])?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)?;
+    Ok((TlsAcceptor::from(Arc::new(config)), made.cert.pem()))
+}

@@ -1,0 +1,80 @@
+//! Which projects the pooler knows, and what was tried on them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// One project as the pooler knows it.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The project's database on the server.
+    pub database: String,
+    /// The role that stands behind `postgres`.
+    pub owner: String,
+    /// From when on the pooler knows the project; never, when absent.
+    pub usable_from: Option<Instant>,
+}
+
+/// Logins that the server answered.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Logins {
+    /// Logins the server accepted.
+    pub accepted: u64,
+    /// Logins that the server or the pooler refused.
+    pub refused: u64,
+}
+
+/// The projects of a pooler, by reference; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Tenants(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    tenants: HashMap<String, Tenant>,
+    logins: HashMap<String, Logins>,
+}
+
+impl Tenants {
+    /// Adds or replaces a project.
+    pub fn set(&self, project: &str, tenant: Tenant) {
+        self.table().tenants.insert(project.to_owned(), tenant);
+    }
+
+    /// Says from when on the pooler knows the project; `None` makes it unknown.
+    pub fn usable_from(&self, project: &str, when: Option<Instant>) {
+        if let Some(tenant) = self.table().tenants.get_mut(project) {
+            tenant.usable_from = when;
+        }
+    }
+
+    /// Forgets a project; the count of its logins stays.
+    pub fn remove(&self, project: &str) {
+        self.table().tenants.remove(project);
+    }
+
+    /// How often the project was logged in to.
+    pub fn logins(&self, project: &str) -> Logins {
+        self.table().logins.get(project).copied().unwrap_or_default()
+    }
+
+    /// The project, if logins to it are let through now.
+    pub(super) fn usable(&self, project: &str) -> Option<Tenant> {
+        let table = self.table();
+        let tenant = table.tenants.get(project)?;
+        (tenant.usable_from? <= Instant::now()).then(|| tenant.clone())
+    }
+
+    pub(super) fn count(&self, project: &str, accepted: bool) {
+        let mut table = self.table();
+        let logins = table.logins.entry(project.to_owned()).or_default();
+        if accepted {
+            logins.accepted += 1;
+        } else {
+            logins.refused += 1;
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
