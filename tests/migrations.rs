@@ -52,7 +52,7 @@ async fn applies_in_order_and_once() {
 
     let mut told = Vec::new();
     let (_, status) = apply(session(&login).await, &all, Limits::default(), &mut |step| {
-        told.push(format!("{step:?}"))
+        told.push(format!("{step:?}"));
     })
     .await
     .unwrap();

@@ -28,12 +28,11 @@ fn installed() -> PathBuf {
     for file in FILES {
         hash.update(std::fs::read(from.join(file)).unwrap());
     }
-    let key: String = hash
+    let key = hash
         .finalize()
         .iter()
         .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |key, byte| format!("{key}{byte:02x}"));
     let cache = std::env::var_os("ORCHESTRA_SANDBOX_CACHE").map_or_else(
         || {
             PathBuf::from(std::env::var_os("HOME").expect("HOME or ORCHESTRA_SANDBOX_CACHE must be set"))

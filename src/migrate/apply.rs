@@ -29,7 +29,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             lock: Duration::from_secs(10),
-            total: Duration::from_secs(3600),
+            total: Duration::from_hours(1),
         }
     }
 }
@@ -199,7 +199,7 @@ async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migratio
     let before = transaction(conn).await?;
     run(conn, &migration.name, &migration.script)
         .await
-        .map_err(|error| error.into_migration())?;
+        .map_err(ScriptError::into_migration)?;
     if before.is_none() || transaction(conn).await? != before {
         return Err(Error::Database(crate::postgres::Error::refused(
             "25000",

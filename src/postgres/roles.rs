@@ -235,6 +235,25 @@ async fn close_to_public(conn: &mut PgConnection, database: &str) -> Result<()> 
 const SCHEMAS: &str = "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> $1 \
     AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user))";
 
+/// Takes back what default privileges gave the role in the operator's schema.
+async fn keep_out(conn: &mut PgConnection, role: &str) -> Result<()> {
+    let own: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1 AND pg_has_role(current_user, nspowner, 'USAGE'))",
+    )
+    .bind(OPERATOR_SCHEMA)
+    .fetch_one(&mut *conn)
+    .await?;
+    if !own {
+        return Ok(());
+    }
+    let role = quote(role);
+    let sql = format!(
+        "REVOKE ALL ON SCHEMA {OPERATOR_SCHEMA} FROM {role}; \
+         REVOKE ALL ON ALL TABLES IN SCHEMA {OPERATOR_SCHEMA} FROM {role}"
+    );
+    run(conn, sql).await
+}
+
 /// Grants on what the owner may grant; what belongs to an extension keeps the extension's rights.
 async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
     let own = |class: &str, owner: &str| {
@@ -270,5 +289,5 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
             run(conn, format!("GRANT {right} {objects} TO {}", quote(role))).await?;
         }
     }
-    Ok(())
+    keep_out(conn, role).await
 }
