@@ -296,7 +296,10 @@ async fn seeds_once_or_not_at_all() {
     let mut conn = session(&login).await;
     let files = |second: &str| {
         vec![
-            ("1.sql".to_owned(), "INSERT INTO a VALUES (2);".to_owned()),
+            (
+                "1.sql".to_owned(),
+                "INSERT INTO a VALUES (2); SET search_path = '';".to_owned(),
+            ),
             ("2.sql".to_owned(), second.to_owned()),
         ]
     };

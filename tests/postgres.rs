@@ -3,12 +3,15 @@
 
 mod support;
 
+use std::time::Duration;
+
 use orchestra_operator::controller::error::Class;
+use orchestra_operator::migrate::seed;
 use orchestra_operator::postgres::{
     Error, Login, Sharing, TenantRole, connect, drop_tenant_role, ensure_tenant_role, grant_existing, identity, isolate,
 };
 use support::postgres::{Server, server};
-use support::{ask, execute, session};
+use support::{ask, execute, migrate, session, source};
 
 fn role(name: &str) -> TenantRole {
     TenantRole {
@@ -222,4 +225,38 @@ async fn errors_tell_who_can_move_them() {
     drop(server);
     let gone = connect(&login, "test").await.unwrap_err();
     assert_eq!(gone.class(), Class::Transient);
+}
+
+#[tokio::test]
+async fn a_tenants_functions_never_run_as_the_owner() {
+    let server = server().await;
+    let (owner, _) = two_tenants(&server).await;
+    let tenant = role("tenant");
+    let mut own = session(&owner).await;
+    ensure_tenant_role(&mut own, &tenant, Sharing::Shared).await.unwrap();
+    let source = source(&[("1_init", "CREATE TABLE a ();"), ("2_index", "VACUUM a;")]);
+    // Closer matches than PostgreSQL's own for what the operator might write.
+    execute(
+        &mut session(&owner.as_user(&tenant.name, tenant.password.clone())).await,
+        "CREATE TABLE public.ran (who text);
+         CREATE FUNCTION public.trap() RETURNS void LANGUAGE sql AS 'INSERT INTO public.ran VALUES (current_user)';
+         CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE sql AS 'SELECT public.trap(); SELECT ''x''';
+         CREATE FUNCTION public.same(oid, int) RETURNS bool LANGUAGE sql AS 'SELECT public.trap(); SELECT true';
+         CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = int, FUNCTION = public.same);
+         CREATE TABLE public._prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT NULL,
+            finished_at TIMESTAMPTZ, migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ,
+            started_at TIMESTAMPTZ NOT NULL DEFAULT now(), applied_steps_count INTEGER NOT NULL DEFAULT 0)",
+    )
+    .await
+    .unwrap();
+    ensure_tenant_role(&mut own, &tenant, Sharing::Shared).await.unwrap();
+    identity(&mut own).await.unwrap();
+    migrate(&owner, &source).await.unwrap();
+    seed(session(&owner).await, &[], "x", Duration::from_secs(30))
+        .await
+        .unwrap();
+    grant_existing(&mut own, &tenant.name).await.unwrap();
+    assert_eq!(ask(&mut own, "SELECT count(*) FROM ran").await, "0");
+    drop_tenant_role(&mut own, &tenant.name).await.unwrap();
+    assert_eq!(ask(&mut own, "SELECT count(*) FROM ran").await, "0");
 }

@@ -150,13 +150,19 @@ pub async fn apply(
 
 /// The session as every script finds it, whatever the one before has set.
 pub(super) async fn set_up(conn: &mut PgConnection) -> Result<()> {
+    reset(conn).await?;
+    watch_client(conn).await?;
+    Ok(())
+}
+
+/// The part of [`set_up`] that fits into a transaction.
+pub(super) async fn reset(conn: &mut PgConnection) -> Result<()> {
     sqlx::raw_sql(
         "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
          SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'",
     )
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
-    watch_client(conn).await?;
     Ok(())
 }
 
@@ -178,7 +184,7 @@ async fn lock(conn: &mut PgConnection, limit: Duration) -> Result<()> {
         sleep(Duration::from_millis(250).min(limit)).await;
     }
     let holder: Option<String> = sqlx::query_scalar(
-        "SELECT format('%s, process %s, session since %s UTC', \
+        "SELECT pg_catalog.format('%s, process %s, session since %s UTC', \
              coalesce(nullif(application_name, ''), 'an application without name'), l.pid, \
              coalesce(to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '?')) \
          FROM pg_locks l LEFT JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted \

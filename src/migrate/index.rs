@@ -38,7 +38,7 @@ impl Leftovers {
 /// Oids and quoted names.
 async fn invalid(conn: &mut PgConnection, name: &str) -> Result<Vec<(i64, String)>> {
     let rows = sqlx::query(
-        "SELECT indexrelid::bigint, format('%I.%I', nspname, relname) FROM pg_index \
+        "SELECT indexrelid::bigint, pg_catalog.format('%I.%I', nspname, relname) FROM pg_index \
          JOIN pg_class c ON c.oid = indexrelid JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE relname = $1 AND NOT indisvalid",
     )

@@ -109,9 +109,10 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     }
     refuse_mighty(conn, role).await?;
     join(conn, role).await?;
-    // Outside the transaction, so that no new session comes while the old ones end.
+    // Outside the transaction, so that no new session comes while the old ones end; each is waited
+    // for, because it drops its temporary tables as it goes.
     run(conn, format!("ALTER ROLE {name} NOLOGIN")).await?;
-    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1")
+    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1")
         .bind(role)
         .execute(&mut *conn)
         .await?;
@@ -149,8 +150,9 @@ async fn run(conn: &mut PgConnection, sql: String) -> Result<()> {
     }
 }
 
-/// Begins a transaction in which names mean what they say.
-async fn begin(conn: &mut PgConnection) -> Result<()> {
+/// Begins a transaction in which names mean what they say: with the tenant's schemas in the
+/// `search_path`, a function or operator of the tenant's could run as the owner.
+pub(crate) async fn begin(conn: &mut PgConnection) -> Result<()> {
     run(
         conn,
         "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '10s'".into(),
