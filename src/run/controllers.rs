@@ -131,6 +131,7 @@ fn at_start() -> impl futures::Stream<Item = ()> + Send + 'static {
 }
 
 /// Never called: a pass turns its errors into a requeue itself.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that kube-runtime calls")]
 fn again<K>(_: Arc<K>, never: &std::convert::Infallible, _: Arc<Context>) -> Action {
     match *never {}
 }
@@ -180,10 +181,10 @@ fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Or
     let names = |object: &Orchestra| {
         let spec = &object.spec;
         let Some(migrations) = &spec.migrations else {
-            return by_class || seeds(object, &namespace, &name);
+            return by_class || seeds(object, namespace.as_deref(), &name);
         };
         let migrates = object.namespace() == namespace && migrations.source.config_maps().any(|used| used == name);
-        migrates || seeds(object, &namespace, &name)
+        migrates || seeds(object, namespace.as_deref(), &name)
     };
     ctx.stores
         .orchestras
@@ -193,8 +194,8 @@ fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Or
         .collect()
 }
 
-fn seeds(object: &Orchestra, namespace: &Option<String>, name: &str) -> bool {
-    object.namespace() == *namespace
+fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
+    object.metadata.namespace.as_deref() == namespace
         && object
             .spec
             .seed
