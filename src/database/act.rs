@@ -19,8 +19,8 @@ use crate::controller::write::{APPLICATION, publish, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
 use crate::supabase::Account;
-use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::health::{Service, health_ready};
+use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::types::{NewProject, RegionSelection};
 
 /// Services that a tenant uses from the first moment.
@@ -62,7 +62,10 @@ fn reference<'a>(pass: &'a Pass, observed: &'a Observed) -> Result<&'a str, Erro
     let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
     let listed = observed.project.as_ref().map(|project| project.reference.as_str());
     let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
-    recorded.map(|project| project.reference.as_str()).or(listed).ok_or_else(missing)
+    recorded
+        .map(|project| project.reference.as_str())
+        .or(listed)
+        .ok_or_else(missing)
 }
 
 async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
@@ -82,7 +85,9 @@ async fn announce(pass: &mut Pass) -> Result<Option<Next>, Error> {
 /// and is looked up before another one is sent.
 async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
     pass.announced = false;
-    let stored = owner::read(&secrets(&pass.ctx), pass.name()).await?.and_then(|owner| owner.password);
+    let stored = owner::read(&secrets(&pass.ctx), pass.name())
+        .await?
+        .and_then(|owner| owner.password);
     let (Some(password), Some(wanted)) = (stored, pass.object.spec.supabase.clone()) else {
         return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
     };
@@ -96,7 +101,11 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
     match account.client().create_project(&project).await {
         Ok(created) => {
             let organization = account.organization().to_string();
-            let project = ProjectStatus { reference: created.reference, region: created.region, organization };
+            let project = ProjectStatus {
+                reference: created.reference,
+                region: created.region,
+                organization,
+            };
             tracing::info!(project = project.reference, "the project is created");
             status::change(pass, |status| status.project = Some(project)).await?;
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
@@ -113,18 +122,30 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
 }
 
 fn await_outcome(pass: &Pass) -> Next {
-    let issued = pass.object.status.as_ref().and_then(|status| status.create_issued_at.as_ref());
+    let issued = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.create_issued_at.as_ref());
     let settled = issued.map(|at| settled_at(at.0, pass.ctx.settings.create_settle));
     let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
     // Looked at more often than once, to find the project early.
-    Next::After(left.unwrap_or_default().clamp(Duration::from_millis(100), pass.ctx.settings.poll_interval))
+    Next::After(
+        left.unwrap_or_default()
+            .clamp(Duration::from_millis(100), pass.ctx.settings.poll_interval),
+    )
 }
 
 async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    let Some(found) = &observed.project else { return Ok(Some(Next::After(pass.ctx.settings.poll_interval))) };
+    let Some(found) = &observed.project else {
+        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
+    };
     let organization = account(observed)?.organization().to_string();
-    let project =
-        ProjectStatus { reference: found.reference.clone(), region: found.region.clone(), organization };
+    let project = ProjectStatus {
+        reference: found.reference.clone(),
+        region: found.region.clone(),
+        organization,
+    };
     status::change(pass, |status| status.project = Some(project)).await?;
     Ok(None)
 }
@@ -159,7 +180,9 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
         return Ok(Some(Next::After(wait)));
     }
     let owner = owner::read(&secrets(&pass.ctx), pass.name()).await?.unwrap_or_default();
-    let Some(login) = owner_login(&owner) else { return Ok(Some(Next::After(Duration::from_millis(50)))) };
+    let Some(login) = owner_login(&owner) else {
+        return Ok(Some(Next::After(Duration::from_millis(50))));
+    };
     match postgres::connect(&login, APPLICATION).await {
         Ok(connection) => {
             drop(connection);
@@ -193,8 +216,14 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
 }
 
 async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let preconditions = Preconditions { uid: pass.object.uid(), resource_version: pass.object.resource_version() };
-    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    let preconditions = Preconditions {
+        uid: pass.object.uid(),
+        resource_version: pass.object.resource_version(),
+    };
+    let parameters = DeleteParams {
+        preconditions: Some(preconditions),
+        ..DeleteParams::default()
+    };
     match pass.api().delete(pass.name(), &parameters).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Some(Next::Gone)),
@@ -223,7 +252,14 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             "project {} stays with the provider and goes on costing money: its reclaim policy is Retain",
             project.reference
         );
-        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), EventType::Warning, Reason::Released, &note).await;
+        publish(
+            &pass.ctx.recorder,
+            &pass.object.object_ref(&()),
+            EventType::Warning,
+            Reason::Released,
+            &note,
+        )
+        .await;
     } else {
         // Nothing is left that the password would open.
         owner::forget(&secrets(&pass.ctx), pass.name()).await?;

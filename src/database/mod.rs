@@ -22,7 +22,12 @@ pub use status::report;
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let mut pass = Pass { object: (*database).clone(), announced: false, proven: false, ctx };
+    let mut pass = Pass {
+        object: (*database).clone(),
+        announced: false,
+        proven: false,
+        ctx,
+    };
     loop {
         let observed = observe::observe(&pass).await?;
         let step = plan::plan(&observed.seen);

@@ -41,13 +41,30 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     };
     let deleting = object.metadata.deletion_timestamp.is_some();
     let destroy = object.spec.reclaim_policy == DeletionPolicy::Delete;
-    let mut seen = Seen { deleting, finalizer, claim, destroy, kind: Kind::Static };
-    let mut observed = Observed { seen, account: None, project: None };
-    let Some(wanted) = &object.spec.supabase else { return Ok(observed) };
+    let mut seen = Seen {
+        deleting,
+        finalizer,
+        claim,
+        destroy,
+        kind: Kind::Static,
+    };
+    let mut observed = Observed {
+        seen,
+        account: None,
+        project: None,
+    };
+    let Some(wanted) = &object.spec.supabase else {
+        return Ok(observed);
+    };
     if !finalizer || (deleting && claim == Claim::Held) {
         // Nothing of the project matters to the next step.
         let (project, issued, connection) = (Project::Absent, Issued::Settling, Connection::Unread);
-        observed.seen.kind = Kind::Hosted(Hosted { password: false, project, issued, connection });
+        observed.seen.kind = Kind::Hosted(Hosted {
+            password: false,
+            project,
+            issued,
+            connection,
+        });
         return Ok(observed);
     }
     let class = class::resolve(&pass.ctx, object.spec.class_name.as_deref())?;
@@ -59,7 +76,9 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     observed.account = Some(account);
     let secret = ObjectRef::new(pass.name()).within(&pass.ctx.settings.namespace);
     let secret = pass.ctx.stores.secrets.get(&secret);
-    let connected = secret.as_ref().is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
+    let connected = secret
+        .as_ref()
+        .is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
     seen.kind = Kind::Hosted(Hosted {
         password: secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_none()),
         project,
@@ -81,7 +100,10 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
         FIRST_LOOK
     };
     let now = Instant::now();
-    Ok(account.poll().projects_since(now.checked_sub(age).unwrap_or(now)).await?)
+    Ok(account
+        .poll()
+        .projects_since(now.checked_sub(age).unwrap_or(now))
+        .await?)
 }
 
 /// What the listing means. A project that was recorded and is not listed is gone only when the
@@ -131,19 +153,36 @@ fn issued(pass: &Pass, listing: &Listing) -> Issued {
     if pass.announced {
         return Issued::Now;
     }
-    let Some(at) = pass.object.status.as_ref().and_then(|status| status.create_issued_at.as_ref()) else {
+    let Some(at) = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.create_issued_at.as_ref())
+    else {
         return Issued::Never;
     };
-    if listing.at > settled_at(at.0, pass.ctx.settings.create_settle) { Issued::Settled } else { Issued::Settling }
+    if listing.at > settled_at(at.0, pass.ctx.settings.create_settle) {
+        Issued::Settled
+    } else {
+        Issued::Settling
+    }
 }
 
 /// When the outcome of a request that was issued then counts as known.
 pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
-    SignedDuration::try_from(settle).ok().and_then(|settle| issued.checked_add(settle).ok()).unwrap_or(Timestamp::MAX)
+    SignedDuration::try_from(settle)
+        .ok()
+        .and_then(|settle| issued.checked_add(settle).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 fn connection(pass: &Pass, connected: bool) -> Connection {
-    let conditions = pass.object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = pass
+        .object
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     match connected {
         false => Connection::Unread,
         true if pass.proven || is_true(conditions, ConditionType::Ready) => Connection::Proven,

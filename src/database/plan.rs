@@ -217,13 +217,23 @@ mod tests {
             Project::Leaving,
         ];
         let issues = [Issued::Never, Issued::Now, Issued::Settling, Issued::Settled];
-        let connections = [Connection::Unread, Connection::Unproven, Connection::WrongPassword, Connection::Proven];
+        let connections = [
+            Connection::Unread,
+            Connection::Unproven,
+            Connection::WrongPassword,
+            Connection::Proven,
+        ];
         let mut kinds = vec![Kind::Static];
         for password in [false, true] {
             for project in projects {
                 for issued in issues {
                     for connection in connections {
-                        kinds.push(Kind::Hosted(Hosted { password, project, issued, connection }));
+                        kinds.push(Kind::Hosted(Hosted {
+                            password,
+                            project,
+                            issued,
+                            connection,
+                        }));
                     }
                 }
             }
@@ -234,7 +244,13 @@ mod tests {
                 for claim in [Claim::None, Claim::Held, Claim::Released] {
                     for destroy in [false, true] {
                         for kind in &kinds {
-                            states.push(Seen { deleting, finalizer, claim, destroy, kind: *kind });
+                            states.push(Seen {
+                                deleting,
+                                finalizer,
+                                claim,
+                                destroy,
+                                kind: *kind,
+                            });
                         }
                     }
                 }
@@ -292,7 +308,9 @@ mod tests {
     fn nothing_is_bought_without_a_password_a_written_intent_and_an_empty_listing() {
         for seen in every_state() {
             if plan(&seen) == Step::Create {
-                let Kind::Hosted(hosted) = seen.kind else { panic!("{seen:?}") };
+                let Kind::Hosted(hosted) = seen.kind else {
+                    panic!("{seen:?}")
+                };
                 assert!(hosted.password && hosted.issued == Issued::Now && hosted.project == Project::Absent);
                 assert!(seen.finalizer && !seen.deleting && seen.claim != Claim::Released);
             }
@@ -313,7 +331,10 @@ mod tests {
         for seen in every_state() {
             let Kind::Hosted(hosted) = seen.kind else { continue };
             if plan(&seen) == Step::Forget && seen.destroy {
-                assert!(hosted.issued != Issued::Settling || hosted.project != Project::Absent, "{seen:?}");
+                assert!(
+                    hosted.issued != Issued::Settling || hosted.project != Project::Absent,
+                    "{seen:?}"
+                );
             }
         }
     }

@@ -60,7 +60,9 @@ async fn finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
 }
 
 async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(database) = pass.database.clone() else { return Ok(Some(Next::After(UNWATCHED))) };
+    let Some(database) = pass.database.clone() else {
+        return Ok(Some(Next::After(UNWATCHED)));
+    };
     if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
@@ -86,7 +88,10 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let work = async move {
         let digest = source.digest();
         let work = async {
-            let limits = Limits { total: limit, ..Limits::default() };
+            let limits = Limits {
+                total: limit,
+                ..Limits::default()
+            };
             let (mut session, _) = migrate::apply(session, &source, limits, &mut tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
@@ -105,7 +110,9 @@ async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let limit = pass.ctx.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let work = async move {
-        let outcome = migrate::seed(session, seed.files(), seed.digest(), limit).await.map_err(Error::from);
+        let outcome = migrate::seed(session, seed.files(), seed.digest(), limit)
+            .await
+            .map_err(Error::from);
         let (session, _) = outcome.inspect_err(|error| ctx.works.refuse(&uid, seed.digest(), error))?;
         Ok(session)
     };
@@ -144,8 +151,12 @@ async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// Publishes the login only after it has worked, through the very address that is published.
 async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(database) = pass.database.clone() else { return Ok(None) };
-    let Some(handover) = database::handover(pass, &database).await? else { return Ok(Some(Next::After(UNWATCHED))) };
+    let Some(database) = pass.database.clone() else {
+        return Ok(None);
+    };
+    let Some(handover) = database::handover(pass, &database).await? else {
+        return Ok(Some(Next::After(UNWATCHED)));
+    };
     if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }

@@ -17,11 +17,16 @@ use crate::postgres::{self, Login, Sharing, TenantRole};
 
 /// The owner's login.
 async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
-    let stored = owner::read(&secrets(&pass.ctx), &database.name_any()).await?.unwrap_or_default();
+    let stored = owner::read(&secrets(&pass.ctx), &database.name_any())
+        .await?
+        .unwrap_or_default();
     let login = match &database.spec.inventory {
         Some(entry) => pool::login(&pass.ctx, entry).await?,
         None => owner_login(&stored).ok_or_else(|| {
-            Error::transient(Reason::Provisioning, "the owner's login is not stored yet; it is stored again")
+            Error::transient(
+                Reason::Provisioning,
+                "the owner's login is not stored yet; it is stored again",
+            )
         })?,
     };
     Ok((login, stored))
@@ -46,8 +51,15 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConn
     };
     let mut session = postgres::connect(&login, APPLICATION).await?;
     mark::claim(&mut session, pass).await?;
-    let role = TenantRole { name: role_name(pass.uid()), password: tenant_password };
-    let sharing = if database.spec.inventory.is_some() { Sharing::Shared } else { Sharing::Own };
+    let role = TenantRole {
+        name: role_name(pass.uid()),
+        password: tenant_password,
+    };
+    let sharing = if database.spec.inventory.is_some() {
+        Sharing::Shared
+    } else {
+        Sharing::Own
+    };
     postgres::ensure_tenant_role(&mut session, &role, sharing).await?;
     Ok(session)
 }
@@ -55,10 +67,19 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConn
 /// What the tenant is given, or nothing while it has no password yet.
 pub async fn handover(pass: &Pass, database: &OrchestraDatabase) -> Result<Option<Handover>, Error> {
     let (login, stored) = owner(pass, database).await?;
-    let Some(password) = stored.tenant_password else { return Ok(None) };
+    let Some(password) = stored.tenant_password else {
+        return Ok(None);
+    };
     let session = tenant_login(&login, pass.uid(), password);
-    let transaction = stored.address.as_ref().map(|address| Login { port: address.transaction_port, ..session.clone() });
-    Ok(Some(Handover { session, transaction, address: stored.address }))
+    let transaction = stored.address.as_ref().map(|address| Login {
+        port: address.transaction_port,
+        ..session.clone()
+    });
+    Ok(Some(Handover {
+        session,
+        transaction,
+        address: stored.address,
+    }))
 }
 
 /// A pooler knows a role of a project as `<role>.<ref>`, as it knows the owner.
@@ -68,5 +89,9 @@ fn tenant_login(owner: &Login, uid: &str, password: SecretString) -> Login {
         Some((_, reference)) => format!("{role}.{reference}"),
         None => role,
     };
-    Login { user, password, ..owner.clone() }
+    Login {
+        user,
+        password,
+        ..owner.clone()
+    }
 }

@@ -19,8 +19,8 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 
-pub use sources::Sources;
 pub use mark::holder as mark_holder;
+pub use sources::Sources;
 pub use status::report;
 pub use works::Works;
 

@@ -45,20 +45,28 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {} (--metrics-address)", arguments.metrics_address))?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
-    let endpoints = tokio::spawn(health::serve(listener, readiness.clone(), metrics.clone(), stopped(stop.clone())));
+    let endpoints = tokio::spawn(health::serve(
+        listener,
+        readiness.clone(),
+        metrics.clone(),
+        stopped(stop.clone()),
+    ));
     let client = connect().await?;
     await_crds(&client, stop.clone()).await?;
     readiness.set(CRDS, true);
 
     let settings = arguments.settings();
     let provider = Arc::new(arguments.provider()?);
-    let (held, watched) = (Lease::new(
-        client.clone(),
-        &settings.namespace,
-        &arguments.lease_name,
-        &arguments.identity(),
-        Timing::default(),
-    ), watches::start(&client, &settings.namespace));
+    let (held, watched) = (
+        Lease::new(
+            client.clone(),
+            &settings.namespace,
+            &arguments.lease_name,
+            &arguments.identity(),
+            Timing::of(arguments.lease_duration),
+        ),
+        watches::start(&client, &settings.namespace),
+    );
     watched.synced().await;
     readiness.set(CACHES, true);
     tokio::select! {
@@ -83,9 +91,14 @@ async fn lead(
     let mut held = lease.acquire().await.context("the lease could not be taken")?;
     metrics.set_leader(true);
     tracing::info!("leading");
-    environment::bridge(&client, &settings).await.context("the default class could not be made from the environment")?;
+    environment::bridge(&client, &settings)
+        .await
+        .context("the default class could not be made from the environment")?;
     let (ended, ends) = unbounded_channel();
-    let reporter = Reporter { controller: "orchestra-operator".into(), instance: std::env::var("POD_NAME").ok() };
+    let reporter = Reporter {
+        controller: "orchestra-operator".into(),
+        instance: std::env::var("POD_NAME").ok(),
+    };
     let accounts = Accounts::new(provider, metrics.clone()).with_poll_interval(settings.poll_interval);
     let ctx = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
@@ -117,9 +130,9 @@ async fn lead(
 }
 
 async fn connect() -> anyhow::Result<Client> {
-    let mut config = kube::Config::infer().await.context(
-        "no Kubernetes cluster is configured: run in a pod with a service account, or set KUBECONFIG",
-    )?;
+    let mut config = kube::Config::infer()
+        .await
+        .context("no Kubernetes cluster is configured: run in a pod with a service account, or set KUBECONFIG")?;
     config.connect_timeout = Some(Duration::from_secs(10));
     let address = config.cluster_url.clone();
     let client = Client::try_from(config).context("the Kubernetes configuration cannot be used")?;
@@ -138,7 +151,10 @@ async fn await_crds(client: &Client, stop: watch::Receiver<bool>) -> anyhow::Res
         let mut missing = Vec::new();
         for crd in crds() {
             let name = crd.name_any();
-            let there = api.get_opt(&name).await.with_context(|| format!("cannot read CustomResourceDefinition {name}"))?;
+            let there = api
+                .get_opt(&name)
+                .await
+                .with_context(|| format!("cannot read CustomResourceDefinition {name}"))?;
             if !there.is_some_and(|crd| is_established(&crd)) {
                 missing.push(name);
             }
@@ -147,7 +163,10 @@ async fn await_crds(client: &Client, stop: watch::Receiver<bool>) -> anyhow::Res
             return Ok(());
         }
         if !told {
-            tracing::warn!(missing = missing.join(", "), "waiting for CustomResourceDefinitions: apply crds/");
+            tracing::warn!(
+                missing = missing.join(", "),
+                "waiting for CustomResourceDefinitions: apply crds/"
+            );
             told = true;
         }
         tokio::select! {

@@ -15,7 +15,14 @@ use serde_json::json;
 async fn a_control_plane_lives_and_ends() {
     let dir = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let mut plane = ControlPlane::start(dir.path(), Options { controller_manager: true }).await.unwrap();
+    let mut plane = ControlPlane::start(
+        dir.path(),
+        Options {
+            controller_manager: true,
+        },
+    )
+    .await
+    .unwrap();
     println!("ready in {:?}", started.elapsed());
 
     secrets_are_encrypted(&plane).await;
@@ -28,14 +35,20 @@ async fn a_control_plane_lives_and_ends() {
     let maps: Api<ConfigMap> = Api::namespaced(plane.admin_client().await.unwrap(), "default");
     maps.get("plain").await.unwrap();
 
-    let output = plane.kubectl(["get", "configmap", "plain", "-o", "name"]).output().unwrap();
+    let output = plane
+        .kubectl(["get", "configmap", "plain", "-o", "name"])
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "configmap/plain");
 
     let processes = plane.process_ids();
     assert_eq!(processes.len(), 3);
     drop(plane);
     for id in processes {
-        assert!(!Path::new(&format!("/proc/{id}")).exists(), "process {id} is still there");
+        assert!(
+            !Path::new(&format!("/proc/{id}")).exists(),
+            "process {id} is still there"
+        );
     }
 }
 
@@ -43,12 +56,20 @@ async fn secrets_are_encrypted(plane: &ControlPlane) {
     let client = plane.admin_client().await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
     let map = json!({ "metadata": { "name": "plain" }, "data": { "word": "in-the-clear" } });
-    maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
+    maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap())
+        .await
+        .unwrap();
     let secrets: Api<Secret> = Api::namespaced(client, "default");
     let secret = json!({ "metadata": { "name": "hidden" }, "stringData": { "word": "not-in-the-clear" } });
-    secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+    secrets
+        .create(&PostParams::default(), &serde_json::from_value(secret).unwrap())
+        .await
+        .unwrap();
 
-    assert!(contains(&plane.etcd_raw("/registry/configmaps/default/plain").await.unwrap(), "in-the-clear"));
+    assert!(contains(
+        &plane.etcd_raw("/registry/configmaps/default/plain").await.unwrap(),
+        "in-the-clear"
+    ));
     let raw = plane.etcd_raw("/registry/secrets/default/").await.unwrap();
     assert!(contains(&raw, "k8s:enc:secretbox"));
     assert!(!contains(&raw, "in-the-clear"));
@@ -57,11 +78,17 @@ async fn secrets_are_encrypted(plane: &ControlPlane) {
 async fn rbac_decides(plane: &ControlPlane) {
     let accounts: Api<ServiceAccount> = Api::namespaced(plane.admin_client().await.unwrap(), "default");
     let account = json!({ "metadata": { "name": "nobody" } });
-    accounts.create(&PostParams::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
+    accounts
+        .create(&PostParams::default(), &serde_json::from_value(account).unwrap())
+        .await
+        .unwrap();
     let client = plane.client_for_service_account("default", "nobody").await.unwrap();
     let secrets: Api<Secret> = Api::namespaced(client, "default");
     let refusal = secrets.list(&ListParams::default()).await.unwrap_err();
-    assert!(matches!(&refusal, kube::Error::Api(status) if status.is_forbidden()), "{refusal}");
+    assert!(
+        matches!(&refusal, kube::Error::Api(status) if status.is_forbidden()),
+        "{refusal}"
+    );
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {

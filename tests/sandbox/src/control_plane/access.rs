@@ -47,7 +47,10 @@ impl ControlPlane {
     pub async fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin_client().await?, namespace);
         let request = TokenRequest {
-            spec: TokenRequestSpec { expiration_seconds: Some(TOKEN_LIFE), ..TokenRequestSpec::default() },
+            spec: TokenRequestSpec {
+                expiration_seconds: Some(TOKEN_LIFE),
+                ..TokenRequestSpec::default()
+            },
             ..TokenRequest::default()
         };
         let token = accounts
@@ -58,7 +61,13 @@ impl ControlPlane {
             .context("the token request has no status")?
             .token;
         let path = self.dir.join(format!("{namespace}.{name}.kubeconfig"));
-        write_kubeconfig(&path, &self.server(), &self.keys.ca, &json!({ "token": token }), namespace)
+        write_kubeconfig(
+            &path,
+            &self.server(),
+            &self.keys.ca,
+            &json!({ "token": token }),
+            namespace,
+        )
     }
 
     /// A new client with a token of this service account.
@@ -87,10 +96,18 @@ impl ControlPlane {
     /// # Errors
     /// When kubectl fails; its message is in the error.
     pub fn apply(&self, path: &Path) -> Result<String> {
-        let how = if path.join("kustomization.yaml").is_file() { "-k" } else { "-f" };
+        let how = if path.join("kustomization.yaml").is_file() {
+            "-k"
+        } else {
+            "-f"
+        };
         let output = self.kubectl(["apply", "--server-side", how]).arg(path).output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl apply {how} {}: {errors}", path.display());
+        ensure!(
+            output.status.success(),
+            "kubectl apply {how} {}: {errors}",
+            path.display()
+        );
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -113,7 +130,12 @@ impl ControlPlane {
             .error_for_status()?
             .json()
             .await?;
-        Ok(answer.kvs.into_iter().flat_map(|pair| [pair.key.0, pair.value.0]).flatten().collect())
+        Ok(answer
+            .kvs
+            .into_iter()
+            .flat_map(|pair| [pair.key.0, pair.value.0])
+            .flatten()
+            .collect())
     }
 }
 

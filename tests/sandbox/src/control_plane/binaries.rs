@@ -16,8 +16,16 @@ const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../control-plane");
 /// Program, Go package, and the name that `go build` gives the program.
 const TOOLS: [(&str, &str, &str); 4] = [
     ("etcd", "go.etcd.io/etcd/server/v3", "server"),
-    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
-    ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
+    (
+        "kube-apiserver",
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        "kube-apiserver",
+    ),
+    (
+        "kube-controller-manager",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+        "kube-controller-manager",
+    ),
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl", "kubectl"),
 ];
 
@@ -65,7 +73,9 @@ pub fn ensure_binaries() -> Result<Binaries> {
 
 /// The program of that name on `PATH`.
 pub(super) fn on_path(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
 }
 
 fn find(name: &str, cache: &Path) -> Option<PathBuf> {
@@ -86,7 +96,9 @@ fn cache_dir() -> Result<PathBuf> {
     }
     let base = match env::var_os("XDG_CACHE_HOME") {
         Some(dir) => PathBuf::from(dir),
-        None => env::home_dir().context("no home directory: set ORCHESTRA_SANDBOX_CACHE")?.join(".cache"),
+        None => env::home_dir()
+            .context("no home directory: set ORCHESTRA_SANDBOX_CACHE")?
+            .join(".cache"),
     };
     Ok(base.join("orchestra-sandbox"))
 }
@@ -106,7 +118,10 @@ fn build(tools: &[(&str, &str, &str)], versions: &Versions, cache: &Path) -> Res
     let out = cache.join("building");
     fs::create_dir_all(&out)?;
     for (name, package, built_as) in tools {
-        eprintln!("building {name} (Kubernetes {}) once; all programs take about six minutes on two cores", versions.kubernetes);
+        eprintln!(
+            "building {name} (Kubernetes {}) once; all programs take about six minutes on two cores",
+            versions.kubernetes
+        );
         let status = Command::new(&go)
             .args(["build", "-ldflags", &versions.linker_flags(), "-o"])
             .arg(out.join(built_as))
@@ -117,7 +132,11 @@ fn build(tools: &[(&str, &str, &str)], versions: &Versions, cache: &Path) -> Res
         ensure!(status.success(), "go build {package} failed with {status}");
         fs::rename(out.join(built_as), cache.join(name))?;
     }
-    eprintln!("built the control plane in {} s, kept in {}", started.elapsed().as_secs(), cache.display());
+    eprintln!(
+        "built the control plane in {} s, kept in {}",
+        started.elapsed().as_secs(),
+        cache.display()
+    );
     Ok(())
 }
 
@@ -138,7 +157,10 @@ impl Versions {
                 .map(str::to_owned)
                 .with_context(|| format!("{} does not require {module}", path.display()))
         };
-        Ok(Self { kubernetes: version("k8s.io/kubernetes")?, etcd: version("go.etcd.io/etcd/server/v3")? })
+        Ok(Self {
+            kubernetes: version("k8s.io/kubernetes")?,
+            etcd: version("go.etcd.io/etcd/server/v3")?,
+        })
     }
 
     /// Stamps the version that the API server tells its clients, as the release builds of Kubernetes do.

@@ -21,6 +21,7 @@ pub(super) struct Keys {
     pub(super) serving_cert: PathBuf,
     pub(super) serving_key: PathBuf,
     pub(super) service_account_key: PathBuf,
+    pub(super) service_account_public_key: PathBuf,
     pub(super) encryption: PathBuf,
     admin_cert: PathBuf,
     admin_key: PathBuf,
@@ -32,7 +33,11 @@ impl Keys {
         let ca_key = KeyPair::generate()?;
         let mut ca = named("orchestra-sandbox");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        ca.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
         let ca_pem = ca.self_signed(&ca_key)?.pem();
         let issuer = Issuer::new(ca, ca_key);
 
@@ -43,10 +48,13 @@ impl Keys {
         let serving_key = KeyPair::generate()?;
 
         let mut admin = named("admin");
-        admin.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        admin
+            .distinguished_name
+            .push(DnType::OrganizationName, "system:masters");
         admin.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let admin_key = KeyPair::generate()?;
 
+        let token_key = KeyPair::generate()?;
         let keep = |name: &str, text: &str| write_private(&dir.join(name), text);
         Ok(Self {
             ca: keep("ca.crt", &ca_pem)?,
@@ -54,7 +62,8 @@ impl Keys {
             serving_key: keep("serving.key", &serving_key.serialize_pem())?,
             admin_cert: keep("admin.crt", &admin.signed_by(&admin_key, &issuer)?.pem())?,
             admin_key: keep("admin.key", &admin_key.serialize_pem())?,
-            service_account_key: keep("service-account.key", &KeyPair::generate()?.serialize_pem())?,
+            service_account_key: keep("service-account.key", &token_key.serialize_pem())?,
+            service_account_public_key: keep("service-account.pub", &token_key.public_key_pem())?,
             encryption: keep("encryption.json", &encryption_configuration().to_string())?,
         })
     }

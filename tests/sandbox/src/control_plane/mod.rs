@@ -60,8 +60,13 @@ impl ControlPlane {
         let dir = dir.canonicalize()?;
         let keys = Keys::mint(&dir)?;
         let port = free_port()?;
-        let admin_kubeconfig =
-            write_kubeconfig(&dir.join("admin.kubeconfig"), &server(port), &keys.ca, &keys.admin_user(), "default")?;
+        let admin_kubeconfig = write_kubeconfig(
+            &dir.join("admin.kubeconfig"),
+            &server(port),
+            &keys.ca,
+            &keys.admin_user(),
+            "default",
+        )?;
         let (etcd, etcd_url) = start_etcd(&binaries, &dir)?;
         let mut plane = Self {
             dir,
@@ -90,7 +95,12 @@ impl ControlPlane {
             return Ok(());
         }
         let args = self.api_server_args();
-        self.api_server = Some(Process::spawn("kube-apiserver", &self.binaries.kube_apiserver, &args, &self.dir)?);
+        self.api_server = Some(Process::spawn(
+            "kube-apiserver",
+            &self.binaries.kube_apiserver,
+            &args,
+            &self.dir,
+        )?);
         self.await_ready().await
     }
 
@@ -126,7 +136,12 @@ impl ControlPlane {
     /// The process ids of what runs now.
     pub fn process_ids(&self) -> Vec<u32> {
         let optional = [&self.api_server, &self.controller_manager];
-        optional.into_iter().flatten().chain([&self.etcd]).map(Process::id).collect()
+        optional
+            .into_iter()
+            .flatten()
+            .chain([&self.etcd])
+            .map(Process::id)
+            .collect()
     }
 
     /// The address of the API server.
@@ -143,7 +158,7 @@ impl ControlPlane {
             file("tls-cert-file", &self.keys.serving_cert),
             file("tls-private-key-file", &self.keys.serving_key),
             file("client-ca-file", &self.keys.ca),
-            file("service-account-key-file", &self.keys.service_account_key),
+            file("service-account-key-file", &self.keys.service_account_public_key),
             file("service-account-signing-key-file", &self.keys.service_account_key),
             file("encryption-provider-config", &self.keys.encryption),
         ];
@@ -170,13 +185,18 @@ impl ControlPlane {
         let started = Instant::now();
         loop {
             self.etcd.check()?;
-            let Some(api_server) = self.api_server.as_mut() else { bail!("the API server was stopped") };
+            let Some(api_server) = self.api_server.as_mut() else {
+                bail!("the API server was stopped")
+            };
             api_server.check()?;
             let request = axum::http::Request::get("/readyz").body(Vec::new())?;
             match client.request_text(request).await {
                 Ok(_) => return Ok(()),
                 Err(error) if started.elapsed() > START_LIMIT => {
-                    bail!("the API server is not ready after {START_LIMIT:?}: {error}\n{}", api_server.log_tail())
+                    bail!(
+                        "the API server is not ready after {START_LIMIT:?}: {error}\n{}",
+                        api_server.log_tail()
+                    )
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }

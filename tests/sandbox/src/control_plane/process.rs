@@ -48,7 +48,9 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output);
         let (reply, answer) = mpsc::channel();
-        SPAWNER.send((command, reply)).map_err(|_| anyhow!("the spawning thread is gone"))?;
+        SPAWNER
+            .send((command, reply))
+            .map_err(|_| anyhow!("the spawning thread is gone"))?;
         let child = answer.recv()?.with_context(|| format!("start {}", binary.display()))?;
         Ok(Self { name, log, child })
     }
