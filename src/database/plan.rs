@@ -261,16 +261,15 @@ mod tests {
     /// What the world looks like after a step that went well.
     fn after(mut seen: Seen, step: Step) -> Seen {
         let Kind::Hosted(mut hosted) = seen.kind else {
-            seen.finalizer = step != Step::Forget;
+            seen.finalizer = step == Step::AddFinalizer || (seen.finalizer && step != Step::Forget);
             return seen;
         };
         match step {
             Step::AddFinalizer => seen.finalizer = true,
             Step::StorePassword => hosted.password = true,
             Step::Announce => hosted.issued = Issued::Now,
-            Step::Create => hosted.project = Project::Waiting,
+            Step::Create | Step::Record => hosted.project = Project::Waiting,
             Step::AwaitOutcome => hosted.issued = Issued::Settled,
-            Step::Record => hosted.project = Project::Waiting,
             Step::AwaitHealthy => hosted.project = Project::Active,
             Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
             Step::Probe => hosted.connection = Connection::Proven,
