@@ -51,8 +51,10 @@ fn print_crds(arguments: CrdArguments) -> anyhow::Result<()> {
     let documents = api::crd_documents()?;
     let Some(folder) = arguments.output else {
         for document in documents.values() {
-            print!("---
-{document}");
+            print!(
+                "---
+{document}"
+            );
         }
         return Ok(());
     };

@@ -175,7 +175,9 @@ async fn enlist(
 }
 
 async fn is_superuser(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetch_one(session).await
+    sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        .fetch_one(session)
+        .await
 }
 
 /// An entry that left the inventory and was never claimed is no database that can be claimed.
