@@ -6,5 +6,6 @@
 
 mod crash;
 mod happy_path;
+mod lost_response;
 mod proof;
 mod support;
