@@ -4,8 +4,8 @@
 use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World};
 
-use crate::proof::{database_name, one_project_and_both_logins, owner_url, soon};
-use crate::support::{login, orchestra, secret, sources, standard_class, world};
+use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner_url, soon};
+use crate::support::{login, orchestra, secret, sources, standard_class};
 
 /// Kills the operator and starts another one; its log begins anew.
 fn replace(world: &World, operator: &mut Operator, name: &str) {
@@ -15,7 +15,7 @@ fn replace(world: &World, operator: &mut Operator, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_the_provider_is_being_asked() {
-    let world = world().await;
+    let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
     let mut operator = world.operator("first", |_| {}).unwrap();
@@ -43,7 +43,7 @@ async fn killed_while_the_provider_is_being_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_right_after_a_step_of_the_resources() {
-    let world = world().await;
+    let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
     let mut operator = world.operator("first", |_| {}).unwrap();
@@ -79,7 +79,7 @@ async fn reached(world: &World, step: &str, database: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_of_the_migrations() {
-    let world = world().await;
+    let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
     // The second of the two takes long enough to be caught in it.

@@ -4,12 +4,12 @@
 use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
 
-use crate::proof::{database_name, one_project_and_both_logins, projects, soon};
-use crate::support::{LONG, gone, orchestra, reason, secret, sources, standard_class, world};
+use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects, soon};
+use crate::support::{LONG, gone, orchestra, reason, secret, sources, standard_class};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_never_buys_twice() {
-    let world = world().await;
+    let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
     let _operator = world.operator("operator", |_| {}).unwrap();
@@ -43,7 +43,7 @@ async fn a_lost_answer_never_buys_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
-    let world = world().await;
+    let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
     let _operator = world.operator("operator", |_| {}).unwrap();
@@ -63,7 +63,7 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_was_lost_in_mid_create_is_replaced() {
-    let world = world().await;
+    let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
     let _operator = world.operator("operator", |_| {}).unwrap();
@@ -81,7 +81,7 @@ async fn a_password_that_was_lost_in_mid_create_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_in_mid_create_it_leaves_what_its_policy_says() {
-    let world = world().await;
+    let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
     let _operator = world.operator("operator", |_| {}).unwrap();

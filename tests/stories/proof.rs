@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use orchestra_sandbox::api::Created;
+use orchestra_sandbox::api::{Created, Options as ApiOptions, RateLimit};
 use orchestra_sandbox::world::{Kind, TENANTS, World};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 
-use crate::support::{LONG, SYSTEM, login, ready, scalar, secret};
+use crate::support::{LONG, SYSTEM, login, ready, scalar, secret, world_with};
+
+/// A world whose provider answers as often as it is asked.
+pub async fn generous_world() -> World {
+    let rate_limit = RateLimit { limit: 100_000, ..RateLimit::default() };
+    world_with(ApiOptions { rate_limit, ..ApiOptions::default() }).await
+}
 
 /// Name of the OrchestraDatabase of an Orchestra, once the API server has given it a UID.
 pub async fn database_name(world: &World, name: &str) -> String {
