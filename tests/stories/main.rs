@@ -4,5 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod crash;
 mod happy_path;
+mod lost_response;
+mod migration_failure;
+mod proof;
+mod secret_drift;
 mod support;
+mod two_operators;

@@ -315,6 +315,11 @@ impl Operator {
         Ok(self.child.try_wait()?)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -325,5 +330,13 @@ impl Drop for Operator {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!(
+                "the operator's last words:\n{}",
+                lines[lines.len().saturating_sub(60)..].join("\n")
+            );
+        }
     }
 }
