@@ -50,13 +50,12 @@ fn operate(arguments: run::Arguments) -> std::process::ExitCode {
 fn print_crds(arguments: CrdArguments) -> anyhow::Result<()> {
     let documents = api::crd_documents()?;
     let Some(folder) = arguments.output else {
-        print!(
-            "{}",
-            documents
-                .into_values()
-                .map(|document| format!("---\n{document}"))
-                .collect::<String>()
-        );
+        for document in documents.values() {
+            print!(
+                "---
+{document}"
+            );
+        }
         return Ok(());
     };
     for (file, document) in documents {

@@ -31,7 +31,7 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
             inventory: StaticInventory { secret_ref: None },
         };
         let mut pool = OrchestraPool::new(NAME, spec);
-        pool.metadata.annotations = annotations(&[ENVIRONMENT_ANNOTATION]);
+        pool.metadata.annotations = Some(annotations(&[ENVIRONMENT_ANNOTATION]));
         create(&Api::all(client.clone()), &pool).await?;
     }
     let spec = OrchestraClassSpec {
@@ -44,7 +44,7 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
         ..OrchestraClassSpec::default()
     };
     let mut class = OrchestraClass::new(NAME, spec);
-    class.metadata.annotations = annotations(&[ENVIRONMENT_ANNOTATION, DEFAULT_CLASS_ANNOTATION]);
+    class.metadata.annotations = Some(annotations(&[ENVIRONMENT_ANNOTATION, DEFAULT_CLASS_ANNOTATION]));
     create(&classes, &class).await?;
     tracing::info!(
         class = NAME,
@@ -53,13 +53,11 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn annotations(names: &[&str]) -> Option<BTreeMap<String, String>> {
-    Some(
-        names
-            .iter()
-            .map(|name| ((*name).to_string(), "true".to_string()))
-            .collect(),
-    )
+fn annotations(names: &[&str]) -> BTreeMap<String, String> {
+    names
+        .iter()
+        .map(|name| ((*name).to_string(), "true".to_string()))
+        .collect()
 }
 
 async fn create<K>(api: &Api<K>, object: &K) -> Result<(), Error>

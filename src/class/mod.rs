@@ -152,9 +152,35 @@ pub async fn account(ctx: &Context, class: &OrchestraClass) -> Result<Arc<Accoun
     Ok(ctx.accounts.get(&token, organization.as_deref()).await?)
 }
 
-/// Tokens that were read from Secrets, by the Secret's name and key.
+/// Tokens that were read from Secrets, and what the provider has accepted.
 #[derive(Default)]
-pub struct Tokens(Mutex<HashMap<(String, String), (Option<String>, SecretString)>>);
+pub struct Tokens {
+    /// Values by the Secret's name and key, with the version that was read.
+    read: Mutex<HashMap<SecretKeyReference, Read>>,
+    /// By class: the generation and the account that were accepted.
+    accepted: Mutex<HashMap<String, Accepted>>,
+}
+
+type Read = (Option<String>, SecretString);
+type Accepted = (Option<i64>, Arc<Account>);
+
+impl Tokens {
+    /// Whether the provider has accepted this very account for this very class.
+    fn is_accepted(&self, class: &OrchestraClass, account: &Arc<Account>) -> bool {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted
+            .get(&class.name_any())
+            .is_some_and(|(generation, known)| *generation == class.metadata.generation && Arc::ptr_eq(known, account))
+    }
+
+    fn accept(&self, class: &OrchestraClass, account: &Arc<Account>) {
+        let entry = (class.metadata.generation, account.clone());
+        self.accepted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(class.name_any(), entry);
+    }
+}
 
 async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<SecretString, Error> {
     if let Some(reference) = &provider.token_secret_ref {
@@ -178,7 +204,6 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
             format!("{what}: put the Management API token into key {key} of Secret {name} in namespace {namespace}"),
         )
     };
-    let id = (reference.name.clone(), reference.key.clone());
     let Some(seen) = ctx
         .stores
         .secrets
@@ -189,10 +214,10 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
     let version = seen.meta().resource_version.clone();
     let cached = ctx
         .tokens
-        .0
+        .read
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .get(&id)
+        .get(reference)
         .cloned();
     if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
         tracing::trace!(version = ?known, "the token is known");
@@ -211,9 +236,9 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
     let token = SecretString::from(text.ok_or_else(|| missing("the Secret has no such key, or it is empty"))?);
     let entry = (secret.metadata.resource_version, token.clone());
     ctx.tokens
-        .0
+        .read
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .insert(id, entry);
+        .insert(reference.clone(), entry);
     Ok(token)
 }

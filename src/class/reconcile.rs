@@ -19,7 +19,10 @@ use crate::controller::write::write_status;
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
     if ways(&class).contains(&Way::Provider) {
         let account = account(&ctx, &class).await?;
-        account.client().get_organization(account.organization()).await?;
+        if !ctx.tokens.is_accepted(&class, &account) {
+            account.client().get_organization(account.organization()).await?;
+            ctx.tokens.accept(&class, &account);
+        }
     }
     write(&class, &ctx, None).await?;
     Ok(Next::Rest)

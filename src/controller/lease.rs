@@ -53,14 +53,14 @@ enum Move {
     Wait,
 }
 
-/// The next move, for who holds the record and how long it has not changed.
-fn next(holder: Option<Option<&str>>, us: &str, unchanged: Duration, duration: Duration) -> Move {
+/// The next move, for who holds the record (nobody: an empty name) and how long it has not changed.
+fn next(holder: Option<&str>, us: &str, unchanged: Duration, duration: Duration) -> Move {
     match holder {
         None => Move::Create,
-        Some(None | Some("")) => Move::Take,
-        Some(Some(holder)) if holder == us => Move::Renew,
-        Some(Some(_)) if unchanged >= duration => Move::Take,
-        Some(Some(_)) => Move::Wait,
+        Some("") => Move::Take,
+        Some(holder) if holder == us => Move::Renew,
+        Some(_) if unchanged >= duration => Move::Take,
+        Some(_) => Move::Wait,
     }
 }
 
@@ -126,7 +126,9 @@ impl Lease {
             _ => seen.insert((version, Instant::now())).1,
         };
         let spec = record.as_ref().map(|record| record.spec.clone().unwrap_or_default());
-        let holder = spec.as_ref().map(|spec| spec.holder_identity.as_deref());
+        let holder = spec
+            .as_ref()
+            .map(|spec| spec.holder_identity.as_deref().unwrap_or_default());
         // What the holder wrote about its own pace counts, not ours.
         let written = spec
             .as_ref()
@@ -134,7 +136,7 @@ impl Lease {
             .and_then(|s| u64::try_from(s).ok());
         let duration = written.map_or(self.timing.duration, Duration::from_secs);
         let step = next(holder, &self.identity, since.elapsed(), duration);
-        let holder = holder.flatten().map(ToString::to_string);
+        let holder = holder.map(ToString::to_string);
         match (step, record) {
             (Move::Wait, _) => {}
             (_, Some(record)) => self.write(record, step == Move::Take).await?,
@@ -257,12 +259,11 @@ mod tests {
     fn only_a_free_or_expired_lease_is_taken() {
         let (fresh, limit) = (Duration::from_secs(1), Duration::from_secs(15));
         assert_eq!(next(None, "us", fresh, limit), Move::Create);
-        assert_eq!(next(Some(None), "us", fresh, limit), Move::Take);
-        assert_eq!(next(Some(Some("")), "us", fresh, limit), Move::Take);
-        assert_eq!(next(Some(Some("us")), "us", fresh, limit), Move::Renew);
-        assert_eq!(next(Some(Some("us")), "us", limit, limit), Move::Renew);
-        assert_eq!(next(Some(Some("them")), "us", fresh, limit), Move::Wait);
-        assert_eq!(next(Some(Some("them")), "us", limit, limit), Move::Take);
+        assert_eq!(next(Some(""), "us", fresh, limit), Move::Take);
+        assert_eq!(next(Some("us"), "us", fresh, limit), Move::Renew);
+        assert_eq!(next(Some("us"), "us", limit, limit), Move::Renew);
+        assert_eq!(next(Some("them"), "us", fresh, limit), Move::Wait);
+        assert_eq!(next(Some("them"), "us", limit, limit), Move::Take);
     }
 
     #[test]

@@ -122,7 +122,7 @@ async fn project(
                 Err(error) if error.is_gone() => Ok(Project::Lost),
                 Err(error) => Err(error.into()),
                 // Listed under another name now, or not listed yet.
-                Ok(project) => Ok(state(&project.status.class())),
+                Ok(project) => Ok(state(project.status.class())),
             };
         }
         ([one], _) => one,
@@ -135,10 +135,10 @@ async fn project(
     if recorded.is_none_or(|recorded| recorded.reference != listed.reference) {
         return Ok(Project::Unrecorded);
     }
-    Ok(state(&listed.status.class()))
+    Ok(state(listed.status.class()))
 }
 
-fn state(class: &StatusClass) -> Project {
+fn state(class: StatusClass) -> Project {
     match class {
         StatusClass::Waiting | StatusClass::Degraded => Project::Waiting,
         StatusClass::Usable => Project::Active,

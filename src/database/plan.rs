@@ -145,7 +145,7 @@ pub enum Step {
 /// The next step for what was seen.
 pub fn plan(seen: &Seen) -> Step {
     if seen.deleting {
-        return plan_deletion(seen);
+        return plan_deletion(*seen);
     }
     match (seen.finalizer, seen.kind) {
         (false, _) => Step::AddFinalizer,
@@ -158,16 +158,15 @@ pub fn plan(seen: &Seen) -> Step {
             _ if seen.destroy => Step::DeleteSelf,
             _ => Step::Rest,
         },
-        (true, Kind::Hosted(hosted)) => plan_hosted(&hosted),
+        (true, Kind::Hosted(hosted)) => plan_hosted(hosted),
     }
 }
 
-fn plan_hosted(seen: &Hosted) -> Step {
+fn plan_hosted(seen: Hosted) -> Step {
     match (seen.project, seen.issued) {
         (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
-        (Project::Lost, _) => Step::Stop(Reason::DatabaseLost),
         (Project::Stopped(reason), _) => Step::Stop(reason),
-        (Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
+        (Project::Lost | Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
         (Project::Unrecorded, _) => Step::Record,
         // A project without a password that we know is never left so, and none is bought so.
         (_, _) if !seen.password => Step::StorePassword,
@@ -184,7 +183,7 @@ fn plan_hosted(seen: &Hosted) -> Step {
     }
 }
 
-fn plan_deletion(seen: &Seen) -> Step {
+fn plan_deletion(seen: Seen) -> Step {
     match (seen.finalizer, seen.claim, seen.kind) {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, _) => Step::Hold,
@@ -262,16 +261,15 @@ mod tests {
     /// What the world looks like after a step that went well.
     fn after(mut seen: Seen, step: Step) -> Seen {
         let Kind::Hosted(mut hosted) = seen.kind else {
-            seen.finalizer = step != Step::Forget;
+            seen.finalizer = step == Step::AddFinalizer || (seen.finalizer && step != Step::Forget);
             return seen;
         };
         match step {
             Step::AddFinalizer => seen.finalizer = true,
             Step::StorePassword => hosted.password = true,
             Step::Announce => hosted.issued = Issued::Now,
-            Step::Create => hosted.project = Project::Waiting,
+            Step::Create | Step::Record => hosted.project = Project::Waiting,
             Step::AwaitOutcome => hosted.issued = Issued::Settled,
-            Step::Record => hosted.project = Project::Waiting,
             Step::AwaitHealthy => hosted.project = Project::Active,
             Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
             Step::Probe => hosted.connection = Connection::Proven,

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::history::History;
+use super::index::Leftovers;
 use super::source::{Migration, Mode, Source};
 use super::{Error, Result, ScriptFailure};
 use crate::postgres::watch_client;
@@ -28,7 +29,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             lock: Duration::from_secs(10),
-            total: Duration::from_secs(3600),
+            total: Duration::from_hours(1),
         }
     }
 }
@@ -149,13 +150,19 @@ pub async fn apply(
 
 /// The session as every script finds it, whatever the one before has set.
 pub(super) async fn set_up(conn: &mut PgConnection) -> Result<()> {
+    reset(conn).await?;
+    watch_client(conn).await?;
+    Ok(())
+}
+
+/// The part of [`set_up`] that fits into a transaction.
+pub(super) async fn reset(conn: &mut PgConnection) -> Result<()> {
     sqlx::raw_sql(
         "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
          SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'",
     )
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
-    watch_client(conn).await?;
     Ok(())
 }
 
@@ -177,7 +184,7 @@ async fn lock(conn: &mut PgConnection, limit: Duration) -> Result<()> {
         sleep(Duration::from_millis(250).min(limit)).await;
     }
     let holder: Option<String> = sqlx::query_scalar(
-        "SELECT format('%s, process %s, session since %s UTC', \
+        "SELECT pg_catalog.format('%s, process %s, session since %s UTC', \
              coalesce(nullif(application_name, ''), 'an application without name'), l.pid, \
              coalesce(to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '?')) \
          FROM pg_locks l LEFT JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted \
@@ -198,7 +205,7 @@ async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migratio
     let before = transaction(conn).await?;
     run(conn, &migration.name, &migration.script)
         .await
-        .map_err(|error| error.into_migration())?;
+        .map_err(ScriptError::into_migration)?;
     if before.is_none() || transaction(conn).await? != before {
         return Err(Error::Database(crate::postgres::Error::refused(
             "25000",
@@ -213,13 +220,19 @@ async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migratio
 }
 
 async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
+    let leftovers = Leftovers::before(conn, &migration.script).await?;
     let id = history.insert(conn, migration, false).await?;
     match run(conn, &migration.name, &migration.script).await {
         Ok(()) => history.finish(conn, &id).await,
         Err(error) => {
             if let ScriptError::Failed(failure) = &error {
                 // The script may have left a failed transaction of its own.
-                sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                if migration.own_transactions {
+                    sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                }
+                if let Some(leftovers) = leftovers {
+                    leftovers.drop(conn).await?;
+                }
                 history.fail(conn, &id, migration, failure).await?;
             }
             Err(error.into_migration())

@@ -54,9 +54,12 @@ pub enum Error {
         /// Application, process and time, as far as the server tells.
         holder: String,
     },
-    /// The total time is up.
-    #[error("not done within {} s; what was begun was given up", .0.as_secs())]
+    /// The migrations took too long.
+    #[error("the migrations were not done within {} s; what was begun was given up", .0.as_secs())]
     Timeout(Duration),
+    /// The seed took too long; nothing of it is kept.
+    #[error("the seed was not done within {} s and was given up", .0.as_secs())]
+    SeedTimeout(Duration),
     /// Between scripts.
     #[error(transparent)]
     Database(#[from] postgres::Error),
@@ -73,7 +76,7 @@ impl Error {
             Self::Source(error) => error.class(),
             Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) => Class::Blocked,
             Self::Locked { .. } => Class::After(Duration::from_secs(5)),
-            Self::Timeout(_) => Class::Transient,
+            Self::Timeout(_) | Self::SeedTimeout(_) => Class::Transient,
             Self::Database(error) => error.class(),
         }
     }
@@ -82,7 +85,7 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Timeout(_) => Reason::MigrationFailed,
-            Self::SeedFailed(_) => Reason::SeedFailed,
+            Self::SeedFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,
             Self::Source(error) => error.reason(),
             Self::Unfinished { .. } => Reason::MigrationUnfinished,
             Self::Locked { .. } => Reason::MigrationLocked,

@@ -8,11 +8,11 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::source::{Migration, Mode, Source, hex};
 use super::{Error, Result, ScriptFailure};
-use crate::postgres::quote;
+use crate::postgres::{begin, quote};
 
-/// Ends the `logs` of a row whose script PostgreSQL rolled back as a whole: the operator may mark
-/// it rolled back without asking.
-const ROLLED_BACK: &str = "orchestra-operator: PostgreSQL rolled this script back as a whole.";
+/// Ends the `logs` of a row whose script left nothing behind: the operator may mark it rolled back
+/// without asking.
+const NOTHING_KEPT: &str = "orchestra-operator: nothing of this script was kept.";
 
 /// What the database records.
 pub(super) struct History {
@@ -28,6 +28,16 @@ pub(super) struct History {
 impl History {
     /// Reads; writes nothing.
     pub async fn read(conn: &mut PgConnection) -> Result<Self> {
+        let schema: Option<String> = sqlx::query_scalar("SELECT pg_catalog.current_schema()::pg_catalog.text")
+            .fetch_one(&mut *conn)
+            .await?;
+        begin(conn).await?;
+        let history = Self::look(conn, schema.unwrap_or_else(|| "public".to_owned())).await;
+        sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+        history
+    }
+
+    async fn look(conn: &mut PgConnection, schema: String) -> Result<Self> {
         let contract: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')")
                 .fetch_one(&mut *conn)
@@ -35,11 +45,8 @@ impl History {
         if contract {
             return Err(Error::OtherTool("Prisma 8 (schema prisma_contract)"));
         }
-        let schema: Option<String> = sqlx::query_scalar("SELECT current_schema()::text")
-            .fetch_one(&mut *conn)
-            .await?;
         let mut history = Self {
-            schema: schema.unwrap_or_else(|| "public".to_owned()),
+            schema,
             present: false,
             applied: BTreeMap::new(),
             retry: Vec::new(),
@@ -72,7 +79,7 @@ impl History {
             let logs: String = row.try_get(4)?;
             if row.try_get(3)? {
                 self.applied.insert(name, row.try_get(2)?);
-            } else if logs.ends_with(ROLLED_BACK) {
+            } else if logs.ends_with(NOTHING_KEPT) {
                 self.retry.push(id);
             } else {
                 return Err(Error::Unfinished {
@@ -125,7 +132,7 @@ impl History {
             .collect()
     }
 
-    /// Makes the table, and marks rolled back what PostgreSQL rolled back. The lock must be held.
+    /// Makes the table, and marks rolled back what left nothing behind. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
         if !self.present {
             let sql = format!(
@@ -146,7 +153,7 @@ impl History {
         }
         for id in self.retry.drain(..).collect::<Vec<_>>() {
             let sql = format!(
-                "UPDATE {} SET rolled_back_at = clock_timestamp() WHERE id = $1",
+                "UPDATE {} SET rolled_back_at = pg_catalog.clock_timestamp() WHERE id = $1",
                 self.table()
             );
             sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *conn).await?;
@@ -159,8 +166,8 @@ impl History {
         let id = uuid::Uuid::new_v4().to_string();
         let sql = format!(
             "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) \
-             VALUES ($1, $2, $3, clock_timestamp(), \
-                 CASE WHEN $4 THEN clock_timestamp() END, CASE WHEN $4 THEN 1 ELSE 0 END)",
+             SELECT $1, $2, $3, at, CASE WHEN $4 THEN at END, CASE WHEN $4 THEN 1 ELSE 0 END \
+             FROM pg_catalog.clock_timestamp() AS at",
             self.table()
         );
         sqlx::query(AssertSqlSafe(sql))
@@ -199,7 +206,7 @@ impl History {
         );
         if migration.mode == Mode::Whole && !migration.own_transactions {
             logs.push('\n');
-            logs.push_str(ROLLED_BACK);
+            logs.push_str(NOTHING_KEPT);
         }
         let sql = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.table());
         sqlx::query(AssertSqlSafe(sql))

@@ -71,6 +71,35 @@ pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
     Ok(pieces)
 }
 
+/// The name that `CREATE INDEX CONCURRENTLY` gives to its index, when the script is one and names it.
+pub fn concurrent_index(sql: &str) -> Option<String> {
+    let mut lexer = Lexer {
+        sql,
+        bytes: sql.as_bytes(),
+        at: 0,
+    };
+    let (mut words, mut concurrently) = (0, false);
+    loop {
+        let token = lexer.next().ok()??;
+        let text = &sql[token.span];
+        let upper = if token.kind == TokenKind::Word {
+            text.to_ascii_uppercase()
+        } else {
+            String::new()
+        };
+        words += 1;
+        match (words, upper.as_str()) {
+            (1, "CREATE") | (2.., "UNIQUE" | "INDEX") if !concurrently => {}
+            (3.., "CONCURRENTLY") if !concurrently => concurrently = true,
+            (_, "IF" | "NOT" | "EXISTS") if concurrently => {}
+            (_, "ON") => return None,
+            _ if !concurrently => return None,
+            (_, "") => return Some(text.trim_matches('"').replace("\"\"", "\"")),
+            _ => return Some(text.to_ascii_lowercase()),
+        }
+    }
+}
+
 /// What is known of the statement being read.
 #[derive(Default)]
 struct Seen {
@@ -97,7 +126,6 @@ impl Seen {
                 self.parens += 1;
             }
             TokenKind::Symbol if token.is(b")", sql) => self.parens = self.parens.saturating_sub(1),
-            TokenKind::Symbol => {}
             TokenKind::Word | TokenKind::Quoted if self.parens == 0 => {
                 let word = if token.kind == TokenKind::Word {
                     sql[token.span.clone()].to_ascii_uppercase()
@@ -112,7 +140,7 @@ impl Seen {
                 self.last.swap(0, 1);
                 self.last[1] = word;
             }
-            TokenKind::Word | TokenKind::Quoted => {}
+            TokenKind::Symbol | TokenKind::Word | TokenKind::Quoted => {}
         }
     }
 
@@ -159,7 +187,7 @@ impl Seen {
     }
 }
 
-/// Statements with `PreventInTransactionBlock` in PostgreSQL's source (15 to 18).
+/// Statements that call `PreventInTransactionBlock` in PostgreSQL's source (15 to 18).
 fn outside(words: &[&str]) -> Option<&'static str> {
     Some(match words {
         ["CREATE", "INDEX", "CONCURRENTLY", ..] | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", ..] => {
@@ -177,7 +205,7 @@ fn outside(words: &[&str]) -> Option<&'static str> {
         ["DROP", "TABLESPACE", ..] => "DROP TABLESPACE",
         ["ALTER", "SYSTEM", ..] => "ALTER SYSTEM",
         ["ALTER", "DATABASE", _, "SET", "TABLESPACE", ..] => "ALTER DATABASE SET TABLESPACE",
-        ["ALTER", "TABLE", .., "DETACH", "PARTITION", _, "CONCURRENTLY"] => "DETACH PARTITION CONCURRENTLY",
+        ["ALTER", "TABLE", rest @ .., "CONCURRENTLY"] if rest.contains(&"DETACH") => "DETACH PARTITION CONCURRENTLY",
         ["CREATE" | "DROP", "SUBSCRIPTION", ..] => "CREATE or DROP SUBSCRIPTION",
         ["CLUSTER"] | ["CLUSTER", "VERBOSE" | "("] => "CLUSTER of all tables",
         ["DISCARD", "ALL"] => "DISCARD ALL",

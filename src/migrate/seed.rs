@@ -7,10 +7,10 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
-use super::apply::{ScriptError, run, set_up};
+use super::apply::{ScriptError, reset, run, set_up};
 use super::source::check_seed;
 use super::{Error, Result};
-use crate::postgres::{OPERATOR_SCHEMA, quote};
+use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
 
 /// Two operators never seed at once. The number is "seed" in ASCII.
 const LOCK: i64 = 0x7365_6564;
@@ -47,7 +47,7 @@ pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
         return Ok(None);
     }
     let row = sqlx::query(AssertSqlSafe(format!(
-        "SELECT digest, to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
+        "SELECT digest, pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
          FROM {OPERATOR_SCHEMA}.seed ORDER BY applied_at LIMIT 1"
     )))
     .fetch_optional(conn)
@@ -78,7 +78,7 @@ pub async fn seed(
     }
     let work = async {
         set_up(&mut conn).await?;
-        sqlx::raw_sql("BEGIN").execute(&mut conn).await?;
+        begin(&mut conn).await?;
         let outcome = inside(&mut conn, files, digest).await?;
         match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
             Ok(_) => {}
@@ -89,9 +89,9 @@ pub async fn seed(
             }
         }
         set_up(&mut conn).await?;
-        Ok(outcome)
+        Ok::<_, Error>(outcome)
     };
-    let outcome = timeout(limit, work).await.map_err(|_| Error::Timeout(limit))??;
+    let outcome = timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))??;
     Ok((conn, outcome))
 }
 
@@ -116,6 +116,7 @@ async fn inside(conn: &mut PgConnection, files: &[(String, String)], digest: &st
     .execute(&mut *conn)
     .await?;
     for (name, script) in files {
+        reset(conn).await?;
         run(conn, name, script).await.map_err(failed)?;
     }
     Ok(SeedOutcome::Applied)

@@ -28,7 +28,6 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::AddFinalizer => finalizer(pass, true).await.map(|()| None),
         Step::Create => claim::create(pass).await.map(|()| None),
         Step::Take => claim::take(pass).await.map(|()| None),
-        Step::AwaitDatabase => Ok(Some(Next::After(UNWATCHED))),
         Step::PrepareLogin => prepare(pass).await,
         Step::Migrate => migrate(pass).await,
         Step::Seed => seed(pass).await,
@@ -46,7 +45,7 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
             Ok(Some(Next::Gone))
         }
         Step::Wait(Reason::Migrating | Reason::Seeding) => wait(pass).await,
-        Step::Wait(_) => Ok(Some(Next::After(UNWATCHED))),
+        Step::AwaitDatabase | Step::Wait(_) => Ok(Some(Next::After(UNWATCHED))),
         Step::Stop(_) => Ok(Some(Next::After(SLOWEST))),
     }
 }
@@ -92,7 +91,7 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
                 total: limit,
                 ..Limits::default()
             };
-            let (mut session, _) = migrate::apply(session, &source, limits, &mut tell).await?;
+            let (mut session, _) = migrate::apply(session, &source, limits, &mut |progress| tell(&progress)).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
             Ok::<_, Error>(session)
@@ -121,7 +120,7 @@ async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 /// Tells the log how the migrations go.
-fn tell(progress: migrate::Progress<'_>) {
+fn tell(progress: &migrate::Progress<'_>) {
     match progress {
         migrate::Progress::Started { name, pending } => tracing::info!(migration = name, pending, "applying"),
         migrate::Progress::Applied { name, took } => tracing::info!(migration = name, ?took, "applied"),

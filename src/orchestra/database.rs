@@ -41,13 +41,12 @@ pub fn role_name(uid: &str) -> String {
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
 pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
     let (login, stored) = owner(pass, database).await?;
-    let tenant_password = match stored.tenant_password {
-        Some(password) => password,
-        None => {
-            let password = password::generate();
-            owner::store_tenant_password(&secrets(&pass.ctx), &database.name_any(), &password).await?;
-            password
-        }
+    let tenant_password = if let Some(password) = stored.tenant_password {
+        password
+    } else {
+        let password = password::generate();
+        owner::store_tenant_password(&secrets(&pass.ctx), &database.name_any(), &password).await?;
+        password
     };
     let mut session = postgres::connect(&login, APPLICATION).await?;
     mark::claim(&mut session, pass).await?;

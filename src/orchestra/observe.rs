@@ -86,7 +86,7 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
 /// The work inside the database. When the last status says that all of it was done for this very
 /// generation and these very sources, and the Secret is as we wrote it, nothing is asked.
 async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
-    match pass.ctx.works.progress(&pass.uid().to_string(), Duration::ZERO).await? {
+    match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
         Progress::None => {}
         Progress::Done(session) => pass.session = Some(*session),
         Progress::Running(kind) => {
@@ -99,8 +99,8 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
         }
     }
     let source = migrations(pass).await?;
-    let seed = seed(pass).await?;
-    if is_settled(pass, source.as_deref(), seed.is_some()) {
+    let rows = seed(pass).await?;
+    if is_settled(pass, source.as_deref(), rows.is_some()) {
         *seen = Seen {
             login: true,
             migrations: Work::Done,
@@ -112,7 +112,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     }
     for digest in [
         source.as_ref().map(|source| source.digest()),
-        seed.as_ref().map(|seed| seed.digest().to_string()),
+        rows.as_ref().map(|rows| rows.digest().to_string()),
     ]
     .into_iter()
     .flatten()
@@ -137,12 +137,13 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     } else {
         seen.migrations = Work::Done;
     }
-    seen.seed = match &seed {
-        None => Work::Done,
-        Some(_) => {
-            pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
-            if pass.seed.is_some() { Work::Done } else { Work::Pending }
-        }
+    if rows.is_some() {
+        pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
+    }
+    seen.seed = if rows.is_none() || pass.seed.is_some() {
+        Work::Done
+    } else {
+        Work::Pending
     };
     if seen.migrations == Work::Done && seen.seed == Work::Done {
         seen.published = observe_secret(pass).await?;

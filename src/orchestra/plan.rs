@@ -50,6 +50,7 @@ pub enum Work {
 
 /// Everything that the next step depends on. What comes later is looked at only when it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "facts, each of which is either so or not")]
 pub struct Seen {
     /// The resource is being deleted.
     pub deleting: bool,

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::api::condition::Reason;
 use crate::controller::Context;
 use crate::controller::error::{Class, Error};
-use crate::migrate::Source;
+use crate::migrate::{Source, hex};
 
 /// The scripts of a seed, in the order of their names.
 pub struct SeedSource {
@@ -22,7 +22,7 @@ pub struct SeedSource {
 
 impl SeedSource {
     fn new(mut files: Vec<(String, Vec<u8>)>) -> Result<Self, Error> {
-        files.retain(|(name, _)| name.ends_with(".sql"));
+        files.retain(|(name, _)| std::path::Path::new(name).extension().is_some_and(|kind| kind == "sql"));
         files.sort();
         let mut hash = Sha256::new();
         let mut texts = Vec::new();
@@ -38,10 +38,9 @@ impl SeedSource {
             })?;
             texts.push((name, text));
         }
-        let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self {
             files: texts,
-            digest: format!("sha256:{digest}"),
+            digest: format!("sha256:{}", hex(&hash.finalize())),
         })
     }
 

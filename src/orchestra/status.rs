@@ -71,12 +71,13 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         }
         return;
     }
-    let (why, told) = match seen.published {
-        true => (Reason::Ready, "the connection Secret is published"),
-        false => (
+    let (why, told) = if seen.published {
+        (Reason::Ready, "the connection Secret is published")
+    } else {
+        (
             reason,
             "the connection Secret follows when the database is migrated and seeded",
-        ),
+        )
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
     let migrates = pass.object.spec.migrations.is_some()
@@ -238,8 +239,10 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
             Reason::PreparingLogin,
             "preparing the tenant's login",
         ),
-        Step::Migrate => ("Migrating", Reconciling, Reason::Migrating, "applying migrations"),
-        Step::Seed => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
+        Step::Migrate | Step::Wait(Reason::Migrating) => {
+            ("Migrating", Reconciling, Reason::Migrating, "applying migrations")
+        }
+        Step::Seed | Step::Wait(Reason::Seeding) => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
         Step::Publish => (
             "Seeding",
             Reconciling,
@@ -255,8 +258,6 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
         Step::Release | Step::AwaitRelease | Step::Forget => {
             ("Deleting", Reconciling, Reason::Deleting, "letting the database go")
         }
-        Step::Wait(Reason::Migrating) => ("Migrating", Reconciling, Reason::Migrating, "applying migrations"),
-        Step::Wait(Reason::Seeding) => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
         Step::Wait(reason) => ("Pending", Reconciling, reason, "waiting"),
         Step::Stop(reason) => ("Failed", Stalled, reason, "a person must act"),
     }

@@ -15,6 +15,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
+use sqlx::postgres::PgConnection;
 
 use crate::api::condition::Reason;
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
@@ -131,6 +132,13 @@ async fn enlist(
     url: &SecretString,
 ) -> Result<OrchestraDatabase, Error> {
     let mut session = postgres::connect(&Login::parse(url)?, APPLICATION).await?;
+    if is_superuser(&mut session).await.map_err(postgres::Error::from)? {
+        return Err(Error::blocked(
+            Reason::InvalidEntry,
+            "its login is a superuser, and a tenant's scripts would run as it and reach every database of the server: \
+             give the entry a login that only owns this database and has CREATEROLE",
+        ));
+    }
     let identity = postgres::identity(&mut session).await?;
     if let Some(holder) = mark_holder(&mut session).await.map_err(postgres::Error::from)? {
         return Err(Error::blocked(
@@ -164,6 +172,12 @@ async fn enlist(
         }
         other => Ok(other?),
     }
+}
+
+async fn is_superuser(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        .fetch_one(session)
+        .await
 }
 
 /// An entry that left the inventory and was never claimed is no database that can be claimed.

@@ -109,9 +109,10 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     }
     refuse_mighty(conn, role).await?;
     join(conn, role).await?;
-    // Outside the transaction, so that no new session comes while the old ones end.
+    // Outside the transaction, so that no new session comes while the old ones end; each is waited
+    // for, because it drops its temporary tables as it goes.
     run(conn, format!("ALTER ROLE {name} NOLOGIN")).await?;
-    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1")
+    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1")
         .bind(role)
         .execute(&mut *conn)
         .await?;
@@ -149,8 +150,9 @@ async fn run(conn: &mut PgConnection, sql: String) -> Result<()> {
     }
 }
 
-/// Begins a transaction in which names mean what they say.
-async fn begin(conn: &mut PgConnection) -> Result<()> {
+/// Begins a transaction in which names mean what they say: with the tenant's schemas in the
+/// `search_path`, a function or operator of the tenant's could run as the owner.
+pub(crate) async fn begin(conn: &mut PgConnection) -> Result<()> {
     run(
         conn,
         "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '10s'".into(),
@@ -235,6 +237,25 @@ async fn close_to_public(conn: &mut PgConnection, database: &str) -> Result<()> 
 const SCHEMAS: &str = "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> $1 \
     AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user))";
 
+/// Takes back what default privileges gave the role in the operator's schema.
+async fn keep_out(conn: &mut PgConnection, role: &str) -> Result<()> {
+    let own: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1 AND pg_has_role(current_user, nspowner, 'USAGE'))",
+    )
+    .bind(OPERATOR_SCHEMA)
+    .fetch_one(&mut *conn)
+    .await?;
+    if !own {
+        return Ok(());
+    }
+    let role = quote(role);
+    let sql = format!(
+        "REVOKE ALL ON SCHEMA {OPERATOR_SCHEMA} FROM {role}; \
+         REVOKE ALL ON ALL TABLES IN SCHEMA {OPERATOR_SCHEMA} FROM {role}"
+    );
+    run(conn, sql).await
+}
+
 /// Grants on what the owner may grant; what belongs to an extension keeps the extension's rights.
 async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
     let own = |class: &str, owner: &str| {
@@ -270,5 +291,5 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
             run(conn, format!("GRANT {right} {objects} TO {}", quote(role))).await?;
         }
     }
-    Ok(())
+    keep_out(conn, role).await
 }

@@ -16,7 +16,7 @@ use crate::telemetry::logs::Format;
 ///
 /// Secrets have no flags, because a command line can be read by others. They come from the
 /// environment only: SUPABASE_MANAGEMENT_TOKEN and SUPABASE_ORGANIZATION_ID make a default class for
-/// hosted Supabase, DATABASE_URL_POOL_1, DATABASE_URL_POOL_2, … a static pool, while the cluster has
+/// hosted Supabase, `DATABASE_URL_POOL_<n>` a static pool, while the cluster has
 /// no OrchestraClass.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {

@@ -31,7 +31,7 @@ pub async fn run(
     let ended = futures::stream::unfold(ended, |mut ended| async { Some((ended.recv().await?, ended)) });
     let stores = &ctx.stores;
 
-    let (by_class, by_map) = (stores.orchestras.clone(), stores.orchestras.clone());
+    let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
     let orchestras = Controller::for_shared_stream(watched.orchestras.subscribe(), stores.orchestras.clone())
         .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
             claimant(&database)
@@ -131,6 +131,7 @@ fn at_start() -> impl futures::Stream<Item = ()> + Send + 'static {
 }
 
 /// Never called: a pass turns its errors into a requeue itself.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that kube-runtime calls")]
 fn again<K>(_: Arc<K>, never: &std::convert::Infallible, _: Arc<Context>) -> Action {
     match *never {}
 }
@@ -164,24 +165,42 @@ fn unclaimed(orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
         .collect()
 }
 
-/// Orchestras that name a ConfigMap.
-fn naming(map: &PartialObjectMeta<ConfigMap>, orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
+/// Orchestras whose migrations or seed are in a ConfigMap: their own, or their class's in the
+/// operator's namespace.
+fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
+    let in_class = |class: &OrchestraClass| {
+        class
+            .spec
+            .migrations
+            .as_ref()
+            .is_some_and(|migrations| migrations.source.config_maps().any(|used| used == name))
+    };
+    let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
+    let by_class = ours && ctx.stores.classes.find(in_class).is_some();
     let names = |object: &Orchestra| {
         let spec = &object.spec;
-        // A class's ConfigMaps are in the operator's namespace: whoever has no own may use them.
         let Some(migrations) = &spec.migrations else {
-            return true;
+            return by_class || seeds(object, namespace.as_deref(), &name);
         };
-        object.namespace() == namespace
-            && (migrations.source.config_maps().any(|used| used == name)
-                || spec.seed.as_ref().is_some_and(|seed| seed.config_map_ref.name == name))
+        let migrates = object.namespace() == namespace && migrations.source.config_maps().any(|used| used == name);
+        migrates || seeds(object, namespace.as_deref(), &name)
     };
-    orchestras
+    ctx.stores
+        .orchestras
         .state_filter(names)
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()
+}
+
+fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
+    object.metadata.namespace.as_deref() == namespace
+        && object
+            .spec
+            .seed
+            .as_ref()
+            .is_some_and(|seed| seed.config_map_ref.name == name)
 }
 
 /// Databases of a class that are not usable yet.

@@ -92,7 +92,7 @@ impl World {
             .env_clear()
             .env("KUBECONFIG", &self.operator_kubeconfig)
             .env("POD_NAME", name)
-            .env("ORCHESTRA_LOG", "info,orchestra_operator=debug")
+            .env("ORCHESTRA_LOG", "debug")
             .args([
                 "run",
                 "--metrics-address=127.0.0.1:0",
