@@ -57,22 +57,20 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let settings = arguments.settings();
     let provider = Arc::new(arguments.provider()?);
-    let (held, watched) = (
-        Lease::new(
-            client.clone(),
-            &settings.namespace,
-            &arguments.lease_name,
-            &arguments.identity(),
-            Timing::of(arguments.lease_duration),
-        ),
-        watches::start(&client, &settings.namespace),
-    );
-    watched.synced().await;
-    readiness.set(CACHES, true);
+    let watched = watches::start(&client, &settings.namespace);
     tokio::select! {
-        outcome = lead(held, client, settings, provider, watched, metrics, stop.clone()) => outcome?,
-        () = stopped(stop) => {}
+        () = watched.synced() => readiness.set(CACHES, true),
+        () = stopped(stop.clone()) => return Ok(()),
     }
+    let timing = Timing::of(arguments.lease_duration);
+    let lease = Lease::new(
+        client.clone(),
+        &settings.namespace,
+        &arguments.lease_name,
+        &arguments.identity(),
+        timing,
+    );
+    lead(lease, client, settings, provider, watched, metrics, stop).await?;
     endpoints.await??;
     tracing::info!("stopped");
     Ok(())
@@ -88,7 +86,10 @@ async fn lead(
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let mut held = lease.acquire().await.context("the lease could not be taken")?;
+    let mut held = tokio::select! {
+        held = lease.acquire() => held.context("the lease could not be taken")?,
+        () = stopped(stop.clone()) => return Ok(()),
+    };
     metrics.set_leader(true);
     tracing::info!("leading");
     environment::bridge(&client, &settings)
