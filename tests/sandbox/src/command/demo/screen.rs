@@ -42,12 +42,19 @@ pub(super) fn indented(text: &str) {
 /// Rows below their headings, in columns as wide as needed.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
         cells.chain([headings[column].len()]).max().unwrap_or_default()
     };
     let widths: Vec<_> = (0..headings.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded: Vec<_> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let padded: Vec<_> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         indented(&padded.join("   "));
     };
     line(headings.to_vec());
@@ -57,5 +64,9 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) {
 }
 
 fn quoted(word: &str) -> String {
-    if word.contains(['{', '*', ' ', '$']) { format!("'{word}'") } else { word.to_owned() }
+    if word.contains(['{', '*', ' ', '$']) {
+        format!("'{word}'")
+    } else {
+        word.to_owned()
+    }
 }

@@ -31,13 +31,18 @@ async fn until_ready(world: &World, name: &str, began: Instant) -> Result<()> {
     let mut events = api.watch(&only, "0").await?.boxed();
     let mut shown = String::new();
     while let Some(event) = events.try_next().await? {
-        let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else { continue };
+        let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else {
+            continue;
+        };
         let object = serde_json::to_value(object)?;
         let phase = object["status"]["phase"].as_str().unwrap_or_default();
         let (ready, _, message) = condition(&object, "Ready");
         if !phase.is_empty() && phase != shown {
             shown = phase.to_owned();
-            screen::say(&format!("{:>5.1} s  {phase:<13} {message}", began.elapsed().as_secs_f32()));
+            screen::say(&format!(
+                "{:>5.1} s  {phase:<13} {message}",
+                began.elapsed().as_secs_f32()
+            ));
         }
         if ready == "True" {
             return Ok(());
