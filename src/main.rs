@@ -1,7 +1,10 @@
 //! The command line of the operator.
 
+use std::path::PathBuf;
+
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use orchestra_operator::{run, telemetry};
+use orchestra_operator::{api, run, telemetry};
 
 /// Kubernetes operator for orchestras' databases on hosted Supabase.
 #[derive(Parser)]
@@ -15,27 +18,58 @@ struct Cli {
 enum Command {
     /// Run the operator.
     Run(Box<run::Arguments>),
-    /// tmp
-    Crd,
+    /// Print the CustomResourceDefinitions, as crds/ holds them.
+    Crd(CrdArguments),
+}
+
+#[derive(clap::Args)]
+struct CrdArguments {
+    /// Write a file for each into this folder instead of printing them.
+    #[arg(long)]
+    output: Option<PathBuf>,
 }
 
 fn main() -> std::process::ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => operate(*arguments),
-        Command::Crd => { for c in orchestra_operator::api::crds() { println!("{}", serde_json::to_string(&c).unwrap_or_default()); } std::process::ExitCode::SUCCESS }
+        Command::Crd(arguments) => finish(print_crds(arguments)),
     }
 }
 
 fn operate(arguments: run::Arguments) -> std::process::ExitCode {
-    let outcome = telemetry::logs::init(arguments.log_format, &arguments.log).map_err(anyhow::Error::from).and_then(|()| {
-        // Only one provider is compiled in; a second call would be the only way to fail.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        tokio::runtime::Runtime::new()?.block_on(run::run(arguments))
-    });
+    let outcome = telemetry::logs::init(arguments.log_format, &arguments.log)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| {
+            // Only one provider is compiled in; a second call would be the only way to fail.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            tokio::runtime::Runtime::new()?.block_on(run::run(arguments))
+        });
+    finish(outcome)
+}
+
+fn print_crds(arguments: CrdArguments) -> anyhow::Result<()> {
+    let documents = api::crd_documents()?;
+    let Some(folder) = arguments.output else {
+        for document in documents.values() {
+            print!(
+                "---
+{document}"
+            );
+        }
+        return Ok(());
+    };
+    for (file, document) in documents {
+        let path = folder.join(file);
+        std::fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// One readable line: what was wrong, and what lies behind it.
+fn finish(outcome: anyhow::Result<()>) -> std::process::ExitCode {
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            // One readable line: what was wrong, and what lies behind it.
             eprintln!("orchestra-operator: {error:#}");
             std::process::ExitCode::FAILURE
         }

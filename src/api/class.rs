@@ -26,12 +26,25 @@ pub const ENVIRONMENT_ANNOTATION: &str = "stagesub.io/from-environment";
     status = "OrchestraClassStatus",
     derive = "PartialEq",
     doc = "OrchestraClass says how claims of Orchestras are met: by which provider and token, from which pools, where, and what happens on deletion.",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Provider", type_ = "string", json_path = ".status.provider"),
     printcolumn(name = "Tenants", type_ = "integer", json_path = ".status.tenants"),
-    printcolumn(name = "Default", type_ = "string", json_path = ".metadata.annotations.stagesub\\.io/is-default-class"),
+    printcolumn(
+        name = "Default",
+        type_ = "string",
+        json_path = ".metadata.annotations.stagesub\\.io/is-default-class"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message")
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Ready')].message"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"))]
@@ -92,7 +105,7 @@ pub struct SupabaseProvider {
 }
 
 /// A key of a Secret in the operator's namespace.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyReference {
     /// Name of the Secret.
@@ -175,5 +188,5 @@ pub struct OrchestraClassStatus {
     pub provider: Option<String>,
     /// Number of Orchestras that hold a claim through this class.
     #[serde(default)]
-    pub tenants: u32,
+    pub tenants: i32,
 }

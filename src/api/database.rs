@@ -31,7 +31,12 @@ pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
     printcolumn(name = "Reclaim", type_ = "string", json_path = ".spec.reclaimPolicy"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Class", type_ = "string", priority = 1, json_path = ".spec.className"),
-    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message")
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Ready')].message"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -158,15 +158,19 @@ pub struct MigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// Number of migrations of the source that are applied.
-    pub applied: u32,
+    pub applied: i32,
     /// Number of migrations of the source that are not.
-    pub pending: u32,
+    pub pending: i32,
 }
 
 impl Orchestra {
     /// Name of the Secret that receives the login.
     pub fn secret_name(&self) -> String {
         let name = self.metadata.name.as_deref().unwrap_or_default();
-        self.spec.connection.secret_name.clone().unwrap_or_else(|| format!("{name}-connection"))
+        self.spec
+            .connection
+            .secret_name
+            .clone()
+            .unwrap_or_else(|| format!("{name}-connection"))
     }
 }

@@ -16,12 +16,21 @@ use serde::{Deserialize, Serialize};
     status = "OrchestraPoolStatus",
     derive = "PartialEq",
     doc = "OrchestraPool holds databases that wait for a claim: a static inventory of databases that already exist.",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desired"),
     printcolumn(name = "Available", type_ = "integer", json_path = ".status.available"),
     printcolumn(name = "Bound", type_ = "integer", json_path = ".status.bound"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message")
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type=='Ready')].message"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraPoolSpec {
@@ -63,11 +72,11 @@ pub struct OrchestraPoolStatus {
     pub conditions: Vec<Condition>,
     /// Entries in the inventory.
     #[serde(default)]
-    pub desired: u32,
+    pub desired: i32,
     /// Databases that wait for a claim.
     #[serde(default)]
-    pub available: u32,
+    pub available: i32,
     /// Databases that are claimed.
     #[serde(default)]
-    pub bound: u32,
+    pub bound: i32,
 }

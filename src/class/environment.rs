@@ -12,8 +12,8 @@ use crate::api::{
     DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, OrchestraClassSpec, OrchestraPool,
     OrchestraPoolSpec, Pools, Provider, StaticInventory,
 };
-use crate::controller::error::Error;
 use crate::controller::Settings;
+use crate::controller::error::Error;
 
 /// Name of the class and the pool that are made from the environment.
 pub const NAME: &str = "environment";
@@ -27,26 +27,37 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
     }
     let pooled = !settings.inventory.is_empty();
     if pooled {
-        let spec = OrchestraPoolSpec { inventory: StaticInventory { secret_ref: None } };
+        let spec = OrchestraPoolSpec {
+            inventory: StaticInventory { secret_ref: None },
+        };
         let mut pool = OrchestraPool::new(NAME, spec);
-        pool.metadata.annotations = annotations(&[ENVIRONMENT_ANNOTATION]);
+        pool.metadata.annotations = Some(annotations(&[ENVIRONMENT_ANNOTATION]));
         create(&Api::all(client.clone()), &pool).await?;
     }
     let spec = OrchestraClassSpec {
         provider: settings.token.is_some().then(Provider::default),
-        pools: pooled.then(|| Pools { names: vec![NAME.into()], ..Pools::default() }),
+        pools: pooled.then(|| Pools {
+            names: vec![NAME.into()],
+            ..Pools::default()
+        }),
         progress_deadline: "10m".into(),
         ..OrchestraClassSpec::default()
     };
     let mut class = OrchestraClass::new(NAME, spec);
-    class.metadata.annotations = annotations(&[ENVIRONMENT_ANNOTATION, DEFAULT_CLASS_ANNOTATION]);
+    class.metadata.annotations = Some(annotations(&[ENVIRONMENT_ANNOTATION, DEFAULT_CLASS_ANNOTATION]));
     create(&classes, &class).await?;
-    tracing::info!(class = NAME, "made the default class from the environment, because the cluster has none");
+    tracing::info!(
+        class = NAME,
+        "made the default class from the environment, because the cluster has none"
+    );
     Ok(())
 }
 
-fn annotations(names: &[&str]) -> Option<BTreeMap<String, String>> {
-    Some(names.iter().map(|name| ((*name).to_string(), "true".to_string())).collect())
+fn annotations(names: &[&str]) -> BTreeMap<String, String> {
+    names
+        .iter()
+        .map(|name| ((*name).to_string(), "true".to_string()))
+        .collect()
 }
 
 async fn create<K>(api: &Api<K>, object: &K) -> Result<(), Error>

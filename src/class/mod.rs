@@ -30,13 +30,25 @@ const FALLBACK_REGION: &str = "eu-central-1";
 pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>, Error> {
     if let Some(name) = name {
         return ctx.stores.classes.get(&ObjectRef::new(name)).ok_or_else(|| {
-            Error::blocked(Reason::ClassNotFound, format!("OrchestraClass {name} does not exist: create it"))
+            Error::blocked(
+                Reason::ClassNotFound,
+                format!("OrchestraClass {name} does not exist: create it"),
+            )
         });
     }
     // An admin's default class goes before the one that was made from the environment; of several
     // the youngest wins, as with StorageClasses.
-    let mut classes = ctx.stores.classes.state_filter(|class| annotated(class, DEFAULT_CLASS_ANNOTATION));
-    classes.sort_by_key(|class| (!annotated(class, ENVIRONMENT_ANNOTATION), class.creation_timestamp(), class.name_any()));
+    let mut classes = ctx
+        .stores
+        .classes
+        .state_filter(|class| annotated(class, DEFAULT_CLASS_ANNOTATION));
+    classes.sort_by_key(|class| {
+        (
+            !annotated(class, ENVIRONMENT_ANNOTATION),
+            class.creation_timestamp(),
+            class.name_any(),
+        )
+    });
     classes.pop().ok_or_else(|| {
         Error::blocked(
             Reason::NoDefaultClass,
@@ -56,7 +68,11 @@ fn annotated(class: &OrchestraClass, annotation: &str) -> bool {
 pub fn ways(class: &OrchestraClass) -> Vec<Way> {
     let provider = class.spec.provider.is_some().then_some(Way::Provider);
     let pools = class.spec.pools.is_some().then_some(Way::Pools);
-    let policy = class.spec.pools.as_ref().map_or(PoolPolicy::CloudOnly, |pools| pools.policy);
+    let policy = class
+        .spec
+        .pools
+        .as_ref()
+        .map_or(PoolPolicy::CloudOnly, |pools| pools.policy);
     let order = match policy {
         PoolPolicy::CloudFirst => [provider, pools],
         PoolPolicy::PoolFirst => [pools, provider],
@@ -78,14 +94,28 @@ pub enum Way {
 /// Why the provider of a class cannot create databases now, as the class's condition says it.
 /// A class that has not been looked at yet is awaited.
 pub fn provider_trouble(class: &OrchestraClass) -> Option<(Reason, String)> {
-    let conditions = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = class
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     if is_true(conditions, ConditionType::Available) {
         return None;
     }
-    let known = [Reason::TokenMissing, Reason::TokenRejected, Reason::PermissionDenied, Reason::OrganizationNotFound];
+    let known = [
+        Reason::TokenMissing,
+        Reason::TokenRejected,
+        Reason::PermissionDenied,
+        Reason::OrganizationNotFound,
+    ];
     let condition = find(conditions, ConditionType::Available);
-    let reason = known.into_iter().find(|reason| condition.is_some_and(|is| is.reason == reason.as_str()));
-    Some((reason.unwrap_or(Reason::Pending), condition.map(|is| is.message.clone()).unwrap_or_default()))
+    let reason = known
+        .into_iter()
+        .find(|reason| condition.is_some_and(|is| is.reason == reason.as_str()));
+    Some((
+        reason.unwrap_or(Reason::Pending),
+        condition.map(|is| is.message.clone()).unwrap_or_default(),
+    ))
 }
 
 /// Region of a new database.
@@ -100,7 +130,11 @@ pub fn region(class: &OrchestraClass, wanted: Option<&str>) -> Result<String, Er
     if allowed.is_empty() || allowed.contains(&region) {
         return Ok(region);
     }
-    let message = format!("class {} does not allow region {region}; it allows {}", class.name_any(), allowed.join(", "));
+    let message = format!(
+        "class {} does not allow region {region}; it allows {}",
+        class.name_any(),
+        allowed.join(", ")
+    );
     Err(Error::blocked(Reason::RegionNotAllowed, message))
 }
 
@@ -111,13 +145,42 @@ pub async fn account(ctx: &Context, class: &OrchestraClass) -> Result<Arc<Accoun
         return Err(Error::blocked(Reason::NoProvider, message));
     };
     let token = token(ctx, provider).await?;
-    let organization = provider.organization.clone().or_else(|| ctx.settings.organization.clone());
+    let organization = provider
+        .organization
+        .clone()
+        .or_else(|| ctx.settings.organization.clone());
     Ok(ctx.accounts.get(&token, organization.as_deref()).await?)
 }
 
-/// Tokens that were read from Secrets, by the Secret's name and key.
+/// Tokens that were read from Secrets, and what the provider has accepted.
 #[derive(Default)]
-pub struct Tokens(Mutex<HashMap<(String, String), (Option<String>, SecretString)>>);
+pub struct Tokens {
+    /// Values by the Secret's name and key, with the version that was read.
+    read: Mutex<HashMap<SecretKeyReference, Read>>,
+    /// By class: the generation and the account that were accepted.
+    accepted: Mutex<HashMap<String, Accepted>>,
+}
+
+type Read = (Option<String>, SecretString);
+type Accepted = (Option<i64>, Arc<Account>);
+
+impl Tokens {
+    /// Whether the provider has accepted this very account for this very class.
+    fn is_accepted(&self, class: &OrchestraClass, account: &Arc<Account>) -> bool {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted
+            .get(&class.name_any())
+            .is_some_and(|(generation, known)| *generation == class.metadata.generation && Arc::ptr_eq(known, account))
+    }
+
+    fn accept(&self, class: &OrchestraClass, account: &Arc<Account>) {
+        let entry = (class.metadata.generation, account.clone());
+        self.accepted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(class.name_any(), entry);
+    }
+}
 
 async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<SecretString, Error> {
     if let Some(reference) = &provider.token_secret_ref {
@@ -141,22 +204,41 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
             format!("{what}: put the Management API token into key {key} of Secret {name} in namespace {namespace}"),
         )
     };
-    let id = (reference.name.clone(), reference.key.clone());
-    let Some(seen) = ctx.stores.secrets.get(&ObjectRef::new(&reference.name).within(namespace)) else {
+    let Some(seen) = ctx
+        .stores
+        .secrets
+        .get(&ObjectRef::new(&reference.name).within(namespace))
+    else {
         return Err(missing("there is no such Secret"));
     };
     let version = seen.meta().resource_version.clone();
-    let cached = ctx.tokens.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+    let cached = ctx
+        .tokens
+        .read
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(reference)
+        .cloned();
     if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
         tracing::trace!(version = ?known, "the token is known");
         return Ok(token);
     }
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
-    let secret = api.get_opt(&reference.name).await?.ok_or_else(|| missing("there is no such Secret"))?;
+    let secret = api
+        .get_opt(&reference.name)
+        .await?
+        .ok_or_else(|| missing("there is no such Secret"))?;
     let value = secret.data.as_ref().and_then(|data| data.get(&reference.key));
-    let text = value.and_then(|value| std::str::from_utf8(&value.0).ok()).map(str::trim).filter(|text| !text.is_empty());
+    let text = value
+        .and_then(|value| std::str::from_utf8(&value.0).ok())
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
     let token = SecretString::from(text.ok_or_else(|| missing("the Secret has no such key, or it is empty"))?);
     let entry = (secret.metadata.resource_version, token.clone());
-    ctx.tokens.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, entry);
+    ctx.tokens
+        .read
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(reference.clone(), entry);
     Ok(token)
 }

@@ -19,7 +19,10 @@ use crate::controller::write::write_status;
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
     if ways(&class).contains(&Way::Provider) {
         let account = account(&ctx, &class).await?;
-        account.client().get_organization(account.organization()).await?;
+        if !ctx.tokens.is_accepted(&class, &account) {
+            account.client().get_organization(account.organization()).await?;
+            ctx.tokens.accept(&class, &account);
+        }
     }
     write(&class, &ctx, None).await?;
     Ok(Next::Rest)
@@ -32,7 +35,10 @@ pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Er
 
 async fn write(class: &OrchestraClass, ctx: &Context, error: Option<&Error>) -> Result<(), Error> {
     let old = class.status.as_ref();
-    let mut conditions = Conditions::new(old.map(|old| old.conditions.as_slice()).unwrap_or_default(), class.metadata.generation);
+    let mut conditions = Conditions::new(
+        old.map(|old| old.conditions.as_slice()).unwrap_or_default(),
+        class.metadata.generation,
+    );
     let ways = ways(class);
     let reason = error.map_or(Reason::Ready, Error::reason);
     let message = error.map_or_else(|| "claims can be met".to_string(), ToString::to_string);
@@ -68,7 +74,7 @@ async fn write(class: &OrchestraClass, ctx: &Context, error: Option<&Error>) -> 
         observed_generation: class.metadata.generation.unwrap_or_default(),
         conditions: conditions.finish(),
         provider: Some(provider.into()),
-        tenants: u32::try_from(tenants.len()).unwrap_or(u32::MAX),
+        tenants: i32::try_from(tenants.len()).unwrap_or(i32::MAX),
     };
     write_status(&Api::all(ctx.client.clone()), class, old, &new).await?;
     Ok(())

@@ -32,7 +32,12 @@ pub struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// Begins with none.
     pub fn new(old: &'a [Condition], generation: Option<i64>) -> Self {
-        Self { old, generation: generation.unwrap_or_default(), now: Timestamp::now(), new: Vec::new() }
+        Self {
+            old,
+            generation: generation.unwrap_or_default(),
+            now: Timestamp::now(),
+            new: Vec::new(),
+        }
     }
 
     /// Adds one.
@@ -56,8 +61,11 @@ impl<'a> Conditions<'a> {
     /// Keeps one as it was, under the new generation, or sets it False when there is none.
     pub fn keep(&mut self, type_: ConditionType, reason: Reason) {
         match self.old.iter().find(|condition| condition.type_ == type_.as_str()) {
-            Some(last) => self.new.push(Condition { observed_generation: Some(self.generation), ..last.clone() }),
-            None => self.set(type_, false, reason, ""),
+            Some(last) => self.new.push(Condition {
+                observed_generation: Some(self.generation),
+                ..last.clone()
+            }),
+            None => self.set(type_, false, reason, "not begun"),
         }
     }
 
@@ -101,7 +109,10 @@ mod tests {
         same.set(ConditionType::Ready, false, Reason::Migrating, "goes on");
         let same = same.finish();
         assert_eq!(same[0].last_transition_time.0, Timestamp::UNIX_EPOCH);
-        assert_eq!((same[0].observed_generation, same[0].reason.as_str()), (Some(2), "Migrating"));
+        assert_eq!(
+            (same[0].observed_generation, same[0].reason.as_str()),
+            (Some(2), "Migrating")
+        );
 
         let mut flipped = Conditions::new(&same, Some(2));
         flipped.set(ConditionType::Ready, true, Reason::Ready, "done");
@@ -110,12 +121,21 @@ mod tests {
 
     #[test]
     fn reconciling_and_stalled_exclude_each_other() {
-        for (progress, expected) in
-            [(Progress::Settled, None), (Progress::Reconciling, Some("Reconciling")), (Progress::Stalled, Some("Stalled"))]
-        {
+        for (progress, expected) in [
+            (Progress::Settled, None),
+            (Progress::Reconciling, Some("Reconciling")),
+            (Progress::Stalled, Some("Stalled")),
+        ] {
             let mut conditions = Conditions::new(&[], None);
             conditions.progress(progress, Reason::Pending, "");
-            assert_eq!(conditions.finish().first().map(|condition| condition.type_.clone()).as_deref(), expected);
+            assert_eq!(
+                conditions
+                    .finish()
+                    .first()
+                    .map(|condition| condition.type_.clone())
+                    .as_deref(),
+                expected
+            );
         }
     }
 }

@@ -48,12 +48,20 @@ pub enum Error {
 impl Error {
     /// A stop that only a person can end.
     pub fn blocked(reason: Reason, message: impl Into<String>) -> Self {
-        Self::Stop { class: Class::Blocked, reason, message: message.into() }
+        Self::Stop {
+            class: Class::Blocked,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// A stop that ends by itself.
     pub fn transient(reason: Reason, message: impl Into<String>) -> Self {
-        Self::Stop { class: Class::Transient, reason, message: message.into() }
+        Self::Stop {
+            class: Class::Transient,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// Who can move it.

@@ -42,13 +42,27 @@ where
     P: Future<Output = Result<Next, Error>>,
     R: Future<Output = Result<(), Error>>,
 {
-    let key = format!("{controller}/{}/{}", object.namespace().unwrap_or_default(), object.name_any());
-    let span = tracing::info_span!("reconcile", controller, namespace = object.namespace(), name = object.name_any());
+    let key = format!(
+        "{controller}/{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    );
+    let span = tracing::info_span!(
+        "reconcile",
+        controller,
+        namespace = object.namespace(),
+        name = object.name_any()
+    );
     async {
         let began = Instant::now();
-        let outcome = tokio::time::timeout(PASS_LIMIT, pass(object.clone(), ctx.clone())).await.unwrap_or_else(|_| {
-            Err(Error::transient(Reason::Pending, format!("a pass took longer than {} s", PASS_LIMIT.as_secs())))
-        });
+        let outcome = tokio::time::timeout(PASS_LIMIT, pass(object.clone(), ctx.clone()))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::transient(
+                    Reason::Pending,
+                    format!("a pass took longer than {} s", PASS_LIMIT.as_secs()),
+                ))
+            });
         let action = match outcome {
             Ok(next) => {
                 ctx.backoff.reset(&key);

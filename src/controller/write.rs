@@ -32,7 +32,10 @@ where
         "status": new,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    Ok(Some(api.patch_status(&object.name_any(), &parameters, &Patch::Apply(body)).await?))
+    Ok(Some(
+        api.patch_status(&object.name_any(), &parameters, &Patch::Apply(body))
+            .await?,
+    ))
 }
 
 /// Puts a finalizer on or takes it off, by compare-and-swap, and returns the object as it is then.
@@ -47,7 +50,10 @@ where
         finalizers.push(finalizer.to_string());
     }
     let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
-    match api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
+    match api
+        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await
+    {
         Ok(object) => Ok(Some(object)),
         Err(kube::Error::Api(status)) if status.is_not_found() && !present => Ok(None),
         Err(error) => Err(error.into()),

@@ -42,7 +42,11 @@ impl Handover {
         let url = primary.url().expose_secret().to_string();
         // Prisma needs to be told that prepared statements do not outlive a transaction there.
         let pooled = mode == ConnectionMode::TransactionPooler && self.transaction.is_some();
-        let flag = if url.contains('?') { "&pgbouncer=true" } else { "?pgbouncer=true" };
+        let flag = if url.contains('?') {
+            "&pgbouncer=true"
+        } else {
+            "?pgbouncer=true"
+        };
         let database_url = if pooled { format!("{url}{flag}") } else { url.clone() };
         let mut values = vec![
             ("DATABASE_URL", database_url),
@@ -57,9 +61,15 @@ impl Handover {
         if let Some(address) = &self.address {
             values.push(("SUPABASE_URL", address.project_url.clone()));
             values.push(("SUPABASE_ANON_KEY", address.anon_key.expose_secret().to_string()));
-            values.push(("SUPABASE_SERVICE_ROLE_KEY", address.service_role_key.expose_secret().to_string()));
+            values.push((
+                "SUPABASE_SERVICE_ROLE_KEY",
+                address.service_role_key.expose_secret().to_string(),
+            ));
         }
-        values.into_iter().map(|(key, value)| (key.to_string(), ByteString(value.into_bytes()))).collect()
+        values
+            .into_iter()
+            .map(|(key, value)| (key.to_string(), ByteString(value.into_bytes())))
+            .collect()
     }
 }
 
@@ -70,7 +80,11 @@ pub fn render(orchestra: &Orchestra, handover: &Handover) -> Secret {
         metadata: ObjectMeta {
             name: Some(orchestra.secret_name()),
             namespace: orchestra.namespace(),
-            labels: Some(labels.map(|(key, value)| (key.to_string(), value.chars().take(63).collect())).into()),
+            labels: Some(
+                labels
+                    .map(|(key, value)| (key.to_string(), value.chars().take(63).collect()))
+                    .into(),
+            ),
             owner_references: Some(orchestra.controller_owner_ref(&()).into_iter().collect()),
             ..ObjectMeta::default()
         },
@@ -84,8 +98,13 @@ pub fn render(orchestra: &Orchestra, handover: &Handover) -> Secret {
 /// does not own is refused: it is never overwritten.
 pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> Result<Option<(Secret, bool)>, Error> {
     let name = orchestra.secret_name();
-    let Some(secret) = api.get_opt(&name).await? else { return Ok(None) };
-    let ours = secret.owner_references().iter().any(|owner| Some(&owner.uid) == orchestra.metadata.uid.as_ref());
+    let Some(secret) = api.get_opt(&name).await? else {
+        return Ok(None);
+    };
+    let ours = secret
+        .owner_references()
+        .iter()
+        .any(|owner| Some(&owner.uid) == orchestra.metadata.uid.as_ref());
     if !ours {
         return Err(Error::blocked(
             Reason::SecretConflict,
@@ -101,12 +120,16 @@ pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> 
 
 /// Writes the Secret: a new one is created, so that a foreign one of that name is never touched,
 /// and one of ours is server-side applied.
-pub async fn publish(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> Result<Secret, Error> {
-    let Some((_, current)) = find(api, orchestra, wanted).await? else {
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-        return Ok(api.create(&parameters, wanted).await?);
+pub async fn publish(api: &Api<Secret>, wanted: &Secret, exists: bool) -> Result<Secret, Error> {
+    if exists {
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        return Ok(api
+            .patch(&wanted.name_any(), &parameters, &Patch::Apply(wanted))
+            .await?);
+    }
+    let parameters = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
     };
-    tracing::debug!(current, "the connection Secret is written again");
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    Ok(api.patch(&orchestra.secret_name(), &parameters, &Patch::Apply(wanted)).await?)
+    Ok(api.create(&parameters, wanted).await?)
 }

@@ -55,7 +55,9 @@ pub struct Owner {
 
 /// Reads the Secret of an OrchestraDatabase.
 pub async fn read(api: &Api<Secret>, database: &str) -> Result<Option<Owner>, Error> {
-    let Some(secret) = api.get_opt(database).await? else { return Ok(None) };
+    let Some(secret) = api.get_opt(database).await? else {
+        return Ok(None);
+    };
     let data = secret.data.unwrap_or_default();
     let text = |key: &str| data.get(key).and_then(|value| String::from_utf8(value.0.clone()).ok());
     let secret = |key: &str| text(key).map(SecretString::from);
@@ -71,14 +73,21 @@ pub async fn read(api: &Api<Secret>, database: &str) -> Result<Option<Owner>, Er
             service_role_key: secret("service-role-key")?,
         })
     };
-    Ok(Some(Owner { password: secret("password"), address: address(), tenant_password: secret("tenant-password") }))
+    Ok(Some(Owner {
+        password: secret("password"),
+        address: address(),
+        tenant_password: secret("tenant-password"),
+    }))
 }
 
 /// Stores the owner's password before anything is bought with it. One that is there already stays:
 /// it may be the password of a project that exists.
 pub async fn store_password(api: &Api<Secret>, database: &str, password: &SecretString) -> Result<(), Error> {
     let secret = render(database, [("password", password.expose_secret().to_string())], &[]);
-    let parameters = PostParams { field_manager: Some(OWNER_MANAGER.into()), ..PostParams::default() };
+    let parameters = PostParams {
+        field_manager: Some(OWNER_MANAGER.into()),
+        ..PostParams::default()
+    };
     match api.create(&parameters, &secret).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
@@ -98,7 +107,12 @@ pub async fn store_address(api: &Api<Secret>, database: &str, address: &Address)
         ("anon-key", address.anon_key.expose_secret().to_string()),
         ("service-role-key", address.service_role_key.expose_secret().to_string()),
     ];
-    apply(api, ADDRESS_MANAGER, render(database, values, &[(CONNECTED_LABEL, "true")])).await
+    apply(
+        api,
+        ADDRESS_MANAGER,
+        render(database, values, &[(CONNECTED_LABEL, "true")]),
+    )
+    .await
 }
 
 /// Stores the password of the tenant's login role, before the role is given it.
@@ -118,7 +132,8 @@ pub async fn forget(api: &Api<Secret>, database: &str) -> Result<(), Error> {
 
 async fn apply(api: &Api<Secret>, manager: &str, secret: Secret) -> Result<(), Error> {
     let name = secret.metadata.name.clone().unwrap_or_default();
-    api.patch(&name, &PatchParams::apply(manager).force(), &Patch::Apply(secret)).await?;
+    api.patch(&name, &PatchParams::apply(manager).force(), &Patch::Apply(secret))
+        .await?;
     Ok(())
 }
 
@@ -128,11 +143,18 @@ fn render<const N: usize>(database: &str, values: [(&str, String); N], labels: &
     Secret {
         metadata: ObjectMeta {
             name: Some(database.into()),
-            labels: Some(all.iter().map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect()),
+            labels: Some(
+                all.iter()
+                    .map(|(key, value)| ((*key).to_string(), (*value).to_string()))
+                    .collect(),
+            ),
             ..ObjectMeta::default()
         },
         data: Some(
-            values.into_iter().map(|(key, value)| (key.to_string(), ByteString(value.into_bytes()))).collect::<BTreeMap<_, _>>(),
+            values
+                .into_iter()
+                .map(|(key, value)| (key.to_string(), ByteString(value.into_bytes())))
+                .collect::<BTreeMap<_, _>>(),
         ),
         ..Secret::default()
     }

@@ -18,10 +18,10 @@ use crate::controller::reconcile::Next;
 use crate::controller::write::{APPLICATION, publish, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
-use crate::supabase::Account;
-use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::health::{Service, health_ready};
+use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::types::{NewProject, RegionSelection};
+use crate::supabase::{self, Account};
 
 /// Services that a tenant uses from the first moment.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
@@ -62,18 +62,24 @@ fn reference<'a>(pass: &'a Pass, observed: &'a Observed) -> Result<&'a str, Erro
     let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
     let listed = observed.project.as_ref().map(|project| project.reference.as_str());
     let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
-    recorded.map(|project| project.reference.as_str()).or(listed).ok_or_else(missing)
+    recorded
+        .map(|project| project.reference.as_str())
+        .or(listed)
+        .ok_or_else(missing)
 }
 
 async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
     owner::store_password(&secrets(&pass.ctx), pass.name(), &password::generate()).await?;
-    // The watch tells of it in a moment, and the next step is planned from what it tells.
-    Ok(Some(Next::After(Duration::from_millis(50))))
+    pass.stored = true;
+    Ok(None)
 }
 
 /// The intent is written by compare-and-swap: of two operators only one goes on.
 async fn announce(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    status::change(pass, |status| status.create_issued_at = Some(Time(Timestamp::now()))).await?;
+    status::change(pass, Step::Create, |status| {
+        status.create_issued_at = Some(Time(Timestamp::now()));
+    })
+    .await?;
     pass.announced = true;
     Ok(None)
 }
@@ -82,7 +88,9 @@ async fn announce(pass: &mut Pass) -> Result<Option<Next>, Error> {
 /// and is looked up before another one is sent.
 async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
     pass.announced = false;
-    let stored = owner::read(&secrets(&pass.ctx), pass.name()).await?.and_then(|owner| owner.password);
+    let stored = owner::read(&secrets(&pass.ctx), pass.name())
+        .await?
+        .and_then(|owner| owner.password);
     let (Some(password), Some(wanted)) = (stored, pass.object.spec.supabase.clone()) else {
         return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
     };
@@ -96,36 +104,53 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
     match account.client().create_project(&project).await {
         Ok(created) => {
             let organization = account.organization().to_string();
-            let project = ProjectStatus { reference: created.reference, region: created.region, organization };
+            let project = ProjectStatus {
+                reference: created.reference,
+                region: created.region,
+                organization,
+            };
             tracing::info!(project = project.reference, "the project is created");
-            status::change(pass, |status| status.project = Some(project)).await?;
+            status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
-        Err(error) if error.outcome_unknown() => {
+        // A name that is taken is ours alone: an earlier request created the project, and it is not listed yet.
+        Err(error) if error.outcome_unknown() || matches!(error, supabase::Error::NameTaken { .. }) => {
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
         Err(error) => {
-            status::change(pass, |status| status.create_issued_at = None).await?;
+            status::change(pass, Step::Announce, |status| status.create_issued_at = None).await?;
             Err(error.into())
         }
     }
 }
 
 fn await_outcome(pass: &Pass) -> Next {
-    let issued = pass.object.status.as_ref().and_then(|status| status.create_issued_at.as_ref());
+    let issued = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.create_issued_at.as_ref());
     let settled = issued.map(|at| settled_at(at.0, pass.ctx.settings.create_settle));
     let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
     // Looked at more often than once, to find the project early.
-    Next::After(left.unwrap_or_default().clamp(Duration::from_millis(100), pass.ctx.settings.poll_interval))
+    Next::After(
+        left.unwrap_or_default()
+            .clamp(Duration::from_millis(100), pass.ctx.settings.poll_interval),
+    )
 }
 
 async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    let Some(found) = &observed.project else { return Ok(Some(Next::After(pass.ctx.settings.poll_interval))) };
+    let Some(found) = &observed.project else {
+        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
+    };
     let organization = account(observed)?.organization().to_string();
-    let project =
-        ProjectStatus { reference: found.reference.clone(), region: found.region.clone(), organization };
-    status::change(pass, |status| status.project = Some(project)).await?;
+    let project = ProjectStatus {
+        reference: found.reference.clone(),
+        region: found.region.clone(),
+        organization,
+    };
+    status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
     Ok(None)
 }
 
@@ -135,6 +160,7 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let client = account.client();
     if let Err(unhealthy) = health_ready(&client.services_health(reference, &SERVICES).await?) {
         tracing::debug!(?unhealthy, "services are not healthy yet");
+        status::change(pass, Step::Connect, |_| {}).await?;
         return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
     }
     let settings = pass.ctx.accounts.settings();
@@ -151,7 +177,8 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         service_role_key: keys.service_role,
     };
     owner::store_address(&secrets(&pass.ctx), pass.name(), &address).await?;
-    Ok(Some(Next::After(Duration::from_millis(50))))
+    pass.connected = true;
+    Ok(None)
 }
 
 async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
@@ -159,7 +186,9 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
         return Ok(Some(Next::After(wait)));
     }
     let owner = owner::read(&secrets(&pass.ctx), pass.name()).await?.unwrap_or_default();
-    let Some(login) = owner_login(&owner) else { return Ok(Some(Next::After(Duration::from_millis(50)))) };
+    let Some(login) = owner_login(&owner) else {
+        return Ok(Some(Next::After(Duration::from_millis(50))));
+    };
     match postgres::connect(&login, APPLICATION).await {
         Ok(connection) => {
             drop(connection);
@@ -170,6 +199,7 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
         Err(error) => {
             tracing::info!(%error, "the database does not accept the login yet");
             pass.ctx.logins.refused(pass.name(), error.is_wrong_password());
+            status::change(pass, Step::Probe, |_| {}).await?;
             if error.is_wrong_password() {
                 return Ok(None);
             }
@@ -193,8 +223,14 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
 }
 
 async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let preconditions = Preconditions { uid: pass.object.uid(), resource_version: pass.object.resource_version() };
-    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    let preconditions = Preconditions {
+        uid: pass.object.uid(),
+        resource_version: pass.object.resource_version(),
+    };
+    let parameters = DeleteParams {
+        preconditions: Some(preconditions),
+        ..DeleteParams::default()
+    };
     match pass.api().delete(pass.name(), &parameters).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Some(Next::Gone)),
@@ -223,7 +259,14 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             "project {} stays with the provider and goes on costing money: its reclaim policy is Retain",
             project.reference
         );
-        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), EventType::Warning, Reason::Released, &note).await;
+        publish(
+            &pass.ctx.recorder,
+            &pass.object.object_ref(&()),
+            EventType::Warning,
+            Reason::Released,
+            &note,
+        )
+        .await;
     } else {
         // Nothing is left that the password would open.
         owner::forget(&secrets(&pass.ctx), pass.name()).await?;

@@ -18,8 +18,14 @@ struct Refused {
 impl Logins {
     /// Remembers a refused login.
     pub fn refused(&self, database: &str, wrong_password: bool) {
-        let refused = Refused { at: Instant::now(), wrong_password };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(database.into(), refused);
+        let refused = Refused {
+            at: Instant::now(),
+            wrong_password,
+        };
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(database.into(), refused);
     }
 
     /// Forgets it: the password was set, a login succeeded, or the database is gone.
@@ -39,6 +45,10 @@ impl Logins {
     }
 
     fn get(&self, database: &str) -> Option<Refused> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(database).copied()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(database)
+            .copied()
     }
 }

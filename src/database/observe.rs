@@ -34,34 +34,50 @@ pub struct Observed {
 pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let object = &pass.object;
     let finalizer = object.finalizers().iter().any(|name| name == DATABASE_FINALIZER);
-    let claim = match (&object.spec.claim_ref, &object.spec.released_at) {
-        (None, _) => Claim::None,
-        (Some(_), None) => Claim::Held,
-        (Some(_), Some(_)) => Claim::Released,
-    };
+    let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
     let destroy = object.spec.reclaim_policy == DeletionPolicy::Delete;
-    let mut seen = Seen { deleting, finalizer, claim, destroy, kind: Kind::Static };
-    let mut observed = Observed { seen, account: None, project: None };
-    let Some(wanted) = &object.spec.supabase else { return Ok(observed) };
+    let mut seen = Seen {
+        deleting,
+        finalizer,
+        claim,
+        destroy,
+        kind: Kind::Static,
+    };
+    let mut observed = Observed {
+        seen,
+        account: None,
+        project: None,
+    };
+    let Some(wanted) = &object.spec.supabase else {
+        return Ok(observed);
+    };
     if !finalizer || (deleting && claim == Claim::Held) {
         // Nothing of the project matters to the next step.
         let (project, issued, connection) = (Project::Absent, Issued::Settling, Connection::Unread);
-        observed.seen.kind = Kind::Hosted(Hosted { password: false, project, issued, connection });
+        observed.seen.kind = Kind::Hosted(Hosted {
+            password: false,
+            project,
+            issued,
+            connection,
+        });
         return Ok(observed);
     }
     let class = class::resolve(&pass.ctx, object.spec.class_name.as_deref())?;
     let account = class::account(&pass.ctx, &class).await?;
     let listing = listing(pass, &account).await?;
     let found = listing.by_name(&wanted.name);
-    let project = project(pass, &account, wanted, &found).await?;
+    let project = project(pass, &account, wanted, &found, &listing).await?;
     observed.project = found.first().map(|project| (*project).clone());
     observed.account = Some(account);
     let secret = ObjectRef::new(pass.name()).within(&pass.ctx.settings.namespace);
     let secret = pass.ctx.stores.secrets.get(&secret);
-    let connected = secret.as_ref().is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
+    let connected = pass.connected
+        || secret
+            .as_ref()
+            .is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
     seen.kind = Kind::Hosted(Hosted {
-        password: secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_none()),
+        password: pass.stored || secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_none()),
         project,
         issued: issued(pass, &listing),
         connection: connection(pass, connected),
@@ -81,7 +97,10 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
         FIRST_LOOK
     };
     let now = Instant::now();
-    Ok(account.poll().projects_since(now.checked_sub(age).unwrap_or(now)).await?)
+    Ok(account
+        .poll()
+        .projects_since(now.checked_sub(age).unwrap_or(now))
+        .await?)
 }
 
 /// What the listing means. A project that was recorded and is not listed is gone only when the
@@ -91,16 +110,19 @@ async fn project(
     account: &Account,
     wanted: &SupabaseProject,
     found: &[&ListedProject],
+    listing: &Listing,
 ) -> Result<Project, Error> {
     let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
     let listed = match (found, recorded) {
         ([], None) => return Ok(Project::Absent),
+        // A listing may lag behind the creation.
+        ([], Some(_)) if issued(pass, listing) == Issued::Settling => return Ok(Project::Waiting),
         ([], Some(recorded)) => {
             return match account.client().get_project(&recorded.reference).await {
                 Err(error) if error.is_gone() => Ok(Project::Lost),
                 Err(error) => Err(error.into()),
                 // Listed under another name now, or not listed yet.
-                Ok(project) => Ok(state(&project.status.class())),
+                Ok(project) => Ok(state(project.status.class())),
             };
         }
         ([one], _) => one,
@@ -113,10 +135,10 @@ async fn project(
     if recorded.is_none_or(|recorded| recorded.reference != listed.reference) {
         return Ok(Project::Unrecorded);
     }
-    Ok(state(&listed.status.class()))
+    Ok(state(listed.status.class()))
 }
 
-fn state(class: &StatusClass) -> Project {
+fn state(class: StatusClass) -> Project {
     match class {
         StatusClass::Waiting | StatusClass::Degraded => Project::Waiting,
         StatusClass::Usable => Project::Active,
@@ -131,19 +153,36 @@ fn issued(pass: &Pass, listing: &Listing) -> Issued {
     if pass.announced {
         return Issued::Now;
     }
-    let Some(at) = pass.object.status.as_ref().and_then(|status| status.create_issued_at.as_ref()) else {
+    let Some(at) = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.create_issued_at.as_ref())
+    else {
         return Issued::Never;
     };
-    if listing.at > settled_at(at.0, pass.ctx.settings.create_settle) { Issued::Settled } else { Issued::Settling }
+    if listing.at > settled_at(at.0, pass.ctx.settings.create_settle) {
+        Issued::Settled
+    } else {
+        Issued::Settling
+    }
 }
 
 /// When the outcome of a request that was issued then counts as known.
 pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
-    SignedDuration::try_from(settle).ok().and_then(|settle| issued.checked_add(settle).ok()).unwrap_or(Timestamp::MAX)
+    SignedDuration::try_from(settle)
+        .ok()
+        .and_then(|settle| issued.checked_add(settle).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 fn connection(pass: &Pass, connected: bool) -> Connection {
-    let conditions = pass.object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = pass
+        .object
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     match connected {
         false => Connection::Unread,
         true if pass.proven || is_true(conditions, ConditionType::Ready) => Connection::Proven,

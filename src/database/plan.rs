@@ -145,7 +145,7 @@ pub enum Step {
 /// The next step for what was seen.
 pub fn plan(seen: &Seen) -> Step {
     if seen.deleting {
-        return plan_deletion(seen);
+        return plan_deletion(*seen);
     }
     match (seen.finalizer, seen.kind) {
         (false, _) => Step::AddFinalizer,
@@ -156,18 +156,18 @@ pub fn plan(seen: &Seen) -> Step {
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
             _ if seen.destroy => Step::DeleteSelf,
-            _ => Step::Rest,
+            // What is kept stays usable, with a password that we know.
+            _ => plan_hosted(hosted),
         },
-        (true, Kind::Hosted(hosted)) => plan_hosted(&hosted),
+        (true, Kind::Hosted(hosted)) => plan_hosted(hosted),
     }
 }
 
-fn plan_hosted(seen: &Hosted) -> Step {
+fn plan_hosted(seen: Hosted) -> Step {
     match (seen.project, seen.issued) {
         (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
-        (Project::Lost, _) => Step::Stop(Reason::DatabaseLost),
         (Project::Stopped(reason), _) => Step::Stop(reason),
-        (Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
+        (Project::Lost | Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
         (Project::Unrecorded, _) => Step::Record,
         // A project without a password that we know is never left so, and none is bought so.
         (_, _) if !seen.password => Step::StorePassword,
@@ -184,7 +184,7 @@ fn plan_hosted(seen: &Hosted) -> Step {
     }
 }
 
-fn plan_deletion(seen: &Seen) -> Step {
+fn plan_deletion(seen: Seen) -> Step {
     match (seen.finalizer, seen.claim, seen.kind) {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, _) => Step::Hold,
@@ -217,13 +217,23 @@ mod tests {
             Project::Leaving,
         ];
         let issues = [Issued::Never, Issued::Now, Issued::Settling, Issued::Settled];
-        let connections = [Connection::Unread, Connection::Unproven, Connection::WrongPassword, Connection::Proven];
+        let connections = [
+            Connection::Unread,
+            Connection::Unproven,
+            Connection::WrongPassword,
+            Connection::Proven,
+        ];
         let mut kinds = vec![Kind::Static];
         for password in [false, true] {
             for project in projects {
                 for issued in issues {
                     for connection in connections {
-                        kinds.push(Kind::Hosted(Hosted { password, project, issued, connection }));
+                        kinds.push(Kind::Hosted(Hosted {
+                            password,
+                            project,
+                            issued,
+                            connection,
+                        }));
                     }
                 }
             }
@@ -234,7 +244,13 @@ mod tests {
                 for claim in [Claim::None, Claim::Held, Claim::Released] {
                     for destroy in [false, true] {
                         for kind in &kinds {
-                            states.push(Seen { deleting, finalizer, claim, destroy, kind: *kind });
+                            states.push(Seen {
+                                deleting,
+                                finalizer,
+                                claim,
+                                destroy,
+                                kind: *kind,
+                            });
                         }
                     }
                 }
@@ -246,16 +262,15 @@ mod tests {
     /// What the world looks like after a step that went well.
     fn after(mut seen: Seen, step: Step) -> Seen {
         let Kind::Hosted(mut hosted) = seen.kind else {
-            seen.finalizer = step != Step::Forget;
+            seen.finalizer = step == Step::AddFinalizer || (seen.finalizer && step != Step::Forget);
             return seen;
         };
         match step {
             Step::AddFinalizer => seen.finalizer = true,
             Step::StorePassword => hosted.password = true,
             Step::Announce => hosted.issued = Issued::Now,
-            Step::Create => hosted.project = Project::Waiting,
+            Step::Create | Step::Record => hosted.project = Project::Waiting,
             Step::AwaitOutcome => hosted.issued = Issued::Settled,
-            Step::Record => hosted.project = Project::Waiting,
             Step::AwaitHealthy => hosted.project = Project::Active,
             Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
             Step::Probe => hosted.connection = Connection::Proven,
@@ -292,7 +307,9 @@ mod tests {
     fn nothing_is_bought_without_a_password_a_written_intent_and_an_empty_listing() {
         for seen in every_state() {
             if plan(&seen) == Step::Create {
-                let Kind::Hosted(hosted) = seen.kind else { panic!("{seen:?}") };
+                let Kind::Hosted(hosted) = seen.kind else {
+                    panic!("{seen:?}")
+                };
                 assert!(hosted.password && hosted.issued == Issued::Now && hosted.project == Project::Absent);
                 assert!(seen.finalizer && !seen.deleting && seen.claim != Claim::Released);
             }
@@ -313,7 +330,10 @@ mod tests {
         for seen in every_state() {
             let Kind::Hosted(hosted) = seen.kind else { continue };
             if plan(&seen) == Step::Forget && seen.destroy {
-                assert!(hosted.issued != Issued::Settling || hosted.project != Project::Absent, "{seen:?}");
+                assert!(
+                    hosted.issued != Issued::Settling || hosted.project != Project::Absent,
+                    "{seen:?}"
+                );
             }
         }
     }

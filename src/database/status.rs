@@ -8,7 +8,6 @@ use kube::api::Api;
 use kube::runtime::events::EventType;
 
 use super::Pass;
-use super::observe::Observed;
 use super::plan::{Claim, Step};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
@@ -17,19 +16,61 @@ use crate::controller::conditions::{Conditions, Progress, find};
 use crate::controller::error::{Class, Error};
 use crate::controller::write::{publish, write_status};
 
-/// Writes the status for a step, when it differs from what is there.
-pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
-    // The finalizer is the first thing on a new object; its status follows with the next step.
-    if matches!(step, Step::AddFinalizer | Step::Forget) {
+/// Writes the status for a step that something is waited for at, when it differs from what is there.
+/// What is quick goes into the next write: each write is a request, and wakes others.
+pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
+    let quick = matches!(
+        step,
+        Step::AddFinalizer
+            | Step::StorePassword
+            | Step::Announce
+            | Step::Create
+            | Step::Record
+            | Step::Connect
+            | Step::Probe
+            | Step::DeleteSelf
+            | Step::Forget
+    );
+    if quick {
         return Ok(());
     }
-    let (phase, ready, progress, reason, message) = describe(step, observed.seen.claim);
-    let deadline = past_deadline(pass, progress);
-    let (progress, reason, message) = match deadline {
-        Some(late) => (Progress::Stalled, Reason::DeadlineExceeded, format!("{late}; {message}")),
+    let mut new = pass.object.status.clone().unwrap_or_default();
+    let told = describe_into(pass, step, &mut new);
+    if step == Step::Rest && new.usable_since.is_none() {
+        new.usable_since = Some(Time(jiff::Timestamp::now()));
+    }
+    store(pass, new, told).await
+}
+
+/// Changes the journal in the status, by compare-and-swap, together with what the step means.
+pub async fn change(
+    pass: &mut Pass,
+    step: Step,
+    change: impl FnOnce(&mut OrchestraDatabaseStatus),
+) -> Result<(), Error> {
+    let mut new = pass.object.status.clone().unwrap_or_default();
+    let told = describe_into(pass, step, &mut new);
+    change(&mut new);
+    store(pass, new, told).await
+}
+
+/// What a status says, for the event that tells of it.
+struct Told {
+    reason: Reason,
+    message: String,
+    progress: Progress,
+}
+
+fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Told {
+    let (phase, ready, progress, reason, message) = describe(step, pass.claim());
+    let (progress, reason, message) = match past_deadline(pass, progress) {
+        Some(late) => (
+            Progress::Stalled,
+            Reason::DeadlineExceeded,
+            format!("{late}; {message}"),
+        ),
         None => (progress, reason, message.to_string()),
     };
-    let mut new = pass.object.status.clone().unwrap_or_default();
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
     conditions.set(ConditionType::Ready, ready, reason, &message);
     conditions.progress(progress, reason, &message);
@@ -37,31 +78,30 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     new.conditions = conditions;
     new.phase = Some(phase.into());
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
-    new.claim = pass.object.spec.claim_ref.as_ref().map(|claim| format!("{}/{}", claim.namespace, claim.name));
-    if step == Step::Rest && ready && new.usable_since.is_none() {
-        new.usable_since = Some(Time(jiff::Timestamp::now()));
+    new.claim = pass
+        .object
+        .spec
+        .claim_ref
+        .as_ref()
+        .map(|claim| format!("{}/{}", claim.namespace, claim.name));
+    Told {
+        reason,
+        message,
+        progress,
     }
-    store(pass, new, reason, &message, progress).await
-}
-
-/// Changes the journal in the status, by compare-and-swap.
-pub async fn change(pass: &mut Pass, change: impl FnOnce(&mut OrchestraDatabaseStatus)) -> Result<(), Error> {
-    let mut new = pass.object.status.clone().unwrap_or_default();
-    change(&mut new);
-    if let Some(object) = write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await? {
-        pass.object = object;
-    }
-    Ok(())
 }
 
 /// Writes what stopped a pass. A usable database stays Ready through a blip that passes by itself.
 pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
-    let Some(object) = api.get_opt(database.metadata.name.as_deref().unwrap_or_default()).await? else {
+    let Some(object) = api
+        .get_opt(database.metadata.name.as_deref().unwrap_or_default())
+        .await?
+    else {
         return Ok(());
     };
     let passing = matches!(error.class(), Class::Transient | Class::After(_));
-    let mut pass = Pass { object, announced: false, proven: false, ctx };
+    let mut pass = Pass::new(object, ctx);
     let mut new = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
@@ -71,7 +111,11 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     } else {
         conditions.set(ConditionType::Ready, false, reason, &message);
     }
-    let progress = if passing { Progress::Reconciling } else { Progress::Stalled };
+    let progress = if passing {
+        Progress::Reconciling
+    } else {
+        Progress::Stalled
+    };
     conditions.progress(progress, reason, &message);
     let conditions = conditions.finish();
     new.conditions = conditions;
@@ -79,24 +123,44 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     if !passing && new.usable_since.is_none() {
         new.phase = Some("Failed".into());
     }
-    store(&mut pass, new, reason, &message, progress).await
+    store(
+        &mut pass,
+        new,
+        Told {
+            reason,
+            message,
+            progress,
+        },
+    )
+    .await
 }
 
-async fn store(
-    pass: &mut Pass,
-    new: OrchestraDatabaseStatus,
-    reason: Reason,
-    message: &str,
-    progress: Progress,
-) -> Result<(), Error> {
-    let type_ = if progress == Progress::Stalled { ConditionType::Stalled } else { ConditionType::Ready };
-    let before = pass.object.status.as_ref().and_then(|status| find(&status.conditions, type_).cloned());
+async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Result<(), Error> {
+    let Told {
+        reason,
+        message,
+        progress,
+    } = told;
+    let type_ = if progress == Progress::Stalled {
+        ConditionType::Stalled
+    } else {
+        ConditionType::Ready
+    };
+    let before = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| find(&status.conditions, type_).cloned());
     if let Some(object) = write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await? {
         pass.object = object;
     }
     if before.is_none_or(|before| before.reason != reason.as_str()) {
-        let kind = if progress == Progress::Stalled { EventType::Warning } else { EventType::Normal };
-        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, message).await;
+        let kind = if progress == Progress::Stalled {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
+        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, &message).await;
     }
     Ok(())
 }
@@ -105,10 +169,20 @@ async fn store(
 fn describe(step: Step, claim: Claim) -> (&'static str, bool, Progress, Reason, &'static str) {
     use Progress::{Reconciling, Settled, Stalled};
     match step {
-        Step::AddFinalizer | Step::StorePassword | Step::Announce => {
-            ("Pending", false, Reconciling, Reason::Pending, "preparing the creation of the project")
-        }
-        Step::Create | Step::Record => ("Provisioning", false, Reconciling, Reason::Provisioning, "creating the project"),
+        Step::AddFinalizer | Step::StorePassword | Step::Announce => (
+            "Pending",
+            false,
+            Reconciling,
+            Reason::Pending,
+            "preparing the creation of the project",
+        ),
+        Step::Create | Step::Record => (
+            "Provisioning",
+            false,
+            Reconciling,
+            Reason::Provisioning,
+            "creating the project",
+        ),
         Step::AwaitOutcome => (
             "Provisioning",
             false,
@@ -116,22 +190,50 @@ fn describe(step: Step, claim: Claim) -> (&'static str, bool, Progress, Reason, 
             Reason::OutcomeUnknown,
             "the outcome of the create request is unknown; it is looked up before another one is sent",
         ),
-        Step::AwaitHealthy => {
-            ("Provisioning", false, Reconciling, Reason::Provisioning, "waiting for the provider: the project is being set up")
-        }
-        Step::Connect => {
-            ("Provisioning", false, Reconciling, Reason::Provisioning, "waiting for the project's services, pooler and keys")
-        }
-        Step::Probe => ("Provisioning", false, Reconciling, Reason::Provisioning, "waiting for the first login to succeed"),
-        Step::ResetPassword => {
-            ("Provisioning", false, Reconciling, Reason::LoginFailed, "the project has another password; setting the one that is stored")
-        }
+        Step::AwaitHealthy => (
+            "Provisioning",
+            false,
+            Reconciling,
+            Reason::Provisioning,
+            "waiting for the provider: the project is being set up",
+        ),
+        Step::Connect => (
+            "Provisioning",
+            false,
+            Reconciling,
+            Reason::Provisioning,
+            "waiting for the project's services, pooler and keys",
+        ),
+        Step::Probe => (
+            "Provisioning",
+            false,
+            Reconciling,
+            Reason::Provisioning,
+            "waiting for the first login to succeed",
+        ),
+        Step::ResetPassword => (
+            "Provisioning",
+            false,
+            Reconciling,
+            Reason::LoginFailed,
+            "the project has another password; setting the one that is stored",
+        ),
         Step::Rest => match claim {
             Claim::None => ("Available", true, Settled, Reason::Available, "waits for a claim"),
-            Claim::Held => ("Bound", true, Settled, Reason::Bound, "claimed, and proven usable by a login"),
-            Claim::Released => {
-                ("Released", true, Settled, Reason::Released, "the claim is gone; the database and its data are kept")
-            }
+            Claim::Held => (
+                "Bound",
+                true,
+                Settled,
+                Reason::Bound,
+                "claimed, and proven usable by a login",
+            ),
+            Claim::Released => (
+                "Released",
+                true,
+                Settled,
+                Reason::Released,
+                "the claim is gone; the database and its data are kept",
+            ),
         },
         Step::Hold => (
             "Bound",
@@ -140,9 +242,13 @@ fn describe(step: Step, claim: Claim) -> (&'static str, bool, Progress, Reason, 
             Reason::InUse,
             "deletion was asked for, but an Orchestra holds the claim: delete the Orchestra first",
         ),
-        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => {
-            ("Deleting", false, Reconciling, Reason::Deleting, "the project is being destroyed")
-        }
+        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => (
+            "Deleting",
+            false,
+            Reconciling,
+            Reason::Deleting,
+            "the project is being destroyed",
+        ),
         Step::Stop(reason) => ("Failed", false, Stalled, reason, advice(reason)),
     }
 }

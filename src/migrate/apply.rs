@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::history::History;
+use super::index::Leftovers;
 use super::source::{Migration, Mode, Source};
 use super::{Error, Result, ScriptFailure};
 use crate::postgres::watch_client;
@@ -26,7 +27,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { lock: Duration::from_secs(10), total: Duration::from_secs(3600) }
+        Self {
+            lock: Duration::from_secs(10),
+            total: Duration::from_hours(1),
+        }
     }
 }
 
@@ -75,8 +79,11 @@ pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<Status>
 }
 
 fn status(history: &History, source: &Source) -> Status {
-    let applied: Vec<_> =
-        source.migrations().iter().filter(|migration| history.has(&migration.name)).collect();
+    let applied: Vec<_> = source
+        .migrations()
+        .iter()
+        .filter(|migration| history.has(&migration.name))
+        .collect();
     Status {
         applied: applied.len(),
         pending: source.len() - applied.len(),
@@ -112,7 +119,10 @@ pub async fn apply(
             if history.has(&migration.name) {
                 continue;
             }
-            observer(Progress::Started { name: &migration.name, pending: left });
+            observer(Progress::Started {
+                name: &migration.name,
+                pending: left,
+            });
             let begun = Instant::now();
             match migration.mode {
                 Mode::Atomic => atomic(&mut conn, &history, migration).await?,
@@ -120,25 +130,39 @@ pub async fn apply(
             }
             history.applied(migration);
             left -= 1;
-            observer(Progress::Applied { name: &migration.name, took: begun.elapsed() });
+            observer(Progress::Applied {
+                name: &migration.name,
+                took: begun.elapsed(),
+            });
             set_up(&mut conn).await?;
         }
-        sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut conn).await?;
+        sqlx::query("SELECT pg_advisory_unlock($1)")
+            .bind(LOCK)
+            .execute(&mut conn)
+            .await?;
         Ok::<_, Error>(status(&history, source))
     };
-    let status = timeout(limits.total, work).await.map_err(|_| Error::Timeout(limits.total))??;
+    let status = timeout(limits.total, work)
+        .await
+        .map_err(|_| Error::Timeout(limits.total))??;
     Ok((conn, status))
 }
 
 /// The session as every script finds it, whatever the one before has set.
 pub(super) async fn set_up(conn: &mut PgConnection) -> Result<()> {
+    reset(conn).await?;
+    watch_client(conn).await?;
+    Ok(())
+}
+
+/// The part of [`set_up`] that fits into a transaction.
+pub(super) async fn reset(conn: &mut PgConnection) -> Result<()> {
     sqlx::raw_sql(
         "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
          SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'",
     )
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
-    watch_client(conn).await?;
     Ok(())
 }
 
@@ -160,7 +184,7 @@ async fn lock(conn: &mut PgConnection, limit: Duration) -> Result<()> {
         sleep(Duration::from_millis(250).min(limit)).await;
     }
     let holder: Option<String> = sqlx::query_scalar(
-        "SELECT format('%s, process %s, session since %s UTC', \
+        "SELECT pg_catalog.format('%s, process %s, session since %s UTC', \
              coalesce(nullif(application_name, ''), 'an application without name'), l.pid, \
              coalesce(to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '?')) \
          FROM pg_locks l LEFT JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted \
@@ -170,14 +194,18 @@ async fn lock(conn: &mut PgConnection, limit: Duration) -> Result<()> {
     .bind(LOCK)
     .fetch_optional(conn)
     .await?;
-    Err(Error::Locked { holder: holder.unwrap_or_else(|| "it has just let go".to_owned()) })
+    Err(Error::Locked {
+        holder: holder.unwrap_or_else(|| "it has just let go".to_owned()),
+    })
 }
 
 async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
     sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
     history.insert(conn, migration, true).await?;
     let before = transaction(conn).await?;
-    run(conn, &migration.name, &migration.script).await.map_err(|error| error.into_migration())?;
+    run(conn, &migration.name, &migration.script)
+        .await
+        .map_err(ScriptError::into_migration)?;
     if before.is_none() || transaction(conn).await? != before {
         return Err(Error::Database(crate::postgres::Error::refused(
             "25000",
@@ -187,20 +215,24 @@ async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migratio
     match sqlx::raw_sql("COMMIT").execute(&mut *conn).await {
         Ok(_) => Ok(()),
         // A deferred constraint speaks up only here.
-        Err(error) => {
-            Err(ScriptError::new(&migration.name, &migration.script, usize::MAX, error).into_migration())
-        }
+        Err(error) => Err(ScriptError::new(&migration.name, &migration.script, usize::MAX, error).into_migration()),
     }
 }
 
 async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
+    let leftovers = Leftovers::before(conn, &migration.script).await?;
     let id = history.insert(conn, migration, false).await?;
     match run(conn, &migration.name, &migration.script).await {
         Ok(()) => history.finish(conn, &id).await,
         Err(error) => {
             if let ScriptError::Failed(failure) = &error {
                 // The script may have left a failed transaction of its own.
-                sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                if migration.own_transactions {
+                    sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                }
+                if let Some(leftovers) = leftovers {
+                    leftovers.drop(conn).await?;
+                }
                 history.fail(conn, &id, migration, failure).await?;
             }
             Err(error.into_migration())
@@ -210,9 +242,11 @@ async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration
 
 /// The id of the transaction, if it has one.
 async fn transaction(conn: &mut PgConnection) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text")
-        .fetch_one(conn)
-        .await?)
+    Ok(
+        sqlx::query_scalar("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text")
+            .fetch_one(conn)
+            .await?,
+    )
 }
 
 /// The script failed, or the connection did.
@@ -225,9 +259,7 @@ impl ScriptError {
     pub(super) fn new(name: &str, script: &str, completed: usize, error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
-                Some(answer) => {
-                    Self::Failed(Box::new(ScriptFailure::new(name, script, completed, answer)))
-                }
+                Some(answer) => Self::Failed(Box::new(ScriptFailure::new(name, script, completed, answer))),
                 None => Self::Database(error.into()),
             },
             _ => Self::Database(error.into()),
@@ -243,11 +275,7 @@ impl ScriptError {
 }
 
 /// Sends the script as one simple-query message.
-pub(super) async fn run(
-    conn: &mut PgConnection,
-    name: &str,
-    script: &str,
-) -> std::result::Result<(), ScriptError> {
+pub(super) async fn run(conn: &mut PgConnection, name: &str, script: &str) -> std::result::Result<(), ScriptError> {
     let mut completed = 0;
     let mut results = sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute_many(conn);
     loop {

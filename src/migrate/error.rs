@@ -54,9 +54,12 @@ pub enum Error {
         /// Application, process and time, as far as the server tells.
         holder: String,
     },
-    /// The total time is up.
-    #[error("not done within {} s; what was begun was given up", .0.as_secs())]
+    /// The migrations took too long.
+    #[error("the migrations were not done within {} s; what was begun was given up", .0.as_secs())]
     Timeout(Duration),
+    /// The seed took too long; nothing of it is kept.
+    #[error("the seed was not done within {} s and was given up", .0.as_secs())]
+    SeedTimeout(Duration),
     /// Between scripts.
     #[error(transparent)]
     Database(#[from] postgres::Error),
@@ -66,16 +69,14 @@ impl Error {
     /// Who can move this error.
     pub fn class(&self) -> Class {
         match self {
-            Self::Failed(failure) | Self::SeedFailed(failure)
-                if postgres::is_transient(&failure.sqlstate) =>
-            {
+            Self::Failed(failure) | Self::SeedFailed(failure) if postgres::is_transient(&failure.sqlstate) => {
                 Class::Transient
             }
             Self::Failed(_) | Self::SeedFailed(_) => Class::Invalid,
             Self::Source(error) => error.class(),
             Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) => Class::Blocked,
             Self::Locked { .. } => Class::After(Duration::from_secs(5)),
-            Self::Timeout(_) => Class::Transient,
+            Self::Timeout(_) | Self::SeedTimeout(_) => Class::Transient,
             Self::Database(error) => error.class(),
         }
     }
@@ -83,10 +84,8 @@ impl Error {
     /// The word for conditions, events and metrics.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Timeout(_) => {
-                Reason::MigrationFailed
-            }
-            Self::SeedFailed(_) => Reason::SeedFailed,
+            Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Timeout(_) => Reason::MigrationFailed,
+            Self::SeedFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,
             Self::Source(error) => error.reason(),
             Self::Unfinished { .. } => Reason::MigrationUnfinished,
             Self::Locked { .. } => Reason::MigrationLocked,
@@ -131,10 +130,9 @@ impl ScriptFailure {
     pub(super) fn new(name: &str, script: &str, completed: usize, error: &PgDatabaseError) -> Self {
         let pieces = lexer::split(script).unwrap_or_default();
         let at = match error.position() {
-            Some(PgErrorPosition::Original(position)) => script
-                .char_indices()
-                .nth(position.saturating_sub(1))
-                .map(|(at, _)| at),
+            Some(PgErrorPosition::Original(position)) => {
+                script.char_indices().nth(position.saturating_sub(1)).map(|(at, _)| at)
+            }
             _ => None,
         };
         let piece = match at {
@@ -168,8 +166,20 @@ fn excerpt(statement: &str) -> String {
 
 impl fmt::Display for ScriptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, sqlstate, message, detail, hint, line, column, statement } = self;
-        write!(f, "{name} failed at line {line}, column {column}: {message} (SQLSTATE {sqlstate})")?;
+        let Self {
+            name,
+            sqlstate,
+            message,
+            detail,
+            hint,
+            line,
+            column,
+            statement,
+        } = self;
+        write!(
+            f,
+            "{name} failed at line {line}, column {column}: {message} (SQLSTATE {sqlstate})"
+        )?;
         for (label, text) in [("detail", detail), ("hint", hint)] {
             if let Some(text) = text {
                 write!(f, "; {label}: {}", text.replace('\n', " "))?;

@@ -8,11 +8,11 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::source::{Migration, Mode, Source, hex};
 use super::{Error, Result, ScriptFailure};
-use crate::postgres::quote;
+use crate::postgres::{begin, quote};
 
-/// Ends the `logs` of a row whose script PostgreSQL rolled back as a whole: the operator may mark
-/// it rolled back without asking.
-const ROLLED_BACK: &str = "orchestra-operator: PostgreSQL rolled this script back as a whole.";
+/// Ends the `logs` of a row whose script left nothing behind: the operator may mark it rolled back
+/// without asking.
+const NOTHING_KEPT: &str = "orchestra-operator: nothing of this script was kept.";
 
 /// What the database records.
 pub(super) struct History {
@@ -28,19 +28,25 @@ pub(super) struct History {
 impl History {
     /// Reads; writes nothing.
     pub async fn read(conn: &mut PgConnection) -> Result<Self> {
-        let contract: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')",
-        )
-        .fetch_one(&mut *conn)
-        .await?;
+        let schema: Option<String> = sqlx::query_scalar("SELECT pg_catalog.current_schema()::pg_catalog.text")
+            .fetch_one(&mut *conn)
+            .await?;
+        begin(conn).await?;
+        let history = Self::look(conn, schema.unwrap_or_else(|| "public".to_owned())).await;
+        sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+        history
+    }
+
+    async fn look(conn: &mut PgConnection, schema: String) -> Result<Self> {
+        let contract: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')")
+                .fetch_one(&mut *conn)
+                .await?;
         if contract {
             return Err(Error::OtherTool("Prisma 8 (schema prisma_contract)"));
         }
-        let schema: Option<String> = sqlx::query_scalar("SELECT current_schema()::text")
-            .fetch_one(&mut *conn)
-            .await?;
         let mut history = Self {
-            schema: schema.unwrap_or_else(|| "public".to_owned()),
+            schema,
             present: false,
             applied: BTreeMap::new(),
             retry: Vec::new(),
@@ -73,10 +79,13 @@ impl History {
             let logs: String = row.try_get(4)?;
             if row.try_get(3)? {
                 self.applied.insert(name, row.try_get(2)?);
-            } else if logs.ends_with(ROLLED_BACK) {
+            } else if logs.ends_with(NOTHING_KEPT) {
                 self.retry.push(id);
             } else {
-                return Err(Error::Unfinished { name, started_at: row.try_get(5)? });
+                return Err(Error::Unfinished {
+                    name,
+                    started_at: row.try_get(5)?,
+                });
             }
         }
         Ok(())
@@ -92,7 +101,10 @@ impl History {
         .fetch_optional(conn)
         .await?;
         match table {
-            Some(table) => Err(Error::NotEmpty { schema: self.schema.clone(), table }),
+            Some(table) => Err(Error::NotEmpty {
+                schema: self.schema.clone(),
+                table,
+            }),
             None => Ok(()),
         }
     }
@@ -112,13 +124,15 @@ impl History {
             .migrations()
             .iter()
             .filter(|migration| {
-                self.applied.get(&migration.name).is_some_and(|sum| !matches(sum, migration))
+                self.applied
+                    .get(&migration.name)
+                    .is_some_and(|sum| !matches(sum, migration))
             })
             .map(|migration| migration.name.clone())
             .collect()
     }
 
-    /// Makes the table, and marks rolled back what PostgreSQL rolled back. The lock must be held.
+    /// Makes the table, and marks rolled back what left nothing behind. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
         if !self.present {
             let sql = format!(
@@ -138,25 +152,22 @@ impl History {
             self.present = true;
         }
         for id in self.retry.drain(..).collect::<Vec<_>>() {
-            let sql =
-                format!("UPDATE {} SET rolled_back_at = clock_timestamp() WHERE id = $1", self.table());
+            let sql = format!(
+                "UPDATE {} SET rolled_back_at = pg_catalog.clock_timestamp() WHERE id = $1",
+                self.table()
+            );
             sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *conn).await?;
         }
         Ok(())
     }
 
     /// Writes a migration's row, finished or begun. Returns its id.
-    pub async fn insert(
-        &self,
-        conn: &mut PgConnection,
-        migration: &Migration,
-        finished: bool,
-    ) -> Result<String> {
+    pub async fn insert(&self, conn: &mut PgConnection, migration: &Migration, finished: bool) -> Result<String> {
         let id = uuid::Uuid::new_v4().to_string();
         let sql = format!(
             "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) \
-             VALUES ($1, $2, $3, clock_timestamp(), \
-                 CASE WHEN $4 THEN clock_timestamp() END, CASE WHEN $4 THEN 1 ELSE 0 END)",
+             SELECT $1, $2, $3, at, CASE WHEN $4 THEN at END, CASE WHEN $4 THEN 1 ELSE 0 END \
+             FROM pg_catalog.clock_timestamp() AS at",
             self.table()
         );
         sqlx::query(AssertSqlSafe(sql))
@@ -195,10 +206,14 @@ impl History {
         );
         if migration.mode == Mode::Whole && !migration.own_transactions {
             logs.push('\n');
-            logs.push_str(ROLLED_BACK);
+            logs.push_str(NOTHING_KEPT);
         }
         let sql = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.table());
-        sqlx::query(AssertSqlSafe(sql)).bind(id).bind(logs).execute(conn).await?;
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(id)
+            .bind(logs)
+            .execute(conn)
+            .await?;
         Ok(())
     }
 

@@ -49,7 +49,11 @@ pub struct LexError {
 /// # Errors
 /// A quote or comment without end, or a backslash outside of quotes (a psql command).
 pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
-    let mut lexer = Lexer { sql, bytes: sql.as_bytes(), at: 0 };
+    let mut lexer = Lexer {
+        sql,
+        bytes: sql.as_bytes(),
+        at: 0,
+    };
     let (mut pieces, mut from) = (Vec::new(), 0);
     let mut seen = Seen::default();
     while let Some(token) = lexer.next()? {
@@ -65,6 +69,35 @@ pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
         pieces.push(seen.piece(from..sql.len(), sql.len()));
     }
     Ok(pieces)
+}
+
+/// The name that `CREATE INDEX CONCURRENTLY` gives to its index, when the script is one and names it.
+pub fn concurrent_index(sql: &str) -> Option<String> {
+    let mut lexer = Lexer {
+        sql,
+        bytes: sql.as_bytes(),
+        at: 0,
+    };
+    let (mut words, mut concurrently) = (0, false);
+    loop {
+        let token = lexer.next().ok()??;
+        let text = &sql[token.span];
+        let upper = if token.kind == TokenKind::Word {
+            text.to_ascii_uppercase()
+        } else {
+            String::new()
+        };
+        words += 1;
+        match (words, upper.as_str()) {
+            (1, "CREATE") | (2.., "UNIQUE" | "INDEX") if !concurrently => {}
+            (3.., "CONCURRENTLY") if !concurrently => concurrently = true,
+            (_, "IF" | "NOT" | "EXISTS") if concurrently => {}
+            (_, "ON") => return None,
+            _ if !concurrently => return None,
+            (_, "") => return Some(text.trim_matches('"').replace("\"\"", "\"")),
+            _ => return Some(text.to_ascii_lowercase()),
+        }
+    }
 }
 
 /// What is known of the statement being read.
@@ -93,7 +126,6 @@ impl Seen {
                 self.parens += 1;
             }
             TokenKind::Symbol if token.is(b")", sql) => self.parens = self.parens.saturating_sub(1),
-            TokenKind::Symbol => {}
             TokenKind::Word | TokenKind::Quoted if self.parens == 0 => {
                 let word = if token.kind == TokenKind::Word {
                     sql[token.span.clone()].to_ascii_uppercase()
@@ -108,13 +140,17 @@ impl Seen {
                 self.last.swap(0, 1);
                 self.last[1] = word;
             }
-            TokenKind::Word | TokenKind::Quoted => {}
+            TokenKind::Symbol | TokenKind::Word | TokenKind::Quoted => {}
         }
     }
 
     /// `CREATE FUNCTION … BEGIN ATOMIC …; END` holds semicolons of its own.
     fn body(&mut self, word: &str) {
-        let mut words = self.words.iter().map(String::as_str).filter(|w| !matches!(*w, "OR" | "REPLACE"));
+        let mut words = self
+            .words
+            .iter()
+            .map(String::as_str)
+            .filter(|w| !matches!(*w, "OR" | "REPLACE"));
         if words.next() != Some("CREATE") || !matches!(words.next(), Some("FUNCTION" | "PROCEDURE")) {
             return;
         }
@@ -128,7 +164,11 @@ impl Seen {
 
     fn piece(&self, span: Range<usize>, end: usize) -> Piece {
         let kind = if self.start.is_some() { self.kind() } else { Kind::Empty };
-        Piece { start: self.start.unwrap_or(end), span, kind }
+        Piece {
+            start: self.start.unwrap_or(end),
+            span,
+            kind,
+        }
     }
 
     fn kind(&self) -> Kind {
@@ -147,7 +187,7 @@ impl Seen {
     }
 }
 
-/// Statements with `PreventInTransactionBlock` in PostgreSQL's source (15 to 18).
+/// Statements that call `PreventInTransactionBlock` in PostgreSQL's source (15 to 18).
 fn outside(words: &[&str]) -> Option<&'static str> {
     Some(match words {
         ["CREATE", "INDEX", "CONCURRENTLY", ..] | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", ..] => {
@@ -165,7 +205,7 @@ fn outside(words: &[&str]) -> Option<&'static str> {
         ["DROP", "TABLESPACE", ..] => "DROP TABLESPACE",
         ["ALTER", "SYSTEM", ..] => "ALTER SYSTEM",
         ["ALTER", "DATABASE", _, "SET", "TABLESPACE", ..] => "ALTER DATABASE SET TABLESPACE",
-        ["ALTER", "TABLE", .., "DETACH", "PARTITION", _, "CONCURRENTLY"] => "DETACH PARTITION CONCURRENTLY",
+        ["ALTER", "TABLE", rest @ .., "CONCURRENTLY"] if rest.contains(&"DETACH") => "DETACH PARTITION CONCURRENTLY",
         ["CREATE" | "DROP", "SUBSCRIPTION", ..] => "CREATE or DROP SUBSCRIPTION",
         ["CLUSTER"] | ["CLUSTER", "VERBOSE" | "("] => "CLUSTER of all tables",
         ["DISCARD", "ALL"] => "DISCARD ALL",
@@ -213,7 +253,9 @@ impl Lexer<'_> {
     fn next(&mut self) -> Result<Option<Token>, LexError> {
         self.blank()?;
         let start = self.at;
-        let Some(&byte) = self.bytes.get(start) else { return Ok(None) };
+        let Some(&byte) = self.bytes.get(start) else {
+            return Ok(None);
+        };
         let kind = match byte {
             b'\'' => self.string(start, false)?,
             b'"' => {
@@ -221,7 +263,12 @@ impl Lexer<'_> {
                 TokenKind::Quoted
             }
             b'$' if self.dollar(start)? => TokenKind::Symbol,
-            b'\\' => return Err(LexError { at: start, what: "a psql command (backslash) is not SQL" }),
+            b'\\' => {
+                return Err(LexError {
+                    at: start,
+                    what: "a psql command (backslash) is not SQL",
+                });
+            }
             b'e' | b'E' if self.peek(1) == b'\'' => {
                 self.at += 1;
                 self.string(start, true)?
@@ -243,7 +290,10 @@ impl Lexer<'_> {
                 TokenKind::Symbol
             }
         };
-        Ok(Some(Token { span: start..self.at, kind }))
+        Ok(Some(Token {
+            span: start..self.at,
+            kind,
+        }))
     }
 
     /// White space and comments.
@@ -271,7 +321,10 @@ impl Lexer<'_> {
                 (b'/', b'*') => (depth, self.at) = (depth + 1, self.at + 2),
                 (b'*', b'/') => (depth, self.at) = (depth - 1, self.at + 2),
                 _ if self.at >= self.bytes.len() => {
-                    return Err(LexError { at: start, what: "a comment without end" });
+                    return Err(LexError {
+                        at: start,
+                        what: "a comment without end",
+                    });
                 }
                 _ => self.at += 1,
             }
@@ -330,9 +383,10 @@ impl Lexer<'_> {
         }
         let tag = &self.sql[start..=end];
         let body = end + 1;
-        let length = self.sql[body..]
-            .find(tag)
-            .ok_or(LexError { at: start, what: "a dollar-quoted string without end" })?;
+        let length = self.sql[body..].find(tag).ok_or(LexError {
+            at: start,
+            what: "a dollar-quoted string without end",
+        })?;
         self.at = body + length + tag.len();
         Ok(true)
     }

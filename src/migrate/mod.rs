@@ -3,6 +3,7 @@
 mod apply;
 mod error;
 mod history;
+mod index;
 mod lexer;
 mod seed;
 mod source;
@@ -10,9 +11,8 @@ mod source;
 pub use apply::{Limits, Progress, Status, apply, pending};
 pub use error::{Error, ScriptFailure};
 pub use seed::{SeedOutcome, Seeded, seed, seeded};
-pub use source::{
-    MAX_MIGRATIONS, MAX_NAME_BYTES, MAX_SCRIPT_BYTES, Migration, Mode, Source, SourceError,
-};
+pub(crate) use source::hex;
+pub use source::{MAX_MIGRATIONS, MAX_NAME_BYTES, MAX_SCRIPT_BYTES, Migration, Mode, Source, SourceError};
 
 /// A short result of this module.
 pub type Result<T> = std::result::Result<T, Error>;

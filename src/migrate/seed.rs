@@ -7,10 +7,10 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
-use super::apply::{ScriptError, run, set_up};
+use super::apply::{ScriptError, reset, run, set_up};
 use super::source::check_seed;
 use super::{Error, Result};
-use crate::postgres::{OPERATOR_SCHEMA, quote};
+use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
 
 /// Two operators never seed at once. The number is "seed" in ASCII.
 const LOCK: i64 = 0x7365_6564;
@@ -38,22 +38,27 @@ pub struct Seeded {
 /// # Errors
 /// [`Error::Database`].
 pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
-    let present: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'seed')",
-    )
-    .bind(OPERATOR_SCHEMA)
-    .fetch_one(&mut *conn)
-    .await?;
+    let present: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'seed')")
+            .bind(OPERATOR_SCHEMA)
+            .fetch_one(&mut *conn)
+            .await?;
     if !present {
         return Ok(None);
     }
     let row = sqlx::query(AssertSqlSafe(format!(
-        "SELECT digest, to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
+        "SELECT digest, pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
          FROM {OPERATOR_SCHEMA}.seed ORDER BY applied_at LIMIT 1"
     )))
     .fetch_optional(conn)
     .await?;
-    row.map(|row| Ok(Seeded { digest: row.try_get(0)?, applied_at: row.try_get(1)? })).transpose()
+    row.map(|row| {
+        Ok(Seeded {
+            digest: row.try_get(0)?,
+            applied_at: row.try_get(1)?,
+        })
+    })
+    .transpose()
 }
 
 /// Runs the scripts, pairs of name and text, unless a seed ran before (policy Once). Takes the
@@ -73,7 +78,7 @@ pub async fn seed(
     }
     let work = async {
         set_up(&mut conn).await?;
-        sqlx::raw_sql("BEGIN").execute(&mut conn).await?;
+        begin(&mut conn).await?;
         let outcome = inside(&mut conn, files, digest).await?;
         match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
             Ok(_) => {}
@@ -84,33 +89,34 @@ pub async fn seed(
             }
         }
         set_up(&mut conn).await?;
-        Ok(outcome)
+        Ok::<_, Error>(outcome)
     };
-    let outcome = timeout(limit, work).await.map_err(|_| Error::Timeout(limit))??;
+    let outcome = timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))??;
     Ok((conn, outcome))
 }
 
-async fn inside(
-    conn: &mut PgConnection,
-    files: &[(String, String)],
-    digest: &str,
-) -> Result<SeedOutcome> {
+async fn inside(conn: &mut PgConnection, files: &[(String, String)], digest: &str) -> Result<SeedOutcome> {
     let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
         .bind(LOCK)
         .fetch_one(&mut *conn)
         .await?;
     if !got {
-        return Err(Error::Locked { holder: "it applies a seed".to_owned() });
+        return Err(Error::Locked {
+            holder: "it applies a seed".to_owned(),
+        });
     }
     if let Some(before) = seeded(conn).await? {
         return Ok(SeedOutcome::AlreadySeeded(before));
     }
     make_table(conn).await?;
-    sqlx::query(AssertSqlSafe(format!("INSERT INTO {OPERATOR_SCHEMA}.seed (digest) VALUES ($1)")))
-        .bind(digest)
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO {OPERATOR_SCHEMA}.seed (digest) VALUES ($1)"
+    )))
+    .bind(digest)
+    .execute(&mut *conn)
+    .await?;
     for (name, script) in files {
+        reset(conn).await?;
         run(conn, name, script).await.map_err(failed)?;
     }
     Ok(SeedOutcome::Applied)

@@ -1,6 +1,7 @@
 //! Migrations as the user wrote them, checked before any database is touched.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -86,12 +87,20 @@ impl SourceError {
     }
 
     fn file(file: &str, what: impl Into<String>) -> Self {
-        Self::File { file: file.to_owned(), what: what.into() }
+        Self::File {
+            file: file.to_owned(),
+            what: what.into(),
+        }
     }
 
     fn text(file: &str, script: &str, at: usize, what: impl Into<String>) -> Self {
         let (line, column) = line_and_column(script, at);
-        Self::Text { file: file.to_owned(), line, column, what: what.into() }
+        Self::Text {
+            file: file.to_owned(),
+            line,
+            column,
+            what: what.into(),
+        }
     }
 }
 
@@ -109,15 +118,21 @@ impl Source {
                 check_lock(&file, &bytes)?;
                 continue;
             }
-            let lower = file.to_ascii_lowercase();
-            if lower == "readme" || lower.ends_with(".md") {
+            if Path::new(&file)
+                .extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("md"))
+            {
                 continue;
             }
-            let name = file.strip_suffix(".sql").filter(|name| !name.is_empty()).ok_or_else(|| {
-                SourceError::file(&file, "a migration's key must be <migration name>.sql")
-            })?;
+            let name = file
+                .strip_suffix(".sql")
+                .filter(|name| !name.is_empty())
+                .ok_or_else(|| SourceError::file(&file, "a migration's key must be <migration name>.sql"))?;
             if name.len() > MAX_NAME_BYTES {
-                return Err(SourceError::file(&file, format!("the name is longer than {MAX_NAME_BYTES} bytes")));
+                return Err(SourceError::file(
+                    &file,
+                    format!("the name is longer than {MAX_NAME_BYTES} bytes"),
+                ));
             }
             let migration = read(&file, name, bytes)?;
             if found.insert(name.to_owned(), migration).is_some() {
@@ -127,14 +142,21 @@ impl Source {
                 return Err(SourceError::TooMany);
             }
         }
-        Ok(Self { migrations: found.into_values().collect() })
+        Ok(Self {
+            migrations: found.into_values().collect(),
+        })
     }
 
     /// `sha256:` and 64 digits over all names and contents.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for migration in &self.migrations {
-            hash.update(format!("{}:{}{}", migration.name.len(), migration.name, migration.checksum));
+            hash.update(format!(
+                "{}:{}{}",
+                migration.name.len(),
+                migration.name,
+                migration.checksum
+            ));
         }
         format!("sha256:{}", hex(&hash.finalize()))
     }
@@ -163,12 +185,18 @@ impl Source {
 fn read(file: &str, name: &str, bytes: Vec<u8>) -> Result<Migration, SourceError> {
     let checksum = hex(&Sha256::digest(&bytes));
     let script = text(file, bytes)?;
-    let pieces = lexer::split(&script)
-        .map_err(|LexError { at, what }| SourceError::text(file, &script, at, what))?;
-    let own_transactions =
-        pieces.iter().any(|piece| matches!(piece.kind, Kind::Begin | Kind::End | Kind::Chain));
+    let pieces = lexer::split(&script).map_err(|LexError { at, what }| SourceError::text(file, &script, at, what))?;
+    let own_transactions = pieces
+        .iter()
+        .any(|piece| matches!(piece.kind, Kind::Begin | Kind::End | Kind::Chain));
     let mode = plan(&pieces).map_err(|(at, what)| SourceError::text(file, &script, at, what))?;
-    Ok(Migration { name: name.to_owned(), checksum, mode, own_transactions, script })
+    Ok(Migration {
+        name: name.to_owned(),
+        checksum,
+        mode,
+        own_transactions,
+        script,
+    })
 }
 
 /// The text rules that migrations and seeds share.
@@ -182,7 +210,12 @@ pub(super) fn text(file: &str, bytes: Vec<u8>) -> Result<String, SourceError> {
         SourceError::text(file, &text, good, "the text is not UTF-8")
     })?;
     if script.starts_with('\u{feff}') {
-        return Err(SourceError::text(file, &script, 0, "the file begins with a byte order mark; save it without"));
+        return Err(SourceError::text(
+            file,
+            &script,
+            0,
+            "the file begins with a byte order mark; save it without",
+        ));
     }
     if let Some(at) = script.find('\0') {
         return Err(SourceError::text(file, &script, at, "a NUL character"));
@@ -193,8 +226,7 @@ pub(super) fn text(file: &str, bytes: Vec<u8>) -> Result<String, SourceError> {
 /// A seed's script: the text rules, and nothing that leaves the seed's one transaction.
 pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
     let script = text(file, script.as_bytes().to_vec())?;
-    let pieces = lexer::split(&script)
-        .map_err(|LexError { at, what }| SourceError::text(file, &script, at, what))?;
+    let pieces = lexer::split(&script).map_err(|LexError { at, what }| SourceError::text(file, &script, at, what))?;
     for piece in &pieces {
         let what = match piece.kind {
             Kind::Empty | Kind::Other => continue,
@@ -219,17 +251,26 @@ fn plan(pieces: &[lexer::Piece]) -> Result<Mode, (usize, String)> {
             Kind::End => (own, open) = (true, None),
             Kind::Outside(what) => outside = outside.or(Some((piece.start, what))),
             Kind::Prepare => {
-                return Err((piece.start, "PREPARE TRANSACTION would leave the migration to another session".into()));
+                return Err((
+                    piece.start,
+                    "PREPARE TRANSACTION would leave the migration to another session".into(),
+                ));
             }
             Kind::CopyFromStdin => return Err((piece.start, COPY.into())),
             Kind::Empty | Kind::Other => {}
         }
     }
     match (open, outside) {
-        (Some(at), _) => Err((at, "this transaction is never committed, so nothing of it would be kept; add COMMIT, or leave BEGIN out".into())),
+        (Some(at), _) => Err((
+            at,
+            "this transaction is never committed, so nothing of it would be kept; add COMMIT, or leave BEGIN out"
+                .into(),
+        )),
         (None, Some((at, what))) if count > 1 => Err((
             at,
-            format!("{what} cannot run inside a transaction, and a script of several statements is one; put it into a migration of its own"),
+            format!(
+                "{what} cannot run inside a transaction, and a script of several statements is one; put it into a migration of its own"
+            ),
         )),
         (None, Some(_)) => Ok(Mode::Whole),
         (None, None) if own => Ok(Mode::Whole),
@@ -246,8 +287,14 @@ fn check_lock(file: &str, bytes: &[u8]) -> Result<(), SourceError> {
         .map(|rest| rest.trim_start_matches([' ', '=']).trim().trim_matches('"'));
     match provider {
         Some("postgresql") => Ok(()),
-        Some(other) => Err(SourceError::file(file, format!("the migrations are for `{other}`, not for `postgresql` (Prisma's P3019)"))),
-        None => Err(SourceError::file(file, "it names no provider; Prisma writes provider = \"postgresql\" (P3019)")),
+        Some(other) => Err(SourceError::file(
+            file,
+            format!("the migrations are for `{other}`, not for `postgresql` (Prisma's P3019)"),
+        )),
+        None => Err(SourceError::file(
+            file,
+            "it names no provider; Prisma writes provider = \"postgresql\" (P3019)",
+        )),
     }
 }
 
@@ -259,7 +306,7 @@ pub(super) fn line_and_column(script: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
@@ -268,69 +315,5 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn source(files: &[(&str, &[u8])]) -> Result<Source, SourceError> {
-        Source::prisma(files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())))
-    }
-
-    #[test]
-    fn orders_by_bytes_and_knows_itself() {
-        let files: [(&str, &[u8]); 4] = [
-            ("2_b.sql", b"SELECT 2;\r\n"),
-            ("migration_lock.toml", b"# comment\nprovider = \"postgresql\"\n"),
-            ("1_a.sql", b""),
-            ("README.md", b"\xff"),
-        ];
-        let one = source(&files).unwrap();
-        assert_eq!((one.len(), one.last()), (2, Some("2_b")));
-        assert_eq!(one.migrations()[0].checksum, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        let mut other = files;
-        other.reverse();
-        assert_eq!(source(&other).unwrap().digest(), one.digest());
-        other[1].1 = b"-- changed";
-        assert_ne!(source(&other).unwrap().digest(), one.digest());
-        assert!(one.digest().starts_with("sha256:"));
-    }
-
-    #[test]
-    fn chooses_the_mode() {
-        for (script, mode) in [
-            ("", Mode::Atomic),
-            ("CREATE TABLE a (); CREATE TABLE b ();", Mode::Atomic),
-            ("-- x\nCREATE INDEX CONCURRENTLY i ON t (a);;\n-- y", Mode::Whole),
-            ("BEGIN; CREATE TABLE a (); COMMIT;", Mode::Whole),
-            ("VACUUM", Mode::Whole),
-        ] {
-            let one = source(&[("a.sql", script.as_bytes())]).unwrap();
-            assert_eq!(one.migrations()[0].mode, mode, "{script}");
-        }
-    }
-
-    #[test]
-    fn refuses_with_place_and_cure() {
-        for (name, bytes, says) in [
-            ("a.sql", &b"\xef\xbb\xbfSELECT 1"[..], "a.sql:1:1: the file begins with a byte order mark"),
-            ("a.sql", b"SELECT 1;\n  \0", "a.sql:2:3: a NUL"),
-            ("a.sql", b"SELECT 1;\n\xc3\xa9\xff", "a.sql:2:2: the text is not UTF-8"),
-            ("a.sql", b"\\c db", "a.sql:1:1: a psql command"),
-            ("a.sql", b"SELECT 1;\n COPY t FROM stdin;\n1\n\\.\n", "a.sql:4:1: a psql command"),
-            ("a.sql", b"SELECT 1;\n COPY t FROM stdin;\n", "a.sql:2:2: COPY"),
-            ("a.sql", b"SELECT 1;\nBEGIN; SELECT 2;", "a.sql:2:1: this transaction is never committed"),
-            ("a.sql", b"SELECT 1;\nVACUUM;", "a.sql:2:1: VACUUM cannot run inside a transaction"),
-            ("a.sql", b"SELECT 'x", "a.sql:1:8: a string without end"),
-            ("a.txt", b"", "a.txt: a migration's key must be"),
-            (".sql", b"", ".sql: a migration's key"),
-            ("migration_lock.toml", b"provider = \"mysql\"", "`mysql`"),
-            ("migration_lock.toml", b"", "names no provider"),
-        ] {
-            let error = source(&[(name, bytes)]).unwrap_err().to_string();
-            assert!(error.contains(says), "{error}\nwanted {says}");
-        }
-        assert!(source(&[("a.sql", b""), ("a.sql", b"")]).unwrap_err().to_string().contains("twice"));
-        let long = format!("{}.sql", "x".repeat(256));
-        assert!(source(&[(&long, b"")]).unwrap_err().to_string().contains("longer"));
-    }
-}
+#[path = "source_tests.rs"]
+mod tests;

@@ -28,7 +28,6 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::AddFinalizer => finalizer(pass, true).await.map(|()| None),
         Step::Create => claim::create(pass).await.map(|()| None),
         Step::Take => claim::take(pass).await.map(|()| None),
-        Step::AwaitDatabase => Ok(Some(Next::After(UNWATCHED))),
         Step::PrepareLogin => prepare(pass).await,
         Step::Migrate => migrate(pass).await,
         Step::Seed => seed(pass).await,
@@ -46,7 +45,7 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
             Ok(Some(Next::Gone))
         }
         Step::Wait(Reason::Migrating | Reason::Seeding) => wait(pass).await,
-        Step::Wait(_) => Ok(Some(Next::After(UNWATCHED))),
+        Step::AwaitDatabase | Step::Wait(_) => Ok(Some(Next::After(UNWATCHED))),
         Step::Stop(_) => Ok(Some(Next::After(SLOWEST))),
     }
 }
@@ -60,12 +59,17 @@ async fn finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
 }
 
 async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(database) = pass.database.clone() else { return Ok(Some(Next::After(UNWATCHED))) };
+    let Some(database) = pass.database.clone() else {
+        return Ok(Some(Next::After(UNWATCHED)));
+    };
     if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
     match database::prepare(pass, &database).await {
-        Ok(session) => pass.session = Some(session),
+        Ok((session, handover)) => {
+            pass.session = Some(session);
+            pass.handover = Some(handover);
+        }
         Err(error) => {
             if error.reason() == Reason::LoginFailed {
                 pass.ctx.logins.refused(pass.uid(), false);
@@ -86,8 +90,11 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let work = async move {
         let digest = source.digest();
         let work = async {
-            let limits = Limits { total: limit, ..Limits::default() };
-            let (mut session, _) = migrate::apply(session, &source, limits, &mut tell).await?;
+            let limits = Limits {
+                total: limit,
+                ..Limits::default()
+            };
+            let (mut session, _) = migrate::apply(session, &source, limits, &mut |progress| tell(&progress)).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
             Ok::<_, Error>(session)
@@ -105,7 +112,9 @@ async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let limit = pass.ctx.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let work = async move {
-        let outcome = migrate::seed(session, seed.files(), seed.digest(), limit).await.map_err(Error::from);
+        let outcome = migrate::seed(session, seed.files(), seed.digest(), limit)
+            .await
+            .map_err(Error::from);
         let (session, _) = outcome.inspect_err(|error| ctx.works.refuse(&uid, seed.digest(), error))?;
         Ok(session)
     };
@@ -114,7 +123,7 @@ async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 /// Tells the log how the migrations go.
-fn tell(progress: migrate::Progress<'_>) {
+fn tell(progress: &migrate::Progress<'_>) {
     match progress {
         migrate::Progress::Started { name, pending } => tracing::info!(migration = name, pending, "applying"),
         migrate::Progress::Applied { name, took } => tracing::info!(migration = name, ?took, "applied"),
@@ -144,19 +153,21 @@ async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// Publishes the login only after it has worked, through the very address that is published.
 async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(database) = pass.database.clone() else { return Ok(None) };
-    let Some(handover) = database::handover(pass, &database).await? else { return Ok(Some(Next::After(UNWATCHED))) };
+    let Some(handover) = &pass.handover else {
+        return Ok(Some(Next::After(UNWATCHED)));
+    };
     if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    if let Err(error) = postgres::connect(handover.primary(pass.object.spec.connection.mode), APPLICATION).await {
+    let login = handover.primary(pass.object.spec.connection.mode);
+    if let Err(error) = postgres::connect(login, APPLICATION).await {
         pass.ctx.logins.refused(pass.uid(), error.is_wrong_password());
         return Err(error.into());
     }
     pass.ctx.logins.forget(pass.uid());
-    let wanted = connection::render(&pass.object, &handover);
+    let wanted = connection::render(&pass.object, handover);
     let api = namespaced(&pass.ctx.client, &pass.object);
-    let secret = connection::publish(&api, &pass.object, &wanted).await?;
+    let secret = connection::publish(&api, &wanted, pass.secret_exists).await?;
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     pass.secret_version = secret.metadata.resource_version;
     Ok(None)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::Pass;
@@ -22,7 +22,11 @@ use crate::controller::error::Error;
 /// before anything is claimed in the API server itself, because a watch may lag behind our own claim.
 pub async fn lookup(pass: &Pass) -> Result<Option<OrchestraDatabase>, Error> {
     let ours = |database: &OrchestraDatabase| {
-        database.spec.claim_ref.as_ref().is_some_and(|claim| claim.uid == pass.uid())
+        database
+            .spec
+            .claim_ref
+            .as_ref()
+            .is_some_and(|claim| claim.uid == pass.uid())
     };
     if let Some(known) = &pass.database {
         return Ok(Some(known.clone()));
@@ -45,14 +49,21 @@ pub fn state(pass: &Pass, database: &OrchestraDatabase) -> (Database, String) {
             _ => (Database::Leaving, "the database was released".into()),
         };
     }
-    let conditions = database.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = database
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     if is_true(conditions, ConditionType::Ready) {
         return (Database::Usable, String::new());
     }
-    let message = find(conditions, ConditionType::Ready).map(|is| is.message.clone()).unwrap_or_default();
+    let message = find(conditions, ConditionType::Ready)
+        .map(|is| is.message.clone())
+        .unwrap_or_default();
     match find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
         Some(reason) => (Database::Stopped(reason), message),
-        None => (Database::Provisioning, message),
+        // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
+        None => (Database::Provisioning, String::new()),
     }
 }
 
@@ -69,20 +80,36 @@ pub fn supply(ctx: &Context, class: &OrchestraClass) -> (Supply, String) {
             Way::Provider => match class::provider_trouble(class) {
                 None => return (Supply::Provider, String::new()),
                 Some((Reason::Pending, _)) => {
-                    return (Supply::Awaited(Reason::Pending), "the class has not been checked yet".into());
+                    return (
+                        Supply::Awaited(Reason::Pending),
+                        "the class has not been checked yet".into(),
+                    );
                 }
                 Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message)),
             },
             Way::Pools if member(ctx, class).is_some() => return (Supply::Member, String::new()),
             Way::Pools => {
-                let pools = class.spec.pools.as_ref().map(|pools| pools.names.join(", ")).unwrap_or_default();
-                let before = trouble.map(|(_, message): (Supply, String)| format!("; {message}")).unwrap_or_default();
-                let message = format!("no database is left in pool {pools}: add one, and the claim is met by itself{before}");
+                let pools = class
+                    .spec
+                    .pools
+                    .as_ref()
+                    .map(|pools| pools.names.join(", "))
+                    .unwrap_or_default();
+                let before = trouble
+                    .map(|(_, message): (Supply, String)| format!("; {message}"))
+                    .unwrap_or_default();
+                let message =
+                    format!("no database is left in pool {pools}: add one, and the claim is met by itself{before}");
                 trouble = Some((Supply::Awaited(Reason::PoolExhausted), message));
             }
         }
     }
-    trouble.unwrap_or_else(|| (Supply::Blocked(Reason::NoProvider), "the class has neither a provider nor pools".into()))
+    trouble.unwrap_or_else(|| {
+        (
+            Supply::Blocked(Reason::NoProvider),
+            "the class has neither a provider nor pools".into(),
+        )
+    })
 }
 
 /// The first database of the class's pools that waits for a claim.
@@ -95,16 +122,27 @@ fn member(ctx: &Context, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase
         Some((pool, entry.key.len(), entry.key.clone()))
     };
     let waits = |database: &OrchestraDatabase| {
-        let conditions = database.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let conditions = database
+            .status
+            .as_ref()
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default();
         database.is_unclaimed() && is_true(conditions, ConditionType::Ready)
     };
-    let mut members = ctx.stores.databases.state_filter(|database| waits(database) && rank(database).is_some());
+    let mut members = ctx
+        .stores
+        .databases
+        .state_filter(|database| waits(database) && rank(database).is_some());
     members.sort_by_key(|database| rank(database));
     members.into_iter().next()
 }
 
 fn claim_reference(pass: &Pass) -> ClaimReference {
-    ClaimReference { namespace: pass.namespace().into(), name: pass.name().into(), uid: pass.uid().into() }
+    ClaimReference {
+        namespace: pass.namespace().into(),
+        name: pass.name().into(),
+        uid: pass.uid().into(),
+    }
 }
 
 fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
@@ -115,8 +153,17 @@ fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
 /// Asks for a new database. Its name is made from our UID, so a second request finds the first.
 pub async fn create(pass: &mut Pass) -> Result<(), Error> {
     let Some(class) = pass.class.clone() else { return Ok(()) };
-    let wanted = pass.object.spec.placement.as_ref().map(|placement| placement.region.as_str());
-    let instance_size = class.spec.provider.as_ref().and_then(|provider| provider.supabase.instance_size.clone());
+    let wanted = pass
+        .object
+        .spec
+        .placement
+        .as_ref()
+        .map(|placement| placement.region.as_str());
+    let instance_size = class
+        .spec
+        .provider
+        .as_ref()
+        .and_then(|provider| provider.supabase.instance_size.clone());
     let project = SupabaseProject {
         name: project_name(pass.namespace(), pass.name(), pass.uid()),
         region: class::region(&class, wanted)?,
@@ -142,7 +189,9 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
 /// Takes a database of a pool: of two who try, the API server lets one win.
 pub async fn take(pass: &mut Pass) -> Result<(), Error> {
     let Some(class) = pass.class.clone() else { return Ok(()) };
-    let Some(member) = member(&pass.ctx, &class) else { return Ok(()) };
+    let Some(member) = member(&pass.ctx, &class) else {
+        return Ok(());
+    };
     let patch = json!({
         "metadata": {"resourceVersion": member.resource_version()},
         "spec": {
@@ -151,14 +200,18 @@ pub async fn take(pass: &mut Pass) -> Result<(), Error> {
             "reclaimPolicy": policy(pass, Some(&class)),
         },
     });
-    let taken = api(&pass.ctx).patch(&member.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+    let taken = api(&pass.ctx)
+        .patch(&member.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
     pass.database = Some(taken);
     Ok(())
 }
 
 /// Lets the claim go. From here on the reclaim policy decides what becomes of the database.
 pub async fn release(pass: &mut Pass) -> Result<(), Error> {
-    let Some(database) = pass.database.clone() else { return Ok(()) };
+    let Some(database) = pass.database.clone() else {
+        return Ok(());
+    };
     let class = class::resolve(&pass.ctx, database.spec.class_name.as_deref()).ok();
     let policy = match pass.object.spec.deletion_policy {
         None if class.is_none() => database.spec.reclaim_policy,
@@ -168,7 +221,9 @@ pub async fn release(pass: &mut Pass) -> Result<(), Error> {
         "metadata": {"resourceVersion": database.resource_version()},
         "spec": {"releasedAt": Time(jiff::Timestamp::now()), "reclaimPolicy": policy},
     });
-    let patched = api(&pass.ctx).patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+    let patched = api(&pass.ctx)
+        .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await;
     match patched {
         Ok(released) => pass.database = Some(released),
         Err(kube::Error::Api(status)) if status.is_not_found() => pass.database = None,
@@ -184,7 +239,11 @@ fn api(ctx: &Context) -> Api<OrchestraDatabase> {
 /// Name of a project: readable, and ending in a marker that no other project carries. The API
 /// refuses a `.` and more than 256 characters.
 fn project_name(namespace: &str, name: &str, uid: &str) -> String {
-    let readable: String = format!("{namespace}-{name}").replace('.', "-").chars().take(180).collect();
+    let readable: String = format!("{namespace}-{name}")
+        .replace('.', "-")
+        .chars()
+        .take(180)
+        .collect();
     format!("{readable}-{}", uid.replace('-', ""))
 }
 

@@ -10,18 +10,24 @@ use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::write::APPLICATION;
 use crate::credentials::connection::Handover;
-use crate::credentials::{owner, password};
+use crate::credentials::owner::{self, Address};
+use crate::credentials::password;
 use crate::database::{owner_login, secrets};
 use crate::pool;
 use crate::postgres::{self, Login, Sharing, TenantRole};
 
 /// The owner's login.
 async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
-    let stored = owner::read(&secrets(&pass.ctx), &database.name_any()).await?.unwrap_or_default();
+    let stored = owner::read(&secrets(&pass.ctx), &database.name_any())
+        .await?
+        .unwrap_or_default();
     let login = match &database.spec.inventory {
         Some(entry) => pool::login(&pass.ctx, entry).await?,
         None => owner_login(&stored).ok_or_else(|| {
-            Error::transient(Reason::Provisioning, "the owner's login is not stored yet; it is stored again")
+            Error::transient(
+                Reason::Provisioning,
+                "the owner's login is not stored yet; it is stored again",
+            )
         })?,
     };
     Ok((login, stored))
@@ -34,31 +40,41 @@ pub fn role_name(uid: &str) -> String {
 
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
-pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
+pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgConnection, Handover), Error> {
     let (login, stored) = owner(pass, database).await?;
-    let tenant_password = match stored.tenant_password {
-        Some(password) => password,
-        None => {
-            let password = password::generate();
-            owner::store_tenant_password(&secrets(&pass.ctx), &database.name_any(), &password).await?;
-            password
-        }
+    let tenant_password = if let Some(password) = stored.tenant_password {
+        password
+    } else {
+        let password = password::generate();
+        owner::store_tenant_password(&secrets(&pass.ctx), &database.name_any(), &password).await?;
+        password
     };
     let mut session = postgres::connect(&login, APPLICATION).await?;
     mark::claim(&mut session, pass).await?;
-    let role = TenantRole { name: role_name(pass.uid()), password: tenant_password };
-    let sharing = if database.spec.inventory.is_some() { Sharing::Shared } else { Sharing::Own };
+    let role = TenantRole {
+        name: role_name(pass.uid()),
+        password: tenant_password.clone(),
+    };
+    let sharing = if database.spec.inventory.is_some() {
+        Sharing::Shared
+    } else {
+        Sharing::Own
+    };
     postgres::ensure_tenant_role(&mut session, &role, sharing).await?;
-    Ok(session)
+    Ok((session, handover(&login, pass.uid(), tenant_password, stored.address)))
 }
 
-/// What the tenant is given, or nothing while it has no password yet.
-pub async fn handover(pass: &Pass, database: &OrchestraDatabase) -> Result<Option<Handover>, Error> {
-    let (login, stored) = owner(pass, database).await?;
-    let Some(password) = stored.tenant_password else { return Ok(None) };
-    let session = tenant_login(&login, pass.uid(), password);
-    let transaction = stored.address.as_ref().map(|address| Login { port: address.transaction_port, ..session.clone() });
-    Ok(Some(Handover { session, transaction, address: stored.address }))
+fn handover(owner: &Login, uid: &str, password: SecretString, address: Option<Address>) -> Handover {
+    let session = tenant_login(owner, uid, password);
+    let transaction = address.as_ref().map(|address| Login {
+        port: address.transaction_port,
+        ..session.clone()
+    });
+    Handover {
+        session,
+        transaction,
+        address,
+    }
 }
 
 /// A pooler knows a role of a project as `<role>.<ref>`, as it knows the owner.
@@ -68,5 +84,9 @@ fn tenant_login(owner: &Login, uid: &str, password: SecretString) -> Login {
         Some((_, reference)) => format!("{role}.{reference}"),
         None => role,
     };
-    Login { user, password, ..owner.clone() }
+    Login {
+        user,
+        password,
+        ..owner.clone()
+    }
 }

@@ -37,20 +37,26 @@ pub async fn claim(session: &mut PgConnection, pass: &Pass) -> Result<(), Error>
 async fn mark(session: &mut PgConnection, pass: &Pass) -> Result<(String, String, String), sqlx::Error> {
     let mut transaction = session.begin().await?;
     sqlx::raw_sql(TABLE).execute(&mut *transaction).await?;
-    sqlx::query("INSERT INTO stagesub.claim (orchestra_uid, namespace, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(pass.uid())
-        .bind(pass.namespace())
-        .bind(pass.name())
-        .execute(&mut *transaction)
+    sqlx::query(
+        "INSERT INTO stagesub.claim (orchestra_uid, namespace, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    )
+    .bind(pass.uid())
+    .bind(pass.namespace())
+    .bind(pass.name())
+    .execute(&mut *transaction)
+    .await?;
+    let row = sqlx::query("SELECT orchestra_uid, namespace, name FROM stagesub.claim")
+        .fetch_one(&mut *transaction)
         .await?;
-    let row = sqlx::query("SELECT orchestra_uid, namespace, name FROM stagesub.claim").fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
 }
 
 /// Whether a database carries anybody's mark: it may hold a tenant's data, and is not handed out.
 pub async fn holder(session: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('stagesub.claim') IS NOT NULL").fetch_one(&mut *session).await?;
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('stagesub.claim') IS NOT NULL")
+        .fetch_one(&mut *session)
+        .await?;
     if !there {
         return Ok(None);
     }

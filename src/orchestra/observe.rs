@@ -7,9 +7,9 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::{Database, Seen, Work};
-use super::works::{Kind, Progress};
 use super::sources::SeedSource;
-use super::{ORCHESTRA_FINALIZER, Pass, claim, database, sources};
+use super::works::{Kind, Progress};
+use super::{ORCHESTRA_FINALIZER, Pass, claim, sources};
 use crate::api::condition::ConditionType;
 use crate::api::{MigrationStatus, Seed};
 use crate::class;
@@ -41,7 +41,10 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         published: false,
     };
     if !finalizer {
-        return Ok(Observed { seen, message: String::new() });
+        return Ok(Observed {
+            seen,
+            message: String::new(),
+        });
     }
     let (state, message) = observe_database(pass).await?;
     seen.database = state;
@@ -60,9 +63,16 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
         pass.database = Some(database);
         return Ok(state);
     }
-    let recorded = pass.object.status.as_ref().and_then(|status| status.database_name.as_ref());
+    let recorded = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.database_name.as_ref());
     if let Some(name) = recorded {
-        return Ok((Database::Lost, format!("OrchestraDatabase {name}, which this Orchestra claimed, is gone")));
+        return Ok((
+            Database::Lost,
+            format!("OrchestraDatabase {name}, which this Orchestra claimed, is gone"),
+        ));
     }
     if pass.object.metadata.deletion_timestamp.is_some() {
         return Ok((Database::Lost, String::new()));
@@ -76,9 +86,10 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
 /// The work inside the database. When the last status says that all of it was done for this very
 /// generation and these very sources, and the Secret is as we wrote it, nothing is asked.
 async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
-    match pass.ctx.works.progress(&pass.uid().to_string(), Duration::ZERO).await? {
-        Progress::None => {}
-        Progress::Done(session) => pass.session = Some(*session),
+    match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
+        // The session of work that ended between two passes is not used again: preparing the login
+        // opens the next one.
+        Progress::None | Progress::Done(_) => {}
         Progress::Running(kind) => {
             seen.login = true;
             (seen.migrations, seen.seed) = match kind {
@@ -89,17 +100,31 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
         }
     }
     let source = migrations(pass).await?;
-    let seed = seed(pass).await?;
-    if is_settled(pass, source.as_deref(), seed.is_some()) {
-        *seen = Seen { login: true, migrations: Work::Done, seed: Work::Done, published: true, ..*seen };
+    let rows = seed(pass).await?;
+    if is_settled(pass, source.as_deref(), rows.is_some()) {
+        *seen = Seen {
+            login: true,
+            migrations: Work::Done,
+            seed: Work::Done,
+            published: true,
+            ..*seen
+        };
         return Ok(());
     }
-    for digest in [source.as_ref().map(|source| source.digest()), seed.as_ref().map(|seed| seed.digest().to_string())].into_iter().flatten() {
+    for digest in [
+        source.as_ref().map(|source| source.digest()),
+        rows.as_ref().map(|rows| rows.digest().to_string()),
+    ]
+    .into_iter()
+    .flatten()
+    {
         if let Some(error) = pass.ctx.works.refusal(pass.uid(), &digest) {
             return Err(error);
         }
     }
-    let Some(session) = &mut pass.session else { return Ok(()) };
+    let Some(session) = &mut pass.session else {
+        return Ok(());
+    };
     seen.login = true;
     if let Some(source) = &source {
         let status = migrate::pending(session, source).await?;
@@ -107,18 +132,19 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
         pass.migrations = Some(MigrationStatus {
             source: source.digest(),
             current: status.current,
-            applied: u32::try_from(status.applied).unwrap_or(u32::MAX),
-            pending: u32::try_from(status.pending).unwrap_or(u32::MAX),
+            applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
+            pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
         });
     } else {
         seen.migrations = Work::Done;
     }
-    seen.seed = match &seed {
-        None => Work::Done,
-        Some(_) => {
-            pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
-            if pass.seed.is_some() { Work::Done } else { Work::Pending }
-        }
+    if rows.is_some() {
+        pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
+    }
+    seen.seed = if rows.is_none() || pass.seed.is_some() {
+        Work::Done
+    } else {
+        Work::Pending
     };
     if seen.migrations == Work::Done && seen.seed == Work::Done {
         seen.published = observe_secret(pass).await?;
@@ -127,20 +153,31 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
-    let Some(database) = pass.database.clone() else { return Ok(false) };
-    let Some(handover) = database::handover(pass, &database).await? else { return Ok(false) };
-    let wanted = connection::render(&pass.object, &handover);
+    if pass.secret_version.is_some() {
+        return Ok(true);
+    }
+    let Some(handover) = &pass.handover else {
+        return Ok(false);
+    };
+    let wanted = connection::render(&pass.object, handover);
     let found = connection::find(&namespaced(&pass.ctx.client, &pass.object), &pass.object, &wanted).await?;
+    pass.secret_exists = found.is_some();
     let Some((secret, true)) = found else { return Ok(false) };
     pass.secret_version = secret.metadata.resource_version;
     Ok(true)
 }
 
 fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
-    let Some(status) = &pass.object.status else { return false };
+    let Some(status) = &pass.object.status else {
+        return false;
+    };
     let name = pass.object.secret_name();
     let written = status.secret_ref.as_ref().filter(|written| written.name == name);
-    let secret = pass.ctx.stores.connections.get(&ObjectRef::new(&name).within(pass.namespace()));
+    let secret = pass
+        .ctx
+        .stores
+        .connections
+        .get(&ObjectRef::new(&name).within(pass.namespace()));
     let untouched = secret.is_some_and(|secret| {
         written.is_some_and(|written| written.resource_version == secret.metadata.resource_version)
     });
@@ -171,6 +208,10 @@ pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
 
 /// The seed that applies. One that is applied already is not read again: its policy is Once.
 pub async fn seed(pass: &Pass) -> Result<Option<Arc<SeedSource>>, Error> {
-    let Some(Seed { config_map_ref, .. }) = &pass.object.spec.seed else { return Ok(None) };
-    sources::seed(&pass.ctx, pass.namespace(), &config_map_ref.name).await.map(Some)
+    let Some(Seed { config_map_ref, .. }) = &pass.object.spec.seed else {
+        return Ok(None);
+    };
+    sources::seed(&pass.ctx, pass.namespace(), &config_map_ref.name)
+        .await
+        .map(Some)
 }

@@ -50,6 +50,7 @@ pub enum Work {
 
 /// Everything that the next step depends on. What comes later is looked at only when it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "facts, each of which is either so or not")]
 pub struct Seen {
     /// The resource is being deleted.
     pub deleting: bool,
@@ -201,7 +202,10 @@ mod tests {
                 seen = after(seen, step);
             }
             let last = plan(&seen);
-            assert!(matches!(last, Step::Rest | Step::Wait(_) | Step::Stop(_)), "{start:?} never settles: {last:?}");
+            assert!(
+                matches!(last, Step::Rest | Step::Wait(_) | Step::Stop(_)),
+                "{start:?} never settles: {last:?}"
+            );
             assert!(claims <= 1, "{start:?} claims {claims} times");
         }
     }
@@ -210,7 +214,10 @@ mod tests {
     fn nothing_is_published_before_it_is_migrated_and_seeded() {
         for seen in every_state() {
             if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {
-                assert!(seen.login && seen.migrations == Work::Done && seen.seed == Work::Done, "{seen:?}");
+                assert!(
+                    seen.login && seen.migrations == Work::Done && seen.seed == Work::Done,
+                    "{seen:?}"
+                );
                 assert_eq!(seen.database, Database::Usable);
             }
         }
@@ -229,7 +236,10 @@ mod tests {
     fn nothing_is_claimed_or_changed_while_deleting() {
         for seen in every_state().into_iter().filter(|seen| seen.deleting) {
             assert!(
-                matches!(plan(&seen), Step::Rest | Step::Release | Step::AwaitRelease | Step::Forget),
+                matches!(
+                    plan(&seen),
+                    Step::Rest | Step::Release | Step::AwaitRelease | Step::Forget
+                ),
                 "{seen:?}"
             );
         }

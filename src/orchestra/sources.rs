@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::api::condition::Reason;
 use crate::controller::Context;
 use crate::controller::error::{Class, Error};
-use crate::migrate::Source;
+use crate::migrate::{Source, hex};
 
 /// The scripts of a seed, in the order of their names.
 pub struct SeedSource {
@@ -22,7 +22,7 @@ pub struct SeedSource {
 
 impl SeedSource {
     fn new(mut files: Vec<(String, Vec<u8>)>) -> Result<Self, Error> {
-        files.retain(|(name, _)| name.ends_with(".sql"));
+        files.retain(|(name, _)| std::path::Path::new(name).extension().is_some_and(|kind| kind == "sql"));
         files.sort();
         let mut hash = Sha256::new();
         let mut texts = Vec::new();
@@ -38,8 +38,10 @@ impl SeedSource {
             })?;
             texts.push((name, text));
         }
-        let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { files: texts, digest: format!("sha256:{digest}") })
+        Ok(Self {
+            files: texts,
+            digest: format!("sha256:{}", hex(&hash.finalize())),
+        })
     }
 
     /// Names and texts.
@@ -77,22 +79,50 @@ enum Loaded {
 
 /// The migrations in these ConfigMaps.
 pub async fn migrations(ctx: &Context, namespace: &str, names: Vec<String>) -> Result<Arc<Source>, Error> {
-    match load(ctx, Key { namespace: namespace.into(), names, seed: false }).await? {
+    match load(
+        ctx,
+        Key {
+            namespace: namespace.into(),
+            names,
+            seed: false,
+        },
+    )
+    .await?
+    {
         Loaded::Migrations(source) => Ok(source),
-        Loaded::Seed(_) => Err(Error::transient(Reason::SourceInvalid, "a seed was found in the place of migrations")),
+        Loaded::Seed(_) => Err(Error::transient(
+            Reason::SourceInvalid,
+            "a seed was found in the place of migrations",
+        )),
     }
 }
 
 /// The seed in this ConfigMap.
 pub async fn seed(ctx: &Context, namespace: &str, name: &str) -> Result<Arc<SeedSource>, Error> {
-    match load(ctx, Key { namespace: namespace.into(), names: vec![name.into()], seed: true }).await? {
+    match load(
+        ctx,
+        Key {
+            namespace: namespace.into(),
+            names: vec![name.into()],
+            seed: true,
+        },
+    )
+    .await?
+    {
         Loaded::Seed(source) => Ok(source),
-        Loaded::Migrations(_) => Err(Error::transient(Reason::SourceInvalid, "migrations were found in the place of a seed")),
+        Loaded::Migrations(_) => Err(Error::transient(
+            Reason::SourceInvalid,
+            "migrations were found in the place of a seed",
+        )),
     }
 }
 
 async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
-    let versions = key.names.iter().map(|name| version(ctx, &key.namespace, name)).collect::<Result<Vec<_>, _>>()?;
+    let versions = key
+        .names
+        .iter()
+        .map(|name| version(ctx, &key.namespace, name))
+        .collect::<Result<Vec<_>, _>>()?;
     {
         let known = ctx.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = known.get(&key).filter(|entry| entry.versions == versions) {
@@ -103,24 +133,48 @@ async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
     let mut files = Vec::new();
     let mut read = Vec::new();
     for name in &key.names {
-        let map = api.get_opt(name).await?.ok_or_else(|| not_found(&key.namespace, name))?;
+        let map = api
+            .get_opt(name)
+            .await?
+            .ok_or_else(|| not_found(&key.namespace, name))?;
         read.push(map.metadata.resource_version);
-        files.extend(map.data.unwrap_or_default().into_iter().map(|(key, text)| (key, text.into_bytes())));
-        files.extend(map.binary_data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0)));
+        files.extend(
+            map.data
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(key, text)| (key, text.into_bytes())),
+        );
+        files.extend(
+            map.binary_data
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(key, bytes)| (key, bytes.0)),
+        );
     }
     let loaded = if key.seed {
         Loaded::Seed(Arc::new(SeedSource::new(files)?))
     } else {
         Loaded::Migrations(Arc::new(Source::prisma(files).map_err(crate::migrate::Error::from)?))
     };
-    let entry = Entry { versions: read, loaded: loaded.clone() };
-    ctx.sources.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
+    let entry = Entry {
+        versions: read,
+        loaded: loaded.clone(),
+    };
+    ctx.sources
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(key, entry);
     Ok(loaded)
 }
 
 fn version(ctx: &Context, namespace: &str, name: &str) -> Result<Option<String>, Error> {
     let seen = ctx.stores.config_maps.get(&ObjectRef::new(name).within(namespace));
-    Ok(seen.ok_or_else(|| not_found(namespace, name))?.meta().resource_version.clone())
+    Ok(seen
+        .ok_or_else(|| not_found(namespace, name))?
+        .meta()
+        .resource_version
+        .clone())
 }
 
 fn not_found(namespace: &str, name: &str) -> Error {

@@ -24,8 +24,19 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     if matches!(step, Step::AddFinalizer | Step::Forget) || (leaving && step == Step::Rest) {
         return Ok(());
     }
+    // What is quick goes into the next write: each write is a request, and wakes others. A new
+    // generation is observed at once all the same.
+    let quick = matches!(step, Step::Create | Step::Take | Step::PrepareLogin | Step::Publish);
+    let observed_before = pass.object.status.as_ref().map(|status| status.observed_generation);
+    if quick && (observed_before == pass.object.metadata.generation || observed_before == Some(-1)) {
+        return Ok(());
+    }
     let (phase, progress, reason, words) = describe(step);
-    let message = if observed.message.is_empty() { words } else { &observed.message };
+    let message = if observed.message.is_empty() {
+        words
+    } else {
+        &observed.message
+    };
     let old = pass.object.status.clone().unwrap_or_default();
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
     let ready = step == Step::Rest;
@@ -34,9 +45,23 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let summary = if updating { Reason::Updating } else { reason };
     conditions.set(Is::Ready, ready, summary, message);
     let usable = observed.seen.database == Database::Usable;
-    let lost = matches!(observed.seen.database, Database::Lost | Database::Leaving | Database::None(_));
-    conditions.set(Is::Available, ready || (served && !lost && !leaving), if ready || served { Reason::Ready } else { reason }, "");
-    conditions.set(Is::DatabaseReady, usable, if usable { Reason::Ready } else { reason }, if usable { "" } else { message });
+    let lost = matches!(
+        observed.seen.database,
+        Database::Lost | Database::Leaving | Database::None(_)
+    );
+    let available = ready || (served && !lost && !leaving);
+    let (why, told) = if available {
+        (Reason::Ready, "applications can use it")
+    } else {
+        (reason, message)
+    };
+    conditions.set(Is::Available, available, why, told);
+    let (why, told) = if usable {
+        (Reason::Ready, "proven usable by a login")
+    } else {
+        (reason, message)
+    };
+    conditions.set(Is::DatabaseReady, usable, why, told);
     parts(pass, observed, &mut conditions, reason);
     conditions.progress(progress, summary, message);
     let conditions = conditions.finish();
@@ -53,16 +78,25 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         }
         return;
     }
-    conditions.set(Is::CredentialsReady, seen.published, if seen.published { Reason::Ready } else { reason }, "");
+    let (why, told) = if seen.published {
+        (Reason::Ready, "the connection Secret is published")
+    } else {
+        (
+            reason,
+            "the connection Secret follows when the database is migrated and seeded",
+        )
+    };
+    conditions.set(Is::CredentialsReady, seen.published, why, told);
     let migrates = pass.object.spec.migrations.is_some()
         || pass.class.as_ref().is_some_and(|class| class.spec.migrations.is_some());
-    for (part, work, asked) in
-        [(Is::Migrated, seen.migrations, migrates), (Is::Seeded, seen.seed, pass.object.spec.seed.is_some())]
-    {
+    for (part, work, asked) in [
+        (Is::Migrated, seen.migrations, migrates),
+        (Is::Seeded, seen.seed, pass.object.spec.seed.is_some()),
+    ] {
         match (asked, work) {
-            (false, _) => conditions.set(part, true, Reason::NotRequested, ""),
-            (true, Work::Done) => conditions.set(part, true, Reason::Ready, ""),
-            (true, _) => conditions.set(part, false, reason, ""),
+            (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
+            (true, Work::Done) => conditions.set(part, true, Reason::Ready, "everything is applied"),
+            (true, _) => conditions.set(part, false, reason, "not applied yet"),
         }
     }
 }
@@ -70,7 +104,9 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
 /// What was learned in this pass, over what the last status said.
 fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Condition>) -> OrchestraStatus {
     let database = pass.database.as_ref();
-    let project = database.and_then(|database| database.status.as_ref()).and_then(|status| status.project.as_ref());
+    let project = database
+        .and_then(|database| database.status.as_ref())
+        .and_then(|status| status.project.as_ref());
     let secret = pass.secret_version.clone().map(|version| PublishedSecret {
         name: pass.object.secret_name(),
         resource_version: Some(version),
@@ -82,7 +118,10 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
         class_name: pass.class.as_ref().map(|class| class.name_any()).or(old.class_name),
         database_name: database.map(ResourceExt::name_any).or(old.database_name),
         project: project
-            .map(|project| ProjectReference { reference: project.reference.clone(), region: project.region.clone() })
+            .map(|project| ProjectReference {
+                reference: project.reference.clone(),
+                region: project.region.clone(),
+            })
             .or(old.project),
         secret_ref: secret.or(old.secret_ref),
         migrations: pass.migrations.clone().or(old.migrations),
@@ -93,7 +132,9 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
 /// Writes what stopped a pass. A tenant in use stays Ready through a blip that passes by itself.
 pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let api: Api<Orchestra> = namespaced(&ctx.client, &*orchestra);
-    let Some(object) = api.get_opt(&orchestra.name_any()).await? else { return Ok(()) };
+    let Some(object) = api.get_opt(&orchestra.name_any()).await? else {
+        return Ok(());
+    };
     let mut pass = Pass::new(object, ctx);
     let old = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
@@ -105,14 +146,24 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     } else {
         conditions.set(Is::Ready, false, reason, &message);
     }
-    for part in [Is::Available, Is::DatabaseReady, Is::CredentialsReady, Is::Migrated, Is::Seeded] {
+    for part in [
+        Is::Available,
+        Is::DatabaseReady,
+        Is::CredentialsReady,
+        Is::Migrated,
+        Is::Seeded,
+    ] {
         if Some(part) == failed_part(reason) {
             conditions.set(part, false, reason, &message);
         } else {
             conditions.keep(part, Reason::Pending);
         }
     }
-    let progress = if passing { Progress::Reconciling } else { Progress::Stalled };
+    let progress = if passing {
+        Progress::Reconciling
+    } else {
+        Progress::Stalled
+    };
     conditions.progress(progress, reason, &message);
     let deleting = pass.object.metadata.deletion_timestamp.is_some();
     let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
@@ -146,7 +197,9 @@ async fn store(
     let api: Api<Orchestra> = namespaced(&pass.ctx.client, &pass.object);
     let told = |status: Option<&OrchestraStatus>| {
         let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let condition = find(conditions, Is::Stalled).or_else(|| find(conditions, Is::Reconciling)).or_else(|| find(conditions, Is::Ready));
+        let condition = find(conditions, Is::Stalled)
+            .or_else(|| find(conditions, Is::Reconciling))
+            .or_else(|| find(conditions, Is::Ready));
         condition.map(|condition| condition.reason.clone())
     };
     let news = told(pass.object.status.as_ref()) != told(Some(&new));
@@ -154,7 +207,11 @@ async fn store(
         pass.object = object;
     }
     if news {
-        let kind = if progress == Progress::Stalled { EventType::Warning } else { EventType::Normal };
+        let kind = if progress == Progress::Stalled {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
         publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, message).await;
     }
     Ok(())
@@ -165,19 +222,49 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
     use Progress::{Reconciling, Settled, Stalled};
     match step {
         Step::AddFinalizer => ("Pending", Reconciling, Reason::Pending, "begins"),
-        Step::Create => ("Provisioning", Reconciling, Reason::Claiming, "asking the provider for a database"),
-        Step::Take => ("Provisioning", Reconciling, Reason::Claiming, "taking a database from a pool"),
-        Step::AwaitDatabase => ("Provisioning", Reconciling, Reason::Provisioning, "waiting until the database is usable"),
-        Step::PrepareLogin => ("Migrating", Reconciling, Reason::PreparingLogin, "preparing the tenant's login"),
-        Step::Migrate => ("Migrating", Reconciling, Reason::Migrating, "applying migrations"),
-        Step::Seed => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
-        Step::Publish => ("Seeding", Reconciling, Reason::Publishing, "writing the connection Secret"),
-        Step::Rest => ("Ready", Settled, Reason::Ready, "the database is migrated, seeded and handed over"),
+        Step::Create => (
+            "Provisioning",
+            Reconciling,
+            Reason::Claiming,
+            "asking the provider for a database",
+        ),
+        Step::Take => (
+            "Provisioning",
+            Reconciling,
+            Reason::Claiming,
+            "taking a database from a pool",
+        ),
+        Step::AwaitDatabase => (
+            "Provisioning",
+            Reconciling,
+            Reason::Provisioning,
+            "waiting until the database is usable",
+        ),
+        Step::PrepareLogin => (
+            "Migrating",
+            Reconciling,
+            Reason::PreparingLogin,
+            "preparing the tenant's login",
+        ),
+        Step::Migrate | Step::Wait(Reason::Migrating) => {
+            ("Migrating", Reconciling, Reason::Migrating, "applying migrations")
+        }
+        Step::Seed | Step::Wait(Reason::Seeding) => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
+        Step::Publish => (
+            "Seeding",
+            Reconciling,
+            Reason::Publishing,
+            "writing the connection Secret",
+        ),
+        Step::Rest => (
+            "Ready",
+            Settled,
+            Reason::Ready,
+            "the database is migrated, seeded and handed over",
+        ),
         Step::Release | Step::AwaitRelease | Step::Forget => {
             ("Deleting", Reconciling, Reason::Deleting, "letting the database go")
         }
-        Step::Wait(Reason::Migrating) => ("Migrating", Reconciling, Reason::Migrating, "applying migrations"),
-        Step::Wait(Reason::Seeding) => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
         Step::Wait(reason) => ("Pending", Reconciling, reason, "waiting"),
         Step::Stop(reason) => ("Failed", Stalled, reason, "a person must act"),
     }

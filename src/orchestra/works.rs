@@ -54,7 +54,11 @@ struct Refused {
 impl Works {
     /// Nothing under way; the end of each piece of work is told to `ended`.
     pub fn new(ended: UnboundedSender<ObjectRef<Orchestra>>) -> Self {
-        Self { running: Mutex::default(), refused: Mutex::default(), ended }
+        Self {
+            running: Mutex::default(),
+            refused: Mutex::default(),
+            ended,
+        }
     }
 
     /// Begins a piece of work.
@@ -76,14 +80,19 @@ impl Works {
 
     /// Waits a moment for the work to end, so that what is quick is done in one pass.
     pub async fn progress(&self, uid: &str, patience: Duration) -> Result<Progress, Error> {
-        let Some((kind, mut task)) = self.lock().remove(uid) else { return Ok(Progress::None) };
+        let Some((kind, mut task)) = self.lock().remove(uid) else {
+            return Ok(Progress::None);
+        };
         match tokio::time::timeout(patience, &mut task).await {
             Err(_) => {
                 self.lock().insert(uid.into(), (kind, task));
                 Ok(Progress::Running(kind))
             }
             Ok(Ok(outcome)) => outcome.map(|session| Progress::Done(Box::new(session))),
-            Ok(Err(_)) => Err(Error::transient(Reason::DatabaseUnreachable, "the work was cut off; it is begun again")),
+            Ok(Err(_)) => Err(Error::transient(
+                Reason::DatabaseUnreachable,
+                "the work was cut off; it is begun again",
+            )),
         }
     }
 
@@ -108,18 +117,26 @@ impl Works {
             reason: error.reason(),
             message: error.to_string(),
         };
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.into(), refused);
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid.into(), refused);
     }
 
     /// The error of the last try, while the source is the same and the slow re-check is not due.
     pub fn refusal(&self, uid: &str, digest: &str) -> Option<Error> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = refused.get(uid).filter(|last| last.digest == digest && last.at.elapsed() < SLOWEST)?;
-        Some(Error::Stop { class: last.class, reason: last.reason, message: last.message.clone() })
+        let last = refused
+            .get(uid)
+            .filter(|last| last.digest == digest && last.at.elapsed() < SLOWEST)?;
+        Some(Error::Stop {
+            class: last.class,
+            reason: last.reason,
+            message: last.message.clone(),
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Kind, Task)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-

@@ -15,6 +15,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
+use sqlx::postgres::PgConnection;
 
 use crate::api::condition::Reason;
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
@@ -35,7 +36,10 @@ pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
 pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
     let inventory = inventory(&ctx, &pool).await?;
     let mut members = members(&ctx, &pool).await?;
-    let fresh: Vec<_> = inventory.iter().filter(|(key, _)| find(&members, key).is_none()).collect();
+    let fresh: Vec<_> = inventory
+        .iter()
+        .filter(|(key, _)| find(&members, key).is_none())
+        .collect();
     let outcomes = join_all(fresh.iter().map(|(key, url)| enlist(&ctx, &pool, key, url))).await;
     let mut refused = Vec::new();
     for ((key, _), outcome) in fresh.into_iter().zip(outcomes) {
@@ -46,15 +50,24 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     }
     withdraw(&ctx, &inventory, &mut members).await?;
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
-    let again = refused.iter().any(|(_, error)| matches!(error.class(), Class::Transient | Class::After(_)));
-    Ok(if again { Next::After(ctx.settings.login_spacing) } else { Next::Rest })
+    let again = refused
+        .iter()
+        .any(|(_, error)| matches!(error.class(), Class::Transient | Class::After(_)));
+    Ok(if again {
+        Next::After(ctx.settings.login_spacing)
+    } else {
+        Next::Rest
+    })
 }
 
 /// The login of an entry's owner, as the inventory holds it now.
 pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error> {
     let missing = || {
         let (pool, key) = (&entry.pool, &entry.key);
-        Error::blocked(Reason::InventoryNotFound, format!("entry {key} is not in the inventory of pool {pool}: put it back"))
+        Error::blocked(
+            Reason::InventoryNotFound,
+            format!("entry {key} is not in the inventory of pool {pool}: put it back"),
+        )
     };
     let pool = ctx.stores.pools.get(&ObjectRef::new(&entry.pool)).ok_or_else(missing)?;
     let inventory = inventory(ctx, &pool).await?;
@@ -63,7 +76,9 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error
 
 /// The entries, from the pool's Secret or the operator's environment.
 async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<BTreeMap<String, SecretString>, Error> {
-    let Some(reference) = &pool.spec.inventory.secret_ref else { return Ok(ctx.settings.inventory.clone()) };
+    let Some(reference) = &pool.spec.inventory.secret_ref else {
+        return Ok(ctx.settings.inventory.clone());
+    };
     let namespace = &ctx.settings.namespace;
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let secret = api.get_opt(&reference.name).await?.ok_or_else(|| {
@@ -73,9 +88,18 @@ async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<BTreeMap<Strin
             format!("Secret {name} does not exist in namespace {namespace}: create it with keys {KEY_PREFIX}1, {KEY_PREFIX}2, …"),
         )
     })?;
-    let entries = secret.data.unwrap_or_default().into_iter().filter(|(key, _)| key.starts_with(KEY_PREFIX));
+    let entries = secret
+        .data
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|(key, _)| key.starts_with(KEY_PREFIX));
     Ok(entries
-        .filter_map(|(key, value)| Some((key, SecretString::from(String::from_utf8(value.0).ok()?.trim().to_string()))))
+        .filter_map(|(key, value)| {
+            Some((
+                key,
+                SecretString::from(String::from_utf8(value.0).ok()?.trim().to_string()),
+            ))
+        })
         .collect())
 }
 
@@ -83,7 +107,11 @@ async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<BTreeMap<Strin
 async fn members(ctx: &Context, pool: &OrchestraPool) -> Result<Vec<OrchestraDatabase>, Error> {
     let name = pool.name_any();
     let all = api(ctx).list(&kube::api::ListParams::default()).await?;
-    Ok(all.items.into_iter().filter(|database| entry(database).is_some_and(|entry| entry.pool == name)).collect())
+    Ok(all
+        .items
+        .into_iter()
+        .filter(|database| entry(database).is_some_and(|entry| entry.pool == name))
+        .collect())
 }
 
 fn entry(database: &OrchestraDatabase) -> Option<&InventoryEntry> {
@@ -91,7 +119,9 @@ fn entry(database: &OrchestraDatabase) -> Option<&InventoryEntry> {
 }
 
 fn find<'a>(members: &'a [OrchestraDatabase], key: &str) -> Option<&'a OrchestraDatabase> {
-    members.iter().find(|member| entry(member).is_some_and(|entry| entry.key == key))
+    members
+        .iter()
+        .find(|member| entry(member).is_some_and(|entry| entry.key == key))
 }
 
 /// Logs in, keeps others out, and makes the entry's resource.
@@ -102,6 +132,13 @@ async fn enlist(
     url: &SecretString,
 ) -> Result<OrchestraDatabase, Error> {
     let mut session = postgres::connect(&Login::parse(url)?, APPLICATION).await?;
+    if is_superuser(&mut session).await.map_err(postgres::Error::from)? {
+        return Err(Error::blocked(
+            Reason::InvalidEntry,
+            "its login is a superuser, and a tenant's scripts would run as it and reach every database of the server: \
+             give the entry a login that only owns this database and has CREATEROLE",
+        ));
+    }
     let identity = postgres::identity(&mut session).await?;
     if let Some(holder) = mark_holder(&mut session).await.map_err(postgres::Error::from)? {
         return Err(Error::blocked(
@@ -115,14 +152,19 @@ async fn enlist(
     postgres::isolate(&mut session).await?;
     let name = format!("orchdb-{}", identity.digest());
     let spec = OrchestraDatabaseSpec {
-        inventory: Some(InventoryEntry { pool: pool.name_any(), key: key.into() }),
+        inventory: Some(InventoryEntry {
+            pool: pool.name_any(),
+            key: key.into(),
+        }),
         ..OrchestraDatabaseSpec::default()
     };
     let wanted = OrchestraDatabase::new(&name, spec);
     match api(ctx).create(&PostParams::default(), &wanted).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let other = api(ctx).get(&name).await?;
-            let other = entry(&other).map(|entry| format!("{} of pool {}", entry.key, entry.pool)).unwrap_or_default();
+            let other = entry(&other)
+                .map(|entry| format!("{} of pool {}", entry.key, entry.pool))
+                .unwrap_or_default();
             Err(Error::blocked(
                 Reason::DuplicateEntry,
                 format!("leads to the same server and database as {other}: remove one of the two"),
@@ -130,6 +172,12 @@ async fn enlist(
         }
         other => Ok(other?),
     }
+}
+
+async fn is_superuser(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        .fetch_one(session)
+        .await
 }
 
 /// An entry that left the inventory and was never claimed is no database that can be claimed.
@@ -143,8 +191,14 @@ async fn withdraw(
     };
     for member in members.iter().filter(|member| gone(member)) {
         // A claim that comes in between changes the version, and the deletion is refused.
-        let preconditions = Preconditions { uid: member.uid(), resource_version: member.resource_version() };
-        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let preconditions = Preconditions {
+            uid: member.uid(),
+            resource_version: member.resource_version(),
+        };
+        let parameters = DeleteParams {
+            preconditions: Some(preconditions),
+            ..DeleteParams::default()
+        };
         api(ctx).delete(&member.name_any(), &parameters).await?;
     }
     members.retain(|member| !gone(member));

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use kube::Resource;
 use kube::api::Api;
 use kube::runtime::events::EventType;
-use kube::Resource;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
@@ -22,18 +22,22 @@ pub async fn write(
     refused: &[(String, Error)],
 ) -> Result<(), Error> {
     let count = |wanted: fn(&OrchestraDatabase) -> bool| {
-        u32::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(u32::MAX)
+        i32::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
     };
     let bound = |member: &OrchestraDatabase| member.spec.claim_ref.is_some() && member.spec.released_at.is_none();
     let mut status = OrchestraPoolStatus {
-        desired: u32::try_from(desired).unwrap_or(u32::MAX),
+        desired: i32::try_from(desired).unwrap_or(i32::MAX),
         available: count(OrchestraDatabase::is_unclaimed),
         bound: count(bound),
         ..pool.status.clone().unwrap_or_default()
     };
     let message = match refused {
         [] => "every entry is usable".to_string(),
-        _ => refused.iter().map(|(key, error)| format!("{key}: {error}")).collect::<Vec<_>>().join("; "),
+        _ => refused
+            .iter()
+            .map(|(key, error)| format!("{key}: {error}"))
+            .collect::<Vec<_>>()
+            .join("; "),
     };
     let reason = refused.first().map_or(Reason::Ready, |(_, error)| error.reason());
     let passing = refused.iter().all(|(_, error)| is_passing(error));
@@ -48,8 +52,19 @@ pub async fn write(
 /// Writes what stopped a pass.
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let mut status = pool.status.clone().unwrap_or_default();
-    let progress = if is_passing(&error) { Progress::Reconciling } else { Progress::Stalled };
-    tell(&ctx, &pool, &mut status, (false, progress, error.reason()), &error.to_string()).await
+    let progress = if is_passing(&error) {
+        Progress::Reconciling
+    } else {
+        Progress::Stalled
+    };
+    tell(
+        &ctx,
+        &pool,
+        &mut status,
+        (false, progress, error.reason()),
+        &error.to_string(),
+    )
+    .await
 }
 
 fn is_passing(error: &Error) -> bool {

@@ -26,10 +26,7 @@ pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnecti
 ///
 /// # Errors
 /// As [`connect`].
-pub async fn connect_through_transaction_pooler(
-    login: &Login,
-    application_name: &str,
-) -> Result<PgConnection> {
+pub async fn connect_through_transaction_pooler(login: &Login, application_name: &str) -> Result<PgConnection> {
     let options = options(login, application_name).statement_cache_capacity(0);
     bounded(options.connect()).await
 }
@@ -72,7 +69,10 @@ fn options(login: &Login, application_name: &str) -> PgConnectOptions {
 /// Asks the server to look whether the client is still there. A server that cannot (before
 /// version 14, or on a platform without the means) is left as it is.
 pub(crate) async fn watch_client(conn: &mut PgConnection) -> sqlx::Result<()> {
-    match sqlx::raw_sql("SET client_connection_check_interval = '2s'").execute(conn).await {
+    match sqlx::raw_sql("SET client_connection_check_interval = '2s'")
+        .execute(conn)
+        .await
+    {
         Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
         Err(error) => Err(error),
     }

@@ -47,11 +47,9 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Unreachable(_) | Self::UnknownTenant | Self::Timeout(_) => Class::Transient,
-            Self::Refused { sqlstate, message }
-                if is_transient(sqlstate) || message.contains("tuple concurrently updated") =>
-            {
-                Class::Transient
-            }
+            // XX000 is what the hosted pooler says of its own limits, and PostgreSQL of two changes
+            // of one catalogue row at a time.
+            Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => Class::Transient,
             Self::LoginFailed { .. } | Self::Refused { .. } => Class::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => Class::Invalid,
         }

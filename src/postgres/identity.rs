@@ -17,7 +17,9 @@ impl Identity {
     /// 32 hexadecimal digits, the same for every way to this database; fit for an object's name.
     pub fn digest(&self) -> String {
         let hash = Sha256::digest(format!("{}/{}", self.server, self.database));
-        hash.iter().take(16).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        hash.iter()
+            .take(16)
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     }
 
     /// Whether the server told its system identifier. When it refused, the identity is made of the
@@ -45,5 +47,9 @@ pub async fn identity(conn: &mut PgConnection) -> Result<Identity> {
         }
         Err(error) => return Err(Error::from(error)),
     };
-    Ok(Identity { server: row.try_get(0)?, database: row.try_get(1)?, certain })
+    Ok(Identity {
+        server: row.try_get(0)?,
+        database: row.try_get(1)?,
+        certain,
+    })
 }

@@ -40,9 +40,15 @@ impl Tls {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Disable, Self::Prefer, Self::Require, Self::VerifyCa, Self::VerifyFull]
-            .into_iter()
-            .find(|tls| tls.as_str() == word)
+        [
+            Self::Disable,
+            Self::Prefer,
+            Self::Require,
+            Self::VerifyCa,
+            Self::VerifyFull,
+        ]
+        .into_iter()
+        .find(|tls| tls.as_str() == word)
     }
 }
 
@@ -80,7 +86,10 @@ impl Login {
         if url.fragment().is_some() {
             return Err(invalid("a # in the password must be written %23"));
         }
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(invalid("no host"))?;
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or(invalid("no host"))?;
         let host = decode(host.trim_start_matches('[').trim_end_matches(']'))?;
         if host.starts_with('/') {
             return Err(invalid("a Unix socket cannot be used"));
@@ -151,7 +160,14 @@ fn decode(text: &str) -> Result<String, Error> {
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, database, user, password: _, tls } = self;
+        let Self {
+            host,
+            port,
+            database,
+            user,
+            password: _,
+            tls,
+        } = self;
         f.debug_struct("Login")
             .field("host", host)
             .field("port", port)
@@ -175,7 +191,10 @@ mod tests {
     fn reads_what_users_write() {
         let login = parse("postgresql://postgres.ref:p%40ss%2F%23@db.example.com:6543/my%20db?pgbouncer=true&connection_limit=1&sslmode=require&schema=public").unwrap();
         assert_eq!((login.host.as_str(), login.port), ("db.example.com", 6543));
-        assert_eq!((login.user.as_str(), login.database.as_str()), ("postgres.ref", "my db"));
+        assert_eq!(
+            (login.user.as_str(), login.database.as_str()),
+            ("postgres.ref", "my db")
+        );
         assert_eq!(login.password.expose_secret(), "p@ss/#");
         assert_eq!(login.tls, Tls::Require);
         assert_eq!(
@@ -187,7 +206,11 @@ mod tests {
 
     #[test]
     fn comes_back_the_same_from_its_own_url() {
-        for url in ["postgres://a:b@[::1]/c", "postgres://a@127.0.0.1:1/c?sslmode=verify-full", "postgres://%22:%00a@h"] {
+        for url in [
+            "postgres://a:b@[::1]/c",
+            "postgres://a@127.0.0.1:1/c?sslmode=verify-full",
+            "postgres://%22:%00a@h",
+        ] {
             let Ok(login) = parse(url) else { continue };
             let again = Login::parse(&login.url()).unwrap();
             assert_eq!(format!("{login:?}"), format!("{again:?}"));

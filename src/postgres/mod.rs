@@ -12,13 +12,11 @@ pub use connect::{CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use error::Error;
 pub use identity::{Identity, identity};
 pub use login::{Login, Tls};
-pub use roles::{
-    Sharing, TenantRole, drop_tenant_role, ensure_tenant_role, grant_existing, isolate,
-};
+pub use roles::{Sharing, TenantRole, drop_tenant_role, ensure_tenant_role, grant_existing, isolate};
 
 pub(crate) use connect::watch_client;
 pub(crate) use error::is_transient;
-pub(crate) use roles::quote;
+pub(crate) use roles::{begin, quote};
 
 /// The operator's own schema in a tenant's database. The tenant's role has no right on it.
 pub const OPERATOR_SCHEMA: &str = "stagesub";

@@ -31,15 +31,10 @@ pub enum Sharing {
 /// # Errors
 /// [`Error::Refused`] when the owner lacks a right, or when a role of that name has attributes
 /// that a tenant's role never has.
-pub async fn ensure_tenant_role(
-    conn: &mut PgConnection,
-    role: &TenantRole,
-    server: Sharing,
-) -> Result<()> {
+pub async fn ensure_tenant_role(conn: &mut PgConnection, role: &TenantRole, server: Sharing) -> Result<()> {
     let name = checked(&role.name)?;
     // The verifier, not the password: statements may reach the server's log.
-    let verifier =
-        postgres_protocol::password::scram_sha_256(role.password.expose_secret().as_bytes());
+    let verifier = postgres_protocol::password::scram_sha_256(role.password.expose_secret().as_bytes());
     begin(conn).await?;
     if exists(conn, &role.name).await? {
         run(conn, format!("ALTER ROLE {name} LOGIN PASSWORD '{verifier}'")).await?;
@@ -59,7 +54,11 @@ pub async fn ensure_tenant_role(
     if server == Sharing::Shared {
         close_to_public(conn, &database).await?;
     }
-    run(conn, format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {name}")).await?;
+    run(
+        conn,
+        format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {name}"),
+    )
+    .await?;
     grant(conn, &role.name).await?;
     for what in [
         "ALL ON TABLES",
@@ -110,9 +109,10 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     }
     refuse_mighty(conn, role).await?;
     join(conn, role).await?;
-    // Outside the transaction, so that no new session comes while the old ones end.
+    // Outside the transaction, so that no new session comes while the old ones end; each is waited
+    // for, because it drops its temporary tables as it goes.
     run(conn, format!("ALTER ROLE {name} NOLOGIN")).await?;
-    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1")
+    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1")
         .bind(role)
         .execute(&mut *conn)
         .await?;
@@ -150,17 +150,23 @@ async fn run(conn: &mut PgConnection, sql: String) -> Result<()> {
     }
 }
 
-/// Begins a transaction in which names mean what they say.
-async fn begin(conn: &mut PgConnection) -> Result<()> {
-    run(conn, "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '10s'".into())
-        .await
+/// Begins a transaction in which names mean what they say: with the tenant's schemas in the
+/// `search_path`, a function or operator of the tenant's could run as the owner.
+pub(crate) async fn begin(conn: &mut PgConnection) -> Result<()> {
+    run(
+        conn,
+        "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '10s'".into(),
+    )
+    .await
 }
 
 async fn exists(conn: &mut PgConnection, role: &str) -> Result<bool> {
-    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
-        .bind(role)
-        .fetch_one(conn)
-        .await?)
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+            .bind(role)
+            .fetch_one(conn)
+            .await?,
+    )
 }
 
 async fn refuse_mighty(conn: &mut PgConnection, role: &str) -> Result<()> {
@@ -175,7 +181,10 @@ async fn refuse_mighty(conn: &mut PgConnection, role: &str) -> Result<()> {
         return Ok(());
     }
     let _ = sqlx::raw_sql("ROLLBACK").execute(conn).await;
-    Err(Error::refused("42501", "a role of the tenant's name exists and is not a tenant's role"))
+    Err(Error::refused(
+        "42501",
+        "a role of the tenant's name exists and is not a tenant's role",
+    ))
 }
 
 /// An owner that is not a superuser joins the tenant's role: it then may change, and at the end
@@ -192,8 +201,9 @@ async fn join(conn: &mut PgConnection, role: &str) -> Result<()> {
 }
 
 async fn current_database(conn: &mut PgConnection) -> Result<String> {
-    let name: String =
-        sqlx::query_scalar("SELECT current_database()::text").fetch_one(conn).await?;
+    let name: String = sqlx::query_scalar("SELECT current_database()::text")
+        .fetch_one(conn)
+        .await?;
     Ok(quote(&name))
 }
 
@@ -227,6 +237,25 @@ async fn close_to_public(conn: &mut PgConnection, database: &str) -> Result<()> 
 const SCHEMAS: &str = "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> $1 \
     AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user))";
 
+/// Takes back what default privileges gave the role in the operator's schema.
+async fn keep_out(conn: &mut PgConnection, role: &str) -> Result<()> {
+    let own: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1 AND pg_has_role(current_user, nspowner, 'USAGE'))",
+    )
+    .bind(OPERATOR_SCHEMA)
+    .fetch_one(&mut *conn)
+    .await?;
+    if !own {
+        return Ok(());
+    }
+    let role = quote(role);
+    let sql = format!(
+        "REVOKE ALL ON SCHEMA {OPERATOR_SCHEMA} FROM {role}; \
+         REVOKE ALL ON ALL TABLES IN SCHEMA {OPERATOR_SCHEMA} FROM {role}"
+    );
+    run(conn, sql).await
+}
+
 /// Grants on what the owner may grant; what belongs to an extension keeps the extension's rights.
 async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
     let own = |class: &str, owner: &str| {
@@ -247,8 +276,7 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
          JOIN pg_namespace n ON n.oid = pronamespace WHERE {}",
         own("pg_proc", "proowner")
     );
-    let schemas =
-        format!("SELECT string_agg(quote_ident(nspname), ', ') FROM pg_namespace WHERE {SCHEMAS}");
+    let schemas = format!("SELECT string_agg(quote_ident(nspname), ', ') FROM pg_namespace WHERE {SCHEMAS}");
     for (right, query) in [
         ("USAGE, CREATE ON SCHEMA", schemas),
         ("ALL ON TABLE", relation("'r', 'p', 'v', 'm', 'f'")),
@@ -263,5 +291,5 @@ async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
             run(conn, format!("GRANT {right} {objects} TO {}", quote(role))).await?;
         }
     }
-    Ok(())
+    keep_out(conn, role).await
 }

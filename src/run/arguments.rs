@@ -16,7 +16,7 @@ use crate::telemetry::logs::Format;
 ///
 /// Secrets have no flags, because a command line can be read by others. They come from the
 /// environment only: SUPABASE_MANAGEMENT_TOKEN and SUPABASE_ORGANIZATION_ID make a default class for
-/// hosted Supabase, DATABASE_URL_POOL_1, DATABASE_URL_POOL_2, … a static pool, while the cluster has
+/// hosted Supabase, `DATABASE_URL_POOL_<n>` a static pool, while the cluster has
 /// no OrchestraClass.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
@@ -29,6 +29,10 @@ pub struct Arguments {
     /// Name of the Lease: of all operators that share it, one acts.
     #[arg(long, env = "ORCHESTRA_LEASE_NAME", default_value = "orchestra-operator")]
     pub lease_name: String,
+    /// How long a Lease that is not renewed keeps others waiting. Its holder ends after two thirds
+    /// of it without a renewal.
+    #[arg(long, env = "ORCHESTRA_LEASE_DURATION", default_value = "15s", value_parser = duration)]
+    pub lease_duration: Duration,
     /// How log lines look.
     #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: Format,
@@ -73,7 +77,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 impl Arguments {
     /// Settings of the controllers, with what only the environment may say.
     pub fn settings(&self) -> Settings {
-        let text = |name: &str| std::env::var(name).ok().map(|text| text.trim().to_string()).filter(|text| !text.is_empty());
+        let text = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .map(|text| text.trim().to_string())
+                .filter(|text| !text.is_empty())
+        };
         let inventory: BTreeMap<_, _> = std::env::vars()
             .filter(|(key, value)| key.starts_with(KEY_PREFIX) && !value.trim().is_empty())
             .map(|(key, value)| (key, SecretString::from(value.trim().to_string())))
@@ -97,7 +106,11 @@ impl Arguments {
     /// # Errors
     /// When the address is none that a token may be sent to.
     pub fn provider(&self) -> Result<supabase::Settings, supabase::Error> {
-        supabase::Settings::new(&self.supabase_api_url, &self.supabase_project_domain, &self.supabase_trusted_hosts)
+        supabase::Settings::new(
+            &self.supabase_api_url,
+            &self.supabase_project_domain,
+            &self.supabase_trusted_hosts,
+        )
     }
 
     /// Who this process is, for the lease: the pod, or a name of its own.

@@ -7,9 +7,9 @@ use futures::future::join4;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
+use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::Controller;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
@@ -31,63 +31,95 @@ pub async fn run(
     let ended = futures::stream::unfold(ended, |mut ended| async { Some((ended.recv().await?, ended)) });
     let stores = &ctx.stores;
 
-    let (by_class, by_map) = (stores.orchestras.clone(), stores.orchestras.clone());
+    let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
     let orchestras = Controller::for_shared_stream(watched.orchestras.subscribe(), stores.orchestras.clone())
-        .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| claimant(&database))
+        .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
+            claimant(&database)
+        })
         .watches_shared_stream(watched.databases.subscribe(), {
             let orchestras = stores.orchestras.clone();
             move |database: Arc<OrchestraDatabase>| waiting_for(&database, &orchestras)
         })
-        .watches_shared_stream(watched.classes.subscribe(), move |_: Arc<OrchestraClass>| unclaimed(&by_class))
-        .watches_shared_stream(watched.config_maps.subscribe(), move |map: Arc<PartialObjectMeta<ConfigMap>>| {
-            naming(&map, &by_map)
+        .watches_shared_stream(watched.classes.subscribe(), move |_: Arc<OrchestraClass>| {
+            unclaimed(&by_class)
         })
+        .watches_shared_stream(
+            watched.config_maps.subscribe(),
+            move |map: Arc<PartialObjectMeta<ConfigMap>>| naming(&map, &by_map),
+        )
         .owns_shared_stream(watched.connections.subscribe())
         .reconcile_on(ended)
         .reconcile_all_on(at_start())
         .with_config(config.clone())
         .graceful_shutdown_on(stopped(stop.clone()))
-        .run(|object, ctx| reconcile("orchestra", object, ctx, orchestra::pass, orchestra::report), again, ctx.clone())
+        .run(
+            |object, ctx| reconcile("orchestra", object, ctx, orchestra::pass, orchestra::report),
+            again,
+            ctx.clone(),
+        )
         .for_each(|_| async {});
 
     let hosted = stores.databases.clone();
     let databases = Controller::for_shared_stream(watched.databases.subscribe(), stores.databases.clone())
         .watches_shared_stream(watched.secrets.subscribe(), |secret: Arc<PartialObjectMeta<Secret>>| {
-            secret.labels().get("stagesub.io/database").map(|name| ObjectRef::new(name))
+            secret
+                .labels()
+                .get("stagesub.io/database")
+                .map(|name| ObjectRef::new(name))
         })
-        .watches_shared_stream(watched.classes.subscribe(), move |class: Arc<OrchestraClass>| of_class(&class, &hosted))
+        .watches_shared_stream(watched.classes.subscribe(), move |class: Arc<OrchestraClass>| {
+            of_class(&class, &hosted)
+        })
         .reconcile_all_on(at_start())
         .with_config(config.clone())
         .graceful_shutdown_on(stopped(stop.clone()))
-        .run(|object, ctx| reconcile("database", object, ctx, database::pass, database::report), again, ctx.clone())
+        .run(
+            |object, ctx| reconcile("database", object, ctx, database::pass, database::report),
+            again,
+            ctx.clone(),
+        )
         .for_each(|_| async {});
 
     let by_token = stores.classes.clone();
     let classes = Controller::for_shared_stream(watched.classes.subscribe(), stores.classes.clone())
-        .watches_shared_stream(watched.secrets.subscribe(), move |secret: Arc<PartialObjectMeta<Secret>>| {
-            with_token(&secret, &by_token)
-        })
+        .watches_shared_stream(
+            watched.secrets.subscribe(),
+            move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
+        )
         .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
             database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
         })
         .reconcile_all_on(at_start())
         .with_config(config.clone())
         .graceful_shutdown_on(stopped(stop.clone()))
-        .run(|object, ctx| reconcile("class", object, ctx, class::pass, class::report), again, ctx.clone())
+        .run(
+            |object, ctx| reconcile("class", object, ctx, class::pass, class::report),
+            again,
+            ctx.clone(),
+        )
         .for_each(|_| async {});
 
     let by_inventory = stores.pools.clone();
     let pools = Controller::for_shared_stream(watched.pools.subscribe(), stores.pools.clone())
-        .watches_shared_stream(watched.secrets.subscribe(), move |secret: Arc<PartialObjectMeta<Secret>>| {
-            with_inventory(&secret, &by_inventory)
-        })
+        .watches_shared_stream(
+            watched.secrets.subscribe(),
+            move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),
+        )
         .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
-            database.spec.inventory.as_ref().map(|entry| ObjectRef::new(&entry.pool))
+            database
+                .spec
+                .inventory
+                .as_ref()
+                .map(|entry| ObjectRef::new(&entry.pool))
         })
         .reconcile_all_on(at_start())
         .with_config(config)
         .graceful_shutdown_on(stopped(stop))
-        .run(|object, ctx| reconcile("pool", object, ctx, pool::pass, pool::report), again, ctx.clone())
+        .run(
+            |object, ctx| reconcile("pool", object, ctx, pool::pass, pool::report),
+            again,
+            ctx.clone(),
+        )
         .for_each(|_| async {});
 
     join4(orchestras, databases, classes, pools).await;
@@ -99,6 +131,7 @@ fn at_start() -> impl futures::Stream<Item = ()> + Send + 'static {
 }
 
 /// Never called: a pass turns its errors into a requeue itself.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that kube-runtime calls")]
 fn again<K>(_: Arc<K>, never: &std::convert::Infallible, _: Arc<Context>) -> Action {
     match *never {}
 }
@@ -111,26 +144,63 @@ fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
 
 /// A database that nobody claims may be what an Orchestra waits for.
 fn waiting_for(database: &OrchestraDatabase, orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
-    if database.is_unclaimed() { unclaimed(orchestras) } else { Vec::new() }
+    if database.is_unclaimed() {
+        unclaimed(orchestras)
+    } else {
+        Vec::new()
+    }
 }
 
 fn unclaimed(orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
-    let without = |object: &Orchestra| object.status.as_ref().is_none_or(|status| status.database_name.is_none());
-    orchestras.state_filter(without).iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    let without = |object: &Orchestra| {
+        object
+            .status
+            .as_ref()
+            .is_none_or(|status| status.database_name.is_none())
+    };
+    orchestras
+        .state_filter(without)
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
 }
 
-/// Orchestras that name a ConfigMap.
-fn naming(map: &PartialObjectMeta<ConfigMap>, orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
+/// Orchestras whose migrations or seed are in a ConfigMap: their own, or their class's in the
+/// operator's namespace.
+fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
+    let in_class = |class: &OrchestraClass| {
+        class
+            .spec
+            .migrations
+            .as_ref()
+            .is_some_and(|migrations| migrations.source.config_maps().any(|used| used == name))
+    };
+    let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
+    let by_class = ours && ctx.stores.classes.find(in_class).is_some();
     let names = |object: &Orchestra| {
         let spec = &object.spec;
-        // A class's ConfigMaps are in the operator's namespace: whoever has no own may use them.
-        let Some(migrations) = &spec.migrations else { return true };
-        object.namespace() == namespace
-            && (migrations.source.config_maps().any(|used| used == name)
-                || spec.seed.as_ref().is_some_and(|seed| seed.config_map_ref.name == name))
+        let Some(migrations) = &spec.migrations else {
+            return by_class || seeds(object, namespace.as_deref(), &name);
+        };
+        let migrates = object.namespace() == namespace && migrations.source.config_maps().any(|used| used == name);
+        migrates || seeds(object, namespace.as_deref(), &name)
     };
-    orchestras.state_filter(names).iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    ctx.stores
+        .orchestras
+        .state_filter(names)
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
+}
+
+fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
+    object.metadata.namespace.as_deref() == namespace
+        && object
+            .spec
+            .seed
+            .as_ref()
+            .is_some_and(|seed| seed.config_map_ref.name == name)
 }
 
 /// Databases of a class that are not usable yet.
@@ -138,24 +208,49 @@ fn of_class(class: &OrchestraClass, databases: &Store<OrchestraDatabase>) -> Vec
     let name = class.name_any();
     let waits = |database: &OrchestraDatabase| {
         database.spec.class_name.as_ref() == Some(&name)
-            && database.status.as_ref().is_none_or(|status| status.usable_since.is_none())
+            && database
+                .status
+                .as_ref()
+                .is_none_or(|status| status.usable_since.is_none())
     };
-    databases.state_filter(waits).iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    databases
+        .state_filter(waits)
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
 }
 
 /// Classes whose token is in a Secret.
 fn with_token(secret: &PartialObjectMeta<Secret>, classes: &Store<OrchestraClass>) -> Vec<ObjectRef<OrchestraClass>> {
     let name = secret.name_any();
     let uses = |class: &OrchestraClass| {
-        let token = class.spec.provider.as_ref().and_then(|provider| provider.supabase.token_secret_ref.as_ref());
+        let token = class
+            .spec
+            .provider
+            .as_ref()
+            .and_then(|provider| provider.supabase.token_secret_ref.as_ref());
         token.is_some_and(|token| token.name == name)
     };
-    classes.state_filter(uses).iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    classes
+        .state_filter(uses)
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
 }
 
 /// Pools whose inventory is in a Secret.
 fn with_inventory(secret: &PartialObjectMeta<Secret>, pools: &Store<OrchestraPool>) -> Vec<ObjectRef<OrchestraPool>> {
     let name = secret.name_any();
-    let uses = |pool: &OrchestraPool| pool.spec.inventory.secret_ref.as_ref().is_some_and(|used| used.name == name);
-    pools.state_filter(uses).iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    let uses = |pool: &OrchestraPool| {
+        pool.spec
+            .inventory
+            .secret_ref
+            .as_ref()
+            .is_some_and(|used| used.name == name)
+    };
+    pools
+        .state_filter(uses)
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod controllers;
 mod watches;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::api::crds;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::lease::{Lease, Timing};
-use crate::controller::{Context, Settings};
+use crate::controller::{Context, Settings, Stores};
 use crate::supabase::{self, Accounts};
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +29,9 @@ pub use arguments::Arguments;
 
 const CRDS: &str = "crds";
 const CACHES: &str = "caches";
+
+/// Pace at which objects are counted for the metrics; Prometheus usually asks every 15 s or 30 s.
+const CENSUS: Duration = Duration::from_secs(5);
 
 /// How long a pass under way may take to end after the operator is told to stop.
 const GRACE: Duration = Duration::from_secs(25);
@@ -45,29 +49,49 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {} (--metrics-address)", arguments.metrics_address))?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
-    let endpoints = tokio::spawn(health::serve(listener, readiness.clone(), metrics.clone(), stopped(stop.clone())));
-    let client = connect().await?;
-    await_crds(&client, stop.clone()).await?;
-    readiness.set(CRDS, true);
+    let endpoints = tokio::spawn(health::serve(
+        listener,
+        readiness.clone(),
+        metrics.clone(),
+        stopped(stop.clone()),
+    ));
+    let work = work(arguments, readiness, metrics, stop.clone());
+    work.await?;
+    endpoints.await??;
+    tracing::info!("stopped");
+    Ok(())
+}
 
+/// Waits for what it needs, and leads. Told to stop before that, it has nothing to finish.
+async fn work(
+    arguments: Arguments,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let settings = arguments.settings();
     let provider = Arc::new(arguments.provider()?);
-    let (held, watched) = (Lease::new(
+    let prepare = async {
+        let client = connect().await?;
+        await_crds(&client).await?;
+        readiness.set(CRDS, true);
+        let watched = watches::start(&client, &settings.namespace);
+        watched.synced().await;
+        readiness.set(CACHES, true);
+        anyhow::Ok((client, watched))
+    };
+    let (client, watched) = tokio::select! {
+        prepared = prepare => prepared?,
+        () = stopped(stop.clone()) => return Ok(()),
+    };
+    let lease = Lease::new(
         client.clone(),
         &settings.namespace,
         &arguments.lease_name,
         &arguments.identity(),
-        Timing::default(),
-    ), watches::start(&client, &settings.namespace));
-    watched.synced().await;
-    readiness.set(CACHES, true);
-    tokio::select! {
-        outcome = lead(held, client, settings, provider, watched, metrics, stop.clone()) => outcome?,
-        () = stopped(stop) => {}
-    }
-    endpoints.await??;
-    tracing::info!("stopped");
-    Ok(())
+        Timing::of(arguments.lease_duration),
+    );
+    lead(lease, client, settings, provider, watched, metrics, stop).await
 }
 
 /// Waits for the lease, works while it is held, and gives it back.
@@ -80,12 +104,20 @@ async fn lead(
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let mut held = lease.acquire().await.context("the lease could not be taken")?;
+    let mut held = tokio::select! {
+        held = lease.acquire() => held.context("the lease could not be taken")?,
+        () = stopped(stop.clone()) => return Ok(()),
+    };
     metrics.set_leader(true);
     tracing::info!("leading");
-    environment::bridge(&client, &settings).await.context("the default class could not be made from the environment")?;
+    environment::bridge(&client, &settings)
+        .await
+        .context("the default class could not be made from the environment")?;
     let (ended, ends) = unbounded_channel();
-    let reporter = Reporter { controller: "orchestra-operator".into(), instance: std::env::var("POD_NAME").ok() };
+    let reporter = Reporter {
+        controller: "orchestra-operator".into(),
+        instance: std::env::var("POD_NAME").ok(),
+    };
     let accounts = Accounts::new(provider, metrics.clone()).with_poll_interval(settings.poll_interval);
     let ctx = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
@@ -100,10 +132,12 @@ async fn lead(
         backoff: Backoff::default(),
         settings,
     });
+    let census = census(ctx.stores.clone(), metrics.clone());
     let work = controllers::run(ctx, watched, ends, stop.clone());
     tokio::pin!(work);
     tokio::select! {
         () = &mut work => {}
+        () = census => {}
         () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
         () = stopped(stop) => {
             if tokio::time::timeout(GRACE, &mut work).await.is_err() {
@@ -116,10 +150,32 @@ async fn lead(
     Ok(())
 }
 
+/// Counts the objects by phase, for as long as it is let. Only the leader does, so that the sum over
+/// all replicas is right.
+async fn census(stores: Stores, metrics: Arc<Metrics>) {
+    loop {
+        let orchestras = stores.orchestras.state();
+        let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
+        metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
+        let databases = stores.databases.state();
+        let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
+        metrics.set_databases(databases.iter().map(|(phase, count)| (phase.as_str(), *count)));
+        tokio::time::sleep(CENSUS).await;
+    }
+}
+
+fn phases<'a>(all: impl Iterator<Item = Option<&'a str>>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for phase in all {
+        *counts.entry(phase.unwrap_or("Pending").to_string()).or_default() += 1;
+    }
+    counts
+}
+
 async fn connect() -> anyhow::Result<Client> {
-    let mut config = kube::Config::infer().await.context(
-        "no Kubernetes cluster is configured: run in a pod with a service account, or set KUBECONFIG",
-    )?;
+    let mut config = kube::Config::infer()
+        .await
+        .context("no Kubernetes cluster is configured: run in a pod with a service account, or set KUBECONFIG")?;
     config.connect_timeout = Some(Duration::from_secs(10));
     let address = config.cluster_url.clone();
     let client = Client::try_from(config).context("the Kubernetes configuration cannot be used")?;
@@ -131,14 +187,17 @@ async fn connect() -> anyhow::Result<Client> {
 }
 
 /// The resource definitions may be applied after the operator: it waits for them, and says so.
-async fn await_crds(client: &Client, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn await_crds(client: &Client) -> anyhow::Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut told = false;
     loop {
         let mut missing = Vec::new();
         for crd in crds() {
             let name = crd.name_any();
-            let there = api.get_opt(&name).await.with_context(|| format!("cannot read CustomResourceDefinition {name}"))?;
+            let there = api
+                .get_opt(&name)
+                .await
+                .with_context(|| format!("cannot read CustomResourceDefinition {name}"))?;
             if !there.is_some_and(|crd| is_established(&crd)) {
                 missing.push(name);
             }
@@ -147,13 +206,13 @@ async fn await_crds(client: &Client, stop: watch::Receiver<bool>) -> anyhow::Res
             return Ok(());
         }
         if !told {
-            tracing::warn!(missing = missing.join(", "), "waiting for CustomResourceDefinitions: apply crds/");
+            tracing::warn!(
+                missing = missing.join(", "),
+                "waiting for CustomResourceDefinitions: apply crds/"
+            );
             told = true;
         }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
-            () = stopped(stop.clone()) => bail!("stopped while waiting for CustomResourceDefinitions: {}", missing.join(", ")),
-        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
 }
 

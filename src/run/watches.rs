@@ -73,7 +73,17 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
         connections: connections.store(),
         config_maps: config_maps.store(),
     };
-    Watched { stores, orchestras, classes, databases, pools, secrets, connections, config_maps, _tasks: tasks }
+    Watched {
+        stores,
+        orchestras,
+        classes,
+        databases,
+        pools,
+        secrets,
+        connections,
+        config_maps,
+        _tasks: tasks,
+    }
 }
 
 impl Watched {
@@ -98,7 +108,9 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let (_, writer) = reflector::store_shared(BUFFER);
-    let Some(handle) = writer.subscribe() else { unreachable!("a shared store can be subscribed to") };
+    let Some(handle) = writer.subscribe() else {
+        unreachable!("a shared store can be subscribed to")
+    };
     let stream = watcher(api, config).default_backoff().reflect_shared(writer);
     tasks.spawn(stream.for_each(|event| async move {
         if let Err(error) = event {

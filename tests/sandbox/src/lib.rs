@@ -11,8 +11,10 @@ pub mod openapi;
 pub mod postgres;
 pub mod random;
 pub mod router;
+pub mod world;
 
 pub use api::{Options, StandIn};
 pub use control_plane::ControlPlane;
 pub use postgres::Postgres;
 pub use router::Router;
+pub use world::World;

@@ -8,7 +8,7 @@ use orchestra_sandbox::api::Fate;
 use orchestra_sandbox::router::Logins;
 use reqwest::Method;
 use serde_json::json;
-use sqlx::Executor;
+use sqlx::{Connection, Executor, PgConnection};
 
 #[tokio::test]
 async fn a_project_comes_up() {
@@ -109,6 +109,44 @@ async fn a_login_without_a_known_project_is_refused() {
         let error = client.login(user, PASSWORD).await.unwrap_err().to_string();
         assert!(error.contains("Tenant or user not found"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn the_pooler_wants_tls_on_both_ports() {
+    let client = start("pro").await;
+    let reference = client.create_healthy("tenant-a").await;
+    let router = client.sandbox.router();
+    for address in [router.session_address(), router.transaction_address()] {
+        let url = format!("postgresql://postgres.{reference}:{PASSWORD}@{address}/postgres");
+        let plain = PgConnection::connect(&format!("{url}?sslmode=disable")).await;
+        let error = plain.unwrap_err().to_string();
+        assert!(error.contains("SSL connection is required"), "{error}");
+        assert!(PgConnection::connect(&format!("{url}?sslmode=require")).await.is_ok());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root.crt");
+    std::fs::write(&root, router.certificate()).unwrap();
+    let url = format!(
+        "postgresql://postgres.{reference}:{PASSWORD}@{}/postgres",
+        router.session_address()
+    );
+    let verified = format!("{url}?sslmode=verify-full&sslrootcert={}", root.display());
+    assert!(PgConnection::connect(&verified).await.is_ok());
+}
+
+#[tokio::test]
+async fn keys_are_added_and_deleted() {
+    let client = start("pro").await;
+    let reference = client.create_healthy("tenant-a").await;
+    let path = format!("/v1/projects/{reference}/api-keys");
+    let new = Some(json!({"type": "secret", "name": "ci_key"}));
+    let (status, key) = client.call(Method::POST, &format!("{path}?reveal=true"), new).await;
+    assert_eq!(status, 201, "{key}");
+    let one = format!("{path}/{}", key["id"].as_str().unwrap());
+    assert_eq!(client.get(&format!("{one}?reveal=true")).await.1, key);
+    assert_eq!(client.call(Method::DELETE, &one, None).await.0, 200);
+    assert_eq!(client.get(&one).await.0, 404);
+    client.assert_no_violations();
 }
 
 #[tokio::test]

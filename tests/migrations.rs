@@ -1,0 +1,336 @@
+//! Migrations and the seed against a real PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use orchestra_operator::api::condition::Reason;
+use orchestra_operator::controller::error::Class;
+use orchestra_operator::migrate::{Error, Limits, SeedOutcome, apply, pending, seed, seeded};
+use support::{ask, execute, migrate, postgres::server, session, source};
+
+const INIT: (&str, &str) = (
+    "1_init",
+    "CREATE TABLE a (id int PRIMARY KEY);\nINSERT INTO a VALUES (1);\n",
+);
+const SECOND: (&str, &str) = (
+    "2_more",
+    "CREATE TYPE colour AS ENUM ('red');\nALTER TABLE a ADD c colour;",
+);
+
+#[tokio::test]
+async fn applies_in_order_and_once() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let all = source(&[
+        SECOND,
+        INIT,
+        // As pg_dump writes it: the next script must not notice.
+        (
+            "3_baseline",
+            "SELECT pg_catalog.set_config('search_path', '', false);\nSET statement_timeout = 1;",
+        ),
+        ("4_index", "-- alone\nCREATE INDEX CONCURRENTLY a_c ON a (c);"),
+        (
+            "5_function",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END;\nDO $$ BEGIN PERFORM f(); END $$;",
+        ),
+        (
+            "6_enum",
+            "BEGIN;\nALTER TYPE colour ADD VALUE 'blue';\nCOMMIT;\nUPDATE a SET c = 'blue';",
+        ),
+        ("7_empty", "-- nothing\n"),
+    ]);
+    let mut conn = session(&login).await;
+    let before = pending(&mut conn, &all).await.unwrap();
+    assert_eq!((before.applied, before.pending, before.current), (0, 7, None));
+    assert_eq!(
+        ask(&mut conn, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await,
+        "0"
+    );
+
+    let mut told = Vec::new();
+    let (_, status) = apply(session(&login).await, &all, Limits::default(), &mut |step| {
+        told.push(format!("{step:?}"));
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        (status.applied, status.pending, status.current.as_deref()),
+        (7, 0, Some("7_empty"))
+    );
+    assert_eq!(told.len(), 14);
+    assert_eq!(ask(&mut conn, "SELECT c FROM a").await, "blue");
+    let rows = "SELECT string_agg(format('%s %s %s %s', migration_name, finished_at >= started_at, applied_steps_count, logs IS NULL), ',' ORDER BY started_at) FROM _prisma_migrations";
+    let recorded = ask(&mut conn, rows).await;
+    assert_eq!(recorded.split(',').next(), Some("1_init t 1 t"));
+    assert_eq!(recorded.split(',').filter(|row| row.ends_with(" t 1 t")).count(), 7);
+
+    assert_eq!(migrate(&login, &all).await.unwrap(), status);
+    assert_eq!(pending(&mut conn, &all).await.unwrap(), status);
+    assert_eq!(ask(&mut conn, rows).await, recorded);
+    let edited = source(&[("1_init", "-- edited"), SECOND]);
+    assert_eq!(migrate(&login, &edited).await.unwrap().edited, ["1_init"]);
+}
+
+#[tokio::test]
+async fn a_failure_leaves_nothing_and_a_changed_file_cures_it() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let bad = "CREATE TABLE b (id int);\n\nINSERT INTO b\n  SELECT id FROM nope;";
+    let error = migrate(&login, &source(&[INIT, ("2_bad", bad)])).await.unwrap_err();
+    assert_eq!(
+        (error.class(), error.reason()),
+        (Class::Invalid, Reason::MigrationFailed)
+    );
+    assert_eq!(
+        error.to_string(),
+        "migration 2_bad failed at line 4, column 18: relation \"nope\" does not exist (SQLSTATE 42P01); in: INSERT INTO b SELECT id FROM nope;"
+    );
+    let mut conn = session(&login).await;
+    assert_eq!(ask(&mut conn, "SELECT to_regclass('b')").await, "NULL");
+    assert_eq!(
+        ask(
+            &mut conn,
+            "SELECT string_agg(migration_name, ',') FROM _prisma_migrations"
+        )
+        .await,
+        "1_init"
+    );
+
+    // Without a position the server's error is placed at its statement.
+    let error = migrate(
+        &login,
+        &source(&[INIT, ("2_bad", "SELECT 1;\n-- again\nINSERT INTO a VALUES (1);")]),
+    )
+    .await
+    .unwrap_err();
+    let Error::Failed(failure) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (failure.sqlstate.as_str(), failure.line, failure.column),
+        ("23505", 3, 1)
+    );
+    assert_eq!(failure.detail.as_deref(), Some("Key (id)=(1) already exists."));
+
+    let status = migrate(&login, &source(&[INIT, ("2_bad", "CREATE TABLE b (id int);")]))
+        .await
+        .unwrap();
+    assert_eq!((status.applied, status.pending), (2, 0));
+}
+
+#[tokio::test]
+async fn an_unfinished_row_is_only_resolved_when_it_is_certain() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut conn = session(&login).await;
+    // One statement outside of a transaction: PostgreSQL undid it, so a changed file is tried again.
+    let error = migrate(&login, &source(&[INIT, ("2_v", "VACUUM nope;")]))
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Invalid);
+    let logs = ask(
+        &mut conn,
+        "SELECT logs FROM _prisma_migrations WHERE finished_at IS NULL",
+    )
+    .await;
+    assert!(
+        logs.contains("Migration name: 2_v\n\nDatabase error code: 42P01"),
+        "{logs}"
+    );
+    assert_eq!(
+        pending(&mut conn, &source(&[INIT, ("2_v", "VACUUM a;")]))
+            .await
+            .unwrap()
+            .pending,
+        1
+    );
+    migrate(&login, &source(&[INIT, ("2_v", "VACUUM a;")])).await.unwrap();
+    assert_eq!(
+        ask(
+            &mut conn,
+            "SELECT count(*) FROM _prisma_migrations WHERE rolled_back_at IS NOT NULL"
+        )
+        .await,
+        "1"
+    );
+
+    // With transactions of its own a part was kept: a person must look.
+    let parts = source(&[
+        INIT,
+        ("2_v", "VACUUM a;"),
+        ("3_parts", "BEGIN; CREATE TABLE kept (); COMMIT; SELECT nope;"),
+    ]);
+    assert!(matches!(migrate(&login, &parts).await, Err(Error::Failed(_))));
+    let error = migrate(&login, &parts).await.unwrap_err();
+    assert_eq!(
+        (error.class(), error.reason()),
+        (Class::Blocked, Reason::MigrationUnfinished)
+    );
+    assert!(
+        error.to_string().contains("migration 3_parts, started at 20"),
+        "{error}"
+    );
+    assert!(pending(&mut conn, &parts).await.is_err());
+}
+
+#[tokio::test]
+async fn a_failed_concurrent_index_can_be_built_after_the_cure() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut conn = session(&login).await;
+    let twice = ("1_init", "CREATE TABLE a (id int); INSERT INTO a VALUES (1), (1);");
+    let all = source(&[
+        twice,
+        ("2_unique", "CREATE UNIQUE INDEX CONCURRENTLY \"A id\" ON a (id);"),
+    ]);
+    assert!(migrate(&login, &all).await.unwrap_err().to_string().contains("23505"));
+    assert_eq!(
+        ask(&mut conn, "SELECT count(*) FROM pg_index WHERE NOT indisvalid").await,
+        "0"
+    );
+    execute(&mut conn, "DELETE FROM a").await.unwrap();
+    assert_eq!(migrate(&login, &all).await.unwrap().pending, 0);
+}
+
+#[tokio::test]
+async fn a_killed_session_leaves_nothing() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut conn = session(&login).await;
+    let slow = source(&[INIT, ("2_slow", "CREATE TABLE b (); SELECT pg_sleep(60);")]);
+    let task = tokio::spawn({
+        let login = login.clone();
+        async move { migrate(&login, &slow).await }
+    });
+    let sleeper = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while ask(&mut conn, sleeper).await == "0" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    execute(
+        &mut conn,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
+    )
+    .await
+    .unwrap();
+    let error = task.await.unwrap().unwrap_err();
+    assert_eq!(error.class(), Class::Transient, "{error}");
+    assert_eq!(ask(&mut conn, "SELECT to_regclass('b')").await, "NULL");
+    assert_eq!(ask(&mut conn, "SELECT count(*) FROM _prisma_migrations").await, "1");
+    let quick = source(&[INIT, ("2_slow", "CREATE TABLE b ();")]);
+    assert_eq!(migrate(&login, &quick).await.unwrap().pending, 0);
+
+    // The same when the operator gives up: the server notices and the lock is free again.
+    let long = source(&[
+        INIT,
+        ("2_slow", "CREATE TABLE b ();"),
+        ("3_long", "SELECT pg_sleep(60);"),
+    ]);
+    let limits = Limits {
+        total: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let error = apply(session(&login).await, &long, limits, &mut |_| {})
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Transient);
+    assert_eq!(migrate(&login, &quick).await.unwrap().pending, 0);
+}
+
+#[tokio::test]
+async fn the_lock_is_prismas_and_waits_a_bounded_time() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut holder = orchestra_operator::postgres::connect(&login, "prisma").await.unwrap();
+    execute(&mut holder, "SELECT pg_advisory_lock(72707369)").await.unwrap();
+    let limits = Limits {
+        lock: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let error = apply(session(&login).await, &source(&[INIT]), limits, &mut |_| {})
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.class(), error.reason()),
+        (Class::After(Duration::from_secs(5)), Reason::MigrationLocked)
+    );
+    assert!(error.to_string().contains("prisma, process "), "{error}");
+    execute(&mut holder, "SELECT pg_advisory_unlock(72707369)")
+        .await
+        .unwrap();
+    migrate(&login, &source(&[INIT])).await.unwrap();
+}
+
+#[tokio::test]
+async fn somebody_elses_database_is_left_alone() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut conn = session(&login).await;
+    execute(
+        &mut conn,
+        "CREATE TABLE spatial_ref_sys (); CREATE VIEW v AS SELECT 1; CREATE SCHEMA x CREATE TABLE t ()",
+    )
+    .await
+    .unwrap();
+    assert_eq!(pending(&mut conn, &source(&[INIT])).await.unwrap().pending, 1);
+    execute(&mut conn, "CREATE TABLE theirs ()").await.unwrap();
+    let error = migrate(&login, &source(&[INIT])).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::NotEmpty { table, .. } if table == "theirs"),
+        "{error}"
+    );
+    execute(&mut conn, "CREATE SCHEMA prisma_contract").await.unwrap();
+    assert!(matches!(
+        migrate(&login, &source(&[INIT])).await,
+        Err(Error::OtherTool(_))
+    ));
+}
+
+#[tokio::test]
+async fn seeds_once_or_not_at_all() {
+    let server = server().await;
+    let login = server.login("postgres");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let mut conn = session(&login).await;
+    let files = |second: &str| {
+        vec![
+            (
+                "1.sql".to_owned(),
+                "INSERT INTO a VALUES (2); SET search_path = '';".to_owned(),
+            ),
+            ("2.sql".to_owned(), second.to_owned()),
+        ]
+    };
+    let limit = Duration::from_secs(30);
+    let error = seed(session(&login).await, &files("\nINSERT INTO a VALUES (1);"), "x", limit)
+        .await
+        .unwrap_err();
+    assert_eq!((error.class(), error.reason()), (Class::Invalid, Reason::SeedFailed));
+    assert!(
+        error
+            .to_string()
+            .starts_with("seed 2.sql failed at line 2, column 1: duplicate key"),
+        "{error}"
+    );
+    assert_eq!(seeded(&mut conn).await.unwrap(), None);
+    let error = seed(session(&login).await, &files("COMMIT;"), "x", limit)
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason(), Reason::SourceInvalid);
+    assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "1");
+
+    let good = files("INSERT INTO a VALUES (3);");
+    assert_eq!(
+        seed(session(&login).await, &good, "x", limit).await.unwrap().1,
+        SeedOutcome::Applied
+    );
+    let record = seeded(&mut conn).await.unwrap().unwrap();
+    assert_eq!(record.digest, "x");
+    assert_eq!(
+        seed(session(&login).await, &good, "y", limit).await.unwrap().1,
+        SeedOutcome::AlreadySeeded(record)
+    );
+    assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "3");
+}

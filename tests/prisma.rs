@@ -1,0 +1,226 @@
+//! The real Prisma judges: what the operator applied is up to date for it, and the other way round.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use orchestra_operator::migrate::{Source, pending};
+use orchestra_operator::postgres::{Login, Sharing, TenantRole, ensure_tenant_role};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use support::{ask, execute, migrate, postgres::server, session};
+
+const FILES: [&str; 6] = [
+    "package.json",
+    "package-lock.json",
+    "prisma.config.ts",
+    "adapter.mjs",
+    "schema.prisma",
+    "README.md",
+];
+
+/// The harness with its packages, installed once for each state of its files.
+fn installed() -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prisma");
+    let mut hash = Sha256::new();
+    for file in FILES {
+        hash.update(std::fs::read(from.join(file)).unwrap());
+    }
+    let key = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .fold(String::new(), |key, byte| format!("{key}{byte:02x}"));
+    let cache = std::env::var_os("ORCHESTRA_SANDBOX_CACHE").map_or_else(
+        || {
+            PathBuf::from(std::env::var_os("HOME").expect("HOME or ORCHESTRA_SANDBOX_CACHE must be set"))
+                .join(".cache/orchestra-sandbox")
+        },
+        PathBuf::from,
+    );
+    let done = cache.join(format!("prisma-{key}"));
+    if done.exists() {
+        return done;
+    }
+    std::fs::create_dir_all(&cache).unwrap();
+    let fresh = tempfile::tempdir_in(&cache).unwrap();
+    for file in FILES {
+        std::fs::copy(from.join(file), fresh.path().join(file)).unwrap();
+    }
+    let npm = Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(fresh.path())
+        .output()
+        .expect("npm is not installed; this test needs Node.js 20 or later with npm");
+    assert!(npm.status.success(), "npm ci: {}", String::from_utf8_lossy(&npm.stderr));
+    // Whoever is first wins; both are the same.
+    if std::fs::rename(fresh.path(), &done).is_ok() {
+        let _ = fresh.keep();
+    }
+    done
+}
+
+/// A Prisma project's `migrations/` folder.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new(migrations: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("migration_lock.toml"), "provider = \"postgresql\"\n").unwrap();
+        for (name, sql) in migrations {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("migration.sql"), sql).unwrap();
+        }
+        Self(dir)
+    }
+
+    /// The same as a `ConfigMap` holds it.
+    fn source(&self) -> Source {
+        Source::prisma(std::fs::read_dir(self.0.path()).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if name == "migration_lock.toml" {
+                return (name, std::fs::read(entry.path()).unwrap());
+            }
+            (
+                format!("{name}.sql"),
+                std::fs::read(entry.path().join("migration.sql")).unwrap(),
+            )
+        }))
+        .unwrap()
+    }
+
+    /// `prisma migrate <what>`: whether it exited with 0, and what it said.
+    async fn prisma(&self, login: &Login, what: &str) -> (bool, String) {
+        let (home, dir) = (installed(), self.0.path().to_owned());
+        let (url, what) = (login.url(), what.to_owned());
+        tokio::task::spawn_blocking(move || {
+            // The CLI looks for native engines; where the variables name files it downloads none.
+            let unused = home.join("package.json");
+            let out = Command::new("node")
+                .args(["node_modules/prisma/build/index.js", "migrate", &what])
+                .current_dir(&home)
+                .env("DATABASE_URL", url.expose_secret())
+                .env("MIGRATIONS_DIR", dir)
+                .envs([
+                    ("PRISMA_HIDE_UPDATE_MESSAGE", "1"),
+                    ("CHECKPOINT_DISABLE", "1"),
+                    ("NO_COLOR", "1"),
+                    ("PRISMA_SCHEMA_ENGINE_BINARY", "/bin/true"),
+                ])
+                .env("PRISMA_QUERY_ENGINE_LIBRARY", &unused)
+                .env("PRISMA_QUERY_ENGINE_BINARY", &unused)
+                .output()
+                .unwrap();
+            let said = [out.stdout, out.stderr].concat();
+            (out.status.success(), String::from_utf8_lossy(&said).into_owned())
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn is_up_to_date(&self, login: &Login) {
+        let (good, said) = self.prisma(login, "status").await;
+        assert!(good && said.contains("Database schema is up to date!"), "{said}");
+    }
+}
+
+const SET: [(&str, &str); 6] = [
+    (
+        "20260101000000_init",
+        "-- CreateTable\nCREATE TABLE \"User\" (\n    \"id\" SERIAL NOT NULL,\n    \"email\" TEXT NOT NULL,\n    CONSTRAINT \"User_pkey\" PRIMARY KEY (\"id\")\n);\n",
+    ),
+    (
+        "20260102000000_crlf",
+        "CREATE TYPE \"Role\" AS ENUM ('A');\r\nALTER TABLE \"User\" ADD \"role\" \"Role\";\r\n",
+    ),
+    (
+        "20260103000000_enum",
+        "BEGIN;\nCREATE TYPE \"Role_new\" AS ENUM ('A', 'B');\nALTER TABLE \"User\" ALTER COLUMN \"role\" TYPE \"Role_new\" USING (\"role\"::text::\"Role_new\");\nDROP TYPE \"Role\";\nALTER TYPE \"Role_new\" RENAME TO \"Role\";\nCOMMIT;\n",
+    ),
+    (
+        "20260104000000_index",
+        "CREATE INDEX CONCURRENTLY \"User_email_idx\" ON \"User\"(\"email\");\n",
+    ),
+    (
+        "20260105000000_function",
+        "CREATE FUNCTION f() RETURNS trigger AS $$ BEGIN NEW.email := 'a;b'; RETURN NEW; END; $$ LANGUAGE plpgsql;\nDO $$ BEGIN PERFORM 1; END $$;\n",
+    ),
+    ("20260106000000_empty", ""),
+];
+
+#[tokio::test]
+async fn prisma_finds_our_work_up_to_date() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let project = Project::new(&SET);
+    let (good, said) = project.prisma(&login, "status").await;
+    assert!(!good && said.contains("20260101000000_init"), "{said}");
+    let role = TenantRole {
+        name: "tenant".into(),
+        password: "tenant".to_owned().into(),
+    };
+    ensure_tenant_role(&mut session(&login).await, &role, Sharing::Shared)
+        .await
+        .unwrap();
+    migrate(&login, &project.source()).await.unwrap();
+    project.is_up_to_date(&login).await;
+    let (good, said) = project.prisma(&login, "deploy").await;
+    assert!(good && said.contains("No pending migrations to apply"), "{said}");
+    // A tenant's own Prisma sees the same.
+    project.is_up_to_date(&login.as_user(role.name, role.password)).await;
+}
+
+#[tokio::test]
+async fn we_go_on_from_prisma_and_prisma_from_us() {
+    let server = server().await;
+    let login = server.login("postgres");
+    for end in 1..=SET.len() {
+        let project = Project::new(&SET[..end]);
+        if end % 2 == 0 {
+            migrate(&login, &project.source()).await.unwrap();
+        } else {
+            let (good, said) = project.prisma(&login, "deploy").await;
+            assert!(good, "{said}");
+        }
+        project.is_up_to_date(&login).await;
+        let status = pending(&mut session(&login).await, &project.source()).await.unwrap();
+        assert_eq!((status.applied, status.pending), (end, 0));
+        assert!(status.edited.is_empty(), "{:?}", status.edited);
+    }
+    // The operator makes the same table that Prisma makes.
+    let columns = "SELECT string_agg(format('%s %s %s %s', attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)), ',' ORDER BY attnum) \
+        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = '_prisma_migrations'::regclass AND attnum > 0";
+    let mut root = session(&login).await;
+    let theirs = ask(&mut root, columns).await;
+    execute(&mut root, "CREATE DATABASE ours").await.unwrap();
+    let login = server.login("ours");
+    migrate(&login, &Project::new(&SET[..1]).source()).await.unwrap();
+    assert_eq!(ask(&mut session(&login).await, columns).await, theirs);
+}
+
+#[tokio::test]
+async fn each_stops_at_what_the_other_left_unfinished() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let failing = ("20260107000000_vacuum", "VACUUM nope;");
+    let project = Project::new(&[SET[0], failing]);
+    migrate(&login, &project.source()).await.unwrap_err();
+    let (good, said) = project.prisma(&login, "deploy").await;
+    assert!(!good && said.contains("P3009") && said.contains(failing.0), "{said}");
+    // Ours is cured by a changed file.
+    let project = Project::new(&[SET[0], (failing.0, "VACUUM \"User\";")]);
+    migrate(&login, &project.source()).await.unwrap();
+    project.is_up_to_date(&login).await;
+
+    let project = Project::new(&[SET[0], (failing.0, ""), ("20260108000000_theirs", "SELECT nope;")]);
+    let (good, said) = project.prisma(&login, "deploy").await;
+    assert!(!good, "{said}");
+    let error = migrate(&login, &project.source()).await.unwrap_err();
+    assert!(
+        error.to_string().contains("20260108000000_theirs, started at 20"),
+        "{error}"
+    );
+}

@@ -1,0 +1,342 @@
+//! Everything an operator needs, in one place: a control plane with the operator's manifests applied,
+//! a stand-in Management API with its database server, and the operator as a process of its own that
+//! holds nothing but its service account's token.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::api::{Options as ApiOptions, StandIn};
+use crate::control_plane::{ControlPlane, Options as PlaneOptions};
+
+/// Namespace of the operator.
+pub const SYSTEM: &str = "orchestra-system";
+/// Namespace of tenants.
+pub const TENANTS: &str = "tenants";
+
+/// What a world is made of.
+pub struct Options {
+    /// The operator's program.
+    pub operator: PathBuf,
+    /// Folder of the project, where `deploy/` is.
+    pub project: PathBuf,
+    /// The stand-in.
+    pub api: ApiOptions,
+}
+
+/// A control plane, a provider and a place for operators. Dropping it ends all of it.
+pub struct World {
+    options: Options,
+    /// The control plane.
+    pub plane: ControlPlane,
+    /// The provider.
+    pub api: StandIn,
+    /// A client that may do everything.
+    pub admin: Client,
+    operator_kubeconfig: PathBuf,
+    dir: TempDir,
+}
+
+impl World {
+    /// Starts a control plane and a provider, and applies the manifests of `deploy/`.
+    ///
+    /// # Errors
+    /// When a part cannot be started.
+    pub async fn start(options: Options) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("orchestra-world-").tempdir()?;
+        let plane = async { ControlPlane::start(dir.path().join("plane"), PlaneOptions::default()).await };
+        let (plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
+        let mut plane = plane;
+        plane
+            .apply(&options.project.join("deploy/kustomize"))
+            .context("the operator's manifests")?;
+        plane.start_controller_manager()?;
+        let operator_kubeconfig = plane
+            .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
+            .await?;
+        let admin = plane.admin_client().await?;
+        let world = Self {
+            options,
+            plane,
+            api,
+            admin,
+            operator_kubeconfig,
+            dir,
+        };
+        world.apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {TENANTS}}}}}"
+        ))?;
+        Ok(world)
+    }
+
+    /// Folder for files of this world.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts an operator with the service account's token only.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn operator(&self, name: &str, with: impl FnOnce(&mut Command)) -> Result<Operator> {
+        let log = self.dir.path().join(format!("{name}.log"));
+        let mut command = Command::new(&self.options.operator);
+        command
+            .env_clear()
+            .env("KUBECONFIG", &self.operator_kubeconfig)
+            .env("POD_NAME", name)
+            .env("ORCHESTRA_LOG", "debug")
+            .args([
+                "run",
+                "--metrics-address=127.0.0.1:0",
+                "--lease-duration=3s",
+                "--poll-interval=200ms",
+            ])
+            .args([
+                "--create-settle=3s",
+                "--login-spacing=500ms",
+                "--supabase-project-domain=supabase.test",
+            ])
+            .arg(format!("--supabase-api-url={}", self.api.url()))
+            .arg(format!(
+                "--supabase-trusted-hosts={}",
+                self.api.router().session_address().ip()
+            ))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::options().create(true).append(true).open(&log)?);
+        with(&mut command);
+        let child = command
+            .spawn()
+            .with_context(|| format!("start {}", self.options.operator.display()))?;
+        Ok(Operator { child, log })
+    }
+
+    /// Puts the stand-in's token where the sample class looks for it.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn store_token(&self) -> Result<()> {
+        self.store_secret("supabase-token", "token", &self.api.token())
+    }
+
+    /// Writes one key of a Secret in the operator's namespace.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn store_secret(&self, name: &str, key: &str, value: &str) -> Result<()> {
+        let value = serde_json::to_string(value)?;
+        self.apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: {name}, namespace: {SYSTEM}}}, stringData: {{{key}: {value}}}}}"
+        ))
+    }
+
+    /// Applies manifests, as an admin does with `kubectl apply`.
+    ///
+    /// # Errors
+    /// When kubectl fails; its message is in the error.
+    pub fn apply(&self, manifests: &str) -> Result<()> {
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile_in(self.dir.path())?;
+        // Without the separator kubectl takes a flow mapping for JSON.
+        std::fs::write(file.path(), format!("---\n{manifests}"))?;
+        self.plane.apply(file.path()).map(drop)
+    }
+
+    /// Runs kubectl and returns what it prints.
+    ///
+    /// # Errors
+    /// When kubectl fails; its message is in the error.
+    pub fn kubectl<const N: usize>(&self, arguments: [&str; N]) -> Result<String> {
+        let output = self.plane.kubectl(arguments).output()?;
+        if !output.status.success() {
+            bail!(
+                "kubectl {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// A resource as JSON, or nothing when there is none. Cluster-wide kinds take an empty namespace.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>> {
+        let object = self.dynamic(kind, namespace).get_opt(name).await?;
+        Ok(object.map(serde_json::to_value).transpose()?)
+    }
+
+    /// All resources of a kind as JSON.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn list(&self, kind: Kind) -> Result<Vec<Value>> {
+        let objects = self.dynamic(kind, "").list(&kube::api::ListParams::default()).await?;
+        objects
+            .items
+            .into_iter()
+            .map(|object| Ok(serde_json::to_value(object)?))
+            .collect()
+    }
+
+    /// Waits until a resource is as it should be, and returns it. The error shows it as it was last.
+    ///
+    /// # Errors
+    /// When it is not in this time.
+    pub async fn until(
+        &self,
+        kind: Kind,
+        (namespace, name): (&str, &str),
+        limit: Duration,
+        is: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let began = Instant::now();
+        loop {
+            let seen = self.get(kind, namespace, name).await?.unwrap_or(Value::Null);
+            if is(&seen) {
+                return Ok(seen);
+            }
+            if began.elapsed() > limit {
+                bail!("{kind:?} {namespace}/{name} is not as it should be after {limit:?}: {seen:#}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn dynamic(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        let resource = kind.resource();
+        if namespace.is_empty() {
+            Api::all_with(self.admin.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.admin.clone(), namespace, &resource)
+        }
+    }
+}
+
+/// Kinds that tests look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A tenant.
+    Orchestra,
+    /// A class.
+    Class,
+    /// A database.
+    Database,
+    /// A pool.
+    Pool,
+    /// A Secret.
+    Secret,
+    /// An event.
+    Event,
+    /// A lease.
+    Lease,
+}
+
+impl Kind {
+    fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = match self {
+            Self::Orchestra => ("stagesub.io", "v1alpha1", "Orchestra", "orchestras"),
+            Self::Class => ("stagesub.io", "v1alpha1", "OrchestraClass", "orchestraclasses"),
+            Self::Database => ("stagesub.io", "v1alpha1", "OrchestraDatabase", "orchestradatabases"),
+            Self::Pool => ("stagesub.io", "v1alpha1", "OrchestraPool", "orchestrapools"),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::Event => ("events.k8s.io", "v1", "Event", "events"),
+            Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
+        };
+        let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+        ApiResource::from_gvk_with_plural(&gvk, plural)
+    }
+}
+
+/// Status, reason and message of a condition; empty when there is none.
+pub fn condition(object: &Value, type_: &str) -> (String, String, String) {
+    let conditions = object["status"]["conditions"].as_array();
+    let found = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == type_));
+    let text = |key: &str| found.and_then(|is| is[key].as_str()).unwrap_or_default().to_string();
+    (text("status"), text("reason"), text("message"))
+}
+
+/// Whether a condition is True.
+pub fn is_true(object: &Value, type_: &str) -> bool {
+    condition(object, type_).0 == "True"
+}
+
+/// An operator process. Dropping it kills it.
+pub struct Operator {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Operator {
+    /// Kills it at once, as a crash does (SIGKILL), and waits until it is gone.
+    ///
+    /// # Errors
+    /// When the process cannot be waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end (SIGTERM) and waits for its exit status.
+    ///
+    /// # Errors
+    /// When it does not end within 30 s.
+    pub fn terminate(&mut self) -> Result<std::process::ExitStatus> {
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()?;
+        if !status.success() {
+            bail!("kill -TERM failed");
+        }
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(30) {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("the operator did not end in 30 s:\n{}", self.log())
+    }
+
+    /// The exit status, once it has ended by itself.
+    ///
+    /// # Errors
+    /// When the process cannot be asked.
+    pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!(
+                "the operator's last words:\n{}",
+                lines[lines.len().saturating_sub(60)..].join("\n")
+            );
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `kubectl apply -f orchestra.yaml`, and a login that works.
+
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
+
+use crate::support::{login, orchestra, ready, scalar, secret, sources, standard_class, world};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orchestra_becomes_a_migrated_seeded_database() {
+    let world = world().await;
+    let operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "one", "");
+    let object = ready(&world, "one").await;
+
+    for part in ["Available", "DatabaseReady", "CredentialsReady", "Migrated", "Seeded"] {
+        assert!(is_true(&object, part), "{part}: {object:#}");
+    }
+    assert_eq!(condition(&object, "Reconciling").0, "");
+    assert_eq!(condition(&object, "Stalled").0, "");
+    assert_eq!(object["status"]["phase"], "Ready");
+    assert_eq!(object["status"]["observedGeneration"], 1);
+    assert_eq!(object["status"]["migrations"]["current"], "20260102000000_concerts");
+    assert_eq!(object["status"]["migrations"]["applied"], 2);
+
+    let keys = secret(&world, TENANTS, "one-connection").await;
+    let names: Vec<_> = keys.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "DATABASE_URL",
+            "DIRECT_URL",
+            "SUPABASE_ANON_KEY",
+            "SUPABASE_SERVICE_ROLE_KEY",
+            "SUPABASE_URL",
+            "dbname",
+            "host",
+            "password",
+            "port",
+            "uri",
+            "user"
+        ]
+    );
+    let mut tenant = login(&keys["DATABASE_URL"]).await.unwrap();
+    assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);
+    assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Concert""#).await, 0);
+    sqlx::query(r#"INSERT INTO "Concert" ("title") VALUES ('Eroica')"#)
+        .execute(&mut tenant)
+        .await
+        .unwrap();
+    assert_eq!(
+        scalar(
+            &mut tenant,
+            "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"
+        )
+        .await,
+        0
+    );
+
+    // One create, one health check, one pooler read, one key read: the budget of a tenant.
+    let ledger = world.api.ledger();
+    let count = |method: &str, end: &str| {
+        ledger
+            .requests()
+            .iter()
+            .filter(|request| request.method == method && request.path.ends_with(end))
+            .count()
+    };
+    assert_eq!(count("POST", "/v1/projects"), 1);
+    assert_eq!(count("GET", "/health"), 1);
+    assert_eq!(count("GET", "/config/database/pooler"), 1);
+    assert_eq!(count("GET", "/api-keys"), 1);
+    assert!(world.api.violations().is_empty(), "{:?}", world.api.violations());
+
+    // The owner's password is in the operator's namespace, and encrypted where it is stored.
+    let database = object["status"]["databaseName"].as_str().unwrap();
+    let owner = secret(&world, SYSTEM, database).await;
+    assert_ne!(owner["password"], keys["password"]);
+    let raw = world.plane.etcd_raw("/registry/secrets/").await.unwrap();
+    for password in [&owner["password"], &keys["password"]] {
+        assert!(!raw.windows(password.len()).any(|window| window == password.as_bytes()));
+    }
+    let database = world.get(Kind::Database, "", database).await.unwrap().unwrap();
+    assert_eq!(database["status"]["phase"], "Bound");
+    assert_eq!(database["status"]["claim"], "tenants/one");
+    drop(operator);
+}

@@ -1,0 +1,14 @@
+//! Stories: what a user meets, against a real control plane, a real PostgreSQL, and a provider that
+//! keeps to the official API description. Each runs the operator as a process of its own, with its
+//! least-privilege service account. One program, so that it is linked once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod crash;
+mod happy_path;
+mod lost_response;
+mod migration_failure;
+mod proof;
+mod secret_drift;
+mod support;
+mod two_operators;

@@ -1,0 +1,142 @@
+//! What the stories share.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use orchestra_sandbox::api::Options as ApiOptions;
+use orchestra_sandbox::world::{self, Kind, Options, TENANTS, World, condition, is_true};
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+/// Longest time that anything in a story takes on a busy machine.
+pub const LONG: Duration = Duration::from_mins(1);
+
+pub async fn world() -> World {
+    world_with(ApiOptions::default()).await
+}
+
+pub async fn world_with(api: ApiOptions) -> World {
+    let options = Options {
+        operator: PathBuf::from(env!("CARGO_BIN_EXE_orchestra-operator")),
+        project: project(),
+        api,
+    };
+    World::start(options).await.unwrap()
+}
+
+pub fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).into()
+}
+
+/// A default class with the stand-in as its provider, and its token.
+pub fn standard_class(world: &World, more: &str) {
+    world.store_token().unwrap();
+    world
+        .apply(&format!(
+            r#"
+apiVersion: stagesub.io/v1alpha1
+kind: OrchestraClass
+metadata: {{name: standard, annotations: {{stagesub.io/is-default-class: "true"}}}}
+spec:
+  provider: {{supabase: {{organization: acme-org, tokenSecretRef: {{name: supabase-token}}}}}}
+{more}
+"#
+        ))
+        .unwrap();
+}
+
+/// Two migrations and a seed.
+pub fn sources(world: &World) {
+    world
+        .apply(
+            r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: schema, namespace: tenants}
+data:
+  20260101000000_members.sql: |
+    CREATE TABLE "Member" ("id" SERIAL PRIMARY KEY, "name" TEXT NOT NULL);
+  20260102000000_concerts.sql: |
+    CREATE TABLE "Concert" ("id" SERIAL PRIMARY KEY, "title" TEXT NOT NULL);
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: demo-seed, namespace: tenants}
+data:
+  seed.sql: |
+    INSERT INTO "Member" ("name") VALUES ('Ada'), ('Bo'), ('Cleo');
+"#,
+        )
+        .unwrap();
+}
+
+/// An Orchestra with the migrations and the seed of [`sources`].
+pub fn orchestra(world: &World, name: &str, more: &str) {
+    world
+        .apply(&format!(
+            r"
+apiVersion: stagesub.io/v1alpha1
+kind: Orchestra
+metadata: {{name: {name}, namespace: {TENANTS}}}
+spec:
+  displayName: Test Orchestra AB
+  migrations: {{source: {{configMapRef: {{name: schema}}}}}}
+  seed: {{configMapRef: {{name: demo-seed}}}}
+{more}
+"
+        ))
+        .unwrap();
+}
+
+pub async fn ready(world: &World, name: &str) -> Value {
+    world
+        .until(Kind::Orchestra, (TENANTS, name), LONG, |object| {
+            is_true(object, "Ready")
+        })
+        .await
+        .unwrap()
+}
+
+/// Waits until the Orchestra's Ready condition has this reason.
+pub async fn reason(world: &World, name: &str, reason: &str) -> Value {
+    let has = |object: &Value| condition(object, "Ready").1 == reason;
+    world.until(Kind::Orchestra, (TENANTS, name), LONG, has).await.unwrap()
+}
+
+pub async fn gone(world: &World, kind: Kind, namespace: &str, name: &str) {
+    world
+        .until(kind, (namespace, name), LONG, Value::is_null)
+        .await
+        .unwrap();
+}
+
+/// The decoded values of a Secret.
+pub async fn secret(world: &World, namespace: &str, name: &str) -> std::collections::BTreeMap<String, String> {
+    let secret = world
+        .get(Kind::Secret, namespace, name)
+        .await
+        .unwrap()
+        .expect("the Secret is there");
+    let data = secret["data"].as_object().cloned().unwrap_or_default();
+    let decode = |value: &Value| {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(value.as_str().unwrap())
+            .unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    data.iter().map(|(key, value)| (key.clone(), decode(value))).collect()
+}
+
+/// Logs in with nothing but a URL, as an application does.
+pub async fn login(url: &str) -> Result<PgConnection, sqlx::Error> {
+    let options: sqlx::postgres::PgConnectOptions = url.parse()?;
+    PgConnection::connect_with(&options.disable_statement_logging()).await
+}
+
+pub async fn scalar(connection: &mut PgConnection, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(connection).await.unwrap()
+}
+
+pub use world::SYSTEM;

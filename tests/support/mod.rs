@@ -1,0 +1,41 @@
+//! What the database tests share.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod postgres;
+
+use orchestra_operator::migrate::{Error, Limits, Source, Status, apply};
+use orchestra_operator::postgres::{Login, connect};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+pub async fn session(login: &Login) -> PgConnection {
+    connect(login, "test").await.unwrap()
+}
+
+pub async fn execute(conn: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(conn)
+        .await
+        .map(|_| ())
+}
+
+/// One value as text.
+pub async fn ask(conn: &mut PgConnection, sql: &str) -> String {
+    let sql = format!("SELECT ({sql})::text");
+    let value: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(conn).await.unwrap();
+    value.unwrap_or_else(|| "NULL".to_owned())
+}
+
+pub fn source(files: &[(&str, &str)]) -> Source {
+    Source::prisma(
+        files
+            .iter()
+            .map(|(name, sql)| (format!("{name}.sql"), sql.as_bytes().to_vec())),
+    )
+    .unwrap()
+}
+
+pub async fn migrate(login: &Login, source: &Source) -> Result<Status, Error> {
+    apply(session(login).await, source, Limits::default(), &mut |_| {})
+        .await
+        .map(|(_, status)| status)
+}
