@@ -3,6 +3,7 @@
 mod command {
     pub mod demo;
     pub mod management_api;
+    pub mod setup;
 }
 
 use clap::{Parser, Subcommand};
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     Demo(command::demo::Arguments),
     ManagementApi(command::management_api::Arguments),
+    /// Find the programs of the control plane, or build them once.
+    Setup,
 }
 
 #[tokio::main]
@@ -33,5 +36,6 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Demo(arguments) => command::demo::run(arguments).await,
         Command::ManagementApi(arguments) => command::management_api::run(arguments).await,
+        Command::Setup => command::setup::run().await,
     }
 }
