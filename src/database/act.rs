@@ -18,10 +18,10 @@ use crate::controller::reconcile::Next;
 use crate::controller::write::{APPLICATION, publish, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
-use crate::supabase::Account;
 use crate::supabase::health::{Service, health_ready};
 use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::types::{NewProject, RegionSelection};
+use crate::supabase::{self, Account};
 
 /// Services that a tenant uses from the first moment.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
@@ -113,7 +113,8 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
             status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
-        Err(error) if error.outcome_unknown() => {
+        // A name that is taken is ours alone: an earlier request created the project, and it is not listed yet.
+        Err(error) if error.outcome_unknown() || matches!(error, supabase::Error::NameTaken { .. }) => {
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }

@@ -4,6 +4,7 @@ mod arguments;
 mod controllers;
 mod watches;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::api::crds;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::lease::{Lease, Timing};
-use crate::controller::{Context, Settings};
+use crate::controller::{Context, Settings, Stores};
 use crate::supabase::{self, Accounts};
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +29,9 @@ pub use arguments::Arguments;
 
 const CRDS: &str = "crds";
 const CACHES: &str = "caches";
+
+/// Pace at which objects are counted for the metrics; Prometheus usually asks every 15 s or 30 s.
+const CENSUS: Duration = Duration::from_secs(5);
 
 /// How long a pass under way may take to end after the operator is told to stop.
 const GRACE: Duration = Duration::from_secs(25);
@@ -51,29 +55,43 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         metrics.clone(),
         stopped(stop.clone()),
     ));
-    let client = connect().await?;
-    await_crds(&client, stop.clone()).await?;
-    readiness.set(CRDS, true);
+    let work = work(arguments, readiness, metrics, stop.clone());
+    work.await?;
+    endpoints.await??;
+    tracing::info!("stopped");
+    Ok(())
+}
 
+/// Waits for what it needs, and leads. Told to stop before that, it has nothing to finish.
+async fn work(
+    arguments: Arguments,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let settings = arguments.settings();
     let provider = Arc::new(arguments.provider()?);
-    let watched = watches::start(&client, &settings.namespace);
-    tokio::select! {
-        () = watched.synced() => readiness.set(CACHES, true),
+    let prepare = async {
+        let client = connect().await?;
+        await_crds(&client).await?;
+        readiness.set(CRDS, true);
+        let watched = watches::start(&client, &settings.namespace);
+        watched.synced().await;
+        readiness.set(CACHES, true);
+        anyhow::Ok((client, watched))
+    };
+    let (client, watched) = tokio::select! {
+        prepared = prepare => prepared?,
         () = stopped(stop.clone()) => return Ok(()),
-    }
-    let timing = Timing::of(arguments.lease_duration);
+    };
     let lease = Lease::new(
         client.clone(),
         &settings.namespace,
         &arguments.lease_name,
         &arguments.identity(),
-        timing,
+        Timing::of(arguments.lease_duration),
     );
-    lead(lease, client, settings, provider, watched, metrics, stop).await?;
-    endpoints.await??;
-    tracing::info!("stopped");
-    Ok(())
+    lead(lease, client, settings, provider, watched, metrics, stop).await
 }
 
 /// Waits for the lease, works while it is held, and gives it back.
@@ -114,10 +132,12 @@ async fn lead(
         backoff: Backoff::default(),
         settings,
     });
+    let census = census(ctx.stores.clone(), metrics.clone());
     let work = controllers::run(ctx, watched, ends, stop.clone());
     tokio::pin!(work);
     tokio::select! {
         () = &mut work => {}
+        () = census => {}
         () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
         () = stopped(stop) => {
             if tokio::time::timeout(GRACE, &mut work).await.is_err() {
@@ -128,6 +148,28 @@ async fn lead(
     metrics.set_leader(false);
     held.release().await;
     Ok(())
+}
+
+/// Counts the objects by phase, for as long as it is let. Only the leader does, so that the sum over
+/// all replicas is right.
+async fn census(stores: Stores, metrics: Arc<Metrics>) {
+    loop {
+        let orchestras = stores.orchestras.state();
+        let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
+        metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
+        let databases = stores.databases.state();
+        let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
+        metrics.set_databases(databases.iter().map(|(phase, count)| (phase.as_str(), *count)));
+        tokio::time::sleep(CENSUS).await;
+    }
+}
+
+fn phases<'a>(all: impl Iterator<Item = Option<&'a str>>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for phase in all {
+        *counts.entry(phase.unwrap_or("Pending").to_string()).or_default() += 1;
+    }
+    counts
 }
 
 async fn connect() -> anyhow::Result<Client> {
@@ -145,7 +187,7 @@ async fn connect() -> anyhow::Result<Client> {
 }
 
 /// The resource definitions may be applied after the operator: it waits for them, and says so.
-async fn await_crds(client: &Client, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn await_crds(client: &Client) -> anyhow::Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut told = false;
     loop {
@@ -170,10 +212,7 @@ async fn await_crds(client: &Client, stop: watch::Receiver<bool>) -> anyhow::Res
             );
             told = true;
         }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
-            () = stopped(stop.clone()) => bail!("stopped while waiting for CustomResourceDefinitions: {}", missing.join(", ")),
-        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
 }
 

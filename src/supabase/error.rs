@@ -10,7 +10,8 @@ use crate::controller::error::Class;
 const DELETION_RETRY: Duration = Duration::from_secs(30);
 
 /// A failed call of the Management API. Texts of the API are cut to 300 characters, and never hold
-/// the token or a password of the request. Clones are cheap: callers of the shared poll share its
+/// the token or a password of the request. A text never counts seconds: it goes into a status, and a
+/// status that changes wakes its controller. Clones are cheap: callers of the shared poll share its
 /// error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -24,13 +25,13 @@ pub enum Error {
     #[error("the Management API token is empty or holds characters that no token has; check its Secret")]
     TokenMalformed,
     /// Our own budget or interval: nothing was sent.
-    #[error("waiting {} s for the Management API request budget", seconds(*after))]
+    #[error("waiting for the Management API request budget")]
     Budget {
         /// When to come back.
         after: Duration,
     },
     /// 429.
-    #[error("the Management API asked for fewer requests of {operation}; going on in {} s", seconds(*after))]
+    #[error("the Management API asked for fewer requests of {operation}; going on by itself when it allows more")]
     RateLimited {
         /// What was asked.
         operation: Operation,
@@ -220,10 +221,6 @@ impl Error {
     pub(super) fn is_worth_a_retry(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Unreachable { .. })
     }
-}
-
-fn seconds(after: Duration) -> u64 {
-    after.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
 /// The API itself answers neither so to what we ask: the address or something before it is wrong.

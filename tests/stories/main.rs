@@ -7,5 +7,8 @@
 mod crash;
 mod happy_path;
 mod lost_response;
+mod migration_failure;
 mod proof;
+mod secret_drift;
 mod support;
+mod two_operators;

@@ -1,0 +1,79 @@
+//! The tenant's Secret: what is edited or deleted comes back, and what is somebody else's stays.
+
+use orchestra_sandbox::world::{Kind, TENANTS, condition, is_true};
+
+use crate::proof::{generous_world, one_project_and_both_logins, soon, tenant};
+use crate::support::{LONG, orchestra, reason, secret, sources, standard_class};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_deleted_or_edited_is_restored_with_the_same_login() {
+    let world = generous_world().await;
+    standard_class(&world, "");
+    sources(&world);
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    orchestra(&world, "one", "");
+    one_project_and_both_logins(&world, "one").await;
+    let published = secret(&world, TENANTS, "one-connection").await;
+    let edit = r#"{"stringData": {"password": "wrong", "DATABASE_URL": "postgresql://nowhere"}}"#;
+    for change in [
+        ["delete", "secret", "one-connection", "-n", TENANTS, "--wait=true"],
+        [
+            "patch",
+            "secret",
+            "one-connection",
+            "-n",
+            TENANTS,
+            &format!("-p={edit}"),
+        ],
+    ] {
+        world.kubectl(change).unwrap();
+        soon("the Secret is as it was", async || {
+            let there = world.get(Kind::Secret, TENANTS, "one-connection").await.unwrap();
+            there.is_some() && secret(&world, TENANTS, "one-connection").await == published
+        })
+        .await;
+        drop(tenant(&world, "one").await);
+        let settled = |object: &serde_json::Value| is_true(object, "Ready");
+        world
+            .until(Kind::Orchestra, (TENANTS, "one"), LONG, settled)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_elses_secret_is_not_overwritten() {
+    let world = generous_world().await;
+    standard_class(&world, "");
+    sources(&world);
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    world
+        .kubectl([
+            "create",
+            "secret",
+            "generic",
+            "one-connection",
+            "-n",
+            TENANTS,
+            "--from-literal=mine=yes",
+        ])
+        .unwrap();
+    orchestra(&world, "one", "");
+    let object = reason(&world, "one", "SecretConflict").await;
+    let (stalled, _, message) = condition(&object, "Stalled");
+    assert_eq!(stalled, "True");
+    assert!(
+        message.contains("one-connection") && message.contains("delete or rename it"),
+        "{message}"
+    );
+    let theirs = secret(&world, TENANTS, "one-connection").await;
+    assert_eq!(theirs.keys().collect::<Vec<_>>(), ["mine"]);
+    // Out of the way, and touched: nothing tells of a Secret that is not ours.
+    world
+        .kubectl(["delete", "secret", "one-connection", "-n", TENANTS])
+        .unwrap();
+    world
+        .kubectl(["annotate", "orchestra", "one", "-n", TENANTS, "example.com/touched=now"])
+        .unwrap();
+    one_project_and_both_logins(&world, "one").await;
+}
