@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use futures::future::join4;
+use futures::future::{join4, ready};
+use futures::stream::iter;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
@@ -48,6 +49,7 @@ pub async fn run(
             move |map: Arc<PartialObjectMeta<ConfigMap>>| naming(&map, &by_map),
         )
         .owns_shared_stream(watched.connections.subscribe())
+        .reconcile_on(watched.connections.deleted().filter_map(|secret| ready(owner(&secret))))
         .reconcile_on(ended)
         .reconcile_all_on(at_start())
         .with_config(config.clone())
@@ -80,12 +82,15 @@ pub async fn run(
         )
         .for_each(|_| async {});
 
-    let by_token = stores.classes.clone();
+    let (by_token, by_lost_token) = (stores.classes.clone(), stores.classes.clone());
+    let tokens_gone = watched.secrets.deleted();
+    let tokens_gone = tokens_gone.flat_map(move |secret| iter(with_token(&secret, &by_lost_token)));
     let classes = Controller::for_shared_stream(watched.classes.subscribe(), stores.classes.clone())
         .watches_shared_stream(
             watched.secrets.subscribe(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
         )
+        .reconcile_on(tokens_gone)
         .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
             database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
         })
@@ -99,12 +104,15 @@ pub async fn run(
         )
         .for_each(|_| async {});
 
-    let by_inventory = stores.pools.clone();
+    let (by_inventory, by_lost_inventory) = (stores.pools.clone(), stores.pools.clone());
+    let inventories_gone = watched.secrets.deleted();
+    let inventories_gone = inventories_gone.flat_map(move |secret| iter(with_inventory(&secret, &by_lost_inventory)));
     let pools = Controller::for_shared_stream(watched.pools.subscribe(), stores.pools.clone())
         .watches_shared_stream(
             watched.secrets.subscribe(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),
         )
+        .reconcile_on(inventories_gone)
         .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
             database
                 .spec
@@ -134,6 +142,13 @@ fn at_start() -> impl futures::Stream<Item = ()> + Send + 'static {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that kube-runtime calls")]
 fn again<K>(_: Arc<K>, never: &std::convert::Infallible, _: Arc<Context>) -> Action {
     match *never {}
+}
+
+/// The Orchestra that owns a connection Secret.
+fn owner(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<Orchestra>> {
+    let namespace = secret.namespace()?;
+    let owners = secret.owner_references();
+    owners.iter().find_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()))
 }
 
 /// The Orchestra that holds or held a claim.

@@ -2,11 +2,11 @@
 //! triggered, so what a pass reads is never older than what woke it.
 
 use std::fmt::Debug;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, ready};
+use std::task::Poll;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
@@ -14,6 +14,8 @@ use kube::runtime::reflector::{self, ReflectHandle, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
@@ -39,16 +41,36 @@ pub struct Watched {
 
 /// A shared watch. It is read all the time, so that it never waits for controllers that a standby
 /// does not run.
-pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static>(Arc<Mutex<ReflectHandle<K>>>);
+pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static> {
+    handle: Arc<Mutex<ReflectHandle<K>>>,
+    deleted: broadcast::Sender<Arc<K>>,
+}
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Shared<K> {
     /// What changes from now on. What is in the store already is not told again.
     pub fn subscribe(&self) -> ReflectHandle<K> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is deleted from now on, which a subscription does not tell.
+    pub fn deleted(&self) -> impl Stream<Item = Arc<K>> + Send + 'static
+    where
+        K: Send + Sync,
+    {
+        futures::stream::unfold(self.deleted.subscribe(), |mut receiver| async {
+            loop {
+                match receiver.recv().await {
+                    Ok(object) => return Some((object, receiver)),
+                    // The resync finds what was missed.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
     }
 
     fn store(&self) -> Store<K> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).reader()
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner).reader()
     }
 }
 
@@ -112,19 +134,25 @@ where
         unreachable!("a shared store can be subscribed to")
     };
     let stream = watcher(api, config).default_backoff().reflect_shared(writer);
-    tasks.spawn(stream.for_each(|event| async move {
-        if let Err(error) = event {
-            tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again");
+    let (deleted, _) = broadcast::channel(BUFFER);
+    let tell = deleted.clone();
+    tasks.spawn(stream.for_each(move |event| {
+        match event {
+            // Nobody listens on a standby.
+            Ok(watcher::Event::Delete(object)) => drop(tell.send(Arc::new(object))),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again"),
         }
+        ready(())
     }));
-    let shared = Arc::new(Mutex::new(handle));
+    let handle = Arc::new(Mutex::new(handle));
     tasks.spawn({
-        let shared = shared.clone();
+        let handle = handle.clone();
         poll_fn(move |cx| {
-            let mut handle = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            while ready!(handle.poll_next_unpin(cx)).is_some() {}
+            let mut handle = handle.lock().unwrap_or_else(PoisonError::into_inner);
+            while std::task::ready!(handle.poll_next_unpin(cx)).is_some() {}
             Poll::Ready(())
         })
     });
-    Shared(shared)
+    Shared { handle, deleted }
 }
