@@ -148,7 +148,9 @@ fn again<K>(_: Arc<K>, never: &std::convert::Infallible, _: Arc<Context>) -> Act
 fn owner(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<Orchestra>> {
     let namespace = secret.namespace()?;
     let owners = secret.owner_references();
-    owners.iter().find_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()))
+    owners
+        .iter()
+        .find_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()))
 }
 
 /// The Orchestra that holds or held a claim.

@@ -5,7 +5,7 @@ mod story;
 mod tenant;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -73,7 +73,7 @@ async fn show(arguments: Arguments) -> Result<()> {
         return Err(error);
     }
     screen::headline(&format!("All done, {} s after the start", began.elapsed().as_secs()));
-    look_around(&world, &project, arguments.keep);
+    look_around(&world, arguments.keep);
     if arguments.keep {
         stay().await?;
     }
@@ -116,7 +116,7 @@ fn beside_this_program() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("orchestra-operator"))
 }
 
-fn look_around(world: &World, project: &Path, keep: bool) {
+fn look_around(world: &World, keep: bool) {
     let (kubeconfig, log) = if keep {
         screen::say("It all runs until Ctrl-C. In another terminal:");
         (
@@ -127,7 +127,6 @@ fn look_around(world: &World, project: &Path, keep: bool) {
         screen::say("Everything is ended now. `make demo KEEP=1` leaves it running, and prints the paths for:");
         ("<path>".into(), "<path>".into())
     };
-    let samples = project.join("deploy/samples/minimal.yaml");
     let commands = [
         format!("export KUBECONFIG={kubeconfig}"),
         "kubectl get stagesub -A".into(),
@@ -135,12 +134,12 @@ fn look_around(world: &World, project: &Path, keep: bool) {
         "kubectl -n tenants describe orch test-orchestra-ab".into(),
         "kubectl -n tenants get secret test-orchestra-ab-connection -o jsonpath='{.data.DATABASE_URL}' | base64 -d"
             .into(),
-        format!("kubectl apply -f {}", samples.display()),
+        "kubectl apply -f deploy/samples/minimal.yaml".into(),
         "kubectl -n tenants delete orch second-orchestra".into(),
         format!("tail -f {log}    # the operator's log"),
     ];
     for command in commands {
-        println!("    {command}");
+        println!("     {command}");
     }
 }
 
