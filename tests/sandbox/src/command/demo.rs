@@ -5,7 +5,7 @@ mod story;
 mod tenant;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -73,7 +73,7 @@ async fn show(arguments: Arguments) -> Result<()> {
         return Err(error);
     }
     screen::headline(&format!("All done, {} s after the start", began.elapsed().as_secs()));
-    look_around(&world, &project, arguments.keep);
+    look_around(&world, arguments.keep);
     if arguments.keep {
         stay().await?;
     }
@@ -105,6 +105,10 @@ async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result
     ));
     screen::say(&format!("Hosted pooler    {}", world.api.router().session_address()));
     screen::say("Operator         a process with the ServiceAccount of deploy/kustomize and nothing else");
+    screen::say(&format!(
+        "KUBECONFIG       {}",
+        world.plane.admin_kubeconfig().display()
+    ));
     Ok((world, operator))
 }
 
@@ -112,27 +116,30 @@ fn beside_this_program() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("orchestra-operator"))
 }
 
-fn look_around(world: &World, project: &Path, keep: bool) {
-    if keep {
+fn look_around(world: &World, keep: bool) {
+    let (kubeconfig, log) = if keep {
         screen::say("It all runs until Ctrl-C. In another terminal:");
+        (
+            world.plane.admin_kubeconfig().display().to_string(),
+            world.dir().join("operator.log").display().to_string(),
+        )
     } else {
-        screen::say("Everything is ended now. With KEEP=1 it stays, and in another terminal you look around:");
-    }
-    let kubeconfig = world.plane.admin_kubeconfig();
-    let samples = project.join("deploy/samples/minimal.yaml");
+        screen::say("Everything is ended now. `make demo KEEP=1` leaves it running, and prints the paths for:");
+        ("<path>".into(), "<path>".into())
+    };
     let commands = [
-        format!("export KUBECONFIG={}", kubeconfig.display()),
+        format!("export KUBECONFIG={kubeconfig}"),
         "kubectl get stagesub -A".into(),
         "kubectl explain orchestra.spec".into(),
         "kubectl -n tenants describe orch test-orchestra-ab".into(),
         "kubectl -n tenants get secret test-orchestra-ab-connection -o jsonpath='{.data.DATABASE_URL}' | base64 -d"
             .into(),
-        format!("kubectl apply -f {}", samples.display()),
+        "kubectl apply -f deploy/samples/minimal.yaml".into(),
         "kubectl -n tenants delete orch second-orchestra".into(),
-        format!("tail -f {}", world.dir().join("operator.log").display()),
+        format!("tail -f {log}    # the operator's log"),
     ];
     for command in commands {
-        println!("    {command}");
+        println!("     {command}");
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn kubectl_as(world: &World, arguments: &[&str], shown: &[&str]) -> R
 /// Lines below a command.
 pub(super) fn indented(text: &str) {
     for line in text.lines() {
-        println!("     {}", line.trim_end());
+        println!("{}", format!("     {line}").trim_end());
     }
 }
 

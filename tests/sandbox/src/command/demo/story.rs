@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use orchestra_sandbox::random::alphanumeric;
@@ -27,6 +26,7 @@ pub(super) async fn tell(world: &World, project: &Path) -> Result<()> {
 }
 
 async fn give_secrets(world: &World) -> Result<()> {
+    adopt_namespace(world)?;
     headline("The operator's two Secrets: the provider's token, and a pool of two databases to fall back on");
     let token = private_file(world, "token", &world.api.token())?;
     let mut pool = String::new();
@@ -53,10 +53,18 @@ async fn give_secrets(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// Marks the namespace as one that `kubectl apply` made, which the sample is about to apply again.
+fn adopt_namespace(world: &World) -> Result<()> {
+    let manifest = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {TENANTS}\n");
+    let file = private_file(world, "namespace.yaml", &manifest)?;
+    world.kubectl(["apply", "set-last-applied", "--create-annotation=true", "-f", &file])?;
+    Ok(())
+}
+
 async fn first_tenant(world: &World, project: &Path) -> Result<()> {
     headline("A tenant: kubectl apply, and wait");
-    let began = apply_sample(world, project, "orchestra.yaml")?;
-    watch::phases(world, FIRST, began).await?;
+    apply_sample(world, project, "orchestra.yaml")?;
+    watch::phases(world, FIRST).await?;
     kubectl(
         world,
         &[
@@ -95,8 +103,21 @@ async fn first_login(world: &World) -> Result<()> {
 async fn second_tenant(world: &World, project: &Path) -> Result<()> {
     headline("Without the token, the next tenant is met from the pool");
     kubectl(world, &["-n", SYSTEM, "delete", "secret", "supabase-token"])?;
-    let began = apply_sample(world, project, "second-orchestra.yaml")?;
-    watch::phases(world, SECOND, began).await?;
+    println!();
+    say("The class notices, and stays Ready, because its pool can still meet claims:");
+    kubectl(
+        world,
+        &[
+            "wait",
+            "--for=condition=Available=False",
+            "orchclass/standard",
+            "--timeout=30s",
+        ],
+    )?;
+    kubectl(world, &["get", "orchclass", "-o", "wide"])?;
+    println!();
+    apply_sample(world, project, "second-orchestra.yaml")?;
+    watch::phases(world, SECOND).await?;
     let second = world
         .get(Kind::Orchestra, TENANTS, SECOND)
         .await?
@@ -129,14 +150,12 @@ async fn isolation(world: &World) -> Result<()> {
     second.is_kept_out_of(&first).await
 }
 
-/// Applies a sample, and says when.
-fn apply_sample(world: &World, project: &Path, name: &str) -> Result<Instant> {
+fn apply_sample(world: &World, project: &Path, name: &str) -> Result<()> {
     let short = format!("deploy/samples/{name}");
     let file = project.join(&short).display().to_string();
-    let began = Instant::now();
     kubectl_as(world, &["apply", "-f", &file], &["apply", "-f", &short])?;
     println!();
-    Ok(began)
+    Ok(())
 }
 
 /// A file that only its owner can read, so that no password is on a command line.

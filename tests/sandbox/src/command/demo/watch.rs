@@ -15,15 +15,16 @@ use super::screen;
 /// A tenant is ready within this time, or the demo fails.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Prints each phase of an Orchestra with the time since `began`, until it is Ready.
-pub(super) async fn phases(world: &World, name: &str, began: Instant) -> Result<()> {
-    match tokio::time::timeout(LIMIT, until_ready(world, name, began)).await {
+/// Prints each phase of an Orchestra with the time since it was applied, until it is Ready.
+pub(super) async fn phases(world: &World, name: &str) -> Result<()> {
+    match tokio::time::timeout(LIMIT, until_ready(world, name)).await {
         Ok(outcome) => outcome,
         Err(_) => bail!("Orchestra {name} is not Ready {LIMIT:?} after it was applied"),
     }
 }
 
-async fn until_ready(world: &World, name: &str, began: Instant) -> Result<()> {
+async fn until_ready(world: &World, name: &str) -> Result<()> {
+    let began = Instant::now();
     let gvk = GroupVersionKind::gvk("stagesub.io", "v1alpha1", "Orchestra");
     let resource = ApiResource::from_gvk_with_plural(&gvk, "orchestras");
     let api: Api<DynamicObject> = Api::namespaced_with(world.admin.clone(), TENANTS, &resource);
