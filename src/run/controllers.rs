@@ -29,6 +29,7 @@ pub async fn run(
 ) {
     let config = Config::default().concurrency(ctx.settings.concurrency);
     let ended = futures::stream::unfold(ended, |mut ended| async { Some((ended.recv().await?, ended)) });
+    let bereft = futures::stream::unfold(watched.bereft, |mut bereft| async { Some((bereft.recv().await?, bereft)) });
     let stores = &ctx.stores;
 
     let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
@@ -49,6 +50,7 @@ pub async fn run(
         )
         .owns_shared_stream(watched.connections.subscribe())
         .reconcile_on(ended)
+        .reconcile_on(bereft)
         .reconcile_all_on(at_start())
         .with_config(config.clone())
         .graceful_shutdown_on(stopped(stop.clone()))

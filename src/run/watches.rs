@@ -10,10 +10,11 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{self, ReflectHandle, Store};
+use kube::runtime::reflector::{self, ObjectRef, ReflectHandle, Store};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, Resource};
+use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
@@ -33,6 +34,8 @@ pub struct Watched {
     pub secrets: Shared<PartialObjectMeta<Secret>>,
     pub connections: Shared<PartialObjectMeta<Secret>>,
     pub config_maps: Shared<PartialObjectMeta<ConfigMap>>,
+    /// Orchestras whose connection Secret was deleted: a shared watch does not pass that on.
+    pub bereft: UnboundedReceiver<ObjectRef<Orchestra>>,
     /// Ends the watches when it is dropped.
     _tasks: JoinSet<()>,
 }
@@ -57,13 +60,19 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
     let mut tasks = JoinSet::new();
     let all = watcher::Config::default;
     let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-    let orchestras = share(Api::all(client.clone()), all(), &mut tasks);
-    let classes = share(Api::all(client.clone()), all(), &mut tasks);
-    let databases = share(Api::all(client.clone()), all(), &mut tasks);
-    let pools = share(Api::all(client.clone()), all(), &mut tasks);
-    let secrets = share(Api::namespaced(client.clone(), namespace), all(), &mut tasks);
-    let connections = share(Api::all(client.clone()), ours, &mut tasks);
-    let config_maps = share(Api::all(client.clone()), all(), &mut tasks);
+    let orchestras = share(Api::all(client.clone()), all(), &mut tasks, drop);
+    let classes = share(Api::all(client.clone()), all(), &mut tasks, drop);
+    let databases = share(Api::all(client.clone()), all(), &mut tasks, drop);
+    let pools = share(Api::all(client.clone()), all(), &mut tasks, drop);
+    let secrets = share(Api::namespaced(client.clone(), namespace), all(), &mut tasks, drop);
+    let (tell, bereft) = unbounded_channel();
+    let connections = share(Api::all(client.clone()), ours, &mut tasks, move |secret| {
+        for orchestra in owners(&secret) {
+            // Nobody listens any more only when the operator is shutting down.
+            let _ = tell.send(orchestra);
+        }
+    });
+    let config_maps = share(Api::all(client.clone()), all(), &mut tasks, drop);
     let stores = Stores {
         orchestras: orchestras.store(),
         classes: classes.store(),
@@ -82,6 +91,7 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
         secrets,
         connections,
         config_maps,
+        bereft,
         _tasks: tasks,
     }
 }
@@ -103,7 +113,19 @@ impl Watched {
     }
 }
 
-fn share<K>(api: Api<K>, config: watcher::Config, tasks: &mut JoinSet<()>) -> Shared<K>
+/// The Orchestras that own a Secret.
+fn owners(secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Orchestra>> {
+    let namespace = secret.namespace().unwrap_or_default();
+    let owners = secret.owner_references().iter();
+    owners.filter_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ())).collect()
+}
+
+fn share<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    tasks: &mut JoinSet<()>,
+    deleted: impl Fn(K) + Send + 'static,
+) -> Shared<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -112,10 +134,13 @@ where
         unreachable!("a shared store can be subscribed to")
     };
     let stream = watcher(api, config).default_backoff().reflect_shared(writer);
-    tasks.spawn(stream.for_each(|event| async move {
-        if let Err(error) = event {
-            tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again");
+    tasks.spawn(stream.for_each(move |event| {
+        match event {
+            Ok(watcher::Event::Delete(object)) => deleted(object),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again"),
         }
+        std::future::ready(())
     }));
     let shared = Arc::new(Mutex::new(handle));
     tasks.spawn({
