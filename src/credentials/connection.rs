@@ -120,17 +120,16 @@ pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> 
 
 /// Writes the Secret: a new one is created, so that a foreign one of that name is never touched,
 /// and one of ours is server-side applied.
-pub async fn publish(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> Result<Secret, Error> {
-    let Some((_, current)) = find(api, orchestra, wanted).await? else {
-        let parameters = PostParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PostParams::default()
-        };
-        return Ok(api.create(&parameters, wanted).await?);
+pub async fn publish(api: &Api<Secret>, wanted: &Secret, exists: bool) -> Result<Secret, Error> {
+    if exists {
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        return Ok(api
+            .patch(&wanted.name_any(), &parameters, &Patch::Apply(wanted))
+            .await?);
+    }
+    let parameters = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
     };
-    tracing::debug!(current, "the connection Secret is written again");
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    Ok(api
-        .patch(&orchestra.secret_name(), &parameters, &Patch::Apply(wanted))
-        .await?)
+    Ok(api.create(&parameters, wanted).await?)
 }

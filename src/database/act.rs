@@ -18,10 +18,10 @@ use crate::controller::reconcile::Next;
 use crate::controller::write::{APPLICATION, publish, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
-use crate::supabase::{self, Account};
 use crate::supabase::health::{Service, health_ready};
 use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::types::{NewProject, RegionSelection};
+use crate::supabase::{self, Account};
 
 /// Services that a tenant uses from the first moment.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
@@ -70,13 +70,16 @@ fn reference<'a>(pass: &'a Pass, observed: &'a Observed) -> Result<&'a str, Erro
 
 async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
     owner::store_password(&secrets(&pass.ctx), pass.name(), &password::generate()).await?;
-    // The watch tells of it in a moment, and the next step is planned from what it tells.
-    Ok(Some(Next::After(Duration::from_millis(50))))
+    pass.stored = true;
+    Ok(None)
 }
 
 /// The intent is written by compare-and-swap: of two operators only one goes on.
 async fn announce(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    status::change(pass, |status| status.create_issued_at = Some(Time(Timestamp::now()))).await?;
+    status::change(pass, Step::Create, |status| {
+        status.create_issued_at = Some(Time(Timestamp::now()));
+    })
+    .await?;
     pass.announced = true;
     Ok(None)
 }
@@ -107,7 +110,7 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
                 organization,
             };
             tracing::info!(project = project.reference, "the project is created");
-            status::change(pass, |status| status.project = Some(project)).await?;
+            status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
         // A name that is taken is ours alone: an earlier request created the project, and it is not listed yet.
@@ -116,7 +119,7 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
         Err(error) => {
-            status::change(pass, |status| status.create_issued_at = None).await?;
+            status::change(pass, Step::Announce, |status| status.create_issued_at = None).await?;
             Err(error.into())
         }
     }
@@ -147,7 +150,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         region: found.region.clone(),
         organization,
     };
-    status::change(pass, |status| status.project = Some(project)).await?;
+    status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
     Ok(None)
 }
 
@@ -157,6 +160,7 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let client = account.client();
     if let Err(unhealthy) = health_ready(&client.services_health(reference, &SERVICES).await?) {
         tracing::debug!(?unhealthy, "services are not healthy yet");
+        status::change(pass, Step::Connect, |_| {}).await?;
         return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
     }
     let settings = pass.ctx.accounts.settings();
@@ -173,7 +177,8 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         service_role_key: keys.service_role,
     };
     owner::store_address(&secrets(&pass.ctx), pass.name(), &address).await?;
-    Ok(Some(Next::After(Duration::from_millis(50))))
+    pass.connected = true;
+    Ok(None)
 }
 
 async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
@@ -194,6 +199,7 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
         Err(error) => {
             tracing::info!(%error, "the database does not accept the login yet");
             pass.ctx.logins.refused(pass.name(), error.is_wrong_password());
+            status::change(pass, Step::Probe, |_| {}).await?;
             if error.is_wrong_password() {
                 return Ok(None);
             }

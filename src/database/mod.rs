@@ -22,17 +22,12 @@ pub use status::report;
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let mut pass = Pass {
-        object: (*database).clone(),
-        announced: false,
-        proven: false,
-        ctx,
-    };
+    let mut pass = Pass::new((*database).clone(), ctx);
     loop {
         let observed = observe::observe(&pass).await?;
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
-        status::write(&mut pass, step, &observed).await?;
+        status::write(&mut pass, step).await?;
         if let Some(next) = act::act(&mut pass, step, &observed).await? {
             return Ok(next);
         }
@@ -40,6 +35,10 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
 }
 
 /// One pass over an OrchestraDatabase, with what it alone knows.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what this pass has done, each of which is either so or not"
+)]
 struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
@@ -48,11 +47,34 @@ struct Pass {
     announced: bool,
     /// A login succeeded in this pass.
     proven: bool,
+    /// The password was stored in this pass; the watch may not tell of it yet.
+    stored: bool,
+    /// The address was stored in this pass; the watch may not tell of it yet.
+    connected: bool,
 }
 
 impl Pass {
+    fn new(object: OrchestraDatabase, ctx: Arc<Context>) -> Self {
+        Self {
+            ctx,
+            object,
+            announced: false,
+            proven: false,
+            stored: false,
+            connected: false,
+        }
+    }
+
     fn api(&self) -> Api<OrchestraDatabase> {
         Api::all(self.ctx.client.clone())
+    }
+
+    fn claim(&self) -> plan::Claim {
+        match (&self.object.spec.claim_ref, &self.object.spec.released_at) {
+            (None, _) => plan::Claim::None,
+            (Some(_), None) => plan::Claim::Held,
+            (Some(_), Some(_)) => plan::Claim::Released,
+        }
     }
 
     fn name(&self) -> &str {

@@ -34,11 +34,7 @@ pub struct Observed {
 pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let object = &pass.object;
     let finalizer = object.finalizers().iter().any(|name| name == DATABASE_FINALIZER);
-    let claim = match (&object.spec.claim_ref, &object.spec.released_at) {
-        (None, _) => Claim::None,
-        (Some(_), None) => Claim::Held,
-        (Some(_), Some(_)) => Claim::Released,
-    };
+    let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
     let destroy = object.spec.reclaim_policy == DeletionPolicy::Delete;
     let mut seen = Seen {
@@ -71,16 +67,17 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let account = class::account(&pass.ctx, &class).await?;
     let listing = listing(pass, &account).await?;
     let found = listing.by_name(&wanted.name);
-    let project = project(pass, &account, wanted, &found).await?;
+    let project = project(pass, &account, wanted, &found, &listing).await?;
     observed.project = found.first().map(|project| (*project).clone());
     observed.account = Some(account);
     let secret = ObjectRef::new(pass.name()).within(&pass.ctx.settings.namespace);
     let secret = pass.ctx.stores.secrets.get(&secret);
-    let connected = secret
-        .as_ref()
-        .is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
+    let connected = pass.connected
+        || secret
+            .as_ref()
+            .is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
     seen.kind = Kind::Hosted(Hosted {
-        password: secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_none()),
+        password: pass.stored || secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_none()),
         project,
         issued: issued(pass, &listing),
         connection: connection(pass, connected),
@@ -113,10 +110,13 @@ async fn project(
     account: &Account,
     wanted: &SupabaseProject,
     found: &[&ListedProject],
+    listing: &Listing,
 ) -> Result<Project, Error> {
     let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
     let listed = match (found, recorded) {
         ([], None) => return Ok(Project::Absent),
+        // A listing may lag behind the creation.
+        ([], Some(_)) if issued(pass, listing) == Issued::Settling => return Ok(Project::Waiting),
         ([], Some(recorded)) => {
             return match account.client().get_project(&recorded.reference).await {
                 Err(error) if error.is_gone() => Ok(Project::Lost),

@@ -156,7 +156,8 @@ pub fn plan(seen: &Seen) -> Step {
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
             _ if seen.destroy => Step::DeleteSelf,
-            _ => Step::Rest,
+            // What is kept stays usable, with a password that we know.
+            _ => plan_hosted(hosted),
         },
         (true, Kind::Hosted(hosted)) => plan_hosted(hosted),
     }

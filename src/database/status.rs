@@ -8,7 +8,6 @@ use kube::api::Api;
 use kube::runtime::events::EventType;
 
 use super::Pass;
-use super::observe::Observed;
 use super::plan::{Claim, Step};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
@@ -17,15 +16,54 @@ use crate::controller::conditions::{Conditions, Progress, find};
 use crate::controller::error::{Class, Error};
 use crate::controller::write::{publish, write_status};
 
-/// Writes the status for a step, when it differs from what is there.
-pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
-    // The finalizer is the first thing on a new object; its status follows with the next step.
-    if matches!(step, Step::AddFinalizer | Step::Forget) {
+/// Writes the status for a step that something is waited for at, when it differs from what is there.
+/// What is quick goes into the next write: each write is a request, and wakes others.
+pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
+    let quick = matches!(
+        step,
+        Step::AddFinalizer
+            | Step::StorePassword
+            | Step::Announce
+            | Step::Create
+            | Step::Record
+            | Step::Connect
+            | Step::Probe
+            | Step::DeleteSelf
+            | Step::Forget
+    );
+    if quick {
         return Ok(());
     }
-    let (phase, ready, progress, reason, message) = describe(step, observed.seen.claim);
-    let deadline = past_deadline(pass, progress);
-    let (progress, reason, message) = match deadline {
+    let mut new = pass.object.status.clone().unwrap_or_default();
+    let told = describe_into(pass, step, &mut new);
+    if step == Step::Rest && new.usable_since.is_none() {
+        new.usable_since = Some(Time(jiff::Timestamp::now()));
+    }
+    store(pass, new, told).await
+}
+
+/// Changes the journal in the status, by compare-and-swap, together with what the step means.
+pub async fn change(
+    pass: &mut Pass,
+    step: Step,
+    change: impl FnOnce(&mut OrchestraDatabaseStatus),
+) -> Result<(), Error> {
+    let mut new = pass.object.status.clone().unwrap_or_default();
+    let told = describe_into(pass, step, &mut new);
+    change(&mut new);
+    store(pass, new, told).await
+}
+
+/// What a status says, for the event that tells of it.
+struct Told {
+    reason: Reason,
+    message: String,
+    progress: Progress,
+}
+
+fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Told {
+    let (phase, ready, progress, reason, message) = describe(step, pass.claim());
+    let (progress, reason, message) = match past_deadline(pass, progress) {
         Some(late) => (
             Progress::Stalled,
             Reason::DeadlineExceeded,
@@ -33,7 +71,6 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         ),
         None => (progress, reason, message.to_string()),
     };
-    let mut new = pass.object.status.clone().unwrap_or_default();
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
     conditions.set(ConditionType::Ready, ready, reason, &message);
     conditions.progress(progress, reason, &message);
@@ -47,20 +84,11 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         .claim_ref
         .as_ref()
         .map(|claim| format!("{}/{}", claim.namespace, claim.name));
-    if step == Step::Rest && ready && new.usable_since.is_none() {
-        new.usable_since = Some(Time(jiff::Timestamp::now()));
+    Told {
+        reason,
+        message,
+        progress,
     }
-    store(pass, new, reason, &message, progress).await
-}
-
-/// Changes the journal in the status, by compare-and-swap.
-pub async fn change(pass: &mut Pass, change: impl FnOnce(&mut OrchestraDatabaseStatus)) -> Result<(), Error> {
-    let mut new = pass.object.status.clone().unwrap_or_default();
-    change(&mut new);
-    if let Some(object) = write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await? {
-        pass.object = object;
-    }
-    Ok(())
 }
 
 /// Writes what stopped a pass. A usable database stays Ready through a blip that passes by itself.
@@ -73,12 +101,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
         return Ok(());
     };
     let passing = matches!(error.class(), Class::Transient | Class::After(_));
-    let mut pass = Pass {
-        object,
-        announced: false,
-        proven: false,
-        ctx,
-    };
+    let mut pass = Pass::new(object, ctx);
     let mut new = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
@@ -100,16 +123,24 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     if !passing && new.usable_since.is_none() {
         new.phase = Some("Failed".into());
     }
-    store(&mut pass, new, reason, &message, progress).await
+    store(
+        &mut pass,
+        new,
+        Told {
+            reason,
+            message,
+            progress,
+        },
+    )
+    .await
 }
 
-async fn store(
-    pass: &mut Pass,
-    new: OrchestraDatabaseStatus,
-    reason: Reason,
-    message: &str,
-    progress: Progress,
-) -> Result<(), Error> {
+async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Result<(), Error> {
+    let Told {
+        reason,
+        message,
+        progress,
+    } = told;
     let type_ = if progress == Progress::Stalled {
         ConditionType::Stalled
     } else {
@@ -129,7 +160,7 @@ async fn store(
         } else {
             EventType::Normal
         };
-        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, message).await;
+        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, &message).await;
     }
     Ok(())
 }

@@ -66,7 +66,10 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
         return Ok(Some(Next::After(wait)));
     }
     match database::prepare(pass, &database).await {
-        Ok(session) => pass.session = Some(session),
+        Ok((session, handover)) => {
+            pass.session = Some(session);
+            pass.handover = Some(handover);
+        }
         Err(error) => {
             if error.reason() == Reason::LoginFailed {
                 pass.ctx.logins.refused(pass.uid(), false);
@@ -150,23 +153,21 @@ async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// Publishes the login only after it has worked, through the very address that is published.
 async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(database) = pass.database.clone() else {
-        return Ok(None);
-    };
-    let Some(handover) = database::handover(pass, &database).await? else {
+    let Some(handover) = &pass.handover else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
     if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    if let Err(error) = postgres::connect(handover.primary(pass.object.spec.connection.mode), APPLICATION).await {
+    let login = handover.primary(pass.object.spec.connection.mode);
+    if let Err(error) = postgres::connect(login, APPLICATION).await {
         pass.ctx.logins.refused(pass.uid(), error.is_wrong_password());
         return Err(error.into());
     }
     pass.ctx.logins.forget(pass.uid());
-    let wanted = connection::render(&pass.object, &handover);
+    let wanted = connection::render(&pass.object, handover);
     let api = namespaced(&pass.ctx.client, &pass.object);
-    let secret = connection::publish(&api, &pass.object, &wanted).await?;
+    let secret = connection::publish(&api, &wanted, pass.secret_exists).await?;
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     pass.secret_version = secret.metadata.resource_version;
     Ok(None)

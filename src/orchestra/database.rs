@@ -10,7 +10,8 @@ use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::controller::write::APPLICATION;
 use crate::credentials::connection::Handover;
-use crate::credentials::{owner, password};
+use crate::credentials::owner::{self, Address};
+use crate::credentials::password;
 use crate::database::{owner_login, secrets};
 use crate::pool;
 use crate::postgres::{self, Login, Sharing, TenantRole};
@@ -39,7 +40,7 @@ pub fn role_name(uid: &str) -> String {
 
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
-pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
+pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgConnection, Handover), Error> {
     let (login, stored) = owner(pass, database).await?;
     let tenant_password = if let Some(password) = stored.tenant_password {
         password
@@ -52,7 +53,7 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConn
     mark::claim(&mut session, pass).await?;
     let role = TenantRole {
         name: role_name(pass.uid()),
-        password: tenant_password,
+        password: tenant_password.clone(),
     };
     let sharing = if database.spec.inventory.is_some() {
         Sharing::Shared
@@ -60,25 +61,20 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConn
         Sharing::Own
     };
     postgres::ensure_tenant_role(&mut session, &role, sharing).await?;
-    Ok(session)
+    Ok((session, handover(&login, pass.uid(), tenant_password, stored.address)))
 }
 
-/// What the tenant is given, or nothing while it has no password yet.
-pub async fn handover(pass: &Pass, database: &OrchestraDatabase) -> Result<Option<Handover>, Error> {
-    let (login, stored) = owner(pass, database).await?;
-    let Some(password) = stored.tenant_password else {
-        return Ok(None);
-    };
-    let session = tenant_login(&login, pass.uid(), password);
-    let transaction = stored.address.as_ref().map(|address| Login {
+fn handover(owner: &Login, uid: &str, password: SecretString, address: Option<Address>) -> Handover {
+    let session = tenant_login(owner, uid, password);
+    let transaction = address.as_ref().map(|address| Login {
         port: address.transaction_port,
         ..session.clone()
     });
-    Ok(Some(Handover {
+    Handover {
         session,
         transaction,
-        address: stored.address,
-    }))
+        address,
+    }
 }
 
 /// A pooler knows a role of a project as `<role>.<ref>`, as it knows the owner.

@@ -18,6 +18,7 @@ use crate::api::{MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::credentials::connection::Handover;
 
 pub use mark::holder as mark_holder;
 pub use sources::Sources;
@@ -57,6 +58,10 @@ struct Pass {
     migrations: Option<MigrationStatus>,
     /// Digest of the seed that is applied, when the database was asked.
     seed: Option<String>,
+    /// What the tenant is given, once the login is prepared.
+    handover: Option<Handover>,
+    /// Whether there is a connection Secret of ours, when it was looked for.
+    secret_exists: bool,
     /// `resourceVersion` of the connection Secret that was found right or written.
     secret_version: Option<String>,
 }
@@ -71,6 +76,8 @@ impl Pass {
             session: None,
             migrations: None,
             seed: None,
+            handover: None,
+            secret_exists: false,
             secret_version: None,
         }
     }

@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::plan::{Database, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, database, sources};
+use super::{ORCHESTRA_FINALIZER, Pass, claim, sources};
 use crate::api::condition::ConditionType;
 use crate::api::{MigrationStatus, Seed};
 use crate::class;
@@ -87,8 +87,9 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
 /// generation and these very sources, and the Secret is as we wrote it, nothing is asked.
 async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
-        Progress::None => {}
-        Progress::Done(session) => pass.session = Some(*session),
+        // The session of work that ended between two passes is not used again: preparing the login
+        // opens the next one.
+        Progress::None | Progress::Done(_) => {}
         Progress::Running(kind) => {
             seen.login = true;
             (seen.migrations, seen.seed) = match kind {
@@ -152,14 +153,15 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
-    let Some(database) = pass.database.clone() else {
+    if pass.secret_version.is_some() {
+        return Ok(true);
+    }
+    let Some(handover) = &pass.handover else {
         return Ok(false);
     };
-    let Some(handover) = database::handover(pass, &database).await? else {
-        return Ok(false);
-    };
-    let wanted = connection::render(&pass.object, &handover);
+    let wanted = connection::render(&pass.object, handover);
     let found = connection::find(&namespaced(&pass.ctx.client, &pass.object), &pass.object, &wanted).await?;
+    pass.secret_exists = found.is_some();
     let Some((secret, true)) = found else { return Ok(false) };
     pass.secret_version = secret.metadata.resource_version;
     Ok(true)

@@ -24,6 +24,13 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     if matches!(step, Step::AddFinalizer | Step::Forget) || (leaving && step == Step::Rest) {
         return Ok(());
     }
+    // What is quick goes into the next write: each write is a request, and wakes others. A new
+    // generation is observed at once all the same.
+    let quick = matches!(step, Step::Create | Step::Take | Step::PrepareLogin | Step::Publish);
+    let observed_before = pass.object.status.as_ref().map(|status| status.observed_generation);
+    if quick && (observed_before == pass.object.metadata.generation || observed_before == Some(-1)) {
+        return Ok(());
+    }
     let (phase, progress, reason, words) = describe(step);
     let message = if observed.message.is_empty() {
         words

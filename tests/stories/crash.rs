@@ -38,7 +38,11 @@ async fn killed_while_the_provider_is_being_asked() {
         one_project_and_both_logins(&world, name).await;
     }
     assert_eq!(world.api.ledger().projects().len(), points.len());
-    assert_eq!(world.api.ledger().count(Operation::UpdatePassword), 0, "every password was known");
+    assert_eq!(
+        world.api.ledger().count(Operation::UpdatePassword),
+        0,
+        "every password was known"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +51,14 @@ async fn killed_right_after_a_step_of_the_resources() {
     standard_class(&world, "");
     sources(&world);
     let mut operator = world.operator("first", |_| {}).unwrap();
-    let points = ["database", "password", "issued", "recorded", "tenant-password", "secret"];
+    let points = [
+        "database",
+        "password",
+        "issued",
+        "recorded",
+        "tenant-password",
+        "secret",
+    ];
     for name in points {
         orchestra(&world, name, "");
         let database = database_name(&world, name).await;
@@ -62,7 +73,9 @@ async fn killed_right_after_a_step_of_the_resources() {
 async fn reached(world: &World, step: &str, database: &str) -> bool {
     let get = async |kind, namespace, name| world.get(kind, namespace, name).await.unwrap();
     let status = async |field: &str| {
-        get(Kind::Database, "", database).await.is_some_and(|object| !object["status"][field].is_null())
+        get(Kind::Database, "", database)
+            .await
+            .is_some_and(|object| !object["status"][field].is_null())
     };
     match step {
         "database" => get(Kind::Database, "", database).await.is_some(),
@@ -72,7 +85,9 @@ async fn reached(world: &World, step: &str, database: &str) -> bool {
         "tenant-password" => get(Kind::Secret, SYSTEM, database)
             .await
             .is_some_and(|secret| !secret["data"]["tenant-password"].is_null()),
-        "secret" => get(Kind::Secret, TENANTS, &format!("{step}-connection")).await.is_some(),
+        "secret" => get(Kind::Secret, TENANTS, &format!("{step}-connection"))
+            .await
+            .is_some(),
         other => panic!("no step {other}"),
     }
 }
@@ -84,7 +99,9 @@ async fn killed_in_the_middle_of_the_migrations() {
     sources(&world);
     // The second of the two takes long enough to be caught in it.
     let slow = r#"{"data": {"20260102000000_concerts.sql": "CREATE TABLE \"Concert\" (\"id\" SERIAL PRIMARY KEY, \"title\" TEXT NOT NULL);\nSELECT pg_sleep(2);\n"}}"#;
-    world.kubectl(["patch", "configmap", "schema", "-n", TENANTS, "-p", slow]).unwrap();
+    world
+        .kubectl(["patch", "configmap", "schema", "-n", TENANTS, "-p", slow])
+        .unwrap();
     let mut operator = world.operator("first", |_| {}).unwrap();
 
     // The tenant's role exists, and no migration has begun to be recorded.
@@ -94,7 +111,11 @@ async fn killed_in_the_middle_of_the_migrations() {
     let mut server = login(&world.api.postgres().unwrap().admin_url()).await.unwrap();
     soon("role", async || {
         let query = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
-        sqlx::query_scalar(query).bind(&role).fetch_one(&mut server).await.unwrap()
+        sqlx::query_scalar(query)
+            .bind(&role)
+            .fetch_one(&mut server)
+            .await
+            .unwrap()
     })
     .await;
     replace(&world, &mut operator, "after-role");
@@ -108,7 +129,9 @@ async fn killed_in_the_middle_of_the_migrations() {
         secret.is_some_and(|secret| !secret["data"]["tenant-password"].is_null())
     })
     .await;
-    let mut owner = login(&owner_url(&secret(&world, SYSTEM, &database).await)).await.unwrap();
+    let mut owner = login(&owner_url(&secret(&world, SYSTEM, &database).await))
+        .await
+        .unwrap();
     soon("the second migration runs", async || {
         let query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')";
         sqlx::query_scalar(query).fetch_one(&mut owner).await.unwrap()
@@ -119,5 +142,9 @@ async fn killed_in_the_middle_of_the_migrations() {
     replace(&world, &mut operator, "after-half");
     let object = one_project_and_both_logins(&world, "half").await;
     assert_eq!(object["status"]["migrations"]["applied"], 2);
-    assert_eq!(crate::support::scalar(&mut owner, applied).await, 2, "each is recorded once");
+    assert_eq!(
+        crate::support::scalar(&mut owner, applied).await,
+        2,
+        "each is recorded once"
+    );
 }

@@ -14,20 +14,31 @@ async fn a_lost_answer_never_buys_twice() {
     sources(&world);
     let _operator = world.operator("operator", |_| {}).unwrap();
     // A project shows in listings later than it is there, and the provider does not mind two of one name.
-    world.api.behave(|provider| provider.listed_after = std::time::Duration::from_secs(1));
+    world
+        .api
+        .behave(|provider| provider.listed_after = std::time::Duration::from_secs(1));
     let faults = [
         ("lost", Fault::LoseResponse),
         ("truncated", Fault::Truncate),
         ("closed", Fault::CloseBefore),
         ("proxy", Fault::HtmlBadGateway),
-        ("failed", Fault::Status { status: 500, retry_after: None }),
+        (
+            "failed",
+            Fault::Status {
+                status: 500,
+                retry_after: None,
+            },
+        ),
     ];
     for (name, fault) in faults.clone() {
         world.api.faults().add(Operation::CreateProject, 1, fault);
         let before = world.api.ledger().count(Operation::CreateProject);
         orchestra(&world, name, "");
         // One request after the other, so that each meets its own fault.
-        soon(name, async || world.api.ledger().count(Operation::CreateProject) > before).await;
+        soon(name, async || {
+            world.api.ledger().count(Operation::CreateProject) > before
+        })
+        .await;
     }
     for (name, _) in &faults {
         one_project_and_both_logins(&world, name).await;
@@ -52,12 +63,24 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     let object = reason(&world, "limited", "QuotaExceeded").await;
     let (stalled, _, message) = condition(&object, "Stalled");
     assert_eq!(stalled, "True");
-    assert!(message.contains("pause or delete a project, or upgrade the organization"), "{message}");
+    assert!(
+        message.contains("pause or delete a project, or upgrade the organization"),
+        "{message}"
+    );
     assert_eq!(condition(&object, "Reconciling").0, "");
     assert!(projects(&world, "limited").await.is_empty());
 
     world.api.behave(|provider| provider.project_limit = None);
-    world.kubectl(["annotate", "orchestra", "limited", "-n", TENANTS, "example.com/touched=now"]).unwrap();
+    world
+        .kubectl([
+            "annotate",
+            "orchestra",
+            "limited",
+            "-n",
+            TENANTS,
+            "example.com/touched=now",
+        ])
+        .unwrap();
     one_project_and_both_logins(&world, "limited").await;
 }
 
@@ -67,9 +90,14 @@ async fn a_password_that_was_lost_in_mid_create_is_replaced() {
     standard_class(&world, "");
     sources(&world);
     let _operator = world.operator("operator", |_| {}).unwrap();
-    world.api.behave(|provider| provider.fate = orchestra_sandbox::api::Fate::Stuck);
+    world
+        .api
+        .behave(|provider| provider.fate = orchestra_sandbox::api::Fate::Stuck);
     orchestra(&world, "forgetful", "");
-    soon("the project exists", async || !projects(&world, "forgetful").await.is_empty()).await;
+    soon("the project exists", async || {
+        !projects(&world, "forgetful").await.is_empty()
+    })
+    .await;
     let database = database_name(&world, "forgetful").await;
     let first = secret(&world, SYSTEM, &database).await["password"].clone();
     world.kubectl(["delete", "secret", &database, "-n", SYSTEM]).unwrap();
@@ -91,19 +119,24 @@ async fn deleted_in_mid_create_it_leaves_what_its_policy_says() {
         world.api.faults().wait_until_held(Operation::CreateProject).await;
         let database = database_name(&world, name).await;
         let project = projects(&world, name).await.remove(0);
-        world.kubectl(["delete", "orchestra", name, "-n", TENANTS, "--wait=false"]).unwrap();
+        world
+            .kubectl(["delete", "orchestra", name, "-n", TENANTS, "--wait=false"])
+            .unwrap();
         world.api.faults().release(Operation::CreateProject);
         gone(&world, Kind::Orchestra, TENANTS, name).await;
         let still = |reference: &str| {
             let all = world.api.ledger().projects();
-            all.iter().any(|project| project.reference == reference && project.deleted.is_none())
+            all.iter()
+                .any(|project| project.reference == reference && project.deleted.is_none())
         };
         if policy == "Delete" {
             gone(&world, Kind::Database, "", &database).await;
             gone(&world, Kind::Secret, SYSTEM, &database).await;
             assert!(!still(&project.reference));
         } else {
-            let kept = world.until(Kind::Database, ("", &database), LONG, |object| object["status"]["phase"] == "Released");
+            let kept = world.until(Kind::Database, ("", &database), LONG, |object| {
+                object["status"]["phase"] == "Released"
+            });
             let kept = kept.await.unwrap();
             assert!(is_true(&kept, "Ready"), "{kept:#}");
             assert_eq!(kept["status"]["project"]["ref"], project.reference.as_str());

@@ -13,7 +13,9 @@ const GOOD: &str = "CREATE TABLE \"Half\" (\"id\" INT);\n";
 /// Changes keys of the ConfigMap of migrations; null takes one away.
 fn patch(world: &World, map: &str, data: &Value) {
     let patch = json!({ "data": data }).to_string();
-    world.kubectl(["patch", "configmap", map, "-n", TENANTS, "--type=merge", "-p", &patch]).unwrap();
+    world
+        .kubectl(["patch", "configmap", map, "-n", TENANTS, "--type=merge", "-p", &patch])
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,8 +37,18 @@ async fn a_failing_migration_says_where_and_leaves_nothing() {
     }
     assert_eq!(condition(&object, "Reconciling").0, "");
     let mut session = owner(&world, "new").await;
-    assert_eq!(scalar(&mut session, "SELECT count(*) FROM pg_tables WHERE tablename IN ('Member', 'Concert')").await, 2);
-    assert_eq!(scalar(&mut session, "SELECT count(*) FROM pg_tables WHERE tablename = 'Half'").await, 0);
+    assert_eq!(
+        scalar(
+            &mut session,
+            "SELECT count(*) FROM pg_tables WHERE tablename IN ('Member', 'Concert')"
+        )
+        .await,
+        2
+    );
+    assert_eq!(
+        scalar(&mut session, "SELECT count(*) FROM pg_tables WHERE tablename = 'Half'").await,
+        0
+    );
     assert_eq!(history(&mut session).await, 2, "no row of the one that failed");
 
     patch(&world, "schema", &json!({"20260103000000_half.sql": GOOD}));
@@ -44,11 +56,22 @@ async fn a_failing_migration_says_where_and_leaves_nothing() {
     assert_eq!(object["status"]["migrations"]["applied"], 3);
 
     // The same happens to a tenant in use, and it stays in use.
-    patch(&world, "schema", &json!({"20260104000000_later.sql": BAD.replace("Half", "Later")}));
+    patch(
+        &world,
+        "schema",
+        &json!({"20260104000000_later.sql": BAD.replace("Half", "Later")}),
+    );
     let object = reason(&world, "new", "MigrationFailed").await;
-    assert!(is_true(&object, "Available") && is_true(&object, "Stalled"), "{object:#}");
+    assert!(
+        is_true(&object, "Available") && is_true(&object, "Stalled"),
+        "{object:#}"
+    );
     assert!(!is_true(&object, "Migrated"));
-    patch(&world, "schema", &json!({"20260104000000_later.sql": GOOD.replace("Half", "Later")}));
+    patch(
+        &world,
+        "schema",
+        &json!({"20260104000000_later.sql": GOOD.replace("Half", "Later")}),
+    );
     ready(&world, "new").await;
     assert_eq!(history(&mut session).await, 4);
 
@@ -56,9 +79,16 @@ async fn a_failing_migration_says_where_and_leaves_nothing() {
     operator.kill().unwrap();
     let next = world.operator("next", |_| {}).unwrap();
     soon("the new one has looked", async || next.log().contains("next step=Rest")).await;
-    patch(&world, "schema", &json!({"20260105000000_last.sql": GOOD.replace("Half", "Last")}));
+    patch(
+        &world,
+        "schema",
+        &json!({"20260105000000_last.sql": GOOD.replace("Half", "Last")}),
+    );
     let applied = |object: &Value| is_true(object, "Ready") && object["status"]["migrations"]["applied"] == 5;
-    world.until(Kind::Orchestra, (TENANTS, "new"), LONG, applied).await.unwrap();
+    world
+        .until(Kind::Orchestra, (TENANTS, "new"), LONG, applied)
+        .await
+        .unwrap();
     assert_eq!(history(&mut session).await, 5);
 }
 
@@ -75,15 +105,37 @@ async fn a_source_that_cannot_be_used_touches_no_database() {
     one_project_and_both_logins(&world, "early").await;
 
     let mut session = owner(&world, "early").await;
-    for (text, says) in [("\u{feff}SELECT 1;\n", "byte order mark"), ("SELECT 1;\n\\connect other\n", "psql")] {
-        patch(&world, "schema", &json!({"20260103000000_bad.sql": text, "20260102500000_fine.sql": "SELECT 1;"}));
-        let is = |object: &Value| condition(object, "Ready").1 == "SourceInvalid" && condition(object, "Ready").2.contains(says);
-        let object = world.until(Kind::Orchestra, (TENANTS, "early"), LONG, is).await.unwrap();
-        assert!(is_true(&object, "Stalled") && is_true(&object, "Available"), "{object:#}");
-        assert!(condition(&object, "Ready").2.contains("20260103000000_bad.sql"), "{object:#}");
+    for (text, says) in [
+        ("\u{feff}SELECT 1;\n", "byte order mark"),
+        ("SELECT 1;\n\\connect other\n", "psql"),
+    ] {
+        patch(
+            &world,
+            "schema",
+            &json!({"20260103000000_bad.sql": text, "20260102500000_fine.sql": "SELECT 1;"}),
+        );
+        let is = |object: &Value| {
+            condition(object, "Ready").1 == "SourceInvalid" && condition(object, "Ready").2.contains(says)
+        };
+        let object = world
+            .until(Kind::Orchestra, (TENANTS, "early"), LONG, is)
+            .await
+            .unwrap();
+        assert!(
+            is_true(&object, "Stalled") && is_true(&object, "Available"),
+            "{object:#}"
+        );
+        assert!(
+            condition(&object, "Ready").2.contains("20260103000000_bad.sql"),
+            "{object:#}"
+        );
         assert_eq!(history(&mut session).await, 2);
     }
-    patch(&world, "schema", &json!({"20260103000000_bad.sql": null, "20260102500000_fine.sql": null}));
+    patch(
+        &world,
+        "schema",
+        &json!({"20260103000000_bad.sql": null, "20260102500000_fine.sql": null}),
+    );
     ready(&world, "early").await;
 }
 
@@ -94,7 +146,9 @@ async fn several_config_maps_are_one_source() {
     let _operator = world.operator("operator", |_| {}).unwrap();
     for (map, file, table) in [("b", "2_second", "Second"), ("a", "1_first", "First")] {
         let file = format!("--from-literal={file}.sql=CREATE TABLE \"{table}\" (id int);");
-        world.kubectl(["create", "configmap", map, "-n", TENANTS, &file]).unwrap();
+        world
+            .kubectl(["create", "configmap", map, "-n", TENANTS, &file])
+            .unwrap();
     }
     world
         .apply(&format!(
@@ -107,5 +161,8 @@ async fn several_config_maps_are_one_source() {
     assert_eq!(object["status"]["migrations"]["current"], "2_second");
     patch(&world, "a", &json!({"3_third.sql": "CREATE TABLE \"Third\" (id int);"}));
     let applied = |object: &Value| is_true(object, "Ready") && object["status"]["migrations"]["applied"] == 3;
-    world.until(Kind::Orchestra, (TENANTS, "many"), LONG, applied).await.unwrap();
+    world
+        .until(Kind::Orchestra, (TENANTS, "many"), LONG, applied)
+        .await
+        .unwrap();
 }

@@ -12,20 +12,37 @@ use crate::support::{LONG, SYSTEM, login, ready, scalar, secret, world_with};
 
 /// A world whose provider answers as often as it is asked.
 pub async fn generous_world() -> World {
-    let rate_limit = RateLimit { limit: 100_000, ..RateLimit::default() };
-    world_with(ApiOptions { rate_limit, ..ApiOptions::default() }).await
+    let rate_limit = RateLimit {
+        limit: 100_000,
+        ..RateLimit::default()
+    };
+    world_with(ApiOptions {
+        rate_limit,
+        ..ApiOptions::default()
+    })
+    .await
 }
 
 /// Name of the OrchestraDatabase of an Orchestra, once the API server has given it a UID.
 pub async fn database_name(world: &World, name: &str) -> String {
-    let object = world.get(Kind::Orchestra, TENANTS, name).await.unwrap().expect("the Orchestra is there");
+    let object = world
+        .get(Kind::Orchestra, TENANTS, name)
+        .await
+        .unwrap()
+        .expect("the Orchestra is there");
     format!("orchdb-{}", object["metadata"]["uid"].as_str().unwrap())
 }
 
 /// The projects that were ever created for an Orchestra.
 pub async fn projects(world: &World, name: &str) -> Vec<Created> {
     let marker = database_name(world, name).await.replace("orchdb-", "").replace('-', "");
-    world.api.ledger().projects().into_iter().filter(|project| project.name.ends_with(&marker)).collect()
+    world
+        .api
+        .ledger()
+        .projects()
+        .into_iter()
+        .filter(|project| project.name.ends_with(&marker))
+        .collect()
 }
 
 /// Ready with exactly one project ever created, whose password is known, and a tenant that logs in.
@@ -42,12 +59,18 @@ pub async fn one_project_and_both_logins(world: &World, name: &str) -> Value {
 
 /// A session of the owner, with what is in the operator's namespace.
 pub async fn owner(world: &World, name: &str) -> PgConnection {
-    login(&owner_url(&secret(world, SYSTEM, &database_name(world, name).await).await)).await.unwrap()
+    login(&owner_url(
+        &secret(world, SYSTEM, &database_name(world, name).await).await,
+    ))
+    .await
+    .unwrap()
 }
 
 /// A session of the tenant, with what is in the tenant's namespace.
 pub async fn tenant(world: &World, name: &str) -> PgConnection {
-    login(&secret(world, TENANTS, &format!("{name}-connection")).await["DATABASE_URL"]).await.unwrap()
+    login(&secret(world, TENANTS, &format!("{name}-connection")).await["DATABASE_URL"])
+        .await
+        .unwrap()
 }
 
 /// The owner's login as a URL.

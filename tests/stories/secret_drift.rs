@@ -17,7 +17,14 @@ async fn a_secret_that_was_deleted_or_edited_is_restored_with_the_same_login() {
     let edit = r#"{"stringData": {"password": "wrong", "DATABASE_URL": "postgresql://nowhere"}}"#;
     for change in [
         ["delete", "secret", "one-connection", "-n", TENANTS, "--wait=true"],
-        ["patch", "secret", "one-connection", "-n", TENANTS, &format!("-p={edit}")],
+        [
+            "patch",
+            "secret",
+            "one-connection",
+            "-n",
+            TENANTS,
+            &format!("-p={edit}"),
+        ],
     ] {
         world.kubectl(change).unwrap();
         soon("the Secret is as it was", async || {
@@ -27,7 +34,10 @@ async fn a_secret_that_was_deleted_or_edited_is_restored_with_the_same_login() {
         .await;
         drop(tenant(&world, "one").await);
         let settled = |object: &serde_json::Value| is_true(object, "Ready");
-        world.until(Kind::Orchestra, (TENANTS, "one"), LONG, settled).await.unwrap();
+        world
+            .until(Kind::Orchestra, (TENANTS, "one"), LONG, settled)
+            .await
+            .unwrap();
     }
 }
 
@@ -37,16 +47,33 @@ async fn somebody_elses_secret_is_not_overwritten() {
     standard_class(&world, "");
     sources(&world);
     let _operator = world.operator("operator", |_| {}).unwrap();
-    world.kubectl(["create", "secret", "generic", "one-connection", "-n", TENANTS, "--from-literal=mine=yes"]).unwrap();
+    world
+        .kubectl([
+            "create",
+            "secret",
+            "generic",
+            "one-connection",
+            "-n",
+            TENANTS,
+            "--from-literal=mine=yes",
+        ])
+        .unwrap();
     orchestra(&world, "one", "");
     let object = reason(&world, "one", "SecretConflict").await;
     let (stalled, _, message) = condition(&object, "Stalled");
     assert_eq!(stalled, "True");
-    assert!(message.contains("one-connection") && message.contains("delete or rename it"), "{message}");
+    assert!(
+        message.contains("one-connection") && message.contains("delete or rename it"),
+        "{message}"
+    );
     let theirs = secret(&world, TENANTS, "one-connection").await;
     assert_eq!(theirs.keys().collect::<Vec<_>>(), ["mine"]);
     // Out of the way, and touched: nothing tells of a Secret that is not ours.
-    world.kubectl(["delete", "secret", "one-connection", "-n", TENANTS]).unwrap();
-    world.kubectl(["annotate", "orchestra", "one", "-n", TENANTS, "example.com/touched=now"]).unwrap();
+    world
+        .kubectl(["delete", "secret", "one-connection", "-n", TENANTS])
+        .unwrap();
+    world
+        .kubectl(["annotate", "orchestra", "one", "-n", TENANTS, "example.com/touched=now"])
+        .unwrap();
     one_project_and_both_logins(&world, "one").await;
 }

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 /// Longest time that anything in a story takes on a busy machine.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_mins(1);
 
 pub async fn world() -> World {
     world_with(ApiOptions::default()).await

@@ -11,7 +11,11 @@ async fn logged(operator: &Operator, text: &str) {
 }
 
 async fn holder(world: &World) -> String {
-    let lease = world.get(Kind::Lease, SYSTEM, "orchestra-operator").await.unwrap().unwrap_or_default();
+    let lease = world
+        .get(Kind::Lease, SYSTEM, "orchestra-operator")
+        .await
+        .unwrap()
+        .unwrap_or_default();
     lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_string()
 }
 

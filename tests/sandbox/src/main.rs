@@ -1,6 +1,7 @@
 //! The sandbox as a program. Each subcommand is a module of `command`.
 
 mod command {
+    pub mod demo;
     pub mod management_api;
 }
 
@@ -17,6 +18,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(command::demo::Arguments),
     ManagementApi(command::management_api::Arguments),
 }
 
@@ -29,6 +31,7 @@ async fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     match Cli::parse().command {
+        Command::Demo(arguments) => command::demo::run(arguments).await,
         Command::ManagementApi(arguments) => command::management_api::run(arguments).await,
     }
 }

@@ -333,7 +333,10 @@ impl Drop for Operator {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
-            eprintln!("the operator's last words:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+            eprintln!(
+                "the operator's last words:\n{}",
+                lines[lines.len().saturating_sub(60)..].join("\n")
+            );
         }
     }
 }

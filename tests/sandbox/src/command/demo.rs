@@ -1,0 +1,127 @@
+//! `orchestra-sandbox demo`: the whole of what a user sees, on this machine alone.
+
+mod screen;
+mod story;
+mod tenant;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use orchestra_sandbox::Options as ApiOptions;
+use orchestra_sandbox::api::Behaviour;
+use orchestra_sandbox::world::{Options, Operator, World};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Shows the operator at work: a control plane, a PostgreSQL and a stand-in for the hosted
+/// Management API are started on loopback addresses, and two tenants move in.
+///
+/// Everything that was started is ended again, also after Ctrl-C, SIGTERM or a failed step.
+#[derive(Args)]
+pub struct Arguments {
+    /// Stay after the last step, to look around, until Ctrl-C.
+    #[arg(long, env = "KEEP", value_parser = FalseyValueParser::new())]
+    keep: bool,
+    /// The operator's program; the one beside this program when absent.
+    #[arg(long)]
+    operator: Option<PathBuf>,
+    /// Folder of the project, where `deploy/` is.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."), hide_default_value = true)]
+    project: PathBuf,
+    /// How long a hosted project takes to become healthy, in milliseconds.
+    #[arg(long, default_value_t = 3000)]
+    coming_up_ms: u64,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When a step fails, or it is interrupted before its end.
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    // Dropped, with all that it has started, before this returns.
+    let show = Box::pin(show(arguments));
+    tokio::select! {
+        biased;
+        _ = interrupted.recv() => {}
+        _ = terminated.recv() => {}
+        outcome = show => return outcome,
+    }
+    bail!("interrupted; everything that was started is ended")
+}
+
+async fn show(arguments: Arguments) -> Result<()> {
+    let began = Instant::now();
+    let operator = arguments.operator.map_or_else(beside_this_program, Ok)?;
+    ensure!(operator.is_file(), "{} is not there: build it, or name it with --operator", operator.display());
+    let project = arguments.project.canonicalize().context("the project's folder")?;
+    let (world, operator) = start(operator, project.clone(), arguments.coming_up_ms).await?;
+    let outcome = story::tell(&world, &project).await;
+    if let Err(error) = outcome {
+        let log = operator.log();
+        let tail: Vec<_> = log.lines().rev().take(20).collect();
+        eprintln!("\nThe operator's last words:");
+        tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        return Err(error);
+    }
+    screen::headline(&format!("All done, {} s after the start", began.elapsed().as_secs()));
+    look_around(&world, &project, arguments.keep);
+    if arguments.keep {
+        stay().await?;
+    }
+    Ok(())
+}
+
+async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result<(World, Operator)> {
+    screen::headline("Starting a control plane, PostgreSQL, the provider's stand-in and the operator");
+    let behaviour = Behaviour { coming_up: Duration::from_millis(coming_up_ms), ..Behaviour::default() };
+    let api = ApiOptions { behaviour, ..ApiOptions::default() };
+    let world = World::start(Options { operator, project, api }).await?;
+    let operator = world.operator("operator", |_| {})?;
+    screen::say(&format!("Kubernetes API   {}   (no nodes; RBAC decides, Secrets are encrypted)", world.plane.server()));
+    if let Some(postgres) = world.api.postgres() {
+        screen::say(&format!("PostgreSQL       {}", postgres.address()));
+    }
+    screen::say(&format!("Management API   {}     (stand-in: its projects are databases here)", world.api.url()));
+    screen::say(&format!("Hosted pooler    {}", world.api.router().session_address()));
+    screen::say("Operator         a process with the ServiceAccount of deploy/kustomize and nothing else");
+    Ok((world, operator))
+}
+
+fn beside_this_program() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("orchestra-operator"))
+}
+
+fn look_around(world: &World, project: &Path, keep: bool) {
+    if keep {
+        screen::say("It all runs until Ctrl-C. In another terminal:");
+    } else {
+        screen::say("Everything is ended now. With KEEP=1 it stays, and in another terminal you look around:");
+    }
+    let kubeconfig = world.plane.admin_kubeconfig();
+    let samples = project.join("deploy/samples/minimal.yaml");
+    let commands = [
+        format!("export KUBECONFIG={}", kubeconfig.display()),
+        "kubectl get stagesub -A".into(),
+        "kubectl explain orchestra.spec".into(),
+        "kubectl -n tenants describe orch test-orchestra-ab".into(),
+        "kubectl -n tenants get secret test-orchestra-ab-connection -o jsonpath='{.data.DATABASE_URL}' | base64 -d".into(),
+        format!("kubectl apply -f {}", samples.display()),
+        "kubectl -n tenants delete orch second-orchestra".into(),
+        format!("tail -f {}", world.dir().join("operator.log").display()),
+    ];
+    for command in commands {
+        println!("    {command}");
+    }
+}
+
+/// Until the signals that [`run`] waits for drop this.
+async fn stay() -> Result<()> {
+    println!();
+    screen::say("Waiting; Ctrl-C ends everything.");
+    std::future::pending().await
+}
