@@ -69,6 +69,14 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     );
     assert_eq!(condition(&object, "Reconciling").0, "");
     assert!(projects(&world, "limited").await.is_empty());
+    // Another Orchestra comes and is refused, too; the first one is not asked for again meanwhile.
+    orchestra(&world, "second", "");
+    reason(&world, "second", "QuotaExceeded").await;
+    assert_eq!(
+        world.api.ledger().count(Operation::CreateProject),
+        2,
+        "a refusal is not tried again at once"
+    );
 
     world.api.behave(|provider| provider.project_limit = None);
     world
