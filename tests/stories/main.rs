@@ -5,9 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod crash;
+mod deletion;
 mod happy_path;
+mod isolation;
 mod lost_response;
 mod migration_failure;
+mod pool;
 mod process;
 mod proof;
 mod secret_drift;
