@@ -35,4 +35,4 @@ crds: ## Write crds/ anew from the Rust types
 .PHONY: deploy-check
 deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights
 	cargo test --package orchestra-sandbox --test deploy
-	cargo test --test stories deploy_check
+	cargo test --test stories happy_path

@@ -17,6 +17,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator.
+    ///
+    /// Secrets have no flags, because a command line can be read by others. They come from the
+    /// environment only: `SUPABASE_MANAGEMENT_TOKEN` and `SUPABASE_ORGANIZATION_ID` make a default
+    /// class for hosted Supabase, `DATABASE_URL_POOL_1`, `DATABASE_URL_POOL_2`, … a static pool, while
+    /// the cluster has no `OrchestraClass`.
     Run(Box<run::Arguments>),
     /// Print the CustomResourceDefinitions, as crds/ holds them.
     Crd(CrdArguments),
@@ -70,8 +75,23 @@ fn finish(outcome: anyhow::Result<()>) -> std::process::ExitCode {
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("orchestra-operator: {error:#}");
+            eprintln!("orchestra-operator: {}", one_line(&error));
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// The first line of each cause that says something new. A parser's further lines show what it
+/// read, which may be a kubeconfig with its keys.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        let first = cause.lines().next().unwrap_or_default();
+        if !line.contains(first) {
+            let gap = if line.is_empty() { "" } else { ": " };
+            line = format!("{line}{gap}{first}");
+        }
+    }
+    line
 }

@@ -32,22 +32,22 @@ pub async fn run(
     let stores = &ctx.stores;
 
     let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
-    let orchestras = Controller::for_shared_stream(watched.orchestras.subscribe(), stores.orchestras.clone())
-        .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
+    let orchestras = Controller::for_shared_stream(watched.orchestras.changes(), stores.orchestras.clone())
+        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             claimant(&database)
         })
-        .watches_shared_stream(watched.databases.subscribe(), {
+        .watches_shared_stream(watched.databases.events(), {
             let orchestras = stores.orchestras.clone();
             move |database: Arc<OrchestraDatabase>| waiting_for(&database, &orchestras)
         })
-        .watches_shared_stream(watched.classes.subscribe(), move |_: Arc<OrchestraClass>| {
+        .watches_shared_stream(watched.classes.events(), move |_: Arc<OrchestraClass>| {
             unclaimed(&by_class)
         })
         .watches_shared_stream(
-            watched.config_maps.subscribe(),
+            watched.config_maps.events(),
             move |map: Arc<PartialObjectMeta<ConfigMap>>| naming(&map, &by_map),
         )
-        .owns_shared_stream(watched.connections.subscribe())
+        .owns_shared_stream(watched.connections.events())
         .reconcile_on(ended)
         .reconcile_all_on(at_start())
         .with_config(config.clone())
@@ -60,14 +60,14 @@ pub async fn run(
         .for_each(|_| async {});
 
     let hosted = stores.databases.clone();
-    let databases = Controller::for_shared_stream(watched.databases.subscribe(), stores.databases.clone())
-        .watches_shared_stream(watched.secrets.subscribe(), |secret: Arc<PartialObjectMeta<Secret>>| {
+    let databases = Controller::for_shared_stream(watched.databases.changes(), stores.databases.clone())
+        .watches_shared_stream(watched.secrets.events(), |secret: Arc<PartialObjectMeta<Secret>>| {
             secret
                 .labels()
                 .get("stagesub.io/database")
                 .map(|name| ObjectRef::new(name))
         })
-        .watches_shared_stream(watched.classes.subscribe(), move |class: Arc<OrchestraClass>| {
+        .watches_shared_stream(watched.classes.events(), move |class: Arc<OrchestraClass>| {
             of_class(&class, &hosted)
         })
         .reconcile_all_on(at_start())
@@ -81,12 +81,12 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_token = stores.classes.clone();
-    let classes = Controller::for_shared_stream(watched.classes.subscribe(), stores.classes.clone())
+    let classes = Controller::for_shared_stream(watched.classes.changes(), stores.classes.clone())
         .watches_shared_stream(
-            watched.secrets.subscribe(),
+            watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
         )
-        .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
+        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
         })
         .reconcile_all_on(at_start())
@@ -100,12 +100,12 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_inventory = stores.pools.clone();
-    let pools = Controller::for_shared_stream(watched.pools.subscribe(), stores.pools.clone())
+    let pools = Controller::for_shared_stream(watched.pools.changes(), stores.pools.clone())
         .watches_shared_stream(
-            watched.secrets.subscribe(),
+            watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),
         )
-        .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
+        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             database
                 .spec
                 .inventory

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
@@ -14,6 +14,7 @@ use kube::runtime::reflector::{self, ReflectHandle, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinSet;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
@@ -39,16 +40,34 @@ pub struct Watched {
 
 /// A shared watch. It is read all the time, so that it never waits for controllers that a standby
 /// does not run.
-pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static>(Arc<Mutex<ReflectHandle<K>>>);
+pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static> {
+    changes: Arc<Mutex<ReflectHandle<K>>>,
+    deletions: broadcast::Sender<Arc<K>>,
+}
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Shared<K> {
-    /// What changes from now on. What is in the store already is not told again.
-    pub fn subscribe(&self) -> ReflectHandle<K> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
+    /// What is there and changes from now on. What is in the store already is not told again.
+    pub fn changes(&self) -> ReflectHandle<K> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same, and what is deleted, which a shared store does not tell by itself.
+    pub fn events(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        let deletions = stream::unfold(self.deletions.subscribe(), async |mut deletions| {
+            loop {
+                match deletions.recv().await {
+                    Ok(object) => return Some((object, deletions)),
+                    // Too many at once: the resync looks at the rest.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        });
+        stream::select(self.changes(), deletions)
     }
 
     fn store(&self) -> Store<K> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).reader()
+        self.changes().reader()
     }
 }
 
@@ -111,20 +130,28 @@ where
     let Some(handle) = writer.subscribe() else {
         unreachable!("a shared store can be subscribed to")
     };
+    let (deletions, _) = broadcast::channel(BUFFER);
     let stream = watcher(api, config).default_backoff().reflect_shared(writer);
-    tasks.spawn(stream.for_each(|event| async move {
-        if let Err(error) = event {
-            tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again");
-        }
-    }));
-    let shared = Arc::new(Mutex::new(handle));
     tasks.spawn({
-        let shared = shared.clone();
+        let deletions = deletions.clone();
+        stream.for_each(move |event| {
+            match event {
+                // An error means that nobody listens, as on a standby.
+                Ok(watcher::Event::Delete(object)) => drop(deletions.send(Arc::new(object))),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again"),
+            }
+            std::future::ready(())
+        })
+    });
+    let changes = Arc::new(Mutex::new(handle));
+    tasks.spawn({
+        let changes = changes.clone();
         poll_fn(move |cx| {
-            let mut handle = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut handle = changes.lock().unwrap_or_else(PoisonError::into_inner);
             while ready!(handle.poll_next_unpin(cx)).is_some() {}
             Poll::Ready(())
         })
     });
-    Shared(shared)
+    Shared { changes, deletions }
 }

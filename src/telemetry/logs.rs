@@ -12,6 +12,7 @@
 //! | `sqlx_postgres::options` | **at warn** unknown parameters of a connection URL with their values | error |
 //! | `sqlx_*` | descriptions of statements at trace and debug | error |
 //! | `kube_client::client` | **at warn** a whole response body that does not decode, which may be a Secret; at trace response headers | error |
+//! | `kube_client::client::builder` | at error what its caller is told and says with its context | off |
 //! | `kube_client` | parts of the kubeconfig at trace | info |
 //! | `h2` | every frame at debug, header values at trace when they are malformed | info |
 //! | `hyper`, `hyper_util`, `tower_http` | connections and heads at debug and trace | info |
@@ -39,11 +40,12 @@ const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn
                      kube=warn,kube_client=warn,kube_runtime=warn,tower=warn,tower_http=warn";
 
 /// The most a target may ever say (the longest matching prefix counts).
-const CAPS: [(&str, LevelFilter); 10] = [
+const CAPS: [(&str, LevelFilter); 11] = [
     ("sqlx::query", LevelFilter::OFF),
     ("sqlx::postgres::notice", LevelFilter::OFF),
     ("sqlx", LevelFilter::ERROR), // sqlx_core and sqlx_postgres too
     ("kube_client::client", LevelFilter::ERROR),
+    ("kube_client::client::builder", LevelFilter::OFF),
     ("kube_client", LevelFilter::INFO),
     ("h2", LevelFilter::INFO),
     ("hyper", LevelFilter::INFO), // hyper_util and hyper_rustls too

@@ -69,6 +69,14 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     );
     assert_eq!(condition(&object, "Reconciling").0, "");
     assert!(projects(&world, "limited").await.is_empty());
+    // Another Orchestra comes and is refused, too; the first one is not asked for again meanwhile.
+    orchestra(&world, "second", "");
+    reason(&world, "second", "QuotaExceeded").await;
+    assert_eq!(
+        world.api.ledger().count(Operation::CreateProject),
+        2,
+        "a refusal is not tried again at once"
+    );
 
     world.api.behave(|provider| provider.project_limit = None);
     world
@@ -99,6 +107,11 @@ async fn a_password_that_was_lost_in_mid_create_is_replaced() {
     })
     .await;
     let database = database_name(&world, "forgetful").await;
+    let recorded = |object: &serde_json::Value| object["status"]["project"]["ref"].is_string();
+    world
+        .until(Kind::Database, ("", &database), LONG, recorded)
+        .await
+        .unwrap();
     let first = secret(&world, SYSTEM, &database).await["password"].clone();
     world.kubectl(["delete", "secret", &database, "-n", SYSTEM]).unwrap();
     world.api.unstick();
