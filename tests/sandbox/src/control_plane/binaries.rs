@@ -117,11 +117,9 @@ fn build(tools: &[(&str, &str, &str)], versions: &Versions, cache: &Path) -> Res
     let started = Instant::now();
     let out = cache.join("building");
     fs::create_dir_all(&out)?;
+    eprintln!("building the control plane once, about six minutes on two cores");
     for (name, package, built_as) in tools {
-        eprintln!(
-            "building {name} (Kubernetes {}) once; all programs take about six minutes on two cores",
-            versions.kubernetes
-        );
+        eprintln!("building {name}");
         let status = Command::new(&go)
             .args(["build", "-ldflags", &versions.linker_flags(), "-o"])
             .arg(out.join(built_as))
@@ -132,6 +130,7 @@ fn build(tools: &[(&str, &str, &str)], versions: &Versions, cache: &Path) -> Res
         ensure!(status.success(), "go build {package} failed with {status}");
         fs::rename(out.join(built_as), cache.join(name))?;
     }
+    fs::remove_dir(&out)?;
     eprintln!(
         "built the control plane in {} s, kept in {}",
         started.elapsed().as_secs(),
