@@ -39,7 +39,7 @@ async fn give_secrets(world: &World) -> Result<()> {
         let url = postgres
             .create_database(&name, &format!("{name}_owner"), &alphanumeric(32))
             .await?;
-        pool.push_str(&format!("DATABASE_URL_POOL_{number}={url}\n"));
+        pool = format!("{pool}DATABASE_URL_POOL_{number}={url}\n");
     }
     let pool = private_file(world, "pool.env", &pool)?;
     for (name, from, file, shown) in [

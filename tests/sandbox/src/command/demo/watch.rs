@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::screen;
 
 /// A tenant is ready within this time, or the demo fails.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Prints each phase of an Orchestra with the time since it was applied, until it is Ready.
 pub(super) async fn phases(world: &World, name: &str) -> Result<()> {
@@ -39,7 +39,7 @@ async fn until_ready(world: &World, name: &str) -> Result<()> {
         let phase = object["status"]["phase"].as_str().unwrap_or_default();
         let (ready, _, message) = condition(&object, "Ready");
         if !phase.is_empty() && phase != shown {
-            shown = phase.to_owned();
+            phase.clone_into(&mut shown);
             screen::say(&format!(
                 "{:>5.1} s  {phase:<13} {message}",
                 began.elapsed().as_secs_f32()
