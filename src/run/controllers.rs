@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use super::stopped;
-use super::watches::Watched;
+use super::watches::{Watched, ability};
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Context;
 use crate::controller::reconcile::reconcile;
@@ -33,7 +33,7 @@ pub async fn run(
     let stores = &ctx.stores;
 
     let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
-    let orchestras = Controller::for_shared_stream(watched.orchestras.subscribe(), stores.orchestras.clone())
+    let orchestras = Controller::for_shared_stream(watched.orchestras.subscribe_to_wishes(), stores.orchestras.clone())
         .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
             claimant(&database)
         })
@@ -41,7 +41,7 @@ pub async fn run(
             let orchestras = stores.orchestras.clone();
             move |database: Arc<OrchestraDatabase>| waiting_for(&database, &orchestras)
         })
-        .watches_shared_stream(watched.classes.subscribe(), move |_: Arc<OrchestraClass>| {
+        .watches_shared_stream(watched.classes.subscribe_to(ability), move |_: Arc<OrchestraClass>| {
             unclaimed(&by_class)
         })
         .watches_shared_stream(
@@ -62,14 +62,19 @@ pub async fn run(
         .for_each(|_| async {});
 
     let hosted = stores.databases.clone();
-    let databases = Controller::for_shared_stream(watched.databases.subscribe(), stores.databases.clone())
+    let databases = Controller::for_shared_stream(watched.databases.subscribe_to_wishes(), stores.databases.clone())
         .watches_shared_stream(watched.secrets.subscribe(), |secret: Arc<PartialObjectMeta<Secret>>| {
             secret
                 .labels()
                 .get("stagesub.io/database")
                 .map(|name| ObjectRef::new(name))
         })
-        .watches_shared_stream(watched.classes.subscribe(), move |class: Arc<OrchestraClass>| {
+        // Whoever touches an Orchestra wants its database looked at, too.
+        .watches_shared_stream(watched.orchestras.subscribe_to_wishes(), |orchestra: Arc<Orchestra>| {
+            let name = orchestra.status.as_ref()?.database_name.as_ref()?;
+            Some(ObjectRef::new(name))
+        })
+        .watches_shared_stream(watched.classes.subscribe_to(ability), move |class: Arc<OrchestraClass>| {
             of_class(&class, &hosted)
         })
         .reconcile_all_on(at_start())
@@ -83,7 +88,7 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_token = stores.classes.clone();
-    let classes = Controller::for_shared_stream(watched.classes.subscribe(), stores.classes.clone())
+    let classes = Controller::for_shared_stream(watched.classes.subscribe_to_wishes(), stores.classes.clone())
         .watches_shared_stream(
             watched.secrets.subscribe(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
@@ -102,7 +107,7 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_inventory = stores.pools.clone();
-    let pools = Controller::for_shared_stream(watched.pools.subscribe(), stores.pools.clone())
+    let pools = Controller::for_shared_stream(watched.pools.subscribe_to_wishes(), stores.pools.clone())
         .watches_shared_stream(
             watched.secrets.subscribe(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),

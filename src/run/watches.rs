@@ -1,12 +1,14 @@
 //! One watch for each kind, shared by all controllers. A store changes before a controller is
 //! triggered, so what a pass reads is never older than what woke it.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
@@ -48,6 +50,35 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Shared<K> {
     /// What changes from now on. What is in the store already is not told again.
     pub fn subscribe(&self) -> ReflectHandle<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same without changes of nothing but the status. What a controller writes there is no news
+    /// to itself: it would come back at once after every failure, whatever its backoff says.
+    pub fn subscribe_to_wishes(&self) -> impl Stream<Item = Arc<K>> + Send + 'static
+    where
+        K: Send + Sync,
+    {
+        self.subscribe_to(wishes)
+    }
+
+    /// Only changes of what this hash is made of.
+    pub fn subscribe_to(
+        &self,
+        hash: impl Fn(&K) -> u64 + Send + 'static,
+    ) -> impl Stream<Item = Arc<K>> + Send + 'static
+    where
+        K: Send + Sync,
+    {
+        let (store, mut seen) = (self.store(), HashMap::new());
+        self.subscribe().filter(move |object| {
+            let now = hash(object);
+            // Nobody tells of what is gone; whoever is forgotten here is looked at once more.
+            if seen.len() > 1000 + 2 * store.len() {
+                seen.clear();
+            }
+            let uid = object.meta().uid.clone().unwrap_or_default();
+            std::future::ready(seen.insert(uid, now) != Some(now))
+        })
     }
 
     fn store(&self) -> Store<K> {
@@ -111,6 +142,25 @@ impl Watched {
             stores.config_maps.wait_until_ready(),
         );
     }
+}
+
+/// A hash of what people write: everything but the status and our finalizer.
+fn wishes<K: Resource>(object: &K) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let meta = object.meta();
+    (meta.generation, meta.deletion_timestamp.is_some()).hash(&mut hash);
+    (&meta.labels, &meta.annotations).hash(&mut hash);
+    hash.finish()
+}
+
+/// A hash of what others wait for in a class: its spec and its conditions, not its count of tenants.
+pub fn ability(class: &OrchestraClass) -> u64 {
+    let mut hash = DefaultHasher::new();
+    wishes(class).hash(&mut hash);
+    for condition in class.status.iter().flat_map(|status| &status.conditions) {
+        (&condition.type_, &condition.status, &condition.reason).hash(&mut hash);
+    }
+    hash.finish()
 }
 
 /// The Orchestras that own a Secret.
