@@ -12,7 +12,9 @@ use crate::controller::error::Error;
 
 /// Label of everything that the operator writes.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "orchestra-operator");
-/// Label of a Secret that holds the address, too.
+/// Label of a Secret that holds the owner's password.
+pub const PASSWORD_LABEL: &str = "stagesub.io/password";
+/// Label of a Secret that holds the address.
 pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 /// The owner's password is stored once and never overwritten.
 const OWNER_MANAGER: &str = "orchestra-operator-owner";
@@ -83,14 +85,23 @@ pub async fn read(api: &Api<Secret>, database: &str) -> Result<Option<Owner>, Er
 /// Stores the owner's password before anything is bought with it. One that is there already stays:
 /// it may be the password of a project that exists.
 pub async fn store_password(api: &Api<Secret>, database: &str, password: &SecretString) -> Result<(), Error> {
-    let secret = render(database, [("password", password.expose_secret().to_string())], &[]);
+    let value = [("password", password.expose_secret().to_string())];
+    let secret = render(database, value, &[(PASSWORD_LABEL, "true")]);
     let parameters = PostParams {
         field_manager: Some(OWNER_MANAGER.into()),
         ..PostParams::default()
     };
     match api.create(&parameters, &secret).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            // The Secret may have been made anew for the address, after the password was lost.
+            let there = read(api, database).await?.is_some_and(|owner| owner.password.is_some());
+            if there {
+                Ok(())
+            } else {
+                apply(api, OWNER_MANAGER, secret).await
+            }
+        }
         Err(error) => Err(error.into()),
     }
 }

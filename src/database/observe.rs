@@ -14,7 +14,7 @@ use crate::api::{DATABASE_FINALIZER, DeletionPolicy, SupabaseProject};
 use crate::class;
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
-use crate::credentials::owner::CONNECTED_LABEL;
+use crate::credentials::owner::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::supabase::Account;
 use crate::supabase::poll::Listing;
 use crate::supabase::types::{ListedProject, StatusClass};
@@ -77,7 +77,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             .as_ref()
             .is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
     seen.kind = Kind::Hosted(Hosted {
-        password: pass.stored || secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_none()),
+        password: pass.stored || secret.is_some_and(|secret| secret.labels().contains_key(PASSWORD_LABEL)),
         project,
         issued: issued(pass, &listing),
         connection: connection(pass, connected),

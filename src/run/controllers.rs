@@ -29,28 +29,26 @@ pub async fn run(
 ) {
     let config = Config::default().concurrency(ctx.settings.concurrency);
     let ended = futures::stream::unfold(ended, |mut ended| async { Some((ended.recv().await?, ended)) });
-    let bereft = futures::stream::unfold(watched.bereft, |mut bereft| async { Some((bereft.recv().await?, bereft)) });
     let stores = &ctx.stores;
 
     let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
-    let orchestras = Controller::for_shared_stream(watched.orchestras.subscribe_to_wishes(), stores.orchestras.clone())
-        .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
+    let orchestras = Controller::for_shared_stream(watched.orchestras.wishes(), stores.orchestras.clone())
+        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             claimant(&database)
         })
-        .watches_shared_stream(watched.databases.subscribe(), {
+        .watches_shared_stream(watched.databases.events(), {
             let orchestras = stores.orchestras.clone();
             move |database: Arc<OrchestraDatabase>| waiting_for(&database, &orchestras)
         })
-        .watches_shared_stream(watched.classes.subscribe_to(ability), move |_: Arc<OrchestraClass>| {
+        .watches_shared_stream(watched.classes.news(ability), move |_: Arc<OrchestraClass>| {
             unclaimed(&by_class)
         })
         .watches_shared_stream(
-            watched.config_maps.subscribe(),
+            watched.config_maps.events(),
             move |map: Arc<PartialObjectMeta<ConfigMap>>| naming(&map, &by_map),
         )
-        .owns_shared_stream(watched.connections.subscribe())
+        .owns_shared_stream(watched.connections.events())
         .reconcile_on(ended)
-        .reconcile_on(bereft)
         .reconcile_all_on(at_start())
         .with_config(config.clone())
         .graceful_shutdown_on(stopped(stop.clone()))
@@ -62,19 +60,19 @@ pub async fn run(
         .for_each(|_| async {});
 
     let hosted = stores.databases.clone();
-    let databases = Controller::for_shared_stream(watched.databases.subscribe_to_wishes(), stores.databases.clone())
-        .watches_shared_stream(watched.secrets.subscribe(), |secret: Arc<PartialObjectMeta<Secret>>| {
+    let databases = Controller::for_shared_stream(watched.databases.wishes(), stores.databases.clone())
+        .watches_shared_stream(watched.secrets.events(), |secret: Arc<PartialObjectMeta<Secret>>| {
             secret
                 .labels()
                 .get("stagesub.io/database")
                 .map(|name| ObjectRef::new(name))
         })
         // Whoever touches an Orchestra wants its database looked at, too.
-        .watches_shared_stream(watched.orchestras.subscribe_to_wishes(), |orchestra: Arc<Orchestra>| {
+        .watches_shared_stream(watched.orchestras.wishes(), |orchestra: Arc<Orchestra>| {
             let name = orchestra.status.as_ref()?.database_name.as_ref()?;
             Some(ObjectRef::new(name))
         })
-        .watches_shared_stream(watched.classes.subscribe_to(ability), move |class: Arc<OrchestraClass>| {
+        .watches_shared_stream(watched.classes.news(ability), move |class: Arc<OrchestraClass>| {
             of_class(&class, &hosted)
         })
         .reconcile_all_on(at_start())
@@ -88,12 +86,12 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_token = stores.classes.clone();
-    let classes = Controller::for_shared_stream(watched.classes.subscribe_to_wishes(), stores.classes.clone())
+    let classes = Controller::for_shared_stream(watched.classes.wishes(), stores.classes.clone())
         .watches_shared_stream(
-            watched.secrets.subscribe(),
+            watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
         )
-        .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
+        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
         })
         .reconcile_all_on(at_start())
@@ -107,12 +105,12 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_inventory = stores.pools.clone();
-    let pools = Controller::for_shared_stream(watched.pools.subscribe_to_wishes(), stores.pools.clone())
+    let pools = Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
         .watches_shared_stream(
-            watched.secrets.subscribe(),
+            watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),
         )
-        .watches_shared_stream(watched.databases.subscribe(), |database: Arc<OrchestraDatabase>| {
+        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             database
                 .spec
                 .inventory

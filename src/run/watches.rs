@@ -8,15 +8,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{self, ObjectRef, ReflectHandle, Store};
+use kube::runtime::reflector::{self, ReflectHandle, Store};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinSet;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
@@ -36,43 +36,57 @@ pub struct Watched {
     pub secrets: Shared<PartialObjectMeta<Secret>>,
     pub connections: Shared<PartialObjectMeta<Secret>>,
     pub config_maps: Shared<PartialObjectMeta<ConfigMap>>,
-    /// Orchestras whose connection Secret was deleted: a shared watch does not pass that on.
-    pub bereft: UnboundedReceiver<ObjectRef<Orchestra>>,
     /// Ends the watches when it is dropped.
     _tasks: JoinSet<()>,
 }
 
 /// A shared watch. It is read all the time, so that it never waits for controllers that a standby
 /// does not run.
-pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static>(Arc<Mutex<ReflectHandle<K>>>);
+pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static> {
+    changes: Arc<Mutex<ReflectHandle<K>>>,
+    deletions: broadcast::Sender<Arc<K>>,
+}
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Shared<K> {
-    /// What changes from now on. What is in the store already is not told again.
-    pub fn subscribe(&self) -> ReflectHandle<K> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
+    /// What is there and changes from now on. What is in the store already is not told again.
+    pub fn changes(&self) -> ReflectHandle<K> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The same without changes of nothing but the status. What a controller writes there is no news
-    /// to itself: it would come back at once after every failure, whatever its backoff says.
-    pub fn subscribe_to_wishes(&self) -> impl Stream<Item = Arc<K>> + Send + 'static
-    where
-        K: Send + Sync,
-    {
-        self.subscribe_to(wishes)
+    /// The same, and what is deleted, which a shared store does not tell by itself.
+    pub fn events(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        stream::select(self.changes(), self.deletions())
     }
 
-    /// Only changes of what this hash is made of.
-    pub fn subscribe_to(
-        &self,
-        hash: impl Fn(&K) -> u64 + Send + 'static,
-    ) -> impl Stream<Item = Arc<K>> + Send + 'static
-    where
-        K: Send + Sync,
-    {
+    fn deletions(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        stream::unfold(self.deletions.subscribe(), async |mut deletions| {
+            loop {
+                match deletions.recv().await {
+                    Ok(object) => return Some((object, deletions)),
+                    // Too many at once: the resync looks at the rest.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
+    }
+
+    /// Changes of what people write. What a controller writes into a status is no news to itself: it
+    /// would come back at once after every failure, whatever its backoff says.
+    pub fn wishes(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        self.changed(wishes)
+    }
+
+    /// Changes of what this hash is made of, and deletions.
+    pub fn news(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        stream::select(self.changed(hash), self.deletions())
+    }
+
+    fn changed(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
         let (store, mut seen) = (self.store(), HashMap::new());
-        self.subscribe().filter(move |object| {
+        self.changes().filter(move |object| {
             let now = hash(object);
-            // Nobody tells of what is gone; whoever is forgotten here is looked at once more.
+            // What is gone is not taken out; whoever is forgotten here is looked at once more.
             if seen.len() > 1000 + 2 * store.len() {
                 seen.clear();
             }
@@ -82,7 +96,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Shared<K> {
     }
 
     fn store(&self) -> Store<K> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).reader()
+        self.changes().reader()
     }
 }
 
@@ -91,19 +105,13 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
     let mut tasks = JoinSet::new();
     let all = watcher::Config::default;
     let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-    let orchestras = share(Api::all(client.clone()), all(), &mut tasks, drop);
-    let classes = share(Api::all(client.clone()), all(), &mut tasks, drop);
-    let databases = share(Api::all(client.clone()), all(), &mut tasks, drop);
-    let pools = share(Api::all(client.clone()), all(), &mut tasks, drop);
-    let secrets = share(Api::namespaced(client.clone(), namespace), all(), &mut tasks, drop);
-    let (tell, bereft) = unbounded_channel();
-    let connections = share(Api::all(client.clone()), ours, &mut tasks, move |secret| {
-        for orchestra in owners(&secret) {
-            // Nobody listens any more only when the operator is shutting down.
-            let _ = tell.send(orchestra);
-        }
-    });
-    let config_maps = share(Api::all(client.clone()), all(), &mut tasks, drop);
+    let orchestras = share(Api::all(client.clone()), all(), &mut tasks);
+    let classes = share(Api::all(client.clone()), all(), &mut tasks);
+    let databases = share(Api::all(client.clone()), all(), &mut tasks);
+    let pools = share(Api::all(client.clone()), all(), &mut tasks);
+    let secrets = share(Api::namespaced(client.clone(), namespace), all(), &mut tasks);
+    let connections = share(Api::all(client.clone()), ours, &mut tasks);
+    let config_maps = share(Api::all(client.clone()), all(), &mut tasks);
     let stores = Stores {
         orchestras: orchestras.store(),
         classes: classes.store(),
@@ -122,7 +130,6 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
         secrets,
         connections,
         config_maps,
-        bereft,
         _tasks: tasks,
     }
 }
@@ -163,19 +170,7 @@ pub fn ability(class: &OrchestraClass) -> u64 {
     hash.finish()
 }
 
-/// The Orchestras that own a Secret.
-fn owners(secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Orchestra>> {
-    let namespace = secret.namespace().unwrap_or_default();
-    let owners = secret.owner_references().iter();
-    owners.filter_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ())).collect()
-}
-
-fn share<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    tasks: &mut JoinSet<()>,
-    deleted: impl Fn(K) + Send + 'static,
-) -> Shared<K>
+fn share<K>(api: Api<K>, config: watcher::Config, tasks: &mut JoinSet<()>) -> Shared<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -183,23 +178,28 @@ where
     let Some(handle) = writer.subscribe() else {
         unreachable!("a shared store can be subscribed to")
     };
+    let (deletions, _) = broadcast::channel(BUFFER);
     let stream = watcher(api, config).default_backoff().reflect_shared(writer);
-    tasks.spawn(stream.for_each(move |event| {
-        match event {
-            Ok(watcher::Event::Delete(object)) => deleted(object),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again"),
-        }
-        std::future::ready(())
-    }));
-    let shared = Arc::new(Mutex::new(handle));
     tasks.spawn({
-        let shared = shared.clone();
+        let deletions = deletions.clone();
+        stream.for_each(move |event| {
+            match event {
+                // An error means that nobody listens, as on a standby.
+                Ok(watcher::Event::Delete(object)) => drop(deletions.send(Arc::new(object))),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "a watch broke off; it is begun again"),
+            }
+            std::future::ready(())
+        })
+    });
+    let changes = Arc::new(Mutex::new(handle));
+    tasks.spawn({
+        let changes = changes.clone();
         poll_fn(move |cx| {
-            let mut handle = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut handle = changes.lock().unwrap_or_else(PoisonError::into_inner);
             while ready!(handle.poll_next_unpin(cx)).is_some() {}
             Poll::Ready(())
         })
     });
-    Shared(shared)
+    Shared { changes, deletions }
 }

@@ -105,6 +105,11 @@ async fn a_password_that_was_lost_in_mid_create_is_replaced() {
     })
     .await;
     let database = database_name(&world, "forgetful").await;
+    let recorded = |object: &serde_json::Value| object["status"]["project"]["ref"].is_string();
+    world
+        .until(Kind::Database, ("", &database), LONG, recorded)
+        .await
+        .unwrap();
     let first = secret(&world, SYSTEM, &database).await["password"].clone();
     world.kubectl(["delete", "secret", &database, "-n", SYSTEM]).unwrap();
     world.api.unstick();

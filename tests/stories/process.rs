@@ -11,7 +11,10 @@ use crate::support::{LONG, orchestra, sources, standard_class};
 
 /// Asks an operator, at the address that it has logged.
 pub async fn get(operator: &Operator, path: &str) -> (u16, String) {
-    soon("the operator serves", async || operator.log().contains("serving /livez")).await;
+    soon("the operator serves", async || {
+        operator.log().contains("serving /livez")
+    })
+    .await;
     let log = operator.log();
     let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -34,7 +37,10 @@ fn what_is_wrong_at_the_start_is_one_readable_line() {
     for (text, says) in [
         (None, "no Kubernetes cluster is configured"),
         (Some("this is no kubeconfig"), "no Kubernetes cluster is configured"),
-        (Some(unreachable), "the Kubernetes API server at http://127.0.0.1:1/ does not answer"),
+        (
+            Some(unreachable),
+            "the Kubernetes API server at http://127.0.0.1:1/ does not answer",
+        ),
     ] {
         let _ = std::fs::remove_file(&kubeconfig);
         if let Some(text) = text {
@@ -47,7 +53,10 @@ fn what_is_wrong_at_the_start_is_one_readable_line() {
             .unwrap();
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.starts_with("orchestra-operator: ") && said.contains(says), "{said}");
+        assert!(
+            said.starts_with("orchestra-operator: ") && said.contains(says),
+            "{said}"
+        );
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
@@ -58,8 +67,15 @@ fn help_names_every_flag_with_its_variable() {
     let help = String::from_utf8(output.stdout).unwrap();
     let flags = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
     let variables = help.matches("[env: ").count();
-    assert!(flags >= 10 && flags == variables, "{flags} flags, {variables} variables:\n{help}");
-    for name in ["SUPABASE_MANAGEMENT_TOKEN", "SUPABASE_ORGANIZATION_ID", "DATABASE_URL_POOL_1"] {
+    assert!(
+        flags >= 10 && flags == variables,
+        "{flags} flags, {variables} variables:\n{help}"
+    );
+    for name in [
+        "SUPABASE_MANAGEMENT_TOKEN",
+        "SUPABASE_ORGANIZATION_ID",
+        "DATABASE_URL_POOL_1",
+    ] {
         assert!(help.contains(name), "{name}:\n{help}");
     }
 }
@@ -70,7 +86,8 @@ async fn it_waits_for_its_resource_definitions_and_ends_in_peace() {
     world.kubectl(["delete", "crd", "orchestrapools.stagesub.io"]).unwrap();
     let mut operator = world.operator("operator", |_| {}).unwrap();
     soon("it says what it waits for", async || {
-        operator.log().contains("waiting for CustomResourceDefinitions") && operator.log().contains("orchestrapools.stagesub.io")
+        operator.log().contains("waiting for CustomResourceDefinitions")
+            && operator.log().contains("orchestrapools.stagesub.io")
     })
     .await;
     assert_eq!(get(&operator, "/livez").await.0, 200);
@@ -79,27 +96,48 @@ async fn it_waits_for_its_resource_definitions_and_ends_in_peace() {
     assert!(said.contains("crds"), "{said}");
     // Told to stop while it waits, it just ends.
     let mut early = world.operator("early", |_| {}).unwrap();
-    soon("it waits", async || early.log().contains("waiting for CustomResourceDefinitions")).await;
+    soon("it waits", async || {
+        early.log().contains("waiting for CustomResourceDefinitions")
+    })
+    .await;
     assert_eq!(early.terminate().unwrap().code(), Some(0));
 
-    world.plane.apply(&crate::support::project().join("crds/orchestrapools.stagesub.io.yaml")).unwrap();
+    world
+        .plane
+        .apply(&crate::support::project().join("crds/orchestrapools.stagesub.io.yaml"))
+        .unwrap();
     soon("it is ready", async || get(&operator, "/readyz").await.0 == 200).await;
     soon("it leads", async || operator.log().contains("leading")).await;
 
     // A token that the provider does not know.
     standard_class(&world, "");
-    world.store_secret("supabase-token", "token", "sbp_00000000000000000000000000000000deadbeef").unwrap();
+    world
+        .store_secret(
+            "supabase-token",
+            "token",
+            "sbp_00000000000000000000000000000000deadbeef",
+        )
+        .unwrap();
     let rejected = |object: &Value| condition(object, "Stalled").1 == "TokenRejected";
-    let class = world.until(Kind::Class, ("", "standard"), LONG, rejected).await.unwrap();
+    let class = world
+        .until(Kind::Class, ("", "standard"), LONG, rejected)
+        .await
+        .unwrap();
     let (_, _, message) = condition(&class, "Stalled");
-    assert!(message.contains("wrong, expired or revoked; put a new one into the token Secret"), "{message}");
+    assert!(
+        message.contains("wrong, expired or revoked; put a new one into the token Secret"),
+        "{message}"
+    );
     world.store_token().unwrap();
 
     sources(&world);
     orchestra(&world, "one", "");
     one_project_and_both_logins(&world, "one").await;
     let counted = "orchestra_orchestras{phase=\"Ready\"} 1";
-    soon("it is counted", async || get(&operator, "/metrics").await.1.contains(counted)).await;
+    soon("it is counted", async || {
+        get(&operator, "/metrics").await.1.contains(counted)
+    })
+    .await;
     let page = get(&operator, "/metrics").await.1;
     for line in [
         "orchestra_reconciles_total{controller=\"orchestra\",outcome=\"done\"} ",

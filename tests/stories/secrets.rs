@@ -39,17 +39,39 @@ async fn no_secret_is_ever_shown() {
         ("metrics at the end", page(&operator).await),
         ("command line", read(&format!("/proc/{}/cmdline", operator.id()))),
     ];
-    for kind in [Kind::Orchestra, Kind::Class, Kind::Database, Kind::Pool, Kind::Event, Kind::Lease] {
-        places.push(("resources and events", serde_json::to_string(&world.list(kind).await.unwrap()).unwrap()));
+    for kind in [
+        Kind::Orchestra,
+        Kind::Class,
+        Kind::Database,
+        Kind::Pool,
+        Kind::Event,
+        Kind::Lease,
+    ] {
+        places.push((
+            "resources and events",
+            serde_json::to_string(&world.list(kind).await.unwrap()).unwrap(),
+        ));
     }
     assert!(places.iter().all(|(_, text)| !text.is_empty()));
-    assert!(places.iter().any(|(_, text)| text.contains("\"note\"") && text.contains("MigrationFailed")), "events are there");
+    assert!(
+        places
+            .iter()
+            .any(|(_, text)| text.contains("\"note\"") && text.contains("MigrationFailed")),
+        "events are there"
+    );
     assert!(places[0].1.contains("TRACE"), "the log tells everything it may");
     for (place, text) in &places {
         for secret in &secrets {
             // The position, not the secret: this message is printed.
-            let found = text.find(secret.as_str()).map(|at| text[at.saturating_sub(120)..at].to_string());
-            assert_eq!(found, None, "a secret of {} characters is in the {place}, after this", secret.len());
+            let found = text
+                .find(secret.as_str())
+                .map(|at| text[at.saturating_sub(120)..at].to_string());
+            assert_eq!(
+                found,
+                None,
+                "a secret of {} characters is in the {place}, after this",
+                secret.len()
+            );
         }
     }
 }
@@ -57,13 +79,30 @@ async fn no_secret_is_ever_shown() {
 /// A failing migration, a pool entry with a wrong password, a rejected token, a deletion.
 async fn bad_days(world: &World) {
     let bad = json!({"data": {"20260103000000_bad.sql": "INSERT INTO \"Nowhere\" VALUES (1);"}}).to_string();
-    world.kubectl(["patch", "configmap", "schema", "-n", TENANTS, "--type=merge", "-p", &bad]).unwrap();
+    world
+        .kubectl([
+            "patch",
+            "configmap",
+            "schema",
+            "-n",
+            TENANTS,
+            "--type=merge",
+            "-p",
+            &bad,
+        ])
+        .unwrap();
     reason(world, "good", "MigrationFailed").await;
 
     let server = world.api.router().session_address();
     let url = format!("postgresql://postgres.nobody:{WRONG}@{server}/postgres?sslmode=require&sslpassword={WRONG}");
     world.store_secret("inventory", "DATABASE_URL_POOL_1", &url).unwrap();
-    world.store_secret("inventory-broken", "DATABASE_URL_POOL_1", &format!("postgres://u:{WRONG}#@h:port/d")).unwrap();
+    world
+        .store_secret(
+            "inventory-broken",
+            "DATABASE_URL_POOL_1",
+            &format!("postgres://u:{WRONG}#@h:port/d"),
+        )
+        .unwrap();
     for (pool, inventory) in [("wrong", "inventory"), ("broken", "inventory-broken")] {
         world
             .apply(&format!(
@@ -71,16 +110,25 @@ async fn bad_days(world: &World) {
                  spec: {{static: {{secretRef: {{name: {inventory}}}}}}}}}"
             ))
             .unwrap();
-        let told = |object: &serde_json::Value| object["status"]["conditions"].as_array().is_some_and(|all| !all.is_empty());
+        let told = |object: &serde_json::Value| {
+            object["status"]["conditions"]
+                .as_array()
+                .is_some_and(|all| !all.is_empty())
+        };
         world.until(Kind::Pool, ("", pool), LONG, told).await.unwrap();
     }
 
-    world.kubectl(["delete", "orchestra", "gone", "-n", TENANTS, "--wait=false"]).unwrap();
+    world
+        .kubectl(["delete", "orchestra", "gone", "-n", TENANTS, "--wait=false"])
+        .unwrap();
     gone(world, Kind::Orchestra, TENANTS, "gone").await;
 
     world.store_secret("supabase-token", "token", REVOKED).unwrap();
     let rejected = |object: &serde_json::Value| object.to_string().contains("TokenRejected");
-    let class = world.until(Kind::Class, ("", "standard"), LONG, rejected).await.unwrap();
+    let class = world
+        .until(Kind::Class, ("", "standard"), LONG, rejected)
+        .await
+        .unwrap();
     assert!(class.to_string().contains("rejected the token"), "{class:#}");
 }
 
@@ -94,9 +142,24 @@ async fn all_secrets(world: &World) -> BTreeSet<String> {
         if namespace != SYSTEM && namespace != TENANTS {
             continue;
         }
-        let open = ["host", "port", "dbname", "user", "database", "session-port", "transaction-port", "SUPABASE_URL", "project-url"];
+        let open = [
+            "host",
+            "port",
+            "dbname",
+            "user",
+            "database",
+            "session-port",
+            "transaction-port",
+            "SUPABASE_URL",
+            "project-url",
+        ];
         let values = secret(world, &namespace, &name).await;
-        found.extend(values.into_iter().filter(|(key, _)| !open.contains(&key.as_str())).map(|(_, value)| value));
+        found.extend(
+            values
+                .into_iter()
+                .filter(|(key, _)| !open.contains(&key.as_str()))
+                .map(|(_, value)| value),
+        );
     }
     found.retain(|secret| secret.len() >= 8);
     found

@@ -3,9 +3,13 @@
 mod command {
     pub mod demo;
     pub mod management_api;
+    pub mod setup;
 }
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 /// Parts of the Orchestra operator's sandbox: real services on loopback addresses, for trying
 /// and testing the operator without a cluster or an account.
@@ -20,18 +24,29 @@ struct Cli {
 enum Command {
     Demo(command::demo::Arguments),
     ManagementApi(command::management_api::Arguments),
+    Setup(command::setup::Arguments),
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     // An error means that another provider is installed already, which does as well.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // While an API server starts, its clients only say that it is not there yet.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,kube_client=off"));
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match Cli::parse().command {
+    let outcome = match Cli::parse().command {
         Command::Demo(arguments) => command::demo::run(arguments).await,
         Command::ManagementApi(arguments) => command::management_api::run(arguments).await,
+        Command::Setup(arguments) => command::setup::run(arguments).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("orchestra-sandbox: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -5,7 +5,7 @@ mod story;
 mod tenant;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +13,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use orchestra_sandbox::Options as ApiOptions;
 use orchestra_sandbox::api::Behaviour;
-use orchestra_sandbox::world::{Options, Operator, World};
+use orchestra_sandbox::world::{Operator, Options, World};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Shows the operator at work: a control plane, a PostgreSQL and a stand-in for the hosted
@@ -57,7 +57,11 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 async fn show(arguments: Arguments) -> Result<()> {
     let began = Instant::now();
     let operator = arguments.operator.map_or_else(beside_this_program, Ok)?;
-    ensure!(operator.is_file(), "{} is not there: build it, or name it with --operator", operator.display());
+    ensure!(
+        operator.is_file(),
+        "{} is not there: build it, or name it with --operator",
+        operator.display()
+    );
     let project = arguments.project.canonicalize().context("the project's folder")?;
     let (world, operator) = start(operator, project.clone(), arguments.coming_up_ms).await?;
     let outcome = story::tell(&world, &project).await;
@@ -69,7 +73,7 @@ async fn show(arguments: Arguments) -> Result<()> {
         return Err(error);
     }
     screen::headline(&format!("All done, {} s after the start", began.elapsed().as_secs()));
-    look_around(&world, &project, arguments.keep);
+    look_around(&world, arguments.keep);
     if arguments.keep {
         stay().await?;
     }
@@ -78,17 +82,33 @@ async fn show(arguments: Arguments) -> Result<()> {
 
 async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result<(World, Operator)> {
     screen::headline("Starting a control plane, PostgreSQL, the provider's stand-in and the operator");
-    let behaviour = Behaviour { coming_up: Duration::from_millis(coming_up_ms), ..Behaviour::default() };
-    let api = ApiOptions { behaviour, ..ApiOptions::default() };
+    let behaviour = Behaviour {
+        coming_up: Duration::from_millis(coming_up_ms),
+        ..Behaviour::default()
+    };
+    let api = ApiOptions {
+        behaviour,
+        ..ApiOptions::default()
+    };
     let world = World::start(Options { operator, project, api }).await?;
     let operator = world.operator("operator", |_| {})?;
-    screen::say(&format!("Kubernetes API   {}   (no nodes; RBAC decides, Secrets are encrypted)", world.plane.server()));
+    screen::say(&format!(
+        "Kubernetes API   {}   (no nodes; RBAC decides, Secrets are encrypted)",
+        world.plane.server()
+    ));
     if let Some(postgres) = world.api.postgres() {
         screen::say(&format!("PostgreSQL       {}", postgres.address()));
     }
-    screen::say(&format!("Management API   {}     (stand-in: its projects are databases here)", world.api.url()));
+    screen::say(&format!(
+        "Management API   {}     (stand-in: its projects are databases here)",
+        world.api.url()
+    ));
     screen::say(&format!("Hosted pooler    {}", world.api.router().session_address()));
     screen::say("Operator         a process with the ServiceAccount of deploy/kustomize and nothing else");
+    screen::say(&format!(
+        "KUBECONFIG       {}",
+        world.plane.admin_kubeconfig().display()
+    ));
     Ok((world, operator))
 }
 
@@ -96,26 +116,30 @@ fn beside_this_program() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("orchestra-operator"))
 }
 
-fn look_around(world: &World, project: &Path, keep: bool) {
-    if keep {
+fn look_around(world: &World, keep: bool) {
+    let (kubeconfig, log) = if keep {
         screen::say("It all runs until Ctrl-C. In another terminal:");
+        (
+            world.plane.admin_kubeconfig().display().to_string(),
+            world.dir().join("operator.log").display().to_string(),
+        )
     } else {
-        screen::say("Everything is ended now. With KEEP=1 it stays, and in another terminal you look around:");
-    }
-    let kubeconfig = world.plane.admin_kubeconfig();
-    let samples = project.join("deploy/samples/minimal.yaml");
+        screen::say("Everything is ended now. `make demo KEEP=1` leaves it running, and prints the paths for:");
+        ("<path>".into(), "<path>".into())
+    };
     let commands = [
-        format!("export KUBECONFIG={}", kubeconfig.display()),
+        format!("export KUBECONFIG={kubeconfig}"),
         "kubectl get stagesub -A".into(),
         "kubectl explain orchestra.spec".into(),
         "kubectl -n tenants describe orch test-orchestra-ab".into(),
-        "kubectl -n tenants get secret test-orchestra-ab-connection -o jsonpath='{.data.DATABASE_URL}' | base64 -d".into(),
-        format!("kubectl apply -f {}", samples.display()),
+        "kubectl -n tenants get secret test-orchestra-ab-connection -o jsonpath='{.data.DATABASE_URL}' | base64 -d"
+            .into(),
+        "kubectl apply -f deploy/samples/minimal.yaml".into(),
         "kubectl -n tenants delete orch second-orchestra".into(),
-        format!("tail -f {}", world.dir().join("operator.log").display()),
+        format!("tail -f {log}    # the operator's log"),
     ];
     for command in commands {
-        println!("    {command}");
+        println!("     {command}");
     }
 }
 

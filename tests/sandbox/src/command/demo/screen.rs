@@ -35,19 +35,26 @@ pub(super) fn kubectl_as(world: &World, arguments: &[&str], shown: &[&str]) -> R
 /// Lines below a command.
 pub(super) fn indented(text: &str) {
     for line in text.lines() {
-        println!("     {}", line.trim_end());
+        println!("{}", format!("     {line}").trim_end());
     }
 }
 
 /// Rows below their headings, in columns as wide as needed.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
         cells.chain([headings[column].len()]).max().unwrap_or_default()
     };
     let widths: Vec<_> = (0..headings.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded: Vec<_> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let padded: Vec<_> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         indented(&padded.join("   "));
     };
     line(headings.to_vec());
@@ -57,5 +64,9 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) {
 }
 
 fn quoted(word: &str) -> String {
-    if word.contains(['{', '*', ' ', '$']) { format!("'{word}'") } else { word.to_owned() }
+    if word.contains(['{', '*', ' ', '$']) {
+        format!("'{word}'")
+    } else {
+        word.to_owned()
+    }
 }

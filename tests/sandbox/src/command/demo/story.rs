@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use orchestra_sandbox::random::alphanumeric;
@@ -27,14 +26,20 @@ pub(super) async fn tell(world: &World, project: &Path) -> Result<()> {
 }
 
 async fn give_secrets(world: &World) -> Result<()> {
+    adopt_namespace(world)?;
     headline("The operator's two Secrets: the provider's token, and a pool of two databases to fall back on");
     let token = private_file(world, "token", &world.api.token())?;
     let mut pool = String::new();
-    let postgres = world.api.postgres().context("the sandbox has no PostgreSQL of its own")?;
+    let postgres = world
+        .api
+        .postgres()
+        .context("the sandbox has no PostgreSQL of its own")?;
     for number in 1..=2 {
         let name = format!("house_{number}");
-        let url = postgres.create_database(&name, &format!("{name}_owner"), &alphanumeric(32)).await?;
-        pool.push_str(&format!("DATABASE_URL_POOL_{number}={url}\n"));
+        let url = postgres
+            .create_database(&name, &format!("{name}_owner"), &alphanumeric(32))
+            .await?;
+        pool = format!("{pool}DATABASE_URL_POOL_{number}={url}\n");
     }
     let pool = private_file(world, "pool.env", &pool)?;
     for (name, from, file, shown) in [
@@ -48,16 +53,37 @@ async fn give_secrets(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// Marks the namespace as one that `kubectl apply` made, which the sample is about to apply again.
+fn adopt_namespace(world: &World) -> Result<()> {
+    let manifest = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {TENANTS}\n");
+    let file = private_file(world, "namespace.yaml", &manifest)?;
+    world.kubectl(["apply", "set-last-applied", "--create-annotation=true", "-f", &file])?;
+    Ok(())
+}
+
 async fn first_tenant(world: &World, project: &Path) -> Result<()> {
     headline("A tenant: kubectl apply, and wait");
-    let began = apply_sample(world, project, "orchestra.yaml")?;
-    watch::phases(world, FIRST, began).await?;
-    kubectl(world, &["-n", TENANTS, "wait", "--for=condition=Ready", &format!("orch/{FIRST}"), "--timeout=60s"])?;
+    apply_sample(world, project, "orchestra.yaml")?;
+    watch::phases(world, FIRST).await?;
+    kubectl(
+        world,
+        &[
+            "-n",
+            TENANTS,
+            "wait",
+            "--for=condition=Ready",
+            &format!("orch/{FIRST}"),
+            "--timeout=60s",
+        ],
+    )?;
     headline("What the cluster says of it");
     kubectl(world, &["get", "orch,orchdb,orchclass,orchpool", "-A"])?;
     println!();
     say("Conditions:");
-    let object = world.get(Kind::Orchestra, TENANTS, FIRST).await?.context("the Orchestra is gone")?;
+    let object = world
+        .get(Kind::Orchestra, TENANTS, FIRST)
+        .await?
+        .context("the Orchestra is gone")?;
     watch::conditions(&object)?;
     println!();
     kubectl(world, &["-n", TENANTS, "events", "--for", &format!("orch/{FIRST}")])?;
@@ -66,7 +92,10 @@ async fn first_tenant(world: &World, project: &Path) -> Result<()> {
 
 async fn first_login(world: &World) -> Result<()> {
     headline("Logging in with nothing but the tenant's Secret");
-    kubectl(world, &["-n", TENANTS, "describe", "secret", &format!("{FIRST}-connection")])?;
+    kubectl(
+        world,
+        &["-n", TENANTS, "describe", "secret", &format!("{FIRST}-connection")],
+    )?;
     println!();
     Tenant::of(world, FIRST).await?.look(&["Member", "Piece"]).await
 }
@@ -74,17 +103,42 @@ async fn first_login(world: &World) -> Result<()> {
 async fn second_tenant(world: &World, project: &Path) -> Result<()> {
     headline("Without the token, the next tenant is met from the pool");
     kubectl(world, &["-n", SYSTEM, "delete", "secret", "supabase-token"])?;
-    let began = apply_sample(world, project, "second-orchestra.yaml")?;
-    watch::phases(world, SECOND, began).await?;
-    let second = world.get(Kind::Orchestra, TENANTS, SECOND).await?.context("the Orchestra is gone")?;
-    ensure!(second["status"]["project"].is_null(), "the second tenant has a hosted project");
+    println!();
+    say("The class notices, and stays Ready, because its pool can still meet claims:");
+    kubectl(
+        world,
+        &[
+            "wait",
+            "--for=condition=Available=False",
+            "orchclass/standard",
+            "--timeout=30s",
+        ],
+    )?;
+    kubectl(world, &["get", "orchclass", "-o", "wide"])?;
+    println!();
+    apply_sample(world, project, "second-orchestra.yaml")?;
+    watch::phases(world, SECOND).await?;
+    let second = world
+        .get(Kind::Orchestra, TENANTS, SECOND)
+        .await?
+        .context("the Orchestra is gone")?;
+    ensure!(
+        second["status"]["project"].is_null(),
+        "the second tenant has a hosted project"
+    );
     kubectl(world, &["get", "orch,orchdb,orchpool", "-A"])?;
     println!();
     Tenant::of(world, SECOND).await?.look(&["Concert"]).await?;
     println!();
     say("The first tenant is as it was:");
-    let first = world.get(Kind::Orchestra, TENANTS, FIRST).await?.context("the Orchestra is gone")?;
-    ensure!(condition(&first, "Available").0 == "True", "the first tenant is not available any more: {first:#}");
+    let first = world
+        .get(Kind::Orchestra, TENANTS, FIRST)
+        .await?
+        .context("the Orchestra is gone")?;
+    ensure!(
+        condition(&first, "Available").0 == "True",
+        "the first tenant is not available any more: {first:#}"
+    );
     kubectl(world, &["-n", TENANTS, "get", "orch", FIRST])?;
     Ok(())
 }
@@ -96,20 +150,22 @@ async fn isolation(world: &World) -> Result<()> {
     second.is_kept_out_of(&first).await
 }
 
-/// Applies a sample, and says when.
-fn apply_sample(world: &World, project: &Path, name: &str) -> Result<Instant> {
+fn apply_sample(world: &World, project: &Path, name: &str) -> Result<()> {
     let short = format!("deploy/samples/{name}");
     let file = project.join(&short).display().to_string();
-    let began = Instant::now();
     kubectl_as(world, &["apply", "-f", &file], &["apply", "-f", &short])?;
     println!();
-    Ok(began)
+    Ok(())
 }
 
 /// A file that only its owner can read, so that no password is on a command line.
 fn private_file(world: &World, name: &str, text: &str) -> Result<String> {
     let path = world.dir().join(name);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
     file.write_all(text.as_bytes())?;
     Ok(path.display().to_string())
 }

@@ -22,9 +22,14 @@ impl Tenant {
         let secret = format!("{name}-connection");
         let object = world.get(Kind::Secret, TENANTS, &secret).await?;
         let object = object.with_context(|| format!("Secret {secret} is not there"))?;
-        let value = object["data"]["DATABASE_URL"].as_str().context("the Secret has no DATABASE_URL")?;
+        let value = object["data"]["DATABASE_URL"]
+            .as_str()
+            .context("the Secret has no DATABASE_URL")?;
         let url = String::from_utf8(STANDARD.decode(value)?)?;
-        Ok(Self { name: name.to_owned(), url: url.parse()? })
+        Ok(Self {
+            name: name.to_owned(),
+            url: url.parse()?,
+        })
     }
 
     /// Logs in, and prints the tables and the rows of some of them.
@@ -51,7 +56,9 @@ impl Tenant {
     pub(super) async fn is_kept_out_of(&self, other: &Self) -> Result<()> {
         let mut url = other.url.clone();
         let user = spelled_for(self.url.username(), other.url.username());
-        let taken = url.set_username(&user).and_then(|()| url.set_password(self.url.password()));
+        let taken = url
+            .set_username(&user)
+            .and_then(|()| url.set_password(self.url.password()));
         ensure!(taken.is_ok(), "the address of {} takes no user", other.name);
         screen::say(&format!("{} at the database of {}:", self.name, other.name));
         screen::indented(&masked(&url));
@@ -70,7 +77,9 @@ impl Tenant {
 /// The pooler wants `role.project`, a plain server `role` alone.
 fn spelled_for(mine: &str, theirs: &str) -> String {
     let role = mine.split_once('.').map_or(mine, |(role, _)| role);
-    theirs.split_once('.').map_or_else(|| role.to_owned(), |(_, project)| format!("{role}.{project}"))
+    theirs
+        .split_once('.')
+        .map_or_else(|| role.to_owned(), |(_, project)| format!("{role}.{project}"))
 }
 
 fn masked(url: &Url) -> String {
@@ -87,7 +96,9 @@ async fn login(url: &Url) -> sqlx::Result<PgConnection> {
 
 /// Prints the rows that a query finds, and counts them.
 async fn print(connection: &mut PgConnection, query: &str) -> Result<usize> {
-    let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.to_owned()))).await?;
+    let rows = connection
+        .fetch_all(sqlx::raw_sql(AssertSqlSafe(query.to_owned())))
+        .await?;
     let Some(first) = rows.first() else { return Ok(0) };
     let headings: Vec<_> = first.columns().iter().map(Column::name).collect();
     let cells = rows.iter().map(texts).collect::<Result<Vec<_>>>()?;
@@ -99,7 +110,11 @@ async fn print(connection: &mut PgConnection, query: &str) -> Result<usize> {
 fn texts(row: &PgRow) -> Result<Vec<String>> {
     let text = |column| {
         let value = row.try_get_raw(column)?;
-        let text = if value.is_null() { "" } else { value.as_str().map_err(|error| anyhow::anyhow!(error))? };
+        let text = if value.is_null() {
+            ""
+        } else {
+            value.as_str().map_err(|error| anyhow::anyhow!(error))?
+        };
         Ok(text.to_owned())
     };
     (0..row.len()).map(text).collect()

@@ -1,0 +1,38 @@
+# The common tasks; `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# Where rustup and the Go archive install to, for shells that do not say so.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install or build what is missing: PostgreSQL, the control plane's programs
+	@scripts/setup
+
+.PHONY: demo
+demo: setup ## Show the operator at work on this machine; KEEP=1 stays until Ctrl-C
+	@cargo build --workspace --bins
+	@cargo run --quiet --package orchestra-sandbox -- demo
+
+.PHONY: test
+test: setup ## Run all tests
+	cargo test --workspace --no-fail-fast
+
+.PHONY: lint
+lint: ## Check format, lints and, where cargo-deny is installed, dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then scripts/deny; \
+	else echo "cargo-deny is not installed, dependencies not checked: cargo install --locked cargo-deny"; fi
+
+.PHONY: crds
+crds: ## Write crds/ anew from the Rust types
+	cargo run --quiet -- crd --output crds
+
+.PHONY: deploy-check
+deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights
+	cargo test --package orchestra-sandbox --test deploy
+	cargo test --test stories happy_path
