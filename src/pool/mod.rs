@@ -45,7 +45,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     // One after the other, so that of two entries for one database the first is always the one kept.
     for ((key, _), probed) in fresh.into_iter().zip(probed) {
         let outcome = match probed {
-            Ok(name) => enlist(&ctx, &pool, key, &name).await,
+            Ok((session, name)) => enlist(&ctx, &pool, key, session, &name).await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -129,8 +129,8 @@ fn find<'a>(members: &'a [OrchestraDatabase], key: &str) -> Option<&'a Orchestra
         .find(|member| entry(member).is_some_and(|entry| entry.key == key))
 }
 
-/// Logs in, keeps others out, and says which database it is: the name of its resource.
-async fn probe(url: &SecretString) -> Result<String, Error> {
+/// Logs in and says which database it is: the name of its resource.
+async fn probe(url: &SecretString) -> Result<(PgConnection, String), Error> {
     let mut session = postgres::connect(&Login::parse(url)?, APPLICATION).await?;
     if is_superuser(&mut session).await.map_err(postgres::Error::from)? {
         return Err(Error::blocked(
@@ -149,12 +149,18 @@ async fn probe(url: &SecretString) -> Result<String, Error> {
             ),
         ));
     }
-    postgres::isolate(&mut session).await?;
-    Ok(format!("orchdb-{}", identity.digest()))
+    Ok((session, format!("orchdb-{}", identity.digest())))
 }
 
-/// Makes the entry's resource, unless another entry leads to the same database.
-async fn enlist(ctx: &Context, pool: &OrchestraPool, key: &str, name: &str) -> Result<OrchestraDatabase, Error> {
+/// Keeps others out of the database and makes the entry's resource, unless another entry leads to it.
+async fn enlist(
+    ctx: &Context,
+    pool: &OrchestraPool,
+    key: &str,
+    mut session: PgConnection,
+    name: &str,
+) -> Result<OrchestraDatabase, Error> {
+    postgres::isolate(&mut session).await?;
     let spec = OrchestraDatabaseSpec {
         inventory: Some(InventoryEntry {
             pool: pool.name_any(),
