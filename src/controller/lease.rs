@@ -17,11 +17,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::Error;
+use crate::api::condition::Reason;
 
 /// How long things take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// How long a record that does not change keeps others waiting.
+    /// How long a record that does not change keeps others waiting; written in whole seconds.
     pub duration: Duration,
     /// How long the holder tries to renew before it ends.
     pub renew_deadline: Duration,
@@ -30,8 +31,11 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The proportions of client-go: 15 s, 10 s and 2 s.
+    /// The proportions of client-go (15 s, 10 s and 2 s), for a duration of a second or more.
+    ///
+    /// A Lease counts whole seconds, so part of a second is left out.
     pub fn of(duration: Duration) -> Self {
+        let duration = Duration::from_secs(duration.as_secs().max(1));
         Self {
             duration,
             renew_deadline: duration * 2 / 3,
@@ -93,7 +97,8 @@ impl Lease {
         let mut seen: Option<(Option<String>, Instant)> = None;
         let mut told = None;
         loop {
-            match self.step(&mut seen).await {
+            let asked = Instant::now();
+            match self.step_within(self.timing.renew_deadline, &mut seen).await {
                 Ok((Move::Wait, holder)) => {
                     if told != holder {
                         tracing::info!(
@@ -104,7 +109,7 @@ impl Lease {
                         told = holder;
                     }
                 }
-                Ok(_) => return Ok(self.clone().hold()),
+                Ok(_) => return Ok(self.clone().hold(asked)),
                 Err(error) if error.is_conflict() => {}
                 Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_forbidden() => {
                     return Err(Error::Kubernetes(kube::Error::Api(status)));
@@ -113,6 +118,16 @@ impl Lease {
             }
             sleep(self.timing.retry).await;
         }
+    }
+
+    /// As [`Lease::step`], but an answer that is late is none.
+    async fn step_within(
+        &self,
+        limit: Duration,
+        seen: &mut Option<(Option<String>, Instant)>,
+    ) -> Result<(Move, Option<String>), Error> {
+        let late = || Error::transient(Reason::KubernetesUnavailable, format!("no answer in {limit:?}"));
+        timeout(limit, self.step(seen)).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Looks at the record once, and makes the move that it allows.
@@ -162,12 +177,24 @@ impl Lease {
         Ok(())
     }
 
+    /// Makes the record nobody's, if it is still ours.
+    async fn give_back(&self) -> Result<(), Error> {
+        let Some(mut record) = self.api.get_opt(&self.name).await? else {
+            return Ok(());
+        };
+        let spec = record.spec.get_or_insert_default();
+        if spec.holder_identity.as_ref() == Some(&self.identity) {
+            spec.holder_identity = None;
+            self.api.replace(&self.name, &PostParams::default(), &record).await?;
+        }
+        Ok(())
+    }
+
     fn spec(&self, old: LeaseSpec, takes: bool) -> LeaseSpec {
         let now = MicroTime(Timestamp::now());
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            // Whole seconds, and never less than what we keep to ourselves.
-            lease_duration_seconds: i32::try_from(self.timing.duration.as_secs().max(1)).ok(),
+            lease_duration_seconds: i32::try_from(self.timing.duration.as_secs()).ok(),
             acquire_time: if takes { Some(now.clone()) } else { old.acquire_time },
             renew_time: Some(now),
             lease_transitions: if takes {
@@ -179,37 +206,43 @@ impl Lease {
         }
     }
 
-    fn hold(self) -> Held {
+    fn hold(self, since: Instant) -> Held {
         let (tell, lost) = watch::channel(false);
         let lease = self.clone();
         let renewal = tokio::spawn(async move {
-            self.renew().await;
+            self.renew(since).await;
             tell.send_replace(true);
         });
         Held { lease, lost, renewal }
     }
 
     /// Renews until it fails for too long, or somebody else holds the lease.
-    async fn renew(&self) {
-        let mut renewed = Instant::now();
-        while renewed.elapsed() < self.timing.renew_deadline {
-            sleep(self.timing.retry).await;
-            let left = self.timing.renew_deadline.saturating_sub(renewed.elapsed());
-            match timeout(left, self.step(&mut None)).await {
-                Ok(Ok((Move::Wait, holder))) => {
+    ///
+    /// A renewal counts from when it was asked for, not from its answer: others count from the
+    /// write, which may be long before a late answer.
+    async fn renew(&self, mut since: Instant) {
+        loop {
+            let left = self.timing.renew_deadline.saturating_sub(since.elapsed());
+            sleep(self.timing.retry.min(left)).await;
+            let left = self.timing.renew_deadline.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                tracing::error!("the lease could not be renewed in {:?}", self.timing.renew_deadline);
+                return;
+            }
+            let asked = Instant::now();
+            match self.step_within(left, &mut None).await {
+                Ok((Move::Wait, holder)) => {
                     tracing::error!(?holder, "another operator holds the lease");
                     return;
                 }
-                Ok(Ok(_)) => renewed = Instant::now(),
-                Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
-                Err(_) => {}
+                Ok(_) => since = asked,
+                Err(error) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
             }
         }
-        tracing::error!("the lease could not be renewed in {:?}", self.timing.renew_deadline);
     }
 }
 
-/// The lease, while it is ours.
+/// The lease, while it is ours. Dropped, it is renewed no more, and runs out.
 pub struct Held {
     lease: Lease,
     lost: watch::Receiver<bool>,
@@ -223,31 +256,28 @@ impl Held {
         let _ = self.lost.wait_for(|lost| *lost).await;
     }
 
-    /// Gives the lease back, so that a standby need not wait until it runs out.
+    /// Gives the lease back, so that a standby need not wait until it runs out. When that fails it
+    /// runs out by itself.
     pub async fn release(self) {
         self.renewal.abort();
-        let record = match self.lease.api.get_opt(&self.lease.name).await {
-            Ok(Some(record)) => record,
-            Ok(None) => return,
-            Err(error) => return tracing::warn!(%error, "the lease could not be given back; it runs out by itself"),
+        let released = async {
+            // A renewal that was under way may still arrive and be the newer one: once more, then.
+            match self.lease.give_back().await {
+                Err(error) if error.is_conflict() => self.lease.give_back().await,
+                outcome => outcome,
+            }
         };
-        let mut record = record;
-        let Some(spec) = record
-            .spec
-            .as_mut()
-            .filter(|spec| spec.holder_identity.as_ref() == Some(&self.lease.identity))
-        else {
-            return;
-        };
-        spec.holder_identity = None;
-        if let Err(error) = self
-            .lease
-            .api
-            .replace(&self.lease.name, &PostParams::default(), &record)
-            .await
-        {
-            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+        match timeout(self.lease.timing.renew_deadline, released).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given back; it runs out by itself"),
+            Err(_) => tracing::warn!("the lease could not be given back in time; it runs out by itself"),
         }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.renewal.abort();
     }
 }
 
@@ -257,20 +287,27 @@ mod tests {
 
     #[test]
     fn only_a_free_or_expired_lease_is_taken() {
-        let (fresh, limit) = (Duration::from_secs(1), Duration::from_secs(15));
-        assert_eq!(next(None, "us", fresh, limit), Move::Create);
-        assert_eq!(next(Some(""), "us", fresh, limit), Move::Take);
-        assert_eq!(next(Some("us"), "us", fresh, limit), Move::Renew);
-        assert_eq!(next(Some("us"), "us", limit, limit), Move::Renew);
-        assert_eq!(next(Some("them"), "us", fresh, limit), Move::Wait);
-        assert_eq!(next(Some("them"), "us", limit, limit), Move::Take);
+        let limit = Duration::from_secs(15);
+        let (fresh, almost) = (Duration::ZERO, limit - Duration::from_nanos(1));
+        let ages = [fresh, almost, limit, limit * 2];
+        for (holder, moves) in [
+            (None, [Move::Create; 4]),
+            (Some(""), [Move::Take; 4]),
+            (Some("us"), [Move::Renew; 4]),
+            (Some("them"), [Move::Wait, Move::Wait, Move::Take, Move::Take]),
+        ] {
+            assert_eq!(ages.map(|age| next(holder, "us", age, limit)), moves, "{holder:?}");
+        }
     }
 
     #[test]
     fn a_holder_ends_before_anybody_else_may_take_over() {
+        for (asked, seconds) in [(15_000, 15), (3_000, 3), (2_999, 2), (1_500, 1), (200, 1)] {
+            let timing = Timing::of(Duration::from_millis(asked));
+            assert_eq!(timing.duration, Duration::from_secs(seconds), "what the record says");
+            assert!(timing.renew_deadline + timing.retry < timing.duration);
+        }
         let timing = Timing::of(Duration::from_secs(15));
-        assert_eq!(timing.renew_deadline, Duration::from_secs(10));
-        assert_eq!(timing.retry, Duration::from_secs(2));
-        assert!(timing.renew_deadline + timing.retry < timing.duration);
+        assert_eq!((timing.renew_deadline.as_secs(), timing.retry.as_secs()), (10, 2));
     }
 }
