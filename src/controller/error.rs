@@ -12,7 +12,7 @@ pub enum Class {
     Transient,
     /// The other side said when to come back.
     After(Duration),
-    /// A person must act: Stalled, a Warning event, and a slow re-check.
+    /// A person must act: Stalled, a Warning event, and looked at again ever more slowly.
     Blocked,
     /// Only a changed spec or source helps: Stalled until it changes.
     Invalid,

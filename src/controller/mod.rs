@@ -5,6 +5,7 @@ pub mod conditions;
 pub mod error;
 pub mod lease;
 pub mod reconcile;
+pub mod refusals;
 pub mod write;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::orchestra::{Sources, Works};
 use crate::supabase::Accounts;
 use crate::telemetry::metrics::Metrics;
 use backoff::Backoff;
+use refusals::Refusals;
 
 /// What an operator is told at its start.
 #[derive(Clone, Debug)]
@@ -94,6 +96,8 @@ pub struct Context {
     pub sources: Sources,
     /// Work inside databases that goes on in the background.
     pub works: Works,
+    /// What was refused, and is not to be tried again yet.
+    pub refusals: Refusals,
     /// Backoff per object.
     pub backoff: Backoff,
 }

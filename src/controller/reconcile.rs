@@ -100,11 +100,10 @@ fn after_success(next: Next, ctx: &Context) -> Action {
 
 fn after_error(error: &Error, key: &str, ctx: &Context) -> Action {
     match error.class() {
-        Class::Transient => Action::requeue(ctx.backoff.next(key)),
+        // The cure may be outside Kubernetes, where nothing is watched.
+        Class::Transient | Class::Blocked => Action::requeue(ctx.backoff.next(key)),
         Class::After(wait) => Action::requeue(wait),
-        // What is invalid is looked at again, too: the cure may be outside Kubernetes, where
-        // nothing is watched.
-        Class::Blocked | Class::Invalid => Action::requeue(jittered(SLOWEST)),
+        Class::Invalid => Action::requeue(jittered(SLOWEST)),
     }
 }
 

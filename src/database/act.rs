@@ -23,6 +23,9 @@ use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account};
 
+/// What a refused creation is remembered as.
+const CREATION: &str = "creation";
+
 /// Services that a tenant uses from the first moment.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 
@@ -76,6 +79,9 @@ async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// The intent is written by compare-and-swap: of two operators only one goes on.
 async fn announce(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    if let Some(error) = pass.ctx.refusals.refusal(pass.name(), CREATION) {
+        return Err(error);
+    }
     status::change(pass, Step::Create, |status| {
         status.create_issued_at = Some(Time(Timestamp::now()));
     })
@@ -120,7 +126,9 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
         }
         Err(error) => {
             status::change(pass, Step::Announce, |status| status.create_issued_at = None).await?;
-            Err(error.into())
+            let error = Error::from(error);
+            pass.ctx.refusals.refuse(pass.name(), CREATION, &error);
+            Err(error)
         }
     }
 }
@@ -272,6 +280,7 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         owner::forget(&secrets(&pass.ctx), pass.name()).await?;
     }
     pass.ctx.logins.forget(pass.name());
+    pass.ctx.refusals.forget(pass.name());
     let api: Api<_> = pass.api();
     set_finalizer(&api, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))

@@ -36,6 +36,7 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::Rest => Ok(Some(Next::Rest)),
         Step::Release => {
             pass.ctx.works.stop(pass.uid());
+            pass.ctx.refusals.forget(pass.uid());
             claim::release(pass).await.map(|()| None)
         }
         // The end of a deletion is an event that shared watches do not pass on.
@@ -99,7 +100,8 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
             postgres::grant_existing(&mut session, &role).await?;
             Ok::<_, Error>(session)
         };
-        work.await.inspect_err(|error| ctx.works.refuse(&uid, &digest, error))
+        work.await
+            .inspect_err(|error| ctx.refusals.refuse(&uid, &digest, error))
     };
     start(pass, Kind::Migrate, work);
     wait(pass).await
@@ -115,7 +117,7 @@ async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
         let outcome = migrate::seed(session, seed.files(), seed.digest(), limit)
             .await
             .map_err(Error::from);
-        let (session, _) = outcome.inspect_err(|error| ctx.works.refuse(&uid, seed.digest(), error))?;
+        let (session, _) = outcome.inspect_err(|error| ctx.refusals.refuse(&uid, seed.digest(), error))?;
         Ok(session)
     };
     start(pass, Kind::Seed, work);

@@ -118,7 +118,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     .into_iter()
     .flatten()
     {
-        if let Some(error) = pass.ctx.works.refusal(pass.uid(), &digest) {
+        if let Some(error) = pass.ctx.refusals.refusal(pass.uid(), &digest) {
             return Err(error);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
@@ -11,8 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::Orchestra;
 use crate::api::condition::Reason;
-use crate::controller::backoff::SLOWEST;
-use crate::controller::error::{Class, Error};
+use crate::controller::error::Error;
 
 /// What a piece of work does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +37,7 @@ type Task = JoinHandle<Result<PgConnection, Error>>;
 /// Work by the UID of the Orchestra: one piece at a time for each.
 pub struct Works {
     running: Mutex<HashMap<String, (Kind, Task)>>,
-    refused: Mutex<HashMap<String, Refused>>,
     ended: UnboundedSender<ObjectRef<Orchestra>>,
-}
-
-/// Work that failed for a cause that only a change can cure.
-struct Refused {
-    digest: String,
-    at: Instant,
-    class: Class,
-    reason: Reason,
-    message: String,
 }
 
 impl Works {
@@ -56,7 +45,6 @@ impl Works {
     pub fn new(ended: UnboundedSender<ObjectRef<Orchestra>>) -> Self {
         Self {
             running: Mutex::default(),
-            refused: Mutex::default(),
             ended,
         }
     }
@@ -102,38 +90,6 @@ impl Works {
         if let Some((_, task)) = self.lock().remove(uid) {
             task.abort();
         }
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
-    }
-
-    /// Remembers work that only a change can cure, so that it is not tried again at every event.
-    pub fn refuse(&self, uid: &str, digest: &str, error: &Error) {
-        if matches!(error.class(), Class::Transient | Class::After(_)) {
-            return;
-        }
-        let refused = Refused {
-            digest: digest.into(),
-            at: Instant::now(),
-            class: error.class(),
-            reason: error.reason(),
-            message: error.to_string(),
-        };
-        self.refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(uid.into(), refused);
-    }
-
-    /// The error of the last try, while the source is the same and the slow re-check is not due.
-    pub fn refusal(&self, uid: &str, digest: &str) -> Option<Error> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = refused
-            .get(uid)
-            .filter(|last| last.digest == digest && last.at.elapsed() < SLOWEST)?;
-        Some(Error::Stop {
-            class: last.class,
-            reason: last.reason,
-            message: last.message.clone(),
-        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Kind, Task)>> {

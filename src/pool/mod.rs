@@ -40,9 +40,14 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         .iter()
         .filter(|(key, _)| find(&members, key).is_none())
         .collect();
-    let outcomes = join_all(fresh.iter().map(|(key, url)| enlist(&ctx, &pool, key, url))).await;
+    let probed = join_all(fresh.iter().map(|(_, url)| probe(url))).await;
     let mut refused = Vec::new();
-    for ((key, _), outcome) in fresh.into_iter().zip(outcomes) {
+    // One after the other, so that of two entries for one database the first is always the one kept.
+    for ((key, _), probed) in fresh.into_iter().zip(probed) {
+        let outcome = match probed {
+            Ok((session, name)) => enlist(&ctx, &pool, key, session, &name).await,
+            Err(error) => Err(error),
+        };
         match outcome {
             Ok(member) => members.push(member),
             Err(error) => refused.push((key.clone(), error)),
@@ -124,13 +129,8 @@ fn find<'a>(members: &'a [OrchestraDatabase], key: &str) -> Option<&'a Orchestra
         .find(|member| entry(member).is_some_and(|entry| entry.key == key))
 }
 
-/// Logs in, keeps others out, and makes the entry's resource.
-async fn enlist(
-    ctx: &Context,
-    pool: &OrchestraPool,
-    key: &str,
-    url: &SecretString,
-) -> Result<OrchestraDatabase, Error> {
+/// Logs in and says which database it is: the name of its resource.
+async fn probe(url: &SecretString) -> Result<(PgConnection, String), Error> {
     let mut session = postgres::connect(&Login::parse(url)?, APPLICATION).await?;
     if is_superuser(&mut session).await.map_err(postgres::Error::from)? {
         return Err(Error::blocked(
@@ -149,8 +149,18 @@ async fn enlist(
             ),
         ));
     }
+    Ok((session, format!("orchdb-{}", identity.digest())))
+}
+
+/// Keeps others out of the database and makes the entry's resource, unless another entry leads to it.
+async fn enlist(
+    ctx: &Context,
+    pool: &OrchestraPool,
+    key: &str,
+    mut session: PgConnection,
+    name: &str,
+) -> Result<OrchestraDatabase, Error> {
     postgres::isolate(&mut session).await?;
-    let name = format!("orchdb-{}", identity.digest());
     let spec = OrchestraDatabaseSpec {
         inventory: Some(InventoryEntry {
             pool: pool.name_any(),
@@ -158,10 +168,12 @@ async fn enlist(
         }),
         ..OrchestraDatabaseSpec::default()
     };
-    let wanted = OrchestraDatabase::new(&name, spec);
-    match api(ctx).create(&PostParams::default(), &wanted).await {
+    match api(ctx)
+        .create(&PostParams::default(), &OrchestraDatabase::new(name, spec))
+        .await
+    {
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            let other = api(ctx).get(&name).await?;
+            let other = api(ctx).get(name).await?;
             let other = entry(&other)
                 .map(|entry| format!("{} of pool {}", entry.key, entry.pool))
                 .unwrap_or_default();

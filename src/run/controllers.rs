@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use super::stopped;
-use super::watches::Watched;
+use super::watches::{Watched, ability};
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Context;
 use crate::controller::reconcile::reconcile;
@@ -32,7 +32,7 @@ pub async fn run(
     let stores = &ctx.stores;
 
     let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
-    let orchestras = Controller::for_shared_stream(watched.orchestras.changes(), stores.orchestras.clone())
+    let orchestras = Controller::for_shared_stream(watched.orchestras.wishes(), stores.orchestras.clone())
         .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             claimant(&database)
         })
@@ -40,7 +40,7 @@ pub async fn run(
             let orchestras = stores.orchestras.clone();
             move |database: Arc<OrchestraDatabase>| waiting_for(&database, &orchestras)
         })
-        .watches_shared_stream(watched.classes.events(), move |_: Arc<OrchestraClass>| {
+        .watches_shared_stream(watched.classes.news(ability), move |_: Arc<OrchestraClass>| {
             unclaimed(&by_class)
         })
         .watches_shared_stream(
@@ -60,14 +60,19 @@ pub async fn run(
         .for_each(|_| async {});
 
     let hosted = stores.databases.clone();
-    let databases = Controller::for_shared_stream(watched.databases.changes(), stores.databases.clone())
+    let databases = Controller::for_shared_stream(watched.databases.wishes(), stores.databases.clone())
         .watches_shared_stream(watched.secrets.events(), |secret: Arc<PartialObjectMeta<Secret>>| {
             secret
                 .labels()
                 .get("stagesub.io/database")
                 .map(|name| ObjectRef::new(name))
         })
-        .watches_shared_stream(watched.classes.events(), move |class: Arc<OrchestraClass>| {
+        // Whoever touches an Orchestra wants its database looked at, too.
+        .watches_shared_stream(watched.orchestras.wishes(), |orchestra: Arc<Orchestra>| {
+            let name = orchestra.status.as_ref()?.database_name.as_ref()?;
+            Some(ObjectRef::new(name))
+        })
+        .watches_shared_stream(watched.classes.news(ability), move |class: Arc<OrchestraClass>| {
             of_class(&class, &hosted)
         })
         .reconcile_all_on(at_start())
@@ -81,7 +86,7 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_token = stores.classes.clone();
-    let classes = Controller::for_shared_stream(watched.classes.changes(), stores.classes.clone())
+    let classes = Controller::for_shared_stream(watched.classes.wishes(), stores.classes.clone())
         .watches_shared_stream(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
@@ -100,7 +105,7 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_inventory = stores.pools.clone();
-    let pools = Controller::for_shared_stream(watched.pools.changes(), stores.pools.clone())
+    let pools = Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
         .watches_shared_stream(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),

@@ -129,6 +129,7 @@ async fn lead(
         logins: crate::database::Logins::default(),
         sources: crate::orchestra::Sources::default(),
         works: crate::orchestra::Works::new(ended),
+        refusals: crate::controller::refusals::Refusals::default(),
         backoff: Backoff::default(),
         settings,
     });

@@ -1,8 +1,10 @@
 //! One watch for each kind, shared by all controllers. A store changes before a controller is
 //! triggered, so what a pass reads is never older than what woke it.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
@@ -53,7 +55,11 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
 
     /// The same, and what is deleted, which a shared store does not tell by itself.
     pub fn events(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
-        let deletions = stream::unfold(self.deletions.subscribe(), async |mut deletions| {
+        stream::select(self.changes(), self.deletions())
+    }
+
+    fn deletions(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        stream::unfold(self.deletions.subscribe(), async |mut deletions| {
             loop {
                 match deletions.recv().await {
                     Ok(object) => return Some((object, deletions)),
@@ -62,8 +68,31 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
                     Err(RecvError::Closed) => return None,
                 }
             }
-        });
-        stream::select(self.changes(), deletions)
+        })
+    }
+
+    /// Changes of what people write. What a controller writes into a status is no news to itself: it
+    /// would come back at once after every failure, whatever its backoff says.
+    pub fn wishes(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        self.changed(wishes)
+    }
+
+    /// Changes of what this hash is made of, and deletions.
+    pub fn news(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        stream::select(self.changed(hash), self.deletions())
+    }
+
+    fn changed(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        let (store, mut seen) = (self.store(), HashMap::new());
+        self.changes().filter(move |object| {
+            let now = hash(object);
+            // What is gone is not taken out; whoever is forgotten here is looked at once more.
+            if seen.len() > 1000 + 2 * store.len() {
+                seen.clear();
+            }
+            let uid = object.meta().uid.clone().unwrap_or_default();
+            std::future::ready(seen.insert(uid, now) != Some(now))
+        })
     }
 
     fn store(&self) -> Store<K> {
@@ -120,6 +149,25 @@ impl Watched {
             stores.config_maps.wait_until_ready(),
         );
     }
+}
+
+/// A hash of what people write: everything but the status and our finalizer.
+fn wishes<K: Resource>(object: &K) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let meta = object.meta();
+    (meta.generation, meta.deletion_timestamp.is_some()).hash(&mut hash);
+    (&meta.labels, &meta.annotations).hash(&mut hash);
+    hash.finish()
+}
+
+/// A hash of what others wait for in a class: its spec and its conditions, not its count of tenants.
+pub fn ability(class: &OrchestraClass) -> u64 {
+    let mut hash = DefaultHasher::new();
+    wishes(class).hash(&mut hash);
+    for condition in class.status.iter().flat_map(|status| &status.conditions) {
+        (&condition.type_, &condition.status, &condition.reason).hash(&mut hash);
+    }
+    hash.finish()
 }
 
 fn share<K>(api: Api<K>, config: watcher::Config, tasks: &mut JoinSet<()>) -> Shared<K>

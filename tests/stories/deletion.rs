@@ -4,8 +4,8 @@ use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
 use serde_json::Value;
 
-use crate::proof::{database_name, login, owner_url};
-use crate::support::{LONG, gone, orchestra, ready, reason, secret, sources, standard_class, world};
+use crate::proof::{database_name, owner_url};
+use crate::support::{LONG, gone, login, orchestra, ready, reason, secret, sources, standard_class, world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retain_keeps_the_database_and_its_password() {
@@ -33,14 +33,23 @@ async fn a_released_database_stays_and_logs_in() {
     orchestra(&world, "kept", "");
     ready(&world, "kept").await;
     let database = database_name(&world, "kept").await;
-    world.kubectl(["delete", "orch", "kept", "-n", TENANTS, "--wait=false"]).unwrap();
-    world.kubectl(["wait", "--for=delete", "orch/kept", "-n", TENANTS, "--timeout=60s"]).unwrap();
+    world
+        .kubectl(["delete", "orch", "kept", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    world
+        .kubectl(["wait", "--for=delete", "orch/kept", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
     let released = |object: &Value| object["status"]["phase"] == "Released";
-    let kept = world.until(Kind::Database, ("", &database), LONG, released).await.unwrap();
+    let kept = world
+        .until(Kind::Database, ("", &database), LONG, released)
+        .await
+        .unwrap();
     assert_eq!(kept["status"]["claim"], "tenants/kept");
     assert_eq!(kept["spec"]["claimRef"]["name"], "kept");
     assert!(world.api.ledger().projects()[0].deleted.is_none());
-    login(&owner_url(&secret(&world, SYSTEM, &database).await)).await.unwrap();
+    login(&owner_url(&secret(&world, SYSTEM, &database).await))
+        .await
+        .unwrap();
     gone(&world, Kind::Secret, TENANTS, "kept-connection").await;
 }
 
@@ -53,14 +62,22 @@ async fn delete_destroys_once_and_waits_for_a_provider_that_says_no() {
     orchestra(&world, "dropped", "");
     ready(&world, "dropped").await;
     let database = database_name(&world, "dropped").await;
-    let refused = Fault::Status { status: 503, retry_after: None };
+    let refused = Fault::Status {
+        status: 503,
+        retry_after: None,
+    };
     world.api.faults().add(Operation::DeleteProject, 1, refused);
     let token = world.api.token();
     world.api.set_tokens(vec!["another".into()]);
-    world.kubectl(["delete", "orch", "dropped", "-n", TENANTS, "--wait=false"]).unwrap();
+    world
+        .kubectl(["delete", "orch", "dropped", "-n", TENANTS, "--wait=false"])
+        .unwrap();
     // An expired token never means «gone».
     let stopped = |object: &Value| condition(object, "Stalled").1 == "TokenRejected";
-    world.until(Kind::Database, ("", &database), LONG, stopped).await.unwrap();
+    world
+        .until(Kind::Database, ("", &database), LONG, stopped)
+        .await
+        .unwrap();
     assert!(world.get(Kind::Orchestra, TENANTS, "dropped").await.unwrap().is_some());
     assert!(world.api.ledger().projects()[0].deleted.is_none());
 
@@ -75,14 +92,23 @@ async fn delete_destroys_once_and_waits_for_a_provider_that_says_no() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_that_vanished_is_lost_and_never_replaced() {
     let world = world().await;
-    let _operator = world.operator("operator", |command| drop(command.arg("--resync=1s"))).unwrap();
+    let _operator = world
+        .operator("operator", |command| {
+            command.arg("--resync=1s");
+        })
+        .unwrap();
     standard_class(&world, "");
     sources(&world);
     orchestra(&world, "robbed", "");
     let object = ready(&world, "robbed").await;
     let project = object["status"]["project"]["ref"].as_str().unwrap();
     let address = format!("{}/v1/projects/{project}", world.api.url());
-    let answer = reqwest::Client::new().delete(address).bearer_auth(world.api.token()).send().await.unwrap();
+    let answer = reqwest::Client::new()
+        .delete(address)
+        .bearer_auth(world.api.token())
+        .send()
+        .await
+        .unwrap();
     assert!(answer.status().is_success());
     let lost = reason(&world, "robbed", "DatabaseLost").await;
     assert!(is_true(&lost, "Stalled") && !is_true(&lost, "Reconciling"), "{lost:#}");

@@ -6,8 +6,7 @@ use orchestra_sandbox::world::{Kind, TENANTS, World};
 use url::Url;
 
 use crate::pool::{house, inventory};
-use crate::proof::{login, scalar};
-use crate::support::{LONG, orchestra, ready, secret, sources, standard_class, world};
+use crate::support::{LONG, login, orchestra, ready, scalar, secret, sources, standard_class, world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_tenant_reaches_another() {
@@ -18,7 +17,9 @@ async fn no_tenant_reaches_another() {
     house(&world, &inventory(&world, &["one", "two"]).await);
     orchestra(&world, "cloud", "");
     ready(&world, "cloud").await;
-    world.kubectl(["delete", "secret", "supabase-token", "-n", "orchestra-system"]).unwrap();
+    world
+        .kubectl(["delete", "secret", "supabase-token", "-n", "orchestra-system"])
+        .unwrap();
     let without = |class: &serde_json::Value| orchestra_sandbox::world::condition(class, "Available").0 == "False";
     world.until(Kind::Class, ("", "standard"), LONG, without).await.unwrap();
     for name in ["left", "right"] {
@@ -34,9 +35,19 @@ async fn no_tenant_reaches_another() {
     for from in tenants {
         for to in tenants.into_iter().filter(|to| *to != from) {
             let url = cross(&keys[from], &keys[to]);
-            let refused = login(&url).await.expect_err("a login reached another tenant's database").to_string();
-            let known = ["permission denied", "Tenant or user not found", "password authentication failed"];
-            assert!(known.iter().any(|words| refused.contains(words)), "{from} → {to}: {refused}");
+            let refused = login(&url)
+                .await
+                .expect_err("a login reached another tenant's database")
+                .to_string();
+            let known = [
+                "permission denied",
+                "Tenant or user not found",
+                "password authentication failed",
+            ];
+            assert!(
+                known.iter().any(|words| refused.contains(words)),
+                "{from} → {to}: {refused}"
+            );
         }
     }
     for name in tenants {
@@ -66,18 +77,44 @@ async fn confined(url: &str) {
     let public = "SELECT count(*) FROM pg_database, aclexplode(datacl) AS acl \
                   WHERE datname = current_database() AND acl.grantee = 0 AND acl.privilege_type = 'CONNECT'";
     assert_eq!(scalar(&mut tenant, public).await, 0);
-    for statement in ["SELECT * FROM stagesub.claim", "CREATE ROLE intruder", "CREATE DATABASE loot"] {
-        let refused = sqlx::query(statement).execute(&mut tenant).await.expect_err(statement).to_string();
+    for statement in [
+        "SELECT * FROM stagesub.claim",
+        "CREATE ROLE intruder",
+        "CREATE DATABASE loot",
+    ] {
+        let refused = sqlx::query(statement)
+            .execute(&mut tenant)
+            .await
+            .expect_err(statement)
+            .to_string();
         assert!(refused.contains("permission denied"), "{statement}: {refused}");
     }
 }
 
 /// What a later migration creates is the tenant's to use.
 async fn later_tables(world: &World, url: &str) {
-    let more = "{\"data\":{\"20260103000000_later.sql\":\"CREATE SCHEMA more; CREATE TABLE more.things (id serial);\"}}";
-    world.kubectl(["patch", "configmap", "schema", "-n", TENANTS, "--type=merge", "-p", more]).unwrap();
+    let more =
+        "{\"data\":{\"20260103000000_later.sql\":\"CREATE SCHEMA more; CREATE TABLE more.things (id serial);\"}}";
+    world
+        .kubectl([
+            "patch",
+            "configmap",
+            "schema",
+            "-n",
+            TENANTS,
+            "--type=merge",
+            "-p",
+            more,
+        ])
+        .unwrap();
     let migrated = |object: &serde_json::Value| object["status"]["migrations"]["applied"] == 3;
-    world.until(Kind::Orchestra, (TENANTS, "left"), LONG, migrated).await.unwrap();
+    world
+        .until(Kind::Orchestra, (TENANTS, "left"), LONG, migrated)
+        .await
+        .unwrap();
     let mut tenant = login(url).await.unwrap();
-    sqlx::query("INSERT INTO more.things DEFAULT VALUES").execute(&mut tenant).await.unwrap();
+    sqlx::query("INSERT INTO more.things DEFAULT VALUES")
+        .execute(&mut tenant)
+        .await
+        .unwrap();
 }

@@ -3,30 +3,37 @@
 use orchestra_sandbox::random;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 
-use crate::proof::{login, scalar};
-use crate::support::{LONG, gone, orchestra, ready, reason, secret, sources, standard_class, world};
+use crate::support::{LONG, gone, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world};
 
 /// Databases on one server, each with an owner of its own; their URLs as the inventory's entries.
 pub async fn inventory(world: &World, names: &[&str]) -> Vec<String> {
     let mut entries = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let server = world.api.postgres().expect("the stand-in started a server");
-        let url = server.create_database(name, &format!("{name}_owner"), &random::alphanumeric(20)).await.unwrap();
-        entries.push(format!("DATABASE_URL_POOL_{}: {}", index + 1, serde_json::to_string(&url).unwrap()));
+        let url = server
+            .create_database(name, &format!("{name}_owner"), &random::alphanumeric(20))
+            .await
+            .unwrap();
+        entries.push(format!(
+            "DATABASE_URL_POOL_{}: {}",
+            index + 1,
+            serde_json::to_string(&url).unwrap()
+        ));
     }
     entries
 }
 
 /// The inventory's Secret and its pool `house`.
 pub fn house(world: &World, entries: &[String]) {
-    let data: String = entries.iter().map(|entry| format!("\n  {entry}")).collect();
+    let data = entries.join("\n  ");
     world
         .apply(&format!(
             "
 apiVersion: v1
 kind: Secret
 metadata: {{name: database-pool, namespace: {SYSTEM}}}
-stringData: {data}
+stringData:
+  {data}
 ---
 apiVersion: stagesub.io/v1alpha1
 kind: OrchestraPool
@@ -50,19 +57,30 @@ async fn without_a_token_the_pool_meets_the_claim() {
     let cloud = ready(&world, "cloud").await;
     assert!(cloud["status"]["project"]["ref"].is_string());
 
-    world.kubectl(["delete", "secret", "supabase-token", "-n", SYSTEM]).unwrap();
+    world
+        .kubectl(["delete", "secret", "supabase-token", "-n", SYSTEM])
+        .unwrap();
     let missing = |class: &serde_json::Value| condition(class, "Available").1 == "TokenMissing";
     let class = world.until(Kind::Class, ("", "standard"), LONG, missing).await.unwrap();
-    assert!(condition(&class, "Available").2.contains("Secret supabase-token"), "{class:#}");
+    assert!(
+        condition(&class, "Available").2.contains("Secret supabase-token"),
+        "{class:#}"
+    );
     orchestra(&world, "pooled", "");
     let pooled = ready(&world, "pooled").await;
     assert_eq!(pooled["status"]["project"], serde_json::Value::Null);
     let keys = secret(&world, TENANTS, "pooled-connection").await;
-    assert!(!keys.keys().any(|key| key.starts_with("SUPABASE")), "an entry of a pool has no project");
+    assert!(
+        !keys.keys().any(|key| key.starts_with("SUPABASE")),
+        "an entry of a pool has no project"
+    );
     let mut tenant = login(&keys["DATABASE_URL"]).await.unwrap();
     assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);
     let cloud = world.get(Kind::Orchestra, TENANTS, "cloud").await.unwrap().unwrap();
-    assert!(is_true(&cloud, "Ready"), "a tenant in use does not need the token: {cloud:#}");
+    assert!(
+        is_true(&cloud, "Ready"),
+        "a tenant in use does not need the token: {cloud:#}"
+    );
     assert_eq!(world.api.ledger().projects().len(), 1);
 }
 
@@ -78,7 +96,10 @@ async fn an_exhausted_pool_is_waited_for() {
     ready(&world, "first").await;
     orchestra(&world, "second", "");
     let waiting = reason(&world, "second", "PoolExhausted").await;
-    assert!(is_true(&waiting, "Reconciling") && !is_true(&waiting, "Stalled"), "{waiting:#}");
+    assert!(
+        is_true(&waiting, "Reconciling") && !is_true(&waiting, "Stalled"),
+        "{waiting:#}"
+    );
     assert!(condition(&waiting, "Ready").2.contains("house"));
     house(&world, &entries);
     ready(&world, "second").await;
@@ -102,16 +123,24 @@ async fn an_entry_that_cannot_be_used_is_refused_and_holds_up_no_other() {
     let world = world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();
     let mut entries = inventory(&world, &["one"]).await;
-    let again = entries[0].replace("POOL_1", "POOL_2").replace("sslmode=disable", "sslmode=disable&application_name=x");
+    let again = entries[0]
+        .replace("POOL_1", "POOL_2")
+        .replace("sslmode=disable", "sslmode=disable&application_name=x");
     entries.push(again);
     let admin = world.api.postgres().unwrap().admin_url();
-    entries.push(format!("DATABASE_URL_POOL_3: {}", serde_json::to_string(&admin).unwrap()));
+    entries.push(format!(
+        "DATABASE_URL_POOL_3: {}",
+        serde_json::to_string(&admin).unwrap()
+    ));
     entries.push("DATABASE_URL_POOL_4: not-a-url-with-a-hush-hush-word".into());
     house(&world, &entries);
     let told = |pool: &serde_json::Value| pool["status"]["available"] == 1 && !is_true(pool, "Ready");
     let pool = world.until(Kind::Pool, ("", "house"), LONG, told).await.unwrap();
     let (_, _, message) = condition(&pool, "Stalled");
-    assert!(message.contains("DATABASE_URL_POOL_2: leads to the same server and database"), "{message}");
+    assert!(
+        message.contains("DATABASE_URL_POOL_2: leads to the same server and database"),
+        "{message}"
+    );
     assert!(message.contains("DATABASE_URL_POOL_1 of pool house"), "{message}");
     assert!(message.contains("superuser"), "{message}");
     assert!(!message.contains("hush-hush"), "{message}");
@@ -127,7 +156,9 @@ async fn a_released_entry_is_never_handed_to_another_tenant() {
     pool_only(&world);
     orchestra(&world, "first", "  deletionPolicy: Delete");
     ready(&world, "first").await;
-    world.kubectl(["delete", "orch", "first", "-n", TENANTS, "--timeout=60s"]).unwrap();
+    world
+        .kubectl(["delete", "orch", "first", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
     let database = world.list(Kind::Database).await.unwrap().remove(0);
     let name = database["metadata"]["name"].as_str().unwrap().to_string();
     let released = |object: &serde_json::Value| object["status"]["phase"] == "Released";

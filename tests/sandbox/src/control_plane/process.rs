@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use rand::RngExt;
 
 type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
 
@@ -97,6 +98,16 @@ fn dying_with_parent(binary: &Path) -> Command {
 }
 
 /// A TCP port of 127.0.0.1 that nothing listens on now.
+///
+/// It is below the range that systems give to outgoing connections (Linux: from 32768, `ip_local_port_range`),
+/// one of which could otherwise take it before the program that it is for.
 pub(super) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    let mut random = rand::rng();
+    for _ in 0..1000 {
+        let port = random.random_range(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port from 10000 to 31999")
 }

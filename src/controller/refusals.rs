@@ -1,0 +1,107 @@
+//! What was refused, and is not tried again at every event: a status that tells of a refusal wakes
+//! the controller that wrote it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::backoff::SLOWEST;
+use super::error::{Class, Error};
+use crate::api::condition::Reason;
+
+/// The first wait after a refusal; each further one doubles it, up to [`SLOWEST`].
+const FIRST: Duration = Duration::from_secs(10);
+
+/// Refusals by a key, for what was tried (a digest of it).
+#[derive(Default)]
+pub struct Refusals(Mutex<HashMap<String, Refused>>);
+
+struct Refused {
+    digest: String,
+    times: u32,
+    at: Instant,
+    class: Class,
+    reason: Reason,
+    message: String,
+}
+
+impl Refused {
+    fn wait(&self) -> Duration {
+        FIRST.saturating_mul(2_u32.saturating_pow(self.times)).min(SLOWEST)
+    }
+}
+
+impl Refusals {
+    /// Remembers a refusal that does not pass by itself.
+    pub fn refuse(&self, key: &str, digest: &str, error: &Error) {
+        if matches!(error.class(), Class::Transient | Class::After(_)) {
+            return;
+        }
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = refused
+            .get(key)
+            .filter(|last| last.digest == digest)
+            .map_or(0, |last| last.times + 1);
+        let last = Refused {
+            digest: digest.into(),
+            times,
+            at: Instant::now(),
+            class: error.class(),
+            reason: error.reason(),
+            message: error.to_string(),
+        };
+        refused.insert(key.into(), last);
+    }
+
+    /// The refusal, while the same is not to be tried again yet.
+    pub fn refusal(&self, key: &str, digest: &str) -> Option<Error> {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = refused
+            .get(key)
+            .filter(|last| last.digest == digest && last.at.elapsed() < last.wait())?;
+        Some(Error::Stop {
+            class: last.class,
+            reason: last.reason,
+            message: last.message.clone(),
+        })
+    }
+
+    /// Forgets it.
+    pub fn forget(&self, key: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_refused_for_a_while_and_something_else_is_not() {
+        let refusals = Refusals::default();
+        let error = Error::blocked(Reason::QuotaExceeded, "full");
+        refusals.refuse("a", "one", &error);
+        let again = refusals.refusal("a", "one").map(|error| error.reason());
+        assert_eq!(again, Some(Reason::QuotaExceeded));
+        assert!(refusals.refusal("a", "two").is_none() && refusals.refusal("b", "one").is_none());
+        refusals.forget("a");
+        assert!(refusals.refusal("a", "one").is_none());
+        refusals.refuse("a", "one", &Error::transient(Reason::ProviderUnavailable, "away"));
+        assert!(refusals.refusal("a", "one").is_none());
+    }
+
+    #[test]
+    fn waits_double_up_to_the_slowest() {
+        let refused = |times| Refused {
+            digest: String::new(),
+            times,
+            at: Instant::now(),
+            class: Class::Blocked,
+            reason: Reason::QuotaExceeded,
+            message: String::new(),
+        };
+        assert_eq!(refused(0).wait(), FIRST);
+        assert_eq!(refused(1).wait(), FIRST * 2);
+        assert_eq!(refused(40).wait(), SLOWEST);
+    }
+}
