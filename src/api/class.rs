@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, Migrations};
+use super::{DeletionPolicy, Migrations, NAME, REGION};
 
 /// Annotation that makes a class the default one (value `"true"`).
 pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
@@ -64,11 +64,13 @@ pub struct OrchestraClassSpec {
     /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
-    /// How long a database may take to become usable before it counts as stuck, as a Go duration.
+    /// How long a database may take to become usable before it counts as stuck, as a Go duration of
+    /// whole seconds, minutes and hours: 1s to 24h.
     /// Past it the Orchestra is Stalled with reason DeadlineExceeded; it goes on by itself when the
     /// database becomes usable after all.
     #[serde(default = "default_progress_deadline")]
     #[schemars(length(min = 2, max = 16), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be from 1s to 24h"))]
     pub progress_deadline: String,
 }
 
@@ -109,7 +111,7 @@ pub struct SupabaseProvider {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyReference {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
     /// Key in the Secret.
     #[serde(default = "default_token_key")]
@@ -126,7 +128,7 @@ fn default_token_key() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct Pools {
     /// OrchestraPools, in the order in which they are tried.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253), regex(pattern = NAME)))]
     pub names: Vec<String>,
     /// Which way of meeting a claim comes first, and whether the other one may follow.
     #[serde(default)]
@@ -155,11 +157,11 @@ pub struct ClassPlacement {
     /// Region for Orchestras that name none. Omitted: the first of `allowedRegions`, else
     /// `eu-central-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z0-9-]+$"))]
+    #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
     pub region: Option<String>,
     /// Regions that Orchestras may ask for. Omitted: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 32)))]
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 32), regex(pattern = REGION)))]
     pub allowed_regions: Option<Vec<String>>,
 }
 
@@ -177,7 +179,7 @@ pub struct Deletion {
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraClassStatus {
     /// Generation that this status speaks of; -1 before the operator has seen the resource.
-    #[serde(default)]
+    #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
     /// Ready: claims can be met. Reconciling and Stalled as kstatus defines them.
     #[serde(default)]
