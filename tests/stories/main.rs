@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod blips;
+mod bridge;
 mod crash;
 mod deletion;
 mod happy_path;

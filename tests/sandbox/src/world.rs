@@ -93,12 +93,8 @@ impl World {
             .env("KUBECONFIG", &self.operator_kubeconfig)
             .env("POD_NAME", name)
             .env("ORCHESTRA_LOG", "debug")
-            .args([
-                "run",
-                "--metrics-address=127.0.0.1:0",
-                "--lease-duration=3s",
-                "--poll-interval=200ms",
-            ])
+            .env("ORCHESTRA_LEASE_DURATION", "3s")
+            .args(["run", "--metrics-address=127.0.0.1:0", "--poll-interval=200ms"])
             .args([
                 "--create-settle=3s",
                 "--login-spacing=500ms",
