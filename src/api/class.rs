@@ -64,11 +64,12 @@ pub struct OrchestraClassSpec {
     /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
-    /// How long a database may take to become usable before it counts as stuck, as a Go duration.
-    /// Past it the Orchestra is Stalled with reason DeadlineExceeded; it goes on by itself when the
-    /// database becomes usable after all.
+    /// How long a database may take to become usable before it counts as stuck: `90s`, `10m`
+    /// (default) or `1h30m`, from 1s to 24h. Past it the Orchestra is Stalled with reason
+    /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.
     #[serde(default = "default_progress_deadline")]
     #[schemars(length(min = 2, max = 16), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be at least 1s and at most 24h"))]
     pub progress_deadline: String,
 }
 

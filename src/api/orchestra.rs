@@ -60,7 +60,10 @@ pub struct OrchestraSpec {
     /// How the tenant connects, and where the login is published.
     #[serde(default)]
     pub connection: Connection,
-    /// What happens to the database when this resource is deleted. Omitted: the class's policy.
+    /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
+    /// `Delete` destroys both. Omitted: the class's policy.
+    // An optional enum's schema would refuse null, and show the enum's description instead of this one.
+    #[schemars(with = "DeletionPolicy")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
 }
@@ -71,7 +74,10 @@ pub struct OrchestraSpec {
 pub struct Connection {
     /// Name of the Secret that receives the login. Default: `<name>-connection`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub secret_name: Option<String>,
     /// What `DATABASE_URL` and the libpq keys lead to: `SessionPooler` (default) or
     /// `TransactionPooler`. `DIRECT_URL` is always a session connection. A static pool entry has
