@@ -129,7 +129,9 @@ pub struct Pools {
     /// OrchestraPools, in the order in which they are tried.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
     pub names: Vec<String>,
-    /// Which way of meeting a claim comes first, and whether the other one may follow.
+    /// Which way of meeting a claim comes first, and whether the other one may follow. `CloudFirst`
+    /// (default): the provider while its token works, else the pools. `PoolFirst`: the pools while
+    /// an entry is left, else the provider. `PoolOnly` and `CloudOnly`: that one alone.
     #[serde(default)]
     pub policy: PoolPolicy,
 }
