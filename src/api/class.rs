@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, Migrations};
+use super::{DeletionPolicy, Migrations, NAME, REGION};
 
 /// Annotation that makes a class the default one (value `"true"`).
 pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
@@ -69,7 +69,7 @@ pub struct OrchestraClassSpec {
     /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.
     #[serde(default = "default_progress_deadline")]
     #[schemars(length(min = 2, max = 16), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be at least 1s and at most 24h"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be from 1s to 24h"))]
     pub progress_deadline: String,
 }
 
@@ -110,7 +110,7 @@ pub struct SupabaseProvider {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyReference {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
     /// Key in the Secret.
     #[serde(default = "default_token_key")]
@@ -127,7 +127,7 @@ fn default_token_key() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct Pools {
     /// OrchestraPools, in the order in which they are tried.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253), regex(pattern = NAME)))]
     pub names: Vec<String>,
     /// Which way of meeting a claim comes first, and whether the other one may follow. `CloudFirst`
     /// (default): the provider while its token works, else the pools. `PoolFirst`: the pools while
@@ -158,11 +158,11 @@ pub struct ClassPlacement {
     /// Region for Orchestras that name none. Omitted: the first of `allowedRegions`, else
     /// `eu-central-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z0-9-]+$"))]
+    #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
     pub region: Option<String>,
     /// Regions that Orchestras may ask for. Omitted: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 32)))]
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 32), regex(pattern = REGION)))]
     pub allowed_regions: Option<Vec<String>>,
 }
 
@@ -180,7 +180,7 @@ pub struct Deletion {
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraClassStatus {
     /// Generation that this status speaks of; -1 before the operator has seen the resource.
-    #[serde(default)]
+    #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
     /// Ready: claims can be met. Reconciling and Stalled as kstatus defines them.
     #[serde(default)]

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::DeletionPolicy;
+use super::{DeletionPolicy, NAME};
 
 /// Finalizer that keeps an OrchestraDatabase until the project behind it is accounted for.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
@@ -47,7 +47,7 @@ pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
 pub struct OrchestraDatabaseSpec {
     /// Class that the database belongs to; absent for an unclaimed entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
     /// A project of hosted Supabase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,7 +88,7 @@ pub struct SupabaseProject {
 #[serde(rename_all = "camelCase")]
 pub struct InventoryEntry {
     /// OrchestraPool that the entry belongs to.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub pool: String,
     /// Key of the entry, for example `DATABASE_URL_POOL_1`.
     #[schemars(length(min = 1, max = 253))]
@@ -103,7 +103,7 @@ pub struct ClaimReference {
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
     /// Name of the Orchestra.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
     /// UID of the Orchestra: another one of the same name does not hold this claim.
     #[schemars(length(min = 1, max = 64))]
@@ -115,7 +115,7 @@ pub struct ClaimReference {
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraDatabaseStatus {
     /// Generation that this status speaks of; -1 before the operator has seen the resource.
-    #[serde(default)]
+    #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
     /// A word for people: Pending, Provisioning, Available, Bound, Released, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]

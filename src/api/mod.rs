@@ -16,16 +16,24 @@ pub use pool::*;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use kube::{CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
+
+/// What the API server accepts as the name of an object that is named here (RFC 1123 subdomain).
+const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// What a region of the provider looks like.
+const REGION: &str = "^[a-z0-9-]+$";
 
 /// Where a database should be.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
     /// Region of the provider, for example `eu-central-1`.
-    #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z0-9-]+$"))]
+    #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
     pub region: String,
 }
 
@@ -101,18 +109,24 @@ pub enum SeedPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapReference {
     /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
 }
 
 /// What happens to a database whose claim is deleted.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
 pub enum DeletionPolicy {
     /// Keep the database and its data (default).
     #[default]
     Retain,
     /// Destroy the database and its data.
     Delete,
+}
+
+/// kube puts the description of an optional enum in the place of its field's.
+fn leave_description_to_field(schema: &mut schemars::Schema) {
+    schema.remove("description");
 }
 
 /// The CustomResourceDefinitions, as `crds/` holds them.
@@ -126,19 +140,39 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         OrchestraDatabase::crd(),
         OrchestraPool::crd(),
     ];
-    for crd in &mut crds {
-        for version in &mut crd.spec.versions {
-            let schema = version
-                .schema
-                .as_mut()
-                .and_then(|schema| schema.open_api_v3_schema.as_mut());
-            let properties = schema.and_then(|schema| schema.properties.as_mut());
-            if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
-                status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
-            }
+    let schemas = crds.iter_mut().flat_map(|crd| &mut crd.spec.versions);
+    for schema in schemas.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()) {
+        polish(schema);
+        if let Some(status) = schema.properties.as_mut().and_then(|all| all.get_mut("status")) {
+            status.default = Some(JSON(serde_json::json!({"observedGeneration": NOT_OBSERVED})));
         }
     }
     crds
+}
+
+/// Generation of a status that the operator has not written.
+const NOT_OBSERVED: i64 = -1;
+
+fn not_observed() -> i64 {
+    NOT_OBSERVED
+}
+
+/// Makes a schema, and all in it, fit for people and rules.
+///
+/// Where null is no value, the API server takes it for an omitted field: `has()` in a rule is then
+/// as true as it reads, and a default applies. Lines of a description are joined, because kubectl
+/// breaks them itself.
+fn polish(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        let paragraphs = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+        *description = paragraphs.collect::<Vec<_>>().join("\n\n");
+    }
+    let properties = schema.properties.iter_mut().flat_map(BTreeMap::values_mut);
+    properties.for_each(polish);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        polish(items);
+    }
 }
 
 /// The CustomResourceDefinitions as files: name and YAML.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, Migrations, Placement, Seed};
+use super::{DeletionPolicy, Migrations, NAME, Placement, Seed};
 
 /// An orchestra that wants a database of its own: claimed, migrated, seeded, and handed over in a
 /// Secret beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
@@ -42,7 +42,7 @@ pub struct OrchestraSpec {
     /// OrchestraClass that meets this claim. Omitted: the class annotated
     /// `stagesub.io/is-default-class: "true"`. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
     /// Name of the orchestra for people. The operator only shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,8 +62,6 @@ pub struct OrchestraSpec {
     pub connection: Connection,
     /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
     /// `Delete` destroys both. Omitted: the class's policy.
-    // An optional enum's schema would refuse null, and show the enum's description instead of this one.
-    #[schemars(with = "DeletionPolicy")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
 }
@@ -74,10 +72,7 @@ pub struct OrchestraSpec {
 pub struct Connection {
     /// Name of the Secret that receives the login. Default: `<name>-connection`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub secret_name: Option<String>,
     /// What `DATABASE_URL` and the libpq keys lead to: `SessionPooler` (default) or
     /// `TransactionPooler`. `DIRECT_URL` is always a session connection. A static pool entry has
@@ -101,7 +96,7 @@ pub enum ConnectionMode {
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraStatus {
     /// Generation that this status speaks of; -1 before the operator has seen the resource.
-    #[serde(default)]
+    #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
     /// A word for people: Pending, Provisioning, Migrating, Seeding, Ready, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::NAME;
+
 /// Databases that wait for a claim. A static pool is the inventory of a cluster without a token.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -55,7 +57,7 @@ pub struct StaticInventory {
 #[serde(rename_all = "camelCase")]
 pub struct SecretReference {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
 }
 
@@ -64,7 +66,7 @@ pub struct SecretReference {
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraPoolStatus {
     /// Generation that this status speaks of; -1 before the operator has seen the resource.
-    #[serde(default)]
+    #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
     /// Ready: every entry of the inventory is usable. Reconciling and Stalled as kstatus defines them.
     #[serde(default)]

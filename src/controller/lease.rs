@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn only_a_free_or_expired_lease_is_taken() {
         let limit = Duration::from_secs(15);
-        let (fresh, almost) = (Duration::ZERO, limit - Duration::from_nanos(1));
+        let (fresh, almost) = (Duration::ZERO, limit.saturating_sub(Duration::from_nanos(1)));
         let ages = [fresh, almost, limit, limit * 2];
         for (holder, moves) in [
             (None, [Move::Create; 4]),

@@ -1,0 +1,323 @@
+//! The contract as the real API server keeps it: what it accepts, what it refuses and how it says
+//! so, what it fills in, and how kubectl shows it.
+#![allow(clippy::unwrap_used)]
+
+mod crd_tables;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crd_tables::{CHANGES, MANIFESTS};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, CustomResourceExt};
+use orchestra_operator::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, crd_documents};
+use orchestra_sandbox::control_plane::{ControlPlane, Options};
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "default";
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn crds_are_fresh() {
+    let documents = crd_documents().unwrap();
+    for (file, document) in &documents {
+        let written = fs::read_to_string(project().join("crds").join(file)).unwrap_or_default();
+        assert!(written == *document, "crds/{file} is stale: run `make crds`");
+    }
+    for entry in fs::read_dir(project().join("crds")).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let known = file == "kustomization.yaml" || documents.contains_key(&file);
+        assert!(known, "crds/{file} belongs to no kind");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = ControlPlane::start(dir.path(), Options::default()).await.unwrap();
+    plane.apply(&project().join("crds")).unwrap();
+    kubectl(
+        &plane,
+        &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"],
+    );
+    let client = plane.admin_client().await.unwrap();
+
+    let mut wrong = Vec::new();
+    for (number, (kind, manifest, answer)) in MANIFESTS.iter().enumerate() {
+        let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
+        note(&mut wrong, &format!("{kind} {manifest}"), given.map(drop), answer);
+    }
+    for (number, (kind, manifest, answer)) in lengths().iter().enumerate() {
+        let given = create(&client, kind, &format!("length-{number}"), manifest).await;
+        note(&mut wrong, manifest, given.map(drop), answer);
+    }
+    for (number, (kind, before, after, answer)) in CHANGES.iter().enumerate() {
+        let name = format!("change-{number}");
+        let case = format!("{kind} {before} -> {after}");
+        let given = match create(&client, kind, &name, before).await {
+            Ok(object) => replace(&client, kind, object, after).await,
+            Err(error) => Err(format!("not even created: {error}")),
+        };
+        note(&mut wrong, &case, given, answer);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    what_is_omitted_is_filled_in(&client).await;
+    a_new_object_was_not_observed(&client).await;
+    databases_are_selected_by_claim(&client).await;
+    migrations_are_explained(&plane).await;
+    kubectl_shows_them(&plane, &client).await;
+    samples_are_accepted(&plane);
+}
+
+/// As the table's manifests: those at a limit, and those just past it.
+fn lengths() -> Vec<(&'static str, String, &'static str)> {
+    // Characters are counted, not bytes.
+    let display = |length| json!({"spec": {"displayName": "é".repeat(length)}}).to_string();
+    let sources = |count| {
+        let references: Vec<_> = (0..count)
+            .map(|number| json!({"name": format!("schema-{number}")}))
+            .collect();
+        json!({"spec": {"migrations": {"source": {"configMapRefs": references}}}}).to_string()
+    };
+    vec![
+        ("Orchestra", display(256), ""),
+        (
+            "Orchestra",
+            display(257),
+            "spec.displayName: Too long: may not be more than 256",
+        ),
+        ("Orchestra", sources(64), ""),
+        (
+            "Orchestra",
+            sources(65),
+            "configMapRefs: Too many: 65: must have at most 64 items",
+        ),
+    ]
+}
+
+/// An empty answer means acceptance, another one is a part of the refusal.
+fn note(wrong: &mut Vec<String>, case: &str, given: Result<(), String>, answer: &str) {
+    match given {
+        Ok(()) if answer.is_empty() => {}
+        Err(error) if !answer.is_empty() && error.contains(answer) => {}
+        Ok(()) => wrong.push(format!("{case}: accepted, but expected {answer:?}")),
+        Err(error) => wrong.push(format!("{case}: {error}, but expected {answer:?}")),
+    }
+}
+
+fn resource(kind: &str) -> ApiResource {
+    match kind {
+        "Orchestra" => Orchestra::api_resource(),
+        "OrchestraClass" => OrchestraClass::api_resource(),
+        "OrchestraDatabase" => OrchestraDatabase::api_resource(),
+        _ => OrchestraPool::api_resource(),
+    }
+}
+
+fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
+    if kind == "Orchestra" {
+        Api::namespaced_with(client.clone(), NAMESPACE, &resource(kind))
+    } else {
+        Api::all_with(client.clone(), &resource(kind))
+    }
+}
+
+fn message(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message,
+        other => other.to_string(),
+    }
+}
+
+/// Creates an object from what a manifest says beside its kind and name.
+async fn create(client: &Client, kind: &str, name: &str, manifest: &str) -> Result<DynamicObject, String> {
+    let mut object: Value = serde_saphyr::from_str(manifest).unwrap();
+    if object["metadata"]["name"].is_null() {
+        object["metadata"]["name"] = json!(name);
+    }
+    object["apiVersion"] = json!("stagesub.io/v1alpha1");
+    object["kind"] = json!(kind);
+    let object: DynamicObject = serde_json::from_value(object).unwrap();
+    let created = api(client, kind).create(&PostParams::default(), &object).await;
+    created.map_err(message)
+}
+
+async fn replace(client: &Client, kind: &str, mut object: DynamicObject, manifest: &str) -> Result<(), String> {
+    let after: Value = serde_saphyr::from_str(manifest).unwrap();
+    object.data["spec"] = after["spec"].clone();
+    let name = object.metadata.name.clone().unwrap();
+    let replaced = api(client, kind).replace(&name, &PostParams::default(), &object).await;
+    replaced.map(drop).map_err(message)
+}
+
+async fn what_is_omitted_is_filled_in(client: &Client) {
+    let orchestra = create(
+        client,
+        "Orchestra",
+        "empty",
+        "spec: {className: null, deletionPolicy: null}",
+    )
+    .await
+    .unwrap();
+    let spec = json!({"connection": {"mode": "SessionPooler"}});
+    assert_eq!(orchestra.data["spec"], spec, "null is as good as omitted");
+
+    let class = "spec: {provider: {supabase: {tokenSecretRef: {name: token}}}, pools: {names: [house]}}";
+    let class = create(client, "OrchestraClass", "defaults", class).await.unwrap();
+    let spec = &class.data["spec"];
+    assert_eq!(spec["provider"]["supabase"]["tokenSecretRef"]["key"], "token");
+    assert_eq!(spec["pools"]["policy"], "CloudFirst");
+    assert_eq!(spec["deletion"]["policy"], "Retain");
+    assert_eq!(spec["progressDeadline"], "10m");
+}
+
+async fn a_new_object_was_not_observed(client: &Client) {
+    for kind in ["Orchestra", "OrchestraClass", "OrchestraDatabase", "OrchestraPool"] {
+        let manifest = MANIFESTS
+            .iter()
+            .find(|(of, _, answer)| *of == kind && answer.is_empty());
+        let fresh = create(client, kind, "fresh", manifest.unwrap().1).await.unwrap();
+        assert_eq!(fresh.data["status"]["observedGeneration"], -1, "{kind}");
+
+        let status = json!({"status": {"conditions": []}});
+        let api = api(client, kind);
+        let patch = Patch::Merge(&status);
+        api.patch_status("fresh", &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+        let seen = api.get("fresh").await.unwrap();
+        assert_eq!(seen.data["status"]["observedGeneration"], -1, "{kind}");
+    }
+    let api: Api<Orchestra> = Api::namespaced(client.clone(), NAMESPACE);
+    let typed = api.get("fresh").await.unwrap();
+    assert_eq!(typed.status.unwrap().observed_generation, -1);
+}
+
+async fn databases_are_selected_by_claim(client: &Client) {
+    for (name, uid, class) in [
+        ("one", "uid-1", "standard"),
+        ("two", "uid-2", "standard"),
+        ("three", "uid-3", "other"),
+    ] {
+        let database = format!(
+            "spec: {{className: {class}, supabase: {{name: {name}, region: eu-west-3}}, \
+             claimRef: {{namespace: tenants, name: acme, uid: {uid}}}}}"
+        );
+        create(client, "OrchestraDatabase", name, &database).await.unwrap();
+    }
+    create(client, "Orchestra", "classy", "spec: {className: classy}")
+        .await
+        .unwrap();
+    for (kind, selector, expected) in [
+        ("OrchestraDatabase", "spec.claimRef.uid=uid-2", vec!["two"]),
+        ("OrchestraDatabase", "spec.className=standard", vec!["one", "two"]),
+        ("OrchestraDatabase", "spec.claimRef.uid=uid-4", vec![]),
+        ("Orchestra", "spec.className=classy", vec!["classy"]),
+    ] {
+        let found = api(client, kind)
+            .list(&ListParams::default().fields(selector))
+            .await
+            .unwrap();
+        let mut names: Vec<_> = found
+            .iter()
+            .filter_map(|object| object.metadata.name.as_deref())
+            .collect();
+        names.sort_unstable();
+        assert_eq!(names, expected, "{kind} {selector}");
+    }
+}
+
+async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
+    let condition = json!({
+        "type": "Ready", "status": "True", "reason": "Ready", "message": "usable", "lastTransitionTime": "2026-01-05T09:00:00Z",
+    });
+    let status = json!({"status": {
+        "observedGeneration": 1, "phase": "Ready", "className": "standard", "conditions": [condition],
+        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"},
+        "migrations": {"source": "sha256:0", "current": "20260105090000_init", "applied": 1, "pending": 0},
+    }});
+    let patch = Patch::Merge(&status);
+    api(client, "Orchestra")
+        .patch_status("classy", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    let shown = table(&kubectl(plane, &["get", "orch", "classy", "-o", "wide"]));
+    assert_eq!(
+        shown[0],
+        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET"
+    );
+    let mut cells: Vec<_> = shown[1].split(' ').collect();
+    cells.remove(6); // the age
+    assert_eq!(
+        cells.join(" "),
+        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection"
+    );
+    for (short, header) in [
+        ("orch", "NAME READY PHASE CLASS REGION MIGRATION AGE"),
+        ("orchclass", "NAME READY PROVIDER TENANTS DEFAULT AGE"),
+        ("orchdb", "NAME PHASE CLAIM PROJECT REGION RECLAIM AGE"),
+        ("orchpool", "NAME READY DESIRED AVAILABLE BOUND AGE"),
+    ] {
+        assert_eq!(table(&kubectl(plane, &["get", short]))[0], header, "{short}");
+    }
+    let all = kubectl(plane, &["get", "stagesub", "-A", "-o", "name"]);
+    for kind in ["orchestra", "orchestraclass", "orchestradatabase", "orchestrapool"] {
+        assert!(all.contains(&format!("{kind}.stagesub.io/fresh")), "{kind} in {all}");
+    }
+    let explained = table(&kubectl(plane, &["explain", "orchestra.spec.deletionPolicy"])).join(" ");
+    assert!(explained.contains("Omitted: the class's policy."), "{explained}");
+}
+
+/// The API server publishes what it knows of a new kind after a moment.
+async fn migrations_are_explained(plane: &ControlPlane) {
+    let explain = || {
+        plane
+            .kubectl(["explain", "orchestra.spec.migrations"])
+            .output()
+            .unwrap()
+    };
+    let mut output = explain();
+    for _ in 0..60 {
+        if output.status.success() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        output = explain();
+    }
+    let explained = table(&String::from_utf8_lossy(&output.stdout)).join(" ");
+    for part in [
+        "source <Object> -required- Where the scripts are: ConfigMaps with a key `<migration name>.sql`",
+        "format <string> enum: Prisma Format of the scripts",
+    ] {
+        assert!(explained.contains(part), "{part:?} is not in {explained}");
+    }
+}
+
+/// Every sample, as a user tries it: a field that no kind has is refused, too.
+fn samples_are_accepted(plane: &ControlPlane) {
+    kubectl(plane, &["create", "namespace", "tenants"]);
+    let samples: Vec<_> = fs::read_dir(project().join("deploy/samples")).unwrap().collect();
+    assert!(!samples.is_empty());
+    for sample in samples {
+        let file = sample.unwrap().path();
+        let file = file.to_str().unwrap();
+        kubectl(plane, &["apply", "--dry-run=server", "--validate=strict", "-f", file]);
+    }
+}
+
+fn table(printed: &str) -> Vec<String> {
+    let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    printed.lines().map(line).collect()
+}
+
+fn kubectl(plane: &ControlPlane, arguments: &[&str]) -> String {
+    let output = plane.kubectl(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kubectl {arguments:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
