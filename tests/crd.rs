@@ -4,7 +4,9 @@
 
 mod crd_tables;
 
+use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crd_tables::{CHANGES, MANIFESTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -21,9 +23,15 @@ fn project() -> &'static Path {
 
 #[test]
 fn crds_are_fresh() {
-    for (file, document) in crd_documents().unwrap() {
-        let written = std::fs::read_to_string(project().join("crds").join(&file)).unwrap_or_default();
-        assert!(written == document, "crds/{file} is stale: run `make crds`");
+    let documents = crd_documents().unwrap();
+    for (file, document) in &documents {
+        let written = fs::read_to_string(project().join("crds").join(file)).unwrap_or_default();
+        assert!(written == *document, "crds/{file} is stale: run `make crds`");
+    }
+    for entry in fs::read_dir(project().join("crds")).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let known = file == "kustomization.yaml" || documents.contains_key(&file);
+        assert!(known, "crds/{file} belongs to no kind");
     }
 }
 
@@ -43,6 +51,10 @@ async fn the_api_server_keeps_the_contract() {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
         note(&mut wrong, &format!("{kind} {manifest}"), given.map(drop), answer);
     }
+    for (number, (kind, manifest, answer)) in lengths().iter().enumerate() {
+        let given = create(&client, kind, &format!("length-{number}"), manifest).await;
+        note(&mut wrong, manifest, given.map(drop), answer);
+    }
     for (number, (kind, before, after, answer)) in CHANGES.iter().enumerate() {
         let name = format!("change-{number}");
         let case = format!("{kind} {before} -> {after}");
@@ -57,8 +69,35 @@ async fn the_api_server_keeps_the_contract() {
     what_is_omitted_is_filled_in(&client).await;
     a_new_object_was_not_observed(&client).await;
     databases_are_selected_by_claim(&client).await;
+    migrations_are_explained(&plane).await;
     kubectl_shows_them(&plane, &client).await;
     samples_are_accepted(&plane);
+}
+
+/// As the table's manifests: those at a limit, and those just past it.
+fn lengths() -> Vec<(&'static str, String, &'static str)> {
+    // Characters are counted, not bytes.
+    let display = |length| json!({"spec": {"displayName": "é".repeat(length)}}).to_string();
+    let sources = |count| {
+        let references: Vec<_> = (0..count)
+            .map(|number| json!({"name": format!("schema-{number}")}))
+            .collect();
+        json!({"spec": {"migrations": {"source": {"configMapRefs": references}}}}).to_string()
+    };
+    vec![
+        ("Orchestra", display(256), ""),
+        (
+            "Orchestra",
+            display(257),
+            "spec.displayName: Too long: may not be more than 256",
+        ),
+        ("Orchestra", sources(64), ""),
+        (
+            "Orchestra",
+            sources(65),
+            "configMapRefs: Too many: 65: must have at most 64 items",
+        ),
+    ]
 }
 
 /// An empty answer means acceptance, another one is a part of the refusal.
@@ -234,9 +273,40 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     assert!(explained.contains("Omitted: the class's policy."), "{explained}");
 }
 
+/// The API server publishes what it knows of a new kind after a moment.
+async fn migrations_are_explained(plane: &ControlPlane) {
+    let explain = || {
+        plane
+            .kubectl(["explain", "orchestra.spec.migrations"])
+            .output()
+            .unwrap()
+    };
+    let mut output = explain();
+    for _ in 0..60 {
+        if output.status.success() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        output = explain();
+    }
+    let explained = table(&String::from_utf8_lossy(&output.stdout)).join(" ");
+    for part in [
+        "source <Object> -required- Where the scripts are: ConfigMaps with a key `<migration name>.sql`",
+        "format <string> enum: Prisma Format of the scripts",
+    ] {
+        assert!(explained.contains(part), "{part:?} is not in {explained}");
+    }
+}
+
+/// Every sample, as a user tries it: a field that no kind has is refused, too.
 fn samples_are_accepted(plane: &ControlPlane) {
-    for sample in ["orchestra.yaml", "second-orchestra.yaml", "minimal.yaml"] {
-        plane.apply(&project().join("deploy/samples").join(sample)).unwrap();
+    kubectl(plane, &["create", "namespace", "tenants"]);
+    let samples: Vec<_> = fs::read_dir(project().join("deploy/samples")).unwrap().collect();
+    assert!(!samples.is_empty());
+    for sample in samples {
+        let file = sample.unwrap().path();
+        let file = file.to_str().unwrap();
+        kubectl(plane, &["apply", "--dry-run=server", "--validate=strict", "-f", file]);
     }
 }
 

@@ -64,10 +64,9 @@ pub struct OrchestraClassSpec {
     /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
-    /// How long a database may take to become usable before it counts as stuck, as a Go duration of
-    /// whole seconds, minutes and hours: 1s to 24h.
-    /// Past it the Orchestra is Stalled with reason DeadlineExceeded; it goes on by itself when the
-    /// database becomes usable after all.
+    /// How long a database may take to become usable before it counts as stuck: `90s`, `10m`
+    /// (default) or `1h30m`, from 1s to 24h. Past it the Orchestra is Stalled with reason
+    /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.
     #[serde(default = "default_progress_deadline")]
     #[schemars(length(min = 2, max = 16), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be from 1s to 24h"))]
@@ -130,7 +129,9 @@ pub struct Pools {
     /// OrchestraPools, in the order in which they are tried.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253), regex(pattern = NAME)))]
     pub names: Vec<String>,
-    /// Which way of meeting a claim comes first, and whether the other one may follow.
+    /// Which way of meeting a claim comes first, and whether the other one may follow. `CloudFirst`
+    /// (default): the provider while its token works, else the pools. `PoolFirst`: the pools while
+    /// an entry is left, else the provider. `PoolOnly` and `CloudOnly`: that one alone.
     #[serde(default)]
     pub policy: PoolPolicy,
 }

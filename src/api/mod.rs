@@ -41,9 +41,11 @@ pub struct Placement {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Migrations {
-    /// Where the scripts are.
+    /// Where the scripts are: ConfigMaps with a key `<migration name>.sql` for each migration, in the
+    /// Orchestra's namespace; those of a class in the operator's.
     pub source: MigrationSource,
-    /// Format of the scripts and of the history that is kept in the database.
+    /// Format of the scripts and of the history that is kept in the database. `Prisma` (default):
+    /// Prisma Migrate, with its history in `_prisma_migrations`.
     #[serde(default)]
     pub format: MigrationFormat,
 }
@@ -54,7 +56,7 @@ pub struct Migrations {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.configMapRef) != has(self.configMapRefs)").message("exactly one of configMapRef and configMapRefs must be set"))]
 pub struct MigrationSource {
-    /// One ConfigMap.
+    /// One ConfigMap that holds all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapReference>,
     /// Several ConfigMaps, read as one set: a ConfigMap holds 1 MiB at most.
@@ -88,7 +90,8 @@ pub struct Seed {
     /// ConfigMap in the Orchestra's namespace; its keys `*.sql` run in the order of their names, in
     /// one transaction.
     pub config_map_ref: ConfigMapReference,
-    /// When the seed is applied.
+    /// When the seed is applied. `Once` (default): once in the life of the database; a changed seed
+    /// changes nothing.
     #[serde(default)]
     pub policy: SeedPolicy,
 }

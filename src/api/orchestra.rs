@@ -60,7 +60,8 @@ pub struct OrchestraSpec {
     /// How the tenant connects, and where the login is published.
     #[serde(default)]
     pub connection: Connection,
-    /// What happens to the database when this resource is deleted. Omitted: the class's policy.
+    /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
+    /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
 }

@@ -214,7 +214,22 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ),
     (
         "OrchestraClass",
-        "spec: {pools: {names: [a]}, progressDeadline: soon}",
+        "spec: {pools: {names: [a]}, progressDeadline: 10m}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, progressDeadline: ''}",
+        "spec.progressDeadline: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, progressDeadline: 1d}",
+        "spec.progressDeadline: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, progressDeadline: ten}",
         "spec.progressDeadline: Invalid value",
     ),
     (
@@ -353,6 +368,12 @@ pub const CHANGES: &[(&str, &str, &str, &str)] = &[
         "OrchestraDatabase",
         "spec: {supabase: {name: a, region: eu-west-3}}",
         "spec: {supabase: {name: b, region: eu-west-3}}",
+        "supabase is immutable",
+    ),
+    (
+        "OrchestraDatabase",
+        "spec: {supabase: {name: a, region: eu-west-3}}",
+        "spec: {supabase: {name: a, region: eu-west-3, instanceSize: large}}",
         "supabase is immutable",
     ),
     (
