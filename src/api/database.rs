@@ -42,6 +42,7 @@ pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
 #[x_kube(
     validation = Rule::new("has(self.supabase) != has(self.static)").message("exactly one of supabase and static must be set"),
     validation = Rule::new("has(self.supabase) == has(oldSelf.supabase) && (!has(self.supabase) || self.supabase == oldSelf.supabase)").message("supabase is immutable: it names a paid project"),
+    validation = Rule::new("!has(oldSelf.static) || (has(self.static) && self.static == oldSelf.static)").message("static is immutable: it names a database that may hold a tenant's data"),
     validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && self.claimRef == oldSelf.claimRef)").message("claimRef is immutable once set: a database that held one tenant's data is never handed to another"),
 )]
 pub struct OrchestraDatabaseSpec {

@@ -383,6 +383,12 @@ pub const CHANGES: &[(&str, &str, &str, &str)] = &[
         "supabase is immutable",
     ),
     (
+        "OrchestraDatabase",
+        "spec: {static: {pool: house, key: k}}",
+        "spec: {static: {pool: house, key: l}}",
+        "static is immutable",
+    ),
+    (
         "OrchestraClass",
         "spec: {pools: {names: [a]}}",
         "spec: {provider: {supabase: {}}}",
