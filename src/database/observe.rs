@@ -112,11 +112,12 @@ async fn project(
     found: &[&ListedProject],
     listing: &Listing,
 ) -> Result<Project, Error> {
+    let deleting = pass.object.metadata.deletion_timestamp.is_some();
     let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
     let listed = match (found, recorded) {
         ([], None) => return Ok(Project::Absent),
         // A listing may lag behind the creation.
-        ([], Some(_)) if issued(pass, listing) == Issued::Settling => return Ok(Project::Waiting),
+        ([], Some(_)) if !deleting && issued(pass, listing) == Issued::Settling => return Ok(Project::Waiting),
         ([], Some(recorded)) => {
             return match account.client().get_project(&recorded.reference).await {
                 Err(error) if error.is_gone() => Ok(Project::Lost),
