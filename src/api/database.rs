@@ -131,6 +131,10 @@ pub struct OrchestraDatabaseStatus {
     /// The hosted project, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectStatus>,
+    /// Organization that was asked for the project. Written before the request, and it stays: where
+    /// the class names another one later, this project is still looked for where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
     /// When the last request to create the project was issued. Written before the request: while
     /// its outcome is unknown no other one is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,8 +153,6 @@ pub struct ProjectStatus {
     pub reference: String,
     /// Region that the project is in.
     pub region: String,
-    /// Organization that owns the project.
-    pub organization: String,
 }
 
 impl OrchestraDatabase {

@@ -138,18 +138,18 @@ pub fn region(class: &OrchestraClass, wanted: Option<&str>) -> Result<String, Er
     Err(Error::blocked(Reason::RegionNotAllowed, message))
 }
 
-/// The Management API account of a class: its token, as the Secret holds it now, and organization.
-pub async fn account(ctx: &Context, class: &OrchestraClass) -> Result<Arc<Account>, Error> {
+/// The Management API account of a class: its token, as the Secret holds it now, and an
+/// organization; without one that is known already, the class's.
+pub async fn account(ctx: &Context, class: &OrchestraClass, known: Option<&str>) -> Result<Arc<Account>, Error> {
     let Some(provider) = class.spec.provider.as_ref().map(|provider| &provider.supabase) else {
         let message = format!("class {} has no provider", class.name_any());
         return Err(Error::blocked(Reason::NoProvider, message));
     };
     let token = token(ctx, provider).await?;
-    let organization = provider
-        .organization
-        .clone()
-        .or_else(|| ctx.settings.organization.clone());
-    Ok(ctx.accounts.get(&token, organization.as_deref()).await?)
+    let named = known
+        .or(provider.organization.as_deref())
+        .or(ctx.settings.organization.as_deref());
+    Ok(ctx.accounts.get(&token, named).await?)
 }
 
 /// Tokens that were read from Secrets, and what the provider has accepted.

@@ -18,7 +18,7 @@ use crate::controller::write::write_status;
 /// listings that follow are the rest.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
     if ways(&class).contains(&Way::Provider) {
-        let account = account(&ctx, &class).await?;
+        let account = account(&ctx, &class, None).await?;
         if !ctx.tokens.is_accepted(&class, &account) {
             account.client().get_organization(account.organization()).await?;
             ctx.tokens.accept(&class, &account);

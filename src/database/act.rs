@@ -40,7 +40,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             Ok(None)
         }
         Step::StorePassword => store_password(pass).await,
-        Step::Announce => announce(pass).await,
+        Step::Announce => announce(pass, account(observed)?).await,
         Step::Create => create(pass, account(observed)?).await,
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(await_outcome(pass))),
@@ -78,12 +78,13 @@ async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 /// The intent is written by compare-and-swap: of two operators only one goes on.
-async fn announce(pass: &mut Pass) -> Result<Option<Next>, Error> {
+async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
     if let Some(error) = pass.ctx.refusals.refusal(pass.name(), CREATION) {
         return Err(error);
     }
     status::change(pass, Step::Create, |status| {
         status.create_issued_at = Some(Time(Timestamp::now()));
+        status.organization = Some(account.organization().to_string());
     })
     .await?;
     pass.announced = true;
@@ -109,11 +110,9 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
     };
     match account.client().create_project(&project).await {
         Ok(created) => {
-            let organization = account.organization().to_string();
             let project = ProjectStatus {
                 reference: created.reference,
                 region: created.region,
-                organization,
             };
             tracing::info!(project = project.reference, "the project is created");
             status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
@@ -125,7 +124,11 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
         Err(error) => {
-            status::change(pass, Step::Announce, |status| status.create_issued_at = None).await?;
+            status::change(pass, Step::Announce, |status| {
+                status.create_issued_at = None;
+                status.organization = None;
+            })
+            .await?;
             let error = Error::from(error);
             pass.ctx.refusals.refuse(pass.name(), CREATION, &error);
             Err(error)
@@ -156,9 +159,12 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     let project = ProjectStatus {
         reference: found.reference.clone(),
         region: found.region.clone(),
-        organization,
     };
-    status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
+    status::change(pass, Step::AwaitHealthy, |status| {
+        status.project = Some(project);
+        status.organization = Some(organization);
+    })
+    .await?;
     Ok(None)
 }
 

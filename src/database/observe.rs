@@ -64,7 +64,8 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         return Ok(observed);
     }
     let class = class::resolve(&pass.ctx, object.spec.class_name.as_deref())?;
-    let account = class::account(&pass.ctx, &class).await?;
+    let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
+    let account = class::account(&pass.ctx, &class, asked).await?;
     let listing = listing(pass, &account).await?;
     let found = listing.by_name(&wanted.name);
     let project = project(pass, &account, wanted, &found, &listing).await?;

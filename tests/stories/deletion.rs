@@ -1,11 +1,11 @@
 //! What is kept and what is destroyed when an Orchestra is deleted.
 
-use orchestra_sandbox::api::{Fault, Operation};
+use orchestra_sandbox::api::{Fault, Operation, Options as ApiOptions, Organization};
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
 use serde_json::Value;
 
 use crate::proof::{database_name, owner_url};
-use crate::support::{LONG, gone, login, orchestra, ready, reason, secret, sources, standard_class, world};
+use crate::support::{LONG, gone, login, orchestra, ready, reason, secret, sources, standard_class, world, world_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retain_keeps_the_database_and_its_password() {
@@ -113,4 +113,46 @@ async fn a_project_that_vanished_is_lost_and_never_replaced() {
     let lost = reason(&world, "robbed", "DatabaseLost").await;
     assert!(is_true(&lost, "Stalled") && !is_true(&lost, "Reconciling"), "{lost:#}");
     assert_eq!(world.api.ledger().projects().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_that_moves_to_another_organization_keeps_its_projects() {
+    let organization = |slug: &str| Organization {
+        slug: slug.into(),
+        name: slug.into(),
+        plan: "pro".into(),
+    };
+    let organizations = vec![organization("acme-org"), organization("other-org")];
+    let world = world_with(ApiOptions {
+        organizations,
+        ..ApiOptions::default()
+    })
+    .await;
+    let _operator = world
+        .operator("operator", |command| {
+            command.arg("--resync=1s");
+        })
+        .unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "early", "  deletionPolicy: Delete");
+    ready(&world, "early").await;
+    let moved = r#"{"spec":{"provider":{"supabase":{"organization":"other-org"}}}}"#;
+    world
+        .kubectl(["patch", "orchclass", "standard", "--type=merge", "-p", moved])
+        .unwrap();
+    orchestra(&world, "late", "");
+    ready(&world, "late").await;
+    let of = |database: &Value| database["status"]["organization"].as_str().unwrap().to_string();
+    let mut seen: Vec<_> = world.list(Kind::Database).await.unwrap().iter().map(of).collect();
+    seen.sort();
+    assert_eq!(seen, ["acme-org", "other-org"]);
+    let early = world.get(Kind::Orchestra, TENANTS, "early").await.unwrap().unwrap();
+    assert!(is_true(&early, "Ready"), "{early:#}");
+    world
+        .kubectl(["delete", "orch", "early", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
+    let projects = world.api.ledger().projects();
+    assert_eq!(projects.len(), 2);
+    assert_eq!(projects.iter().filter(|project| project.deleted.is_some()).count(), 1);
 }
