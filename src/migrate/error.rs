@@ -109,7 +109,7 @@ pub struct ScriptFailure {
     pub sqlstate: String,
     /// PostgreSQL's message.
     pub message: String,
-    /// PostgreSQL's detail.
+    /// PostgreSQL's detail; it may hold a row, and is not shown.
     pub detail: Option<String>,
     /// PostgreSQL's hint.
     pub hint: Option<String>,
@@ -117,12 +117,7 @@ pub struct ScriptFailure {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// The beginning of the statement, on one line.
-    pub statement: String,
 }
-
-/// The most characters of a statement that are shown.
-const EXCERPT: usize = 160;
 
 impl ScriptFailure {
     /// `completed` statements of the script succeeded before the error. It tells the statement when
@@ -141,7 +136,6 @@ impl ScriptFailure {
         };
         let at = at.or(piece.map(|piece| piece.start)).unwrap_or(0);
         let (line, column) = line_and_column(script, at);
-        let statement = piece.map_or("", |piece| &script[piece.start..piece.span.end]);
         Self {
             name: name.to_owned(),
             sqlstate: error.code().to_owned(),
@@ -150,43 +144,28 @@ impl ScriptFailure {
             hint: error.hint().map(str::to_owned),
             line,
             column,
-            statement: excerpt(statement),
         }
     }
 }
 
-fn excerpt(statement: &str) -> String {
-    let head: String = statement.chars().take(4 * EXCERPT).collect();
-    let words = head.split_whitespace().collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(EXCERPT) {
-        Some((end, _)) => format!("{}…", &words[..end]),
-        None => words,
-    }
-}
-
+/// What goes into statuses and events: no statement and no detail, because both may hold rows.
 impl fmt::Display for ScriptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             name,
             sqlstate,
             message,
-            detail,
             hint,
             line,
             column,
-            statement,
+            ..
         } = self;
         write!(
             f,
             "{name} failed at line {line}, column {column}: {message} (SQLSTATE {sqlstate})"
         )?;
-        for (label, text) in [("detail", detail), ("hint", hint)] {
-            if let Some(text) = text {
-                write!(f, "; {label}: {}", text.replace('\n', " "))?;
-            }
-        }
-        if !statement.is_empty() {
-            write!(f, "; in: {statement}")?;
+        if let Some(hint) = hint {
+            write!(f, "; hint: {}", hint.replace('\n', " "))?;
         }
         Ok(())
     }

@@ -55,8 +55,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         metrics.clone(),
         stopped(stop.clone()),
     ));
-    let work = work(arguments, readiness, metrics, stop.clone());
-    work.await?;
+    work(arguments, readiness, metrics, stop.clone()).await?;
     endpoints.await??;
     tracing::info!("stopped");
     Ok(())
