@@ -156,9 +156,9 @@ pub struct ProjectStatus {
 }
 
 impl OrchestraDatabase {
-    /// Whether this Orchestra holds the claim, and has not released it.
-    pub fn is_claimed_by(&self, uid: &str) -> bool {
-        self.spec.released_at.is_none() && self.spec.claim_ref.as_ref().is_some_and(|claim| claim.uid == uid)
+    /// Whether an Orchestra holds the claim, and has not released it.
+    pub fn is_held(&self) -> bool {
+        self.spec.claim_ref.is_some() && self.spec.released_at.is_none()
     }
 
     /// Whether no Orchestra holds or ever held a claim.

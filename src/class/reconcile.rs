@@ -10,7 +10,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraClass, OrchestraClassStatus};
 use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress};
-use crate::controller::error::{Class, Error};
+use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::write_status;
 
@@ -42,7 +42,7 @@ async fn write(class: &OrchestraClass, ctx: &Context, error: Option<&Error>) -> 
     let ways = ways(class);
     let reason = error.map_or(Reason::Ready, Error::reason);
     let message = error.map_or_else(|| "claims can be met".to_string(), ToString::to_string);
-    let passing = error.is_some_and(|error| matches!(error.class(), Class::Transient | Class::After(_)));
+    let passing = error.is_some_and(Error::is_passing);
     // Available speaks of the provider alone; what the provider has once accepted stays accepted
     // through an outage.
     if passing {
@@ -61,10 +61,10 @@ async fn write(class: &OrchestraClass, ctx: &Context, error: Option<&Error>) -> 
     };
     conditions.progress(progress, reason, &message);
     let name = class.name_any();
-    let tenants = ctx.stores.databases.state_filter(|database| {
-        let held = database.spec.claim_ref.is_some() && database.spec.released_at.is_none();
-        held && database.spec.class_name.as_ref() == Some(&name)
-    });
+    let tenants = ctx
+        .stores
+        .databases
+        .state_filter(|database| database.is_held() && database.spec.class_name.as_ref() == Some(&name));
     let provider = match (ways.contains(&Way::Provider), pools) {
         (true, true) => "Supabase,Pool",
         (true, false) => "Supabase",

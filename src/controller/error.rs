@@ -86,6 +86,11 @@ impl Error {
         }
     }
 
+    /// Whether it passes by itself, sooner or later.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.class(), Class::Transient | Class::After(_))
+    }
+
     /// Whether a write met a newer version of its object: nothing is wrong, the pass begins anew.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_conflict())

@@ -34,7 +34,7 @@ impl Refused {
 impl Refusals {
     /// Remembers a refusal that does not pass by itself.
     pub fn refuse(&self, key: &str, digest: &str, error: &Error) {
-        if matches!(error.class(), Class::Transient | Class::After(_)) {
+        if error.is_passing() {
             return;
         }
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find};
-use crate::controller::error::{Class, Error};
+use crate::controller::error::Error;
 use crate::controller::write::{publish, write_status};
 
 /// Writes the status for a step that something is waited for at, when it differs from what is there.
@@ -100,7 +100,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     else {
         return Ok(());
     };
-    let passing = matches!(error.class(), Class::Transient | Class::After(_));
+    let passing = error.is_passing();
     let mut pass = Pass::new(object, ctx);
     let mut new = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());

@@ -14,7 +14,7 @@ use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find, is_true};
-use crate::controller::error::{Class, Error};
+use crate::controller::error::Error;
 use crate::controller::write::{namespaced, publish, write_status};
 
 /// Writes the status for a step, when it differs from what is there.
@@ -138,7 +138,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     let mut pass = Pass::new(object, ctx);
     let old = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
-    let passing = matches!(error.class(), Class::Transient | Class::After(_));
+    let passing = error.is_passing();
     let same = Some(old.observed_generation) == pass.object.metadata.generation;
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
     if passing && same && is_true(&old.conditions, Is::Ready) {

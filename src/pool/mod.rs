@@ -20,7 +20,7 @@ use sqlx::postgres::PgConnection;
 use crate::api::condition::Reason;
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
 use crate::controller::Context;
-use crate::controller::error::{Class, Error};
+use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::APPLICATION;
 use crate::orchestra::mark_holder;
@@ -55,9 +55,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     }
     withdraw(&ctx, &inventory, &mut members).await?;
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
-    let again = refused
-        .iter()
-        .any(|(_, error)| matches!(error.class(), Class::Transient | Class::After(_)));
+    let again = refused.iter().any(|(_, error)| error.is_passing());
     Ok(if again {
         Next::After(ctx.settings.login_spacing)
     } else {

@@ -10,7 +10,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
 use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find};
-use crate::controller::error::{Class, Error};
+use crate::controller::error::Error;
 use crate::controller::write::{publish, write_status};
 
 /// Writes the status after a pass. Refused entries do not keep the others from being claimed.
@@ -24,11 +24,10 @@ pub async fn write(
     let count = |wanted: fn(&OrchestraDatabase) -> bool| {
         i32::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
     };
-    let bound = |member: &OrchestraDatabase| member.spec.claim_ref.is_some() && member.spec.released_at.is_none();
     let mut status = OrchestraPoolStatus {
         desired: i32::try_from(desired).unwrap_or(i32::MAX),
         available: count(OrchestraDatabase::is_unclaimed),
-        bound: count(bound),
+        bound: count(OrchestraDatabase::is_held),
         ..pool.status.clone().unwrap_or_default()
     };
     let message = match refused {
@@ -40,7 +39,7 @@ pub async fn write(
             .join("; "),
     };
     let reason = refused.first().map_or(Reason::Ready, |(_, error)| error.reason());
-    let passing = refused.iter().all(|(_, error)| is_passing(error));
+    let passing = refused.iter().all(|(_, error)| error.is_passing());
     let progress = match (refused.is_empty(), passing) {
         (true, _) => Progress::Settled,
         (false, true) => Progress::Reconciling,
@@ -52,7 +51,7 @@ pub async fn write(
 /// Writes what stopped a pass.
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let mut status = pool.status.clone().unwrap_or_default();
-    let progress = if is_passing(&error) {
+    let progress = if error.is_passing() {
         Progress::Reconciling
     } else {
         Progress::Stalled
@@ -65,10 +64,6 @@ pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Erro
         &error.to_string(),
     )
     .await
-}
-
-fn is_passing(error: &Error) -> bool {
-    matches!(error.class(), Class::Transient | Class::After(_))
 }
 
 async fn tell(
