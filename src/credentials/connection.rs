@@ -35,13 +35,18 @@ impl Handover {
         }
     }
 
+    /// Whether that login is one for transactions.
+    pub fn is_pooled(&self, mode: ConnectionMode) -> bool {
+        mode == ConnectionMode::TransactionPooler && self.transaction.is_some()
+    }
+
     /// The Secret's data. A key whose value would not be true is absent: an entry of a static pool
     /// has no `SUPABASE_URL`.
     fn data(&self, mode: ConnectionMode) -> BTreeMap<String, ByteString> {
         let primary = self.primary(mode);
         let url = primary.url().expose_secret().to_string();
         // Prisma needs to be told that prepared statements do not outlive a transaction there.
-        let pooled = mode == ConnectionMode::TransactionPooler && self.transaction.is_some();
+        let pooled = self.is_pooled(mode);
         let flag = if url.contains('?') {
             "&pgbouncer=true"
         } else {

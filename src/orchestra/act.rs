@@ -161,8 +161,14 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
     if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    let login = handover.primary(pass.object.spec.connection.mode);
-    if let Err(error) = postgres::connect(login, APPLICATION).await {
+    let mode = pass.object.spec.connection.mode;
+    let login = handover.primary(mode);
+    let proven = if handover.is_pooled(mode) {
+        postgres::connect_through_transaction_pooler(login, APPLICATION).await
+    } else {
+        postgres::connect(login, APPLICATION).await
+    };
+    if let Err(error) = proven {
         pass.ctx.logins.refused(pass.uid(), error.is_wrong_password());
         return Err(error.into());
     }

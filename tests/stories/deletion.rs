@@ -8,7 +8,7 @@ use crate::proof::{database_name, owner_url};
 use crate::support::{LONG, gone, login, orchestra, ready, reason, secret, sources, standard_class, world, world_with};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retain_keeps_the_database_and_its_password() {
+async fn what_is_claimed_is_never_destroyed() {
     let world = world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();
     standard_class(&world, "");
@@ -25,7 +25,7 @@ async fn retain_keeps_the_database_and_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_released_database_stays_and_logs_in() {
+async fn retain_keeps_the_database_and_its_password() {
     let world = world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();
     standard_class(&world, "");

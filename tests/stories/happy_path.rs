@@ -85,3 +85,21 @@ async fn an_orchestra_becomes_a_migrated_seeded_database() {
     assert_eq!(database["status"]["claim"], "tenants/one");
     drop(operator);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_may_ask_for_the_transaction_pooler() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "brief", "  connection: {mode: TransactionPooler}");
+    ready(&world, "brief").await;
+    let keys = secret(&world, TENANTS, "brief-connection").await;
+    assert!(keys["DATABASE_URL"].ends_with("&pgbouncer=true"));
+    assert_eq!(keys["port"], "6543");
+    assert!(keys["DIRECT_URL"].contains(":5432/"));
+    for url in [&keys["uri"], &keys["DIRECT_URL"]] {
+        let mut tenant = login(url).await.unwrap();
+        assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);
+    }
+}
