@@ -238,7 +238,7 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     });
     let status = json!({"status": {
         "observedGeneration": 1, "phase": "Ready", "className": "standard", "conditions": [condition],
-        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"},
+        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "cost": {"currency": "USD", "monthly": "9.81"},
         "migrations": {"source": "sha256:0", "current": "20260105090000_init", "applied": 1, "pending": 0},
     }});
     let patch = Patch::Merge(&status);
@@ -249,18 +249,18 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     let shown = table(&kubectl(plane, &["get", "orch", "classy", "-o", "wide"]));
     assert_eq!(
         shown[0],
-        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET"
+        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO"
     );
     let mut cells: Vec<_> = shown[1].split(' ').collect();
     cells.remove(6); // the age
     assert_eq!(
         cells.join(" "),
-        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection"
+        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81"
     );
     for (short, header) in [
         ("orch", "NAME READY PHASE CLASS REGION MIGRATION AGE"),
-        ("orchclass", "NAME READY PROVIDER TENANTS DEFAULT AGE"),
-        ("orchdb", "NAME PHASE CLAIM PROJECT REGION RECLAIM AGE"),
+        ("orchclass", "NAME READY PROVIDER TENANTS BUDGET PROJECTED DEFAULT AGE"),
+        ("orchdb", "NAME PHASE CLAIM PROJECT REGION RECLAIM COST/MO AGE"),
         ("orchpool", "NAME READY DESIRED AVAILABLE BOUND AGE"),
     ] {
         assert_eq!(table(&kubectl(plane, &["get", short]))[0], header, "{short}");

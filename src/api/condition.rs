@@ -1,6 +1,9 @@
 //! Condition types and the one bounded set of reasons.
 
-/// What a condition speaks of. All are positive but the last two, which kstatus defines.
+use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
+
+/// What a condition speaks of. All are positive but Reconciling and
+/// Stalled, which kstatus defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
     /// Everything that the spec asks for is in effect.
@@ -19,6 +22,10 @@ pub enum ConditionType {
     Reconciling,
     /// A person must act.
     Stalled,
+    /// The provider accepts the token of a class.
+    TokenAccepted,
+    /// The budget of a class has room.
+    WithinBudget,
 }
 
 impl ConditionType {
@@ -33,13 +40,15 @@ impl ConditionType {
             Self::Seeded => "Seeded",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
+            Self::TokenAccepted => "TokenAccepted",
+            Self::WithinBudget => "WithinBudget",
         }
     }
 }
 
 /// Why a condition, an event or an error metric says what it says. One word for one cause
 /// everywhere, and never more words than these: reasons are metric labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumIter, IntoStaticStr)]
 pub enum Reason {
     /// All is well.
     Ready,
@@ -49,6 +58,8 @@ pub enum Reason {
     Updating,
     /// The database is being created, or is not usable yet.
     Provisioning,
+    /// A request waits for its turn in the budget of the token.
+    Queued,
     /// Waiting for a claim on a database.
     Claiming,
     /// The tenant's login role is being prepared.
@@ -85,6 +96,10 @@ pub enum Reason {
     TokenMissing,
     /// The Management API token was rejected (401).
     TokenRejected,
+    /// The provider accepts the token.
+    TokenAccepted,
+    /// The token expires soon, or has expired by the date that is known of it.
+    TokenExpiring,
     /// The token lacks a permission (403).
     PermissionDenied,
     /// The organization does not exist, or the token cannot see it.
@@ -93,6 +108,20 @@ pub enum Reason {
     QuotaExceeded,
     /// The organization has overdue invoices or is restricted.
     BillingRestricted,
+    /// The region has no room for another project.
+    RegionAtCapacity,
+    /// The Management API refused the password as too short or too long.
+    PasswordRefused,
+    /// The class's monthly budget has no room for another project.
+    BudgetExceeded,
+    /// The share of the class's monthly budget that warns is in use.
+    BudgetNearLimit,
+    /// The class has as many projects as it may have.
+    ProjectLimitReached,
+    /// The class does not admit Orchestras of this namespace.
+    NamespaceNotAllowed,
+    /// Projects with the marker of this cluster that no OrchestraDatabase holds.
+    Orphaned,
     /// The Management API refused the request as wrong.
     RequestRefused,
     /// The Management API asked for fewer requests (429).
@@ -109,6 +138,10 @@ pub enum Reason {
     ProviderFailed,
     /// The provider has paused the project.
     ProjectPaused,
+    /// The provider was asked to restore a paused project.
+    Restoring,
+    /// A project that never became usable is being replaced.
+    Replacing,
     /// The progress deadline passed.
     DeadlineExceeded,
     /// A host that the API names is not one that a password may be sent to.
@@ -145,121 +178,15 @@ pub enum Reason {
     NotRequested,
 }
 
-const ALL: [Reason; 51] = [
-    Reason::Ready,
-    Reason::Pending,
-    Reason::Updating,
-    Reason::Provisioning,
-    Reason::Claiming,
-    Reason::PreparingLogin,
-    Reason::Migrating,
-    Reason::Seeding,
-    Reason::Publishing,
-    Reason::Deleting,
-    Reason::Available,
-    Reason::Bound,
-    Reason::Released,
-    Reason::NoDefaultClass,
-    Reason::ClassNotFound,
-    Reason::NoProvider,
-    Reason::PoolExhausted,
-    Reason::DuplicateEntry,
-    Reason::InvalidEntry,
-    Reason::InventoryNotFound,
-    Reason::TokenMissing,
-    Reason::TokenRejected,
-    Reason::PermissionDenied,
-    Reason::OrganizationNotFound,
-    Reason::QuotaExceeded,
-    Reason::BillingRestricted,
-    Reason::RequestRefused,
-    Reason::RateLimited,
-    Reason::ProviderUnavailable,
-    Reason::OutcomeUnknown,
-    Reason::ProjectConflict,
-    Reason::DatabaseLost,
-    Reason::ProviderFailed,
-    Reason::ProjectPaused,
-    Reason::DeadlineExceeded,
-    Reason::UntrustedHost,
-    Reason::DatabaseUnreachable,
-    Reason::LoginFailed,
-    Reason::DatabaseRefused,
-    Reason::SourceNotFound,
-    Reason::SourceInvalid,
-    Reason::MigrationFailed,
-    Reason::MigrationUnfinished,
-    Reason::MigrationLocked,
-    Reason::SeedFailed,
-    Reason::ClaimConflict,
-    Reason::RegionNotAllowed,
-    Reason::InUse,
-    Reason::SecretConflict,
-    Reason::KubernetesUnavailable,
-    Reason::NotRequested,
-];
-
 impl Reason {
     /// Every reason.
     pub fn all() -> impl Iterator<Item = Self> {
-        ALL.into_iter()
+        Self::iter()
     }
 
     /// The reason as conditions, events and metric labels spell it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Pending => "Pending",
-            Self::Updating => "Updating",
-            Self::Provisioning => "Provisioning",
-            Self::Claiming => "Claiming",
-            Self::PreparingLogin => "PreparingLogin",
-            Self::Migrating => "Migrating",
-            Self::Seeding => "Seeding",
-            Self::Publishing => "Publishing",
-            Self::Deleting => "Deleting",
-            Self::Available => "Available",
-            Self::Bound => "Bound",
-            Self::Released => "Released",
-            Self::NoDefaultClass => "NoDefaultClass",
-            Self::ClassNotFound => "ClassNotFound",
-            Self::NoProvider => "NoProvider",
-            Self::PoolExhausted => "PoolExhausted",
-            Self::DuplicateEntry => "DuplicateEntry",
-            Self::InvalidEntry => "InvalidEntry",
-            Self::InventoryNotFound => "InventoryNotFound",
-            Self::TokenMissing => "TokenMissing",
-            Self::TokenRejected => "TokenRejected",
-            Self::PermissionDenied => "PermissionDenied",
-            Self::OrganizationNotFound => "OrganizationNotFound",
-            Self::QuotaExceeded => "QuotaExceeded",
-            Self::BillingRestricted => "BillingRestricted",
-            Self::RequestRefused => "RequestRefused",
-            Self::RateLimited => "RateLimited",
-            Self::ProviderUnavailable => "ProviderUnavailable",
-            Self::OutcomeUnknown => "OutcomeUnknown",
-            Self::ProjectConflict => "ProjectConflict",
-            Self::DatabaseLost => "DatabaseLost",
-            Self::ProviderFailed => "ProviderFailed",
-            Self::ProjectPaused => "ProjectPaused",
-            Self::DeadlineExceeded => "DeadlineExceeded",
-            Self::UntrustedHost => "UntrustedHost",
-            Self::DatabaseUnreachable => "DatabaseUnreachable",
-            Self::LoginFailed => "LoginFailed",
-            Self::DatabaseRefused => "DatabaseRefused",
-            Self::SourceNotFound => "SourceNotFound",
-            Self::SourceInvalid => "SourceInvalid",
-            Self::MigrationFailed => "MigrationFailed",
-            Self::MigrationUnfinished => "MigrationUnfinished",
-            Self::MigrationLocked => "MigrationLocked",
-            Self::SeedFailed => "SeedFailed",
-            Self::ClaimConflict => "ClaimConflict",
-            Self::RegionNotAllowed => "RegionNotAllowed",
-            Self::InUse => "InUse",
-            Self::SecretConflict => "SecretConflict",
-            Self::KubernetesUnavailable => "KubernetesUnavailable",
-            Self::NotRequested => "NotRequested",
-        }
+        self.into()
     }
 }
 

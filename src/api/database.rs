@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, NAME};
+use super::{Cost, DeletionPolicy, NAME};
 
 /// Finalizer that keeps an OrchestraDatabase until the project behind it is accounted for.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
@@ -29,6 +29,7 @@ pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
     printcolumn(name = "Project", type_ = "string", json_path = ".status.project.ref"),
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.supabase.region"),
     printcolumn(name = "Reclaim", type_ = "string", json_path = ".spec.reclaimPolicy"),
+    printcolumn(name = "Cost/Mo", type_ = "string", json_path = ".status.cost.monthly"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Class", type_ = "string", priority = 1, json_path = ".spec.className"),
     printcolumn(
@@ -78,6 +79,11 @@ pub struct SupabaseProject {
     /// Region of the project.
     #[schemars(length(min = 1, max = 32))]
     pub region: String,
+    /// Regions that are asked in turn when `region` has no room; none where the Orchestra names its
+    /// region itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
+    pub alternatives: Vec<String>,
     /// Compute size; absent: the smallest that the organization's plan allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -118,7 +124,7 @@ pub struct OrchestraDatabaseStatus {
     /// Generation that this status speaks of; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// A word for people: Pending, Provisioning, Available, Bound, Released, Failed or Deleting.
+    /// A word for people: Pending, Queued, Provisioning, Available, Bound, Released, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready: usable, proven by a real login. Reconciling and Stalled as kstatus defines them.
@@ -139,6 +145,21 @@ pub struct OrchestraDatabaseStatus {
     /// its outcome is unknown no other one is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_issued_at: Option<Time>,
+    /// Regions that had no room for the project; the next allowed one is asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub full_regions: Vec<String>,
+    /// Projects that never became usable and are replaced, the last one last. Written before the
+    /// project is deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    pub replaced: Vec<String>,
+    /// When the provider was last asked to restore the paused project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_issued_at: Option<Time>,
+    /// What the project costs; absent for an entry of a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// When the database was first proven usable. A database that was ever usable may hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_since: Option<Time>,

@@ -28,6 +28,19 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
 
+/// An amount of money: at most nine digits, and two after the point.
+const AMOUNT: &str = r"^[0-9]{1,9}(\.[0-9]{1,2})?$";
+
+/// What something costs. Money is in decimal strings.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cost {
+    /// Currency of the amount.
+    pub currency: String,
+    /// What it costs a month.
+    pub monthly: String,
+}
+
 /// Where a database should be.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, Migrations, NAME, Placement, Seed};
+use super::{Cost, DeletionPolicy, Migrations, NAME, Placement, Seed};
 
 /// An orchestra that wants a database of its own: claimed, migrated, seeded, and handed over in a
 /// Secret beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
@@ -31,7 +31,8 @@ use super::{DeletionPolicy, Migrations, NAME, Placement, Seed};
     printcolumn(name = "Reason", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message"),
     printcolumn(name = "Project", type_ = "string", priority = 1, json_path = ".status.project.ref"),
-    printcolumn(name = "Secret", type_ = "string", priority = 1, json_path = ".status.secretRef.name")
+    printcolumn(name = "Secret", type_ = "string", priority = 1, json_path = ".status.secretRef.name"),
+    printcolumn(name = "Cost/Mo", type_ = "string", priority = 1, json_path = ".status.cost.monthly")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -98,7 +99,7 @@ pub struct OrchestraStatus {
     /// Generation that this status speaks of; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// A word for people: Pending, Provisioning, Migrating, Seeding, Ready, Failed or Deleting.
+    /// A word for people: Pending, Queued, Provisioning, Migrating, Seeding, Ready, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready, Available, DatabaseReady, CredentialsReady, Migrated and Seeded; Reconciling while it
@@ -112,6 +113,13 @@ pub struct OrchestraStatus {
     /// OrchestraDatabase that is claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_name: Option<String>,
+    /// OrchestraDatabase that is about to be created or taken. Written before the claim, so that of
+    /// two operators only one claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claiming: Option<String>,
+    /// What the database costs; absent for an entry of a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// Hosted project behind the database; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectReference>,

@@ -75,6 +75,8 @@ async fn write(class: &OrchestraClass, ctx: &Context, error: Option<&Error>) -> 
         conditions: conditions.finish(),
         provider: Some(provider.into()),
         tenants: i32::try_from(tenants.len()).unwrap_or(i32::MAX),
+        account: old.and_then(|old| old.account.clone()),
+        cost: old.and_then(|old| old.cost.clone()),
     };
     write_status(&Api::all(ctx.client.clone()), class, old, &new).await?;
     Ok(())

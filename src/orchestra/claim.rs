@@ -168,6 +168,7 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         name: project_name(pass.namespace(), pass.name(), pass.uid()),
         region: class::region(&class, wanted)?,
         instance_size,
+        alternatives: Vec::new(),
     };
     let spec = OrchestraDatabaseSpec {
         class_name: Some(class.name_any()),

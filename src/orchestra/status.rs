@@ -116,6 +116,11 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
         phase: Some(phase.into()),
         conditions,
         class_name: pass.class.as_ref().map(|class| class.name_any()).or(old.class_name),
+        claiming: old.claiming,
+        cost: database
+            .and_then(|database| database.status.as_ref())
+            .and_then(|status| status.cost.clone())
+            .or(old.cost),
         database_name: database.map(ResourceExt::name_any).or(old.database_name),
         project: project
             .map(|project| ProjectReference {
