@@ -238,7 +238,7 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     });
     let status = json!({"status": {
         "observedGeneration": 1, "phase": "Ready", "className": "standard", "conditions": [condition],
-        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "cost": {"currency": "USD", "monthly": "9.81"},
+        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "cost": {"currency": "USD", "monthly": "9.81", "hourly": "0.01344"},
         "migrations": {"source": "sha256:0", "current": "20260105090000_init", "applied": 1, "pending": 0},
     }});
     let patch = Patch::Merge(&status);

@@ -37,8 +37,10 @@ const AMOUNT: &str = r"^[0-9]{1,9}(\.[0-9]{1,2})?$";
 pub struct Cost {
     /// Currency of the amount.
     pub currency: String,
-    /// What it costs a month.
+    /// What it costs a month, of 730 hours.
     pub monthly: String,
+    /// What each started hour of it costs, as the provider bills.
+    pub hourly: String,
 }
 
 /// Where a database should be.
