@@ -10,9 +10,9 @@ use kube::{Resource, ResourceExt};
 
 use super::observe::{Observed, settled_at};
 use super::plan::Step;
-use super::{Pass, owner_login, secrets, status};
+use super::{Pass, deadline, owner_login, region, secrets, status};
 use crate::api::condition::Reason;
-use crate::api::{DATABASE_FINALIZER, ProjectStatus};
+use crate::api::{DATABASE_FINALIZER, ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::{APPLICATION, publish, set_finalizer};
@@ -26,12 +26,15 @@ use crate::supabase::{self, Account};
 /// What a refused creation is remembered as.
 const CREATION: &str = "creation";
 
+/// How many times slower a project is polled that is past its deadline.
+const LATE: u32 = 12;
+
 /// Services that a tenant uses from the first moment.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 
 /// Carries out a step; `None` when the pass goes on at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
-    let poll = Some(Next::After(pass.ctx.settings.poll_interval));
+    let poll = Some(Next::After(pace(pass)));
     match step {
         Step::AddFinalizer => {
             if let Some(object) = set_finalizer(&pass.api(), &pass.object, DATABASE_FINALIZER, true).await? {
@@ -44,7 +47,10 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Create => create(pass, account(observed)?).await,
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(await_outcome(pass))),
-        Step::AwaitHealthy | Step::AwaitGone => Ok(poll),
+        Step::AwaitHealthy | Step::AwaitGone | Step::AwaitRestore => Ok(poll),
+        Step::Replace => replace(pass, reference(pass, observed)?.to_string()).await,
+        Step::Renew => renew(pass).await,
+        Step::Restore => restore(pass, observed).await,
         Step::Connect => connect(pass, observed).await,
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
@@ -53,6 +59,16 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,
+    }
+}
+
+/// The pace of polling; slower for what is too late already.
+fn pace(pass: &Pass) -> Duration {
+    let pace = pass.ctx.settings.poll_interval;
+    if deadline::passed(pass).is_some() {
+        pace * LATE
+    } else {
+        pace
     }
 }
 
@@ -101,12 +117,13 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
     let (Some(password), Some(wanted)) = (stored, pass.object.spec.supabase.clone()) else {
         return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
     };
+    let region = region::next(&wanted, region::full(pass)).to_string();
     let project = NewProject {
-        name: wanted.name,
+        name: wanted.name.clone(),
         organization: account.organization().to_string(),
         password,
-        region: RegionSelection::Specific(wanted.region),
-        instance_size: wanted.instance_size,
+        region: RegionSelection::Specific(region.clone()),
+        instance_size: wanted.instance_size.clone(),
     };
     match account.client().create_project(&project).await {
         Ok(created) => {
@@ -123,17 +140,33 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
-        Err(error) => {
-            status::change(pass, Step::Announce, |status| {
-                status.create_issued_at = None;
-                status.organization = None;
-            })
-            .await?;
-            let error = Error::from(error);
-            pass.ctx.refusals.refuse(pass.name(), CREATION, &error);
-            Err(error)
-        }
+        Err(error) => refused(pass, &wanted, region, error).await,
     }
+}
+
+/// Nothing was created. A region without room is left for the next one that is allowed; the others
+/// are asked again when all have been.
+async fn refused(
+    pass: &mut Pass,
+    wanted: &SupabaseProject,
+    region: String,
+    error: supabase::Error,
+) -> Result<Option<Next>, Error> {
+    let full = region::after_refusal(wanted, region::full(pass), region, &error);
+    let go_on = !full.is_empty();
+    status::change(pass, Step::Announce, |status| {
+        status.create_issued_at = None;
+        status.organization = None;
+        status.full_regions = full;
+    })
+    .await?;
+    if go_on {
+        tracing::info!(%error, "asking the next region");
+        return Ok(None);
+    }
+    let error = Error::from(error);
+    pass.ctx.refusals.refuse(pass.name(), CREATION, &error);
+    Err(error)
 }
 
 fn await_outcome(pass: &Pass) -> Next {
@@ -168,14 +201,49 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     Ok(None)
 }
 
+/// The decision is written before anything is deleted: from here on the project is never used.
+async fn replace(pass: &mut Pass, reference: String) -> Result<Option<Next>, Error> {
+    tracing::warn!(project = reference, "the project never became usable; it is replaced");
+    status::change(pass, Step::Replace, |status| status.replaced.push(reference)).await?;
+    Ok(None)
+}
+
+async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    pass.said = None;
+    status::change(pass, Step::Renew, |status| {
+        status.project = None;
+        status.create_issued_at = None;
+    })
+    .await?;
+    Ok(None)
+}
+
+async fn restore(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let account = account(observed)?;
+    let reference = reference(pass, observed)?.to_string();
+    // Written first, so that it is not asked in a tight loop.
+    status::change(pass, Step::Restore, |status| {
+        status.restore_issued_at = Some(Time(Timestamp::now()));
+    })
+    .await?;
+    account.client().restore_project(&reference).await?;
+    tracing::info!(
+        project = reference,
+        "the provider was asked to restore the paused project"
+    );
+    Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+}
+
 /// Health, pooler and keys are asked once for each project, and stored.
 async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?);
     let client = account.client();
     if let Err(unhealthy) = health_ready(&client.services_health(reference, &SERVICES).await?) {
         tracing::debug!(?unhealthy, "services are not healthy yet");
+        let unhealthy = unhealthy.iter().map(|(service, why)| format!("{service} is {why}"));
+        pass.said = Some(unhealthy.collect::<Vec<_>>().join(", "));
         status::change(pass, Step::Connect, |_| {}).await?;
-        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
+        return Ok(Some(Next::After(pace(pass))));
     }
     let settings = pass.ctx.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
@@ -213,6 +281,7 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
         Err(error) => {
             tracing::info!(%error, "the database does not accept the login yet");
             pass.ctx.logins.refused(pass.name(), error.is_wrong_password());
+            pass.said = Some(format!("healthy by its status, but refuses the login ({error})"));
             status::change(pass, Step::Probe, |_| {}).await?;
             if error.is_wrong_password() {
                 return Ok(None);

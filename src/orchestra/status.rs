@@ -116,7 +116,12 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
         phase: Some(phase.into()),
         conditions,
         class_name: pass.class.as_ref().map(|class| class.name_any()).or(old.class_name),
-        claiming: old.claiming,
+        // The claim itself says the rest.
+        claiming: if database.is_some() {
+            None
+        } else {
+            pass.candidate.clone().or(old.claiming)
+        },
         cost: database
             .and_then(|database| database.status.as_ref())
             .and_then(|status| status.cost.clone())
@@ -211,7 +216,8 @@ async fn store(
     if let Some(object) = write_status(&api, &pass.object, pass.object.status.as_ref(), &new).await? {
         pass.object = object;
     }
-    if news {
+    // A claim is a moment on the way to what the next event tells.
+    if news && reason != Reason::Claiming {
         let kind = if progress == Progress::Stalled {
             EventType::Warning
         } else {
@@ -227,6 +233,7 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
     use Progress::{Reconciling, Settled, Stalled};
     match step {
         Step::AddFinalizer => ("Pending", Reconciling, Reason::Pending, "begins"),
+        Step::Intend => ("Provisioning", Reconciling, Reason::Claiming, "claiming a database"),
         Step::Create => (
             "Provisioning",
             Reconciling,

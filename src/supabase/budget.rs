@@ -75,6 +75,8 @@ pub enum Operation {
     GetProject,
     /// `v1-delete-a-project`
     DeleteProject,
+    /// `v1-restore-a-project`
+    RestoreProject,
     /// `v1-get-services-health`
     ServicesHealth,
     /// `v1-get-pooler-config`
@@ -97,6 +99,7 @@ impl Operation {
             Self::ListProjects => "list_projects",
             Self::GetProject => "get_project",
             Self::DeleteProject => "delete_project",
+            Self::RestoreProject => "restore_project",
             Self::ServicesHealth => "get_services_health",
             Self::PoolerConfig => "get_pooler_config",
             Self::ApiKeys => "get_api_keys",
@@ -113,6 +116,7 @@ impl Operation {
             Self::ListOrganizations => Scope::User,
             Self::GetProject
             | Self::DeleteProject
+            | Self::RestoreProject
             | Self::ServicesHealth
             | Self::PoolerConfig
             | Self::ApiKeys
@@ -124,7 +128,8 @@ impl Operation {
     pub fn priority(self) -> Priority {
         match self {
             Self::CreateProject | Self::ListProjects | Self::DeleteProject => Priority::Create,
-            Self::ServicesHealth
+            Self::RestoreProject
+            | Self::ServicesHealth
             | Self::PoolerConfig
             | Self::ApiKeys
             | Self::UpdatePassword

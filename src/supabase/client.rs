@@ -147,6 +147,13 @@ impl Client {
         done(Operation::DeleteProject, &self.send(&request).await?)
     }
 
+    /// Restores a paused project (`v1-restore-a-project`). One that is not paused any more refuses.
+    pub async fn restore_project(&self, reference: &str) -> Result<(), Error> {
+        let path = ["v1", "projects", reference, "restore"];
+        let request = Request::new(Operation::RestoreProject, reference, Method::POST, &path);
+        done(Operation::RestoreProject, &self.send(&request).await?)
+    }
+
     /// The health of services (`v1-get-services-health`). A service that the API leaves out is
     /// added as one that is coming up.
     pub async fn services_health(&self, reference: &str, services: &[Service]) -> Result<Vec<ServiceHealth>, Error> {

@@ -70,6 +70,18 @@ pub enum Error {
         /// The API's words.
         message: String,
     },
+    /// The region has no room for another project.
+    #[error("the region has no room for another project ({message}): allow the class more regions, or wait")]
+    RegionAtCapacity {
+        /// The API's words.
+        message: String,
+    },
+    /// The password's length is not one that the API accepts.
+    #[error("the Management API refused the password that the operator made ({message}): report this as a bug")]
+    PasswordRefused {
+        /// The API's words.
+        message: String,
+    },
     /// A project of that name exists: maybe the one an earlier, lost answer created.
     #[error("a project of this name exists in the organization ({message}); looking it up")]
     NameTaken {
@@ -174,6 +186,8 @@ impl Error {
             | Self::PermissionDenied { .. }
             | Self::FreeProjectLimit { .. }
             | Self::BillingRestricted { .. }
+            | Self::RegionAtCapacity { .. }
+            | Self::PasswordRefused { .. }
             | Self::OrganizationNotFound { .. }
             | Self::Gone { .. }
             | Self::Refused { .. }
@@ -191,6 +205,8 @@ impl Error {
             Self::PermissionDenied { .. } | Self::KeyMasked { .. } => Reason::PermissionDenied,
             Self::FreeProjectLimit { .. } => Reason::QuotaExceeded,
             Self::BillingRestricted { .. } => Reason::BillingRestricted,
+            Self::RegionAtCapacity { .. } => Reason::RegionAtCapacity,
+            Self::PasswordRefused { .. } => Reason::PasswordRefused,
             Self::NameTaken { .. } => Reason::OutcomeUnknown,
             Self::OrganizationNotFound { .. } => Reason::OrganizationNotFound,
             Self::NotReadyForDeletion => Reason::Deleting,

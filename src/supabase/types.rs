@@ -107,6 +107,12 @@ pub enum StatusClass {
 }
 
 impl ProjectStatus {
+    /// Whether a project that was never seen in use can be in this state: it is being created, or
+    /// its creation failed.
+    pub fn is_before_first_use(&self) -> bool {
+        matches!(self, Self::Unknown | Self::ComingUp | Self::InitFailed)
+    }
+
     /// What the status means. A status we do not know is waited for: it is neither ready nor a
     /// ground for anything drastic.
     pub fn class(&self) -> StatusClass {
