@@ -55,7 +55,9 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::Rest => Ok(Some(Next::Rest)),
-        Step::Hold | Step::Stop(_) => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
+        Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
+        // The cure may come at the provider, where nothing is watched.
+        Step::Stop(_) => Ok(Some(Next::After(pass.ctx.settings.poll_interval * LATE))),
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,

@@ -17,9 +17,9 @@ use crate::class;
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::credentials::owner::{CONNECTED_LABEL, PASSWORD_LABEL};
-use crate::supabase::Account;
 use crate::supabase::poll::Listing;
 use crate::supabase::types::{ListedProject, StatusClass};
+use crate::supabase::{self, Account};
 
 /// A listing this old still answers for a project that nothing was sent for yet.
 const FIRST_LOOK: Duration = Duration::from_secs(30);
@@ -168,7 +168,7 @@ async fn project(
                 Err(error) if error.is_gone() => Ok(Project::Lost),
                 Err(error) => Err(error.into()),
                 // Listed under another name now, or not listed yet.
-                Ok(project) => Ok(state(pass, project.status.class())),
+                Ok(project) => Ok(state(pass, &project.status)),
             };
         }
         ([one], _) => one,
@@ -184,7 +184,7 @@ async fn project(
     if is_to_be_replaced(pass, &listed.status, connected) {
         return Ok(Project::Stuck);
     }
-    Ok(state(pass, listed.status.class()))
+    Ok(state(pass, &listed.status))
 }
 
 /// What has become of a project that is being replaced. That it is gone is asked by name: only then
@@ -204,11 +204,12 @@ async fn discarded(account: &Account, reference: &str, listing: &Listing) -> Res
     })
 }
 
-fn state(pass: &Pass, class: StatusClass) -> Project {
+fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
     let status = pass.object.status.as_ref();
-    match class {
-        // Of one in use a login tells more than the status does.
-        StatusClass::Degraded if status.is_some_and(|status| status.usable_since.is_some()) => Project::Active,
+    let used = status.is_some_and(|status| status.usable_since.is_some());
+    match said.class() {
+        // Of one in use a login tells more.
+        _ if used && said.is_vague() => Project::Active,
         StatusClass::Waiting | StatusClass::Degraded => Project::Waiting,
         StatusClass::Usable => Project::Active,
         StatusClass::Paused if is_to_be_restored(pass) => {
@@ -257,7 +258,7 @@ pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
 }
 
 fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> Connection {
-    let degraded = project.is_some_and(|project| project.status.class() == StatusClass::Degraded);
+    let vague = project.is_some_and(|project| project.status.is_vague());
     let conditions = pass
         .object
         .status
@@ -266,7 +267,7 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
         .unwrap_or_default();
     match connected {
         false => Connection::Unread,
-        true if pass.proven || (!degraded && is_true(conditions, ConditionType::Ready)) => Connection::Proven,
+        true if pass.proven || (!vague && is_true(conditions, ConditionType::Ready)) => Connection::Proven,
         true if pass.ctx.logins.wrong_password(pass.name()) => Connection::WrongPassword,
         true => Connection::Unproven,
     }

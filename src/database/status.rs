@@ -68,7 +68,7 @@ struct Told {
 
 fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Told {
     let (phase, ready, progress, reason, message) = describe(step, pass.claim(), is_replacement(pass));
-    let late = (progress == Progress::Reconciling)
+    let late = (progress == Progress::Reconciling && reason != Reason::Replacing)
         .then(|| too_late(pass, message))
         .flatten();
     let (progress, reason, message) = match late {

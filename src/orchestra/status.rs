@@ -45,11 +45,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let summary = if updating { Reason::Updating } else { reason };
     conditions.set(Is::Ready, ready, summary, message);
     let usable = observed.seen.database == Database::Usable;
-    let lost = matches!(
-        observed.seen.database,
-        Database::Lost | Database::Leaving | Database::None(_)
-    );
-    let available = ready || (served && !lost && !leaving);
+    let available = ready || (served && usable && !leaving);
     let (why, told) = if available {
         (Reason::Ready, "applications can use it")
     } else {

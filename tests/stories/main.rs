@@ -15,6 +15,7 @@ mod migration_failure;
 mod pool;
 mod process;
 mod proof;
+mod provider;
 mod secret_drift;
 mod secrets;
 mod support;
