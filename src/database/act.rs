@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DeleteParams, Preconditions};
 use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
-use super::observe::{Observed, settled_at};
+use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, deadline, owner_login, region, secrets, status};
 use crate::api::condition::Reason;
@@ -21,7 +22,7 @@ use crate::postgres;
 use crate::supabase::health::{Service, health_ready};
 use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::types::{NewProject, RegionSelection};
-use crate::supabase::{self, Account};
+use crate::supabase::{self, Account, Turn};
 
 /// What a refused creation is remembered as.
 const CREATION: &str = "creation";
@@ -47,7 +48,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Create => create(pass, account(observed)?).await,
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(await_outcome(pass))),
-        Step::AwaitHealthy | Step::AwaitGone | Step::AwaitRestore => Ok(poll),
+        Step::AwaitHealthy => Ok(Some(Next::After(pace(pass).max(too_early(pass, account(observed)?))))),
+        Step::AwaitGone | Step::AwaitRestore => Ok(poll),
         Step::Replace => replace(pass, reference(pass, observed)?.to_string()).await,
         Step::Renew => renew(pass).await,
         Step::Restore => restore(pass, observed).await,
@@ -100,19 +102,42 @@ async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Er
     if let Some(error) = pass.ctx.refusals.refusal(pass.name(), CREATION) {
         return Err(error);
     }
+    // Whose turn has not come writes nothing.
+    let permit = account.client().take_turn(account.organization(), &turn(pass)).await?;
     status::change(pass, Step::Create, |status| {
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
     })
     .await?;
-    pass.announced = true;
+    pass.announced = Some(permit);
     Ok(None)
+}
+
+/// The place of a creation among those that wait: the older Orchestra goes first.
+fn turn(pass: &Pass) -> Turn {
+    let claim = pass.object.spec.claim_ref.as_ref();
+    let orchestra = claim.and_then(|claim| {
+        let orchestra = ObjectRef::new(&claim.name).within(&claim.namespace);
+        pass.ctx.stores.orchestras.get(&orchestra)
+    });
+    let since = orchestra.and_then(|orchestra| orchestra.creation_timestamp());
+    Turn {
+        since: since
+            .or_else(|| pass.object.creation_timestamp())
+            .map_or(Timestamp::MAX, |at| at.0),
+        name: claim.map_or_else(
+            || pass.name().to_string(),
+            |claim| format!("{}/{}", claim.namespace, claim.name),
+        ),
+    }
 }
 
 /// Sends the one request. Whatever does not clearly say «refused» may have created the project,
 /// and is looked up before another one is sent.
 async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
-    pass.announced = false;
+    let Some(permit) = pass.announced.take() else {
+        return Ok(None);
+    };
     let stored = owner::read(&secrets(&pass.ctx), pass.name())
         .await?
         .and_then(|owner| owner.password);
@@ -127,7 +152,7 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
         region: RegionSelection::Specific(region.clone()),
         instance_size: wanted.instance_size.clone(),
     };
-    match account.client().create_project(&project).await {
+    match account.client().create_project(&project, permit).await {
         Ok(created) => {
             let project = ProjectStatus {
                 reference: created.reference,
@@ -135,7 +160,8 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
             };
             tracing::info!(project = project.reference, "the project is created");
             status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
-            Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+            let wait = pass.ctx.settings.poll_interval.max(too_early(pass, account));
+            Ok(Some(Next::After(wait)))
         }
         // A name that is taken is ours alone: an earlier request created the project, and it is not listed yet.
         Err(error) if error.outcome_unknown() || matches!(error, supabase::Error::NameTaken { .. }) => {
@@ -240,6 +266,9 @@ async fn restore(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
 async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?);
     let client = account.client();
+    if let Some(took) = deadline::age(pass).filter(|_| pass.said.is_some()) {
+        account.poll().took(took);
+    }
     if let Err(unhealthy) = health_ready(&client.services_health(reference, &SERVICES).await?) {
         tracing::debug!(?unhealthy, "services are not healthy yet");
         let unhealthy = unhealthy.iter().map(|(service, why)| format!("{service} is {why}"));

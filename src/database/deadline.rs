@@ -1,5 +1,7 @@
 //! How long a database may take to become usable, and which one is replaced when it takes longer.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::Pass;
@@ -24,6 +26,17 @@ pub fn passed(pass: &Pass) -> Option<String> {
     // The deadline, not the time taken: a status does not count seconds.
     is_past(&class.spec.progress_deadline, since, Timestamp::now())
         .then(|| format!("not usable {} after it was asked for", class.spec.progress_deadline))
+}
+
+/// How long ago the project was asked for, while it was never usable.
+pub fn age(pass: &Pass) -> Option<Duration> {
+    let status = pass
+        .object
+        .status
+        .as_ref()
+        .filter(|status| status.usable_since.is_none())?;
+    let age = Timestamp::now().duration_since(status.create_issued_at.as_ref()?.0);
+    Duration::try_from(age).ok()
 }
 
 fn is_past(deadline: &str, since: Timestamp, now: Timestamp) -> bool {

@@ -19,6 +19,7 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::postgres::Login;
+use crate::supabase::Permit;
 
 pub use logins::Logins;
 pub use status::report;
@@ -46,8 +47,8 @@ struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
     object: OrchestraDatabase,
-    /// The intent to create was written in this pass, and nothing was sent since.
-    announced: bool,
+    /// The intent to create was written in this pass, and nothing was sent since: the request may go.
+    announced: Option<Permit>,
     /// A login succeeded in this pass.
     proven: bool,
     /// The Orchestra that the claim names does not exist.
@@ -65,7 +66,7 @@ impl Pass {
         Self {
             ctx,
             object,
-            announced: false,
+            announced: None,
             proven: false,
             abandoned: false,
             said: None,

@@ -1,5 +1,6 @@
 //! Looks things up for [`super::plan`]. It reads only, and stops at the first thing that decides.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,10 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Pass;
-use super::deadline::is_to_be_replaced;
+use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Claim, Connection, Hosted, Issued, Kind, Project, Seen};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, SupabaseProject};
+use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
 use crate::class;
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
@@ -23,6 +24,9 @@ use crate::supabase::{self, Account};
 
 /// A listing this old still answers for a project that nothing was sent for yet.
 const FIRST_LOOK: Duration = Duration::from_secs(30);
+
+/// A project that has been on its way for longer is not looked for from the youngest on.
+const YOUNG: Duration = Duration::from_mins(10);
 
 /// Least time between two requests to restore a project. One that could not be restored was seen to
 /// fall back to INACTIVE after some 15 minutes (github.com/orgs/supabase/discussions/51807).
@@ -128,6 +132,16 @@ fn found<'a>(pass: &Pass, wanted: &SupabaseProject, listing: &'a Listing) -> Vec
 async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> {
     let status = pass.object.status.as_ref();
     let settings = &pass.ctx.settings;
+    let awaited = status.is_some_and(|status| status.project.is_some() && status.usable_since.is_none());
+    if awaited && pass.object.metadata.deletion_timestamp.is_none() && deadline::passed(pass).is_none() {
+        // Before it is worth a look, an older listing tells as much.
+        let age = settings.poll_interval.max(too_early(pass, account));
+        let not_before = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+        return Ok(account
+            .poll()
+            .youngest_since(not_before, || all_awaited(pass, account))
+            .await?);
+    }
     let sent = status.is_some_and(|status| status.create_issued_at.is_some());
     let ready = status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready));
     let age = match (pass.object.metadata.deletion_timestamp.is_some(), ready, sent) {
@@ -140,6 +154,35 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
         .poll()
         .projects_since(now.checked_sub(age).unwrap_or(now))
         .await?)
+}
+
+/// How long it takes until the project is worth a look, by what others took.
+pub fn too_early(pass: &Pass, account: &Account) -> Duration {
+    let age = deadline::age(pass).unwrap_or(Duration::MAX);
+    account.poll().worth_a_look_after().saturating_sub(age)
+}
+
+/// The projects of the account's organization that are on their way, and not for too long.
+fn all_awaited(pass: &Pass, account: &Account) -> HashSet<String> {
+    let young = |status: &OrchestraDatabaseStatus| {
+        let issued = status.create_issued_at.as_ref();
+        status.usable_since.is_none()
+            && status.organization.as_deref() == Some(account.organization())
+            && issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, YOUNG))
+    };
+    let databases = pass.ctx.stores.databases.state();
+    databases
+        .iter()
+        .filter_map(|database| {
+            database
+                .status
+                .as_ref()
+                .filter(|status| young(status))?
+                .project
+                .as_ref()
+        })
+        .map(|project| project.reference.clone())
+        .collect()
 }
 
 /// What the listing means. A project that was recorded and is not listed is gone only when the
@@ -161,6 +204,7 @@ async fn project(
     }
     let listed = match (found, recorded) {
         ([], None) => return Ok(Project::Absent),
+        ([], Some(_)) if !listing.complete => return Ok(Project::Waiting),
         // A listing may lag behind the creation.
         ([], Some(_)) if !deleting && issued(pass, listing) == Issued::Settling => return Ok(Project::Waiting),
         ([], Some(recorded)) => {
@@ -231,7 +275,7 @@ fn is_to_be_restored(pass: &Pass) -> bool {
 
 /// The settling time has passed only when a listing that was begun after it shows nothing.
 fn issued(pass: &Pass, listing: &Listing) -> Issued {
-    if pass.announced {
+    if pass.announced.is_some() {
         return Issued::Now;
     }
     let Some(at) = pass

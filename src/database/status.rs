@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource;
 use kube::api::Api;
 use kube::runtime::events::EventType;
@@ -125,8 +125,10 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     let conditions = conditions.finish();
     new.conditions = conditions;
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
-    if !passing && new.usable_since.is_none() {
-        new.phase = Some("Failed".into());
+    match (passing, new.usable_since.is_some()) {
+        (false, false) => new.phase = Some("Failed".into()),
+        (true, false) if reason == Reason::Queued => new.phase = Some("Queued".into()),
+        _ => {}
     }
     store(
         &mut pass,
@@ -159,7 +161,11 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Res
     if let Some(object) = write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await? {
         pass.object = object;
     }
-    if before.is_none_or(|before| before.reason != reason.as_str()) {
+    // Whoever waits for long in the queue is told of it once more.
+    let is_news = |before: &Condition| {
+        before.reason != reason.as_str() || (reason == Reason::Queued && before.message != message)
+    };
+    if before.as_ref().is_none_or(is_news) {
         let kind = if progress == Progress::Stalled {
             EventType::Warning
         } else {

@@ -63,6 +63,9 @@ pub fn state(pass: &Pass, database: &OrchestraDatabase) -> (Database, String) {
         .unwrap_or_default();
     match find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
         Some(reason) => (Database::Stopped(reason), message),
+        None if find(conditions, ConditionType::Reconciling).is_some_and(|is| is.reason == Reason::Queued.as_str()) => {
+            (Database::Queued, message)
+        }
         // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
         None => (Database::Provisioning, String::new()),
     }

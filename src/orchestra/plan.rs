@@ -14,6 +14,8 @@ pub enum Database {
     None(Supply),
     /// One was claimed, and its OrchestraDatabase is gone.
     Lost,
+    /// Claimed, and its creation waits for its turn.
+    Queued,
     /// Claimed and on its way.
     Provisioning,
     /// Claimed, and a person must act before it is usable.
@@ -120,6 +122,7 @@ pub fn plan(seen: &Seen) -> Step {
         (false, true, Database::None(Supply::Awaited(reason))) => Step::Wait(reason),
         (false, true, Database::None(Supply::Blocked(reason)) | Database::Stopped(reason)) => Step::Stop(reason),
         (false, true, Database::Lost | Database::Leaving) => Step::Stop(Reason::DatabaseLost),
+        (false, true, Database::Queued) => Step::Wait(Reason::Queued),
         (false, true, Database::Provisioning) => Step::AwaitDatabase,
         (false, true, Database::Usable) => match (seen.login, seen.migrations, seen.seed, seen.published) {
             (false, ..) => Step::PrepareLogin,
@@ -144,6 +147,7 @@ mod tests {
             Database::None(Supply::Awaited(Reason::PoolExhausted)),
             Database::None(Supply::Blocked(Reason::ClassNotFound)),
             Database::Lost,
+            Database::Queued,
             Database::Provisioning,
             Database::Stopped(Reason::ProviderFailed),
             Database::Usable,
@@ -186,6 +190,7 @@ mod tests {
             Step::Create => seen.database = Database::Provisioning,
             Step::Take | Step::AwaitDatabase => seen.database = Database::Usable,
             Step::PrepareLogin => seen.login = true,
+            Step::Wait(Reason::Queued) => seen.database = Database::Provisioning,
             Step::Migrate => seen.migrations = Work::Running,
             Step::Wait(Reason::Migrating) => seen.migrations = Work::Done,
             Step::Seed => seen.seed = Work::Running,

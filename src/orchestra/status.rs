@@ -206,7 +206,11 @@ async fn store(
         let condition = find(conditions, Is::Stalled)
             .or_else(|| find(conditions, Is::Reconciling))
             .or_else(|| find(conditions, Is::Ready));
-        condition.map(|condition| condition.reason.clone())
+        // Whoever waits for long in the queue is told of it once more.
+        condition.map(|condition| {
+            let queued = condition.reason == Reason::Queued.as_str();
+            (condition.reason.clone(), queued.then(|| condition.message.clone()))
+        })
     };
     let news = told(pass.object.status.as_ref()) != told(Some(&new));
     if let Some(object) = write_status(&api, &pass.object, pass.object.status.as_ref(), &new).await? {
@@ -273,6 +277,7 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
         Step::Release | Step::AwaitRelease | Step::Forget => {
             ("Deleting", Reconciling, Reason::Deleting, "letting the database go")
         }
+        Step::Wait(Reason::Queued) => ("Queued", Reconciling, Reason::Queued, "waiting for its turn"),
         Step::Wait(reason) => ("Pending", Reconciling, reason, "waiting"),
         Step::Stop(reason) => ("Failed", Stalled, reason, "a person must act"),
     }

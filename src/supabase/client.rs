@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
-use super::budget::{Budget, Operation};
+use super::budget::{Budget, Operation, Permit, Turn};
 use super::error::Error;
 use super::health::{HealthStatus, Service, ServiceHealth};
 use super::keys::ApiKey;
@@ -38,7 +38,7 @@ pub struct Client {
     http: reqwest::Client,
     settings: Arc<Settings>,
     token: SecretString,
-    budget: Budget,
+    budget: Arc<Budget>,
     metrics: Arc<Metrics>,
 }
 
@@ -104,7 +104,7 @@ impl Client {
             http,
             settings,
             token,
-            budget: Budget::default(),
+            budget: Arc::default(),
             metrics,
         })
     }
@@ -114,9 +114,24 @@ impl Client {
         &self.settings
     }
 
+    /// The token's budget.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Takes a turn for [`Client::create_project`], before anything is written or sent.
+    ///
+    /// # Errors
+    /// [`Error::Queued`] when others go first.
+    pub async fn take_turn(&self, organization: &str, turn: &Turn) -> Result<Permit, Error> {
+        self.budget
+            .acquire(Operation::CreateProject, organization, Some(turn))
+            .await
+    }
+
     /// Creates a project (`v1-create-a-project`). The API has no idempotency key: see
     /// [`Error::outcome_unknown`].
-    pub async fn create_project(&self, project: &NewProject) -> Result<CreatedProject, Error> {
+    pub async fn create_project(&self, project: &NewProject, permit: Permit) -> Result<CreatedProject, Error> {
         let body = encode(&CreateBody {
             name: &project.name,
             organization_slug: &project.organization,
@@ -130,7 +145,7 @@ impl Client {
             secret: Some(&project.password),
             ..Request::new(operation, &project.organization, Method::POST, &["v1", "projects"])
         };
-        decode(operation, &self.send(&request).await?)
+        decode(operation, &self.exchange_with(&request, permit).await?)
     }
 
     /// One project (`v1-get-project`).
@@ -247,8 +262,14 @@ impl Client {
 
     /// Sends a request once; the body of a success.
     async fn send(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
-        let Request { operation, scope, .. } = *request;
-        self.budget.acquire(operation, scope).await?;
+        let permit = self.budget.acquire(request.operation, request.scope, None).await?;
+        self.exchange_with(request, permit).await
+    }
+
+    /// Sends a request that has its permit.
+    async fn exchange_with(&self, request: &Request<'_>, mut permit: Permit) -> Result<Vec<u8>, Error> {
+        let operation = request.operation;
+        permit.send();
         let started = Instant::now();
         let (status, headers, body) = match self.exchange(request).await {
             Ok(answer) => answer,
@@ -264,10 +285,7 @@ impl Client {
             .management_request(operation.as_str(), &code, started.elapsed());
         let identity = headers.get("x-gotrue-id").and_then(|id| id.to_str().ok());
         tracing::debug!(%operation, status, identity, "Management API request");
-        let pause = self
-            .budget
-            .learn(operation, scope, status, &headers)
-            .unwrap_or_default();
+        let pause = permit.learn(status, &headers).unwrap_or_default();
         if (200..300).contains(&status) {
             return Ok(body);
         }

@@ -30,6 +30,17 @@ pub enum Error {
         /// When to come back.
         after: Duration,
     },
+    /// Others go first: nothing was sent.
+    #[error(
+        "waiting for its turn: the Management API allows so many creations a minute, and older Orchestras go first{}",
+        if *long { " (for more than a minute now)" } else { "" }
+    )]
+    Queued {
+        /// When to come back.
+        after: Duration,
+        /// It has waited for more than a minute.
+        long: bool,
+    },
     /// 429.
     #[error("the Management API asked for fewer requests of {operation}; going on by itself when it allows more")]
     RateLimited {
@@ -172,7 +183,9 @@ impl Error {
     /// Who can move it.
     pub fn class(&self) -> Class {
         match self {
-            Self::Budget { after } | Self::RateLimited { after, .. } => Class::After(*after),
+            Self::Budget { after } | Self::Queued { after, .. } | Self::RateLimited { after, .. } => {
+                Class::After(*after)
+            }
             Self::NotReadyForDeletion => Class::After(DELETION_RETRY),
             Self::NameTaken { .. }
             | Self::NotReady { .. }
@@ -201,6 +214,7 @@ impl Error {
         match self {
             Self::Settings { .. } | Self::Refused { .. } => Reason::RequestRefused,
             Self::TokenMalformed | Self::TokenRejected { .. } => Reason::TokenRejected,
+            Self::Queued { .. } => Reason::Queued,
             Self::Budget { .. } | Self::RateLimited { .. } => Reason::RateLimited,
             Self::PermissionDenied { .. } | Self::KeyMasked { .. } => Reason::PermissionDenied,
             Self::FreeProjectLimit { .. } => Reason::QuotaExceeded,

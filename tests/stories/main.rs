@@ -16,6 +16,7 @@ mod pool;
 mod process;
 mod proof;
 mod provider;
+mod queue;
 mod secret_drift;
 mod secrets;
 mod support;
