@@ -6,6 +6,7 @@
 
 mod blips;
 mod bridge;
+mod budget;
 mod crash;
 mod deletion;
 mod happy_path;
