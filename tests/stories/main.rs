@@ -19,4 +19,5 @@ mod proof;
 mod secret_drift;
 mod secrets;
 mod support;
+mod token;
 mod two_operators;
