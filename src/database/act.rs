@@ -24,8 +24,10 @@ use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, Turn};
 
-/// What a refused creation is remembered as.
-const CREATION: &str = "creation";
+/// What a refused creation is remembered as: with another token it is another one.
+fn creation(account: &Account) -> String {
+    format!("creation with token {}", account.token_digest())
+}
 
 /// How many times slower a project is polled that is past its deadline.
 const LATE: u32 = 12;
@@ -99,11 +101,12 @@ async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// The intent is written by compare-and-swap: of two operators only one goes on.
 async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
-    if let Some(error) = pass.ctx.refusals.refusal(pass.name(), CREATION) {
+    if let Some(error) = pass.ctx.refusals.refusal(pass.name(), &creation(account)) {
         return Err(error);
     }
-    // Whose turn has not come writes nothing.
+    // Whose turn has not come, and what there is no room for, writes nothing.
     let permit = account.client().take_turn(account.organization(), &turn(pass)).await?;
+    crate::class::budget::confirm(&pass.ctx, &pass.object)?;
     status::change(pass, Step::Create, |status| {
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
@@ -168,7 +171,7 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
-        Err(error) => refused(pass, &wanted, region, error).await,
+        Err(error) => refused(pass, account, &wanted, region, error).await,
     }
 }
 
@@ -176,6 +179,7 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
 /// are asked again when all have been.
 async fn refused(
     pass: &mut Pass,
+    account: &Account,
     wanted: &SupabaseProject,
     region: String,
     error: supabase::Error,
@@ -193,7 +197,7 @@ async fn refused(
         return Ok(None);
     }
     let error = Error::from(error);
-    pass.ctx.refusals.refuse(pass.name(), CREATION, &error);
+    pass.ctx.refusals.refuse(pass.name(), &creation(account), &error);
     Err(error)
 }
 

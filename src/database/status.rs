@@ -81,6 +81,7 @@ fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> 
     let conditions = conditions.finish();
     new.conditions = conditions;
     new.phase = Some(phase.into());
+    new.cost = crate::class::price::of_database(&pass.ctx, &pass.object);
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
     new.claim = pass
         .object
@@ -109,6 +110,15 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     let mut new = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
+    let leaving = pass.object.metadata.deletion_timestamp.is_some();
+    if new.usable_since.is_some() && !leaving && is_of_account(reason) {
+        // One wrong token would otherwise stop all databases of its class that are in use.
+        conditions.keep(ConditionType::Ready, reason);
+        new.conditions = conditions.finish();
+        new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
+        write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await?;
+        return Ok(());
+    }
     if new.usable_since.is_some() {
         // What stops us from looking does not stop the database from serving.
         conditions.keep(ConditionType::Ready, reason);
@@ -140,6 +150,15 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
         },
     )
     .await
+}
+
+/// Whether it is the provider's account that is in trouble, which the class tells of, and which stops
+/// nothing but creations and deletions.
+fn is_of_account(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TokenMissing | Reason::TokenRejected | Reason::PermissionDenied | Reason::OrganizationNotFound
+    )
 }
 
 async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
     ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
 };
-use crate::class::{self, Way};
+use crate::class::{self, Way, budget};
 use crate::controller::Context;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
@@ -81,7 +81,7 @@ fn reason(name: &str) -> Option<Reason> {
 pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, String), Error> {
     let intended = pass.object.status.as_ref().and_then(|status| status.claiming.clone());
     if let Some(name) = intended {
-        let own = name == database_name(pass.uid());
+        let own = name == class::database_name(pass.uid());
         if own
             || api(&pass.ctx)
                 .get_opt(&name)
@@ -92,26 +92,31 @@ pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, 
             return Ok((if own { Supply::Provider } else { Supply::Member }, String::new()));
         }
     }
-    let (supply, message) = offer(pass, class);
+    let (mut supply, mut message) = offer(pass, class);
+    // The room is taken before the intent is written: what was intended is kept to.
+    if supply == Supply::Provider
+        && let Err(full) = budget::take_room(&pass.ctx, class, &pass.object, &class::database_name(pass.uid()))
+    {
+        (supply, message) = no_room(pass, class, &full);
+    }
     pass.candidate = match supply {
-        Supply::Provider => Some(database_name(pass.uid())),
+        Supply::Provider => Some(class::database_name(pass.uid())),
         Supply::Member => member(pass, class).map(|member| member.name_any()),
         Supply::Awaited(_) | Supply::Blocked(_) => None,
     };
     Ok((supply, message))
 }
 
-/// Name of the OrchestraDatabase that is created for an Orchestra.
-fn database_name(uid: &str) -> String {
-    format!("orchdb-{uid}")
-}
-
 fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
+    let ctx = &pass.ctx;
     let mut trouble = None;
     for way in class::ways(class) {
         match way {
             Way::Provider => match class::provider_trouble(class) {
-                None => return (Supply::Provider, String::new()),
+                None => match budget::has_room(ctx, class, &pass.object, &class::database_name(pass.uid())) {
+                    Ok(()) => return (Supply::Provider, String::new()),
+                    Err(error) => return no_room(pass, class, &error),
+                },
                 Some((Reason::Pending, _)) => {
                     return (
                         Supply::Awaited(Reason::Pending),
@@ -122,18 +127,8 @@ fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
             },
             Way::Pools if member(pass, class).is_some() => return (Supply::Member, String::new()),
             Way::Pools => {
-                let pools = class
-                    .spec
-                    .pools
-                    .as_ref()
-                    .map(|pools| pools.names.join(", "))
-                    .unwrap_or_default();
-                let before = trouble
-                    .map(|(_, message): (Supply, String)| format!("; {message}"))
-                    .unwrap_or_default();
-                let message =
-                    format!("no database is left in pool {pools}: add one, and the claim is met by itself{before}");
-                trouble = Some((Supply::Awaited(Reason::PoolExhausted), message));
+                let before = trouble.map(|(_, message): (Supply, String)| message);
+                trouble = Some(exhausted(class, before.as_deref()));
             }
         }
     }
@@ -143,6 +138,27 @@ fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
             "the class has neither a provider nor pools".into(),
         )
     })
+}
+
+/// What there is instead of a project that the budget has no room for.
+fn no_room(pass: &Pass, class: &OrchestraClass, error: &Error) -> (Supply, String) {
+    if !budget::uses_pool(class) {
+        return (Supply::Blocked(error.reason()), error.to_string());
+    }
+    match member(pass, class) {
+        Some(_) => (Supply::Member, String::new()),
+        None => exhausted(class, Some(&error.to_string())),
+    }
+}
+
+fn exhausted(class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
+    let pools = class.spec.pools.as_ref().map(|pools| pools.names.join(", "));
+    let before = before.map(|message| format!("; {message}")).unwrap_or_default();
+    let message = format!(
+        "no database is left in pool {}: add one, and the claim is met by itself{before}",
+        pools.unwrap_or_default()
+    );
+    (Supply::Awaited(Reason::PoolExhausted), message)
 }
 
 /// The first database of the class's pools that waits for a claim, and that no other Orchestra is
@@ -228,7 +244,7 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         reclaim_policy: policy(pass, Some(&class)),
         ..OrchestraDatabaseSpec::default()
     };
-    let name = database_name(pass.uid());
+    let name = class::database_name(pass.uid());
     let database = OrchestraDatabase::new(&name, spec);
     let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,

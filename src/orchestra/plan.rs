@@ -187,10 +187,9 @@ mod tests {
         match step {
             Step::AddFinalizer => seen.finalizer = true,
             Step::Intend => seen.intended = true,
-            Step::Create => seen.database = Database::Provisioning,
+            Step::Create | Step::Wait(Reason::Queued) => seen.database = Database::Provisioning,
             Step::Take | Step::AwaitDatabase => seen.database = Database::Usable,
             Step::PrepareLogin => seen.login = true,
-            Step::Wait(Reason::Queued) => seen.database = Database::Provisioning,
             Step::Migrate => seen.migrations = Work::Running,
             Step::Wait(Reason::Migrating) => seen.migrations = Work::Done,
             Step::Seed => seen.seed = Work::Running,

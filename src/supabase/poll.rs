@@ -128,12 +128,11 @@ impl Poll {
         let started = Instant::now();
         let at = Timestamp::now();
         self.with(|state| state.begun[usize::from(young)] = Some(started));
-        let listed = match awaited {
-            Some(awaited) => self.client.list_youngest_projects(&self.organization, awaited()).await,
-            None => {
-                let all = self.client.list_organization_projects(&self.organization).await;
-                all.map(|projects| (projects, true))
-            }
+        let listed = if let Some(awaited) = awaited {
+            self.client.list_youngest_projects(&self.organization, awaited()).await
+        } else {
+            let all = self.client.list_organization_projects(&self.organization).await;
+            all.map(|projects| (projects, true))
         };
         self.with(|state| match listed {
             Ok((projects, complete)) => {

@@ -1,5 +1,5 @@
-//! Prometheus metrics. Labels are bounded sets; the name of an object is none, but for the first
-//! hundred that wait in a queue.
+//! Prometheus metrics. Labels are bounded sets: of all objects only classes are named, which admins
+//! make, and the first hundred Orchestras that wait in a queue.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::classes::{ClassFacts, Classes};
 use crate::api::condition::Reason;
 use crate::supabase::Turn;
 use crate::supabase::budget::Operation;
@@ -103,6 +104,7 @@ pub struct Metrics {
     databases: Family<PhaseLabels, Gauge>,
     queue_depth: Family<OperationLabels, Gauge>,
     queue_position: Family<OrchestraLabels, Gauge>,
+    classes: Classes,
     leader: Gauge,
 }
 
@@ -119,6 +121,7 @@ impl Default for Metrics {
             databases: Family::default(),
             queue_depth: Family::default(),
             queue_position: Family::default(),
+            classes: Classes::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -165,6 +168,7 @@ impl Metrics {
             "Place in the queue of an Orchestra whose creation waits for its turn, 1 is next; the first hundred",
             self.queue_position.clone(),
         );
+        self.classes.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
 
@@ -229,6 +233,11 @@ impl Metrics {
                 self.queue_position.get_or_create(&labels).set(position);
             }
         }
+    }
+
+    /// Replaces what is told of classes; classes not named are gone.
+    pub fn set_classes(&self, classes: impl IntoIterator<Item = ClassFacts>) {
+        self.classes.set(classes);
     }
 
     /// Says whether this replica holds the lease.

@@ -6,6 +6,7 @@
 
 mod blips;
 mod bridge;
+mod budget;
 mod crash;
 mod deletion;
 mod happy_path;
@@ -20,4 +21,5 @@ mod queue;
 mod secret_drift;
 mod secrets;
 mod support;
+mod token;
 mod two_operators;

@@ -34,7 +34,7 @@ impl Server {
         Taught {
             limit: Some(self.limit),
             remaining: Some(self.limit.saturating_sub(self.used)),
-            reset: Some(Duration::from_secs(left.as_secs_f64().ceil() as u64)),
+            reset: Some(Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0))),
             retry_after: None,
         }
     }
@@ -65,7 +65,7 @@ fn play(count: usize, limit: u32, window: u64, latency: u64, gone: &[usize]) -> 
     let mut events: BinaryHeap<_> = (0..count)
         .map(|n| Reverse((Duration::from_micros((count - n) as u64), Event::Ask(n))))
         .collect();
-    let (mut served, mut end, mut asked) = (Vec::new(), Duration::ZERO, vec![0_usize; count]);
+    let (mut order, mut end, mut asked) = (Vec::new(), Duration::ZERO, vec![0_usize; count]);
     while let Some(Reverse((at, event))) = events.pop() {
         let now = start + at;
         match event {
@@ -83,7 +83,7 @@ fn play(count: usize, limit: u32, window: u64, latency: u64, gone: &[usize]) -> 
                 asked[n] += 1;
                 match core.take(Priority::Create, &key, Some(&turn(n)), now) {
                     Ok(generation) => {
-                        served.push(n);
+                        order.push(n);
                         end = at;
                         let taught = server.ask(now + Duration::from_millis(latency / 2));
                         let answer =
@@ -102,7 +102,7 @@ fn play(count: usize, limit: u32, window: u64, latency: u64, gone: &[usize]) -> 
         *most <= 8 + 2 * count / limit as usize,
         "somebody had to ask {most} times"
     );
-    (served, end, server.refused)
+    (order, end, server.refused)
 }
 
 proptest! {
