@@ -21,6 +21,11 @@ demo: setup ## Show the operator at work on this machine; KEEP=1 stays until Ctr
 test: setup ## Run all tests
 	cargo test --workspace --no-fail-fast
 
+.PHONY: bench-api
+bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the API's rate limit
+	cargo build --release --workspace --bins
+	target/release/orchestra-sandbox bench-api
+
 .PHONY: lint
 lint: ## Check format, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check

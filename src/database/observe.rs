@@ -128,7 +128,7 @@ fn found<'a>(pass: &Pass, wanted: &SupabaseProject, listing: &'a Listing) -> Vec
 
 /// A listing that is new enough for the question: of a project that something was sent for, one as
 /// new as the pace of polling; before that, one that any other database asked for will do; and of one
-/// that is settled, one that any other has asked for in this half of the resync.
+/// that is settled, one that any other has asked for within a resync: one listing a resync is for all.
 async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> {
     let status = pass.object.status.as_ref();
     let settings = &pass.ctx.settings;
@@ -146,7 +146,7 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
     let ready = status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready));
     let age = match (pass.object.metadata.deletion_timestamp.is_some(), ready, sent) {
         (true, ..) | (false, false, true) => settings.poll_interval,
-        (false, true, _) => settings.resync / 2,
+        (false, true, _) => settings.resync,
         (false, false, false) => FIRST_LOOK,
     };
     let now = Instant::now();

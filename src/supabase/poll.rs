@@ -59,14 +59,14 @@ pub struct Poll {
     organization: String,
     interval: Duration,
     state: Mutex<State>,
-    /// Held by whoever lists.
-    flight: tokio::sync::Mutex<()>,
+    /// Held by whoever lists: the references of the last listing of all, in their order.
+    flight: tokio::sync::Mutex<Vec<String>>,
 }
 
 impl Poll {
     /// A poll that begins a listing every `interval` at most.
     pub fn new(client: Arc<Client>, organization: String, interval: Duration) -> Self {
-        let flight = tokio::sync::Mutex::new(());
+        let flight = tokio::sync::Mutex::default();
         Self {
             client,
             organization,
@@ -120,7 +120,7 @@ impl Poll {
         if let Some(listing) = self.fresh(not_before, young) {
             return Ok(listing);
         }
-        let _flight = self.flight.lock().await;
+        let mut order = self.flight.lock().await;
         if let Some(listing) = self.fresh(not_before, young) {
             return Ok(listing);
         }
@@ -131,7 +131,10 @@ impl Poll {
         let listed = if let Some(awaited) = awaited {
             self.client.list_youngest_projects(&self.organization, awaited()).await
         } else {
-            let all = self.client.list_organization_projects(&self.organization).await;
+            let again = self
+                .client
+                .list_organization_projects_again(&self.organization, &mut order);
+            let all = again.await;
             all.map(|projects| (projects, true))
         };
         self.with(|state| match listed {

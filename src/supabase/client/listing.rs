@@ -11,13 +11,35 @@ use super::Client;
 const PAGE: usize = 100;
 /// How often a listing is begun again that changes while it is read.
 const LISTING_ATTEMPTS: usize = 3;
+
+/// Whether the projects are the first ones of a listing before.
+fn is_as_before(projects: &[ListedProject], known: &[String]) -> bool {
+    let mut pairs = projects.iter().zip(known);
+    projects.len() <= known.len() && pairs.all(|(project, known)| project.reference == *known)
+}
+
 impl Client {
     /// All projects of an organization but branches (`v1-get-all-projects-for-organization`),
     /// oldest first. Complete or an error: pages overlap by one, so that a deletion between two
     /// pages cannot hide a project. Prefer the shared [`super::poll::Poll`].
     pub async fn list_organization_projects(&self, organization: &str) -> Result<Vec<ListedProject>, Error> {
+        self.list_organization_projects_again(organization, &mut Vec::new())
+            .await
+    }
+
+    /// The same for one who has listed them before: `order` holds all references of that time, and
+    /// then those of this one. A page that begins with the project that it began with before needs no
+    /// overlap, because what was deleted before it would have moved another one there; so a
+    /// thousand projects of which none is new or gone are ten pages, and not eleven.
+    pub async fn list_organization_projects_again(
+        &self,
+        organization: &str,
+        order: &mut Vec<String>,
+    ) -> Result<Vec<ListedProject>, Error> {
         for _ in 0..LISTING_ATTEMPTS {
-            if let Some(projects) = self.list_once(organization).await? {
+            let known = std::mem::take(order);
+            if let Some(projects) = self.list_once(organization, &known).await? {
+                *order = projects.iter().map(|project| project.reference.clone()).collect();
                 return Ok(projects.into_iter().filter(|project| !project.is_branch).collect());
             }
         }
@@ -25,23 +47,24 @@ impl Client {
     }
 
     /// Every page once; nothing when the pages do not fit together.
-    async fn list_once(&self, organization: &str) -> Result<Option<Vec<ListedProject>>, Error> {
+    async fn list_once(&self, organization: &str, known: &[String]) -> Result<Option<Vec<ListedProject>>, Error> {
         let mut all: Vec<ListedProject> = Vec::new();
         loop {
-            let overlap = all.pop();
-            let ProjectPage { projects, pagination } = self.page(organization, all.len(), "created_asc").await?;
-            let fits = match (&overlap, projects.first()) {
-                (None, _) => true,
-                (Some(last), Some(first)) => last.reference == first.reference,
-                (Some(_), None) => false,
+            let expected = match known.get(all.len()) {
+                Some(next) if is_as_before(&all, known) => Some(next.clone()),
+                _ => all.pop().map(|overlap| overlap.reference),
             };
-            if !fits {
+            let ProjectPage { projects, pagination } = self.page(organization, all.len(), "created_asc").await?;
+            let first = projects.first().map(|project| &project.reference);
+            if !all.is_empty() && expected.as_ref() != first {
                 return Ok(None);
             }
             let full = projects.len() >= pagination.limit.clamp(2, PAGE);
             all.extend(projects);
-            if !full {
-                return Ok((all.len() >= pagination.count).then_some(all));
+            let counted = all.len() >= pagination.count;
+            // That none is new since the last time is what the count alone would have to say.
+            if !full || (counted && all.len() == known.len() && is_as_before(&all, known)) {
+                return Ok(counted.then_some(all));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The sandbox as a program. Each subcommand is a module of `command`.
 
 mod command {
+    pub mod bench_api;
     pub mod demo;
     pub mod management_api;
     pub mod setup;
@@ -22,6 +23,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    BenchApi(command::bench_api::Arguments),
     Demo(command::demo::Arguments),
     ManagementApi(command::management_api::Arguments),
     Setup(command::setup::Arguments),
@@ -38,6 +40,7 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let outcome = match Cli::parse().command {
+        Command::BenchApi(arguments) => command::bench_api::run(arguments).await,
         Command::Demo(arguments) => command::demo::run(arguments).await,
         Command::ManagementApi(arguments) => command::management_api::run(arguments).await,
         Command::Setup(arguments) => command::setup::run(arguments).await,

@@ -33,6 +33,70 @@ async fn a_listing_reads_every_page_and_leaves_branches_out() {
     }
 }
 
+/// What a second listing finds after a first one of `before`, and how many pages it read; `now` gives
+/// the projects for each of its pages.
+async fn again(before: usize, now: impl Fn(usize) -> Vec<usize> + Send + Sync + 'static) -> (Vec<String>, usize) {
+    let counted = Arc::new(std::sync::atomic::AtomicUsize::new(usize::MAX));
+    let pages = counted.clone();
+    let wire = Wire::play(move |seen, _| {
+        let n = pages.load(std::sync::atomic::Ordering::SeqCst);
+        let all = if n == usize::MAX {
+            (0..before).collect()
+        } else {
+            pages.store(n + 1, std::sync::atomic::Ordering::SeqCst);
+            now(n)
+        };
+        page(&all, seen.number("offset"), seen.number("limit"))
+    })
+    .await;
+    let client = wire.client(&Arc::default());
+    let mut order = Vec::new();
+    client
+        .list_organization_projects_again("acme", &mut order)
+        .await
+        .unwrap();
+    assert_eq!(order.len(), before);
+    counted.store(0, std::sync::atomic::Ordering::SeqCst);
+    client
+        .list_organization_projects_again("acme", &mut order)
+        .await
+        .unwrap();
+    (order, counted.load(std::sync::atomic::Ordering::SeqCst))
+}
+
+fn refs(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
+    numbers.into_iter().map(|n| format!("ref{n}")).collect()
+}
+
+#[tokio::test]
+async fn a_listing_of_what_was_there_before_needs_no_page_more_than_it_fills() {
+    for (count, needs) in [(100, 1), (300, 3), (950, 10), (1000, 10)] {
+        let (order, pages) = again(count, move |_| (0..count).collect()).await;
+        assert_eq!((order, pages), (refs(0..count), needs));
+    }
+}
+
+#[tokio::test]
+async fn a_listing_again_finds_what_is_new_and_misses_nothing_when_something_is_deleted_meanwhile() {
+    // New ones, also when they come while the pages are read.
+    let (order, _) = again(200, |_| (0..431).collect()).await;
+    assert_eq!(order, refs(0..431));
+    let (order, _) = again(200, |n| (0..200 + 50 * n).collect()).await;
+    assert!(refs(0..200).iter().all(|known| order.contains(known)));
+    // One is deleted before or while they are read; and another one is created, so that the count stays.
+    for gone in [0, 50, 99, 100, 101, 199, 200, 299] {
+        for when in 0..3 {
+            let (order, _) = again(300, move |n| {
+                let left = move |project: &usize| n < when || *project != gone;
+                (0..300 + usize::from(n >= when)).filter(left).collect()
+            })
+            .await;
+            let kept = (0..300).filter(|project| *project != gone);
+            assert!(refs(kept).iter().all(|known| order.contains(known)), "{gone} at {when}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_deletion_between_two_pages_hides_no_project() {
     let wire = Wire::play(|seen, n| {
