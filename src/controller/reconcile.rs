@@ -73,6 +73,16 @@ where
                 tracing::debug!("the object changed meanwhile");
                 Action::requeue(Duration::from_millis(100))
             }
+            // Hundreds may wait for their turn, and nothing is wrong with any.
+            Err(error) if error.reason() == Reason::Queued => {
+                ctx.metrics.reconciled(controller, Outcome::Requeued, began.elapsed());
+                tracing::debug!(%error, "the pass waits");
+                let error = Arc::new(error);
+                if let Err(error) = report(object, ctx.clone(), error.clone()).await {
+                    tracing::debug!(%error, "the status could not be written");
+                }
+                after_error(&error, &key, &ctx)
+            }
             Err(error) => {
                 let error = Arc::new(error);
                 ctx.metrics.reconciled(controller, Outcome::Failed, began.elapsed());

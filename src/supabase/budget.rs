@@ -15,10 +15,12 @@
 mod core;
 mod queue;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use tokio::sync::Notify;
 
 use super::error::Error;
 use core::{Core, Key};
@@ -208,12 +210,15 @@ impl Taught {
 #[derive(Debug)]
 pub struct Budget {
     core: Mutex<Core>,
+    /// Wakes those who are kept waiting at an answer: it may tell of room.
+    answered: Notify,
 }
 
 impl Default for Budget {
     fn default() -> Self {
         Self {
             core: Mutex::new(Core::new(Instant::now())),
+            answered: Notify::new(),
         }
     }
 }
@@ -237,14 +242,16 @@ impl Permit {
     /// Learns from its answer. After a 429, says how long its sender should stay away.
     pub(super) fn learn(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
         let taught = Taught::read(headers);
-        self.budget.with(|core| {
+        let pause = self.budget.with(|core| {
             let now = Instant::now();
             core.learn(&self.key, self.generation, taught, now);
             (status == 429).then(|| {
                 core.pause(&self.key, taught.pause(), now);
                 jittered(taught.pause())
             })
-        })
+        });
+        self.budget.answered.notify_waiters();
+        pause
     }
 }
 
@@ -270,6 +277,9 @@ impl Budget {
         let key = (operation, scope.to_owned());
         let give_up = Instant::now() + MAX_WAIT;
         loop {
+            // Before the look, so that no answer comes between the two.
+            let mut answered = pin!(self.answered.notified());
+            answered.as_mut().enable();
             let taken = self.with(|core| core.take(operation.priority(), &key, turn, Instant::now()));
             let wait = match taken {
                 Ok(generation) => {
@@ -293,7 +303,8 @@ impl Budget {
                     },
                 });
             }
-            tokio::time::sleep(wait.time).await;
+            // Which of the two it was, the next look tells.
+            let _ = tokio::time::timeout(wait.time, answered).await;
         }
     }
 

@@ -11,7 +11,7 @@ const MANY: usize = 4096;
 /// Between two who come back for the same window, so that they do not come at once.
 const SPREAD: Duration = Duration::from_millis(5);
 /// The longest wait while a limit is not known: the first answer tells it.
-const UNKNOWN: Duration = Duration::from_secs(3);
+const UNKNOWN: Duration = Duration::from_secs(1);
 /// An end of a window that is this much later than the one known is that of another window: ends are
 /// told in whole seconds.
 const SLACK: Duration = Duration::from_secs(2);
