@@ -1,6 +1,7 @@
 //! OrchestraDatabase: the life of the paid thing. [`plan`] tells it on one page.
 
 mod act;
+mod create;
 mod deadline;
 mod describe;
 mod logins;
