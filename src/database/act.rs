@@ -10,7 +10,7 @@ use kube::{Resource, ResourceExt};
 
 use super::observe::{Observed, settled_at};
 use super::plan::Step;
-use super::{Pass, owner_login, secrets, status};
+use super::{Pass, owner_login, refused, secrets, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -102,11 +102,11 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
         return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
     };
     let project = NewProject {
-        name: wanted.name,
+        name: wanted.name.clone(),
         organization: account.organization().to_string(),
         password,
-        region: RegionSelection::Specific(wanted.region),
-        instance_size: wanted.instance_size,
+        region: RegionSelection::Specific(wanted.region.clone()),
+        instance_size: wanted.instance_size.clone(),
     };
     match account.client().create_project(&project).await {
         Ok(created) => {
@@ -129,7 +129,7 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
                 status.organization = None;
             })
             .await?;
-            let error = Error::from(error);
+            let error = refused::explain(error, &wanted);
             pass.ctx.refusals.refuse(pass.name(), CREATION, &error);
             Err(error)
         }

@@ -4,6 +4,7 @@ mod act;
 mod logins;
 mod observe;
 pub mod plan;
+mod refused;
 mod status;
 
 use std::sync::Arc;
