@@ -1,6 +1,9 @@
 //! OrchestraClass: which class meets a claim, its token, and whether the provider accepts it.
 
+pub mod admission;
+mod defaults;
 pub mod environment;
+mod leaving;
 mod reconcile;
 
 use std::collections::HashMap;
@@ -38,10 +41,9 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
     }
     // An admin's default class goes before the one that was made from the environment; of several
     // the youngest wins, as with StorageClasses.
-    let mut classes = ctx
-        .stores
-        .classes
-        .state_filter(|class| annotated(class, DEFAULT_CLASS_ANNOTATION));
+    let mut classes = ctx.stores.classes.state_filter(|class| {
+        annotated(class, DEFAULT_CLASS_ANNOTATION) && class.metadata.deletion_timestamp.is_none()
+    });
     classes.sort_by_key(|class| {
         (
             !annotated(class, ENVIRONMENT_ANNOTATION),
@@ -58,6 +60,11 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
             ),
         )
     })
+}
+
+/// Whether a class is marked as a default one.
+pub fn is_default(class: &OrchestraClass) -> bool {
+    annotated(class, DEFAULT_CLASS_ANNOTATION)
 }
 
 fn annotated(class: &OrchestraClass, annotation: &str) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::api::Api;
 
-use super::{Way, account, ways};
+use super::{Way, account, admission, defaults, leaving, ways};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraClass, OrchestraClassStatus};
 use crate::controller::Context;
@@ -17,6 +17,11 @@ use crate::controller::write::write_status;
 /// Checks the provider once a change, and then by use only: the check is one call, and the
 /// listings that follow are the rest.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
+    if class.metadata.deletion_timestamp.is_some() {
+        return leaving::pass(class, ctx).await;
+    }
+    leaving::hold(&class, &ctx).await?;
+    admission::check(&class)?;
     if ways(&class).contains(&Way::Provider) {
         let account = account(&ctx, &class, None).await?;
         if !ctx.tokens.is_accepted(&class, &account) {
@@ -41,7 +46,7 @@ async fn write(class: &OrchestraClass, ctx: &Context, error: Option<&Error>) -> 
     );
     let ways = ways(class);
     let reason = error.map_or(Reason::Ready, Error::reason);
-    let message = error.map_or_else(|| "claims can be met".to_string(), ToString::to_string);
+    let message = error.map_or_else(|| defaults::words(ctx, class), ToString::to_string);
     let passing = error.is_some_and(Error::is_passing);
     // Available speaks of the provider alone; what the provider has once accepted stays accepted
     // through an outage.

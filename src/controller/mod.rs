@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::Client;
 use kube::core::PartialObjectMeta;
 use kube::runtime::events::Recorder;
@@ -72,6 +72,8 @@ pub struct Stores {
     pub connections: Store<PartialObjectMeta<Secret>>,
     /// Metadata of all ConfigMaps.
     pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    /// Metadata of all namespaces.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
 }
 
 /// What every pass has at hand.
