@@ -18,6 +18,10 @@ pub const CLASS_FINALIZER: &str = "stagesub.io/class";
 /// cluster has no OrchestraClass at all.
 pub const ENVIRONMENT_ANNOTATION: &str = "stagesub.io/from-environment";
 
+/// Annotation of a token's Secret that says when the token expires: a date (`2026-12-31`) or a
+/// timestamp (RFC 3339). The provider does not tell it.
+pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
+
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
 /// deletion policy and default migrations.
 ///
@@ -240,6 +244,15 @@ pub enum Currency {
     #[default]
     #[serde(rename = "USD")]
     Usd,
+}
+
+impl Currency {
+    /// Its code (ISO 4217).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usd => "USD",
+        }
+    }
 }
 
 /// What becomes of an Orchestra that the budget has no room for.

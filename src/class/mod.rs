@@ -1,33 +1,42 @@
-//! OrchestraClass: which class meets a claim, its token, and whether the provider accepts it.
+//! OrchestraClass: which class meets a claim, its token, whether the provider accepts it, and what its
+//! projects cost and may cost.
 
 pub mod admission;
+pub mod budget;
 mod defaults;
 pub mod environment;
+mod facts;
 mod leaving;
+pub mod price;
 mod reconcile;
+mod status;
+pub mod token;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
-use secrecy::SecretString;
 
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{
-    DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy, SecretKeyReference, SupabaseProvider,
-};
+use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy};
 use crate::controller::Context;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::supabase::Account;
 
-pub use reconcile::{pass, report};
+pub use budget::Budgets;
+pub use facts::facts;
+pub use reconcile::pass;
+pub use status::report;
+pub use token::Tokens;
 
 /// Region of a database when neither the Orchestra nor the class names one.
 const FALLBACK_REGION: &str = "eu-central-1";
+
+/// Name of the OrchestraDatabase that is made for an Orchestra, by the Orchestra's UID.
+pub fn database_name(uid: &str) -> String {
+    format!("orchdb-{uid}")
+}
 
 /// The class by its name, or the default one.
 pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>, Error> {
@@ -152,100 +161,9 @@ pub async fn account(ctx: &Context, class: &OrchestraClass, known: Option<&str>)
         let message = format!("class {} has no provider", class.name_any());
         return Err(Error::blocked(Reason::NoProvider, message));
     };
-    let token = token(ctx, provider).await?;
+    let token = token::token(ctx, provider).await?;
     let named = known
         .or(provider.organization.as_deref())
         .or(ctx.settings.organization.as_deref());
     Ok(ctx.accounts.get(&token, named).await?)
-}
-
-/// Tokens that were read from Secrets, and what the provider has accepted.
-#[derive(Default)]
-pub struct Tokens {
-    /// Values by the Secret's name and key, with the version that was read.
-    read: Mutex<HashMap<SecretKeyReference, Read>>,
-    /// By class: the generation and the account that were accepted.
-    accepted: Mutex<HashMap<String, Accepted>>,
-}
-
-type Read = (Option<String>, SecretString);
-type Accepted = (Option<i64>, Arc<Account>);
-
-impl Tokens {
-    /// Whether the provider has accepted this very account for this very class.
-    fn is_accepted(&self, class: &OrchestraClass, account: &Arc<Account>) -> bool {
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        accepted
-            .get(&class.name_any())
-            .is_some_and(|(generation, known)| *generation == class.metadata.generation && Arc::ptr_eq(known, account))
-    }
-
-    fn accept(&self, class: &OrchestraClass, account: &Arc<Account>) {
-        let entry = (class.metadata.generation, account.clone());
-        self.accepted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(class.name_any(), entry);
-    }
-}
-
-async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<SecretString, Error> {
-    if let Some(reference) = &provider.token_secret_ref {
-        return secret_token(ctx, reference).await;
-    }
-    ctx.settings.token.clone().ok_or_else(|| {
-        Error::blocked(
-            Reason::TokenMissing,
-            "the class names no tokenSecretRef and the operator has no SUPABASE_MANAGEMENT_TOKEN: set one of them",
-        )
-    })
-}
-
-/// The token is read again when the Secret's `resourceVersion` has changed.
-async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<SecretString, Error> {
-    let namespace = &ctx.settings.namespace;
-    let missing = |what: &str| {
-        let (name, key) = (&reference.name, &reference.key);
-        Error::blocked(
-            Reason::TokenMissing,
-            format!("{what}: put the Management API token into key {key} of Secret {name} in namespace {namespace}"),
-        )
-    };
-    let Some(seen) = ctx
-        .stores
-        .secrets
-        .get(&ObjectRef::new(&reference.name).within(namespace))
-    else {
-        return Err(missing("there is no such Secret"));
-    };
-    let version = seen.meta().resource_version.clone();
-    let cached = ctx
-        .tokens
-        .read
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(reference)
-        .cloned();
-    if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
-        tracing::trace!(version = ?known, "the token is known");
-        return Ok(token);
-    }
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
-    let secret = api
-        .get_opt(&reference.name)
-        .await?
-        .ok_or_else(|| missing("there is no such Secret"))?;
-    let value = secret.data.as_ref().and_then(|data| data.get(&reference.key));
-    let text = value
-        .and_then(|value| std::str::from_utf8(&value.0).ok())
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    let token = SecretString::from(text.ok_or_else(|| missing("the Secret has no such key, or it is empty"))?);
-    let entry = (secret.metadata.resource_version, token.clone());
-    ctx.tokens
-        .read
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(reference.clone(), entry);
-    Ok(token)
 }

@@ -20,7 +20,7 @@ use kube::runtime::reflector::Store;
 use secrecy::SecretString;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
-use crate::class::Tokens;
+use crate::class::{Budgets, Tokens};
 use crate::database::Logins;
 use crate::orchestra::{Sources, Works};
 
@@ -92,6 +92,8 @@ pub struct Context {
     pub accounts: Accounts,
     /// Tokens that were read from Secrets.
     pub tokens: Tokens,
+    /// Prices, and what budgets have let through.
+    pub budgets: Budgets,
     /// Refused logins, and when the next one may be tried.
     pub logins: Logins,
     /// Migration sources, shared by all tenants that name the same ConfigMaps.

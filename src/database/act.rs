@@ -23,8 +23,10 @@ use crate::supabase::pooler::PoolerEndpoint;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account};
 
-/// What a refused creation is remembered as.
-const CREATION: &str = "creation";
+/// What a refused creation is remembered as: with another token it is another one.
+fn creation(account: &Account) -> String {
+    format!("creation with token {}", account.token_digest())
+}
 
 /// Services that a tenant uses from the first moment.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
@@ -79,9 +81,10 @@ async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// The intent is written by compare-and-swap: of two operators only one goes on.
 async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
-    if let Some(error) = pass.ctx.refusals.refusal(pass.name(), CREATION) {
+    if let Some(error) = pass.ctx.refusals.refusal(pass.name(), &creation(account)) {
         return Err(error);
     }
+    crate::class::budget::confirm(&pass.ctx, &pass.object)?;
     status::change(pass, Step::Create, |status| {
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
@@ -130,7 +133,7 @@ async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Erro
             })
             .await?;
             let error = refused::explain(error, &wanted);
-            pass.ctx.refusals.refuse(pass.name(), CREATION, &error);
+            pass.ctx.refusals.refuse(pass.name(), &creation(account), &error);
             Err(error)
         }
     }

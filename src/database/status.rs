@@ -77,6 +77,7 @@ fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> 
     let conditions = conditions.finish();
     new.conditions = conditions;
     new.phase = Some(phase.into());
+    new.cost = crate::class::price::of_database(&pass.ctx, &pass.object);
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
     new.claim = pass
         .object

@@ -46,7 +46,10 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
             Ok(Some(Next::Gone))
         }
         Step::Wait(Reason::Migrating | Reason::Seeding) => wait(pass).await,
-        Step::AwaitDatabase | Step::Wait(_) => Ok(Some(Next::After(UNWATCHED))),
+        // Asking a budget again costs no request.
+        Step::AwaitDatabase | Step::Wait(_) | Step::Stop(Reason::BudgetExceeded | Reason::ProjectLimitReached) => {
+            Ok(Some(Next::After(UNWATCHED)))
+        }
         Step::Stop(_) => Ok(Some(Next::After(SLOWEST))),
     }
 }

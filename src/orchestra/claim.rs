@@ -13,7 +13,7 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
     ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
 };
-use crate::class::{self, Way};
+use crate::class::{self, Way, budget};
 use crate::controller::Context;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
@@ -73,12 +73,16 @@ fn reason(name: &str) -> Option<Reason> {
 }
 
 /// How a claim could be met now, and what to tell people when it cannot.
-pub fn supply(ctx: &Context, class: &OrchestraClass) -> (Supply, String) {
+pub fn supply(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
+    let ctx = &pass.ctx;
     let mut trouble = None;
     for way in class::ways(class) {
         match way {
             Way::Provider => match class::provider_trouble(class) {
-                None => return (Supply::Provider, String::new()),
+                None => match budget::has_room(ctx, class, &pass.object, &class::database_name(pass.uid())) {
+                    Ok(()) => return (Supply::Provider, String::new()),
+                    Err(error) => return no_room(ctx, class, &error),
+                },
                 Some((Reason::Pending, _)) => {
                     return (
                         Supply::Awaited(Reason::Pending),
@@ -89,18 +93,8 @@ pub fn supply(ctx: &Context, class: &OrchestraClass) -> (Supply, String) {
             },
             Way::Pools if member(ctx, class).is_some() => return (Supply::Member, String::new()),
             Way::Pools => {
-                let pools = class
-                    .spec
-                    .pools
-                    .as_ref()
-                    .map(|pools| pools.names.join(", "))
-                    .unwrap_or_default();
-                let before = trouble
-                    .map(|(_, message): (Supply, String)| format!("; {message}"))
-                    .unwrap_or_default();
-                let message =
-                    format!("no database is left in pool {pools}: add one, and the claim is met by itself{before}");
-                trouble = Some((Supply::Awaited(Reason::PoolExhausted), message));
+                let before = trouble.map(|(_, message): (Supply, String)| message);
+                trouble = Some(exhausted(class, before.as_deref()));
             }
         }
     }
@@ -110,6 +104,27 @@ pub fn supply(ctx: &Context, class: &OrchestraClass) -> (Supply, String) {
             "the class has neither a provider nor pools".into(),
         )
     })
+}
+
+/// What there is instead of a project that the budget has no room for.
+fn no_room(ctx: &Context, class: &OrchestraClass, error: &Error) -> (Supply, String) {
+    if !budget::uses_pool(class) {
+        return (Supply::Blocked(error.reason()), error.to_string());
+    }
+    match member(ctx, class) {
+        Some(_) => (Supply::Member, String::new()),
+        None => exhausted(class, Some(&error.to_string())),
+    }
+}
+
+fn exhausted(class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
+    let pools = class.spec.pools.as_ref().map(|pools| pools.names.join(", "));
+    let before = before.map(|message| format!("; {message}")).unwrap_or_default();
+    let message = format!(
+        "no database is left in pool {}: add one, and the claim is met by itself{before}",
+        pools.unwrap_or_default()
+    );
+    (Supply::Awaited(Reason::PoolExhausted), message)
 }
 
 /// The first database of the class's pools that waits for a claim.
@@ -177,7 +192,11 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         reclaim_policy: policy(pass, Some(&class)),
         ..OrchestraDatabaseSpec::default()
     };
-    let name = format!("orchdb-{}", pass.uid());
+    let name = class::database_name(pass.uid());
+    if budget::take_room(&pass.ctx, &class, &pass.object, &name).is_err() {
+        // Another one was quicker: the next look says what there is instead.
+        return Ok(());
+    }
     let database = OrchestraDatabase::new(&name, spec);
     let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,

@@ -79,7 +79,7 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
     }
     let class = class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref())?;
     class::admission::admit(&pass.ctx, &class, pass.namespace())?;
-    let (supply, message) = claim::supply(&pass.ctx, &class);
+    let (supply, message) = claim::supply(pass, &class);
     pass.class = Some(class);
     Ok((Database::None(supply), message))
 }

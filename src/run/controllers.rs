@@ -1,6 +1,7 @@
 //! Which controller is woken by what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join4;
@@ -13,12 +14,16 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+use super::pace::paced;
 use super::stopped;
 use super::watches::{Watched, ability, standing};
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Context;
 use crate::controller::reconcile::reconcile;
 use crate::{class, database, orchestra, pool};
+
+/// How often a class counts its databases at most, while they change.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// Runs all controllers until told to stop; what is under way is finished.
 pub async fn run(
@@ -94,10 +99,10 @@ pub async fn run(
         )
         // Another default class changes what a default class says of itself.
         .watches_shared_stream(watched.classes.news(standing), default_classes(&stores.classes))
-        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
-            database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
-        })
+        // A class counts its databases: once for all that change together.
+        .reconcile_on(paced(watched.databases.events().filter_map(its_class), COUNTED))
         .reconcile_all_on(at_start())
+        .reconcile_all_on(verdicts(&ctx))
         .with_config(config.clone())
         .graceful_shutdown_on(stopped(stop.clone()))
         .run(
@@ -131,6 +136,18 @@ pub async fn run(
         .for_each(|_| async {});
 
     join4(orchestras, databases, classes, pools).await;
+}
+
+async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraClass>> {
+    database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+/// The provider has begun or ceased to accept a token.
+fn verdicts(ctx: &Context) -> impl futures::Stream<Item = ()> + Send + 'static {
+    futures::stream::unfold(ctx.accounts.verdicts(), async |mut verdicts| {
+        verdicts.changed().await.ok()?;
+        Some(((), verdicts))
+    })
 }
 
 /// What was in the stores before a controller subscribed is looked at once.

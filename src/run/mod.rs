@@ -2,6 +2,7 @@
 
 mod arguments;
 mod controllers;
+mod pace;
 mod watches;
 
 use std::collections::BTreeMap;
@@ -125,6 +126,7 @@ async fn lead(
         metrics: metrics.clone(),
         accounts,
         tokens: crate::class::Tokens::default(),
+        budgets: crate::class::Budgets::default(),
         logins: crate::database::Logins::default(),
         sources: crate::orchestra::Sources::default(),
         works: crate::orchestra::Works::new(ended),
@@ -160,6 +162,7 @@ async fn census(stores: Stores, metrics: Arc<Metrics>) {
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_databases(databases.iter().map(|(phase, count)| (phase.as_str(), *count)));
+        metrics.set_classes(stores.classes.state().iter().map(|class| crate::class::facts(class)));
         tokio::time::sleep(CENSUS).await;
     }
 }

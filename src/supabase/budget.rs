@@ -87,6 +87,10 @@ pub enum Operation {
     ListOrganizations,
     /// `v1-get-an-organization`
     GetOrganization,
+    /// `v1-get-organization-entitlements`
+    GetEntitlements,
+    /// `v1-list-project-addons`
+    ListAddons,
 }
 
 impl Operation {
@@ -103,20 +107,25 @@ impl Operation {
             Self::UpdatePassword => "update_database_password",
             Self::ListOrganizations => "list_organizations",
             Self::GetOrganization => "get_organization",
+            Self::GetEntitlements => "get_entitlements",
+            Self::ListAddons => "list_addons",
         }
     }
 
     /// Whom the API counts it against.
     pub fn scope(self) -> Scope {
         match self {
-            Self::CreateProject | Self::ListProjects | Self::GetOrganization => Scope::Organization,
+            Self::CreateProject | Self::ListProjects | Self::GetOrganization | Self::GetEntitlements => {
+                Scope::Organization
+            }
             Self::ListOrganizations => Scope::User,
             Self::GetProject
             | Self::DeleteProject
             | Self::ServicesHealth
             | Self::PoolerConfig
             | Self::ApiKeys
-            | Self::UpdatePassword => Scope::Project,
+            | Self::UpdatePassword
+            | Self::ListAddons => Scope::Project,
         }
     }
 
@@ -129,7 +138,7 @@ impl Operation {
             | Self::ApiKeys
             | Self::UpdatePassword
             | Self::ListOrganizations => Priority::Readiness,
-            Self::GetProject | Self::GetOrganization => Priority::Drift,
+            Self::GetProject | Self::GetOrganization | Self::GetEntitlements | Self::ListAddons => Priority::Drift,
         }
     }
 

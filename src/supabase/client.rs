@@ -17,6 +17,7 @@ use super::answer::Answer;
 use super::budget::{Budget, Operation};
 use super::error::Error;
 use super::health::{HealthStatus, Service, ServiceHealth};
+use super::identity::Identity;
 use super::keys::ApiKey;
 use super::pooler::PoolerConfig;
 use super::settings::Settings;
@@ -39,6 +40,7 @@ pub struct Client {
     settings: Arc<Settings>,
     token: SecretString,
     budget: Budget,
+    identity: Identity,
     metrics: Arc<Metrics>,
 }
 
@@ -105,6 +107,7 @@ impl Client {
             settings,
             token,
             budget: Budget::default(),
+            identity: Identity::default(),
             metrics,
         })
     }
@@ -112,6 +115,18 @@ impl Client {
     /// Where the API is and whom it may name.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whose token it is, and whether the API accepts it.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Tells every change of whether the API accepts the token to others, too.
+    #[must_use]
+    pub(super) fn telling(mut self, verdicts: tokio::sync::watch::Sender<u64>) -> Self {
+        self.identity = Identity::telling(verdicts);
+        self
     }
 
     /// Creates a project (`v1-create-a-project`). The API has no idempotency key: see
@@ -257,6 +272,7 @@ impl Client {
             .management_request(operation.as_str(), &code, started.elapsed());
         let identity = headers.get("x-gotrue-id").and_then(|id| id.to_str().ok());
         tracing::debug!(%operation, status, identity, "Management API request");
+        self.identity.learn(status, identity);
         let pause = self
             .budget
             .learn(operation, scope, status, &headers)
@@ -351,6 +367,7 @@ fn done(operation: Operation, body: &[u8]) -> Result<(), Error> {
     decode::<serde::de::IgnoredAny>(operation, body).map(|_| ())
 }
 
+mod billing;
 mod listing;
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,12 @@
 //! says when to come back.
 
 pub mod account;
+pub mod billing;
 pub mod budget;
 pub mod client;
 pub mod error;
 pub mod health;
+pub mod identity;
 pub mod keys;
 pub mod poll;
 pub mod pooler;

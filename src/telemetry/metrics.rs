@@ -1,4 +1,5 @@
-//! Prometheus metrics. Labels are bounded sets: never the name of an object.
+//! Prometheus metrics. Labels are bounded sets: of all objects only classes are named, which admins
+//! make.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::classes::{ClassFacts, Classes};
 use crate::api::condition::Reason;
 
 /// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
@@ -89,6 +91,7 @@ pub struct Metrics {
     request_duration: HistogramFamily<OperationLabels>,
     orchestras: Family<PhaseLabels, Gauge>,
     databases: Family<PhaseLabels, Gauge>,
+    classes: Classes,
     leader: Gauge,
 }
 
@@ -103,6 +106,7 @@ impl Default for Metrics {
             request_duration: Family::new_with_constructor(histogram),
             orchestras: Family::default(),
             databases: Family::default(),
+            classes: Classes::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -139,6 +143,7 @@ impl Metrics {
         );
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
         registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
+        self.classes.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
 
@@ -184,6 +189,11 @@ impl Metrics {
     /// Replaces the count of `OrchestraDatabases` by phase; phases not named are gone.
     pub fn set_databases<'a>(&self, phases: impl IntoIterator<Item = (&'a str, usize)>) {
         replace(&self.databases, phases);
+    }
+
+    /// Replaces what is told of classes; classes not named are gone.
+    pub fn set_classes(&self, classes: impl IntoIterator<Item = ClassFacts>) {
+        self.classes.set(classes);
     }
 
     /// Says whether this replica holds the lease.

@@ -7,6 +7,7 @@
 mod admission;
 mod blips;
 mod bridge;
+mod budget;
 mod crash;
 mod deletion;
 mod happy_path;
