@@ -7,6 +7,7 @@ mod defaults;
 pub mod environment;
 mod facts;
 mod leaving;
+mod orphans;
 pub mod price;
 mod reconcile;
 mod status;
@@ -26,6 +27,7 @@ use crate::supabase::Account;
 
 pub use budget::Budgets;
 pub use facts::facts;
+pub use orphans::Orphans;
 pub use reconcile::pass;
 pub use status::report;
 pub use token::Tokens;

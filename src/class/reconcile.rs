@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Way, account, admission, leaving, price, status, ways};
+use super::{Way, account, admission, leaving, orphans, price, status, ways};
 use crate::api::{OrchestraClass, ProviderAccount};
 use crate::controller::Context;
 use crate::controller::error::Error;
@@ -31,6 +31,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
             known
         };
         price::ask(&ctx, &class, known.plan.as_deref(), &account).await;
+        orphans::look(&ctx, &class, &account).await;
         facts = Some(known);
     }
     status::write(&class, &ctx, Ok(facts)).await?;

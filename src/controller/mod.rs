@@ -20,11 +20,12 @@ use kube::runtime::reflector::Store;
 use secrecy::SecretString;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
-use crate::class::{Budgets, Tokens};
+use crate::class::{Budgets, Orphans, Tokens};
 use crate::database::Logins;
 use crate::orchestra::{Sources, Works};
 
 use crate::supabase::Accounts;
+use crate::supabase::marker::Cluster;
 use crate::telemetry::metrics::Metrics;
 use backoff::Backoff;
 use refusals::Refusals;
@@ -92,6 +93,10 @@ pub struct Context {
     pub accounts: Accounts,
     /// Tokens that were read from Secrets.
     pub tokens: Tokens,
+    /// What marks the projects of this cluster.
+    pub cluster: Cluster,
+    /// What costs money and serves nobody.
+    pub orphans: Orphans,
     /// Prices, and what budgets have let through.
     pub budgets: Budgets,
     /// Refused logins, and when the next one may be tried.

@@ -3,6 +3,7 @@
 mod act;
 mod logins;
 mod observe;
+pub mod orphan;
 pub mod plan;
 mod refused;
 mod status;

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::classes::{ClassFacts, Classes};
+use super::orphans::{OrphanFacts, Orphans};
 use crate::api::condition::Reason;
 
 /// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
@@ -92,6 +93,7 @@ pub struct Metrics {
     orchestras: Family<PhaseLabels, Gauge>,
     databases: Family<PhaseLabels, Gauge>,
     classes: Classes,
+    orphans: Orphans,
     leader: Gauge,
 }
 
@@ -107,6 +109,7 @@ impl Default for Metrics {
             orchestras: Family::default(),
             databases: Family::default(),
             classes: Classes::default(),
+            orphans: Orphans::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -144,6 +147,7 @@ impl Metrics {
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
         registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
         self.classes.register(registry);
+        self.orphans.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
 
@@ -189,6 +193,11 @@ impl Metrics {
     /// Replaces the count of `OrchestraDatabases` by phase; phases not named are gone.
     pub fn set_databases<'a>(&self, phases: impl IntoIterator<Item = (&'a str, usize)>) {
         replace(&self.databases, phases);
+    }
+
+    /// Replaces what is told of orphans; classes not named are gone.
+    pub fn set_orphans(&self, orphans: impl IntoIterator<Item = OrphanFacts>) {
+        self.orphans.set(orphans);
     }
 
     /// Replaces what is told of classes; classes not named are gone.
