@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Way, account, price, status, ways};
+use super::{Way, account, admission, leaving, orphans, price, status, ways};
 use crate::api::{OrchestraClass, ProviderAccount};
 use crate::controller::Context;
 use crate::controller::error::Error;
@@ -13,6 +13,11 @@ use crate::supabase::{self, Account};
 /// Checks the provider once a change, and then by use only: whoever meets a 401 brings the class back
 /// here. The check is two calls, and the prices are one a day.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
+    if class.metadata.deletion_timestamp.is_some() {
+        return leaving::pass(class, ctx).await;
+    }
+    leaving::hold(&class, &ctx).await?;
+    admission::check(&class)?;
     let mut facts = None;
     if ways(&class).contains(&Way::Provider) {
         let account = account(&ctx, &class, None).await?;
@@ -26,6 +31,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
             known
         };
         price::ask(&ctx, &class, known.plan.as_deref(), &account).await;
+        orphans::look(&ctx, &class, &account).await;
         facts = Some(known);
     }
     status::write(&class, &ctx, Ok(facts)).await?;

@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{settled_at, too_early};
 use super::plan::Step;
-use super::{Pass, region, secrets, status};
+use super::{Pass, refused, region, secrets, status};
 use crate::api::{ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -94,13 +94,13 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
         }
-        Err(error) => refused(pass, account, &wanted, region, error).await,
+        Err(error) => not_created(pass, account, &wanted, region, error).await,
     }
 }
 
 /// Nothing was created. A region without room is left for the next one that is allowed; the others
 /// are asked again when all have been.
-async fn refused(
+async fn not_created(
     pass: &mut Pass,
     account: &Account,
     wanted: &SupabaseProject,
@@ -119,7 +119,7 @@ async fn refused(
         tracing::info!(%error, "asking the next region");
         return Ok(None);
     }
-    let error = Error::from(error);
+    let error = refused::explain(error, wanted);
     pass.ctx.refusals.refuse(pass.name(), &creation(account), &error);
     Err(error)
 }

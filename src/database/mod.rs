@@ -6,7 +6,9 @@ mod deadline;
 mod describe;
 mod logins;
 mod observe;
+pub mod orphan;
 pub mod plan;
+mod refused;
 mod region;
 mod status;
 
