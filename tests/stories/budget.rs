@@ -242,6 +242,34 @@ async fn a_limit_that_is_lowered_in_time_holds_what_was_not_asked_for_yet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_is_killed_in_mid_creation_spends_no_more_either() {
+    let world = generous_world().await;
+    standard_class(&world, "  budget: {maxProjects: 2}");
+    sources(&world);
+    world
+        .api
+        .behave(|provider| provider.listed_after = std::time::Duration::from_secs(1));
+    for name in ["one", "two", "three", "four", "five", "six"] {
+        orchestra(&world, name, "");
+    }
+    // The answer to the first creation never comes, and what was let through is forgotten.
+    world.api.faults().add(Operation::CreateProject, 1, Fault::HoldAfter);
+    let mut operator = world.operator("killed", |_| {}).unwrap();
+    world.api.faults().wait_until_held(Operation::CreateProject).await;
+    operator.kill().unwrap();
+    world.api.faults().release(Operation::CreateProject);
+    let _operator = world.operator("next", |_| {}).unwrap();
+    soon("two are ready and four are held", async || {
+        with_reason(&world, "Ready").await.len() == 2 && with_reason(&world, "ProjectLimitReached").await.len() == 4
+    })
+    .await;
+    for name in with_reason(&world, "Ready").await {
+        one_project_and_both_logins(&world, &name).await;
+    }
+    assert_eq!(world.api.ledger().projects().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_nothing_lets_free_projects_be_created() {
     let rate_limit = RateLimit {
         limit: 100_000,
