@@ -22,7 +22,7 @@ use crate::api::crds;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::lease::{Lease, Timing};
-use crate::controller::{Context, Settings, Stores};
+use crate::controller::{Context, Settings};
 use crate::supabase::{self, Accounts};
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
@@ -134,7 +134,7 @@ async fn lead(
         backoff: Backoff::default(),
         settings,
     });
-    let census = census(ctx.stores.clone(), metrics.clone());
+    let census = census(ctx.clone(), metrics.clone());
     let work = controllers::run(ctx, watched, ends, stop.clone());
     tokio::pin!(work);
     tokio::select! {
@@ -152,10 +152,12 @@ async fn lead(
     Ok(())
 }
 
-/// Counts the objects by phase, for as long as it is let. Only the leader does, so that the sum over
+/// Counts the objects by phase and those that wait in queues, for as long as it is let. Only the leader does, so that the sum over
 /// all replicas is right.
-async fn census(stores: Stores, metrics: Arc<Metrics>) {
+async fn census(ctx: Arc<Context>, metrics: Arc<Metrics>) {
+    let stores = &ctx.stores;
     loop {
+        metrics.set_queues(&ctx.accounts.queues());
         let orchestras = stores.orchestras.state();
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));

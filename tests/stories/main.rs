@@ -16,6 +16,8 @@ mod migration_failure;
 mod pool;
 mod process;
 mod proof;
+mod provider;
+mod queue;
 mod secret_drift;
 mod secrets;
 mod support;
