@@ -33,6 +33,8 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
         price::ask(&ctx, &class, known.plan.as_deref(), &account).await;
         orphans::look(&ctx, &class, &account).await;
         facts = Some(known);
+    } else {
+        orphans::forget(&ctx, &class);
     }
     status::write(&class, &ctx, Ok(facts)).await?;
     Ok(Next::Rest)
