@@ -228,7 +228,9 @@ pub struct Budget {
     /// goes on by itself when there is room. `UsePool`: the pools of the class meet its claim.
     #[serde(default)]
     pub on_exceed: OnExceed,
-    /// Prices to reckon with where the provider does not tell them. Omitted: the operator's table.
+    /// Prices of compute to reckon with. They go before what the provider tells, so that an admin can
+    /// correct it. Omitted, and for sizes that are not named: what the provider tells of a project of
+    /// the class, else the operator's own table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<PriceTable>,
 }

@@ -156,6 +156,18 @@ pub fn region(class: &OrchestraClass, wanted: Option<&str>) -> Result<String, Er
     Err(Error::blocked(Reason::RegionNotAllowed, message))
 }
 
+/// The other regions that the class allows, for a database whose Orchestra names none.
+pub fn alternatives(class: &OrchestraClass, region: &str) -> Vec<String> {
+    let allowed = class
+        .spec
+        .placement
+        .as_ref()
+        .and_then(|placement| placement.allowed_regions.clone());
+    let mut others = allowed.unwrap_or_default();
+    others.retain(|other| other != region);
+    others
+}
+
 /// The Management API account of a class: its token, as the Secret holds it now, and an
 /// organization; without one that is known already, the class's.
 pub async fn account(ctx: &Context, class: &OrchestraClass, known: Option<&str>) -> Result<Arc<Account>, Error> {

@@ -26,6 +26,8 @@ const UNWATCHED: Duration = Duration::from_secs(30);
 pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
     match step {
         Step::AddFinalizer => finalizer(pass, true).await.map(|()| None),
+        // The status that says so is its effect, and is written by now.
+        Step::Intend => Ok(None),
         Step::Create => claim::create(pass).await.map(|()| None),
         Step::Take => claim::take(pass).await.map(|()| None),
         Step::PrepareLogin => prepare(pass).await,

@@ -1,5 +1,6 @@
 //! The claim: which database is ours, how one can be had, and taking it by compare-and-swap.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -63,6 +64,9 @@ pub fn state(pass: &Pass, database: &OrchestraDatabase) -> (Database, String) {
         .unwrap_or_default();
     match find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
         Some(reason) => (Database::Stopped(reason), message),
+        None if find(conditions, ConditionType::Reconciling).is_some_and(|is| is.reason == Reason::Queued.as_str()) => {
+            (Database::Queued, message)
+        }
         // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
         None => (Database::Provisioning, String::new()),
     }
@@ -73,8 +77,38 @@ fn reason(name: &str) -> Option<Reason> {
     Reason::all().find(|reason| reason.as_str() == name)
 }
 
-/// How a claim could be met now, and what to tell people when it cannot.
-pub fn supply(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
+/// How a claim could be met now, and what to tell people when it cannot. What was intended before is
+/// kept to while it is possible: another operator may be about to carry it out.
+pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, String), Error> {
+    let intended = pass.object.status.as_ref().and_then(|status| status.claiming.clone());
+    if let Some(name) = intended {
+        let own = name == class::database_name(pass.uid());
+        if own
+            || api(&pass.ctx)
+                .get_opt(&name)
+                .await?
+                .is_some_and(|member| member.is_unclaimed())
+        {
+            pass.candidate = Some(name);
+            return Ok((if own { Supply::Provider } else { Supply::Member }, String::new()));
+        }
+    }
+    let (mut supply, mut message) = offer(pass, class);
+    // The room is taken before the intent is written: what was intended is kept to.
+    if supply == Supply::Provider
+        && let Err(full) = budget::take_room(&pass.ctx, class, &pass.object, &class::database_name(pass.uid()))
+    {
+        (supply, message) = no_room(pass, class, &full);
+    }
+    pass.candidate = match supply {
+        Supply::Provider => Some(class::database_name(pass.uid())),
+        Supply::Member => member(pass, class).map(|member| member.name_any()),
+        Supply::Awaited(_) | Supply::Blocked(_) => None,
+    };
+    Ok((supply, message))
+}
+
+fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
     let ctx = &pass.ctx;
     let mut trouble = None;
     for way in class::ways(class) {
@@ -82,7 +116,7 @@ pub fn supply(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
             Way::Provider => match class::provider_trouble(class) {
                 None => match budget::has_room(ctx, class, &pass.object, &class::database_name(pass.uid())) {
                     Ok(()) => return (Supply::Provider, String::new()),
-                    Err(error) => return no_room(ctx, class, &error),
+                    Err(error) => return no_room(pass, class, &error),
                 },
                 Some((Reason::Pending, _)) => {
                     return (
@@ -92,7 +126,7 @@ pub fn supply(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
                 }
                 Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message)),
             },
-            Way::Pools if member(ctx, class).is_some() => return (Supply::Member, String::new()),
+            Way::Pools if member(pass, class).is_some() => return (Supply::Member, String::new()),
             Way::Pools => {
                 let before = trouble.map(|(_, message): (Supply, String)| message);
                 trouble = Some(exhausted(class, before.as_deref()));
@@ -108,11 +142,11 @@ pub fn supply(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
 }
 
 /// What there is instead of a project that the budget has no room for.
-fn no_room(ctx: &Context, class: &OrchestraClass, error: &Error) -> (Supply, String) {
+fn no_room(pass: &Pass, class: &OrchestraClass, error: &Error) -> (Supply, String) {
     if !budget::uses_pool(class) {
         return (Supply::Blocked(error.reason()), error.to_string());
     }
-    match member(ctx, class) {
+    match member(pass, class) {
         Some(_) => (Supply::Member, String::new()),
         None => exhausted(class, Some(&error.to_string())),
     }
@@ -128,8 +162,17 @@ fn exhausted(class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
     (Supply::Awaited(Reason::PoolExhausted), message)
 }
 
-/// The first database of the class's pools that waits for a claim.
-fn member(ctx: &Context, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>> {
+/// The first database of the class's pools that waits for a claim, and that no other Orchestra is
+/// about to take.
+fn member(pass: &Pass, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>> {
+    let intended = pass.ctx.stores.orchestras.state_filter(|other| {
+        other.metadata.uid.as_deref() != Some(pass.uid()) && other.metadata.deletion_timestamp.is_none()
+    });
+    let void = pass.object.status.as_ref().and_then(|status| status.claiming.as_ref());
+    let intended: HashSet<_> = intended
+        .iter()
+        .filter_map(|other| other.status.as_ref()?.claiming.as_deref())
+        .collect();
     let pools = &class.spec.pools.as_ref()?.names;
     let rank = |database: &OrchestraDatabase| {
         let entry = database.spec.inventory.as_ref()?;
@@ -143,9 +186,13 @@ fn member(ctx: &Context, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase
             .as_ref()
             .map(|status| status.conditions.as_slice())
             .unwrap_or_default();
-        database.is_unclaimed() && is_true(conditions, ConditionType::Ready)
+        let name = database.name_any();
+        // What this Orchestra intended before was found taken, whatever the watch shows.
+        let free = database.is_unclaimed() && !intended.contains(name.as_str()) && void != Some(&name);
+        free && is_true(conditions, ConditionType::Ready)
     };
-    let mut members = ctx
+    let mut members = pass
+        .ctx
         .stores
         .databases
         .state_filter(|database| waits(database) && rank(database).is_some());
@@ -180,11 +227,16 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         .provider
         .as_ref()
         .and_then(|provider| provider.supabase.instance_size.clone());
+    let region = class::region(&class, wanted)?;
     let project = SupabaseProject {
         name: marker::mint(&pass.ctx.cluster, pass.namespace(), pass.name(), pass.uid()),
-        region: class::region(&class, wanted)?,
+        alternatives: if wanted.is_some() {
+            Vec::new()
+        } else {
+            class::alternatives(&class, &region)
+        },
+        region,
         instance_size,
-        alternatives: Vec::new(),
     };
     let spec = OrchestraDatabaseSpec {
         class_name: Some(class.name_any()),
@@ -194,10 +246,6 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         ..OrchestraDatabaseSpec::default()
     };
     let name = class::database_name(pass.uid());
-    if budget::take_room(&pass.ctx, &class, &pass.object, &name).is_err() {
-        // Another one was quicker: the next look says what there is instead.
-        return Ok(());
-    }
     let database = OrchestraDatabase::new(&name, spec);
     let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,
@@ -210,7 +258,14 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
 /// Takes a database of a pool: of two who try, the API server lets one win.
 pub async fn take(pass: &mut Pass) -> Result<(), Error> {
     let Some(class) = pass.class.clone() else { return Ok(()) };
-    let Some(member) = member(&pass.ctx, &class) else {
+    let Some(name) = pass.candidate.clone() else {
+        return Ok(());
+    };
+    let Some(member) = api(&pass.ctx)
+        .get_opt(&name)
+        .await?
+        .filter(OrchestraDatabase::is_unclaimed)
+    else {
         return Ok(());
     };
     let patch = json!({

@@ -17,8 +17,10 @@ use tokio::sync::watch;
 use super::pace::paced;
 use super::stopped;
 use super::watches::{Watched, ability, standing};
+use crate::api::condition::ConditionType;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Context;
+use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
 use crate::{class, database, orchestra, pool};
 
@@ -240,7 +242,7 @@ fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
             .is_some_and(|seed| seed.config_map_ref.name == name)
 }
 
-/// Databases of a class that are not usable yet.
+/// Databases of a class that are not usable now.
 fn of_class(class: &OrchestraClass, databases: &Store<OrchestraDatabase>) -> Vec<ObjectRef<OrchestraDatabase>> {
     let name = class.name_any();
     let waits = |database: &OrchestraDatabase| {
@@ -248,7 +250,7 @@ fn of_class(class: &OrchestraClass, databases: &Store<OrchestraDatabase>) -> Vec
             && database
                 .status
                 .as_ref()
-                .is_none_or(|status| status.usable_since.is_none())
+                .is_none_or(|status| !is_true(&status.conditions, ConditionType::Ready))
     };
     databases
         .state_filter(waits)

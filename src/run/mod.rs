@@ -138,7 +138,7 @@ async fn lead(
         backoff: Backoff::default(),
         settings,
     });
-    let census = census(ctx.stores.clone(), metrics.clone());
+    let census = census(ctx.clone(), metrics.clone());
     let work = controllers::run(ctx, watched, ends, stop.clone());
     tokio::pin!(work);
     tokio::select! {
@@ -164,10 +164,13 @@ fn cluster(stores: &Stores) -> anyhow::Result<Cluster> {
         .with_context(|| format!("there is no namespace {CLUSTER_NAMESPACE}, whose UID stands for the cluster"))
 }
 
-/// Counts the objects by phase, for as long as it is let. Only the leader does, so that the sum over
+/// Counts the objects by phase and those that wait in queues, for as long as it is let. Only the
+/// leader does, so that the sum over
 /// all replicas is right.
-async fn census(stores: Stores, metrics: Arc<Metrics>) {
+async fn census(ctx: Arc<Context>, metrics: Arc<Metrics>) {
+    let stores = &ctx.stores;
     loop {
+        metrics.set_queues(&ctx.accounts.queues());
         let orchestras = stores.orchestras.state();
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OnceCell, watch};
 
+use super::budget::{Operation, Turn};
 use super::client::Client;
 use super::error::Error;
 use super::poll::{DEFAULT_INTERVAL, Poll};
@@ -138,6 +139,15 @@ impl Accounts {
                 .clone(),
             None => account(),
         })
+    }
+
+    /// Those who wait for their turn, of all tokens, the first ones first.
+    pub fn queues(&self) -> Vec<(Operation, Vec<Turn>)> {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens
+            .values()
+            .flat_map(|token| token.client.budget().queues())
+            .collect()
     }
 
     /// What is kept of a token, and what is not used any more is dropped.

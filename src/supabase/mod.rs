@@ -24,6 +24,7 @@ mod answer;
 mod wire;
 
 pub use account::{Account, Accounts};
+pub use budget::{Permit, Turn};
 pub use client::Client;
 pub use error::Error;
 pub use settings::Settings;
