@@ -1,5 +1,6 @@
 //! The command line of the operator.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -67,13 +68,12 @@ fn main() -> std::process::ExitCode {
         Command::Run(arguments) => operate(*arguments),
         Command::Bill(arguments) => finish(ask(async move {
             let client = run::connect().await?;
-            println!("{}", report::bill::run(&client, &arguments).await?);
-            Ok(())
+            say(&report::bill::run(&client, &arguments).await?)
         })),
         Command::Orphans(arguments) => finish(ask(async move {
             let client = run::connect().await?;
             let found = report::orphans::run(&client, &arguments).await?;
-            println!("{}", found.printed);
+            say(&found.printed)?;
             found.complete()
         })),
         Command::Crd(arguments) => finish(print_crds(arguments)),
@@ -96,6 +96,14 @@ fn ask(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     // Only one provider is compiled in; a second call would be the only way to fail.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     tokio::runtime::Runtime::new()?.block_on(work)
+}
+
+/// Prints a report. Whoever reads it may have read enough.
+fn say(report: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{report}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(()),
+    }
 }
 
 fn print_crds(arguments: CrdArguments) -> anyhow::Result<()> {

@@ -36,6 +36,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     let found = databases.list(&ListParams::default().fields(&selector)).await?;
     let holders: Vec<_> = found.items.iter().filter(|database| needs(database)).collect();
     if holders.is_empty() {
+        super::orphans::forget(&ctx, &class);
         set_finalizer(&api, &class, CLASS_FINALIZER, false).await?;
         return Ok(Next::Gone);
     }

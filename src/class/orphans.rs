@@ -193,11 +193,22 @@ async fn publish(ctx: &Context, class: &OrchestraClass, newly: Vec<Newly>) {
     }
 }
 
-/// Remembers what was found, drops classes that are gone, and tells the metrics.
+/// Remembers what was found, and tells the metrics.
 fn set(ctx: &Context, class: String, found: Found) {
     let mut all = ctx.orphans.lock();
     all.insert(class, found);
-    all.retain(|name, _| ctx.stores.classes.find(|class| class.name_any() == *name).is_some());
+    tell(ctx, &all);
+}
+
+/// Forgets a class that is gone, or has no provider any more.
+pub(super) fn forget(ctx: &Context, class: &OrchestraClass) {
+    let mut all = ctx.orphans.lock();
+    if all.remove(&class.name_any()).is_some() {
+        tell(ctx, &all);
+    }
+}
+
+fn tell(ctx: &Context, all: &BTreeMap<String, Found>) {
     let facts = all.iter().flat_map(|(class, found)| {
         [("project", &found.projects), ("database", &found.databases)].map(|(kind, orphans)| {
             let sum: Decimal = orphans.values().flatten().sum();

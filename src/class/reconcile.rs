@@ -35,6 +35,8 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
         }
         orphans::look(&ctx, &class, &account).await;
         facts = Some(known);
+    } else {
+        orphans::forget(&ctx, &class);
     }
     status::write(&class, &ctx, Ok(facts)).await?;
     Ok(next)

@@ -15,6 +15,7 @@ mod happy_path;
 mod isolation;
 mod lost_response;
 mod migration_failure;
+mod odd_input;
 mod orphans;
 mod pool;
 mod process;
