@@ -1,7 +1,7 @@
 //! The budget of a class: whether there is room for one more project, asked before it is created.
 //!
 //! Two creations at once cannot both take the last dollar: what is let through counts at once, before
-//! the watch tells of it ([`Grants`]), and everybody asks under one lock. It is asked twice: before an
+//! the watch tells of it, and everybody asks under one lock. It is asked twice: before an
 //! OrchestraDatabase is made, and before the provider is asked for the project, because a limit may
 //! have been lowered between the two. The decision itself is [`room`].
 
@@ -57,11 +57,8 @@ impl Budgets {
         // Looked up under the lock: a grant is dropped only when what is shown here holds it.
         let mut projects = shown();
         merge(&mut grants, class, &mut projects, now);
-        for waiting in ahead {
-            if !projects.iter().any(|project| project.name == waiting.name) {
-                projects.push(waiting);
-            }
-        }
+        let known: HashSet<String> = projects.iter().map(|project| project.name.clone()).collect();
+        projects.extend(ahead.into_iter().filter(|waiting| !known.contains(&waiting.name)));
         room(&projects, candidate, limits)?;
         if taken {
             let mut project = candidate.clone();
@@ -76,9 +73,7 @@ impl Budgets {
         }
         Ok(())
     }
-}
 
-impl Budgets {
     /// Drops the grants that are shown by now: what goes afterwards makes room at once.
     fn settle(&self, class: &str, shown: impl FnOnce() -> Vec<Project>) {
         let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,13 @@
 //! OrchestraClass: which class meets a claim, its token, whether the provider accepts it, and what its
 //! projects cost and may cost.
 
+pub mod admission;
 pub mod budget;
+mod defaults;
 pub mod environment;
 mod facts;
+mod leaving;
+mod orphans;
 pub mod price;
 mod reconcile;
 mod status;
@@ -23,6 +27,7 @@ use crate::supabase::Account;
 
 pub use budget::Budgets;
 pub use facts::facts;
+pub use orphans::Orphans;
 pub use reconcile::pass;
 pub use status::report;
 pub use token::Tokens;
@@ -47,10 +52,9 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
     }
     // An admin's default class goes before the one that was made from the environment; of several
     // the youngest wins, as with StorageClasses.
-    let mut classes = ctx
-        .stores
-        .classes
-        .state_filter(|class| annotated(class, DEFAULT_CLASS_ANNOTATION));
+    let mut classes = ctx.stores.classes.state_filter(|class| {
+        annotated(class, DEFAULT_CLASS_ANNOTATION) && class.metadata.deletion_timestamp.is_none()
+    });
     classes.sort_by_key(|class| {
         (
             !annotated(class, ENVIRONMENT_ANNOTATION),
@@ -67,6 +71,11 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
             ),
         )
     })
+}
+
+/// Whether a class is marked as a default one.
+pub fn is_default(class: &OrchestraClass) -> bool {
+    annotated(class, DEFAULT_CLASS_ANNOTATION)
 }
 
 fn annotated(class: &OrchestraClass, annotation: &str) -> bool {

@@ -9,8 +9,9 @@ use rust_decimal::Decimal;
 
 use crate::api::{Cost, OrchestraClass, OrchestraDatabase, PriceSource, PriceTable};
 use crate::controller::Context;
+use crate::controller::error::Class;
 use crate::money::{self, Price};
-use crate::supabase::{self, Account};
+use crate::supabase::Account;
 
 /// Day that [`DEFAULT_TABLE`] is of: the traffic that it was read from was recorded by then.
 const DEFAULT_AS_OF: &str = "2026-05-22";
@@ -132,12 +133,18 @@ impl Prices {
 
 /// Asks the provider what projects cost: of one project of the class, and once a day, for all classes
 /// of the organization together. Prices are no ground to stop a class: without them the tables hold.
-pub(super) async fn ask(ctx: &Context, class: &OrchestraClass, plan: Option<&str>, account: &Account) {
+/// Says when to come back, where the request has to wait for its turn.
+pub(super) async fn ask(
+    ctx: &Context,
+    class: &OrchestraClass,
+    plan: Option<&str>,
+    account: &Account,
+) -> Option<Duration> {
     let organization = account.organization();
     let size = size_of(class);
     let own = table_of(class).is_some_and(|own| own.monthly.contains_key(size.unwrap_or(SMALLEST_BILLED)));
     if own || plan == Some("free") || !ctx.budgets.prices.is_due(organization, Instant::now()) {
-        return;
+        return None;
     }
     let name = class.name_any();
     let asked = ctx.stores.databases.find(|database| {
@@ -147,18 +154,19 @@ pub(super) async fn ask(ctx: &Context, class: &OrchestraClass, plan: Option<&str
         });
         usable && database.spec.class_name.as_ref() == Some(&name) && reference(database).is_some()
     });
-    let Some(reference) = asked.as_deref().and_then(reference) else {
-        return;
-    };
+    let reference = asked.as_deref().and_then(reference)?;
     let prices = match account.client().addons(reference).await {
         Ok(addons) => Some(addons.compute_prices()).filter(|prices| !prices.is_empty()),
-        Err(supabase::Error::Budget { .. }) => return,
         Err(error) => {
+            if let Class::After(wait) = error.class() {
+                return Some(wait);
+            }
             tracing::warn!(%error, "the provider did not tell its prices; reckoning with the tables");
             None
         }
     };
     ctx.budgets.prices.learn(organization, prices, Instant::now());
+    None
 }
 
 fn reference(database: &OrchestraDatabase) -> Option<&str> {

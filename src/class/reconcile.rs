@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Way, account, price, status, ways};
+use super::{Way, account, admission, leaving, orphans, price, status, ways};
 use crate::api::{OrchestraClass, ProviderAccount};
 use crate::controller::Context;
-use crate::controller::error::Error;
+use crate::controller::error::{Class, Error};
 use crate::controller::reconcile::Next;
 use crate::supabase::billing::Allowed;
 use crate::supabase::{self, Account};
@@ -13,7 +13,12 @@ use crate::supabase::{self, Account};
 /// Checks the provider once a change, and then by use only: whoever meets a 401 brings the class back
 /// here. The check is two calls, and the prices are one a day.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let mut facts = None;
+    if class.metadata.deletion_timestamp.is_some() {
+        return leaving::pass(class, ctx).await;
+    }
+    leaving::hold(&class, &ctx).await?;
+    admission::check(&class)?;
+    let (mut facts, mut next) = (None, Next::Rest);
     if ways(&class).contains(&Way::Provider) {
         let account = account(&ctx, &class, None).await?;
         let known = if let Some(known) = ctx.tokens.accepted(&class, &account) {
@@ -25,11 +30,16 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
             ctx.tokens.accept(&class, &account, known.clone());
             known
         };
-        price::ask(&ctx, &class, known.plan.as_deref(), &account).await;
+        if let Some(wait) = price::ask(&ctx, &class, known.plan.as_deref(), &account).await {
+            next = Next::After(wait);
+        }
+        orphans::look(&ctx, &class, &account).await;
         facts = Some(known);
+    } else {
+        orphans::forget(&ctx, &class);
     }
     status::write(&class, &ctx, Ok(facts)).await?;
-    Ok(Next::Rest)
+    Ok(next)
 }
 
 /// What the account is and may. A token that may not read the entitlements is good enough all the
@@ -40,6 +50,8 @@ async fn look(account: &Account) -> Result<ProviderAccount, Error> {
     let allowed = match client.entitlements(slug).await {
         Ok(entitlements) => Allowed::read(&entitlements),
         Err(error @ supabase::Error::TokenRejected { .. }) => return Err(error.into()),
+        // It has only to wait for its turn.
+        Err(error) if matches!(error.class(), Class::After(_)) => return Err(error.into()),
         Err(error) => {
             tracing::info!(%error, "the provider did not tell what the plan allows");
             Allowed::default()

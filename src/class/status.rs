@@ -9,7 +9,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
 use super::token::{self, Expiry};
-use super::{Way, budget, price, ways};
+use super::{Way, budget, defaults, price, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
 use crate::controller::Context;
@@ -51,7 +51,7 @@ pub async fn write(
     seen.status.get_or_insert_default().account.clone_from(&account);
     let mut conditions = Conditions::new(&old.conditions, class.metadata.generation);
     let ways = ways(class);
-    usability(&mut conditions, &ways, error);
+    usability(&mut conditions, &ways, error, &defaults::words(ctx, class));
     let mut cost = None;
     if ways.contains(&Way::Provider) {
         let user = account.as_ref().and_then(|account| account.user.as_deref());
@@ -90,10 +90,10 @@ fn provider(ways: &[Way]) -> &'static str {
 
 /// Available, Ready and the progress. Available speaks of the provider alone; what the provider has
 /// once accepted stays accepted through an outage.
-fn usability(conditions: &mut Conditions<'_>, ways: &[Way], error: Option<&Error>) {
+fn usability(conditions: &mut Conditions<'_>, ways: &[Way], error: Option<&Error>, well: &str) {
     let (provider, pools) = (ways.contains(&Way::Provider), ways.contains(&Way::Pools));
     let reason = error.map_or(Reason::Ready, Error::reason);
-    let message = error.map_or_else(|| "claims can be met".to_string(), ToString::to_string);
+    let message = error.map_or_else(|| well.to_owned(), ToString::to_string);
     let passing = error.is_some_and(Error::is_passing);
     if passing {
         conditions.keep(Is::Available, reason);

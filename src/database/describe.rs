@@ -112,8 +112,8 @@ fn rest(claim: Claim) -> Words {
             true,
             Stalled,
             Reason::Orphaned,
-            "the Orchestra that claimed it is gone without letting it go; the database, its data and its cost stay. \
-             Delete this resource when nobody needs them: its reclaim policy says what becomes of the project",
+            "the Orchestra that claimed it is gone without letting it go; the database, its data and its cost stay. Set \
+             spec.releasedAt to let it go: the reclaim policy says what becomes of it then",
         ),
         Claim::Released => (
             "Released",

@@ -1,11 +1,14 @@
 //! OrchestraDatabase: the life of the paid thing. [`plan`] tells it on one page.
 
 mod act;
+mod create;
 mod deadline;
 mod describe;
 mod logins;
 mod observe;
+pub mod orphan;
 pub mod plan;
+mod refused;
 mod region;
 mod status;
 

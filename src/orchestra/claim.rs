@@ -18,6 +18,7 @@ use crate::class::{self, Way, budget};
 use crate::controller::Context;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
+use crate::supabase::marker;
 
 /// The database that this Orchestra claims, looked up by its UID: in the watched objects, and
 /// before anything is claimed in the API server itself, because a watch may lag behind our own claim.
@@ -228,7 +229,7 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         .and_then(|provider| provider.supabase.instance_size.clone());
     let region = class::region(&class, wanted)?;
     let project = SupabaseProject {
-        name: project_name(pass.namespace(), pass.name(), pass.uid()),
+        name: marker::mint(&pass.ctx.cluster, pass.namespace(), pass.name(), pass.uid()),
         alternatives: if wanted.is_some() {
             Vec::new()
         } else {
@@ -309,27 +310,4 @@ pub async fn release(pass: &mut Pass) -> Result<(), Error> {
 
 fn api(ctx: &Context) -> Api<OrchestraDatabase> {
     Api::all(ctx.client.clone())
-}
-
-/// Name of a project: readable, and ending in a marker that no other project carries. The API
-/// refuses a `.` and more than 256 characters.
-fn project_name(namespace: &str, name: &str, uid: &str) -> String {
-    let readable: String = format!("{namespace}-{name}")
-        .replace('.', "-")
-        .chars()
-        .take(180)
-        .collect();
-    format!("{readable}-{}", uid.replace('-', ""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_project_name_is_one_the_api_accepts_and_ends_in_the_marker() {
-        let name = project_name("tenants", &"a.b".repeat(80), "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f");
-        assert!(name.len() <= 256 && !name.contains('.'));
-        assert!(name.ends_with("-0f3c6a3e5b1d4a529d0e6f5b7c1e2d3f"));
-    }
 }

@@ -81,6 +81,7 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
         return Ok((Database::Lost, String::new()));
     }
     let class = class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref())?;
+    class::admission::admit(&pass.ctx, &class, pass.namespace())?;
     let (supply, message) = claim::supply(pass, &class).await?;
     pass.class = Some(class);
     Ok((Database::None(supply), message))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join4;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::Controller;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::pace::paced;
 use super::stopped;
-use super::watches::{Watched, ability};
+use super::watches::{Watched, ability, standing};
 use crate::api::condition::ConditionType;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Context;
@@ -54,6 +54,7 @@ pub async fn run(
             watched.config_maps.events(),
             move |map: Arc<PartialObjectMeta<ConfigMap>>| naming(&map, &by_map),
         )
+        .watches_shared_stream(watched.namespaces.wishes(), unclaimed_in(&stores.orchestras))
         .owns_shared_stream(watched.connections.events())
         .reconcile_on(ended)
         .reconcile_all_on(at_start())
@@ -98,6 +99,8 @@ pub async fn run(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
         )
+        // Another default class changes what a default class says of itself.
+        .watches_shared_stream(watched.classes.news(standing), default_classes(&stores.classes))
         // A class counts its databases: once for all that change together.
         .reconcile_on(paced(watched.databases.events().filter_map(its_class), COUNTED))
         .reconcile_all_on(at_start())
@@ -189,6 +192,18 @@ fn unclaimed(orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
         .collect()
 }
 
+/// Orchestras of a namespace that wait: a label of it may admit them.
+fn unclaimed_in(
+    orchestras: &Store<Orchestra>,
+) -> impl Fn(Arc<PartialObjectMeta<Namespace>>) -> Vec<ObjectRef<Orchestra>> + Send + Sync + 'static {
+    let orchestras = orchestras.clone();
+    move |namespace| {
+        let mut waiting = unclaimed(&orchestras);
+        waiting.retain(|orchestra| orchestra.namespace.as_deref() == Some(&namespace.name_any()));
+        waiting
+    }
+}
+
 /// Orchestras whose migrations or seed are in a ConfigMap: their own, or their class's in the
 /// operator's namespace.
 fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
@@ -242,6 +257,17 @@ fn of_class(class: &OrchestraClass, databases: &Store<OrchestraDatabase>) -> Vec
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()
+}
+
+/// The classes that are marked as default ones.
+fn default_classes(
+    classes: &Store<OrchestraClass>,
+) -> impl Fn(Arc<OrchestraClass>) -> Vec<ObjectRef<OrchestraClass>> + Send + Sync + 'static {
+    let classes = classes.clone();
+    move |_| {
+        let marked = classes.state_filter(class::is_default);
+        marked.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    }
 }
 
 /// Classes whose token is in a Secret.

@@ -13,6 +13,7 @@ pub mod error;
 pub mod health;
 pub mod identity;
 pub mod keys;
+pub mod marker;
 pub mod poll;
 pub mod pooler;
 pub mod settings;

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::classes::{ClassFacts, Classes};
+use super::orphans::{OrphanFacts, Orphans};
 use crate::api::condition::Reason;
 use crate::supabase::Turn;
 use crate::supabase::budget::Operation;
@@ -105,6 +106,7 @@ pub struct Metrics {
     queue_depth: Family<OperationLabels, Gauge>,
     queue_position: Family<OrchestraLabels, Gauge>,
     classes: Classes,
+    orphans: Orphans,
     leader: Gauge,
 }
 
@@ -122,6 +124,7 @@ impl Default for Metrics {
             queue_depth: Family::default(),
             queue_position: Family::default(),
             classes: Classes::default(),
+            orphans: Orphans::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -169,6 +172,7 @@ impl Metrics {
             self.queue_position.clone(),
         );
         self.classes.register(registry);
+        self.orphans.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
 
@@ -233,6 +237,11 @@ impl Metrics {
                 self.queue_position.get_or_create(&labels).set(position);
             }
         }
+    }
+
+    /// Replaces what is told of orphans; classes not named are gone.
+    pub fn set_orphans(&self, orphans: impl IntoIterator<Item = OrphanFacts>) {
+        self.orphans.set(orphans);
     }
 
     /// Replaces what is told of classes; classes not named are gone.

@@ -4,3 +4,4 @@ pub mod classes;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+pub mod orphans;

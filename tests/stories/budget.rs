@@ -26,6 +26,21 @@ async fn with_reason(world: &World, reason: &str) -> Vec<String> {
         .collect()
 }
 
+/// The one of these that waits longest.
+async fn oldest(world: &World, names: &[String]) -> String {
+    let all = world.list(Kind::Orchestra).await.unwrap();
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
+    let age = |object: &&Value| {
+        let text = |key: &str| object["metadata"][key].as_str().unwrap().to_owned();
+        (text("creationTimestamp"), text("uid"))
+    };
+    let oldest = all
+        .iter()
+        .filter(|object| names.contains(&name(object)))
+        .min_by_key(age);
+    name(oldest.unwrap())
+}
+
 /// How many Warning events of this reason speak of the class, however often each came.
 async fn warnings(world: &World, reason: &str) -> usize {
     let events = world.list(Kind::Event).await.unwrap();
@@ -80,7 +95,8 @@ async fn a_budget_holds_what_is_too_much_and_lets_it_go_when_there_is_room() {
         serde_json::json!({"currency": "USD", "monthly": "9.81", "hourly": "0.01344"})
     );
 
-    // One goes and its project with it: the next goes on by itself.
+    // One goes and its project with it: the oldest that waits goes on by itself.
+    let oldest = oldest(&world, &held).await;
     world
         .kubectl(["delete", "orch", &served[0], "-n", TENANTS, "--timeout=60s"])
         .unwrap();
@@ -89,6 +105,7 @@ async fn a_budget_holds_what_is_too_much_and_lets_it_go_when_there_is_room() {
     })
     .await;
     assert_eq!((alive(&world), world.api.ledger().projects().len()), (2, 3));
+    one_project_and_both_logins(&world, &oldest).await;
 
     // A Released database goes on costing, so it makes no room.
     let kept = with_reason(&world, "Ready").await;
@@ -135,6 +152,7 @@ async fn a_budget_holds_what_is_too_much_and_lets_it_go_when_there_is_room() {
         1,
         "prices are asked once"
     );
+    assert!(world.api.violations().is_empty(), "{:?}", world.api.violations());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,6 +239,34 @@ async fn a_limit_that_is_lowered_in_time_holds_what_was_not_asked_for_yet() {
     gone(&world, Kind::Orchestra, TENANTS, "never").await;
     assert_eq!(world.api.ledger().projects().len(), 1);
     assert!(is_true(&ready(&world, "late").await, "Available"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_is_killed_in_mid_creation_spends_no_more_either() {
+    let world = generous_world().await;
+    standard_class(&world, "  budget: {maxProjects: 2}");
+    sources(&world);
+    world
+        .api
+        .behave(|provider| provider.listed_after = std::time::Duration::from_secs(1));
+    for name in ["one", "two", "three", "four", "five", "six"] {
+        orchestra(&world, name, "");
+    }
+    // The answer to the first creation never comes, and what was let through is forgotten.
+    world.api.faults().add(Operation::CreateProject, 1, Fault::HoldAfter);
+    let mut operator = world.operator("killed", |_| {}).unwrap();
+    world.api.faults().wait_until_held(Operation::CreateProject).await;
+    operator.kill().unwrap();
+    world.api.faults().release(Operation::CreateProject);
+    let _operator = world.operator("next", |_| {}).unwrap();
+    soon("two are ready and four are held", async || {
+        with_reason(&world, "Ready").await.len() == 2 && with_reason(&world, "ProjectLimitReached").await.len() == 4
+    })
+    .await;
+    for name in with_reason(&world, "Ready").await {
+        one_project_and_both_logins(&world, &name).await;
+    }
+    assert_eq!(world.api.ledger().projects().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

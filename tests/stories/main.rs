@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod admission;
+mod bill;
 mod blips;
 mod bridge;
 mod budget;
@@ -13,6 +15,8 @@ mod happy_path;
 mod isolation;
 mod lost_response;
 mod migration_failure;
+mod odd_input;
+mod orphans;
 mod pool;
 mod process;
 mod proof;

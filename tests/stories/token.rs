@@ -64,12 +64,33 @@ async fn a_changed_token_is_used_by_the_next_request() {
         world.api.ledger().count(Operation::GetOrganization) == checked + 1
     })
     .await;
-    world.api.set_tokens(vec![new]);
+    world.api.set_tokens(vec![new.clone()]);
     orchestra(&world, "after", "");
     one_project_and_both_logins(&world, "after").await;
     one_project_and_both_logins(&world, "before").await;
     assert_eq!(rejections(&world), 0, "the old token was used once more");
     assert_eq!(world.api.ledger().count(Operation::GetOrganization), checked + 1);
+
+    // Whoever meets a 401 tells all classes with that token at once, long before they are looked at
+    // again by themselves; and what passes at the provider passes here, too.
+    let twin = |deadline: &str| {
+        let class = format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: OrchestraClass, metadata: {{name: twin}}, spec: {{progressDeadline: {deadline}, \
+             provider: {{supabase: {{organization: acme-org, tokenSecretRef: {{name: supabase-token}}}}}}}}}}"
+        );
+        world.apply(&class).unwrap();
+    };
+    twin("10m");
+    class(&world, "twin", |class| is_true(class, "TokenAccepted")).await;
+    world.api.set_tokens(vec![]);
+    twin("11m");
+    let message = token_is(&world, "TokenRejected").await;
+    assert!(message.contains(&format!("belongs to user {user}")), "{message}");
+    world.api.set_tokens(vec![new]);
+    token_is(&world, "TokenAccepted").await;
+    for name in ["before", "after"] {
+        assert!(is_true(&ready(&world, name).await, "Available"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,6 +85,8 @@ pub fn room<'a>(
             before.push(project);
         }
     }
+    // What is in use already decides for most who wait.
+    sum.fits(candidate.monthly, limits)?;
     before.sort_by_key(|project| rank(project));
     for project in before {
         if sum.fits(project.monthly, limits).is_ok() {

@@ -10,6 +10,8 @@ use super::{BURST, Operation, Priority, RATE, Taught};
 const MANY: usize = 4096;
 /// Between two who come back for the same window, so that they do not come at once.
 const SPREAD: Duration = Duration::from_millis(5);
+/// Whoever waits for longer asks in between: those before it may have gone.
+const LONGEST: Duration = Duration::from_mins(5);
 /// The longest wait while a limit is not known: the first answer tells it.
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// An end of a window that is this much later than the one known is that of another window: ends are
@@ -84,7 +86,9 @@ impl Core {
     ) -> Result<u64, Wait> {
         let rank = turn.map_or(0, |turn| self.queues.entry(key.clone()).or_default().rank(turn, now));
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-        let taken = self.take_ranked(priority, key, rank, now);
+        let taken = self
+            .take_ranked(priority, key, rank, now)
+            .map_err(|wait| wait.min(LONGEST) + SPREAD * (rank % 100));
         let Some(turn) = turn else {
             return taken.map_err(|time| Wait {
                 time,
