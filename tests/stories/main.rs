@@ -8,6 +8,7 @@ mod blips;
 mod bridge;
 mod crash;
 mod deletion;
+mod exactly_once;
 mod happy_path;
 mod isolation;
 mod lost_response;
