@@ -7,9 +7,11 @@ pub mod controller; // what all controllers share: wiring, retry by error class,
 pub mod credentials; // passwords, and the Secrets that carry them
 pub mod database; // the paid thing's life: plan, observe, act, status
 pub mod migrate; // source → format → history → apply, and the seed
+pub mod money; // decimal amounts, hourly and monthly
 pub mod orchestra; // the tenant's life: plan, observe, act, status
 pub mod pool; // the static inventory: each entry becomes a database that can be claimed
 pub mod postgres; // connect, roles and isolation, probe
+pub mod report; // commands that only read: the bill, the orphans
 pub mod run; // the process: watches, leader election, shutdown
 pub mod supabase; // Management API: client, wire types, request budget, shared project poll, errors
 pub mod telemetry; // logs, metrics, health endpoints

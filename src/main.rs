@@ -1,10 +1,11 @@
 //! The command line of the operator.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use orchestra_operator::{api, run, telemetry};
+use orchestra_operator::{api, report, run, telemetry};
 
 /// Kubernetes operator for orchestras' databases on hosted Supabase.
 #[derive(Parser)]
@@ -23,6 +24,34 @@ enum Command {
     /// class for hosted Supabase, `DATABASE_URL_POOL_1`, `DATABASE_URL_POOL_2`, … a static pool, while
     /// the cluster has no `OrchestraClass`.
     Run(Box<run::Arguments>),
+    /// Print what everything costs: each hosted database, Released ones included.
+    ///
+    /// Reads only the cluster (KUBECONFIG): the `OrchestraDatabases`, with the prices that the operator
+    /// has written into their statuses. `MONTHLY` is what a month of 730 hours costs at today's size.
+    /// `MONTH TO DATE` counts the hours that were started since the beginning of the calendar month in
+    /// UTC or the creation, whichever is later, as the provider bills each started hour.
+    ///
+    /// It cannot know: projects that were deleted this month, or changed their size; projects that the
+    /// operator did not make (see `orphans`); the organization's plan, credits, taxes, traffic and disk;
+    /// and where the provider's billing cycle begins. What has no known price is shown as `-`, and
+    /// counted beside the total. Amounts of different currencies are not summed.
+    ///
+    /// JSON: `{at, by, rows, totals, unpriced}`. A row by tenant is `{namespace, name, class, database,
+    /// project, region, state, currency, monthly, monthToDate}`, one by class or namespace, and a total
+    /// of a currency, `{name, databases, unpriced, currency, monthly, monthToDate}`. Amounts are decimal
+    /// strings, and null where they are not known.
+    Bill(report::bill::Arguments),
+    /// List what costs money and serves nobody: projects of this cluster that no `OrchestraDatabase`
+    /// holds, and hosted databases that no Orchestra claims.
+    ///
+    /// Reads the cluster (KUBECONFIG) and the organization's projects at the provider, and changes
+    /// nothing. The token is the one that each class names: a Secret in the operator's namespace, which
+    /// you must be able to read, or else the environment variable `SUPABASE_MANAGEMENT_TOKEN`. A project
+    /// is of this cluster when the marker in its name says so.
+    ///
+    /// JSON: a list of `{kind, project, name, class, region, status, since, currency, monthly, next}`;
+    /// what is not known is null. It exits with 1 when an organization could not be looked at.
+    Orphans(Box<report::orphans::Arguments>),
     /// Print the CustomResourceDefinitions, as crds/ holds them.
     Crd(CrdArguments),
 }
@@ -37,6 +66,16 @@ struct CrdArguments {
 fn main() -> std::process::ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => operate(*arguments),
+        Command::Bill(arguments) => finish(ask(async move {
+            let client = run::connect().await?;
+            say(&report::bill::run(&client, &arguments).await?)
+        })),
+        Command::Orphans(arguments) => finish(ask(async move {
+            let client = run::connect().await?;
+            let found = report::orphans::run(&client, &arguments).await?;
+            say(&found.printed)?;
+            found.complete()
+        })),
         Command::Crd(arguments) => finish(print_crds(arguments)),
     }
 }
@@ -50,6 +89,21 @@ fn operate(arguments: run::Arguments) -> std::process::ExitCode {
             tokio::runtime::Runtime::new()?.block_on(run::run(arguments))
         });
     finish(outcome)
+}
+
+/// Runs a command that asks others.
+fn ask(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    // Only one provider is compiled in; a second call would be the only way to fail.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Runtime::new()?.block_on(work)
+}
+
+/// Prints a report. Whoever reads it may have read enough.
+fn say(report: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{report}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(()),
+    }
 }
 
 fn print_crds(arguments: CrdArguments) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crd_tables::budget::BUDGETS;
 use crd_tables::{CHANGES, MANIFESTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResourceExt};
@@ -47,7 +48,7 @@ async fn the_api_server_keeps_the_contract() {
     let client = plane.admin_client().await.unwrap();
 
     let mut wrong = Vec::new();
-    for (number, (kind, manifest, answer)) in MANIFESTS.iter().enumerate() {
+    for (number, (kind, manifest, answer)) in MANIFESTS.iter().chain(BUDGETS).enumerate() {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
         note(&mut wrong, &format!("{kind} {manifest}"), given.map(drop), answer);
     }

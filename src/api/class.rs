@@ -11,12 +11,23 @@ use super::{AMOUNT, DeletionPolicy, Migrations, NAME, REGION};
 /// Annotation that makes a class the default one (value `"true"`).
 pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
 
+/// Finalizer that keeps a class while a database needs it.
+pub const CLASS_FINALIZER: &str = "stagesub.io/class";
+
 /// Annotation of the class and the pool that the operator makes from its environment when the
 /// cluster has no OrchestraClass at all.
 pub const ENVIRONMENT_ANNOTATION: &str = "stagesub.io/from-environment";
 
+/// Annotation of a token's Secret that says when the token expires: a date (`2026-12-31`) or a
+/// timestamp (RFC 3339). The provider does not tell it.
+pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
+
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
 /// deletion policy and default migrations.
+///
+/// A class that is deleted while databases need it stays, with a finalizer, until the last of them is
+/// gone: its token is needed to look after their projects and to destroy them. Its tenants go on as
+/// before; new claims are refused. Ready says who holds it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -217,7 +228,9 @@ pub struct Budget {
     /// goes on by itself when there is room. `UsePool`: the pools of the class meet its claim.
     #[serde(default)]
     pub on_exceed: OnExceed,
-    /// Prices to reckon with where the provider does not tell them. Omitted: the operator's table.
+    /// Prices of compute to reckon with. They go before what the provider tells, so that an admin can
+    /// correct it. Omitted, and for sizes that are not named: what the provider tells of a project of
+    /// the class, else the operator's own table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<PriceTable>,
 }
@@ -233,6 +246,15 @@ pub enum Currency {
     #[default]
     #[serde(rename = "USD")]
     Usd,
+}
+
+impl Currency {
+    /// Its code (ISO 4217).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usd => "USD",
+        }
+    }
 }
 
 /// What becomes of an Orchestra that the budget has no room for.

@@ -82,6 +82,10 @@ pub enum Reason {
     NoDefaultClass,
     /// The named class does not exist.
     ClassNotFound,
+    /// The class is being deleted.
+    ClassDeleting,
+    /// A label selector is not valid.
+    SelectorInvalid,
     /// The class can neither create a database nor claim one.
     NoProvider,
     /// Every pool of the class is exhausted.

@@ -1,30 +1,44 @@
-//! OrchestraClass: which class meets a claim, its token, and whether the provider accepts it.
+//! OrchestraClass: which class meets a claim, its token, whether the provider accepts it, and what its
+//! projects cost and may cost.
 
+pub mod admission;
+pub mod budget;
+mod defaults;
 pub mod environment;
+mod facts;
+mod leaving;
+mod orphans;
+pub mod price;
 mod reconcile;
+mod status;
+pub mod token;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
-use secrecy::SecretString;
 
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{
-    DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy, SecretKeyReference, SupabaseProvider,
-};
+use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy};
 use crate::controller::Context;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::supabase::Account;
 
-pub use reconcile::{pass, report};
+pub use budget::Budgets;
+pub use facts::facts;
+pub use orphans::Orphans;
+pub use reconcile::pass;
+pub use status::report;
+pub use token::Tokens;
 
 /// Region of a database when neither the Orchestra nor the class names one.
 const FALLBACK_REGION: &str = "eu-central-1";
+
+/// Name of the OrchestraDatabase that is made for an Orchestra, by the Orchestra's UID.
+pub fn database_name(uid: &str) -> String {
+    format!("orchdb-{uid}")
+}
 
 /// The class by its name, or the default one.
 pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>, Error> {
@@ -38,10 +52,9 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
     }
     // An admin's default class goes before the one that was made from the environment; of several
     // the youngest wins, as with StorageClasses.
-    let mut classes = ctx
-        .stores
-        .classes
-        .state_filter(|class| annotated(class, DEFAULT_CLASS_ANNOTATION));
+    let mut classes = ctx.stores.classes.state_filter(|class| {
+        annotated(class, DEFAULT_CLASS_ANNOTATION) && class.metadata.deletion_timestamp.is_none()
+    });
     classes.sort_by_key(|class| {
         (
             !annotated(class, ENVIRONMENT_ANNOTATION),
@@ -58,6 +71,11 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
             ),
         )
     })
+}
+
+/// Whether a class is marked as a default one.
+pub fn is_default(class: &OrchestraClass) -> bool {
+    annotated(class, DEFAULT_CLASS_ANNOTATION)
 }
 
 fn annotated(class: &OrchestraClass, annotation: &str) -> bool {
@@ -138,6 +156,18 @@ pub fn region(class: &OrchestraClass, wanted: Option<&str>) -> Result<String, Er
     Err(Error::blocked(Reason::RegionNotAllowed, message))
 }
 
+/// The other regions that the class allows, for a database whose Orchestra names none.
+pub fn alternatives(class: &OrchestraClass, region: &str) -> Vec<String> {
+    let allowed = class
+        .spec
+        .placement
+        .as_ref()
+        .and_then(|placement| placement.allowed_regions.clone());
+    let mut others = allowed.unwrap_or_default();
+    others.retain(|other| other != region);
+    others
+}
+
 /// The Management API account of a class: its token, as the Secret holds it now, and an
 /// organization; without one that is known already, the class's.
 pub async fn account(ctx: &Context, class: &OrchestraClass, known: Option<&str>) -> Result<Arc<Account>, Error> {
@@ -145,100 +175,9 @@ pub async fn account(ctx: &Context, class: &OrchestraClass, known: Option<&str>)
         let message = format!("class {} has no provider", class.name_any());
         return Err(Error::blocked(Reason::NoProvider, message));
     };
-    let token = token(ctx, provider).await?;
+    let token = token::token(ctx, provider).await?;
     let named = known
         .or(provider.organization.as_deref())
         .or(ctx.settings.organization.as_deref());
     Ok(ctx.accounts.get(&token, named).await?)
-}
-
-/// Tokens that were read from Secrets, and what the provider has accepted.
-#[derive(Default)]
-pub struct Tokens {
-    /// Values by the Secret's name and key, with the version that was read.
-    read: Mutex<HashMap<SecretKeyReference, Read>>,
-    /// By class: the generation and the account that were accepted.
-    accepted: Mutex<HashMap<String, Accepted>>,
-}
-
-type Read = (Option<String>, SecretString);
-type Accepted = (Option<i64>, Arc<Account>);
-
-impl Tokens {
-    /// Whether the provider has accepted this very account for this very class.
-    fn is_accepted(&self, class: &OrchestraClass, account: &Arc<Account>) -> bool {
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        accepted
-            .get(&class.name_any())
-            .is_some_and(|(generation, known)| *generation == class.metadata.generation && Arc::ptr_eq(known, account))
-    }
-
-    fn accept(&self, class: &OrchestraClass, account: &Arc<Account>) {
-        let entry = (class.metadata.generation, account.clone());
-        self.accepted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(class.name_any(), entry);
-    }
-}
-
-async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<SecretString, Error> {
-    if let Some(reference) = &provider.token_secret_ref {
-        return secret_token(ctx, reference).await;
-    }
-    ctx.settings.token.clone().ok_or_else(|| {
-        Error::blocked(
-            Reason::TokenMissing,
-            "the class names no tokenSecretRef and the operator has no SUPABASE_MANAGEMENT_TOKEN: set one of them",
-        )
-    })
-}
-
-/// The token is read again when the Secret's `resourceVersion` has changed.
-async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<SecretString, Error> {
-    let namespace = &ctx.settings.namespace;
-    let missing = |what: &str| {
-        let (name, key) = (&reference.name, &reference.key);
-        Error::blocked(
-            Reason::TokenMissing,
-            format!("{what}: put the Management API token into key {key} of Secret {name} in namespace {namespace}"),
-        )
-    };
-    let Some(seen) = ctx
-        .stores
-        .secrets
-        .get(&ObjectRef::new(&reference.name).within(namespace))
-    else {
-        return Err(missing("there is no such Secret"));
-    };
-    let version = seen.meta().resource_version.clone();
-    let cached = ctx
-        .tokens
-        .read
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(reference)
-        .cloned();
-    if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
-        tracing::trace!(version = ?known, "the token is known");
-        return Ok(token);
-    }
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
-    let secret = api
-        .get_opt(&reference.name)
-        .await?
-        .ok_or_else(|| missing("there is no such Secret"))?;
-    let value = secret.data.as_ref().and_then(|data| data.get(&reference.key));
-    let text = value
-        .and_then(|value| std::str::from_utf8(&value.0).ok())
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    let token = SecretString::from(text.ok_or_else(|| missing("the Secret has no such key, or it is empty"))?);
-    let entry = (secret.metadata.resource_version, token.clone());
-    ctx.tokens
-        .read
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(reference.clone(), entry);
-    Ok(token)
 }

@@ -1,83 +1,69 @@
-//! The class's own pass: is the token there, does the provider accept it, how many tenants.
+//! The class's own pass: is the token there, does the provider accept it, and what does a project cost.
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
-use kube::api::Api;
-
-use super::{Way, account, ways};
-use crate::api::condition::{ConditionType, Reason};
-use crate::api::{OrchestraClass, OrchestraClassStatus};
+use super::{Way, account, admission, leaving, orphans, price, status, ways};
+use crate::api::{OrchestraClass, ProviderAccount};
 use crate::controller::Context;
-use crate::controller::conditions::{Conditions, Progress};
-use crate::controller::error::Error;
+use crate::controller::error::{Class, Error};
 use crate::controller::reconcile::Next;
-use crate::controller::write::write_status;
+use crate::supabase::billing::Allowed;
+use crate::supabase::{self, Account};
 
-/// Checks the provider once a change, and then by use only: the check is one call, and the
-/// listings that follow are the rest.
+/// Checks the provider once a change, and then by use only: whoever meets a 401 brings the class back
+/// here. The check is two calls, and the prices are one a day.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
+    if class.metadata.deletion_timestamp.is_some() {
+        return leaving::pass(class, ctx).await;
+    }
+    leaving::hold(&class, &ctx).await?;
+    admission::check(&class)?;
+    let (mut facts, mut next) = (None, Next::Rest);
     if ways(&class).contains(&Way::Provider) {
         let account = account(&ctx, &class, None).await?;
-        if !ctx.tokens.is_accepted(&class, &account) {
-            account.client().get_organization(account.organization()).await?;
-            ctx.tokens.accept(&class, &account);
+        let known = if let Some(known) = ctx.tokens.accepted(&class, &account) {
+            known
+        } else {
+            let known = look(&account).await?;
+            let (organization, user) = (&known.organization, &known.user);
+            tracing::info!(organization, user, "the provider accepts the token");
+            ctx.tokens.accept(&class, &account, known.clone());
+            known
+        };
+        if let Some(wait) = price::ask(&ctx, &class, known.plan.as_deref(), &account).await {
+            next = Next::After(wait);
         }
-    }
-    write(&class, &ctx, None).await?;
-    Ok(Next::Rest)
-}
-
-/// Writes what stopped a pass. A class whose pools can still meet claims stays Ready.
-pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    write(&class, &ctx, Some(&error)).await
-}
-
-async fn write(class: &OrchestraClass, ctx: &Context, error: Option<&Error>) -> Result<(), Error> {
-    let old = class.status.as_ref();
-    let mut conditions = Conditions::new(
-        old.map(|old| old.conditions.as_slice()).unwrap_or_default(),
-        class.metadata.generation,
-    );
-    let ways = ways(class);
-    let reason = error.map_or(Reason::Ready, Error::reason);
-    let message = error.map_or_else(|| "claims can be met".to_string(), ToString::to_string);
-    let passing = error.is_some_and(Error::is_passing);
-    // Available speaks of the provider alone; what the provider has once accepted stays accepted
-    // through an outage.
-    if passing {
-        conditions.keep(ConditionType::Available, reason);
+        orphans::look(&ctx, &class, &account).await;
+        facts = Some(known);
     } else {
-        let provider = ways.contains(&Way::Provider);
-        conditions.set(ConditionType::Available, provider && error.is_none(), reason, &message);
+        orphans::forget(&ctx, &class);
     }
-    let pools = ways.contains(&Way::Pools);
-    conditions.set(ConditionType::Ready, error.is_none() || pools, reason, &message);
-    let progress = match error {
-        None => Progress::Settled,
-        Some(_) if passing => Progress::Reconciling,
-        Some(_) if pools => Progress::Settled,
-        Some(_) => Progress::Stalled,
+    status::write(&class, &ctx, Ok(facts)).await?;
+    Ok(next)
+}
+
+/// What the account is and may. A token that may not read the entitlements is good enough all the
+/// same: nothing is decided by them.
+async fn look(account: &Account) -> Result<ProviderAccount, Error> {
+    let (client, slug) = (account.client(), account.organization());
+    let organization = client.get_organization(slug).await?;
+    let allowed = match client.entitlements(slug).await {
+        Ok(entitlements) => Allowed::read(&entitlements),
+        Err(error @ supabase::Error::TokenRejected { .. }) => return Err(error.into()),
+        // It has only to wait for its turn.
+        Err(error) if matches!(error.class(), Class::After(_)) => return Err(error.into()),
+        Err(error) => {
+            tracing::info!(%error, "the provider did not tell what the plan allows");
+            Allowed::default()
+        }
     };
-    conditions.progress(progress, reason, &message);
-    let name = class.name_any();
-    let tenants = ctx
-        .stores
-        .databases
-        .state_filter(|database| database.is_held() && database.spec.class_name.as_ref() == Some(&name));
-    let provider = match (ways.contains(&Way::Provider), pools) {
-        (true, true) => "Supabase,Pool",
-        (true, false) => "Supabase",
-        (false, _) => "Pool",
-    };
-    let new = OrchestraClassStatus {
-        observed_generation: class.metadata.generation.unwrap_or_default(),
-        conditions: conditions.finish(),
-        provider: Some(provider.into()),
-        tenants: i32::try_from(tenants.len()).unwrap_or(i32::MAX),
-        account: old.and_then(|old| old.account.clone()),
-        cost: old.and_then(|old| old.cost.clone()),
-    };
-    write_status(&Api::all(ctx.client.clone()), class, old, &new).await?;
-    Ok(())
+    Ok(ProviderAccount {
+        organization: slug.to_owned(),
+        plan: organization.plan,
+        user: client.identity().user(),
+        token_expires_at: None,
+        pausing: allowed.pausing,
+        instance_sizes: allowed.instance_sizes,
+        backup_retention_days: allowed.backup_retention_days,
+    })
 }

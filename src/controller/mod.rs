@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::Client;
 use kube::core::PartialObjectMeta;
 use kube::runtime::events::Recorder;
@@ -20,11 +20,12 @@ use kube::runtime::reflector::Store;
 use secrecy::SecretString;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
-use crate::class::Tokens;
+use crate::class::{Budgets, Orphans, Tokens};
 use crate::database::Logins;
 use crate::orchestra::{Sources, Works};
 
 use crate::supabase::Accounts;
+use crate::supabase::marker::Cluster;
 use crate::telemetry::metrics::Metrics;
 use backoff::Backoff;
 use refusals::Refusals;
@@ -72,6 +73,8 @@ pub struct Stores {
     pub connections: Store<PartialObjectMeta<Secret>>,
     /// Metadata of all ConfigMaps.
     pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    /// Metadata of all namespaces.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
 }
 
 /// What every pass has at hand.
@@ -90,6 +93,12 @@ pub struct Context {
     pub accounts: Accounts,
     /// Tokens that were read from Secrets.
     pub tokens: Tokens,
+    /// What marks the projects of this cluster.
+    pub cluster: Cluster,
+    /// What costs money and serves nobody.
+    pub orphans: Orphans,
+    /// Prices, and what budgets have let through.
+    pub budgets: Budgets,
     /// Refused logins, and when the next one may be tried.
     pub logins: Logins,
     /// Migration sources, shared by all tenants that name the same ConfigMaps.

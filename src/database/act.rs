@@ -8,9 +8,9 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
-use super::observe::{Observed, settled_at};
+use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, owner_login, secrets, status};
+use super::{Pass, create, deadline, owner_login, secrets, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -18,20 +18,19 @@ use crate::controller::reconcile::Next;
 use crate::controller::write::{APPLICATION, publish, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
+use crate::supabase::Account;
 use crate::supabase::health::{Service, health_ready};
 use crate::supabase::pooler::PoolerEndpoint;
-use crate::supabase::types::{NewProject, RegionSelection};
-use crate::supabase::{self, Account};
 
-/// What a refused creation is remembered as.
-const CREATION: &str = "creation";
+/// How many times slower a project is polled that is past its deadline.
+const LATE: u32 = 12;
 
 /// Services that a tenant uses from the first moment.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 
 /// Carries out a step; `None` when the pass goes on at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
-    let poll = Some(Next::After(pass.ctx.settings.poll_interval));
+    let poll = Some(Next::After(pace(pass)));
     match step {
         Step::AddFinalizer => {
             if let Some(object) = set_finalizer(&pass.api(), &pass.object, DATABASE_FINALIZER, true).await? {
@@ -40,19 +39,35 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             Ok(None)
         }
         Step::StorePassword => store_password(pass).await,
-        Step::Announce => announce(pass, account(observed)?).await,
-        Step::Create => create(pass, account(observed)?).await,
+        Step::Announce => create::announce(pass, account(observed)?).await,
+        Step::Create => create::create(pass, account(observed)?).await,
         Step::Record => record(pass, observed).await,
-        Step::AwaitOutcome => Ok(Some(await_outcome(pass))),
-        Step::AwaitHealthy | Step::AwaitGone => Ok(poll),
+        Step::AwaitOutcome => Ok(Some(create::await_outcome(pass))),
+        Step::AwaitHealthy => Ok(Some(Next::After(pace(pass).max(too_early(pass, account(observed)?))))),
+        Step::AwaitGone | Step::AwaitRestore => Ok(poll),
+        Step::Replace => replace(pass, reference(pass, observed)?.to_string()).await,
+        Step::Renew => renew(pass).await,
+        Step::Restore => restore(pass, observed).await,
         Step::Connect => connect(pass, observed).await,
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::Rest => Ok(Some(Next::Rest)),
-        Step::Hold | Step::Stop(_) => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
+        Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
+        // The cure may come at the provider, where nothing is watched.
+        Step::Stop(_) => Ok(Some(Next::After(pass.ctx.settings.poll_interval * LATE))),
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,
+    }
+}
+
+/// The pace of polling; slower for what is too late already.
+fn pace(pass: &Pass) -> Duration {
+    let pace = pass.ctx.settings.poll_interval;
+    if deadline::passed(pass).is_some() {
+        pace * LATE
+    } else {
+        pace
     }
 }
 
@@ -77,80 +92,6 @@ async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
     Ok(None)
 }
 
-/// The intent is written by compare-and-swap: of two operators only one goes on.
-async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
-    if let Some(error) = pass.ctx.refusals.refusal(pass.name(), CREATION) {
-        return Err(error);
-    }
-    status::change(pass, Step::Create, |status| {
-        status.create_issued_at = Some(Time(Timestamp::now()));
-        status.organization = Some(account.organization().to_string());
-    })
-    .await?;
-    pass.announced = true;
-    Ok(None)
-}
-
-/// Sends the one request. Whatever does not clearly say «refused» may have created the project,
-/// and is looked up before another one is sent.
-async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
-    pass.announced = false;
-    let stored = owner::read(&secrets(&pass.ctx), pass.name())
-        .await?
-        .and_then(|owner| owner.password);
-    let (Some(password), Some(wanted)) = (stored, pass.object.spec.supabase.clone()) else {
-        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
-    };
-    let project = NewProject {
-        name: wanted.name,
-        organization: account.organization().to_string(),
-        password,
-        region: RegionSelection::Specific(wanted.region),
-        instance_size: wanted.instance_size,
-    };
-    match account.client().create_project(&project).await {
-        Ok(created) => {
-            let project = ProjectStatus {
-                reference: created.reference,
-                region: created.region,
-            };
-            tracing::info!(project = project.reference, "the project is created");
-            status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
-            Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
-        }
-        // A name that is taken is ours alone: an earlier request created the project, and it is not listed yet.
-        Err(error) if error.outcome_unknown() || matches!(error, supabase::Error::NameTaken { .. }) => {
-            tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
-            Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
-        }
-        Err(error) => {
-            status::change(pass, Step::Announce, |status| {
-                status.create_issued_at = None;
-                status.organization = None;
-            })
-            .await?;
-            let error = Error::from(error);
-            pass.ctx.refusals.refuse(pass.name(), CREATION, &error);
-            Err(error)
-        }
-    }
-}
-
-fn await_outcome(pass: &Pass) -> Next {
-    let issued = pass
-        .object
-        .status
-        .as_ref()
-        .and_then(|status| status.create_issued_at.as_ref());
-    let settled = issued.map(|at| settled_at(at.0, pass.ctx.settings.create_settle));
-    let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
-    // Looked at more often than once, to find the project early.
-    Next::After(
-        left.unwrap_or_default()
-            .clamp(Duration::from_millis(100), pass.ctx.settings.poll_interval),
-    )
-}
-
 async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let Some(found) = &observed.project else {
         return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
@@ -168,14 +109,52 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     Ok(None)
 }
 
+/// The decision is written before anything is deleted: from here on the project is never used.
+async fn replace(pass: &mut Pass, reference: String) -> Result<Option<Next>, Error> {
+    tracing::warn!(project = reference, "the project never became usable; it is replaced");
+    status::change(pass, Step::Replace, |status| status.replaced.push(reference)).await?;
+    Ok(None)
+}
+
+async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    pass.said = None;
+    status::change(pass, Step::Renew, |status| {
+        status.project = None;
+        status.create_issued_at = None;
+    })
+    .await?;
+    Ok(None)
+}
+
+async fn restore(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let account = account(observed)?;
+    let reference = reference(pass, observed)?.to_string();
+    // Written first, so that it is not asked in a tight loop.
+    status::change(pass, Step::Restore, |status| {
+        status.restore_issued_at = Some(Time(Timestamp::now()));
+    })
+    .await?;
+    account.client().restore_project(&reference).await?;
+    tracing::info!(
+        project = reference,
+        "the provider was asked to restore the paused project"
+    );
+    Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+}
+
 /// Health, pooler and keys are asked once for each project, and stored.
 async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?);
     let client = account.client();
+    if let Some(took) = deadline::age(pass).filter(|_| pass.said.is_some()) {
+        account.poll().took(took);
+    }
     if let Err(unhealthy) = health_ready(&client.services_health(reference, &SERVICES).await?) {
         tracing::debug!(?unhealthy, "services are not healthy yet");
+        let unhealthy = unhealthy.iter().map(|(service, why)| format!("{service} is {why}"));
+        pass.said = Some(unhealthy.collect::<Vec<_>>().join(", "));
         status::change(pass, Step::Connect, |_| {}).await?;
-        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
+        return Ok(Some(Next::After(pace(pass))));
     }
     let settings = pass.ctx.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
@@ -213,6 +192,7 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
         Err(error) => {
             tracing::info!(%error, "the database does not accept the login yet");
             pass.ctx.logins.refused(pass.name(), error.is_wrong_password());
+            pass.said = Some(format!("healthy by its status, but refuses the login ({error})"));
             status::change(pass, Step::Probe, |_| {}).await?;
             if error.is_wrong_password() {
                 return Ok(None);

@@ -1,9 +1,15 @@
 //! OrchestraDatabase: the life of the paid thing. [`plan`] tells it on one page.
 
 mod act;
+mod create;
+mod deadline;
+mod describe;
 mod logins;
 mod observe;
+pub mod orphan;
 pub mod plan;
+mod refused;
+mod region;
 mod status;
 
 use std::sync::Arc;
@@ -16,6 +22,7 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::postgres::Login;
+use crate::supabase::Permit;
 
 pub use logins::Logins;
 pub use status::report;
@@ -24,7 +31,7 @@ pub use status::report;
 pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result<Next, Error> {
     let mut pass = Pass::new((*database).clone(), ctx);
     loop {
-        let observed = observe::observe(&pass).await?;
+        let observed = observe::observe(&mut pass).await?;
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step).await?;
@@ -43,10 +50,14 @@ struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
     object: OrchestraDatabase,
-    /// The intent to create was written in this pass, and nothing was sent since.
-    announced: bool,
+    /// The intent to create was written in this pass, and nothing was sent since: the request may go.
+    announced: Option<Permit>,
     /// A login succeeded in this pass.
     proven: bool,
+    /// The Orchestra that the claim names does not exist.
+    abandoned: bool,
+    /// What the provider last said of the project, for the message of a deadline that passed.
+    said: Option<String>,
     /// The password was stored in this pass; the watch may not tell of it yet.
     stored: bool,
     /// The address was stored in this pass; the watch may not tell of it yet.
@@ -58,8 +69,10 @@ impl Pass {
         Self {
             ctx,
             object,
-            announced: false,
+            announced: None,
             proven: false,
+            abandoned: false,
+            said: None,
             stored: false,
             connected: false,
         }
@@ -72,6 +85,7 @@ impl Pass {
     fn claim(&self) -> plan::Claim {
         match (&self.object.spec.claim_ref, &self.object.spec.released_at) {
             (None, _) => plan::Claim::None,
+            (Some(_), None) if self.abandoned => plan::Claim::Abandoned,
             (Some(_), None) => plan::Claim::Held,
             (Some(_), Some(_)) => plan::Claim::Released,
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
+//! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! gone:    Destroy → AwaitGone → Forget          static entry: Rest, and Forget when deleted
 //! ```
 
@@ -45,6 +46,19 @@ pub enum Project {
     Waiting,
     /// Usable by its status.
     Active,
+    /// Never usable, too late, and its class wants such a one replaced.
+    Stuck,
+    /// Replaced by decision, and still there.
+    Discarded,
+    /// Replaced by decision, and being deleted.
+    Discarding,
+    /// Replaced by decision, and the provider confirms that it is gone.
+    Replaced,
+    /// Paused by the provider, and its class wants such a one restored.
+    Paused {
+        /// The provider was asked a short while ago.
+        asked: bool,
+    },
     /// Stopped by the provider or a person.
     Stopped(Reason),
     /// Being deleted.
@@ -84,6 +98,8 @@ pub enum Claim {
     None,
     /// An Orchestra.
     Held,
+    /// An Orchestra that no longer exists, and that did not let it go.
+    Abandoned,
     /// An Orchestra held it and let it go.
     Released,
 }
@@ -118,6 +134,14 @@ pub enum Step {
     AwaitOutcome,
     /// Write down which project it is.
     Record,
+    /// Write down that the project never became usable and is to be replaced.
+    Replace,
+    /// Write down that the replaced project is gone: the creation begins anew.
+    Renew,
+    /// Ask the provider to restore the paused project.
+    Restore,
+    /// Wait until the provider has restored it.
+    AwaitRestore,
     /// Wait until the provider says that the project is healthy.
     AwaitHealthy,
     /// Read services, pooler and keys, and store them.
@@ -132,7 +156,7 @@ pub enum Step {
     DeleteSelf,
     /// Refuse to go while an Orchestra holds the claim.
     Hold,
-    /// Destroy the project.
+    /// Destroy the project: its deletion was asked for, or it is being replaced.
     Destroy,
     /// Wait until the provider no longer lists it.
     AwaitGone,
@@ -159,7 +183,21 @@ pub fn plan(seen: &Seen) -> Step {
             // What is kept stays usable, with a password that we know.
             _ => plan_hosted(hosted),
         },
+        // Nobody is left to buy for.
+        (true, Kind::Hosted(hosted)) if seen.claim == Claim::Abandoned && hosted.is_surely_absent() => Step::DeleteSelf,
         (true, Kind::Hosted(hosted)) => plan_hosted(hosted),
+    }
+}
+
+impl Hosted {
+    /// There is no project, and no request is under way that could make one.
+    fn is_surely_absent(self) -> bool {
+        self.project == Project::Absent && self.issued != Issued::Settling
+    }
+
+    /// It never became usable, and is on its way to be replaced.
+    fn is_discarded(self) -> bool {
+        matches!(self.project, Project::Discarded | Project::Discarding)
     }
 }
 
@@ -169,6 +207,12 @@ fn plan_hosted(seen: Hosted) -> Step {
         (Project::Stopped(reason), _) => Step::Stop(reason),
         (Project::Lost | Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
         (Project::Unrecorded, _) => Step::Record,
+        (Project::Stuck, _) => Step::Replace,
+        (Project::Discarded, _) => Step::Destroy,
+        (Project::Discarding, _) => Step::AwaitGone,
+        (Project::Replaced, _) => Step::Renew,
+        (Project::Paused { asked: false }, _) => Step::Restore,
+        (Project::Paused { asked: true }, _) => Step::AwaitRestore,
         // A project without a password that we know is never left so, and none is bought so.
         (_, _) if !seen.password => Step::StorePassword,
         (Project::Absent, Issued::Never | Issued::Settled) => Step::Announce,
@@ -189,11 +233,16 @@ fn plan_deletion(seen: Seen) -> Step {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, _) => Step::Hold,
         (true, _, Kind::Static) => Step::Forget,
-        (true, _, Kind::Hosted(_)) if !seen.destroy && seen.claim == Claim::None => Step::Forget,
+        (true, _, Kind::Hosted(hosted)) if !seen.destroy && seen.claim == Claim::None && !hosted.is_discarded() => {
+            Step::Forget
+        }
         (true, _, Kind::Hosted(hosted)) => match (hosted.project, hosted.issued) {
             (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
             (Project::Absent, Issued::Settling) => Step::AwaitOutcome,
-            (Project::Absent | Project::Lost, _) => Step::Forget,
+            (Project::Absent | Project::Lost | Project::Replaced, _) => Step::Forget,
+            // It was to be destroyed before, whatever the policy says of what holds data.
+            (Project::Discarded, _) => Step::Destroy,
+            (Project::Discarding, _) => Step::AwaitGone,
             _ if !seen.destroy => Step::Forget,
             (Project::Leaving, _) => Step::AwaitGone,
             _ => Step::Destroy,
@@ -202,139 +251,4 @@ fn plan_deletion(seen: Seen) -> Step {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn every_state() -> Vec<Seen> {
-        let projects = [
-            Project::Absent,
-            Project::Lost,
-            Project::Many,
-            Project::Unrecorded,
-            Project::Waiting,
-            Project::Active,
-            Project::Stopped(Reason::ProviderFailed),
-            Project::Leaving,
-        ];
-        let issues = [Issued::Never, Issued::Now, Issued::Settling, Issued::Settled];
-        let connections = [
-            Connection::Unread,
-            Connection::Unproven,
-            Connection::WrongPassword,
-            Connection::Proven,
-        ];
-        let mut kinds = vec![Kind::Static];
-        for password in [false, true] {
-            for project in projects {
-                for issued in issues {
-                    for connection in connections {
-                        kinds.push(Kind::Hosted(Hosted {
-                            password,
-                            project,
-                            issued,
-                            connection,
-                        }));
-                    }
-                }
-            }
-        }
-        let mut states = Vec::new();
-        for deleting in [false, true] {
-            for finalizer in [false, true] {
-                for claim in [Claim::None, Claim::Held, Claim::Released] {
-                    for destroy in [false, true] {
-                        for kind in &kinds {
-                            states.push(Seen {
-                                deleting,
-                                finalizer,
-                                claim,
-                                destroy,
-                                kind: *kind,
-                            });
-                        }
-                    }
-                }
-            }
-        }
-        states
-    }
-
-    /// What the world looks like after a step that went well.
-    fn after(mut seen: Seen, step: Step) -> Seen {
-        let Kind::Hosted(mut hosted) = seen.kind else {
-            seen.finalizer = step == Step::AddFinalizer || (seen.finalizer && step != Step::Forget);
-            return seen;
-        };
-        match step {
-            Step::AddFinalizer => seen.finalizer = true,
-            Step::StorePassword => hosted.password = true,
-            Step::Announce => hosted.issued = Issued::Now,
-            Step::Create | Step::Record => hosted.project = Project::Waiting,
-            Step::AwaitOutcome => hosted.issued = Issued::Settled,
-            Step::AwaitHealthy => hosted.project = Project::Active,
-            Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
-            Step::Probe => hosted.connection = Connection::Proven,
-            Step::DeleteSelf => seen.deleting = true,
-            Step::Destroy => hosted.project = Project::Leaving,
-            Step::AwaitGone => hosted.project = Project::Absent,
-            Step::Forget => seen.finalizer = false,
-            Step::Rest | Step::Hold | Step::Stop(_) => {}
-        }
-        seen.kind = Kind::Hosted(hosted);
-        seen
-    }
-
-    #[test]
-    fn every_life_settles_and_buys_at_most_once() {
-        for start in every_state() {
-            let mut seen = start;
-            let mut created = 0;
-            for _ in 0..14 {
-                let step = plan(&seen);
-                created += usize::from(step == Step::Create);
-                seen = after(seen, step);
-            }
-            assert!(
-                matches!(plan(&seen), Step::Rest | Step::Hold | Step::Stop(_)),
-                "{start:?} never settles: {:?}",
-                plan(&seen)
-            );
-            assert!(created <= 1, "{start:?} creates {created} times");
-        }
-    }
-
-    #[test]
-    fn nothing_is_bought_without_a_password_a_written_intent_and_an_empty_listing() {
-        for seen in every_state() {
-            if plan(&seen) == Step::Create {
-                let Kind::Hosted(hosted) = seen.kind else {
-                    panic!("{seen:?}")
-                };
-                assert!(hosted.password && hosted.issued == Issued::Now && hosted.project == Project::Absent);
-                assert!(seen.finalizer && !seen.deleting && seen.claim != Claim::Released);
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_is_destroyed_that_is_held_or_retained() {
-        for seen in every_state() {
-            if plan(&seen) == Step::Destroy {
-                assert!(seen.deleting && seen.destroy && seen.claim != Claim::Held, "{seen:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_is_forgotten_while_an_outcome_is_unknown() {
-        for seen in every_state() {
-            let Kind::Hosted(hosted) = seen.kind else { continue };
-            if plan(&seen) == Step::Forget && seen.destroy {
-                assert!(
-                    hosted.issued != Issued::Settling || hosted.project != Project::Absent,
-                    "{seen:?}"
-                );
-            }
-        }
-    }
-}
+mod tests;

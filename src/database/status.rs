@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource;
 use kube::api::Api;
 use kube::runtime::events::EventType;
 
 use super::Pass;
-use super::plan::{Claim, Step};
+use super::deadline::{self, REPLACEMENTS};
+use super::describe::describe;
+use super::plan::Step;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::Context;
@@ -26,6 +28,9 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Announce
             | Step::Create
             | Step::Record
+            | Step::Replace
+            | Step::Renew
+            | Step::Restore
             | Step::Connect
             | Step::Probe
             | Step::DeleteSelf
@@ -62,13 +67,12 @@ struct Told {
 }
 
 fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Told {
-    let (phase, ready, progress, reason, message) = describe(step, pass.claim());
-    let (progress, reason, message) = match past_deadline(pass, progress) {
-        Some(late) => (
-            Progress::Stalled,
-            Reason::DeadlineExceeded,
-            format!("{late}; {message}"),
-        ),
+    let (phase, ready, progress, reason, message) = describe(step, pass.claim(), is_replacement(pass));
+    let late = (progress == Progress::Reconciling && reason != Reason::Replacing)
+        .then(|| too_late(pass, message))
+        .flatten();
+    let (progress, reason, message) = match late {
+        Some(late) => (Progress::Stalled, Reason::DeadlineExceeded, late),
         None => (progress, reason, message.to_string()),
     };
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
@@ -77,6 +81,7 @@ fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> 
     let conditions = conditions.finish();
     new.conditions = conditions;
     new.phase = Some(phase.into());
+    new.cost = crate::class::price::of_database(&pass.ctx, &pass.object);
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
     new.claim = pass
         .object
@@ -105,23 +110,35 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     let mut new = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
+    let leaving = pass.object.metadata.deletion_timestamp.is_some();
+    if new.usable_since.is_some() && !leaving && is_of_account(reason) {
+        // One wrong token would otherwise stop all databases of its class that are in use.
+        conditions.keep(ConditionType::Ready, reason);
+        new.conditions = conditions.finish();
+        new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
+        write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await?;
+        return Ok(());
+    }
     if new.usable_since.is_some() {
         // What stops us from looking does not stop the database from serving.
         conditions.keep(ConditionType::Ready, reason);
     } else {
         conditions.set(ConditionType::Ready, false, reason, &message);
     }
-    let progress = if passing {
-        Progress::Reconciling
-    } else {
-        Progress::Stalled
+    let late = passing.then(|| too_late(&pass, &message)).flatten();
+    let (progress, reason, message) = match (late, passing) {
+        (Some(late), _) => (Progress::Stalled, Reason::DeadlineExceeded, late),
+        (None, true) => (Progress::Reconciling, reason, message),
+        (None, false) => (Progress::Stalled, reason, message),
     };
     conditions.progress(progress, reason, &message);
     let conditions = conditions.finish();
     new.conditions = conditions;
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
-    if !passing && new.usable_since.is_none() {
-        new.phase = Some("Failed".into());
+    match (passing, new.usable_since.is_some()) {
+        (false, false) => new.phase = Some("Failed".into()),
+        (true, false) if reason == Reason::Queued => new.phase = Some("Queued".into()),
+        _ => {}
     }
     store(
         &mut pass,
@@ -133,6 +150,15 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
         },
     )
     .await
+}
+
+/// Whether it is the provider's account that is in trouble, which the class tells of, and which stops
+/// nothing but creations and deletions.
+fn is_of_account(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TokenMissing | Reason::TokenRejected | Reason::PermissionDenied | Reason::OrganizationNotFound
+    )
 }
 
 async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Result<(), Error> {
@@ -154,7 +180,11 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Res
     if let Some(object) = write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await? {
         pass.object = object;
     }
-    if before.is_none_or(|before| before.reason != reason.as_str()) {
+    // Whoever waits for long in the queue is told of it once more.
+    let is_news = |before: &Condition| {
+        before.reason != reason.as_str() || (reason == Reason::Queued && before.message != message)
+    };
+    if before.as_ref().is_none_or(is_news) {
         let kind = if progress == Progress::Stalled {
             EventType::Warning
         } else {
@@ -165,129 +195,30 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Res
     Ok(())
 }
 
-/// Phase, Ready, progress, reason and message of a step.
-fn describe(step: Step, claim: Claim) -> (&'static str, bool, Progress, Reason, &'static str) {
-    use Progress::{Reconciling, Settled, Stalled};
-    match step {
-        Step::AddFinalizer | Step::StorePassword | Step::Announce => (
-            "Pending",
-            false,
-            Reconciling,
-            Reason::Pending,
-            "preparing the creation of the project",
-        ),
-        Step::Create | Step::Record => (
-            "Provisioning",
-            false,
-            Reconciling,
-            Reason::Provisioning,
-            "creating the project",
-        ),
-        Step::AwaitOutcome => (
-            "Provisioning",
-            false,
-            Reconciling,
-            Reason::OutcomeUnknown,
-            "the outcome of the create request is unknown; it is looked up before another one is sent",
-        ),
-        Step::AwaitHealthy => (
-            "Provisioning",
-            false,
-            Reconciling,
-            Reason::Provisioning,
-            "waiting for the provider: the project is being set up",
-        ),
-        Step::Connect => (
-            "Provisioning",
-            false,
-            Reconciling,
-            Reason::Provisioning,
-            "waiting for the project's services, pooler and keys",
-        ),
-        Step::Probe => (
-            "Provisioning",
-            false,
-            Reconciling,
-            Reason::Provisioning,
-            "waiting for the first login to succeed",
-        ),
-        Step::ResetPassword => (
-            "Provisioning",
-            false,
-            Reconciling,
-            Reason::LoginFailed,
-            "the project has another password; setting the one that is stored",
-        ),
-        Step::Rest => match claim {
-            Claim::None => ("Available", true, Settled, Reason::Available, "waits for a claim"),
-            Claim::Held => (
-                "Bound",
-                true,
-                Settled,
-                Reason::Bound,
-                "claimed, and proven usable by a login",
-            ),
-            Claim::Released => (
-                "Released",
-                true,
-                Settled,
-                Reason::Released,
-                "the claim is gone; the database and its data are kept",
-            ),
-        },
-        Step::Hold => (
-            "Bound",
-            true,
-            Stalled,
-            Reason::InUse,
-            "deletion was asked for, but an Orchestra holds the claim: delete the Orchestra first",
-        ),
-        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => (
-            "Deleting",
-            false,
-            Reconciling,
-            Reason::Deleting,
-            "the project is being destroyed",
-        ),
-        Step::Stop(reason) => ("Failed", false, Stalled, reason, advice(reason)),
-    }
+/// Says that the database is past its deadline, what the provider last said of it, and what to do.
+fn too_late(pass: &Pass, message: &str) -> Option<String> {
+    let late = deadline::passed(pass)?;
+    let said = pass
+        .said
+        .as_ref()
+        .map(|said| format!("; the project is {said}"))
+        .unwrap_or_default();
+    let replaced = pass.object.status.as_ref().map_or(0, |status| status.replaced.len());
+    let replaced = match replaced {
+        0 => String::new(),
+        count => format!("; replaced {count} of {REPLACEMENTS} times"),
+    };
+    Some(format!(
+        "{late}{said}{replaced}; {message}. It goes on by itself when the project becomes usable; else ask the \
+         provider's support, or delete the Orchestra and create it anew"
+    ))
 }
 
-/// What a person should do about a stop.
-fn advice(reason: Reason) -> &'static str {
-    match reason {
-        Reason::ProjectConflict => {
-            "several projects carry this database's marker; nothing is created or deleted. Keep the one that holds the \
-             data, and delete the others in the provider's dashboard"
-        }
-        Reason::DatabaseLost => {
-            "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \
-             support, or delete the Orchestra and create it anew"
-        }
-        Reason::ProjectPaused => {
-            "the provider has paused the project. Restore it in the provider's dashboard; the operator goes on by itself"
-        }
-        Reason::ProviderFailed => {
-            "the provider says that the project failed. Contact its support, or delete the Orchestra and create it anew"
-        }
-        _ => "a person must act",
-    }
-}
-
-/// Says how long a database has been on its way when that is longer than its class allows.
-fn past_deadline(pass: &Pass, progress: Progress) -> Option<String> {
+/// A project is deleted because another one takes its place.
+fn is_replacement(pass: &Pass) -> bool {
     let status = pass.object.status.as_ref();
-    if progress != Progress::Reconciling
-        || pass.object.metadata.deletion_timestamp.is_some()
-        || status.is_some_and(|status| status.usable_since.is_some())
-    {
-        return None;
-    }
-    let class = crate::class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref()).ok()?;
-    let deadline: jiff::SignedDuration = class.spec.progress_deadline.parse().ok()?;
-    let taken = jiff::Timestamp::now().duration_since(pass.object.metadata.creation_timestamp.as_ref()?.0);
-    (taken > deadline).then(|| {
-        // The deadline, not the time taken: a status does not count seconds.
-        format!("not usable {} after its creation", class.spec.progress_deadline)
-    })
+    let recorded = status.and_then(|status| status.project.as_ref());
+    let replaced =
+        recorded.is_some_and(|project| status.is_some_and(|status| status.replaced.contains(&project.reference)));
+    replaced && pass.object.metadata.deletion_timestamp.is_none()
 }

@@ -26,6 +26,8 @@ const UNWATCHED: Duration = Duration::from_secs(30);
 pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
     match step {
         Step::AddFinalizer => finalizer(pass, true).await.map(|()| None),
+        // The status that says so is its effect, and is written by now.
+        Step::Intend => Ok(None),
         Step::Create => claim::create(pass).await.map(|()| None),
         Step::Take => claim::take(pass).await.map(|()| None),
         Step::PrepareLogin => prepare(pass).await,
@@ -46,7 +48,10 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
             Ok(Some(Next::Gone))
         }
         Step::Wait(Reason::Migrating | Reason::Seeding) => wait(pass).await,
-        Step::AwaitDatabase | Step::Wait(_) => Ok(Some(Next::After(UNWATCHED))),
+        // Asking a budget again costs no request.
+        Step::AwaitDatabase | Step::Wait(_) | Step::Stop(Reason::BudgetExceeded | Reason::ProjectLimitReached) => {
+            Ok(Some(Next::After(UNWATCHED)))
+        }
         Step::Stop(_) => Ok(Some(Next::After(SLOWEST))),
     }
 }

@@ -1,5 +1,6 @@
 //! The claim: which database is ours, how one can be had, and taking it by compare-and-swap.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -13,10 +14,11 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
     ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
 };
-use crate::class::{self, Way};
+use crate::class::{self, Way, budget};
 use crate::controller::Context;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
+use crate::supabase::marker;
 
 /// The database that this Orchestra claims, looked up by its UID: in the watched objects, and
 /// before anything is claimed in the API server itself, because a watch may lag behind our own claim.
@@ -62,6 +64,9 @@ pub fn state(pass: &Pass, database: &OrchestraDatabase) -> (Database, String) {
         .unwrap_or_default();
     match find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
         Some(reason) => (Database::Stopped(reason), message),
+        None if find(conditions, ConditionType::Reconciling).is_some_and(|is| is.reason == Reason::Queued.as_str()) => {
+            (Database::Queued, message)
+        }
         // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
         None => (Database::Provisioning, String::new()),
     }
@@ -72,13 +77,47 @@ fn reason(name: &str) -> Option<Reason> {
     Reason::all().find(|reason| reason.as_str() == name)
 }
 
-/// How a claim could be met now, and what to tell people when it cannot.
-pub fn supply(ctx: &Context, class: &OrchestraClass) -> (Supply, String) {
+/// How a claim could be met now, and what to tell people when it cannot. What was intended before is
+/// kept to while it is possible: another operator may be about to carry it out.
+pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, String), Error> {
+    let intended = pass.object.status.as_ref().and_then(|status| status.claiming.clone());
+    if let Some(name) = intended {
+        let own = name == class::database_name(pass.uid());
+        if own
+            || api(&pass.ctx)
+                .get_opt(&name)
+                .await?
+                .is_some_and(|member| member.is_unclaimed())
+        {
+            pass.candidate = Some(name);
+            return Ok((if own { Supply::Provider } else { Supply::Member }, String::new()));
+        }
+    }
+    let (mut supply, mut message) = offer(pass, class);
+    // The room is taken before the intent is written: what was intended is kept to.
+    if supply == Supply::Provider
+        && let Err(full) = budget::take_room(&pass.ctx, class, &pass.object, &class::database_name(pass.uid()))
+    {
+        (supply, message) = no_room(pass, class, &full);
+    }
+    pass.candidate = match supply {
+        Supply::Provider => Some(class::database_name(pass.uid())),
+        Supply::Member => member(pass, class).map(|member| member.name_any()),
+        Supply::Awaited(_) | Supply::Blocked(_) => None,
+    };
+    Ok((supply, message))
+}
+
+fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
+    let ctx = &pass.ctx;
     let mut trouble = None;
     for way in class::ways(class) {
         match way {
             Way::Provider => match class::provider_trouble(class) {
-                None => return (Supply::Provider, String::new()),
+                None => match budget::has_room(ctx, class, &pass.object, &class::database_name(pass.uid())) {
+                    Ok(()) => return (Supply::Provider, String::new()),
+                    Err(error) => return no_room(pass, class, &error),
+                },
                 Some((Reason::Pending, _)) => {
                     return (
                         Supply::Awaited(Reason::Pending),
@@ -87,20 +126,10 @@ pub fn supply(ctx: &Context, class: &OrchestraClass) -> (Supply, String) {
                 }
                 Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message)),
             },
-            Way::Pools if member(ctx, class).is_some() => return (Supply::Member, String::new()),
+            Way::Pools if member(pass, class).is_some() => return (Supply::Member, String::new()),
             Way::Pools => {
-                let pools = class
-                    .spec
-                    .pools
-                    .as_ref()
-                    .map(|pools| pools.names.join(", "))
-                    .unwrap_or_default();
-                let before = trouble
-                    .map(|(_, message): (Supply, String)| format!("; {message}"))
-                    .unwrap_or_default();
-                let message =
-                    format!("no database is left in pool {pools}: add one, and the claim is met by itself{before}");
-                trouble = Some((Supply::Awaited(Reason::PoolExhausted), message));
+                let before = trouble.map(|(_, message): (Supply, String)| message);
+                trouble = Some(exhausted(class, before.as_deref()));
             }
         }
     }
@@ -112,8 +141,38 @@ pub fn supply(ctx: &Context, class: &OrchestraClass) -> (Supply, String) {
     })
 }
 
-/// The first database of the class's pools that waits for a claim.
-fn member(ctx: &Context, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>> {
+/// What there is instead of a project that the budget has no room for.
+fn no_room(pass: &Pass, class: &OrchestraClass, error: &Error) -> (Supply, String) {
+    if !budget::uses_pool(class) {
+        return (Supply::Blocked(error.reason()), error.to_string());
+    }
+    match member(pass, class) {
+        Some(_) => (Supply::Member, String::new()),
+        None => exhausted(class, Some(&error.to_string())),
+    }
+}
+
+fn exhausted(class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
+    let pools = class.spec.pools.as_ref().map(|pools| pools.names.join(", "));
+    let before = before.map(|message| format!("; {message}")).unwrap_or_default();
+    let message = format!(
+        "no database is left in pool {}: add one, and the claim is met by itself{before}",
+        pools.unwrap_or_default()
+    );
+    (Supply::Awaited(Reason::PoolExhausted), message)
+}
+
+/// The first database of the class's pools that waits for a claim, and that no other Orchestra is
+/// about to take.
+fn member(pass: &Pass, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>> {
+    let intended = pass.ctx.stores.orchestras.state_filter(|other| {
+        other.metadata.uid.as_deref() != Some(pass.uid()) && other.metadata.deletion_timestamp.is_none()
+    });
+    let void = pass.object.status.as_ref().and_then(|status| status.claiming.as_ref());
+    let intended: HashSet<_> = intended
+        .iter()
+        .filter_map(|other| other.status.as_ref()?.claiming.as_deref())
+        .collect();
     let pools = &class.spec.pools.as_ref()?.names;
     let rank = |database: &OrchestraDatabase| {
         let entry = database.spec.inventory.as_ref()?;
@@ -127,9 +186,13 @@ fn member(ctx: &Context, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase
             .as_ref()
             .map(|status| status.conditions.as_slice())
             .unwrap_or_default();
-        database.is_unclaimed() && is_true(conditions, ConditionType::Ready)
+        let name = database.name_any();
+        // What this Orchestra intended before was found taken, whatever the watch shows.
+        let free = database.is_unclaimed() && !intended.contains(name.as_str()) && void != Some(&name);
+        free && is_true(conditions, ConditionType::Ready)
     };
-    let mut members = ctx
+    let mut members = pass
+        .ctx
         .stores
         .databases
         .state_filter(|database| waits(database) && rank(database).is_some());
@@ -164,11 +227,16 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         .provider
         .as_ref()
         .and_then(|provider| provider.supabase.instance_size.clone());
+    let region = class::region(&class, wanted)?;
     let project = SupabaseProject {
-        name: project_name(pass.namespace(), pass.name(), pass.uid()),
-        region: class::region(&class, wanted)?,
+        name: marker::mint(&pass.ctx.cluster, pass.namespace(), pass.name(), pass.uid()),
+        alternatives: if wanted.is_some() {
+            Vec::new()
+        } else {
+            class::alternatives(&class, &region)
+        },
+        region,
         instance_size,
-        alternatives: Vec::new(),
     };
     let spec = OrchestraDatabaseSpec {
         class_name: Some(class.name_any()),
@@ -177,7 +245,7 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         reclaim_policy: policy(pass, Some(&class)),
         ..OrchestraDatabaseSpec::default()
     };
-    let name = format!("orchdb-{}", pass.uid());
+    let name = class::database_name(pass.uid());
     let database = OrchestraDatabase::new(&name, spec);
     let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,
@@ -190,7 +258,14 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
 /// Takes a database of a pool: of two who try, the API server lets one win.
 pub async fn take(pass: &mut Pass) -> Result<(), Error> {
     let Some(class) = pass.class.clone() else { return Ok(()) };
-    let Some(member) = member(&pass.ctx, &class) else {
+    let Some(name) = pass.candidate.clone() else {
+        return Ok(());
+    };
+    let Some(member) = api(&pass.ctx)
+        .get_opt(&name)
+        .await?
+        .filter(OrchestraDatabase::is_unclaimed)
+    else {
         return Ok(());
     };
     let patch = json!({
@@ -235,27 +310,4 @@ pub async fn release(pass: &mut Pass) -> Result<(), Error> {
 
 fn api(ctx: &Context) -> Api<OrchestraDatabase> {
     Api::all(ctx.client.clone())
-}
-
-/// Name of a project: readable, and ending in a marker that no other project carries. The API
-/// refuses a `.` and more than 256 characters.
-fn project_name(namespace: &str, name: &str, uid: &str) -> String {
-    let readable: String = format!("{namespace}-{name}")
-        .replace('.', "-")
-        .chars()
-        .take(180)
-        .collect();
-    format!("{readable}-{}", uid.replace('-', ""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_project_name_is_one_the_api_accepts_and_ends_in_the_marker() {
-        let name = project_name("tenants", &"a.b".repeat(80), "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f");
-        assert!(name.len() <= 256 && !name.contains('.'));
-        assert!(name.ends_with("-0f3c6a3e5b1d4a529d0e6f5b7c1e2d3f"));
-    }
 }

@@ -50,6 +50,8 @@ struct Pass {
     object: Orchestra,
     /// The claimed database, as this pass left it.
     database: Option<OrchestraDatabase>,
+    /// Name of the database that could be claimed now.
+    candidate: Option<String>,
     /// The class that meets the claim.
     class: Option<Arc<OrchestraClass>>,
     /// The owner's session, once the login is prepared.
@@ -72,6 +74,7 @@ impl Pass {
             ctx,
             object,
             database: None,
+            candidate: None,
             class: None,
             session: None,
             migrations: None,

@@ -34,6 +34,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let mut seen = Seen {
         deleting: pass.object.metadata.deletion_timestamp.is_some(),
         finalizer,
+        intended: false,
         database: Database::Provisioning,
         login: false,
         migrations: Work::Pending,
@@ -48,6 +49,8 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     }
     let (state, message) = observe_database(pass).await?;
     seen.database = state;
+    let claiming = pass.object.status.as_ref().and_then(|status| status.claiming.as_ref());
+    seen.intended = pass.candidate.is_some() && pass.candidate.as_ref() == claiming;
     if seen.deleting || state != Database::Usable {
         return Ok(Observed { seen, message });
     }
@@ -78,7 +81,8 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
         return Ok((Database::Lost, String::new()));
     }
     let class = class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref())?;
-    let (supply, message) = claim::supply(&pass.ctx, &class);
+    class::admission::admit(&pass.ctx, &class, pass.namespace())?;
+    let (supply, message) = claim::supply(pass, &class).await?;
     pass.class = Some(class);
     Ok((Database::None(supply), message))
 }

@@ -1,7 +1,7 @@
 //! The whole life of an Orchestra on one page: what was seen → the one next step.
 //!
 //! ```text
-//! AddFinalizer → Create | Take → AwaitDatabase → PrepareLogin → Migrate → Seed → Publish → Rest
+//! AddFinalizer → Intend → Create | Take → AwaitDatabase → PrepareLogin → Migrate → Seed → Publish → Rest
 //! deleted:       Release → AwaitRelease → Forget
 //! ```
 
@@ -14,6 +14,8 @@ pub enum Database {
     None(Supply),
     /// One was claimed, and its OrchestraDatabase is gone.
     Lost,
+    /// Claimed, and its creation waits for its turn.
+    Queued,
     /// Claimed and on its way.
     Provisioning,
     /// Claimed, and a person must act before it is usable.
@@ -56,6 +58,8 @@ pub struct Seen {
     pub deleting: bool,
     /// Our finalizer is on it.
     pub finalizer: bool,
+    /// The very claim that could be made now is written down.
+    pub intended: bool,
     /// Its database.
     pub database: Database,
     /// The tenant's login role works.
@@ -73,6 +77,9 @@ pub struct Seen {
 pub enum Step {
     /// Put our finalizer on.
     AddFinalizer,
+    /// Write down which database is about to be claimed, by compare-and-swap: of two operators only
+    /// one goes on.
+    Intend,
     /// Ask for a new database from the provider.
     Create,
     /// Take a database of a pool, by compare-and-swap.
@@ -109,11 +116,13 @@ pub fn plan(seen: &Seen) -> Step {
         (true, true, Database::Leaving) => Step::AwaitRelease,
         (true, true, _) => Step::Release,
         (false, false, _) => Step::AddFinalizer,
+        (false, true, Database::None(Supply::Provider | Supply::Member)) if !seen.intended => Step::Intend,
         (false, true, Database::None(Supply::Provider)) => Step::Create,
         (false, true, Database::None(Supply::Member)) => Step::Take,
         (false, true, Database::None(Supply::Awaited(reason))) => Step::Wait(reason),
         (false, true, Database::None(Supply::Blocked(reason)) | Database::Stopped(reason)) => Step::Stop(reason),
         (false, true, Database::Lost | Database::Leaving) => Step::Stop(Reason::DatabaseLost),
+        (false, true, Database::Queued) => Step::Wait(Reason::Queued),
         (false, true, Database::Provisioning) => Step::AwaitDatabase,
         (false, true, Database::Usable) => match (seen.login, seen.migrations, seen.seed, seen.published) {
             (false, ..) => Step::PrepareLogin,
@@ -138,6 +147,7 @@ mod tests {
             Database::None(Supply::Awaited(Reason::PoolExhausted)),
             Database::None(Supply::Blocked(Reason::ClassNotFound)),
             Database::Lost,
+            Database::Queued,
             Database::Provisioning,
             Database::Stopped(Reason::ProviderFailed),
             Database::Usable,
@@ -146,7 +156,7 @@ mod tests {
         let works = [Work::Pending, Work::Running, Work::Done];
         let mut states = Vec::new();
         for deleting in [false, true] {
-            for finalizer in [false, true] {
+            for (finalizer, intended) in [(false, false), (true, false), (true, true)] {
                 for database in databases {
                     for login in [false, true] {
                         for migrations in works {
@@ -155,6 +165,7 @@ mod tests {
                                     states.push(Seen {
                                         deleting,
                                         finalizer,
+                                        intended,
                                         database,
                                         login,
                                         migrations,
@@ -175,7 +186,8 @@ mod tests {
     fn after(mut seen: Seen, step: Step) -> Seen {
         match step {
             Step::AddFinalizer => seen.finalizer = true,
-            Step::Create => seen.database = Database::Provisioning,
+            Step::Intend => seen.intended = true,
+            Step::Create | Step::Wait(Reason::Queued) => seen.database = Database::Provisioning,
             Step::Take | Step::AwaitDatabase => seen.database = Database::Usable,
             Step::PrepareLogin => seen.login = true,
             Step::Migrate => seen.migrations = Work::Running,
@@ -207,6 +219,15 @@ mod tests {
                 "{start:?} never settles: {last:?}"
             );
             assert!(claims <= 1, "{start:?} claims {claims} times");
+        }
+    }
+
+    #[test]
+    fn nothing_is_claimed_before_it_is_written_down() {
+        for seen in every_state() {
+            if matches!(plan(&seen), Step::Create | Step::Take) {
+                assert!(seen.intended && seen.finalizer, "{seen:?}");
+            }
         }
     }
 

@@ -45,11 +45,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let summary = if updating { Reason::Updating } else { reason };
     conditions.set(Is::Ready, ready, summary, message);
     let usable = observed.seen.database == Database::Usable;
-    let lost = matches!(
-        observed.seen.database,
-        Database::Lost | Database::Leaving | Database::None(_)
-    );
-    let available = ready || (served && !lost && !leaving);
+    let available = ready || (served && usable && !leaving);
     let (why, told) = if available {
         (Reason::Ready, "applications can use it")
     } else {
@@ -116,7 +112,12 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
         phase: Some(phase.into()),
         conditions,
         class_name: pass.class.as_ref().map(|class| class.name_any()).or(old.class_name),
-        claiming: old.claiming,
+        // The claim itself says the rest.
+        claiming: if database.is_some() {
+            None
+        } else {
+            pass.candidate.clone().or(old.claiming)
+        },
         cost: database
             .and_then(|database| database.status.as_ref())
             .and_then(|status| status.cost.clone())
@@ -205,13 +206,18 @@ async fn store(
         let condition = find(conditions, Is::Stalled)
             .or_else(|| find(conditions, Is::Reconciling))
             .or_else(|| find(conditions, Is::Ready));
-        condition.map(|condition| condition.reason.clone())
+        // Whoever waits for long in the queue is told of it once more.
+        condition.map(|condition| {
+            let queued = condition.reason == Reason::Queued.as_str();
+            (condition.reason.clone(), queued.then(|| condition.message.clone()))
+        })
     };
     let news = told(pass.object.status.as_ref()) != told(Some(&new));
     if let Some(object) = write_status(&api, &pass.object, pass.object.status.as_ref(), &new).await? {
         pass.object = object;
     }
-    if news {
+    // A claim is a moment on the way to what the next event tells.
+    if news && reason != Reason::Claiming {
         let kind = if progress == Progress::Stalled {
             EventType::Warning
         } else {
@@ -227,6 +233,7 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
     use Progress::{Reconciling, Settled, Stalled};
     match step {
         Step::AddFinalizer => ("Pending", Reconciling, Reason::Pending, "begins"),
+        Step::Intend => ("Provisioning", Reconciling, Reason::Claiming, "claiming a database"),
         Step::Create => (
             "Provisioning",
             Reconciling,
@@ -270,6 +277,7 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
         Step::Release | Step::AwaitRelease | Step::Forget => {
             ("Deleting", Reconciling, Reason::Deleting, "letting the database go")
         }
+        Step::Wait(Reason::Queued) => ("Queued", Reconciling, Reason::Queued, "waiting for its turn"),
         Step::Wait(reason) => ("Pending", Reconciling, reason, "waiting"),
         Step::Stop(reason) => ("Failed", Stalled, reason, "a person must act"),
     }

@@ -1,10 +1,11 @@
 //! Which controller is woken by what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join4;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::Controller;
@@ -13,12 +14,18 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+use super::pace::paced;
 use super::stopped;
-use super::watches::{Watched, ability};
+use super::watches::{Watched, ability, standing};
+use crate::api::condition::ConditionType;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Context;
+use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
 use crate::{class, database, orchestra, pool};
+
+/// How often a class counts its databases at most, while they change.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// Runs all controllers until told to stop; what is under way is finished.
 pub async fn run(
@@ -47,6 +54,7 @@ pub async fn run(
             watched.config_maps.events(),
             move |map: Arc<PartialObjectMeta<ConfigMap>>| naming(&map, &by_map),
         )
+        .watches_shared_stream(watched.namespaces.wishes(), unclaimed_in(&stores.orchestras))
         .owns_shared_stream(watched.connections.events())
         .reconcile_on(ended)
         .reconcile_all_on(at_start())
@@ -91,10 +99,12 @@ pub async fn run(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
         )
-        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
-            database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
-        })
+        // Another default class changes what a default class says of itself.
+        .watches_shared_stream(watched.classes.news(standing), default_classes(&stores.classes))
+        // A class counts its databases: once for all that change together.
+        .reconcile_on(paced(watched.databases.events().filter_map(its_class), COUNTED))
         .reconcile_all_on(at_start())
+        .reconcile_all_on(verdicts(&ctx))
         .with_config(config.clone())
         .graceful_shutdown_on(stopped(stop.clone()))
         .run(
@@ -128,6 +138,18 @@ pub async fn run(
         .for_each(|_| async {});
 
     join4(orchestras, databases, classes, pools).await;
+}
+
+async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraClass>> {
+    database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+/// The provider has begun or ceased to accept a token.
+fn verdicts(ctx: &Context) -> impl futures::Stream<Item = ()> + Send + 'static {
+    futures::stream::unfold(ctx.accounts.verdicts(), async |mut verdicts| {
+        verdicts.changed().await.ok()?;
+        Some(((), verdicts))
+    })
 }
 
 /// What was in the stores before a controller subscribed is looked at once.
@@ -170,6 +192,18 @@ fn unclaimed(orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
         .collect()
 }
 
+/// Orchestras of a namespace that wait: a label of it may admit them.
+fn unclaimed_in(
+    orchestras: &Store<Orchestra>,
+) -> impl Fn(Arc<PartialObjectMeta<Namespace>>) -> Vec<ObjectRef<Orchestra>> + Send + Sync + 'static {
+    let orchestras = orchestras.clone();
+    move |namespace| {
+        let mut waiting = unclaimed(&orchestras);
+        waiting.retain(|orchestra| orchestra.namespace.as_deref() == Some(&namespace.name_any()));
+        waiting
+    }
+}
+
 /// Orchestras whose migrations or seed are in a ConfigMap: their own, or their class's in the
 /// operator's namespace.
 fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
@@ -208,7 +242,7 @@ fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
             .is_some_and(|seed| seed.config_map_ref.name == name)
 }
 
-/// Databases of a class that are not usable yet.
+/// Databases of a class that are not usable now.
 fn of_class(class: &OrchestraClass, databases: &Store<OrchestraDatabase>) -> Vec<ObjectRef<OrchestraDatabase>> {
     let name = class.name_any();
     let waits = |database: &OrchestraDatabase| {
@@ -216,13 +250,24 @@ fn of_class(class: &OrchestraClass, databases: &Store<OrchestraDatabase>) -> Vec
             && database
                 .status
                 .as_ref()
-                .is_none_or(|status| status.usable_since.is_none())
+                .is_none_or(|status| !is_true(&status.conditions, ConditionType::Ready))
     };
     databases
         .state_filter(waits)
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()
+}
+
+/// The classes that are marked as default ones.
+fn default_classes(
+    classes: &Store<OrchestraClass>,
+) -> impl Fn(Arc<OrchestraClass>) -> Vec<ObjectRef<OrchestraClass>> + Send + Sync + 'static {
+    let classes = classes.clone();
+    move |_| {
+        let marked = classes.state_filter(class::is_default);
+        marked.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    }
 }
 
 /// Classes whose token is in a Secret.

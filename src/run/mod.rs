@@ -2,6 +2,7 @@
 
 mod arguments;
 mod controllers;
+mod pace;
 mod watches;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
@@ -22,6 +24,7 @@ use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::lease::{Lease, Timing};
 use crate::controller::{Context, Settings, Stores};
+use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{self, Accounts};
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
@@ -125,6 +128,9 @@ async fn lead(
         metrics: metrics.clone(),
         accounts,
         tokens: crate::class::Tokens::default(),
+        cluster: cluster(&watched.stores)?,
+        orphans: crate::class::Orphans::default(),
+        budgets: crate::class::Budgets::default(),
         logins: crate::database::Logins::default(),
         sources: crate::orchestra::Sources::default(),
         works: crate::orchestra::Works::new(ended),
@@ -132,7 +138,7 @@ async fn lead(
         backoff: Backoff::default(),
         settings,
     });
-    let census = census(ctx.stores.clone(), metrics.clone());
+    let census = census(ctx.clone(), metrics.clone());
     let work = controllers::run(ctx, watched, ends, stop.clone());
     tokio::pin!(work);
     tokio::select! {
@@ -150,16 +156,28 @@ async fn lead(
     Ok(())
 }
 
-/// Counts the objects by phase, for as long as it is let. Only the leader does, so that the sum over
+/// What marks the projects of this cluster.
+fn cluster(stores: &Stores) -> anyhow::Result<Cluster> {
+    let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE));
+    namespace
+        .and_then(|namespace| Cluster::of(namespace.metadata.uid.as_deref()?))
+        .with_context(|| format!("there is no namespace {CLUSTER_NAMESPACE}, whose UID stands for the cluster"))
+}
+
+/// Counts the objects by phase and those that wait in queues, for as long as it is let. Only the
+/// leader does, so that the sum over
 /// all replicas is right.
-async fn census(stores: Stores, metrics: Arc<Metrics>) {
+async fn census(ctx: Arc<Context>, metrics: Arc<Metrics>) {
+    let stores = &ctx.stores;
     loop {
+        metrics.set_queues(&ctx.accounts.queues());
         let orchestras = stores.orchestras.state();
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_databases(databases.iter().map(|(phase, count)| (phase.as_str(), *count)));
+        metrics.set_classes(stores.classes.state().iter().map(|class| crate::class::facts(class)));
         tokio::time::sleep(CENSUS).await;
     }
 }
@@ -172,7 +190,11 @@ fn phases<'a>(all: impl Iterator<Item = Option<&'a str>>) -> BTreeMap<String, us
     counts
 }
 
-async fn connect() -> anyhow::Result<Client> {
+/// A client of the cluster that `KUBECONFIG` or the pod's service account leads to.
+///
+/// # Errors
+/// One readable line when there is none, or its API server does not answer.
+pub async fn connect() -> anyhow::Result<Client> {
     let mut config = kube::Config::infer()
         .await
         .context("no Kubernetes cluster is configured: run in a pod with a service account, or set KUBECONFIG")?;

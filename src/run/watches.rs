@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
 use futures::{Stream, StreamExt, stream};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ReflectHandle, Store};
@@ -20,6 +20,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinSet;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use crate::class;
 use crate::controller::Stores;
 use crate::credentials::owner::MANAGED_BY;
 
@@ -36,6 +37,7 @@ pub struct Watched {
     pub secrets: Shared<PartialObjectMeta<Secret>>,
     pub connections: Shared<PartialObjectMeta<Secret>>,
     pub config_maps: Shared<PartialObjectMeta<ConfigMap>>,
+    pub namespaces: Shared<PartialObjectMeta<Namespace>>,
     /// Ends the watches when it is dropped.
     _tasks: JoinSet<()>,
 }
@@ -112,6 +114,7 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
     let secrets = share(Api::namespaced(client.clone(), namespace), all(), &mut tasks);
     let connections = share(Api::all(client.clone()), ours, &mut tasks);
     let config_maps = share(Api::all(client.clone()), all(), &mut tasks);
+    let namespaces = share(Api::all(client.clone()), all(), &mut tasks);
     let stores = Stores {
         orchestras: orchestras.store(),
         classes: classes.store(),
@@ -120,6 +123,7 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
         secrets: secrets.store(),
         connections: connections.store(),
         config_maps: config_maps.store(),
+        namespaces: namespaces.store(),
     };
     Watched {
         stores,
@@ -130,6 +134,7 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
         secrets,
         connections,
         config_maps,
+        namespaces,
         _tasks: tasks,
     }
 }
@@ -147,6 +152,7 @@ impl Watched {
             stores.secrets.wait_until_ready(),
             stores.connections.wait_until_ready(),
             stores.config_maps.wait_until_ready(),
+            stores.namespaces.wait_until_ready(),
         );
     }
 }
@@ -157,6 +163,13 @@ fn wishes<K: Resource>(object: &K) -> u64 {
     let meta = object.meta();
     (meta.generation, meta.deletion_timestamp.is_some()).hash(&mut hash);
     (&meta.labels, &meta.annotations).hash(&mut hash);
+    hash.finish()
+}
+
+/// A hash of what other default classes say of a class: that it is one, and that it stays.
+pub fn standing(class: &OrchestraClass) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (class::is_default(class), class.metadata.deletion_timestamp.is_some()).hash(&mut hash);
     hash.finish()
 }
 

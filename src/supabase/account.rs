@@ -2,13 +2,15 @@
 //! the poll.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
+use super::budget::{Operation, Turn};
 use super::client::Client;
 use super::error::Error;
 use super::poll::{DEFAULT_INTERVAL, Poll};
@@ -22,6 +24,8 @@ const UNUSED: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Account {
     organization: String,
+    /// Digest of the token, for telling one token from another.
+    token: [u8; 32],
     client: Arc<Client>,
     poll: Poll,
 }
@@ -30,6 +34,15 @@ impl Account {
     /// The organization's slug.
     pub fn organization(&self) -> &str {
         &self.organization
+    }
+
+    /// A name for the token that does not give it away: what was tried with one token may be tried
+    /// again with another.
+    pub fn token_digest(&self) -> String {
+        self.token.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// The token's client, with its budget.
@@ -60,6 +73,8 @@ pub struct Accounts {
     metrics: Arc<Metrics>,
     poll_interval: Duration,
     tokens: Mutex<HashMap<[u8; 32], Token>>,
+    /// Counts how often the API began or ceased to accept a token.
+    verdicts: watch::Sender<u64>,
 }
 
 impl Accounts {
@@ -71,6 +86,7 @@ impl Accounts {
             metrics,
             poll_interval: DEFAULT_INTERVAL,
             tokens,
+            verdicts: watch::Sender::default(),
         }
     }
 
@@ -79,6 +95,11 @@ impl Accounts {
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
+    }
+
+    /// Changes whenever the API begins or ceases to accept a token, met by use.
+    pub fn verdicts(&self) -> watch::Receiver<u64> {
+        self.verdicts.subscribe()
     }
 
     /// Where the API is and whom it may name.
@@ -105,6 +126,7 @@ impl Accounts {
             let organization = organization.clone();
             Arc::new(Account {
                 organization,
+                token: key,
                 client: client.clone(),
                 poll,
             })
@@ -119,6 +141,15 @@ impl Accounts {
         })
     }
 
+    /// Those who wait for their turn, of all tokens, the first ones first.
+    pub fn queues(&self) -> Vec<(Operation, Vec<Turn>)> {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens
+            .values()
+            .flat_map(|token| token.client.budget().queues())
+            .collect()
+    }
+
     /// What is kept of a token, and what is not used any more is dropped.
     fn token(&self, key: [u8; 32], token: &SecretString) -> Result<(Arc<Client>, Arc<OnceCell<String>>), Error> {
         let now = Instant::now();
@@ -128,7 +159,7 @@ impl Accounts {
             known.used = now;
             return Ok((known.client.clone(), known.only.clone()));
         }
-        let client = Client::new(self.settings.clone(), token, self.metrics.clone())?;
+        let client = Client::new(self.settings.clone(), token, self.metrics.clone())?.telling(self.verdicts.clone());
         let (client, only) = (Arc::new(client), Arc::default());
         let kept = (Arc::clone(&client), Arc::clone(&only));
         tokens.insert(

@@ -116,13 +116,17 @@ fn by_message(operation: Operation, message: &str) -> Option<Error> {
         Error::BillingRestricted { message }
     } else if says("already exists in your organization") || says("name already in use") {
         Error::NameTaken { message }
+    } else if operation == Operation::CreateProject && says("capacity") {
+        Error::RegionAtCapacity { message }
+    } else if says("db_pass must be") || says("password must be longer") || says("password must be shorter") {
+        Error::PasswordRefused { message }
     } else if says("not ready for deletion") {
         Error::NotReadyForDeletion
     } else if says("resource has been removed") && operation.scope() == Scope::Project {
         Error::Gone { message }
     } else if says("organization not found") {
         Error::OrganizationNotFound { message }
-    } else if says("must be active and healthy") {
+    } else if says("must be active and healthy") || says("no longer in a paused state") {
         Error::NotReady { operation, message }
     } else {
         return None;

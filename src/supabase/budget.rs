@@ -5,17 +5,24 @@
 //! 60 a minute for the whole token. So the budget starts with the lower number, and an endpoint
 //! that has shown its headers goes by them.
 //!
+//! Creations take turns: of those who wait, the Orchestra that is oldest goes first, whoever asks
+//! first when the limit allows more.
+//!
 //! This is code of our own because a ready limiter (such as `governor`) has one fixed quota,
-//! cannot be corrected by what the server counts, and knows no priorities. [`Core`] is pure: it is
-//! given the time.
+//! cannot be corrected by what the server counts, and knows no priorities and no turns. [`Core`] is
+//! pure: it is given the time.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+mod core;
+mod queue;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::error::Error;
+use core::{Core, Key};
+pub use queue::Turn;
 
 /// The longest that a caller is kept waiting; then it is told when to come back.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -25,11 +32,10 @@ const WINDOW: Duration = Duration::from_mins(1);
 const BURST: f64 = 10.0;
 /// Requests a second before any limit is known.
 const RATE: f64 = 1.0;
+/// A wait that people are told of.
+const LONG_WAIT: Duration = Duration::from_mins(1);
 /// The longest pause that a header can impose.
 const MAX_PAUSE: Duration = Duration::from_mins(10);
-/// Windows kept before those that ran out are dropped.
-const MANY: usize = 4096;
-
 /// Whom the API counts requests against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
@@ -75,6 +81,8 @@ pub enum Operation {
     GetProject,
     /// `v1-delete-a-project`
     DeleteProject,
+    /// `v1-restore-a-project`
+    RestoreProject,
     /// `v1-get-services-health`
     ServicesHealth,
     /// `v1-get-pooler-config`
@@ -87,6 +95,10 @@ pub enum Operation {
     ListOrganizations,
     /// `v1-get-an-organization`
     GetOrganization,
+    /// `v1-get-organization-entitlements`
+    GetEntitlements,
+    /// `v1-list-project-addons`
+    ListAddons,
 }
 
 impl Operation {
@@ -97,26 +109,33 @@ impl Operation {
             Self::ListProjects => "list_projects",
             Self::GetProject => "get_project",
             Self::DeleteProject => "delete_project",
+            Self::RestoreProject => "restore_project",
             Self::ServicesHealth => "get_services_health",
             Self::PoolerConfig => "get_pooler_config",
             Self::ApiKeys => "get_api_keys",
             Self::UpdatePassword => "update_database_password",
             Self::ListOrganizations => "list_organizations",
             Self::GetOrganization => "get_organization",
+            Self::GetEntitlements => "get_entitlements",
+            Self::ListAddons => "list_addons",
         }
     }
 
     /// Whom the API counts it against.
     pub fn scope(self) -> Scope {
         match self {
-            Self::CreateProject | Self::ListProjects | Self::GetOrganization => Scope::Organization,
+            Self::CreateProject | Self::ListProjects | Self::GetOrganization | Self::GetEntitlements => {
+                Scope::Organization
+            }
             Self::ListOrganizations => Scope::User,
             Self::GetProject
             | Self::DeleteProject
+            | Self::RestoreProject
             | Self::ServicesHealth
             | Self::PoolerConfig
             | Self::ApiKeys
-            | Self::UpdatePassword => Scope::Project,
+            | Self::UpdatePassword
+            | Self::ListAddons => Scope::Project,
         }
     }
 
@@ -124,12 +143,13 @@ impl Operation {
     pub fn priority(self) -> Priority {
         match self {
             Self::CreateProject | Self::ListProjects | Self::DeleteProject => Priority::Create,
-            Self::ServicesHealth
+            Self::RestoreProject
+            | Self::ServicesHealth
             | Self::PoolerConfig
             | Self::ApiKeys
             | Self::UpdatePassword
             | Self::ListOrganizations => Priority::Readiness,
-            Self::GetProject | Self::GetOrganization => Priority::Drift,
+            Self::GetProject | Self::GetOrganization | Self::GetEntitlements | Self::ListAddons => Priority::Drift,
         }
     }
 
@@ -184,110 +204,6 @@ impl Taught {
     }
 }
 
-type Key = (Operation, String);
-
-/// What is left of an endpoint's limit for one scope.
-#[derive(Debug)]
-struct Window {
-    remaining: u32,
-    resets: Instant,
-}
-
-/// The state of a budget, without clock and waiting.
-#[derive(Debug)]
-struct Core {
-    /// Tokens of the starting budget, as of `refilled`.
-    tokens: f64,
-    refilled: Instant,
-    /// The limits that endpoints have shown.
-    limits: HashMap<Operation, u32>,
-    windows: HashMap<Key, Window>,
-}
-
-impl Core {
-    fn new(now: Instant) -> Self {
-        Self {
-            tokens: BURST,
-            refilled: now,
-            limits: HashMap::new(),
-            windows: HashMap::new(),
-        }
-    }
-
-    /// Takes one request, or says how long to wait.
-    fn take(&mut self, priority: Priority, key: &Key, now: Instant) -> Result<(), Duration> {
-        let limit = self.limits.get(&key.0).copied();
-        let window = self.windows.get_mut(key).filter(|window| window.resets > now);
-        match (window, limit) {
-            (Some(window), _) if window.remaining == 0 => Err(window.resets - now),
-            (Some(window), _) => {
-                window.remaining -= 1;
-                Ok(())
-            }
-            (None, Some(limit)) => {
-                if self.windows.len() >= MANY {
-                    self.windows.retain(|_, window| window.resets > now);
-                }
-                let window = Window {
-                    remaining: limit - 1,
-                    resets: now + WINDOW,
-                };
-                self.windows.insert(key.clone(), window);
-                Ok(())
-            }
-            (None, None) => self.take_token(priority, now),
-        }
-    }
-
-    fn take_token(&mut self, priority: Priority, now: Instant) -> Result<(), Duration> {
-        let passed = now.saturating_duration_since(self.refilled).as_secs_f64();
-        self.tokens = (self.tokens + passed * RATE).min(BURST);
-        self.refilled = now;
-        let needed = 1.0 + priority.reserve() * BURST;
-        if self.tokens < needed {
-            return Err(Duration::from_secs_f64((needed - self.tokens) / RATE));
-        }
-        self.tokens -= 1.0;
-        Ok(())
-    }
-
-    /// Goes by what the server counts. Answers may overtake each other, so within a window the
-    /// lower count holds.
-    fn learn(&mut self, key: &Key, taught: Taught, now: Instant) {
-        if let Some(limit) = taught.limit {
-            self.limits.insert(key.0, limit);
-        }
-        let (Some(remaining), Some(reset)) = (taught.remaining, taught.reset) else {
-            return;
-        };
-        let resets = now + reset;
-        let slack = Duration::from_secs(2);
-        let same = self
-            .windows
-            .get(key)
-            .is_some_and(|window| window.resets > now && resets <= window.resets + slack);
-        let held = if same { self.windows[key].remaining } else { u32::MAX };
-        self.windows.insert(
-            key.clone(),
-            Window {
-                remaining: remaining.min(held),
-                resets,
-            },
-        );
-    }
-
-    /// Sends nothing more for this endpoint and scope for a while.
-    fn pause(&mut self, key: &Key, pause: Duration, now: Instant) {
-        self.windows.insert(
-            key.clone(),
-            Window {
-                remaining: 0,
-                resets: now + pause,
-            },
-        );
-    }
-}
-
 /// The budget of one token.
 #[derive(Debug)]
 pub struct Budget {
@@ -302,43 +218,88 @@ impl Default for Budget {
     }
 }
 
+/// One request that may be sent. One that is not sent is given back.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Arc<Budget>,
+    key: Key,
+    /// The window that it was taken from.
+    generation: u64,
+    sent: bool,
+}
+
+impl Permit {
+    /// The request goes out now.
+    pub(super) fn send(&mut self) {
+        self.sent = true;
+    }
+
+    /// Learns from its answer. After a 429, says how long its sender should stay away.
+    pub(super) fn learn(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
+        let taught = Taught::read(headers);
+        self.budget.with(|core| {
+            let now = Instant::now();
+            core.learn(&self.key, self.generation, taught, now);
+            (status == 429).then(|| {
+                core.pause(&self.key, taught.pause(), now);
+                jittered(taught.pause())
+            })
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget
+            .with(|core| core.done(&self.key, self.generation, self.sent, Instant::now()));
+    }
+}
+
 impl Budget {
     /// Takes one request of an operation for a scope (a project's reference, an organization's
     /// slug, or empty for the user). Waits 2 s at most.
     ///
     /// # Errors
-    /// [`Error::Budget`] when it would take longer.
-    pub async fn acquire(&self, operation: Operation, scope: &str) -> Result<(), Error> {
+    /// [`Error::Budget`] when it would take longer; [`Error::Queued`] when it waits for its turn.
+    pub async fn acquire(
+        self: &Arc<Self>,
+        operation: Operation,
+        scope: &str,
+        turn: Option<&Turn>,
+    ) -> Result<Permit, Error> {
         let key = (operation, scope.to_owned());
         let give_up = Instant::now() + MAX_WAIT;
         loop {
-            let taken = self.with(|core| core.take(operation.priority(), &key, Instant::now()));
-            let Err(wait) = taken else { return Ok(()) };
-            if Instant::now() + wait > give_up {
-                return Err(Error::Budget { after: jittered(wait) });
+            let taken = self.with(|core| core.take(operation.priority(), &key, turn, Instant::now()));
+            let wait = match taken {
+                Ok(generation) => {
+                    return Ok(Permit {
+                        budget: Arc::clone(self),
+                        key,
+                        generation,
+                        sent: false,
+                    });
+                }
+                Err(wait) => wait,
+            };
+            if Instant::now() + wait.time > give_up {
+                return Err(match turn {
+                    Some(_) => Error::Queued {
+                        after: wait.time,
+                        long: wait.so_far >= LONG_WAIT,
+                    },
+                    None => Error::Budget {
+                        after: jittered(wait.time),
+                    },
+                });
             }
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(wait.time).await;
         }
     }
 
-    /// Learns from an answer. After a 429, says how long its sender should stay away.
-    pub(super) fn learn(
-        &self,
-        operation: Operation,
-        scope: &str,
-        status: u16,
-        headers: &HeaderMap,
-    ) -> Option<Duration> {
-        let key = (operation, scope.to_owned());
-        let taught = Taught::read(headers);
-        self.with(|core| {
-            let now = Instant::now();
-            core.learn(&key, taught, now);
-            (status == 429).then(|| {
-                core.pause(&key, taught.pause(), now);
-                jittered(taught.pause())
-            })
-        })
+    /// Those who wait for their turn, by operation, the first one first.
+    pub fn queues(&self) -> Vec<(Operation, Vec<Turn>)> {
+        self.with(|core| core.queues(Instant::now()))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
@@ -354,3 +315,5 @@ fn jittered(wait: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turns_tests;

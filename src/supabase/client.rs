@@ -4,19 +4,18 @@
 //! need is small, so the requests are written out here.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answer::Answer;
-use super::budget::{Budget, Operation};
+use super::budget::{Budget, Operation, Permit, Turn};
 use super::error::Error;
 use super::health::{HealthStatus, Service, ServiceHealth};
+use super::identity::Identity;
 use super::keys::ApiKey;
 use super::pooler::PoolerConfig;
 use super::settings::Settings;
@@ -25,12 +24,6 @@ use crate::telemetry::metrics::Metrics;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// A read is sent again only while its caller has not waited this long.
-const RETRY_UNTIL: Duration = Duration::from_secs(10);
-const RETRIES: usize = 3;
-/// More than any answer of ours holds; a body that goes on is not one.
-const MAX_BODY: usize = 8 << 20;
-
 /// A client for one token. Every call takes from the token's [`Budget`], and may fail with
 /// [`Error::Budget`] before anything is sent.
 #[derive(Debug)]
@@ -38,7 +31,8 @@ pub struct Client {
     http: reqwest::Client,
     settings: Arc<Settings>,
     token: SecretString,
-    budget: Budget,
+    budget: Arc<Budget>,
+    identity: Identity,
     metrics: Arc<Metrics>,
 }
 
@@ -98,13 +92,14 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| Error::Settings {
-            message: format!("no HTTP client for the Management API: {}", causes(error)),
+            message: format!("no HTTP client for the Management API: {}", exchange::causes(error)),
         })?;
         Ok(Self {
             http,
             settings,
             token,
-            budget: Budget::default(),
+            budget: Arc::default(),
+            identity: Identity::default(),
             metrics,
         })
     }
@@ -114,9 +109,36 @@ impl Client {
         &self.settings
     }
 
+    /// The token's budget.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Takes a turn for [`Client::create_project`], before anything is written or sent.
+    ///
+    /// # Errors
+    /// [`Error::Queued`] when others go first.
+    pub async fn take_turn(&self, organization: &str, turn: &Turn) -> Result<Permit, Error> {
+        self.budget
+            .acquire(Operation::CreateProject, organization, Some(turn))
+            .await
+    }
+
+    /// Whose token it is, and whether the API accepts it.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Tells every change of whether the API accepts the token to others, too.
+    #[must_use]
+    pub(super) fn telling(mut self, verdicts: tokio::sync::watch::Sender<u64>) -> Self {
+        self.identity = Identity::telling(verdicts);
+        self
+    }
+
     /// Creates a project (`v1-create-a-project`). The API has no idempotency key: see
     /// [`Error::outcome_unknown`].
-    pub async fn create_project(&self, project: &NewProject) -> Result<CreatedProject, Error> {
+    pub async fn create_project(&self, project: &NewProject, permit: Permit) -> Result<CreatedProject, Error> {
         let body = encode(&CreateBody {
             name: &project.name,
             organization_slug: &project.organization,
@@ -130,7 +152,7 @@ impl Client {
             secret: Some(&project.password),
             ..Request::new(operation, &project.organization, Method::POST, &["v1", "projects"])
         };
-        decode(operation, &self.send(&request).await?)
+        decode(operation, &self.exchange_with(&request, permit).await?)
     }
 
     /// One project (`v1-get-project`).
@@ -145,6 +167,13 @@ impl Client {
         let path = ["v1", "projects", reference];
         let request = Request::new(Operation::DeleteProject, reference, Method::DELETE, &path);
         done(Operation::DeleteProject, &self.send(&request).await?)
+    }
+
+    /// Restores a paused project (`v1-restore-a-project`). One that is not paused any more refuses.
+    pub async fn restore_project(&self, reference: &str) -> Result<(), Error> {
+        let path = ["v1", "projects", reference, "restore"];
+        let request = Request::new(Operation::RestoreProject, reference, Method::POST, &path);
+        done(Operation::RestoreProject, &self.send(&request).await?)
     }
 
     /// The health of services (`v1-get-services-health`). A service that the API leaves out is
@@ -211,95 +240,6 @@ impl Client {
         slug.clone_into(&mut organization.slug);
         Ok(organization)
     }
-
-    /// A GET, sent again a few times when the API or the way to it fails.
-    async fn read<T: DeserializeOwned>(
-        &self,
-        operation: Operation,
-        scope: &str,
-        path: &[&str],
-        query: Vec<(&'static str, String)>,
-    ) -> Result<T, Error> {
-        let request = Request {
-            query,
-            ..Request::new(operation, scope, Method::GET, path)
-        };
-        let started = Instant::now();
-        let backoff = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(2))
-            .with_max_times(RETRIES)
-            .with_jitter();
-        let body = (|| self.send(&request))
-            .retry(backoff)
-            .sleep(tokio::time::sleep)
-            .when(|error| error.is_worth_a_retry() && started.elapsed() < RETRY_UNTIL)
-            .await?;
-        decode(operation, &body)
-    }
-
-    /// Sends a request once; the body of a success.
-    async fn send(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
-        let Request { operation, scope, .. } = *request;
-        self.budget.acquire(operation, scope).await?;
-        let started = Instant::now();
-        let (status, headers, body) = match self.exchange(request).await {
-            Ok(answer) => answer,
-            Err((code, cause)) => {
-                self.metrics
-                    .management_request(operation.as_str(), code, started.elapsed());
-                tracing::debug!(%operation, code, cause, "Management API request without answer");
-                return Err(Error::Unreachable { operation, cause });
-            }
-        };
-        let code = status.to_string();
-        self.metrics
-            .management_request(operation.as_str(), &code, started.elapsed());
-        let identity = headers.get("x-gotrue-id").and_then(|id| id.to_str().ok());
-        tracing::debug!(%operation, status, identity, "Management API request");
-        let pause = self
-            .budget
-            .learn(operation, scope, status, &headers)
-            .unwrap_or_default();
-        if (200..300).contains(&status) {
-            return Ok(body);
-        }
-        let password = request.secret.map_or("", |secret| secret.expose_secret());
-        let secrets = [self.token.expose_secret(), password];
-        Err(Answer::read(status, &body, &secrets).classify(operation, pause))
-    }
-
-    /// The whole answer, or a metric's code and what went wrong.
-    async fn exchange(&self, request: &Request<'_>) -> Result<(u16, HeaderMap, Vec<u8>), (&'static str, String)> {
-        let failed = |error: reqwest::Error| {
-            let code = match () {
-                () if error.is_timeout() => "timeout",
-                () if error.is_connect() => "connect",
-                () => "transport",
-            };
-            (code, causes(error))
-        };
-        let mut url = self.settings.api_url().clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(request.path);
-        }
-        if !request.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&request.query);
-        }
-        let mut builder = self.http.request(request.method.clone(), url);
-        if let Some(body) = &request.body {
-            builder = builder.header("content-type", "application/json").body(body.clone());
-        }
-        let mut answer = builder.send().await.map_err(failed)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_BODY {
-                return Err(("transport", format!("the answer exceeds {MAX_BODY} bytes")));
-            }
-        }
-        Ok((answer.status().as_u16(), answer.headers().clone(), body))
-    }
 }
 
 impl<'a> Request<'a> {
@@ -314,18 +254,6 @@ impl<'a> Request<'a> {
             secret: None,
         }
     }
-}
-
-/// An error of the HTTP client and its causes, without the address.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    super::answer::capped(&text)
 }
 
 fn encode(body: &impl Serialize) -> Result<Vec<u8>, Error> {
@@ -351,6 +279,8 @@ fn done(operation: Operation, body: &[u8]) -> Result<(), Error> {
     decode::<serde::de::IgnoredAny>(operation, body).map(|_| ())
 }
 
+mod billing;
+mod exchange;
 mod listing;
 #[cfg(test)]
 mod tests;

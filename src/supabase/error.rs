@@ -30,6 +30,17 @@ pub enum Error {
         /// When to come back.
         after: Duration,
     },
+    /// Others go first: nothing was sent.
+    #[error(
+        "waiting for its turn: the Management API allows so many creations a minute, and older Orchestras go first{}",
+        if *long { " (for more than a minute now)" } else { "" }
+    )]
+    Queued {
+        /// When to come back.
+        after: Duration,
+        /// It has waited for more than a minute.
+        long: bool,
+    },
     /// 429.
     #[error("the Management API asked for fewer requests of {operation}; going on by itself when it allows more")]
     RateLimited {
@@ -67,6 +78,18 @@ pub enum Error {
     /// Overdue invoices or service restrictions.
     #[error("the organization cannot create or run projects ({message}): settle its billing in the Supabase dashboard")]
     BillingRestricted {
+        /// The API's words.
+        message: String,
+    },
+    /// The region has no room for another project.
+    #[error("the region has no room for another project ({message}): allow the class more regions, or wait")]
+    RegionAtCapacity {
+        /// The API's words.
+        message: String,
+    },
+    /// The password's length is not one that the API accepts.
+    #[error("the Management API refused the password that the operator made ({message}): report this as a bug")]
+    PasswordRefused {
         /// The API's words.
         message: String,
     },
@@ -160,7 +183,9 @@ impl Error {
     /// Who can move it.
     pub fn class(&self) -> Class {
         match self {
-            Self::Budget { after } | Self::RateLimited { after, .. } => Class::After(*after),
+            Self::Budget { after } | Self::Queued { after, .. } | Self::RateLimited { after, .. } => {
+                Class::After(*after)
+            }
             Self::NotReadyForDeletion => Class::After(DELETION_RETRY),
             Self::NameTaken { .. }
             | Self::NotReady { .. }
@@ -174,6 +199,8 @@ impl Error {
             | Self::PermissionDenied { .. }
             | Self::FreeProjectLimit { .. }
             | Self::BillingRestricted { .. }
+            | Self::RegionAtCapacity { .. }
+            | Self::PasswordRefused { .. }
             | Self::OrganizationNotFound { .. }
             | Self::Gone { .. }
             | Self::Refused { .. }
@@ -187,10 +214,13 @@ impl Error {
         match self {
             Self::Settings { .. } | Self::Refused { .. } => Reason::RequestRefused,
             Self::TokenMalformed | Self::TokenRejected { .. } => Reason::TokenRejected,
+            Self::Queued { .. } => Reason::Queued,
             Self::Budget { .. } | Self::RateLimited { .. } => Reason::RateLimited,
             Self::PermissionDenied { .. } | Self::KeyMasked { .. } => Reason::PermissionDenied,
             Self::FreeProjectLimit { .. } => Reason::QuotaExceeded,
             Self::BillingRestricted { .. } => Reason::BillingRestricted,
+            Self::RegionAtCapacity { .. } => Reason::RegionAtCapacity,
+            Self::PasswordRefused { .. } => Reason::PasswordRefused,
             Self::NameTaken { .. } => Reason::OutcomeUnknown,
             Self::OrganizationNotFound { .. } => Reason::OrganizationNotFound,
             Self::NotReadyForDeletion => Reason::Deleting,

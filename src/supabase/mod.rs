@@ -6,11 +6,14 @@
 //! says when to come back.
 
 pub mod account;
+pub mod billing;
 pub mod budget;
 pub mod client;
 pub mod error;
 pub mod health;
+pub mod identity;
 pub mod keys;
+pub mod marker;
 pub mod poll;
 pub mod pooler;
 pub mod settings;
@@ -21,6 +24,7 @@ mod answer;
 mod wire;
 
 pub use account::{Account, Accounts};
+pub use budget::{Permit, Turn};
 pub use client::Client;
 pub use error::Error;
 pub use settings::Settings;

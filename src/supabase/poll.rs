@@ -1,5 +1,6 @@
 //! The shared poll: one listing of an organization's projects answers for all who wait for one.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ pub struct Listing {
     pub at: Timestamp,
     /// The projects, without branches.
     pub projects: Vec<ListedProject>,
+    /// Whether these are all of them; otherwise the youngest ones, and what is not among them may be
+    /// there all the same.
+    pub complete: bool,
 }
 
 impl Listing {
@@ -38,8 +42,12 @@ impl Listing {
 #[derive(Debug, Default)]
 struct State {
     latest: Option<Arc<Listing>>,
-    /// When the last listing was begun, successful or not.
-    begun: Option<Instant>,
+    /// The last listing of the youngest projects, or of all when that is newer.
+    youngest: Option<Arc<Listing>>,
+    /// The shortest time that a project took to become usable.
+    setup: Option<Duration>,
+    /// When the last listing of all, and of the youngest, was begun, successful or not.
+    begun: [Option<Instant>; 2],
     /// When the last listing failed, and how.
     failed: Option<(Instant, Error)>,
 }
@@ -75,23 +83,69 @@ impl Poll {
     /// [`Error::Budget`] when the last listing is too old and a new one may not begin yet; else
     /// what the listing fails with.
     pub async fn projects_since(&self, not_before: Instant) -> Result<Arc<Listing>, Error> {
+        self.since(not_before, None::<fn() -> HashSet<String>>).await
+    }
+
+    /// The same for whoever waits for young projects: it is read from the youngest on, and only until
+    /// all that are `awaited` have been seen. A page more for a hundred that are created at once,
+    /// and not one for each hundred that there are.
+    ///
+    /// # Errors
+    /// As [`Poll::projects_since`].
+    pub async fn youngest_since(
+        &self,
+        not_before: Instant,
+        awaited: impl FnOnce() -> HashSet<String>,
+    ) -> Result<Arc<Listing>, Error> {
+        self.since(not_before, Some(awaited)).await
+    }
+
+    /// Learns how long a project took to become usable.
+    pub fn took(&self, setup: Duration) {
+        self.with(|state| state.setup = Some(state.setup.map_or(setup, |known| known.min(setup))));
+    }
+
+    /// How long after its creation a project is worth a look: no project was usable much sooner.
+    pub fn worth_a_look_after(&self) -> Duration {
+        self.with(|state| state.setup.unwrap_or_default()).mul_f64(0.9)
+    }
+
+    async fn since(
+        &self,
+        not_before: Instant,
+        awaited: Option<impl FnOnce() -> HashSet<String>>,
+    ) -> Result<Arc<Listing>, Error> {
         let called = Instant::now();
-        if let Some(listing) = self.fresh(not_before) {
+        let young = awaited.is_some();
+        if let Some(listing) = self.fresh(not_before, young) {
             return Ok(listing);
         }
         let _flight = self.flight.lock().await;
-        if let Some(listing) = self.fresh(not_before) {
+        if let Some(listing) = self.fresh(not_before, young) {
             return Ok(listing);
         }
-        self.may_begin(called, not_before)?;
+        self.may_begin(called, not_before, young)?;
         let started = Instant::now();
         let at = Timestamp::now();
-        self.with(|state| state.begun = Some(started));
-        let listed = self.client.list_organization_projects(&self.organization).await;
+        self.with(|state| state.begun[usize::from(young)] = Some(started));
+        let listed = if let Some(awaited) = awaited {
+            self.client.list_youngest_projects(&self.organization, awaited()).await
+        } else {
+            let all = self.client.list_organization_projects(&self.organization).await;
+            all.map(|projects| (projects, true))
+        };
         self.with(|state| match listed {
-            Ok(projects) => {
-                let listing = Arc::new(Listing { started, at, projects });
-                state.latest = Some(listing.clone());
+            Ok((projects, complete)) => {
+                let listing = Arc::new(Listing {
+                    started,
+                    at,
+                    projects,
+                    complete,
+                });
+                state.youngest = Some(listing.clone());
+                if complete {
+                    state.latest = Some(listing.clone());
+                }
                 state.failed = None;
                 Ok(listing)
             }
@@ -102,16 +156,23 @@ impl Poll {
         })
     }
 
-    /// The last listing that succeeded.
+    /// The last listing of all that succeeded.
     pub fn latest(&self) -> Option<Arc<Listing>> {
         self.with(|state| state.latest.clone())
     }
 
-    fn fresh(&self, not_before: Instant) -> Option<Arc<Listing>> {
-        self.latest().filter(|listing| listing.started >= not_before)
+    fn fresh(&self, not_before: Instant, young: bool) -> Option<Arc<Listing>> {
+        let last = self.with(|state| {
+            if young {
+                state.youngest.clone()
+            } else {
+                state.latest.clone()
+            }
+        });
+        last.filter(|listing| listing.started >= not_before)
     }
 
-    fn may_begin(&self, called: Instant, not_before: Instant) -> Result<(), Error> {
+    fn may_begin(&self, called: Instant, not_before: Instant, young: bool) -> Result<(), Error> {
         let now = Instant::now();
         self.with(|state| {
             // This caller waited for a listing that failed: its error is this caller's too.
@@ -120,7 +181,8 @@ impl Poll {
             {
                 return Err(error.clone());
             }
-            let next = state.begun.map_or(now, |begun| begun + self.interval).max(not_before);
+            let begun = state.begun[usize::from(young)];
+            let next = begun.map_or(now, |begun| begun + self.interval).max(not_before);
             if next > now {
                 Err(Error::Budget { after: next - now })
             } else {

@@ -107,6 +107,18 @@ pub enum StatusClass {
 }
 
 impl ProjectStatus {
+    /// Whether a project that was never seen in use can be in this state: it is being created, or
+    /// its creation failed.
+    pub fn is_before_first_use(&self) -> bool {
+        matches!(self, Self::Unknown | Self::ComingUp | Self::InitFailed)
+    }
+
+    /// Whether it says little of a project in use: in trouble that may pass, a passing state without a
+    /// name, or a state that is newer than this code.
+    pub fn is_vague(&self) -> bool {
+        matches!(self, Self::ActiveUnhealthy | Self::Unknown | Self::Other(_))
+    }
+
     /// What the status means. A status we do not know is waited for: it is neither ready nor a
     /// ground for anything drastic.
     pub fn class(&self) -> StatusClass {

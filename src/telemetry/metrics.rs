@@ -1,4 +1,5 @@
-//! Prometheus metrics. Labels are bounded sets: never the name of an object.
+//! Prometheus metrics. Labels are bounded sets: of all objects only classes are named, which admins
+//! make, and the first hundred Orchestras that wait in a queue.
 
 use std::time::Duration;
 
@@ -9,13 +10,20 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::classes::{ClassFacts, Classes};
+use super::orphans::{OrphanFacts, Orphans};
 use crate::api::condition::Reason;
+use crate::supabase::Turn;
+use crate::supabase::budget::Operation;
 
 /// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds; a reconcile is a few API calls, and a Management API call may take its 30 s.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Places of a queue that are told one by one; how many wait in all is told of every queue.
+const POSITIONS: usize = 100;
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +80,12 @@ struct PhaseLabels {
     phase: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OrchestraLabels {
+    namespace: String,
+    name: String,
+}
+
 type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
 fn histogram() -> Histogram {
@@ -89,6 +103,10 @@ pub struct Metrics {
     request_duration: HistogramFamily<OperationLabels>,
     orchestras: Family<PhaseLabels, Gauge>,
     databases: Family<PhaseLabels, Gauge>,
+    queue_depth: Family<OperationLabels, Gauge>,
+    queue_position: Family<OrchestraLabels, Gauge>,
+    classes: Classes,
+    orphans: Orphans,
     leader: Gauge,
 }
 
@@ -103,6 +121,10 @@ impl Default for Metrics {
             request_duration: Family::new_with_constructor(histogram),
             orchestras: Family::default(),
             databases: Family::default(),
+            queue_depth: Family::default(),
+            queue_position: Family::default(),
+            classes: Classes::default(),
+            orphans: Orphans::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -139,6 +161,18 @@ impl Metrics {
         );
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
         registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
+        registry.register(
+            "queue_depth",
+            "Requests that wait for their turn in the budget of a token, by operation",
+            self.queue_depth.clone(),
+        );
+        registry.register(
+            "queue_position",
+            "Place in the queue of an Orchestra whose creation waits for its turn, 1 is next; the first hundred",
+            self.queue_position.clone(),
+        );
+        self.classes.register(registry);
+        self.orphans.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
 
@@ -186,6 +220,35 @@ impl Metrics {
         replace(&self.databases, phases);
     }
 
+    /// Replaces what waits in the queues; who is not named does not wait.
+    pub fn set_queues(&self, queues: &[(Operation, Vec<Turn>)]) {
+        self.queue_depth.clear();
+        self.queue_position.clear();
+        for (operation, turns) in queues {
+            let operation = operation.as_str();
+            let depth = self.queue_depth.get_or_create(&OperationLabels { operation });
+            depth.inc_by(i64::try_from(turns.len()).unwrap_or(i64::MAX));
+            for (turn, position) in turns.iter().take(POSITIONS).zip(1..) {
+                let (namespace, name) = turn.name.split_once('/').unwrap_or(("", &turn.name));
+                let labels = OrchestraLabels {
+                    namespace: namespace.into(),
+                    name: name.into(),
+                };
+                self.queue_position.get_or_create(&labels).set(position);
+            }
+        }
+    }
+
+    /// Replaces what is told of orphans; classes not named are gone.
+    pub fn set_orphans(&self, orphans: impl IntoIterator<Item = OrphanFacts>) {
+        self.orphans.set(orphans);
+    }
+
+    /// Replaces what is told of classes; classes not named are gone.
+    pub fn set_classes(&self, classes: impl IntoIterator<Item = ClassFacts>) {
+        self.classes.set(classes);
+    }
+
     /// Says whether this replica holds the lease.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -225,6 +288,12 @@ mod tests {
         metrics.set_orchestras([("Ready", 2)]);
         metrics.set_orchestras([("Failed", 1)]);
         metrics.set_databases([("Bound", 2)]);
+        let turn = |name: &str| Turn {
+            since: jiff::Timestamp::UNIX_EPOCH,
+            name: name.into(),
+        };
+        metrics.set_queues(&[(Operation::CreateProject, vec![turn("a/gone")])]);
+        metrics.set_queues(&[(Operation::CreateProject, vec![turn("a/one"), turn("b/two")])]);
         metrics.set_leader(true);
         let page = metrics.encode().unwrap();
         for line in [
@@ -235,12 +304,15 @@ mod tests {
             r#"orchestra_management_api_request_duration_seconds_count{operation="create_project"} 1"#,
             r#"orchestra_orchestras{phase="Failed"} 1"#,
             r#"orchestra_databases{phase="Bound"} 2"#,
+            r#"orchestra_queue_depth{operation="create_project"} 2"#,
+            r#"orchestra_queue_position{namespace="b",name="two"} 2"#,
             "orchestra_leader 1",
             "# UNIT orchestra_reconcile_duration_seconds seconds",
             "# EOF",
         ] {
             assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
         }
+        assert!(!page.contains("gone"), "who does not wait must go");
         assert!(!page.contains(r#"phase="Ready""#), "a phase without objects must go");
     }
 }

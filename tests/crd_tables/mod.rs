@@ -1,5 +1,7 @@
 //! What the API server must accept, and what it must refuse.
 
+pub mod budget;
+
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ("Orchestra", "spec: {}", ""),

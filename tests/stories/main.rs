@@ -4,8 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod admission;
+mod bill;
 mod blips;
 mod bridge;
+mod budget;
 mod crash;
 mod deletion;
 mod exactly_once;
@@ -13,10 +16,15 @@ mod happy_path;
 mod isolation;
 mod lost_response;
 mod migration_failure;
+mod odd_input;
+mod orphans;
 mod pool;
 mod process;
 mod proof;
+mod provider;
+mod queue;
 mod secret_drift;
 mod secrets;
 mod support;
+mod token;
 mod two_operators;

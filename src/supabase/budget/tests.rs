@@ -1,14 +1,33 @@
 #![allow(clippy::unwrap_used)]
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::core::{Core, Key};
 use super::*;
 
 fn key(operation: Operation, scope: &str) -> Key {
     (operation, scope.to_owned())
 }
 
+/// The place of the nth Orchestra.
+pub fn turn(n: usize) -> Turn {
+    Turn {
+        since: jiff::Timestamp::UNIX_EPOCH,
+        name: format!("tenants/{n:06}"),
+    }
+}
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// Takes a request that needs no turn, which is sent and never answered.
+fn take(core: &mut Core, priority: Priority, key: &Key, now: Instant) -> Result<(), Duration> {
+    let taken = core.take(priority, key, None, now);
+    taken.map(|_| ()).map_err(|wait| wait.time)
+}
+
+fn learn(core: &mut Core, key: &Key, taught: Taught, now: Instant) {
+    core.learn(key, 0, taught, now);
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -32,15 +51,15 @@ fn it_starts_with_a_burst_and_then_a_request_a_second() {
     let mut core = Core::new(start);
     for n in 0..10 {
         let key = key(Operation::GetProject, &n.to_string());
-        assert_eq!(core.take(Priority::Create, &key, start), Ok(()), "{n}");
+        assert_eq!(take(&mut core, Priority::Create, &key, start), Ok(()), "{n}");
     }
     let other = key(Operation::ListProjects, "acme");
-    assert_eq!(core.take(Priority::Create, &other, start), Err(seconds(1)));
-    assert_eq!(core.take(Priority::Create, &other, start + seconds(1)), Ok(()));
-    assert!(core.take(Priority::Create, &other, start + seconds(1)).is_err());
+    assert_eq!(take(&mut core, Priority::Create, &other, start), Err(seconds(1)));
+    assert_eq!(take(&mut core, Priority::Create, &other, start + seconds(1)), Ok(()));
+    assert!(take(&mut core, Priority::Create, &other, start + seconds(1)).is_err());
     let sent = (2..62).filter(|at| {
-        core.take(Priority::Create, &other, start + seconds(*at)).is_ok()
-            && core.take(Priority::Create, &other, start + seconds(*at)).is_err()
+        take(&mut core, Priority::Create, &other, start + seconds(*at)).is_ok()
+            && take(&mut core, Priority::Create, &other, start + seconds(*at)).is_err()
     });
     assert_eq!(sent.count(), 60, "a minute allows sixty");
 }
@@ -52,7 +71,7 @@ fn creates_go_before_readiness_and_readiness_before_drift() {
     let key = key(Operation::ListProjects, "acme");
     let mut drain = |priority| {
         (0..100)
-            .take_while(|_| core.take(priority, &key, start).is_ok())
+            .take_while(|_| take(&mut core, priority, &key, start).is_ok())
             .count()
     };
     assert_eq!(drain(Priority::Drift), 5);
@@ -65,14 +84,14 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
     let start = Instant::now();
     let mut core = Core::new(start);
     let first = key(Operation::ApiKeys, "a");
-    core.learn(&first, taught(120, 119, 60), start);
+    learn(&mut core, &first, taught(120, 119, 60), start);
     let spend = |core: &mut Core, key: &Key, at| {
         (0..1000)
-            .take_while(|_| core.take(Priority::Create, key, at).is_ok())
+            .take_while(|_| take(core, Priority::Create, key, at).is_ok())
             .count()
     };
     assert_eq!(spend(&mut core, &first, start), 119);
-    assert_eq!(core.take(Priority::Create, &first, start), Err(seconds(60)));
+    assert_eq!(take(&mut core, Priority::Create, &first, start), Err(seconds(60)));
     // Another project of the same endpoint has its own window, also before it was ever asked.
     assert_eq!(spend(&mut core, &key(Operation::ApiKeys, "b"), start), 120);
     // Another endpoint still goes by the starting budget, which none of this used up.
@@ -81,14 +100,28 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
 }
 
 #[test]
+fn what_went_out_before_the_limit_was_known_counts() {
+    let start = Instant::now();
+    let mut core = Core::new(start);
+    let key = key(Operation::CreateProject, "acme");
+    for _ in 0..10 {
+        assert_eq!(take(&mut core, Priority::Create, &key, start), Ok(()));
+    }
+    learn(&mut core, &key, taught(12, 11, 20), start);
+    core.done(&key, 0, true, start);
+    let more = (0..20).take_while(|_| take(&mut core, Priority::Create, &key, start).is_ok());
+    assert_eq!(more.count(), 2, "nine of the eleven are on their way");
+}
+
+#[test]
 fn answers_that_overtake_each_other_do_not_raise_the_count() {
     let start = Instant::now();
     let mut core = Core::new(start);
     let key = key(Operation::ListProjects, "acme");
-    core.learn(&key, taught(120, 3, 40), start);
-    core.learn(&key, taught(120, 50, 40), start + seconds(1));
+    learn(&mut core, &key, taught(120, 3, 40), start);
+    learn(&mut core, &key, taught(120, 50, 40), start + seconds(1));
     assert_eq!(core.windows[&key].remaining, 3);
-    core.learn(&key, taught(120, 119, 60), start + seconds(41));
+    learn(&mut core, &key, taught(120, 119, 60), start + seconds(41));
     assert_eq!(core.windows[&key].remaining, 119, "the window is a new one");
 }
 
@@ -98,14 +131,17 @@ fn a_429_pauses_its_own_endpoint_and_scope_only() {
     let mut core = Core::new(start);
     let busy = key(Operation::ListProjects, "acme");
     core.pause(&busy, seconds(17), start);
-    assert_eq!(core.take(Priority::Create, &busy, start + seconds(1)), Err(seconds(16)));
+    assert_eq!(
+        take(&mut core, Priority::Create, &busy, start + seconds(1)),
+        Err(seconds(16))
+    );
     for free in [
         key(Operation::ListProjects, "other"),
         key(Operation::CreateProject, "acme"),
     ] {
-        assert_eq!(core.take(Priority::Create, &free, start + seconds(1)), Ok(()));
+        assert_eq!(take(&mut core, Priority::Create, &free, start + seconds(1)), Ok(()));
     }
-    assert_eq!(core.take(Priority::Create, &busy, start + seconds(17)), Ok(()));
+    assert_eq!(take(&mut core, Priority::Create, &busy, start + seconds(17)), Ok(()));
 }
 
 #[test]
@@ -137,17 +173,43 @@ fn headers_are_read_leniently() {
 
 #[tokio::test]
 async fn a_caller_is_not_kept_waiting() {
-    let budget = Budget::default();
+    let budget = Arc::new(Budget::default());
+    let list = |scope: &'static str| budget.acquire(Operation::ListProjects, scope, None);
     let limits = headers(&[("retry-after", "30")]);
-    let pause = budget.learn(Operation::ListProjects, "acme", 429, &limits).unwrap();
+    let pause = list("acme").await.unwrap().learn(429, &limits).unwrap();
     assert!(pause >= seconds(30) && pause < seconds(35), "{pause:?}");
     let started = Instant::now();
-    let refused = budget.acquire(Operation::ListProjects, "acme").await.unwrap_err();
+    let refused = list("acme").await.unwrap_err();
     assert!(started.elapsed() < seconds(1));
     assert!(
         matches!(refused, Error::Budget { after } if after > seconds(29)),
         "{refused}"
     );
     assert!(!refused.outcome_unknown(), "nothing was sent");
-    budget.acquire(Operation::ListProjects, "other").await.unwrap();
+    drop(list("other").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_permit_that_is_not_used_is_given_back() {
+    let budget = Arc::new(Budget::default());
+    let turn = turn(1);
+    let create = || budget.acquire(Operation::CreateProject, "acme", Some(&turn));
+    let one_left = headers(&[
+        ("x-ratelimit-limit", "120"),
+        ("x-ratelimit-remaining", "1"),
+        ("x-ratelimit-reset", "40"),
+    ]);
+    let mut first = create().await.unwrap();
+    first.send();
+    first.learn(201, &one_left);
+    drop(first);
+    drop(create().await.unwrap());
+    let mut last = create().await.unwrap();
+    last.send();
+    let refused = create().await.unwrap_err();
+    assert!(
+        matches!(refused, Error::Queued { long: false, after } if after > seconds(30)),
+        "{refused}"
+    );
+    assert_eq!(budget.queues(), [(Operation::CreateProject, vec![turn.clone()])]);
 }

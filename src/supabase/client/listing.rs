@@ -1,5 +1,7 @@
 //! An organization's projects, page by page.
 
+use std::collections::HashSet;
+
 use super::super::budget::Operation;
 use super::super::error::Error;
 use super::super::types::{ListedProject, ProjectPage};
@@ -27,7 +29,7 @@ impl Client {
         let mut all: Vec<ListedProject> = Vec::new();
         loop {
             let overlap = all.pop();
-            let ProjectPage { projects, pagination } = self.page(organization, all.len()).await?;
+            let ProjectPage { projects, pagination } = self.page(organization, all.len(), "created_asc").await?;
             let fits = match (&overlap, projects.first()) {
                 (None, _) => true,
                 (Some(last), Some(first)) => last.reference == first.reference,
@@ -44,12 +46,42 @@ impl Client {
         }
     }
 
-    async fn page(&self, organization: &str, offset: usize) -> Result<ProjectPage, Error> {
+    /// The youngest projects of an organization, until all that are awaited have been seen, and
+    /// whether they are all there are. What is created or deleted between two pages may hide one.
+    pub async fn list_youngest_projects(
+        &self,
+        organization: &str,
+        mut awaited: HashSet<String>,
+    ) -> Result<(Vec<ListedProject>, bool), Error> {
+        let mut projects: Vec<ListedProject> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut offset = 0;
+        loop {
+            let page = self.page(organization, offset, "created_desc").await?;
+            let full = page.projects.len() >= page.pagination.limit.clamp(2, PAGE);
+            offset += page.projects.len();
+            for project in page.projects {
+                awaited.remove(&project.reference);
+                if !project.is_branch && seen.insert(project.reference.clone()) {
+                    projects.push(project);
+                }
+            }
+            if !full {
+                // Of one page nothing can be hidden.
+                return Ok((projects, offset < PAGE));
+            }
+            if awaited.is_empty() {
+                return Ok((projects, false));
+            }
+        }
+    }
+
+    async fn page(&self, organization: &str, offset: usize, sort: &str) -> Result<ProjectPage, Error> {
         let path = ["v1", "organizations", organization, "projects"];
         let query = vec![
             ("limit", PAGE.to_string()),
             ("offset", offset.to_string()),
-            ("sort", "created_asc".to_owned()),
+            ("sort", sort.to_owned()),
         ];
         self.read(Operation::ListProjects, organization, &path, query).await
     }

@@ -20,6 +20,15 @@ fn new_project() -> NewProject {
     }
 }
 
+async fn create(client: &Client) -> Result<CreatedProject, Error> {
+    let turn = Turn {
+        since: jiff::Timestamp::UNIX_EPOCH,
+        name: "tenants/one".into(),
+    };
+    let permit = client.take_turn("acme", &turn).await?;
+    client.create_project(&new_project(), permit).await
+}
+
 fn created() -> Value {
     json!({"id": REF, "ref": REF, "organization_id": "acme", "organization_slug": "acme",
         "name": "orch-marker", "region": "eu-central-1", "created_at": "2026-05-22T10:00:00Z",
@@ -31,7 +40,7 @@ async fn create_against(play: Play) -> (Result<CreatedProject, Error>, usize, St
     let wire = Wire::play(move |_, _| play.clone()).await;
     let metrics = Arc::new(Metrics::default());
     let client = wire.client(&metrics);
-    let outcome = client.create_project(&new_project()).await;
+    let outcome = create(&client).await;
     let shown = format!(
         "{outcome:?} {client:?} {:?} {}",
         new_project(),
@@ -48,7 +57,7 @@ async fn create_against(play: Play) -> (Result<CreatedProject, Error>, usize, St
 async fn a_create_sends_what_the_schema_allows_and_nothing_else() {
     let wire = Wire::play(|_, _| Play::Answer(201, "", created().to_string())).await;
     let client = wire.client(&Arc::default());
-    let project = client.create_project(&new_project()).await.unwrap();
+    let project = create(&client).await.unwrap();
     assert_eq!((project.reference.as_str(), project.status.as_str()), (REF, "UNKNOWN"));
     let seen = &wire.seen()[0];
     assert_eq!(seen.line, "POST /v1/projects HTTP/1.1");
@@ -111,26 +120,14 @@ async fn a_refused_connection_is_an_unknown_outcome_and_a_timeout_too() {
         .unwrap();
     let settings = Settings::new(&format!("http://{closed}"), "sandbox.test", &[]).unwrap();
     let mut client = Client::new(Arc::new(settings), &TOKEN.into(), metrics.clone()).unwrap();
-    assert!(
-        client
-            .create_project(&new_project())
-            .await
-            .unwrap_err()
-            .outcome_unknown()
-    );
+    assert!(create(&client).await.unwrap_err().outcome_unknown());
     let wire = Wire::play(|_, _| Play::Slow(Duration::from_secs(5), String::new())).await;
     client.settings = wire.settings();
     client.http = reqwest::Client::builder()
         .timeout(Duration::from_millis(100))
         .build()
         .unwrap();
-    assert!(
-        client
-            .create_project(&new_project())
-            .await
-            .unwrap_err()
-            .outcome_unknown()
-    );
+    assert!(create(&client).await.unwrap_err().outcome_unknown());
     let page = metrics.encode().unwrap();
     assert!(page.contains(r#"operation="create_project",code="connect""#), "{page}");
     assert!(page.contains(r#"operation="create_project",code="timeout""#), "{page}");
@@ -254,8 +251,8 @@ async fn a_trace_of_everything_shows_no_secret() {
     })
     .await;
     let client = wire.client(&Arc::default());
-    tracing::debug!(error = ?client.create_project(&new_project()).await, "first");
-    tracing::debug!(created = ?client.create_project(&new_project()).await, "second");
+    tracing::debug!(error = ?create(&client).await, "first");
+    tracing::debug!(created = ?create(&client).await, "second");
     tracing::debug!(keys = ?client.api_keys(REF).await, "third");
     let text = lines.text();
     assert!(text.contains("create_project") && text.contains("third"), "{text}");

@@ -184,6 +184,26 @@ impl StandIn {
         unstick(&self.inner);
     }
 
+    /// Shows this status for a project from now on, whatever it does; none shows the true one again.
+    pub fn show_status(&self, reference: &str, status: Option<&'static str>) {
+        if let Some(project) = self.inner.world().projects.get_mut(reference) {
+            project.shown = status;
+        }
+    }
+
+    /// Pauses a project at once, as the provider does with free ones that nobody uses.
+    ///
+    /// # Errors
+    /// When the sessions in its database cannot be ended.
+    pub async fn pause(&self, reference: &str) -> sqlx::Result<()> {
+        if let Some(project) = self.inner.world().projects.get_mut(reference) {
+            project.life = Life::Inactive;
+        }
+        self.inner.tenants.usable_from(reference, None);
+        let mut admin = self.inner.admin().await?;
+        provision::end_sessions(&mut admin, reference).await
+    }
+
     /// What happened.
     pub fn ledger(&self) -> &Ledger {
         &self.inner.ledger

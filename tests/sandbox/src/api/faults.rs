@@ -20,6 +20,13 @@ pub enum Fault {
         #[serde(default)]
         retry_after: Option<u64>,
     },
+    /// The request has no effect and the API refuses it in these words.
+    Refuse {
+        /// The HTTP status, for instance 400 or 403.
+        status: u16,
+        /// The `message` of the body.
+        message: String,
+    },
     /// The request has no effect and the proxy in front answers 502 with an HTML page.
     HtmlBadGateway,
     /// The effect takes place, and the answer takes this much longer, in milliseconds.

@@ -124,6 +124,7 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
         created: Timestamp::now(),
         listed_from: Instant::now() + behaviour.listed_after,
         life: Life::Created(Start::NEVER_ENDING),
+        shown: None,
         keys,
         legacy_keys: true,
         reference: reference.clone(),

@@ -126,6 +126,12 @@ async fn faulty(inner: &Inner, call: &Call) -> Outcome {
                 retry_after: *retry_after,
             };
         }
+        Some(Fault::Refuse { status, message }) => {
+            return Outcome::Reply {
+                reply: Reply::message(*status, message),
+                retry_after: None,
+            };
+        }
         Some(Fault::HtmlBadGateway) => return Outcome::Html,
         Some(Fault::CloseBefore) => return Outcome::Close,
         Some(Fault::HoldBefore) => inner.faults.hold(call.operation, &project).await,

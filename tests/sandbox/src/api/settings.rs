@@ -10,13 +10,17 @@ use super::state::Inner;
 use super::world::{Life, Project};
 
 /// Hourly prices of the compute sizes in US dollars: id, name, price (Supabase, "Compute and Disk").
-const COMPUTE: [(&str, &str, f64); 6] = [
+const COMPUTE: [(&str, &str, f64); 10] = [
     ("ci_micro", "Micro", 0.01344),
     ("ci_small", "Small", 0.0206),
     ("ci_medium", "Medium", 0.0822),
     ("ci_large", "Large", 0.1517),
     ("ci_xlarge", "XL", 0.2877),
     ("ci_2xlarge", "2XL", 0.562),
+    ("ci_4xlarge", "4XL", 1.32),
+    ("ci_8xlarge", "8XL", 2.562),
+    ("ci_12xlarge", "12XL", 3.836),
+    ("ci_16xlarge", "16XL", 5.12),
 ];
 
 /// Monthly prices of the point-in-time recovery add-ons in US dollars.

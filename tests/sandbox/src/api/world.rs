@@ -97,6 +97,8 @@ pub(super) struct Project {
     pub(super) created: Timestamp,
     pub(super) listed_from: Instant,
     pub(super) life: Life,
+    /// A status that is shown whatever the life is.
+    pub(super) shown: Option<&'static str>,
     pub(super) keys: Vec<Key>,
     pub(super) legacy_keys: bool,
 }
@@ -135,6 +137,9 @@ impl Project {
     pub(super) fn status(&mut self) -> &'static str {
         if let Life::Created(start) = self.life {
             self.life = Life::ComingUp(start);
+        }
+        if let Some(shown) = self.shown {
+            return shown;
         }
         match self.life {
             Life::Created(_) | Life::ComingUp(_) => "COMING_UP",

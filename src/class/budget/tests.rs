@@ -1,0 +1,170 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn project(name: &str, created: i64, issued: bool, monthly: &str) -> Project {
+    Project {
+        name: name.into(),
+        created: Timestamp::from_second(created).unwrap(),
+        issued,
+        monthly: money::parse(monthly),
+    }
+}
+
+fn limits(monthly: &str, projects: Option<usize>) -> Limits {
+    Limits {
+        monthly: money::parse(monthly),
+        projects,
+    }
+}
+
+#[test]
+fn the_last_cent_may_be_spent_and_not_one_more() {
+    let there = [project("a", 1, true, "9.81"), project("b", 2, true, "9.81")];
+    let next = project("c", 3, false, "9.81");
+    assert_eq!(room(&there, &next, &limits("29.43", None)), Ok(()));
+    assert_eq!(room(&there, &next, &limits("29.42", None)), Err(Full::Money));
+    assert_eq!(room(&there, &next, &limits("", Some(3))), Ok(()));
+    assert_eq!(room(&there, &next, &limits("", Some(2))), Err(Full::Projects));
+    assert_eq!(room(&there, &next, &limits("1000", Some(2))), Err(Full::Projects));
+    assert_eq!(room(&there, &next, &Limits::default()), Ok(()));
+}
+
+#[test]
+fn a_limit_of_nothing_admits_what_costs_nothing() {
+    let free = project("a", 1, false, "0");
+    assert_eq!(room(&[], &free, &limits("0", None)), Ok(()));
+    assert_eq!(
+        room(&[], &project("a", 1, false, "0.01"), &limits("0", None)),
+        Err(Full::Money)
+    );
+    assert_eq!(room(&[], &free, &limits("0", Some(0))), Err(Full::Projects));
+}
+
+#[test]
+fn what_waits_longer_goes_first_and_what_was_asked_for_before_all() {
+    let [old, young] = [project("z", 1, false, "10"), project("a", 2, false, "10")];
+    let both = [old.clone(), young.clone()];
+    assert_eq!(room(&both, &old, &limits("10", None)), Ok(()));
+    assert_eq!(room(&both, &young, &limits("10", None)), Err(Full::Money));
+    // Of the same second, the name decides, and the same way for both.
+    let [one, two] = [project("a", 1, false, "10"), project("b", 1, false, "10")];
+    let both = [two.clone(), one.clone()];
+    assert_eq!(room(&both, &one, &limits("10", None)), Ok(()));
+    assert_eq!(room(&both, &two, &limits("10", None)), Err(Full::Money));
+    let issued = [project("y", 9, true, "10"), one.clone()];
+    assert_eq!(room(&issued, &one, &limits("10", None)), Err(Full::Money));
+    // One that is too dear for what is left holds up no cheaper one.
+    let dear = [project("d", 1, false, "100")];
+    assert_eq!(room(&dear, &young, &limits("10", None)), Ok(()));
+}
+
+#[test]
+fn of_any_number_that_ask_at_once_only_as_many_as_fit_are_let_through() {
+    let projects: Vec<_> = (0..50)
+        .map(|n| project(&format!("p{n}"), n % 7, n % 5 == 0, "9.81"))
+        .collect();
+    for most in 10..50 {
+        let limits = limits(&money::text(Decimal::new(981, 2) * Decimal::from(most)), None);
+        let through = projects
+            .iter()
+            .filter(|it| it.issued || room(&projects, it, &limits).is_ok())
+            .count();
+        assert_eq!(through, most);
+    }
+}
+
+#[test]
+fn a_price_that_nobody_knows_fits_into_no_limit_of_money() {
+    let unknown = project("a", 1, false, "");
+    assert_eq!(room(&[], &unknown, &limits("1000", None)), Err(Full::Unpriced));
+    assert_eq!(room(&[], &unknown, &limits("", Some(1))), Ok(()));
+    let there = [project("b", 0, true, "")];
+    assert_eq!(
+        room(&there, &project("a", 1, false, "1"), &limits("1000", None)),
+        Err(Full::Unpriced)
+    );
+}
+
+#[test]
+fn a_grant_counts_until_it_is_shown() {
+    let budgets = Budgets::default();
+    let limits = limits("20", None);
+    let ask = |shown: Vec<Project>, name: &str, taken| {
+        let mut candidate = project(name, 9, false, "9.81");
+        // As one whose OrchestraDatabase is not made yet.
+        candidate.created = Timestamp::MAX;
+        budgets.decide(("standard", &limits), || shown, Vec::new(), &candidate, taken)
+    };
+    // Looking takes nothing.
+    for _ in 0..5 {
+        assert_eq!(ask(vec![], "a", false), Ok(()));
+    }
+    assert_eq!(ask(vec![], "a", true), Ok(()));
+    assert_eq!(ask(vec![], "a", true), Ok(()), "the same one asks again");
+    assert_eq!(ask(vec![], "b", true), Ok(()));
+    assert_eq!(
+        ask(vec![], "c", true),
+        Err(Full::Money),
+        "the watch shows none of them yet"
+    );
+    assert_eq!(ask(vec![], "A", true), Err(Full::Money), "names do not matter");
+    let (a, b) = (project("a", 1, false, "9.81"), project("b", 1, false, "9.81"));
+    assert_eq!(ask(vec![a.clone(), b.clone()], "c", true), Err(Full::Money));
+    assert_eq!(ask(vec![a], "c", true), Ok(()), "b was shown, and is gone");
+}
+
+#[test]
+fn what_was_shown_and_goes_makes_room_at_once() {
+    let budgets = Budgets::default();
+    let limits = limits("10", None);
+    let mut issued = project("a", 1, true, "9.81");
+    let ask = |candidate: &Project| budgets.decide(("standard", &limits), Vec::new, Vec::new(), candidate, true);
+    assert_eq!(ask(&issued), Ok(()));
+    let next = project("b", 2, true, "9.81");
+    issued.issued = false;
+    budgets.settle("standard", || vec![issued.clone()]);
+    assert_eq!(ask(&next), Err(Full::Money), "it is not shown as asked for yet");
+    issued.issued = true;
+    budgets.settle("standard", || vec![issued]);
+    assert_eq!(ask(&next), Ok(()));
+}
+
+#[test]
+fn what_was_announced_counts_as_such_before_the_watch_says_so() {
+    let budgets = Budgets::default();
+    let limits = limits("10", None);
+    // The younger one was alone when it asked, and was let through.
+    let (old, young) = (project("a", 1, false, "9.81"), project("b", 1, false, "9.81"));
+    let mut candidate = young.clone();
+    candidate.issued = true;
+    let decide = |shown: Vec<Project>, candidate: &Project| {
+        budgets.decide(("standard", &limits), || shown, Vec::new(), candidate, true)
+    };
+    assert_eq!(decide(vec![young.clone()], &candidate), Ok(()));
+    let mut other = old.clone();
+    other.issued = true;
+    assert_eq!(decide(vec![old.clone(), young.clone()], &other), Err(Full::Money));
+    let mut shown = young;
+    shown.issued = true;
+    assert_eq!(decide(vec![old.clone(), shown], &other), Err(Full::Money));
+    assert_eq!(decide(vec![old], &other), Ok(()), "the young one is gone");
+}
+
+#[test]
+fn a_grant_that_never_shows_runs_out_and_counts_for_its_class_only() {
+    let grant = |class: &str, at| Grant {
+        class: class.into(),
+        project: project("a", 1, false, "9.81"),
+        at,
+    };
+    let now = Instant::now();
+    let seen = |class: &str, later| {
+        let mut grants = HashMap::from([("a".to_owned(), grant("standard", now))]);
+        let mut projects = Vec::new();
+        merge(&mut grants, class, &mut projects, now + later);
+        projects.len()
+    };
+    assert_eq!(seen("standard", Duration::ZERO), 1);
+    assert_eq!(seen("standard", GRANT), 0);
+    assert_eq!(seen("other", Duration::ZERO), 0);
+}

@@ -1,0 +1,35 @@
+//! Several default classes: the youngest is taken, as with StorageClasses, and each says so.
+
+use kube::ResourceExt;
+
+use super::annotated;
+use crate::api::{DEFAULT_CLASS_ANNOTATION, OrchestraClass};
+use crate::controller::Context;
+
+/// What a class that can meet claims says of itself.
+pub fn words(ctx: &Context, class: &OrchestraClass) -> String {
+    let well = "claims can be met";
+    if !annotated(class, DEFAULT_CLASS_ANNOTATION) {
+        return well.into();
+    }
+    let mut others: Vec<_> = ctx
+        .stores
+        .classes
+        .state_filter(|other| annotated(other, DEFAULT_CLASS_ANNOTATION) && other.name_any() != class.name_any())
+        .iter()
+        .map(|other| other.name_any())
+        .collect();
+    others.sort();
+    let Ok(taken) = super::resolve(ctx, None) else {
+        return well.into();
+    };
+    if others.is_empty() {
+        return well.into();
+    }
+    format!(
+        "{well}. Class {} is marked as the default one, too: Orchestras without className take {}, the youngest. Leave \
+         the annotation {DEFAULT_CLASS_ANNOTATION} on one class",
+        others.join(", "),
+        taken.name_any()
+    )
+}

@@ -1,0 +1,30 @@
+//! What the metrics tell of classes, read from their statuses.
+
+use kube::ResourceExt;
+
+use super::budget;
+use crate::api::OrchestraClass;
+use crate::money;
+use crate::telemetry::classes::ClassFacts;
+
+/// What the metrics tell of a class.
+pub fn facts(class: &OrchestraClass) -> ClassFacts {
+    let status = class.status.as_ref();
+    let cost = status.and_then(|status| status.cost.as_ref());
+    let account = status.and_then(|status| status.account.as_ref());
+    let projected = cost.and_then(|cost| money::parse(&cost.projected));
+    let limit = budget::limits(class).and_then(|limits| limits.monthly);
+    let float = |amount: rust_decimal::Decimal| amount.to_string().parse().ok();
+    ClassFacts {
+        class: class.name_any(),
+        currency: budget::currency(class).as_str().into(),
+        projected: projected.and_then(float),
+        limit: limit.and_then(float),
+        used_percent: projected
+            .zip(limit)
+            .map(|(projected, limit)| money::percent(projected, limit)),
+        token_expires: account
+            .and_then(|account| account.token_expires_at.as_ref())
+            .map(|at| at.0.as_second()),
+    }
+}

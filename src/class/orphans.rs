@@ -1,0 +1,225 @@
+//! The orphans of a class, as the operator counts and tells them. It never deletes one.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Api, ListParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource, ResourceExt};
+use rust_decimal::Decimal;
+
+use super::{budget, price};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{OrchestraClass, OrchestraDatabase};
+use crate::controller::Context;
+use crate::controller::conditions::is_true;
+use crate::controller::error::Error;
+use crate::database::orphan;
+use crate::money;
+use crate::supabase::Account;
+use crate::supabase::types::ListedProject;
+use crate::telemetry::orphans::OrphanFacts;
+
+/// What was found and told.
+#[derive(Default)]
+pub struct Orphans(Mutex<BTreeMap<String, Found>>);
+
+/// What was found of one class: name of each orphan, and what it costs a month.
+#[derive(Clone, Default)]
+struct Found {
+    currency: &'static str,
+    projects: BTreeMap<String, Option<Decimal>>,
+    databases: BTreeMap<String, Option<Decimal>>,
+}
+
+/// One that was not told of yet.
+struct Newly {
+    kind: &'static str,
+    name: String,
+    note: String,
+}
+
+impl Orphans {
+    fn known(&self, class: &str) -> Found {
+        self.lock().get(class).cloned().unwrap_or_default()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Found>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks for orphans of a class, counts them, and tells of each once. A listing that anybody asked
+/// for within the resync will do. That it cannot be had stops nothing.
+pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Account) {
+    let (name, known) = (class.name_any(), ctx.orphans.known(&class.name_any()));
+    let mut found = Found {
+        currency: budget::currency(class).as_str(),
+        projects: known.projects.clone(),
+        databases: BTreeMap::new(),
+    };
+    let mut newly = Vec::new();
+    if speaks_for(ctx, class, account.organization()) {
+        let now = Instant::now();
+        let not_before = now.checked_sub(ctx.settings.resync).unwrap_or(now);
+        match listed(ctx, account, not_before, &known).await {
+            Ok(orphans) => {
+                found.projects.clear();
+                for project in &orphans {
+                    let cost = price::of_size(ctx, class, project.instance_size()).map(|quote| quote.price.monthly);
+                    found.projects.insert(project.reference.clone(), cost);
+                    newly.push(of_project(project, account.organization(), cost));
+                }
+            }
+            Err(error) => tracing::debug!(%error, "orphans are looked for later"),
+        }
+    } else {
+        found.projects.clear();
+    }
+    for (database, why) in databases(ctx, &name) {
+        let cost = database.status.as_ref().and_then(|status| status.cost.as_ref());
+        let cost = cost.and_then(|cost| money::parse(&cost.monthly));
+        found.databases.insert(database.name_any(), cost);
+        newly.push(Newly {
+            kind: "OrchestraDatabase",
+            name: database.name_any(),
+            note: format!(
+                "no Orchestra claims OrchestraDatabase {}, and it costs {} a month; {}",
+                database.name_any(),
+                amount(cost),
+                orphan::next_step(&database, why)
+            ),
+        });
+    }
+    newly.retain(|one| !known.projects.contains_key(&one.name) && !known.databases.contains_key(&one.name));
+    publish(ctx, class, newly).await;
+    set(ctx, name, found);
+}
+
+fn of_project(project: &ListedProject, organization: &str, cost: Option<Decimal>) -> Newly {
+    let (reference, name) = (&project.reference, &project.name);
+    Newly {
+        kind: "Project",
+        name: reference.clone(),
+        note: format!(
+            "project {reference} of organization {organization} is of this cluster, no OrchestraDatabase holds it, and \
+             it costs {} a month; see: orchestra-operator orphans. Its name is {name}",
+            amount(cost)
+        ),
+    }
+}
+
+fn amount(cost: Option<Decimal>) -> String {
+    cost.map_or_else(|| "an unknown amount".into(), money::text)
+}
+
+/// Of several classes with one organization one speaks for its projects, so that none counts twice:
+/// the first by name whose token works.
+fn speaks_for(ctx: &Context, class: &OrchestraClass, organization: &str) -> bool {
+    let name = class.name_any();
+    let earlier = ctx.stores.classes.find(|other| {
+        let status = other.status.as_ref();
+        let account = status.and_then(|status| status.account.as_ref());
+        other.name_any() < name
+            && other.metadata.deletion_timestamp.is_none()
+            && account.is_some_and(|account| account.organization == organization)
+            && status.is_some_and(|status| is_true(&status.conditions, ConditionType::Available))
+    });
+    earlier.is_none()
+}
+
+/// The orphans among the projects. The watch may lag behind: before one is told of for the first time,
+/// the API server is asked for the databases, after the listing.
+async fn listed(
+    ctx: &Context,
+    account: &Account,
+    not_before: Instant,
+    known: &Found,
+) -> Result<Vec<ListedProject>, Error> {
+    let listing = account.poll().projects_since(not_before).await?;
+    let mut found = orphan::projects(&ctx.cluster, &listing.projects, ctx.stores.databases.state());
+    if !found
+        .iter()
+        .all(|project| known.projects.contains_key(&project.reference))
+    {
+        let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
+        let now = api.list(&ListParams::default()).await?;
+        let now = now.items.into_iter().map(Arc::new);
+        found = orphan::projects(&ctx.cluster, &listing.projects, now);
+    }
+    Ok(found.into_iter().cloned().collect())
+}
+
+/// The databases of a class that nobody claims.
+fn databases(ctx: &Context, class: &str) -> Vec<(Arc<OrchestraDatabase>, orphan::Unclaimed)> {
+    let orchestras: HashSet<String> = ctx.stores.orchestras.state().iter().filter_map(|it| it.uid()).collect();
+    let of_class = ctx
+        .stores
+        .databases
+        .state_filter(|database| database.spec.class_name.as_deref() == Some(class));
+    let why = |database: &OrchestraDatabase| orphan::unclaimed(database, |uid| orchestras.contains(uid));
+    of_class
+        .into_iter()
+        .filter_map(|database| why(&database).map(|why| (database, why)))
+        .collect()
+}
+
+/// One event for each: they differ in what they relate to, so they are not folded into one.
+async fn publish(ctx: &Context, class: &OrchestraClass, newly: Vec<Newly>) {
+    let regarding = class.object_ref(&());
+    for one in newly {
+        tracing::warn!(
+            class = class.name_any(),
+            kind = one.kind,
+            name = one.name,
+            "an orphan was found"
+        );
+        let event = Event {
+            type_: EventType::Warning,
+            reason: Reason::Orphaned.as_str().into(),
+            note: Some(one.note.chars().take(500).collect()),
+            action: "Reconcile".into(),
+            secondary: Some(ObjectReference {
+                kind: Some(one.kind.into()),
+                name: Some(one.name),
+                ..ObjectReference::default()
+            }),
+        };
+        if let Err(error) = ctx.recorder.publish(&event, &regarding).await {
+            tracing::warn!(%error, "an event could not be published");
+        }
+    }
+}
+
+/// Remembers what was found, and tells the metrics.
+fn set(ctx: &Context, class: String, found: Found) {
+    let mut all = ctx.orphans.lock();
+    all.insert(class, found);
+    tell(ctx, &all);
+}
+
+/// Forgets a class that is gone, or has no provider any more.
+pub(super) fn forget(ctx: &Context, class: &OrchestraClass) {
+    let mut all = ctx.orphans.lock();
+    if all.remove(&class.name_any()).is_some() {
+        tell(ctx, &all);
+    }
+}
+
+fn tell(ctx: &Context, all: &BTreeMap<String, Found>) {
+    let facts = all.iter().flat_map(|(class, found)| {
+        [("project", &found.projects), ("database", &found.databases)].map(|(kind, orphans)| {
+            let sum: Decimal = orphans.values().flatten().sum();
+            OrphanFacts {
+                class: class.clone(),
+                kind,
+                count: orphans.len(),
+                currency: found.currency.into(),
+                monthly: sum.to_string().parse().unwrap_or(f64::NAN),
+            }
+        })
+    });
+    ctx.metrics.set_orphans(facts);
+}

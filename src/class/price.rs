@@ -1,0 +1,279 @@
+//! What a project of a class costs, and where that is known from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+use rust_decimal::Decimal;
+
+use crate::api::{Cost, OrchestraClass, OrchestraDatabase, PriceSource, PriceTable};
+use crate::controller::Context;
+use crate::controller::error::Class;
+use crate::money::{self, Price};
+use crate::supabase::Account;
+
+/// Day that [`DEFAULT_TABLE`] is of: the traffic that it was read from was recorded by then.
+const DEFAULT_AS_OF: &str = "2026-05-22";
+
+/// US dollars an hour by compute size, in units of 0.00001, as the Management API named them in
+/// `v1-list-project-addons` on [`DEFAULT_AS_OF`]; the provider's documentation "Compute and Disk" has
+/// the same. Only what is known neither from a class nor from the provider itself is taken from here.
+const DEFAULT_TABLE: [(&str, i64); 10] = [
+    ("micro", 1_344),
+    ("small", 2_060),
+    ("medium", 8_220),
+    ("large", 15_170),
+    ("xlarge", 28_770),
+    ("2xlarge", 56_200),
+    ("4xlarge", 132_000),
+    ("8xlarge", 256_200),
+    ("12xlarge", 383_600),
+    ("16xlarge", 512_000),
+];
+
+/// The smallest size of a paid plan; what is smaller is billed as this one (Supabase, "Compute and
+/// Disk": nano is billed as micro).
+const SMALLEST_BILLED: &str = "micro";
+
+/// Prices hardly change, and each look is a request.
+const ASK_AGAIN: Duration = Duration::from_hours(24);
+/// The same after the provider did not answer.
+const ASK_AGAIN_AFTER_FAILURE: Duration = Duration::from_hours(1);
+
+/// A price, and where it is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// What a project costs.
+    pub price: Price,
+    /// Who says so.
+    pub source: PriceSource,
+    /// Day of the table, where it is from one.
+    pub as_of: Option<String>,
+}
+
+/// The price of a project of this size, or none when nobody knows it.
+///
+/// On the plan `free` a project costs nothing. Else the class's own table goes before everything, so
+/// that an admin can correct or reckon with other prices; then what the provider told; then the
+/// operator's dated table.
+pub fn quote(
+    size: Option<&str>,
+    plan: Option<&str>,
+    own: Option<&PriceTable>,
+    live: Option<&BTreeMap<String, Price>>,
+) -> Option<Quote> {
+    let of_default = |price| Quote {
+        price,
+        source: PriceSource::Default,
+        as_of: Some(DEFAULT_AS_OF.into()),
+    };
+    if plan == Some("free") {
+        return Some(of_default(Price::FREE));
+    }
+    let size = match size {
+        None | Some("nano" | "pico") => SMALLEST_BILLED,
+        Some(size) => size,
+    };
+    if let Some((own, price)) = own.and_then(|own| Some((own, own.monthly.get(size)?))) {
+        return Some(Quote {
+            price: Price::of_month(money::parse(price)?),
+            source: PriceSource::Class,
+            as_of: Some(own.as_of.clone()),
+        });
+    }
+    if let Some(price) = live.and_then(|live| live.get(size)) {
+        return Some(Quote {
+            price: *price,
+            source: PriceSource::BillingAddons,
+            as_of: None,
+        });
+    }
+    let (_, hourly) = DEFAULT_TABLE.into_iter().find(|(known, _)| *known == size)?;
+    Some(of_default(Price::of_hour(Decimal::new(hourly, 5))))
+}
+
+/// Prices that the provider told, by organization.
+#[derive(Default)]
+pub struct Prices(Mutex<HashMap<String, Told>>);
+
+#[derive(Clone, Default)]
+struct Told {
+    prices: Option<Arc<BTreeMap<String, Price>>>,
+    /// When to ask again; none: now.
+    again: Option<Instant>,
+}
+
+impl Prices {
+    fn of(&self, organization: &str) -> Told {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get(organization).cloned().unwrap_or_default()
+    }
+
+    fn is_due(&self, organization: &str, now: Instant) -> bool {
+        self.of(organization).again.is_none_or(|again| again <= now)
+    }
+
+    /// Remembers an answer; one that failed leaves the last prices as they are.
+    fn learn(&self, organization: &str, prices: Option<BTreeMap<String, Price>>, now: Instant) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = told.entry(organization.to_owned()).or_default();
+        told.again = Some(
+            now + if prices.is_some() {
+                ASK_AGAIN
+            } else {
+                ASK_AGAIN_AFTER_FAILURE
+            },
+        );
+        if let Some(prices) = prices {
+            told.prices = Some(Arc::new(prices));
+        }
+    }
+}
+
+/// Asks the provider what projects cost: of one project of the class, and once a day, for all classes
+/// of the organization together. Prices are no ground to stop a class: without them the tables hold.
+/// Says when to come back, where the request has to wait for its turn.
+pub(super) async fn ask(
+    ctx: &Context,
+    class: &OrchestraClass,
+    plan: Option<&str>,
+    account: &Account,
+) -> Option<Duration> {
+    let organization = account.organization();
+    let size = size_of(class);
+    let own = table_of(class).is_some_and(|own| own.monthly.contains_key(size.unwrap_or(SMALLEST_BILLED)));
+    if own || plan == Some("free") || !ctx.budgets.prices.is_due(organization, Instant::now()) {
+        return None;
+    }
+    let name = class.name_any();
+    let asked = ctx.stores.databases.find(|database| {
+        let status = database.status.as_ref();
+        let usable = status.is_some_and(|status| {
+            status.usable_since.is_some() && status.organization.as_deref().is_none_or(|its| its == organization)
+        });
+        usable && database.spec.class_name.as_ref() == Some(&name) && reference(database).is_some()
+    });
+    let reference = asked.as_deref().and_then(reference)?;
+    let prices = match account.client().addons(reference).await {
+        Ok(addons) => Some(addons.compute_prices()).filter(|prices| !prices.is_empty()),
+        Err(error) => {
+            if let Class::After(wait) = error.class() {
+                return Some(wait);
+            }
+            tracing::warn!(%error, "the provider did not tell its prices; reckoning with the tables");
+            None
+        }
+    };
+    ctx.budgets.prices.learn(organization, prices, Instant::now());
+    None
+}
+
+fn reference(database: &OrchestraDatabase) -> Option<&str> {
+    let project = database.status.as_ref()?.project.as_ref()?;
+    Some(&project.reference)
+}
+
+/// What one more project of a class costs.
+pub(super) fn of_class(ctx: &Context, class: &OrchestraClass) -> Option<Quote> {
+    of_size(ctx, class, size_of(class))
+}
+
+/// What a project of this size costs in a class.
+pub(super) fn of_size(ctx: &Context, class: &OrchestraClass, size: Option<&str>) -> Option<Quote> {
+    let account = class.status.as_ref().and_then(|status| status.account.as_ref());
+    let live = account.and_then(|account| ctx.budgets.prices.of(&account.organization).prices);
+    let plan = account.and_then(|account| account.plan.as_deref());
+    quote(size, plan, table_of(class), live.as_deref())
+}
+
+/// What a database costs, for its status: nothing for an entry of a static pool.
+pub fn of_database(ctx: &Context, database: &OrchestraDatabase) -> Option<Cost> {
+    let project = database.spec.supabase.as_ref()?;
+    let known = database.status.as_ref().and_then(|status| status.cost.clone());
+    let Ok(class) = super::resolve(ctx, database.spec.class_name.as_deref()) else {
+        return known;
+    };
+    let Some(quote) = of_size(ctx, &class, project.instance_size.as_deref()) else {
+        return known;
+    };
+    // After a start the provider has not been asked again yet: what it told before still holds.
+    let told = class.status.as_ref().and_then(|status| status.cost.as_ref());
+    let told = told.is_some_and(|cost| cost.price_source == PriceSource::BillingAddons);
+    if quote.source == PriceSource::Default && told && known.is_some() {
+        return known;
+    }
+    Some(quote.price.cost(super::budget::currency(&class)))
+}
+
+fn size_of(class: &OrchestraClass) -> Option<&str> {
+    class.spec.provider.as_ref()?.supabase.instance_size.as_deref()
+}
+
+fn table_of(class: &OrchestraClass) -> Option<&PriceTable> {
+    class.spec.budget.as_ref()?.prices.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn monthly(quote: Option<Quote>) -> (String, PriceSource) {
+        let quote = quote.unwrap();
+        (money::text(quote.price.monthly), quote.source)
+    }
+
+    fn own(sizes: &[(&str, &str)]) -> PriceTable {
+        PriceTable {
+            as_of: "2026-10-01".into(),
+            monthly: sizes
+                .iter()
+                .map(|(size, price)| ((*size).into(), (*price).into()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn the_class_goes_before_the_provider_and_that_before_the_operators_table() {
+        let live = BTreeMap::from([("micro".to_owned(), Price::of_month(Decimal::from(11)))]);
+        let table = own(&[("micro", "12.50")]);
+        let of = |table, live| monthly(quote(Some("micro"), Some("pro"), table, live));
+        assert_eq!(of(None, None), ("9.81".into(), PriceSource::Default));
+        assert_eq!(of(None, Some(&live)), ("11.00".into(), PriceSource::BillingAddons));
+        assert_eq!(of(Some(&table), Some(&live)), ("12.50".into(), PriceSource::Class));
+        // A table that lacks the size says nothing.
+        let table = own(&[("large", "100")]);
+        assert_eq!(of(Some(&table), None), ("9.81".into(), PriceSource::Default));
+        let dated = quote(Some("large"), None, Some(&table), None).unwrap();
+        assert_eq!(dated.as_of.as_deref(), Some("2026-10-01"));
+    }
+
+    #[test]
+    fn a_free_project_costs_nothing_and_the_smallest_paid_one_is_a_micro() {
+        let table = own(&[("micro", "12.50")]);
+        assert_eq!(monthly(quote(None, Some("free"), Some(&table), None)).0, "0.00");
+        for size in [None, Some("nano"), Some("pico"), Some("micro")] {
+            assert_eq!(monthly(quote(size, Some("pro"), None, None)).0, "9.81", "{size:?}");
+            // A plan that is not known yet is taken for a paid one.
+            assert_eq!(monthly(quote(size, None, None, None)).0, "9.81", "{size:?}");
+        }
+        assert_eq!(monthly(quote(Some("16xlarge"), None, None, None)).0, "3737.60");
+        assert_eq!(quote(Some("48xlarge"), None, None, None), None);
+    }
+
+    #[test]
+    fn the_provider_is_asked_once_a_day_and_sooner_after_a_failure() {
+        let (prices, now) = (Prices::default(), Instant::now());
+        assert!(prices.is_due("acme", now));
+        let told = BTreeMap::from([("micro".to_owned(), Price::FREE)]);
+        prices.learn("acme", Some(told), now);
+        assert!(!prices.is_due("acme", now + Duration::from_hours(23)));
+        assert!(prices.is_due("acme", now + Duration::from_hours(24)));
+        assert!(prices.is_due("other", now));
+        prices.learn("acme", None, now);
+        assert!(!prices.is_due("acme", now + Duration::from_mins(59)));
+        assert!(prices.is_due("acme", now + Duration::from_hours(1)));
+        assert!(prices.of("acme").prices.is_some(), "a failure forgets nothing");
+    }
+}

@@ -1,0 +1,247 @@
+//! The Management API token of a class: read from its Secret when that has changed, and when it
+//! expires, as the Secret says.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use secrecy::SecretString;
+
+use crate::api::condition::Reason;
+use crate::api::{OrchestraClass, ProviderAccount, SecretKeyReference, SupabaseProvider, TOKEN_EXPIRES_ANNOTATION};
+use crate::controller::Context;
+use crate::controller::error::Error;
+use crate::supabase::Account;
+
+/// How long before its end a token is warned of: two weeks to make a new one.
+pub const WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// Tokens that were read from Secrets, and what the provider has accepted.
+#[derive(Default)]
+pub struct Tokens {
+    /// Values by the Secret's name and key, with the version that was read.
+    read: Mutex<HashMap<SecretKeyReference, Read>>,
+    /// By class: what was accepted.
+    accepted: Mutex<HashMap<String, Accepted>>,
+}
+
+type Read = (Option<String>, SecretString);
+
+struct Accepted {
+    generation: Option<i64>,
+    account: Arc<Account>,
+    facts: ProviderAccount,
+}
+
+impl Tokens {
+    /// What the provider told of this very account when it accepted it for this very class, while it
+    /// goes on accepting it.
+    pub(super) fn accepted(&self, class: &OrchestraClass, account: &Arc<Account>) -> Option<ProviderAccount> {
+        if account.client().identity().is_rejected() {
+            return None;
+        }
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = accepted.get(&class.name_any()).filter(|accepted| {
+            accepted.generation == class.metadata.generation && Arc::ptr_eq(&accepted.account, account)
+        })?;
+        Some(accepted.facts.clone())
+    }
+
+    pub(super) fn accept(&self, class: &OrchestraClass, account: &Arc<Account>, facts: ProviderAccount) {
+        let accepted = Accepted {
+            generation: class.metadata.generation,
+            account: account.clone(),
+            facts,
+        };
+        self.accepted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(class.name_any(), accepted);
+    }
+}
+
+/// The token of a class, as its Secret holds it now.
+pub(super) async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<SecretString, Error> {
+    if let Some(reference) = &provider.token_secret_ref {
+        return secret_token(ctx, reference).await;
+    }
+    ctx.settings.token.clone().ok_or_else(|| {
+        Error::blocked(
+            Reason::TokenMissing,
+            "the class names no tokenSecretRef and the operator has no SUPABASE_MANAGEMENT_TOKEN: set one of them",
+        )
+    })
+}
+
+fn watched(ctx: &Context, reference: &SecretKeyReference) -> Option<Arc<PartialObjectMeta<Secret>>> {
+    let secret = ObjectRef::new(&reference.name).within(&ctx.settings.namespace);
+    ctx.stores.secrets.get(&secret)
+}
+
+/// The token is read again when the Secret's `resourceVersion` has changed.
+async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<SecretString, Error> {
+    let namespace = &ctx.settings.namespace;
+    let missing = |what: &str| {
+        let (name, key) = (&reference.name, &reference.key);
+        Error::blocked(
+            Reason::TokenMissing,
+            format!("{what}: put the Management API token into key {key} of Secret {name} in namespace {namespace}"),
+        )
+    };
+    let Some(seen) = watched(ctx, reference) else {
+        return Err(missing("there is no such Secret"));
+    };
+    let version = seen.meta().resource_version.clone();
+    let cached = ctx
+        .tokens
+        .read
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(reference)
+        .cloned();
+    if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
+        tracing::trace!(version = ?known, "the token is known");
+        return Ok(token);
+    }
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let secret = api
+        .get_opt(&reference.name)
+        .await?
+        .ok_or_else(|| missing("there is no such Secret"))?;
+    let value = secret.data.as_ref().and_then(|data| data.get(&reference.key));
+    let text = value
+        .and_then(|value| std::str::from_utf8(&value.0).ok())
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    let token = SecretString::from(text.ok_or_else(|| missing("the Secret has no such key, or it is empty"))?);
+    let entry = (secret.metadata.resource_version, token.clone());
+    ctx.tokens
+        .read
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(reference.clone(), entry);
+    Ok(token)
+}
+
+/// When a token ends, as far as its Secret says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The Secret says nothing.
+    Unknown,
+    /// Then.
+    At(Timestamp),
+    /// What the Secret says is no date; these words say so.
+    Unreadable(String),
+}
+
+/// When the token of a class ends.
+pub(super) fn expiry(ctx: &Context, class: &OrchestraClass) -> Expiry {
+    let provider = class.spec.provider.as_ref();
+    let Some(reference) = provider.and_then(|provider| provider.supabase.token_secret_ref.as_ref()) else {
+        return Expiry::Unknown;
+    };
+    let Some(secret) = watched(ctx, reference) else {
+        return Expiry::Unknown;
+    };
+    let Some(text) = secret.annotations().get(TOKEN_EXPIRES_ANNOTATION) else {
+        return Expiry::Unknown;
+    };
+    match read_expiry(text) {
+        Some(at) => Expiry::At(at),
+        None => Expiry::Unreadable(format!(
+            "the annotation {TOKEN_EXPIRES_ANNOTATION} of Secret {} is neither a date like 2026-12-31 nor a timestamp \
+             like 2026-12-31T12:00:00Z, so nobody is warned before the token expires: write one",
+            reference.name
+        )),
+    }
+}
+
+/// A date, or a timestamp of RFC 3339. A date means the beginning of that day in UTC: too early rather
+/// than too late.
+fn read_expiry(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let day = |text: &str| {
+        let date: Date = (text.len() == 10).then(|| text.parse().ok()).flatten()?;
+        Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    text.parse().ok().or_else(|| day(text))
+}
+
+/// What to say of a token that the provider accepts.
+pub fn accepted(user: Option<&str>, expiry: &Expiry, now: Timestamp) -> (Reason, String) {
+    let whose = user.map_or_else(String::new, |user| format!("; it belongs to user {user}"));
+    let accepted = format!("the provider accepts the token{whose}");
+    match expiry {
+        Expiry::Unknown => (Reason::TokenAccepted, accepted),
+        Expiry::Unreadable(words) => (Reason::TokenAccepted, format!("{accepted}; {words}")),
+        Expiry::At(at) if at.duration_since(now) > WARNING => (Reason::TokenAccepted, accepted),
+        Expiry::At(at) => {
+            let verb = if *at > now { "expires" } else { "should have expired" };
+            let todo = "put a new one into its Secret, and correct the annotation";
+            (
+                Reason::TokenExpiring,
+                format!("{accepted}, but it {verb} at {at} (annotation {TOKEN_EXPIRES_ANNOTATION}): {todo}"),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_expiry_is_a_date_or_a_timestamp() {
+        for (text, read) in [
+            ("2026-12-31", Some("2026-12-31T00:00:00Z")),
+            (" 2026-12-31\n", Some("2026-12-31T00:00:00Z")),
+            ("2026-12-31T12:00:00Z", Some("2026-12-31T12:00:00Z")),
+            ("2026-12-31T12:00:00+02:00", Some("2026-12-31T10:00:00Z")),
+            ("2026-02-30", None),
+            ("31.12.2026", None),
+            ("12/31/2026", None),
+            ("next year", None),
+            ("1798675200", None),
+            ("", None),
+        ] {
+            assert_eq!(read_expiry(text), read.map(at), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn two_weeks_before_its_end_a_token_is_warned_of() {
+        let now = at("2026-12-01T00:00:00Z");
+        for (expires, reason, says) in [
+            ("2027-12-01T00:00:00Z", Reason::TokenAccepted, "belongs to user u-1"),
+            ("2026-12-15T00:00:01Z", Reason::TokenAccepted, "accepts the token"),
+            (
+                "2026-12-15T00:00:00Z",
+                Reason::TokenExpiring,
+                "it expires at 2026-12-15T00:00:00Z",
+            ),
+            (
+                "2026-11-30T00:00:00Z",
+                Reason::TokenExpiring,
+                "it should have expired at",
+            ),
+        ] {
+            let (is, message) = accepted(Some("u-1"), &Expiry::At(at(expires)), now);
+            assert!(is == reason && message.contains(says), "{expires}: {is} {message}");
+        }
+        let (reason, message) = accepted(None, &Expiry::Unreadable("write a date".into()), now);
+        assert_eq!(reason, Reason::TokenAccepted);
+        assert!(message.ends_with("write a date"), "{message}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Rows as people and programs read them.
+
+use anyhow::Context as _;
+use comfy_table::{CellAlignment, Table, presets};
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// A header and a line for each row (RFC 4180).
+    Csv,
+}
+
+/// A cell: a text, or nothing that is known.
+pub type Cell = Option<String>;
+
+/// Columns for people; what is not known is `-`. Columns of these names are set to the right.
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>, right: &[&str]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header.iter().map(|name| name.to_uppercase().replace('_', " ")));
+    for row in rows {
+        table.add_row(row.into_iter().map(|cell| cell.unwrap_or_else(|| "-".into())));
+    }
+    for (column, name) in table.column_iter_mut().zip(header) {
+        column.set_padding((0, 2));
+        if right.contains(name) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// CSV with a header; what is not known is empty.
+pub fn csv(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(row.into_iter().map(|cell| cell.map(plain).unwrap_or_default()))?;
+    }
+    let bytes = writer.into_inner().context("the rows could not be written")?;
+    Ok(String::from_utf8(bytes)?.trim_end().to_owned())
+}
+
+/// A text that begins like a formula gets an apostrophe, so that no spreadsheet calculates with it
+/// (OWASP, "CSV Injection"). Amounts and names of Kubernetes never begin so.
+fn plain(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn cells<const N: usize>(row: [Option<&str>; N]) -> Vec<Cell> {
+        row.map(|cell| cell.map(Into::into)).into()
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_shows_what_is_not_known() {
+        let rows = [cells([Some("one"), Some("9.81")]), cells([Some("a longer name"), None])];
+        let shown = table(&["name", "monthly"], rows, &["monthly"]);
+        assert_eq!(
+            shown,
+            "NAME           MONTHLY\none               9.81\na longer name        -"
+        );
+    }
+
+    #[test]
+    fn csv_quotes_what_it_must_and_carries_no_formula() {
+        let rows = [cells([Some("a, \"b\""), Some("=1+1"), None])];
+        assert_eq!(csv(&["x", "y", "z"], rows).unwrap(), "x,y,z\n\"a, \"\"b\"\"\",'=1+1,");
+    }
+}

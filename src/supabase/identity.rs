@@ -1,0 +1,91 @@
+//! Whose token it is, and whether the API accepts it: both are learned from every answer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+/// What the answers to one token's requests have said about the token.
+#[derive(Debug, Default)]
+pub struct Identity {
+    user: Mutex<Option<String>>,
+    rejected: AtomicBool,
+    verdicts: watch::Sender<u64>,
+}
+
+impl Identity {
+    /// Nothing is known yet; each change of the verdict adds one.
+    pub(super) fn telling(verdicts: watch::Sender<u64>) -> Self {
+        Self {
+            verdicts,
+            ..Self::default()
+        }
+    }
+
+    /// UUID of the user whom the token belongs to (header `x-gotrue-id`), once an answer has named it.
+    pub fn user(&self) -> Option<String> {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the last answer that tells was 401. It ends with the next success.
+    pub fn is_rejected(&self) -> bool {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Learns from an answer: 401 is a rejection, and a success the opposite; others do not tell.
+    pub(super) fn learn(&self, status: u16, user: Option<&str>) {
+        let rejected = match status {
+            401 => true,
+            200..300 => false,
+            _ => return,
+        };
+        if let Some(user) = user.filter(|user| !rejected && uuid::Uuid::try_parse(user).is_ok()) {
+            *self.user.lock().unwrap_or_else(PoisonError::into_inner) = Some(user.to_owned());
+        }
+        if self.rejected.swap(rejected, Ordering::Relaxed) != rejected {
+            self.verdicts.send_modify(|changes| *changes += 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: &str = "6f1f3b5e-63d1-4f7a-9a3a-0f3d8a3f6c11";
+
+    #[test]
+    fn a_rejection_is_told_once_and_ends_with_a_success() {
+        let verdicts = watch::Sender::default();
+        let told = verdicts.subscribe();
+        let identity = Identity::telling(verdicts);
+        for (status, rejected, changes) in [
+            (200, false, 0),
+            (401, true, 1),
+            (401, true, 1),
+            (403, true, 1),
+            (429, true, 1),
+            (502, true, 1),
+            (201, false, 2),
+            (404, false, 2),
+        ] {
+            identity.learn(status, None);
+            assert_eq!(
+                (identity.is_rejected(), *told.borrow()),
+                (rejected, changes),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_user_is_the_one_that_a_success_names() {
+        let identity = Identity::default();
+        identity.learn(401, Some(USER));
+        identity.learn(200, Some("not a uuid"));
+        assert_eq!(identity.user(), None);
+        identity.learn(200, Some(USER));
+        identity.learn(200, None);
+        assert_eq!(identity.user().as_deref(), Some(USER));
+    }
+}

@@ -1,0 +1,136 @@
+//! Gauges of the classes: what their projects cost, what they may cost, and when their tokens end.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// An amount of money; only here is it a float, because all metrics are.
+type Amount = Gauge<f64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MoneyLabels {
+    class: String,
+    currency: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: String,
+}
+
+/// What is told of one class.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClassFacts {
+    /// Name of the class. Admins make classes, so there are few.
+    pub class: String,
+    /// Currency of the amounts.
+    pub currency: String,
+    /// What its projects cost a month.
+    pub projected: Option<f64>,
+    /// What they may cost a month.
+    pub limit: Option<f64>,
+    /// How much of that is in use, in percent.
+    pub used_percent: Option<u32>,
+    /// When its token expires, in seconds since 1970.
+    pub token_expires: Option<i64>,
+}
+
+/// The gauges.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    projected: Family<MoneyLabels, Amount>,
+    limit: Family<MoneyLabels, Amount>,
+    used: Family<ClassLabels, Gauge>,
+    token_expires: Family<ClassLabels, Gauge>,
+}
+
+impl Classes {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "class_cost_projected_monthly",
+            "What the projects of a class cost a month, Released ones included",
+            self.projected.clone(),
+        );
+        registry.register(
+            "class_cost_limit_monthly",
+            "What the projects of a class may cost a month",
+            self.limit.clone(),
+        );
+        registry.register(
+            "class_budget_used_percent",
+            "How much of its monthly limit a class uses",
+            self.used.clone(),
+        );
+        registry.register(
+            "class_token_expiration_timestamp_seconds",
+            "When the token of a class expires, as its Secret says, in seconds since 1970",
+            self.token_expires.clone(),
+        );
+    }
+
+    /// Replaces everything: classes not named are gone.
+    pub(super) fn set(&self, classes: impl IntoIterator<Item = ClassFacts>) {
+        self.projected.clear();
+        self.limit.clear();
+        self.used.clear();
+        self.token_expires.clear();
+        for facts in classes {
+            let money = MoneyLabels {
+                class: facts.class.clone(),
+                currency: facts.currency,
+            };
+            let class = ClassLabels { class: facts.class };
+            for (family, amount) in [(&self.projected, facts.projected), (&self.limit, facts.limit)] {
+                if let Some(amount) = amount {
+                    family.get_or_create(&money).set(amount);
+                }
+            }
+            if let Some(used) = facts.used_percent {
+                self.used.get_or_create(&class).set(used.into());
+            }
+            if let Some(at) = facts.token_expires {
+                self.token_expires.get_or_create(&class).set(at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_not_told_and_what_is_gone_goes() {
+        let (classes, mut registry) = (Classes::default(), Registry::with_prefix("orchestra"));
+        classes.register(&mut registry);
+        let page = |registry: &Registry| {
+            let mut page = String::new();
+            prometheus_client::encoding::text::encode(&mut page, registry).unwrap();
+            page
+        };
+        classes.set([ClassFacts {
+            class: "standard".into(),
+            currency: "USD".into(),
+            projected: Some(19.62),
+            token_expires: Some(1_800_000_000),
+            ..ClassFacts::default()
+        }]);
+        let told = page(&registry);
+        for line in [
+            r#"orchestra_class_cost_projected_monthly{class="standard",currency="USD"} 19.62"#,
+            r#"orchestra_class_token_expiration_timestamp_seconds{class="standard"} 1800000000"#,
+        ] {
+            assert!(told.contains(line), "{line} is not in\n{told}");
+        }
+        assert!(
+            !told.contains("limit_monthly{") && !told.contains("used_percent{"),
+            "{told}"
+        );
+        classes.set([]);
+        assert!(!page(&registry).contains("standard"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Gauges of orphans: what costs money and serves nobody.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// An amount of money; only here is it a float, because all metrics are.
+type Amount = Gauge<f64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    class: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MoneyLabels {
+    class: String,
+    kind: &'static str,
+    currency: String,
+}
+
+/// The orphans of one class and kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OrphanFacts {
+    /// Name of the class whose organization pays.
+    pub class: String,
+    /// `project` or `database`.
+    pub kind: &'static str,
+    /// How many there are.
+    pub count: usize,
+    /// Currency of the amount.
+    pub currency: String,
+    /// What all of them cost a month, as far as it is known.
+    pub monthly: f64,
+}
+
+/// The gauges.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    count: Family<Labels, Gauge>,
+    monthly: Family<MoneyLabels, Amount>,
+}
+
+impl Orphans {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "orphans",
+            "Projects of this cluster that no OrchestraDatabase holds, and hosted OrchestraDatabases that no Orchestra claims",
+            self.count.clone(),
+        );
+        registry.register(
+            "orphans_cost_monthly",
+            "What the orphans cost a month",
+            self.monthly.clone(),
+        );
+    }
+
+    /// Replaces everything: classes not named are gone.
+    pub(super) fn set(&self, all: impl IntoIterator<Item = OrphanFacts>) {
+        self.count.clear();
+        self.monthly.clear();
+        for facts in all {
+            let money = MoneyLabels {
+                class: facts.class.clone(),
+                kind: facts.kind,
+                currency: facts.currency,
+            };
+            self.monthly.get_or_create(&money).set(facts.monthly);
+            let labels = Labels {
+                class: facts.class,
+                kind: facts.kind,
+            };
+            self.count
+                .get_or_create(&labels)
+                .set(i64::try_from(facts.count).unwrap_or(i64::MAX));
+        }
+    }
+}

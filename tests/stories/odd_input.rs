@@ -1,0 +1,97 @@
+//! Odd input, and its clear end: two default classes, names at their limits, a region that there is not.
+
+use std::time::Duration;
+
+use orchestra_sandbox::world::{Kind, TENANTS, condition, is_true};
+use serde_json::Value;
+
+use crate::proof::{generous_world, one_project_and_both_logins};
+use crate::support::{LONG, orchestra, ready, reason, sources, standard_class};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_default_classes_the_youngest_is_taken_and_both_say_so() {
+    let world = generous_world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    let ready_class = |object: &Value| is_true(object, "Ready");
+    world
+        .until(Kind::Class, ("", "standard"), LONG, ready_class)
+        .await
+        .unwrap();
+    // Creation times are in whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world
+        .apply(
+            r#"
+apiVersion: stagesub.io/v1alpha1
+kind: OrchestraClass
+metadata: {name: newer, annotations: {stagesub.io/is-default-class: "true"}}
+spec:
+  provider: {supabase: {organization: acme-org, tokenSecretRef: {name: supabase-token}}}
+"#,
+        )
+        .unwrap();
+    for (name, other) in [("standard", "newer"), ("newer", "standard")] {
+        let says = |object: &Value| {
+            let (status, _, message) = condition(object, "Ready");
+            status == "True"
+                && message.contains(&format!("Class {other} is marked as the default one, too"))
+                && message.contains("Orchestras without className take newer, the youngest")
+        };
+        world.until(Kind::Class, ("", name), LONG, says).await.unwrap();
+    }
+    orchestra(&world, "one", "");
+    let one = ready(&world, "one").await;
+    assert_eq!(one["status"]["className"], "newer");
+
+    world
+        .kubectl(["annotate", "orchclass", "newer", "stagesub.io/is-default-class-"])
+        .unwrap();
+    let alone = |object: &Value| condition(object, "Ready").2 == "claims can be met";
+    world.until(Kind::Class, ("", "standard"), LONG, alone).await.unwrap();
+    assert_eq!(
+        ready(&world, "one").await["status"]["className"],
+        "newer",
+        "a claim stays where it is"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_names_and_regions_have_a_clear_end() {
+    let world = generous_world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    // 253 characters are a name that Kubernetes takes; 200 with dots are one that works.
+    let long = |length: usize| {
+        "a.b1-"
+            .repeat(60)
+            .chars()
+            .take(length - 1)
+            .chain(['z'])
+            .collect::<String>()
+    };
+    let manifest = |name: &str| {
+        format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: Orchestra, metadata: {{name: {name}, namespace: {TENANTS}}}, spec: {{}}}}"
+        )
+    };
+    let refused = world.apply(&manifest(&long(253))).unwrap_err().to_string();
+    assert!(
+        refused.contains("metadata.name must have at most 200 characters"),
+        "{refused}"
+    );
+    world.apply(&manifest(&long(200))).unwrap();
+    one_project_and_both_logins(&world, &long(200)).await;
+
+    orchestra(&world, "nowhere", "  placement: {region: eu-nowhere-9}");
+    let refused = reason(&world, "nowhere", "RequestRefused").await;
+    assert!(is_true(&refused, "Stalled"), "{refused:#}");
+    let (_, _, message) = condition(&refused, "Ready");
+    assert!(
+        message.contains("region eu-nowhere-9") && message.contains("anew with another region"),
+        "{message}"
+    );
+    assert_eq!(world.api.ledger().projects().len(), 1, "nothing was bought");
+}

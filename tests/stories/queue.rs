@@ -1,0 +1,80 @@
+//! More Orchestras at once than the Management API allows creations: they take turns.
+
+use std::time::Duration;
+
+use orchestra_sandbox::api::{Operation, Options as ApiOptions, RateLimit};
+use orchestra_sandbox::world::{Kind, TENANTS, condition, is_true};
+
+use crate::support::{LONG, reason, sources, standard_class, world_with};
+
+const COUNT: usize = 30;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creations_take_turns_and_the_oldest_goes_first() {
+    // The endpoints of the organization are the ones that tenants share.
+    let rate_limit = RateLimit {
+        limit: 12,
+        window: Duration::from_secs(8),
+    };
+    let world = world_with(ApiOptions {
+        rate_limit,
+        ..ApiOptions::default()
+    })
+    .await;
+    let _operator = world
+        .operator("operator", |command| {
+            command.env("ORCHESTRA_POLL_INTERVAL", "2s");
+        })
+        .unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    let names: Vec<_> = (0..COUNT).map(|n| format!("section-{n:02}")).collect();
+    let one = |name: &String| {
+        format!(
+            "---\napiVersion: stagesub.io/v1alpha1\nkind: Orchestra\nmetadata: {{name: {name}, namespace: {TENANTS}}}\nspec: {{}}\n"
+        )
+    };
+    world.apply(&names.iter().map(one).collect::<String>()).unwrap();
+
+    let queued = reason(&world, &names[COUNT - 1], "Queued").await;
+    assert_eq!(queued["status"]["phase"], "Queued", "{queued}");
+    assert!(
+        is_true(&queued, "Reconciling") && !is_true(&queued, "Stalled"),
+        "{queued}"
+    );
+    for name in &names {
+        world
+            .until(Kind::Orchestra, (TENANTS, name), LONG, |object| {
+                assert!(!is_true(object, "Stalled"), "a limit fails no tenant: {object}");
+                is_true(object, "Ready")
+            })
+            .await
+            .unwrap();
+    }
+    let requests = world.api.ledger().requests();
+    let creations = requests
+        .iter()
+        .filter(|request| request.operation == Some(Operation::CreateProject));
+    let learned = creations
+        .clone()
+        .map(|request| request.at + request.took)
+        .min()
+        .unwrap();
+    let refused: Vec<_> = creations
+        .filter(|request| request.status == Some(429) && request.at > learned)
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    let created = world.api.ledger().projects();
+    assert_eq!(created.len(), COUNT);
+    // Those of the first window came before anybody waited; among the others the older goes first.
+    let number = |name: &str| name.split('-').nth(2).unwrap().parse::<usize>().unwrap();
+    let waited: Vec<_> = created[12..].iter().map(|project| number(&project.name)).collect();
+    let mut fair = waited.clone();
+    fair.sort_unstable();
+    for (place, n) in waited.iter().enumerate() {
+        let due = fair.iter().position(|other| other == n).unwrap();
+        assert!(place.abs_diff(due) <= 12, "{waited:?}");
+    }
+    let ready = world.get(Kind::Orchestra, TENANTS, &names[0]).await.unwrap().unwrap();
+    assert_eq!(condition(&ready, "Ready").1, "Ready");
+}
