@@ -9,11 +9,12 @@ mod kills;
 mod minds;
 mod rivals;
 mod scene;
+mod soak;
 
 use std::collections::BTreeSet;
 
-use orchestra_sandbox::gate::{Point, Release};
 use orchestra_sandbox::api::{Fault, Operation};
+use orchestra_sandbox::gate::{Point, Release};
 
 /// Where an Orchestra is held.
 #[derive(Clone, Debug)]
@@ -129,4 +130,3 @@ pub const CALLS: &[Operation] = &[
 ];
 
 pub type Held = BTreeSet<String>;
-

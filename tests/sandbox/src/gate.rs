@@ -144,7 +144,10 @@ impl Gate {
     /// The labels of the writes about a subject so far, oldest first.
     pub fn writes(&self, subject: &str) -> Vec<String> {
         let trails = self.inner.trails();
-        trails.get(subject).map(|trail| trail.labels.clone()).unwrap_or_default()
+        trails
+            .get(subject)
+            .map(|trail| trail.labels.clone())
+            .unwrap_or_default()
     }
 
     /// Lets the held write about a subject go on, and holds none any more.

@@ -98,7 +98,11 @@ impl World {
             .env("ORCHESTRA_POLL_INTERVAL", "200ms")
             .env("ORCHESTRA_CREATE_SETTLE", "3s")
             .env("ORCHESTRA_LOGIN_SPACING", "500ms")
-            .args(["run", "--metrics-address=127.0.0.1:0", "--supabase-project-domain=supabase.test"])
+            .args([
+                "run",
+                "--metrics-address=127.0.0.1:0",
+                "--supabase-project-domain=supabase.test",
+            ])
             .arg(format!("--supabase-api-url={}", self.api.url()))
             .arg(format!(
                 "--supabase-trusted-hosts={}",

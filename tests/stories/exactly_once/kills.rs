@@ -20,7 +20,9 @@ pub struct Recorded {
 /// Runs one of each, undisturbed. Takes one member of the pool.
 pub async fn record(scene: &Scene) -> Recorded {
     let all = [("rec-d", false, true), ("rec-r", false, false), ("rec-p", true, false)];
-    all.iter().for_each(|(name, ..)| scene.gate.follow(name));
+    for (name, ..) in &all {
+        scene.gate.follow(name);
+    }
     scene.order(all.map(|(name, pool, delete)| (name.to_string(), pool, delete)));
     for (name, pool, _) in all {
         scene.usable(name, pool).await;
@@ -29,7 +31,12 @@ pub async fn record(scene: &Scene) -> Recorded {
     scene.delete(all.map(|(name, ..)| name));
     for (name, pool, delete) in all {
         let cut = Cut::Write(0, Point::After);
-        let case = Case { name: name.into(), pool, delete, cut };
+        let case = Case {
+            name: name.into(),
+            pool,
+            delete,
+            cut,
+        };
         scene.left(&case).await;
     }
     let end = |index: usize| scene.gate.writes(all[index].0).split_off(made[index].len());
@@ -46,7 +53,7 @@ pub async fn record(scene: &Scene) -> Recorded {
 /// lost with it, or, of every other case, arrives late.
 async fn replace(scene: &Scene, operator: &mut Operator, name: &str, cases: &[Case]) {
     operator.kill().unwrap();
-    let late = |index: usize, case: &Case| index % 4 == 0 && case.is(Point::Before);
+    let late = |index: usize, case: &Case| index.is_multiple_of(4) && case.is(Point::Before);
     for (index, case) in cases.iter().enumerate() {
         if !late(index, case) {
             case.release(scene, Release::Lose);
@@ -77,11 +84,21 @@ async fn killed_at_every_boundary() {
         scene.usable(&case.name, case.pool).await;
     }
     scene.sound().await;
-    assert_eq!(scene.world.api.ledger().count(Operation::UpdatePassword), 0, "every password was known");
+    assert_eq!(
+        scene.world.api.ledger().count(Operation::UpdatePassword),
+        0,
+        "every password was known"
+    );
 
     let ends = let_go(&scene, &recorded, &cases).await;
     let met = scene.held(&ends).await;
-    let wanted = ["releasedAt", "DELETE orchestradatabases", "DELETE secrets", "finalizers off", "v1-delete-a-project"];
+    let wanted = [
+        "releasedAt",
+        "DELETE orchestradatabases",
+        "DELETE secrets",
+        "finalizers off",
+        "v1-delete-a-project",
+    ];
     assert_met(&met, &wanted);
     replace(&scene, &mut operator, "after-deletions", &ends).await;
     for case in &ends {
@@ -116,7 +133,9 @@ async fn let_go(scene: &Scene, recorded: &Recorded, there: &[Case]) -> Vec<Case>
     for (name, pool, _) in more {
         scene.usable(&name, pool).await;
     }
-    ends.iter().for_each(|case| case.arm(scene));
+    for case in &ends {
+        case.arm(scene);
+    }
     scene.delete(ends.iter().map(|case| case.name.as_str()));
     ends
 }
@@ -162,9 +181,14 @@ pub async fn forget_passwords(scene: &Scene, cases: &[Case]) {
     }
     scene.order(cases.iter().map(|case| (case.name.clone(), case.pool, case.delete)));
     for case in cases {
-        scene.soon("a project is there", async || faults.holds(&case.subject())).await;
+        scene
+            .soon("a project is there", async || faults.holds(&case.subject()))
+            .await;
         let secret = database_name(&scene.world, &case.name).await;
-        scene.world.kubectl(["delete", "secret", &secret, "-n", SYSTEM]).unwrap();
+        scene
+            .world
+            .kubectl(["delete", "secret", &secret, "-n", SYSTEM])
+            .unwrap();
         faults.release_for(&case.subject());
     }
 }

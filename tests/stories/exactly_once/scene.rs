@@ -17,7 +17,7 @@ use crate::secrets::all_secrets;
 use crate::support::{login, secret, sources, standard_class};
 
 /// Longest time that a round of many Orchestras takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 pub struct Scene {
     pub world: World,
@@ -56,7 +56,11 @@ impl Scene {
         let with = |command: &mut Command| {
             command
                 .env("KUBECONFIG", self.gate.kubeconfig())
+                // So many at once leave a small machine little time to renew it.
+                .env("ORCHESTRA_LEASE_DURATION", "9s")
                 .args(["--concurrency=300", "--login-spacing=200ms"])
+                // Longer than anything is held: a request that takes effect later still is a new one.
+                .env("ORCHESTRA_CREATE_SETTLE", "60s")
                 .args(more);
         };
         self.world.operator(name, with).unwrap()
@@ -100,11 +104,23 @@ impl Scene {
     /// Deletes Orchestras without waiting for it.
     pub fn delete<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
         let names: Vec<_> = names.into_iter().collect();
-        let arguments = ["delete", "orchestra", "-n", TENANTS, "--wait=false", "--ignore-not-found"];
+        let arguments = [
+            "delete",
+            "orchestra",
+            "-n",
+            TENANTS,
+            "--wait=false",
+            "--ignore-not-found",
+        ];
         if names.is_empty() {
             return;
         }
-        let output = self.world.plane.kubectl(arguments.into_iter().chain(names)).output().unwrap();
+        let output = self
+            .world
+            .plane
+            .kubectl(arguments.into_iter().chain(names))
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -150,7 +166,8 @@ impl Scene {
 
     /// The Orchestra is usable, and its database is its own and the only one.
     pub async fn usable(&self, name: &str, pool: bool) {
-        self.soon(&format!("{name} is Ready"), async || self.ended(name).await).await;
+        self.soon(&format!("{name} is Ready"), async || self.ended(name).await)
+            .await;
         if !pool {
             one_project_and_both_logins(&self.world, name).await;
             return;
@@ -178,11 +195,16 @@ impl Scene {
         let name = &case.name;
         let gone = async || self.world.get(Kind::Orchestra, TENANTS, name).await.unwrap().is_none();
         self.soon(&format!("{name} is gone"), gone).await;
-        self.soon(&format!("{name} left what it should"), async || self.settled(case).await)
-            .await;
+        self.soon(&format!("{name} left what it should"), async || {
+            self.settled(case).await
+        })
+        .await;
         let projects = self.projects(name);
         let alive = projects.iter().filter(|project| project.deleted.is_none()).count();
-        assert!(projects.len() <= 1 && (!case.delete || alive == 0), "{name}: {projects:?}");
+        assert!(
+            projects.len() <= 1 && (!case.delete || alive == 0),
+            "{name}: {projects:?}"
+        );
     }
 
     async fn settled(&self, case: &Case) -> bool {
@@ -215,7 +237,10 @@ impl Scene {
         for project in ledger.projects().iter().filter(|project| project.deleted.is_none()) {
             assert!(held.contains(&project.reference), "nobody holds {project:?}");
         }
-        let mut claims: Vec<_> = databases.iter().filter_map(|it| it["spec"]["claimRef"]["uid"].as_str()).collect();
+        let mut claims: Vec<_> = databases
+            .iter()
+            .filter_map(|it| it["spec"]["claimRef"]["uid"].as_str())
+            .collect();
         claims.sort_unstable();
         let all = claims.len();
         claims.dedup();
@@ -246,7 +271,10 @@ async fn entries(world: &World, count: usize) -> Vec<String> {
     for number in 1..=count {
         let name = format!("member{number}");
         let password = random::alphanumeric(20);
-        let url = server.create_database(&name, &format!("{name}_owner"), &password).await.unwrap();
+        let url = server
+            .create_database(&name, &format!("{name}_owner"), &password)
+            .await
+            .unwrap();
         entries.push(format!("DATABASE_URL_POOL_{number}: {url:?}"));
     }
     entries

@@ -124,7 +124,11 @@ impl Faults {
     /// Whether a request about this project is held; `subject` is a part of its name.
     pub fn holds(&self, subject: &str) -> bool {
         let table = self.table();
-        table.held.values().flat_map(HashMap::values).any(|name| name.contains(subject))
+        table
+            .held
+            .values()
+            .flat_map(HashMap::values)
+            .any(|name| name.contains(subject))
     }
 
     /// Lets every held request about this project go on; `subject` is a part of its name.
@@ -166,11 +170,20 @@ impl Faults {
             let mut table = self.table();
             table.next_hold += 1;
             let number = table.next_hold;
-            table.held.entry(operation).or_default().insert(number, project.to_owned());
+            table
+                .held
+                .entry(operation)
+                .or_default()
+                .insert(number, project.to_owned());
             number
         };
         self.0.changed.notify_waiters();
-        let holds = |table: &Table| table.held.get(&operation).is_some_and(|held| held.contains_key(&number));
+        let holds = |table: &Table| {
+            table
+                .held
+                .get(&operation)
+                .is_some_and(|held| held.contains_key(&number))
+        };
         self.wait(|table| !holds(table)).await;
     }
 
