@@ -94,10 +94,13 @@ impl World {
             .env("POD_NAME", name)
             .env("ORCHESTRA_LOG", "debug")
             .env("ORCHESTRA_LEASE_DURATION", "3s")
-            .args(["run", "--metrics-address=127.0.0.1:0", "--poll-interval=200ms"])
+            // By the environment, so that `with` may say otherwise by a flag.
+            .env("ORCHESTRA_POLL_INTERVAL", "200ms")
+            .env("ORCHESTRA_CREATE_SETTLE", "3s")
+            .env("ORCHESTRA_LOGIN_SPACING", "500ms")
             .args([
-                "--create-settle=3s",
-                "--login-spacing=500ms",
+                "run",
+                "--metrics-address=127.0.0.1:0",
                 "--supabase-project-domain=supabase.test",
             ])
             .arg(format!("--supabase-api-url={}", self.api.url()))
