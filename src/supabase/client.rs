@@ -282,5 +282,6 @@ fn done(operation: Operation, body: &[u8]) -> Result<(), Error> {
 mod billing;
 mod exchange;
 mod listing;
+pub use listing::PAGE;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::client::Client;
+use super::client::{Client, PAGE};
 use super::error::Error;
 use super::types::ListedProject;
 
@@ -46,6 +46,8 @@ struct State {
     youngest: Option<Arc<Listing>>,
     /// The shortest time that a project took to become usable.
     setup: Option<Duration>,
+    /// Pages of the last listing of the youngest.
+    pages: u32,
     /// When the last listing of all, and of the youngest, was begun, successful or not.
     begun: [Option<Instant>; 2],
     /// When the last listing failed, and how.
@@ -88,16 +90,21 @@ impl Poll {
 
     /// The same for whoever waits for young projects: it is read from the youngest on, and only until
     /// all that are `awaited` have been seen. A page more for a hundred that are created at once,
-    /// and not one for each hundred that there are.
+    /// and not one for each hundred that there are. One of several pages is begun as many times less
+    /// often, and until then the last one is the answer: it is about what will come by itself.
     ///
     /// # Errors
-    /// As [`Poll::projects_since`].
+    /// What the listing fails with, and [`Error::Budget`] while there is none at all.
     pub async fn youngest_since(
         &self,
         not_before: Instant,
         awaited: impl FnOnce() -> HashSet<String>,
     ) -> Result<Arc<Listing>, Error> {
-        self.since(not_before, Some(awaited)).await
+        let listed = self.since(not_before, Some(awaited)).await;
+        match (listed, self.with(|state| state.youngest.clone())) {
+            (Err(Error::Budget { .. }), Some(last)) => Ok(last),
+            (listed, _) => listed,
+        }
     }
 
     /// Learns how long a project took to become usable.
@@ -146,6 +153,9 @@ impl Poll {
                     complete,
                 });
                 state.youngest = Some(listing.clone());
+                if young {
+                    state.pages = u32::try_from(listing.projects.len().div_ceil(PAGE)).unwrap_or(u32::MAX);
+                }
                 if complete {
                     state.latest = Some(listing.clone());
                 }
@@ -185,7 +195,8 @@ impl Poll {
                 return Err(error.clone());
             }
             let begun = state.begun[usize::from(young)];
-            let next = begun.map_or(now, |begun| begun + self.interval).max(not_before);
+            let interval = self.interval * if young { state.pages.max(1) } else { 1 };
+            let next = begun.map_or(now, |begun| begun + interval).max(not_before);
             if next > now {
                 Err(Error::Budget { after: next - now })
             } else {

@@ -202,23 +202,29 @@ async fn a_limit_that_is_lowered_in_time_holds_what_was_not_asked_for_yet() {
     let world = generous_world().await;
     standard_class(&world, r#"  budget: {monthlyLimit: "10"}"#);
     sources(&world);
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let mut first = world.operator("first", |_| {}).unwrap();
     class(&world, |class| is_true(class, "Available")).await;
+    first.kill().unwrap();
+    // The next one knows no listing, and whoever needs one waits for it.
     world
         .api
         .faults()
         .add(Operation::ListOrganizationProjects, 1, Fault::HoldBefore);
+    let _operator = world.operator("operator", |_| {}).unwrap();
     orchestra(&world, "late", "");
     world
         .api
         .faults()
         .wait_until_held(Operation::ListOrganizationProjects)
         .await;
+    let database = database_name(&world, "late").await;
+    world
+        .until(Kind::Database, ("", &database), LONG, Value::is_object)
+        .await
+        .unwrap();
     standard_class(&world, r#"  budget: {monthlyLimit: "9.80"}"#);
-    class(&world, |class| {
-        class["status"]["observedGeneration"] == class["metadata"]["generation"]
-    })
-    .await;
+    // The watch tells of it meanwhile.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     world.api.faults().release(Operation::ListOrganizationProjects);
     let held = reason(&world, "late", "BudgetExceeded").await;
     assert!(

@@ -11,6 +11,7 @@ mod bridge;
 mod budget;
 mod crash;
 mod deletion;
+mod exactly_once;
 mod happy_path;
 mod isolation;
 mod lost_response;

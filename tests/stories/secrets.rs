@@ -133,7 +133,7 @@ async fn bad_days(world: &World) {
 }
 
 /// Every password, key and token that there is: what the provider knows, and what the Secrets hold.
-async fn all_secrets(world: &World) -> BTreeSet<String> {
+pub async fn all_secrets(world: &World) -> BTreeSet<String> {
     let mut found: BTreeSet<String> = world.api.ledger().secrets().into_iter().collect();
     found.insert(world.api.token());
     for object in world.list(Kind::Secret).await.unwrap() {

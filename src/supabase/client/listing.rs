@@ -8,7 +8,7 @@ use super::super::types::{ListedProject, ProjectPage};
 use super::Client;
 
 /// Projects a page (the API's maximum).
-const PAGE: usize = 100;
+pub const PAGE: usize = 100;
 /// How often a listing is begun again that changes while it is read.
 const LISTING_ATTEMPTS: usize = 3;
 

@@ -81,3 +81,36 @@ async fn a_caller_that_gives_up_leaves_the_poll_usable() {
     assert!(tokio::time::timeout(Duration::from_millis(100), slow).await.is_err());
     assert!(poll.projects_since(Instant::now()).await.is_ok());
 }
+
+#[tokio::test]
+async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next_may_begin() {
+    // Two pages that are full, and a third one.
+    let wire = Wire::play(|seen, _| {
+        let offset = seen.number("offset");
+        let project =
+            |n: usize| json!({"ref": format!("r{n}"), "name": "n", "region": "eu-west-3", "status": "COMING_UP"});
+        let projects: Vec<_> = (offset..250.min(offset + 100)).map(project).collect();
+        ok(json!({"projects": projects, "pagination": {"count": 250, "limit": 100}}).to_string())
+    })
+    .await;
+    let poll = poll(&wire, Duration::from_millis(400));
+    let awaited = || HashSet::from(["r150".to_string()]);
+    let first = poll.youngest_since(Instant::now(), awaited).await.unwrap();
+    assert!(!first.complete && first.by_ref("r150").is_some());
+    assert_eq!(wire.seen().len(), 2, "as far as the one that is awaited");
+    let later = poll.youngest_since(Instant::now(), awaited).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &later));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let later = poll
+        .youngest_since(Instant::now() - Duration::from_millis(1), awaited)
+        .await
+        .unwrap();
+    assert!(Arc::ptr_eq(&first, &later), "two pages, so half as often");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let next = poll
+        .youngest_since(Instant::now() - Duration::from_millis(1), awaited)
+        .await
+        .unwrap();
+    assert!(next.started > first.started);
+    assert_eq!(wire.seen().len(), 4);
+}

@@ -1,11 +1,12 @@
 //! What the operator's tests and its demo run against, all of it on loopback addresses:
 //! a real Kubernetes control plane ([`control_plane`]), a real PostgreSQL ([`postgres`]), the hosted
-//! pooler in front of it ([`router`]), and a stand-in for the Supabase Management API ([`api`]) whose
+//! pooler in front of it ([`router`]), a gate before the API server ([`gate`]), and a stand-in for the Supabase Management API ([`api`]) whose
 //! traffic is checked against the official OpenAPI document ([`openapi`]). It does not know the
 //! operator.
 
 pub mod api;
 pub mod control_plane;
+pub mod gate;
 pub mod loopback;
 pub mod openapi;
 pub mod postgres;

@@ -94,7 +94,7 @@ impl World {
             .env("POD_NAME", name)
             .env("ORCHESTRA_LOG", "debug")
             .env("ORCHESTRA_LEASE_DURATION", "3s")
-            // Variables, and no flags, so that a test can say otherwise.
+            // By the environment, so that `with` may say otherwise by a flag.
             .env("ORCHESTRA_POLL_INTERVAL", "200ms")
             .env("ORCHESTRA_CREATE_SETTLE", "3s")
             .env("ORCHESTRA_LOGIN_SPACING", "500ms")

@@ -42,6 +42,8 @@ pub struct Behaviour {
     pub refuse_duplicate_names: bool,
     /// How many active projects there may be; more are refused as on the free plan.
     pub project_limit: Option<usize>,
+    /// How many projects of an organization a page of their listing holds at most.
+    pub page: usize,
 }
 
 impl Default for Behaviour {
@@ -55,6 +57,7 @@ impl Default for Behaviour {
             fate: Fate::Healthy,
             refuse_duplicate_names: false,
             project_limit: None,
+            page: 100,
         }
     }
 }

@@ -183,6 +183,7 @@ pub(super) fn list_of_organization(inner: &Inner, call: &Call) -> Result<Reply, 
         .unwrap_or_default();
     let search = call.query("search").unwrap_or_default().to_lowercase();
     let (offset, limit) = (call.number("offset", 0), call.number("limit", 100));
+    let limit = limit.min(inner.behaviour().page);
     let now = Instant::now();
     let mut world = inner.world();
     let mut found: Vec<&mut Project> = world

@@ -117,7 +117,8 @@ async fn faulty(inner: &Inner, call: &Call) -> Outcome {
     if let Some(refused) = violates(inner, call) {
         return refused.into();
     }
-    let fault = inner.faults.take(call.operation);
+    let project = project(inner, call);
+    let fault = inner.faults.take(call.operation, &project);
     match &fault {
         Some(Fault::Status { status, retry_after }) => {
             return Outcome::Reply {
@@ -133,8 +134,8 @@ async fn faulty(inner: &Inner, call: &Call) -> Outcome {
         }
         Some(Fault::HtmlBadGateway) => return Outcome::Html,
         Some(Fault::CloseBefore) => return Outcome::Close,
-        Some(Fault::Delay { ms }) => tokio::time::sleep(Duration::from_millis(*ms)).await,
-        Some(Fault::HoldBefore) => inner.faults.hold(call.operation).await,
+        Some(Fault::HoldBefore) => inner.faults.hold(call.operation, &project).await,
+        Some(Fault::Twice) => drop(perform(inner, call).await),
         _ => {}
     }
     let reply = perform(inner, call).await.unwrap_or_else(|refused| refused);
@@ -144,12 +145,24 @@ async fn faulty(inner: &Inner, call: &Call) -> Outcome {
         inner.violation(call.operation.id(), found);
     }
     match fault {
-        Some(Fault::HoldAfter) => inner.faults.hold(call.operation).await,
+        Some(Fault::HoldAfter) => inner.faults.hold(call.operation, &project).await,
+        Some(Fault::Delay { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
         Some(Fault::LoseResponse) => return Outcome::Close,
         Some(Fault::Truncate) => return Outcome::Truncate(reply),
+        Some(Fault::AnswerAfter { status, message }) => return Reply::message(status, &message).into(),
         _ => {}
     }
     reply.into()
+}
+
+/// The name of the project that a request is about; empty when it is about none.
+fn project(inner: &Inner, call: &Call) -> String {
+    if call.operation == Operation::CreateProject {
+        return call.text("name").unwrap_or_default().to_owned();
+    }
+    let mut world = inner.world();
+    let project = world.projects.get_mut(call.project());
+    project.map(|project| project.name.clone()).unwrap_or_default()
 }
 
 /// The refusal of a request that the document does not allow.

@@ -1,0 +1,296 @@
+//! A gate between an operator and the API server. It counts the writes about a subject, and holds
+//! one of them: before it reaches the API server, or before its answer reaches the operator. So an
+//! operator can be killed or stopped exactly there, without test code in it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+
+/// Where a write is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Before it reaches the API server.
+    Before,
+    /// After its effect, before its answer reaches the operator.
+    After,
+}
+
+/// What becomes of a held write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// It goes on, even if the operator that sent it has gone.
+    Pass,
+    /// It is lost: one that is held before its effect never takes place.
+    Lose,
+}
+
+/// A running gate. It ends when it is dropped.
+pub struct Gate {
+    inner: Arc<Inner>,
+    kubeconfig: PathBuf,
+    shutdown: Option<oneshot::Sender<()>>,
+}
+
+struct Inner {
+    upstream: String,
+    client: reqwest::Client,
+    trails: Mutex<BTreeMap<String, Trail>>,
+    changed: Notify,
+}
+
+/// The writes about one subject.
+#[derive(Default)]
+struct Trail {
+    /// The subject, and the names of the databases that writes about it named.
+    words: Vec<String>,
+    labels: Vec<String>,
+    hold: Option<(usize, Point)>,
+    held: Option<String>,
+    released: Option<Release>,
+}
+
+impl Gate {
+    /// Starts a gate before the API server of a kubeconfig file that holds a token, and writes a
+    /// kubeconfig file beside it that leads through the gate.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or no port is free.
+    pub async fn start(kubeconfig: &Path) -> Result<Self> {
+        let mut config: Value = serde_json::from_slice(&std::fs::read(kubeconfig)?)?;
+        let cluster = &mut config["clusters"][0]["cluster"];
+        let upstream = cluster["server"].as_str().context("no server")?.to_owned();
+        let ca = std::fs::read(cluster["certificate-authority"].as_str().context("no CA")?)?;
+        let client = reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(&ca)?])
+            .no_proxy()
+            .build()?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let server = format!("http://{}", listener.local_addr()?);
+        *cluster = serde_json::json!({ "server": server });
+        let path = kubeconfig.with_extension("gate.kubeconfig");
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)?
+            .write_all(format!("{config:#}\n").as_bytes())?;
+        let inner = Arc::new(Inner {
+            upstream,
+            client,
+            trails: Mutex::default(),
+            changed: Notify::new(),
+        });
+        let service = Router::new()
+            .fallback(handle)
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&inner));
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let serving = axum::serve(listener, service);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = serving => {}
+                _ = stopped => {}
+            }
+        });
+        Ok(Self {
+            inner,
+            kubeconfig: path,
+            shutdown: Some(shutdown),
+        })
+    }
+
+    /// The kubeconfig file that leads through the gate.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Begins to follow the writes about a subject: the name of a resource that is part of no other
+    /// name. A database that such a write names belongs to the subject from then on.
+    pub fn follow(&self, subject: &str) {
+        let trail = Trail {
+            words: vec![subject.to_owned()],
+            ..Trail::default()
+        };
+        self.inner.trails().insert(subject.to_owned(), trail);
+    }
+
+    /// Holds the write of this number, counted from 1 and from now, about a followed subject.
+    pub fn hold(&self, subject: &str, number: usize, point: Point) {
+        if let Some(trail) = self.inner.trails().get_mut(subject) {
+            trail.hold = Some((trail.labels.len() + number, point));
+            trail.held = None;
+            trail.released = None;
+        }
+    }
+
+    /// The label of the write about a subject that is or was held.
+    pub fn held(&self, subject: &str) -> Option<String> {
+        self.inner.trails().get(subject)?.held.clone()
+    }
+
+    /// The labels of the writes about a subject so far, oldest first.
+    pub fn writes(&self, subject: &str) -> Vec<String> {
+        let trails = self.inner.trails();
+        trails
+            .get(subject)
+            .map(|trail| trail.labels.clone())
+            .unwrap_or_default()
+    }
+
+    /// Lets the held write about a subject go on, and holds none any more.
+    pub fn release(&self, subject: &str, release: Release) {
+        if let Some(trail) = self.inner.trails().get_mut(subject) {
+            trail.hold = None;
+            trail.released = Some(release);
+        }
+        self.inner.changed.notify_waiters();
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        drop(self.shutdown.take());
+    }
+}
+
+type Write = (Method, Uri, HeaderMap, Bytes);
+
+async fn handle(
+    State(inner): State<Arc<Inner>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let request = (method, uri, headers, body);
+    // A task of its own: what has left the operator arrives even if the operator goes away.
+    let task = tokio::spawn(async move { inner.carry(request).await });
+    task.await.unwrap_or_else(|_| failed())
+}
+
+fn failed() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response
+}
+
+impl Inner {
+    async fn carry(&self, request: Write) -> Response<Body> {
+        let held = self.note(&request);
+        if let Some((subject, Point::Before)) = &held
+            && self.released(subject).await == Release::Lose
+        {
+            return failed();
+        }
+        let response = self.forward(request).await.unwrap_or_else(|_| failed());
+        if let Some((subject, Point::After)) = &held {
+            self.released(subject).await;
+        }
+        response
+    }
+
+    /// Counts a write, and says whether it is the one to hold.
+    fn note(&self, (method, uri, _, body): &Write) -> Option<(String, Point)> {
+        let path = uri.path();
+        if method == Method::GET || ["/leases", "/events"].iter().any(|ignored| path.contains(ignored)) {
+            return None;
+        }
+        let text = String::from_utf8_lossy(body);
+        let mut trails = self.trails();
+        let (subject, trail) = trails.iter_mut().find(|(_, trail)| {
+            let mut words = trail.words.iter();
+            words.any(|word| path.contains(word.as_str()) || text.contains(word.as_str()))
+        })?;
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        trail.words.extend(database(path, &body));
+        let label = label(method, path, &body);
+        trail.labels.push(label.clone());
+        let (number, point) = trail.hold?;
+        if trail.labels.len() != number {
+            return None;
+        }
+        trail.held = Some(label);
+        Some((subject.clone(), point))
+    }
+
+    async fn released(&self, subject: &str) -> Release {
+        loop {
+            let mut change = std::pin::pin!(self.changed.notified());
+            change.as_mut().enable();
+            let released = self.trails().get(subject).map(|trail| trail.released);
+            match released {
+                Some(Some(release)) => return release,
+                None => return Release::Lose,
+                Some(None) => change.await,
+            }
+        }
+    }
+
+    async fn forward(&self, (method, uri, mut headers, body): Write) -> Result<Response<Body>> {
+        for hop in [
+            header::HOST,
+            header::CONNECTION,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+        ] {
+            headers.remove(hop);
+        }
+        let target = format!("{}{uri}", self.upstream);
+        let request = self.client.request(method, target).headers(headers).body(body);
+        let answer = request.send().await?;
+        let mut response = Response::builder().status(answer.status());
+        for (name, value) in answer.headers() {
+            if ![header::CONNECTION, header::TRANSFER_ENCODING].contains(name) {
+                response = response.header(name, value);
+            }
+        }
+        let body = futures::stream::try_unfold(answer, async |mut answer| {
+            Ok::<_, reqwest::Error>(answer.chunk().await?.map(|chunk| (chunk, answer)))
+        });
+        Ok(response.body(Body::from_stream(body))?)
+    }
+
+    fn trails(&self) -> MutexGuard<'_, BTreeMap<String, Trail>> {
+        self.trails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of the database that a write creates or changes.
+fn database(path: &str, body: &Value) -> Option<String> {
+    let (_, rest) = path.split_once("/orchestradatabases")?;
+    let named = rest.strip_prefix('/').and_then(|rest| rest.split('/').next());
+    named.or_else(|| body["metadata"]["name"].as_str()).map(str::to_owned)
+}
+
+/// What a write does: its verb, its resource, and the fields that it sets.
+fn label(method: &Method, path: &str, body: &Value) -> String {
+    let known = ["orchestradatabases", "orchestras", "secrets"];
+    let mut parts = path.split('/').skip_while(|part| !known.contains(part));
+    let resource = parts.next().unwrap_or(path);
+    let status = if parts.nth(1) == Some("status") { "/status" } else { "" };
+    let mut fields: Vec<&str> = ["spec", "status", "data"]
+        .iter()
+        .filter_map(|part| body[*part].as_object())
+        .flat_map(|part| part.keys().map(String::as_str))
+        .filter(|key| !["conditions", "observedGeneration"].contains(key))
+        .collect();
+    match body["metadata"]["finalizers"].as_array().map(Vec::len) {
+        Some(0) => fields.push("finalizers off"),
+        Some(_) => fields.push("finalizers on"),
+        None => {}
+    }
+    format!("{method} {resource}{status} {}", fields.join(","))
+}
