@@ -102,13 +102,13 @@ async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next
     assert!(Arc::ptr_eq(&first, &later));
     tokio::time::sleep(Duration::from_millis(500)).await;
     let later = poll
-        .youngest_since(Instant::now() - Duration::from_millis(1), awaited)
+        .youngest_since(Instant::now().checked_sub(Duration::from_millis(1)).unwrap(), awaited)
         .await
         .unwrap();
     assert!(Arc::ptr_eq(&first, &later), "two pages, so half as often");
     tokio::time::sleep(Duration::from_millis(400)).await;
     let next = poll
-        .youngest_since(Instant::now() - Duration::from_millis(1), awaited)
+        .youngest_since(Instant::now().checked_sub(Duration::from_millis(1)).unwrap(), awaited)
         .await
         .unwrap();
     assert!(next.started > first.started);

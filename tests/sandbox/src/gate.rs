@@ -56,7 +56,7 @@ struct Trail {
     /// The subject, and the names of the databases that writes about it named.
     words: Vec<String>,
     labels: Vec<String>,
-    hold: Option<(usize, Point)>,
+    hold: Option<(String, Point)>,
     held: Option<String>,
     released: Option<Release>,
 }
@@ -127,10 +127,10 @@ impl Gate {
         self.inner.trails().insert(subject.to_owned(), trail);
     }
 
-    /// Holds the write of this number, counted from 1 and from now, about a followed subject.
-    pub fn hold(&self, subject: &str, number: usize, point: Point) {
+    /// Holds the next write of this label about a followed subject.
+    pub fn hold(&self, subject: &str, label: &str, point: Point) {
         if let Some(trail) = self.inner.trails().get_mut(subject) {
-            trail.hold = Some((trail.labels.len() + number, point));
+            trail.hold = Some((label.to_owned(), point));
             trail.held = None;
             trail.released = None;
         }
@@ -218,10 +218,11 @@ impl Inner {
         trail.words.extend(database(path, &body));
         let label = label(method, path, &body);
         trail.labels.push(label.clone());
-        let (number, point) = trail.hold?;
-        if trail.labels.len() != number {
+        let (wanted, point) = trail.hold.as_ref()?;
+        if trail.held.is_some() || *wanted != label {
             return None;
         }
+        let point = *point;
         trail.held = Some(label);
         Some((subject.clone(), point))
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use orchestra_sandbox::api::{Fault, Operation};
-use orchestra_sandbox::gate::Point;
 
 use super::scene::Scene;
 use super::{CALLS, Case, Cut};
@@ -55,7 +54,7 @@ fn case(name: String, delete: bool) -> Case {
         name,
         pool: false,
         delete,
-        cut: Cut::Write(0, Point::After),
+        cut: Cut::Nowhere,
     }
 }
 

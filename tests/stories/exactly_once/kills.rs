@@ -30,7 +30,7 @@ pub async fn record(scene: &Scene) -> Recorded {
     let made = all.map(|(name, ..)| scene.gate.writes(name));
     scene.delete(all.map(|(name, ..)| name));
     for (name, pool, delete) in all {
-        let cut = Cut::Write(0, Point::After);
+        let cut = Cut::Nowhere;
         let case = Case {
             name: name.into(),
             pool,

@@ -1,11 +1,12 @@
 //! Somebody changes their mind in mid-create, at every boundary of it.
 
+use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::gate::Release;
-use orchestra_sandbox::world::TENANTS;
+use orchestra_sandbox::world::{Kind, TENANTS};
 
 use super::kills::record;
 use super::scene::Scene;
-use super::{CALLS, CREATION, assert_met, boundaries};
+use super::{CALLS, CREATION, Case, Cut, assert_met, boundaries};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_at_every_boundary_of_its_creation() {
@@ -38,6 +39,36 @@ async fn deleted_at_every_boundary_of_its_creation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deleted_while_the_request_is_on_its_way() {
+    let scene = Scene::start(0).await;
+    let _operator = scene.operator("operator", &[]);
+    let faults = scene.world.api.faults();
+    for (name, delete, fault) in [
+        ("wb-d", true, Fault::HoldBefore),
+        ("wb-r", false, Fault::HoldBefore),
+        ("wa-d", true, Fault::HoldAfter),
+        ("wa-r", false, Fault::HoldAfter),
+    ] {
+        let cut = Cut::Call(Operation::CreateProject, fault);
+        let case = Case {
+            name: name.into(),
+            pool: false,
+            delete,
+            cut,
+        };
+        case.arm(&scene);
+        scene.order([(case.name.clone(), false, delete)]);
+        scene
+            .soon("the request is held", async || faults.holds(&case.subject()))
+            .await;
+        scene.delete([name]);
+        case.release(&scene, Release::Pass);
+        scene.left(&case).await;
+    }
+    scene.sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_secret_that_goes_as_soon_as_it_is_there_comes_again() {
     let scene = Scene::start(0).await;
     let _operator = scene.operator("operator", &[]);
@@ -53,6 +84,12 @@ async fn a_connection_secret_that_goes_as_soon_as_it_is_there_comes_again() {
             .await;
     }
     for name in &names {
+        let secret = format!("{name}-connection");
+        scene
+            .soon("the Secret is there again", async || {
+                scene.world.get(Kind::Secret, TENANTS, &secret).await.unwrap().is_some()
+            })
+            .await;
         scene.usable(name, false).await;
     }
     scene.sound().await;

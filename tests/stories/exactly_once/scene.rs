@@ -57,7 +57,7 @@ impl Scene {
             command
                 .env("KUBECONFIG", self.gate.kubeconfig())
                 // So many at once leave a small machine little time to renew it.
-                .env("ORCHESTRA_LEASE_DURATION", "9s")
+                .env("ORCHESTRA_LEASE_DURATION", "15s")
                 .args(["--concurrency=300", "--login-spacing=200ms"])
                 // Longer than anything is held: a request that takes effect later still is a new one.
                 .env("ORCHESTRA_CREATE_SETTLE", "60s")

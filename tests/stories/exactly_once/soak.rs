@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use orchestra_sandbox::api::{Fault, Operation};
-use orchestra_sandbox::gate::Point;
 use orchestra_sandbox::world::{Operator, SYSTEM, TENANTS};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -98,7 +97,7 @@ impl Soak {
             name: format!("so{:03}", self.alive.len() + self.gone.len()),
             pool,
             delete: self.dice.random_bool(0.5),
-            cut: Cut::Write(0, Point::After),
+            cut: Cut::Nowhere,
         };
         self.scene.order([(case.name.clone(), case.pool, case.delete)]);
         self.alive.push(case);
