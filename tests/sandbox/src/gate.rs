@@ -246,12 +246,15 @@ impl Inner {
             }
             _ => None,
         };
-        let claims = body["spec"]["claimRef"].is_object().then(|| database(path, &body));
-        Some(Noted {
-            subject,
-            point,
-            claims: claims.flatten(),
-        })
+        let mut claims = body["spec"]["claimRef"]
+            .is_object()
+            .then(|| database(path, &body))
+            .flatten();
+        // A new one is nobody else's, and a watch may tell of it before the answer does.
+        if method == Method::POST {
+            trail.databases.extend(claims.take());
+        }
+        Some(Noted { subject, point, claims })
     }
 
     async fn released(&self, subject: &str) -> Release {

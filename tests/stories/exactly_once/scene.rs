@@ -209,9 +209,11 @@ impl Scene {
         .await;
         let projects = self.projects(name);
         let alive = projects.iter().filter(|project| project.deleted.is_none()).count();
+        let kept = if case.delete { 0 } else { projects.len() };
         assert!(
-            projects.len() <= 1 && (!case.delete || alive == 0),
-            "{name}: {projects:?}"
+            projects.len() <= 1 && alive == kept,
+            "{name}, Delete is {}: {projects:?}",
+            case.delete
         );
     }
 
