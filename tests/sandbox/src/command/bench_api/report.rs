@@ -84,11 +84,15 @@ pub(super) fn print(arguments: &Arguments, rows: &[Row]) {
         arguments.setup(),
         arguments.resync,
     );
-    let head = rows.iter().map(|row| format!(" {} |", row.count)).collect::<String>();
-    println!("| Orchestras at once |{head}\n|---|{}", "---:|".repeat(rows.len()));
+    let head: Vec<_> = rows.iter().map(|row| row.count.to_string()).collect();
+    println!(
+        "| Orchestras at once | {} |\n|---|{}",
+        head.join(" | "),
+        "---:|".repeat(rows.len())
+    );
     let line = |name: &str, cell: &dyn Fn(&Row) -> String| {
-        let cells = rows.iter().map(|row| format!(" {} |", cell(row))).collect::<String>();
-        println!("| {name} |{cells}");
+        let cells: Vec<_> = rows.iter().map(cell).collect();
+        println!("| {name} | {} |", cells.join(" | "));
     };
     for (name, operation) in [
         ("create", Operation::CreateProject),
