@@ -252,15 +252,14 @@ impl Permit {
     pub(super) fn learn(&mut self, status: u16, headers: &HeaderMap) -> Option<Duration> {
         let taught = Taught::read(headers);
         self.fate = Fate::Answered;
-        let pause = self.budget.with(|core| {
+        self.budget.with(|core| {
             let now = Instant::now();
             core.learn(&self.key, self.grant, taught, now);
             (status == 429).then(|| {
                 core.pause(&self.key, taught.pause(), now);
                 jittered(taught.pause())
             })
-        });
-        pause
+        })
     }
 }
 
