@@ -14,6 +14,7 @@
 
 mod core;
 mod queue;
+mod window;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use tokio::sync::Notify;
 use super::error::Error;
 use core::{Core, Key};
 pub use queue::Turn;
+use window::Grant;
 
 /// The longest that a caller is kept waiting; then it is told when to come back.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -228,37 +230,50 @@ impl Default for Budget {
 pub struct Permit {
     budget: Arc<Budget>,
     key: Key,
-    /// The window that it was taken from.
-    generation: u64,
-    sent: bool,
+    grant: Grant,
+    fate: Fate,
+}
+
+/// What has become of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Sent,
+    Answered,
 }
 
 impl Permit {
     /// The request goes out now.
     pub(super) fn send(&mut self) {
-        self.sent = true;
+        self.fate = Fate::Sent;
     }
 
     /// Learns from its answer. After a 429, says how long its sender should stay away.
-    pub(super) fn learn(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
+    pub(super) fn learn(&mut self, status: u16, headers: &HeaderMap) -> Option<Duration> {
         let taught = Taught::read(headers);
-        let pause = self.budget.with(|core| {
+        self.fate = Fate::Answered;
+        self.budget.with(|core| {
             let now = Instant::now();
-            core.learn(&self.key, self.generation, taught, now);
+            core.learn(&self.key, self.grant, taught, now);
             (status == 429).then(|| {
                 core.pause(&self.key, taught.pause(), now);
                 jittered(taught.pause())
             })
-        });
-        self.budget.answered.notify_waiters();
-        pause
+        })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget
-            .with(|core| core.done(&self.key, self.generation, self.sent, Instant::now()));
+        self.budget.with(|core| {
+            match self.fate {
+                Fate::Kept => core.give_back(&self.key, self.grant, Instant::now()),
+                Fate::Sent => core.lose(&self.key, self.grant, Instant::now()),
+                Fate::Answered => {}
+            }
+            core.done(&self.key);
+        });
+        self.budget.answered.notify_waiters();
     }
 }
 
@@ -282,12 +297,12 @@ impl Budget {
             answered.as_mut().enable();
             let taken = self.with(|core| core.take(operation.priority(), &key, turn, Instant::now()));
             let wait = match taken {
-                Ok(generation) => {
+                Ok(grant) => {
                     return Ok(Permit {
                         budget: Arc::clone(self),
                         key,
-                        generation,
-                        sent: false,
+                        grant,
+                        fate: Fate::Kept,
                     });
                 }
                 Err(wait) => wait,
