@@ -2,7 +2,7 @@
 //! one of them: before it reaches the API server, or before its answer reaches the operator. So an
 //! operator can be killed or stopped exactly there, without test code in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,12 +53,21 @@ struct Inner {
 /// The writes about one subject.
 #[derive(Default)]
 struct Trail {
-    /// The subject, and the names of the databases that writes about it named.
-    words: Vec<String>,
+    /// The databases that are the subject's by a write that took place.
+    databases: BTreeSet<String>,
     labels: Vec<String>,
     hold: Option<(String, Point)>,
     held: Option<String>,
     released: Option<Release>,
+}
+
+/// A write about a subject.
+struct Noted {
+    subject: String,
+    /// Where it is to be held.
+    point: Option<Point>,
+    /// The database that it claims for the subject.
+    claims: Option<String>,
 }
 
 impl Gate {
@@ -118,13 +127,9 @@ impl Gate {
     }
 
     /// Begins to follow the writes about a subject: the name of a resource that is part of no other
-    /// name. A database that such a write names belongs to the subject from then on.
+    /// name. A database that such a write creates or claims belongs to the subject from then on.
     pub fn follow(&self, subject: &str) {
-        let trail = Trail {
-            words: vec![subject.to_owned()],
-            ..Trail::default()
-        };
-        self.inner.trails().insert(subject.to_owned(), trail);
+        self.inner.trails().insert(subject.to_owned(), Trail::default());
     }
 
     /// Holds the next write of this label about a followed subject.
@@ -189,42 +194,64 @@ fn failed() -> Response<Body> {
 
 impl Inner {
     async fn carry(&self, request: Write) -> Response<Body> {
-        let held = self.note(&request);
-        if let Some((subject, Point::Before)) = &held
-            && self.released(subject).await == Release::Lose
-        {
+        let Some(noted) = self.note(&request) else {
+            return self.forward(request).await.unwrap_or_else(|_| failed());
+        };
+        if noted.point == Some(Point::Before) && self.released(&noted.subject).await == Release::Lose {
             return failed();
         }
         let response = self.forward(request).await.unwrap_or_else(|_| failed());
-        if let Some((subject, Point::After)) = &held {
-            self.released(subject).await;
+        if let Some(database) = noted.claims.filter(|_| response.status().is_success()) {
+            let mut trails = self.trails();
+            for (subject, trail) in trails.iter_mut() {
+                trail.databases.remove(&database);
+                if *subject == noted.subject {
+                    trail.databases.insert(database.clone());
+                }
+            }
+        }
+        if noted.point == Some(Point::After) {
+            self.released(&noted.subject).await;
         }
         response
     }
 
-    /// Counts a write, and says whether it is the one to hold.
-    fn note(&self, (method, uri, _, body): &Write) -> Option<(String, Point)> {
+    /// Counts a write about a subject, and says whether it is the one to hold.
+    fn note(&self, (method, uri, _, body): &Write) -> Option<Noted> {
         let path = uri.path();
         if method == Method::GET || ["/leases", "/events"].iter().any(|ignored| path.contains(ignored)) {
             return None;
         }
         let text = String::from_utf8_lossy(body);
         let mut trails = self.trails();
-        let (subject, trail) = trails.iter_mut().find(|(_, trail)| {
-            let mut words = trail.words.iter();
-            words.any(|word| path.contains(word.as_str()) || text.contains(word.as_str()))
-        })?;
+        // The subject's own name goes before a database: of those who want one, each writes its claim.
+        let subject = trails
+            .keys()
+            .find(|subject| path.contains(subject.as_str()) || text.contains(subject.as_str()))
+            .or_else(|| {
+                let named = |database: &String| mentions(path, database) || mentions(&text, database);
+                let found = trails.iter().find(|(_, trail)| trail.databases.iter().any(named));
+                found.map(|(subject, _)| subject)
+            })?
+            .clone();
+        let trail = trails.get_mut(&subject)?;
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        trail.words.extend(database(path, &body));
         let label = label(method, path, &body);
         trail.labels.push(label.clone());
-        let (wanted, point) = trail.hold.as_ref()?;
-        if trail.held.is_some() || *wanted != label {
-            return None;
-        }
-        let point = *point;
-        trail.held = Some(label);
-        Some((subject.clone(), point))
+        let point = match &trail.hold {
+            Some((wanted, point)) if trail.held.is_none() && *wanted == label => {
+                let point = *point;
+                trail.held = Some(label);
+                Some(point)
+            }
+            _ => None,
+        };
+        let claims = body["spec"]["claimRef"].is_object().then(|| database(path, &body));
+        Some(Noted {
+            subject,
+            point,
+            claims: claims.flatten(),
+        })
     }
 
     async fn released(&self, subject: &str) -> Release {
@@ -267,6 +294,15 @@ impl Inner {
     fn trails(&self) -> MutexGuard<'_, BTreeMap<String, Trail>> {
         self.trails.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a text holds a name, and not only as a part of a longer one.
+fn mentions(text: &str, name: &str) -> bool {
+    let inside = |it: Option<char>| it.is_some_and(|it| it.is_ascii_alphanumeric() || it == '-');
+    text.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        !inside(before.chars().next_back()) && !inside(after.chars().next())
+    })
 }
 
 /// The name of the database that a write creates or changes.

@@ -78,7 +78,7 @@ async fn killed_at_every_boundary() {
     cases.extend(boundaries("kp", true, false, &recorded.pooled, &[]));
     let met = scene.order_held(&cases).await;
     assert_met(&met, CREATION);
-    assert_met(&met, &["PATCH orchestradatabases claimRef"]);
+    assert_met(&met, &["claiming", "PATCH orchestradatabases claimRef"]);
     replace(&scene, &mut operator, "after-creations", &cases).await;
     for case in &cases {
         scene.usable(&case.name, case.pool).await;
