@@ -41,3 +41,7 @@ crds: ## Write crds/ anew from the Rust types
 deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights
 	cargo test --package orchestra-sandbox --test deploy
 	cargo test --test stories happy_path
+
+.PHONY: soak
+soak: setup ## Disturb everything at random for SOAK_SECONDS (900); SOAK_SEED repeats a run's decisions
+	SOAK_SECONDS=$${SOAK_SECONDS:-900} cargo test --test stories exactly_once::soak -- --nocapture

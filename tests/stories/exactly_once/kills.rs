@@ -52,7 +52,7 @@ pub async fn record(scene: &Scene) -> Recorded {
 /// Kills the operator while all are held, and starts another. What was held before its effect is
 /// lost with it, or, of every other case, arrives late.
 async fn replace(scene: &Scene, operator: &mut Operator, name: &str, cases: &[Case]) {
-    operator.kill().unwrap();
+    scene.kill(operator);
     let late = |index: usize, case: &Case| index.is_multiple_of(4) && case.is(Point::Before);
     for (index, case) in cases.iter().enumerate() {
         if !late(index, case) {
@@ -147,7 +147,7 @@ async fn listings(scene: &Scene, operator: &mut Operator) {
         faults.add(Operation::ListOrganizationProjects, 1, fault);
         scene.order([(name.to_string(), false, false)]);
         faults.wait_until_held(Operation::ListOrganizationProjects).await;
-        operator.kill().unwrap();
+        scene.kill(operator);
         faults.release(Operation::ListOrganizationProjects);
         *operator = scene.operator(name, &[]);
         scene.usable(name, false).await;

@@ -25,7 +25,7 @@ async fn deleted_at_every_boundary_of_its_creation() {
             case.release(&scene, Release::Pass);
         }
     }
-    operator.kill().unwrap();
+    scene.kill(&mut operator);
     for (index, case) in cases.iter().enumerate() {
         if index.is_multiple_of(3) {
             case.release(&scene, Release::Lose);

@@ -59,11 +59,19 @@ impl Scene {
                 // So many at once leave a small machine little time to renew it.
                 .env("ORCHESTRA_LEASE_DURATION", "15s")
                 .args(["--concurrency=300", "--login-spacing=200ms"])
-                // Longer than anything is held: a request that takes effect later still is a new one.
-                .env("ORCHESTRA_CREATE_SETTLE", "60s")
+                // No create request is held before its effect for so long.
+                .env("ORCHESTRA_CREATE_SETTLE", "10s")
                 .args(more);
         };
         self.world.operator(name, with).unwrap()
+    }
+
+    /// Kills an operator, and takes its lease away: that it runs out has stories of its own.
+    pub fn kill(&self, operator: &mut Operator) {
+        operator.kill().unwrap();
+        self.world
+            .kubectl(["delete", "lease", "orchestra-operator", "-n", SYSTEM])
+            .unwrap();
     }
 
     /// Waits until an operator leads.
