@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::error::Error;
 use core::{Core, Key};
@@ -30,6 +30,9 @@ use window::Grant;
 
 /// The longest that a caller is kept waiting; then it is told when to come back.
 const MAX_WAIT: Duration = Duration::from_secs(2);
+/// Callers in a queue that are kept waiting at once; the others are told at once. A pass that is kept keeps a
+/// worker from those whose first pass is due, and who have no place in a queue before it.
+const MAX_KEPT: usize = 4;
 /// The API's window, as its documentation of rate limits states it.
 const WINDOW: Duration = Duration::from_mins(1);
 /// Requests that may go out at once before any limit is known.
@@ -214,6 +217,8 @@ pub struct Budget {
     core: Mutex<Core>,
     /// Wakes those who are kept waiting at an answer: it may tell of room.
     answered: Notify,
+    /// Whoever is kept waiting for a turn holds one.
+    seats: Semaphore,
 }
 
 impl Default for Budget {
@@ -221,6 +226,7 @@ impl Default for Budget {
         Self {
             core: Mutex::new(Core::new(Instant::now())),
             answered: Notify::new(),
+            seats: Semaphore::new(MAX_KEPT),
         }
     }
 }
@@ -291,6 +297,7 @@ impl Budget {
     ) -> Result<Permit, Error> {
         let key = (operation, scope.to_owned());
         let give_up = Instant::now() + MAX_WAIT;
+        let mut seat = None;
         loop {
             // Before the look, so that no answer comes between the two.
             let mut answered = pin!(self.answered.notified());
@@ -307,7 +314,9 @@ impl Budget {
                 }
                 Err(wait) => wait,
             };
-            if Instant::now() + wait.time > give_up {
+            seat = seat.or_else(|| self.seats.try_acquire().ok().filter(|_| turn.is_some()));
+            let kept = turn.is_none() || seat.is_some();
+            if !kept || Instant::now() + wait.time > give_up {
                 return Err(match turn {
                     Some(_) => Error::Queued {
                         after: wait.time,
