@@ -22,8 +22,10 @@ use crate::supabase::poll::Listing;
 use crate::supabase::types::{ListedProject, StatusClass};
 use crate::supabase::{self, Account};
 
-/// A listing this old still answers for a project that nothing was sent for yet.
-const FIRST_LOOK: Duration = Duration::from_secs(30);
+/// A listing that is as many paces of polling old still answers for a project that nothing was sent
+/// for yet: a minute by default. Only a resource whose status was lost can have one, and that is
+/// then older.
+const FIRST_LOOK: u32 = 12;
 
 /// A project that has been on its way for longer is not looked for from the youngest on.
 const YOUNG: Duration = Duration::from_mins(10);
@@ -142,12 +144,13 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
             .youngest_since(not_before, || all_awaited(pass, account))
             .await?);
     }
-    let sent = status.is_some_and(|status| status.create_issued_at.is_some());
+    // What was announced in this very pass goes by the listing that it was announced by, or a later one.
+    let sent = pass.announced.is_none() && status.is_some_and(|status| status.create_issued_at.is_some());
     let ready = status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready));
     let age = match (pass.object.metadata.deletion_timestamp.is_some(), ready, sent) {
         (true, ..) | (false, false, true) => settings.poll_interval,
         (false, true, _) => settings.resync,
-        (false, false, false) => FIRST_LOOK,
+        (false, false, false) => settings.poll_interval * FIRST_LOOK,
     };
     let now = Instant::now();
     Ok(account

@@ -14,20 +14,25 @@
 
 mod core;
 mod queue;
+mod window;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::error::Error;
 use core::{Core, Key};
 pub use queue::Turn;
+use window::Grant;
 
 /// The longest that a caller is kept waiting; then it is told when to come back.
 const MAX_WAIT: Duration = Duration::from_secs(2);
+/// Callers in a queue that are kept waiting at once; the others are told at once. A pass that is kept keeps a
+/// worker from those whose first pass is due, and who have no place in a queue before it.
+const MAX_KEPT: usize = 4;
 /// The API's window, as its documentation of rate limits states it.
 const WINDOW: Duration = Duration::from_mins(1);
 /// Requests that may go out at once before any limit is known.
@@ -212,6 +217,8 @@ pub struct Budget {
     core: Mutex<Core>,
     /// Wakes those who are kept waiting at an answer: it may tell of room.
     answered: Notify,
+    /// Whoever is kept waiting for a turn holds one.
+    seats: Semaphore,
 }
 
 impl Default for Budget {
@@ -219,6 +226,7 @@ impl Default for Budget {
         Self {
             core: Mutex::new(Core::new(Instant::now())),
             answered: Notify::new(),
+            seats: Semaphore::new(MAX_KEPT),
         }
     }
 }
@@ -228,37 +236,50 @@ impl Default for Budget {
 pub struct Permit {
     budget: Arc<Budget>,
     key: Key,
-    /// The window that it was taken from.
-    generation: u64,
-    sent: bool,
+    grant: Grant,
+    fate: Fate,
+}
+
+/// What has become of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Sent,
+    Answered,
 }
 
 impl Permit {
     /// The request goes out now.
     pub(super) fn send(&mut self) {
-        self.sent = true;
+        self.fate = Fate::Sent;
     }
 
     /// Learns from its answer. After a 429, says how long its sender should stay away.
-    pub(super) fn learn(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
+    pub(super) fn learn(&mut self, status: u16, headers: &HeaderMap) -> Option<Duration> {
         let taught = Taught::read(headers);
-        let pause = self.budget.with(|core| {
+        self.fate = Fate::Answered;
+        self.budget.with(|core| {
             let now = Instant::now();
-            core.learn(&self.key, self.generation, taught, now);
+            core.learn(&self.key, self.grant, taught, now);
             (status == 429).then(|| {
                 core.pause(&self.key, taught.pause(), now);
                 jittered(taught.pause())
             })
-        });
-        self.budget.answered.notify_waiters();
-        pause
+        })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget
-            .with(|core| core.done(&self.key, self.generation, self.sent, Instant::now()));
+        self.budget.with(|core| {
+            match self.fate {
+                Fate::Kept => core.give_back(&self.key, self.grant, Instant::now()),
+                Fate::Sent => core.lose(&self.key, self.grant, Instant::now()),
+                Fate::Answered => {}
+            }
+            core.done(&self.key);
+        });
+        self.budget.answered.notify_waiters();
     }
 }
 
@@ -276,23 +297,26 @@ impl Budget {
     ) -> Result<Permit, Error> {
         let key = (operation, scope.to_owned());
         let give_up = Instant::now() + MAX_WAIT;
+        let mut seat = None;
         loop {
             // Before the look, so that no answer comes between the two.
             let mut answered = pin!(self.answered.notified());
             answered.as_mut().enable();
             let taken = self.with(|core| core.take(operation.priority(), &key, turn, Instant::now()));
             let wait = match taken {
-                Ok(generation) => {
+                Ok(grant) => {
                     return Ok(Permit {
                         budget: Arc::clone(self),
                         key,
-                        generation,
-                        sent: false,
+                        grant,
+                        fate: Fate::Kept,
                     });
                 }
                 Err(wait) => wait,
             };
-            if Instant::now() + wait.time > give_up {
+            seat = seat.or_else(|| self.seats.try_acquire().ok().filter(|_| turn.is_some()));
+            let kept = turn.is_none() || seat.is_some();
+            if !kept || Instant::now() + wait.time > give_up {
                 return Err(match turn {
                     Some(_) => Error::Queued {
                         after: wait.time,

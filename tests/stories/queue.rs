@@ -23,7 +23,9 @@ async fn creations_take_turns_and_the_oldest_goes_first() {
     .await;
     let _operator = world
         .operator("operator", |command| {
-            command.env("ORCHESTRA_POLL_INTERVAL", "2s");
+            command
+                .env("ORCHESTRA_POLL_INTERVAL", "2s")
+                .env("ORCHESTRA_LEASE_DURATION", "60s");
         })
         .unwrap();
     standard_class(&world, "");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::queue::{Queue, Turn};
+use super::window::{Grant, Told, Window};
 use super::{BURST, Operation, Priority, RATE, Taught};
 
 /// Windows kept before those that ran out are dropped.
@@ -14,9 +15,8 @@ const SPREAD: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_mins(5);
 /// The longest wait while a limit is not known: the first answer tells it.
 const UNKNOWN: Duration = Duration::from_secs(1);
-/// An end of a window that is this much later than the one known is that of another window: ends are
-/// told in whole seconds.
-const SLACK: Duration = Duration::from_secs(2);
+/// How soon one is to ask again who waits for the answers of those on their way.
+const SOON: Duration = Duration::from_millis(200);
 
 /// What is limited: an endpoint for a scope.
 pub(super) type Key = (Operation, String);
@@ -36,19 +36,6 @@ struct Limit {
     length: Duration,
 }
 
-/// What is left of an endpoint's limit for one scope.
-#[derive(Debug)]
-pub(super) struct Window {
-    pub remaining: u32,
-    pub resets: Instant,
-    /// Tells it from the windows before it: an answer that comes late speaks of an older one.
-    generation: u64,
-    /// Whether an answer has told of it; before, it is our guess.
-    confirmed: bool,
-    /// Requests that are not answered yet.
-    in_flight: u32,
-}
-
 #[derive(Debug)]
 pub(super) struct Core {
     /// Tokens of the starting budget, as of `refilled`.
@@ -57,9 +44,9 @@ pub(super) struct Core {
     limits: HashMap<Operation, Limit>,
     pub(super) windows: HashMap<Key, Window>,
     queues: HashMap<Key, Queue>,
-    /// Requests that went out before the limit was known and are not answered yet.
-    early: HashMap<Key, u32>,
-    generations: u64,
+    /// Requests that are not answered yet.
+    in_flight: HashMap<Key, u32>,
+    numbers: u64,
 }
 
 impl Core {
@@ -70,8 +57,8 @@ impl Core {
             limits: HashMap::new(),
             windows: HashMap::new(),
             queues: HashMap::new(),
-            early: HashMap::new(),
-            generations: 0,
+            in_flight: HashMap::new(),
+            numbers: 0,
         }
     }
 
@@ -83,7 +70,7 @@ impl Core {
         key: &Key,
         turn: Option<&Turn>,
         now: Instant,
-    ) -> Result<u64, Wait> {
+    ) -> Result<Grant, Wait> {
         let rank = turn.map_or(0, |turn| self.queues.entry(key.clone()).or_default().rank(turn, now));
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
         let taken = self
@@ -97,9 +84,9 @@ impl Core {
         };
         let queue = self.queues.entry(key.clone()).or_default();
         match taken {
-            Ok(generation) => {
+            Ok(grant) => {
                 queue.leave(turn);
-                Ok(generation)
+                Ok(grant)
             }
             Err(time) => Err(Wait {
                 time,
@@ -108,47 +95,48 @@ impl Core {
         }
     }
 
-    fn take_ranked(&mut self, priority: Priority, key: &Key, rank: u32, now: Instant) -> Result<u64, Duration> {
+    fn take_ranked(&mut self, priority: Priority, key: &Key, rank: u32, now: Instant) -> Result<Grant, Duration> {
         let limit = self.limits.get(&key.0).copied();
         let live = self.windows.get_mut(key).filter(|window| window.resets > now);
-        match (live, limit) {
-            (Some(window), _) if rank < window.remaining => {
-                window.remaining -= 1;
-                window.in_flight += 1;
-                Ok(window.generation)
-            }
+        let in_flight = self.in_flight.get(key).copied().unwrap_or_default();
+        let number = match (live, limit) {
             (Some(window), limit) => {
-                let later = rank - window.remaining;
-                Err(window.resets - now + limit.map_or(Duration::ZERO, |limit| limit.windows_later(later)))
+                let count = limit.map_or(0, |limit| limit.count);
+                if rank >= window.free(count) {
+                    let hoped = window.hoped(count);
+                    if rank < hoped {
+                        return Err(SOON + SPREAD * rank);
+                    }
+                    let later = limit.map_or(Duration::ZERO, |limit| limit.windows_later(rank - hoped));
+                    return Err(window.resets - now + later);
+                }
+                window.grant();
+                window.number
             }
-            (None, Some(limit)) if rank < limit.count => {
-                let window = self.open(key, limit.count, now + limit.length, now);
-                window.remaining -= 1;
-                window.in_flight = 1;
-                Ok(window.generation)
+            (None, Some(limit)) if rank < limit.count.saturating_sub(in_flight) => {
+                self.numbers += 1;
+                let mut window = Window::guess(self.numbers, in_flight, limit.length, now);
+                window.grant();
+                self.keep(key, window, now)
             }
-            (None, Some(limit)) => Err(limit.windows_later(rank)),
+            (None, Some(limit)) if rank < limit.count => return Err(SOON + SPREAD * rank),
+            (None, Some(limit)) => return Err(limit.windows_later(rank)),
             (None, None) => {
                 self.take_token(priority, rank, now)?;
-                *self.early.entry(key.clone()).or_default() += 1;
-                Ok(0)
+                0
             }
-        }
+        };
+        *self.in_flight.entry(key.clone()).or_default() += 1;
+        Ok(Grant { number, at: now })
     }
 
-    fn open(&mut self, key: &Key, remaining: u32, resets: Instant, now: Instant) -> &mut Window {
+    fn keep(&mut self, key: &Key, window: Window, now: Instant) -> u64 {
         if self.windows.len() >= MANY {
             self.windows.retain(|_, window| window.resets > now);
         }
-        self.generations += 1;
-        let window = Window {
-            remaining,
-            resets,
-            generation: self.generations,
-            confirmed: false,
-            in_flight: 0,
-        };
-        self.windows.entry(key.clone()).insert_entry(window).into_mut()
+        let number = window.number;
+        self.windows.insert(key.clone(), window);
+        number
     }
 
     fn take_token(&mut self, priority: Priority, rank: u32, now: Instant) -> Result<(), Duration> {
@@ -169,69 +157,63 @@ impl Core {
         Ok(())
     }
 
-    /// Goes by what the server counts. Answers may overtake each other, so within a window the
-    /// lower count holds, and the earlier end: ends are told in whole seconds, rounded up.
-    pub(super) fn learn(&mut self, key: &Key, generation: u64, taught: Taught, now: Instant) {
+    /// Goes by what the server counts.
+    pub(super) fn learn(&mut self, key: &Key, grant: Grant, taught: Taught, now: Instant) {
         let (Some(count), Some(remaining), Some(reset)) = (taught.limit, taught.remaining, taught.reset) else {
+            self.lose(key, grant, now);
             return;
         };
-        let resets = now + reset;
-        // The server has not counted yet those that went out before this one's answer.
-        let early = self.early.get(key).map_or(0, |early| early.saturating_sub(1));
-        let known = self.windows.get_mut(key).filter(|window| window.resets > now);
-        let opened = known.as_ref().is_none_or(|window| !window.confirmed);
-        match known {
-            Some(window) if generation < window.generation && generation > 0 => return,
-            Some(window) if window.confirmed && resets <= window.resets + SLACK => {
-                window.remaining = window.remaining.min(remaining);
-                window.resets = window.resets.min(resets);
-            }
-            // The server's window began later than we thought, and counts what is on its way anew.
-            Some(window) => {
-                let others = window.in_flight.saturating_sub(1);
-                window.remaining = window.remaining.min(remaining.saturating_sub(others));
-                if window.confirmed {
-                    window.remaining = remaining.saturating_sub(others);
-                }
-                window.resets = resets;
-                window.confirmed = true;
-            }
-            None => {
-                let remaining = remaining.saturating_sub(early);
-                self.open(key, remaining, resets, now).confirmed = true;
-            }
-        }
+        let told = Told::new(grant, count.saturating_sub(remaining), reset, now);
         let limit = self.limits.entry(key.0).or_insert(Limit { count, length: reset });
         limit.count = count;
-        // Only the first answer of a window tells its length.
-        if opened {
-            limit.length = limit.length.max(reset);
+        // The first request of a window is told its whole length.
+        limit.length = if told.counted == 1 {
+            reset
+        } else {
+            limit.length.max(reset)
+        };
+        let others = self.in_flight.get(key).map_or(0, |all| all.saturating_sub(1));
+        match self.windows.get_mut(key) {
+            Some(window) if window.resets > now && !window.is_over(grant, told) => window.answer(grant, told),
+            // It came late, and tells of a window that is over.
+            Some(window) if !told.ends_after(window.resets) => {}
+            _ => {
+                self.numbers += 1;
+                self.keep(key, Window::told(self.numbers, grant, others, told), now);
+            }
         }
     }
 
     /// Sends nothing more for this endpoint and scope for a while.
     pub(super) fn pause(&mut self, key: &Key, pause: Duration, now: Instant) {
-        self.open(key, 0, now + pause, now).confirmed = true;
+        self.numbers += 1;
+        self.keep(key, Window::closed(self.numbers, pause, now), now);
     }
 
-    /// A request was answered, or given up; one that was never sent is given back.
-    pub(super) fn done(&mut self, key: &Key, generation: u64, sent: bool, now: Instant) {
-        if generation == 0 {
-            if let Some(early) = self.early.get_mut(key) {
-                *early = early.saturating_sub(1);
-                if *early == 0 {
-                    self.early.remove(key);
-                }
-            }
-            if !sent {
-                self.tokens = (self.tokens + 1.0).min(BURST);
-            }
-            return;
+    /// A request got no answer that tells anything.
+    pub(super) fn lose(&mut self, key: &Key, grant: Grant, now: Instant) {
+        if let Some(window) = self.windows.get_mut(key).filter(|window| window.resets > now) {
+            window.lose(grant);
         }
-        let window = self.windows.get_mut(key).filter(|window| window.resets > now);
-        if let Some(window) = window.filter(|window| window.generation == generation) {
-            window.in_flight = window.in_flight.saturating_sub(1);
-            window.remaining += u32::from(!sent);
+    }
+
+    /// A request was not sent.
+    pub(super) fn give_back(&mut self, key: &Key, grant: Grant, now: Instant) {
+        if grant.number == 0 {
+            self.tokens = (self.tokens + 1.0).min(BURST);
+        }
+        if let Some(window) = self.windows.get_mut(key).filter(|window| window.resets > now) {
+            window.give_back(grant);
+        }
+    }
+
+    /// A request is not on its way any more, whatever became of it.
+    pub(super) fn done(&mut self, key: &Key) {
+        if let Some(in_flight) = self.in_flight.get_mut(key) {
+            *in_flight = in_flight.saturating_sub(1);
+            if *in_flight == 0 {
+                self.in_flight.remove(key);
+            }
         }
     }
 

@@ -20,14 +20,16 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Takes a request that needs no turn, which is sent and never answered.
+/// Takes a request that needs no turn, which is sent and given up without an answer.
 fn take(core: &mut Core, priority: Priority, key: &Key, now: Instant) -> Result<(), Duration> {
-    let taken = core.take(priority, key, None, now);
-    taken.map(|_| ()).map_err(|wait| wait.time)
+    let grant = core.take(priority, key, None, now).map_err(|wait| wait.time)?;
+    core.lose(key, grant, now);
+    core.done(key);
+    Ok(())
 }
 
 fn learn(core: &mut Core, key: &Key, taught: Taught, now: Instant) {
-    core.learn(key, 0, taught, now);
+    core.learn(key, Grant { number: 0, at: now }, taught, now);
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -105,10 +107,10 @@ fn what_went_out_before_the_limit_was_known_counts() {
     let mut core = Core::new(start);
     let key = key(Operation::CreateProject, "acme");
     for _ in 0..10 {
-        assert_eq!(take(&mut core, Priority::Create, &key, start), Ok(()));
+        assert!(core.take(Priority::Create, &key, None, start).is_ok());
     }
     learn(&mut core, &key, taught(12, 11, 20), start);
-    core.done(&key, 0, true, start);
+    core.done(&key);
     let more = (0..20).take_while(|_| take(&mut core, Priority::Create, &key, start).is_ok());
     assert_eq!(more.count(), 2, "nine of the eleven are on their way");
 }
@@ -118,11 +120,17 @@ fn answers_that_overtake_each_other_do_not_raise_the_count() {
     let start = Instant::now();
     let mut core = Core::new(start);
     let key = key(Operation::ListProjects, "acme");
-    learn(&mut core, &key, taught(120, 3, 40), start);
-    learn(&mut core, &key, taught(120, 50, 40), start + seconds(1));
-    assert_eq!(core.windows[&key].remaining, 3);
-    learn(&mut core, &key, taught(120, 119, 60), start + seconds(41));
-    assert_eq!(core.windows[&key].remaining, 119, "the window is a new one");
+    let grants = [start, start].map(|at| core.take(Priority::Create, &key, None, at).unwrap());
+    let mut answer = |grant, taught, now| {
+        core.learn(&key, grant, taught, now);
+        core.done(&key);
+        core.windows[&key].free(120)
+    };
+    assert_eq!(answer(grants[0], taught(120, 3, 40), start), 2, "one is on its way");
+    assert_eq!(answer(grants[1], taught(120, 50, 40), start + seconds(1)), 3);
+    let grant = core.take(Priority::Create, &key, None, start + seconds(41)).unwrap();
+    core.learn(&key, grant, taught(120, 119, 60), start + seconds(41));
+    assert_eq!(core.windows[&key].free(120), 119, "the window is a new one");
 }
 
 #[test]
@@ -176,7 +184,10 @@ async fn a_caller_is_not_kept_waiting() {
     let budget = Arc::new(Budget::default());
     let list = |scope: &'static str| budget.acquire(Operation::ListProjects, scope, None);
     let limits = headers(&[("retry-after", "30")]);
-    let pause = list("acme").await.unwrap().learn(429, &limits).unwrap();
+    let mut first = list("acme").await.unwrap();
+    first.send();
+    let pause = first.learn(429, &limits).unwrap();
+    drop(first);
     assert!(pause >= seconds(30) && pause < seconds(35), "{pause:?}");
     let started = Instant::now();
     let refused = list("acme").await.unwrap_err();

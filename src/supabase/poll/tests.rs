@@ -82,6 +82,10 @@ async fn a_caller_that_gives_up_leaves_the_poll_usable() {
     assert!(poll.projects_since(Instant::now()).await.is_ok());
 }
 
+fn later_than(at: Instant) -> Instant {
+    at + Duration::from_millis(1)
+}
+
 #[tokio::test]
 async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next_may_begin() {
     // Two pages that are full, and a third one.
@@ -101,16 +105,10 @@ async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next
     let later = poll.youngest_since(Instant::now(), awaited).await.unwrap();
     assert!(Arc::ptr_eq(&first, &later));
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let later = poll
-        .youngest_since(Instant::now().checked_sub(Duration::from_millis(1)).unwrap(), awaited)
-        .await
-        .unwrap();
+    let later = poll.youngest_since(later_than(first.started), awaited).await.unwrap();
     assert!(Arc::ptr_eq(&first, &later), "two pages, so half as often");
     tokio::time::sleep(Duration::from_millis(400)).await;
-    let next = poll
-        .youngest_since(Instant::now().checked_sub(Duration::from_millis(1)).unwrap(), awaited)
-        .await
-        .unwrap();
+    let next = poll.youngest_since(later_than(first.started), awaited).await.unwrap();
     assert!(next.started > first.started);
     assert_eq!(wire.seen().len(), 4);
 }

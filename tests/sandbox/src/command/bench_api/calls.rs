@@ -1,6 +1,7 @@
 //! Requests by operation, and those that were refused.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use orchestra_sandbox::api::{Operation, Recorded};
 
@@ -11,6 +12,8 @@ pub(super) struct Calls {
     pub(super) by_operation: BTreeMap<String, usize>,
     /// 429s before an operation's first answer was there, and after it.
     pub(super) refused: [usize; 2],
+    /// From the first creation to the last one.
+    pub(super) creating: Duration,
 }
 
 impl Calls {
@@ -25,7 +28,16 @@ impl Calls {
             let first = learned.entry(operation).or_insert(answered);
             *first = answered.min(*first);
         }
-        let mut calls = Self::default();
+        let creations = requests
+            .iter()
+            .filter(|request| request.operation == Some(Operation::CreateProject))
+            .map(|request| request.at);
+        let (first, last) = (creations.clone().min(), creations.max());
+        let creating = first.zip(last).map(|(first, last)| last.duration_since(first));
+        let mut calls = Self {
+            creating: creating.and_then(|time| time.try_into().ok()).unwrap_or_default(),
+            ..Self::default()
+        };
         for request in requests {
             let name = request.operation.map_or("unknown", Operation::id);
             *calls.by_operation.entry(name.to_owned()).or_default() += 1;

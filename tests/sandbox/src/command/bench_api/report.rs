@@ -15,6 +15,8 @@ pub(super) struct Row {
     calls: Calls,
     took: Duration,
     least: Duration,
+    /// From the first creation to the last one.
+    creating: Duration,
     /// Median and longest time from applied to Ready.
     waits: [Duration; 2],
     /// The same if every Orchestra had been Ready at the earliest time for its place.
@@ -42,6 +44,7 @@ impl Row {
         let lists = idle.count(Operation::ListOrganizationProjects);
         Self {
             count,
+            creating: calls.creating,
             calls,
             took: ready.took(),
             least: arguments.least(count.saturating_sub(1)),
@@ -84,12 +87,12 @@ pub(super) fn print(arguments: &Arguments, rows: &[Row]) {
         arguments.setup(),
         arguments.resync,
     );
-    let head = rows.iter().map(|row| format!(" {} |", row.count)).collect::<String>();
-    println!("| Orchestras at once |{head}\n|---|{}", "---:|".repeat(rows.len()));
     let line = |name: &str, cell: &dyn Fn(&Row) -> String| {
-        let cells = rows.iter().map(|row| format!(" {} |", cell(row))).collect::<String>();
-        println!("| {name} |{cells}");
+        let cells: Vec<_> = rows.iter().map(cell).collect();
+        println!("| {name} | {} |", cells.join(" | "));
     };
+    line("Orchestras at once", &|row| row.count.to_string());
+    println!("|---|{}", "---:|".repeat(rows.len()));
     for (name, operation) in [
         ("create", Operation::CreateProject),
         ("health", Operation::Health),
@@ -108,7 +111,10 @@ pub(super) fn print(arguments: &Arguments, rows: &[Row]) {
     line("429s after it", &|row| row.calls.refused[1].to_string());
     line("all Ready after", &|row| format!("{:.1} s", row.took.as_secs_f64()));
     line("least time", &|row| format!("{:.1} s", row.least.as_secs_f64()));
-    line("share of it", &|row| ratio(row.took, row.least));
+    line("first to last creation", &|row| {
+        format!("{:.1} s", row.creating.as_secs_f64())
+    });
+    line("all Ready after, of the least time", &|row| ratio(row.took, row.least));
     line("wait: median", &|row| format!("{:.1} s", row.waits[0].as_secs_f64()));
     line("wait: longest", &|row| format!("{:.1} s", row.waits[1].as_secs_f64()));
     line("longest/median", &|row| ratio(row.waits[1], row.waits[0]));

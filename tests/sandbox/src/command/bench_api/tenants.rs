@@ -1,6 +1,6 @@
 //! The Orchestras: applied at once, and watched until all are Ready.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ impl Tenants {
     }
 
     pub(super) async fn until_ready(mut self, began: Instant, limit: Duration) -> Result<Ready> {
-        let (mut ready, mut queued, mut stalled) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut ready, mut queued, mut stalled) = (HashMap::new(), HashSet::new(), HashSet::new());
         let mut shown = Instant::now();
         while ready.len() < self.applied.len() {
             let left = limit.saturating_sub(began.elapsed());
@@ -87,9 +87,9 @@ impl Tenants {
             } else if is_true(&object, "Stalled") {
                 let (_, reason, message) = condition(&object, "Stalled");
                 eprintln!("{name} is Stalled: {reason}: {message}");
-                stalled.insert(name, ());
+                stalled.insert(name);
             } else if object["status"]["phase"] == "Queued" {
-                queued.insert(name, ());
+                queued.insert(name);
             }
             if shown.elapsed() > Duration::from_secs(10) {
                 shown = Instant::now();
