@@ -17,6 +17,10 @@ use crate::credentials::owner;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, Turn};
 
+/// An intent that is older was not carried out at once, as when the process was stopped in between: another operator
+/// may have acted on it since, so it is looked up again. Far below the shortest settling time that is safe.
+const FRESH: Duration = Duration::from_secs(10);
+
 /// What a refused creation is remembered as: with another token it is another one.
 fn creation(account: &Account) -> String {
     format!("creation with token {}", account.token_digest())
@@ -64,6 +68,10 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
     let Some(permit) = pass.announced.take() else {
         return Ok(None);
     };
+    if !is_fresh(pass) {
+        tracing::warn!("the create request is not sent: its intent is old already");
+        return Ok(None);
+    }
     let stored = owner::read(&secrets(&pass.ctx), pass.name())
         .await?
         .and_then(|owner| owner.password);
@@ -96,6 +104,15 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
         }
         Err(error) => not_created(pass, account, &wanted, region, error).await,
     }
+}
+
+fn is_fresh(pass: &Pass) -> bool {
+    let issued = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.create_issued_at.as_ref());
+    issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, FRESH.min(pass.ctx.settings.create_settle / 2)))
 }
 
 /// Nothing was created. A region without room is left for the next one that is allowed; the others

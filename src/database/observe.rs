@@ -138,11 +138,7 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
     if awaited && pass.object.metadata.deletion_timestamp.is_none() && deadline::passed(pass).is_none() {
         // Before it is worth a look, an older listing tells as much.
         let age = settings.poll_interval.max(too_early(pass, account));
-        let not_before = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-        return Ok(account
-            .poll()
-            .youngest_since(not_before, || all_awaited(pass, account))
-            .await?);
+        return Ok(account.poll().youngest(age, || all_awaited(pass, account)).await?);
     }
     // What was announced in this very pass goes by the listing that it was announced by, or a later one.
     let sent = pass.announced.is_none() && status.is_some_and(|status| status.create_issued_at.is_some());

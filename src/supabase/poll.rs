@@ -33,6 +33,18 @@ impl Listing {
         self.projects.iter().filter(|project| project.name == name).collect()
     }
 
+    /// This listing with what a later one shows: nobody is told less of a project than was known before.
+    fn with_younger(&self, later: &Self) -> Self {
+        let known: HashSet<_> = later.projects.iter().map(|project| &project.reference).collect();
+        let mut projects = self.projects.clone();
+        projects.retain(|project| !known.contains(&project.reference));
+        projects.extend_from_slice(&later.projects);
+        Self {
+            projects,
+            ..self.clone()
+        }
+    }
+
     /// The project of this reference.
     pub fn by_ref(&self, reference: &str) -> Option<&ListedProject> {
         self.projects.iter().find(|project| project.reference == reference)
@@ -85,22 +97,26 @@ impl Poll {
     /// [`Error::Budget`] when the last listing is too old and a new one may not begin yet; else
     /// what the listing fails with.
     pub async fn projects_since(&self, not_before: Instant) -> Result<Arc<Listing>, Error> {
-        self.since(not_before, None::<fn() -> HashSet<String>>).await
+        self.since(not_before, self.interval, None::<fn() -> HashSet<String>>)
+            .await
     }
 
-    /// The same for whoever waits for young projects: it is read from the youngest on, and only until
-    /// all that are `awaited` have been seen. A page more for a hundred that are created at once,
-    /// and not one for each hundred that there are. One of several pages is begun as many times less
-    /// often, and until then the last one is the answer: it is about what will come by itself.
+    /// A listing that is no older than `age`, for whoever waits for young projects: it is read from the
+    /// youngest on, and only until all that are `awaited` have been seen. A page more for a hundred that
+    /// are created at once, and not one for each hundred that there are. One of several pages is begun as
+    /// many times less often, and until then the last one is the answer: it is about what will come by
+    /// itself.
     ///
     /// # Errors
     /// What the listing fails with, and [`Error::Budget`] while there is none at all.
-    pub async fn youngest_since(
+    pub async fn youngest(
         &self,
-        not_before: Instant,
+        age: Duration,
         awaited: impl FnOnce() -> HashSet<String>,
     ) -> Result<Arc<Listing>, Error> {
-        let listed = self.since(not_before, Some(awaited)).await;
+        let now = Instant::now();
+        let not_before = now.checked_sub(age).unwrap_or(now);
+        let listed = self.since(not_before, self.interval.max(age), Some(awaited)).await;
         match (listed, self.with(|state| state.youngest.clone())) {
             (Err(Error::Budget { .. }), Some(last)) => Ok(last),
             (listed, _) => listed,
@@ -120,6 +136,7 @@ impl Poll {
     async fn since(
         &self,
         not_before: Instant,
+        spacing: Duration,
         awaited: Option<impl FnOnce() -> HashSet<String>>,
     ) -> Result<Arc<Listing>, Error> {
         let called = Instant::now();
@@ -131,7 +148,7 @@ impl Poll {
         if let Some(listing) = self.fresh(not_before, young) {
             return Ok(listing);
         }
-        self.may_begin(called, not_before, young)?;
+        self.may_begin(called, not_before, spacing, young)?;
         let started = Instant::now();
         let at = Timestamp::now();
         self.with(|state| state.begun[usize::from(young)] = Some(started));
@@ -146,6 +163,7 @@ impl Poll {
         };
         self.with(|state| match listed {
             Ok((projects, complete)) => {
+                tracing::debug!(young, projects = projects.len(), complete, "listed");
                 let listing = Arc::new(Listing {
                     started,
                     at,
@@ -158,6 +176,8 @@ impl Poll {
                 }
                 if complete {
                     state.latest = Some(listing.clone());
+                } else if let Some(latest) = &state.latest {
+                    state.latest = Some(Arc::new(latest.with_younger(&listing)));
                 }
                 state.failed = None;
                 Ok(listing)
@@ -185,7 +205,7 @@ impl Poll {
         last.filter(|listing| listing.started >= not_before)
     }
 
-    fn may_begin(&self, called: Instant, not_before: Instant, young: bool) -> Result<(), Error> {
+    fn may_begin(&self, called: Instant, not_before: Instant, spacing: Duration, young: bool) -> Result<(), Error> {
         let now = Instant::now();
         self.with(|state| {
             // This caller waited for a listing that failed: its error is this caller's too.
@@ -195,8 +215,8 @@ impl Poll {
                 return Err(error.clone());
             }
             let begun = state.begun[usize::from(young)];
-            let interval = self.interval * if young { state.pages.max(1) } else { 1 };
-            let next = begun.map_or(now, |begun| begun + interval).max(not_before);
+            let spacing = spacing * if young { state.pages.max(1) } else { 1 };
+            let next = begun.map_or(now, |begun| begun + spacing).max(not_before);
             if next > now {
                 Err(Error::Budget { after: next - now })
             } else {

@@ -82,9 +82,6 @@ async fn a_caller_that_gives_up_leaves_the_poll_usable() {
     assert!(poll.projects_since(Instant::now()).await.is_ok());
 }
 
-fn later_than(at: Instant) -> Instant {
-    at + Duration::from_millis(1)
-}
 
 #[tokio::test]
 async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next_may_begin() {
@@ -99,16 +96,53 @@ async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next
     .await;
     let poll = poll(&wire, Duration::from_millis(400));
     let awaited = || HashSet::from(["r150".to_string()]);
-    let first = poll.youngest_since(Instant::now(), awaited).await.unwrap();
+    let first = poll.youngest(Duration::ZERO, awaited).await.unwrap();
     assert!(!first.complete && first.by_ref("r150").is_some());
     assert_eq!(wire.seen().len(), 2, "as far as the one that is awaited");
-    let later = poll.youngest_since(Instant::now(), awaited).await.unwrap();
+    let later = poll.youngest(Duration::ZERO, awaited).await.unwrap();
     assert!(Arc::ptr_eq(&first, &later));
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let later = poll.youngest_since(later_than(first.started), awaited).await.unwrap();
+    let later = poll.youngest(Duration::ZERO, awaited).await.unwrap();
     assert!(Arc::ptr_eq(&first, &later), "two pages, so half as often");
     tokio::time::sleep(Duration::from_millis(400)).await;
-    let next = poll.youngest_since(later_than(first.started), awaited).await.unwrap();
+    let next = poll.youngest(Duration::ZERO, awaited).await.unwrap();
     assert!(next.started > first.started);
     assert_eq!(wire.seen().len(), 4);
+    let patient = poll.youngest(Duration::from_secs(60), awaited).await.unwrap();
+    assert!(Arc::ptr_eq(&next, &patient), "young enough for this one");
+}
+
+#[tokio::test]
+async fn what_a_listing_of_the_young_showed_is_not_forgotten_by_those_who_are_settled() {
+    // One hundred and twenty old ones; the youngest of them comes up, and a new one is created, meanwhile.
+    let wire = Wire::play(|seen, n| {
+        let later = n >= 2;
+        let count = if later { 121 } else { 120 };
+        let project = |n: usize| {
+            let status = if n == 119 && !later {
+                "COMING_UP"
+            } else {
+                "ACTIVE_HEALTHY"
+            };
+            json!({"ref": format!("r{n}"), "name": "n", "region": "eu-west-3", "status": status})
+        };
+        let mut all: Vec<_> = (0..count).map(project).collect();
+        if later {
+            all.reverse();
+        }
+        let projects: Vec<_> = all.into_iter().skip(seen.number("offset")).take(100).collect();
+        ok(json!({"projects": projects, "pagination": {"count": count, "limit": 100}}).to_string())
+    })
+    .await;
+    let poll = poll(&wire, Duration::ZERO);
+    let all = poll.projects_since(Instant::now()).await.unwrap();
+    assert!(all.complete && all.by_ref("r120").is_none());
+    let awaited = || HashSet::from(["r119".to_string()]);
+    let young = poll.youngest(Duration::ZERO, awaited).await.unwrap();
+    assert!(!young.complete && young.by_ref("r120").is_some());
+    let settled = poll.projects_since(all.started).await.unwrap();
+    assert_eq!(wire.seen().len(), 3, "no listing more");
+    assert_eq!((settled.started, settled.projects.len()), (all.started, 121));
+    assert!(settled.by_ref("r120").is_some());
+    assert_eq!(settled.by_ref("r119").unwrap().status.to_string(), "ACTIVE_HEALTHY");
 }

@@ -4,18 +4,22 @@
 use std::process::Command;
 use std::time::Duration;
 
+use orchestra_sandbox::api::Operation;
 use orchestra_sandbox::gate::{Point, Release};
 use orchestra_sandbox::world::Operator;
 
 use super::kills::record;
 use super::scene::Scene;
-use super::{CALLS, CREATION, Case, assert_met, boundaries};
+use super::{CALLS, CREATION, Case, Cut, assert_met, boundaries};
 
 /// Stops a process where it is, or lets it go on.
 fn signal(operator: &Operator, signal: &str) {
     let id = operator.id().to_string();
     assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
+
+/// The database's status as it says that its create request is about to be sent.
+const INTENT: &str = "PATCH orchestradatabases/status claim,cost,createIssuedAt,organization,phase";
 
 /// Stops the leader while all are held, and lets the other one take over. A request that has left for
 /// the provider arrives at once; a write to Kubernetes arrives late, when all is done, or never.
@@ -66,4 +70,29 @@ async fn an_operator_that_was_stopped_for_long_does_nothing_twice() {
     }
     scene.sound().await;
     drop((first, second, third));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_is_not_carried_out_long_after() {
+    let scene = Scene::start(0).await;
+    let settle = ["--create-settle=3s"];
+    let first = scene.operator("first", &settle);
+    scene.leads(&first).await;
+    let case = Case {
+        name: "late".into(),
+        pool: false,
+        delete: true,
+        cut: Cut::Write(INTENT.into(), Point::After),
+    };
+    scene.order_held(std::slice::from_ref(&case)).await;
+    // Its intent is written and its answer waits in its socket.
+    signal(&first, "-STOP");
+    case.release(&scene, Release::Pass);
+    // Its lease has not run out in its own eyes when it goes on, and nobody has taken it over.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    signal(&first, "-CONT");
+    scene.usable("late", false).await;
+    assert!(first.log().contains("its intent is old already"), "{}", first.log());
+    assert_eq!(scene.world.api.ledger().count(Operation::CreateProject), 1);
+    scene.sound().await;
 }

@@ -52,7 +52,7 @@ pub struct Arguments {
     /// Folder of the project, where `deploy/` is.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."), hide_default_value = true)]
     project: PathBuf,
-    /// Keeps the operator's log here.
+    /// Keeps the operator's log here, with what it asks the provider; writing so much takes time.
     #[arg(long)]
     log: Option<PathBuf>,
 }
@@ -61,6 +61,13 @@ impl Arguments {
     /// A duration of the real API, as it is here.
     fn scaled(&self, real: Duration) -> Duration {
         real.mul_f64(self.window().as_secs_f64() / REAL_WINDOW.as_secs_f64())
+    }
+
+    fn log_filter(&self) -> &'static str {
+        match self.log {
+            Some(_) => "info,orchestra_operator::supabase=debug,orchestra_operator::database=debug",
+            None => "info",
+        }
     }
 
     fn window(&self) -> Duration {
@@ -154,7 +161,7 @@ fn operator(arguments: &Arguments, world: &World) -> Result<Operator> {
     let scaled = |real: u64| format!("{}ms", arguments.scaled(Duration::from_secs(real)).as_millis());
     world.operator("operator", |command| {
         command
-            .env("ORCHESTRA_LOG", "info")
+            .env("ORCHESTRA_LOG", arguments.log_filter())
             .env("ORCHESTRA_LEASE_DURATION", "60s")
             .env("ORCHESTRA_RESYNC", format!("{}s", arguments.resync))
             .env("ORCHESTRA_POLL_INTERVAL", scaled(5))
