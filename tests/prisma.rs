@@ -78,7 +78,7 @@ impl Project {
 
     /// The same as a `ConfigMap` holds it.
     fn source(&self) -> Source {
-        Source::prisma(std::fs::read_dir(self.0.path()).unwrap().map(|entry| {
+        let files = std::fs::read_dir(self.0.path()).unwrap().map(|entry| {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             if name == "migration_lock.toml" {
@@ -88,8 +88,8 @@ impl Project {
                 format!("{name}.sql"),
                 std::fs::read(entry.path().join("migration.sql")).unwrap(),
             )
-        }))
-        .unwrap()
+        });
+        Source::read(None, files.collect()).unwrap()
     }
 
     /// `prisma migrate <what>`: whether it exited with 0, and what it said.

@@ -16,6 +16,9 @@ pub enum ConditionType {
     CredentialsReady,
     /// No migration is pending.
     Migrated,
+    /// The migration history of the database and the source agree: nothing that is applied was changed
+    /// since, is missing, or stands behind something that is pending.
+    HistoryAgrees,
     /// The seed is applied.
     Seeded,
     /// It goes on by itself.
@@ -37,6 +40,7 @@ impl ConditionType {
             Self::DatabaseReady => "DatabaseReady",
             Self::CredentialsReady => "CredentialsReady",
             Self::Migrated => "Migrated",
+            Self::HistoryAgrees => "HistoryAgrees",
             Self::Seeded => "Seeded",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
@@ -166,6 +170,8 @@ pub enum Reason {
     MigrationUnfinished,
     /// Another session holds the migration lock.
     MigrationLocked,
+    /// The migration history of the database and the source do not agree.
+    HistoryDiverged,
     /// The seed failed.
     SeedFailed,
     /// The database carries the mark of another Orchestra.

@@ -59,10 +59,11 @@ pub struct Migrations {
     /// Where the scripts are: ConfigMaps with a key `<migration name>.sql` for each migration, in the
     /// Orchestra's namespace; those of a class in the operator's.
     pub source: MigrationSource,
-    /// Format of the scripts and of the history that is kept in the database. `Prisma` (default):
-    /// Prisma Migrate, with its history in `_prisma_migrations`.
-    #[serde(default)]
-    pub format: MigrationFormat,
+    /// Format of the scripts and of the history that is kept in the database: `Prisma`, `Supabase` or
+    /// `Sqlx`. Omitted: known by what only one of the tools writes, such as Prisma's
+    /// `migration_lock.toml`; files that several would take need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<MigrationFormat>,
 }
 
 /// Where migration scripts are: one ConfigMap or several, with a key `<migration name>.sql` for
@@ -91,11 +92,26 @@ impl MigrationSource {
 }
 
 /// Format of migration scripts.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MigrationFormat {
-    /// Prisma Migrate, with its history in `_prisma_migrations`.
+    /// Prisma Migrate up to version 7, with its history in `_prisma_migrations`.
     #[default]
     Prisma,
+    /// The Supabase CLI, with its history in `supabase_migrations.schema_migrations`.
+    Supabase,
+    /// sqlx, with its history in `_sqlx_migrations`.
+    Sqlx,
+}
+
+impl MigrationFormat {
+    /// The word that manifests use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prisma => "Prisma",
+            Self::Supabase => "Supabase",
+            Self::Sqlx => "Sqlx",
+        }
+    }
 }
 
 /// Rows to begin with.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, DeletionPolicy, Migrations, NAME, Placement, Seed};
+use super::{Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, Seed};
 
 /// An orchestra that wants a database of its own: claimed, migrated, seeded, and handed over in a
 /// Secret beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
@@ -163,6 +163,9 @@ pub struct PublishedSecret {
 pub struct MigrationStatus {
     /// Digest of the source that was last applied.
     pub source: String,
+    /// Format of the scripts and of the history.
+    #[serde(default)]
+    pub format: MigrationFormat,
     /// Name of the last migration that is applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
@@ -170,6 +173,10 @@ pub struct MigrationStatus {
     pub applied: i32,
     /// Number of migrations of the source that are not.
     pub pending: i32,
+    /// Where the history and the source do not agree, although the tool goes on; see the condition
+    /// HistoryAgrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<String>,
 }
 
 impl Orchestra {

@@ -5,16 +5,14 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::history::History;
 use super::index::Leftovers;
-use super::source::{Migration, Mode, Source};
-use super::{Error, Result, ScriptFailure};
+use super::policy::Mode;
+use super::source::{Migration, Source};
+use super::{Error, Result, ScriptFailure, lock};
 use crate::postgres::watch_client;
-
-/// Prisma's advisory lock: whoever migrates a database in Prisma's format holds it.
-const LOCK: i64 = 72_707_369;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +41,9 @@ pub struct Status {
     pub pending: usize,
     /// The last migration of the source that is applied.
     pub current: Option<String>,
-    /// Applied migrations whose script has changed since. Prisma does not apply them again, nor
-    /// does the operator.
-    pub edited: Vec<String>,
+    /// Where the history and the source do not agree, and the tool goes on all the same; empty when
+    /// they agree.
+    pub divergence: String,
 }
 
 /// Told while migrations are applied.
@@ -75,20 +73,22 @@ pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<Status>
     if source.is_empty() {
         return Ok(Status::default());
     }
-    Ok(status(&History::read(conn).await?, source))
+    let history = History::read(conn, source.format()).await?;
+    history.check(source)?;
+    Ok(status(&history, source))
 }
 
 fn status(history: &History, source: &Source) -> Status {
     let applied: Vec<_> = source
         .migrations()
         .iter()
-        .filter(|migration| history.has(&migration.name))
+        .filter(|migration| history.has(migration))
         .collect();
     Status {
         applied: applied.len(),
         pending: source.len() - applied.len(),
         current: applied.last().map(|migration| migration.name.clone()),
-        edited: history.edited(source),
+        divergence: history.divergence(source).describe(),
     }
 }
 
@@ -109,14 +109,16 @@ pub async fn apply(
     }
     let work = async {
         set_up(&mut conn).await?;
-        lock(&mut conn, limits.lock).await?;
-        let mut history = History::read(&mut conn).await?;
+        let key = lock::key(&mut conn, source.format()).await?;
+        lock::take(&mut conn, key, limits.lock).await?;
+        let mut history = History::read(&mut conn, source.format()).await?;
+        history.check(source)?;
         let mut left = status(&history, source).pending;
         if left > 0 {
             history.prepare(&mut conn).await?;
         }
         for migration in source.migrations() {
-            if history.has(&migration.name) {
+            if history.has(migration) {
                 continue;
             }
             observer(Progress::Started {
@@ -136,10 +138,7 @@ pub async fn apply(
             });
             set_up(&mut conn).await?;
         }
-        sqlx::query("SELECT pg_advisory_unlock($1)")
-            .bind(LOCK)
-            .execute(&mut conn)
-            .await?;
+        lock::release(&mut conn, key).await?;
         Ok::<_, Error>(status(&history, source))
     };
     let status = timeout(limits.total, work)
@@ -166,42 +165,10 @@ pub(super) async fn reset(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Polls: a session that waited inside `pg_advisory_lock` would hold a snapshot, and with it stop
-/// the lock's holder from building an index concurrently.
-async fn lock(conn: &mut PgConnection, limit: Duration) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(LOCK)
-            .fetch_one(&mut *conn)
-            .await?;
-        if got {
-            return Ok(());
-        }
-        if begun.elapsed() >= limit {
-            break;
-        }
-        sleep(Duration::from_millis(250).min(limit)).await;
-    }
-    let holder: Option<String> = sqlx::query_scalar(
-        "SELECT pg_catalog.format('%s, process %s, session since %s UTC', \
-             coalesce(nullif(application_name, ''), 'an application without name'), l.pid, \
-             coalesce(to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '?')) \
-         FROM pg_locks l LEFT JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted \
-             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-             AND classid = 0 AND objid = $1::bigint::oid AND objsubid = 1 LIMIT 1",
-    )
-    .bind(LOCK)
-    .fetch_optional(conn)
-    .await?;
-    Err(Error::Locked {
-        holder: holder.unwrap_or_else(|| "it has just let go".to_owned()),
-    })
-}
-
 async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
+    let begun = Instant::now();
     sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
-    history.insert(conn, migration, true).await?;
+    history.insert(conn, migration).await?;
     let before = transaction(conn).await?;
     run(conn, &migration.name, &migration.script)
         .await
@@ -213,7 +180,7 @@ async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migratio
         )));
     }
     match sqlx::raw_sql("COMMIT").execute(&mut *conn).await {
-        Ok(_) => Ok(()),
+        Ok(_) => history.took(conn, migration, begun.elapsed()).await,
         // A deferred constraint speaks up only here.
         Err(error) => Err(ScriptError::new(&migration.name, &migration.script, usize::MAX, error).into_migration()),
     }
@@ -221,9 +188,13 @@ async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migratio
 
 async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
     let leftovers = Leftovers::before(conn, &migration.script).await?;
-    let id = history.insert(conn, migration, false).await?;
+    let entry = history.begin(conn, migration).await?;
+    let begun = Instant::now();
     match run(conn, &migration.name, &migration.script).await {
-        Ok(()) => history.finish(conn, &id).await,
+        Ok(()) => {
+            history.finish(conn, entry, migration).await?;
+            history.took(conn, migration, begun.elapsed()).await
+        }
         Err(error) => {
             if let ScriptError::Failed(failure) = &error {
                 // The script may have left a failed transaction of its own.
@@ -233,7 +204,7 @@ async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration
                 if let Some(leftovers) = leftovers {
                     leftovers.drop(conn).await?;
                 }
-                history.fail(conn, &id, migration, failure).await?;
+                history.fail(conn, entry, migration, failure).await?;
             }
             Err(error.into_migration())
         }

@@ -47,7 +47,19 @@ pub enum Error {
     },
     /// The database belongs to another migration tool.
     #[error("the database is managed by {0}; its history is not touched")]
-    OtherTool(&'static str),
+    OtherTool(String),
+    /// The history and the source do not agree, and the tool itself would not go on.
+    #[error("the migration history and the source do not agree: {what}")]
+    Diverged {
+        /// Which migrations, and what to do.
+        what: String,
+    },
+    /// Another tool, which takes no lock, applied the migration at the same time.
+    #[error("migration {name} was applied by another tool at the same time; the history is read again")]
+    Overtaken {
+        /// The migration.
+        name: String,
+    },
     /// Another session holds the lock.
     #[error("another session holds the migration lock: {holder}")]
     Locked {
@@ -74,7 +86,10 @@ impl Error {
             }
             Self::Failed(_) | Self::SeedFailed(_) => Class::Invalid,
             Self::Source(error) => error.class(),
-            Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) => Class::Blocked,
+            Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
+                Class::Blocked
+            }
+            Self::Overtaken { .. } => Class::Transient,
             Self::Locked { .. } => Class::After(Duration::from_secs(5)),
             Self::Timeout(_) | Self::SeedTimeout(_) => Class::Transient,
             Self::Database(error) => error.class(),
@@ -85,6 +100,8 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Timeout(_) => Reason::MigrationFailed,
+            Self::Diverged { .. } => Reason::HistoryDiverged,
+            Self::Overtaken { .. } => Reason::MigrationLocked,
             Self::SeedFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,
             Self::Source(error) => error.reason(),
             Self::Unfinished { .. } => Reason::MigrationUnfinished,

@@ -1,233 +1,198 @@
-//! Prisma's history table, `_prisma_migrations`. The layout and the meaning of its rows are those
-//! of Prisma Migrate up to version 7, so that Prisma itself can go on from here.
+//! What a database records of its migrations, in the table of the tool whose format they are in. That
+//! table is the only record: the tool itself can go on from here, and the operator from what the tool did.
+
+mod divergence;
+mod prisma;
+mod sqlx;
+mod supabase;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use ::sqlx::{AssertSqlSafe, PgConnection};
 
-use super::source::{Migration, Mode, Source, hex};
+use super::source::{Identity, Migration};
 use super::{Error, Result, ScriptFailure};
+use crate::api::MigrationFormat as Format;
 use crate::postgres::{begin, quote};
-
-/// Ends the `logs` of a row whose script left nothing behind: the operator may mark it rolled back
-/// without asking.
-const NOTHING_KEPT: &str = "orchestra-operator: nothing of this script was kept.";
 
 /// What the database records.
 pub(super) struct History {
+    format: Format,
+    /// Schema of the table.
     schema: String,
     /// The table exists.
     present: bool,
-    /// Checksums of the applied migrations by name.
-    applied: BTreeMap<String, String>,
-    /// Unfinished rows that may be marked rolled back.
+    /// What is known of the content of each applied migration: a checksum, as the tool keeps it.
+    applied: BTreeMap<Identity, Option<String>>,
+    /// Ids of unfinished rows that may be marked rolled back.
     retry: Vec<String>,
+}
+
+/// The row of a migration that is being applied.
+pub(super) struct Entry {
+    /// Prisma's id of the row.
+    id: String,
 }
 
 impl History {
     /// Reads; writes nothing.
-    pub async fn read(conn: &mut PgConnection) -> Result<Self> {
-        let schema: Option<String> = sqlx::query_scalar("SELECT pg_catalog.current_schema()::pg_catalog.text")
+    pub async fn read(conn: &mut PgConnection, format: Format) -> Result<Self> {
+        let current: Option<String> = ::sqlx::query_scalar("SELECT pg_catalog.current_schema()::pg_catalog.text")
             .fetch_one(&mut *conn)
             .await?;
+        let current = current.unwrap_or_else(|| "public".to_owned());
         begin(conn).await?;
-        let history = Self::look(conn, schema.unwrap_or_else(|| "public".to_owned())).await;
-        sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+        let history = Self::look(conn, format, current).await;
+        ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
         history
     }
 
-    async fn look(conn: &mut PgConnection, schema: String) -> Result<Self> {
-        let contract: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')")
-                .fetch_one(&mut *conn)
-                .await?;
-        if contract {
-            return Err(Error::OtherTool("Prisma 8 (schema prisma_contract)"));
+    async fn look(conn: &mut PgConnection, format: Format, current: String) -> Result<Self> {
+        let contract = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')";
+        if ::sqlx::query_scalar(contract).fetch_one(&mut *conn).await? {
+            return Err(Error::OtherTool("Prisma 8 (schema prisma_contract)".into()));
         }
         let mut history = Self {
-            schema,
+            format,
+            schema: schema_of(format, &current).to_owned(),
             present: false,
             applied: BTreeMap::new(),
             retry: Vec::new(),
         };
-        history.present = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = '_prisma_migrations')",
-        )
-        .bind(&history.schema)
-        .fetch_one(&mut *conn)
-        .await?;
-        if history.present {
-            history.rows(conn).await?;
-        } else {
-            history.check_empty(conn).await?;
+        history.present = exists(conn, &history.schema, table_of(format)).await?;
+        if !history.present {
+            history.is_nobody_elses(conn, &current).await?;
+            if format == Format::Prisma {
+                prisma::is_empty(conn, &history.schema).await?;
+            }
+            return Ok(history);
+        }
+        match format {
+            Format::Prisma => prisma::read(&mut history, conn).await?,
+            Format::Supabase => supabase::read(&mut history, conn).await?,
+            Format::Sqlx => sqlx::read(&mut history, conn).await?,
         }
         Ok(history)
     }
 
-    async fn rows(&mut self, conn: &mut PgConnection) -> Result<()> {
-        let rows = sqlx::query(AssertSqlSafe(format!(
-            "SELECT id, migration_name, checksum, finished_at IS NOT NULL, coalesce(logs, ''), \
-                 to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') \
-             FROM {} WHERE rolled_back_at IS NULL ORDER BY started_at",
-            self.table()
-        )))
-        .fetch_all(conn)
-        .await?;
-        for row in rows {
-            let (id, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let logs: String = row.try_get(4)?;
-            if row.try_get(3)? {
-                self.applied.insert(name, row.try_get(2)?);
-            } else if logs.ends_with(NOTHING_KEPT) {
-                self.retry.push(id);
-            } else {
-                return Err(Error::Unfinished {
-                    name,
-                    started_at: row.try_get(5)?,
-                });
+    /// Where another tool keeps a history and ours has none, the format is a mistake.
+    async fn is_nobody_elses(&self, conn: &mut PgConnection, current: &str) -> Result<()> {
+        for other in [Format::Prisma, Format::Supabase, Format::Sqlx] {
+            let (schema, table) = (schema_of(other, current), table_of(other));
+            if other == self.format || !exists(conn, schema, table).await? {
+                continue;
+            }
+            let rows = format!("SELECT EXISTS (SELECT FROM {}.{table})", quote(schema));
+            if ::sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(&mut *conn).await? {
+                let name = other.as_str();
+                return Err(Error::OtherTool(format!(
+                    "the history in {schema}.{table}; if the scripts are of that tool, set migrations.format: {name}"
+                )));
             }
         }
         Ok(())
     }
 
-    /// Prisma's P3005: tables without a history are somebody's work.
-    async fn check_empty(&self, conn: &mut PgConnection) -> Result<()> {
-        let table: Option<String> = sqlx::query_scalar(
-            "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-             WHERE nspname = $1 AND relkind = 'r' AND relname <> 'spatial_ref_sys' ORDER BY 1 LIMIT 1",
-        )
-        .bind(&self.schema)
-        .fetch_optional(conn)
-        .await?;
-        match table {
-            Some(table) => Err(Error::NotEmpty {
-                schema: self.schema.clone(),
-                table,
-            }),
-            None => Ok(()),
-        }
-    }
-
+    /// The table, ready to be used in a statement.
     fn table(&self) -> String {
-        format!("{}._prisma_migrations", quote(&self.schema))
+        format!("{}.{}", quote(&self.schema), table_of(self.format))
     }
 
     /// Whether the history records the migration as applied.
-    pub fn has(&self, name: &str) -> bool {
-        self.applied.contains_key(name)
-    }
-
-    /// Names of applied migrations whose script has changed since.
-    pub fn edited(&self, source: &Source) -> Vec<String> {
-        source
-            .migrations()
-            .iter()
-            .filter(|migration| {
-                self.applied
-                    .get(&migration.name)
-                    .is_some_and(|sum| !matches(sum, migration))
-            })
-            .map(|migration| migration.name.clone())
-            .collect()
+    pub fn has(&self, migration: &Migration) -> bool {
+        self.applied.contains_key(&migration.identity)
     }
 
     /// Makes the table, and marks rolled back what left nothing behind. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
-        if !self.present {
-            let sql = format!(
-                "CREATE TABLE {} (
-    id                      VARCHAR(36) PRIMARY KEY NOT NULL,
-    checksum                VARCHAR(64) NOT NULL,
-    finished_at             TIMESTAMPTZ,
-    migration_name          VARCHAR(255) NOT NULL,
-    logs                    TEXT,
-    rolled_back_at          TIMESTAMPTZ,
-    started_at              TIMESTAMPTZ NOT NULL DEFAULT now(),
-    applied_steps_count     INTEGER NOT NULL DEFAULT 0
-)",
-                self.table()
-            );
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
-            self.present = true;
+        match self.format {
+            Format::Prisma => prisma::prepare(self, conn).await?,
+            Format::Supabase => supabase::prepare(conn).await?,
+            Format::Sqlx => sqlx::prepare(self, conn).await?,
         }
-        for id in self.retry.drain(..).collect::<Vec<_>>() {
-            let sql = format!(
-                "UPDATE {} SET rolled_back_at = pg_catalog.clock_timestamp() WHERE id = $1",
-                self.table()
-            );
-            sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *conn).await?;
-        }
+        self.present = true;
         Ok(())
     }
 
-    /// Writes a migration's row, finished or begun. Returns its id.
-    pub async fn insert(&self, conn: &mut PgConnection, migration: &Migration, finished: bool) -> Result<String> {
-        let id = uuid::Uuid::new_v4().to_string();
-        let sql = format!(
-            "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) \
-             SELECT $1, $2, $3, at, CASE WHEN $4 THEN at END, CASE WHEN $4 THEN 1 ELSE 0 END \
-             FROM pg_catalog.clock_timestamp() AS at",
-            self.table()
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(&id)
-            .bind(&migration.checksum)
-            .bind(&migration.name)
-            .bind(finished)
-            .execute(conn)
-            .await?;
-        Ok(id)
+    /// Records a migration as applied, in the transaction that its script is in, or after it.
+    pub async fn insert(&self, conn: &mut PgConnection, migration: &Migration) -> Result<Entry> {
+        let id = match self.format {
+            Format::Prisma => prisma::insert(self, conn, migration, true).await?,
+            Format::Supabase => supabase::insert(self, conn, migration).await?,
+            Format::Sqlx => sqlx::insert(self, conn, migration).await?,
+        };
+        Ok(Entry { id })
     }
 
-    /// Marks the row finished.
-    pub async fn finish(&self, conn: &mut PgConnection, id: &str) -> Result<()> {
-        let sql = format!(
-            "UPDATE {} SET finished_at = pg_catalog.clock_timestamp(), applied_steps_count = 1 WHERE id = $1",
-            self.table()
-        );
-        sqlx::query(AssertSqlSafe(sql)).bind(id).execute(conn).await?;
-        Ok(())
+    /// Records that a script begins which cannot share a transaction with its row. Only Prisma has
+    /// such rows; the others record it when it is done.
+    pub async fn begin(&self, conn: &mut PgConnection, migration: &Migration) -> Result<Option<Entry>> {
+        match self.format {
+            Format::Prisma => {
+                let id = prisma::insert(self, conn, migration, false).await?;
+                Ok(Some(Entry { id }))
+            }
+            Format::Supabase | Format::Sqlx => Ok(None),
+        }
     }
 
-    /// Records why the script failed, in Prisma's words (P3018), so that Prisma too stops here.
+    /// Records that it is done.
+    pub async fn finish(&self, conn: &mut PgConnection, begun: Option<Entry>, migration: &Migration) -> Result<Entry> {
+        match begun {
+            Some(entry) => {
+                prisma::finish(self, conn, &entry.id).await?;
+                Ok(entry)
+            }
+            None => self.insert(conn, migration).await,
+        }
+    }
+
+    /// Records that it failed, where the tool would.
     pub async fn fail(
         &self,
         conn: &mut PgConnection,
-        id: &str,
+        begun: Option<Entry>,
         migration: &Migration,
         failure: &ScriptFailure,
     ) -> Result<()> {
-        let mut logs = format!(
-            "A migration failed to apply. New migrations cannot be applied before the error is recovered from. \
-             Read more about how to resolve migration issues in a production database: https://pris.ly/d/migrate-resolve\n\n\
-             Migration name: {}\n\nDatabase error code: {}\n\nDatabase error:\nERROR: {}\n",
-            failure.name, failure.sqlstate, failure.message
-        );
-        if migration.mode == Mode::Whole && !migration.own_transactions {
-            logs.push('\n');
-            logs.push_str(NOTHING_KEPT);
+        match begun {
+            Some(entry) => prisma::fail(self, conn, &entry.id, migration, failure).await,
+            None => Ok(()),
         }
-        let sql = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.table());
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(id)
-            .bind(logs)
-            .execute(conn)
-            .await?;
-        Ok(())
+    }
+
+    /// Records how long the script took, after its transaction, where the tool would.
+    pub async fn took(&self, conn: &mut PgConnection, migration: &Migration, took: Duration) -> Result<()> {
+        match self.format {
+            Format::Sqlx => sqlx::took(self, conn, migration, took).await,
+            Format::Prisma | Format::Supabase => Ok(()),
+        }
     }
 
     /// Takes note of a migration that has just been applied.
     pub fn applied(&mut self, migration: &Migration) {
-        self.applied.insert(migration.name.clone(), migration.checksum.clone());
+        self.applied.insert(migration.identity.clone(), None);
     }
 }
 
-/// As Prisma compares: the file as it is, or with the other line ends.
-fn matches(recorded: &str, migration: &Migration) -> bool {
-    let sum = |text: &str| hex(&Sha256::digest(text));
-    recorded == migration.checksum || {
-        let unix = migration.script.replace("\r\n", "\n");
-        recorded == sum(&unix) || recorded == sum(&unix.replace('\n', "\r\n"))
+/// The schema that the tool keeps its table in.
+fn schema_of(format: Format, current: &str) -> &str {
+    match format {
+        Format::Prisma | Format::Sqlx => current,
+        Format::Supabase => "supabase_migrations",
     }
+}
+
+fn table_of(format: Format) -> &'static str {
+    match format {
+        Format::Prisma => "_prisma_migrations",
+        Format::Supabase => "schema_migrations",
+        Format::Sqlx => "_sqlx_migrations",
+    }
+}
+
+async fn exists(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
+    let found = ::sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = $2)");
+    Ok(found.bind(schema).bind(table).fetch_one(conn).await?)
 }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
 use super::apply::{ScriptError, reset, run, set_up};
-use super::source::check_seed;
+use super::policy::check_seed;
 use super::{Error, Result};
 use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
 

@@ -1,11 +1,13 @@
 //! Migrations as the user wrote them, checked before any database is touched.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt;
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha384};
 
-use super::lexer::{self, Kind, LexError};
+use super::format::{self, Name, Named};
+use super::policy::{self, Mode};
+use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
 use crate::controller::error::Class;
 
@@ -16,24 +18,36 @@ pub const MAX_SCRIPT_BYTES: usize = 64 << 20;
 /// The most bytes of a migration's name, as in Prisma's table.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// How a script is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// In one transaction together with its row in the history. The rule.
-    Atomic,
-    /// As one message outside of a transaction: one statement that PostgreSQL keeps out of
-    /// transactions, or a script with its own BEGIN and COMMIT.
-    Whole,
+/// What a migration is known by in the history: of one identity there is one in a source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Identity {
+    /// Prisma's name, or the Supabase CLI's version, which is text.
+    Text(String),
+    /// The version of sqlx.
+    Number(i64),
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
 }
 
 /// One migration.
 #[derive(Clone, Debug)]
 pub struct Migration {
-    /// Name, the directory's name in a Prisma project.
+    /// Name for people: of Prisma the folder's, of the others the file's without its extension.
     pub name: String,
+    /// What the history knows it by.
+    pub identity: Identity,
+    /// The rest of the name, as the history of the Supabase CLI and of sqlx holds it.
+    pub title: String,
     /// The script, byte for byte.
     pub script: String,
-    /// Lower-case hexadecimal SHA-256 of the script's bytes, as Prisma records it.
+    /// Lower-case hexadecimal digest of the script's bytes: SHA-384 for sqlx, else SHA-256.
     pub checksum: String,
     /// How it is run.
     pub mode: Mode,
@@ -41,9 +55,10 @@ pub struct Migration {
     pub own_transactions: bool,
 }
 
-/// Migrations in the order in which they are applied: that of the bytes of their names.
+/// Migrations of one format, in the order in which its tool applies them.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
+    format: MigrationFormat,
     migrations: Vec<Migration>,
 }
 
@@ -70,6 +85,16 @@ pub enum SourceError {
         /// What is wrong.
         what: String,
     },
+    /// Several tools would take these files.
+    #[error(
+        "{file} and the others could be migrations of any of these formats: {readings}; say which by migrations.format"
+    )]
+    Ambiguous {
+        /// One of the files.
+        file: String,
+        /// The formats.
+        readings: String,
+    },
     /// Too many files.
     #[error("more than {MAX_MIGRATIONS} migrations")]
     TooMany,
@@ -86,14 +111,14 @@ impl SourceError {
         Reason::SourceInvalid
     }
 
-    fn file(file: &str, what: impl Into<String>) -> Self {
+    pub(super) fn file(file: &str, what: impl Into<String>) -> Self {
         Self::File {
             file: file.to_owned(),
             what: what.into(),
         }
     }
 
-    fn text(file: &str, script: &str, at: usize, what: impl Into<String>) -> Self {
+    pub(super) fn text(file: &str, script: &str, at: usize, what: impl Into<String>) -> Self {
         let (line, column) = line_and_column(script, at);
         Self::Text {
             file: file.to_owned(),
@@ -105,51 +130,56 @@ impl SourceError {
 }
 
 impl Source {
-    /// Reads the migrations of a Prisma project from files, usually the keys of one or more
-    /// `ConfigMap`s: a `<migration name>.sql` each, and perhaps `migration_lock.toml`. `*.md` is
-    /// ignored.
+    /// Reads migrations from files, usually the keys of one or more `ConfigMap`s: those of a Prisma
+    /// project as `<migration name>.sql`, and perhaps its `migration_lock.toml`; those of the Supabase
+    /// CLI and of sqlx by their names. Without a format it is found out from the files.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
-    pub fn prisma(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self, SourceError> {
+    pub fn read(format: Option<MigrationFormat>, files: Vec<(String, Vec<u8>)>) -> Result<Self, SourceError> {
+        let format = match format {
+            Some(format) => format,
+            None => format::detect(files.iter().map(|(file, bytes)| (file.as_str(), bytes.as_slice())))?,
+        };
         let mut found = BTreeMap::new();
         for (file, bytes) in files {
-            if file == "migration_lock.toml" {
+            if format == MigrationFormat::Prisma && file == format::LOCK_FILE {
                 check_lock(&file, &bytes)?;
-                continue;
             }
-            if Path::new(&file)
-                .extension()
-                .is_some_and(|extension| extension.eq_ignore_ascii_case("md"))
-            {
-                continue;
-            }
-            let name = file
-                .strip_suffix(".sql")
-                .filter(|name| !name.is_empty())
-                .ok_or_else(|| SourceError::file(&file, "a migration's key must be <migration name>.sql"))?;
-            if name.len() > MAX_NAME_BYTES {
-                return Err(SourceError::file(
-                    &file,
-                    format!("the name is longer than {MAX_NAME_BYTES} bytes"),
-                ));
-            }
-            let migration = read(&file, name, bytes)?;
-            if found.insert(name.to_owned(), migration).is_some() {
-                return Err(SourceError::file(&file, "this migration is there twice"));
+            let name = match format::named(format, &file) {
+                Named::Ignored => continue,
+                Named::Refused(what) => return Err(SourceError::file(&file, what)),
+                Named::Migration(name) => name,
+            };
+            let migration = read(&file, format, name, bytes)?;
+            if let Some(twice) = found.insert(migration.identity.clone(), migration) {
+                let what = format!(
+                    "this migration is there twice: {} is {} too",
+                    twice.identity, twice.name
+                );
+                return Err(SourceError::file(&file, what));
             }
             if found.len() > MAX_MIGRATIONS {
                 return Err(SourceError::TooMany);
             }
         }
         Ok(Self {
+            format,
             migrations: found.into_values().collect(),
         })
+    }
+
+    /// The format of all of them.
+    pub fn format(&self) -> MigrationFormat {
+        self.format
     }
 
     /// `sha256:` and 64 digits over all names and contents.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
+        if self.format != MigrationFormat::Prisma {
+            hash.update(self.format.as_str());
+        }
         for migration in &self.migrations {
             hash.update(format!(
                 "{}:{}{}",
@@ -182,19 +212,33 @@ impl Source {
     }
 }
 
-fn read(file: &str, name: &str, bytes: Vec<u8>) -> Result<Migration, SourceError> {
-    let checksum = hex(&Sha256::digest(&bytes));
+fn read(file: &str, format: MigrationFormat, name: Name, bytes: Vec<u8>) -> Result<Migration, SourceError> {
+    let checksum = match format {
+        MigrationFormat::Sqlx => hex(&Sha384::digest(&bytes)),
+        MigrationFormat::Prisma | MigrationFormat::Supabase => hex(&Sha256::digest(&bytes)),
+    };
+    let (identity, title) = match name {
+        Name::Prisma(name) => (Identity::Text(name), String::new()),
+        Name::Supabase { version, name } => (Identity::Text(version), name),
+        Name::Sqlx { version, description } => (Identity::Number(version), description),
+    };
+    let name = file.strip_suffix(".sql").unwrap_or(file);
+    if name.len() > MAX_NAME_BYTES {
+        let what = format!("the name is longer than {MAX_NAME_BYTES} bytes");
+        return Err(SourceError::file(file, what));
+    }
     let script = text(file, bytes)?;
-    let pieces = lexer::split(&script).map_err(|LexError { at, what }| SourceError::text(file, &script, at, what))?;
-    let own_transactions = pieces
-        .iter()
-        .any(|piece| matches!(piece.kind, Kind::Begin | Kind::End | Kind::Chain));
-    let mode = plan(&pieces).map_err(|(at, what)| SourceError::text(file, &script, at, what))?;
+    let mut plan = policy::plan(file, &script)?;
+    if format == MigrationFormat::Sqlx && script.starts_with(format::NO_TRANSACTION) {
+        plan.mode = Mode::Whole;
+    }
     Ok(Migration {
         name: name.to_owned(),
+        identity,
+        title,
         checksum,
-        mode,
-        own_transactions,
+        mode: plan.mode,
+        own_transactions: plan.own_transactions,
         script,
     })
 }
@@ -221,61 +265,6 @@ pub(super) fn text(file: &str, bytes: Vec<u8>) -> Result<String, SourceError> {
         return Err(SourceError::text(file, &script, at, "a NUL character"));
     }
     Ok(script)
-}
-
-/// A seed's script: the text rules, and nothing that leaves the seed's one transaction.
-pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
-    let script = text(file, script.as_bytes().to_vec())?;
-    let pieces = lexer::split(&script).map_err(|LexError { at, what }| SourceError::text(file, &script, at, what))?;
-    for piece in &pieces {
-        let what = match piece.kind {
-            Kind::Empty | Kind::Other => continue,
-            Kind::CopyFromStdin => COPY.to_owned(),
-            Kind::Outside(what) => format!("{what} cannot run inside a transaction, and a seed is one transaction"),
-            _ => "a seed is one transaction and cannot begin or end one itself".to_owned(),
-        };
-        return Err(SourceError::text(file, &script, piece.start, what));
-    }
-    Ok(())
-}
-
-const COPY: &str = "COPY … FROM STDIN needs psql; write INSERT";
-
-/// How a script can be run, or where and why it cannot.
-fn plan(pieces: &[lexer::Piece]) -> Result<Mode, (usize, String)> {
-    let (mut open, mut own, mut outside, mut count) = (None, false, None, 0);
-    for piece in pieces.iter().filter(|piece| piece.kind != Kind::Empty) {
-        count += 1;
-        match piece.kind {
-            Kind::Begin | Kind::Chain => (own, open) = (true, open.or(Some(piece.start))),
-            Kind::End => (own, open) = (true, None),
-            Kind::Outside(what) => outside = outside.or(Some((piece.start, what))),
-            Kind::Prepare => {
-                return Err((
-                    piece.start,
-                    "PREPARE TRANSACTION would leave the migration to another session".into(),
-                ));
-            }
-            Kind::CopyFromStdin => return Err((piece.start, COPY.into())),
-            Kind::Empty | Kind::Other => {}
-        }
-    }
-    match (open, outside) {
-        (Some(at), _) => Err((
-            at,
-            "this transaction is never committed, so nothing of it would be kept; add COMMIT, or leave BEGIN out"
-                .into(),
-        )),
-        (None, Some((at, what))) if count > 1 => Err((
-            at,
-            format!(
-                "{what} cannot run inside a transaction, and a script of several statements is one; put it into a migration of its own"
-            ),
-        )),
-        (None, Some(_)) => Ok(Mode::Whole),
-        (None, None) if own => Ok(Mode::Whole),
-        (None, None) => Ok(Mode::Atomic),
-    }
 }
 
 /// Prisma's own check (P3019): the first line that begins with `provider` must name postgresql.

@@ -3,7 +3,8 @@
 use super::*;
 
 fn source(files: &[(&str, &[u8])]) -> Result<Source, SourceError> {
-    Source::prisma(files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())))
+    let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()));
+    Source::read(Some(MigrationFormat::Prisma), files.collect())
 }
 
 #[test]

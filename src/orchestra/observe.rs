@@ -135,9 +135,11 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
         seen.migrations = if status.pending == 0 { Work::Done } else { Work::Pending };
         pass.migrations = Some(MigrationStatus {
             source: source.digest(),
+            format: source.format(),
             current: status.current,
             applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
             pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
+            divergence: Some(status.divergence).filter(|what| !what.is_empty()),
         });
     } else {
         seen.migrations = Work::Done;
@@ -207,7 +209,9 @@ pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
         (None, None) => return Ok(None),
     };
     let names = wanted.source.config_maps().map(ToString::to_string).collect();
-    sources::migrations(&pass.ctx, namespace, names).await.map(Some)
+    sources::migrations(&pass.ctx, namespace, names, wanted.format)
+        .await
+        .map(Some)
 }
 
 /// The seed that applies. One that is applied already is not read again: its policy is Once.

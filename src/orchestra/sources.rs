@@ -9,6 +9,7 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest, Sha256};
 
+use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
 use crate::controller::Context;
 use crate::controller::error::{Class, Error};
@@ -63,7 +64,14 @@ pub struct Sources(Mutex<HashMap<Key, Entry>>);
 struct Key {
     namespace: String,
     names: Vec<String>,
-    seed: bool,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    /// In this format, or in the one that the files tell.
+    Migrations(Option<MigrationFormat>),
+    Seed,
 }
 
 struct Entry {
@@ -78,13 +86,18 @@ enum Loaded {
 }
 
 /// The migrations in these ConfigMaps.
-pub async fn migrations(ctx: &Context, namespace: &str, names: Vec<String>) -> Result<Arc<Source>, Error> {
+pub async fn migrations(
+    ctx: &Context,
+    namespace: &str,
+    names: Vec<String>,
+    format: Option<MigrationFormat>,
+) -> Result<Arc<Source>, Error> {
     match load(
         ctx,
         Key {
             namespace: namespace.into(),
             names,
-            seed: false,
+            what: What::Migrations(format),
         },
     )
     .await?
@@ -104,7 +117,7 @@ pub async fn seed(ctx: &Context, namespace: &str, name: &str) -> Result<Arc<Seed
         Key {
             namespace: namespace.into(),
             names: vec![name.into()],
-            seed: true,
+            what: What::Seed,
         },
     )
     .await?
@@ -151,10 +164,12 @@ async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
                 .map(|(key, bytes)| (key, bytes.0)),
         );
     }
-    let loaded = if key.seed {
-        Loaded::Seed(Arc::new(SeedSource::new(files)?))
-    } else {
-        Loaded::Migrations(Arc::new(Source::prisma(files).map_err(crate::migrate::Error::from)?))
+    let loaded = match key.what {
+        What::Seed => Loaded::Seed(Arc::new(SeedSource::new(files)?)),
+        What::Migrations(format) => {
+            let source = Source::read(format, files).map_err(crate::migrate::Error::from)?;
+            Loaded::Migrations(Arc::new(source))
+        }
     };
     let entry = Entry {
         versions: read,

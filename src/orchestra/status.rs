@@ -95,6 +95,22 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
             (true, _) => conditions.set(part, false, reason, "not applied yet"),
         }
     }
+    let old = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.migrations.as_ref());
+    if let Some(migrations) = pass.migrations.as_ref().or(old) {
+        match &migrations.divergence {
+            None => conditions.set(
+                Is::HistoryAgrees,
+                true,
+                Reason::Ready,
+                "the history and the source agree",
+            ),
+            Some(what) => conditions.set(Is::HistoryAgrees, false, Reason::HistoryDiverged, what),
+        }
+    }
 }
 
 /// What was learned in this pass, over what the last status said.
@@ -157,6 +173,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         Is::DatabaseReady,
         Is::CredentialsReady,
         Is::Migrated,
+        Is::HistoryAgrees,
         Is::Seeded,
     ] {
         if Some(part) == failed_part(reason) {
@@ -187,6 +204,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
 fn failed_part(reason: Reason) -> Option<Is> {
     match reason {
         Reason::MigrationFailed | Reason::MigrationUnfinished | Reason::MigrationLocked => Some(Is::Migrated),
+        Reason::HistoryDiverged => Some(Is::HistoryAgrees),
         Reason::SeedFailed => Some(Is::Seeded),
         Reason::SecretConflict => Some(Is::CredentialsReady),
         _ => None,

@@ -3,6 +3,7 @@
 
 pub mod postgres;
 
+use orchestra_operator::api::MigrationFormat;
 use orchestra_operator::migrate::{Error, Limits, Source, Status, apply};
 use orchestra_operator::postgres::{Login, connect};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -26,12 +27,14 @@ pub async fn ask(conn: &mut PgConnection, sql: &str) -> String {
 }
 
 pub fn source(files: &[(&str, &str)]) -> Source {
-    Source::prisma(
-        files
-            .iter()
-            .map(|(name, sql)| (format!("{name}.sql"), sql.as_bytes().to_vec())),
-    )
-    .unwrap()
+    source_of(MigrationFormat::Prisma, files)
+}
+
+pub fn source_of(format: MigrationFormat, files: &[(&str, &str)]) -> Source {
+    let files = files
+        .iter()
+        .map(|(name, sql)| (format!("{name}.sql"), sql.as_bytes().to_vec()));
+    Source::read(Some(format), files.collect()).unwrap()
 }
 
 pub async fn migrate(login: &Login, source: &Source) -> Result<Status, Error> {

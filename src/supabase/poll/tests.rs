@@ -82,7 +82,6 @@ async fn a_caller_that_gives_up_leaves_the_poll_usable() {
     assert!(poll.projects_since(Instant::now()).await.is_ok());
 }
 
-
 #[tokio::test]
 async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next_may_begin() {
     // Two pages that are full, and a third one.

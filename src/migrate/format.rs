@@ -1,0 +1,206 @@
+//! What a file's name says in the format of each tool, and which format a set of files is in.
+
+use std::collections::BTreeSet;
+
+use super::source::SourceError;
+use crate::api::MigrationFormat as Format;
+
+/// Files of the first `supabase init`, which the CLI no longer applies (pkg/migration/list.go).
+const LEGACY_INIT_BEFORE: &str = "20211209000000";
+
+/// What a file is by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// A migration.
+    Migration(Name),
+    /// Not for this tool, or of no effect with it.
+    Ignored,
+    /// The tool refuses it, or would leave out what looks like a migration.
+    Refused(String),
+}
+
+/// A migration's name as its tool takes it apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// The folder's name.
+    Prisma(String),
+    /// `<version>_<name>`.
+    Supabase { version: String, name: String },
+    /// `<version>_<description>`.
+    Sqlx { version: i64, description: String },
+}
+
+/// Takes a file's name apart.
+pub(super) fn named(format: Format, file: &str) -> Named {
+    match format {
+        Format::Prisma => prisma(file),
+        Format::Supabase => supabase(file),
+        Format::Sqlx => sqlx(file),
+    }
+}
+
+fn prisma(file: &str) -> Named {
+    if file == LOCK_FILE || has_extension(file, "md") {
+        return Named::Ignored;
+    }
+    match file.strip_suffix(".sql") {
+        Some(name) if !name.is_empty() => Named::Migration(Name::Prisma(name.into())),
+        _ => Named::Refused("a migration's key must be <migration name>.sql".into()),
+    }
+}
+
+fn supabase(file: &str) -> Named {
+    let Some((version, name)) = file.strip_suffix(".sql").and_then(numbered) else {
+        return if has_extension(file, "sql") {
+            Named::Refused("a migration of the Supabase CLI must be named <timestamp>_<name>.sql".into())
+        } else {
+            Named::Ignored
+        };
+    };
+    if version.len() == LEGACY_INIT_BEFORE.len() && version < LEGACY_INIT_BEFORE && name == "init" {
+        return Named::Ignored;
+    }
+    Named::Migration(Name::Supabase {
+        version: version.into(),
+        name: name.into(),
+    })
+}
+
+/// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`.
+fn sqlx(file: &str) -> Named {
+    let Some((version, rest)) = file.split_once('_').filter(|(_, rest)| rest.ends_with(".sql")) else {
+        return Named::Ignored;
+    };
+    let Ok(version) = version.parse::<i64>() else {
+        return Named::Refused("a migration of sqlx must be named <number>_<description>.sql".into());
+    };
+    if rest.ends_with(".down.sql") {
+        return Named::Ignored;
+    }
+    let description = rest.strip_suffix(".up.sql").or_else(|| rest.strip_suffix(".sql"));
+    Named::Migration(Name::Sqlx {
+        version,
+        description: description.unwrap_or_default().replace('_', " "),
+    })
+}
+
+/// `<digits>_<rest>`.
+fn numbered(stem: &str) -> Option<(&str, &str)> {
+    let (number, rest) = stem.split_once('_')?;
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then_some((number, rest))
+}
+
+fn has_extension(file: &str, extension: &str) -> bool {
+    let found = std::path::Path::new(file).extension();
+    found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+/// The file that Prisma keeps beside its migrations.
+pub(super) const LOCK_FILE: &str = "migration_lock.toml";
+
+/// Begins a script of sqlx that is not to run in a transaction.
+pub(super) const NO_TRANSACTION: &str = "-- no-transaction";
+
+/// The format that the files are in, by what only one of the tools writes.
+///
+/// # Errors
+/// [`SourceError::Ambiguous`] when several tools would take them.
+pub(super) fn detect<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Result<Format, SourceError> {
+    let names = || files.clone().map(|(file, _)| file);
+    if names().any(|file| file == LOCK_FILE) {
+        return Ok(Format::Prisma);
+    }
+    let scripts = || files.clone().filter(|(file, _)| has_extension(file, "sql"));
+    let for_sqlx = |(file, script): (&str, &[u8])| {
+        file.ends_with(".up.sql") || file.ends_with(".down.sql") || script.starts_with(NO_TRANSACTION.as_bytes())
+    };
+    if scripts().any(for_sqlx) {
+        return Ok(Format::Sqlx);
+    }
+    let Some((example, _)) = scripts().next() else {
+        return Ok(Format::Prisma);
+    };
+    let takes = |format: &Format| names().all(|file| !matches!(named(*format, file), Named::Refused(_)));
+    let all_numbered = scripts().all(|(file, _)| matches!(sqlx(file), Named::Migration(_)));
+    let readings: BTreeSet<&str> = [Format::Prisma, Format::Supabase, Format::Sqlx]
+        .iter()
+        .filter(|format| takes(format) && (**format == Format::Prisma || all_numbered))
+        .map(|format| format.as_str())
+        .collect();
+    if readings.len() > 1 {
+        return Err(SourceError::Ambiguous {
+            file: example.to_owned(),
+            readings: readings.into_iter().collect::<Vec<_>>().join(", "),
+        });
+    }
+    Ok(Format::Prisma)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detected(files: &[&str]) -> Result<Format, SourceError> {
+        detect(files.iter().map(|file| (*file, b"SELECT 1".as_slice())))
+    }
+
+    #[test]
+    fn a_format_is_known_by_what_only_its_tool_writes() {
+        let numbered = "20260101000000_init.sql";
+        for (files, format) in [
+            (&["migration_lock.toml", numbered][..], Some(Format::Prisma)),
+            (&["init.sql", "README.md"], Some(Format::Prisma)),
+            (&["1_a.up.sql", "1_a.down.sql"], Some(Format::Sqlx)),
+            (&[], Some(Format::Prisma)),
+            (&[numbered], None),
+            (&["1_a.sql", "2_b.sql"], None),
+        ] {
+            match (detected(files), format) {
+                (Ok(found), Some(format)) => assert_eq!(found, format, "{files:?}"),
+                (Err(SourceError::Ambiguous { readings, .. }), None) => {
+                    assert_eq!(readings, "Prisma, Sqlx, Supabase", "{files:?}");
+                }
+                (found, _) => panic!("{files:?}: {found:?}"),
+            }
+        }
+        let untied = detect([("1_a.sql", b"-- no-transaction\nVACUUM".as_slice())].into_iter());
+        assert_eq!(untied, Ok(Format::Sqlx));
+    }
+
+    #[test]
+    fn names_are_taken_apart_as_their_tools_do() {
+        let supabase = |version: &str, name: &str| {
+            Named::Migration(Name::Supabase {
+                version: version.into(),
+                name: name.into(),
+            })
+        };
+        let sqlx = |version, description: &str| {
+            Named::Migration(Name::Sqlx {
+                version,
+                description: description.into(),
+            })
+        };
+        for (file, named_as) in [
+            ("20260101000000_add_parts.sql", supabase("20260101000000", "add_parts")),
+            ("1_.sql", supabase("1", "")),
+            ("20200101000000_init.sql", Named::Ignored),
+            ("20220101000000_init.sql", supabase("20220101000000", "init")),
+            ("README.md", Named::Ignored),
+        ] {
+            assert_eq!(named(Format::Supabase, file), named_as, "{file}");
+        }
+        for (file, named_as) in [
+            ("001_add_some_parts.sql", sqlx(1, "add some parts")),
+            ("20260101000000_a.up.sql", sqlx(20_260_101_000_000, "a")),
+            ("20260101000000_a.down.sql", Named::Ignored),
+            ("seed.sql", Named::Ignored),
+        ] {
+            assert_eq!(named(Format::Sqlx, file), named_as, "{file}");
+        }
+        assert!(matches!(named(Format::Sqlx, "abc_x.sql"), Named::Refused(_)));
+        assert!(matches!(named(Format::Supabase, "init.sql"), Named::Refused(_)));
+        assert!(matches!(named(Format::Prisma, "notes.txt"), Named::Refused(_)));
+    }
+}

@@ -1,0 +1,133 @@
+//! Where a history and a source do not agree, and what the tool itself makes of it.
+
+use super::History;
+use crate::api::MigrationFormat as Format;
+use crate::migrate::source::{Identity, Source};
+use crate::migrate::{Error, policy};
+use sha2::{Digest, Sha256};
+
+/// Where a history and a source do not agree, by the names of the migrations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Divergence {
+    /// Applied, and their scripts have changed since.
+    pub edited: Vec<String>,
+    /// Applied, and no longer in the source.
+    pub missing: Vec<String>,
+    /// Not applied, although later ones are.
+    pub out_of_order: Vec<String>,
+}
+
+impl Divergence {
+    /// One line for a person; empty when they agree.
+    pub fn describe(&self) -> String {
+        let parts = [
+            ("changed since they were applied", &self.edited),
+            ("applied, but no longer in the source", &self.missing),
+            ("older than one that is applied", &self.out_of_order),
+        ];
+        let told = parts.iter().filter(|(_, names)| !names.is_empty());
+        let told = told.map(|(what, names)| format!("{what}: {}", listed(names)));
+        told.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The first few of them.
+fn listed(names: &[String]) -> String {
+    const FEW: usize = 3;
+    let few = names
+        .iter()
+        .take(FEW)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(FEW) {
+        0 => few,
+        more => format!("{few} and {more} more"),
+    }
+}
+
+impl History {
+    /// Compares.
+    pub fn divergence(&self, source: &Source) -> Divergence {
+        let known: std::collections::BTreeSet<&Identity> = source
+            .migrations()
+            .iter()
+            .map(|migration| &migration.identity)
+            .collect();
+        let last = self.applied.keys().filter(|identity| known.contains(identity)).max();
+        let name = |migration: &&crate::migrate::Migration| migration.name.clone();
+        let applied = source.migrations().iter().filter(|migration| self.has(migration));
+        let pending = source.migrations().iter().filter(|migration| !self.has(migration));
+        Divergence {
+            edited: applied
+                .filter(|migration| self.is_edited(migration))
+                .map(|it| name(&it))
+                .collect(),
+            missing: self
+                .applied
+                .keys()
+                .filter(|identity| !known.contains(identity))
+                .map(ToString::to_string)
+                .collect(),
+            out_of_order: pending
+                .filter(|migration| last.is_some_and(|last| migration.identity < *last))
+                .map(|it| name(&it))
+                .collect(),
+        }
+    }
+
+    fn is_edited(&self, migration: &crate::migrate::Migration) -> bool {
+        let Some(Some(recorded)) = self.applied.get(&migration.identity) else {
+            return false;
+        };
+        match self.format {
+            Format::Prisma => !super::prisma::matches(recorded, migration),
+            Format::Sqlx => *recorded != migration.checksum,
+            Format::Supabase => *recorded != fingerprint(&policy::statements(&migration.script)),
+        }
+    }
+
+    /// What the tool itself would refuse to go on with.
+    pub fn check(&self, source: &Source) -> Result<(), Error> {
+        let Divergence {
+            edited,
+            missing,
+            out_of_order,
+        } = self.divergence(source);
+        let (what, names, cure) = match self.format {
+            Format::Supabase if !missing.is_empty() => (
+                "are applied and not in the source",
+                missing,
+                "put them back, or take them out of the history: supabase migration repair --status reverted",
+            ),
+            Format::Supabase if !out_of_order.is_empty() => (
+                "are older than the last one that is applied",
+                out_of_order,
+                "give them later versions, or apply them by hand: supabase db push --include-all",
+            ),
+            Format::Sqlx if !missing.is_empty() => (
+                "are applied and not in the source",
+                missing,
+                "put them back: sqlx knows no way around a missing one",
+            ),
+            Format::Sqlx if !edited.is_empty() => (
+                "were changed after they were applied",
+                edited,
+                "restore their scripts, and write the change as a migration of its own",
+            ),
+            _ => return Ok(()),
+        };
+        Err(Error::Diverged {
+            what: format!("{} {what}; {cure}", listed(&names)),
+        })
+    }
+}
+
+/// Of what the Supabase CLI keeps of a script.
+pub(super) fn fingerprint(statements: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for statement in statements {
+        hash.update(format!("{}:{statement}", statement.len()));
+    }
+    crate::migrate::hex(&hash.finalize())
+}

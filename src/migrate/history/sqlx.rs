@@ -1,0 +1,93 @@
+//! The `_sqlx_migrations` of sqlx 0.5 to 0.9: a row for each version, written together with its script.
+
+use std::time::Duration;
+
+use ::sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use super::History;
+use crate::migrate::source::{Identity, Migration, hex};
+use crate::migrate::{Error, Result};
+
+pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
+    let sql = format!(
+        "SELECT version, success, checksum, to_char(installed_on AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') FROM {}",
+        history.table()
+    );
+    for row in ::sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await? {
+        let version: i64 = row.try_get(0)?;
+        if !row.try_get::<bool, _>(1)? {
+            return Err(Error::Unfinished {
+                name: version.to_string(),
+                started_at: row.try_get(3)?,
+            });
+        }
+        let checksum: Vec<u8> = row.try_get(2)?;
+        history.applied.insert(Identity::Number(version), Some(hex(&checksum)));
+    }
+    Ok(())
+}
+
+pub(super) async fn prepare(history: &History, conn: &mut PgConnection) -> Result<()> {
+    if !history.present {
+        let sql = format!(
+            "CREATE TABLE {} (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMPTZ NOT NULL DEFAULT now(),
+    success BOOLEAN NOT NULL,
+    checksum BYTEA NOT NULL,
+    execution_time BIGINT NOT NULL
+)",
+            history.table()
+        );
+        ::sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// How long it took is not known yet: -1, as sqlx writes it.
+pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
+    let sql = format!(
+        "INSERT INTO {} (version, description, success, checksum, execution_time) \
+         VALUES ($1, $2, TRUE, pg_catalog.decode($3, 'hex'), -1)",
+        history.table()
+    );
+    let inserted = ::sqlx::query(AssertSqlSafe(sql))
+        .bind(version(migration))
+        .bind(&migration.title)
+        .bind(&migration.checksum)
+        .execute(conn)
+        .await;
+    match inserted {
+        Ok(_) => Ok(String::new()),
+        // sqlx-cli takes no lock.
+        Err(::sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Overtaken {
+            name: migration.name.clone(),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Nanoseconds, in a statement of its own, as sqlx does.
+pub(super) async fn took(
+    history: &History,
+    conn: &mut PgConnection,
+    migration: &Migration,
+    took: Duration,
+) -> Result<()> {
+    let sql = format!("UPDATE {} SET execution_time = $1 WHERE version = $2", history.table());
+    ::sqlx::query(AssertSqlSafe(sql))
+        .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
+        .bind(version(migration))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn version(migration: &Migration) -> i64 {
+    match migration.identity {
+        Identity::Number(version) => version,
+        // A source of sqlx has numbers only.
+        Identity::Text(_) => 0,
+    }
+}

@@ -1,0 +1,75 @@
+//! The Supabase CLI's `supabase_migrations.schema_migrations`, as its versions 2 and 3 keep it: a row for
+//! each version, written together with its script, and none for one that failed.
+
+use ::sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use super::History;
+use super::divergence::fingerprint;
+use crate::migrate::policy::statements;
+use crate::migrate::source::{Identity, Migration};
+use crate::migrate::{Error, Result};
+use crate::postgres;
+
+/// The CLI's own statements (`pkg/migration/history.go`), with the table of seed files that its newer
+/// versions make at the same time.
+const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \
+     CREATE TABLE IF NOT EXISTS supabase_migrations.schema_migrations (version text NOT NULL PRIMARY KEY); \
+     ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS statements text[]; \
+     ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name text; \
+     CREATE TABLE IF NOT EXISTS supabase_migrations.seed_files (path text NOT NULL PRIMARY KEY, hash text NOT NULL)";
+
+async fn has_columns(conn: &mut PgConnection) -> Result<bool> {
+    Ok(::sqlx::query_scalar(
+        "SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_attribute a \
+         JOIN pg_catalog.pg_class c ON c.oid = attrelid JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace \
+         WHERE nspname = 'supabase_migrations' AND relname = 'schema_migrations' \
+             AND attname IN ('statements', 'name') AND NOT attisdropped",
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
+    let statements = if has_columns(conn).await? {
+        "statements"
+    } else {
+        "NULL::text[]"
+    };
+    let sql = format!("SELECT version, {statements} FROM {}", history.table());
+    for row in ::sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await? {
+        let recorded: Option<Vec<String>> = row.try_get(1)?;
+        let version = Identity::Text(row.try_get(0)?);
+        history
+            .applied
+            .insert(version, recorded.map(|recorded| fingerprint(&recorded)));
+    }
+    Ok(())
+}
+
+pub(super) async fn prepare(conn: &mut PgConnection) -> Result<()> {
+    if !has_columns(conn).await? {
+        ::sqlx::raw_sql(TABLES).execute(conn).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
+    let sql = format!(
+        "INSERT INTO {} (version, name, statements) VALUES ($1, $2, $3)",
+        history.table()
+    );
+    let inserted = ::sqlx::query(AssertSqlSafe(sql))
+        .bind(migration.identity.to_string())
+        .bind(&migration.title)
+        .bind(statements(&migration.script))
+        .execute(conn)
+        .await;
+    match inserted {
+        Ok(_) => Ok(String::new()),
+        // The CLI takes no lock.
+        Err(::sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Overtaken {
+            name: migration.name.clone(),
+        }),
+        Err(error) => Err(Error::Database(postgres::Error::from(error))),
+    }
+}

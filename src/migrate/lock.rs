@@ -1,0 +1,121 @@
+//! The lock that each tool takes, so that the operator and a developer's laptop never migrate at once.
+
+use std::time::Duration;
+
+use crc::{CRC_32_ISO_HDLC, Crc};
+use sqlx::{PgConnection, Row};
+use tokio::time::{Instant, sleep};
+
+use super::{Error, Result};
+use crate::api::MigrationFormat as Format;
+use crate::controller::write::APPLICATION;
+
+/// Prisma Migrate's (schema-engine, `sql-schema-connector`).
+const PRISMA: i64 = 72_707_369;
+/// sqlx multiplies it with a checksum of the database's name (sqlx-postgres, `migrate.rs`).
+const SQLX: i64 = 0x3d32_ad9e;
+/// The Supabase CLI takes none, so this one keeps operators apart only. "supabase" in ASCII.
+const SUPABASE: i64 = 0x7375_7061_6261_7365;
+
+/// Who holds a lock.
+struct Holder {
+    process: i32,
+    /// For people: application, address, process and time.
+    description: String,
+    /// A session of an operator under this very login.
+    ours: bool,
+}
+
+/// The lock of a format in the current database.
+pub(super) async fn key(conn: &mut PgConnection, format: Format) -> Result<i64> {
+    Ok(match format {
+        Format::Prisma => PRISMA,
+        Format::Supabase => SUPABASE,
+        Format::Sqlx => {
+            let database: String = sqlx::query_scalar("SELECT pg_catalog.current_database()::pg_catalog.text")
+                .fetch_one(conn)
+                .await?;
+            SQLX.wrapping_mul(i64::from(
+                Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(database.as_bytes()),
+            ))
+        }
+    })
+}
+
+/// Polls: a session that waited inside `pg_advisory_lock` would hold a snapshot, and with it stop
+/// the lock's holder from building an index concurrently. Halfway, a session that an operator left
+/// behind is ended: only one operator leads, and it begins one piece of work for a database.
+pub(super) async fn take(conn: &mut PgConnection, key: i64, limit: Duration) -> Result<()> {
+    let begun = Instant::now();
+    let mut ended = false;
+    loop {
+        let got: bool = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)")
+            .bind(key)
+            .fetch_one(&mut *conn)
+            .await?;
+        if got {
+            return Ok(());
+        }
+        if begun.elapsed() >= limit {
+            break;
+        }
+        if !ended && begun.elapsed() >= limit / 2 {
+            ended = true;
+            end_orphan(conn, key).await?;
+        }
+        sleep(Duration::from_millis(250).min(limit)).await;
+    }
+    let holder = holder(conn, key).await?;
+    Err(Error::Locked {
+        holder: holder.map_or_else(|| "it has just let go".to_owned(), |holder| holder.description),
+    })
+}
+
+pub(super) async fn release(conn: &mut PgConnection, key: i64) -> Result<()> {
+    sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)")
+        .bind(key)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn end_orphan(conn: &mut PgConnection, key: i64) -> Result<()> {
+    let Some(orphan) = holder(conn, key).await?.filter(|holder| holder.ours) else {
+        return Ok(());
+    };
+    tracing::warn!(
+        holder = orphan.description,
+        "ending a session that an operator left behind with the migration lock"
+    );
+    sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
+        .bind(orphan.process)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn holder(conn: &mut PgConnection, key: i64) -> Result<Option<Holder>> {
+    let row = sqlx::query(
+        "SELECT l.pid, pg_catalog.format('%s from %s, process %s, session since %s UTC', \
+             coalesce(nullif(application_name, ''), 'an application without name'), \
+             coalesce(pg_catalog.host(client_addr), 'a local socket'), l.pid, \
+             coalesce(pg_catalog.to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '?')), \
+             coalesce(application_name = $3 AND usename = session_user, false) \
+         FROM pg_locks l LEFT JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted \
+             AND database = (SELECT oid FROM pg_database WHERE datname = pg_catalog.current_database()) \
+             AND classid::bigint = $1 AND objid::bigint = $2 AND objsubid = 1 LIMIT 1",
+    )
+    .bind((key >> 32) & 0xffff_ffff)
+    .bind(key & 0xffff_ffff)
+    .bind(APPLICATION)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(Holder {
+            process: row.try_get(0)?,
+            description: row.try_get(1)?,
+            ours: row.try_get(2)?,
+        })
+    })
+    .transpose()
+}

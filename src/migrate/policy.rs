@@ -1,0 +1,104 @@
+//! How a script is run, decided from its statements before any database is touched.
+
+use super::lexer::{self, Kind, LexError};
+use super::source::{SourceError, text};
+
+/// How a script is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In one transaction together with its row in the history. The rule.
+    Atomic,
+    /// As one message outside of a transaction: one statement that PostgreSQL keeps out of
+    /// transactions, or a script with its own BEGIN and COMMIT.
+    Whole,
+}
+
+/// What a script's statements say of how it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub mode: Mode,
+    /// It has its own BEGIN or COMMIT.
+    pub own_transactions: bool,
+}
+
+/// How a script can be run.
+///
+/// # Errors
+/// Where and why it cannot.
+pub(super) fn plan(file: &str, script: &str) -> Result<Plan, SourceError> {
+    let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
+    let mode = mode(&pieces).map_err(|(at, what)| SourceError::text(file, script, at, what))?;
+    let own = |piece: &lexer::Piece| matches!(piece.kind, Kind::Begin | Kind::End | Kind::Chain);
+    Ok(Plan {
+        mode,
+        own_transactions: pieces.iter().any(own),
+    })
+}
+
+/// The statements as the Supabase CLI records them (`parser.SplitAndTrim`): without the semicolon and the
+/// white space around, and without what is empty then.
+pub(super) fn statements(script: &str) -> Vec<String> {
+    let pieces = lexer::split(script).unwrap_or_default();
+    let trimmed = pieces
+        .iter()
+        .map(|piece| script[piece.span.clone()].trim_end_matches(';').trim());
+    trimmed
+        .filter(|statement| !statement.is_empty())
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// A seed's script: the text rules, and nothing that leaves the seed's one transaction.
+pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
+    let script = text(file, script.as_bytes().to_vec())?;
+    let pieces = lexer::split(&script).map_err(|LexError { at, what }| SourceError::text(file, &script, at, what))?;
+    for piece in &pieces {
+        let what = match piece.kind {
+            Kind::Empty | Kind::Other => continue,
+            Kind::CopyFromStdin => COPY.to_owned(),
+            Kind::Outside(what) => format!("{what} cannot run inside a transaction, and a seed is one transaction"),
+            _ => "a seed is one transaction and cannot begin or end one itself".to_owned(),
+        };
+        return Err(SourceError::text(file, &script, piece.start, what));
+    }
+    Ok(())
+}
+
+const COPY: &str = "COPY … FROM STDIN needs psql; write INSERT";
+
+/// How a script can be run, or where and why it cannot.
+fn mode(pieces: &[lexer::Piece]) -> Result<Mode, (usize, String)> {
+    let (mut open, mut own, mut outside, mut count) = (None, false, None, 0);
+    for piece in pieces.iter().filter(|piece| piece.kind != Kind::Empty) {
+        count += 1;
+        match piece.kind {
+            Kind::Begin | Kind::Chain => (own, open) = (true, open.or(Some(piece.start))),
+            Kind::End => (own, open) = (true, None),
+            Kind::Outside(what) => outside = outside.or(Some((piece.start, what))),
+            Kind::Prepare => {
+                return Err((
+                    piece.start,
+                    "PREPARE TRANSACTION would leave the migration to another session".into(),
+                ));
+            }
+            Kind::CopyFromStdin => return Err((piece.start, COPY.into())),
+            Kind::Empty | Kind::Other => {}
+        }
+    }
+    match (open, outside) {
+        (Some(at), _) => Err((
+            at,
+            "this transaction is never committed, so nothing of it would be kept; add COMMIT, or leave BEGIN out"
+                .into(),
+        )),
+        (None, Some((at, what))) if count > 1 => Err((
+            at,
+            format!(
+                "{what} cannot run inside a transaction, and a script of several statements is one; put it into a migration of its own"
+            ),
+        )),
+        (None, Some(_)) => Ok(Mode::Whole),
+        (None, None) if own => Ok(Mode::Whole),
+        (None, None) => Ok(Mode::Atomic),
+    }
+}
