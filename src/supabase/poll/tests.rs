@@ -82,7 +82,6 @@ async fn a_caller_that_gives_up_leaves_the_poll_usable() {
     assert!(poll.projects_since(Instant::now()).await.is_ok());
 }
 
-
 #[tokio::test]
 async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next_may_begin() {
     // Two pages that are full, and a third one.
@@ -145,4 +144,5 @@ async fn what_a_listing_of_the_young_showed_is_not_forgotten_by_those_who_are_se
     assert_eq!((settled.started, settled.projects.len()), (all.started, 121));
     assert!(settled.by_ref("r120").is_some());
     assert_eq!(settled.by_ref("r119").unwrap().status.to_string(), "ACTIVE_HEALTHY");
+    assert_eq!(poll.flight.lock().await.last().unwrap(), "r120");
 }
