@@ -177,6 +177,7 @@ impl Poll {
                 if complete {
                     state.latest = Some(listing.clone());
                 } else if let Some(latest) = &state.latest {
+                    append(&mut order, &listing.projects);
                     state.latest = Some(Arc::new(latest.with_younger(&listing)));
                 }
                 state.failed = None;
@@ -228,6 +229,13 @@ impl Poll {
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// What is new stands at the end of the next listing of all. Should it not, that is noticed there.
+fn append(order: &mut Vec<String>, youngest_first: &[ListedProject]) {
+    let known: HashSet<_> = order.iter().cloned().collect();
+    let new = youngest_first.iter().rev().map(|project| &project.reference);
+    order.extend(new.filter(|reference| !known.contains(*reference)).cloned());
 }
 
 #[cfg(test)]

@@ -144,4 +144,5 @@ async fn what_a_listing_of_the_young_showed_is_not_forgotten_by_those_who_are_se
     assert_eq!((settled.started, settled.projects.len()), (all.started, 121));
     assert!(settled.by_ref("r120").is_some());
     assert_eq!(settled.by_ref("r119").unwrap().status.to_string(), "ACTIVE_HEALTHY");
+    assert_eq!(poll.flight.lock().await.last().unwrap(), "r120");
 }
