@@ -107,7 +107,7 @@ async fn who_waits_for_young_projects_is_told_of_the_last_listing_until_the_next
     let next = poll.youngest(Duration::ZERO, awaited).await.unwrap();
     assert!(next.started > first.started);
     assert_eq!(wire.seen().len(), 4);
-    let patient = poll.youngest(Duration::from_secs(60), awaited).await.unwrap();
+    let patient = poll.youngest(Duration::from_mins(1), awaited).await.unwrap();
     assert!(Arc::ptr_eq(&next, &patient), "young enough for this one");
 }
 
