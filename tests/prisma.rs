@@ -3,64 +3,20 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use orchestra_operator::migrate::{Source, pending};
 use orchestra_operator::postgres::{Login, Sharing, TenantRole, ensure_tenant_role};
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
-use support::{ask, execute, migrate, postgres::server, session};
+use support::{ask, execute, migrate, npm::installed, postgres::server, session};
 
-const FILES: [&str; 6] = [
+const FILES: &[&str] = &[
     "package.json",
     "package-lock.json",
     "prisma.config.ts",
     "adapter.mjs",
     "schema.prisma",
-    "README.md",
 ];
-
-/// The harness with its packages, installed once for each state of its files.
-fn installed() -> PathBuf {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prisma");
-    let mut hash = Sha256::new();
-    for file in FILES {
-        hash.update(std::fs::read(from.join(file)).unwrap());
-    }
-    let key = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .fold(String::new(), |key, byte| format!("{key}{byte:02x}"));
-    let cache = std::env::var_os("ORCHESTRA_SANDBOX_CACHE").map_or_else(
-        || {
-            PathBuf::from(std::env::var_os("HOME").expect("HOME or ORCHESTRA_SANDBOX_CACHE must be set"))
-                .join(".cache/orchestra-sandbox")
-        },
-        PathBuf::from,
-    );
-    let done = cache.join(format!("prisma-{key}"));
-    if done.exists() {
-        return done;
-    }
-    std::fs::create_dir_all(&cache).unwrap();
-    let fresh = tempfile::tempdir_in(&cache).unwrap();
-    for file in FILES {
-        std::fs::copy(from.join(file), fresh.path().join(file)).unwrap();
-    }
-    let npm = Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(fresh.path())
-        .output()
-        .expect("npm is not installed; this test needs Node.js 20 or later with npm");
-    assert!(npm.status.success(), "npm ci: {}", String::from_utf8_lossy(&npm.stderr));
-    // Whoever is first wins; both are the same.
-    if std::fs::rename(fresh.path(), &done).is_ok() {
-        let _ = fresh.keep();
-    }
-    done
-}
 
 /// A Prisma project's `migrations/` folder.
 struct Project(tempfile::TempDir);
@@ -94,7 +50,7 @@ impl Project {
 
     /// `prisma migrate <what>`: whether it exited with 0, and what it said.
     async fn prisma(&self, login: &Login, what: &str) -> (bool, String) {
-        let (home, dir) = (installed(), self.0.path().to_owned());
+        let (home, dir) = (installed("prisma", FILES), self.0.path().to_owned());
         let (url, what) = (login.url(), what.to_owned());
         tokio::task::spawn_blocking(move || {
             // The CLI looks for native engines; where the variables name files it downloads none.
@@ -188,7 +144,7 @@ async fn we_go_on_from_prisma_and_prisma_from_us() {
         project.is_up_to_date(&login).await;
         let status = pending(&mut session(&login).await, &project.source()).await.unwrap();
         assert_eq!((status.applied, status.pending), (end, 0));
-        assert!(status.edited.is_empty(), "{:?}", status.edited);
+        assert_eq!(status.divergence, "");
     }
     // The operator makes the same table that Prisma makes.
     let columns = "SELECT string_agg(format('%s %s %s %s', attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)), ',' ORDER BY attnum) \

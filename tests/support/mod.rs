@@ -1,6 +1,7 @@
 //! What the database tests share.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod npm;
 pub mod postgres;
 
 use orchestra_operator::api::MigrationFormat;
