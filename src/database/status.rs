@@ -14,7 +14,7 @@ use super::plan::Step;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::Context;
-use crate::controller::conditions::{Conditions, Progress, find};
+use crate::controller::conditions::{Conditions, Progress, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::{publish, write_status};
 
@@ -36,7 +36,12 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::DeleteSelf
             | Step::Forget
     );
-    if quick {
+    // What was proven with a password that is lost is not proven: this is written before another one is
+    // stored, or nobody would know any more that the project has still the old one.
+    let status = pass.object.status.as_ref();
+    let loses_proof =
+        step == Step::StorePassword && status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready));
+    if quick && !loses_proof {
         return Ok(());
     }
     let mut new = pass.object.status.clone().unwrap_or_default();

@@ -1,8 +1,9 @@
 //! The tenant's Secret: what is edited or deleted comes back, and what is somebody else's stays.
 
-use orchestra_sandbox::world::{Kind, TENANTS, condition, is_true};
+use orchestra_sandbox::api::Operation;
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
 
-use crate::proof::{generous_world, one_project_and_both_logins, soon, tenant};
+use crate::proof::{database_name, generous_world, one_project_and_both_logins, soon, tenant};
 use crate::support::{LONG, orchestra, reason, secret, sources, standard_class};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,4 +77,25 @@ async fn somebody_elses_secret_is_not_overwritten() {
         .kubectl(["annotate", "orchestra", "one", "-n", TENANTS, "example.com/touched=now"])
         .unwrap();
     one_project_and_both_logins(&world, "one").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owners_password_that_was_lost_is_replaced() {
+    let world = generous_world().await;
+    standard_class(&world, "");
+    sources(&world);
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    orchestra(&world, "bereft", "");
+    one_project_and_both_logins(&world, "bereft").await;
+    let database = database_name(&world, "bereft").await;
+    let first = secret(&world, SYSTEM, &database).await["password"].clone();
+    world.kubectl(["delete", "secret", &database, "-n", SYSTEM]).unwrap();
+    soon("the project has another password", async || {
+        world.api.ledger().count(Operation::UpdatePassword) == 1
+    })
+    .await;
+    let ready = |object: &serde_json::Value| is_true(object, "Ready");
+    world.until(Kind::Database, ("", &database), LONG, ready).await.unwrap();
+    one_project_and_both_logins(&world, "bereft").await;
+    assert_ne!(secret(&world, SYSTEM, &database).await["password"], first);
 }

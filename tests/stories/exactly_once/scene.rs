@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Case, Held};
 use crate::pool::house;
-use crate::proof::{generous_world, one_project_and_both_logins};
+use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner_url};
 use crate::secrets::all_secrets;
 use crate::support::{login, secret, sources, standard_class};
 
@@ -177,6 +177,16 @@ impl Scene {
         self.soon(&format!("{name} is Ready"), async || self.ended(name).await)
             .await;
         if !pool {
+            self.soon(&format!("{name}: the stored password is the project's"), async || {
+                let database = database_name(&self.world, name).await;
+                let stored = self.world.get(Kind::Secret, SYSTEM, &database).await.unwrap();
+                let whole = stored.is_some_and(|secret| secret["data"]["host"].is_string());
+                whole
+                    && login(&owner_url(&secret(&self.world, SYSTEM, &database).await))
+                        .await
+                        .is_ok()
+            })
+            .await;
             one_project_and_both_logins(&self.world, name).await;
             return;
         }
