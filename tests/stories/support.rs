@@ -112,13 +112,14 @@ pub async fn gone(world: &World, kind: Kind, namespace: &str, name: &str) {
         .unwrap();
 }
 
-/// The decoded values of a Secret.
+/// The decoded values of a Secret that is there.
 pub async fn secret(world: &World, namespace: &str, name: &str) -> std::collections::BTreeMap<String, String> {
-    let secret = world
-        .get(Kind::Secret, namespace, name)
-        .await
-        .unwrap()
-        .expect("the Secret is there");
+    let secret = world.get(Kind::Secret, namespace, name).await.unwrap();
+    decoded(&secret.expect("the Secret is there"))
+}
+
+/// The decoded values of a Secret's object.
+pub fn decoded(secret: &Value) -> std::collections::BTreeMap<String, String> {
     let data = secret["data"].as_object().cloned().unwrap_or_default();
     let decode = |value: &Value| {
         let bytes = base64::engine::general_purpose::STANDARD

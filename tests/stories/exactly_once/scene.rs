@@ -1,6 +1,6 @@
 //! A world with a gate before its API server, and what must hold in it in the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::{Case, Held};
 use crate::pool::house;
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner_url};
 use crate::secrets::all_secrets;
-use crate::support::{login, secret, sources, standard_class};
+use crate::support::{decoded, login, secret, sources, standard_class};
 
 /// Longest time that a round of many Orchestras takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -163,6 +163,16 @@ impl Scene {
         }
     }
 
+    /// Whether the Secret is there, whole, and its login is taken.
+    async fn logs_in(&self, namespace: &str, name: &str, url: impl Fn(&BTreeMap<String, String>) -> String) -> bool {
+        let stored = self.world.get(Kind::Secret, namespace, name).await.unwrap();
+        let whole = stored.as_ref().is_some_and(|secret| {
+            let data = &secret["data"];
+            data["host"].is_string() || data["DATABASE_URL"].is_string()
+        });
+        whole && login(&url(&decoded(&stored.unwrap_or_default()))).await.is_ok()
+    }
+
     /// As [`crate::proof::soon`], with the patience for many.
     pub async fn soon(&self, what: &str, mut is: impl AsyncFnMut() -> bool) {
         let began = Instant::now();
@@ -172,21 +182,26 @@ impl Scene {
         }
     }
 
-    /// The Orchestra is usable, and its database is its own and the only one.
+    /// The Orchestra is usable, and its database is its own and the only one. A Secret that somebody
+    /// deleted while no operator led is missing beside a Ready of before: it is waited for.
     pub async fn usable(&self, name: &str, pool: bool) {
         self.soon(&format!("{name} is Ready"), async || self.ended(name).await)
             .await;
         if !pool {
             self.soon(&format!("{name}: the stored password is the project's"), async || {
                 let database = database_name(&self.world, name).await;
-                let stored = self.world.get(Kind::Secret, SYSTEM, &database).await.unwrap();
-                let whole = stored.is_some_and(|secret| secret["data"]["host"].is_string());
-                whole
-                    && login(&owner_url(&secret(&self.world, SYSTEM, &database).await))
-                        .await
-                        .is_ok()
+                self.logs_in(SYSTEM, &database, owner_url).await
             })
             .await;
+        }
+        self.soon(&format!("{name}: the tenant's Secret logs in"), async || {
+            self.logs_in(TENANTS, &format!("{name}-connection"), |keys| {
+                keys["DATABASE_URL"].clone()
+            })
+            .await
+        })
+        .await;
+        if !pool {
             one_project_and_both_logins(&self.world, name).await;
             return;
         }
