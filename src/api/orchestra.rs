@@ -173,8 +173,8 @@ pub struct MigrationStatus {
     pub applied: i32,
     /// Number of migrations of the source that are not.
     pub pending: i32,
-    /// Where the history and the source do not agree, although the tool goes on; see the condition
-    /// HistoryAgrees.
+    /// Where the history and the source do not agree, although the tool goes on: what the
+    /// condition `HistoryAgrees` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divergence: Option<String>,
 }

@@ -89,9 +89,8 @@ impl Error {
             Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
                 Class::Blocked
             }
-            Self::Overtaken { .. } => Class::Transient,
             Self::Locked { .. } => Class::After(Duration::from_secs(5)),
-            Self::Timeout(_) | Self::SeedTimeout(_) => Class::Transient,
+            Self::Overtaken { .. } | Self::Timeout(_) | Self::SeedTimeout(_) => Class::Transient,
             Self::Database(error) => error.class(),
         }
     }
@@ -101,11 +100,10 @@ impl Error {
         match self {
             Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Timeout(_) => Reason::MigrationFailed,
             Self::Diverged { .. } => Reason::HistoryDiverged,
-            Self::Overtaken { .. } => Reason::MigrationLocked,
             Self::SeedFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,
             Self::Source(error) => error.reason(),
             Self::Unfinished { .. } => Reason::MigrationUnfinished,
-            Self::Locked { .. } => Reason::MigrationLocked,
+            Self::Locked { .. } | Self::Overtaken { .. } => Reason::MigrationLocked,
             Self::Database(error) => error.reason(),
         }
     }

@@ -68,19 +68,18 @@ fn supabase(file: &str) -> Named {
 
 /// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`.
 fn sqlx(file: &str) -> Named {
-    let Some((version, rest)) = file.split_once('_').filter(|(_, rest)| rest.ends_with(".sql")) else {
+    let Some((version, rest)) = file.strip_suffix(".sql").and_then(|stem| stem.split_once('_')) else {
         return Named::Ignored;
     };
     let Ok(version) = version.parse::<i64>() else {
         return Named::Refused("a migration of sqlx must be named <number>_<description>.sql".into());
     };
-    if rest.ends_with(".down.sql") {
+    if rest.strip_suffix(".down").is_some() {
         return Named::Ignored;
     }
-    let description = rest.strip_suffix(".up.sql").or_else(|| rest.strip_suffix(".sql"));
     Named::Migration(Name::Sqlx {
         version,
-        description: description.unwrap_or_default().replace('_', " "),
+        description: rest.strip_suffix(".up").unwrap_or(rest).replace('_', " "),
     })
 }
 
@@ -106,13 +105,13 @@ pub(super) const NO_TRANSACTION: &str = "-- no-transaction";
 ///
 /// # Errors
 /// [`SourceError::Ambiguous`] when several tools would take them.
-pub(super) fn detect<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Result<Format, SourceError> {
-    let names = || files.clone().map(|(file, _)| file);
+pub(super) fn detect(files: &[(String, Vec<u8>)]) -> Result<Format, SourceError> {
+    let names = || files.iter().map(|(file, _)| file.as_str());
     if names().any(|file| file == LOCK_FILE) {
         return Ok(Format::Prisma);
     }
-    let scripts = || files.clone().filter(|(file, _)| has_extension(file, "sql"));
-    let for_sqlx = |(file, script): (&str, &[u8])| {
+    let scripts = || files.iter().filter(|(file, _)| has_extension(file, "sql"));
+    let for_sqlx = |(file, script): &(String, Vec<u8>)| {
         file.ends_with(".up.sql") || file.ends_with(".down.sql") || script.starts_with(NO_TRANSACTION.as_bytes())
     };
     if scripts().any(for_sqlx) {
@@ -130,7 +129,7 @@ pub(super) fn detect<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])> + Clon
         .collect();
     if readings.len() > 1 {
         return Err(SourceError::Ambiguous {
-            file: example.to_owned(),
+            file: example.clone(),
             readings: readings.into_iter().collect::<Vec<_>>().join(", "),
         });
     }
@@ -142,7 +141,8 @@ mod tests {
     use super::*;
 
     fn detected(files: &[&str]) -> Result<Format, SourceError> {
-        detect(files.iter().map(|file| (*file, b"SELECT 1".as_slice())))
+        let files = files.iter().map(|file| ((*file).to_owned(), b"SELECT 1".to_vec()));
+        detect(&files.collect::<Vec<_>>())
     }
 
     #[test]
@@ -164,8 +164,8 @@ mod tests {
                 (found, _) => panic!("{files:?}: {found:?}"),
             }
         }
-        let untied = detect([("1_a.sql", b"-- no-transaction\nVACUUM".as_slice())].into_iter());
-        assert_eq!(untied, Ok(Format::Sqlx));
+        let untied = ("1_a.sql".to_owned(), b"-- no-transaction\nVACUUM".to_vec());
+        assert_eq!(detect(&[untied]), Ok(Format::Sqlx));
     }
 
     #[test]

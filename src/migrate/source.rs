@@ -139,7 +139,7 @@ impl Source {
     pub fn read(format: Option<MigrationFormat>, files: Vec<(String, Vec<u8>)>) -> Result<Self, SourceError> {
         let format = match format {
             Some(format) => format,
-            None => format::detect(files.iter().map(|(file, bytes)| (file.as_str(), bytes.as_slice())))?,
+            None => format::detect(&files)?,
         };
         let mut found = BTreeMap::new();
         for (file, bytes) in files {

@@ -153,7 +153,7 @@ async fn several_config_maps_are_one_source() {
     world
         .apply(&format!(
             "{{apiVersion: stagesub.io/v1alpha1, kind: Orchestra, metadata: {{name: many, namespace: {TENANTS}}}, \
-             spec: {{migrations: {{source: {{configMapRefs: [{{name: b}}, {{name: a}}]}}}}}}}}"
+             spec: {{migrations: {{format: Prisma, source: {{configMapRefs: [{{name: b}}, {{name: a}}]}}}}}}}}"
         ))
         .unwrap();
     let object = one_project_and_both_logins(&world, "many").await;

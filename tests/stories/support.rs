@@ -56,6 +56,8 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: schema, namespace: tenants}
 data:
+  migration_lock.toml: |
+    provider = "postgresql"
   20260101000000_members.sql: |
     CREATE TABLE "Member" ("id" SERIAL PRIMARY KEY, "name" TEXT NOT NULL);
   20260102000000_concerts.sql: |

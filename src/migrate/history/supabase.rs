@@ -10,13 +10,11 @@ use crate::migrate::source::{Identity, Migration};
 use crate::migrate::{Error, Result};
 use crate::postgres;
 
-/// The CLI's own statements (`pkg/migration/history.go`), with the table of seed files that its newer
-/// versions make at the same time.
+/// The CLI's own statements (`pkg/migration/history.go`).
 const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \
      CREATE TABLE IF NOT EXISTS supabase_migrations.schema_migrations (version text NOT NULL PRIMARY KEY); \
      ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS statements text[]; \
-     ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name text; \
-     CREATE TABLE IF NOT EXISTS supabase_migrations.seed_files (path text NOT NULL PRIMARY KEY, hash text NOT NULL)";
+     ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name text";
 
 async fn has_columns(conn: &mut PgConnection) -> Result<bool> {
     Ok(::sqlx::query_scalar(
