@@ -5,10 +5,10 @@ mod support;
 
 use std::process::Command;
 
-use orchestra_operator::migrate::{Source, pending};
+use orchestra_operator::migrate::Source;
 use orchestra_operator::postgres::{Login, Sharing, TenantRole, ensure_tenant_role};
 use secrecy::ExposeSecret;
-use support::{ask, execute, migrate, npm::installed, postgres::server, session};
+use support::{ask, execute, migrate, npm::installed, pending, postgres::server, session};
 
 const FILES: &[&str] = &[
     "package.json",

@@ -7,10 +7,10 @@ mod support;
 use std::process::Command;
 
 use orchestra_operator::api::MigrationFormat;
-use orchestra_operator::migrate::{Source, pending};
+use orchestra_operator::migrate::Source;
 use orchestra_operator::postgres::Login;
 use secrecy::ExposeSecret;
-use support::{ask, execute, migrate, npm::installed, postgres::server, session, source_of};
+use support::{ask, execute, migrate, npm::installed, pending, postgres::server, session, source_of};
 
 /// A project's folder, with `supabase/migrations/`.
 struct Project(tempfile::TempDir);

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, T
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AMOUNT, DeletionPolicy, Migrations, NAME, REGION};
+use super::{AMOUNT, DURATION, DeletionPolicy, Migrations, NAME, REGION};
 
 /// Annotation that makes a class the default one (value `"true"`).
 pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
@@ -97,7 +97,7 @@ pub struct OrchestraClassSpec {
     /// (default) or `1h30m`, from 1s to 24h. Past it the Orchestra is Stalled with reason
     /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.
     #[serde(default = "default_progress_deadline")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be from 1s to 24h"))]
     pub progress_deadline: String,
 }

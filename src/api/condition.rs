@@ -164,6 +164,14 @@ pub enum Reason {
     SourceNotFound,
     /// Migrations or a seed cannot be used as they are.
     SourceInvalid,
+    /// A migration is being applied that takes longer than a moment.
+    MigrationStarted,
+    /// Migrations were applied.
+    MigrationApplied,
+    /// A migration waits for a lock that another session holds on a table.
+    MigrationBlocked,
+    /// A migration runs statement by statement: a failure leaves what stands before it.
+    MigrationNotAtomic,
     /// A migration failed.
     MigrationFailed,
     /// The history of the database holds an unfinished migration.

@@ -28,6 +28,9 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
 
+/// What a duration looks like.
+const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
+
 /// An amount of money: at most nine digits, and two after the point.
 const AMOUNT: &str = r"^[0-9]{1,9}(\.[0-9]{1,2})?$";
 
@@ -64,6 +67,87 @@ pub struct Migrations {
     /// `migration_lock.toml`; files that several would take need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<MigrationFormat>,
+    /// How scripts are run. `PerFile` (default): each in one transaction with its record, and statement
+    /// by statement only where nothing else can work. `PerStatement`: each statement by itself, as
+    /// Prisma does from 7.4 on; a failure then leaves what stands before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<Transactions>,
+    /// How long things may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<MigrationTimeouts>,
+    /// What becomes of migrations that began and did not end, or of which the operator cannot know, as
+    /// `prisma migrate resolve` and `supabase migration repair` say it. A word counts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub resolve: Option<Vec<Resolution>>,
+    /// Name of the last migration whose changes a database without a history holds already: it and
+    /// those before it are recorded as applied without being run. It has no effect on a database
+    /// without tables, or with a history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub baseline: Option<String>,
+}
+
+/// How migration scripts are run.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
+pub enum Transactions {
+    /// Each script in one transaction with its record (default).
+    #[default]
+    PerFile,
+    /// Each statement by itself.
+    PerStatement,
+}
+
+/// How long migrations may take: `90s`, `10m` or `1h30m`.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationTimeouts {
+    /// A statement's wait for a lock on a table, from 1s to 1h. While it waits, everybody behind it
+    /// waits too: keep it short, the migration is tried again. Default 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('1h')").message("lock must be from 1s to 1h"))]
+    pub lock: Option<String>,
+    /// One statement, from 1s to 24h. Omitted: as long as all of it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("statement must be from 1s to 24h"))]
+    pub statement: Option<String>,
+    /// All that is pending, in one go, from 1s to 24h. Omitted: the operator's `--migration-limit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("total must be from 1s to 24h"))]
+    pub total: Option<String>,
+}
+
+/// A person's word on a migration.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolution {
+    /// Name of the migration, or its version.
+    #[schemars(length(min = 1, max = 255))]
+    pub name: String,
+    /// `Applied`: its changes are in the database, and it is recorded so without being run.
+    /// `RolledBack`: nothing of it is, and it is run again; one that is no longer in the source is taken
+    /// out of the history (Supabase CLI and sqlx).
+    #[serde(rename = "as")]
+    pub resolved_as: ResolvedAs,
+    /// When it began, as the message of the condition says. Needed from the second time on that a
+    /// migration of this name did not finish, so that a word is never taken for another attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    pub started_at: Option<String>,
+}
+
+/// What became of a migration.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResolvedAs {
+    /// Its changes are in the database.
+    #[default]
+    Applied,
+    /// Nothing of it is.
+    RolledBack,
 }
 
 /// Where migration scripts are: one ConfigMap or several, with a key `<migration name>.sql` for
@@ -93,6 +177,7 @@ impl MigrationSource {
 
 /// Format of migration scripts.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
 pub enum MigrationFormat {
     /// Prisma Migrate up to version 7, with its history in `_prisma_migrations`.
     #[default]

@@ -2,6 +2,7 @@
 //! source → format → policy → history → apply.
 
 mod apply;
+mod blockers;
 mod error;
 mod format;
 mod history;
@@ -9,10 +10,12 @@ mod index;
 mod lexer;
 mod lock;
 mod policy;
+mod run;
 mod seed;
 mod source;
+mod unfinished;
 
-pub use apply::{Limits, Progress, Status, apply, pending};
+pub use apply::{Limits, Options, Progress, Status, apply, pending};
 pub use error::{Error, ScriptFailure};
 pub use policy::Mode;
 pub use seed::{SeedOutcome, Seeded, seed, seeded};

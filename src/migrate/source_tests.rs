@@ -67,8 +67,8 @@ fn refuses_with_place_and_cure() {
         ),
         (
             "a.sql",
-            b"SELECT 1;\nVACUUM;",
-            "a.sql:2:1: VACUUM cannot run inside a transaction",
+            b"BEGIN;\nVACUUM;\nCOMMIT;",
+            "a.sql:2:1: VACUUM cannot run inside the transaction that the script begins",
         ),
         ("a.sql", b"SELECT 'x", "a.sql:1:8: a string without end"),
         ("a.txt", b"", "a.txt: a migration's key must be"),

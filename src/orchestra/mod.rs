@@ -4,6 +4,7 @@ mod act;
 mod claim;
 mod database;
 mod mark;
+mod migrating;
 mod observe;
 pub mod plan;
 mod sources;
@@ -19,6 +20,7 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
+use crate::postgres::Login;
 
 pub use mark::holder as mark_holder;
 pub use sources::Sources;
@@ -60,6 +62,8 @@ struct Pass {
     migrations: Option<MigrationStatus>,
     /// Digest of the seed that is applied, when the database was asked.
     seed: Option<String>,
+    /// The owner's login, once it has worked.
+    owner: Option<Login>,
     /// What the tenant is given, once the login is prepared.
     handover: Option<Handover>,
     /// Whether there is a connection Secret of ours, when it was looked for.
@@ -79,6 +83,7 @@ impl Pass {
             session: None,
             migrations: None,
             seed: None,
+            owner: None,
             handover: None,
             secret_exists: false,
             secret_version: None,

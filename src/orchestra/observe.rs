@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::plan::{Database, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, sources};
+use super::{ORCHESTRA_FINALIZER, Pass, claim, migrating, sources};
 use crate::api::condition::ConditionType;
 use crate::api::{MigrationStatus, Seed};
 use crate::class;
@@ -54,7 +54,8 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     if seen.deleting || state != Database::Usable {
         return Ok(Observed { seen, message });
     }
-    observe_work(pass, &mut seen).await?;
+    let doing = observe_work(pass, &mut seen).await?;
+    let message = doing.unwrap_or(message);
     Ok(Observed { seen, message })
 }
 
@@ -89,18 +90,18 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
 
 /// The work inside the database. When the last status says that all of it was done for this very
 /// generation and these very sources, and the Secret is as we wrote it, nothing is asked.
-async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
+async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>, Error> {
     match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
         // The session of work that ended between two passes is not used again: preparing the login
         // opens the next one.
         Progress::None | Progress::Done(_) => {}
-        Progress::Running(kind) => {
+        Progress::Running(kind, doing) => {
             seen.login = true;
             (seen.migrations, seen.seed) = match kind {
                 Kind::Migrate => (Work::Running, Work::Pending),
                 Kind::Seed => (Work::Done, Work::Running),
             };
-            return Ok(());
+            return Ok(doing);
         }
     }
     let source = migrations(pass).await?;
@@ -113,7 +114,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             published: true,
             ..*seen
         };
-        return Ok(());
+        return Ok(None);
     }
     for digest in [
         source.as_ref().map(|source| source.digest()),
@@ -126,13 +127,14 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             return Err(error);
         }
     }
+    let options = migrating::options(pass);
     let Some(session) = &mut pass.session else {
-        return Ok(());
+        return Ok(None);
     };
     seen.login = true;
     if let Some(source) = &source {
-        let status = migrate::pending(session, source).await?;
-        seen.migrations = if status.pending == 0 { Work::Done } else { Work::Pending };
+        let status = migrate::pending(session, source, &options).await?;
+        seen.migrations = if status.is_done() { Work::Done } else { Work::Pending };
         pass.migrations = Some(MigrationStatus {
             source: source.digest(),
             format: source.format(),
@@ -155,7 +157,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     if seen.migrations == Work::Done && seen.seed == Work::Done {
         seen.published = observe_secret(pass).await?;
     }
-    Ok(())
+    Ok(None)
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
@@ -202,11 +204,8 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
 
 /// The migrations that apply: the Orchestra's own, or else the class's.
 pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
-    let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
-    let (namespace, wanted) = match (&pass.object.spec.migrations, class) {
-        (Some(own), _) => (pass.namespace(), own),
-        (None, Some(class)) => (pass.ctx.settings.namespace.as_str(), class),
-        (None, None) => return Ok(None),
+    let Some((namespace, wanted)) = migrating::wanted(pass) else {
+        return Ok(None);
     };
     let names = wanted.source.config_maps().map(ToString::to_string).collect();
     sources::migrations(&pass.ctx, namespace, names, wanted.format)

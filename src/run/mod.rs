@@ -133,12 +133,13 @@ async fn lead(
         budgets: crate::class::Budgets::default(),
         logins: crate::database::Logins::default(),
         sources: crate::orchestra::Sources::default(),
-        works: crate::orchestra::Works::new(ended),
+        works: crate::orchestra::Works::new(ended, stop.clone()),
         refusals: crate::controller::refusals::Refusals::default(),
         backoff: Backoff::default(),
         settings,
     });
     let census = census(ctx.clone(), metrics.clone());
+    let works = ctx.clone();
     let work = controllers::run(ctx, watched, ends, stop.clone());
     tokio::pin!(work);
     tokio::select! {
@@ -146,8 +147,15 @@ async fn lead(
         () = census => {}
         () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
         () = stopped(stop) => {
-            if tokio::time::timeout(GRACE, &mut work).await.is_err() {
-                tracing::warn!("work under way did not end in time; it is safe to cut it off");
+            let ending = async {
+                (&mut work).await;
+                works.works.finished().await;
+            };
+            tokio::select! {
+                ended = tokio::time::timeout(GRACE, ending) => if ended.is_err() {
+                    tracing::warn!("work under way did not end in time; it is safe to cut it off");
+                },
+                () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
             }
         }
     }
