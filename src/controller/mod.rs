@@ -46,6 +46,8 @@ pub struct Settings {
     pub resync: Duration,
     /// Longest time that the migrations of one Orchestra may take in one go.
     pub migration_limit: Duration,
+    /// How long work under way may take to end after the operator is told to stop.
+    pub shutdown_grace: Duration,
     /// Objects of one kind that are worked on at once.
     pub concurrency: u16,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.

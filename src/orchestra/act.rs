@@ -23,6 +23,9 @@ use crate::postgres;
 /// Pace at which the status tells how work goes that takes long.
 const TELLING: Duration = Duration::from_secs(10);
 
+/// As good as at once.
+const SOON: Duration = Duration::from_millis(50);
+
 /// A watch tells of what is waited for; this is for what it does not tell.
 const UNWATCHED: Duration = Duration::from_secs(30);
 
@@ -145,6 +148,8 @@ fn start(
 /// Waits a moment; what takes longer brings the Orchestra back when it ends.
 async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
     match pass.ctx.works.progress(pass.uid(), PATIENCE).await? {
+        // What it does is told by the next pass, and then from time to time.
+        Progress::Running(_, doing) if doing.is_some() && !pass.told => Ok(Some(Next::After(SOON))),
         Progress::Running(..) => Ok(Some(Next::After(TELLING))),
         Progress::Done(session) => {
             pass.session = Some(*session);

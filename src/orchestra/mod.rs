@@ -58,6 +58,8 @@ struct Pass {
     class: Option<Arc<OrchestraClass>>,
     /// The owner's session, once the login is prepared.
     session: Option<PgConnection>,
+    /// The status tells what the work under way does.
+    told: bool,
     /// Where the migrations stand, when the database was asked.
     migrations: Option<MigrationStatus>,
     /// Digest of the seed that is applied, when the database was asked.
@@ -81,6 +83,7 @@ impl Pass {
             candidate: None,
             class: None,
             session: None,
+            told: false,
             migrations: None,
             seed: None,
             owner: None,

@@ -101,6 +101,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
                 Kind::Migrate => (Work::Running, Work::Pending),
                 Kind::Seed => (Work::Done, Work::Running),
             };
+            pass.told = doing.is_some();
             return Ok(doing);
         }
     }

@@ -64,6 +64,10 @@ pub struct Arguments {
     /// Longest time that the migrations or the seed of one Orchestra may take in one go.
     #[arg(long, env = "ORCHESTRA_MIGRATION_LIMIT", default_value = "1h", value_parser = duration)]
     pub migration_limit: Duration,
+    /// How long scripts and requests under way may take to end after SIGTERM; what does not end is cut
+    /// off, and rolled back by the database. Less than the pod's terminationGracePeriodSeconds.
+    #[arg(long, env = "ORCHESTRA_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration)]
+    pub shutdown_grace: Duration,
     /// Resources of one kind that are worked on at once.
     #[arg(long, env = "ORCHESTRA_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
@@ -93,6 +97,7 @@ impl Arguments {
             poll_interval: self.poll_interval,
             login_spacing: self.login_spacing,
             resync: self.resync,
+            shutdown_grace: self.shutdown_grace,
             migration_limit: self.migration_limit,
             concurrency: self.concurrency,
             token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),

@@ -36,9 +36,6 @@ const CACHES: &str = "caches";
 /// Pace at which objects are counted for the metrics; Prometheus usually asks every 15 s or 30 s.
 const CENSUS: Duration = Duration::from_secs(5);
 
-/// How long a pass under way may take to end after the operator is told to stop.
-const GRACE: Duration = Duration::from_secs(25);
-
 /// Runs the operator until it is told to stop, or loses the lease.
 ///
 /// # Errors
@@ -115,6 +112,7 @@ async fn lead(
     environment::bridge(&client, &settings)
         .await
         .context("the default class could not be made from the environment")?;
+    let grace = settings.shutdown_grace;
     let (ended, ends) = unbounded_channel();
     let reporter = Reporter {
         controller: "orchestra-operator".into(),
@@ -152,7 +150,7 @@ async fn lead(
                 works.works.finished().await;
             };
             tokio::select! {
-                ended = tokio::time::timeout(GRACE, ending) => if ended.is_err() {
+                ended = tokio::time::timeout(grace, ending) => if ended.is_err() {
                     tracing::warn!("work under way did not end in time; it is safe to cut it off");
                 },
                 () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),

@@ -10,6 +10,7 @@ mod blips;
 mod bridge;
 mod budget;
 mod crash;
+mod cures;
 mod deletion;
 mod exactly_once;
 mod happy_path;
