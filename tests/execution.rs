@@ -383,3 +383,90 @@ async fn whatever_is_cut_off_is_recorded_truly() {
             .unwrap();
     }
 }
+
+/// PostgreSQL fails at every step of a run; the next run goes on from what is recorded.
+#[tokio::test]
+async fn a_server_that_fails_at_every_step_ends_alike() {
+    let mut server = server().await;
+    let login = server.login("postgres");
+    let set = [
+        INIT,
+        ("2_index", "CREATE INDEX CONCURRENTLY a_id ON a (id);"),
+        ("3_own", "BEGIN;\nCREATE TABLE b (id int);\nCOMMIT;"),
+        (
+            "4_steps",
+            "CREATE TABLE c ();\nCREATE INDEX CONCURRENTLY b_id ON b (id);\nCREATE TABLE d ();",
+        ),
+        ("5_rows", "INSERT INTO b VALUES (1);"),
+    ];
+    execute(&mut session(&login).await, "CREATE DATABASE whole")
+        .await
+        .unwrap();
+    migrate(&server.login("whole"), &source(&set)).await.unwrap();
+    let wanted = server.dump("whole");
+    for step in 0..2 * set.len() {
+        for delay in [0, 3, 8] {
+            let mut first = session(&login).await;
+            execute(&mut first, "DROP DATABASE IF EXISTS cut").await.unwrap();
+            execute(&mut first, "CREATE DATABASE cut").await.unwrap();
+            // Without it the server may forget what it has confirmed, and this test would see nothing.
+            execute(&mut first, "ALTER DATABASE cut SET synchronous_commit = on")
+                .await
+                .unwrap();
+            drop(first);
+            let cut = server.login("cut");
+            let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+            let task = tokio::spawn({
+                let (cut, all) = (cut.clone(), source(&set));
+                async move {
+                    let tell = &mut |_: Progress<'_>| {
+                        let _ = tell.send(());
+                    };
+                    apply(session(&cut).await, &all, &Options::default(), tell)
+                        .await
+                        .map(|_| ())
+                }
+            });
+            for _ in 0..=step {
+                told.recv().await;
+            }
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+            server.crash().await;
+            let _ = task.await.unwrap();
+            let mut outcome = migrate(&cut, &source(&set)).await;
+            if let Err(Error::Unfinished { name, started_at, .. }) = &outcome {
+                // With transactions of its own nobody can know; whoever looks can.
+                assert_eq!(name, "3_own");
+                let there = root(&cut, "SELECT to_regclass('b') IS NOT NULL").await == "true";
+                let word = if there {
+                    ResolvedAs::Applied
+                } else {
+                    ResolvedAs::RolledBack
+                };
+                outcome = migrate_with(&cut, &source(&set), &resolve(name, word, Some(started_at))).await;
+            }
+            assert_eq!(outcome.unwrap().pending, 0, "step {step}, {delay} ms");
+            assert_eq!(server.dump("cut"), wanted, "step {step}, {delay} ms");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fifty_megabytes_are_one_script() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut script = String::from("CREATE TABLE big (id int, body text);\n");
+    let body = "x".repeat(1000);
+    for id in 0..50_000 {
+        use std::fmt::Write as _;
+        writeln!(script, "INSERT INTO big VALUES ({id}, '{body}');").unwrap();
+    }
+    assert!(script.len() > 50_000_000);
+    let status = migrate(&login, &source(&[("1_big", &script)])).await.unwrap();
+    assert_eq!(status.applied, 1);
+    assert_eq!(root(&login, "SELECT count(*) FROM big").await, "50000");
+    // A script larger than a message of the protocol may be is refused before.
+    let huge = vec![("1_huge.sql".to_owned(), vec![b' '; (64 << 20) + 1])];
+    let error = orchestra_operator::migrate::Source::read(Some(MigrationFormat::Prisma), huge).unwrap_err();
+    assert!(error.to_string().contains("larger than 64 MiB"), "{error}");
+}

@@ -69,6 +69,7 @@ async fn sqlx_finds_our_work_up_to_date_and_writes_the_same() {
     for what in [ROWS, COLUMNS] {
         assert_eq!(ask(&mut root, what).await, ask(&mut there, what).await);
     }
+    assert_eq!(server.dump("postgres"), server.dump("theirs"));
     let status = pending(&mut there, &source(&SET)).await.unwrap();
     assert_eq!(
         (status.applied, status.pending, status.divergence.as_str()),
