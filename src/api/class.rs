@@ -311,6 +311,22 @@ pub struct OrchestraClassStatus {
     /// What the projects of this class cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<ClassCost>,
+    /// How the schemas of the tenants compare, where `migrations.drift.fingerprint` is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaComparison>,
+}
+
+/// How the schemas of a class's tenants compare: those with the same migrations should be alike.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaComparison {
+    /// Number of tenants whose schemas are known.
+    pub compared: i32,
+    /// Number of tenants that have another schema than most others with the same migrations.
+    pub odd: i32,
+    /// The first of them, as `<namespace>/<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 /// The provider's account of a class.

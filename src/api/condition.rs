@@ -178,6 +178,8 @@ pub enum Reason {
     MigrationUnfinished,
     /// Another session holds the migration lock.
     MigrationLocked,
+    /// The history holds less than before: the database was restored to an older state.
+    HistoryLost,
     /// The migration history of the database and the source do not agree.
     HistoryDiverged,
     /// The seed failed.

@@ -28,6 +28,9 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
 
+/// Annotation of an Orchestra that asks for a look at its database; any new value does.
+pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
+
 /// What a duration looks like.
 const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
 
@@ -86,6 +89,25 @@ pub struct Migrations {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub baseline: Option<String>,
+    /// How a finished database is looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftCheck>,
+}
+
+/// How a finished database is looked at again. The annotation `stagesub.io/check-requested-at`, with any
+/// new value, asks for it at once.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftCheck {
+    /// How often the history is read again, from 1m to 720h; default 24h. A history that holds less
+    /// than before, as of a database that was restored to an older state, is migrated again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('720h')").message("interval must be from 1m to 720h"))]
+    pub interval: Option<String>,
+    /// Keeps a digest of the schema in the status; the class tells which tenants differ from the others.
+    #[serde(default)]
+    pub fingerprint: bool,
 }
 
 /// How migration scripts are run.

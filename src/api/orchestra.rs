@@ -1,6 +1,6 @@
 //! `Orchestra`: a tenant. It claims a database as a PersistentVolumeClaim claims a volume.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +129,9 @@ pub struct OrchestraStatus {
     /// Where the migrations stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<MigrationStatus>,
+    /// The last value of the annotation `stagesub.io/check-requested-at` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_check: Option<String>,
     /// Digest of the seed that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
@@ -177,6 +180,12 @@ pub struct MigrationStatus {
     /// condition `HistoryAgrees` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divergence: Option<String>,
+    /// When the history in the database was last found complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<Time>,
+    /// Digest of the database's schema, where `migrations.drift.fingerprint` is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 impl Orchestra {

@@ -9,7 +9,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
 use super::token::{self, Expiry};
-use super::{Way, budget, defaults, price, ways};
+use super::{Way, budget, defaults, drift, price, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
 use crate::controller::Context;
@@ -70,6 +70,7 @@ pub async fn write(
         tenants: i32::try_from(tenants.len()).unwrap_or(i32::MAX),
         account,
         cost,
+        schema: drift::compare(ctx, class),
     };
     write_status(&Api::all(ctx.client.clone()), class, class.status.as_ref(), &new).await?;
     for warning in warnings(&old.conditions, &new.conditions) {

@@ -4,6 +4,7 @@
 mod apply;
 mod blockers;
 mod error;
+mod fingerprint;
 mod format;
 mod history;
 mod index;
@@ -17,6 +18,7 @@ mod unfinished;
 
 pub use apply::{Limits, Options, Progress, Status, apply, pending};
 pub use error::{Error, ScriptFailure};
+pub use fingerprint::fingerprint;
 pub use policy::Mode;
 pub use seed::{SeedOutcome, Seeded, seed, seeded};
 pub(crate) use source::hex;

@@ -48,6 +48,12 @@ pub struct Prepared {
     pub handover: Handover,
 }
 
+/// Opens the owner's session to look, and changes nothing.
+pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
+    let (login, _) = owner(pass, database).await?;
+    Ok(postgres::connect(&login, APPLICATION).await?)
+}
+
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
 pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<Prepared, Error> {

@@ -3,6 +3,7 @@
 mod act;
 mod claim;
 mod database;
+mod drift;
 mod mark;
 mod migrating;
 mod observe;
@@ -60,6 +61,8 @@ struct Pass {
     session: Option<PgConnection>,
     /// The status tells what the work under way does.
     told: bool,
+    /// What a look at a finished database found lost.
+    restored: Option<String>,
     /// Where the migrations stand, when the database was asked.
     migrations: Option<MigrationStatus>,
     /// Digest of the seed that is applied, when the database was asked.
@@ -84,6 +87,7 @@ impl Pass {
             class: None,
             session: None,
             told: false,
+            restored: None,
             migrations: None,
             seed: None,
             owner: None,

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::{Database, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, migrating, sources};
+use super::{ORCHESTRA_FINALIZER, Pass, claim, drift, migrating, sources};
+use crate::api::Seed;
 use crate::api::condition::ConditionType;
-use crate::api::{MigrationStatus, Seed};
 use crate::class;
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
@@ -107,7 +108,9 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
     }
     let source = migrations(pass).await?;
     let rows = seed(pass).await?;
-    if is_settled(pass, source.as_deref(), rows.is_some()) {
+    if is_settled(pass, source.as_deref(), rows.is_some())
+        && (!drift::is_due(pass, Timestamp::now()) || drift::look(pass, source.as_deref(), rows.is_some()).await?)
+    {
         *seen = Seen {
             login: true,
             migrations: Work::Done,
@@ -129,27 +132,21 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
         }
     }
     let options = migrating::options(pass);
-    let Some(session) = &mut pass.session else {
-        return Ok(None);
+    let Some(mut session) = pass.session.take() else {
+        return Ok(pass.restored.clone());
     };
     seen.login = true;
     if let Some(source) = &source {
-        let status = migrate::pending(session, source, &options).await?;
+        let status = migrate::pending(&mut session, source, &options).await?;
         seen.migrations = if status.is_done() { Work::Done } else { Work::Pending };
-        pass.migrations = Some(MigrationStatus {
-            source: source.digest(),
-            format: source.format(),
-            current: status.current,
-            applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
-            pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
-            divergence: Some(status.divergence).filter(|what| !what.is_empty()),
-        });
+        pass.migrations = Some(drift::migration_status(pass, &mut session, source, status).await?);
     } else {
         seen.migrations = Work::Done;
     }
     if rows.is_some() {
-        pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
+        pass.seed = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
     }
+    pass.session = Some(session);
     seen.seed = if rows.is_none() || pass.seed.is_some() {
         Work::Done
     } else {
@@ -158,7 +155,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
     if seen.migrations == Work::Done && seen.seed == Work::Done {
         seen.published = observe_secret(pass).await?;
     }
-    Ok(None)
+    Ok(pass.restored.clone())
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {

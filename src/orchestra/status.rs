@@ -7,9 +7,9 @@ use kube::api::Api;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
-use super::Pass;
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
+use super::{Pass, drift};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller::Context;
@@ -62,7 +62,19 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     conditions.progress(progress, summary, message);
     let conditions = conditions.finish();
     let new = facts(pass, old, phase, conditions);
-    store(pass, new, progress, reason, message).await
+    store(pass, new, progress, reason, message).await?;
+    if let Some(lost) = pass.restored.take() {
+        let subject = pass.object.object_ref(&());
+        publish(
+            &pass.ctx.recorder,
+            &subject,
+            EventType::Warning,
+            Reason::HistoryLost,
+            &lost,
+        )
+        .await;
+    }
+    Ok(())
 }
 
 /// The conditions of the parts inside the database.
@@ -114,7 +126,10 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
 }
 
 /// What was learned in this pass, over what the last status said.
+///
+/// A look that was asked for is done when the pass ends at rest.
 fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Condition>) -> OrchestraStatus {
+    let settled = is_true(&conditions, Is::Ready);
     let database = pass.database.as_ref();
     let project = database
         .and_then(|database| database.status.as_ref())
@@ -147,6 +162,7 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
             .or(old.project),
         secret_ref: secret.or(old.secret_ref),
         migrations: pass.migrations.clone().or(old.migrations),
+        handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
         seed: pass.seed.clone().or(old.seed),
     }
 }

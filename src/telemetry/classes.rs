@@ -34,6 +34,8 @@ pub struct ClassFacts {
     pub limit: Option<f64>,
     /// How much of that is in use, in percent.
     pub used_percent: Option<u32>,
+    /// Tenants that have another schema than most others with the same migrations.
+    pub schema_odd: Option<i64>,
     /// When its token expires, in seconds since 1970.
     pub token_expires: Option<i64>,
 }
@@ -45,6 +47,7 @@ pub(super) struct Classes {
     limit: Family<MoneyLabels, Amount>,
     used: Family<ClassLabels, Gauge>,
     token_expires: Family<ClassLabels, Gauge>,
+    schema_odd: Family<ClassLabels, Gauge>,
 }
 
 impl Classes {
@@ -69,6 +72,11 @@ impl Classes {
             "When the token of a class expires, as its Secret says, in seconds since 1970",
             self.token_expires.clone(),
         );
+        registry.register(
+            "class_schema_odd",
+            "Tenants of a class that have another schema than most others with the same migrations",
+            self.schema_odd.clone(),
+        );
     }
 
     /// Replaces everything: classes not named are gone.
@@ -77,6 +85,7 @@ impl Classes {
         self.limit.clear();
         self.used.clear();
         self.token_expires.clear();
+        self.schema_odd.clear();
         for facts in classes {
             let money = MoneyLabels {
                 class: facts.class.clone(),
@@ -90,6 +99,9 @@ impl Classes {
             }
             if let Some(used) = facts.used_percent {
                 self.used.get_or_create(&class).set(used.into());
+            }
+            if let Some(odd) = facts.schema_odd {
+                self.schema_odd.get_or_create(&class).set(odd);
             }
             if let Some(at) = facts.token_expires {
                 self.token_expires.get_or_create(&class).set(at);

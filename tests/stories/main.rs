@@ -12,6 +12,7 @@ mod budget;
 mod crash;
 mod cures;
 mod deletion;
+mod drift;
 mod exactly_once;
 mod happy_path;
 mod isolation;
