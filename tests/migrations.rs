@@ -1,4 +1,4 @@
-//! Migrations and the seed against a real PostgreSQL.
+//! Migrations against a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::controller::error::Class;
-use orchestra_operator::migrate::{Error, Limits, Options, SeedOutcome, apply, seed, seeded};
+use orchestra_operator::migrate::{Error, Limits, Options, apply};
 use support::{ask, execute, migrate, pending, postgres::server, session, source, within};
 
 const INIT: (&str, &str) = (
@@ -293,51 +293,4 @@ async fn somebody_elses_database_is_left_alone() {
         migrate(&login, &source(&[INIT])).await,
         Err(Error::OtherTool(_))
     ));
-}
-
-#[tokio::test]
-async fn seeds_once_or_not_at_all() {
-    let server = server().await;
-    let login = server.login("postgres");
-    migrate(&login, &source(&[INIT])).await.unwrap();
-    let mut conn = session(&login).await;
-    let files = |second: &str| {
-        vec![
-            (
-                "1.sql".to_owned(),
-                "INSERT INTO a VALUES (2); SET search_path = '';".to_owned(),
-            ),
-            ("2.sql".to_owned(), second.to_owned()),
-        ]
-    };
-    let limit = Duration::from_secs(30);
-    let error = seed(session(&login).await, &files("\nINSERT INTO a VALUES (1);"), "x", limit)
-        .await
-        .unwrap_err();
-    assert_eq!((error.class(), error.reason()), (Class::Invalid, Reason::SeedFailed));
-    assert!(
-        error
-            .to_string()
-            .starts_with("seed 2.sql failed at line 2, column 1: duplicate key"),
-        "{error}"
-    );
-    assert_eq!(seeded(&mut conn).await.unwrap(), None);
-    let error = seed(session(&login).await, &files("COMMIT;"), "x", limit)
-        .await
-        .unwrap_err();
-    assert_eq!(error.reason(), Reason::SourceInvalid);
-    assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "1");
-
-    let good = files("INSERT INTO a VALUES (3);");
-    assert_eq!(
-        seed(session(&login).await, &good, "x", limit).await.unwrap().1,
-        SeedOutcome::Applied
-    );
-    let record = seeded(&mut conn).await.unwrap().unwrap();
-    assert_eq!(record.digest, "x");
-    assert_eq!(
-        seed(session(&login).await, &good, "y", limit).await.unwrap().1,
-        SeedOutcome::AlreadySeeded(record)
-    );
-    assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "3");
 }

@@ -5,8 +5,9 @@ mod support;
 
 use std::time::Duration;
 
+use orchestra_operator::api::SeedPolicy;
 use orchestra_operator::controller::error::Class;
-use orchestra_operator::migrate::seed;
+use orchestra_operator::migrate::{SeedSource, Variables, seed};
 use orchestra_operator::postgres::{
     Error, Login, Sharing, TenantRole, connect, drop_tenant_role, ensure_tenant_role, grant_existing, identity, isolate,
 };
@@ -252,7 +253,9 @@ async fn a_tenants_functions_never_run_as_the_owner() {
     ensure_tenant_role(&mut own, &tenant, Sharing::Shared).await.unwrap();
     identity(&mut own).await.unwrap();
     migrate(&owner, &source).await.unwrap();
-    seed(session(&owner).await, &[], "x", Duration::from_secs(30))
+    let rows = SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).unwrap();
+    let (none, limit) = (Variables::default(), Duration::from_secs(30));
+    seed(session(&owner).await, &rows, &none, SeedPolicy::Once, limit)
         .await
         .unwrap();
     grant_existing(&mut own, &tenant.name).await.unwrap();

@@ -34,6 +34,9 @@ pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 /// What a duration looks like.
 const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
 
+/// What a BCP 47 language tag looks like (RFC 5646, 2.1).
+const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
+
 /// An amount of money: at most nine digits, and two after the point.
 const AMOUNT: &str = r"^[0-9]{1,9}(\.[0-9]{1,2})?$";
 
@@ -229,7 +232,8 @@ pub struct Seed {
     /// one transaction.
     pub config_map_ref: ConfigMapReference,
     /// When the seed is applied. `Once` (default): once in the life of the database; a changed seed
-    /// changes nothing.
+    /// changes nothing. `OnChange`: again whenever its files change, or the values of variables that it
+    /// uses; its scripts must bear that.
     #[serde(default)]
     pub policy: SeedPolicy,
 }
@@ -240,7 +244,23 @@ pub enum SeedPolicy {
     /// Once in the life of the database. A changed seed changes nothing (default).
     #[default]
     Once,
+    /// Whenever the seed, or a value of a variable that it uses, is another one than at the last time.
+    OnChange,
 }
+
+impl SeedPolicy {
+    /// Whether a seed of the digest `wanted` need not run where that of the digest `ran` was the last.
+    pub fn is_met_by(self, ran: &str, wanted: &str) -> bool {
+        match self {
+            Self::Once => true,
+            Self::OnChange => ran == wanted,
+        }
+    }
+}
+
+/// Labels of an Orchestra under this prefix are variables of its seed: `seed.stagesub.io/season` is
+/// `label_season`.
+pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
 
 /// A ConfigMap.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

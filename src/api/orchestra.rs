@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, Seed};
+use super::{Cost, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement, Seed};
 
 /// An orchestra that wants a database of its own: claimed, migrated, seeded, and handed over in a
 /// Secret beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
@@ -45,10 +45,15 @@ pub struct OrchestraSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
-    /// Name of the orchestra for people. The operator only shows it.
+    /// Name of the orchestra for people. Seeds know it as the variable `display_name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub display_name: Option<String>,
+    /// Language of the orchestra as a BCP 47 tag, for example `de-AT`. Seeds know it as the variable
+    /// `locale`. Omitted: `en`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 35), regex(pattern = LANGUAGE_TAG))]
+    pub locale: Option<String>,
     /// Where the database should be. Omitted: the class decides. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,

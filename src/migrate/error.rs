@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use super::RowFailure;
 use super::lexer::{self, Kind};
 use super::source::{SourceError, line_and_column};
 use crate::api::condition::Reason;
@@ -20,6 +21,9 @@ pub enum Error {
     /// A script of the seed failed; nothing of the seed is kept.
     #[error("seed {0}")]
     SeedFailed(Box<ScriptFailure>),
+    /// Rows of a table of the seed were refused; nothing of the seed is kept.
+    #[error("seed {0}")]
+    RowFailed(Box<RowFailure>),
     /// A source that cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -95,7 +99,8 @@ impl Error {
             Self::Failed(failure) | Self::SeedFailed(failure) if postgres::is_transient(&failure.sqlstate) => {
                 Class::Transient
             }
-            Self::Failed(_) | Self::SeedFailed(_) | Self::NoBaseline(_) => Class::Invalid,
+            Self::RowFailed(failure) if postgres::is_transient(&failure.sqlstate) => Class::Transient,
+            Self::Failed(_) | Self::SeedFailed(_) | Self::RowFailed(_) | Self::NoBaseline(_) => Class::Invalid,
             Self::Source(error) => error.class(),
             Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
                 Class::Blocked
@@ -114,7 +119,7 @@ impl Error {
             }
             Self::Stopping => Reason::Migrating,
             Self::Diverged { .. } => Reason::HistoryDiverged,
-            Self::SeedFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,
+            Self::SeedFailed(_) | Self::RowFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,
             Self::Source(error) => error.reason(),
             Self::Unfinished { .. } => Reason::MigrationUnfinished,
             Self::Locked { .. } | Self::Overtaken { .. } => Reason::MigrationLocked,

@@ -20,7 +20,7 @@ pub use apply::{Limits, Options, Progress, Status, apply, pending};
 pub use error::{Error, ScriptFailure};
 pub use fingerprint::fingerprint;
 pub use policy::Mode;
-pub use seed::{SeedOutcome, Seeded, seed, seeded};
+pub use seed::{Rendered, RowFailure, Script, SeedOutcome, SeedSource, Seeded, Variables, seed, seeded};
 pub(crate) use source::hex;
 pub use source::{Identity, MAX_MIGRATIONS, MAX_NAME_BYTES, MAX_SCRIPT_BYTES, Migration, Source, SourceError};
 

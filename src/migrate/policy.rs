@@ -1,7 +1,7 @@
 //! How a script is run, decided from its statements before any database is touched.
 
 use super::lexer::{self, Kind, LexError};
-use super::source::{SourceError, text};
+use super::source::SourceError;
 use crate::api::MigrationFormat as Format;
 
 /// How a script is run.
@@ -52,18 +52,17 @@ pub(super) fn statements(script: &str) -> Vec<String> {
         .collect()
 }
 
-/// A seed's script: the text rules, and nothing that leaves the seed's one transaction.
+/// A seed's script: nothing that leaves the seed's one transaction.
 pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
-    let script = text(file, script.as_bytes().to_vec())?;
-    let pieces = lexer::split(&script).map_err(|LexError { at, what }| SourceError::text(file, &script, at, what))?;
+    let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
     for piece in &pieces {
         let what = match piece.kind {
             Kind::Empty | Kind::Other => continue,
-            Kind::CopyFromStdin => COPY.to_owned(),
+            Kind::CopyFromStdin => "COPY … FROM STDIN needs psql; put the rows into a .csv file of the seed".to_owned(),
             Kind::Outside(what) => format!("{what} cannot run inside a transaction, and a seed is one transaction"),
             _ => "a seed is one transaction and cannot begin or end one itself".to_owned(),
         };
-        return Err(SourceError::text(file, &script, piece.start, what));
+        return Err(SourceError::text(file, script, piece.start, what));
     }
     Ok(())
 }

@@ -1,17 +1,27 @@
-//! The seed: scripts that run once in a database's life, as its owner, all in one transaction with
-//! the record that they ran. The record is in the operator's own schema, where Prisma does not look
-//! and the tenant has no right.
+//! The seed: scripts and tables that begin a database, as its owner, all in one transaction with the
+//! record that they ran. The record is in the operator's own schema, where Prisma does not look and the
+//! tenant has no right.
+
+mod csv;
+mod source;
+mod variables;
 
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
+use self::source::Part;
 use super::apply::{Limits, reset, set_up};
-use super::policy::check_seed;
 use super::run::{ScriptError, run};
-use super::{Error, Result};
+use super::source::line_and_column;
+use super::{Error, Result, ScriptFailure};
+use crate::api::SeedPolicy;
 use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
+
+pub use csv::RowFailure;
+pub use source::{Script, SeedSource};
+pub use variables::{Rendered, Variables};
 
 /// Two operators never seed at once. The number is "seed" in ASCII.
 const LOCK: i64 = 0x7365_6564;
@@ -19,22 +29,22 @@ const LOCK: i64 = 0x7365_6564;
 /// What [`seed`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeedOutcome {
-    /// The scripts ran and are recorded.
+    /// The seed ran and is recorded.
     Applied,
-    /// A seed ran before, this one or another: nothing was done.
+    /// By the policy nothing was to be done; the newest record.
     AlreadySeeded(Seeded),
 }
 
 /// The record of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seeded {
-    /// Digest of the scripts that ran.
+    /// Digest of what ran, see [`SeedSource::digest`].
     pub digest: String,
     /// When, in UTC, as RFC 3339.
     pub applied_at: String,
 }
 
-/// Reads which seed ran in this database. Writes nothing.
+/// Reads which seed ran last in this database. Writes nothing.
 ///
 /// # Errors
 /// [`Error::Database`].
@@ -49,7 +59,7 @@ pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
     }
     let row = sqlx::query(AssertSqlSafe(format!(
         "SELECT digest, pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
-         FROM {OPERATOR_SCHEMA}.seed ORDER BY applied_at LIMIT 1"
+         FROM {OPERATOR_SCHEMA}.seed ORDER BY applied_at DESC LIMIT 1"
     )))
     .fetch_optional(conn)
     .await?;
@@ -62,30 +72,29 @@ pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
     .transpose()
 }
 
-/// Runs the scripts, pairs of name and text, unless a seed ran before (policy Once). Takes the
-/// connection and gives it back only after success.
+/// Runs the seed, unless the one that ran last is all that the policy asks for. Takes the connection and
+/// gives it back only after success.
 ///
 /// # Errors
-/// [`Error::Source`] before the database is touched; [`Error::SeedFailed`], after which nothing of
-/// the seed is kept; [`Error::Locked`] while another session seeds.
+/// [`Error::Source`] before the database is touched; [`Error::SeedFailed`] and [`Error::RowFailed`], after
+/// which nothing of the seed is kept; [`Error::Locked`] while another session seeds.
 pub async fn seed(
     mut conn: PgConnection,
-    files: &[(String, String)],
-    digest: &str,
+    source: &SeedSource,
+    variables: &Variables,
+    policy: SeedPolicy,
     limit: Duration,
 ) -> Result<(PgConnection, SeedOutcome)> {
-    for (name, script) in files {
-        check_seed(name, script)?;
-    }
+    let digest = source.digest(variables)?;
     let work = async {
         set_up(&mut conn, Limits::default()).await?;
         begin(&mut conn).await?;
-        let outcome = inside(&mut conn, files, digest).await?;
+        let outcome = inside(&mut conn, source, variables, policy, &digest).await?;
         match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
             Ok(_) => {}
             // A deferred constraint speaks up only here.
             Err(error) => {
-                let name = files.last().map_or("", |(name, _)| name);
+                let name = source.parts().last().map_or("", Part::file);
                 return Err(failed(ScriptError::new(name, "", 0, 0, error)));
             }
         }
@@ -96,7 +105,13 @@ pub async fn seed(
     Ok((conn, outcome))
 }
 
-async fn inside(conn: &mut PgConnection, files: &[(String, String)], digest: &str) -> Result<SeedOutcome> {
+async fn inside(
+    conn: &mut PgConnection,
+    source: &SeedSource,
+    variables: &Variables,
+    policy: SeedPolicy,
+    digest: &str,
+) -> Result<SeedOutcome> {
     let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
         .bind(LOCK)
         .fetch_one(&mut *conn)
@@ -106,21 +121,52 @@ async fn inside(conn: &mut PgConnection, files: &[(String, String)], digest: &st
             holder: "it applies a seed".to_owned(),
         });
     }
-    if let Some(before) = seeded(conn).await? {
+    if let Some(before) = seeded(conn).await?
+        && policy.is_met_by(&before.digest, digest)
+    {
         return Ok(SeedOutcome::AlreadySeeded(before));
     }
     make_table(conn).await?;
+    // One that comes back is the newest again, also for a server whose clock was set back.
     sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO {OPERATOR_SCHEMA}.seed (digest) VALUES ($1)"
+        "INSERT INTO {OPERATOR_SCHEMA}.seed (digest, applied_at) SELECT $1, \
+             greatest(now(), (SELECT max(applied_at) + interval '1 microsecond' FROM {OPERATOR_SCHEMA}.seed)) \
+         ON CONFLICT (digest) DO UPDATE SET applied_at = excluded.applied_at"
     )))
     .bind(digest)
     .execute(&mut *conn)
     .await?;
-    for (name, script) in files {
+    for part in source.parts() {
         reset(conn, Limits::default()).await?;
-        run(conn, name, script).await.map_err(failed)?;
+        match part {
+            Part::Table(table) => table.copy(conn).await?,
+            Part::Script(script) => send(conn, script, variables).await?,
+        }
     }
     Ok(SeedOutcome::Applied)
+}
+
+async fn send(conn: &mut PgConnection, script: &Script, variables: &Variables) -> Result<()> {
+    let rendered = script.render(variables)?;
+    let outcome = run(conn, &script.file, &rendered.text).await;
+    outcome.map_err(|error| match failed(error) {
+        Error::SeedFailed(failure) => Error::SeedFailed(Box::new(as_written(*failure, script, &rendered))),
+        other => other,
+    })
+}
+
+/// The place of a failure in the script, where it is told of the text that was sent.
+fn as_written(failure: ScriptFailure, script: &Script, rendered: &Rendered) -> ScriptFailure {
+    let line = rendered.text.split_inclusive('\n').take(failure.line.saturating_sub(1));
+    let start: usize = line.map(str::len).sum();
+    let before = rendered.text[start..].chars().take(failure.column.saturating_sub(1));
+    let at = start + before.map(char::len_utf8).sum::<usize>();
+    let (line, column) = line_and_column(script.text(), rendered.origin(at));
+    ScriptFailure {
+        line,
+        column,
+        ..failure
+    }
 }
 
 fn failed(error: ScriptError) -> Error {

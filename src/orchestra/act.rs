@@ -10,7 +10,7 @@ use super::migrating::{self, Teller, Told};
 use super::observe::PATIENCE;
 use super::plan::Step;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, database, observe};
+use super::{ORCHESTRA_FINALIZER, Pass, claim, database, observe, seeding};
 use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
@@ -119,16 +119,16 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let (Some(session), Some(seed)) = (pass.session.take(), observe::seed(pass).await?) else {
+    let (Some(session), Some(seed)) = (pass.session.take(), seeding::wanted(pass).await?) else {
         return Ok(None);
     };
     let limit = pass.ctx.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let work = async move {
-        let outcome = migrate::seed(session, seed.files(), seed.digest(), limit)
+        let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, limit)
             .await
             .map_err(Error::from);
-        let (session, _) = outcome.inspect_err(|error| ctx.refusals.refuse(&uid, seed.digest(), error))?;
+        let (session, _) = outcome.inspect_err(|error| ctx.refusals.refuse(&uid, &seed.digest, error))?;
         Ok(session)
     };
     start(pass, Kind::Seed, Told::default(), work);

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
+use super::seeding::Rows;
 use super::{Pass, database, migrating};
 use crate::api::{CHECK_ANNOTATION, MigrationStatus};
 use crate::controller::error::Error;
@@ -54,7 +55,7 @@ fn spread(interval: SignedDuration, uid: &str) -> SignedDuration {
 }
 
 /// Looks at a database that counts as finished. Returns whether it still is.
-pub async fn look(pass: &mut Pass, source: Option<&Source>, seeded: bool) -> Result<bool, Error> {
+pub async fn look(pass: &mut Pass, source: Option<&Source>, rows: &Rows) -> Result<bool, Error> {
     let (Some(database), Some(source)) = (pass.database.clone(), source) else {
         return Ok(true);
     };
@@ -75,8 +76,8 @@ pub async fn look(pass: &mut Pass, source: Option<&Source>, seeded: bool) -> Res
             before.map_or(0, |before| before.applied)
         ));
     }
-    let unseeded = seeded && migrate::seeded(&mut session).await?.is_none();
-    if !status.is_done() || unseeded {
+    let ran = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
+    if !status.is_done() || !rows.are_met_by(ran.as_deref()) {
         return Ok(false);
     }
     pass.migrations = Some(migration_status(pass, &mut session, source, status).await?);

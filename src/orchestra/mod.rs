@@ -8,6 +8,7 @@ mod mark;
 mod migrating;
 mod observe;
 pub mod plan;
+mod seeding;
 mod sources;
 mod status;
 mod works;

@@ -8,10 +8,9 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::{Database, Seen, Work};
-use super::sources::SeedSource;
+use super::seeding::Rows;
 use super::works::{Kind, Progress};
 use super::{ORCHESTRA_FINALIZER, Pass, claim, drift, migrating, sources};
-use crate::api::Seed;
 use crate::api::condition::ConditionType;
 use crate::class;
 use crate::controller::conditions::is_true;
@@ -107,9 +106,9 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
         }
     }
     let source = migrations(pass).await?;
-    let rows = seed(pass).await?;
-    if is_settled(pass, source.as_deref(), rows.is_some())
-        && (!drift::is_due(pass, Timestamp::now()) || drift::look(pass, source.as_deref(), rows.is_some()).await?)
+    let rows = Rows::of(pass).await?;
+    if is_settled(pass, source.as_deref(), &rows)
+        && (!drift::is_due(pass, Timestamp::now()) || drift::look(pass, source.as_deref(), &rows).await?)
     {
         *seen = Seen {
             login: true,
@@ -122,7 +121,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
     }
     for digest in [
         source.as_ref().map(|source| source.digest()),
-        rows.as_ref().map(|rows| rows.digest().to_string()),
+        rows.digest().map(ToOwned::to_owned),
     ]
     .into_iter()
     .flatten()
@@ -143,11 +142,11 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
     } else {
         seen.migrations = Work::Done;
     }
-    if rows.is_some() {
+    if !matches!(rows, Rows::None) {
         pass.seed = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
     }
     pass.session = Some(session);
-    seen.seed = if rows.is_none() || pass.seed.is_some() {
+    seen.seed = if rows.are_met_by(pass.seed.as_deref()) {
         Work::Done
     } else {
         Work::Pending
@@ -173,7 +172,7 @@ async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
+fn is_settled(pass: &Pass, source: Option<&Source>, rows: &Rows) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };
@@ -197,7 +196,7 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
         && is_true(&status.conditions, ConditionType::Ready)
         && untouched
         && migrated
-        && (status.seed.is_some() || !seeds)
+        && rows.are_met_by(status.seed.as_deref())
 }
 
 /// The migrations that apply: the Orchestra's own, or else the class's.
@@ -207,16 +206,6 @@ pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
     };
     let names = wanted.source.config_maps().map(ToString::to_string).collect();
     sources::migrations(&pass.ctx, namespace, names, wanted.format)
-        .await
-        .map(Some)
-}
-
-/// The seed that applies. One that is applied already is not read again: its policy is Once.
-pub async fn seed(pass: &Pass) -> Result<Option<Arc<SeedSource>>, Error> {
-    let Some(Seed { config_map_ref, .. }) = &pass.object.spec.seed else {
-        return Ok(None);
-    };
-    sources::seed(&pass.ctx, pass.namespace(), &config_map_ref.name)
         .await
         .map(Some)
 }

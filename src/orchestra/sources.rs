@@ -7,54 +7,12 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Resource;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
-use sha2::{Digest, Sha256};
 
 use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
 use crate::controller::Context;
 use crate::controller::error::{Class, Error};
-use crate::migrate::{Source, hex};
-
-/// The scripts of a seed, in the order of their names.
-pub struct SeedSource {
-    files: Vec<(String, String)>,
-    digest: String,
-}
-
-impl SeedSource {
-    fn new(mut files: Vec<(String, Vec<u8>)>) -> Result<Self, Error> {
-        files.retain(|(name, _)| std::path::Path::new(name).extension().is_some_and(|kind| kind == "sql"));
-        files.sort();
-        let mut hash = Sha256::new();
-        let mut texts = Vec::new();
-        for (name, bytes) in files {
-            for part in [name.as_bytes(), &bytes] {
-                hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-                hash.update(part);
-            }
-            let text = String::from_utf8(bytes).map_err(|_| Error::Stop {
-                class: Class::Invalid,
-                reason: Reason::SourceInvalid,
-                message: format!("seed {name} is not UTF-8"),
-            })?;
-            texts.push((name, text));
-        }
-        Ok(Self {
-            files: texts,
-            digest: format!("sha256:{}", hex(&hash.finalize())),
-        })
-    }
-
-    /// Names and texts.
-    pub fn files(&self) -> &[(String, String)] {
-        &self.files
-    }
-
-    /// Stable over names and texts.
-    pub fn digest(&self) -> &str {
-        &self.digest
-    }
-}
+use crate::migrate::{SeedSource, Source};
 
 /// What was read, by namespace, names and kind; a new version takes the place of the old one.
 #[derive(Default)]
@@ -165,7 +123,10 @@ async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
         );
     }
     let loaded = match key.what {
-        What::Seed => Loaded::Seed(Arc::new(SeedSource::new(files)?)),
+        What::Seed => {
+            let source = SeedSource::read(files).map_err(crate::migrate::Error::from)?;
+            Loaded::Seed(Arc::new(source))
+        }
         What::Migrations(format) => {
             let source = Source::read(format, files).map_err(crate::migrate::Error::from)?;
             Loaded::Migrations(Arc::new(source))

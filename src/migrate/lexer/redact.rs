@@ -5,11 +5,7 @@ use super::{Lexer, TokenKind};
 /// The statement on one line, without its comments and with `?` for each value, cut after so many
 /// characters.
 pub fn without_literals(sql: &str, most: usize) -> String {
-    let mut lexer = Lexer {
-        sql,
-        bytes: sql.as_bytes(),
-        at: 0,
-    };
+    let mut lexer = Lexer::new(sql);
     let (mut told, mut end) = (String::new(), 0);
     // What has no end, because the server cuts long queries, is left out with what follows.
     while let Ok(Some(token)) = lexer.next() {

@@ -1,0 +1,259 @@
+//! Tables as CSV, sent with `COPY`.
+
+use std::fmt;
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgDatabaseError;
+
+use crate::migrate::source::text;
+use crate::migrate::{Error, SourceError};
+use crate::postgres::quote;
+
+/// Excel and others begin a CSV file with it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A table of a seed.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Name of its file.
+    pub file: String,
+    /// Schema, if the file names one, and table.
+    name: Vec<String>,
+    columns: Vec<String>,
+    text: String,
+}
+
+impl Table {
+    /// Reads `<digits>_<table>.csv`, whose first line names the columns.
+    ///
+    /// # Errors
+    /// Where and why it cannot be used.
+    pub fn read(file: &str, mut bytes: Vec<u8>) -> Result<Self, SourceError> {
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
+        }
+        let text = text(file, bytes)?;
+        let name = name(file).ok_or_else(|| {
+            SourceError::file(
+                file,
+                "the name is no table's: it must be <table>.csv or <schema>.<table>.csv, with digits and _ before it for the order",
+            )
+        })?;
+        let columns = header(&text).map_err(|what| SourceError::text(file, &text, 0, what))?;
+        if let Some(at) = end_of_data(&text) {
+            let what =
+                "a line of \\. alone, which ends the data for PostgreSQL before version 18; write \"\\.\" in quotes";
+            return Err(SourceError::text(file, &text, at, what));
+        }
+        Ok(Self {
+            file: file.to_owned(),
+            name,
+            columns,
+            text,
+        })
+    }
+
+    /// Sends the rows to the server.
+    pub(super) async fn copy(&self, conn: &mut PgConnection) -> Result<(), Error> {
+        let copied = async {
+            let mut copy = conn.copy_in_raw(&self.statement()).await?;
+            copy.send(self.text.as_bytes()).await?;
+            copy.finish().await
+        };
+        copied.await.map(drop).map_err(|error| match &error {
+            sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
+                Some(answer) => Error::RowFailed(Box::new(RowFailure::new(self, answer))),
+                None => error.into(),
+            },
+            _ => error.into(),
+        })
+    }
+
+    fn statement(&self) -> String {
+        let quoted = |names: &[String], between| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(between);
+        format!(
+            "COPY {} ({}) FROM STDIN WITH (FORMAT csv, HEADER true)",
+            quoted(&self.name, "."),
+            quoted(&self.columns, ", ")
+        )
+    }
+}
+
+/// Schema and table of a file.
+fn name(file: &str) -> Option<Vec<String>> {
+    let stem = file.rsplit('/').next()?.rsplit_once('.')?.0;
+    let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
+    let stem = match stem[digits..].strip_prefix('_') {
+        Some(name) if digits > 0 => name,
+        _ => stem,
+    };
+    let parts: Vec<_> = stem.split('.').map(ToOwned::to_owned).collect();
+    (parts.len() <= 2 && parts.iter().all(|part| !part.is_empty())).then_some(parts)
+}
+
+/// The columns that the first line names.
+fn header(text: &str) -> Result<Vec<String>, String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(text.as_bytes());
+    let first = match reader.records().next() {
+        // The reader passes over empty lines; PostgreSQL does not.
+        Some(Ok(first)) if !text.starts_with(['\n', '\r']) => first,
+        _ => return Err("the first line must name the columns".to_owned()),
+    };
+    let columns: Vec<_> = first.iter().map(ToOwned::to_owned).collect();
+    if let [only] = columns.as_slice()
+        && only.contains([';', '\t'])
+    {
+        return Err("the columns must be separated by commas".to_owned());
+    }
+    for (index, column) in columns.iter().enumerate() {
+        if column.is_empty() {
+            return Err(format!("column {} has no name", index + 1));
+        }
+        if columns[..index].contains(column) {
+            return Err(format!("the column {column} is there twice"));
+        }
+    }
+    Ok(columns)
+}
+
+/// PostgreSQL up to version 17 takes such a line for the end, and leaves out what follows.
+fn end_of_data(text: &str) -> Option<usize> {
+    let mut at = 0;
+    text.split_inclusive(['\n', '\r']).find_map(|line| {
+        at += line.len();
+        (line.trim_end_matches(['\n', '\r']) == "\\.").then(|| at - line.len())
+    })
+}
+
+/// Where and why rows of a table were refused. It holds no value of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFailure {
+    /// Name of the file.
+    pub file: String,
+    /// Line of the file, from 1, as far as it is known: of a row of several lines the last or the first.
+    pub line: Option<usize>,
+    /// Column, as far as the server tells.
+    pub column: Option<String>,
+    /// PostgreSQL's error code.
+    pub sqlstate: String,
+    /// PostgreSQL's message without values.
+    pub message: String,
+}
+
+impl RowFailure {
+    fn new(table: &Table, error: &PgDatabaseError) -> Self {
+        let context = error.r#where().unwrap_or_default();
+        let (mut line, mut column) = table.place(context);
+        if line.is_none() {
+            (line, column) = table.with_key(error.detail().unwrap_or_default());
+        }
+        // It was refused before the first row.
+        if line.is_none() && error.code().starts_with("42") {
+            line = Some(1);
+        }
+        Self {
+            file: table.file.clone(),
+            line,
+            column: column.or(error.column().map(ToOwned::to_owned)),
+            sqlstate: error.code().to_owned(),
+            message: without_values(error.code(), table.is_inside(context), error.message()),
+        }
+    }
+}
+
+impl fmt::Display for RowFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed", self.file)?;
+        if let Some(line) = self.line {
+            write!(f, " at line {line}")?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, ", column {column}")?;
+        }
+        write!(f, ": {} (SQLSTATE {})", self.message, self.sqlstate)
+    }
+}
+
+impl Table {
+    /// Line and column by `COPY <table>, line <n>, column <name>: "<value>"` in whatever language.
+    fn place(&self, context: &str) -> (Option<usize>, Option<String>) {
+        let Some(told) = context.lines().find_map(|line| line.strip_prefix(&self.context())) else {
+            return (None, None);
+        };
+        let told = told.trim_start_matches(|char: char| !char.is_ascii_digit());
+        let digits = told.bytes().take_while(u8::is_ascii_digit).count();
+        let (line, rest) = told.split_at(digits);
+        let rest = rest.strip_prefix(", ").and_then(|rest| rest.split_once(' '));
+        let column = rest.and_then(|(_, rest)| {
+            let is = |column: &&String| {
+                rest.strip_prefix(column.as_str())
+                    .is_some_and(|rest| rest.starts_with(':'))
+            };
+            self.columns.iter().find(is).cloned()
+        });
+        (line.parse().ok(), column)
+    }
+
+    /// The row of a key that other rows refuse, as with a missing row of another table: the server looks
+    /// for it after the last row, and tells `Key (<columns>)=(<values>)`.
+    fn with_key(&self, detail: &str) -> (Option<usize>, Option<String>) {
+        let key = detail.split_once('(').and_then(|(_, rest)| rest.split_once(")=("));
+        let Some((names, values)) = key.and_then(|(names, rest)| Some((names, rest.rsplit_once(')')?.0))) else {
+            return (None, None);
+        };
+        let indices: Option<Vec<_>> = names
+            .split(", ")
+            .map(|name| self.columns.iter().position(|column| column == name.trim_matches('"')))
+            .collect();
+        let Some(indices) = indices else {
+            return (None, None);
+        };
+        let mut reader = csv::ReaderBuilder::new()
+            .flexible(true)
+            .from_reader(self.text.as_bytes());
+        let row = reader.records().filter_map(Result::ok).find(|row| {
+            let key: Vec<_> = indices.iter().filter_map(|index| row.get(*index)).collect();
+            key.join(", ") == values
+        });
+        let line = row.and_then(|row| usize::try_from(row.position()?.line()).ok());
+        (line, (indices.len() == 1).then(|| names.trim_matches('"').to_owned()))
+    }
+
+    /// Whether the error is from a function that was called for a row.
+    fn is_inside(&self, context: &str) -> bool {
+        !context.is_empty() && !context.starts_with(&self.context())
+    }
+
+    fn context(&self) -> String {
+        format!("COPY {}, ", self.name.last().map_or("", String::as_str))
+    }
+}
+
+/// PostgreSQL's message without values of the row: a data exception (class 22) has them in quotes of the
+/// server's language. What a function or trigger says itself may be all value.
+fn without_values(sqlstate: &str, inside: bool, message: &str) -> String {
+    let told = match sqlstate.get(..2).unwrap_or_default() {
+        _ if inside => "a trigger or a function refused the row".to_owned(),
+        "22" if sqlstate != BAD_FORMAT => match (message.find(QUOTES), message.rfind(QUOTES)) {
+            (Some(first), Some(last)) if first < last => {
+                let end = last + message[last..].chars().next().map_or(0, char::len_utf8);
+                format!("{}\"…\"{}", &message[..first], &message[end..])
+            }
+            _ => message.to_owned(),
+        },
+        _ => message.to_owned(),
+    };
+    told.replace('\n', " ")
+}
+
+/// `bad_copy_file_format`: its messages quote columns only.
+const BAD_FORMAT: &str = "22P04";
+
+/// Quotation marks of PostgreSQL's translations.
+const QUOTES: [char; 12] = ['"', '„', '“', '”', '«', '»', '‹', '›', '「', '」', '‘', '’'];
+
+#[cfg(test)]
+#[path = "csv_tests.rs"]
+mod tests;

@@ -1,0 +1,172 @@
+//! A seed as the user wrote it, checked before any database is touched.
+
+use sha2::{Digest, Sha256};
+
+use super::csv::Table;
+use super::variables::{Rendered, Variables};
+use crate::migrate::lexer::{self, LexError, Variable};
+use crate::migrate::policy::check_seed;
+use crate::migrate::source::text;
+use crate::migrate::{SourceError, hex};
+
+/// The scripts and tables of a seed, in the order of their files' names.
+#[derive(Clone, Debug)]
+pub struct SeedSource {
+    parts: Vec<Part>,
+    digest: String,
+}
+
+/// One file.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Script(Script),
+    Table(Table),
+}
+
+impl Part {
+    /// Name of its file.
+    pub(super) fn file(&self) -> &str {
+        match self {
+            Self::Script(script) => &script.file,
+            Self::Table(table) => &table.file,
+        }
+    }
+}
+
+/// A script of a seed.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Name of its file.
+    pub file: String,
+    text: String,
+    variables: Vec<Variable>,
+}
+
+impl SeedSource {
+    /// Reads the files `*.sql` and `*.csv`; others are left alone.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, see [`SourceError`].
+    pub fn read(mut files: Vec<(String, Vec<u8>)>) -> Result<Self, SourceError> {
+        files.retain(|(file, _)| kind(file).is_some());
+        files.sort();
+        if let Some(twice) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(SourceError::file(&twice[0].0, "this file of the seed is there twice"));
+        }
+        if files.is_empty() {
+            return Err(SourceError::file("the seed", "it holds neither a .sql nor a .csv file"));
+        }
+        let (mut hash, mut parts) = (Sha256::new(), Vec::new());
+        for (file, bytes) in files {
+            update(&mut hash, file.as_bytes());
+            update(&mut hash, &bytes);
+            parts.push(match kind(&file) {
+                Some(Kind::Csv) => Part::Table(Table::read(&file, bytes)?),
+                _ => Part::Script(Script::read(&file, bytes)?),
+            });
+        }
+        Ok(Self {
+            parts,
+            digest: format!("sha256:{}", hex(&hash.finalize())),
+        })
+    }
+
+    /// `sha256:` and 64 digits over the files' names and contents and, where scripts use variables, over
+    /// the names and values of those.
+    ///
+    /// # Errors
+    /// A script uses a variable that has no value that could be put there.
+    pub fn digest(&self, variables: &Variables) -> Result<String, SourceError> {
+        let mut used = Vec::new();
+        for script in self.scripts() {
+            for (variable, value) in script.values(variables)? {
+                used.push((&variable.name, value));
+            }
+        }
+        if used.is_empty() {
+            return Ok(self.digest.clone());
+        }
+        used.sort_unstable();
+        used.dedup();
+        let mut hash = Sha256::new();
+        update(&mut hash, self.digest.as_bytes());
+        for (name, value) in used {
+            update(&mut hash, name.as_bytes());
+            update(&mut hash, value.as_bytes());
+        }
+        Ok(format!("sha256:{}", hex(&hash.finalize())))
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn scripts(&self) -> impl Iterator<Item = &Script> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Script(script) => Some(script),
+            Part::Table(_) => None,
+        })
+    }
+}
+
+impl Script {
+    /// Reads a script: the text rules, nothing that leaves the seed's one transaction, and variables that
+    /// are quoted.
+    ///
+    /// # Errors
+    /// Where and why it cannot be used.
+    pub fn read(file: &str, bytes: Vec<u8>) -> Result<Self, SourceError> {
+        let text = text(file, bytes)?;
+        check_seed(file, &text)?;
+        let variables =
+            lexer::variables(&text).map_err(|LexError { at, what }| SourceError::text(file, &text, at, what))?;
+        Ok(Self {
+            file: file.to_owned(),
+            text,
+            variables,
+        })
+    }
+
+    /// The script with the values in the place of its variables.
+    ///
+    /// # Errors
+    /// Where there is a variable that has no value that could be put there.
+    pub fn render(&self, variables: &Variables) -> Result<Rendered, SourceError> {
+        Ok(Rendered::new(&self.text, self.values(variables)?.into_iter()))
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn values<'a>(&'a self, variables: &'a Variables) -> Result<Vec<(&'a Variable, &'a str)>, SourceError> {
+        let value = |variable| Ok((variable, variables.value(&self.file, &self.text, variable)?));
+        self.variables.iter().map(value).collect()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Sql,
+    Csv,
+}
+
+fn kind(file: &str) -> Option<Kind> {
+    let (name, extension) = file.rsplit('/').next()?.rsplit_once('.')?;
+    match extension.to_ascii_lowercase().as_str() {
+        _ if name.is_empty() => None,
+        "sql" => Some(Kind::Sql),
+        "csv" => Some(Kind::Csv),
+        _ => None,
+    }
+}
+
+/// Each part with its length, so that no two lists of parts are alike.
+fn update(hash: &mut Sha256, part: &[u8]) {
+    hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(part);
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

@@ -1,0 +1,114 @@
+//! The variables of a seed, and how their values are put into its scripts: quoted, so that no value can
+//! be anything but one string or one name.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use postgres_protocol::escape::escape_literal;
+
+use crate::migrate::SourceError;
+use crate::migrate::lexer::{Quoting, Variable};
+use crate::postgres::quote;
+
+/// The most bytes of a name: PostgreSQL cuts longer ones (`NAMEDATALEN`).
+const MAX_NAME: usize = 63;
+
+/// Names and values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variables(BTreeMap<String, Value>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Value {
+    Text(String),
+    /// Two sources give one name different values; what they are.
+    Torn(String),
+}
+
+impl Variables {
+    /// Sets a value. `origin` names for people where it is from; a second one of the same name makes the
+    /// variable unusable.
+    pub fn set(&mut self, name: &str, value: impl Into<String>, origin: &str) {
+        let value = match self.0.get(name) {
+            None => Value::Text(value.into()),
+            Some(Value::Text(_)) => Value::Torn(format!("{origin} and another one of the same letters")),
+            Some(Value::Torn(before)) => Value::Torn(before.clone()),
+        };
+        self.0.insert(name.to_owned(), value);
+    }
+
+    /// The value of a variable of a script.
+    ///
+    /// # Errors
+    /// Where and why there is none that can be put there.
+    pub(super) fn value(&self, file: &str, script: &str, variable: &Variable) -> Result<&str, SourceError> {
+        let Variable { span, name, quoting } = variable;
+        let refuse = |what: String| Err(SourceError::text(file, script, span.start, what));
+        let value = match self.0.get(name) {
+            Some(Value::Text(value)) => value,
+            Some(Value::Torn(origins)) => {
+                return refuse(format!("the variable {name} has two values: {origins}; keep one"));
+            }
+            None => {
+                let known: Vec<_> = self.0.keys().map(String::as_str).collect();
+                let known = known.join(", ");
+                return refuse(format!("the variable {name} is not known; there are: {known}"));
+            }
+        };
+        if value.contains('\0') {
+            return refuse(format!(
+                "the value of {name} holds a NUL character, which PostgreSQL cannot store"
+            ));
+        }
+        if *quoting == Quoting::Identifier && !(1..=MAX_NAME).contains(&value.len()) {
+            return refuse(format!(
+                "the value of {name} is no name: it has {} bytes, and PostgreSQL takes 1 to {MAX_NAME}",
+                value.len()
+            ));
+        }
+        Ok(value)
+    }
+}
+
+/// A script with the values in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// What is sent to the server.
+    pub text: String,
+    /// Places in the text, and of the variables that stood there.
+    replaced: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Rendered {
+    pub(super) fn new<'a>(script: &str, values: impl Iterator<Item = (&'a Variable, &'a str)>) -> Self {
+        let (mut text, mut replaced, mut at) = (String::with_capacity(script.len()), Vec::new(), 0);
+        for (variable, value) in values {
+            text.push_str(&script[at..variable.span.start]);
+            let start = text.len();
+            // Or it would become a part of the word or the name before it.
+            text.push(' ');
+            text.push_str(&match variable.quoting {
+                Quoting::Literal => escape_literal(value),
+                Quoting::Identifier => quote(value),
+            });
+            replaced.push((start..text.len(), variable.span.clone()));
+            at = variable.span.end;
+        }
+        text.push_str(&script[at..]);
+        Self { text, replaced }
+    }
+
+    /// Where in the script is what stands at this byte of the text.
+    pub(super) fn origin(&self, at: usize) -> usize {
+        let (mut text, mut script) = (0, 0);
+        for (new, old) in &self.replaced {
+            if at < new.start {
+                break;
+            }
+            if at < new.end {
+                return old.start;
+            }
+            (text, script) = (new.end, old.end);
+        }
+        script + (at - text)
+    }
+}

@@ -1,0 +1,153 @@
+//! The seed of a tenant: which one it is to have, with which values, and whether it has to run.
+
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+
+use super::{Pass, sources};
+use crate::api::condition::ConditionType;
+use crate::api::{Orchestra, OrchestraDatabase, SEED_LABEL_PREFIX, SeedPolicy};
+use crate::controller::conditions::is_true;
+use crate::controller::error::Error;
+use crate::migrate::{self, SeedSource, Variables};
+
+/// Language of an orchestra that names none.
+const LOCALE: &str = "en";
+
+/// What an Orchestra is to be seeded with.
+pub enum Rows {
+    /// Nothing is asked for.
+    None,
+    /// Policy Once, and one ran: whatever its source is now, it is not read any more.
+    Applied,
+    /// This seed.
+    Wanted(Wanted),
+}
+
+/// A seed with the values of one Orchestra.
+pub struct Wanted {
+    pub source: Arc<SeedSource>,
+    pub variables: Variables,
+    pub policy: SeedPolicy,
+    /// Over the files and the values that they use.
+    pub digest: String,
+}
+
+impl Rows {
+    /// The seed that applies.
+    pub async fn of(pass: &Pass) -> Result<Self, Error> {
+        let Some(seed) = &pass.object.spec.seed else {
+            return Ok(Self::None);
+        };
+        let ran = |status: &crate::api::OrchestraStatus| {
+            status.seed.is_some() && is_true(&status.conditions, ConditionType::Seeded)
+        };
+        if seed.policy == SeedPolicy::Once && pass.object.status.as_ref().is_some_and(ran) {
+            return Ok(Self::Applied);
+        }
+        Ok(wanted(pass).await?.map_or(Self::None, Self::Wanted))
+    }
+
+    /// Whether nothing is to be done in a database where the seed of this digest ran last.
+    pub fn are_met_by(&self, ran: Option<&str>) -> bool {
+        match (self, ran) {
+            (Self::None, _) => true,
+            (_, None) => false,
+            (Self::Applied, Some(_)) => true,
+            (Self::Wanted(wanted), Some(ran)) => wanted.policy.is_met_by(ran, &wanted.digest),
+        }
+    }
+
+    /// The digest of what would run.
+    pub fn digest(&self) -> Option<&str> {
+        match self {
+            Self::None | Self::Applied => None,
+            Self::Wanted(wanted) => Some(&wanted.digest),
+        }
+    }
+}
+
+/// The seed that the spec names, read in any case.
+pub async fn wanted(pass: &Pass) -> Result<Option<Wanted>, Error> {
+    let Some(seed) = &pass.object.spec.seed else {
+        return Ok(None);
+    };
+    let source = sources::seed(&pass.ctx, pass.namespace(), &seed.config_map_ref.name).await?;
+    let variables = variables(&pass.object, pass.database.as_ref());
+    let digest = source.digest(&variables).map_err(migrate::Error::from)?;
+    Ok(Some(Wanted {
+        source,
+        variables,
+        policy: seed.policy,
+        digest,
+    }))
+}
+
+/// What a seed may know of its Orchestra.
+fn variables(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Variables {
+    let name = object.name_any();
+    let spec = &object.spec;
+    let project = database.and_then(|database| database.status.as_ref()?.project.as_ref());
+    let region = project
+        .map(|project| &project.region)
+        .or(spec.placement.as_ref().map(|placement| &placement.region));
+    let mut variables = Variables::default();
+    for (name, value) in [
+        ("orchestra", name.as_str()),
+        ("namespace", object.metadata.namespace.as_deref().unwrap_or_default()),
+        ("display_name", spec.display_name.as_deref().unwrap_or(&name)),
+        ("locale", spec.locale.as_deref().unwrap_or(LOCALE)),
+        ("region", region.map_or("", String::as_str)),
+    ] {
+        variables.set(name, value, name);
+    }
+    for (label, value) in object.labels() {
+        if let Some(key) = label.strip_prefix(SEED_LABEL_PREFIX) {
+            let name = format!("label_{}", key.replace(['-', '.', '/'], "_"));
+            variables.set(&name, value, &format!("the label {label}"));
+        }
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::migrate::Script;
+
+    fn told(object: &serde_json::Value, script: &str) -> Result<String, String> {
+        let object: Orchestra = serde_json::from_value(object.clone()).unwrap();
+        let script = Script::read("a.sql", script.as_bytes().to_vec()).unwrap();
+        let rendered = script.render(&variables(&object, None));
+        rendered
+            .map(|rendered| rendered.text)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_seed_knows_its_orchestra() {
+        let metadata = serde_json::json!({"name": "acme", "namespace": "tenants", "labels": {
+            "seed.stagesub.io/pay-scale.2026": "A", "seed.stagesub.io/a-b": "1", "seed.stagesub.io/a.b": "2", "app": "x",
+        }});
+        let kind = ("stagesub.io/v1alpha1", "Orchestra");
+        let bare = serde_json::json!({"apiVersion": kind.0, "kind": kind.1, "metadata": metadata, "spec": {}});
+        let full = serde_json::json!({"apiVersion": kind.0, "kind": kind.1, "metadata": metadata,
+            "spec": {"displayName": "L'Été", "locale": "fr-FR", "placement": {"region": "eu-west-3"}}});
+        let all = ":'orchestra':'namespace':'display_name':'locale':'region':'label_pay_scale_2026'";
+        assert_eq!(told(&bare, all).unwrap(), " 'acme' 'tenants' 'acme' 'en' '' 'A'");
+        assert_eq!(
+            told(&full, all).unwrap(),
+            " 'acme' 'tenants' 'L''Été' 'fr-FR' 'eu-west-3' 'A'"
+        );
+        let torn = told(&bare, "SELECT :'label_a_b'").unwrap_err();
+        assert!(
+            torn.starts_with("a.sql:1:8: the variable label_a_b has two values"),
+            "{torn}"
+        );
+        assert!(told(&bare, "SELECT :'app'").unwrap_err().ends_with(
+            "the variable app is not known; there are: display_name, label_a_b, label_pay_scale_2026, locale, namespace, \
+             orchestra, region"
+        ));
+    }
+}
