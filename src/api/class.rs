@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, T
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AMOUNT, DURATION, DeletionPolicy, Migrations, NAME, REGION};
+use super::{AMOUNT, DURATION, DeletionPolicy, Migrations, NAME, REGION, Template};
 
 /// Annotation that makes a class the default one (value `"true"`).
 pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
@@ -62,7 +62,13 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"))]
+#[x_kube(
+    validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"),
+    validation = Rule::new("!has(self.migrations) || has(self.migrations.source)").message("a class's migrations need a source"),
+    validation = Rule::new("!has(self.migrations) || !has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline speak of one database: set them in its Orchestra"),
+    validation = Rule::new("!has(self.template) || has(self.templates) && self.templates.exists(template, template.name == self.template)").message("template must be the name of one of templates"),
+    validation = Rule::new("!has(self.template) || !has(self.migrations)").message("set template or migrations: a template has its own"),
+)]
 pub struct OrchestraClassSpec {
     /// Provider that creates databases. Omitted: pools only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +99,15 @@ pub struct OrchestraClassSpec {
     /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
+    /// Templates that Orchestras may name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub templates: Option<Vec<Template>>,
+    /// Template of Orchestras that name neither a template nor migrations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub template: Option<String>,
     /// How long a database may take to become usable before it counts as stuck: `90s`, `10m`
     /// (default) or `1h30m`, from 1s to 24h. Past it the Orchestra is Stalled with reason
     /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.

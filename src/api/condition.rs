@@ -160,6 +160,8 @@ pub enum Reason {
     LoginFailed,
     /// The database refused a statement of the operator.
     DatabaseRefused,
+    /// The class has no template of that name.
+    TemplateNotFound,
     /// A ConfigMap that the spec names is missing.
     SourceNotFound,
     /// Migrations or a seed cannot be used as they are.

@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, Seed};
+use super::{
+    AppliedTemplate, Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, Seed, TemplateReference,
+};
 
 /// An orchestra that wants a database of its own: claimed, migrated, seeded, and handed over in a
 /// Secret beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
@@ -37,6 +39,8 @@ use super::{Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, 
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
+    validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: a database is made once"),
+    validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set source.templateRef or migrations.source: a template has its own migrations"),
     validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
 )]
 pub struct OrchestraSpec {
@@ -52,7 +56,10 @@ pub struct OrchestraSpec {
     /// Where the database should be. Omitted: the class decides. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
-    /// Migrations to apply. Omitted: the class's.
+    /// What the database is made from. Omitted: empty, but for migrations and seed. Immutable once set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<DatabaseSource>,
+    /// Migrations to apply. Omitted, or without a source: those of the template or the class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
     /// Rows to begin with, applied once after the migrations.
@@ -65,6 +72,14 @@ pub struct OrchestraSpec {
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// What a database is made from.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseSource {
+    /// A template of the class: its migrations and its seed.
+    pub template_ref: TemplateReference,
 }
 
 /// How the tenant connects.
@@ -132,6 +147,9 @@ pub struct OrchestraStatus {
     /// The last value of the annotation `stagesub.io/check-requested-at` that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_check: Option<String>,
+    /// Template of which the database has all migrations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<AppliedTemplate>,
     /// Digest of the seed that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,

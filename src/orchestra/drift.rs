@@ -39,7 +39,7 @@ pub fn asked(pass: &Pass) -> Option<&String> {
 }
 
 fn interval(pass: &Pass) -> SignedDuration {
-    let wanted = migrating::wanted(pass).and_then(|(_, wanted)| wanted.drift.as_ref()?.interval.as_ref());
+    let wanted = migrating::wanted(pass).and_then(|wanted| wanted.drift()?.interval.as_ref());
     let fallback = SignedDuration::try_from(INTERVAL).unwrap_or(SignedDuration::MAX);
     // The API server has checked it.
     wanted.and_then(|text| text.parse().ok()).unwrap_or(fallback)
@@ -91,8 +91,8 @@ pub async fn migration_status(
     status: Status,
 ) -> Result<MigrationStatus, Error> {
     let done = status.is_done();
-    let wanted = migrating::wanted(pass).and_then(|(_, wanted)| wanted.drift.as_ref());
-    let fingerprint = match wanted {
+    let wanted = migrating::wanted(pass);
+    let fingerprint = match wanted.as_ref().and_then(migrating::Wanted::drift) {
         Some(drift) if drift.fingerprint && done => Some(migrate::fingerprint(session).await?),
         _ => None,
     };

@@ -106,6 +106,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
             return Ok(doing);
         }
     }
+    migrating::check_template(pass)?;
     let source = migrations(pass).await?;
     let rows = seed(pass).await?;
     if is_settled(pass, source.as_deref(), rows.is_some())
@@ -202,21 +203,24 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
 
 /// The migrations that apply: the Orchestra's own, or else the class's.
 pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
-    let Some((namespace, wanted)) = migrating::wanted(pass) else {
+    let Some(wanted) = migrating::wanted(pass) else {
         return Ok(None);
     };
     let names = wanted.source.config_maps().map(ToString::to_string).collect();
-    sources::migrations(&pass.ctx, namespace, names, wanted.format)
+    sources::migrations(&pass.ctx, wanted.namespace, names, wanted.format)
         .await
         .map(Some)
 }
 
-/// The seed that applies. One that is applied already is not read again: its policy is Once.
+/// The seed that applies: the Orchestra's own, or else the template's.
 pub async fn seed(pass: &Pass) -> Result<Option<Arc<SeedSource>>, Error> {
-    let Some(Seed { config_map_ref, .. }) = &pass.object.spec.seed else {
-        return Ok(None);
+    let template = || migrating::template(pass).and_then(|template| template.seed.as_ref());
+    let (namespace, Seed { config_map_ref, .. }) = match (&pass.object.spec.seed, template()) {
+        (Some(own), _) => (pass.namespace(), own),
+        (None, Some(theirs)) => (pass.ctx.settings.namespace.as_str(), theirs),
+        (None, None) => return Ok(None),
     };
-    sources::seed(&pass.ctx, pass.namespace(), &config_map_ref.name)
+    sources::seed(&pass.ctx, namespace, &config_map_ref.name)
         .await
         .map(Some)
 }

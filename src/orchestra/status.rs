@@ -9,9 +9,9 @@ use kube::{Resource, ResourceExt};
 
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
-use super::{Pass, drift};
+use super::{Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::api::{Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
+use crate::api::{AppliedTemplate, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find, is_true};
 use crate::controller::error::Error;
@@ -95,11 +95,12 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         )
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
-    let migrates = pass.object.spec.migrations.is_some()
-        || pass.class.as_ref().is_some_and(|class| class.spec.migrations.is_some());
+    let template = migrating::template(pass);
+    let migrates = migrating::wanted(pass).is_some();
+    let seeds = pass.object.spec.seed.is_some() || template.is_some_and(|template| template.seed.is_some());
     for (part, work, asked) in [
         (Is::Migrated, seen.migrations, migrates),
-        (Is::Seeded, seen.seed, pass.object.spec.seed.is_some()),
+        (Is::Seeded, seen.seed, seeds),
     ] {
         match (asked, work) {
             (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
@@ -163,6 +164,13 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
         secret_ref: secret.or(old.secret_ref),
         migrations: pass.migrations.clone().or(old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
+        template: migrating::template(pass)
+            .filter(|_| settled)
+            .map(|template| AppliedTemplate {
+                name: template.name.clone(),
+                version: template.version.clone(),
+            })
+            .or(old.template),
         seed: pass.seed.clone().or(old.seed),
     }
 }

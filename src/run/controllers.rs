@@ -18,7 +18,7 @@ use super::pace::paced;
 use super::stopped;
 use super::watches::{Watched, ability, standing};
 use crate::api::condition::ConditionType;
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Seed};
 use crate::controller::Context;
 use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
@@ -204,26 +204,28 @@ fn unclaimed_in(
     }
 }
 
-/// Orchestras whose migrations or seed are in a ConfigMap: their own, or their class's in the
-/// operator's namespace.
+/// Orchestras whose migrations or seed are in a ConfigMap: their own, or those of their class and its
+/// templates in the operator's namespace.
 fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
+    let migrates = |migrations: Option<&Migrations>| {
+        let source = migrations.and_then(|migrations| migrations.source.as_ref());
+        source.is_some_and(|source| source.config_maps().any(|used| used == name))
+    };
+    let seeds = |seed: Option<&Seed>| seed.is_some_and(|seed| seed.config_map_ref.name == name);
     let in_class = |class: &OrchestraClass| {
-        class
-            .spec
-            .migrations
-            .as_ref()
-            .is_some_and(|migrations| migrations.source.config_maps().any(|used| used == name))
+        let mut templates = class.spec.templates.iter().flatten();
+        migrates(class.spec.migrations.as_ref())
+            || templates.any(|template| migrates(Some(&template.migrations)) || seeds(template.seed.as_ref()))
     };
     let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
     let by_class = ours && ctx.stores.classes.find(in_class).is_some();
     let names = |object: &Orchestra| {
         let spec = &object.spec;
-        let Some(migrations) = &spec.migrations else {
-            return by_class || seeds(object, namespace.as_deref(), &name);
-        };
-        let migrates = object.namespace() == namespace && migrations.source.config_maps().any(|used| used == name);
-        migrates || seeds(object, namespace.as_deref(), &name)
+        let own = spec.migrations.as_ref();
+        let inherits = own.is_none_or(|own| own.source.is_none()) || spec.seed.is_none();
+        let here = object.namespace() == namespace && (migrates(own) || seeds(spec.seed.as_ref()));
+        here || (by_class && inherits)
     };
     ctx.stores
         .orchestras
@@ -231,15 +233,6 @@ fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Or
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()
-}
-
-fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
-    object.metadata.namespace.as_deref() == namespace
-        && object
-            .spec
-            .seed
-            .as_ref()
-            .is_some_and(|seed| seed.config_map_ref.name == name)
 }
 
 /// Databases of a class that are not usable now.

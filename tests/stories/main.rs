@@ -28,5 +28,6 @@ mod queue;
 mod secret_drift;
 mod secrets;
 mod support;
+mod templates;
 mod token;
 mod two_operators;
