@@ -292,7 +292,7 @@ async fn migrations_are_explained(plane: &ControlPlane) {
     }
     let explained = table(&String::from_utf8_lossy(&output.stdout)).join(" ");
     for part in [
-        "source <Object> -required- Where the scripts are: ConfigMaps with a key `<migration name>.sql`",
+        "source <Object> Where the scripts are: ConfigMaps with a key `<migration name>.sql`",
         "format <string> enum: Prisma, Supabase, Sqlx Format of the scripts",
     ] {
         assert!(explained.contains(part), "{part:?} is not in {explained}");
