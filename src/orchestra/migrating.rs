@@ -11,7 +11,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Pass;
 use crate::api::condition::Reason;
-use crate::api::{DriftCheck, MigrationFormat, MigrationSource, MigrationTimeouts, Migrations, Template, Transactions};
+use crate::api::{
+    DriftCheck, MigrationFormat, MigrationSource, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template,
+    Transactions,
+};
 use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::write::publish;
@@ -67,9 +70,14 @@ pub fn wanted(pass: &Pass) -> Option<Wanted<'_>> {
 
 /// The template that the Orchestra is made from: the one it names, or its class's.
 pub fn template(pass: &Pass) -> Option<&Template> {
-    let spec = &pass.class.as_ref()?.spec;
-    let own = pass.object.spec.migrations.as_ref();
-    let name = match &pass.object.spec.source {
+    template_of(&pass.object, pass.class.as_ref()?)
+}
+
+/// The template that an Orchestra is made from by this class.
+pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<&'a Template> {
+    let spec = &class.spec;
+    let own = object.spec.migrations.as_ref();
+    let name = match &object.spec.source {
         Some(source) => &source.template_ref.name,
         None if own.is_some_and(|own| own.source.is_some()) => return None,
         None => spec.template.as_ref()?,

@@ -8,7 +8,7 @@ mod mark;
 mod migrating;
 mod observe;
 pub mod plan;
-mod sources;
+pub mod sources;
 mod status;
 mod works;
 

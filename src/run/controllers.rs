@@ -18,7 +18,7 @@ use super::pace::paced;
 use super::stopped;
 use super::watches::{Watched, ability, standing};
 use crate::api::condition::ConditionType;
-use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Seed};
+use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, Seed};
 use crate::controller::Context;
 use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
@@ -114,11 +114,41 @@ pub async fn run(
         )
         .for_each(|_| async {});
 
+    join4(
+        orchestras,
+        databases,
+        classes,
+        pools(ctx.clone(), &watched, config, stop),
+    )
+    .await;
+}
+
+/// The controller of the pools.
+fn pools(
+    ctx: Arc<Context>,
+    watched: &Watched,
+    config: Config,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let stores = &watched.stores;
     let by_inventory = stores.pools.clone();
-    let pools = Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
+    let (by_class, by_map) = (stores.pools.clone(), stores.pools.clone());
+    let namespace = ctx.settings.namespace.clone();
+    Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
         .watches_shared_stream(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),
+        )
+        .watches_shared_stream(watched.classes.wishes(), move |class: Arc<OrchestraClass>| {
+            let name = class.name_any();
+            prepared(&by_class, |wanted| wanted.class_name == name)
+        })
+        .watches_shared_stream(
+            watched.config_maps.events(),
+            move |map: Arc<PartialObjectMeta<ConfigMap>>| {
+                let ours = map.namespace().as_ref() == Some(&namespace);
+                prepared(&by_map, |_| ours)
+            },
         )
         .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             database
@@ -133,11 +163,9 @@ pub async fn run(
         .run(
             |object, ctx| reconcile("pool", object, ctx, pool::pass, pool::report),
             again,
-            ctx.clone(),
+            ctx,
         )
-        .for_each(|_| async {});
-
-    join4(orchestras, databases, classes, pools).await;
+        .for_each(|_| async {})
 }
 
 async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraClass>> {
@@ -276,6 +304,15 @@ fn with_token(secret: &PartialObjectMeta<Secret>, classes: &Store<OrchestraClass
     };
     classes
         .state_filter(uses)
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
+}
+
+/// Pools whose databases are prepared from what `wanted` says.
+fn prepared(pools: &Store<OrchestraPool>, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
+    pools
+        .state_filter(|pool| pool.spec.prepare.as_ref().is_some_and(&wanted))
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()

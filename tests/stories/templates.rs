@@ -3,8 +3,9 @@
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
-use crate::proof::{generous_world, owner};
-use crate::support::{LONG, ready, reason, scalar, standard_class};
+use crate::pool::{house, inventory};
+use crate::proof::{generous_world, owner, soon};
+use crate::support::{LONG, login, ready, reason, scalar, secret, standard_class};
 
 /// The scripts of two versions, and a seed, in the operator's namespace.
 fn scripts(world: &World) {
@@ -95,6 +96,64 @@ async fn a_template_is_one_versioned_unit() {
     class(&world, "2.0.0", "symphony-2", chamber);
     let object = ready(&world, "odd").await;
     assert_eq!(object["status"]["template"]["name"], "chamber");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
+    let world = generous_world().await;
+    scripts(&world);
+    class(
+        &world,
+        "1.0.0",
+        "symphony-1",
+        "  pools: {names: [house], policy: PoolOnly}\n  template: symphony",
+    );
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    house(&world, &inventory(&world, &["one", "two"]).await);
+    let prepare = r#"{"spec": {"prepare": {"className": "standard", "templateRef": {"name": "symphony"}}}}"#;
+    world
+        .kubectl(["patch", "orchpool", "house", "--type=merge", "-p", prepare])
+        .unwrap();
+    let prepared = async |version: &str, count: usize| {
+        soon("the databases are prepared", async || {
+            let all = world.list(Kind::Database).await.unwrap();
+            all.iter()
+                .filter(|database| database["status"]["template"]["version"] == version)
+                .count()
+                == count
+        })
+        .await;
+    };
+    prepared("1.0.0", 2).await;
+    // A new version comes to those that wait, too.
+    class(
+        &world,
+        "2.0.0",
+        "symphony-2",
+        "  pools: {names: [house], policy: PoolOnly}\n  template: symphony",
+    );
+    prepared("2.0.0", 2).await;
+
+    // Nobody else's migrations are applied beside them.
+    tenant(
+        &world,
+        "other",
+        "migrations: {format: Prisma, source: {configMapRef: {name: own}}}",
+    )
+    .unwrap();
+    reason(&world, "other", "PoolExhausted").await;
+
+    tenant(&world, "named", "source: {templateRef: {name: symphony}}").unwrap();
+    let object = ready(&world, "named").await;
+    assert!(has("2.0.0")(&object));
+    let url = &secret(&world, TENANTS, "named-connection").await["DATABASE_URL"];
+    let mut session = login(url).await.unwrap();
+    assert_eq!(
+        scalar(&mut session, "SELECT count(*) FROM \"Member\"").await,
+        2,
+        "the seed came with the claim"
+    );
+    assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Concert\"").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
