@@ -91,6 +91,19 @@ pub async fn migration_status(
     status: Status,
 ) -> Result<MigrationStatus, Error> {
     let done = status.is_done();
+    let mut divergence = status.divergence;
+    let missing = if done {
+        migrate::missing_tables(session, source).await?
+    } else {
+        Vec::new()
+    };
+    if !missing.is_empty() {
+        divergence.push_str(if divergence.is_empty() { "" } else { "; " });
+        divergence.push_str(&format!(
+            "tables that the history claims are not there: {}",
+            few(&missing)
+        ));
+    }
     let wanted = migrating::wanted(pass);
     let fingerprint = match wanted.as_ref().and_then(migrating::Wanted::drift) {
         Some(drift) if drift.fingerprint && done => Some(migrate::fingerprint(session).await?),
@@ -102,10 +115,25 @@ pub async fn migration_status(
         current: status.current,
         applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
         pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
-        divergence: Some(status.divergence).filter(|what| !what.is_empty()),
+        divergence: Some(divergence).filter(|what| !what.is_empty()),
         checked_at: done.then(|| Time(Timestamp::now())),
         fingerprint,
     })
+}
+
+/// The first of them.
+fn few(names: &[String]) -> String {
+    const FEW: usize = 5;
+    let first = names
+        .iter()
+        .take(FEW)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(FEW) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 #[cfg(test)]
