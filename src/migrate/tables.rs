@@ -78,7 +78,7 @@ impl Left {
     fn run(&mut self, script: &str) {
         for piece in lexer::split(script).unwrap_or_default() {
             let text = &script[piece.span];
-            let Ok(parsed) = pg_query::parse(text) else {
+            let Ok(parsed) = pg_query::parse(text, 0) else {
                 self.opaque.push_str(text);
                 continue;
             };
