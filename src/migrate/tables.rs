@@ -84,7 +84,9 @@ impl Left {
             };
             for statement in parsed.protobuf.stmts {
                 let node = statement.stmt.and_then(|node| node.node);
-                node.iter().for_each(|node| self.take(node, text));
+                if let Some(node) = node {
+                    self.take(&node, text);
+                }
             }
         }
     }

@@ -98,11 +98,12 @@ pub async fn migration_status(
         Vec::new()
     };
     if !missing.is_empty() {
-        divergence.push_str(if divergence.is_empty() { "" } else { "; " });
-        divergence.push_str(&format!(
-            "tables that the history claims are not there: {}",
-            few(&missing)
-        ));
+        let told = format!("tables that the history claims are not there: {}", few(&missing));
+        divergence = [divergence, told]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
     }
     let wanted = migrating::wanted(pass);
     let fingerprint = match wanted.as_ref().and_then(migrating::Wanted::drift) {
