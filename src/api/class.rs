@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, T
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AMOUNT, DeletionPolicy, Migrations, NAME, REGION};
+use super::{AMOUNT, ClassMigrations, DeletionPolicy, NAME, REGION, RolloutStatus};
 
 /// Annotation that makes a class the default one (value `"true"`).
 pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
@@ -55,6 +55,12 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
+        name = "Rollout",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.rollout.phase"
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         priority = 1,
@@ -90,9 +96,10 @@ pub struct OrchestraClassSpec {
     /// What happens to databases whose Orchestra is deleted.
     #[serde(default)]
     pub deletion: Deletion,
-    /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace.
+    /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace. A
+    /// changed source goes over the Orchestras in use as a rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub migrations: Option<Migrations>,
+    pub migrations: Option<ClassMigrations>,
     /// How long a database may take to become usable before it counts as stuck: `90s`, `10m`
     /// (default) or `1h30m`, from 1s to 24h. Past it the Orchestra is Stalled with reason
     /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.
@@ -311,6 +318,9 @@ pub struct OrchestraClassStatus {
     /// What the projects of this class cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<ClassCost>,
+    /// How far the class's migrations have come over its Orchestras.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
 }
 
 /// The provider's account of a class.

@@ -36,6 +36,7 @@ use super::{Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, 
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.migrations) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the class's migrations: leave it out beside migrations of its own"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
     validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
 )]
@@ -55,6 +56,11 @@ pub struct OrchestraSpec {
     /// Migrations to apply. Omitted: the class's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
+    /// Keeps the class's migrations as they are applied now: a rollout passes this Orchestra by until
+    /// it is taken back. A new Orchestra begins with the class's migrations of that time. For those of
+    /// the class only: with `migrations` of its own, an Orchestra is in no rollout anyway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pin_migrations: bool,
     /// Rows to begin with, applied once after the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
@@ -173,6 +179,14 @@ pub struct MigrationStatus {
     pub applied: i32,
     /// Number of migrations of the source that are not.
     pub pending: i32,
+    /// Whether the last attempt of a rollout to apply the source failed. It stays while the attempt is
+    /// repeated, so that nobody else is begun with meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+    /// Digest of the class's source that a rollout has not come to yet, or that `pinMigrations`
+    /// keeps away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<String>,
     /// Where the history and the source do not agree, although the tool goes on: what the
     /// condition `HistoryAgrees` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]

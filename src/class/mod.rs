@@ -10,6 +10,7 @@ mod leaving;
 mod orphans;
 pub mod price;
 mod reconcile;
+mod rollout;
 mod status;
 pub mod token;
 

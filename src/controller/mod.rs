@@ -23,6 +23,7 @@ use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class::{Budgets, Orphans, Tokens};
 use crate::database::Logins;
 use crate::orchestra::{Sources, Works};
+use crate::rollout::{Servers, Turns};
 
 use crate::supabase::Accounts;
 use crate::supabase::marker::Cluster;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub resync: Duration,
     /// Longest time that the migrations of one Orchestra may take in one go.
     pub migration_limit: Duration,
+    /// Migrations that one database server bears at once.
+    pub migrations_per_server: u16,
     /// Objects of one kind that are worked on at once.
     pub concurrency: u16,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.
@@ -105,6 +108,10 @@ pub struct Context {
     pub sources: Sources,
     /// Work inside databases that goes on in the background.
     pub works: Works,
+    /// Turns to migrate.
+    pub turns: Arc<Turns>,
+    /// Which entries of pools share a server.
+    pub servers: Servers,
     /// What was refused, and is not to be tried again yet.
     pub refusals: Refusals,
     /// Backoff per object.

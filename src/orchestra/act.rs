@@ -18,6 +18,7 @@ use crate::controller::write::{APPLICATION, namespaced, set_finalizer};
 use crate::credentials::connection;
 use crate::migrate::{self, Limits};
 use crate::postgres;
+use crate::rollout::{self, Kept};
 
 /// A watch tells of what is waited for; this is for what it does not tell.
 const UNWATCHED: Duration = Duration::from_secs(30);
@@ -35,10 +36,13 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::Seed => seed(pass).await,
         Step::Publish => publish(pass).await,
         Step::Rest if pass.object.metadata.deletion_timestamp.is_some() => Ok(Some(Next::Gone)),
+        // Whoever waits for its server says so again and again, or loses its place.
+        Step::Rest if pass.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
         Step::Rest => Ok(Some(Next::Rest)),
         Step::Release => {
             pass.ctx.works.stop(pass.uid());
             pass.ctx.refusals.forget(pass.uid());
+            pass.ctx.turns.forget(pass.uid());
             claim::release(pass).await.map(|()| None)
         }
         // The end of a deletion is an event that shared watches do not pass on.
@@ -93,6 +97,7 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let limit = pass.ctx.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let role = database::role_name(&uid);
+    let (turn, class) = (pass.turn.take(), pass.rolled_by());
     let work = async move {
         let digest = source.digest();
         let work = async {
@@ -105,8 +110,14 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
             postgres::grant_existing(&mut session, &role).await?;
             Ok::<_, Error>(session)
         };
-        work.await
-            .inspect_err(|error| ctx.refusals.refuse(&uid, &digest, error))
+        let outcome = work.await;
+        if let Err(error) = &outcome {
+            ctx.refusals.refuse(&uid, &digest, error);
+        }
+        if let Some(turn) = turn {
+            rollout::end(&ctx, turn, class.as_deref(), outcome.as_ref().map(drop));
+        }
+        outcome
     };
     start(pass, Kind::Migrate, work);
     wait(pass).await

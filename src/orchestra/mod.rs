@@ -19,8 +19,11 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
+use crate::rollout::turns::Turn;
+use crate::rollout::{self, Kept};
 
 pub use mark::holder as mark_holder;
+pub use observe::of_class as class_migrations;
 pub use sources::Sources;
 pub use status::report;
 pub use works::Works;
@@ -43,6 +46,17 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     }
 }
 
+/// Whether the class has a newer source than the Orchestra is to have now.
+#[derive(PartialEq, Eq)]
+enum Newer {
+    /// It was not looked at.
+    Unknown,
+    /// It has none.
+    Nothing,
+    /// Its digest.
+    Source(String),
+}
+
 /// One pass over an Orchestra, with what it alone knows.
 struct Pass {
     ctx: Arc<Context>,
@@ -58,6 +72,12 @@ struct Pass {
     session: Option<PgConnection>,
     /// Where the migrations stand, when the database was asked.
     migrations: Option<MigrationStatus>,
+    /// Its turn to migrate, from before the intent is written until the work ends.
+    turn: Option<Turn>,
+    /// Why it keeps what it has instead of the class's source.
+    kept: Option<Kept>,
+    /// Whether the class has a newer source.
+    newer: Newer,
     /// Digest of the seed that is applied, when the database was asked.
     seed: Option<String>,
     /// What the tenant is given, once the login is prepared.
@@ -78,11 +98,26 @@ impl Pass {
             class: None,
             session: None,
             migrations: None,
+            turn: None,
+            kept: None,
+            newer: Newer::Unknown,
             seed: None,
             handover: None,
             secret_exists: false,
             secret_version: None,
         }
+    }
+
+    /// Gives the turn back: nothing had to be begun.
+    fn end_turn(&mut self, outcome: Result<(), &Error>) {
+        if let Some(turn) = self.turn.take() {
+            rollout::end(&self.ctx, turn, self.rolled_by().as_deref(), outcome);
+        }
+    }
+
+    /// The class whose migrations apply.
+    fn rolled_by(&self) -> Option<Arc<OrchestraClass>> {
+        self.class.clone().filter(|_| self.object.spec.migrations.is_none())
     }
 
     fn uid(&self) -> &str {

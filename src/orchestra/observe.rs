@@ -9,15 +9,17 @@ use kube::runtime::reflector::ObjectRef;
 use super::plan::{Database, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, sources};
-use crate::api::condition::ConditionType;
-use crate::api::{MigrationStatus, Seed};
+use super::{Newer, ORCHESTRA_FINALIZER, Pass, claim, sources};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{MigrationStatus, OrchestraClass, Seed};
 use crate::class;
-use crate::controller::conditions::is_true;
+use crate::controller::Context;
+use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
 use crate::migrate::{self, Source};
+use crate::rollout::{self, Kept, Verdict};
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -103,8 +105,14 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             return Ok(());
         }
     }
-    let source = migrations(pass).await?;
+    let source = source(pass).await?;
     let rows = seed(pass).await?;
+    if let Some(kept) = pass.kept
+        && let Some(step) = unless_whole(pass, kept)?
+    {
+        (seen.login, seen.migrations) = (true, step);
+        return Ok(());
+    }
     if is_settled(pass, source.as_deref(), rows.is_some()) {
         *seen = Seen {
             login: true,
@@ -126,24 +134,17 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             return Err(error);
         }
     }
+    if pass.session.is_none() {
+        return Ok(());
+    }
+    seen.login = true;
+    seen.migrations = match &source {
+        Some(source) => observe_migrations(pass, source).await?,
+        None => Work::Done,
+    };
     let Some(session) = &mut pass.session else {
         return Ok(());
     };
-    seen.login = true;
-    if let Some(source) = &source {
-        let status = migrate::pending(session, source).await?;
-        seen.migrations = if status.pending == 0 { Work::Done } else { Work::Pending };
-        pass.migrations = Some(MigrationStatus {
-            source: source.digest(),
-            format: source.format(),
-            current: status.current,
-            applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
-            pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
-            divergence: Some(status.divergence).filter(|what| !what.is_empty()),
-        });
-    } else {
-        seen.migrations = Work::Done;
-    }
     if rows.is_some() {
         pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
     }
@@ -156,6 +157,102 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
         seen.published = observe_secret(pass).await?;
     }
     Ok(())
+}
+
+/// The source that the database is to have now: none while it keeps what it has.
+async fn source(pass: &mut Pass) -> Result<Option<Arc<Source>>, Error> {
+    pass.kept = None;
+    let found = migrations(pass).await;
+    let member = rollout::is_member(&pass.object);
+    let (Some(class), Some(database)) = (pass.class.as_ref().filter(|_| member), &pass.database) else {
+        return found;
+    };
+    let source = match found {
+        // What is wrong with the class's source is the class's to tell: nobody in use is touched.
+        Err(error) if !error.is_passing() => {
+            pass.kept = Some(Kept::Waits);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+        Ok(None) => return Ok(None),
+        Ok(Some(source)) => source,
+    };
+    let digest = source.digest();
+    if let Some(error) = pass.ctx.refusals.refusal(pass.uid(), &digest) {
+        return Err(error);
+    }
+    if pass.turn.is_none() {
+        match rollout::verdict(&pass.ctx, &pass.object, class, database, &digest) {
+            Verdict::Free => {}
+            Verdict::Now(turn) => pass.turn = Some(turn),
+            Verdict::Kept(kept) => {
+                pass.kept = Some(kept);
+                pass.newer = Newer::Source(digest);
+                return Ok(None);
+            }
+        }
+    }
+    pass.newer = Newer::Nothing;
+    Ok(Some(source))
+}
+
+/// What an Orchestra does that keeps what it has: it goes on, when that is whole. Else it says again
+/// why its migration failed, or that it waits.
+fn unless_whole(pass: &Pass, kept: Kept) -> Result<Option<Work>, Error> {
+    let status = pass.object.status.as_ref();
+    let Some(migrations) = status.and_then(|status| status.migrations.as_ref()) else {
+        return Ok(None);
+    };
+    if kept == Kept::Pinned || (migrations.pending == 0 && !migrations.failed) {
+        return Ok(None);
+    }
+    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let same = matches!(&pass.newer, Newer::Source(digest) if *digest == migrations.source);
+    let told = find(conditions, ConditionType::Stalled).filter(|_| migrations.failed && same);
+    let reason = told.and_then(|told| Reason::all().find(|reason| reason.as_str() == told.reason));
+    match told.zip(reason) {
+        Some((told, reason)) => Err(Error::blocked(reason, &told.message)),
+        None => Ok(Some(Work::Waiting(Reason::RolloutPending))),
+    }
+}
+
+/// Where the migrations stand. What is pending needs a turn; who has to wait for it holds no session
+/// meanwhile.
+async fn observe_migrations(pass: &mut Pass, source: &Source) -> Result<Work, Error> {
+    let Some(session) = &mut pass.session else {
+        return Ok(Work::Pending);
+    };
+    let status = migrate::pending(session, source).await.map_err(Error::from);
+    let status = status.inspect_err(|error| pass.end_turn(Err(error)))?;
+    let digest = source.digest();
+    let before = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.migrations.as_ref());
+    let failed = before.is_some_and(|before| before.failed && before.source == digest);
+    pass.migrations = Some(MigrationStatus {
+        source: digest.clone(),
+        format: source.format(),
+        current: status.current,
+        applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
+        pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
+        failed: failed && status.pending > 0,
+        available: None,
+        divergence: Some(status.divergence).filter(|what| !what.is_empty()),
+    });
+    if status.pending == 0 {
+        pass.end_turn(Ok(()));
+        return Ok(Work::Done);
+    }
+    if let Some(database) = pass.database.as_ref().filter(|_| pass.turn.is_none()) {
+        pass.turn = rollout::turn(&pass.ctx, &pass.object, database, &digest);
+    }
+    if pass.turn.is_none() {
+        pass.session = None;
+        return Ok(Work::Waiting(Reason::Queued));
+    }
+    Ok(Work::Pending)
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
@@ -202,14 +299,25 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
 
 /// The migrations that apply: the Orchestra's own, or else the class's.
 pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
-    let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
-    let (namespace, wanted) = match (&pass.object.spec.migrations, class) {
-        (Some(own), _) => (pass.namespace(), own),
-        (None, Some(class)) => (pass.ctx.settings.namespace.as_str(), class),
-        (None, None) => return Ok(None),
+    match (&pass.object.spec.migrations, &pass.class) {
+        (Some(own), _) => {
+            let names = own.source.config_maps().map(ToString::to_string).collect();
+            sources::migrations(&pass.ctx, pass.namespace(), names, own.format)
+                .await
+                .map(Some)
+        }
+        (None, Some(class)) => of_class(&pass.ctx, class).await,
+        (None, None) => Ok(None),
+    }
+}
+
+/// The migrations of a class.
+pub async fn of_class(ctx: &Context, class: &OrchestraClass) -> Result<Option<Arc<Source>>, Error> {
+    let Some(wanted) = class.spec.migrations.as_ref().map(|migrations| &migrations.scripts) else {
+        return Ok(None);
     };
     let names = wanted.source.config_maps().map(ToString::to_string).collect();
-    sources::migrations(&pass.ctx, namespace, names, wanted.format)
+    sources::migrations(ctx, &ctx.settings.namespace, names, wanted.format)
         .await
         .map(Some)
 }

@@ -64,12 +64,20 @@ pub struct Arguments {
     /// Longest time that the migrations or the seed of one Orchestra may take in one go.
     #[arg(long, env = "ORCHESTRA_MIGRATION_LIMIT", default_value = "1h", value_parser = duration)]
     pub migration_limit: Duration,
+    /// Migrations that run at once on one database server, of all classes together. Entries of pools
+    /// with the same host and port share a server; a hosted project is one of its own.
+    #[arg(long, env = "ORCHESTRA_MIGRATIONS_PER_SERVER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub migrations_per_server: u16,
     /// Resources of one kind that are worked on at once.
     #[arg(long, env = "ORCHESTRA_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// Reads a duration as people write it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| "write it as 30s, 5m or 1h30m".to_string())?;
     Duration::try_from(parsed).map_err(|_| "it must not be negative".to_string())
 }
@@ -94,6 +102,7 @@ impl Arguments {
             login_spacing: self.login_spacing,
             resync: self.resync,
             migration_limit: self.migration_limit,
+            migrations_per_server: self.migrations_per_server,
             concurrency: self.concurrency,
             token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),
             organization: text("SUPABASE_ORGANIZATION_ID"),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::pace::paced;
 use super::stopped;
-use super::watches::{Watched, ability, standing};
+use super::watches::{Watched, ability, advance, standing};
 use crate::api::condition::ConditionType;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Context;
@@ -103,6 +103,9 @@ pub async fn run(
         .watches_shared_stream(watched.classes.news(standing), default_classes(&stores.classes))
         // A class counts its databases: once for all that change together.
         .reconcile_on(paced(watched.databases.events().filter_map(its_class), COUNTED))
+        // So it does with its rollout.
+        .reconcile_on(paced(watched.orchestras.news(advance).filter_map(class_of), COUNTED))
+        .watches_shared_stream(watched.config_maps.events(), migrating(&ctx))
         .reconcile_all_on(at_start())
         .reconcile_all_on(verdicts(&ctx))
         .with_config(config.clone())
@@ -142,6 +145,30 @@ pub async fn run(
 
 async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraClass>> {
     database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+async fn class_of(orchestra: Arc<Orchestra>) -> Option<ObjectRef<OrchestraClass>> {
+    let status = orchestra.status.as_ref()?;
+    status.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+/// Classes whose migrations are in a ConfigMap.
+fn migrating(
+    ctx: &Context,
+) -> impl Fn(Arc<PartialObjectMeta<ConfigMap>>) -> Vec<ObjectRef<OrchestraClass>> + Send + Sync + 'static {
+    let (classes, namespace) = (ctx.stores.classes.clone(), ctx.settings.namespace.clone());
+    move |map| {
+        if map.namespace().as_ref() != Some(&namespace) {
+            return Vec::new();
+        }
+        let named = classes.state_filter(|class| names_map(class, &map.name_any()));
+        named.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    }
+}
+
+fn names_map(class: &OrchestraClass, name: &str) -> bool {
+    let migrations = class.spec.migrations.as_ref();
+    migrations.is_some_and(|is| is.scripts.source.config_maps().any(|used| used == name))
 }
 
 /// The provider has begun or ceased to accept a token.
@@ -208,15 +235,8 @@ fn unclaimed_in(
 /// operator's namespace.
 fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
-    let in_class = |class: &OrchestraClass| {
-        class
-            .spec
-            .migrations
-            .as_ref()
-            .is_some_and(|migrations| migrations.source.config_maps().any(|used| used == name))
-    };
     let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
-    let by_class = ours && ctx.stores.classes.find(in_class).is_some();
+    let by_class = ours && ctx.stores.classes.find(|class| names_map(class, &name)).is_some();
     let names = |object: &Orchestra| {
         let spec = &object.spec;
         let Some(migrations) = &spec.migrations else {

@@ -21,6 +21,12 @@ struct ClassLabels {
     class: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RolloutLabels {
+    class: String,
+    state: &'static str,
+}
+
 /// What is told of one class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassFacts {
@@ -36,6 +42,8 @@ pub struct ClassFacts {
     pub used_percent: Option<u32>,
     /// When its token expires, in seconds since 1970.
     pub token_expires: Option<i64>,
+    /// Its tenants by how they stand to its migrations.
+    pub rollout: Vec<(&'static str, i32)>,
 }
 
 /// The gauges.
@@ -45,6 +53,7 @@ pub(super) struct Classes {
     limit: Family<MoneyLabels, Amount>,
     used: Family<ClassLabels, Gauge>,
     token_expires: Family<ClassLabels, Gauge>,
+    rollout: Family<RolloutLabels, Gauge>,
 }
 
 impl Classes {
@@ -69,6 +78,11 @@ impl Classes {
             "When the token of a class expires, as its Secret says, in seconds since 1970",
             self.token_expires.clone(),
         );
+        registry.register(
+            "rollout_tenants",
+            "Tenants of a class by how they stand to its migrations",
+            self.rollout.clone(),
+        );
     }
 
     /// Replaces everything: classes not named are gone.
@@ -77,7 +91,13 @@ impl Classes {
         self.limit.clear();
         self.used.clear();
         self.token_expires.clear();
+        self.rollout.clear();
         for facts in classes {
+            for (state, tenants) in facts.rollout {
+                let class = facts.class.clone();
+                let gauge = self.rollout.get_or_create(&RolloutLabels { class, state });
+                gauge.set(tenants.into());
+            }
             let money = MoneyLabels {
                 class: facts.class.clone(),
                 currency: facts.currency,
