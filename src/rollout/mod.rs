@@ -124,21 +124,25 @@ pub fn drive(ctx: &Context, class: &OrchestraClass, revision: &str) -> Result<(V
         .turns
         .look(|turns| fleet::members(ctx, class, &rules, turns, (revision, None)));
     let decision = decide(&members, &rules);
-    let woken = |uids: &[String]| {
-        let named = members.iter().filter(|member| uids.contains(&member.tenant.uid));
-        ctx.turns.wake(named.map(|member| member.object.clone()));
+    let failed = || {
+        members
+            .iter()
+            .filter(|member| member.tenant.state == plan::State::Failed)
     };
-    woken(&decision.start);
-    if let Some(value) = class.annotations().get(RETRY_ROLLOUT_ANNOTATION)
-        && ctx.turns.asks_again(&class.name_any(), value)
-    {
-        for member in &members {
-            if member.tenant.state == plan::State::Failed {
-                ctx.refusals.forget(&member.tenant.uid);
-            }
+    if let Some(value) = class.annotations().get(RETRY_ROLLOUT_ANNOTATION) {
+        let uids = failed().map(|member| member.tenant.uid.clone());
+        if ctx.turns.asks_again(&class.name_any(), value, uids) {
+            failed().for_each(|member| ctx.refusals.forget(&member.tenant.uid));
         }
-        woken(&decision.retry);
     }
+    let again = |uid: &String| ctx.turns.look(|turns| turns.is_asked_again(uid));
+    let next: Vec<_> = decision
+        .start
+        .iter()
+        .chain(decision.retry.iter().filter(|uid| again(uid)))
+        .collect();
+    let named = members.iter().filter(|member| next.contains(&&member.tenant.uid));
+    ctx.turns.wake(named.map(|member| member.object.clone()));
     Ok((members, decision))
 }
 

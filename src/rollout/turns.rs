@@ -3,7 +3,7 @@
 //! Of two passes at the same moment, only so many get one as there is room for. A turn is taken before
 //! the intent is written into the status, and given back when the work ends, however it ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub struct State {
     last: HashMap<String, (String, Outcome)>,
     /// Value of the retry annotation of each class that was acted on.
     retried: HashMap<String, String>,
+    /// Those of them that have not had their turn since.
+    again: HashSet<String>,
     asked: u64,
 }
 
@@ -94,6 +96,11 @@ impl State {
     /// Whether this process knows of it: what a status says of a turn is then older than this.
     pub fn knows(&self, uid: &str) -> bool {
         self.is_engaged(uid) || self.last.contains_key(uid)
+    }
+
+    /// Whether it is to be tried again at once.
+    pub fn is_asked_again(&self, uid: &str) -> bool {
+        self.again.contains(uid)
     }
 
     /// Of those that wait for a server, the first ones that there is room for.
@@ -160,6 +167,7 @@ impl Turns {
             return Answer::Queued;
         }
         state.waiting.remove(&request.uid);
+        state.again.remove(&request.uid);
         state.running.insert(request.uid.clone(), request.server);
         Answer::Now(Turn {
             turns: self.clone(),
@@ -180,7 +188,9 @@ impl Turns {
     /// Forgets an Orchestra.
     pub fn forget(&self, uid: &str) {
         self.leave(uid);
-        self.lock().last.remove(uid);
+        let mut state = self.lock();
+        state.last.remove(uid);
+        state.again.remove(uid);
     }
 
     /// Source whose migration failed in its last turn.
@@ -190,10 +200,15 @@ impl Turns {
         (*outcome == Outcome::Failed).then(|| revision.clone())
     }
 
-    /// Whether a class asks anew for what failed to be tried again.
-    pub fn asks_again(&self, class: &str, value: &str) -> bool {
-        let before = self.lock().retried.insert(class.into(), value.into());
-        before.as_deref() != Some(value)
+    /// Whether a class asks anew for what failed to be tried again at once: `failed`, by their UIDs.
+    pub fn asks_again(&self, class: &str, value: &str, failed: impl IntoIterator<Item = String>) -> bool {
+        let mut state = self.lock();
+        let before = state.retried.insert(class.into(), value.into());
+        let anew = before.as_deref() != Some(value);
+        if anew {
+            state.again.extend(failed);
+        }
+        anew
     }
 
     /// Wakes Orchestras that may begin.
@@ -340,6 +355,10 @@ mod tests {
         drop(ask(&turns, "one", "a:1"));
         assert_eq!(turns.failed("one"), None);
         assert_eq!(turns.look(|state| state.outcome("one", "sha256:1")), Some(Outcome::Cut));
-        assert!(turns.asks_again("standard", "x") && !turns.asks_again("standard", "x"));
+        let again = |value| turns.asks_again("standard", value, ["one".to_owned()]);
+        assert!(again("x") && !again("x"));
+        assert!(turns.look(|state| state.is_asked_again("one")));
+        drop(ask(&turns, "one", "a:1"));
+        assert!(!turns.look(|state| state.is_asked_again("one")) && again("y"));
     }
 }

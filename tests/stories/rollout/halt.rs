@@ -108,7 +108,7 @@ async fn owner(world: &orchestra_sandbox::world::World, name: &str) -> sqlx::pos
     let object = orchestra(world, name).await;
     let database = object["status"]["databaseName"].as_str().unwrap();
     let database = world.get(Kind::Database, "", database).await.unwrap().unwrap();
-    let key = database["spec"]["inventory"]["key"].as_str().unwrap();
+    let key = database["spec"]["static"]["key"].as_str().unwrap();
     let entries = crate::support::secret(world, crate::support::SYSTEM, "database-pool").await;
     crate::support::login(&entries[key]).await.unwrap()
 }
