@@ -56,6 +56,8 @@ fn how_many() -> usize {
 fn per_server(most: u16) -> impl FnOnce(&mut Command) {
     move |command| {
         command.env("ORCHESTRA_MIGRATIONS_PER_SERVER", most.to_string());
+        // So many at once keep a small machine busy.
+        command.env("ORCHESTRA_LEASE_DURATION", "10s");
     }
 }
 
