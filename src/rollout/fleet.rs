@@ -191,3 +191,91 @@ fn is_able(orchestra: &Orchestra) -> bool {
     let trouble = find(conditions, ConditionType::Stalled).or_else(|| find(conditions, ConditionType::Reconciling));
     trouble.is_none_or(|is| ours.iter().any(|reason| reason.as_str() == is.reason))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn migrations(source: &str, pending: i32, failed: bool) -> MigrationStatus {
+        MigrationStatus {
+            source: source.into(),
+            pending,
+            failed,
+            ..MigrationStatus::default()
+        }
+    }
+
+    #[test]
+    fn what_this_process_did_goes_before_what_a_status_says() {
+        use Outcome::{Applied, Cut, Failed};
+        for (source, pending, failed, outcome, is) in [
+            ("new", 0, false, None, State::Updated),
+            ("old", 0, false, None, State::Pending),
+            ("old", 0, false, Some(Cut), State::Pending),
+            ("old", 0, false, Some(Applied), State::Updated),
+            ("old", 0, false, Some(Failed), State::Failed),
+            ("old", 2, true, None, State::Broken),
+            ("new", 2, false, None, State::Broken),
+            ("new", 2, false, Some(Applied), State::Updated),
+            ("new", 2, true, None, State::Failed),
+            ("new", 2, true, Some(Cut), State::Failed),
+            ("new", 0, true, None, State::Failed),
+        ] {
+            let status = migrations(source, pending, failed);
+            assert_eq!(state(Some(&status), outcome, "new"), is, "{status:?} {outcome:?}");
+        }
+        assert_eq!(state(None, None, "new"), State::Pending);
+        assert_eq!(state(None, Some(Failed), "new"), State::Failed);
+    }
+
+    fn orchestra(reason: &str, pending: i32) -> Orchestra {
+        let condition = json!({
+            "type": "Reconciling", "status": "True", "reason": reason, "message": "",
+            "lastTransitionTime": "2026-01-05T09:00:00Z",
+        });
+        serde_json::from_value(json!({
+            "metadata": {"name": "a", "namespace": "tenants", "uid": "a"}, "spec": {},
+            "status": {"conditions": [condition], "migrations": migrations("new", pending, false), "secretRef": {"name": "a"}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_an_earlier_process_began_counts_until_this_one_knows_better() {
+        let (wake, _woken) = tokio::sync::mpsc::unbounded_channel();
+        let turns = std::sync::Arc::new(Turns::new(1, wake));
+        let stranger = |orchestra: &Orchestra| turns.look(|turns| is_stranger(orchestra, turns));
+        for (reason, pending, is) in [
+            ("Updating", 1, true),
+            ("Migrating", 1, true),
+            ("Updating", 0, false),
+            ("DatabaseUnreachable", 1, false),
+        ] {
+            assert_eq!(stranger(&orchestra(reason, pending)), is, "{reason} {pending}");
+        }
+        let begun = orchestra("Updating", 1);
+        let request = super::super::turns::Request {
+            uid: "a".into(),
+            object: ObjectRef::from_obj(&begun),
+            server: "one:5432".into(),
+            revision: "new".into(),
+        };
+        drop(turns.ask(request, |_| Some(0)));
+        assert!(!stranger(&begun));
+    }
+
+    #[test]
+    fn who_is_in_other_trouble_is_left_alone() {
+        for (reason, able) in [
+            ("RolloutPending", true),
+            ("MigrationFailed", true),
+            ("LoginFailed", false),
+        ] {
+            assert_eq!(is_able(&orchestra(reason, 0)), able, "{reason}");
+        }
+        assert!(is_member(&orchestra("", 0)));
+    }
+}

@@ -116,7 +116,7 @@ async fn owner(world: &orchestra_sandbox::world::World, name: &str) -> sqlx::pos
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_may_fail_and_a_cure_by_hand_goes_on_by_resume() {
     let world = world().await;
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let mut operator = world.operator("first", |_| {}).unwrap();
     databases(&world, 6).await;
     source(&world, &[FIRST]);
     class(&world, "{maxConcurrent: 1, maxFailures: 1}");
@@ -148,6 +148,24 @@ async fn so_many_may_fail_and_a_cure_by_hand_goes_on_by_resume() {
             "{name}"
         );
         assert!(is_true(&orchestra(&world, name).await, "Ready"), "{name}");
+    }
+
+    // It stays halted while those that failed are tried again, by an operator that knows of nothing.
+    change(&world, &json!({"maxConcurrent": 4}));
+    operator.kill().unwrap();
+    let next = world.operator("next", |_| {}).unwrap();
+    soon("both were tried again", async || {
+        let log = next.log();
+        let failed = |name: &str| {
+            log.lines()
+                .any(|line| line.contains(name) && line.contains("2_new failed"))
+        };
+        failed("name=\"t1\"") && failed("name=\"t3\"")
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for name in ["t4", "t5"] {
+        assert!(!has_table(&mut tenant(&world, name).await, "new").await, "{name}");
     }
 
     // One more may fail: it goes on.
