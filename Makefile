@@ -26,6 +26,10 @@ bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the AP
 	cargo build --release --workspace --bins
 	target/release/orchestra-sandbox bench-api
 
+.PHONY: bench-migrations
+bench-migrations: setup ## Measure migrations against psql -f of the same files
+	cargo bench --bench migrations
+
 .PHONY: lint
 lint: ## Check format, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check

@@ -293,8 +293,8 @@ async fn migrations_are_explained(plane: &ControlPlane) {
     }
     let explained = table(&String::from_utf8_lossy(&output.stdout)).join(" ");
     for part in [
-        "source <Object> -required- Where the scripts are: ConfigMaps with a key `<migration name>.sql`",
-        "format <string> enum: Prisma Format of the scripts",
+        "source <Object> Where the scripts are: ConfigMaps with a key `<migration name>.sql`",
+        "format <string> enum: Prisma, Supabase, Sqlx Format of the scripts",
     ] {
         assert!(explained.contains(part), "{part:?} is not in {explained}");
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::controller::error::Class;
-use orchestra_operator::migrate::{Error, Limits, SeedOutcome, apply, pending, seed, seeded};
-use support::{ask, execute, migrate, postgres::server, session, source};
+use orchestra_operator::migrate::{Error, Limits, Options, SeedOutcome, apply, seed, seeded};
+use support::{ask, execute, migrate, pending, postgres::server, session, source, within};
 
 const INIT: (&str, &str) = (
     "1_init",
@@ -51,7 +51,7 @@ async fn applies_in_order_and_once() {
     );
 
     let mut told = Vec::new();
-    let (_, status) = apply(session(&login).await, &all, Limits::default(), &mut |step| {
+    let (_, status) = apply(session(&login).await, &all, &Options::default(), &mut |step| {
         told.push(format!("{step:?}"));
     })
     .await
@@ -117,6 +117,10 @@ async fn a_failure_leaves_nothing_and_a_changed_file_cures_it() {
         ("23505", 3, 1)
     );
     assert_eq!(failure.detail.as_deref(), Some("Key (id)=(1) already exists."));
+    assert!(
+        failure.to_string().contains("detail: Key (id)=(…) already exists."),
+        "{failure}"
+    );
 
     let status = migrate(&login, &source(&[INIT, ("2_bad", "CREATE TABLE b (id int);")]))
         .await
@@ -235,7 +239,7 @@ async fn a_killed_session_leaves_nothing() {
         total: Duration::from_millis(500),
         ..Limits::default()
     };
-    let error = apply(session(&login).await, &long, limits, &mut |_| {})
+    let error = apply(session(&login).await, &long, &within(limits), &mut |_| {})
         .await
         .unwrap_err();
     assert_eq!(error.class(), Class::Transient);
@@ -252,7 +256,7 @@ async fn the_lock_is_prismas_and_waits_a_bounded_time() {
         lock: Duration::from_millis(300),
         ..Limits::default()
     };
-    let error = apply(session(&login).await, &source(&[INIT]), limits, &mut |_| {})
+    let error = apply(session(&login).await, &source(&[INIT]), &within(limits), &mut |_| {})
         .await
         .unwrap_err();
     assert_eq!(

@@ -7,10 +7,10 @@ mod support;
 use std::process::Command;
 
 use orchestra_operator::api::MigrationFormat;
-use orchestra_operator::migrate::{Source, pending};
+use orchestra_operator::migrate::Source;
 use orchestra_operator::postgres::Login;
 use secrecy::ExposeSecret;
-use support::{ask, execute, migrate, npm::installed, postgres::server, session, source_of};
+use support::{ask, execute, migrate, npm::installed, pending, postgres::server, session, source_of};
 
 /// A project's folder, with `supabase/migrations/`.
 struct Project(tempfile::TempDir);
@@ -119,6 +119,7 @@ async fn the_cli_finds_our_work_up_to_date_and_writes_the_same() {
     for what in [ROWS, TABLES] {
         assert_eq!(ask(&mut root, what).await, ask(&mut there, what).await);
     }
+    assert_eq!(server.dump("postgres"), server.dump("theirs"));
     let status = pending(&mut there, &source(&SET)).await.unwrap();
     assert_eq!(
         (status.applied, status.pending, status.divergence.as_str()),

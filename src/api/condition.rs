@@ -163,16 +163,28 @@ pub enum Reason {
     LoginFailed,
     /// The database refused a statement of the operator.
     DatabaseRefused,
+    /// The class has no template of that name.
+    TemplateNotFound,
     /// A ConfigMap that the spec names is missing.
     SourceNotFound,
     /// Migrations or a seed cannot be used as they are.
     SourceInvalid,
+    /// A migration is being applied that takes longer than a moment.
+    MigrationStarted,
+    /// Migrations were applied.
+    MigrationApplied,
+    /// A migration waits for a lock that another session holds on a table.
+    MigrationBlocked,
+    /// A migration runs statement by statement: a failure leaves what stands before it.
+    MigrationNotAtomic,
     /// A migration failed.
     MigrationFailed,
     /// The history of the database holds an unfinished migration.
     MigrationUnfinished,
     /// Another session holds the migration lock.
     MigrationLocked,
+    /// The history holds less than before: the database was restored to an older state.
+    HistoryLost,
     /// The migration history of the database and the source do not agree.
     HistoryDiverged,
     /// The class has newer migrations, and the rollout has not come to this Orchestra.

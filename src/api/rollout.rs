@@ -1,26 +1,12 @@
-//! A class's migrations, and how a new source goes over its Orchestras: as a Deployment goes over pods.
+//! How a class's new migrations go over its Orchestras: as a Deployment goes over pods.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Migrations;
-
 /// Annotation of a class that has what failed in its rollout tried again at once, whenever its value
 /// changes; `orchestra-operator rollout resume` writes the time.
 pub const RETRY_ROLLOUT_ANNOTATION: &str = "stagesub.io/retry-rollout";
-
-/// Migrations of a class.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClassMigrations {
-    /// The scripts.
-    #[serde(flatten)]
-    pub scripts: Migrations,
-    /// How a new source goes over the Orchestras that are in use.
-    #[serde(default)]
-    pub rollout: Rollout,
-}
 
 /// How a new source goes over the Orchestras of a class that are in use. A new Orchestra has the new
 /// source from its beginning, and waits for no other.
@@ -75,9 +61,9 @@ pub struct Canary {
 pub struct RolloutStatus {
     /// Where it stands: `Canary`, `Rolling`, `Paused`, `Halted` or `Complete`.
     pub phase: RolloutPhase,
-    /// Digest of the class's source.
+    /// Digest of the class's source; of several, with those of its templates, the digest of all of them.
     pub revision: String,
-    /// Orchestras that have it.
+    /// Orchestras that have the source that is theirs.
     pub updated: i32,
     /// Orchestras that are being migrated to it, or wait for their server.
     pub running: i32,
@@ -107,6 +93,8 @@ pub struct RevisionSkew {
     pub migration: Option<String>,
     /// How many Orchestras.
     pub tenants: i32,
+    /// The class or one of its templates has this source now.
+    pub current: bool,
 }
 
 /// Where a rollout stands.

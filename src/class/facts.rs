@@ -23,6 +23,7 @@ pub fn facts(class: &OrchestraClass) -> ClassFacts {
         used_percent: projected
             .zip(limit)
             .map(|(projected, limit)| money::percent(projected, limit)),
+        schema_odd: status.and_then(|status| Some(status.schema.as_ref()?.odd.into())),
         token_expires: account
             .and_then(|account| account.token_expires_at.as_ref())
             .map(|at| at.0.as_second()),

@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod budget;
 mod defaults;
+mod drift;
 pub mod environment;
 mod facts;
 mod leaving;

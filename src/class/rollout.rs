@@ -9,20 +9,23 @@ use crate::controller::Context;
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
 use crate::controller::write::publish;
-use crate::orchestra::class_migrations;
+use crate::rollout::revisions::Revisions;
 use crate::rollout::{drive, status};
 
-/// Where the rollout stands, and the condition that says so. What is wrong with the source or the
-/// rules leaves everybody as they are.
+/// Where the rollout stands, and the condition that says so. What is wrong with a source or the rules
+/// leaves those that it is about as they are.
 pub async fn look(ctx: &Context, class: &OrchestraClass, conditions: &mut Conditions<'_>) -> Option<RolloutStatus> {
     let old = class.status.as_ref().and_then(|status| status.rollout.clone());
     match read(ctx, class).await {
-        Ok(status) => {
-            if let Some(status) = &status {
-                let (done, reason, message) = status::words(status);
-                conditions.set(ConditionType::RolledOut, done, reason, &message);
-            }
-            status
+        Ok((None, None)) => None,
+        Ok((status, wrong)) => {
+            let (done, reason, message) = match (&status, &wrong) {
+                (_, Some(error)) => (false, error.reason(), error.to_string()),
+                (Some(status), None) => status::words(status),
+                (None, None) => return None,
+            };
+            conditions.set(ConditionType::RolledOut, done, reason, &message);
+            status.or(old)
         }
         Err(error) if error.is_passing() => {
             conditions.keep(ConditionType::RolledOut, error.reason());
@@ -35,13 +38,14 @@ pub async fn look(ctx: &Context, class: &OrchestraClass, conditions: &mut Condit
     }
 }
 
-async fn read(ctx: &Context, class: &OrchestraClass) -> Result<Option<RolloutStatus>, Error> {
-    let Some(source) = class_migrations(ctx, class).await? else {
-        return Ok(None);
-    };
-    let revision = source.digest();
-    let (members, decision) = drive(ctx, class, &revision)?;
-    Ok(Some(status::render(&members, &decision, &revision)))
+async fn read(ctx: &Context, class: &OrchestraClass) -> Result<(Option<RolloutStatus>, Option<Error>), Error> {
+    let revisions = Revisions::of(ctx, class).await?;
+    if revisions.digest().is_none() {
+        return Ok((None, revisions.wrong));
+    }
+    let (members, decision) = drive(ctx, class, &revisions)?;
+    let status = status::render(&members, &decision, &revisions);
+    Ok((Some(status), revisions.wrong))
 }
 
 /// Tells people what became of it since the last status.

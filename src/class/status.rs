@@ -9,7 +9,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
 use super::token::{self, Expiry};
-use super::{Way, budget, defaults, price, rollout, ways};
+use super::{Way, budget, defaults, drift, price, rollout, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
 use crate::controller::Context;
@@ -73,6 +73,7 @@ pub async fn write(
         account,
         cost,
         rollout,
+        schema: drift::compare(ctx, class),
     };
     write_status(&Api::all(ctx.client.clone()), class, class.status.as_ref(), &new).await?;
     for warning in warnings(&old.conditions, &new.conditions) {

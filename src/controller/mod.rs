@@ -49,6 +49,8 @@ pub struct Settings {
     pub migration_limit: Duration,
     /// Migrations that one database server bears at once.
     pub migrations_per_server: u16,
+    /// How long work under way may take to end after the operator is told to stop.
+    pub shutdown_grace: Duration,
     /// Objects of one kind that are worked on at once.
     pub concurrency: u16,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.

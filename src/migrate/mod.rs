@@ -2,18 +2,23 @@
 //! source → format → policy → history → apply.
 
 mod apply;
+mod blockers;
 mod error;
+mod fingerprint;
 mod format;
 mod history;
 mod index;
 mod lexer;
 mod lock;
 mod policy;
+mod run;
 mod seed;
 mod source;
+mod unfinished;
 
-pub use apply::{Limits, Progress, Status, apply, pending};
+pub use apply::{Limits, Options, Progress, Status, apply, pending};
 pub use error::{Error, ScriptFailure};
+pub use fingerprint::fingerprint;
 pub use policy::Mode;
 pub use seed::{SeedOutcome, Seeded, seed, seeded};
 pub(crate) use source::hex;

@@ -55,6 +55,13 @@ pub struct Migration {
     pub own_transactions: bool,
 }
 
+impl Migration {
+    /// Whether a person who writes this name means it: its name or its version.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.identity.to_string() == name
+    }
+}
+
 /// Migrations of one format, in the order in which its tool applies them.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
@@ -228,7 +235,7 @@ fn read(file: &str, format: MigrationFormat, name: Name, bytes: Vec<u8>) -> Resu
         return Err(SourceError::file(file, what));
     }
     let script = text(file, bytes)?;
-    let mut plan = policy::plan(file, &script)?;
+    let mut plan = policy::plan(file, &script, format)?;
     if format == MigrationFormat::Sqlx && script.starts_with(format::NO_TRANSACTION) {
         plan.mode = Mode::Whole;
     }

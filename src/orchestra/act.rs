@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
+use super::migrating::{self, Teller, Told};
 use super::observe::PATIENCE;
 use super::plan::Step;
 use super::works::{Kind, Progress};
@@ -16,9 +17,15 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::{APPLICATION, namespaced, set_finalizer};
 use crate::credentials::connection;
-use crate::migrate::{self, Limits};
+use crate::migrate;
 use crate::postgres;
 use crate::rollout::{self, Kept};
+
+/// Pace at which the status tells how work goes that takes long.
+const TELLING: Duration = Duration::from_secs(10);
+
+/// As good as at once.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A watch tells of what is waited for; this is for what it does not tell.
 const UNWATCHED: Duration = Duration::from_secs(30);
@@ -76,9 +83,10 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
         return Ok(Some(Next::After(wait)));
     }
     match database::prepare(pass, &database).await {
-        Ok((session, handover)) => {
-            pass.session = Some(session);
-            pass.handover = Some(handover);
+        Ok(prepared) => {
+            pass.session = Some(prepared.session);
+            pass.owner = Some(prepared.owner);
+            pass.handover = Some(prepared.handover);
         }
         Err(error) => {
             if error.reason() == Reason::LoginFailed {
@@ -94,18 +102,16 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let (Some(session), Some(source)) = (pass.session.take(), observe::migrations(pass).await?) else {
         return Ok(None);
     };
-    let limit = pass.ctx.settings.migration_limit;
+    let (options, told) = (migrating::options(pass), Told::default());
+    let teller = Teller::new(pass, told.clone());
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let role = database::role_name(&uid);
-    let (turn, class) = (pass.turn.take(), pass.rolled_by());
+    let (turn, rolled) = (pass.turn.take(), pass.rolled.clone());
     let work = async move {
         let digest = source.digest();
         let work = async {
-            let limits = Limits {
-                total: limit,
-                ..Limits::default()
-            };
-            let (mut session, _) = migrate::apply(session, &source, limits, &mut |progress| tell(&progress)).await?;
+            let tell = &mut |progress: migrate::Progress<'_>| teller.tell(&progress);
+            let (mut session, _) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
             Ok::<_, Error>(session)
@@ -115,11 +121,11 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
             ctx.refusals.refuse(&uid, &digest, error);
         }
         if let Some(turn) = turn {
-            rollout::end(&ctx, turn, class.as_deref(), outcome.as_ref().map(drop));
+            rollout::end(&ctx, turn, rolled.as_ref(), outcome.as_ref().map(drop));
         }
         outcome
     };
-    start(pass, Kind::Migrate, work);
+    start(pass, Kind::Migrate, told, work);
     wait(pass).await
 }
 
@@ -136,31 +142,26 @@ async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
         let (session, _) = outcome.inspect_err(|error| ctx.refusals.refuse(&uid, seed.digest(), error))?;
         Ok(session)
     };
-    start(pass, Kind::Seed, work);
+    start(pass, Kind::Seed, Told::default(), work);
     wait(pass).await
-}
-
-/// Tells the log how the migrations go.
-fn tell(progress: &migrate::Progress<'_>) {
-    match progress {
-        migrate::Progress::Started { name, pending } => tracing::info!(migration = name, pending, "applying"),
-        migrate::Progress::Applied { name, took } => tracing::info!(migration = name, ?took, "applied"),
-    }
 }
 
 fn start(
     pass: &Pass,
     kind: Kind,
+    told: Told,
     work: impl Future<Output = Result<sqlx::postgres::PgConnection, Error>> + Send + 'static,
 ) {
     let object = ObjectRef::new(pass.name()).within(pass.namespace());
-    pass.ctx.works.start((pass.uid(), object), kind, work);
+    pass.ctx.works.start((pass.uid(), object), kind, told, work);
 }
 
 /// Waits a moment; what takes longer brings the Orchestra back when it ends.
 async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
     match pass.ctx.works.progress(pass.uid(), PATIENCE).await? {
-        Progress::Running(_) => Ok(Some(Next::After(UNWATCHED))),
+        // What it does is told by the next pass, and then from time to time.
+        Progress::Running(_, doing) if doing.is_some() && !pass.told => Ok(Some(Next::After(SOON))),
+        Progress::Running(..) => Ok(Some(Next::After(TELLING))),
         Progress::Done(session) => {
             pass.session = Some(*session);
             Ok(None)

@@ -3,10 +3,12 @@
 mod act;
 mod claim;
 mod database;
+mod drift;
 mod mark;
+mod migrating;
 mod observe;
 pub mod plan;
-mod sources;
+pub mod sources;
 mod status;
 mod works;
 
@@ -19,11 +21,12 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
+use crate::postgres::Login;
 use crate::rollout::turns::Turn;
-use crate::rollout::{self, Kept};
+use crate::rollout::{self, Kept, Rolled};
 
 pub use mark::holder as mark_holder;
-pub use observe::of_class as class_migrations;
+pub use migrating::template_of;
 pub use sources::Sources;
 pub use status::report;
 pub use works::Works;
@@ -70,16 +73,24 @@ struct Pass {
     class: Option<Arc<OrchestraClass>>,
     /// The owner's session, once the login is prepared.
     session: Option<PgConnection>,
+    /// The status tells what the work under way does.
+    told: bool,
+    /// What a look at a finished database found lost.
+    restored: Option<String>,
     /// Where the migrations stand, when the database was asked.
     migrations: Option<MigrationStatus>,
     /// Its turn to migrate, from before the intent is written until the work ends.
     turn: Option<Turn>,
+    /// The rollout that it is in.
+    rolled: Option<Rolled>,
     /// Why it keeps what it has instead of the class's source.
     kept: Option<Kept>,
     /// Whether the class has a newer source.
     newer: Newer,
     /// Digest of the seed that is applied, when the database was asked.
     seed: Option<String>,
+    /// The owner's login, once it has worked.
+    owner: Option<Login>,
     /// What the tenant is given, once the login is prepared.
     handover: Option<Handover>,
     /// Whether there is a connection Secret of ours, when it was looked for.
@@ -97,11 +108,15 @@ impl Pass {
             candidate: None,
             class: None,
             session: None,
+            told: false,
+            restored: None,
             migrations: None,
             turn: None,
+            rolled: None,
             kept: None,
             newer: Newer::Unknown,
             seed: None,
+            owner: None,
             handover: None,
             secret_exists: false,
             secret_version: None,
@@ -111,13 +126,8 @@ impl Pass {
     /// Gives the turn back: nothing had to be begun.
     fn end_turn(&mut self, outcome: Result<(), &Error>) {
         if let Some(turn) = self.turn.take() {
-            rollout::end(&self.ctx, turn, self.rolled_by().as_deref(), outcome);
+            rollout::end(&self.ctx, turn, self.rolled.as_ref(), outcome);
         }
-    }
-
-    /// The class whose migrations apply.
-    fn rolled_by(&self) -> Option<Arc<OrchestraClass>> {
-        self.class.clone().filter(|_| self.object.spec.migrations.is_none())
     }
 
     fn uid(&self) -> &str {

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use sqlx::postgres::PgConnection;
 
 use super::plan::{Database, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
-use super::{Newer, ORCHESTRA_FINALIZER, Pass, claim, sources};
+use super::{Newer, ORCHESTRA_FINALIZER, Pass, claim, drift, migrating, sources};
+use crate::api::Seed;
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{MigrationStatus, OrchestraClass, Seed};
 use crate::class;
-use crate::controller::Context;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
 use crate::migrate::{self, Source};
+use crate::rollout::revisions::Revisions;
 use crate::rollout::{self, Kept, Verdict};
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
@@ -56,7 +58,8 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     if seen.deleting || state != Database::Usable {
         return Ok(Observed { seen, message });
     }
-    observe_work(pass, &mut seen).await?;
+    let doing = observe_work(pass, &mut seen).await?;
+    let message = doing.unwrap_or(message);
     Ok(Observed { seen, message })
 }
 
@@ -91,29 +94,33 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
 
 /// The work inside the database. When the last status says that all of it was done for this very
 /// generation and these very sources, and the Secret is as we wrote it, nothing is asked.
-async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
+async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>, Error> {
     match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
         // The session of work that ended between two passes is not used again: preparing the login
         // opens the next one.
         Progress::None | Progress::Done(_) => {}
-        Progress::Running(kind) => {
+        Progress::Running(kind, doing) => {
             seen.login = true;
             (seen.migrations, seen.seed) = match kind {
                 Kind::Migrate => (Work::Running, Work::Pending),
                 Kind::Seed => (Work::Done, Work::Running),
             };
-            return Ok(());
+            pass.told = doing.is_some();
+            return Ok(doing);
         }
     }
+    migrating::check_template(pass)?;
     let source = source(pass).await?;
     let rows = seed(pass).await?;
     if let Some(kept) = pass.kept
         && let Some(step) = unless_whole(pass, kept)?
     {
         (seen.login, seen.migrations) = (true, step);
-        return Ok(());
+        return Ok(None);
     }
-    if is_settled(pass, source.as_deref(), rows.is_some()) {
+    if is_settled(pass, source.as_deref(), rows.is_some())
+        && (!drift::is_due(pass, Timestamp::now()) || drift::look(pass, source.as_deref(), rows.is_some()).await?)
+    {
         *seen = Seen {
             login: true,
             migrations: Work::Done,
@@ -121,7 +128,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             published: true,
             ..*seen
         };
-        return Ok(());
+        return Ok(None);
     }
     for digest in [
         source.as_ref().map(|source| source.digest()),
@@ -134,16 +141,18 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             return Err(error);
         }
     }
-    if pass.session.is_none() {
-        return Ok(());
-    }
-    seen.login = true;
-    seen.migrations = match &source {
-        Some(source) => observe_migrations(pass, source).await?,
-        None => Work::Done,
+    let Some(session) = pass.session.take() else {
+        return Ok(pass.restored.clone());
     };
+    seen.login = true;
+    if let Some(source) = &source {
+        seen.migrations = observe_migrations(pass, session, source).await?;
+    } else {
+        pass.session = Some(session);
+        seen.migrations = Work::Done;
+    }
     let Some(session) = &mut pass.session else {
-        return Ok(());
+        return Ok(pass.restored.clone());
     };
     if rows.is_some() {
         pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
@@ -156,7 +165,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     if seen.migrations == Work::Done && seen.seed == Work::Done {
         seen.published = observe_secret(pass).await?;
     }
-    Ok(())
+    Ok(pass.restored.clone())
 }
 
 /// The source that the database is to have now: none while it keeps what it has.
@@ -178,11 +187,13 @@ async fn source(pass: &mut Pass) -> Result<Option<Arc<Source>>, Error> {
         Ok(Some(source)) => source,
     };
     let digest = source.digest();
+    let revisions = Arc::new(Revisions::of(&pass.ctx, class).await?);
     if let Some(error) = pass.ctx.refusals.refusal(pass.uid(), &digest) {
         return Err(error);
     }
+    let rolled = (class.name_any(), revisions.clone());
     if pass.turn.is_none() {
-        match rollout::verdict(&pass.ctx, &pass.object, class, database, &digest) {
+        match rollout::verdict(&pass.ctx, &pass.object, class, database, (&digest, &revisions)) {
             Verdict::Free => {}
             Verdict::Now(turn) => pass.turn = Some(turn),
             Verdict::Kept(kept) => {
@@ -192,7 +203,7 @@ async fn source(pass: &mut Pass) -> Result<Option<Arc<Source>>, Error> {
             }
         }
     }
-    pass.newer = Newer::Nothing;
+    (pass.newer, pass.rolled) = (Newer::Nothing, Some(rolled));
     Ok(Some(source))
 }
 
@@ -218,41 +229,31 @@ fn unless_whole(pass: &Pass, kept: Kept) -> Result<Option<Work>, Error> {
 
 /// Where the migrations stand. What is pending needs a turn; who has to wait for it holds no session
 /// meanwhile.
-async fn observe_migrations(pass: &mut Pass, source: &Source) -> Result<Work, Error> {
-    let Some(session) = &mut pass.session else {
-        return Ok(Work::Pending);
-    };
-    let status = migrate::pending(session, source).await.map_err(Error::from);
+async fn observe_migrations(pass: &mut Pass, mut session: PgConnection, source: &Source) -> Result<Work, Error> {
+    let options = migrating::options(pass);
+    let status = migrate::pending(&mut session, source, &options)
+        .await
+        .map_err(Error::from);
     let status = status.inspect_err(|error| pass.end_turn(Err(error)))?;
-    let digest = source.digest();
+    let done = status.is_done();
+    let mut now = drift::migration_status(pass, &mut session, source, status).await?;
     let before = pass
         .object
         .status
         .as_ref()
         .and_then(|status| status.migrations.as_ref());
-    let failed = before.is_some_and(|before| before.failed && before.source == digest);
-    pass.migrations = Some(MigrationStatus {
-        source: digest.clone(),
-        format: source.format(),
-        current: status.current,
-        applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
-        pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
-        failed: failed && status.pending > 0,
-        available: None,
-        divergence: Some(status.divergence).filter(|what| !what.is_empty()),
-    });
-    if status.pending == 0 {
+    now.failed = !done && before.is_some_and(|before| before.failed && before.source == now.source);
+    pass.migrations = Some(now);
+    if done {
         pass.end_turn(Ok(()));
-        return Ok(Work::Done);
+    } else if let Some(database) = pass.database.as_ref().filter(|_| pass.turn.is_none()) {
+        pass.turn = rollout::turn(&pass.ctx, &pass.object, database, &source.digest());
     }
-    if let Some(database) = pass.database.as_ref().filter(|_| pass.turn.is_none()) {
-        pass.turn = rollout::turn(&pass.ctx, &pass.object, database, &digest);
-    }
-    if pass.turn.is_none() {
-        pass.session = None;
+    if !done && pass.turn.is_none() {
         return Ok(Work::Waiting(Reason::Queued));
     }
-    Ok(Work::Pending)
+    pass.session = Some(session);
+    Ok(if done { Work::Done } else { Work::Pending })
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
@@ -299,35 +300,24 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
 
 /// The migrations that apply: the Orchestra's own, or else the class's.
 pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
-    match (&pass.object.spec.migrations, &pass.class) {
-        (Some(own), _) => {
-            let names = own.source.config_maps().map(ToString::to_string).collect();
-            sources::migrations(&pass.ctx, pass.namespace(), names, own.format)
-                .await
-                .map(Some)
-        }
-        (None, Some(class)) => of_class(&pass.ctx, class).await,
-        (None, None) => Ok(None),
-    }
-}
-
-/// The migrations of a class.
-pub async fn of_class(ctx: &Context, class: &OrchestraClass) -> Result<Option<Arc<Source>>, Error> {
-    let Some(wanted) = class.spec.migrations.as_ref().map(|migrations| &migrations.scripts) else {
+    let Some(wanted) = migrating::wanted(pass) else {
         return Ok(None);
     };
     let names = wanted.source.config_maps().map(ToString::to_string).collect();
-    sources::migrations(ctx, &ctx.settings.namespace, names, wanted.format)
+    sources::migrations(&pass.ctx, wanted.namespace, names, wanted.format)
         .await
         .map(Some)
 }
 
-/// The seed that applies. One that is applied already is not read again: its policy is Once.
+/// The seed that applies: the Orchestra's own, or else the template's.
 pub async fn seed(pass: &Pass) -> Result<Option<Arc<SeedSource>>, Error> {
-    let Some(Seed { config_map_ref, .. }) = &pass.object.spec.seed else {
-        return Ok(None);
+    let template = || migrating::template(pass).and_then(|template| template.seed.as_ref());
+    let (namespace, Seed { config_map_ref, .. }) = match (&pass.object.spec.seed, template()) {
+        (Some(own), _) => (pass.namespace(), own),
+        (None, Some(theirs)) => (pass.ctx.settings.namespace.as_str(), theirs),
+        (None, None) => return Ok(None),
     };
-    sources::seed(&pass.ctx, pass.namespace(), &config_map_ref.name)
+    sources::seed(&pass.ctx, namespace, &config_map_ref.name)
         .await
         .map(Some)
 }

@@ -9,9 +9,9 @@ use kube::{Resource, ResourceExt};
 
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
-use super::{Newer, Pass};
+use super::{Newer, Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::api::{MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
+use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find, is_true};
 use crate::controller::error::Error;
@@ -63,7 +63,19 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     conditions.progress(progress, summary, message);
     let conditions = conditions.finish();
     let new = facts(pass, old, phase, conditions);
-    store(pass, new, progress, reason, message).await
+    store(pass, new, progress, reason, message).await?;
+    if let Some(lost) = pass.restored.take() {
+        let subject = pass.object.object_ref(&());
+        publish(
+            &pass.ctx.recorder,
+            &subject,
+            EventType::Warning,
+            Reason::HistoryLost,
+            &lost,
+        )
+        .await;
+    }
+    Ok(())
 }
 
 /// The conditions of the parts inside the database.
@@ -84,11 +96,12 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         )
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
-    let migrates = pass.object.spec.migrations.is_some()
-        || pass.class.as_ref().is_some_and(|class| class.spec.migrations.is_some());
+    let template = migrating::template(pass);
+    let migrates = migrating::wanted(pass).is_some();
+    let seeds = pass.object.spec.seed.is_some() || template.is_some_and(|template| template.seed.is_some());
     for (part, work, asked) in [
         (Is::Migrated, seen.migrations, migrates),
-        (Is::Seeded, seen.seed, pass.object.spec.seed.is_some()),
+        (Is::Seeded, seen.seed, seeds),
     ] {
         match (asked, work) {
             (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
@@ -141,7 +154,10 @@ fn migrations(pass: &Pass, old: Option<MigrationStatus>) -> Option<MigrationStat
 }
 
 /// What was learned in this pass, over what the last status said.
+///
+/// A look that was asked for is done when the pass ends at rest.
 fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Condition>) -> OrchestraStatus {
+    let settled = is_true(&conditions, Is::Ready);
     let database = pass.database.as_ref();
     let project = database
         .and_then(|database| database.status.as_ref())
@@ -174,6 +190,14 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
             .or(old.project),
         secret_ref: secret.or(old.secret_ref),
         migrations: migrations(pass, old.migrations),
+        handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
+        template: migrating::template(pass)
+            .filter(|_| settled && pass.kept.is_none())
+            .map(|template| AppliedTemplate {
+                name: template.name.clone(),
+                version: template.version.clone(),
+            })
+            .or(old.template),
         seed: pass.seed.clone().or(old.seed),
     }
 }

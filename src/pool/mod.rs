@@ -4,6 +4,7 @@
 //! The resource's name is made from what the login finds (the server and the database), so two
 //! entries that lead to the same database meet in one name, and the API server refuses the second.
 
+mod prepare;
 mod status;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         }
     }
     withdraw(&ctx, &inventory, &mut members).await?;
+    refused.extend(prepare::prepare(&ctx, &pool, &members).await?);
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
     let again = refused.iter().any(|(_, error)| error.is_passing());
     Ok(if again {

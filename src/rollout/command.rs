@@ -62,7 +62,7 @@ pub async fn run(client: &Client, command: &Command, say: impl Fn(&str) -> anyho
         Command::History(Named { class }) => say(&history(&rollout(&read(&classes, class).await?)?)),
         Command::Pause(Named { class }) => {
             let found = read(&classes, class).await?;
-            if found.spec.migrations.is_some_and(|is| is.rollout.paused) {
+            if found.spec.rollout.paused {
                 bail!("the rollout of class {class} is paused already");
             }
             set(&classes, class, true, json!({})).await?;
@@ -80,8 +80,8 @@ pub async fn run(client: &Client, command: &Command, say: impl Fn(&str) -> anyho
 async fn read(classes: &Api<OrchestraClass>, name: &str) -> anyhow::Result<OrchestraClass> {
     let found = classes.get(name).await;
     let class = found.with_context(|| format!("cannot read OrchestraClass {name}"))?;
-    if class.spec.migrations.is_none() {
-        bail!("class {name} has no migrations, and so no rollout");
+    if class.spec.migrations.is_none() && class.spec.templates.is_none() {
+        bail!("class {name} has neither migrations nor templates, and so no rollout");
     }
     Ok(class)
 }
@@ -89,7 +89,7 @@ async fn read(classes: &Api<OrchestraClass>, name: &str) -> anyhow::Result<Orche
 async fn set(classes: &Api<OrchestraClass>, name: &str, paused: bool, annotations: Value) -> anyhow::Result<()> {
     let patch = json!({
         "metadata": {"annotations": annotations},
-        "spec": {"migrations": {"rollout": {"paused": paused}}},
+        "spec": {"rollout": {"paused": paused}},
     });
     let parameters = PatchParams {
         field_manager: Some("orchestra-operator-rollout".into()),
@@ -175,12 +175,11 @@ fn tell(class: &str, rollout: &RolloutStatus) -> anyhow::Result<Told> {
 
 fn history(rollout: &RolloutStatus) -> String {
     let row = |skew: &crate::api::RevisionSkew| -> Vec<Cell> {
-        let now = skew.revision.as_ref() == Some(&rollout.revision);
         vec![
             skew.revision.as_deref().map(|revision| short(revision).to_owned()),
             skew.migration.clone(),
             Some(skew.tenants.to_string()),
-            now.then(|| "current".to_owned()),
+            skew.current.then(|| "current".to_owned()),
         ]
     };
     output::table(
@@ -237,12 +236,14 @@ mod tests {
     #[test]
     fn history_says_who_is_where() {
         let mut rollout = at(Phase::Rolling, 0);
+        let now = rollout.revision.clone();
         let skew = |revision: &str, tenants| RevisionSkew {
+            current: revision == now,
             revision: Some(revision.into()),
             migration: Some("2_more".into()),
             tenants,
         };
-        rollout.skew = vec![skew("sha256:old", 28), skew(&rollout.revision, 12)];
+        rollout.skew = vec![skew("sha256:old", 28), skew(&now, 12)];
         assert_eq!(
             history(&rollout),
             "REVISION             MIGRATION  TENANTS  IS\nsha256:old           2_more          28  -\n\

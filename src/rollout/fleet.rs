@@ -8,10 +8,11 @@ use kube::core::{Selector, SelectorExt};
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::{Limits, State, Tenant};
+use super::revisions::Revisions;
 use super::servers;
 use super::turns::{Outcome, Turns};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{MigrationStatus, Orchestra, OrchestraClass, Rollout};
+use crate::api::{MigrationStatus, Orchestra, OrchestraClass};
 use crate::class::admission;
 use crate::controller::Context;
 use crate::controller::conditions::find;
@@ -41,8 +42,7 @@ impl Rules {
     /// # Errors
     /// When the canaries' selector is not valid: then nothing is begun with.
     pub fn of(class: &OrchestraClass, turns: &Turns) -> Result<Self, Error> {
-        let default = Rollout::default();
-        let rollout = class.spec.migrations.as_ref().map_or(&default, |is| &is.rollout);
+        let rollout = &class.spec.rollout;
         let canary = rollout.canary.as_ref().map(|canary| selector(class, &canary.selector));
         Ok(Self {
             limits: Limits {
@@ -61,7 +61,7 @@ fn selector(class: &OrchestraClass, selector: &LabelSelector) -> Result<Selector
         let name = class.name_any();
         Error::blocked(
             Reason::SelectorInvalid,
-            format!("migrations.rollout.canary.selector of class {name} is not valid: {wrong}. Nothing is rolled out"),
+            format!("rollout.canary.selector of class {name} is not valid: {wrong}. Nothing is rolled out"),
         )
     })
 }
@@ -73,7 +73,13 @@ pub fn is_member(orchestra: &Orchestra) -> bool {
         .status
         .as_ref()
         .is_some_and(|status| status.secret_ref.is_some());
-    published && orchestra.spec.migrations.is_none() && orchestra.metadata.deletion_timestamp.is_none()
+    published && !has_own(orchestra) && orchestra.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether an Orchestra has a source of its own.
+pub fn has_own(orchestra: &Orchestra) -> bool {
+    let own = orchestra.spec.migrations.as_ref();
+    own.is_some_and(|own| own.source.is_some())
 }
 
 /// The Orchestras of a class; `asker` as it is, whatever the watch tells of it.
@@ -82,7 +88,7 @@ pub fn members(
     class: &OrchestraClass,
     rules: &Rules,
     turns: &super::turns::State,
-    (revision, asker): (&str, Option<&Orchestra>),
+    (revisions, asker): (&Revisions, Option<&Orchestra>),
 ) -> Vec<Member> {
     let name = class.name_any();
     let belongs = |orchestra: &Orchestra| {
@@ -96,15 +102,24 @@ pub fn members(
     all.iter()
         .map(|watched| {
             let asking = asker.filter(|asker| asker.metadata.uid == watched.metadata.uid);
-            member(ctx, asking.unwrap_or(watched), rules, turns, revision)
+            let orchestra = asking.unwrap_or(watched);
+            member(ctx, orchestra, rules, turns, revisions.wanted(orchestra, class))
         })
         .collect()
 }
 
-fn member(ctx: &Context, orchestra: &Orchestra, rules: &Rules, turns: &super::turns::State, revision: &str) -> Member {
+fn member(
+    ctx: &Context,
+    orchestra: &Orchestra,
+    rules: &Rules,
+    turns: &super::turns::State,
+    wanted: Option<&str>,
+) -> Member {
     let uid = orchestra.uid().unwrap_or_default();
     let migrations = orchestra.status.as_ref().and_then(|status| status.migrations.as_ref());
     let canary = rules.canary.as_ref();
+    // Whose source cannot be used waits for it.
+    let revision = wanted.unwrap_or_default();
     Member {
         tenant: Tenant {
             name: format!("{}/{}", orchestra.namespace().unwrap_or_default(), orchestra.name_any()),
@@ -113,7 +128,7 @@ fn member(ctx: &Context, orchestra: &Orchestra, rules: &Rules, turns: &super::tu
             canary: canary.is_some_and(|canary| canary.matches(orchestra.labels())),
             pinned: orchestra.spec.pin_migrations,
             engaged: turns.is_engaged(&uid) || is_stranger(orchestra, turns),
-            able: is_able(orchestra),
+            able: wanted.is_some() && is_able(orchestra),
             server: servers::of(ctx, orchestra),
             uid,
         },
@@ -259,7 +274,7 @@ mod tests {
         let begun = orchestra("Updating", 1);
         let request = super::super::turns::Request {
             uid: "a".into(),
-            object: ObjectRef::from_obj(&begun),
+            object: Some(ObjectRef::from_obj(&begun)),
             server: "one:5432".into(),
             revision: "new".into(),
         };

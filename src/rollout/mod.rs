@@ -7,9 +7,12 @@
 pub mod command;
 mod fleet;
 pub mod plan;
+pub mod revisions;
 pub mod servers;
 pub mod status;
 pub mod turns;
+
+use std::sync::Arc;
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -19,6 +22,7 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use fleet::{Member, Rules};
 use plan::Decision;
+use revisions::Revisions;
 use turns::{Answer, Outcome, Request, Turn};
 
 pub use fleet::is_member;
@@ -52,7 +56,7 @@ pub fn verdict(
     orchestra: &Orchestra,
     class: &OrchestraClass,
     database: &OrchestraDatabase,
-    revision: &str,
+    (revision, revisions): (&str, &Revisions),
 ) -> Verdict {
     if !is_member(orchestra) {
         return Verdict::Free;
@@ -69,7 +73,7 @@ pub fn verdict(
     let admit = |turns: &turns::State| {
         let begun = fleet::is_stranger(orchestra, turns) && revision_of(orchestra) == Some(revision);
         if !begun {
-            let mut members = fleet::members(ctx, class, &rules, turns, (revision, Some(orchestra)));
+            let mut members = fleet::members(ctx, class, &rules, turns, (revisions, Some(orchestra)));
             let asks = |member: &&mut Member| Some(&member.tenant.uid) == orchestra.metadata.uid.as_ref();
             let member = members.iter_mut().find(asks)?;
             (member.tenant.engaged, member.tenant.able) = (false, true);
@@ -95,10 +99,24 @@ pub fn turn(ctx: &Context, orchestra: &Orchestra, database: &OrchestraDatabase, 
     }
 }
 
+/// Asks for a turn for a database that nobody has claimed: whoever has a claim goes first.
+pub fn spare_turn(ctx: &Context, database: &OrchestraDatabase) -> Option<Turn> {
+    let request = Request {
+        uid: database.name_any(),
+        object: None,
+        server: servers::of_database(ctx, database)?,
+        revision: String::new(),
+    };
+    match ctx.turns.ask(request, |_| Some(0)) {
+        Answer::Now(turn) => Some(turn),
+        Answer::Queued | Answer::Refused => None,
+    }
+}
+
 fn request(orchestra: &Orchestra, server: &str, revision: &str) -> Request {
     Request {
         uid: orchestra.uid().unwrap_or_default(),
-        object: ObjectRef::from_obj(orchestra),
+        object: Some(ObjectRef::from_obj(orchestra)),
         server: server.into(),
         revision: revision.into(),
     }
@@ -118,11 +136,11 @@ fn decide(members: &[Member], rules: &Rules) -> Decision {
 ///
 /// # Errors
 /// When the class's own rules cannot be used.
-pub fn drive(ctx: &Context, class: &OrchestraClass, revision: &str) -> Result<(Vec<Member>, Decision), Error> {
+pub fn drive(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Result<(Vec<Member>, Decision), Error> {
     let rules = Rules::of(class, &ctx.turns)?;
     let members = ctx
         .turns
-        .look(|turns| fleet::members(ctx, class, &rules, turns, (revision, None)));
+        .look(|turns| fleet::members(ctx, class, &rules, turns, (revisions, None)));
     let decision = decide(&members, &rules);
     let failed = || {
         members
@@ -147,14 +165,16 @@ pub fn drive(ctx: &Context, class: &OrchestraClass, revision: &str) -> Result<(V
 }
 
 /// Ends a turn, and lets the next ones of its class begin.
-pub fn end(ctx: &Context, mut turn: Turn, class: Option<&OrchestraClass>, outcome: Result<(), &Error>) {
-    let revision = turn.revision().to_owned();
+pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: Result<(), &Error>) {
     turn.ended(Outcome::of(outcome));
     drop(turn);
+    let Some((name, revisions)) = rollout else { return };
     // As the class says it now.
-    let class = class.and_then(|class| ctx.stores.classes.get(&ObjectRef::from_obj(class)));
-    if let Some(class) = class.filter(|class| class.spec.migrations.is_some()) {
+    if let Some(class) = ctx.stores.classes.get(&ObjectRef::new(name)) {
         // What is wrong with its rules is the class's own pass to tell.
-        let _ = drive(ctx, &class, &revision);
+        let _ = drive(ctx, &class, revisions);
     }
 }
+
+/// A class by its name, and what its Orchestras are to have.
+pub type Rolled = (String, Arc<Revisions>);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::fleet::Member;
 use super::plan::{Decision, State};
+use super::revisions::Revisions;
 use crate::api::condition::Reason;
 use crate::api::{RevisionSkew, RolloutPhase as Phase, RolloutStatus};
 
@@ -17,7 +18,7 @@ const NAMED: usize = 5;
 const SHORT: usize = "sha256:".len() + 12;
 
 /// The status for a decision.
-pub fn render(members: &[Member], decision: &Decision, revision: &str) -> RolloutStatus {
+pub fn render(members: &[Member], decision: &Decision, revisions: &Revisions) -> RolloutStatus {
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let of = |state: State| {
         members
@@ -29,20 +30,20 @@ pub fn render(members: &[Member], decision: &Decision, revision: &str) -> Rollou
     failing.truncate(LISTED);
     RolloutStatus {
         phase: decision.phase,
-        revision: revision.into(),
+        revision: revisions.digest().unwrap_or_default(),
         updated: number(decision.updated),
         running: number(decision.running),
         pending: number(decision.pending),
         failed: number(decision.failed),
         pinned: number(decision.pinned),
-        skew: skew(members),
+        skew: skew(members, revisions),
         failing,
     }
 }
 
 /// How many are on which source. Of one source the last migration is told by those that have all of
 /// it, when there is one.
-fn skew(members: &[Member]) -> Vec<RevisionSkew> {
+fn skew(members: &[Member], revisions: &Revisions) -> Vec<RevisionSkew> {
     let mut by: HashMap<Option<&str>, (i32, Option<&str>)> = HashMap::new();
     for member in members {
         let entry = by.entry(member.revision.as_deref()).or_default();
@@ -55,6 +56,7 @@ fn skew(members: &[Member]) -> Vec<RevisionSkew> {
             revision: revision.map(Into::into),
             migration: migration.map(Into::into),
             tenants,
+            current: revision.is_some_and(|revision| revisions.has(revision)),
         })
         .collect();
     skew.sort_by(|a, b| (b.tenants, &a.revision).cmp(&(a.tenants, &b.revision)));
@@ -93,14 +95,14 @@ pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
         Phase::Paused => (
             false,
             Reason::RolloutPaused,
-            format!("{far}: paused by spec.migrations.rollout.paused{pinned}"),
+            format!("{far}: paused by spec.rollout.paused{pinned}"),
         ),
         Phase::Halted => (
             false,
             Reason::RolloutHalted,
             format!(
                 "{far}; {} failed: {}. No further one is begun with: correct the source or those tenants, or raise \
-                 spec.migrations.rollout.maxFailures{pinned}",
+                 spec.rollout.maxFailures{pinned}",
                 status.failed,
                 names(status)
             ),

@@ -22,8 +22,8 @@ const STALE: Duration = Duration::from_mins(2);
 pub struct Request {
     /// UID of the Orchestra.
     pub uid: String,
-    /// The Orchestra, to be woken when its turn comes.
-    pub object: ObjectRef<Orchestra>,
+    /// The Orchestra, to be woken when its turn comes. Who is not woken waits in no queue.
+    pub object: Option<ObjectRef<Orchestra>>,
     /// Server whose budget it is on.
     pub server: String,
     /// Digest of the source.
@@ -110,7 +110,7 @@ impl State {
         waiting
             .into_iter()
             .take(room)
-            .map(|is| is.request.object.clone())
+            .filter_map(|is| is.request.object.clone())
             .collect()
     }
 
@@ -158,6 +158,9 @@ impl Turns {
         let ahead = |is: &&Waiting| is.request.server == request.server && is.number < number;
         let before = state.waiting.values().filter(ahead).count();
         if state.load(&request.server) + strangers + before >= self.per_server {
+            if request.object.is_none() {
+                return Answer::Queued;
+            }
             let waiting = Waiting {
                 number,
                 at: Instant::now(),
@@ -249,11 +252,6 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Digest of the source.
-    pub fn revision(&self) -> &str {
-        &self.revision
-    }
-
     /// Says how the work ended; without a word it was cut off.
     pub fn ended(&mut self, outcome: Outcome) {
         self.outcome = outcome;
@@ -293,7 +291,7 @@ mod tests {
     fn request(name: &str, server: &str) -> Request {
         Request {
             uid: name.into(),
-            object: ObjectRef::new(name).within("tenants"),
+            object: Some(ObjectRef::new(name).within("tenants")),
             server: server.into(),
             revision: "sha256:1".into(),
         }
@@ -320,6 +318,20 @@ mod tests {
         let three = ask(&turns, "three", "a:5432").unwrap();
         drop((two, three, other));
         assert!(ask(&turns, "four", "a:5432").is_some());
+    }
+
+    #[test]
+    fn who_is_not_woken_takes_no_place() {
+        let (turns, _woken) = turns(1);
+        let one = ask(&turns, "one", "a:5432").unwrap();
+        let spare = || Request {
+            object: None,
+            ..request("spare", "a:5432")
+        };
+        assert!(matches!(turns.ask(spare(), |_| Some(0)), Answer::Queued));
+        drop(one);
+        assert!(ask(&turns, "two", "a:5432").is_some());
+        assert!(matches!(turns.ask(spare(), |_| Some(0)), Answer::Now(_)));
     }
 
     #[test]

@@ -68,6 +68,10 @@ pub struct Arguments {
     /// with the same host and port share a server; a hosted project is one of its own.
     #[arg(long, env = "ORCHESTRA_MIGRATIONS_PER_SERVER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub migrations_per_server: u16,
+    /// How long scripts and requests under way may take to end after SIGTERM; what does not end is cut
+    /// off, and rolled back by the database. Less than the pod's terminationGracePeriodSeconds.
+    #[arg(long, env = "ORCHESTRA_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration)]
+    pub shutdown_grace: Duration,
     /// Resources of one kind that are worked on at once.
     #[arg(long, env = "ORCHESTRA_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
@@ -101,6 +105,7 @@ impl Arguments {
             poll_interval: self.poll_interval,
             login_spacing: self.login_spacing,
             resync: self.resync,
+            shutdown_grace: self.shutdown_grace,
             migration_limit: self.migration_limit,
             migrations_per_server: self.migrations_per_server,
             concurrency: self.concurrency,

@@ -18,7 +18,7 @@ use super::pace::paced;
 use super::stopped;
 use super::watches::{Watched, ability, advance, standing};
 use crate::api::condition::ConditionType;
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, Seed};
 use crate::controller::Context;
 use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
@@ -117,11 +117,41 @@ pub async fn run(
         )
         .for_each(|_| async {});
 
+    join4(
+        orchestras,
+        databases,
+        classes,
+        pools(ctx.clone(), &watched, config, stop),
+    )
+    .await;
+}
+
+/// The controller of the pools.
+fn pools(
+    ctx: Arc<Context>,
+    watched: &Watched,
+    config: Config,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let stores = &watched.stores;
     let by_inventory = stores.pools.clone();
-    let pools = Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
+    let (by_class, by_map) = (stores.pools.clone(), stores.pools.clone());
+    let namespace = ctx.settings.namespace.clone();
+    Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
         .watches_shared_stream(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),
+        )
+        .watches_shared_stream(watched.classes.wishes(), move |class: Arc<OrchestraClass>| {
+            let name = class.name_any();
+            prepared(&by_class, |wanted| wanted.class_name == name)
+        })
+        .watches_shared_stream(
+            watched.config_maps.events(),
+            move |map: Arc<PartialObjectMeta<ConfigMap>>| {
+                let ours = map.namespace().as_ref() == Some(&namespace);
+                prepared(&by_map, |_| ours)
+            },
         )
         .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             database
@@ -136,11 +166,9 @@ pub async fn run(
         .run(
             |object, ctx| reconcile("pool", object, ctx, pool::pass, pool::report),
             again,
-            ctx.clone(),
+            ctx,
         )
-        .for_each(|_| async {});
-
-    join4(orchestras, databases, classes, pools).await;
+        .for_each(|_| async {})
 }
 
 async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraClass>> {
@@ -161,14 +189,31 @@ fn migrating(
         if map.namespace().as_ref() != Some(&namespace) {
             return Vec::new();
         }
-        let named = classes.state_filter(|class| names_map(class, &map.name_any()));
+        let named = classes.state_filter(|class| migrates_by(class, &map.name_any()));
         named.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
     }
 }
 
-fn names_map(class: &OrchestraClass, name: &str) -> bool {
-    let migrations = class.spec.migrations.as_ref();
-    migrations.is_some_and(|is| is.scripts.source.config_maps().any(|used| used == name))
+fn uses(migrations: Option<&Migrations>, map: &str) -> bool {
+    let source = migrations.and_then(|migrations| migrations.source.as_ref());
+    source.is_some_and(|source| source.config_maps().any(|used| used == map))
+}
+
+/// Whether the migrations of a class or its templates are in a ConfigMap.
+fn migrates_by(class: &OrchestraClass, map: &str) -> bool {
+    let mut templates = class.spec.templates.iter().flatten();
+    uses(class.spec.migrations.as_ref(), map) || templates.any(|template| uses(Some(&template.migrations), map))
+}
+
+/// Whether a template of a class has its seed in a ConfigMap.
+fn seeds_by(class: &OrchestraClass, map: &str) -> bool {
+    let mut seeds = class
+        .spec
+        .templates
+        .iter()
+        .flatten()
+        .filter_map(|template| template.seed.as_ref());
+    seeds.any(|seed| seed.config_map_ref.name == map)
 }
 
 /// The provider has begun or ceased to accept a token.
@@ -231,19 +276,25 @@ fn unclaimed_in(
     }
 }
 
-/// Orchestras whose migrations or seed are in a ConfigMap: their own, or their class's in the
-/// operator's namespace.
+/// Orchestras whose migrations or seed are in a ConfigMap: their own, or those of their class and its
+/// templates in the operator's namespace.
 fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
+    let migrates = |migrations: Option<&Migrations>| uses(migrations, &name);
+    let seeds = |seed: Option<&Seed>| seed.is_some_and(|seed| seed.config_map_ref.name == name);
     let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
-    let by_class = ours && ctx.stores.classes.find(|class| names_map(class, &name)).is_some();
+    let by_class = ours
+        && ctx
+            .stores
+            .classes
+            .find(|class| migrates_by(class, &name) || seeds_by(class, &name))
+            .is_some();
     let names = |object: &Orchestra| {
         let spec = &object.spec;
-        let Some(migrations) = &spec.migrations else {
-            return by_class || seeds(object, namespace.as_deref(), &name);
-        };
-        let migrates = object.namespace() == namespace && migrations.source.config_maps().any(|used| used == name);
-        migrates || seeds(object, namespace.as_deref(), &name)
+        let own = spec.migrations.as_ref();
+        let inherits = own.is_none_or(|own| own.source.is_none()) || spec.seed.is_none();
+        let here = object.namespace() == namespace && (migrates(own) || seeds(spec.seed.as_ref()));
+        here || (by_class && inherits)
     };
     ctx.stores
         .orchestras
@@ -251,15 +302,6 @@ fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Or
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()
-}
-
-fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
-    object.metadata.namespace.as_deref() == namespace
-        && object
-            .spec
-            .seed
-            .as_ref()
-            .is_some_and(|seed| seed.config_map_ref.name == name)
 }
 
 /// Databases of a class that are not usable now.
@@ -303,6 +345,15 @@ fn with_token(secret: &PartialObjectMeta<Secret>, classes: &Store<OrchestraClass
     };
     classes
         .state_filter(uses)
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
+}
+
+/// Pools whose databases are prepared from what `wanted` says.
+fn prepared(pools: &Store<OrchestraPool>, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
+    pools
+        .state_filter(|pool| pool.spec.prepare.as_ref().is_some_and(&wanted))
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()

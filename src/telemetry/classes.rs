@@ -40,6 +40,8 @@ pub struct ClassFacts {
     pub limit: Option<f64>,
     /// How much of that is in use, in percent.
     pub used_percent: Option<u32>,
+    /// Tenants that have another schema than most others with the same migrations.
+    pub schema_odd: Option<i64>,
     /// When its token expires, in seconds since 1970.
     pub token_expires: Option<i64>,
     /// Its tenants by how they stand to its migrations.
@@ -54,6 +56,7 @@ pub(super) struct Classes {
     used: Family<ClassLabels, Gauge>,
     token_expires: Family<ClassLabels, Gauge>,
     rollout: Family<RolloutLabels, Gauge>,
+    schema_odd: Family<ClassLabels, Gauge>,
 }
 
 impl Classes {
@@ -83,6 +86,11 @@ impl Classes {
             "Tenants of a class by how they stand to its migrations",
             self.rollout.clone(),
         );
+        registry.register(
+            "class_schema_odd",
+            "Tenants of a class that have another schema than most others with the same migrations",
+            self.schema_odd.clone(),
+        );
     }
 
     /// Replaces everything: classes not named are gone.
@@ -92,6 +100,7 @@ impl Classes {
         self.used.clear();
         self.token_expires.clear();
         self.rollout.clear();
+        self.schema_odd.clear();
         for facts in classes {
             for (state, tenants) in facts.rollout {
                 let class = facts.class.clone();
@@ -110,6 +119,9 @@ impl Classes {
             }
             if let Some(used) = facts.used_percent {
                 self.used.get_or_create(&class).set(used.into());
+            }
+            if let Some(odd) = facts.schema_odd {
+                self.schema_odd.get_or_create(&class).set(odd);
             }
             if let Some(at) = facts.token_expires {
                 self.token_expires.get_or_create(&class).set(at);

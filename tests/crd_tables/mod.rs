@@ -127,8 +127,8 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ),
     (
         "Orchestra",
-        "spec: {migrations: {}}",
-        "spec.migrations.source: Required value",
+        "spec: {migrations: {format: Prisma}}",
+        "format belongs to a source",
     ),
     // Classes.
     ("OrchestraClass", "spec: {pools: {names: [house]}}", ""),

@@ -4,38 +4,29 @@
 pub const ROLLOUTS: &[(&str, &str, &str)] = &[
     (
         "OrchestraClass",
-        "spec: {pools: {names: [a]}, migrations: {source: {configMapRef: {name: a}}, format: Sqlx, rollout: \
-         {canary: {selector: {matchLabels: {tier: canary}}}, maxConcurrent: 1000, maxFailures: 100000, paused: true}}}",
+        "spec: {pools: {names: [a]}, migrations: {source: {configMapRef: {name: a}}, format: Sqlx}, rollout: \
+         {canary: {selector: {matchLabels: {tier: canary}}}, maxConcurrent: 1000, maxFailures: 100000, paused: true}}",
         "",
     ),
+    ("OrchestraClass", "spec: {pools: {names: [a]}, rollout: null}", ""),
     (
         "OrchestraClass",
-        "spec: {pools: {names: [a]}, migrations: {rollout: {}}}",
-        "spec.migrations.source: Required value",
-    ),
-    (
-        "OrchestraClass",
-        "spec: {pools: {names: [a]}, migrations: {source: {}}}",
-        "exactly one of configMapRef and configMapRefs must be set",
-    ),
-    (
-        "OrchestraClass",
-        "spec: {pools: {names: [a]}, migrations: {source: {configMapRef: {name: a}}, rollout: {maxConcurrent: 0}}}",
+        "spec: {pools: {names: [a]}, rollout: {maxConcurrent: 0}}",
         "should be greater than or equal to 1",
     ),
     (
         "OrchestraClass",
-        "spec: {pools: {names: [a]}, migrations: {source: {configMapRef: {name: a}}, rollout: {maxConcurrent: 1001}}}",
+        "spec: {pools: {names: [a]}, rollout: {maxConcurrent: 1001}}",
         "should be less than or equal to 1000",
     ),
     (
         "OrchestraClass",
-        "spec: {pools: {names: [a]}, migrations: {source: {configMapRef: {name: a}}, rollout: {maxFailures: -1}}}",
+        "spec: {pools: {names: [a]}, rollout: {maxFailures: -1}}",
         "should be greater than or equal to 0",
     ),
     (
         "OrchestraClass",
-        "spec: {pools: {names: [a]}, migrations: {source: {configMapRef: {name: a}}, rollout: {canary: {}}}}",
+        "spec: {pools: {names: [a]}, rollout: {canary: {}}}",
         "rollout.canary.selector: Required value",
     ),
     ("Orchestra", "spec: {pinMigrations: true}", ""),
@@ -46,7 +37,12 @@ pub const ROLLOUTS: &[(&str, &str, &str)] = &[
     ),
     (
         "Orchestra",
+        "spec: {pinMigrations: true, migrations: {timeouts: {lock: 5s}}}",
+        "",
+    ),
+    (
+        "Orchestra",
         "spec: {pinMigrations: true, migrations: {source: {configMapRef: {name: a}}}}",
-        "pinMigrations is for the class's migrations",
+        "pinMigrations is for the migrations of the class",
     ),
 ];

@@ -46,7 +46,7 @@ spec:
   migrations:
     source: {{configMapRef: {{name: fleet}}}}
     format: Prisma
-    rollout: {rollout}
+  rollout: {rollout}
 "#
         ))
         .unwrap();
@@ -54,7 +54,7 @@ spec:
 
 /// Changes the class's rollout.
 fn change(world: &World, rollout: &Value) {
-    let patch = json!({"spec": {"migrations": {"rollout": rollout}}}).to_string();
+    let patch = json!({"spec": {"rollout": rollout}}).to_string();
     world
         .kubectl(["patch", "orchclass", "standard", "--type=merge", "-p", &patch])
         .unwrap();
