@@ -4,6 +4,7 @@
 mod bound;
 mod halt;
 mod pause;
+mod templates;
 
 use std::fmt::Write as _;
 use std::time::Duration;
