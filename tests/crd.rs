@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crd_tables::budget::BUDGETS;
+use crd_tables::rollout::ROLLOUTS;
 use crd_tables::{CHANGES, MANIFESTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResourceExt};
@@ -48,7 +49,7 @@ async fn the_api_server_keeps_the_contract() {
     let client = plane.admin_client().await.unwrap();
 
     let mut wrong = Vec::new();
-    for (number, (kind, manifest, answer)) in MANIFESTS.iter().chain(BUDGETS).enumerate() {
+    for (number, (kind, manifest, answer)) in MANIFESTS.iter().chain(BUDGETS).chain(ROLLOUTS).enumerate() {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
         note(&mut wrong, &format!("{kind} {manifest}"), given.map(drop), answer);
     }

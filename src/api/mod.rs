@@ -8,11 +8,13 @@ pub mod condition;
 mod database;
 mod orchestra;
 mod pool;
+mod rollout;
 
 pub use class::*;
 pub use database::*;
 pub use orchestra::*;
 pub use pool::*;
+pub use rollout::*;
 
 use std::collections::BTreeMap;
 

@@ -38,6 +38,7 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.migrations) || !has(self.migrations.source) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the migrations of the class: leave it out beside a source of its own"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
     validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: a database is made once"),
     validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set source.templateRef or migrations.source: a template has its own migrations"),
@@ -62,6 +63,11 @@ pub struct OrchestraSpec {
     /// Migrations to apply. Omitted, or without a source: those of the template or the class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
+    /// Keeps the migrations of the class or template as they are applied now: a rollout passes this
+    /// Orchestra by until it is taken back. A new Orchestra begins with those of its time. With a source
+    /// of its own, an Orchestra is in no rollout anyway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pin_migrations: bool,
     /// Rows to begin with, applied once after the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
@@ -194,6 +200,14 @@ pub struct MigrationStatus {
     pub applied: i32,
     /// Number of migrations of the source that are not.
     pub pending: i32,
+    /// Whether the last attempt of a rollout to apply the source failed. It stays while the attempt is
+    /// repeated, so that nobody else is begun with meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+    /// Digest of the source that a rollout has not come here with yet, or that `pinMigrations` keeps
+    /// away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<String>,
     /// Where the history and the source do not agree, although the tool goes on: what the
     /// condition `HistoryAgrees` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]

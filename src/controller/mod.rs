@@ -23,6 +23,7 @@ use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class::{Budgets, Orphans, Tokens};
 use crate::database::Logins;
 use crate::orchestra::{Sources, Works};
+use crate::rollout::{Servers, Turns};
 
 use crate::supabase::Accounts;
 use crate::supabase::marker::Cluster;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub resync: Duration,
     /// Longest time that the migrations of one Orchestra may take in one go.
     pub migration_limit: Duration,
+    /// Migrations that one database server bears at once.
+    pub migrations_per_server: u16,
     /// How long work under way may take to end after the operator is told to stop.
     pub shutdown_grace: Duration,
     /// Objects of one kind that are worked on at once.
@@ -107,6 +110,10 @@ pub struct Context {
     pub sources: Sources,
     /// Work inside databases that goes on in the background.
     pub works: Works,
+    /// Turns to migrate.
+    pub turns: Arc<Turns>,
+    /// Which entries of pools share a server.
+    pub servers: Servers,
     /// What was refused, and is not to be tried again yet.
     pub refusals: Refusals,
     /// Backoff per object.

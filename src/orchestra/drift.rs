@@ -119,6 +119,8 @@ pub async fn migration_status(
         divergence: Some(divergence).filter(|what| !what.is_empty()),
         checked_at: done.then(|| Time(Timestamp::now())),
         fingerprint,
+        failed: false,
+        available: None,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Databases that wait for a claim are given a template's migrations beforehand, so that a claim is met in
 //! seconds. Seeds carry a tenant's own name, and come with the claim.
 
+use std::time::Duration;
+
 use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -9,14 +11,18 @@ use crate::api::condition::Reason;
 use crate::api::{AppliedTemplate, OrchestraDatabase, OrchestraPool, Template};
 use crate::class;
 use crate::controller::Context;
-use crate::controller::error::Error;
+use crate::controller::error::{Class, Error};
 use crate::controller::write::{APPLICATION, write_status};
 use crate::migrate::{self, Limits, Options};
 use crate::orchestra::sources;
 use crate::postgres;
+use crate::rollout;
 
 /// Databases of a pool that are prepared at once: they may share a server.
 const AT_ONCE: usize = 4;
+
+/// How long a busy server is left alone.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// Prepares the databases that nobody has claimed. Returns the keys of those that could not be, with why.
 ///
@@ -73,6 +79,13 @@ async fn one(ctx: &Context, member: &OrchestraDatabase, template: &Template) -> 
     let maps = from.config_maps().map(ToString::to_string).collect();
     let source = sources::migrations(ctx, &ctx.settings.namespace, maps, template.migrations.format).await?;
     let login = super::login(ctx, entry).await?;
+    let Some(_turn) = rollout::spare_turn(ctx, member) else {
+        return Err(Error::Stop {
+            class: Class::After(BUSY),
+            reason: Reason::Queued,
+            message: "its server is busy with other migrations; its turn comes".into(),
+        });
+    };
     let session = postgres::connect(&login, APPLICATION).await?;
     let options = Options {
         limits: Limits {

@@ -64,6 +64,10 @@ pub struct Arguments {
     /// Longest time that the migrations or the seed of one Orchestra may take in one go.
     #[arg(long, env = "ORCHESTRA_MIGRATION_LIMIT", default_value = "1h", value_parser = duration)]
     pub migration_limit: Duration,
+    /// Migrations that run at once on one database server, of all classes together. Entries of pools
+    /// with the same host and port share a server; a hosted project is one of its own.
+    #[arg(long, env = "ORCHESTRA_MIGRATIONS_PER_SERVER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub migrations_per_server: u16,
     /// How long scripts and requests under way may take to end after SIGTERM; what does not end is cut
     /// off, and rolled back by the database. Less than the pod's terminationGracePeriodSeconds.
     #[arg(long, env = "ORCHESTRA_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration)]
@@ -73,7 +77,11 @@ pub struct Arguments {
     pub concurrency: u16,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// Reads a duration as people write it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| "write it as 30s, 5m or 1h30m".to_string())?;
     Duration::try_from(parsed).map_err(|_| "it must not be negative".to_string())
 }
@@ -99,6 +107,7 @@ impl Arguments {
             resync: self.resync,
             shutdown_grace: self.shutdown_grace,
             migration_limit: self.migration_limit,
+            migrations_per_server: self.migrations_per_server,
             concurrency: self.concurrency,
             token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),
             organization: text("SUPABASE_ORGANIZATION_ID"),

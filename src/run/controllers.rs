@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::pace::paced;
 use super::stopped;
-use super::watches::{Watched, ability, standing};
+use super::watches::{Watched, ability, advance, standing};
 use crate::api::condition::ConditionType;
 use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, Seed};
 use crate::controller::Context;
@@ -103,6 +103,9 @@ pub async fn run(
         .watches_shared_stream(watched.classes.news(standing), default_classes(&stores.classes))
         // A class counts its databases: once for all that change together.
         .reconcile_on(paced(watched.databases.events().filter_map(its_class), COUNTED))
+        // So it does with its rollout.
+        .reconcile_on(paced(watched.orchestras.news(advance).filter_map(class_of), COUNTED))
+        .watches_shared_stream(watched.config_maps.events(), migrating(&ctx))
         .reconcile_all_on(at_start())
         .reconcile_all_on(verdicts(&ctx))
         .with_config(config.clone())
@@ -172,6 +175,47 @@ async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<Orchest
     database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
 }
 
+async fn class_of(orchestra: Arc<Orchestra>) -> Option<ObjectRef<OrchestraClass>> {
+    let status = orchestra.status.as_ref()?;
+    status.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+/// Classes whose migrations are in a ConfigMap.
+fn migrating(
+    ctx: &Context,
+) -> impl Fn(Arc<PartialObjectMeta<ConfigMap>>) -> Vec<ObjectRef<OrchestraClass>> + Send + Sync + 'static {
+    let (classes, namespace) = (ctx.stores.classes.clone(), ctx.settings.namespace.clone());
+    move |map| {
+        if map.namespace().as_ref() != Some(&namespace) {
+            return Vec::new();
+        }
+        let named = classes.state_filter(|class| migrates_by(class, &map.name_any()));
+        named.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    }
+}
+
+fn uses(migrations: Option<&Migrations>, map: &str) -> bool {
+    let source = migrations.and_then(|migrations| migrations.source.as_ref());
+    source.is_some_and(|source| source.config_maps().any(|used| used == map))
+}
+
+/// Whether the migrations of a class or its templates are in a ConfigMap.
+fn migrates_by(class: &OrchestraClass, map: &str) -> bool {
+    let mut templates = class.spec.templates.iter().flatten();
+    uses(class.spec.migrations.as_ref(), map) || templates.any(|template| uses(Some(&template.migrations), map))
+}
+
+/// Whether a template of a class has its seed in a ConfigMap.
+fn seeds_by(class: &OrchestraClass, map: &str) -> bool {
+    let mut seeds = class
+        .spec
+        .templates
+        .iter()
+        .flatten()
+        .filter_map(|template| template.seed.as_ref());
+    seeds.any(|seed| seed.config_map_ref.name == map)
+}
+
 /// The provider has begun or ceased to accept a token.
 fn verdicts(ctx: &Context) -> impl futures::Stream<Item = ()> + Send + 'static {
     futures::stream::unfold(ctx.accounts.verdicts(), async |mut verdicts| {
@@ -236,18 +280,15 @@ fn unclaimed_in(
 /// templates in the operator's namespace.
 fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
-    let migrates = |migrations: Option<&Migrations>| {
-        let source = migrations.and_then(|migrations| migrations.source.as_ref());
-        source.is_some_and(|source| source.config_maps().any(|used| used == name))
-    };
+    let migrates = |migrations: Option<&Migrations>| uses(migrations, &name);
     let seeds = |seed: Option<&Seed>| seed.is_some_and(|seed| seed.config_map_ref.name == name);
-    let in_class = |class: &OrchestraClass| {
-        let mut templates = class.spec.templates.iter().flatten();
-        migrates(class.spec.migrations.as_ref())
-            || templates.any(|template| migrates(Some(&template.migrations)) || seeds(template.seed.as_ref()))
-    };
     let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
-    let by_class = ours && ctx.stores.classes.find(in_class).is_some();
+    let by_class = ours
+        && ctx
+            .stores
+            .classes
+            .find(|class| migrates_by(class, &name) || seeds_by(class, &name))
+            .is_some();
     let names = |object: &Orchestra| {
         let spec = &object.spec;
         let own = spec.migrations.as_ref();

@@ -1,6 +1,7 @@
 //! What the API server must accept, and what it must refuse.
 
 pub mod budget;
+pub mod rollout;
 
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const MANIFESTS: &[(&str, &str, &str)] = &[

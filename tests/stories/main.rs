@@ -25,6 +25,7 @@ mod process;
 mod proof;
 mod provider;
 mod queue;
+mod rollout;
 mod secret_drift;
 mod secrets;
 mod support;
