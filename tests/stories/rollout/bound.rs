@@ -48,7 +48,7 @@ impl Most {
     }
 }
 
-/// 40, or as many as `ROLLOUT_TENANTS` says (`make rollout`).
+/// 40, or as many as `ROLLOUT_TENANTS` says (`make rollout-bound`).
 fn how_many() -> usize {
     std::env::var("ROLLOUT_TENANTS").map_or(40, |count| count.parse().unwrap())
 }
