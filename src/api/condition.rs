@@ -160,8 +160,14 @@ pub enum Reason {
     LoginFailed,
     /// The database refused a statement of the operator.
     DatabaseRefused,
-    /// A ConfigMap that the spec names is missing.
+    /// A ConfigMap, an artifact or a folder that the spec names is missing.
     SourceNotFound,
+    /// A source cannot be read now.
+    SourceUnavailable,
+    /// Access to a source is refused.
+    SourceDenied,
+    /// The operator's flags do not allow the source.
+    SourceNotAllowed,
     /// Migrations or a seed cannot be used as they are.
     SourceInvalid,
     /// A migration failed.

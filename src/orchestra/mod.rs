@@ -21,7 +21,7 @@ use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
 
 pub use mark::holder as mark_holder;
-pub use sources::Sources;
+pub use sources::Scripts;
 pub use status::report;
 pub use works::Works;
 

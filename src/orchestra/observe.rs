@@ -10,14 +10,15 @@ use super::plan::{Database, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
 use super::{ORCHESTRA_FINALIZER, Pass, claim, sources};
+use crate::api::MigrationStatus;
 use crate::api::condition::ConditionType;
-use crate::api::{MigrationStatus, Seed};
 use crate::class;
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
 use crate::migrate::{self, Source};
+use crate::source::Place;
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -103,8 +104,8 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             return Ok(());
         }
     }
-    let source = migrations(pass).await?;
-    let rows = seed(pass).await?;
+    let source = migrations(pass).await.map_err(|error| undisturbed(pass, error))?;
+    let rows = seed(pass).await.map_err(|error| undisturbed(pass, error))?;
     if is_settled(pass, source.as_deref(), rows.is_some()) {
         *seen = Seen {
             login: true,
@@ -135,6 +136,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
         seen.migrations = if status.pending == 0 { Work::Done } else { Work::Pending };
         pass.migrations = Some(MigrationStatus {
             source: source.digest(),
+            revision: source.revision().map(ToString::to_string),
             format: source.format(),
             current: status.current,
             applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
@@ -189,7 +191,11 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
     });
     let migrated = match (source, &status.migrations) {
         (None, _) => true,
-        (Some(source), Some(migrations)) => migrations.source == source.digest() && migrations.pending == 0,
+        (Some(source), Some(migrations)) => {
+            migrations.source == source.digest()
+                && migrations.revision.as_deref() == source.revision()
+                && migrations.pending == 0
+        }
         (Some(_), None) => false,
     };
     Some(status.observed_generation) == pass.object.metadata.generation
@@ -200,26 +206,46 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
         && (status.seed.is_some() || !seeds)
 }
 
+/// A registry that fails, or refuses what it gave before, is no business of a tenant that is Ready.
+fn undisturbed(pass: &Pass, error: Error) -> Error {
+    let Error::Source(failed) = &error else {
+        return error;
+    };
+    let settled = pass.object.status.as_ref().is_some_and(|status| {
+        Some(status.observed_generation) == pass.object.metadata.generation
+            && is_true(&status.conditions, ConditionType::Ready)
+    });
+    if settled && failed.is_of_registry() && !error.is_passing() {
+        return Error::transient(failed.reason(), failed.to_string());
+    }
+    error
+}
+
 /// The migrations that apply: the Orchestra's own, or else the class's.
 pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
     let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
-    let (namespace, wanted) = match (&pass.object.spec.migrations, class) {
-        (Some(own), _) => (pass.namespace(), own),
-        (None, Some(class)) => (pass.ctx.settings.namespace.as_str(), class),
+    let (namespace, wanted, by_class) = match (&pass.object.spec.migrations, class) {
+        (Some(own), _) => (pass.namespace(), own, false),
+        (None, Some(class)) => (pass.ctx.settings.namespace.as_str(), class, true),
         (None, None) => return Ok(None),
     };
-    let names = wanted.source.config_maps().map(ToString::to_string).collect();
-    sources::migrations(&pass.ctx, namespace, names, wanted.format)
-        .await
-        .map(Some)
+    let place = Place {
+        namespace: namespace.into(),
+        by_class,
+        source: wanted.source.clone(),
+    };
+    sources::migrations(&pass.ctx, place, wanted.format).await.map(Some)
 }
 
 /// The seed that applies. One that is applied already is not read again: its policy is Once.
 pub async fn seed(pass: &Pass) -> Result<Option<Arc<SeedSource>>, Error> {
-    let Some(Seed { config_map_ref, .. }) = &pass.object.spec.seed else {
+    let Some(seed) = &pass.object.spec.seed else {
         return Ok(None);
     };
-    sources::seed(&pass.ctx, pass.namespace(), &config_map_ref.name)
-        .await
-        .map(Some)
+    let place = Place {
+        namespace: pass.namespace().into(),
+        by_class: false,
+        source: seed.source.clone(),
+    };
+    sources::seed(&pass.ctx, place).await.map(Some)
 }

@@ -239,7 +239,7 @@ fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
             .spec
             .seed
             .as_ref()
-            .is_some_and(|seed| seed.config_map_ref.name == name)
+            .is_some_and(|seed| seed.source.config_maps().any(|used| used == name))
 }
 
 /// Databases of a class that are not usable now.
