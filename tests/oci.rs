@@ -16,8 +16,10 @@ use orchestra_operator::source::pull_secret::Login;
 use orchestra_operator::source::{Error, Files, oci};
 use orchestra_sandbox::registry::{Fault, Login as Asked, Registry};
 
-const FILES: &[(&str, &str)] = &[("1_a.sql", "CREATE TABLE a ();\r\n"), ("2_b.sql", "SELECT 2")];
-const FOLDERS: &[(&str, &str)] = &[
+type Texts = &'static [(&'static str, &'static str)];
+
+const FILES: Texts = &[("1_a.sql", "CREATE TABLE a ();\r\n"), ("2_b.sql", "SELECT 2")];
+const FOLDERS: Texts = &[
     ("migrations/", ""),
     ("migrations/1_a/migration.sql", "CREATE TABLE a ();\r\n"),
     ("migrations/2_b/migration.sql", ""),
@@ -40,11 +42,11 @@ fn of(registry: &Registry, repository: &str) -> OciSource {
     }
 }
 
-fn login(password: &str) -> Option<Login> {
-    Some(Login {
+fn login(password: &str) -> Login {
+    Login {
         user: "ada".into(),
         password: password.to_owned().into(),
-    })
+    }
 }
 
 async fn pull(source: &OciSource, login: Option<Login>) -> Result<(String, Files), Error> {
@@ -64,7 +66,7 @@ fn texts(files: &Files) -> Vec<(&str, &str)> {
 async fn what_oras_and_flux_push_is_pulled() {
     let (_dir, registry) = registry().await;
     let folders = &FOLDERS[1..];
-    let layouts: [(&str, Vec<ImageLayer>, &[(&str, &str)]); 3] = [
+    let layouts: [(&str, Vec<ImageLayer>, Texts); 3] = [
         ("files", oras_files(FILES), FILES),
         ("folder", oras_folder("migrations", FOLDERS), folders),
         ("flux", flux(FOLDERS), folders),
@@ -93,16 +95,16 @@ async fn a_login_goes_to_its_registry_only() {
         Asked::Token("ada".into(), "s3cret".into()),
     ] {
         registry.require(Some(asked));
-        assert_eq!(texts(&pull(&source, login("s3cret")).await.unwrap().1), FILES);
+        assert_eq!(texts(&pull(&source, Some(login("s3cret"))).await.unwrap().1), FILES);
         // Blobs may lie elsewhere, where nobody must learn the login.
         registry.fail(Some(Fault::Redirect(other.host().into())));
         other.seen();
-        assert_eq!(texts(&pull(&source, login("s3cret")).await.unwrap().1), FILES);
+        assert_eq!(texts(&pull(&source, Some(login("s3cret"))).await.unwrap().1), FILES);
         let told = other.seen();
         assert_eq!(told.len(), FILES.len());
         assert!(told.iter().all(|seen| seen.authorization.is_none()), "{told:?}");
         registry.fail(None);
-        for wrong in [None, login("wrong")] {
+        for wrong in [None, Some(login("wrong"))] {
             let error = pull(&source, wrong).await.unwrap_err();
             assert_eq!(
                 (error.class(), error.reason()),
@@ -182,7 +184,7 @@ async fn a_manifest_is_not_believed() {
     let error = pull(&of(&registry, "short"), None).await.unwrap_err();
     assert!(error.to_string().contains("more than the 3 bytes"), "{error}");
     push_changed(&host, "large", "v1", &layers, |manifest| {
-        manifest.layers[1].size = 1 << 40
+        manifest.layers[1].size = 1 << 40;
     })
     .await;
     registry.seen();
@@ -198,7 +200,7 @@ async fn a_manifest_is_not_believed() {
     // An address in the manifest is no address to call.
     let urls = vec![format!("http://{}/internal", other.host())];
     push_changed(&host, "urls", "v1", &layers, |manifest| {
-        manifest.layers[0].urls = Some(urls)
+        manifest.layers[0].urls = Some(urls);
     })
     .await;
     registry.fail(Some(Fault::NoBlobs));

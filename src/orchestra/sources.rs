@@ -58,10 +58,13 @@ impl SeedSource {
 pub struct Scripts {
     read: Mutex<HashMap<Key, Entry>>,
     /// Migrations by their digest, so that copies of one set are held once.
-    same: Mutex<HashMap<(String, Option<String>), Weak<Source>>>,
+    same: Mutex<Same>,
     /// What nobody asked for this long is forgotten.
     idle: Duration,
 }
+
+/// By digest and revision.
+type Same = HashMap<(String, Option<String>), Weak<Source>>;
 
 type Key = (Place, What);
 

@@ -19,7 +19,7 @@ const MAX_STREAM: usize = MAX_BYTES + MAX_FILES * 2048;
 
 /// Whether a file's name is that of an archive.
 pub fn is_archive(name: &str) -> bool {
-    name.ends_with(".tar.gz") || name.ends_with(".tgz")
+    [".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
 }
 
 /// Adds the files of an archive.

@@ -134,8 +134,8 @@ fn bombs_do_not_go_off() {
     let large = tar_of(&[(EntryType::Regular, "a.sql", &zeros)]);
     assert_eq!(unpacked(&gzip(&large)), Err(Flaw::TooLarge));
     let two = tar_of(&[
-        (EntryType::Regular, "a.sql", &zeros[..MAX_BYTES / 2 + 1]),
-        (EntryType::Regular, "b.sql", &zeros[..MAX_BYTES / 2 + 1]),
+        (EntryType::Regular, "a.sql", &zeros[..=MAX_BYTES / 2]),
+        (EntryType::Regular, "b.sql", &zeros[..=MAX_BYTES / 2]),
     ]);
     assert_eq!(unpacked(&gzip(&two)), Err(Flaw::TooLarge));
     // What is before and after the files counts as well.

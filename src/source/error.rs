@@ -1,5 +1,6 @@
 //! What can stop a source from being read.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::flaw::Flaw;
@@ -47,7 +48,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn unavailable(place: impl ToString, what: impl Into<String>) -> Self {
+    pub(super) fn unavailable(place: &dyn fmt::Display, what: impl Into<String>) -> Self {
         Self::Unavailable {
             place: place.to_string(),
             what: what.into(),
@@ -55,14 +56,14 @@ impl Error {
         }
     }
 
-    pub(super) fn denied(place: impl ToString, what: impl Into<String>) -> Self {
+    pub(super) fn denied(place: &dyn fmt::Display, what: impl Into<String>) -> Self {
         Self::Denied {
             place: place.to_string(),
             what: what.into(),
         }
     }
 
-    pub(super) fn invalid(place: impl ToString, flaw: Flaw) -> Self {
+    pub(super) fn invalid(place: &dyn fmt::Display, flaw: Flaw) -> Self {
         Self::Invalid {
             place: place.to_string(),
             flaw,

@@ -19,7 +19,7 @@ pub const MAX_DEPTH: usize = 16;
 /// Files and folders, whose paths are relative and lead nowhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    files: BTreeMap<String, Vec<u8>>,
+    contents: BTreeMap<String, Vec<u8>>,
     folders: BTreeSet<String>,
     bytes: usize,
 }
@@ -38,7 +38,7 @@ impl Files {
         let Some(path) = clean(path)? else {
             return Err(Flaw::Path { path: path.to_owned() });
         };
-        if let Some(known) = self.files.get(&path) {
+        if let Some(known) = self.contents.get(&path) {
             return if *known == bytes {
                 Ok(())
             } else {
@@ -50,7 +50,7 @@ impl Files {
             return Err(Flaw::TooLarge);
         }
         self.bytes += bytes.len();
-        self.files.insert(path, bytes);
+        self.contents.insert(path, bytes);
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Files {
     }
 
     fn check_count(&self) -> Result<(), Flaw> {
-        if self.files.len() + self.folders.len() >= MAX_FILES {
+        if self.contents.len() + self.folders.len() >= MAX_FILES {
             return Err(Flaw::TooMany);
         }
         Ok(())
@@ -75,7 +75,9 @@ impl Files {
 
     /// Paths and contents, in the order of the paths.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+        self.contents
+            .iter()
+            .map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
     }
 
     /// Paths of the folders that were told of by themselves.
@@ -90,7 +92,7 @@ impl Files {
             hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(bytes);
         };
-        for (path, bytes) in &self.files {
+        for (path, bytes) in &self.contents {
             part(path.as_bytes());
             part(bytes);
         }

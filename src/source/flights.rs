@@ -14,7 +14,7 @@ use super::error::Error;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long after a failure nobody tries again: hundreds of tenants may ask.
-const AFTER_FAILURE: Duration = Duration::from_secs(15);
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Outcomes by what was asked for. Those that nobody asks for any more are forgotten.
 pub struct Flights<K, V> {
@@ -110,7 +110,7 @@ where
         let job = async move {
             // It panicked, or the operator is shutting down.
             task.await
-                .unwrap_or_else(|_| Err(Error::unavailable(place, "the work was cut off")))
+                .unwrap_or_else(|_| Err(Error::unavailable(&place, "the work was cut off")))
         };
         let job = job.boxed().shared();
         let entry = Entry {

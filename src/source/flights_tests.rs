@@ -26,7 +26,7 @@ impl Work {
 }
 
 fn failed() -> Result<usize, Error> {
-    Err(Error::unavailable("it", "it is away"))
+    Err(Error::unavailable(&"it", "it is away"))
 }
 
 #[tokio::test]

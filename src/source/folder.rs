@@ -33,7 +33,7 @@ impl From<io::Error> for FolderError {
 }
 
 /// Reads a folder below `root`. A link is followed as far as it stays below `root`, as the links of a
-/// mounted ConfigMap and of git-sync do. Names that begin with two dots are Kubernetes' own (AtomicWriter),
+/// mounted ConfigMap and of git-sync do. Names that begin with two dots are Kubernetes' own (`AtomicWriter`),
 /// and `.git` is Git's.
 ///
 /// # Errors
@@ -85,10 +85,10 @@ fn walk(root: &Dir, folder: &str, path: &str, files: &mut Files, seen: &mut usiz
 }
 
 /// Reads one byte more than there is room for, so that too much is noticed.
-fn read_file(root: &Dir, path: &str, room: usize) -> io::Result<Vec<u8>> {
+fn read_file(dir: &Dir, path: &str, room: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1);
-    root.open(path)?.take(most).read_to_end(&mut bytes)?;
+    dir.open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

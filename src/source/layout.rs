@@ -1,6 +1,7 @@
 //! Which folder of a source holds the scripts: the one that `path` names, or the one that can be meant.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::files::Files;
 use super::flaw::Flaw;
@@ -59,11 +60,15 @@ pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
         Some(path) => at(files, path)?,
         None => below(files, &common(files)),
     };
-    let nested = |path: &&str| path.contains('/') && path.ends_with(".sql");
+    let nested = |path: &&str| path.contains('/') && is_script(path);
     match found.iter().map(|(path, _)| path.as_str()).find(nested) {
         Some(path) => Err(Flaw::Nested(path.to_owned())),
         None => Ok(found),
     }
+}
+
+fn is_script(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|kind| kind == "sql")
 }
 
 /// What bsdtar adds on macOS beside each file is none of the project's.

@@ -165,7 +165,7 @@ async fn config_maps(client: &Client, place: &Place) -> Result<Files, Error> {
             .map_err(|error| Error::unavailable(place, error.to_string()))?
             .ok_or_else(|| missing(&place.namespace, name))?;
         config_map::add(map, &mut files)
-            .map_err(|(key, flaw)| Error::invalid(format!("key {key} of ConfigMap {name}"), flaw))?;
+            .map_err(|(key, flaw)| Error::invalid(&format!("key {key} of ConfigMap {name}"), flaw))?;
     }
     Ok(files)
 }
@@ -185,10 +185,10 @@ async fn folder(ctx: &Arc<Context>, place: &Place, name: &str) -> Result<(String
         let at = whole.clone();
         let read = tokio::task::spawn_blocking(move || folder::read(&root, &folder)).await;
         let files = match read {
-            Err(_) => return Err(Error::unavailable(at, "the reading was cut off")),
+            Err(_) => return Err(Error::unavailable(&at, "the reading was cut off")),
             Ok(Err(folder::FolderError::Missing)) => return Err(Error::NotFound(at)),
-            Ok(Err(folder::FolderError::Flaw(flaw))) => return Err(Error::invalid(at, flaw)),
-            Ok(Err(folder::FolderError::Io(error))) => return Err(Error::unavailable(at, error.to_string())),
+            Ok(Err(folder::FolderError::Flaw(flaw))) => return Err(Error::invalid(&at, flaw)),
+            Ok(Err(folder::FolderError::Io(error))) => return Err(Error::unavailable(&at, error.to_string())),
             Ok(Ok(files)) => files,
         };
         Ok((files.digest(), Arc::new(files)))
@@ -256,5 +256,5 @@ async fn login(client: &Client, namespace: &str, oci: &OciSource) -> Result<Opti
     let (host, repository) = oci::split(&oci.image);
     pull_secret::login(&config.0, host, repository)
         .map(Some)
-        .map_err(|what| Error::denied(place, what))
+        .map_err(|what| Error::denied(&place, what))
 }

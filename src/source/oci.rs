@@ -98,7 +98,7 @@ pub async fn pull(source: &OciSource, artifact: Artifact, login: Option<Login>) 
 async fn within<T>(place: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
         Err(Error::unavailable(
-            place,
+            &place,
             format!("it takes longer than {} s", LIMIT.as_secs()),
         ))
     })

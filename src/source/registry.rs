@@ -160,7 +160,7 @@ impl Repository {
         match answer.status() {
             StatusCode::OK => Ok(()),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Error::denied(
-                place,
+                &place,
                 "the registry refuses access: give a pullSecretRef with a login that may read it",
             )),
             StatusCode::NOT_FOUND => Err(Error::NoArtifact(place)),
@@ -200,12 +200,12 @@ fn refused(place: &str, error: OciDistributionError) -> Error {
     match error {
         OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
             Error::denied(
-                place,
+                &place,
                 "the registry refuses the login: correct the Secret of pullSecretRef",
             )
         }
-        OciDistributionError::RequestError(error) => Error::unavailable(place, cause(error)),
-        _ => Error::unavailable(place, "the registry does not answer as a registry does"),
+        OciDistributionError::RequestError(error) => Error::unavailable(&place, cause(error)),
+        _ => Error::unavailable(&place, "the registry does not answer as a registry does"),
     }
 }
 

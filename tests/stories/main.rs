@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod admission;
+#[path = "../support/artifact.rs"]
+mod artifact;
 mod bill;
 mod blips;
 mod bridge;
@@ -25,6 +27,7 @@ mod provider;
 mod queue;
 mod secret_drift;
 mod secrets;
+mod sources;
 mod support;
 mod token;
 mod two_operators;
