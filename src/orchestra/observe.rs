@@ -206,7 +206,7 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
         && (status.seed.is_some() || !seeds)
 }
 
-/// A registry that fails, or refuses what it gave before, is no business of a tenant that is Ready.
+/// A registry or a volume that fails, or refuses what it gave before, is no business of a tenant that is Ready.
 fn undisturbed(pass: &Pass, error: Error) -> Error {
     let Error::Source(failed) = &error else {
         return error;
@@ -215,7 +215,7 @@ fn undisturbed(pass: &Pass, error: Error) -> Error {
         Some(status.observed_generation) == pass.object.metadata.generation
             && is_true(&status.conditions, ConditionType::Ready)
     });
-    if settled && failed.is_of_registry() && !error.is_passing() {
+    if settled && failed.is_outside() && !error.is_passing() {
         return Error::transient(failed.reason(), failed.to_string());
     }
     error

@@ -10,9 +10,12 @@ use crate::controller::error::Class;
 /// An error of a source. `Display` is one line for a person; it holds no content and no login.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A ConfigMap is missing, or a folder.
+    /// A ConfigMap is missing.
     #[error("{0} does not exist: create it, and the operator goes on by itself")]
     NotFound(String),
+    /// A folder is missing, which nothing tells of when it is made.
+    #[error("{0} does not exist below the operator's --sources-folder: create it, and the operator goes on by itself")]
+    NoFolder(String),
     /// The registry has no such artifact.
     #[error("the registry has no {0}: push it, or correct the image, the tag or the digest")]
     NoArtifact(String),
@@ -70,11 +73,23 @@ impl Error {
         }
     }
 
-    /// Whether a registry, or what leads to it, failed: it may come back as it was.
-    pub fn is_of_registry(&self) -> bool {
+    pub(super) fn moved(place: &dyn fmt::Display) -> Self {
+        Self::Unavailable {
+            place: place.to_string(),
+            what: "it changes just now".into(),
+            after: Some(Duration::from_secs(1)),
+        }
+    }
+
+    /// Whether a registry or a volume failed, or what leads to it: it may come back as it was.
+    pub fn is_outside(&self) -> bool {
         matches!(
             self,
-            Self::NoArtifact(_) | Self::Unavailable { .. } | Self::Denied { .. } | Self::NotAllowed(_)
+            Self::NoFolder(_)
+                | Self::NoArtifact(_)
+                | Self::Unavailable { .. }
+                | Self::Denied { .. }
+                | Self::NotAllowed(_)
         )
     }
 
@@ -84,14 +99,14 @@ impl Error {
             Self::NotFound(_) | Self::Invalid { .. } => Class::Invalid,
             Self::Unavailable { after: Some(after), .. } => Class::After(*after),
             Self::Unavailable { after: None, .. } => Class::Transient,
-            Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => Class::Blocked,
+            Self::NoFolder(_) | Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => Class::Blocked,
         }
     }
 
     /// Why.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::NotFound(_) | Self::NoArtifact(_) => Reason::SourceNotFound,
+            Self::NotFound(_) | Self::NoFolder(_) | Self::NoArtifact(_) => Reason::SourceNotFound,
             Self::Invalid { .. } => Reason::SourceInvalid,
             Self::Unavailable { .. } => Reason::SourceUnavailable,
             Self::Denied { .. } => Reason::SourceDenied,

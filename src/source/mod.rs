@@ -134,24 +134,34 @@ pub async fn files(ctx: &Arc<Context>, place: &Place, version: &Version) -> Resu
         return Ok(Arc::new(files));
     }
     if let Some(name) = &source.folder {
-        return Ok(folder(ctx, place, name).await?.1);
+        let (digest, files) = folder(ctx, place, name).await?;
+        return if digest == version.state {
+            Ok(files)
+        } else {
+            Err(Error::moved(place))
+        };
     }
-    // Whoever may read the manifest in a repository may read what it lists there.
-    let key = match &source.oci {
-        Some(oci) => format!("{}@{}", oci.image, version.state),
-        None => format!("{place}@{}", version.state),
-    };
-    let work = {
-        let (ctx, place) = (ctx.clone(), place.clone());
-        async move || match &place.source.oci {
-            Some(oci) => {
-                let artifact = artifact(&ctx, &place, oci).await?;
-                let login = login(&ctx.client, &place.namespace, oci).await?;
-                oci::pull(oci, artifact, login).await.map(Arc::new)
-            }
-            None => config_maps(&ctx.client, &place).await.map(Arc::new),
-        }
-    };
+    if let Some(oci) = &source.oci {
+        return pulled(ctx, place, oci, version).await;
+    }
+    let (client, whole) = (ctx.client.clone(), place.clone());
+    let work = async move || config_maps(&client, &whole).await.map(Arc::new);
+    let key = format!("{place}@{}", version.state);
+    ctx.sources.files.get(&key, &place.to_string(), FILES_KEPT, work).await
+}
+
+/// Whoever may read the manifest in a repository may read what it lists there: what one has fetched is
+/// there for all of them.
+async fn pulled(ctx: &Arc<Context>, place: &Place, oci: &OciSource, version: &Version) -> Result<Arc<Files>, Error> {
+    let artifact = artifact(ctx, place, oci).await?;
+    if artifact.digest != version.state {
+        return Err(Error::moved(place));
+    }
+    let login = login(&ctx.client, &place.namespace, oci).await?;
+    let oci = oci.clone();
+    let (host, repository) = oci::split(&oci.image);
+    let key = format!("{host}/{repository}@{}", version.state);
+    let work = async move || oci::pull(&oci, artifact, login).await.map(Arc::new);
     ctx.sources.files.get(&key, &place.to_string(), FILES_KEPT, work).await
 }
 
@@ -186,7 +196,7 @@ async fn folder(ctx: &Arc<Context>, place: &Place, name: &str) -> Result<(String
         let read = tokio::task::spawn_blocking(move || folder::read(&root, &folder)).await;
         let files = match read {
             Err(_) => return Err(Error::unavailable(&at, "the reading was cut off")),
-            Ok(Err(folder::FolderError::Missing)) => return Err(Error::NotFound(at)),
+            Ok(Err(folder::FolderError::Missing)) => return Err(Error::NoFolder(at)),
             Ok(Err(folder::FolderError::Flaw(flaw))) => return Err(Error::invalid(&at, flaw)),
             Ok(Err(folder::FolderError::Io(error))) => return Err(Error::unavailable(&at, error.to_string())),
             Ok(Ok(files)) => files,
