@@ -165,8 +165,14 @@ pub enum Reason {
     DatabaseRefused,
     /// The class has no template of that name.
     TemplateNotFound,
-    /// A ConfigMap that the spec names is missing.
+    /// A ConfigMap, an artifact or a folder that the spec names is missing.
     SourceNotFound,
+    /// A source cannot be read now.
+    SourceUnavailable,
+    /// Access to a source is refused.
+    SourceDenied,
+    /// The operator's flags do not allow the source.
+    SourceNotAllowed,
     /// Migrations or a seed cannot be used as they are.
     SourceInvalid,
     /// A migration is being applied that takes longer than a moment.

@@ -9,12 +9,14 @@ mod database;
 mod orchestra;
 mod pool;
 mod rollout;
+mod source;
 
 pub use class::*;
 pub use database::*;
 pub use orchestra::*;
 pub use pool::*;
 pub use rollout::*;
+pub use source::*;
 
 use std::collections::BTreeMap;
 
@@ -71,11 +73,11 @@ pub struct Placement {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.source) || !has(self.format)").message("format belongs to a source: set both or neither"))]
 pub struct Migrations {
-    /// Where the scripts are: ConfigMaps with a key `<migration name>.sql` for each migration, in the
-    /// Orchestra's namespace; those of a class in the operator's. Omitted in an Orchestra: those of its
-    /// template or its class.
+    /// Where the scripts are, such as a ConfigMap with a key `<migration name>.sql` for each migration.
+    /// ConfigMaps and Secrets are those of the Orchestra's namespace; those of a class are in the
+    /// operator's. Omitted in an Orchestra: those of its template or its class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<MigrationSource>,
+    pub source: Option<ScriptSource>,
     /// Format of the scripts and of the history that is kept in the database: `Prisma`, `Supabase` or
     /// `Sqlx`. Omitted: known by what only one of the tools writes, such as Prisma's
     /// `migration_lock.toml`; files that several would take need it.
@@ -225,31 +227,6 @@ pub enum ResolvedAs {
     RolledBack,
 }
 
-/// Where migration scripts are: one ConfigMap or several, with a key `<migration name>.sql` for
-/// each migration of a Prisma project's `migrations` folder.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.configMapRef) != has(self.configMapRefs)").message("exactly one of configMapRef and configMapRefs must be set"))]
-pub struct MigrationSource {
-    /// One ConfigMap that holds all of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map_ref: Option<ConfigMapReference>,
-    /// Several ConfigMaps, read as one set: a ConfigMap holds 1 MiB at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    pub config_map_refs: Option<Vec<ConfigMapReference>>,
-}
-
-impl MigrationSource {
-    /// Names of the ConfigMaps, in order.
-    pub fn config_maps(&self) -> impl Iterator<Item = &str> {
-        self.config_map_ref
-            .iter()
-            .chain(self.config_map_refs.iter().flatten())
-            .map(|reference| reference.name.as_str())
-    }
-}
-
 /// Format of migration scripts.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[schemars(transform = leave_description_to_field)]
@@ -278,9 +255,9 @@ impl MigrationFormat {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seed {
-    /// ConfigMap in the Orchestra's namespace; its keys `*.sql` run in the order of their names, in
-    /// one transaction.
-    pub config_map_ref: ConfigMapReference,
+    /// Where the scripts are; the files `*.sql` run in the order of their names, in one transaction.
+    #[serde(flatten)]
+    pub source: ScriptSource,
     /// When the seed is applied. `Once` (default): once in the life of the database; a changed seed
     /// changes nothing.
     #[serde(default)]
@@ -293,15 +270,6 @@ pub enum SeedPolicy {
     /// Once in the life of the database. A changed seed changes nothing (default).
     #[default]
     Once,
-}
-
-/// A ConfigMap.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ConfigMapReference {
-    /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
-    pub name: String,
 }
 
 /// What happens to a database whose claim is deleted.

@@ -190,6 +190,9 @@ pub struct PublishedSecret {
 pub struct MigrationStatus {
     /// Digest of the source that was last applied.
     pub source: String,
+    /// Digest of the OCI manifest that the source was read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// Format of the scripts and of the history.
     #[serde(default)]
     pub format: MigrationFormat,

@@ -1,5 +1,7 @@
 //! The rollout of a class's migrations, as the class tells it: whoever may begin is woken on the way.
 
+use std::sync::Arc;
+
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
@@ -14,7 +16,11 @@ use crate::rollout::{drive, status};
 
 /// Where the rollout stands, and the condition that says so. What is wrong with a source or the rules
 /// leaves those that it is about as they are.
-pub async fn look(ctx: &Context, class: &OrchestraClass, conditions: &mut Conditions<'_>) -> Option<RolloutStatus> {
+pub async fn look(
+    ctx: &Arc<Context>,
+    class: &OrchestraClass,
+    conditions: &mut Conditions<'_>,
+) -> Option<RolloutStatus> {
     let old = class.status.as_ref().and_then(|status| status.rollout.clone());
     match read(ctx, class).await {
         Ok((None, None)) => None,
@@ -38,7 +44,7 @@ pub async fn look(ctx: &Context, class: &OrchestraClass, conditions: &mut Condit
     }
 }
 
-async fn read(ctx: &Context, class: &OrchestraClass) -> Result<(Option<RolloutStatus>, Option<Error>), Error> {
+async fn read(ctx: &Arc<Context>, class: &OrchestraClass) -> Result<(Option<RolloutStatus>, Option<Error>), Error> {
     let revisions = Revisions::of(ctx, class).await?;
     if revisions.digest().is_none() {
         return Ok((None, revisions.wrong));

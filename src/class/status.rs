@@ -31,7 +31,7 @@ pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Er
 /// whether a rollout goes on.
 pub async fn write(
     class: &OrchestraClass,
-    ctx: &Context,
+    ctx: &Arc<Context>,
     outcome: Result<Option<ProviderAccount>, &Error>,
 ) -> Result<bool, Error> {
     let old = class.status.clone().unwrap_or_default();

@@ -112,6 +112,7 @@ pub async fn migration_status(
     };
     Ok(MigrationStatus {
         source: source.digest(),
+        revision: source.revision().map(ToString::to_string),
         format: source.format(),
         current: status.current,
         applied: i32::try_from(status.applied).unwrap_or(i32::MAX),

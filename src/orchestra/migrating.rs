@@ -12,13 +12,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::Pass;
 use crate::api::condition::Reason;
 use crate::api::{
-    DriftCheck, MigrationFormat, MigrationSource, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template,
-    Transactions,
+    DriftCheck, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template, Transactions,
 };
 use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::write::publish;
 use crate::migrate::{Limits, Options, Progress};
+use crate::source::Place;
 
 /// A migration that takes longer has an event for its beginning and one for its end; the others of a
 /// run share one, because a new tenant has dozens.
@@ -28,11 +28,9 @@ const QUICK: Duration = Duration::from_secs(1);
 /// says beyond it.
 pub struct Wanted<'a> {
     /// Where the scripts are.
-    pub source: &'a MigrationSource,
+    pub place: Place,
     /// Their format, when it is told.
     pub format: Option<MigrationFormat>,
-    /// Namespace of what the source names.
-    pub namespace: &'a str,
     /// What the Orchestra says.
     own: Option<&'a Migrations>,
     /// What the template or the class says; of an own source, the same as `own`.
@@ -55,14 +53,16 @@ pub fn wanted(pass: &Pass) -> Option<Wanted<'_>> {
     let own = pass.object.spec.migrations.as_ref();
     let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
     let theirs = || template(pass).map(|template| &template.migrations).or(class);
-    let (base, namespace) = match own.filter(|own| own.source.is_some()) {
-        Some(own) => (own, pass.namespace()),
-        None => (theirs()?, pass.ctx.settings.namespace.as_str()),
+    let (base, place) = match own.and_then(|own| own.source.as_ref().map(|source| (own, source))) {
+        Some((own, source)) => (own, Place::of_orchestra(&pass.object, source)),
+        None => {
+            let theirs = theirs()?;
+            (theirs, Place::of_class(&pass.ctx, theirs.source.as_ref()?))
+        }
     };
     Some(Wanted {
-        source: base.source.as_ref()?,
+        place,
         format: base.format,
-        namespace,
         own,
         base,
     })

@@ -27,7 +27,7 @@ use crate::rollout::{self, Kept, Rolled};
 
 pub use mark::holder as mark_holder;
 pub use migrating::template_of;
-pub use sources::Sources;
+pub use sources::Scripts;
 pub use status::report;
 pub use works::Works;
 

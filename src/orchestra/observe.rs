@@ -12,7 +12,6 @@ use super::plan::{Database, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
 use super::{Newer, ORCHESTRA_FINALIZER, Pass, claim, drift, migrating, sources};
-use crate::api::Seed;
 use crate::api::condition::{ConditionType, Reason};
 use crate::class;
 use crate::controller::conditions::{find, is_true};
@@ -22,6 +21,7 @@ use crate::credentials::connection;
 use crate::migrate::{self, Source};
 use crate::rollout::revisions::Revisions;
 use crate::rollout::{self, Kept, Verdict};
+use crate::source::Place;
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -110,8 +110,8 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
         }
     }
     migrating::check_template(pass)?;
-    let source = source(pass).await?;
-    let rows = seed(pass).await?;
+    let source = source(pass).await.map_err(|error| undisturbed(pass, error))?;
+    let rows = seed(pass).await.map_err(|error| undisturbed(pass, error))?;
     if let Some(kept) = pass.kept
         && let Some(step) = unless_whole(pass, kept)?
     {
@@ -287,7 +287,11 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
     });
     let migrated = match (source, &status.migrations) {
         (None, _) => true,
-        (Some(source), Some(migrations)) => migrations.source == source.digest() && migrations.pending == 0,
+        (Some(source), Some(migrations)) => {
+            migrations.source == source.digest()
+                && migrations.revision.as_deref() == source.revision()
+                && migrations.pending == 0
+        }
         (Some(_), None) => false,
     };
     Some(status.observed_generation) == pass.object.metadata.generation
@@ -298,13 +302,27 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
         && (status.seed.is_some() || !seeds)
 }
 
-/// The migrations that apply: the Orchestra's own, or else the class's.
+/// A registry or a volume that fails, or refuses what it gave before, is no business of a tenant that is Ready.
+fn undisturbed(pass: &Pass, error: Error) -> Error {
+    let Error::Source(failed) = &error else {
+        return error;
+    };
+    let settled = pass.object.status.as_ref().is_some_and(|status| {
+        Some(status.observed_generation) == pass.object.metadata.generation
+            && is_true(&status.conditions, ConditionType::Ready)
+    });
+    if settled && failed.is_outside() && !error.is_passing() {
+        return Error::transient(failed.reason(), failed.to_string());
+    }
+    error
+}
+
+/// The migrations that apply: the Orchestra's own, or else the template's or the class's.
 pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
     let Some(wanted) = migrating::wanted(pass) else {
         return Ok(None);
     };
-    let names = wanted.source.config_maps().map(ToString::to_string).collect();
-    sources::migrations(&pass.ctx, wanted.namespace, names, wanted.format)
+    sources::migrations(&pass.ctx, wanted.place, wanted.format)
         .await
         .map(Some)
 }
@@ -312,12 +330,10 @@ pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
 /// The seed that applies: the Orchestra's own, or else the template's.
 pub async fn seed(pass: &Pass) -> Result<Option<Arc<SeedSource>>, Error> {
     let template = || migrating::template(pass).and_then(|template| template.seed.as_ref());
-    let (namespace, Seed { config_map_ref, .. }) = match (&pass.object.spec.seed, template()) {
-        (Some(own), _) => (pass.namespace(), own),
-        (None, Some(theirs)) => (pass.ctx.settings.namespace.as_str(), theirs),
+    let place = match (&pass.object.spec.seed, template()) {
+        (Some(own), _) => Place::of_orchestra(&pass.object, &own.source),
+        (None, Some(theirs)) => Place::of_class(&pass.ctx, &theirs.source),
         (None, None) => return Ok(None),
     };
-    sources::seed(&pass.ctx, namespace, &config_map_ref.name)
-        .await
-        .map(Some)
+    sources::seed(&pass.ctx, place).await.map(Some)
 }

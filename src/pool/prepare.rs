@@ -1,6 +1,7 @@
 //! Databases that wait for a claim are given a template's migrations beforehand, so that a claim is met in
 //! seconds. Seeds carry a tenant's own name, and come with the claim.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -17,6 +18,7 @@ use crate::migrate::{self, Limits, Options};
 use crate::orchestra::sources;
 use crate::postgres;
 use crate::rollout;
+use crate::source::Place;
 
 /// Databases of a pool that are prepared at once: they may share a server.
 const AT_ONCE: usize = 4;
@@ -29,7 +31,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the class, the template or its source is missing.
 pub async fn prepare(
-    ctx: &Context,
+    ctx: &Arc<Context>,
     pool: &OrchestraPool,
     members: &[OrchestraDatabase],
 ) -> Result<Vec<(String, Error)>, Error> {
@@ -58,7 +60,7 @@ pub async fn prepare(
     Ok(refused.into_iter().flatten().collect())
 }
 
-async fn refusal(ctx: &Context, member: &OrchestraDatabase, template: &Template) -> Option<(String, Error)> {
+async fn refusal(ctx: &Arc<Context>, member: &OrchestraDatabase, template: &Template) -> Option<(String, Error)> {
     let error = one(ctx, member, template).await.err()?;
     Some((member.spec.inventory.as_ref()?.key.clone(), error))
 }
@@ -69,15 +71,14 @@ fn has(member: &OrchestraDatabase, template: &Template) -> bool {
 }
 
 /// A claim that comes meanwhile waits for the migration lock.
-async fn one(ctx: &Context, member: &OrchestraDatabase, template: &Template) -> Result<(), Error> {
+async fn one(ctx: &Arc<Context>, member: &OrchestraDatabase, template: &Template) -> Result<(), Error> {
     let Some(entry) = &member.spec.inventory else {
         return Ok(());
     };
     let Some(from) = &template.migrations.source else {
         return Ok(());
     };
-    let maps = from.config_maps().map(ToString::to_string).collect();
-    let source = sources::migrations(ctx, &ctx.settings.namespace, maps, template.migrations.format).await?;
+    let source = sources::migrations(ctx, Place::of_class(ctx, from), template.migrations.format).await?;
     let login = super::login(ctx, entry).await?;
     let Some(_turn) = rollout::spare_turn(ctx, member) else {
         return Err(Error::Stop {

@@ -1,6 +1,7 @@
 //! What the Orchestras of a class are to have: the class's own source, and those of its templates.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,6 +10,7 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::migrate::hex;
 use crate::orchestra::{sources, template_of};
+use crate::source::Place;
 
 /// Digests of the sources of a class.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ impl Revisions {
     ///
     /// # Errors
     /// When the cluster cannot be asked.
-    pub async fn of(ctx: &Context, class: &OrchestraClass) -> Result<Self, Error> {
+    pub async fn of(ctx: &Arc<Context>, class: &OrchestraClass) -> Result<Self, Error> {
         let mut all = Self::default();
         if let Some(migrations) = &class.spec.migrations {
             all.own = all.note(read(ctx, migrations).await)?;
@@ -77,11 +79,10 @@ impl Revisions {
     }
 }
 
-async fn read(ctx: &Context, migrations: &Migrations) -> Result<Option<String>, Error> {
+async fn read(ctx: &Arc<Context>, migrations: &Migrations) -> Result<Option<String>, Error> {
     let Some(source) = &migrations.source else {
         return Ok(None);
     };
-    let names = source.config_maps().map(ToString::to_string).collect();
-    let read = sources::migrations(ctx, &ctx.settings.namespace, names, migrations.format).await?;
+    let read = sources::migrations(ctx, Place::of_class(ctx, source), migrations.format).await?;
     Ok(Some(read.digest()))
 }

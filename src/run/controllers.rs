@@ -18,7 +18,7 @@ use super::pace::paced;
 use super::stopped;
 use super::watches::{Watched, ability, advance, standing};
 use crate::api::condition::ConditionType;
-use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, Seed};
+use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
 use crate::controller::Context;
 use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
@@ -194,26 +194,25 @@ fn migrating(
     }
 }
 
-fn uses(migrations: Option<&Migrations>, map: &str) -> bool {
-    let source = migrations.and_then(|migrations| migrations.source.as_ref());
+fn uses(source: Option<&ScriptSource>, map: &str) -> bool {
     source.is_some_and(|source| source.config_maps().any(|used| used == map))
+}
+
+fn scripts(migrations: Option<&Migrations>) -> Option<&ScriptSource> {
+    migrations?.source.as_ref()
 }
 
 /// Whether the migrations of a class or its templates are in a ConfigMap.
 fn migrates_by(class: &OrchestraClass, map: &str) -> bool {
     let mut templates = class.spec.templates.iter().flatten();
-    uses(class.spec.migrations.as_ref(), map) || templates.any(|template| uses(Some(&template.migrations), map))
+    uses(scripts(class.spec.migrations.as_ref()), map)
+        || templates.any(|template| uses(template.migrations.source.as_ref(), map))
 }
 
 /// Whether a template of a class has its seed in a ConfigMap.
 fn seeds_by(class: &OrchestraClass, map: &str) -> bool {
-    let mut seeds = class
-        .spec
-        .templates
-        .iter()
-        .flatten()
-        .filter_map(|template| template.seed.as_ref());
-    seeds.any(|seed| seed.config_map_ref.name == map)
+    let mut templates = class.spec.templates.iter().flatten();
+    templates.any(|template| uses(template.seed.as_ref().map(|seed| &seed.source), map))
 }
 
 /// The provider has begun or ceased to accept a token.
@@ -280,8 +279,6 @@ fn unclaimed_in(
 /// templates in the operator's namespace.
 fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
-    let migrates = |migrations: Option<&Migrations>| uses(migrations, &name);
-    let seeds = |seed: Option<&Seed>| seed.is_some_and(|seed| seed.config_map_ref.name == name);
     let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
     let by_class = ours
         && ctx
@@ -293,7 +290,8 @@ fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Or
         let spec = &object.spec;
         let own = spec.migrations.as_ref();
         let inherits = own.is_none_or(|own| own.source.is_none()) || spec.seed.is_none();
-        let here = object.namespace() == namespace && (migrates(own) || seeds(spec.seed.as_ref()));
+        let here = object.namespace() == namespace
+            && (uses(scripts(own), &name) || uses(spec.seed.as_ref().map(|seed| &seed.source), &name));
         here || (by_class && inherits)
     };
     ctx.stores

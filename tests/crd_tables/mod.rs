@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod rollout;
+pub mod sources;
 
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const MANIFESTS: &[(&str, &str, &str)] = &[
@@ -92,7 +93,7 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     (
         "Orchestra",
         "spec: {seed: {policy: Once}}",
-        "spec.seed.configMapRef: Required value",
+        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
     ),
     (
         "Orchestra",
@@ -104,7 +105,7 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {placement: {region: EU West}}",
         "spec.placement.region: Invalid value",
     ),
-    // Sources: one of two.
+    // Sources: one of five.
     (
         "Orchestra",
         "spec: {migrations: {source: {configMapRef: {name: a}, configMapRefs: null}}}",
@@ -113,12 +114,12 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     (
         "Orchestra",
         "spec: {migrations: {source: {configMapRef: {name: a}, configMapRefs: [{name: b}]}}}",
-        "exactly one of configMapRef and configMapRefs must be set",
+        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
     ),
     (
         "Orchestra",
         "spec: {migrations: {source: {}}}",
-        "exactly one of configMapRef and configMapRefs must be set",
+        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
     ),
     (
         "Orchestra",
