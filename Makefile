@@ -49,3 +49,7 @@ deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check th
 .PHONY: soak
 soak: setup ## Disturb everything at random for SOAK_SECONDS (900); SOAK_SEED repeats a run's decisions
 	SOAK_SECONDS=$${SOAK_SECONDS:-900} cargo test --test stories exactly_once::soak -- --nocapture
+
+.PHONY: rollout-bound
+rollout-bound: setup ## Roll out over ROLLOUT_TENANTS (1000) databases of one server: 8 GB of disk, and an hour or more
+	ROLLOUT_TENANTS=$${ROLLOUT_TENANTS:-1000} cargo test --test stories rollout::bound -- --nocapture

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use orchestra_operator::{api, report, run, telemetry};
+use orchestra_operator::{api, report, rollout, run, telemetry};
 
 /// Kubernetes operator for orchestras' databases on hosted Supabase.
 #[derive(Parser)]
@@ -52,6 +52,13 @@ enum Command {
     /// JSON: a list of `{kind, project, name, class, region, status, since, currency, monthly, next}`;
     /// what is not known is null. It exits with 1 when an organization could not be looked at.
     Orphans(Box<report::orphans::Arguments>),
+    /// Show, pause or resume the rollout of a class's migrations.
+    ///
+    /// Reads and changes the `OrchestraClass` only (KUBECONFIG); the work is the operator's.
+    Rollout {
+        #[command(subcommand)]
+        command: rollout::command::Command,
+    },
     /// Print the CustomResourceDefinitions, as crds/ holds them.
     Crd(CrdArguments),
 }
@@ -75,6 +82,10 @@ fn main() -> std::process::ExitCode {
             let found = report::orphans::run(&client, &arguments).await?;
             say(&found.printed)?;
             found.complete()
+        })),
+        Command::Rollout { command } => finish(ask(async move {
+            let client = run::connect().await?;
+            rollout::command::run(&client, &command, say).await
         })),
         Command::Crd(arguments) => finish(print_crds(arguments)),
     }

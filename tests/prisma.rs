@@ -48,6 +48,21 @@ impl Project {
         Source::read(None, files.collect()).unwrap()
     }
 
+    /// The same as an archive or an artifact holds it.
+    fn folders(&self) -> Source {
+        let mut files = vec![("README.md".to_owned(), b"loose".to_vec())];
+        for entry in std::fs::read_dir(self.0.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                let script = std::fs::read(path.join("migration.sql")).unwrap();
+                files.push((format!("{name}/migration.sql"), script));
+                files.push((format!("{name}/down.sql"), b"never run".to_vec()));
+            }
+        }
+        Source::read(None, files).unwrap()
+    }
+
     /// `prisma migrate <what>`: whether it exited with 0, and what it said.
     async fn prisma(&self, login: &Login, what: &str) -> (bool, String) {
         let (home, dir) = (installed("prisma", FILES), self.0.path().to_owned());
@@ -83,7 +98,7 @@ impl Project {
     }
 }
 
-const SET: [(&str, &str); 6] = [
+const SET: [(&str, &str); 7] = [
     (
         "20260101000000_init",
         "-- CreateTable\nCREATE TABLE \"User\" (\n    \"id\" SERIAL NOT NULL,\n    \"email\" TEXT NOT NULL,\n    CONSTRAINT \"User_pkey\" PRIMARY KEY (\"id\")\n);\n",
@@ -105,6 +120,10 @@ const SET: [(&str, &str); 6] = [
         "CREATE FUNCTION f() RETURNS trigger AS $$ BEGIN NEW.email := 'a;b'; RETURN NEW; END; $$ LANGUAGE plpgsql;\nDO $$ BEGIN PERFORM 1; END $$;\n",
     ),
     ("20260106000000_empty", ""),
+    (
+        "20260106000001_unended",
+        "ALTER TABLE \"User\" ADD \"unended\" INT -- no end of line",
+    ),
 ];
 
 #[tokio::test]
@@ -121,7 +140,8 @@ async fn prisma_finds_our_work_up_to_date() {
     ensure_tenant_role(&mut session(&login).await, &role, Sharing::Shared)
         .await
         .unwrap();
-    migrate(&login, &project.source()).await.unwrap();
+    assert_eq!(project.folders().digest(), project.source().digest());
+    migrate(&login, &project.folders()).await.unwrap();
     project.is_up_to_date(&login).await;
     let (good, said) = project.prisma(&login, "deploy").await;
     assert!(good && said.contains("No pending migrations to apply"), "{said}");

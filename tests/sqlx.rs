@@ -167,3 +167,10 @@ async fn one_waits_for_the_other() {
     );
     assert_eq!(ours.1.unwrap().applied, 1);
 }
+
+#[tokio::test]
+async fn a_byte_order_mark_fails_with_sqlx() {
+    let server = server().await;
+    let marked = run(&server.login("postgres"), &[("1_marked", "\u{feff}SELECT 1;")]).await;
+    assert!(matches!(marked, Err(MigrateError::ExecuteMigration(..))), "{marked:?}");
+}

@@ -8,11 +8,15 @@ pub mod condition;
 mod database;
 mod orchestra;
 mod pool;
+mod rollout;
+mod source;
 
 pub use class::*;
 pub use database::*;
 pub use orchestra::*;
 pub use pool::*;
+pub use rollout::*;
+pub use source::*;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +40,12 @@ const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
 
 /// What a BCP 47 language tag looks like (RFC 5646, 2.1).
 const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
+
+/// What a name within an object looks like (RFC 1123 label).
+const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// What a version looks like: as a label's value.
+const VERSION: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.+]*[A-Za-z0-9])?$";
 
 /// An amount of money: at most nine digits, and two after the point.
 const AMOUNT: &str = r"^[0-9]{1,9}(\.[0-9]{1,2})?$";
@@ -64,10 +74,13 @@ pub struct Placement {
 /// Migrations and the format they are in.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.source) || !has(self.format)").message("format belongs to a source: set both or neither"))]
 pub struct Migrations {
-    /// Where the scripts are: ConfigMaps with a key `<migration name>.sql` for each migration, in the
-    /// Orchestra's namespace; those of a class in the operator's.
-    pub source: MigrationSource,
+    /// Where the scripts are, such as a ConfigMap with a key `<migration name>.sql` for each migration.
+    /// ConfigMaps and Secrets are those of the Orchestra's namespace; those of a class are in the
+    /// operator's. Omitted in an Orchestra: those of its template or its class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ScriptSource>,
     /// Format of the scripts and of the history that is kept in the database: `Prisma`, `Supabase` or
     /// `Sqlx`. Omitted: known by what only one of the tools writes, such as Prisma's
     /// `migration_lock.toml`; files that several would take need it.
@@ -82,13 +95,14 @@ pub struct Migrations {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<MigrationTimeouts>,
     /// What becomes of migrations that began and did not end, or of which the operator cannot know, as
-    /// `prisma migrate resolve` and `supabase migration repair` say it. A word counts once.
+    /// `prisma migrate resolve` and `supabase migration repair` say it. A word counts once. Only an
+    /// Orchestra may have it: what is so in one database need not be so in another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub resolve: Option<Vec<Resolution>>,
     /// Name of the last migration whose changes a database without a history holds already: it and
     /// those before it are recorded as applied without being run. It has no effect on a database
-    /// without tables, or with a history.
+    /// without tables, or with a history. Only an Orchestra may have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub baseline: Option<String>,
@@ -111,6 +125,47 @@ pub struct DriftCheck {
     /// Keeps a digest of the schema in the status; the class tells which tenants differ from the others.
     #[serde(default)]
     pub fingerprint: bool,
+}
+
+/// Migrations, seed and settings as one versioned unit, which Orchestras and pools name.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.migrations.source)").message("a template's migrations need a source"),
+    validation = Rule::new("!has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline speak of one database: set them in its Orchestra"),
+)]
+pub struct Template {
+    /// Name, by which it is referred to.
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
+    pub name: String,
+    /// Version, for people; the status of each tenant says which one it has.
+    #[schemars(length(min = 1, max = 63), regex(pattern = VERSION))]
+    pub version: String,
+    /// Migrations, read from the operator's namespace.
+    pub migrations: Migrations,
+    /// Rows to begin with, for Orchestras that bring none of their own; read from the operator's
+    /// namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+}
+
+/// A template of the class.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateReference {
+    /// Name of the template.
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
+    pub name: String,
+}
+
+/// A template of which a database has all migrations.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedTemplate {
+    /// Name of the template.
+    pub name: String,
+    /// Version that it had.
+    pub version: String,
 }
 
 /// How migration scripts are run.
@@ -175,31 +230,6 @@ pub enum ResolvedAs {
     RolledBack,
 }
 
-/// Where migration scripts are: one ConfigMap or several, with a key `<migration name>.sql` for
-/// each migration of a Prisma project's `migrations` folder.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.configMapRef) != has(self.configMapRefs)").message("exactly one of configMapRef and configMapRefs must be set"))]
-pub struct MigrationSource {
-    /// One ConfigMap that holds all of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map_ref: Option<ConfigMapReference>,
-    /// Several ConfigMaps, read as one set: a ConfigMap holds 1 MiB at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    pub config_map_refs: Option<Vec<ConfigMapReference>>,
-}
-
-impl MigrationSource {
-    /// Names of the ConfigMaps, in order.
-    pub fn config_maps(&self) -> impl Iterator<Item = &str> {
-        self.config_map_ref
-            .iter()
-            .chain(self.config_map_refs.iter().flatten())
-            .map(|reference| reference.name.as_str())
-    }
-}
-
 /// Format of migration scripts.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[schemars(transform = leave_description_to_field)]
@@ -228,9 +258,10 @@ impl MigrationFormat {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seed {
-    /// ConfigMap in the Orchestra's namespace; its keys `*.sql` run in the order of their names, in
-    /// one transaction.
-    pub config_map_ref: ConfigMapReference,
+    /// Where the scripts are; scripts `*.sql` and tables `*.csv` are applied in the order of
+    /// their names, in one transaction.
+    #[serde(flatten)]
+    pub source: ScriptSource,
     /// When the seed is applied. `Once` (default): once in the life of the database; a changed seed
     /// changes nothing. `OnChange`: again whenever its files change, or the values of variables that it
     /// uses; its scripts must bear that.
@@ -261,15 +292,6 @@ impl SeedPolicy {
 /// Labels of an Orchestra under this prefix are variables of its seed: `seed.stagesub.io/season` is
 /// `label_season`.
 pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
-
-/// A ConfigMap.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ConfigMapReference {
-    /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
-    pub name: String,
-}
 
 /// What happens to a database whose claim is deleted.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ mod leaving;
 mod orphans;
 pub mod price;
 mod reconcile;
+mod rollout;
 mod status;
 pub mod token;
 

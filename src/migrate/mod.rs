@@ -14,6 +14,7 @@ mod policy;
 mod run;
 mod seed;
 mod source;
+mod tables;
 mod unfinished;
 
 pub use apply::{Limits, Options, Progress, Status, apply, pending};
@@ -23,6 +24,8 @@ pub use policy::Mode;
 pub use seed::{Rendered, RowFailure, Script, SeedOutcome, SeedSource, Seeded, Variables, seed, seeded};
 pub(crate) use source::hex;
 pub use source::{Identity, MAX_MIGRATIONS, MAX_NAME_BYTES, MAX_SCRIPT_BYTES, Migration, Source, SourceError};
+
+pub use tables::missing_tables;
 
 /// A short result of this module.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -19,6 +19,7 @@ use crate::controller::write::{APPLICATION, namespaced, set_finalizer};
 use crate::credentials::connection;
 use crate::migrate;
 use crate::postgres;
+use crate::rollout::{self, Kept};
 
 /// Pace at which the status tells how work goes that takes long.
 const TELLING: Duration = Duration::from_secs(10);
@@ -42,10 +43,13 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::Seed => seed(pass).await,
         Step::Publish => publish(pass).await,
         Step::Rest if pass.object.metadata.deletion_timestamp.is_some() => Ok(Some(Next::Gone)),
+        // Whoever waits for its server says so again and again, or loses its place.
+        Step::Rest if pass.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
         Step::Rest => Ok(Some(Next::Rest)),
         Step::Release => {
             pass.ctx.works.stop(pass.uid());
             pass.ctx.refusals.forget(pass.uid());
+            pass.ctx.turns.forget(pass.uid());
             claim::release(pass).await.map(|()| None)
         }
         // The end of a deletion is an event that shared watches do not pass on.
@@ -102,6 +106,7 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let teller = Teller::new(pass, told.clone());
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let role = database::role_name(&uid);
+    let (turn, rolled) = (pass.turn.take(), pass.rolled.clone());
     let work = async move {
         let digest = source.digest();
         let work = async {
@@ -111,8 +116,14 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
             postgres::grant_existing(&mut session, &role).await?;
             Ok::<_, Error>(session)
         };
-        work.await
-            .inspect_err(|error| ctx.refusals.refuse(&uid, &digest, error))
+        let outcome = work.await;
+        if let Err(error) = &outcome {
+            ctx.refusals.refuse(&uid, &digest, error);
+        }
+        if let Some(turn) = turn {
+            rollout::end(&ctx, turn, rolled.as_ref(), outcome.as_ref().map(drop));
+        }
+        outcome
     };
     start(pass, Kind::Migrate, told, work);
     wait(pass).await

@@ -40,7 +40,7 @@ pub fn asked(pass: &Pass) -> Option<&String> {
 }
 
 fn interval(pass: &Pass) -> SignedDuration {
-    let wanted = migrating::wanted(pass).and_then(|(_, wanted)| wanted.drift.as_ref()?.interval.as_ref());
+    let wanted = migrating::wanted(pass).and_then(|wanted| wanted.drift()?.interval.as_ref());
     let fallback = SignedDuration::try_from(INTERVAL).unwrap_or(SignedDuration::MAX);
     // The API server has checked it.
     wanted.and_then(|text| text.parse().ok()).unwrap_or(fallback)
@@ -92,21 +92,53 @@ pub async fn migration_status(
     status: Status,
 ) -> Result<MigrationStatus, Error> {
     let done = status.is_done();
-    let wanted = migrating::wanted(pass).and_then(|(_, wanted)| wanted.drift.as_ref());
-    let fingerprint = match wanted {
+    let mut divergence = status.divergence;
+    let missing = if done {
+        migrate::missing_tables(session, source).await?
+    } else {
+        Vec::new()
+    };
+    if !missing.is_empty() {
+        let told = format!("tables that the history claims are not there: {}", few(&missing));
+        divergence = [divergence, told]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
+    }
+    let wanted = migrating::wanted(pass);
+    let fingerprint = match wanted.as_ref().and_then(migrating::Wanted::drift) {
         Some(drift) if drift.fingerprint && done => Some(migrate::fingerprint(session).await?),
         _ => None,
     };
     Ok(MigrationStatus {
         source: source.digest(),
+        revision: source.revision().map(ToString::to_string),
         format: source.format(),
         current: status.current,
         applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
         pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
-        divergence: Some(status.divergence).filter(|what| !what.is_empty()),
+        divergence: Some(divergence).filter(|what| !what.is_empty()),
         checked_at: done.then(|| Time(Timestamp::now())),
         fingerprint,
+        failed: false,
+        available: None,
     })
+}
+
+/// The first of them.
+fn few(names: &[String]) -> String {
+    const FEW: usize = 5;
+    let first = names
+        .iter()
+        .take(FEW)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(FEW) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 #[cfg(test)]

@@ -5,41 +5,113 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource as _;
 use kube::runtime::events::EventType;
+use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Pass;
 use crate::api::condition::Reason;
-use crate::api::{MigrationTimeouts, Migrations, Transactions};
+use crate::api::{
+    DriftCheck, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template, Transactions,
+};
 use crate::controller::Context;
+use crate::controller::error::Error;
 use crate::controller::write::publish;
 use crate::migrate::{Limits, Options, Progress};
+use crate::source::Place;
 
 /// A migration that takes longer has an event for its beginning and one for its end; the others of a
 /// run share one, because a new tenant has dozens.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// The migrations that apply: the Orchestra's own, or else the class's; and the namespace of their source.
-pub fn wanted(pass: &Pass) -> Option<(&str, &Migrations)> {
-    let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
-    match (&pass.object.spec.migrations, class) {
-        (Some(own), _) => Some((pass.namespace(), own)),
-        (None, Some(class)) => Some((pass.ctx.settings.namespace.as_str(), class)),
-        (None, None) => None,
+/// The migrations of a tenant: the source of its own, its template or its class, and what its own spec
+/// says beyond it.
+pub struct Wanted<'a> {
+    /// Where the scripts are.
+    pub place: Place,
+    /// Their format, when it is told.
+    pub format: Option<MigrationFormat>,
+    /// What the Orchestra says.
+    own: Option<&'a Migrations>,
+    /// What the template or the class says; of an own source, the same as `own`.
+    base: &'a Migrations,
+}
+
+impl<'a> Wanted<'a> {
+    fn either<T>(&self, field: impl Fn(&'a Migrations) -> Option<T>) -> Option<T> {
+        self.own.and_then(&field).or_else(|| field(self.base))
+    }
+
+    /// How a finished database is looked at again.
+    pub fn drift(&self) -> Option<&'a DriftCheck> {
+        self.either(|migrations| migrations.drift.as_ref())
     }
 }
 
-/// How they are to be applied.
+/// The migrations that apply; `None` when there are none.
+pub fn wanted(pass: &Pass) -> Option<Wanted<'_>> {
+    let own = pass.object.spec.migrations.as_ref();
+    let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
+    let theirs = || template(pass).map(|template| &template.migrations).or(class);
+    let (base, place) = match own.and_then(|own| own.source.as_ref().map(|source| (own, source))) {
+        Some((own, source)) => (own, Place::of_orchestra(&pass.object, source)),
+        None => {
+            let theirs = theirs()?;
+            (theirs, Place::of_class(&pass.ctx, theirs.source.as_ref()?))
+        }
+    };
+    Some(Wanted {
+        place,
+        format: base.format,
+        own,
+        base,
+    })
+}
+
+/// The template that the Orchestra is made from: the one it names, or its class's.
+pub fn template(pass: &Pass) -> Option<&Template> {
+    template_of(&pass.object, pass.class.as_ref()?)
+}
+
+/// The template that an Orchestra is made from by this class.
+pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<&'a Template> {
+    let spec = &class.spec;
+    let own = object.spec.migrations.as_ref();
+    let name = match &object.spec.source {
+        Some(source) => &source.template_ref.name,
+        None if own.is_some_and(|own| own.source.is_some()) => return None,
+        None => spec.template.as_ref()?,
+    };
+    spec.templates.iter().flatten().find(|template| template.name == *name)
+}
+
+/// Whether the class has the template that the Orchestra names.
+pub fn check_template(pass: &Pass) -> Result<(), Error> {
+    let (Some(source), Some(class), None) = (&pass.object.spec.source, &pass.class, template(pass)) else {
+        return Ok(());
+    };
+    Err(Error::blocked(
+        Reason::TemplateNotFound,
+        format!(
+            "OrchestraClass {} has no template {}: add it there, and it goes on by itself",
+            class.name_any(),
+            source.template_ref.name
+        ),
+    ))
+}
+
+/// How the migrations are to be applied.
 pub fn options(pass: &Pass) -> Options {
-    let Some((_, wanted)) = wanted(pass) else {
+    let Some(wanted) = wanted(pass) else {
         return Options::default();
     };
+    let timeouts = wanted.either(|migrations| migrations.timeouts.as_ref());
+    let transactions = wanted.either(|migrations| migrations.transactions);
     Options {
-        limits: limits(wanted.timeouts.as_ref(), pass.ctx.settings.migration_limit),
-        per_statement: wanted.transactions == Some(Transactions::PerStatement),
-        resolve: wanted.resolve.clone().unwrap_or_default(),
-        baseline: wanted.baseline.clone(),
+        limits: limits(timeouts, pass.ctx.settings.migration_limit),
+        per_statement: transactions == Some(Transactions::PerStatement),
+        resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
+        baseline: wanted.own.and_then(|own| own.baseline.clone()),
         login: pass.owner.clone(),
         stop: Some(pass.ctx.works.stopping()),
     }

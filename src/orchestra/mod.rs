@@ -9,7 +9,7 @@ mod migrating;
 mod observe;
 pub mod plan;
 mod seeding;
-mod sources;
+pub mod sources;
 mod status;
 mod works;
 
@@ -23,9 +23,12 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
 use crate::postgres::Login;
+use crate::rollout::turns::Turn;
+use crate::rollout::{self, Kept, Rolled};
 
 pub use mark::holder as mark_holder;
-pub use sources::Sources;
+pub use migrating::template_of;
+pub use sources::Scripts;
 pub use status::report;
 pub use works::Works;
 
@@ -47,6 +50,17 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     }
 }
 
+/// Whether the class has a newer source than the Orchestra is to have now.
+#[derive(PartialEq, Eq)]
+enum Newer {
+    /// It was not looked at.
+    Unknown,
+    /// It has none.
+    Nothing,
+    /// Its digest.
+    Source(String),
+}
+
 /// One pass over an Orchestra, with what it alone knows.
 struct Pass {
     ctx: Arc<Context>,
@@ -66,6 +80,14 @@ struct Pass {
     restored: Option<String>,
     /// Where the migrations stand, when the database was asked.
     migrations: Option<MigrationStatus>,
+    /// Its turn to migrate, from before the intent is written until the work ends.
+    turn: Option<Turn>,
+    /// The rollout that it is in.
+    rolled: Option<Rolled>,
+    /// Why it keeps what it has instead of the class's source.
+    kept: Option<Kept>,
+    /// Whether the class has a newer source.
+    newer: Newer,
     /// Digest of the seed that is applied, when the database was asked.
     seed: Option<String>,
     /// The owner's login, once it has worked.
@@ -90,11 +112,22 @@ impl Pass {
             told: false,
             restored: None,
             migrations: None,
+            turn: None,
+            rolled: None,
+            kept: None,
+            newer: Newer::Unknown,
             seed: None,
             owner: None,
             handover: None,
             secret_exists: false,
             secret_version: None,
+        }
+    }
+
+    /// Gives the turn back: nothing had to be begun.
+    fn end_turn(&mut self, outcome: Result<(), &Error>) {
+        if let Some(turn) = self.turn.take() {
+            rollout::end(&self.ctx, turn, self.rolled.as_ref(), outcome);
         }
     }
 

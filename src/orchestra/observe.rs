@@ -6,18 +6,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use sqlx::postgres::PgConnection;
 
 use super::plan::{Database, Seen, Work};
 use super::seeding::Rows;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, drift, migrating, sources};
-use crate::api::condition::ConditionType;
+use super::{Newer, ORCHESTRA_FINALIZER, Pass, claim, drift, migrating, sources};
+use crate::api::condition::{ConditionType, Reason};
 use crate::class;
-use crate::controller::conditions::is_true;
+use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
 use crate::migrate::{self, Source};
+use crate::rollout::revisions::Revisions;
+use crate::rollout::{self, Kept, Verdict};
+use crate::source::Place;
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -105,8 +109,15 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
             return Ok(doing);
         }
     }
-    let source = migrations(pass).await?;
-    let rows = Rows::of(pass).await?;
+    migrating::check_template(pass)?;
+    let source = source(pass).await.map_err(|error| undisturbed(pass, error))?;
+    let rows = Rows::of(pass).await.map_err(|error| undisturbed(pass, error))?;
+    if let Some(kept) = pass.kept
+        && let Some(step) = unless_whole(pass, kept)?
+    {
+        (seen.login, seen.migrations) = (true, step);
+        return Ok(None);
+    }
     if is_settled(pass, source.as_deref(), &rows)
         && (!drift::is_due(pass, Timestamp::now()) || drift::look(pass, source.as_deref(), &rows).await?)
     {
@@ -130,22 +141,22 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
             return Err(error);
         }
     }
-    let options = migrating::options(pass);
-    let Some(mut session) = pass.session.take() else {
+    let Some(session) = pass.session.take() else {
         return Ok(pass.restored.clone());
     };
     seen.login = true;
     if let Some(source) = &source {
-        let status = migrate::pending(&mut session, source, &options).await?;
-        seen.migrations = if status.is_done() { Work::Done } else { Work::Pending };
-        pass.migrations = Some(drift::migration_status(pass, &mut session, source, status).await?);
+        seen.migrations = observe_migrations(pass, session, source).await?;
     } else {
+        pass.session = Some(session);
         seen.migrations = Work::Done;
     }
+    let Some(session) = &mut pass.session else {
+        return Ok(pass.restored.clone());
+    };
     if !matches!(rows, Rows::None) {
-        pass.seed = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
+        pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
     }
-    pass.session = Some(session);
     seen.seed = if rows.are_met_by(pass.seed.as_deref()) {
         Work::Done
     } else {
@@ -155,6 +166,94 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
         seen.published = observe_secret(pass).await?;
     }
     Ok(pass.restored.clone())
+}
+
+/// The source that the database is to have now: none while it keeps what it has.
+async fn source(pass: &mut Pass) -> Result<Option<Arc<Source>>, Error> {
+    pass.kept = None;
+    let found = migrations(pass).await;
+    let member = rollout::is_member(&pass.object);
+    let (Some(class), Some(database)) = (pass.class.as_ref().filter(|_| member), &pass.database) else {
+        return found;
+    };
+    let source = match found {
+        // What is wrong with the class's source is the class's to tell: nobody in use is touched.
+        Err(error) if !error.is_passing() => {
+            pass.kept = Some(Kept::Waits);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+        Ok(None) => return Ok(None),
+        Ok(Some(source)) => source,
+    };
+    let digest = source.digest();
+    let revisions = Arc::new(Revisions::of(&pass.ctx, class).await?);
+    if let Some(error) = pass.ctx.refusals.refusal(pass.uid(), &digest) {
+        return Err(error);
+    }
+    let rolled = (class.name_any(), revisions.clone());
+    if pass.turn.is_none() {
+        match rollout::verdict(&pass.ctx, &pass.object, class, database, (&digest, &revisions)) {
+            Verdict::Free => {}
+            Verdict::Now(turn) => pass.turn = Some(turn),
+            Verdict::Kept(kept) => {
+                pass.kept = Some(kept);
+                pass.newer = Newer::Source(digest);
+                return Ok(None);
+            }
+        }
+    }
+    (pass.newer, pass.rolled) = (Newer::Nothing, Some(rolled));
+    Ok(Some(source))
+}
+
+/// What an Orchestra does that keeps what it has: it goes on, when that is whole. Else it says again
+/// why its migration failed, or that it waits.
+fn unless_whole(pass: &Pass, kept: Kept) -> Result<Option<Work>, Error> {
+    let status = pass.object.status.as_ref();
+    let Some(migrations) = status.and_then(|status| status.migrations.as_ref()) else {
+        return Ok(None);
+    };
+    if kept == Kept::Pinned || (migrations.pending == 0 && !migrations.failed) {
+        return Ok(None);
+    }
+    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let same = matches!(&pass.newer, Newer::Source(digest) if *digest == migrations.source);
+    let told = find(conditions, ConditionType::Stalled).filter(|_| migrations.failed && same);
+    let reason = told.and_then(|told| Reason::all().find(|reason| reason.as_str() == told.reason));
+    match told.zip(reason) {
+        Some((told, reason)) => Err(Error::blocked(reason, &told.message)),
+        None => Ok(Some(Work::Waiting(Reason::RolloutPending))),
+    }
+}
+
+/// Where the migrations stand. What is pending needs a turn; who has to wait for it holds no session
+/// meanwhile.
+async fn observe_migrations(pass: &mut Pass, mut session: PgConnection, source: &Source) -> Result<Work, Error> {
+    let options = migrating::options(pass);
+    let status = migrate::pending(&mut session, source, &options)
+        .await
+        .map_err(Error::from);
+    let status = status.inspect_err(|error| pass.end_turn(Err(error)))?;
+    let done = status.is_done();
+    let mut now = drift::migration_status(pass, &mut session, source, status).await?;
+    let before = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.migrations.as_ref());
+    now.failed = !done && before.is_some_and(|before| before.failed && before.source == now.source);
+    pass.migrations = Some(now);
+    if done {
+        pass.end_turn(Ok(()));
+    } else if let Some(database) = pass.database.as_ref().filter(|_| pass.turn.is_none()) {
+        pass.turn = rollout::turn(&pass.ctx, &pass.object, database, &source.digest());
+    }
+    if !done && pass.turn.is_none() {
+        return Ok(Work::Waiting(Reason::Queued));
+    }
+    pass.session = Some(session);
+    Ok(if done { Work::Done } else { Work::Pending })
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
@@ -188,7 +287,11 @@ fn is_settled(pass: &Pass, source: Option<&Source>, rows: &Rows) -> bool {
     });
     let migrated = match (source, &status.migrations) {
         (None, _) => true,
-        (Some(source), Some(migrations)) => migrations.source == source.digest() && migrations.pending == 0,
+        (Some(source), Some(migrations)) => {
+            migrations.source == source.digest()
+                && migrations.revision.as_deref() == source.revision()
+                && migrations.pending == 0
+        }
         (Some(_), None) => false,
     };
     Some(status.observed_generation) == pass.object.metadata.generation
@@ -199,13 +302,27 @@ fn is_settled(pass: &Pass, source: Option<&Source>, rows: &Rows) -> bool {
         && rows.are_met_by(status.seed.as_deref())
 }
 
-/// The migrations that apply: the Orchestra's own, or else the class's.
+/// A registry or a volume that fails, or refuses what it gave before, is no business of a tenant that is Ready.
+fn undisturbed(pass: &Pass, error: Error) -> Error {
+    let Error::Source(failed) = &error else {
+        return error;
+    };
+    let settled = pass.object.status.as_ref().is_some_and(|status| {
+        Some(status.observed_generation) == pass.object.metadata.generation
+            && is_true(&status.conditions, ConditionType::Ready)
+    });
+    if settled && failed.is_outside() && !error.is_passing() {
+        return Error::transient(failed.reason(), failed.to_string());
+    }
+    error
+}
+
+/// The migrations that apply: the Orchestra's own, or else the template's or the class's.
 pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
-    let Some((namespace, wanted)) = migrating::wanted(pass) else {
+    let Some(wanted) = migrating::wanted(pass) else {
         return Ok(None);
     };
-    let names = wanted.source.config_maps().map(ToString::to_string).collect();
-    sources::migrations(&pass.ctx, namespace, names, wanted.format)
+    sources::migrations(&pass.ctx, wanted.place, wanted.format)
         .await
         .map(Some)
 }

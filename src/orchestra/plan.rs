@@ -44,6 +44,8 @@ pub enum Supply {
 pub enum Work {
     /// Not done.
     Pending,
+    /// Not done, and not its turn.
+    Waiting(Reason),
     /// Being done in the background.
     Running,
     /// Done, or not asked for.
@@ -127,6 +129,7 @@ pub fn plan(seen: &Seen) -> Step {
         (false, true, Database::Usable) => match (seen.login, seen.migrations, seen.seed, seen.published) {
             (false, ..) => Step::PrepareLogin,
             (true, Work::Pending, ..) => Step::Migrate,
+            (true, Work::Waiting(reason), ..) | (true, Work::Done, Work::Waiting(reason), _) => Step::Wait(reason),
             (true, Work::Running, ..) => Step::Wait(Reason::Migrating),
             (true, Work::Done, Work::Pending, _) => Step::Seed,
             (true, Work::Done, Work::Running, _) => Step::Wait(Reason::Seeding),
@@ -153,7 +156,12 @@ mod tests {
             Database::Usable,
             Database::Leaving,
         ];
-        let works = [Work::Pending, Work::Running, Work::Done];
+        let works = [
+            Work::Pending,
+            Work::Waiting(Reason::RolloutPending),
+            Work::Running,
+            Work::Done,
+        ];
         let mut states = Vec::new();
         for deleting in [false, true] {
             for (finalizer, intended) in [(false, false), (true, false), (true, true)] {

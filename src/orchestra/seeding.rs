@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
-use super::{Pass, sources};
+use super::{Pass, migrating, sources};
 use crate::api::condition::ConditionType;
-use crate::api::{Orchestra, OrchestraDatabase, SEED_LABEL_PREFIX, SeedPolicy};
+use crate::api::{Orchestra, OrchestraDatabase, SEED_LABEL_PREFIX, Seed, SeedPolicy};
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::migrate::{self, SeedSource, Variables};
+use crate::source::Place;
 
 /// Language of an orchestra that names none.
 const LOCALE: &str = "en";
@@ -36,7 +37,7 @@ pub struct Wanted {
 impl Rows {
     /// The seed that applies.
     pub async fn of(pass: &Pass) -> Result<Self, Error> {
-        let Some(seed) = &pass.object.spec.seed else {
+        let Some((seed, _)) = named(pass) else {
             return Ok(Self::None);
         };
         let ran = |status: &crate::api::OrchestraStatus| {
@@ -67,12 +68,21 @@ impl Rows {
     }
 }
 
-/// The seed that the spec names, read in any case.
+/// The seed of the Orchestra's own, or else of its template, and where it is.
+fn named(pass: &Pass) -> Option<(&Seed, Place)> {
+    if let Some(own) = &pass.object.spec.seed {
+        return Some((own, Place::of_orchestra(&pass.object, &own.source)));
+    }
+    let theirs = migrating::template(pass)?.seed.as_ref()?;
+    Some((theirs, Place::of_class(&pass.ctx, &theirs.source)))
+}
+
+/// The seed that applies, read in any case.
 pub async fn wanted(pass: &Pass) -> Result<Option<Wanted>, Error> {
-    let Some(seed) = &pass.object.spec.seed else {
+    let Some((seed, place)) = named(pass) else {
         return Ok(None);
     };
-    let source = sources::seed(&pass.ctx, pass.namespace(), &seed.config_map_ref.name).await?;
+    let source = sources::seed(&pass.ctx, place).await?;
     let variables = variables(&pass.object, pass.database.as_ref());
     let digest = source.digest(&variables).map_err(migrate::Error::from)?;
     Ok(Some(Wanted {

@@ -24,11 +24,12 @@ use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::lease::{Lease, Timing};
 use crate::controller::{Context, Settings, Stores};
+use crate::rollout::Turns;
 use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{self, Accounts};
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
-pub use arguments::Arguments;
+pub use arguments::{Arguments, duration};
 
 const CRDS: &str = "crds";
 const CACHES: &str = "caches";
@@ -130,12 +131,16 @@ async fn lead(
         orphans: crate::class::Orphans::default(),
         budgets: crate::class::Budgets::default(),
         logins: crate::database::Logins::default(),
-        sources: crate::orchestra::Sources::default(),
-        works: crate::orchestra::Works::new(ended, stop.clone()),
+        sources: crate::source::Sources::new(settings.resync),
+        scripts: crate::orchestra::Scripts::new(settings.resync),
+        works: crate::orchestra::Works::new(ended.clone(), stop.clone()),
+        turns: Arc::new(Turns::new(settings.migrations_per_server.into(), ended)),
+        servers: crate::rollout::Servers::default(),
         refusals: crate::controller::refusals::Refusals::default(),
         backoff: Backoff::default(),
         settings,
     });
+    crate::pool::survey(&ctx).await;
     let census = census(ctx.clone(), metrics.clone());
     let works = ctx.clone();
     let work = controllers::run(ctx, watched, ends, stop.clone());

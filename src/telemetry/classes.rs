@@ -21,6 +21,12 @@ struct ClassLabels {
     class: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RolloutLabels {
+    class: String,
+    state: &'static str,
+}
+
 /// What is told of one class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassFacts {
@@ -38,6 +44,8 @@ pub struct ClassFacts {
     pub schema_odd: Option<i64>,
     /// When its token expires, in seconds since 1970.
     pub token_expires: Option<i64>,
+    /// Its tenants by how they stand to its migrations.
+    pub rollout: Vec<(&'static str, i32)>,
 }
 
 /// The gauges.
@@ -47,6 +55,7 @@ pub(super) struct Classes {
     limit: Family<MoneyLabels, Amount>,
     used: Family<ClassLabels, Gauge>,
     token_expires: Family<ClassLabels, Gauge>,
+    rollout: Family<RolloutLabels, Gauge>,
     schema_odd: Family<ClassLabels, Gauge>,
 }
 
@@ -73,6 +82,11 @@ impl Classes {
             self.token_expires.clone(),
         );
         registry.register(
+            "rollout_tenants",
+            "Tenants of a class by how they stand to its migrations",
+            self.rollout.clone(),
+        );
+        registry.register(
             "class_schema_odd",
             "Tenants of a class that have another schema than most others with the same migrations",
             self.schema_odd.clone(),
@@ -85,8 +99,14 @@ impl Classes {
         self.limit.clear();
         self.used.clear();
         self.token_expires.clear();
+        self.rollout.clear();
         self.schema_odd.clear();
         for facts in classes {
+            for (state, tenants) in facts.rollout {
+                let class = facts.class.clone();
+                let gauge = self.rollout.get_or_create(&RolloutLabels { class, state });
+                gauge.set(tenants.into());
+            }
             let money = MoneyLabels {
                 class: facts.class.clone(),
                 currency: facts.currency,

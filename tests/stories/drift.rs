@@ -60,6 +60,17 @@ async fn a_database_that_was_restored_to_an_older_state_is_migrated_again_and_sa
             .await
             .unwrap(),
     );
+
+    // A table that the history claims is told, and not made again: nobody knows what was in it.
+    sqlx::query("DROP TABLE \"Concert\"")
+        .execute(&mut session)
+        .await
+        .unwrap();
+    ask_for_a_look(&world, "new", "third").await;
+    let object = world.get(Kind::Orchestra, TENANTS, "new").await.unwrap().unwrap();
+    let (agrees, reason, message) = condition(&object, "HistoryAgrees");
+    assert_eq!((agrees.as_str(), reason.as_str()), ("False", "HistoryDiverged"));
+    assert_eq!(message, "tables that the history claims are not there: Concert");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod admission;
+#[path = "../support/artifact.rs"]
+mod artifact;
 mod bill;
 mod blips;
 mod bridge;
@@ -25,8 +27,11 @@ mod process;
 mod proof;
 mod provider;
 mod queue;
+mod rollout;
 mod secret_drift;
 mod secrets;
+mod sources;
 mod support;
+mod templates;
 mod token;
 mod two_operators;
