@@ -147,6 +147,12 @@ pub struct Template {
     /// namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
+    /// Values that seeds know as variables: `currency` is `setting_currency`. A name is of lower-case
+    /// letters, digits and underscores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = serde_json::json!({"type": "string", "maxLength": 1024})))]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z][a-z0-9_]{0,62}$'))").message("the name of a setting must be of lower-case letters, digits and underscores, at most 63, with a letter first"))]
+    pub settings: Option<BTreeMap<String, String>>,
 }
 
 /// A template of the class.

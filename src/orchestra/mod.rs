@@ -90,6 +90,8 @@ struct Pass {
     newer: Newer,
     /// Digest of the seed that is applied, when the database was asked.
     seed: Option<String>,
+    /// What a refusal of the seed is remembered by.
+    attempt: Option<String>,
     /// The owner's login, once it has worked.
     owner: Option<Login>,
     /// What the tenant is given, once the login is prepared.
@@ -117,6 +119,7 @@ impl Pass {
             kept: None,
             newer: Newer::Unknown,
             seed: None,
+            attempt: None,
             owner: None,
             handover: None,
             secret_exists: false,

@@ -21,7 +21,6 @@ use crate::credentials::connection;
 use crate::migrate::{self, Source};
 use crate::rollout::revisions::Revisions;
 use crate::rollout::{self, Kept, Verdict};
-use crate::source::Place;
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -130,13 +129,9 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
         };
         return Ok(None);
     }
-    for digest in [
-        source.as_ref().map(|source| source.digest()),
-        rows.digest().map(ToOwned::to_owned),
-    ]
-    .into_iter()
-    .flatten()
-    {
+    pass.attempt = rows.attempt(source.as_deref());
+    let sources = source.as_ref().map(|source| source.digest());
+    for digest in sources.into_iter().chain(pass.attempt.clone()) {
         if let Some(error) = pass.ctx.refusals.refusal(pass.uid(), &digest) {
             return Err(error);
         }

@@ -1,15 +1,16 @@
 //! The seed of a tenant: which one it is to have, with which values, and whether it has to run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
 use super::{Pass, migrating, sources};
 use crate::api::condition::ConditionType;
-use crate::api::{Orchestra, OrchestraDatabase, SEED_LABEL_PREFIX, Seed, SeedPolicy};
+use crate::api::{Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy};
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
-use crate::migrate::{self, SeedSource, Variables};
+use crate::migrate::{self, SeedSource, Source, Variables};
 use crate::source::Place;
 
 /// Language of an orchestra that names none.
@@ -19,7 +20,8 @@ const LOCALE: &str = "en";
 pub enum Rows {
     /// Nothing is asked for.
     None,
-    /// Policy Once, and one ran: whatever its source is now, it is not read any more.
+    /// The one that ran is all that is asked for, whatever its source is now: with policy Once, and while a
+    /// rollout of its template has not come here.
     Applied,
     /// This seed.
     Wanted(Wanted),
@@ -40,10 +42,10 @@ impl Rows {
         let Some((seed, _)) = named(pass) else {
             return Ok(Self::None);
         };
-        let ran = |status: &crate::api::OrchestraStatus| {
-            status.seed.is_some() && is_true(&status.conditions, ConditionType::Seeded)
-        };
-        if seed.policy == SeedPolicy::Once && pass.object.status.as_ref().is_some_and(ran) {
+        let waits = pass.kept.is_some() && pass.object.spec.seed.is_none();
+        let ran =
+            |status: &OrchestraStatus| status.seed.is_some() && is_true(&status.conditions, ConditionType::Seeded);
+        if (waits || seed.policy == SeedPolicy::Once) && pass.object.status.as_ref().is_some_and(ran) {
             return Ok(Self::Applied);
         }
         Ok(wanted(pass).await?.map_or(Self::None, Self::Wanted))
@@ -52,18 +54,21 @@ impl Rows {
     /// Whether nothing is to be done in a database where the seed of this digest ran last.
     pub fn are_met_by(&self, ran: Option<&str>) -> bool {
         match (self, ran) {
-            (Self::None, _) => true,
+            (Self::None, _) | (Self::Applied, Some(_)) => true,
             (_, None) => false,
-            (Self::Applied, Some(_)) => true,
             (Self::Wanted(wanted), Some(ran)) => wanted.policy.is_met_by(ran, &wanted.digest),
         }
     }
 
-    /// The digest of what would run.
-    pub fn digest(&self) -> Option<&str> {
+    /// What would run, and after which migrations: a refusal holds for both together, because the seed may
+    /// lack a table that the next migration brings.
+    pub fn attempt(&self, source: Option<&Source>) -> Option<String> {
         match self {
             Self::None | Self::Applied => None,
-            Self::Wanted(wanted) => Some(&wanted.digest),
+            Self::Wanted(wanted) => {
+                let migrations = source.map(Source::digest).unwrap_or_default();
+                Some(format!("{} after {migrations}", wanted.digest))
+            }
         }
     }
 }
@@ -83,7 +88,8 @@ pub async fn wanted(pass: &Pass) -> Result<Option<Wanted>, Error> {
         return Ok(None);
     };
     let source = sources::seed(&pass.ctx, place).await?;
-    let variables = variables(&pass.object, pass.database.as_ref());
+    let settings = migrating::template(pass).and_then(|template| template.settings.as_ref());
+    let variables = variables(&pass.object, pass.database.as_ref(), settings);
     let digest = source.digest(&variables).map_err(migrate::Error::from)?;
     Ok(Some(Wanted {
         source,
@@ -94,7 +100,11 @@ pub async fn wanted(pass: &Pass) -> Result<Option<Wanted>, Error> {
 }
 
 /// What a seed may know of its Orchestra.
-fn variables(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Variables {
+fn variables(
+    object: &Orchestra,
+    database: Option<&OrchestraDatabase>,
+    settings: Option<&BTreeMap<String, String>>,
+) -> Variables {
     let name = object.name_any();
     let spec = &object.spec;
     let project = database.and_then(|database| database.status.as_ref()?.project.as_ref());
@@ -110,6 +120,9 @@ fn variables(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Variab
         ("region", region.map_or("", String::as_str)),
     ] {
         variables.set(name, value, name);
+    }
+    for (key, value) in settings.into_iter().flatten() {
+        variables.set(&format!("setting_{key}"), value, &format!("the setting {key}"));
     }
     for (label, value) in object.labels() {
         if let Some(key) = label.strip_prefix(SEED_LABEL_PREFIX) {
@@ -127,9 +140,10 @@ mod tests {
     use crate::migrate::Script;
 
     fn told(object: &serde_json::Value, script: &str) -> Result<String, String> {
+        let settings = BTreeMap::from([("currency".to_owned(), "SEK".to_owned())]);
         let object: Orchestra = serde_json::from_value(object.clone()).unwrap();
         let script = Script::read("a.sql", script.as_bytes().to_vec()).unwrap();
-        let rendered = script.render(&variables(&object, None));
+        let rendered = script.render(&variables(&object, None, Some(&settings)));
         rendered
             .map(|rendered| rendered.text)
             .map_err(|error| error.to_string())
@@ -144,11 +158,11 @@ mod tests {
         let bare = serde_json::json!({"apiVersion": kind.0, "kind": kind.1, "metadata": metadata, "spec": {}});
         let full = serde_json::json!({"apiVersion": kind.0, "kind": kind.1, "metadata": metadata,
             "spec": {"displayName": "L'Été", "locale": "fr-FR", "placement": {"region": "eu-west-3"}}});
-        let all = ":'orchestra':'namespace':'display_name':'locale':'region':'label_pay_scale_2026'";
-        assert_eq!(told(&bare, all).unwrap(), " 'acme' 'tenants' 'acme' 'en' '' 'A'");
+        let all = ":'orchestra':'namespace':'display_name':'locale':'region':'label_pay_scale_2026':'setting_currency'";
+        assert_eq!(told(&bare, all).unwrap(), " 'acme' 'tenants' 'acme' 'en' '' 'A' 'SEK'");
         assert_eq!(
             told(&full, all).unwrap(),
-            " 'acme' 'tenants' 'L''Été' 'fr-FR' 'eu-west-3' 'A'"
+            " 'acme' 'tenants' 'L''Été' 'fr-FR' 'eu-west-3' 'A' 'SEK'"
         );
         let torn = told(&bare, "SELECT :'label_a_b'").unwrap_err();
         assert!(
@@ -157,7 +171,7 @@ mod tests {
         );
         assert!(told(&bare, "SELECT :'app'").unwrap_err().ends_with(
             "the variable app is not known; there are: display_name, label_a_b, label_pay_scale_2026, locale, namespace, \
-             orchestra, region"
+             orchestra, region, setting_currency"
         ));
     }
 }

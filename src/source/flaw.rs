@@ -55,8 +55,8 @@ pub enum Flaw {
     /// Several folders of migrations.
     #[error("there are migrations in {0}: say by path which are meant")]
     Several(String),
-    /// A script of a seed in a folder.
-    #[error("the script {0} of the seed lies in a folder: say by path which folder or file is meant")]
+    /// A script or a table of a seed in a folder.
+    #[error("{0} of the seed lies in a folder: say by path which folder or file is meant")]
     Nested(String),
     /// An artifact that is none of scripts.
     #[error("the artifact cannot be used: {0}")]

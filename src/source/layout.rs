@@ -54,21 +54,22 @@ pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> 
 /// The files of a seed.
 ///
 /// # Errors
-/// When `path` leads to nothing, or a script lies in a folder: it could be anything.
+/// When `path` leads to nothing, or a script or a table lies in a folder: it could be anything.
 pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
     let found = match path {
         Some(path) => at(files, path)?,
         None => below(files, &common(files)),
     };
-    let nested = |path: &&str| path.contains('/') && is_script(path);
+    let nested = |path: &&str| path.contains('/') && is_seed(path);
     match found.iter().map(|(path, _)| path.as_str()).find(nested) {
         Some(path) => Err(Flaw::Nested(path.to_owned())),
         None => Ok(found),
     }
 }
 
-fn is_script(path: &str) -> bool {
-    Path::new(path).extension().is_some_and(|kind| kind == "sql")
+fn is_seed(path: &str) -> bool {
+    let kind = Path::new(path).extension();
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("sql") || kind.eq_ignore_ascii_case("csv"))
 }
 
 /// What bsdtar adds on macOS beside each file is none of the project's.
@@ -241,7 +242,13 @@ mod tests {
     fn a_seed_lies_in_one_folder() {
         for (given, path, found) in [
             (&["seeds/a.sql", "seeds/b.sql"][..], None, Some("a.sql b.sql")),
-            (&["a.sql", "data/rows.csv"], None, Some("a.sql data/rows.csv")),
+            (&["a.sql", "data/rows.txt"], None, Some("a.sql data/rows.txt")),
+            (&["a.sql", "data/rows.csv"], None, None),
+            (
+                &["data/10_a.sql", "data/20_rows.csv"],
+                None,
+                Some("10_a.sql 20_rows.csv"),
+            ),
             (&["a.sql", "data/b.sql"], None, None),
             (&["supabase/seed.sql", "supabase/migrations/1_a.sql"], None, None),
             (
