@@ -53,12 +53,11 @@ pub fn wanted(pass: &Pass) -> Option<Wanted<'_>> {
     let own = pass.object.spec.migrations.as_ref();
     let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
     let theirs = || template(pass).map(|template| &template.migrations).or(class);
-    let (base, place) = match own.and_then(|own| own.source.as_ref().map(|source| (own, source))) {
-        Some((own, source)) => (own, Place::of_orchestra(&pass.object, source)),
-        None => {
-            let theirs = theirs()?;
-            (theirs, Place::of_class(&pass.ctx, theirs.source.as_ref()?))
-        }
+    let (base, place) = if let Some((own, source)) = own.and_then(|own| Some((own, own.source.as_ref()?))) {
+        (own, Place::of_orchestra(&pass.object, source))
+    } else {
+        let theirs = theirs()?;
+        (theirs, Place::of_class(&pass.ctx, theirs.source.as_ref()?))
     };
     Some(Wanted {
         place,
