@@ -30,6 +30,7 @@ mod queue;
 mod rollout;
 mod secret_drift;
 mod secrets;
+mod seed;
 mod sources;
 mod support;
 mod templates;

@@ -102,7 +102,7 @@ proptest! {
     #[test]
     fn no_value_changes_what_the_statements_are(
         value in r#"([^\x00]|['"\\;$/*-]|--|\$\$|'\);|E'|:'x'){1,40}"#,
-        before in r#"[a-z(\[=|,&$EeUuBx@/*' -]{0,4}"#,
+        before in r"[a-z(\[=|,&$EeUuBx@/*' -]{0,4}",
         quoting in "['\"]",
     ) {
         let text = format!("SELECT 1; SELECT {before}:{quoting}x{quoting}; SELECT 3");
