@@ -28,6 +28,7 @@ mod proof;
 mod provider;
 mod queue;
 mod rollout;
+mod samples;
 mod secret_drift;
 mod secrets;
 mod seed;

@@ -1,0 +1,23 @@
+-- The files are copied into tables of this transaction first, and from there put in the place of what is there.
+CREATE TEMPORARY TABLE new_instrument_kind (LIKE instrument_kind) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_household (LIKE household) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_member (LIKE member) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_tutor (LIKE tutor) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_tutor_kind (LIKE tutor_kind) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_instrument (LIKE instrument) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_hire (LIKE hire) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_piece (LIKE piece) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_part (LIKE part) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_ensemble (LIKE ensemble) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_seat (LIKE seat) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_venue (LIKE venue) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_concert (LIKE concert) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_concert_piece (LIKE concert_piece) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_meeting (LIKE meeting) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_register (LIKE register) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_tutoring (LIKE tutoring) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_deputy (LIKE deputy) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_stiffener (LIKE stiffener) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_booking (LIKE booking) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_rate (LIKE rate) ON COMMIT DROP;
+CREATE TEMPORARY TABLE new_payment (LIKE payment) ON COMMIT DROP;
