@@ -142,9 +142,9 @@ async fn a_seed_carries_the_orchestras_own_values_and_follows_them() {
         "migrations": spec("")["migrations"], "seed": spec("OnChange")["seed"]}),
     )
     .unwrap();
-    let named = |object: &Value| is_true(object, "Ready") && object["status"]["observedGeneration"] == 2;
+    let renamed = |object: &Value| is_true(object, "Ready") && object["status"]["observedGeneration"] == 2;
     world
-        .until(Kind::Orchestra, (TENANTS, "ete"), LONG, named)
+        .until(Kind::Orchestra, (TENANTS, "ete"), LONG, renamed)
         .await
         .unwrap();
     assert_eq!(setting(&mut session, "name").await, "Short");
