@@ -259,7 +259,7 @@ async fn an_orchestra_names_allowed_hosts_and_a_class_any() {
     )];
     let digest = push(&registry.push_host(), "acme/app", "v1", &oras_files(files)).await;
     let oci = json!({"image": format!("{}/acme/app", registry.host()), "digest": digest, "insecure": true});
-    standard_class(&world, &format!("  migrations: {{source: {{oci: {oci}}}}}"));
+    standard_class(&world, "");
     let _operator = world.operator("operator", |_| {}).unwrap();
     orchestra(&world, "own", &json!({"migrations": {"source": {"oci": oci}}}));
     let object = reason(&world, "own", "SourceNotAllowed").await;
@@ -272,6 +272,7 @@ async fn an_orchestra_names_allowed_hosts_and_a_class_any() {
     let object = reason(&world, "mounted", "SourceNotAllowed").await;
     assert!(condition(&object, "Ready").2.contains("--sources-folder"));
     assert!(registry.seen().is_empty(), "nobody was asked");
+    standard_class(&world, &format!("  migrations: {{source: {{oci: {oci}}}}}"));
     orchestra(&world, "classy", &json!({}));
     let object = applied(&world, "classy", 1).await;
     assert_eq!(object["status"]["migrations"]["format"], "Supabase");
