@@ -313,9 +313,13 @@ fn samples_are_accepted(plane: &ControlPlane) {
     let samples: Vec<_> = fs::read_dir(project().join("deploy/samples")).unwrap().collect();
     assert!(!samples.is_empty());
     for sample in samples {
-        let file = sample.unwrap().path();
-        let file = file.to_str().unwrap();
-        kubectl(plane, &["apply", "--dry-run=server", "--validate=strict", "-f", file]);
+        let sample = sample.unwrap().path();
+        let option = if sample.is_dir() { "-k" } else { "-f" };
+        let sample = sample.to_str().unwrap();
+        kubectl(
+            plane,
+            &["apply", "--dry-run=server", "--validate=strict", option, sample],
+        );
     }
 }
 

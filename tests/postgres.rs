@@ -255,7 +255,7 @@ async fn a_tenants_functions_never_run_as_the_owner() {
     migrate(&owner, &source).await.unwrap();
     let rows = SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).unwrap();
     let (none, limit) = (Variables::default(), Duration::from_secs(30));
-    seed(session(&owner).await, &rows, &none, SeedPolicy::Once, limit)
+    seed(session(&owner).await, &rows, &none, SeedPolicy::Once, None, limit)
         .await
         .unwrap();
     grant_existing(&mut own, &tenant.name).await.unwrap();

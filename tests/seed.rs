@@ -37,7 +37,7 @@ async fn run(
     variables: &Variables,
     policy: SeedPolicy,
 ) -> Result<SeedOutcome, Error> {
-    seed(session(login).await, source, variables, policy, LIMIT)
+    seed(session(login).await, source, variables, policy, None, LIMIT)
         .await
         .map(|(_, outcome)| outcome)
 }

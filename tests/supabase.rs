@@ -5,9 +5,10 @@
 mod support;
 
 use std::process::Command;
+use std::time::Duration;
 
-use orchestra_operator::api::MigrationFormat;
-use orchestra_operator::migrate::{Error, Source};
+use orchestra_operator::api::{MigrationFormat, SeedPolicy};
+use orchestra_operator::migrate::{Error, SeedSource, Source, Variables, seed};
 use orchestra_operator::postgres::Login;
 use secrecy::ExposeSecret;
 use support::{ask, execute, migrate, npm::installed, pending, postgres::server, session, source_of};
@@ -236,4 +237,72 @@ async fn at_once_each_migration_is_applied_once_although_the_cli_takes_no_lock()
         let rows = format!("SELECT count(*) FROM public.t{number}");
         assert_eq!(ask(&mut root, &rows).await, "1", "t{number}");
     }
+}
+
+/// What the CLI says of the seed, and what there is afterwards.
+async fn push_with_seed(project: &Project, login: &Login) -> String {
+    let (good, said) = project.supabase(login, &["db", "push", "--include-seed"]).await;
+    assert!(good, "{said}");
+    said
+}
+
+fn seed_source(files: &[(&str, &str)]) -> SeedSource {
+    let files = files
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
+    SeedSource::read(files.collect()).unwrap()
+}
+
+async fn seed_with(login: &Login, source: &SeedSource, policy: SeedPolicy) {
+    let format = Some(MigrationFormat::Supabase);
+    let limit = Duration::from_secs(30);
+    seed(
+        session(login).await,
+        source,
+        &Variables::default(),
+        policy,
+        format,
+        limit,
+    )
+    .await
+    .unwrap();
+}
+
+const SEEDS: &str = "SELECT string_agg(path || ' ' || hash, ',' ORDER BY path) FROM supabase_migrations.seed_files";
+
+#[tokio::test]
+async fn seeds_are_recorded_as_the_cli_records_them() {
+    const ROWS: &str = "INSERT INTO public.users (email) VALUES ('seed@example.org');\n";
+    const USERS: &str = "SELECT count(*) FROM public.users";
+    let server = server().await;
+    let ours = server.login("postgres");
+    let project = Project::new(&SET[..1]);
+    std::fs::write(project.0.path().join("supabase/seed.sql"), ROWS).unwrap();
+    let rows = seed_source(&[("seed.sql", ROWS)]);
+    migrate(&ours, &source(&SET[..1])).await.unwrap();
+    seed_with(&ours, &rows, SeedPolicy::Once).await;
+    let mut here = session(&ours).await;
+    assert_eq!(ask(&mut here, USERS).await, "2");
+    let said = push_with_seed(&project, &ours).await;
+    assert!(said.contains("is up to date"), "{said}");
+    assert_eq!(ask(&mut here, USERS).await, "2");
+
+    // The other way round, on another database.
+    execute(&mut here, "CREATE DATABASE theirs").await.unwrap();
+    let theirs = server.login("theirs");
+    push_with_seed(&project, &theirs).await;
+    let mut there = session(&theirs).await;
+    assert_eq!(ask(&mut here, SEEDS).await, ask(&mut there, SEEDS).await);
+    assert_eq!(ask(&mut here, TABLES).await, ask(&mut there, TABLES).await);
+    seed_with(&theirs, &rows, SeedPolicy::OnChange).await;
+    assert_eq!(ask(&mut there, USERS).await, "2", "what the CLI applied is applied");
+
+    // Changed, it is applied again by OnChange, and the CLI finds it so.
+    let changed = format!("{ROWS}-- changed\n");
+    std::fs::write(project.0.path().join("supabase/seed.sql"), &changed).unwrap();
+    seed_with(&theirs, &seed_source(&[("seed.sql", &changed)]), SeedPolicy::OnChange).await;
+    assert_eq!(ask(&mut there, USERS).await, "3");
+    let said = push_with_seed(&project, &theirs).await;
+    assert!(said.contains("is up to date"), "{said}");
+    assert_eq!(ask(&mut there, USERS).await, "3");
 }

@@ -3,6 +3,7 @@
 //! tenant has no right.
 
 mod csv;
+mod seed_files;
 mod source;
 mod variables;
 
@@ -11,12 +12,13 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
+use self::seed_files::SeedFiles;
 use self::source::Part;
 use super::apply::{Limits, reset, set_up};
 use super::run::{ScriptError, run};
 use super::source::line_and_column;
 use super::{Error, Result, ScriptFailure};
-use crate::api::SeedPolicy;
+use crate::api::{MigrationFormat, SeedPolicy};
 use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
 
 pub use csv::RowFailure;
@@ -73,7 +75,8 @@ pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
 }
 
 /// Runs the seed, unless the one that ran last is all that the policy asks for. Takes the connection and
-/// gives it back only after success.
+/// gives it back only after success. Where the migrations are the Supabase CLI's, its table of seeds is kept,
+/// too, and what it says holds at the first time.
 ///
 /// # Errors
 /// [`Error::Source`] before the database is touched; [`Error::SeedFailed`] and [`Error::RowFailed`], after
@@ -83,13 +86,14 @@ pub async fn seed(
     source: &SeedSource,
     variables: &Variables,
     policy: SeedPolicy,
+    format: Option<MigrationFormat>,
     limit: Duration,
 ) -> Result<(PgConnection, SeedOutcome)> {
     let digest = source.digest(variables)?;
     let work = async {
         set_up(&mut conn, Limits::default()).await?;
         begin(&mut conn).await?;
-        let outcome = inside(&mut conn, source, variables, policy, &digest).await?;
+        let outcome = inside(&mut conn, source, variables, policy, format, &digest).await?;
         match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
             Ok(_) => {}
             // A deferred constraint speaks up only here.
@@ -110,6 +114,7 @@ async fn inside(
     source: &SeedSource,
     variables: &Variables,
     policy: SeedPolicy,
+    format: Option<MigrationFormat>,
     digest: &str,
 ) -> Result<SeedOutcome> {
     let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
@@ -121,11 +126,17 @@ async fn inside(
             holder: "it applies a seed".to_owned(),
         });
     }
-    if let Some(before) = seeded(conn).await?
+    let before = seeded(conn).await?;
+    let is_first = before.is_none();
+    if let Some(before) = before
         && policy.is_met_by(&before.digest, digest)
     {
         return Ok(SeedOutcome::AlreadySeeded(before));
     }
+    let theirs = match format {
+        Some(MigrationFormat::Supabase) => Some(SeedFiles::read(conn).await?),
+        _ => None,
+    };
     make_table(conn).await?;
     // One that comes back is the newest again, also for a server whose clock was set back.
     sqlx::query(AssertSqlSafe(format!(
@@ -140,8 +151,13 @@ async fn inside(
         reset(conn, Limits::default()).await?;
         match part {
             Part::Table(table) => table.copy(conn).await?,
+            Part::Script(script) if is_first && theirs.as_ref().is_some_and(|theirs| theirs.hold(script, policy)) => {}
             Part::Script(script) => send(conn, script, variables).await?,
         }
+    }
+    if let Some(theirs) = theirs {
+        reset(conn, Limits::default()).await?;
+        theirs.record(conn, source.scripts()).await?;
     }
     Ok(SeedOutcome::Applied)
 }

@@ -136,8 +136,9 @@ async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let limit = pass.ctx.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let attempt = pass.attempt.clone().unwrap_or_default();
+    let format = seeding::format(pass);
     let work = async move {
-        let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, limit)
+        let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit)
             .await
             .map_err(Error::from);
         let (session, _) = outcome.inspect_err(|error| ctx.refusals.refuse(&uid, &attempt, error))?;

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 
 use super::{Pass, migrating, sources};
 use crate::api::condition::ConditionType;
-use crate::api::{Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy};
+use crate::api::{MigrationFormat, Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy};
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::migrate::{self, SeedSource, Source, Variables};
@@ -42,10 +42,15 @@ impl Rows {
         let Some((seed, _)) = named(pass) else {
             return Ok(Self::None);
         };
+        let status = pass.object.status.as_ref();
         let waits = pass.kept.is_some() && pass.object.spec.seed.is_none();
+        // The template has got its first seed since.
+        if waits && status.is_none_or(|status| status.seed.is_none()) {
+            return Ok(Self::None);
+        }
         let ran =
             |status: &OrchestraStatus| status.seed.is_some() && is_true(&status.conditions, ConditionType::Seeded);
-        if (waits || seed.policy == SeedPolicy::Once) && pass.object.status.as_ref().is_some_and(ran) {
+        if (waits || seed.policy == SeedPolicy::Once) && status.is_some_and(ran) {
             return Ok(Self::Applied);
         }
         Ok(wanted(pass).await?.map_or(Self::None, Self::Wanted))
@@ -97,6 +102,13 @@ pub async fn wanted(pass: &Pass) -> Result<Option<Wanted>, Error> {
         policy: seed.policy,
         digest,
     }))
+}
+
+/// The format of the migrations that the seed stands on.
+pub fn format(pass: &Pass) -> Option<MigrationFormat> {
+    let before = || pass.object.status.as_ref()?.migrations.as_ref();
+    migrating::wanted(pass)?;
+    Some(pass.migrations.as_ref().or_else(before)?.format)
 }
 
 /// What a seed may know of its Orchestra.

@@ -101,7 +101,7 @@ impl SeedSource {
         &self.parts
     }
 
-    fn scripts(&self) -> impl Iterator<Item = &Script> {
+    pub(super) fn scripts(&self) -> impl Iterator<Item = &Script> {
         self.parts.iter().filter_map(|part| match part {
             Part::Script(script) => Some(script),
             Part::Table(_) => None,
@@ -137,6 +137,11 @@ impl Script {
 
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// SHA-256 of its bytes, in digits.
+    pub(super) fn hash(&self) -> String {
+        hex(&Sha256::digest(self.text.as_bytes()))
     }
 
     fn values<'a>(&'a self, variables: &'a Variables) -> Result<Vec<(&'a Variable, &'a str)>, SourceError> {

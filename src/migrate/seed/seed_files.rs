@@ -1,0 +1,79 @@
+//! The Supabase CLI's `supabase_migrations.seed_files`: a row for each script of a seed, with its path in the
+//! project and the SHA-256 of its bytes. The CLI runs no script again that has a row, whatever it says now.
+
+use std::collections::BTreeMap;
+
+use sqlx::{PgConnection, Row};
+
+use super::source::Script;
+use crate::api::SeedPolicy;
+use crate::migrate::Result;
+
+/// The CLI's own statements (`pkg/migration/history.go`).
+const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \
+     CREATE TABLE IF NOT EXISTS supabase_migrations.seed_files (path text NOT NULL PRIMARY KEY, hash text NOT NULL)";
+
+/// What the CLI has recorded.
+#[derive(Default)]
+pub(super) struct SeedFiles(BTreeMap<String, String>);
+
+impl SeedFiles {
+    pub(super) async fn read(conn: &mut PgConnection) -> Result<Self> {
+        let present: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'supabase_migrations' AND tablename = 'seed_files')",
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+        if !present {
+            return Ok(Self::default());
+        }
+        let rows = sqlx::query("SELECT path, hash FROM supabase_migrations.seed_files")
+            .fetch_all(conn)
+            .await?;
+        let rows = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        Ok(Self(rows.collect::<sqlx::Result<_>>()?))
+    }
+
+    /// Whether a script was applied by the CLI, in a database that the operator has not seeded yet.
+    pub(super) fn hold(&self, script: &Script, policy: SeedPolicy) -> bool {
+        self.find(script)
+            .is_some_and(|(_, hash)| policy == SeedPolicy::Once || *hash == script.hash())
+    }
+
+    /// Writes down scripts that are applied.
+    pub(super) async fn record(&self, conn: &mut PgConnection, scripts: impl Iterator<Item = &Script>) -> Result<()> {
+        sqlx::raw_sql(TABLE).execute(&mut *conn).await?;
+        for script in scripts {
+            let path = self
+                .find(script)
+                .map_or_else(|| path(&script.file), |(path, _)| path.clone());
+            sqlx::query(
+                "INSERT INTO supabase_migrations.seed_files (path, hash) VALUES ($1, $2) \
+                 ON CONFLICT (path) DO UPDATE SET hash = excluded.hash",
+            )
+            .bind(path)
+            .bind(script.hash())
+            .execute(&mut *conn)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The row of a script: where its path in the project is another one, that of its name.
+    fn find(&self, script: &Script) -> Option<(&String, &String)> {
+        let named = || {
+            let end = format!("/{}", script.file);
+            let mut rows = self.0.iter().filter(move |(path, _)| path.ends_with(&end));
+            rows.next().filter(|_| rows.next().is_none())
+        };
+        self.0.get_key_value(&path(&script.file)).or_else(named)
+    }
+}
+
+/// Where a script lies in a project of the CLI.
+fn path(file: &str) -> String {
+    match file {
+        "seed.sql" => "supabase/seed.sql".to_owned(),
+        _ => format!("supabase/seeds/{file}"),
+    }
+}
