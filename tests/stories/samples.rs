@@ -204,6 +204,12 @@ async fn three_orchestras_are_what_their_samples_say() {
         assert_eq!(text(&mut session, query).await, value, "{query}");
     }
 
+    let recorded = "SELECT string_agg(path, ' ' ORDER BY path) FROM supabase_migrations.seed_files";
+    assert_eq!(
+        text(&mut owner(&world, "kammerorchester").await, recorded).await,
+        "supabase/seeds/10_organisation.sql supabase/seeds/80_statements.sql supabase/seeds/90_sequences.sql"
+    );
+
     let mut session = tenant(&world, "ridings-youth").await;
     for (query, value) in [
         (

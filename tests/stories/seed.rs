@@ -254,12 +254,19 @@ async fn a_seed_that_fails_leaves_nothing_and_says_where() {
 async fn a_templates_seed_knows_its_settings_and_comes_with_its_migrations() {
     let world = generous_world().await;
     let class = |version: &str, schema: &str, currency: &str| {
-        let template = json!([{
-            "name": "chamber", "version": version, "settings": {"currency": currency},
-            "migrations": {"format": "Prisma", "source": {"configMapRef": {"name": schema}}},
-            "seed": {"configMapRef": {"name": format!("{schema}-rows")}, "policy": "OnChange"},
-        }]);
-        standard_class(&world, &format!("  templates: {template}\n  template: chamber"));
+        let template = |name: &str| {
+            json!({
+                "name": name, "version": version, "settings": {"currency": currency},
+                "migrations": {"format": "Prisma", "source": {"configMapRef": {"name": schema}}},
+                "seed": {"configMapRef": {"name": format!("{schema}-rows")}, "policy": "OnChange"},
+            })
+        };
+        let mut later = template("later");
+        if schema == "one" {
+            later.as_object_mut().unwrap().remove("seed");
+        }
+        let templates = json!([template("chamber"), later]);
+        standard_class(&world, &format!("  templates: {templates}\n  template: chamber"));
     };
     config_map(&world, SYSTEM, "one", &json!({"1_init.sql": SCHEMA}));
     config_map(
@@ -284,7 +291,10 @@ async fn a_templates_seed_knows_its_settings_and_comes_with_its_migrations() {
     let _operator = world.operator("operator", |_| {}).unwrap();
     orchestra(&world, "free", &json!({}), &json!({"displayName": "Quartet"})).unwrap();
     orchestra(&world, "pinned", &json!({}), &json!({"pinMigrations": true})).unwrap();
+    let bare = json!({"pinMigrations": true, "source": {"templateRef": {"name": "later"}}});
+    orchestra(&world, "bare", &json!({}), &bare).unwrap();
     let first = ready(&world, "free").await;
+    ready(&world, "bare").await;
     let pinned = ready(&world, "pinned").await;
     let mut session = owner(&world, "free").await;
     assert_eq!(setting(&mut session, "name").await, "SEK Quartet");
@@ -296,7 +306,16 @@ async fn a_templates_seed_knows_its_settings_and_comes_with_its_migrations() {
     // Whoever keeps its migrations keeps the seed that was made for them.
     let touched = json!({"touched": "yes"});
     orchestra(&world, "pinned", &touched, &json!({"pinMigrations": true})).unwrap();
+    orchestra(&world, "bare", &touched, &bare).unwrap();
     let told = |object: &Value| object["status"]["migrations"]["available"].is_string();
+    let object = world
+        .until(Kind::Orchestra, (TENANTS, "bare"), LONG, told)
+        .await
+        .unwrap();
+    assert!(
+        is_true(&object, "Ready") && object["status"]["seed"].is_null(),
+        "{object:#}"
+    );
     let object = world
         .until(Kind::Orchestra, (TENANTS, "pinned"), LONG, told)
         .await
