@@ -64,6 +64,24 @@ pub struct Migrations {
     /// `migration_lock.toml`; files that several would take need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<MigrationFormat>,
+    /// When pending migrations wait for a person: `Automatic` never, `OnDestructive` (default) when they
+    /// would destroy or break something, or cannot be judged, `Always` also when they are harmless. The
+    /// first migrations of an empty database need no approval under `OnDestructive`. A plan is approved
+    /// by the Orchestra's annotation `stagesub.io/approve-migrations` with the plan's digest.
+    #[serde(default)]
+    pub approval: Approval,
+}
+
+/// When pending migrations wait for a person's approval.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Approval {
+    /// Never: they are applied at once, and not looked at.
+    Automatic,
+    /// When they would destroy or break something, or cannot be judged (default).
+    #[default]
+    OnDestructive,
+    /// Always, the first ones too.
+    Always,
 }
 
 /// Where migration scripts are: one ConfigMap or several, with a key `<migration name>.sql` for

@@ -7,6 +7,7 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, timeout};
 
+use super::guard::{self, Consent, Verdict};
 use super::history::History;
 use super::index::Leftovers;
 use super::policy::Mode;
@@ -99,9 +100,24 @@ fn status(history: &History, source: &Source) -> Status {
 /// # Errors
 /// See [`Error`].
 pub async fn apply(
+    conn: PgConnection,
+    source: &Source,
+    limits: Limits,
+    observer: &mut (impl FnMut(Progress<'_>) + Send),
+) -> Result<(PgConnection, Status)> {
+    apply_with(conn, source, limits, None, observer).await
+}
+
+/// [`apply`], if the guard lets it: it is asked again while the lock is held. When what is pending
+/// then waits for approval, nothing is applied, and the status says what is pending.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn apply_with(
     mut conn: PgConnection,
     source: &Source,
     limits: Limits,
+    consent: Option<&Consent>,
     observer: &mut (impl FnMut(Progress<'_>) + Send),
 ) -> Result<(PgConnection, Status)> {
     if source.is_empty() {
@@ -113,6 +129,13 @@ pub async fn apply(
         lock::take(&mut conn, key, limits.lock).await?;
         let mut history = History::read(&mut conn, source.format()).await?;
         history.check(source)?;
+        if let Some(consent) = consent
+            && let Some(review) = guard::look(&mut conn, &history, source, consent).await?
+            && review.verdict == Verdict::Waits
+        {
+            lock::release(&mut conn, key).await?;
+            return Ok(status(&history, source));
+        }
         let mut left = status(&history, source).pending;
         if left > 0 {
             history.prepare(&mut conn).await?;

@@ -1,9 +1,10 @@
 //! Migrations in the formats of Prisma, the Supabase CLI and sqlx, applied natively, and the seed:
-//! source → format → policy → history → apply.
+//! source → format → policy → history → guard → apply.
 
 mod apply;
 mod error;
 mod format;
+pub mod guard;
 mod history;
 mod index;
 mod lexer;
@@ -12,7 +13,7 @@ mod policy;
 mod seed;
 mod source;
 
-pub use apply::{Limits, Progress, Status, apply, pending};
+pub use apply::{Limits, Progress, Status, apply, apply_with, pending};
 pub use error::{Error, ScriptFailure};
 pub use policy::Mode;
 pub use seed::{SeedOutcome, Seeded, seed, seeded};

@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::observe::PATIENCE;
 use super::plan::Step;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, database, observe};
+use super::{ORCHESTRA_FINALIZER, Pass, approval, claim, database, observe};
 use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
@@ -32,6 +32,8 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::Take => claim::take(pass).await.map(|()| None),
         Step::PrepareLogin => prepare(pass).await,
         Step::Migrate => migrate(pass).await,
+        Step::TellPlan => approval::tell(pass).await.map(|()| None),
+        Step::ClearPlan => approval::clear(pass).await.map(|()| None),
         Step::Seed => seed(pass).await,
         Step::Publish => publish(pass).await,
         Step::Rest if pass.object.metadata.deletion_timestamp.is_some() => Ok(Some(Next::Gone)),
@@ -48,6 +50,8 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
             Ok(Some(Next::Gone))
         }
         Step::Wait(Reason::Migrating | Reason::Seeding) => wait(pass).await,
+        // The annotation and the source are watched; only another tool's work is not.
+        Step::Wait(Reason::ApprovalPending) => Ok(Some(Next::After(SLOWEST))),
         // Asking a budget again costs no request.
         Step::AwaitDatabase | Step::Wait(_) | Step::Stop(Reason::BudgetExceeded | Reason::ProjectLimitReached) => {
             Ok(Some(Next::After(UNWATCHED)))
@@ -93,6 +97,7 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let limit = pass.ctx.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let role = database::role_name(&uid);
+    let consent = approval::consent(pass);
     let work = async move {
         let digest = source.digest();
         let work = async {
@@ -100,7 +105,8 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
                 total: limit,
                 ..Limits::default()
             };
-            let (mut session, _) = migrate::apply(session, &source, limits, &mut |progress| tell(&progress)).await?;
+            let mut observer = |progress: migrate::Progress<'_>| tell(&progress);
+            let (mut session, _) = migrate::apply_with(session, &source, limits, Some(&consent), &mut observer).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
             Ok::<_, Error>(session)

@@ -1,6 +1,7 @@
 //! Orchestra: the life of a tenant. [`plan`] tells it on one page.
 
 mod act;
+mod approval;
 mod claim;
 mod database;
 mod mark;
@@ -19,7 +20,9 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
+use crate::migrate::guard::Review;
 
+pub use approval::{PLAN_DIGEST, PLAN_JSON, PLAN_TEXT};
 pub use mark::holder as mark_holder;
 pub use sources::Sources;
 pub use status::report;
@@ -60,6 +63,12 @@ struct Pass {
     migrations: Option<MigrationStatus>,
     /// Digest of the seed that is applied, when the database was asked.
     seed: Option<String>,
+    /// What the guard makes of the pending migrations, when it was asked.
+    review: Option<Review>,
+    /// Digest of the plan that was written into its ConfigMap, which the store may not know yet.
+    told: Option<String>,
+    /// The plan's ConfigMap was taken away, which the store may not know yet.
+    cleared: bool,
     /// What the tenant is given, once the login is prepared.
     handover: Option<Handover>,
     /// Whether there is a connection Secret of ours, when it was looked for.
@@ -79,6 +88,9 @@ impl Pass {
             session: None,
             migrations: None,
             seed: None,
+            review: None,
+            told: None,
+            cleared: false,
             handover: None,
             secret_exists: false,
             secret_version: None,

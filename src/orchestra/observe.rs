@@ -6,10 +6,10 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use super::plan::{Database, Seen, Work};
+use super::plan::{Database, Notice, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, sources};
+use super::{ORCHESTRA_FINALIZER, Pass, approval, claim, sources};
 use crate::api::condition::ConditionType;
 use crate::api::{MigrationStatus, Seed};
 use crate::class;
@@ -17,6 +17,7 @@ use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
+use crate::migrate::guard::{self, Verdict};
 use crate::migrate::{self, Source};
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
@@ -31,6 +32,7 @@ pub struct Observed {
 
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let finalizer = pass.object.finalizers().iter().any(|name| name == ORCHESTRA_FINALIZER);
+    let status = pass.object.status.as_ref();
     let mut seen = Seen {
         deleting: pass.object.metadata.deletion_timestamp.is_some(),
         finalizer,
@@ -38,8 +40,10 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         database: Database::Provisioning,
         login: false,
         migrations: Work::Pending,
+        notice: Notice::Told,
         seed: Work::Pending,
         published: false,
+        serving: status.is_some_and(|status| is_true(&status.conditions, ConditionType::Available)),
     };
     if !finalizer {
         return Ok(Observed {
@@ -55,6 +59,8 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         return Ok(Observed { seen, message });
     }
     observe_work(pass, &mut seen).await?;
+    seen.notice = approval::notice(pass);
+    let message = approval::message(pass).unwrap_or(message);
     Ok(Observed { seen, message })
 }
 
@@ -126,13 +132,20 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             return Err(error);
         }
     }
+    let (consent, plan_name) = (approval::consent(pass), pass.object.plan_name());
+    pass.review = None;
     let Some(session) = &mut pass.session else {
         return Ok(());
     };
     seen.login = true;
     if let Some(source) = &source {
         let status = migrate::pending(session, source).await?;
-        seen.migrations = if status.pending == 0 { Work::Done } else { Work::Pending };
+        let review = guard::review(session, source, &consent).await?;
+        seen.migrations = match &review {
+            _ if status.pending == 0 => Work::Done,
+            Some(review) if review.verdict == Verdict::Waits => Work::Held,
+            _ => Work::Pending,
+        };
         pass.migrations = Some(MigrationStatus {
             source: source.digest(),
             format: source.format(),
@@ -140,7 +153,9 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
             pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
             divergence: Some(status.divergence).filter(|what| !what.is_empty()),
+            plan: review.as_ref().and_then(|review| approval::status(&plan_name, review)),
         });
+        pass.review = review;
     } else {
         seen.migrations = Work::Done;
     }
@@ -152,7 +167,8 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     } else {
         Work::Pending
     };
-    if seen.migrations == Work::Done && seen.seed == Work::Done {
+    let held = seen.migrations == Work::Held && seen.serving;
+    if held || (seen.migrations == Work::Done && seen.seed == Work::Done) {
         seen.published = observe_secret(pass).await?;
     }
     Ok(())

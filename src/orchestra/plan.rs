@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! AddFinalizer → Intend → Create | Take → AwaitDatabase → PrepareLogin → Migrate → Seed → Publish → Rest
+//! approval:      TellPlan → Wait … → Migrate → ClearPlan
 //! deleted:       Release → AwaitRelease → Forget
 //! ```
 
@@ -44,10 +45,23 @@ pub enum Supply {
 pub enum Work {
     /// Not done.
     Pending,
+    /// Not done, and waiting for a person's approval.
+    Held,
     /// Being done in the background.
     Running,
     /// Done, or not asked for.
     Done,
+}
+
+/// Where the plan of migrations that wait is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// As it should be.
+    Told,
+    /// Not written down, or another plan is.
+    Untold,
+    /// A plan is written down, and none waits.
+    Leftover,
 }
 
 /// Everything that the next step depends on. What comes later is looked at only when it matters.
@@ -66,10 +80,14 @@ pub struct Seen {
     pub login: bool,
     /// The migrations.
     pub migrations: Work,
+    /// Where the plan is written down.
+    pub notice: Notice,
     /// The seed.
     pub seed: Work,
     /// The connection Secret holds what it should.
     pub published: bool,
+    /// The tenant uses its database: it has its Secret, whatever waits.
+    pub serving: bool,
 }
 
 /// The one next step. Each is idempotent.
@@ -90,6 +108,10 @@ pub enum Step {
     PrepareLogin,
     /// Apply the pending migrations.
     Migrate,
+    /// Write down the plan of migrations that wait for approval.
+    TellPlan,
+    /// Take the plan away.
+    ClearPlan,
     /// Apply the seed.
     Seed,
     /// Write the connection Secret.
@@ -128,7 +150,11 @@ pub fn plan(seen: &Seen) -> Step {
             (false, ..) => Step::PrepareLogin,
             (true, Work::Pending, ..) => Step::Migrate,
             (true, Work::Running, ..) => Step::Wait(Reason::Migrating),
-            (true, Work::Done, Work::Pending, _) => Step::Seed,
+            (true, Work::Held, ..) if seen.notice != Notice::Told => Step::TellPlan,
+            (true, Work::Held, _, false) if seen.serving => Step::Publish,
+            (true, Work::Held, ..) => Step::Wait(Reason::ApprovalPending),
+            (true, Work::Done, ..) if seen.notice == Notice::Leftover => Step::ClearPlan,
+            (true, Work::Done, Work::Pending | Work::Held, _) => Step::Seed,
             (true, Work::Done, Work::Running, _) => Step::Wait(Reason::Seeding),
             (true, Work::Done, Work::Done, false) => Step::Publish,
             (true, Work::Done, Work::Done, true) => Step::Rest,
@@ -153,28 +179,45 @@ mod tests {
             Database::Usable,
             Database::Leaving,
         ];
-        let works = [Work::Pending, Work::Running, Work::Done];
         let mut states = Vec::new();
         for deleting in [false, true] {
             for (finalizer, intended) in [(false, false), (true, false), (true, true)] {
                 for database in databases {
-                    for login in [false, true] {
-                        for migrations in works {
-                            for seed in works {
-                                for published in [false, true] {
-                                    states.push(Seen {
-                                        deleting,
-                                        finalizer,
-                                        intended,
-                                        database,
-                                        login,
-                                        migrations,
-                                        seed,
-                                        published,
-                                    });
-                                }
-                            }
-                        }
+                    let outside = Seen {
+                        deleting,
+                        finalizer,
+                        intended,
+                        database,
+                        login: false,
+                        migrations: Work::Pending,
+                        notice: Notice::Told,
+                        seed: Work::Pending,
+                        published: false,
+                        serving: false,
+                    };
+                    states.extend(every_inside(outside));
+                }
+            }
+        }
+        states
+    }
+
+    fn every_inside(outside: Seen) -> Vec<Seen> {
+        let works = [Work::Pending, Work::Held, Work::Running, Work::Done];
+        let mut states = Vec::new();
+        for migrations in works {
+            for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {
+                for seed in works {
+                    for bits in 0..8 {
+                        states.push(Seen {
+                            login: bits & 1 > 0,
+                            migrations,
+                            notice,
+                            seed,
+                            published: bits & 2 > 0,
+                            serving: bits & 4 > 0,
+                            ..outside
+                        });
                     }
                 }
             }
@@ -192,6 +235,7 @@ mod tests {
             Step::PrepareLogin => seen.login = true,
             Step::Migrate => seen.migrations = Work::Running,
             Step::Wait(Reason::Migrating) => seen.migrations = Work::Done,
+            Step::TellPlan | Step::ClearPlan => seen.notice = Notice::Told,
             Step::Seed => seen.seed = Work::Running,
             Step::Wait(Reason::Seeding) => seen.seed = Work::Done,
             Step::Publish => seen.published = true,
@@ -232,8 +276,30 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
+        for seen in every_state() {
+            let held = seen.migrations == Work::Held && seen.database == Database::Usable;
+            if !held || seen.deleting || !seen.finalizer || !seen.login {
+                continue;
+            }
+            let step = plan(&seen);
+            assert!(!matches!(step, Step::Migrate | Step::Seed | Step::Rest), "{seen:?}");
+            if matches!(step, Step::Wait(_)) {
+                assert_eq!(step, Step::Wait(Reason::ApprovalPending));
+                assert!(
+                    seen.notice == Notice::Told && (seen.published || !seen.serving),
+                    "{seen:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn nothing_is_published_before_it_is_migrated_and_seeded() {
         for seen in every_state() {
+            if seen.migrations == Work::Held && seen.serving {
+                continue;
+            }
             if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {
                 assert!(
                     seen.login && seen.migrations == Work::Done && seen.seed == Work::Done,

@@ -16,6 +16,7 @@ use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::{namespaced, publish, write_status};
+use crate::migrate::guard::Verdict;
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
@@ -26,7 +27,10 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     }
     // What is quick goes into the next write: each write is a request, and wakes others. A new
     // generation is observed at once all the same.
-    let quick = matches!(step, Step::Create | Step::Take | Step::PrepareLogin | Step::Publish);
+    let quick = matches!(
+        step,
+        Step::Create | Step::Take | Step::PrepareLogin | Step::ClearPlan | Step::Publish
+    );
     let observed_before = pass.object.status.as_ref().map(|status| status.observed_generation);
     if quick && (observed_before == pass.object.metadata.generation || observed_before == Some(-1)) {
         return Ok(());
@@ -41,7 +45,8 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
     let ready = step == Step::Rest;
     let served = is_true(&old.conditions, Is::Available);
-    let updating = served && progress == Progress::Reconciling && !leaving;
+    let held = reason == Reason::ApprovalPending;
+    let updating = served && progress == Progress::Reconciling && !leaving && !held;
     let summary = if updating { Reason::Updating } else { reason };
     conditions.set(Is::Ready, ready, summary, message);
     let usable = observed.seen.database == Database::Usable;
@@ -61,8 +66,25 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     parts(pass, observed, &mut conditions, reason);
     conditions.progress(progress, summary, message);
     let conditions = conditions.finish();
+    if step == Step::Migrate {
+        tell_approved(pass, &old.conditions).await;
+    }
     let new = facts(pass, old, phase, conditions);
     store(pass, new, progress, reason, message).await
+}
+
+/// An event for the approval that was waited for. Who gave it, the annotation does not say.
+async fn tell_approved(pass: &Pass, old: &[Condition]) {
+    let waited = find(old, Is::Ready).is_some_and(|ready| ready.reason == Reason::ApprovalPending.as_str());
+    let approved = pass
+        .review
+        .as_ref()
+        .filter(|review| review.verdict == Verdict::Approved);
+    if let Some(review) = approved.filter(|_| waited) {
+        let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
+        let subject = pass.object.object_ref(&());
+        publish(&pass.ctx.recorder, &subject, EventType::Normal, Reason::Approved, &note).await;
+    }
 }
 
 /// The conditions of the parts inside the database.
@@ -224,10 +246,11 @@ async fn store(
         let condition = find(conditions, Is::Stalled)
             .or_else(|| find(conditions, Is::Reconciling))
             .or_else(|| find(conditions, Is::Ready));
-        // Whoever waits for long in the queue is told of it once more.
+        // Whoever waits for long in the queue is told of it once more, and of each plan that waits.
         condition.map(|condition| {
-            let queued = condition.reason == Reason::Queued.as_str();
-            (condition.reason.clone(), queued.then(|| condition.message.clone()))
+            let again = [Reason::Queued.as_str(), Reason::ApprovalPending.as_str()];
+            let again = again.contains(&condition.reason.as_str());
+            (condition.reason.clone(), again.then(|| condition.message.clone()))
         })
     };
     let news = told(pass.object.status.as_ref()) != told(Some(&new));
@@ -279,8 +302,14 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
         Step::Migrate | Step::Wait(Reason::Migrating) => {
             ("Migrating", Reconciling, Reason::Migrating, "applying migrations")
         }
+        Step::TellPlan | Step::Wait(Reason::ApprovalPending) => (
+            "Pending",
+            Reconciling,
+            Reason::ApprovalPending,
+            "the pending migrations wait for approval",
+        ),
         Step::Seed | Step::Wait(Reason::Seeding) => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
-        Step::Publish => (
+        Step::ClearPlan | Step::Publish => (
             "Seeding",
             Reconciling,
             Reason::Publishing,

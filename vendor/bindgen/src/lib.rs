@@ -3,7 +3,7 @@
 //! machines have; this one hands out what the true one wrote for this very header, and a C compiler is
 //! all that is needed to build.
 //!
-//! `pg_query.rs` was written by bindgen 0.66.1 from the `pg_query.h` of pg_query 18.1.0, with
+//! `pg_query.rs` was written by bindgen 0.66.1 from the `pg_query.h` of `pg_query` 18.1.0, with
 //! `allowlist_function("pg_query_.*")`, `allowlist_type("PgQuery.*")`, `allowlist_var("PG_.*")` and
 //! `layout_tests(false)`. Its types are those of any 64-bit Unix. For another version of `pg_query`,
 //! write it anew in the same way, and put the headers' fingerprint, which the error tells, into
@@ -69,7 +69,11 @@ impl Builder {
             let bytes = fs::read(&path).map_err(|error| Error::Unreadable(path, error))?;
             found = fingerprint(found, &bytes);
         }
-        if found == HEADERS { Ok(Bindings(())) } else { Err(Error::Unknown(found)) }
+        if found == HEADERS {
+            Ok(Bindings(()))
+        } else {
+            Err(Error::Unknown(found))
+        }
     }
 }
 
@@ -87,7 +91,7 @@ const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// FNV-1a.
 fn fingerprint(basis: u64, bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(basis, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(basis, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
