@@ -26,6 +26,10 @@ bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the AP
 	cargo build --release --workspace --bins
 	target/release/orchestra-sandbox bench-api
 
+.PHONY: bench-migrations
+bench-migrations: setup ## Measure migrations against psql -f of the same files
+	cargo bench --bench migrations
+
 .PHONY: lint
 lint: ## Check format, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check
@@ -45,3 +49,7 @@ deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check th
 .PHONY: soak
 soak: setup ## Disturb everything at random for SOAK_SECONDS (900); SOAK_SEED repeats a run's decisions
 	SOAK_SECONDS=$${SOAK_SECONDS:-900} cargo test --test stories exactly_once::soak -- --nocapture
+
+.PHONY: rollout-bound
+rollout-bound: setup ## Roll out over ROLLOUT_TENANTS (1000) databases of one server: 8 GB of disk, and an hour or more
+	ROLLOUT_TENANTS=$${ROLLOUT_TENANTS:-1000} cargo test --test stories rollout::bound -- --nocapture

@@ -12,6 +12,8 @@ pub mod orchestra; // the tenant's life: plan, observe, act, status
 pub mod pool; // the static inventory: each entry becomes a database that can be claimed
 pub mod postgres; // connect, roles and isolation, probe
 pub mod report; // commands that only read: the bill, the orphans
+pub mod rollout; // how a class's new migrations go over its tenants, and the command of that name
 pub mod run; // the process: watches, leader election, shutdown
+pub mod source; // where scripts come from: ConfigMaps, inline, OCI artifacts, folders
 pub mod supabase; // Management API: client, wire types, request budget, shared project poll, errors
 pub mod telemetry; // logs, metrics, health endpoints

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use orchestra_operator::{api, report, run, telemetry};
+use orchestra_operator::{api, report, rollout, run, telemetry};
 
 /// Kubernetes operator for orchestras' databases on hosted Supabase.
 #[derive(Parser)]
@@ -66,6 +66,13 @@ enum Command {
     /// It sets the annotation `stagesub.io/approve-migrations`, as `kubectl annotate` does; whoever may
     /// update the Orchestra may do that. The approval is void when the plan or the history changes.
     Approve(report::plan::ApproveArguments),
+    /// Show, pause or resume the rollout of a class's migrations.
+    ///
+    /// Reads and changes the `OrchestraClass` only (KUBECONFIG); the work is the operator's.
+    Rollout {
+        #[command(subcommand)]
+        command: rollout::command::Command,
+    },
     /// Print the CustomResourceDefinitions, as crds/ holds them.
     Crd(CrdArguments),
 }
@@ -97,6 +104,10 @@ fn main() -> std::process::ExitCode {
         Command::Approve(arguments) => finish(ask(async move {
             let client = run::connect().await?;
             say(&report::plan::approve(&client, &arguments).await?)
+        })),
+        Command::Rollout { command } => finish(ask(async move {
+            let client = run::connect().await?;
+            rollout::command::run(&client, &command, say).await
         })),
         Command::Crd(arguments) => finish(print_crds(arguments)),
     }

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crd_tables::budget::BUDGETS;
+use crd_tables::rollout::ROLLOUTS;
+use crd_tables::sources::SOURCES;
 use crd_tables::{CHANGES, MANIFESTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResourceExt};
@@ -48,7 +50,13 @@ async fn the_api_server_keeps_the_contract() {
     let client = plane.admin_client().await.unwrap();
 
     let mut wrong = Vec::new();
-    for (number, (kind, manifest, answer)) in MANIFESTS.iter().chain(BUDGETS).enumerate() {
+    for (number, (kind, manifest, answer)) in MANIFESTS
+        .iter()
+        .chain(BUDGETS)
+        .chain(ROLLOUTS)
+        .chain(SOURCES)
+        .enumerate()
+    {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
         note(&mut wrong, &format!("{kind} {manifest}"), given.map(drop), answer);
     }
@@ -292,8 +300,8 @@ async fn migrations_are_explained(plane: &ControlPlane) {
     }
     let explained = table(&String::from_utf8_lossy(&output.stdout)).join(" ");
     for part in [
-        "source <Object> -required- Where the scripts are: ConfigMaps with a key `<migration name>.sql`",
-        "format <string> enum: Prisma Format of the scripts",
+        "source <Object> Where the scripts are, such as a ConfigMap with a key `<migration name>.sql`",
+        "format <string> enum: Prisma, Supabase, Sqlx Format of the scripts",
     ] {
         assert!(explained.contains(part), "{part:?} is not in {explained}");
     }

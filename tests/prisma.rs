@@ -5,10 +5,10 @@ mod support;
 
 use std::process::Command;
 
-use orchestra_operator::migrate::{Source, pending};
+use orchestra_operator::migrate::Source;
 use orchestra_operator::postgres::{Login, Sharing, TenantRole, ensure_tenant_role};
 use secrecy::ExposeSecret;
-use support::{ask, execute, migrate, npm::installed, postgres::server, session};
+use support::{ask, execute, migrate, npm::installed, pending, postgres::server, session};
 
 const FILES: &[&str] = &[
     "package.json",
@@ -48,6 +48,21 @@ impl Project {
         Source::read(None, files.collect()).unwrap()
     }
 
+    /// The same as an archive or an artifact holds it.
+    fn folders(&self) -> Source {
+        let mut files = vec![("README.md".to_owned(), b"loose".to_vec())];
+        for entry in std::fs::read_dir(self.0.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                let script = std::fs::read(path.join("migration.sql")).unwrap();
+                files.push((format!("{name}/migration.sql"), script));
+                files.push((format!("{name}/down.sql"), b"never run".to_vec()));
+            }
+        }
+        Source::read(None, files).unwrap()
+    }
+
     /// `prisma migrate <what>`: whether it exited with 0, and what it said.
     async fn prisma(&self, login: &Login, what: &str) -> (bool, String) {
         let (home, dir) = (installed("prisma", FILES), self.0.path().to_owned());
@@ -83,7 +98,7 @@ impl Project {
     }
 }
 
-const SET: [(&str, &str); 6] = [
+const SET: [(&str, &str); 7] = [
     (
         "20260101000000_init",
         "-- CreateTable\nCREATE TABLE \"User\" (\n    \"id\" SERIAL NOT NULL,\n    \"email\" TEXT NOT NULL,\n    CONSTRAINT \"User_pkey\" PRIMARY KEY (\"id\")\n);\n",
@@ -105,6 +120,10 @@ const SET: [(&str, &str); 6] = [
         "CREATE FUNCTION f() RETURNS trigger AS $$ BEGIN NEW.email := 'a;b'; RETURN NEW; END; $$ LANGUAGE plpgsql;\nDO $$ BEGIN PERFORM 1; END $$;\n",
     ),
     ("20260106000000_empty", ""),
+    (
+        "20260106000001_unended",
+        "ALTER TABLE \"User\" ADD \"unended\" INT -- no end of line",
+    ),
 ];
 
 #[tokio::test]
@@ -121,7 +140,8 @@ async fn prisma_finds_our_work_up_to_date() {
     ensure_tenant_role(&mut session(&login).await, &role, Sharing::Shared)
         .await
         .unwrap();
-    migrate(&login, &project.source()).await.unwrap();
+    assert_eq!(project.folders().digest(), project.source().digest());
+    migrate(&login, &project.folders()).await.unwrap();
     project.is_up_to_date(&login).await;
     let (good, said) = project.prisma(&login, "deploy").await;
     assert!(good && said.contains("No pending migrations to apply"), "{said}");
@@ -155,6 +175,93 @@ async fn we_go_on_from_prisma_and_prisma_from_us() {
     let login = server.login("ours");
     migrate(&login, &Project::new(&SET[..1]).source()).await.unwrap();
     assert_eq!(ask(&mut session(&login).await, columns).await, theirs);
+}
+
+/// As a product of some years has: tables, columns, indexes built concurrently, enums, functions, rows.
+fn years() -> Vec<(String, String)> {
+    (0..210)
+        .map(|number| {
+            let table = number / 7;
+            let script = match number % 7 {
+                0 => format!("CREATE TABLE t{table} (id serial PRIMARY KEY, name text NOT NULL DEFAULT 'a;b');"),
+                1 => format!("CREATE TYPE e{table} AS ENUM ('A', 'B');\r\nALTER TABLE t{table} ADD kind e{table};\r\n"),
+                2 => format!("-- one\nCREATE INDEX CONCURRENTLY t{table}_name ON t{table} (name);"),
+                3 => format!("INSERT INTO t{table} (name) SELECT 'row ' || n FROM generate_series(1, 20) n;"),
+                4 => format!(
+                    "CREATE FUNCTION f{table}() RETURNS trigger AS $$ BEGIN NEW.name := 'x;'; RETURN NEW; END; $$ LANGUAGE plpgsql;\nCREATE TRIGGER g BEFORE UPDATE ON t{table} FOR EACH ROW EXECUTE FUNCTION f{table}();"
+                ),
+                5 => format!("BEGIN;\nALTER TYPE e{table} ADD VALUE 'C';\nCOMMIT;"),
+                _ => format!("UPDATE t{table} SET kind = 'C' WHERE id = 1;\nALTER TABLE t{table} RENAME name TO \"Name\";"),
+            };
+            (format!("{}_step", 20_200_101_000_000_i64 + number), script)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn two_hundred_migrations_end_alike_whoever_applies_them() {
+    let server = server().await;
+    let ours = server.login("postgres");
+    let set = years();
+    let set: Vec<_> = set
+        .iter()
+        .map(|(name, script)| (name.as_str(), script.as_str()))
+        .collect();
+    let project = Project::new(&set);
+    let status = migrate(&ours, &project.source()).await.unwrap();
+    assert_eq!((status.applied, status.pending), (210, 0));
+    project.is_up_to_date(&ours).await;
+
+    let mut root = session(&ours).await;
+    for database in ["theirs", "turns"] {
+        execute(&mut root, &format!("CREATE DATABASE {database}"))
+            .await
+            .unwrap();
+    }
+    let (good, said) = project.prisma(&server.login("theirs"), "deploy").await;
+    assert!(good, "{said}");
+    assert_eq!(server.dump("postgres"), server.dump("theirs"));
+    // By turns.
+    let both = server.login("turns");
+    for (turn, end) in [40, 90, 150, 210].into_iter().enumerate() {
+        let part = Project::new(&set[..end]);
+        if turn % 2 == 0 {
+            let (good, said) = part.prisma(&both, "deploy").await;
+            assert!(good, "{said}");
+        } else {
+            migrate(&both, &part.source()).await.unwrap();
+        }
+    }
+    assert_eq!(server.dump("turns"), server.dump("theirs"));
+}
+
+#[tokio::test]
+async fn two_operators_and_a_laptop_at_once_apply_each_migration_once() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let set = years();
+    let set: Vec<_> = set[..35]
+        .iter()
+        .map(|(name, script)| (name.as_str(), script.as_str()))
+        .collect();
+    let project = Project::new(&set);
+    let source = project.source();
+    let operator = async || {
+        loop {
+            match migrate(&login, &source).await {
+                Ok(status) => return status,
+                Err(error) => assert_eq!(error.reason().as_str(), "MigrationLocked", "{error}"),
+            }
+        }
+    };
+    let (one, two, (laptop, said)) = tokio::join!(operator(), operator(), project.prisma(&login, "deploy"));
+    assert_eq!((one.pending, two.pending), (0, 0));
+    // Prisma gives up after ten seconds of waiting.
+    assert!(laptop || said.contains("P1002"), "{said}");
+    let mut root = session(&login).await;
+    let rows = "SELECT format('%s %s', count(*), count(DISTINCT migration_name)) FROM _prisma_migrations";
+    assert_eq!(ask(&mut root, rows).await, "35 35");
+    project.is_up_to_date(&login).await;
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@
 mod support;
 
 use orchestra_operator::api::MigrationFormat;
-use orchestra_operator::migrate::{Error, Limits, Source, apply, pending};
+use orchestra_operator::migrate::{Error, Limits, Source, apply};
 use orchestra_operator::postgres::Login;
 use sqlx::migrate::{MigrateError, Migrator};
 use std::time::Duration;
-use support::{ask, execute, migrate, postgres::server, session, source_of};
+use support::{ask, execute, migrate, pending, postgres::server, session, source_of, within};
 
 /// sqlx over a folder of these scripts.
 async fn run(login: &Login, migrations: &[(&str, &str)]) -> Result<(), MigrateError> {
@@ -69,6 +69,7 @@ async fn sqlx_finds_our_work_up_to_date_and_writes_the_same() {
     for what in [ROWS, COLUMNS] {
         assert_eq!(ask(&mut root, what).await, ask(&mut there, what).await);
     }
+    assert_eq!(server.dump("postgres"), server.dump("theirs"));
     let status = pending(&mut there, &source(&SET)).await.unwrap();
     assert_eq!(
         (status.applied, status.pending, status.divergence.as_str()),
@@ -133,7 +134,7 @@ async fn what_sqlx_refuses_we_refuse() {
     assert!(matches!(run(&login, late).await, Err(MigrateError::Dirty(2))));
     let error = migrate(&login, &source(late)).await.unwrap_err();
     assert!(
-        matches!(&error, Error::Unfinished { name, .. } if name == "2"),
+        matches!(&error, Error::Unfinished { name, .. } if name == "2_crlf_and_more"),
         "{error}"
     );
 }
@@ -154,7 +155,7 @@ async fn one_waits_for_the_other() {
             lock: Duration::ZERO,
             ..Limits::default()
         };
-        let hasty = apply(session(&login).await, &source(&slow), limits, &mut |_| {}).await;
+        let hasty = apply(session(&login).await, &source(&slow), &within(limits), &mut |_| {}).await;
         let patient = migrate(&login, &source(&slow)).await;
         (hasty.map(|_| ()), patient)
     });
@@ -165,4 +166,11 @@ async fn one_waits_for_the_other() {
         "{error}"
     );
     assert_eq!(ours.1.unwrap().applied, 1);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_fails_with_sqlx() {
+    let server = server().await;
+    let marked = run(&server.login("postgres"), &[("1_marked", "\u{feff}SELECT 1;")]).await;
+    assert!(matches!(marked, Err(MigrateError::ExecuteMigration(..))), "{marked:?}");
 }

@@ -7,10 +7,10 @@ mod support;
 use std::process::Command;
 
 use orchestra_operator::api::MigrationFormat;
-use orchestra_operator::migrate::{Source, pending};
+use orchestra_operator::migrate::{Error, Source};
 use orchestra_operator::postgres::Login;
 use secrecy::ExposeSecret;
-use support::{ask, execute, migrate, npm::installed, postgres::server, session, source_of};
+use support::{ask, execute, migrate, npm::installed, pending, postgres::server, session, source_of};
 
 /// A project's folder, with `supabase/migrations/`.
 struct Project(tempfile::TempDir);
@@ -119,6 +119,7 @@ async fn the_cli_finds_our_work_up_to_date_and_writes_the_same() {
     for what in [ROWS, TABLES] {
         assert_eq!(ask(&mut root, what).await, ask(&mut there, what).await);
     }
+    assert_eq!(server.dump("postgres"), server.dump("theirs"));
     let status = pending(&mut there, &source(&SET)).await.unwrap();
     assert_eq!(
         (status.applied, status.pending, status.divergence.as_str()),
@@ -193,4 +194,46 @@ async fn what_the_cli_refuses_we_refuse() {
     Project::new(&[SET[0], SET[2], ("20260108000000_bad", "CREATE TABLE t ();")])
         .push(&login)
         .await;
+}
+
+#[tokio::test]
+async fn at_once_each_migration_is_applied_once_although_the_cli_takes_no_lock() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let set: Vec<_> = (0..40)
+        .map(|number| {
+            let script = format!("CREATE TABLE public.t{number} (id int);\nINSERT INTO public.t{number} VALUES (1);");
+            (format!("{}_step", 20_260_101_000_000_i64 + number), script)
+        })
+        .collect();
+    let set: Vec<_> = set.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
+    let project = Project::new(&set);
+    let all = source(&set);
+    // The CLI needs a moment to start: the operator waits until it has begun.
+    let operator = async {
+        let mut root = session(&login).await;
+        let begun = "SELECT to_regclass('supabase_migrations.schema_migrations') IS NOT NULL";
+        while ask(&mut root, begun).await != "true" {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        loop {
+            match migrate(&login, &all).await {
+                Ok(status) => return status,
+                // Whichever of the two was second at a migration: the next look finds it applied.
+                Err(Error::Overtaken { .. }) => {}
+                Err(Error::Failed(failure)) if ["42P07", "23505"].contains(&failure.sqlstate.as_str()) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let (status, _) = tokio::join!(operator, project.supabase(&login, &["db", "push"]));
+    assert_eq!((status.applied, status.pending), (40, 0));
+    project.is_up_to_date(&login).await;
+    let mut root = session(&login).await;
+    let rows = "SELECT count(*) FROM supabase_migrations.schema_migrations";
+    assert_eq!(ask(&mut root, rows).await, "40");
+    for number in 0..40 {
+        let rows = format!("SELECT count(*) FROM public.t{number}");
+        assert_eq!(ask(&mut root, &rows).await, "1", "t{number}");
+    }
 }

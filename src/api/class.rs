@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, T
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AMOUNT, DeletionPolicy, Migrations, NAME, REGION};
+use super::{AMOUNT, DURATION, DeletionPolicy, Migrations, NAME, REGION, Rollout, RolloutStatus, Template};
 
 /// Annotation that makes a class the default one (value `"true"`).
 pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
@@ -55,6 +55,12 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
+        name = "Rollout",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.rollout.phase"
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         priority = 1,
@@ -62,7 +68,13 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"))]
+#[x_kube(
+    validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"),
+    validation = Rule::new("!has(self.migrations) || has(self.migrations.source)").message("a class's migrations need a source"),
+    validation = Rule::new("!has(self.migrations) || !has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline speak of one database: set them in its Orchestra"),
+    validation = Rule::new("!has(self.template) || has(self.templates) && self.templates.exists(template, template.name == self.template)").message("template must be the name of one of templates"),
+    validation = Rule::new("!has(self.template) || !has(self.migrations)").message("set template or migrations: a template has its own"),
+)]
 pub struct OrchestraClassSpec {
     /// Provider that creates databases. Omitted: pools only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,14 +102,27 @@ pub struct OrchestraClassSpec {
     /// What happens to databases whose Orchestra is deleted.
     #[serde(default)]
     pub deletion: Deletion,
-    /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace.
+    /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace. A
+    /// changed source goes over the Orchestras in use as a rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
+    /// Templates that Orchestras may name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub templates: Option<Vec<Template>>,
+    /// Template of Orchestras that name neither a template nor migrations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub template: Option<String>,
+    /// How a new source goes over the Orchestras that are in use, be it the class's or a template's.
+    #[serde(default)]
+    pub rollout: Rollout,
     /// How long a database may take to become usable before it counts as stuck: `90s`, `10m`
     /// (default) or `1h30m`, from 1s to 24h. Past it the Orchestra is Stalled with reason
     /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.
     #[serde(default = "default_progress_deadline")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be from 1s to 24h"))]
     pub progress_deadline: String,
 }
@@ -311,6 +336,25 @@ pub struct OrchestraClassStatus {
     /// What the projects of this class cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<ClassCost>,
+    /// How far the migrations of the class and its templates have come over its Orchestras.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+    /// How the schemas of the tenants compare, where `migrations.drift.fingerprint` is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaComparison>,
+}
+
+/// How the schemas of a class's tenants compare: those with the same migrations should be alike.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaComparison {
+    /// Number of tenants whose schemas are known.
+    pub compared: i32,
+    /// Number of tenants that have another schema than most others with the same migrations.
+    pub odd: i32,
+    /// The first of them, as `<namespace>/<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 /// The provider's account of a class.

@@ -29,6 +29,8 @@ pub enum ConditionType {
     TokenAccepted,
     /// The budget of a class has room.
     WithinBudget,
+    /// Every Orchestra of a class has the class's migrations, but those that pin others.
+    RolledOut,
 }
 
 impl ConditionType {
@@ -46,6 +48,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::TokenAccepted => "TokenAccepted",
             Self::WithinBudget => "WithinBudget",
+            Self::RolledOut => "RolledOut",
         }
     }
 }
@@ -62,7 +65,7 @@ pub enum Reason {
     Updating,
     /// The database is being created, or is not usable yet.
     Provisioning,
-    /// A request waits for its turn in the budget of the token.
+    /// A request waits for its turn in the budget of the token, or migrations on their server.
     Queued,
     /// Waiting for a claim on a database.
     Claiming,
@@ -164,18 +167,48 @@ pub enum Reason {
     LoginFailed,
     /// The database refused a statement of the operator.
     DatabaseRefused,
-    /// A ConfigMap that the spec names is missing.
+    /// The class has no template of that name.
+    TemplateNotFound,
+    /// A ConfigMap, an artifact or a folder that the spec names is missing.
     SourceNotFound,
+    /// A source cannot be read now.
+    SourceUnavailable,
+    /// Access to a source is refused.
+    SourceDenied,
+    /// The operator's flags do not allow the source.
+    SourceNotAllowed,
     /// Migrations or a seed cannot be used as they are.
     SourceInvalid,
+    /// A migration is being applied that takes longer than a moment.
+    MigrationStarted,
+    /// Migrations were applied.
+    MigrationApplied,
+    /// A migration waits for a lock that another session holds on a table.
+    MigrationBlocked,
+    /// A migration runs statement by statement: a failure leaves what stands before it.
+    MigrationNotAtomic,
     /// A migration failed.
     MigrationFailed,
     /// The history of the database holds an unfinished migration.
     MigrationUnfinished,
     /// Another session holds the migration lock.
     MigrationLocked,
+    /// The history holds less than before: the database was restored to an older state.
+    HistoryLost,
     /// The migration history of the database and the source do not agree.
     HistoryDiverged,
+    /// The class has newer migrations, and the rollout has not come to this Orchestra.
+    RolloutPending,
+    /// The spec keeps the migrations that are applied.
+    Pinned,
+    /// Every Orchestra of the class has its migrations.
+    RolloutComplete,
+    /// The class's migrations are on their way over its Orchestras.
+    RolloutProgressing,
+    /// The rollout was paused in the class's spec.
+    RolloutPaused,
+    /// Too many Orchestras failed: no further one is begun with.
+    RolloutHalted,
     /// The seed failed.
     SeedFailed,
     /// The database carries the mark of another Orchestra.

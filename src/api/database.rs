@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, DeletionPolicy, NAME};
+use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
 
 /// Finalizer that keeps an OrchestraDatabase until the project behind it is accounted for.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
@@ -160,6 +160,9 @@ pub struct OrchestraDatabaseStatus {
     /// What the project costs; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// Template whose migrations it was given while it waited for a claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<AppliedTemplate>,
     /// When the database was first proven usable. A database that was ever usable may hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_since: Option<Time>,

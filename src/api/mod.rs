@@ -8,11 +8,15 @@ pub mod condition;
 mod database;
 mod orchestra;
 mod pool;
+mod rollout;
+mod source;
 
 pub use class::*;
 pub use database::*;
 pub use orchestra::*;
 pub use pool::*;
+pub use rollout::*;
+pub use source::*;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +31,18 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
+
+/// Annotation of an Orchestra that asks for a look at its database; any new value does.
+pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
+
+/// What a duration looks like.
+const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
+
+/// What a name within an object looks like (RFC 1123 label).
+const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// What a version looks like: as a label's value.
+const VERSION: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.+]*[A-Za-z0-9])?$";
 
 /// An amount of money: at most nine digits, and two after the point.
 const AMOUNT: &str = r"^[0-9]{1,9}(\.[0-9]{1,2})?$";
@@ -55,10 +71,13 @@ pub struct Placement {
 /// Migrations and the format they are in.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.source) || !has(self.format)").message("format belongs to a source: set both or neither"))]
 pub struct Migrations {
-    /// Where the scripts are: ConfigMaps with a key `<migration name>.sql` for each migration, in the
-    /// Orchestra's namespace; those of a class in the operator's.
-    pub source: MigrationSource,
+    /// Where the scripts are, such as a ConfigMap with a key `<migration name>.sql` for each migration.
+    /// ConfigMaps and Secrets are those of the Orchestra's namespace; those of a class are in the
+    /// operator's. Omitted in an Orchestra: those of its template or its class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ScriptSource>,
     /// Format of the scripts and of the history that is kept in the database: `Prisma`, `Supabase` or
     /// `Sqlx`. Omitted: known by what only one of the tools writes, such as Prisma's
     /// `migration_lock.toml`; files that several would take need it.
@@ -68,12 +87,93 @@ pub struct Migrations {
     /// would destroy or break something, or cannot be judged, `Always` also when they are harmless. The
     /// first migrations of an empty database need no approval under `OnDestructive`. A plan is approved
     /// by the Orchestra's annotation `stagesub.io/approve-migrations` with the plan's digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// How scripts are run. `PerFile` (default): each in one transaction with its record, and statement
+    /// by statement only where nothing else can work. `PerStatement`: each statement by itself, as
+    /// Prisma does from 7.4 on; a failure then leaves what stands before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<Transactions>,
+    /// How long things may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<MigrationTimeouts>,
+    /// What becomes of migrations that began and did not end, or of which the operator cannot know, as
+    /// `prisma migrate resolve` and `supabase migration repair` say it. A word counts once. Only an
+    /// Orchestra may have it: what is so in one database need not be so in another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub resolve: Option<Vec<Resolution>>,
+    /// Name of the last migration whose changes a database without a history holds already: it and
+    /// those before it are recorded as applied without being run. It has no effect on a database
+    /// without tables, or with a history. Only an Orchestra may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub baseline: Option<String>,
+    /// How a finished database is looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftCheck>,
+}
+
+/// How a finished database is looked at again. The annotation `stagesub.io/check-requested-at`, with any
+/// new value, asks for it at once.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftCheck {
+    /// How often the history is read again, from 1m to 720h; default 24h. A history that holds less
+    /// than before, as of a database that was restored to an older state, is migrated again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('720h')").message("interval must be from 1m to 720h"))]
+    pub interval: Option<String>,
+    /// Keeps a digest of the schema in the status; the class tells which tenants differ from the others.
     #[serde(default)]
-    pub approval: Approval,
+    pub fingerprint: bool,
+}
+
+/// Migrations, seed and settings as one versioned unit, which Orchestras and pools name.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.migrations.source)").message("a template's migrations need a source"),
+    validation = Rule::new("!has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline speak of one database: set them in its Orchestra"),
+)]
+pub struct Template {
+    /// Name, by which it is referred to.
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
+    pub name: String,
+    /// Version, for people; the status of each tenant says which one it has.
+    #[schemars(length(min = 1, max = 63), regex(pattern = VERSION))]
+    pub version: String,
+    /// Migrations, read from the operator's namespace.
+    pub migrations: Migrations,
+    /// Rows to begin with, for Orchestras that bring none of their own; read from the operator's
+    /// namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+}
+
+/// A template of the class.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateReference {
+    /// Name of the template.
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
+    pub name: String,
+}
+
+/// A template of which a database has all migrations.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedTemplate {
+    /// Name of the template.
+    pub name: String,
+    /// Version that it had.
+    pub version: String,
 }
 
 /// When pending migrations wait for a person's approval.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
 pub enum Approval {
     /// Never: they are applied at once, and not looked at.
     Automatic,
@@ -84,33 +184,71 @@ pub enum Approval {
     Always,
 }
 
-/// Where migration scripts are: one ConfigMap or several, with a key `<migration name>.sql` for
-/// each migration of a Prisma project's `migrations` folder.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.configMapRef) != has(self.configMapRefs)").message("exactly one of configMapRef and configMapRefs must be set"))]
-pub struct MigrationSource {
-    /// One ConfigMap that holds all of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map_ref: Option<ConfigMapReference>,
-    /// Several ConfigMaps, read as one set: a ConfigMap holds 1 MiB at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    pub config_map_refs: Option<Vec<ConfigMapReference>>,
+/// How migration scripts are run.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
+pub enum Transactions {
+    /// Each script in one transaction with its record (default).
+    #[default]
+    PerFile,
+    /// Each statement by itself.
+    PerStatement,
 }
 
-impl MigrationSource {
-    /// Names of the ConfigMaps, in order.
-    pub fn config_maps(&self) -> impl Iterator<Item = &str> {
-        self.config_map_ref
-            .iter()
-            .chain(self.config_map_refs.iter().flatten())
-            .map(|reference| reference.name.as_str())
-    }
+/// How long migrations may take: `90s`, `10m` or `1h30m`.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationTimeouts {
+    /// A statement's wait for a lock on a table, from 1s to 1h. While it waits, everybody behind it
+    /// waits too: keep it short, the migration is tried again. Default 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('1h')").message("lock must be from 1s to 1h"))]
+    pub lock: Option<String>,
+    /// One statement, from 1s to 24h. Omitted: as long as all of it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("statement must be from 1s to 24h"))]
+    pub statement: Option<String>,
+    /// All that is pending, in one go, from 1s to 24h. Omitted: the operator's `--migration-limit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("total must be from 1s to 24h"))]
+    pub total: Option<String>,
+}
+
+/// A person's word on a migration.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolution {
+    /// Name of the migration, or its version.
+    #[schemars(length(min = 1, max = 255))]
+    pub name: String,
+    /// `Applied`: its changes are in the database, and it is recorded so without being run.
+    /// `RolledBack`: nothing of it is, and it is run again; one that is no longer in the source is taken
+    /// out of the history (Supabase CLI and sqlx).
+    #[serde(rename = "as")]
+    pub resolved_as: ResolvedAs,
+    /// When it began, as the message of the condition says. Needed from the second time on that a
+    /// migration of this name did not finish, so that a word is never taken for another attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    pub started_at: Option<String>,
+}
+
+/// What became of a migration.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResolvedAs {
+    /// Its changes are in the database.
+    #[default]
+    Applied,
+    /// Nothing of it is.
+    RolledBack,
 }
 
 /// Format of migration scripts.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
 pub enum MigrationFormat {
     /// Prisma Migrate up to version 7, with its history in `_prisma_migrations`.
     #[default]
@@ -136,9 +274,9 @@ impl MigrationFormat {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seed {
-    /// ConfigMap in the Orchestra's namespace; its keys `*.sql` run in the order of their names, in
-    /// one transaction.
-    pub config_map_ref: ConfigMapReference,
+    /// Where the scripts are; the files `*.sql` run in the order of their names, in one transaction.
+    #[serde(flatten)]
+    pub source: ScriptSource,
     /// When the seed is applied. `Once` (default): once in the life of the database; a changed seed
     /// changes nothing.
     #[serde(default)]
@@ -151,15 +289,6 @@ pub enum SeedPolicy {
     /// Once in the life of the database. A changed seed changes nothing (default).
     #[default]
     Once,
-}
-
-/// A ConfigMap.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ConfigMapReference {
-    /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
-    pub name: String,
 }
 
 /// What happens to a database whose claim is deleted.

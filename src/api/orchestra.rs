@@ -1,10 +1,12 @@
 //! `Orchestra`: a tenant. It claims a database as a PersistentVolumeClaim claims a volume.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, Seed};
+use super::{
+    AppliedTemplate, Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, Seed, TemplateReference,
+};
 
 /// An orchestra that wants a database of its own: claimed, migrated, seeded, and handed over in a
 /// Secret beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
@@ -36,7 +38,10 @@ use super::{Cost, DeletionPolicy, MigrationFormat, Migrations, NAME, Placement, 
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.migrations) || !has(self.migrations.source) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the migrations of the class: leave it out beside a source of its own"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
+    validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: a database is made once"),
+    validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set source.templateRef or migrations.source: a template has its own migrations"),
     validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
 )]
 pub struct OrchestraSpec {
@@ -52,9 +57,17 @@ pub struct OrchestraSpec {
     /// Where the database should be. Omitted: the class decides. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
-    /// Migrations to apply. Omitted: the class's.
+    /// What the database is made from. Omitted: empty, but for migrations and seed. Immutable once set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<DatabaseSource>,
+    /// Migrations to apply. Omitted, or without a source: those of the template or the class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
+    /// Keeps the migrations of the class or template as they are applied now: a rollout passes this
+    /// Orchestra by until it is taken back. A new Orchestra begins with those of its time. With a source
+    /// of its own, an Orchestra is in no rollout anyway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pin_migrations: bool,
     /// Rows to begin with, applied once after the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
@@ -65,6 +78,14 @@ pub struct OrchestraSpec {
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// What a database is made from.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseSource {
+    /// A template of the class: its migrations and its seed.
+    pub template_ref: TemplateReference,
 }
 
 /// How the tenant connects.
@@ -129,6 +150,12 @@ pub struct OrchestraStatus {
     /// Where the migrations stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<MigrationStatus>,
+    /// The last value of the annotation `stagesub.io/check-requested-at` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_check: Option<String>,
+    /// Template of which the database has all migrations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<AppliedTemplate>,
     /// Digest of the seed that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
@@ -163,6 +190,9 @@ pub struct PublishedSecret {
 pub struct MigrationStatus {
     /// Digest of the source that was last applied.
     pub source: String,
+    /// Digest of the OCI manifest that the source was read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// Format of the scripts and of the history.
     #[serde(default)]
     pub format: MigrationFormat,
@@ -173,6 +203,14 @@ pub struct MigrationStatus {
     pub applied: i32,
     /// Number of migrations of the source that are not.
     pub pending: i32,
+    /// Whether the last attempt of a rollout to apply the source failed. It stays while the attempt is
+    /// repeated, so that nobody else is begun with meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+    /// Digest of the source that a rollout has not come here with yet, or that `pinMigrations` keeps
+    /// away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<String>,
     /// Where the history and the source do not agree, although the tool goes on: what the
     /// condition `HistoryAgrees` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,6 +218,12 @@ pub struct MigrationStatus {
     /// What waits for approval; absent when nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<MigrationPlan>,
+    /// When the history in the database was last found complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<Time>,
+    /// Digest of the database's schema, where `migrations.drift.fingerprint` is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// Pending migrations that wait for approval.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::NAME;
+use super::{NAME, TemplateReference};
 
 /// Databases that wait for a claim. A static pool is the inventory of a cluster without a token.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,21 @@ pub struct OrchestraPoolSpec {
     /// Databases that already exist.
     #[serde(rename = "static")]
     pub inventory: StaticInventory,
+    /// Template whose migrations the databases are given while they wait, so that a claim is met in
+    /// seconds. They then meet claims of that template only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Preparation>,
+}
+
+/// What the databases of a pool are prepared from.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preparation {
+    /// OrchestraClass that has the template.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub class_name: String,
+    /// Template of that class.
+    pub template_ref: TemplateReference,
 }
 
 /// Databases that already exist: one `DATABASE_URL_POOL_<n>` each.

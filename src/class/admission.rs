@@ -56,7 +56,7 @@ fn wrong_selector(class: &str, wrong: &str) -> Error {
 }
 
 /// The selector as it is matched, or what is wrong with it.
-fn selector(selector: &LabelSelector) -> Result<Selector, String> {
+pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
     for requirement in selector.match_expressions.iter().flatten() {
         valid(requirement)?;
     }

@@ -29,6 +29,7 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
     if pooled {
         let spec = OrchestraPoolSpec {
             inventory: StaticInventory { secret_ref: None },
+            prepare: None,
         };
         let mut pool = OrchestraPool::new(NAME, spec);
         pool.metadata.annotations = Some(annotations(&[ENVIRONMENT_ANNOTATION]));

@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 
 use super::budget;
-use crate::api::OrchestraClass;
+use crate::api::{OrchestraClass, RolloutStatus};
 use crate::money;
 use crate::telemetry::classes::ClassFacts;
 
@@ -23,8 +23,24 @@ pub fn facts(class: &OrchestraClass) -> ClassFacts {
         used_percent: projected
             .zip(limit)
             .map(|(projected, limit)| money::percent(projected, limit)),
+        schema_odd: status.and_then(|status| Some(status.schema.as_ref()?.odd.into())),
         token_expires: account
             .and_then(|account| account.token_expires_at.as_ref())
             .map(|at| at.0.as_second()),
+        rollout: status
+            .and_then(|status| status.rollout.as_ref())
+            .map(states)
+            .unwrap_or_default(),
     }
+}
+
+fn states(rollout: &RolloutStatus) -> Vec<(&'static str, i32)> {
+    vec![
+        ("updated", rollout.updated),
+        ("running", rollout.running),
+        ("pending", rollout.pending),
+        ("failed", rollout.failed),
+        ("pinned", rollout.pinned),
+        ("held", rollout.held),
+    ]
 }

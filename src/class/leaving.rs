@@ -55,6 +55,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
             conditions.keep(type_, Reason::InUse);
         }
     }
+    new.rollout = super::rollout::look(&ctx, &class, &mut conditions).await;
     conditions.progress(Progress::Stalled, Reason::InUse, &message);
     new.conditions = conditions.finish();
     new.observed_generation = class.metadata.generation.unwrap_or_default();

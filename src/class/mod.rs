@@ -4,12 +4,14 @@
 pub mod admission;
 pub mod budget;
 mod defaults;
+mod drift;
 pub mod environment;
 mod facts;
 mod leaving;
 mod orphans;
 pub mod price;
 mod reconcile;
+mod rollout;
 mod status;
 pub mod token;
 

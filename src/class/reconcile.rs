@@ -1,6 +1,7 @@
 //! The class's own pass: is the token there, does the provider accept it, and what does a project cost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Way, account, admission, leaving, orphans, price, status, ways};
 use crate::api::{OrchestraClass, ProviderAccount};
@@ -9,6 +10,9 @@ use crate::controller::error::{Class, Error};
 use crate::controller::reconcile::Next;
 use crate::supabase::billing::Allowed;
 use crate::supabase::{self, Account};
+
+/// Pace at which a rollout is looked at that nothing tells of: what an end has woken may have been lost.
+const ROLLING: Duration = Duration::from_secs(30);
 
 /// Checks the provider once a change, and then by use only: whoever meets a 401 brings the class back
 /// here. The check is two calls, and the prices are one a day.
@@ -38,8 +42,11 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     } else {
         orphans::forget(&ctx, &class);
     }
-    status::write(&class, &ctx, Ok(facts)).await?;
-    Ok(next)
+    let rolling = status::write(&class, &ctx, Ok(facts)).await?;
+    Ok(match next {
+        _ if rolling => Next::After(ROLLING),
+        next => next,
+    })
 }
 
 /// What the account is and may. A token that may not read the entitlements is good enough all the

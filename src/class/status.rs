@@ -9,7 +9,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
 use super::token::{self, Expiry};
-use super::{Way, budget, defaults, price, ways};
+use super::{Way, budget, defaults, drift, price, rollout, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
 use crate::controller::Context;
@@ -24,15 +24,16 @@ pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Er
     let Some(class) = api.get_opt(&class.name_any()).await? else {
         return Ok(());
     };
-    write(&class, &ctx, Err(&error)).await
+    write(&class, &ctx, Err(&error)).await.map(drop)
 }
 
-/// Writes the status for how a pass ended: with what is known of the account, or an error.
+/// Writes the status for how a pass ended: with what is known of the account, or an error. Returns
+/// whether a rollout goes on.
 pub async fn write(
     class: &OrchestraClass,
-    ctx: &Context,
+    ctx: &Arc<Context>,
     outcome: Result<Option<ProviderAccount>, &Error>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let old = class.status.clone().unwrap_or_default();
     let error = outcome.as_ref().err().copied();
     let mut account = match &outcome {
@@ -58,6 +59,7 @@ pub async fn write(
         token_condition(&mut conditions, error, user, &expiry);
         cost = cost_of(ctx, &seen, &mut conditions);
     }
+    let rollout = rollout::look(ctx, class, &mut conditions).await;
     let name = class.name_any();
     let tenants = ctx
         .stores
@@ -70,6 +72,8 @@ pub async fn write(
         tenants: i32::try_from(tenants.len()).unwrap_or(i32::MAX),
         account,
         cost,
+        rollout,
+        schema: drift::compare(ctx, class),
     };
     write_status(&Api::all(ctx.client.clone()), class, class.status.as_ref(), &new).await?;
     for warning in warnings(&old.conditions, &new.conditions) {
@@ -77,7 +81,8 @@ pub async fn write(
         let (subject, reason) = (class.object_ref(&()), reason.unwrap_or(Reason::Pending));
         publish(&ctx.recorder, &subject, EventType::Warning, reason, &warning.message).await;
     }
-    Ok(())
+    rollout::tell(ctx, class, new.rollout.as_ref()).await;
+    Ok(rollout::goes_on(new.rollout.as_ref()))
 }
 
 fn provider(ways: &[Way]) -> &'static str {

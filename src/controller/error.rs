@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::condition::Reason;
-use crate::{migrate, postgres, supabase};
+use crate::{migrate, postgres, source, supabase};
 
 /// Who can move an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub enum Error {
     /// Migrations or the seed failed.
     #[error(transparent)]
     Migrate(#[from] migrate::Error),
+    /// A source of scripts cannot be read.
+    #[error(transparent)]
+    Source(#[from] source::Error),
     /// What was seen leaves nothing to do.
     #[error("{message}")]
     Stop {
@@ -71,6 +74,7 @@ impl Error {
             Self::Provider(error) => error.class(),
             Self::Postgres(error) => error.class(),
             Self::Migrate(error) => error.class(),
+            Self::Source(error) => error.class(),
             Self::Stop { class, .. } => *class,
         }
     }
@@ -82,6 +86,7 @@ impl Error {
             Self::Provider(error) => error.reason(),
             Self::Postgres(error) => error.reason(),
             Self::Migrate(error) => error.reason(),
+            Self::Source(error) => error.reason(),
             Self::Stop { reason, .. } => *reason,
         }
     }

@@ -9,6 +9,7 @@ pub mod refusals;
 pub mod write;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,9 @@ use secrecy::SecretString;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class::{Budgets, Orphans, Tokens};
 use crate::database::Logins;
-use crate::orchestra::{Sources, Works};
+use crate::orchestra::{Scripts, Works};
+use crate::rollout::{Servers, Turns};
+use crate::source::Sources;
 
 use crate::supabase::Accounts;
 use crate::supabase::marker::Cluster;
@@ -46,6 +49,14 @@ pub struct Settings {
     pub resync: Duration,
     /// Longest time that the migrations of one Orchestra may take in one go.
     pub migration_limit: Duration,
+    /// Migrations that one database server bears at once.
+    pub migrations_per_server: u16,
+    /// How long work under way may take to end after the operator is told to stop.
+    pub shutdown_grace: Duration,
+    /// Folder of the sources that are mounted into the operator's pod.
+    pub sources_folder: Option<PathBuf>,
+    /// Registries that an Orchestra may name, each `host` or `host:port`.
+    pub oci_hosts: Vec<String>,
     /// Objects of one kind that are worked on at once.
     pub concurrency: u16,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.
@@ -101,10 +112,16 @@ pub struct Context {
     pub budgets: Budgets,
     /// Refused logins, and when the next one may be tried.
     pub logins: Logins,
-    /// Migration sources, shared by all tenants that name the same ConfigMaps.
+    /// What was fetched of sources.
     pub sources: Sources,
+    /// Migrations and seeds that were read from sources, shared by all tenants that name them.
+    pub scripts: Scripts,
     /// Work inside databases that goes on in the background.
     pub works: Works,
+    /// Turns to migrate.
+    pub turns: Arc<Turns>,
+    /// Which entries of pools share a server.
+    pub servers: Servers,
     /// What was refused, and is not to be tried again yet.
     pub refusals: Refusals,
     /// Backoff per object.

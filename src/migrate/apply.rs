@@ -2,24 +2,28 @@
 
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::blockers::Blockers;
 use super::guard::{self, Consent, Verdict};
 use super::history::History;
-use super::index::Leftovers;
 use super::policy::Mode;
 use super::source::{Migration, Source};
-use super::{Error, Result, ScriptFailure, lock};
-use crate::postgres::watch_client;
+use super::{Error, Result, lock, run};
+use crate::api::{MigrationFormat, Resolution};
+use crate::postgres::{Login, watch_client};
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Waiting for the migration lock.
     pub lock: Duration,
+    /// A statement's wait for a lock on a table: while it waits, everybody behind it waits too.
+    pub table_lock: Duration,
+    /// One statement; zero for no limit of its own.
+    pub statement: Duration,
     /// All of it.
     pub total: Duration,
 }
@@ -28,9 +32,30 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             lock: Duration::from_secs(10),
+            table_lock: Duration::from_secs(10),
+            statement: Duration::ZERO,
             total: Duration::from_hours(1),
         }
     }
+}
+
+/// How migrations are applied.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How long things may take.
+    pub limits: Limits,
+    /// Every script is run statement by statement, not only those that cannot be run otherwise.
+    pub per_statement: bool,
+    /// What a person says of migrations that did not finish, or that the operator cannot know.
+    pub resolve: Vec<Resolution>,
+    /// The last migration whose changes a database without a history holds already.
+    pub baseline: Option<String>,
+    /// The login that tells, over a second session, who holds up a script; the script's own.
+    pub login: Option<Login>,
+    /// What of it needs a person's word; without it nothing does.
+    pub consent: Option<Consent>,
+    /// Becomes true when the operator is told to stop: no further script is begun.
+    pub stop: Option<watch::Receiver<bool>>,
 }
 
 /// Where a database stands against a source.
@@ -40,11 +65,21 @@ pub struct Status {
     pub applied: usize,
     /// Migrations of the source that are not.
     pub pending: usize,
+    /// What must be written into the history before more is applied: of unfinished ones, and as a person
+    /// has said.
+    pub unsettled: usize,
     /// The last migration of the source that is applied.
     pub current: Option<String>,
     /// Where the history and the source do not agree, and the tool goes on all the same; empty when
     /// they agree.
     pub divergence: String,
+}
+
+impl Status {
+    /// Nothing is to be done.
+    pub fn is_done(&self) -> bool {
+        self.pending == 0 && self.unsettled == 0
+    }
 }
 
 /// Told while migrations are applied.
@@ -54,8 +89,17 @@ pub enum Progress<'a> {
     Started {
         /// Its name.
         name: &'a str,
-        /// Migrations still to come, with this one.
-        pending: usize,
+        /// Its place among all of the source, from 1.
+        number: usize,
+        /// Migrations of the source.
+        of: usize,
+        /// It is run statement by statement: a failure leaves what stands before it.
+        per_statement: bool,
+    },
+    /// It waits for somebody else's lock, or no longer does.
+    Blocked {
+        /// By whom, for people.
+        by: Option<&'a str>,
     },
     /// A migration is applied and recorded.
     Applied {
@@ -70,13 +114,17 @@ pub enum Progress<'a> {
 ///
 /// # Errors
 /// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::OtherTool`]: what would stop [`apply`] too.
-pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<Status> {
+pub async fn pending(conn: &mut PgConnection, source: &Source, options: &Options) -> Result<Status> {
     if source.is_empty() {
         return Ok(Status::default());
     }
-    let history = History::read(conn, source.format()).await?;
+    let mut history = History::read(conn, source.format()).await?;
+    let unsettled = history.foresee(source, options)?;
     history.check(source)?;
-    Ok(status(&history, source))
+    Ok(Status {
+        unsettled,
+        ..status(&history, source)
+    })
 }
 
 fn status(history: &History, source: &Source) -> Status {
@@ -88,6 +136,7 @@ fn status(history: &History, source: &Source) -> Status {
     Status {
         applied: applied.len(),
         pending: source.len() - applied.len(),
+        unsettled: 0,
         current: applied.last().map(|migration| migration.name.clone()),
         divergence: history.divergence(source).describe(),
     }
@@ -97,69 +146,61 @@ fn status(history: &History, source: &Source) -> Status {
 /// that fails, or whose operator dies, has not happened. Takes the connection, which holds the lock
 /// and whatever a failed script left behind, and gives it back only after success.
 ///
-/// # Errors
-/// See [`Error`].
-pub async fn apply(
-    conn: PgConnection,
-    source: &Source,
-    limits: Limits,
-    observer: &mut (impl FnMut(Progress<'_>) + Send),
-) -> Result<(PgConnection, Status)> {
-    apply_with(conn, source, limits, None, observer).await
-}
-
-/// [`apply`], if the guard lets it: it is asked again while the lock is held. When what is pending
-/// then waits for approval, nothing is applied, and the status says what is pending.
+/// The guard is asked again while the lock is held. When what is pending then waits for approval,
+/// nothing is written, and the status says what is pending.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn apply_with(
+pub async fn apply(
     mut conn: PgConnection,
     source: &Source,
-    limits: Limits,
-    consent: Option<&Consent>,
+    options: &Options,
     observer: &mut (impl FnMut(Progress<'_>) + Send),
 ) -> Result<(PgConnection, Status)> {
     if source.is_empty() {
         return Ok((conn, Status::default()));
     }
+    let limits = options.limits;
     let work = async {
-        set_up(&mut conn).await?;
+        set_up(&mut conn, limits).await?;
         let key = lock::key(&mut conn, source.format()).await?;
         lock::take(&mut conn, key, limits.lock).await?;
         let mut history = History::read(&mut conn, source.format()).await?;
-        history.check(source)?;
-        if let Some(consent) = consent
-            && let Some(review) = guard::look(&mut conn, &history, source, consent).await?
-            && review.verdict == Verdict::Waits
-        {
+        let mut foreseen = history.clone();
+        let unsettled = foreseen.foresee(source, options)?;
+        if waits(&mut conn, &foreseen, source, options).await? {
             lock::release(&mut conn, key).await?;
-            return Ok(status(&history, source));
+            return Ok(Status {
+                unsettled,
+                ..status(&foreseen, source)
+            });
         }
-        let mut left = status(&history, source).pending;
-        if left > 0 {
+        if unsettled > 0 || status(&history, source).pending > 0 {
             history.prepare(&mut conn).await?;
         }
-        for migration in source.migrations() {
+        history.settle(&mut conn, source, options).await?;
+        history.check(source)?;
+        for (index, migration) in source.migrations().iter().enumerate() {
             if history.has(migration) {
                 continue;
             }
+            if options.stop.as_ref().is_some_and(|stop| *stop.borrow()) {
+                return Err(Error::Stopping);
+            }
             observer(Progress::Started {
                 name: &migration.name,
-                pending: left,
+                number: index + 1,
+                of: source.len(),
+                per_statement: mode(&history, migration, options) == Mode::PerStatement,
             });
             let begun = Instant::now();
-            match migration.mode {
-                Mode::Atomic => atomic(&mut conn, &history, migration).await?,
-                Mode::Whole => whole(&mut conn, &history, migration).await?,
-            }
+            one(&mut conn, &mut history, migration, options, observer).await?;
             history.applied(migration);
-            left -= 1;
             observer(Progress::Applied {
                 name: &migration.name,
                 took: begun.elapsed(),
             });
-            set_up(&mut conn).await?;
+            set_up(&mut conn, limits).await?;
         }
         lock::release(&mut conn, key).await?;
         Ok::<_, Error>(status(&history, source))
@@ -170,113 +211,98 @@ pub async fn apply_with(
     Ok((conn, status))
 }
 
+/// Whether the guard lets it wait, now that nobody else migrates.
+async fn waits(conn: &mut PgConnection, history: &History, source: &Source, options: &Options) -> Result<bool> {
+    let Some(consent) = &options.consent else {
+        return Ok(false);
+    };
+    let review = guard::look(conn, history, source, consent).await?;
+    Ok(review.is_some_and(|review| review.verdict == Verdict::Waits))
+}
+
+/// How a migration is run. What was begun statement by statement is gone on with in that way.
+fn mode(history: &History, migration: &Migration, options: &Options) -> Mode {
+    if options.per_statement || history.statements_committed(migration) > 0 {
+        Mode::PerStatement
+    } else {
+        migration.mode
+    }
+}
+
+/// Runs one migration, and tells who holds it up.
+async fn one(
+    conn: &mut PgConnection,
+    history: &mut History,
+    migration: &Migration,
+    options: &Options,
+    observer: &mut (impl FnMut(Progress<'_>) + Send),
+) -> Result<()> {
+    let mut blockers = Blockers::of(conn, options.login.as_ref()).await?;
+    let mode = mode(history, migration, options);
+    let outcome = {
+        let script = async {
+            match mode {
+                Mode::Atomic => run::atomic(conn, history, migration).await,
+                Mode::Whole => run::whole(conn, history, migration).await,
+                Mode::PerStatement => run::per_statement(conn, history, migration).await,
+            }
+        };
+        tokio::pin!(script);
+        loop {
+            tokio::select! {
+                outcome = &mut script => break outcome,
+                by = blockers.changed() => observer(Progress::Blocked { by: by.as_deref() }),
+            }
+        }
+    };
+    match outcome {
+        Err(Error::Failed(mut failure)) => {
+            if failure.sqlstate == NEW_ENUM_VALUE && mode == Mode::Atomic && history.format() == MigrationFormat::Prisma
+            {
+                // What only a commit in between makes possible, as Prisma's engine does from 7.4 on.
+                sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                set_up(conn, options.limits).await?;
+                observer(Progress::Started {
+                    name: &migration.name,
+                    number: 0,
+                    of: 0,
+                    per_statement: true,
+                });
+                return run::per_statement(conn, history, migration).await;
+            }
+            failure.blocked_by = blockers.last().filter(|_| failure.sqlstate == LOCK_NOT_AVAILABLE);
+            Err(Error::Failed(failure))
+        }
+        other => other,
+    }
+}
+
+/// `unsafe_new_enum_value_usage`: a value of an enum is used in the transaction that adds it.
+const NEW_ENUM_VALUE: &str = "55P04";
+/// `lock_not_available`: the lock timeout.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// The session as every script finds it, whatever the one before has set.
-pub(super) async fn set_up(conn: &mut PgConnection) -> Result<()> {
-    reset(conn).await?;
+pub(super) async fn set_up(conn: &mut PgConnection, limits: Limits) -> Result<()> {
+    reset(conn, limits).await?;
     watch_client(conn).await?;
     Ok(())
 }
 
 /// The part of [`set_up`] that fits into a transaction.
-pub(super) async fn reset(conn: &mut PgConnection) -> Result<()> {
-    sqlx::raw_sql(
+pub(super) async fn reset(conn: &mut PgConnection, limits: Limits) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(format!(
         "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
-         SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'",
-    )
+         SET idle_in_transaction_session_timeout = 0; SET statement_timeout = {}; SET lock_timeout = {}",
+        milliseconds(limits.statement),
+        milliseconds(limits.table_lock),
+    )))
     .execute(conn)
     .await?;
     Ok(())
 }
 
-async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
-    let begun = Instant::now();
-    sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
-    history.insert(conn, migration).await?;
-    let before = transaction(conn).await?;
-    run(conn, &migration.name, &migration.script)
-        .await
-        .map_err(ScriptError::into_migration)?;
-    if before.is_none() || transaction(conn).await? != before {
-        return Err(Error::Database(crate::postgres::Error::refused(
-            "25000",
-            "the script left its transaction; nothing more is applied",
-        )));
-    }
-    match sqlx::raw_sql("COMMIT").execute(&mut *conn).await {
-        Ok(_) => history.took(conn, migration, begun.elapsed()).await,
-        // A deferred constraint speaks up only here.
-        Err(error) => Err(ScriptError::new(&migration.name, &migration.script, usize::MAX, error).into_migration()),
-    }
-}
-
-async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
-    let leftovers = Leftovers::before(conn, &migration.script).await?;
-    let entry = history.begin(conn, migration).await?;
-    let begun = Instant::now();
-    match run(conn, &migration.name, &migration.script).await {
-        Ok(()) => {
-            history.finish(conn, entry, migration).await?;
-            history.took(conn, migration, begun.elapsed()).await
-        }
-        Err(error) => {
-            if let ScriptError::Failed(failure) = &error {
-                // The script may have left a failed transaction of its own.
-                if migration.own_transactions {
-                    sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
-                }
-                if let Some(leftovers) = leftovers {
-                    leftovers.drop(conn).await?;
-                }
-                history.fail(conn, entry, migration, failure).await?;
-            }
-            Err(error.into_migration())
-        }
-    }
-}
-
-/// The id of the transaction, if it has one.
-async fn transaction(conn: &mut PgConnection) -> Result<Option<String>> {
-    Ok(
-        sqlx::query_scalar("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text")
-            .fetch_one(conn)
-            .await?,
-    )
-}
-
-/// The script failed, or the connection did.
-pub(super) enum ScriptError {
-    Failed(Box<ScriptFailure>),
-    Database(crate::postgres::Error),
-}
-
-impl ScriptError {
-    pub(super) fn new(name: &str, script: &str, completed: usize, error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
-                Some(answer) => Self::Failed(Box::new(ScriptFailure::new(name, script, completed, answer))),
-                None => Self::Database(error.into()),
-            },
-            _ => Self::Database(error.into()),
-        }
-    }
-
-    fn into_migration(self) -> Error {
-        match self {
-            Self::Failed(failure) => Error::Failed(failure),
-            Self::Database(error) => Error::Database(error),
-        }
-    }
-}
-
-/// Sends the script as one simple-query message.
-pub(super) async fn run(conn: &mut PgConnection, name: &str, script: &str) -> std::result::Result<(), ScriptError> {
-    let mut completed = 0;
-    let mut results = sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute_many(conn);
-    loop {
-        match results.try_next().await {
-            Ok(Some(_)) => completed += 1,
-            Ok(None) => return Ok(()),
-            Err(error) => return Err(ScriptError::new(name, script, completed, error)),
-        }
-    }
+/// As the server takes it: an integer of 31 bits.
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

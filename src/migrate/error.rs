@@ -25,19 +25,24 @@ pub enum Error {
     Source(#[from] SourceError),
     /// The history holds a migration that began and neither ended nor was rolled back.
     #[error(
-        "migration {name}, started at {started_at}, did not finish, and what of it was kept is not known; look, then run \
-         `prisma migrate resolve --applied {name}` or `--rolled-back {name}` (Prisma's P3009)"
+        "migration {name}, started at {started_at}, did not finish, and what of it was kept is not known: look at the \
+         database, then say in migrations.resolve {{name: {name}, as: Applied}}, or as: RolledBack to have it run \
+         again{}",
+        if *again { format!(", with startedAt: \"{started_at}\" since one of that name was resolved before") } else { String::new() }
     )]
     Unfinished {
         /// The migration.
         name: String,
         /// When it began, by the history.
         started_at: String,
+        /// One of this name was resolved by a person's word before.
+        again: bool,
     },
     /// Tables but no history (Prisma's P3005).
     #[error(
-        "the schema {schema} already holds tables ({table}) but no migration history; to take it over, record the migrations \
-         that made them with `prisma migrate resolve --applied <name>` (a baseline; Prisma's P3005)"
+        "the schema {schema} already holds tables ({table}) but no migration history; to take it over, name the last \
+         migration whose changes it holds in migrations.baseline: it and those before it are recorded as applied \
+         without being run (Prisma's P3005)"
     )]
     NotEmpty {
         /// The schema.
@@ -45,6 +50,12 @@ pub enum Error {
         /// One of its tables.
         table: String,
     },
+    /// The baseline is not a migration of the source.
+    #[error("migrations.baseline names {0}, which is not in the source")]
+    NoBaseline(String),
+    /// The operator ends; the script that ran was finished, the next one is not begun.
+    #[error("the operator is stopping; what is pending is applied when it runs again")]
+    Stopping,
     /// The database belongs to another migration tool.
     #[error("the database is managed by {0}; its history is not touched")]
     OtherTool(String),
@@ -87,13 +98,15 @@ impl Error {
             Self::Failed(failure) | Self::SeedFailed(failure) if postgres::is_transient(&failure.sqlstate) => {
                 Class::Transient
             }
-            Self::Failed(_) | Self::SeedFailed(_) => Class::Invalid,
+            Self::Failed(_) | Self::SeedFailed(_) | Self::NoBaseline(_) => Class::Invalid,
             Self::Source(error) => error.class(),
             Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
                 Class::Blocked
             }
             Self::Locked { .. } => Class::After(Duration::from_secs(5)),
-            Self::Overtaken { .. } | Self::Unreadable | Self::Timeout(_) | Self::SeedTimeout(_) => Class::Transient,
+            Self::Overtaken { .. } | Self::Unreadable | Self::Stopping | Self::Timeout(_) | Self::SeedTimeout(_) => {
+                Class::Transient
+            }
             Self::Database(error) => error.class(),
         }
     }
@@ -101,9 +114,13 @@ impl Error {
     /// The word for conditions, events and metrics.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Failed(_) | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Unreadable | Self::Timeout(_) => {
-                Reason::MigrationFailed
-            }
+            Self::Failed(_)
+            | Self::NotEmpty { .. }
+            | Self::NoBaseline(_)
+            | Self::OtherTool(_)
+            | Self::Unreadable
+            | Self::Timeout(_) => Reason::MigrationFailed,
+            Self::Stopping => Reason::Migrating,
             Self::Diverged { .. } => Reason::HistoryDiverged,
             Self::SeedFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,
             Self::Source(error) => error.reason(),
@@ -129,7 +146,7 @@ pub struct ScriptFailure {
     pub sqlstate: String,
     /// PostgreSQL's message.
     pub message: String,
-    /// PostgreSQL's detail; it may hold a row, and is not shown.
+    /// PostgreSQL's detail. It may hold values of a row, which are not shown.
     pub detail: Option<String>,
     /// PostgreSQL's hint.
     pub hint: Option<String>,
@@ -137,16 +154,20 @@ pub struct ScriptFailure {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
+    /// Who stood in its way, when it waited for a lock.
+    pub blocked_by: Option<String>,
 }
 
 impl ScriptFailure {
-    /// `completed` statements of the script succeeded before the error. It tells the statement when
-    /// the server tells no position, as with a violated constraint.
-    pub(super) fn new(name: &str, script: &str, completed: usize, error: &PgDatabaseError) -> Self {
-        let pieces = lexer::split(script).unwrap_or_default();
+    /// `completed` statements from the byte `from` of the script on succeeded before the error. It tells
+    /// the statement when the server tells no position, as with a violated constraint.
+    pub(super) fn new(name: &str, script: &str, from: usize, completed: usize, error: &PgDatabaseError) -> Self {
+        let mut pieces = lexer::split(script).unwrap_or_default();
+        pieces.retain(|piece| piece.span.end > from);
         let at = match error.position() {
             Some(PgErrorPosition::Original(position)) => {
-                script.char_indices().nth(position.saturating_sub(1)).map(|(at, _)| at)
+                let mut sent = script[from..].char_indices();
+                sent.nth(position.saturating_sub(1)).map(|(at, _)| from + at)
             }
             _ => None,
         };
@@ -164,29 +185,82 @@ impl ScriptFailure {
             hint: error.hint().map(str::to_owned),
             line,
             column,
+            blocked_by: None,
         }
     }
 }
 
-/// What goes into statuses and events: no statement and no detail, because both may hold rows.
+/// A detail without the values of rows: what stands in parentheses behind `=` or `contains`.
+fn without_values(detail: &str) -> String {
+    let mut told = String::new();
+    let mut rest = detail;
+    while let Some(open) = rest.find('(') {
+        let (before, values) = rest.split_at(open);
+        told.push_str(before);
+        if !before.ends_with('=') && !before.ends_with("contains ") {
+            told.push('(');
+            rest = &values[1..];
+            continue;
+        }
+        // Values may hold parentheses themselves; the last one of the line ends them for certain.
+        let end = values.rfind(')').map_or(values.len(), |end| end + 1);
+        told.push_str("(…)");
+        rest = &values[end..];
+    }
+    told.push_str(rest);
+    told.replace('\n', "; ")
+}
+
+/// What goes into statuses and events: no statement, and no values of rows.
 impl fmt::Display for ScriptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             name,
             sqlstate,
             message,
+            detail,
             hint,
             line,
             column,
-            ..
+            blocked_by,
         } = self;
         write!(
             f,
             "{name} failed at line {line}, column {column}: {message} (SQLSTATE {sqlstate})"
         )?;
+        if let Some(detail) = detail {
+            write!(f, "; detail: {}", without_values(detail))?;
+        }
+        if let Some(blocker) = blocked_by {
+            write!(f, "; it waited for {blocker}")?;
+        }
         if let Some(hint) = hint {
             write!(f, "; hint: {}", hint.replace('\n', " "))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn a_detail_shows_no_values() {
+        for (detail, told) in [
+            ("Key (id)=(1) already exists.", "Key (id)=(…) already exists."),
+            (
+                "Key (a, b)=(x, y)(z)) already exists.",
+                "Key (a, b)=(…) already exists.",
+            ),
+            ("Failing row contains (1, secret, null).", "Failing row contains (…)."),
+            (
+                "view v depends on table t\nview w depends on view v",
+                "view v depends on table t; view w depends on view v",
+            ),
+            ("Key (id)=(without an end", "Key (id)=(…)"),
+        ] {
+            assert_eq!(without_values(detail), told);
+        }
     }
 }

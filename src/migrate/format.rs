@@ -39,7 +39,16 @@ pub(super) fn named(format: Format, file: &str) -> Named {
     }
 }
 
+/// `<name>.sql`, or as Prisma keeps them `<name>/migration.sql`; what else is in such a folder is no
+/// business of Prisma's.
 fn prisma(file: &str) -> Named {
+    if let Some((folder, rest)) = file.split_once('/') {
+        return if rest == SCRIPT {
+            Named::Migration(Name::Prisma(folder.into()))
+        } else {
+            Named::Ignored
+        };
+    }
     if file == LOCK_FILE || has_extension(file, "md") {
         return Named::Ignored;
     }
@@ -49,7 +58,11 @@ fn prisma(file: &str) -> Named {
     }
 }
 
+/// As the CLI reads a folder: what lies in folders of it is left out.
 fn supabase(file: &str) -> Named {
+    if file.contains('/') {
+        return Named::Ignored;
+    }
     let Some((version, name)) = file.strip_suffix(".sql").and_then(numbered) else {
         return if has_extension(file, "sql") {
             Named::Refused("a migration of the Supabase CLI must be named <timestamp>_<name>.sql".into())
@@ -68,6 +81,9 @@ fn supabase(file: &str) -> Named {
 
 /// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`.
 fn sqlx(file: &str) -> Named {
+    if file.contains('/') {
+        return Named::Ignored;
+    }
     let Some((version, rest)) = file.strip_suffix(".sql").and_then(|stem| stem.split_once('_')) else {
         return Named::Ignored;
     };
@@ -98,6 +114,43 @@ fn has_extension(file: &str, extension: &str) -> bool {
 /// The file that Prisma keeps beside its migrations.
 pub(super) const LOCK_FILE: &str = "migration_lock.toml";
 
+/// The script in a migration's folder.
+const SCRIPT: &str = "migration.sql";
+
+/// What Prisma would refuse of its folders, or read otherwise than it is meant: each holds a
+/// `migration.sql` (P3015), and the scripts are in folders or beside each other, never both.
+pub(super) fn check_folders(files: &[(String, Vec<u8>)]) -> Result<(), SourceError> {
+    let names = || files.iter().map(|(file, _)| file.as_str());
+    let folders: BTreeSet<_> = names()
+        .filter_map(|file| file.split_once('/'))
+        .map(|(folder, _)| folder)
+        .collect();
+    let scripts: BTreeSet<_> = names()
+        .filter_map(|file| file.strip_suffix(SCRIPT)?.strip_suffix('/'))
+        .collect();
+    if let Some(folder) = folders.iter().find(|folder| !scripts.contains(*folder)) {
+        return Err(SourceError::file(
+            folder,
+            "could not find the migration file at migration.sql (Prisma's P3015): restore it, delete the folder, or say \
+             by path where the migrations are",
+        ));
+    }
+    let loose = names().find(|file| !file.contains('/') && has_extension(file, "sql"));
+    match loose {
+        Some(loose) if !folders.is_empty() => Err(SourceError::file(
+            loose,
+            "the other migrations are in folders, where Prisma looks for them: put it into one, as <name>/migration.sql",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A script that lies where its tool does not look.
+pub(super) fn nested(files: &[String]) -> Option<&str> {
+    let nested = |file: &&String| file.contains('/') && has_extension(file, "sql");
+    files.iter().find(nested).map(String::as_str)
+}
+
 /// Begins a script of sqlx that is not to run in a transaction.
 pub(super) const NO_TRANSACTION: &str = "-- no-transaction";
 
@@ -110,7 +163,14 @@ pub(super) fn detect(files: &[(String, Vec<u8>)]) -> Result<Format, SourceError>
     if names().any(|file| file == LOCK_FILE) {
         return Ok(Format::Prisma);
     }
-    let scripts = || files.iter().filter(|(file, _)| has_extension(file, "sql"));
+    if names().any(|file| file.split_once('/').is_some_and(|(_, rest)| rest == SCRIPT)) {
+        return Ok(Format::Prisma);
+    }
+    let scripts = || {
+        files
+            .iter()
+            .filter(|(file, _)| has_extension(file, "sql") && !file.contains('/'))
+    };
     let for_sqlx = |(file, script): &(String, Vec<u8>)| {
         file.ends_with(".up.sql") || file.ends_with(".down.sql") || script.starts_with(NO_TRANSACTION.as_bytes())
     };
@@ -153,6 +213,8 @@ mod tests {
             (&["init.sql", "README.md"], Some(Format::Prisma)),
             (&["1_a.up.sql", "1_a.down.sql"], Some(Format::Sqlx)),
             (&[], Some(Format::Prisma)),
+            (&["20260101000000_init/migration.sql"], Some(Format::Prisma)),
+            (&["1_a.up.sql", "old/x.sql"], Some(Format::Sqlx)),
             (&[numbered], None),
             (&["1_a.sql", "2_b.sql"], None),
         ] {
@@ -188,6 +250,7 @@ mod tests {
             ("20200101000000_init.sql", Named::Ignored),
             ("20220101000000_init.sql", supabase("20220101000000", "init")),
             ("README.md", Named::Ignored),
+            ("old/20260101000000_a.sql", Named::Ignored),
         ] {
             assert_eq!(named(Format::Supabase, file), named_as, "{file}");
         }
@@ -196,11 +259,46 @@ mod tests {
             ("20260101000000_a.up.sql", sqlx(20_260_101_000_000, "a")),
             ("20260101000000_a.down.sql", Named::Ignored),
             ("seed.sql", Named::Ignored),
+            ("old/1_a.sql", Named::Ignored),
         ] {
             assert_eq!(named(Format::Sqlx, file), named_as, "{file}");
         }
         assert!(matches!(named(Format::Sqlx, "abc_x.sql"), Named::Refused(_)));
         assert!(matches!(named(Format::Supabase, "init.sql"), Named::Refused(_)));
         assert!(matches!(named(Format::Prisma, "notes.txt"), Named::Refused(_)));
+    }
+
+    #[test]
+    fn prisma_keeps_a_folder_for_each_migration() {
+        let check = |files: &[&str]| {
+            let files: Vec<_> = files.iter().map(|file| ((*file).to_owned(), Vec::new())).collect();
+            check_folders(&files).map_err(|error| error.to_string())
+        };
+        for (files, refused) in [
+            (
+                &["1_a/migration.sql", "1_a/down.sql", "1_a/more/x.sql", "README.md"][..],
+                "",
+            ),
+            (&["1_a.sql", "2_b.sql"], ""),
+            (
+                &["1_a/migration.sql", "2_b/README.md"],
+                "2_b: could not find the migration file",
+            ),
+            (&["1_a/migration.sql", "2_b/"], "2_b: could not find the migration file"),
+            (&["app/1_a/migration.sql"], "app: could not find the migration file"),
+            (
+                &["1_a/migration.sql", "2_b.sql"],
+                "2_b.sql: the other migrations are in folders",
+            ),
+        ] {
+            let given = check(files).err().unwrap_or_default();
+            assert!(
+                given.starts_with(refused) && given.is_empty() == refused.is_empty(),
+                "{files:?}: {given}"
+            );
+        }
+        let migration = Named::Migration(Name::Prisma("1 a copy".into()));
+        assert_eq!(named(Format::Prisma, "1 a copy/migration.sql"), migration);
+        assert_eq!(named(Format::Prisma, "1_a/more/migration.sql"), Named::Ignored);
     }
 }

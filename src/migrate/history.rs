@@ -3,10 +3,11 @@
 
 mod divergence;
 mod prisma;
+mod settle;
 mod sqlx;
 mod supabase;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection};
@@ -14,11 +15,13 @@ use sha2::{Digest, Sha256};
 
 use super::guard::Head;
 use super::source::{Identity, Migration, hex};
+use super::unfinished::{self, NOTHING_KEPT, Unfinished};
 use super::{Error, Result, ScriptFailure};
 use crate::api::MigrationFormat as Format;
 use crate::postgres::{begin, quote};
 
 /// What the database records.
+#[derive(Clone)]
 pub(super) struct History {
     format: Format,
     /// Schema of the table.
@@ -27,8 +30,14 @@ pub(super) struct History {
     present: bool,
     /// What is known of the content of each applied migration: a checksum, as the tool keeps it.
     applied: BTreeMap<Identity, Option<String>>,
-    /// Ids of unfinished rows that may be marked rolled back.
-    retry: Vec<String>,
+    /// What began and neither ended nor was rolled back.
+    unfinished: Vec<Unfinished>,
+    /// Names of which a row was resolved by a person's word.
+    resolved: BTreeSet<String>,
+    /// How many statements of a migration are committed that is to be gone on with.
+    resume: BTreeMap<String, usize>,
+    /// One of the tables that are there besides the history's own.
+    tables: Option<String>,
 }
 
 /// The row of a migration that is being applied.
@@ -60,14 +69,15 @@ impl History {
             schema: schema_of(format, &current).to_owned(),
             present: false,
             applied: BTreeMap::new(),
-            retry: Vec::new(),
+            unfinished: Vec::new(),
+            resolved: BTreeSet::new(),
+            resume: BTreeMap::new(),
+            tables: None,
         };
         history.present = exists(conn, &history.schema, table_of(format)).await?;
+        history.tables = tables(conn, &current).await?;
         if !history.present {
             history.is_nobody_elses(conn, &current).await?;
-            if format == Format::Prisma {
-                prisma::is_empty(conn, &history.schema).await?;
-            }
             return Ok(history);
         }
         match format {
@@ -101,6 +111,11 @@ impl History {
         format!("{}.{}", quote(&self.schema), table_of(self.format))
     }
 
+    /// The tool whose table it is.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether the history records the migration as applied.
     pub fn has(&self, migration: &Migration) -> bool {
         self.applied.contains_key(&migration.identity)
@@ -120,7 +135,12 @@ impl History {
         }
     }
 
-    /// Makes the table, and marks rolled back what left nothing behind. The lock must be held.
+    /// How many statements of the migration are committed by an attempt before.
+    pub fn statements_committed(&self, migration: &Migration) -> usize {
+        self.resume.get(&migration.name).copied().unwrap_or(0)
+    }
+
+    /// Makes the table. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
         match self.format {
             Format::Prisma => prisma::prepare(self, conn).await?,
@@ -134,22 +154,46 @@ impl History {
     /// Records a migration as applied, in the transaction that its script is in, or after it.
     pub async fn insert(&self, conn: &mut PgConnection, migration: &Migration) -> Result<Entry> {
         let id = match self.format {
-            Format::Prisma => prisma::insert(self, conn, migration, true).await?,
+            Format::Prisma => prisma::insert(self, conn, migration).await?,
             Format::Supabase => supabase::insert(self, conn, migration).await?,
             Format::Sqlx => sqlx::insert(self, conn, migration).await?,
         };
         Ok(Entry { id })
     }
 
-    /// Records that a script begins which cannot share a transaction with its row. Only Prisma has
-    /// such rows; the others record it when it is done.
-    pub async fn begin(&self, conn: &mut PgConnection, migration: &Migration) -> Result<Option<Entry>> {
+    /// Records that a script begins which cannot share a transaction with its row, and how many of its
+    /// statements are committed when it is run one by one. Only Prisma has such rows; the others record
+    /// a migration when it is done.
+    pub async fn begin(
+        &self,
+        conn: &mut PgConnection,
+        migration: &Migration,
+        committed: Option<usize>,
+    ) -> Result<Option<Entry>> {
         match self.format {
             Format::Prisma => {
-                let id = prisma::insert(self, conn, migration, false).await?;
+                let logs = committed.map(|count| unfinished::committed(&migration.script, count, false));
+                let id = prisma::begin(self, conn, migration, logs).await?;
                 Ok(Some(Entry { id }))
             }
             Format::Supabase | Format::Sqlx => Ok(None),
+        }
+    }
+
+    /// Records that so many statements are committed, in the transaction of the last of them.
+    pub async fn committed(
+        &self,
+        conn: &mut PgConnection,
+        begun: Option<&Entry>,
+        migration: &Migration,
+        count: usize,
+    ) -> Result<()> {
+        match begun {
+            Some(entry) => {
+                let logs = unfinished::committed(&migration.script, count, false);
+                prisma::log(self, conn, &entry.id, &logs).await
+            }
+            None => Ok(()),
         }
     }
 
@@ -164,16 +208,23 @@ impl History {
         }
     }
 
-    /// Records that it failed, where the tool would.
+    /// Records that it failed, where the tool would, and how many statements are committed when it was
+    /// run one by one.
     pub async fn fail(
         &self,
         conn: &mut PgConnection,
         begun: Option<Entry>,
         migration: &Migration,
         failure: &ScriptFailure,
+        committed: Option<usize>,
     ) -> Result<()> {
+        let kept = match committed {
+            Some(count) => Some(unfinished::committed(&migration.script, count, true)),
+            None if migration.own_transactions => None,
+            None => Some(NOTHING_KEPT.to_owned()),
+        };
         match begun {
-            Some(entry) => prisma::fail(self, conn, &entry.id, migration, failure).await,
+            Some(entry) => prisma::fail(self, conn, &entry.id, failure, kept).await,
             None => Ok(()),
         }
     }
@@ -206,6 +257,16 @@ fn table_of(format: Format) -> &'static str {
         Format::Supabase => "schema_migrations",
         Format::Sqlx => "_sqlx_migrations",
     }
+}
+
+/// A table of the schema that is not a history; Prisma leaves out that of `PostGIS` too.
+async fn tables(conn: &mut PgConnection, schema: &str) -> Result<Option<String>> {
+    let table = ::sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+         WHERE nspname = $1 AND relkind = 'r' \
+             AND relname NOT IN ('spatial_ref_sys', '_prisma_migrations', '_sqlx_migrations') ORDER BY 1 LIMIT 1",
+    );
+    Ok(table.bind(schema).fetch_optional(conn).await?)
 }
 
 async fn exists(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {

@@ -35,6 +35,26 @@ impl Leftovers {
     }
 }
 
+/// Of each index of this name, whether it is valid.
+pub(super) async fn validity(conn: &mut PgConnection, name: &str) -> Result<Vec<bool>> {
+    Ok(sqlx::query_scalar(
+        "SELECT indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
+         JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = $1 AND nspname NOT LIKE 'pg\\_%'",
+    )
+    .bind(name)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Drops what a build that was cut off left of the index.
+pub(super) async fn drop_invalid(conn: &mut PgConnection, name: &str) -> Result<()> {
+    let nothing = Leftovers {
+        name: name.to_owned(),
+        before: Vec::new(),
+    };
+    nothing.drop(conn).await
+}
+
 /// Oids and quoted names.
 async fn invalid(conn: &mut PgConnection, name: &str) -> Result<Vec<(i64, String)>> {
     let rows = sqlx::query(

@@ -1,7 +1,11 @@
 //! PostgreSQL's lexical rules, as far as needed to find where statements begin and end and what
 //! they are: PostgreSQL manual 4.1 "Lexical Structure", and psql's rule for `BEGIN ATOMIC` bodies.
 
+mod redact;
+
 use std::ops::Range;
+
+pub use redact::without_literals;
 
 /// How a statement relates to transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::lexer::{self, Kind, LexError};
 use super::source::{SourceError, text};
+use crate::api::MigrationFormat as Format;
 
 /// How a script is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,9 @@ pub enum Mode {
     /// As one message outside of a transaction: one statement that PostgreSQL keeps out of
     /// transactions, or a script with its own BEGIN and COMMIT.
     Whole,
+    /// One statement after the other: several of which PostgreSQL keeps at least one out of
+    /// transactions. A failure leaves what stands before it.
+    PerStatement,
 }
 
 /// What a script's statements say of how it is run.
@@ -25,9 +29,9 @@ pub(super) struct Plan {
 ///
 /// # Errors
 /// Where and why it cannot.
-pub(super) fn plan(file: &str, script: &str) -> Result<Plan, SourceError> {
+pub(super) fn plan(file: &str, script: &str, format: Format) -> Result<Plan, SourceError> {
     let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
-    let mode = mode(&pieces).map_err(|(at, what)| SourceError::text(file, script, at, what))?;
+    let mode = mode(&pieces, format).map_err(|(at, what)| SourceError::text(file, script, at, what))?;
     let own = |piece: &lexer::Piece| matches!(piece.kind, Kind::Begin | Kind::End | Kind::Chain);
     Ok(Plan {
         mode,
@@ -67,12 +71,13 @@ pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
 const COPY: &str = "COPY … FROM STDIN needs psql; write INSERT";
 
 /// How a script can be run, or where and why it cannot.
-fn mode(pieces: &[lexer::Piece]) -> Result<Mode, (usize, String)> {
+fn mode(pieces: &[lexer::Piece], format: Format) -> Result<Mode, (usize, String)> {
     let (mut open, mut own, mut outside, mut count) = (None, false, None, 0);
     for piece in pieces.iter().filter(|piece| piece.kind != Kind::Empty) {
         count += 1;
         match piece.kind {
-            Kind::Begin | Kind::Chain => (own, open) = (true, open.or(Some(piece.start))),
+            Kind::Begin => (own, open) = (true, open.or(Some(piece.start))),
+            Kind::Chain => (own, open) = (true, Some(piece.start)),
             Kind::End => (own, open) = (true, None),
             Kind::Outside(what) => outside = outside.or(Some((piece.start, what))),
             Kind::Prepare => {
@@ -84,6 +89,10 @@ fn mode(pieces: &[lexer::Piece]) -> Result<Mode, (usize, String)> {
             Kind::CopyFromStdin => return Err((piece.start, COPY.into())),
             Kind::Empty | Kind::Other => {}
         }
+        if let (Some(begin), Kind::Outside(what)) = (open, piece.kind) {
+            let what = format!("{what} cannot run inside the transaction that the script begins before it");
+            return Err((begin.max(piece.start), what));
+        }
     }
     match (open, outside) {
         (Some(at), _) => Err((
@@ -91,12 +100,14 @@ fn mode(pieces: &[lexer::Piece]) -> Result<Mode, (usize, String)> {
             "this transaction is never committed, so nothing of it would be kept; add COMMIT, or leave BEGIN out"
                 .into(),
         )),
-        (None, Some((at, what))) if count > 1 => Err((
+        // sqlx sends every script as one message, and fails.
+        (None, Some((at, what))) if count > 1 && format == Format::Sqlx => Err((
             at,
             format!(
                 "{what} cannot run inside a transaction, and a script of several statements is one; put it into a migration of its own"
             ),
         )),
+        (None, Some(_)) if count > 1 => Ok(Mode::PerStatement),
         (None, Some(_)) => Ok(Mode::Whole),
         (None, None) if own => Ok(Mode::Whole),
         (None, None) => Ok(Mode::Atomic),

@@ -7,8 +7,9 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
-use super::apply::{ScriptError, reset, run, set_up};
+use super::apply::{Limits, reset, set_up};
 use super::policy::check_seed;
+use super::run::{ScriptError, run};
 use super::{Error, Result};
 use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
 
@@ -77,7 +78,7 @@ pub async fn seed(
         check_seed(name, script)?;
     }
     let work = async {
-        set_up(&mut conn).await?;
+        set_up(&mut conn, Limits::default()).await?;
         begin(&mut conn).await?;
         let outcome = inside(&mut conn, files, digest).await?;
         match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
@@ -85,10 +86,10 @@ pub async fn seed(
             // A deferred constraint speaks up only here.
             Err(error) => {
                 let name = files.last().map_or("", |(name, _)| name);
-                return Err(failed(ScriptError::new(name, "", 0, error)));
+                return Err(failed(ScriptError::new(name, "", 0, 0, error)));
             }
         }
-        set_up(&mut conn).await?;
+        set_up(&mut conn, Limits::default()).await?;
         Ok::<_, Error>(outcome)
     };
     let outcome = timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))??;
@@ -116,7 +117,7 @@ async fn inside(conn: &mut PgConnection, files: &[(String, String)], digest: &st
     .execute(&mut *conn)
     .await?;
     for (name, script) in files {
-        reset(conn).await?;
+        reset(conn, Limits::default()).await?;
         run(conn, name, script).await.map_err(failed)?;
     }
     Ok(SeedOutcome::Applied)

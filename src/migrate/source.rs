@@ -55,10 +55,18 @@ pub struct Migration {
     pub own_transactions: bool,
 }
 
+impl Migration {
+    /// Whether a person who writes this name means it: its name or its version.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.identity.to_string() == name
+    }
+}
+
 /// Migrations of one format, in the order in which its tool applies them.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     format: MigrationFormat,
+    revision: Option<String>,
     migrations: Vec<Migration>,
 }
 
@@ -130,9 +138,10 @@ impl SourceError {
 }
 
 impl Source {
-    /// Reads migrations from files, usually the keys of one or more `ConfigMap`s: those of a Prisma
-    /// project as `<migration name>.sql`, and perhaps its `migration_lock.toml`; those of the Supabase
-    /// CLI and of sqlx by their names. Without a format it is found out from the files.
+    /// Reads migrations from files by their paths: those of a Prisma project as `<name>/migration.sql` or,
+    /// as keys of a `ConfigMap`, `<name>.sql`, and perhaps its `migration_lock.toml`; those of the
+    /// Supabase CLI and of sqlx by their names. Without a format it is found out from the files. A path
+    /// that ends with `/` is a folder with nothing in it.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
@@ -141,6 +150,10 @@ impl Source {
             Some(format) => format,
             None => format::detect(&files)?,
         };
+        if format == MigrationFormat::Prisma {
+            format::check_folders(&files)?;
+        }
+        let names: Vec<_> = files.iter().map(|(file, _)| file.clone()).collect();
         let mut found = BTreeMap::new();
         for (file, bytes) in files {
             if format == MigrationFormat::Prisma && file == format::LOCK_FILE {
@@ -163,10 +176,30 @@ impl Source {
                 return Err(SourceError::TooMany);
             }
         }
+        // Nothing to do where nothing was found could be a mistake of the path.
+        if let Some(file) = format::nested(&names).filter(|_| found.is_empty()) {
+            let what = format!(
+                "it lies in a folder, where {} does not look for migrations: say by path which folder holds them",
+                format.as_str()
+            );
+            return Err(SourceError::file(file, what));
+        }
         Ok(Self {
             format,
+            revision: None,
             migrations: found.into_values().collect(),
         })
+    }
+
+    /// The same, with the revision that it was read from.
+    #[must_use]
+    pub fn with_revision(self, revision: Option<String>) -> Self {
+        Self { revision, ..self }
+    }
+
+    /// Digest of the OCI manifest that it was read from.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
     }
 
     /// The format of all of them.
@@ -222,18 +255,21 @@ fn read(file: &str, format: MigrationFormat, name: Name, bytes: Vec<u8>) -> Resu
         Name::Supabase { version, name } => (Identity::Text(version), name),
         Name::Sqlx { version, description } => (Identity::Number(version), description),
     };
-    let name = file.strip_suffix(".sql").unwrap_or(file);
+    let name = match &identity {
+        Identity::Text(name) if format == MigrationFormat::Prisma => name.clone(),
+        _ => file.strip_suffix(".sql").unwrap_or(file).to_owned(),
+    };
     if name.len() > MAX_NAME_BYTES {
         let what = format!("the name is longer than {MAX_NAME_BYTES} bytes");
         return Err(SourceError::file(file, what));
     }
     let script = text(file, bytes)?;
-    let mut plan = policy::plan(file, &script)?;
+    let mut plan = policy::plan(file, &script, format)?;
     if format == MigrationFormat::Sqlx && script.starts_with(format::NO_TRANSACTION) {
         plan.mode = Mode::Whole;
     }
     Ok(Migration {
-        name: name.to_owned(),
+        name,
         identity,
         title,
         checksum,

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn source(files: &[(&str, &[u8])]) -> Result<Source, SourceError> {
@@ -67,8 +69,8 @@ fn refuses_with_place_and_cure() {
         ),
         (
             "a.sql",
-            b"SELECT 1;\nVACUUM;",
-            "a.sql:2:1: VACUUM cannot run inside a transaction",
+            b"BEGIN;\nVACUUM;\nCOMMIT;",
+            "a.sql:2:1: VACUUM cannot run inside the transaction that the script begins",
         ),
         ("a.sql", b"SELECT 'x", "a.sql:1:8: a string without end"),
         ("a.txt", b"", "a.txt: a migration's key must be"),
@@ -87,4 +89,77 @@ fn refuses_with_place_and_cure() {
     );
     let long = format!("{}.sql", "x".repeat(256));
     assert!(source(&[(&long, b"")]).unwrap_err().to_string().contains("longer"));
+}
+
+/// Files of one tool, in the ways that people name them.
+fn files_of(format: MigrationFormat) -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+    let name = match format {
+        MigrationFormat::Prisma => "[0-9]{0,14}_?[a-z _]{1,12}",
+        MigrationFormat::Supabase => "20[2-9][0-9]{11}_[a-z_]{0,12}",
+        MigrationFormat::Sqlx => "[0-9]{1,14}_[a-z_]{1,12}",
+    };
+    let script = "(SELECT [0-9]{1,3};(\r\n|\n)?|-- é\n){0,4}".prop_map(String::into_bytes);
+    proptest::collection::btree_map(name.prop_map(|name| format!("{name}.sql")), script, 0..12)
+        .prop_map(|files| files.into_iter().collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The order of files is not that of the source, each is there once, and what it is known by, its
+    /// checksum and the digest of all depend on names and bytes alone.
+    #[test]
+    fn a_source_is_its_names_and_bytes(
+        format in prop_oneof![Just(MigrationFormat::Prisma), Just(MigrationFormat::Supabase), Just(MigrationFormat::Sqlx)],
+        seed in any::<u64>(),
+        files in prop_oneof![Just(MigrationFormat::Prisma), Just(MigrationFormat::Supabase), Just(MigrationFormat::Sqlx)].prop_flat_map(files_of),
+    ) {
+        let Ok(source) = Source::read(Some(format), files.clone()) else { return Ok(()) };
+        let mut shuffled = files.clone();
+        shuffled.sort_by_key(|(name, _)| Sha256::digest(format!("{seed}{name}")).to_vec());
+        let again = Source::read(Some(format), shuffled).unwrap();
+        prop_assert_eq!(again.digest(), source.digest());
+        let mut before: Option<&Identity> = None;
+        for migration in source.migrations() {
+            prop_assert!(before.is_none_or(|before| *before < migration.identity));
+            before = Some(&migration.identity);
+            let bytes = &files.iter().find(|(name, _)| *name == format!("{}.sql", migration.name)).unwrap().1;
+            prop_assert_eq!(migration.script.as_bytes(), bytes.as_slice());
+            let checksum = match format {
+                MigrationFormat::Sqlx => hex(&Sha384::digest(bytes)),
+                _ => hex(&Sha256::digest(bytes)),
+            };
+            prop_assert_eq!(&migration.checksum, &checksum);
+        }
+        if let Some((name, bytes)) = files.first()
+            && source.migrations().iter().any(|migration| format!("{}.sql", migration.name) == *name)
+        {
+            let mut other = files.clone();
+            other[0].1 = [bytes.as_slice(), b"\n-- more"].concat();
+            prop_assert_ne!(Source::read(Some(format), other).unwrap().digest(), source.digest());
+        }
+    }
+
+    /// What only one tool writes tells its format, whatever else is there; without it nobody guesses.
+    #[test]
+    fn a_format_is_told_or_known_for_certain(files in files_of(MigrationFormat::Supabase)) {
+        let with = |name: &str, text: &str| {
+            let mut files = files.clone();
+            files.push((name.to_owned(), text.as_bytes().to_vec()));
+            Source::read(None, files).map(|source| source.format())
+        };
+        prop_assert_eq!(with("migration_lock.toml", "provider = \"postgresql\""), Ok(MigrationFormat::Prisma));
+        prop_assert_eq!(with("1_a.up.sql", ""), Ok(MigrationFormat::Sqlx));
+        prop_assert_eq!(with("1_a.sql", "-- no-transaction\nVACUUM"), Ok(MigrationFormat::Sqlx));
+        let ambiguous = matches!(with("20990101000000_a.sql", ""), Err(SourceError::Ambiguous { .. }));
+        prop_assert!(ambiguous);
+    }
+
+    /// Whatever the bytes are, reading them ends in a source or in an error.
+    #[test]
+    fn arbitrary_files_are_read_or_refused(files in proptest::collection::vec(("[a-z0-9_./-]{0,20}(\\.sql)?", any::<Vec<u8>>()), 0..6)) {
+        for format in [None, Some(MigrationFormat::Prisma), Some(MigrationFormat::Supabase), Some(MigrationFormat::Sqlx)] {
+            let _ = Source::read(format, files.clone());
+        }
+    }
 }

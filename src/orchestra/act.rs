@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
+use super::migrating::{self, Teller, Told};
 use super::observe::PATIENCE;
 use super::plan::Step;
 use super::works::{Kind, Progress};
@@ -16,8 +17,16 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::{APPLICATION, namespaced, set_finalizer};
 use crate::credentials::connection;
-use crate::migrate::{self, Limits};
+use crate::migrate;
 use crate::postgres;
+use crate::rollout::turns::Outcome;
+use crate::rollout::{self, Kept};
+
+/// Pace at which the status tells how work goes that takes long.
+const TELLING: Duration = Duration::from_secs(10);
+
+/// As good as at once.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A watch tells of what is waited for; this is for what it does not tell.
 const UNWATCHED: Duration = Duration::from_secs(30);
@@ -37,10 +46,13 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::Seed => seed(pass).await,
         Step::Publish => publish(pass).await,
         Step::Rest if pass.object.metadata.deletion_timestamp.is_some() => Ok(Some(Next::Gone)),
+        // Whoever waits for its server says so again and again, or loses its place.
+        Step::Rest if pass.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
         Step::Rest => Ok(Some(Next::Rest)),
         Step::Release => {
             pass.ctx.works.stop(pass.uid());
             pass.ctx.refusals.forget(pass.uid());
+            pass.ctx.turns.forget(pass.uid());
             claim::release(pass).await.map(|()| None)
         }
         // The end of a deletion is an event that shared watches do not pass on.
@@ -76,9 +88,10 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
         return Ok(Some(Next::After(wait)));
     }
     match database::prepare(pass, &database).await {
-        Ok((session, handover)) => {
-            pass.session = Some(session);
-            pass.handover = Some(handover);
+        Ok(prepared) => {
+            pass.session = Some(prepared.session);
+            pass.owner = Some(prepared.owner);
+            pass.handover = Some(prepared.handover);
         }
         Err(error) => {
             if error.reason() == Reason::LoginFailed {
@@ -94,27 +107,35 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let (Some(session), Some(source)) = (pass.session.take(), observe::migrations(pass).await?) else {
         return Ok(None);
     };
-    let limit = pass.ctx.settings.migration_limit;
+    let (options, told) = (migrating::options(pass), Told::default());
+    let teller = Teller::new(pass, told.clone());
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let role = database::role_name(&uid);
-    let consent = approval::consent(pass);
+    let (turn, rolled) = (pass.turn.take(), pass.rolled.clone());
     let work = async move {
         let digest = source.digest();
         let work = async {
-            let limits = Limits {
-                total: limit,
-                ..Limits::default()
-            };
-            let mut observer = |progress: migrate::Progress<'_>| tell(&progress);
-            let (mut session, _) = migrate::apply_with(session, &source, limits, Some(&consent), &mut observer).await?;
+            let tell = &mut |progress: migrate::Progress<'_>| teller.tell(&progress);
+            let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
-            Ok::<_, Error>(session)
+            Ok::<_, Error>((session, status))
         };
-        work.await
-            .inspect_err(|error| ctx.refusals.refuse(&uid, &digest, error))
+        let outcome = work.await;
+        if let Err(error) = &outcome {
+            ctx.refusals.refuse(&uid, &digest, error);
+        }
+        if let Some(turn) = turn {
+            let ended = match &outcome {
+                // Something has changed since it was approved: the next pass looks at it.
+                Ok((_, status)) if !status.is_done() => Outcome::Cut,
+                other => Outcome::of(other.as_ref().map(drop)),
+            };
+            rollout::end(&ctx, turn, rolled.as_ref(), ended);
+        }
+        outcome.map(|(session, _)| session)
     };
-    start(pass, Kind::Migrate, work);
+    start(pass, Kind::Migrate, told, work);
     wait(pass).await
 }
 
@@ -131,31 +152,26 @@ async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
         let (session, _) = outcome.inspect_err(|error| ctx.refusals.refuse(&uid, seed.digest(), error))?;
         Ok(session)
     };
-    start(pass, Kind::Seed, work);
+    start(pass, Kind::Seed, Told::default(), work);
     wait(pass).await
-}
-
-/// Tells the log how the migrations go.
-fn tell(progress: &migrate::Progress<'_>) {
-    match progress {
-        migrate::Progress::Started { name, pending } => tracing::info!(migration = name, pending, "applying"),
-        migrate::Progress::Applied { name, took } => tracing::info!(migration = name, ?took, "applied"),
-    }
 }
 
 fn start(
     pass: &Pass,
     kind: Kind,
+    told: Told,
     work: impl Future<Output = Result<sqlx::postgres::PgConnection, Error>> + Send + 'static,
 ) {
     let object = ObjectRef::new(pass.name()).within(pass.namespace());
-    pass.ctx.works.start((pass.uid(), object), kind, work);
+    pass.ctx.works.start((pass.uid(), object), kind, told, work);
 }
 
 /// Waits a moment; what takes longer brings the Orchestra back when it ends.
 async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
     match pass.ctx.works.progress(pass.uid(), PATIENCE).await? {
-        Progress::Running(_) => Ok(Some(Next::After(UNWATCHED))),
+        // What it does is told by the next pass, and then from time to time.
+        Progress::Running(_, doing) if doing.is_some() && !pass.told => Ok(Some(Next::After(SOON))),
+        Progress::Running(..) => Ok(Some(Next::After(TELLING))),
         Progress::Done(session) => {
             pass.session = Some(*session);
             Ok(None)

@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt};
 use super::Pass;
 use super::plan::Notice;
 use crate::api::condition::Reason;
-use crate::api::{APPROVE_MIGRATIONS, MigrationPlan};
+use crate::api::{APPROVE_MIGRATIONS, Approval, MigrationPlan};
 use crate::controller::error::Error;
 use crate::controller::write::{FIELD_MANAGER, namespaced};
 use crate::credentials::owner::MANAGED_BY;
@@ -27,16 +27,15 @@ pub const PLAN_TEXT: &str = "plan.txt";
 /// Key of the plan for programs.
 pub const PLAN_JSON: &str = "plan.json";
 
-/// What the guard is asked for this tenant. An Orchestra with migrations of its own has a policy of
-/// its own too.
-pub fn consent(pass: &Pass) -> Consent {
-    let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
-    let migrations = pass.object.spec.migrations.as_ref().or(class);
+/// What the guard is asked for this tenant.
+pub fn consent(pass: &Pass, policy: Approval) -> Consent {
     let status = pass.object.status.as_ref();
+    let database = pass.database.as_ref().and_then(|database| database.status.as_ref());
     Consent {
-        policy: migrations.map(|migrations| migrations.approval).unwrap_or_default(),
+        policy,
         approved: annotation(pass).map(ToOwned::to_owned),
         handed_over: status.is_some_and(|status| status.secret_ref.is_some()),
+        prepared: database.is_some_and(|status| status.template.is_some()),
     }
 }
 
@@ -57,10 +56,10 @@ pub fn notice(pass: &Pass) -> Notice {
     let map = store.get(&ObjectRef::new(&pass.object.plan_name()).within(pass.namespace()));
     let ours = map.filter(|map| is_ours(pass, &**map));
     match (waiting(pass), ours) {
-        (Some(plan), _) if pass.told.as_ref() == Some(&plan.digest) => Notice::Told,
+        (Some(plan), _) if pass.plan_told.as_ref() == Some(&plan.digest) => Notice::Told,
         (Some(plan), Some(map)) if map.annotations().get(PLAN_DIGEST) == Some(&plan.digest) => Notice::Told,
         (Some(_), _) => Notice::Untold,
-        (None, Some(_)) if !pass.cleared => Notice::Leftover,
+        (None, Some(_)) if !pass.plan_cleared => Notice::Leftover,
         (None, _) => Notice::Told,
     }
 }
@@ -140,7 +139,7 @@ pub async fn tell(pass: &mut Pass) -> Result<(), Error> {
             ));
         }
     }
-    pass.told = Some(digest);
+    pass.plan_told = Some(digest);
     Ok(())
 }
 
@@ -181,6 +180,6 @@ pub async fn clear(pass: &mut Pass) -> Result<(), Error> {
             Err(error) => return Err(error.into()),
         }
     }
-    pass.cleared = true;
+    pass.plan_cleared = true;
     Ok(())
 }

@@ -8,8 +8,8 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::Pass;
 use super::plan::{Database, Supply};
+use super::{Pass, migrating};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
     ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
@@ -174,11 +174,17 @@ fn member(pass: &Pass, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>>
         .filter_map(|other| other.status.as_ref()?.claiming.as_deref())
         .collect();
     let pools = &class.spec.pools.as_ref()?.names;
+    let template = migrating::template_of(&pass.object, class).map(|template| &template.name);
     let rank = |database: &OrchestraDatabase| {
         let entry = database.spec.inventory.as_ref()?;
         let pool = pools.iter().position(|pool| *pool == entry.pool)?;
+        // What was prepared from another template holds tables that nobody here asks for.
+        let prepared = database.status.as_ref().and_then(|status| status.template.as_ref());
+        if prepared.is_some_and(|prepared| Some(&prepared.name) != template) {
+            return None;
+        }
         // DATABASE_URL_POOL_10 comes after DATABASE_URL_POOL_9.
-        Some((pool, entry.key.len(), entry.key.clone()))
+        Some((prepared.is_none(), pool, entry.key.len(), entry.key.clone()))
     };
     let waits = |database: &OrchestraDatabase| {
         let conditions = database

@@ -38,9 +38,25 @@ pub fn role_name(uid: &str) -> String {
     format!("orchestra_{}", uid.replace('-', ""))
 }
 
+/// The way in, proven.
+pub struct Prepared {
+    /// The owner's session.
+    pub session: PgConnection,
+    /// The owner's login.
+    pub owner: Login,
+    /// What the tenant is given.
+    pub handover: Handover,
+}
+
+/// Opens the owner's session to look, and changes nothing.
+pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
+    let (login, _) = owner(pass, database).await?;
+    Ok(postgres::connect(&login, APPLICATION).await?)
+}
+
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
-pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgConnection, Handover), Error> {
+pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<Prepared, Error> {
     let (login, stored) = owner(pass, database).await?;
     let tenant_password = if let Some(password) = stored.tenant_password {
         password
@@ -61,7 +77,11 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgCon
         Sharing::Own
     };
     postgres::ensure_tenant_role(&mut session, &role, sharing).await?;
-    Ok((session, handover(&login, pass.uid(), tenant_password, stored.address)))
+    Ok(Prepared {
+        session,
+        handover: handover(&login, pass.uid(), tenant_password, stored.address),
+        owner: login,
+    })
 }
 
 fn handover(owner: &Login, uid: &str, password: SecretString, address: Option<Address>) -> Handover {

@@ -4,10 +4,12 @@ mod act;
 mod approval;
 mod claim;
 mod database;
+mod drift;
 mod mark;
+mod migrating;
 mod observe;
 pub mod plan;
-mod sources;
+pub mod sources;
 mod status;
 mod works;
 
@@ -21,10 +23,14 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
 use crate::migrate::guard::Review;
+use crate::postgres::Login;
+use crate::rollout::turns::{Outcome, Turn};
+use crate::rollout::{self, Kept, Rolled};
 
 pub use approval::{PLAN_DIGEST, PLAN_JSON, PLAN_TEXT};
 pub use mark::holder as mark_holder;
-pub use sources::Sources;
+pub use migrating::template_of;
+pub use sources::Scripts;
 pub use status::report;
 pub use works::Works;
 
@@ -46,6 +52,17 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
     }
 }
 
+/// Whether the class has a newer source than the Orchestra is to have now.
+#[derive(PartialEq, Eq)]
+enum Newer {
+    /// It was not looked at.
+    Unknown,
+    /// It has none.
+    Nothing,
+    /// Its digest.
+    Source(String),
+}
+
 /// One pass over an Orchestra, with what it alone knows.
 struct Pass {
     ctx: Arc<Context>,
@@ -59,16 +76,30 @@ struct Pass {
     class: Option<Arc<OrchestraClass>>,
     /// The owner's session, once the login is prepared.
     session: Option<PgConnection>,
+    /// The status tells what the work under way does.
+    told: bool,
+    /// What a look at a finished database found lost.
+    restored: Option<String>,
     /// Where the migrations stand, when the database was asked.
     migrations: Option<MigrationStatus>,
+    /// Its turn to migrate, from before the intent is written until the work ends.
+    turn: Option<Turn>,
+    /// The rollout that it is in.
+    rolled: Option<Rolled>,
+    /// Why it keeps what it has instead of the class's source.
+    kept: Option<Kept>,
+    /// Whether the class has a newer source.
+    newer: Newer,
     /// Digest of the seed that is applied, when the database was asked.
     seed: Option<String>,
     /// What the guard makes of the pending migrations, when it was asked.
     review: Option<Review>,
     /// Digest of the plan that was written into its ConfigMap, which the store may not know yet.
-    told: Option<String>,
+    plan_told: Option<String>,
     /// The plan's ConfigMap was taken away, which the store may not know yet.
-    cleared: bool,
+    plan_cleared: bool,
+    /// The owner's login, once it has worked.
+    owner: Option<Login>,
     /// What the tenant is given, once the login is prepared.
     handover: Option<Handover>,
     /// Whether there is a connection Secret of ours, when it was looked for.
@@ -86,14 +117,28 @@ impl Pass {
             candidate: None,
             class: None,
             session: None,
+            told: false,
+            restored: None,
             migrations: None,
+            turn: None,
+            rolled: None,
+            kept: None,
+            newer: Newer::Unknown,
             seed: None,
             review: None,
-            told: None,
-            cleared: false,
+            plan_told: None,
+            plan_cleared: false,
+            owner: None,
             handover: None,
             secret_exists: false,
             secret_version: None,
+        }
+    }
+
+    /// Gives the turn back: nothing had to be begun.
+    fn end_turn(&mut self, outcome: Outcome) {
+        if let Some(turn) = self.turn.take() {
+            rollout::end(&self.ctx, turn, self.rolled.as_ref(), outcome);
         }
     }
 

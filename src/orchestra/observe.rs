@@ -3,22 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use sqlx::postgres::PgConnection;
 
 use super::plan::{Database, Notice, Seen, Work};
 use super::sources::SeedSource;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, approval, claim, sources};
-use crate::api::condition::ConditionType;
-use crate::api::{MigrationStatus, Seed};
+use super::{Newer, ORCHESTRA_FINALIZER, Pass, approval, claim, drift, migrating, sources};
+use crate::api::condition::{ConditionType, Reason};
 use crate::class;
-use crate::controller::conditions::is_true;
+use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
-use crate::migrate::guard::{self, Verdict};
+use crate::migrate::guard;
 use crate::migrate::{self, Source};
+use crate::rollout::revisions::Revisions;
+use crate::rollout::turns::Outcome;
+use crate::rollout::{self, Kept, Verdict};
+use crate::source::Place;
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -58,9 +63,9 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     if seen.deleting || state != Database::Usable {
         return Ok(Observed { seen, message });
     }
-    observe_work(pass, &mut seen).await?;
+    let doing = observe_work(pass, &mut seen).await?;
     seen.notice = approval::notice(pass);
-    let message = approval::message(pass).unwrap_or(message);
+    let message = doing.or_else(|| approval::message(pass)).unwrap_or(message);
     Ok(Observed { seen, message })
 }
 
@@ -95,23 +100,34 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
 
 /// The work inside the database. When the last status says that all of it was done for this very
 /// generation and these very sources, and the Secret is as we wrote it, nothing is asked.
-async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
+async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>, Error> {
     match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
         // The session of work that ended between two passes is not used again: preparing the login
         // opens the next one.
         Progress::None | Progress::Done(_) => {}
-        Progress::Running(kind) => {
+        Progress::Running(kind, doing) => {
             seen.login = true;
             (seen.migrations, seen.seed) = match kind {
                 Kind::Migrate => (Work::Running, Work::Pending),
                 Kind::Seed => (Work::Done, Work::Running),
             };
-            return Ok(());
+            pass.told = doing.is_some();
+            return Ok(doing);
         }
     }
-    let source = migrations(pass).await?;
-    let rows = seed(pass).await?;
-    if is_settled(pass, source.as_deref(), rows.is_some()) {
+    pass.review = None;
+    migrating::check_template(pass)?;
+    let source = source(pass).await.map_err(|error| undisturbed(pass, error))?;
+    let rows = seed(pass).await.map_err(|error| undisturbed(pass, error))?;
+    if let Some(kept) = pass.kept
+        && let Some(step) = unless_whole(pass, kept)?
+    {
+        (seen.login, seen.migrations) = (true, step);
+        return Ok(None);
+    }
+    if is_settled(pass, source.as_deref(), rows.is_some())
+        && (!drift::is_due(pass, Timestamp::now()) || drift::look(pass, source.as_deref(), rows.is_some()).await?)
+    {
         *seen = Seen {
             login: true,
             migrations: Work::Done,
@@ -119,7 +135,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             published: true,
             ..*seen
         };
-        return Ok(());
+        return Ok(None);
     }
     for digest in [
         source.as_ref().map(|source| source.digest()),
@@ -132,33 +148,19 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
             return Err(error);
         }
     }
-    let (consent, plan_name) = (approval::consent(pass), pass.object.plan_name());
-    pass.review = None;
-    let Some(session) = &mut pass.session else {
-        return Ok(());
+    let Some(session) = pass.session.take() else {
+        return Ok(pass.restored.clone());
     };
     seen.login = true;
     if let Some(source) = &source {
-        let status = migrate::pending(session, source).await?;
-        let review = guard::review(session, source, &consent).await?;
-        seen.migrations = match &review {
-            _ if status.pending == 0 => Work::Done,
-            Some(review) if review.verdict == Verdict::Waits => Work::Held,
-            _ => Work::Pending,
-        };
-        pass.migrations = Some(MigrationStatus {
-            source: source.digest(),
-            format: source.format(),
-            current: status.current,
-            applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
-            pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
-            divergence: Some(status.divergence).filter(|what| !what.is_empty()),
-            plan: review.as_ref().and_then(|review| approval::status(&plan_name, review)),
-        });
-        pass.review = review;
+        seen.migrations = observe_migrations(pass, session, source).await?;
     } else {
+        pass.session = Some(session);
         seen.migrations = Work::Done;
     }
+    let Some(session) = &mut pass.session else {
+        return Ok(pass.restored.clone());
+    };
     if rows.is_some() {
         pass.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
     }
@@ -171,7 +173,126 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<(), Error> {
     if held || (seen.migrations == Work::Done && seen.seed == Work::Done) {
         seen.published = observe_secret(pass).await?;
     }
-    Ok(())
+    Ok(pass.restored.clone())
+}
+
+/// The source that the database is to have now: none while it keeps what it has.
+async fn source(pass: &mut Pass) -> Result<Option<Arc<Source>>, Error> {
+    pass.kept = None;
+    let found = migrations(pass).await;
+    let member = rollout::is_member(&pass.object);
+    let (Some(class), Some(database)) = (pass.class.as_ref().filter(|_| member), &pass.database) else {
+        return found;
+    };
+    let source = match found {
+        // What is wrong with the class's source is the class's to tell: nobody in use is touched.
+        Err(error) if !error.is_passing() => {
+            pass.kept = Some(Kept::Waits);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+        Ok(None) => return Ok(None),
+        Ok(Some(source)) => source,
+    };
+    let digest = source.digest();
+    let revisions = Arc::new(Revisions::of(&pass.ctx, class).await?);
+    if let Some(error) = pass.ctx.refusals.refusal(pass.uid(), &digest) {
+        return Err(error);
+    }
+    let rolled = (class.name_any(), revisions.clone());
+    if pass.turn.is_none() {
+        match rollout::verdict(&pass.ctx, &pass.object, class, database, (&digest, &revisions)) {
+            Verdict::Free => {}
+            Verdict::Now(turn) => pass.turn = Some(turn),
+            Verdict::Kept(kept) => {
+                pass.kept = Some(kept);
+                pass.newer = Newer::Source(digest);
+                return Ok(None);
+            }
+        }
+    }
+    (pass.newer, pass.rolled) = (Newer::Nothing, Some(rolled));
+    Ok(Some(source))
+}
+
+/// What an Orchestra does that keeps what it has: it goes on, when that is whole. Else it says again
+/// why its migration failed, or that it waits.
+fn unless_whole(pass: &Pass, kept: Kept) -> Result<Option<Work>, Error> {
+    let status = pass.object.status.as_ref();
+    let Some(migrations) = status.and_then(|status| status.migrations.as_ref()) else {
+        return Ok(None);
+    };
+    if kept == Kept::Pinned || (migrations.pending == 0 && !migrations.failed) {
+        return Ok(None);
+    }
+    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let same = matches!(&pass.newer, Newer::Source(digest) if *digest == migrations.source);
+    let told = find(conditions, ConditionType::Stalled).filter(|_| migrations.failed && same);
+    let reason = told.and_then(|told| Reason::all().find(|reason| reason.as_str() == told.reason));
+    match told.zip(reason) {
+        Some((told, reason)) => Err(Error::blocked(reason, &told.message)),
+        None => Ok(Some(Work::Waiting(Reason::RolloutPending))),
+    }
+}
+
+/// Where the migrations stand. What is pending needs a turn; who has to wait for it holds no session
+/// meanwhile.
+async fn observe_migrations(pass: &mut Pass, mut session: PgConnection, source: &Source) -> Result<Work, Error> {
+    let options = migrating::options(pass);
+    let status = migrate::pending(&mut session, source, &options)
+        .await
+        .map_err(Error::from);
+    let status = status.inspect_err(|error| pass.end_turn(Outcome::of(Err(error))))?;
+    let review = guard::review(&mut session, source, &options).await.map_err(Error::from);
+    let review = review.inspect_err(|error| pass.end_turn(Outcome::of(Err(error))))?;
+    let done = status.is_done();
+    let mut now = drift::migration_status(pass, &mut session, source, status).await?;
+    let before = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.migrations.as_ref());
+    now.failed = !done && before.is_some_and(|before| before.failed && before.source == now.source);
+    now.plan = review
+        .as_ref()
+        .and_then(|review| approval::status(&pass.object.plan_name(), review));
+    let held = now.plan.is_some();
+    (pass.migrations, pass.review) = (Some(now), review);
+    let work = if done {
+        pass.end_turn(Outcome::Applied);
+        Work::Done
+    } else if held {
+        pass.end_turn(Outcome::Held);
+        Work::Held
+    } else {
+        take_turn(pass, &source.digest())
+    };
+    pass.session = Some(session).filter(|_| !matches!(work, Work::Waiting(_)));
+    Ok(work)
+}
+
+/// Takes a turn for what is to be applied, unless it is there already. What a person has approved waits
+/// for its place in the rollout.
+fn take_turn(pass: &mut Pass, digest: &str) -> Work {
+    let Some(database) = pass.database.as_ref().filter(|_| pass.turn.is_none()) else {
+        return Work::Pending;
+    };
+    let (ctx, object) = (&pass.ctx, &pass.object);
+    let turn = match (&pass.class, &pass.rolled) {
+        (Some(class), Some((_, revisions))) if rollout::was_held(ctx, object, digest) => {
+            match rollout::released(ctx, object, class, database, (digest, revisions)) {
+                Verdict::Kept(Kept::Waits | Kept::Pinned) => return Work::Waiting(Reason::RolloutPending),
+                Verdict::Now(turn) => Some(turn),
+                Verdict::Free | Verdict::Kept(Kept::Queued) => None,
+            }
+        }
+        _ => rollout::turn(ctx, object, database, digest),
+    };
+    pass.turn = turn;
+    match pass.turn {
+        Some(_) => Work::Pending,
+        None => Work::Waiting(Reason::Queued),
+    }
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
@@ -205,7 +326,11 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
     });
     let migrated = match (source, &status.migrations) {
         (None, _) => true,
-        (Some(source), Some(migrations)) => migrations.source == source.digest() && migrations.pending == 0,
+        (Some(source), Some(migrations)) => {
+            migrations.source == source.digest()
+                && migrations.revision.as_deref() == source.revision()
+                && migrations.pending == 0
+        }
         (Some(_), None) => false,
     };
     Some(status.observed_generation) == pass.object.metadata.generation
@@ -216,26 +341,38 @@ fn is_settled(pass: &Pass, source: Option<&Source>, seeds: bool) -> bool {
         && (status.seed.is_some() || !seeds)
 }
 
-/// The migrations that apply: the Orchestra's own, or else the class's.
-pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
-    let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
-    let (namespace, wanted) = match (&pass.object.spec.migrations, class) {
-        (Some(own), _) => (pass.namespace(), own),
-        (None, Some(class)) => (pass.ctx.settings.namespace.as_str(), class),
-        (None, None) => return Ok(None),
+/// A registry or a volume that fails, or refuses what it gave before, is no business of a tenant that is Ready.
+fn undisturbed(pass: &Pass, error: Error) -> Error {
+    let Error::Source(failed) = &error else {
+        return error;
     };
-    let names = wanted.source.config_maps().map(ToString::to_string).collect();
-    sources::migrations(&pass.ctx, namespace, names, wanted.format)
+    let settled = pass.object.status.as_ref().is_some_and(|status| {
+        Some(status.observed_generation) == pass.object.metadata.generation
+            && is_true(&status.conditions, ConditionType::Ready)
+    });
+    if settled && failed.is_outside() && !error.is_passing() {
+        return Error::transient(failed.reason(), failed.to_string());
+    }
+    error
+}
+
+/// The migrations that apply: the Orchestra's own, or else the template's or the class's.
+pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
+    let Some(wanted) = migrating::wanted(pass) else {
+        return Ok(None);
+    };
+    sources::migrations(&pass.ctx, wanted.place, wanted.format)
         .await
         .map(Some)
 }
 
-/// The seed that applies. One that is applied already is not read again: its policy is Once.
+/// The seed that applies: the Orchestra's own, or else the template's.
 pub async fn seed(pass: &Pass) -> Result<Option<Arc<SeedSource>>, Error> {
-    let Some(Seed { config_map_ref, .. }) = &pass.object.spec.seed else {
-        return Ok(None);
+    let template = || migrating::template(pass).and_then(|template| template.seed.as_ref());
+    let place = match (&pass.object.spec.seed, template()) {
+        (Some(own), _) => Place::of_orchestra(&pass.object, &own.source),
+        (None, Some(theirs)) => Place::of_class(&pass.ctx, &theirs.source),
+        (None, None) => return Ok(None),
     };
-    sources::seed(&pass.ctx, pass.namespace(), &config_map_ref.name)
-        .await
-        .map(Some)
+    sources::seed(&pass.ctx, place).await.map(Some)
 }

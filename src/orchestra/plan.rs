@@ -47,6 +47,8 @@ pub enum Work {
     Pending,
     /// Not done, and waiting for a person's approval.
     Held,
+    /// Not done, and not its turn.
+    Waiting(Reason),
     /// Being done in the background.
     Running,
     /// Done, or not asked for.
@@ -153,7 +155,8 @@ pub fn plan(seen: &Seen) -> Step {
             (true, Work::Held, ..) if seen.notice != Notice::Told => Step::TellPlan,
             (true, Work::Held, _, false) if seen.serving => Step::Publish,
             (true, Work::Held, ..) => Step::Wait(Reason::ApprovalPending),
-            (true, Work::Done, ..) if seen.notice == Notice::Leftover => Step::ClearPlan,
+            (true, Work::Waiting(_) | Work::Done, ..) if seen.notice == Notice::Leftover => Step::ClearPlan,
+            (true, Work::Waiting(reason), ..) | (true, Work::Done, Work::Waiting(reason), _) => Step::Wait(reason),
             (true, Work::Done, Work::Pending | Work::Held, _) => Step::Seed,
             (true, Work::Done, Work::Running, _) => Step::Wait(Reason::Seeding),
             (true, Work::Done, Work::Done, false) => Step::Publish,
@@ -203,7 +206,13 @@ mod tests {
     }
 
     fn every_inside(outside: Seen) -> Vec<Seen> {
-        let works = [Work::Pending, Work::Held, Work::Running, Work::Done];
+        let works = [
+            Work::Pending,
+            Work::Held,
+            Work::Waiting(Reason::RolloutPending),
+            Work::Running,
+            Work::Done,
+        ];
         let mut states = Vec::new();
         for migrations in works {
             for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {

@@ -1,12 +1,9 @@
-//! Migrations and seeds from ConfigMaps, read once for each version and shared by all tenants.
+//! Migrations and seeds, read once for each version of their source and shared by all tenants.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Resource;
-use kube::api::Api;
-use kube::runtime::reflector::ObjectRef;
 use sha2::{Digest, Sha256};
 
 use crate::api::MigrationFormat;
@@ -14,6 +11,7 @@ use crate::api::condition::Reason;
 use crate::controller::Context;
 use crate::controller::error::{Class, Error};
 use crate::migrate::{Source, hex};
+use crate::source::{self, Place, Version, layout};
 
 /// The scripts of a seed, in the order of their names.
 pub struct SeedSource {
@@ -56,16 +54,19 @@ impl SeedSource {
     }
 }
 
-/// What was read, by namespace, names and kind; a new version takes the place of the old one.
-#[derive(Default)]
-pub struct Sources(Mutex<HashMap<Key, Entry>>);
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    namespace: String,
-    names: Vec<String>,
-    what: What,
+/// What was read, by where it came from and what it is; a new version takes the place of the old one.
+pub struct Scripts {
+    read: Mutex<HashMap<Key, Entry>>,
+    /// Migrations by their digest, so that copies of one set are held once.
+    same: Mutex<Same>,
+    /// What nobody asked for this long is forgotten.
+    idle: Duration,
 }
+
+/// By digest and revision.
+type Same = HashMap<(String, Option<String>), Weak<Source>>;
+
+type Key = (Place, What);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum What {
@@ -75,8 +76,9 @@ enum What {
 }
 
 struct Entry {
-    versions: Vec<Option<String>>,
+    version: Version,
     loaded: Loaded,
+    used: Instant,
 }
 
 #[derive(Clone)]
@@ -85,23 +87,57 @@ enum Loaded {
     Seed(Arc<SeedSource>),
 }
 
-/// The migrations in these ConfigMaps.
+impl Scripts {
+    /// Nothing is read. What settled tenants use is asked for at every `resync`, and kept.
+    pub fn new(resync: Duration) -> Self {
+        Self {
+            read: Mutex::default(),
+            same: Mutex::default(),
+            idle: resync * 3,
+        }
+    }
+
+    fn known(&self, key: &Key, version: &Version) -> Option<Loaded> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.retain(|_, entry| entry.used.elapsed() < self.idle);
+        let entry = read.get_mut(key).filter(|entry| entry.version == *version)?;
+        entry.used = Instant::now();
+        Some(entry.loaded.clone())
+    }
+
+    fn keep(&self, key: Key, version: Version, loaded: Loaded) {
+        let entry = Entry {
+            version,
+            loaded,
+            used: Instant::now(),
+        };
+        self.read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, entry);
+    }
+
+    /// The one in use, if the same is in use.
+    fn shared(&self, source: Source) -> Arc<Source> {
+        let key = (source.digest(), source.revision().map(ToString::to_string));
+        let mut same = self.same.lock().unwrap_or_else(PoisonError::into_inner);
+        same.retain(|_, source| source.strong_count() > 0);
+        if let Some(known) = same.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        let source = Arc::new(source);
+        same.insert(key, Arc::downgrade(&source));
+        source
+    }
+}
+
+/// The migrations of a source.
 pub async fn migrations(
-    ctx: &Context,
-    namespace: &str,
-    names: Vec<String>,
+    ctx: &Arc<Context>,
+    place: Place,
     format: Option<MigrationFormat>,
 ) -> Result<Arc<Source>, Error> {
-    match load(
-        ctx,
-        Key {
-            namespace: namespace.into(),
-            names,
-            what: What::Migrations(format),
-        },
-    )
-    .await?
-    {
+    match load(ctx, (place, What::Migrations(format))).await? {
         Loaded::Migrations(source) => Ok(source),
         Loaded::Seed(_) => Err(Error::transient(
             Reason::SourceInvalid,
@@ -110,18 +146,9 @@ pub async fn migrations(
     }
 }
 
-/// The seed in this ConfigMap.
-pub async fn seed(ctx: &Context, namespace: &str, name: &str) -> Result<Arc<SeedSource>, Error> {
-    match load(
-        ctx,
-        Key {
-            namespace: namespace.into(),
-            names: vec![name.into()],
-            what: What::Seed,
-        },
-    )
-    .await?
-    {
+/// The seed of a source.
+pub async fn seed(ctx: &Arc<Context>, place: Place) -> Result<Arc<SeedSource>, Error> {
+    match load(ctx, (place, What::Seed)).await? {
         Loaded::Seed(source) => Ok(source),
         Loaded::Migrations(_) => Err(Error::transient(
             Reason::SourceInvalid,
@@ -130,72 +157,27 @@ pub async fn seed(ctx: &Context, namespace: &str, name: &str) -> Result<Arc<Seed
     }
 }
 
-async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
-    let versions = key
-        .names
-        .iter()
-        .map(|name| version(ctx, &key.namespace, name))
-        .collect::<Result<Vec<_>, _>>()?;
-    {
-        let known = ctx.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = known.get(&key).filter(|entry| entry.versions == versions) {
-            return Ok(entry.loaded.clone());
-        }
+async fn load(ctx: &Arc<Context>, key: Key) -> Result<Loaded, Error> {
+    let place = &key.0;
+    let version = source::version(ctx, place).await?;
+    if let Some(loaded) = ctx.scripts.known(&key, &version) {
+        return Ok(loaded);
     }
-    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    let mut files = Vec::new();
-    let mut read = Vec::new();
-    for name in &key.names {
-        let map = api
-            .get_opt(name)
-            .await?
-            .ok_or_else(|| not_found(&key.namespace, name))?;
-        read.push(map.metadata.resource_version);
-        files.extend(
-            map.data
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(key, text)| (key, text.into_bytes())),
-        );
-        files.extend(
-            map.binary_data
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(key, bytes)| (key, bytes.0)),
-        );
-    }
-    let loaded = match key.what {
-        What::Seed => Loaded::Seed(Arc::new(SeedSource::new(files)?)),
-        What::Migrations(format) => {
-            let source = Source::read(format, files).map_err(crate::migrate::Error::from)?;
-            Loaded::Migrations(Arc::new(source))
+    let files = source::files(ctx, place, &version).await?;
+    let path = place.source.path.as_deref();
+    let flaw = |flaw| source::Error::Invalid {
+        place: place.to_string(),
+        flaw,
+    };
+    let loaded = match key.1 {
+        What::Seed => Loaded::Seed(Arc::new(SeedSource::new(layout::seed(&files, path).map_err(flaw)?)?)),
+        What::Migrations(wanted) => {
+            let (found, format) = layout::migrations(&files, path, wanted).map_err(flaw)?;
+            let source = Source::read(format, found).map_err(crate::migrate::Error::from)?;
+            let source = source.with_revision(version.revision.clone());
+            Loaded::Migrations(ctx.scripts.shared(source))
         }
     };
-    let entry = Entry {
-        versions: read,
-        loaded: loaded.clone(),
-    };
-    ctx.sources
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(key, entry);
+    ctx.scripts.keep(key, version, loaded.clone());
     Ok(loaded)
-}
-
-fn version(ctx: &Context, namespace: &str, name: &str) -> Result<Option<String>, Error> {
-    let seen = ctx.stores.config_maps.get(&ObjectRef::new(name).within(namespace));
-    Ok(seen
-        .ok_or_else(|| not_found(namespace, name))?
-        .meta()
-        .resource_version
-        .clone())
-}
-
-fn not_found(namespace: &str, name: &str) -> Error {
-    Error::Stop {
-        class: Class::Invalid,
-        reason: Reason::SourceNotFound,
-        message: format!("ConfigMap {namespace}/{name} does not exist: create it, and the operator goes on by itself"),
-    }
 }

@@ -7,16 +7,17 @@ use kube::api::Api;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
-use super::Pass;
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
+use super::{Newer, Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::api::{Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
+use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::{namespaced, publish, write_status};
 use crate::migrate::guard::Verdict;
+use crate::rollout::Kept;
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
@@ -66,21 +67,31 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     parts(pass, observed, &mut conditions, reason);
     conditions.progress(progress, summary, message);
     let conditions = conditions.finish();
-    if step == Step::Migrate {
-        tell_approved(pass, &old.conditions).await;
-    }
+    tell_approved(pass, &old).await;
     let new = facts(pass, old, phase, conditions);
-    store(pass, new, progress, reason, message).await
+    store(pass, new, progress, reason, message).await?;
+    if let Some(lost) = pass.restored.take() {
+        let subject = pass.object.object_ref(&());
+        publish(
+            &pass.ctx.recorder,
+            &subject,
+            EventType::Warning,
+            Reason::HistoryLost,
+            &lost,
+        )
+        .await;
+    }
+    Ok(())
 }
 
 /// An event for the approval that was waited for. Who gave it, the annotation does not say.
-async fn tell_approved(pass: &Pass, old: &[Condition]) {
-    let waited = find(old, Is::Ready).is_some_and(|ready| ready.reason == Reason::ApprovalPending.as_str());
+async fn tell_approved(pass: &Pass, old: &OrchestraStatus) {
+    let waited = old.migrations.as_ref().and_then(|migrations| migrations.plan.as_ref());
     let approved = pass
         .review
         .as_ref()
         .filter(|review| review.verdict == Verdict::Approved);
-    if let Some(review) = approved.filter(|_| waited) {
+    if let Some(review) = approved.filter(|review| waited.is_some_and(|plan| plan.digest == review.plan.digest)) {
         let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
         let subject = pass.object.object_ref(&());
         publish(&pass.ctx.recorder, &subject, EventType::Normal, Reason::Approved, &note).await;
@@ -105,15 +116,19 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         )
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
-    let migrates = pass.object.spec.migrations.is_some()
-        || pass.class.as_ref().is_some_and(|class| class.spec.migrations.is_some());
+    let template = migrating::template(pass);
+    let migrates = migrating::wanted(pass).is_some();
+    let seeds = pass.object.spec.seed.is_some() || template.is_some_and(|template| template.seed.is_some());
     for (part, work, asked) in [
         (Is::Migrated, seen.migrations, migrates),
-        (Is::Seeded, seen.seed, pass.object.spec.seed.is_some()),
+        (Is::Seeded, seen.seed, seeds),
     ] {
         match (asked, work) {
             (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
-            (true, Work::Done) => conditions.set(part, true, Reason::Ready, "everything is applied"),
+            (true, Work::Done) => {
+                let (why, told) = done(pass.kept.filter(|_| part == Is::Migrated));
+                conditions.set(part, true, why, told);
+            }
             (true, _) => conditions.set(part, false, reason, "not applied yet"),
         }
     }
@@ -135,8 +150,36 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
     }
 }
 
+/// What is said of a part that is done.
+fn done(kept: Option<Kept>) -> (Reason, &'static str) {
+    match kept {
+        None => (Reason::Ready, "everything is applied"),
+        Some(Kept::Pinned) => (Reason::Pinned, "what is applied is kept, as spec.pinMigrations says"),
+        Some(Kept::Waits | Kept::Queued) => (
+            Reason::RolloutPending,
+            "everything of the older source is applied; the class's rollout has not come here",
+        ),
+    }
+}
+
+/// The migrations, with what waits to be applied instead of them.
+fn migrations(pass: &Pass, old: Option<MigrationStatus>) -> Option<MigrationStatus> {
+    let mut now = pass.migrations.clone().or(old)?;
+    // What it keeps is not what the plan would change.
+    now.plan = now.plan.filter(|_| pass.kept.is_none());
+    match &pass.newer {
+        Newer::Unknown => {}
+        Newer::Nothing => now.available = None,
+        Newer::Source(newer) => now.available = Some(newer.clone()).filter(|newer| *newer != now.source),
+    }
+    Some(now)
+}
+
 /// What was learned in this pass, over what the last status said.
+///
+/// A look that was asked for is done when the pass ends at rest.
 fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Condition>) -> OrchestraStatus {
+    let settled = is_true(&conditions, Is::Ready);
     let database = pass.database.as_ref();
     let project = database
         .and_then(|database| database.status.as_ref())
@@ -168,7 +211,15 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
             })
             .or(old.project),
         secret_ref: secret.or(old.secret_ref),
-        migrations: pass.migrations.clone().or(old.migrations),
+        migrations: migrations(pass, old.migrations),
+        handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
+        template: migrating::template(pass)
+            .filter(|_| settled && pass.kept.is_none())
+            .map(|template| AppliedTemplate {
+                name: template.name.clone(),
+                version: template.version.clone(),
+            })
+            .or(old.template),
         seed: pass.seed.clone().or(old.seed),
     }
 }
@@ -180,6 +231,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         return Ok(());
     };
     let mut pass = Pass::new(object, ctx);
+    pass.ctx.turns.leave(pass.uid());
     let old = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
     let passing = error.is_passing();
@@ -218,6 +270,14 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         (false, false) => "Failed",
     };
     let conditions = conditions.finish();
+    if let Some(failed) = pass.ctx.turns.failed(pass.uid()) {
+        pass.migrations = Some(MigrationStatus {
+            source: failed,
+            failed: true,
+            plan: None,
+            ..old.migrations.clone().unwrap_or_default()
+        });
+    }
     let new = facts(&pass, old, phase, conditions);
     store(&mut pass, new, progress, reason, &message).await
 }
@@ -325,6 +385,12 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
             ("Deleting", Reconciling, Reason::Deleting, "letting the database go")
         }
         Step::Wait(Reason::Queued) => ("Queued", Reconciling, Reason::Queued, "waiting for its turn"),
+        Step::Wait(Reason::RolloutPending) => (
+            "Migrating",
+            Reconciling,
+            Reason::RolloutPending,
+            "the migrations are not whole, and the class's rollout has not come here with its newer ones",
+        ),
         Step::Wait(reason) => ("Pending", Reconciling, reason, "waiting"),
         Step::Stop(reason) => ("Failed", Stalled, reason, "a person must act"),
     }

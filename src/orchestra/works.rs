@@ -7,8 +7,10 @@ use std::time::Duration;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::migrating::Told;
 use crate::api::Orchestra;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
@@ -26,27 +28,39 @@ pub enum Kind {
 pub enum Progress {
     /// Nothing was begun.
     None,
-    /// It goes on.
-    Running(Kind),
+    /// It goes on; what it does, for people.
+    Running(Kind, Option<String>),
     /// It ended; the session is handed back.
     Done(Box<PgConnection>),
 }
 
-type Task = JoinHandle<Result<PgConnection, Error>>;
+struct Work {
+    kind: Kind,
+    told: Told,
+    task: JoinHandle<Result<PgConnection, Error>>,
+}
 
 /// Work by the UID of the Orchestra: one piece at a time for each.
 pub struct Works {
-    running: Mutex<HashMap<String, (Kind, Task)>>,
+    running: Mutex<HashMap<String, Work>>,
     ended: UnboundedSender<ObjectRef<Orchestra>>,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Works {
-    /// Nothing under way; the end of each piece of work is told to `ended`.
-    pub fn new(ended: UnboundedSender<ObjectRef<Orchestra>>) -> Self {
+    /// Nothing under way; the end of each piece of work is told to `ended`. `stopping` becomes true when
+    /// the operator is told to stop.
+    pub fn new(ended: UnboundedSender<ObjectRef<Orchestra>>, stopping: watch::Receiver<bool>) -> Self {
         Self {
             running: Mutex::default(),
             ended,
+            stopping,
         }
+    }
+
+    /// Becomes true when the operator is told to stop.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.clone()
     }
 
     /// Begins a piece of work.
@@ -54,6 +68,7 @@ impl Works {
         &self,
         (uid, object): (&str, ObjectRef<Orchestra>),
         kind: Kind,
+        told: Told,
         work: impl Future<Output = Result<PgConnection, Error>> + Send + 'static,
     ) {
         let ended = self.ended.clone();
@@ -63,18 +78,19 @@ impl Works {
             let _ = ended.send(object);
             outcome
         });
-        self.lock().insert(uid.into(), (kind, task));
+        self.lock().insert(uid.into(), Work { kind, told, task });
     }
 
     /// Waits a moment for the work to end, so that what is quick is done in one pass.
     pub async fn progress(&self, uid: &str, patience: Duration) -> Result<Progress, Error> {
-        let Some((kind, mut task)) = self.lock().remove(uid) else {
+        let Some(mut work) = self.lock().remove(uid) else {
             return Ok(Progress::None);
         };
-        match tokio::time::timeout(patience, &mut task).await {
+        match tokio::time::timeout(patience, &mut work.task).await {
             Err(_) => {
-                self.lock().insert(uid.into(), (kind, task));
-                Ok(Progress::Running(kind))
+                let progress = Progress::Running(work.kind, work.told.describe());
+                self.lock().insert(uid.into(), work);
+                Ok(progress)
             }
             Ok(Ok(outcome)) => outcome.map(|session| Progress::Done(Box::new(session))),
             Ok(Err(_)) => Err(Error::transient(
@@ -87,12 +103,33 @@ impl Works {
     /// Cuts the work off. Its session closes with it, and the server ends the script within
     /// seconds (`client_connection_check_interval`).
     pub fn stop(&self, uid: &str) {
-        if let Some((_, task)) = self.lock().remove(uid) {
-            task.abort();
+        if let Some(work) = self.lock().remove(uid) {
+            work.task.abort();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Kind, Task)>> {
+    /// Waits until all work under way has ended; what it does is told when it takes long.
+    pub async fn finished(&self) {
+        loop {
+            let next = {
+                let running = self.lock();
+                let mut under_way = running.values().filter(|work| !work.task.is_finished());
+                under_way
+                    .next()
+                    .map(|work| (under_way.count() + 1, work.told.describe()))
+            };
+            let Some((count, doing)) = next else { return };
+            tracing::info!(count, doing, "waiting for work in databases to end");
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if self.lock().values().all(|work| work.task.is_finished()) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Work>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

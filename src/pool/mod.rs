@@ -4,6 +4,7 @@
 //! The resource's name is made from what the login finds (the server and the database), so two
 //! entries that lead to the same database meet in one name, and the API server refuses the second.
 
+mod prepare;
 mod status;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
 /// host holds up no other entry.
 pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
     let inventory = inventory(&ctx, &pool).await?;
+    learn(&ctx, &pool, &inventory);
     let mut members = members(&ctx, &pool).await?;
     let fresh: Vec<_> = inventory
         .iter()
@@ -54,6 +56,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         }
     }
     withdraw(&ctx, &inventory, &mut members).await?;
+    refused.extend(prepare::prepare(&ctx, &pool, &members).await?);
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
     let again = refused.iter().any(|(_, error)| error.is_passing());
     Ok(if again {
@@ -61,6 +64,25 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     } else {
         Next::Rest
     })
+}
+
+/// Reads all inventories once: which databases share a server has to be known before any is migrated.
+pub async fn survey(ctx: &Context) {
+    for pool in ctx.stores.pools.state() {
+        match inventory(ctx, &pool).await {
+            Ok(inventory) => learn(ctx, &pool, &inventory),
+            // The pool's own pass tells of it.
+            Err(error) => tracing::debug!(pool = pool.name_any(), %error, "the inventory could not be read"),
+        }
+    }
+}
+
+fn learn(ctx: &Context, pool: &OrchestraPool, inventory: &BTreeMap<String, SecretString>) {
+    for (key, url) in inventory {
+        if let Ok(login) = Login::parse(url) {
+            ctx.servers.learn(&pool.name_any(), key, &login);
+        }
+    }
 }
 
 /// The login of an entry's owner, as the inventory holds it now.
@@ -74,7 +96,9 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error
     };
     let pool = ctx.stores.pools.get(&ObjectRef::new(&entry.pool)).ok_or_else(missing)?;
     let inventory = inventory(ctx, &pool).await?;
-    Ok(Login::parse(inventory.get(&entry.key).ok_or_else(missing)?)?)
+    let login = Login::parse(inventory.get(&entry.key).ok_or_else(missing)?)?;
+    ctx.servers.learn(&entry.pool, &entry.key, &login);
+    Ok(login)
 }
 
 /// The entries, from the pool's Secret or the operator's environment.

@@ -3,7 +3,7 @@
 pub mod bill;
 mod month;
 pub mod orphans;
-mod output;
+pub(crate) mod output;
 pub mod plan;
 
 pub use output::Output;

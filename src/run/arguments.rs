@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -11,6 +12,9 @@ use crate::pool::KEY_PREFIX;
 use crate::supabase;
 use crate::supabase::settings::{DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN};
 use crate::telemetry::logs::Format;
+
+/// Public registries.
+const OCI_HOSTS: &str = "ghcr.io,docker.io,registry-1.docker.io,quay.io";
 
 /// Flags of `orchestra-operator run`.
 ///
@@ -64,12 +68,32 @@ pub struct Arguments {
     /// Longest time that the migrations or the seed of one Orchestra may take in one go.
     #[arg(long, env = "ORCHESTRA_MIGRATION_LIMIT", default_value = "1h", value_parser = duration)]
     pub migration_limit: Duration,
+    /// Migrations that run at once on one database server, of all classes together. Entries of pools
+    /// with the same host and port share a server; a hosted project is one of its own.
+    #[arg(long, env = "ORCHESTRA_MIGRATIONS_PER_SERVER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub migrations_per_server: u16,
+    /// How long scripts and requests under way may take to end after SIGTERM; what does not end is cut
+    /// off, and rolled back by the database. Less than the pod's terminationGracePeriodSeconds.
+    #[arg(long, env = "ORCHESTRA_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration)]
+    pub shutdown_grace: Duration,
+    /// Folder of a mounted volume, below which `source.folder` is looked for. Whoever may create
+    /// Orchestras can have the scripts in it applied.
+    #[arg(long, env = "ORCHESTRA_SOURCES_FOLDER")]
+    pub sources_folder: Option<PathBuf>,
+    /// Registries that an Orchestra may name, as host or host:port; a class may name any. Repeatable, or
+    /// separated by commas.
+    #[arg(long, env = "ORCHESTRA_OCI_HOSTS", value_delimiter = ',', default_value = OCI_HOSTS)]
+    pub oci_hosts: Vec<String>,
     /// Resources of one kind that are worked on at once.
     #[arg(long, env = "ORCHESTRA_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// Reads a duration as people write it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| "write it as 30s, 5m or 1h30m".to_string())?;
     Duration::try_from(parsed).map_err(|_| "it must not be negative".to_string())
 }
@@ -93,7 +117,11 @@ impl Arguments {
             poll_interval: self.poll_interval,
             login_spacing: self.login_spacing,
             resync: self.resync,
+            shutdown_grace: self.shutdown_grace,
             migration_limit: self.migration_limit,
+            migrations_per_server: self.migrations_per_server,
+            sources_folder: self.sources_folder.clone(),
+            oci_hosts: self.oci_hosts.clone(),
             concurrency: self.concurrency,
             token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),
             organization: text("SUPABASE_ORGANIZATION_ID"),

@@ -16,9 +16,9 @@ use tokio::sync::watch;
 
 use super::pace::paced;
 use super::stopped;
-use super::watches::{Watched, ability, standing};
+use super::watches::{Watched, ability, advance, standing};
 use crate::api::condition::ConditionType;
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
 use crate::controller::Context;
 use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
@@ -103,6 +103,9 @@ pub async fn run(
         .watches_shared_stream(watched.classes.news(standing), default_classes(&stores.classes))
         // A class counts its databases: once for all that change together.
         .reconcile_on(paced(watched.databases.events().filter_map(its_class), COUNTED))
+        // So it does with its rollout.
+        .reconcile_on(paced(watched.orchestras.news(advance).filter_map(class_of), COUNTED))
+        .watches_shared_stream(watched.config_maps.events(), migrating(&ctx))
         .reconcile_all_on(at_start())
         .reconcile_all_on(verdicts(&ctx))
         .with_config(config.clone())
@@ -114,11 +117,41 @@ pub async fn run(
         )
         .for_each(|_| async {});
 
+    join4(
+        orchestras,
+        databases,
+        classes,
+        pools(ctx.clone(), &watched, config, stop),
+    )
+    .await;
+}
+
+/// The controller of the pools.
+fn pools(
+    ctx: Arc<Context>,
+    watched: &Watched,
+    config: Config,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let stores = &watched.stores;
     let by_inventory = stores.pools.clone();
-    let pools = Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
+    let (by_class, by_map) = (stores.pools.clone(), stores.pools.clone());
+    let namespace = ctx.settings.namespace.clone();
+    Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
         .watches_shared_stream(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),
+        )
+        .watches_shared_stream(watched.classes.wishes(), move |class: Arc<OrchestraClass>| {
+            let name = class.name_any();
+            prepared(&by_class, |wanted| wanted.class_name == name)
+        })
+        .watches_shared_stream(
+            watched.config_maps.events(),
+            move |map: Arc<PartialObjectMeta<ConfigMap>>| {
+                let ours = map.namespace().as_ref() == Some(&namespace);
+                prepared(&by_map, |_| ours)
+            },
         )
         .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             database
@@ -133,15 +166,53 @@ pub async fn run(
         .run(
             |object, ctx| reconcile("pool", object, ctx, pool::pass, pool::report),
             again,
-            ctx.clone(),
+            ctx,
         )
-        .for_each(|_| async {});
-
-    join4(orchestras, databases, classes, pools).await;
+        .for_each(|_| async {})
 }
 
 async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraClass>> {
     database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+async fn class_of(orchestra: Arc<Orchestra>) -> Option<ObjectRef<OrchestraClass>> {
+    let status = orchestra.status.as_ref()?;
+    status.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+/// Classes whose migrations are in a ConfigMap.
+fn migrating(
+    ctx: &Context,
+) -> impl Fn(Arc<PartialObjectMeta<ConfigMap>>) -> Vec<ObjectRef<OrchestraClass>> + Send + Sync + 'static {
+    let (classes, namespace) = (ctx.stores.classes.clone(), ctx.settings.namespace.clone());
+    move |map| {
+        if map.namespace().as_ref() != Some(&namespace) {
+            return Vec::new();
+        }
+        let named = classes.state_filter(|class| migrates_by(class, &map.name_any()));
+        named.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    }
+}
+
+fn uses(source: Option<&ScriptSource>, map: &str) -> bool {
+    source.is_some_and(|source| source.config_maps().any(|used| used == map))
+}
+
+fn scripts(migrations: Option<&Migrations>) -> Option<&ScriptSource> {
+    migrations?.source.as_ref()
+}
+
+/// Whether the migrations of a class or its templates are in a ConfigMap.
+fn migrates_by(class: &OrchestraClass, map: &str) -> bool {
+    let mut templates = class.spec.templates.iter().flatten();
+    uses(scripts(class.spec.migrations.as_ref()), map)
+        || templates.any(|template| uses(template.migrations.source.as_ref(), map))
+}
+
+/// Whether a template of a class has its seed in a ConfigMap.
+fn seeds_by(class: &OrchestraClass, map: &str) -> bool {
+    let mut templates = class.spec.templates.iter().flatten();
+    templates.any(|template| uses(template.seed.as_ref().map(|seed| &seed.source), map))
 }
 
 /// The provider has begun or ceased to accept a token.
@@ -204,26 +275,24 @@ fn unclaimed_in(
     }
 }
 
-/// Orchestras whose migrations or seed are in a ConfigMap: their own, or their class's in the
-/// operator's namespace.
+/// Orchestras whose migrations or seed are in a ConfigMap: their own, or those of their class and its
+/// templates in the operator's namespace.
 fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
-    let in_class = |class: &OrchestraClass| {
-        class
-            .spec
-            .migrations
-            .as_ref()
-            .is_some_and(|migrations| migrations.source.config_maps().any(|used| used == name))
-    };
     let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
-    let by_class = ours && ctx.stores.classes.find(in_class).is_some();
+    let by_class = ours
+        && ctx
+            .stores
+            .classes
+            .find(|class| migrates_by(class, &name) || seeds_by(class, &name))
+            .is_some();
     let names = |object: &Orchestra| {
         let spec = &object.spec;
-        let Some(migrations) = &spec.migrations else {
-            return by_class || seeds(object, namespace.as_deref(), &name);
-        };
-        let migrates = object.namespace() == namespace && migrations.source.config_maps().any(|used| used == name);
-        migrates || seeds(object, namespace.as_deref(), &name)
+        let own = spec.migrations.as_ref();
+        let inherits = own.is_none_or(|own| own.source.is_none()) || spec.seed.is_none();
+        let here = object.namespace() == namespace
+            && (uses(scripts(own), &name) || uses(spec.seed.as_ref().map(|seed| &seed.source), &name));
+        here || (by_class && inherits)
     };
     ctx.stores
         .orchestras
@@ -231,15 +300,6 @@ fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Or
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()
-}
-
-fn seeds(object: &Orchestra, namespace: Option<&str>, name: &str) -> bool {
-    object.metadata.namespace.as_deref() == namespace
-        && object
-            .spec
-            .seed
-            .as_ref()
-            .is_some_and(|seed| seed.config_map_ref.name == name)
 }
 
 /// Databases of a class that are not usable now.
@@ -283,6 +343,15 @@ fn with_token(secret: &PartialObjectMeta<Secret>, classes: &Store<OrchestraClass
     };
     classes
         .state_filter(uses)
+        .iter()
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
+}
+
+/// Pools whose databases are prepared from what `wanted` says.
+fn prepared(pools: &Store<OrchestraPool>, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
+    pools
+        .state_filter(|pool| pool.spec.prepare.as_ref().is_some_and(&wanted))
         .iter()
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()

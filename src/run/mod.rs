@@ -24,20 +24,18 @@ use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::lease::{Lease, Timing};
 use crate::controller::{Context, Settings, Stores};
+use crate::rollout::Turns;
 use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{self, Accounts};
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
-pub use arguments::Arguments;
+pub use arguments::{Arguments, duration};
 
 const CRDS: &str = "crds";
 const CACHES: &str = "caches";
 
 /// Pace at which objects are counted for the metrics; Prometheus usually asks every 15 s or 30 s.
 const CENSUS: Duration = Duration::from_secs(5);
-
-/// How long a pass under way may take to end after the operator is told to stop.
-const GRACE: Duration = Duration::from_secs(25);
 
 /// Runs the operator until it is told to stop, or loses the lease.
 ///
@@ -115,6 +113,7 @@ async fn lead(
     environment::bridge(&client, &settings)
         .await
         .context("the default class could not be made from the environment")?;
+    let grace = settings.shutdown_grace;
     let (ended, ends) = unbounded_channel();
     let reporter = Reporter {
         controller: "orchestra-operator".into(),
@@ -132,13 +131,18 @@ async fn lead(
         orphans: crate::class::Orphans::default(),
         budgets: crate::class::Budgets::default(),
         logins: crate::database::Logins::default(),
-        sources: crate::orchestra::Sources::default(),
-        works: crate::orchestra::Works::new(ended),
+        sources: crate::source::Sources::new(settings.resync),
+        scripts: crate::orchestra::Scripts::new(settings.resync),
+        works: crate::orchestra::Works::new(ended.clone(), stop.clone()),
+        turns: Arc::new(Turns::new(settings.migrations_per_server.into(), ended)),
+        servers: crate::rollout::Servers::default(),
         refusals: crate::controller::refusals::Refusals::default(),
         backoff: Backoff::default(),
         settings,
     });
+    crate::pool::survey(&ctx).await;
     let census = census(ctx.clone(), metrics.clone());
+    let works = ctx.clone();
     let work = controllers::run(ctx, watched, ends, stop.clone());
     tokio::pin!(work);
     tokio::select! {
@@ -146,8 +150,15 @@ async fn lead(
         () = census => {}
         () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
         () = stopped(stop) => {
-            if tokio::time::timeout(GRACE, &mut work).await.is_err() {
-                tracing::warn!("work under way did not end in time; it is safe to cut it off");
+            let ending = async {
+                (&mut work).await;
+                works.works.finished().await;
+            };
+            tokio::select! {
+                ended = tokio::time::timeout(grace, ending) => if ended.is_err() {
+                    tracing::warn!("work under way did not end in time; it is safe to cut it off");
+                },
+                () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
             }
         }
     }

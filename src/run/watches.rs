@@ -183,6 +183,22 @@ pub fn ability(class: &OrchestraClass) -> u64 {
     hash.finish()
 }
 
+/// A hash of what a rollout goes by in an Orchestra.
+pub fn advance(orchestra: &Orchestra) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (wishes(orchestra), orchestra.status.is_some()).hash(&mut hash);
+    if let Some(status) = &orchestra.status {
+        (&status.class_name, status.secret_ref.is_some()).hash(&mut hash);
+        if let Some(is) = &status.migrations {
+            (&is.source, is.pending, is.failed).hash(&mut hash);
+        }
+        for condition in &status.conditions {
+            (&condition.type_, &condition.status, &condition.reason).hash(&mut hash);
+        }
+    }
+    hash.finish()
+}
+
 fn share<K>(api: Api<K>, config: watcher::Config, tasks: &mut JoinSet<()>) -> Shared<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,

@@ -21,6 +21,12 @@ struct ClassLabels {
     class: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RolloutLabels {
+    class: String,
+    state: &'static str,
+}
+
 /// What is told of one class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassFacts {
@@ -34,8 +40,12 @@ pub struct ClassFacts {
     pub limit: Option<f64>,
     /// How much of that is in use, in percent.
     pub used_percent: Option<u32>,
+    /// Tenants that have another schema than most others with the same migrations.
+    pub schema_odd: Option<i64>,
     /// When its token expires, in seconds since 1970.
     pub token_expires: Option<i64>,
+    /// Its tenants by how they stand to its migrations.
+    pub rollout: Vec<(&'static str, i32)>,
 }
 
 /// The gauges.
@@ -45,6 +55,8 @@ pub(super) struct Classes {
     limit: Family<MoneyLabels, Amount>,
     used: Family<ClassLabels, Gauge>,
     token_expires: Family<ClassLabels, Gauge>,
+    rollout: Family<RolloutLabels, Gauge>,
+    schema_odd: Family<ClassLabels, Gauge>,
 }
 
 impl Classes {
@@ -69,6 +81,16 @@ impl Classes {
             "When the token of a class expires, as its Secret says, in seconds since 1970",
             self.token_expires.clone(),
         );
+        registry.register(
+            "rollout_tenants",
+            "Tenants of a class by how they stand to its migrations",
+            self.rollout.clone(),
+        );
+        registry.register(
+            "class_schema_odd",
+            "Tenants of a class that have another schema than most others with the same migrations",
+            self.schema_odd.clone(),
+        );
     }
 
     /// Replaces everything: classes not named are gone.
@@ -77,7 +99,14 @@ impl Classes {
         self.limit.clear();
         self.used.clear();
         self.token_expires.clear();
+        self.rollout.clear();
+        self.schema_odd.clear();
         for facts in classes {
+            for (state, tenants) in facts.rollout {
+                let class = facts.class.clone();
+                let gauge = self.rollout.get_or_create(&RolloutLabels { class, state });
+                gauge.set(tenants.into());
+            }
             let money = MoneyLabels {
                 class: facts.class.clone(),
                 currency: facts.currency,
@@ -90,6 +119,9 @@ impl Classes {
             }
             if let Some(used) = facts.used_percent {
                 self.used.get_or_create(&class).set(used.into());
+            }
+            if let Some(odd) = facts.schema_odd {
+                self.schema_odd.get_or_create(&class).set(odd);
             }
             if let Some(at) = facts.token_expires {
                 self.token_expires.get_or_create(&class).set(at);

@@ -8,7 +8,7 @@
 //! | target | prints | cap |
 //! |---|---|---|
 //! | `sqlx::query` | the SQL text: at debug every statement, **at warn** slow ones, so `ALTER ROLE … PASSWORD` | off |
-//! | `sqlx::postgres::notice` | the server's notices, text of any migration | off |
+//! | `sqlx::postgres::notice` | the server's notices, what the scripts of migrations raise | info, and with a level alone only from debug on |
 //! | `sqlx_postgres::options` | **at warn** unknown parameters of a connection URL with their values | error |
 //! | `sqlx_*` | descriptions of statements at trace and debug | error |
 //! | `kube_client::client` | **at warn** a whole response body that does not decode, which may be a Secret; at trace response headers | error |
@@ -39,10 +39,13 @@ pub const FILTER_VARIABLE: &str = "ORCHESTRA_LOG";
 const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,sqlx=warn,\
                      kube=warn,kube_client=warn,kube_runtime=warn,tower=warn,tower_http=warn";
 
+/// The server's notices.
+const NOTICES: &str = "sqlx::postgres::notice";
+
 /// The most a target may ever say (the longest matching prefix counts).
 const CAPS: [(&str, LevelFilter); 11] = [
     ("sqlx::query", LevelFilter::OFF),
-    ("sqlx::postgres::notice", LevelFilter::OFF),
+    (NOTICES, LevelFilter::INFO),
     ("sqlx", LevelFilter::ERROR), // sqlx_core and sqlx_postgres too
     ("kube_client::client", LevelFilter::ERROR),
     ("kube_client::client::builder", LevelFilter::OFF),
@@ -117,7 +120,8 @@ where
 fn parse(filter: &str) -> Result<EnvFilter, Error> {
     let trimmed = filter.trim();
     let directives = match LevelFilter::from_str(trimmed) {
-        Ok(level) if level <= LevelFilter::DEBUG => format!("{level},{QUIET}"),
+        Ok(level) if level < LevelFilter::DEBUG => format!("{level},{QUIET},{NOTICES}=off"),
+        Ok(LevelFilter::DEBUG) => format!("debug,{QUIET},{NOTICES}=info"),
         _ => trimmed.to_owned(),
     };
     EnvFilter::try_new(directives).map_err(|cause| Error::Filter {
@@ -167,7 +171,6 @@ pub(crate) mod tests {
         for filter in ["trace", loud] {
             let lines = logged(Format::Text, filter, || {
                 tracing::warn!(target: "sqlx::query", "secret-1");
-                tracing::error!(target: "sqlx::postgres::notice", "secret-2");
                 tracing::warn!(target: "sqlx_postgres::options::parse", "secret-3");
                 tracing::warn!(target: "kube_client::client", "secret-4");
                 tracing::debug!(target: "h2::codec::framed_write", "secret-5");
@@ -190,6 +193,12 @@ pub(crate) mod tests {
         });
         assert!(lines.contains(r#""controller":"orchestra""#), "{lines}");
         assert!(!lines.contains("theirs"), "{lines}");
+        for (level, shown) in [("info", false), ("debug", true), ("trace", true)] {
+            let lines = logged(Format::Text, level, || {
+                tracing::info!(target: "sqlx::postgres::notice", "raised");
+            });
+            assert_eq!(lines.contains("raised"), shown, "{level}: {lines}");
+        }
     }
 
     #[test]

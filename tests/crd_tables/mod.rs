@@ -1,6 +1,8 @@
 //! What the API server must accept, and what it must refuse.
 
 pub mod budget;
+pub mod rollout;
+pub mod sources;
 
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const MANIFESTS: &[(&str, &str, &str)] = &[
@@ -91,7 +93,7 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     (
         "Orchestra",
         "spec: {seed: {policy: Once}}",
-        "spec.seed.configMapRef: Required value",
+        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
     ),
     (
         "Orchestra",
@@ -103,7 +105,7 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {placement: {region: EU West}}",
         "spec.placement.region: Invalid value",
     ),
-    // Sources: one of two.
+    // Sources: one of five.
     (
         "Orchestra",
         "spec: {migrations: {source: {configMapRef: {name: a}, configMapRefs: null}}}",
@@ -112,12 +114,12 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     (
         "Orchestra",
         "spec: {migrations: {source: {configMapRef: {name: a}, configMapRefs: [{name: b}]}}}",
-        "exactly one of configMapRef and configMapRefs must be set",
+        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
     ),
     (
         "Orchestra",
         "spec: {migrations: {source: {}}}",
-        "exactly one of configMapRef and configMapRefs must be set",
+        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
     ),
     (
         "Orchestra",
@@ -126,8 +128,8 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ),
     (
         "Orchestra",
-        "spec: {migrations: {}}",
-        "spec.migrations.source: Required value",
+        "spec: {migrations: {format: Prisma}}",
+        "format belongs to a source",
     ),
     // Classes.
     ("OrchestraClass", "spec: {pools: {names: [house]}}", ""),

@@ -6,12 +6,16 @@
 
 mod admission;
 mod approval;
+#[path = "../support/artifact.rs"]
+mod artifact;
 mod bill;
 mod blips;
 mod bridge;
 mod budget;
 mod crash;
+mod cures;
 mod deletion;
+mod drift;
 mod exactly_once;
 mod happy_path;
 mod isolation;
@@ -24,8 +28,11 @@ mod process;
 mod proof;
 mod provider;
 mod queue;
+mod rollout;
 mod secret_drift;
 mod secrets;
+mod sources;
 mod support;
+mod templates;
 mod token;
 mod two_operators;

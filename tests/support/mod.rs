@@ -4,8 +4,8 @@
 pub mod npm;
 pub mod postgres;
 
-use orchestra_operator::api::MigrationFormat;
-use orchestra_operator::migrate::{Error, Limits, Source, Status, apply};
+use orchestra_operator::api::{MigrationFormat, Resolution, ResolvedAs};
+use orchestra_operator::migrate::{self, Error, Limits, Options, Source, Status, apply};
 use orchestra_operator::postgres::{Login, connect};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -38,8 +38,38 @@ pub fn source_of(format: MigrationFormat, files: &[(&str, &str)]) -> Source {
     Source::read(Some(format), files.collect()).unwrap()
 }
 
+pub async fn pending(conn: &mut PgConnection, source: &Source) -> Result<Status, Error> {
+    migrate::pending(conn, source, &Options::default()).await
+}
+
 pub async fn migrate(login: &Login, source: &Source) -> Result<Status, Error> {
-    apply(session(login).await, source, Limits::default(), &mut |_| {})
+    migrate_with(login, source, &Options::default()).await
+}
+
+pub fn within(limits: Limits) -> Options {
+    Options {
+        limits,
+        ..Options::default()
+    }
+}
+
+pub async fn migrate_with(login: &Login, source: &Source, options: &Options) -> Result<Status, Error> {
+    apply(session(login).await, source, options, &mut |_| {})
         .await
         .map(|(_, status)| status)
+}
+
+/// A first migration.
+pub const INIT: (&str, &str) = ("1_init", "CREATE TABLE a (id int);\nINSERT INTO a VALUES (1), (2);\n");
+
+/// The options of a spec with this word on a migration.
+pub fn resolve(name: &str, resolved_as: ResolvedAs, started_at: Option<&str>) -> Options {
+    Options {
+        resolve: vec![Resolution {
+            name: name.to_owned(),
+            resolved_as,
+            started_at: started_at.map(ToOwned::to_owned),
+        }],
+        ..Options::default()
+    }
 }

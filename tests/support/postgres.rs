@@ -1,8 +1,11 @@
 //! A PostgreSQL server for one test.
 
+use std::process::Command;
+
 use orchestra_operator::postgres::Login;
 use orchestra_sandbox::loopback;
 use orchestra_sandbox::postgres::Postgres;
+use secrecy::ExposeSecret;
 
 /// A running server; it stops, and its files go, when this is dropped.
 pub struct Server {
@@ -18,6 +21,51 @@ pub async fn server() -> Server {
 }
 
 impl Server {
+    /// Kills the server as a failing machine would, and starts it again.
+    pub async fn crash(&mut self) {
+        self.server.crash().await.unwrap();
+    }
+
+    /// What `pg_dump` writes of a database, but for the history, whose times differ.
+    pub fn dump(&self, database: &str) -> String {
+        self.run("pg_dump", database, &["--exclude-table=*_migrations", "--no-comments"])
+    }
+
+    /// What `psql` says to these arguments.
+    pub fn psql(&self, database: &str, arguments: &[&str]) -> String {
+        self.run(
+            "psql",
+            database,
+            &[&["-X", "-q", "-v", "ON_ERROR_STOP=1"], arguments].concat(),
+        )
+    }
+
+    fn run(&self, program: &str, database: &str, arguments: &[&str]) -> String {
+        let login = self.login(database);
+        let out = Command::new(self.server.program(program))
+            .args(arguments)
+            .envs([
+                ("PGHOST", login.host.as_str()),
+                ("PGUSER", &login.user),
+                ("PGDATABASE", database),
+                ("PGPASSWORD", login.password.expose_secret()),
+            ])
+            .env("PGPORT", login.port.to_string())
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{program}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        // Its own random marks (since 15.14) differ each time.
+        let text = String::from_utf8(out.stdout).unwrap();
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// The superuser's login to a database.
     pub fn login(&self, database: &str) -> Login {
         let login = Login::parse(&self.server.admin_url().into()).unwrap();

@@ -10,8 +10,8 @@ use pg_query::protobuf::{
 use super::finding::{Finding, Kind};
 use super::known::{Known, Standing};
 use super::names::{Name, dotted, inner, is_on, quoted, ranges, strings};
-use super::parse::{Statement, is_alarming};
 use super::{drops, rows, tables};
+use crate::migrate::parse::{Statement, is_alarming};
 
 /// The parsed script of a pending migration.
 #[derive(Debug)]

@@ -8,8 +8,7 @@ mod drops;
 mod finding;
 mod judge;
 mod known;
-mod names;
-mod parse;
+pub(super) mod names;
 mod plan;
 mod rows;
 mod tables;
@@ -24,7 +23,7 @@ use sqlx::PgConnection;
 
 use super::history::History;
 use super::source::{Migration, Source};
-use super::{Error, Result};
+use super::{Error, Options, Result, parse};
 use crate::api::Approval;
 use catalog::Catalog;
 use judge::Script;
@@ -39,6 +38,8 @@ pub struct Consent {
     pub approved: Option<String>,
     /// The database was handed over to its tenant before.
     pub handed_over: bool,
+    /// The operator prepared it from a template before anybody had it: what is in it comes from scripts.
+    pub prepared: bool,
 }
 
 /// Whether the pending migrations may be applied.
@@ -52,8 +53,7 @@ pub enum Verdict {
     Waits,
 }
 
-/// The verdict. `untouched`: the database holds no row, and it was never in use, or nothing was ever
-/// applied to it; then nothing can be lost.
+/// The verdict. `untouched`: nobody has anything to lose in the database.
 pub fn decide(consent: &Consent, plan: &Plan, untouched: bool) -> Verdict {
     let approved = consent.approved.as_deref() == Some(plan.digest.as_str());
     match consent.policy {
@@ -73,17 +73,21 @@ pub struct Review {
     pub verdict: Verdict,
 }
 
-/// Looks at what is pending. Writes nothing and takes no lock. None where nothing is asked: nothing is
-/// pending, or the policy is `Automatic`.
+/// Looks at what would be applied once the history is settled. Writes nothing and takes no lock. None
+/// where nothing is asked: nothing is pending, there is no consent to be had, or the policy is `Automatic`.
 ///
 /// # Errors
 /// As [`super::pending`].
-pub async fn review(conn: &mut PgConnection, source: &Source, consent: &Consent) -> Result<Option<Review>> {
-    let history = History::read(conn, source.format()).await?;
+pub async fn review(conn: &mut PgConnection, source: &Source, options: &Options) -> Result<Option<Review>> {
+    let Some(consent) = options.consent.as_ref().filter(|_| !source.is_empty()) else {
+        return Ok(None);
+    };
+    let mut history = History::read(conn, source.format()).await?;
+    history.foresee(source, options)?;
     look(conn, &history, source, consent).await
 }
 
-/// [`review`], with a history that is read already.
+/// [`review`], with a history that is read and foreseen already.
 pub(super) async fn look(
     conn: &mut PgConnection,
     history: &History,
@@ -91,33 +95,41 @@ pub(super) async fn look(
     consent: &Consent,
 ) -> Result<Option<Review>> {
     let pending = source.migrations().iter().filter(|migration| !history.has(migration));
-    let pending: Vec<Migration> = pending.cloned().collect();
+    let pending: Vec<(Migration, usize)> = pending
+        .map(|migration| (migration.clone(), history.statements_committed(migration)))
+        .collect();
     if pending.is_empty() || consent.policy == Approval::Automatic {
         return Ok(None);
     }
-    let listed = pending.iter().map(Pending::from).collect();
+    let listed = pending.iter().map(|(migration, _)| Pending::from(migration)).collect();
     // Large scripts take a while.
-    let parsed = tokio::task::spawn_blocking(move || parse(&pending));
+    let parsed = tokio::task::spawn_blocking(move || scripts(&pending));
     let (scripts, names) = parsed.await.map_err(|_| Error::Unreadable)?;
     let catalog = Catalog::read(conn, &names).await?;
     let (findings, _) = judge::judge(&scripts, Known::new(&catalog));
     let plan = Plan::new(history.head(), listed, findings);
-    let untouched = catalog.empty && (plan.head.count == 0 || !consent.handed_over);
+    let untouched = if consent.handed_over {
+        catalog.empty && plan.head.count == 0
+    } else {
+        catalog.empty || consent.prepared
+    };
     let verdict = decide(consent, &plan, untouched);
     Ok(Some(Review { plan, verdict }))
 }
 
-/// The scripts, and the names that the catalog must be asked for: those that a first look comes
-/// upon when nothing is known yet.
-fn parse(pending: &[Migration]) -> (Vec<Script>, BTreeSet<String>) {
-    let script = |migration: &Migration| Script {
+/// The scripts, each from the first statement that is not committed yet, and the names that the catalog
+/// must be asked for: those that a first look comes upon when nothing is known yet.
+fn scripts(pending: &[(Migration, usize)]) -> (Vec<Script>, BTreeSet<String>) {
+    let script = |(migration, committed): &(Migration, usize)| Script {
         migration: migration.name.clone(),
-        statements: parse::statements(&migration.script),
+        statements: parse::statements(&migration.script, *committed),
     };
     let scripts: Vec<Script> = pending.iter().map(script).collect();
     let (_, asked) = judge::judge(&scripts, Known::default());
     (scripts, asked.into_asked())
 }
 
+#[cfg(test)]
+mod plan_tests;
 #[cfg(test)]
 mod tests;

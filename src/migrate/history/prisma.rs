@@ -5,19 +5,15 @@ use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use sha2::{Digest, Sha256};
 
 use super::History;
-use crate::migrate::policy::Mode;
 use crate::migrate::source::{Identity, Migration, hex};
-use crate::migrate::{Error, Result, ScriptFailure};
-
-/// Ends the `logs` of a row whose script left nothing behind: the operator may mark it rolled back
-/// without asking.
-const NOTHING_KEPT: &str = "orchestra-operator: nothing of this script was kept.";
+use crate::migrate::unfinished::{RESOLVED, Unfinished};
+use crate::migrate::{Result, ScriptFailure};
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
     let rows = ::sqlx::query(AssertSqlSafe(format!(
         "SELECT id, migration_name, checksum, finished_at IS NOT NULL, coalesce(logs, ''), \
-             to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') \
-         FROM {} WHERE rolled_back_at IS NULL ORDER BY started_at",
+             to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC'), rolled_back_at IS NOT NULL \
+         FROM {} ORDER BY started_at",
         history.table()
     )))
     .fetch_all(conn)
@@ -25,39 +21,26 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
     for row in rows {
         let (id, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let logs: String = row.try_get(4)?;
-        if row.try_get(3)? {
+        if row.try_get(6)? {
+            if logs.ends_with(RESOLVED) {
+                history.resolved.insert(name);
+            }
+        } else if row.try_get(3)? {
             history.applied.insert(Identity::Text(name), Some(row.try_get(2)?));
-        } else if logs.ends_with(NOTHING_KEPT) {
-            history.retry.push(id);
         } else {
-            return Err(Error::Unfinished {
+            history.unfinished.push(Unfinished {
+                id,
                 name,
                 started_at: row.try_get(5)?,
+                checksum: row.try_get(2)?,
+                logs,
             });
         }
     }
     Ok(())
 }
 
-/// Prisma's P3005: tables without a history are somebody's work.
-pub(super) async fn is_empty(conn: &mut PgConnection, schema: &str) -> Result<()> {
-    let table: Option<String> = ::sqlx::query_scalar(
-        "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE nspname = $1 AND relkind = 'r' AND relname <> 'spatial_ref_sys' ORDER BY 1 LIMIT 1",
-    )
-    .bind(schema)
-    .fetch_optional(conn)
-    .await?;
-    match table {
-        Some(table) => Err(Error::NotEmpty {
-            schema: schema.to_owned(),
-            table,
-        }),
-        None => Ok(()),
-    }
-}
-
-pub(super) async fn prepare(history: &mut History, conn: &mut PgConnection) -> Result<()> {
+pub(super) async fn prepare(history: &History, conn: &mut PgConnection) -> Result<()> {
     if !history.present {
         let sql = format!(
             "CREATE TABLE {} (
@@ -74,75 +57,103 @@ pub(super) async fn prepare(history: &mut History, conn: &mut PgConnection) -> R
         );
         ::sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
     }
-    for id in history.retry.drain(..).collect::<Vec<_>>() {
-        let sql = format!(
-            "UPDATE {} SET rolled_back_at = pg_catalog.clock_timestamp() WHERE id = $1",
-            history.table()
-        );
-        ::sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *conn).await?;
-    }
     Ok(())
 }
 
-/// Writes a migration's row, finished or begun. Returns its id.
-pub(super) async fn insert(
+/// Writes the row of a migration that is applied. Returns its id.
+pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
+    let columns = "started_at, finished_at, applied_steps_count";
+    write(history, conn, migration, columns, "at, at, 1", None).await
+}
+
+/// Writes the row of a migration that begins. Returns its id.
+pub(super) async fn begin(
     history: &History,
     conn: &mut PgConnection,
     migration: &Migration,
-    finished: bool,
+    logs: Option<String>,
+) -> Result<String> {
+    write(history, conn, migration, "started_at", "at", logs).await
+}
+
+/// As `prisma migrate resolve --applied`: without steps, and with empty logs.
+pub(super) async fn record(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<()> {
+    let columns = "started_at, finished_at, applied_steps_count";
+    write(history, conn, migration, columns, "at, at, 0", Some(String::new())).await?;
+    Ok(())
+}
+
+async fn write(
+    history: &History,
+    conn: &mut PgConnection,
+    migration: &Migration,
+    columns: &str,
+    values: &str,
+    logs: Option<String>,
 ) -> Result<String> {
     let id = uuid::Uuid::new_v4().to_string();
     let sql = format!(
-        "INSERT INTO {} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) \
-         SELECT $1, $2, $3, at, CASE WHEN $4 THEN at END, CASE WHEN $4 THEN 1 ELSE 0 END \
-         FROM pg_catalog.clock_timestamp() AS at",
+        "INSERT INTO {} (id, checksum, migration_name, logs, {columns}) \
+         SELECT $1, $2, $3, $4, {values} FROM pg_catalog.clock_timestamp() AS at",
         history.table()
     );
     ::sqlx::query(AssertSqlSafe(sql))
         .bind(&id)
         .bind(&migration.checksum)
         .bind(&migration.name)
-        .bind(finished)
+        .bind(logs)
         .execute(conn)
         .await?;
     Ok(id)
 }
 
-/// Marks the row finished.
+/// Marks the row finished, as Prisma leaves it.
 pub(super) async fn finish(history: &History, conn: &mut PgConnection, id: &str) -> Result<()> {
-    let sql = format!(
-        "UPDATE {} SET finished_at = pg_catalog.clock_timestamp(), applied_steps_count = 1 WHERE id = $1",
-        history.table()
-    );
-    ::sqlx::query(AssertSqlSafe(sql)).bind(id).execute(conn).await?;
+    let set = "finished_at = pg_catalog.clock_timestamp(), applied_steps_count = 1, logs = NULL";
+    update(history, conn, id, set, None).await
+}
+
+/// Replaces what the row says of how it went.
+pub(super) async fn log(history: &History, conn: &mut PgConnection, id: &str, logs: &str) -> Result<()> {
+    update(history, conn, id, "logs = $2", Some(logs)).await
+}
+
+/// As `prisma migrate resolve --rolled-back`, with a word of who said so.
+pub(super) async fn roll_back(history: &History, conn: &mut PgConnection, id: &str, told: bool) -> Result<()> {
+    let set = "rolled_back_at = pg_catalog.clock_timestamp(), logs = pg_catalog.concat(logs, $2)";
+    let word = format!("\n\n{RESOLVED}");
+    update(history, conn, id, set, Some(if told { &word } else { "" })).await
+}
+
+async fn update(history: &History, conn: &mut PgConnection, id: &str, set: &str, value: Option<&str>) -> Result<()> {
+    let sql = format!("UPDATE {} SET {set} WHERE id = $1", history.table());
+    let query = ::sqlx::query(AssertSqlSafe(sql)).bind(id.to_owned());
+    match value {
+        Some(value) => query.bind(value.to_owned()).execute(conn).await?,
+        None => query.execute(conn).await?,
+    };
     Ok(())
 }
 
-/// Records why the script failed, in Prisma's words (P3018), so that Prisma too stops here.
+/// Records why the script failed, in Prisma's words (P3018), so that Prisma too stops here, and what is
+/// known of what it left.
 pub(super) async fn fail(
     history: &History,
     conn: &mut PgConnection,
     id: &str,
-    migration: &Migration,
     failure: &ScriptFailure,
+    kept: Option<String>,
 ) -> Result<()> {
-    let mut logs = format!(
+    let logs = format!(
         "A migration failed to apply. New migrations cannot be applied before the error is recovered from. \
          Read more about how to resolve migration issues in a production database: https://pris.ly/d/migrate-resolve\n\n\
-         Migration name: {}\n\nDatabase error code: {}\n\nDatabase error:\nERROR: {}\n",
-        failure.name, failure.sqlstate, failure.message
+         Migration name: {}\n\nDatabase error code: {}\n\nDatabase error:\nERROR: {}\n\n{}",
+        failure.name,
+        failure.sqlstate,
+        failure.message,
+        kept.unwrap_or_default()
     );
-    if migration.mode == Mode::Whole && !migration.own_transactions {
-        logs.push('\n');
-        logs.push_str(NOTHING_KEPT);
-    }
-    let sql = format!("UPDATE {} SET logs = $2 WHERE id = $1", history.table());
-    ::sqlx::query(AssertSqlSafe(sql))
-        .bind(id)
-        .bind(logs)
-        .execute(conn)
-        .await?;
-    Ok(())
+    log(history, conn, id, &logs).await
 }
 
 /// As Prisma compares: the file as it is, or with the other line ends.

@@ -6,6 +6,7 @@ use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::History;
 use crate::migrate::source::{Identity, Migration, hex};
+use crate::migrate::unfinished::Unfinished;
 use crate::migrate::{Error, Result};
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
@@ -16,10 +17,14 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
     for row in ::sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await? {
         let version: i64 = row.try_get(0)?;
         if !row.try_get::<bool, _>(1)? {
-            return Err(Error::Unfinished {
+            history.unfinished.push(Unfinished {
+                id: version.to_string(),
                 name: version.to_string(),
                 started_at: row.try_get(3)?,
+                checksum: hex(&row.try_get::<Vec<u8>, _>(2)?),
+                logs: String::new(),
             });
+            continue;
         }
         let checksum: Vec<u8> = row.try_get(2)?;
         history.applied.insert(Identity::Number(version), Some(hex(&checksum)));
@@ -66,6 +71,16 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
         }),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Takes a version out of the history.
+pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &Identity) -> Result<()> {
+    let sql = format!("DELETE FROM {} WHERE version::text = $1", history.table());
+    ::sqlx::query(AssertSqlSafe(sql))
+        .bind(version.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Nanoseconds, in a statement of its own, as sqlx does.

@@ -71,3 +71,13 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
         Err(error) => Err(Error::Database(postgres::Error::from(error))),
     }
 }
+
+/// As `supabase migration repair --status reverted`.
+pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &Identity) -> Result<()> {
+    let sql = format!("DELETE FROM {} WHERE version = $1", history.table());
+    ::sqlx::query(AssertSqlSafe(sql))
+        .bind(version.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,7 +1,8 @@
 //! What the operator's tests and its demo run against, all of it on loopback addresses:
 //! a real Kubernetes control plane ([`control_plane`]), a real PostgreSQL ([`postgres`]), the hosted
 //! pooler in front of it ([`router`]), a gate before the API server ([`gate`]), and a stand-in for the Supabase Management API ([`api`]) whose
-//! traffic is checked against the official OpenAPI document ([`openapi`]). It does not know the
+//! traffic is checked against the official OpenAPI document ([`openapi`]). An OCI registry can be
+//! started beside them ([`registry`]). It does not know the
 //! operator.
 
 pub mod api;
@@ -11,11 +12,13 @@ pub mod loopback;
 pub mod openapi;
 pub mod postgres;
 pub mod random;
+pub mod registry;
 pub mod router;
 pub mod world;
 
 pub use api::{Options, StandIn};
 pub use control_plane::ControlPlane;
 pub use postgres::Postgres;
+pub use registry::Registry;
 pub use router::Router;
 pub use world::World;

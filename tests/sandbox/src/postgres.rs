@@ -141,6 +141,23 @@ impl Postgres {
         }
     }
 
+    /// Kills the server as a failing machine would, and starts it again: it recovers from its log.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn crash(&mut self) -> anyhow::Result<()> {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.stop(Stop::Immediate);
+        }
+        self.launch().await
+    }
+
+    /// One of PostgreSQL's own programs, `psql` or `pg_dump`: beside the server's, or else in `PATH`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let beside = self.bin.join(name);
+        if beside.is_file() { beside } else { name.into() }
+    }
+
     /// Stops the server and starts it again on the same address with the same data.
     ///
     /// # Errors

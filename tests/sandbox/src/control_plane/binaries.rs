@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::go::{cache_dir, required};
+
 /// The tools module, whose `go.mod` fixes the versions.
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../control-plane");
 
@@ -90,19 +92,6 @@ fn missing(cache: &Path) -> impl Iterator<Item = (&'static str, &'static str, &'
     TOOLS.into_iter().filter(move |(name, ..)| find(name, cache).is_none())
 }
 
-fn cache_dir() -> Result<PathBuf> {
-    if let Some(dir) = env::var_os("ORCHESTRA_SANDBOX_CACHE") {
-        return Ok(dir.into());
-    }
-    let base = match env::var_os("XDG_CACHE_HOME") {
-        Some(dir) => PathBuf::from(dir),
-        None => env::home_dir()
-            .context("no home directory: set ORCHESTRA_SANDBOX_CACHE")?
-            .join(".cache"),
-    };
-    Ok(base.join("orchestra-sandbox"))
-}
-
 /// Builds beside the cache's final names and renames, so that an interrupted build leaves no half program.
 fn build(tools: &[(&str, &str, &str)], versions: &Versions, cache: &Path) -> Result<()> {
     let Some(go) = on_path("go") else {
@@ -148,14 +137,7 @@ struct Versions {
 impl Versions {
     fn read() -> Result<Self> {
         let path = Path::new(MODULE).join("go.mod");
-        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        let version = |module: &str| {
-            text.lines()
-                .filter_map(|line| line.trim().strip_prefix(module)?.strip_prefix(' '))
-                .find_map(|rest| rest.split_whitespace().next().filter(|word| word.starts_with('v')))
-                .map(str::to_owned)
-                .with_context(|| format!("{} does not require {module}", path.display()))
-        };
+        let version = |module: &str| required(&path, module);
         Ok(Self {
             kubernetes: version("k8s.io/kubernetes")?,
             etcd: version("go.etcd.io/etcd/server/v3")?,

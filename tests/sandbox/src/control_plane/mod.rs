@@ -4,8 +4,9 @@
 
 mod access;
 mod binaries;
+pub(crate) mod go;
 mod keys;
-mod process;
+pub(crate) mod process;
 
 use std::{
     fs,

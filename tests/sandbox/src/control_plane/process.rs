@@ -30,7 +30,7 @@ static SPAWNER: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
 
 /// A running program, killed and reaped on drop.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     name: &'static str,
     log: PathBuf,
     child: Child,
@@ -38,7 +38,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `binary` with its output in `<dir>/<name>.log`.
-    pub(super) fn spawn(name: &'static str, binary: &Path, args: &[String], dir: &Path) -> Result<Self> {
+    pub(crate) fn spawn(name: &'static str, binary: &Path, args: &[String], dir: &Path) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log)?;
         let mut command = dying_with_parent(binary);
@@ -57,12 +57,12 @@ impl Process {
     }
 
     /// The process id.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Fails with the end of the log once the program has ended by itself.
-    pub(super) fn check(&mut self) -> Result<()> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("{} ended with {status}:\n{}", self.name, self.log_tail());
         }
@@ -70,7 +70,7 @@ impl Process {
     }
 
     /// The last lines of the log.
-    pub(super) fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
@@ -101,7 +101,7 @@ fn dying_with_parent(binary: &Path) -> Command {
 ///
 /// It is below the range that systems give to outgoing connections (Linux: from 32768, `ip_local_port_range`),
 /// one of which could otherwise take it before the program that it is for.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let mut random = rand::rng();
     for _ in 0..1000 {
         let port = random.random_range(10_000..32_000);

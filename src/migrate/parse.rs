@@ -1,8 +1,10 @@
 //! Scripts as PostgreSQL's own grammar reads them, statement by statement.
 
+use std::ops::Range;
+
 use pg_query::NodeEnum;
 
-use crate::migrate::lexer::{self, Kind};
+use super::lexer::{self, Kind};
 
 /// The longest statement that is parsed, in bytes: a parse tree takes about two hundred times the
 /// memory of its text.
@@ -20,32 +22,44 @@ const ALARMING: [&str; 18] = [
 pub struct Statement {
     /// Line where it begins, from 1.
     pub line: usize,
+    /// Its bytes in the script.
+    pub span: Range<usize>,
     /// Its parse tree; none when it could not be parsed.
     pub tree: Option<NodeEnum>,
 }
 
-/// The statements of a script. What is too long to be parsed and begins with INSERT only adds rows,
-/// unless a word in it says otherwise.
-pub fn statements(script: &str) -> Vec<Statement> {
+/// The statements of a script after the first so many. What is too long to be parsed and begins with
+/// INSERT only adds rows, unless a word in it says otherwise, and is left out.
+pub fn statements(script: &str, skipped: usize) -> Vec<Statement> {
     let Ok(pieces) = lexer::split(script) else {
-        return vec![Statement { line: 1, tree: None }];
+        return vec![Statement {
+            line: 1,
+            span: 0..script.len(),
+            tree: None,
+        }];
     };
     let (mut line, mut counted) = (1, 0);
     let mut statements = Vec::new();
-    for piece in pieces.iter().filter(|piece| piece.kind != Kind::Empty) {
+    let pieces = pieces.iter().filter(|piece| piece.kind != Kind::Empty);
+    for piece in pieces.skip(skipped) {
         line += script[counted..piece.start].matches('\n').count();
         counted = piece.start;
-        let text = &script[piece.start..piece.span.end];
+        let span = piece.start..piece.span.end;
+        let text = &script[span.clone()];
+        let mut add = |tree| {
+            let span = span.clone();
+            statements.push(Statement { line, span, tree });
+        };
         if text.len() > LONGEST {
             let adds = text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("INSERT"));
             if !adds || is_alarming(text) {
-                statements.push(Statement { line, tree: None });
+                add(None);
             }
             continue;
         }
         match parse(text) {
-            Some(trees) => statements.extend(trees.into_iter().map(|tree| Statement { line, tree: Some(tree) })),
-            None => statements.push(Statement { line, tree: None }),
+            Some(trees) => trees.into_iter().for_each(|tree| add(Some(tree))),
+            None => add(None),
         }
     }
     statements

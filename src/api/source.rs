@@ -1,0 +1,111 @@
+//! Where migration scripts and seeds are.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::NAME;
+
+/// A repository of an OCI registry, with its host: no tag, no digest.
+const IMAGE: &str = r"^(oci://)?[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$";
+
+/// A path below something: no empty part, and none that begins with two dots.
+const PATH: &str = r"^\.?[^./\\][^/\\]*(/\.?[^./\\][^/\\]*)*$";
+
+/// Where scripts are, of migrations or of a seed: exactly one of the kinds.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.configMapRef), has(self.configMapRefs), has(self.inline), has(self.oci), has(self.folder)].filter(is, is).size() == 1").message("exactly one of configMapRef, configMapRefs, inline, oci and folder must be set"))]
+pub struct ScriptSource {
+    /// One ConfigMap that holds all of them, a key for each file. A key of `binaryData` that ends in
+    /// `.tar.gz` or `.tgz` is unpacked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ConfigMapReference>,
+    /// Several ConfigMaps, read as one set: a ConfigMap holds 1 MiB at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub config_map_refs: Option<Vec<ConfigMapReference>>,
+    /// The files themselves, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "inline")]
+    pub inline: Option<BTreeMap<String, String>>,
+    /// An artifact of an OCI registry, as `oras push` and `flux push artifact` make it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<OciSource>,
+    /// A folder below the operator's `--sources-folder`, which a volume of its pod holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
+    pub folder: Option<String>,
+    /// Folder, or one file, inside of what was read. Omitted: a folder `prisma/migrations` or
+    /// `supabase/migrations`, or else the deepest folder that holds everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
+    pub path: Option<String>,
+}
+
+impl ScriptSource {
+    /// Names of the ConfigMaps, in order.
+    pub fn config_maps(&self) -> impl Iterator<Item = &str> {
+        self.config_map_ref
+            .iter()
+            .chain(self.config_map_refs.iter().flatten())
+            .map(|reference| reference.name.as_str())
+    }
+}
+
+/// At most 256 files of 256 KiB; the API server bounds an object as a whole (about 1.5 MiB).
+fn inline(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 256,
+        "additionalProperties": {"type": "string", "maxLength": 262_144},
+    })
+}
+
+/// A ConfigMap.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapReference {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub name: String,
+}
+
+/// An artifact of an OCI registry.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.tag) != has(self.digest)").message("exactly one of tag and digest must be set"))]
+pub struct OciSource {
+    /// Host and repository, such as `oci://ghcr.io/acme/migrations`; `oci://` may be left out. An
+    /// Orchestra may name the hosts of the operator's `--oci-hosts` only; a class any.
+    #[schemars(length(min = 3, max = 512), regex(pattern = IMAGE))]
+    pub image: String,
+    /// Tag. It is looked up at the operator's `--resync`, and an artifact that it leads to then is
+    /// used by all tenants that name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"))]
+    pub tag: Option<String>,
+    /// Digest of the manifest: `sha256:` and 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71), regex(pattern = r"^sha256:[a-f0-9]{64}$"))]
+    pub digest: Option<String>,
+    /// Secret of type `kubernetes.io/dockerconfigjson` with the login: in the Orchestra's namespace,
+    /// that of a class in the operator's. Omitted: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_secret_ref: Option<PullSecretReference>,
+    /// Speak HTTP, without TLS: for a registry on this machine. Anyone on the way can read the login
+    /// and change what a tag leads to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+}
+
+/// A Secret with the login of a registry.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullSecretReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub name: String,
+}

@@ -1,0 +1,56 @@
+//! A statement as it may be shown to anybody.
+
+use super::{Lexer, TokenKind};
+
+/// The statement on one line, without its comments and with `?` for each value, cut after so many
+/// characters.
+pub fn without_literals(sql: &str, most: usize) -> String {
+    let mut lexer = Lexer {
+        sql,
+        bytes: sql.as_bytes(),
+        at: 0,
+    };
+    let (mut told, mut end) = (String::new(), 0);
+    // What has no end, because the server cuts long queries, is left out with what follows.
+    while let Ok(Some(token)) = lexer.next() {
+        let text = &sql[token.span.clone()];
+        let value = token.kind == TokenKind::Symbol
+            && text != "$"
+            && text.starts_with(|first: char| "'$eE".contains(first) || first.is_ascii_digit());
+        if end > 0 && token.span.start > end {
+            told.push(' ');
+        }
+        end = token.span.end;
+        told.push_str(if value { "?" } else { text });
+        if told.chars().count() > most {
+            told = told.chars().take(most).collect();
+            told.push('…');
+            break;
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_literals;
+
+    #[test]
+    fn values_and_comments_are_not_shown() {
+        for (sql, shown) in [
+            (
+                "UPDATE \"Member\"\n  SET pin = 'geheim', n = 42 -- secret\n WHERE e = E'it\\'s'",
+                "UPDATE \"Member\" SET pin = ?, n = ? WHERE e = ?",
+            ),
+            (
+                "ALTER ROLE a PASSWORD $$x$$; SELECT $1",
+                "ALTER ROLE a PASSWORD ?; SELECT $?",
+            ),
+            ("SELECT 'cut off", "SELECT"),
+            ("SELECT a::text, 1.5 FROM t", "SELECT a::text, ?.? FROM t"),
+        ] {
+            assert_eq!(without_literals(sql, 200), shown);
+        }
+        assert_eq!(without_literals("SELECT abcdefgh", 10), "SELECT abc…");
+    }
+}

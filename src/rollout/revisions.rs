@@ -1,0 +1,88 @@
+//! What the Orchestras of a class are to have: the class's own source, and those of its templates.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::api::{Migrations, Orchestra, OrchestraClass};
+use crate::controller::Context;
+use crate::controller::error::Error;
+use crate::migrate::hex;
+use crate::orchestra::{sources, template_of};
+use crate::source::Place;
+
+/// Digests of the sources of a class.
+#[derive(Debug, Default)]
+pub struct Revisions {
+    own: Option<String>,
+    templates: BTreeMap<String, String>,
+    /// What is wrong with one of them. Whoever is to have that one is left as it is.
+    pub wrong: Option<Error>,
+}
+
+impl Revisions {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub async fn of(ctx: &Arc<Context>, class: &OrchestraClass) -> Result<Self, Error> {
+        let mut all = Self::default();
+        if let Some(migrations) = &class.spec.migrations {
+            all.own = all.note(read(ctx, migrations).await)?;
+        }
+        for template in class.spec.templates.iter().flatten() {
+            if let Some(digest) = all.note(read(ctx, &template.migrations).await)? {
+                all.templates.insert(template.name.clone(), digest);
+            }
+        }
+        Ok(all)
+    }
+
+    fn note(&mut self, read: Result<Option<String>, Error>) -> Result<Option<String>, Error> {
+        match read {
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => {
+                self.wrong.get_or_insert(error);
+                Ok(None)
+            }
+            Ok(digest) => Ok(digest),
+        }
+    }
+
+    /// The one that an Orchestra of the class is to have; none when there is none, or it is wrong.
+    pub fn wanted(&self, orchestra: &Orchestra, class: &OrchestraClass) -> Option<&str> {
+        match template_of(orchestra, class) {
+            Some(template) => self.templates.get(&template.name).map(String::as_str),
+            None if orchestra.spec.source.is_some() => None,
+            None => self.own.as_deref(),
+        }
+    }
+
+    /// Whether one of them is this one.
+    pub fn has(&self, revision: &str) -> bool {
+        self.all().any(|digest| digest == revision)
+    }
+
+    /// One name for all of them.
+    pub fn digest(&self) -> Option<String> {
+        let all: Vec<_> = self.all().collect();
+        match all.as_slice() {
+            [] => None,
+            [one] => Some((*one).to_owned()),
+            several => Some(format!("sha256:{}", hex(&Sha256::digest(several.join(","))))),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &str> {
+        self.own.iter().chain(self.templates.values()).map(String::as_str)
+    }
+}
+
+async fn read(ctx: &Arc<Context>, migrations: &Migrations) -> Result<Option<String>, Error> {
+    let Some(source) = &migrations.source else {
+        return Ok(None);
+    };
+    let read = sources::migrations(ctx, Place::of_class(ctx, source), migrations.format).await?;
+    Ok(Some(read.digest()))
+}

@@ -1,0 +1,44 @@
+//! Which database server an Orchestra's database is on: what is on one server shares its budget.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::{InventoryEntry, Orchestra, OrchestraDatabase};
+use crate::controller::Context;
+use crate::postgres::Login;
+
+/// Servers of the entries of static pools, as their inventories were last read: `host:port`.
+#[derive(Default)]
+pub struct Servers(Mutex<HashMap<(String, String), String>>);
+
+impl Servers {
+    /// Remembers where an entry leads to.
+    pub fn learn(&self, pool: &str, key: &str, login: &Login) {
+        let server = format!("{}:{}", login.host, login.port);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((pool.into(), key.into()), server);
+    }
+
+    fn of(&self, entry: &InventoryEntry) -> Option<String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(entry.pool.clone(), entry.key.clone())).cloned()
+    }
+}
+
+/// The server of a database. A hosted project is one of its own; that of an entry is known once its
+/// inventory was read.
+pub fn of_database(ctx: &Context, database: &OrchestraDatabase) -> Option<String> {
+    match &database.spec.inventory {
+        Some(entry) => ctx.servers.of(entry),
+        None => Some(database.name_any()),
+    }
+}
+
+/// The server of an Orchestra's database.
+pub fn of(ctx: &Context, orchestra: &Orchestra) -> Option<String> {
+    let name = orchestra.status.as_ref()?.database_name.as_ref()?;
+    of_database(ctx, &*ctx.stores.databases.get(&ObjectRef::new(name))?)
+}

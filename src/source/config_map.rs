@@ -1,0 +1,40 @@
+//! ConfigMaps, and files that are given in the resource itself.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use super::archive::{is_archive, unpack};
+use super::files::Files;
+use super::flaw::Flaw;
+
+/// Adds the keys of a ConfigMap; archives in `binaryData` are unpacked.
+///
+/// # Errors
+/// The first key that cannot be used, with its name.
+pub fn add(map: ConfigMap, files: &mut Files) -> Result<(), (String, Flaw)> {
+    for (key, text) in map.data.unwrap_or_default() {
+        files.insert(&key, text.into_bytes()).map_err(|flaw| (key, flaw))?;
+    }
+    for (key, bytes) in map.binary_data.unwrap_or_default() {
+        let added = if is_archive(&key) {
+            unpack(&bytes.0, files)
+        } else {
+            files.insert(&key, bytes.0)
+        };
+        added.map_err(|flaw| (key, flaw))?;
+    }
+    Ok(())
+}
+
+/// The files that the resource itself holds.
+///
+/// # Errors
+/// The first name that cannot be used.
+pub fn inline(texts: &BTreeMap<String, String>) -> Result<Files, Flaw> {
+    let mut files = Files::default();
+    for (name, text) in texts {
+        files.insert(name, text.clone().into_bytes())?;
+    }
+    Ok(files)
+}

@@ -1,0 +1,116 @@
+//! What can stop a source from being read.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::flaw::Flaw;
+use crate::api::condition::Reason;
+use crate::controller::error::Class;
+
+/// An error of a source. `Display` is one line for a person; it holds no content and no login.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A ConfigMap is missing.
+    #[error("{0} does not exist: create it, and the operator goes on by itself")]
+    NotFound(String),
+    /// A folder is missing, which nothing tells of when it is made.
+    #[error("{0} does not exist below the operator's --sources-folder: create it, and the operator goes on by itself")]
+    NoFolder(String),
+    /// The registry has no such artifact.
+    #[error("the registry has no {0}: push it, or correct the image, the tag or the digest")]
+    NoArtifact(String),
+    /// What was read cannot be used.
+    #[error("{place}: {flaw}")]
+    Invalid {
+        /// Which source.
+        place: String,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+    /// It cannot be read now.
+    #[error("{place} cannot be read now: {what}")]
+    Unavailable {
+        /// Which source.
+        place: String,
+        /// What happened.
+        what: String,
+        /// When to come back, where the other side said so.
+        after: Option<Duration>,
+    },
+    /// Access is refused.
+    #[error("{place}: {what}")]
+    Denied {
+        /// Which source.
+        place: String,
+        /// By whom, and what to do.
+        what: String,
+    },
+    /// The operator's flags do not allow it.
+    #[error("{0}")]
+    NotAllowed(String),
+}
+
+impl Error {
+    pub(super) fn unavailable(place: &dyn fmt::Display, what: impl Into<String>) -> Self {
+        Self::Unavailable {
+            place: place.to_string(),
+            what: what.into(),
+            after: None,
+        }
+    }
+
+    pub(super) fn denied(place: &dyn fmt::Display, what: impl Into<String>) -> Self {
+        Self::Denied {
+            place: place.to_string(),
+            what: what.into(),
+        }
+    }
+
+    pub(super) fn invalid(place: &dyn fmt::Display, flaw: Flaw) -> Self {
+        Self::Invalid {
+            place: place.to_string(),
+            flaw,
+        }
+    }
+
+    pub(super) fn moved(place: &dyn fmt::Display) -> Self {
+        Self::Unavailable {
+            place: place.to_string(),
+            what: "it changes just now".into(),
+            after: Some(Duration::from_secs(1)),
+        }
+    }
+
+    /// Whether a registry or a volume failed, or what leads to it: it may come back as it was.
+    pub fn is_outside(&self) -> bool {
+        matches!(
+            self,
+            Self::NoFolder(_)
+                | Self::NoArtifact(_)
+                | Self::Unavailable { .. }
+                | Self::Denied { .. }
+                | Self::NotAllowed(_)
+        )
+    }
+
+    /// Who can move it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NotFound(_) | Self::Invalid { .. } => Class::Invalid,
+            Self::Unavailable { after: Some(after), .. } => Class::After(*after),
+            Self::Unavailable { after: None, .. } => Class::Transient,
+            Self::NoFolder(_) | Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => Class::Blocked,
+        }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NotFound(_) | Self::NoFolder(_) | Self::NoArtifact(_) => Reason::SourceNotFound,
+            Self::Invalid { .. } => Reason::SourceInvalid,
+            Self::Unavailable { .. } => Reason::SourceUnavailable,
+            Self::Denied { .. } => Reason::SourceDenied,
+            Self::NotAllowed(_) => Reason::SourceNotAllowed,
+        }
+    }
+}

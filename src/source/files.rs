@@ -1,0 +1,180 @@
+//! A bounded set of files by their paths: what every kind of source is read into.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::flaw::Flaw;
+use crate::migrate::hex;
+
+/// The most files and folders of one source.
+pub const MAX_FILES: usize = 20_000;
+/// The most bytes of one source, unpacked: 64 MiB.
+pub const MAX_BYTES: usize = 64 << 20;
+/// The most bytes of a path.
+pub const MAX_PATH_BYTES: usize = 1024;
+/// The most names in a path.
+pub const MAX_DEPTH: usize = 16;
+
+/// Files and folders, whose paths are relative and lead nowhere else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    contents: BTreeMap<String, Vec<u8>>,
+    folders: BTreeSet<String>,
+    bytes: usize,
+}
+
+impl Files {
+    /// How many more bytes fit.
+    pub fn room(&self) -> usize {
+        MAX_BYTES - self.bytes
+    }
+
+    /// Adds a file. The same once more is no error.
+    ///
+    /// # Errors
+    /// A path that leads elsewhere, other contents under the same path, or too much.
+    pub fn insert(&mut self, path: &str, bytes: Vec<u8>) -> Result<(), Flaw> {
+        let Some(path) = clean(path)? else {
+            return Err(Flaw::Path { path: path.to_owned() });
+        };
+        if let Some(known) = self.contents.get(&path) {
+            return if *known == bytes {
+                Ok(())
+            } else {
+                Err(Flaw::Twice { path })
+            };
+        }
+        self.check_count()?;
+        if bytes.len() > self.room() {
+            return Err(Flaw::TooLarge);
+        }
+        self.bytes += bytes.len();
+        self.contents.insert(path, bytes);
+        Ok(())
+    }
+
+    /// Adds a folder, which may stay empty.
+    ///
+    /// # Errors
+    /// A path that leads elsewhere, or too many.
+    pub fn insert_folder(&mut self, path: &str) -> Result<(), Flaw> {
+        if let Some(path) = clean(path)? {
+            self.check_count()?;
+            self.folders.insert(path);
+        }
+        Ok(())
+    }
+
+    fn check_count(&self) -> Result<(), Flaw> {
+        if self.contents.len() + self.folders.len() >= MAX_FILES {
+            return Err(Flaw::TooMany);
+        }
+        Ok(())
+    }
+
+    /// Paths and contents, in the order of the paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.contents
+            .iter()
+            .map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+    }
+
+    /// Paths of the folders that were told of by themselves.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        self.folders.iter().map(String::as_str)
+    }
+
+    /// Stable over paths and contents: `sha256:` and 64 digits.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(bytes);
+        };
+        for (path, bytes) in &self.contents {
+            part(path.as_bytes());
+            part(bytes);
+        }
+        part(b"");
+        for folder in &self.folders {
+            part(folder.as_bytes());
+        }
+        format!("sha256:{}", hex(&hash.finalize()))
+    }
+}
+
+/// A path without `.` and doubled slashes; nothing for the folder that holds everything.
+fn clean(path: &str) -> Result<Option<String>, Flaw> {
+    let names = || path.split('/').filter(|name| !matches!(*name, "" | "."));
+    let odd = path.starts_with('/')
+        || path.contains('\\')
+        || path.chars().any(char::is_control)
+        || names().any(|name| name == "..");
+    if odd {
+        return Err(Flaw::Path { path: path.to_owned() });
+    }
+    if path.len() > MAX_PATH_BYTES || names().count() > MAX_DEPTH {
+        return Err(Flaw::Long { path: path.to_owned() });
+    }
+    let clean = names().collect::<Vec<_>>().join("/");
+    Ok((!clean.is_empty()).then_some(clean))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_path_leads_nowhere_else() {
+        for (path, clean_as) in [
+            ("a.sql", Some("a.sql")),
+            ("./a//b/./c.sql", Some("a/b/c.sql")),
+            ("..a/...", Some("..a/...")),
+            ("./", None),
+        ] {
+            assert_eq!(clean(path).unwrap().as_deref(), clean_as, "{path}");
+        }
+        for path in ["/etc/passwd", "../a", "a/../b", "a/..", "a\\b", "a\nb", "a\0"] {
+            assert!(matches!(clean(path), Err(Flaw::Path { .. })), "{path}");
+        }
+        for path in ["a/".repeat(MAX_DEPTH + 1), "a".repeat(MAX_PATH_BYTES + 1)] {
+            assert!(matches!(clean(&path), Err(Flaw::Long { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_bounded_and_says_one_thing() {
+        let mut files = Files::default();
+        files.insert("a.sql", b"one".to_vec()).unwrap();
+        files.insert("./a.sql", b"one".to_vec()).unwrap();
+        let twice = files.insert("a.sql", b"two".to_vec());
+        assert_eq!(twice, Err(Flaw::Twice { path: "a.sql".into() }));
+        let large = files.insert("b.sql", vec![0; MAX_BYTES - 2]);
+        assert_eq!(large, Err(Flaw::TooLarge));
+        files.insert("b.sql", vec![0; MAX_BYTES - 3]).unwrap();
+        assert_eq!(files.room(), 0);
+        for number in 2..MAX_FILES {
+            files.insert(&number.to_string(), Vec::new()).unwrap();
+        }
+        assert_eq!(files.insert("more", Vec::new()), Err(Flaw::TooMany));
+        assert_eq!(files.insert_folder("more"), Err(Flaw::TooMany));
+    }
+
+    #[test]
+    fn a_digest_tells_where_a_name_ends() {
+        let of = |all: &[(&str, &str)]| {
+            let mut files = Files::default();
+            for (path, text) in all {
+                files.insert(path, text.as_bytes().to_vec()).unwrap();
+            }
+            files.digest()
+        };
+        assert_eq!(of(&[("a", "1"), ("b", "2")]), of(&[("b", "2"), ("a", "1")]));
+        assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
+        let mut folder = Files::default();
+        folder.insert_folder("a").unwrap();
+        assert_ne!(folder.digest(), Files::default().digest());
+    }
+}

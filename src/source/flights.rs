@@ -1,0 +1,129 @@
+//! Work that is done once for all who ask for it, and whose outcome is kept for a while.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+
+use super::error::Error;
+
+/// How long a pass waits for work that is under way, before it lets others have their turn.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long after a failure nobody tries again: hundreds of tenants may ask.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// Outcomes by what was asked for. Those that nobody asks for any more are forgotten.
+pub struct Flights<K, V> {
+    entries: Mutex<HashMap<K, Entry<V>>>,
+    idle: Duration,
+    patience: Duration,
+}
+
+struct Entry<V> {
+    job: Shared<BoxFuture<'static, Result<V, Error>>>,
+    began: Instant,
+    used: Instant,
+    /// What the job before it had made.
+    last: Option<V>,
+}
+
+impl<V: Clone> Entry<V> {
+    fn is_over(&self, fresh: Duration) -> bool {
+        match self.job.peek() {
+            None => false,
+            Some(Ok(_)) => self.began.elapsed() >= fresh,
+            Some(Err(_)) => self.began.elapsed() >= AFTER_FAILURE,
+        }
+    }
+
+    fn made(&self) -> Option<V> {
+        match self.job.peek() {
+            Some(Ok(value)) => Some(value.clone()),
+            _ => self.last.clone(),
+        }
+    }
+}
+
+impl<K, V> Flights<K, V>
+where
+    K: Clone + Eq + Hash,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Nothing is kept for longer than `idle` after it was last asked for.
+    pub fn new(idle: Duration) -> Self {
+        Self {
+            entries: Mutex::default(),
+            idle,
+            patience: PATIENCE,
+        }
+    }
+
+    /// The outcome of the work, which is begun unless it is under way or has an outcome that is younger
+    /// than `fresh`. Where it fails or takes its time, what was made before goes on being used.
+    ///
+    /// # Errors
+    /// That of the work, or [`Error::Unavailable`] while it is under way for the first time.
+    pub async fn get<F>(&self, key: &K, place: &str, fresh: Duration, work: impl FnOnce() -> F) -> Result<V, Error>
+    where
+        F: Future<Output = Result<V, Error>> + Send + 'static,
+    {
+        let (job, last) = self.join(key, place, fresh, work);
+        match (tokio::time::timeout(self.patience, job).await, last) {
+            (Ok(Ok(value)), _) => Ok(value),
+            (Ok(Err(error)), Some(last)) => {
+                tracing::warn!(%error, "what was read before goes on being used");
+                Ok(last)
+            }
+            (Ok(Err(error)), None) => Err(error),
+            (Err(_), Some(last)) => Ok(last),
+            (Err(_), None) => Err(Error::Unavailable {
+                place: place.to_owned(),
+                what: "it is still being fetched".into(),
+                after: Some(Duration::from_secs(1)),
+            }),
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "the two that get needs, once")]
+    fn join<F>(
+        &self,
+        key: &K,
+        place: &str,
+        fresh: Duration,
+        work: impl FnOnce() -> F,
+    ) -> (Shared<BoxFuture<'static, Result<V, Error>>>, Option<V>)
+    where
+        F: Future<Output = Result<V, Error>> + Send + 'static,
+    {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|_, entry| entry.used.elapsed() < self.idle);
+        if let Some(entry) = entries.get_mut(key).filter(|entry| !entry.is_over(fresh)) {
+            entry.used = Instant::now();
+            return (entry.job.clone(), entry.last.clone());
+        }
+        let last = entries.get(key).and_then(Entry::made);
+        let (task, place) = (tokio::spawn(work()), place.to_owned());
+        let job = async move {
+            // It panicked, or the operator is shutting down.
+            task.await
+                .unwrap_or_else(|_| Err(Error::unavailable(&place, "the work was cut off")))
+        };
+        let job = job.boxed().shared();
+        let entry = Entry {
+            job: job.clone(),
+            began: Instant::now(),
+            used: Instant::now(),
+            last: last.clone(),
+        };
+        entries.insert(key.clone(), entry);
+        (job, last)
+    }
+}
+
+#[cfg(test)]
+#[path = "flights_tests.rs"]
+mod tests;

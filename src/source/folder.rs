@@ -1,0 +1,174 @@
+//! A folder of a volume that is mounted into the operator's pod.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::files::{Files, MAX_FILES};
+use super::flaw::Flaw;
+
+/// Why a folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It is not there.
+    #[error("it does not exist")]
+    Missing,
+    /// What is in it cannot be used.
+    #[error(transparent)]
+    Flaw(#[from] Flaw),
+    /// The system failed or refused.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl From<io::Error> for FolderError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Reads a folder below `root`. A link is followed as far as it stays below `root`, as the links of a
+/// mounted ConfigMap and of git-sync do. Names that begin with two dots are Kubernetes' own (`AtomicWriter`),
+/// and `.git` is Git's.
+///
+/// # Errors
+/// See [`FolderError`].
+pub fn read(root: &Path, folder: &str) -> Result<Files, FolderError> {
+    // Whatever is opened through this, links and races included, is below it.
+    let root = Dir::open_ambient_dir(root, ambient_authority())?;
+    let mut files = Files::default();
+    let mut seen = 0;
+    walk(&root, folder, "", &mut files, &mut seen)?;
+    Ok(files)
+}
+
+fn walk(root: &Dir, folder: &str, path: &str, files: &mut Files, seen: &mut usize) -> Result<(), FolderError> {
+    let place = |path: &str| match path {
+        "" => folder.to_owned(),
+        path => format!("{folder}/{path}"),
+    };
+    for entry in root.read_dir(place(path))? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str() else {
+            let path = name.to_string_lossy().into_owned();
+            return Err(Flaw::Path { path }.into());
+        };
+        if name.starts_with("..") || name == ".git" {
+            continue;
+        }
+        *seen += 1;
+        if *seen > MAX_FILES {
+            return Err(Flaw::TooMany.into());
+        }
+        let path = if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}/{name}")
+        };
+        let told = root.metadata(place(&path)).map_err(|error| outside(error, &path))?;
+        if told.is_dir() {
+            files.insert_folder(&path)?;
+            walk(root, folder, &path, files, seen)?;
+        } else if told.is_file() {
+            let bytes = read_file(root, &place(&path), files.room()).map_err(|error| outside(error, &path))?;
+            files.insert(&path, bytes)?;
+        } else {
+            return Err(Flaw::Special { path }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Reads one byte more than there is room for, so that too much is noticed.
+fn read_file(dir: &Dir, path: &str, room: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1);
+    dir.open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A link that leads out of the folder of all sources is refused by its opening.
+fn outside(error: io::Error, path: &str) -> FolderError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Flaw::Link { path: path.to_owned() }.into(),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs::{create_dir_all, write};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(files: &Files) -> Vec<&str> {
+        files.iter().map(|(path, _)| path).collect()
+    }
+
+    #[test]
+    fn a_mounted_config_map_and_git_sync_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        // As the kubelet lays a ConfigMap out.
+        create_dir_all(at("schema/..2026_01_05")).unwrap();
+        write(at("schema/..2026_01_05/1_a.sql"), "SELECT 1").unwrap();
+        symlink("..2026_01_05", at("schema/..data")).unwrap();
+        symlink("..data/1_a.sql", at("schema/1_a.sql")).unwrap();
+        assert_eq!(names(&read(root.path(), "schema").unwrap()), ["1_a.sql"]);
+        // As git-sync does: a link to the commit's work tree.
+        create_dir_all(at("repo/.worktrees/abc/db/2_b")).unwrap();
+        create_dir_all(at("repo/.worktrees/abc/db/empty")).unwrap();
+        write(at("repo/.worktrees/abc/db/2_b/migration.sql"), "\r\n").unwrap();
+        write(at("repo/.worktrees/abc/.git"), "gitdir: elsewhere").unwrap();
+        symlink(".worktrees/abc", at("repo/current")).unwrap();
+        let files = read(root.path(), "repo/current").unwrap();
+        assert_eq!(names(&files), ["db/2_b/migration.sql"]);
+        assert!(files.folders().any(|folder| folder == "db/empty"));
+    }
+
+    #[test]
+    fn nothing_outside_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("sources");
+        create_dir_all(root.join("a")).unwrap();
+        create_dir_all(root.join("b")).unwrap();
+        write(dir.path().join("token"), "secret").unwrap();
+        symlink("../../token", root.join("a/1_a.sql")).unwrap();
+        symlink(dir.path(), root.join("b/up")).unwrap();
+        symlink("..", root.join("up")).unwrap();
+        for folder in ["a", "b", "up", "..", "../sources/../", "/etc"] {
+            let refused = read(&root, folder);
+            assert!(
+                matches!(refused, Err(FolderError::Flaw(Flaw::Link { .. }) | FolderError::Io(_))),
+                "{folder}: {refused:?}"
+            );
+        }
+        assert!(matches!(read(&root, "none"), Err(FolderError::Missing)));
+        write(root.join("file"), "").unwrap();
+        assert!(matches!(read(&root, "file"), Err(FolderError::Missing)));
+    }
+
+    #[test]
+    fn links_in_circles_and_pipes_end() {
+        let root = tempfile::tempdir().unwrap();
+        create_dir_all(root.path().join("a")).unwrap();
+        symlink(".", root.path().join("a/one")).unwrap();
+        symlink(".", root.path().join("a/two")).unwrap();
+        let refused = read(root.path(), "a");
+        assert!(matches!(refused, Err(FolderError::Flaw(_))), "{refused:?}");
+        create_dir_all(root.path().join("b")).unwrap();
+        std::os::unix::net::UnixListener::bind(root.path().join("b/pipe")).unwrap();
+        let refused = read(root.path(), "b");
+        assert!(
+            matches!(refused, Err(FolderError::Flaw(Flaw::Special { .. }))),
+            "{refused:?}"
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! Which folder of a source holds the scripts: the one that `path` names, or the one that can be meant.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::files::Files;
+use super::flaw::Flaw;
+use crate::api::MigrationFormat as Format;
+
+/// Files by their paths below a folder. An empty folder's path ends with `/`.
+pub type Found = Vec<(String, Vec<u8>)>;
+
+/// Where tools keep their migrations in a project.
+const PROJECTS: [(&str, Format); 2] = [
+    ("prisma/migrations", Format::Prisma),
+    ("supabase/migrations", Format::Supabase),
+];
+
+/// The script of a migration of Prisma; its folder is the migration's name.
+const PRISMA_SCRIPT: &str = "migration.sql";
+
+/// The files of migrations, and their format as far as the folder's name tells it.
+///
+/// # Errors
+/// When `path` leads to nothing, or several folders could be meant.
+pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
+    if let Some(path) = path {
+        let told = PROJECTS
+            .iter()
+            .find(|(folder, _)| is_at_end(path.trim_end_matches('/'), folder));
+        return Ok((at(files, path)?, wanted.or(told.map(|(_, format)| *format))));
+    }
+    let mut projects = BTreeSet::new();
+    for (folder, format) in PROJECTS {
+        if wanted.is_none_or(|wanted| wanted == format) {
+            let found = paths(files).filter_map(|path| up_to(path, folder));
+            projects.extend(found.map(|found| (found, format.as_str())));
+        }
+    }
+    let mut projects = projects.into_iter();
+    match (projects.next(), projects.len()) {
+        (None, _) => Ok((below(files, &common(files)), wanted)),
+        (Some((folder, name)), 0) => {
+            let told = PROJECTS.iter().find(|(_, format)| format.as_str() == name);
+            Ok((below(files, folder), wanted.or(told.map(|(_, format)| *format))))
+        }
+        (Some((first, _)), _) => {
+            let all = std::iter::once(first).chain(projects.map(|(folder, _)| folder));
+            Err(Flaw::Several(all.take(5).collect::<Vec<_>>().join(", ")))
+        }
+    }
+}
+
+/// The files of a seed.
+///
+/// # Errors
+/// When `path` leads to nothing, or a script lies in a folder: it could be anything.
+pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
+    let found = match path {
+        Some(path) => at(files, path)?,
+        None => below(files, &common(files)),
+    };
+    let nested = |path: &&str| path.contains('/') && is_script(path);
+    match found.iter().map(|(path, _)| path.as_str()).find(nested) {
+        Some(path) => Err(Flaw::Nested(path.to_owned())),
+        None => Ok(found),
+    }
+}
+
+fn is_script(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|kind| kind == "sql")
+}
+
+/// What bsdtar adds on macOS beside each file is none of the project's.
+fn is_junk(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.starts_with("._") || name == ".DS_Store"
+}
+
+fn paths(files: &Files) -> impl Iterator<Item = &str> {
+    files.iter().map(|(path, _)| path).filter(|path| !is_junk(path))
+}
+
+/// The files below a folder, or one file.
+fn at(files: &Files, path: &str) -> Result<Found, Flaw> {
+    let path = path.trim_end_matches('/');
+    if let Some((_, bytes)) = files.iter().find(|(file, _)| *file == path) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        return Ok(vec![(name.to_owned(), bytes.to_vec())]);
+    }
+    let found = below(files, path);
+    if found.is_empty() && !files.folders().any(|folder| folder == path) {
+        let top: BTreeSet<_> = paths(files).filter_map(|path| path.split('/').next()).collect();
+        return Err(Flaw::NoPath {
+            path: path.to_owned(),
+            there: top.into_iter().take(10).collect::<Vec<_>>().join(", "),
+        });
+    }
+    Ok(found)
+}
+
+fn below(files: &Files, folder: &str) -> Found {
+    let inside = |path: &str| {
+        let rest = match folder {
+            "" => Some(path),
+            _ => path.strip_prefix(folder)?.strip_prefix('/'),
+        };
+        rest.map(str::to_owned)
+    };
+    let held = files.iter().filter(|(path, _)| !is_junk(path));
+    let mut found: Found = held
+        .filter_map(|(path, bytes)| Some((inside(path)?, bytes.to_vec())))
+        .collect();
+    let empty = files.folders().filter_map(inside).filter(|folder| {
+        let begin = format!("{folder}/");
+        !found.iter().any(|(path, _)| path.starts_with(&begin))
+    });
+    let empty: Vec<_> = empty.map(|folder| (format!("{folder}/"), Vec::new())).collect();
+    found.extend(empty);
+    found
+}
+
+/// The deepest folder that holds all files. That of a migration of Prisma is a name, and stays.
+fn common(files: &Files) -> String {
+    let mut common: Option<Vec<&str>> = None;
+    for path in paths(files) {
+        let mut names: Vec<_> = path.split('/').collect();
+        let file = names.pop();
+        if file == Some(PRISMA_SCRIPT) {
+            names.pop();
+        }
+        let shared = match &common {
+            None => names.len(),
+            Some(common) => common
+                .iter()
+                .zip(&names)
+                .take_while(|(one, other)| one == other)
+                .count(),
+        };
+        names.truncate(shared);
+        common = Some(names);
+    }
+    common.unwrap_or_default().join("/")
+}
+
+/// A path up to the end of this folder, if it goes through it.
+fn up_to<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    let parent = path.rsplit_once('/')?.0;
+    let ends = parent.match_indices('/').map(|(at, _)| at).chain([parent.len()]);
+    ends.map(|end| &parent[..end]).find(|begin| is_at_end(begin, folder))
+}
+
+fn is_at_end(path: &str, folder: &str) -> bool {
+    path.strip_suffix(folder)
+        .is_some_and(|before| before.is_empty() || before.ends_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn files(paths: &[&str]) -> Files {
+        let mut files = Files::default();
+        for path in paths {
+            match path.strip_suffix('/') {
+                Some(folder) => files.insert_folder(folder).unwrap(),
+                None => files.insert(path, b"SELECT 1".to_vec()).unwrap(),
+            }
+        }
+        files
+    }
+
+    fn names(found: Found) -> String {
+        found.into_iter().map(|(path, _)| path).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_folder_that_can_be_meant_is_found() {
+        for (given, found, format) in [
+            (&["1_a.sql", "2_b.sql"][..], "1_a.sql 2_b.sql", None),
+            (
+                &["a/db/1_a.sql", "a/db/2_b.sql", "a/", "a/db/"],
+                "1_a.sql 2_b.sql",
+                None,
+            ),
+            (&["a/1_a.sql", "2_b.sql"], "2_b.sql a/1_a.sql", None),
+            (&["1_a/migration.sql"], "1_a/migration.sql", None),
+            (&["m/1_a/migration.sql"], "1_a/migration.sql", None),
+            (
+                &["m/1_a/migration.sql", "m/1_a/README.md"],
+                "1_a/README.md 1_a/migration.sql",
+                None,
+            ),
+            (&["m/1_a/migration.sql", "m/2_b/"], "1_a/migration.sql 2_b/", None),
+            (&["m/._1_a.sql", "m/1_a.sql", ".DS_Store"], "1_a.sql", None),
+            (
+                &["app/prisma/migrations/1_a/migration.sql", "app/src/x.ts", "README.md"],
+                "1_a/migration.sql",
+                Some(Format::Prisma),
+            ),
+            (
+                &["supabase/migrations/1_a.sql", "supabase/seed.sql"],
+                "1_a.sql",
+                Some(Format::Supabase),
+            ),
+            (&["notsupabase/migrations/1_a.sql"], "1_a.sql", None),
+            (&["supabase/migrations"], "migrations", None),
+            (&[], "", None),
+        ] {
+            let (is, told) = migrations(&files(given), None, None).unwrap();
+            assert_eq!((names(is).as_str(), told), (found, format), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn several_projects_need_a_word() {
+        let both = files(&["prisma/migrations/1/migration.sql", "supabase/migrations/1_a.sql"]);
+        let several = migrations(&both, None, None).unwrap_err();
+        assert_eq!(several, Flaw::Several("prisma/migrations, supabase/migrations".into()));
+        for (path, wanted, found) in [
+            (None, Some(Format::Supabase), "1_a.sql"),
+            (None, Some(Format::Prisma), "1/migration.sql"),
+            (Some("supabase/migrations"), None, "1_a.sql"),
+            (Some("./prisma/migrations/"), None, ""),
+            (Some("prisma/migrations/"), None, "1/migration.sql"),
+        ] {
+            match migrations(&both, path, wanted) {
+                Ok((is, told)) => {
+                    assert_eq!(names(is), found);
+                    assert!(told.is_some());
+                }
+                Err(Flaw::NoPath { there, .. }) => assert_eq!((there.as_str(), found), ("prisma, supabase", "")),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(migrations(&files(&["a/prisma/migrations/x", "b/prisma/migrations/y"]), None, None).is_err());
+    }
+
+    #[test]
+    fn a_seed_lies_in_one_folder() {
+        for (given, path, found) in [
+            (&["seeds/a.sql", "seeds/b.sql"][..], None, Some("a.sql b.sql")),
+            (&["a.sql", "data/rows.csv"], None, Some("a.sql data/rows.csv")),
+            (&["a.sql", "data/b.sql"], None, None),
+            (&["supabase/seed.sql", "supabase/migrations/1_a.sql"], None, None),
+            (
+                &["supabase/seed.sql", "supabase/migrations/1_a.sql"],
+                Some("supabase/seed.sql"),
+                Some("seed.sql"),
+            ),
+            (&["a.sql"], Some("b.sql"), None),
+        ] {
+            let is = seed(&files(given), path).ok().map(names);
+            assert_eq!(is.as_deref(), found, "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Pulls from an OCI registry (OCI distribution specification 1.1).
+//!
+//! The handshake for a token is oci-client's, and so are the types. What is downloaded is read here,
+//! because oci-client reads manifests and error answers of any length (rust-oci-client issue 206), and
+//! fetches a layer from the addresses that its manifest names (`urls`), wherever they lead.
+
+use std::time::Duration;
+
+use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError;
+use oci_client::manifest::{
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
+};
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Reference, RegistryOperation};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use secrecy::ExposeSecret as _;
+use sha2::{Digest, Sha256, Sha512};
+
+use super::error::Error;
+use super::flaw::Flaw;
+use super::pull_secret::Login;
+use crate::migrate::hex;
+
+/// How long a connection may take, and the pause between two pieces of an answer.
+const CONNECT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(20);
+
+/// The most bytes of a manifest: clients and registries should expect 4 MiB (OCI distribution 1.1).
+const MAX_MANIFEST: usize = 4 << 20;
+
+/// The longest that a registry may make the operator wait.
+const MAX_AFTER: Duration = Duration::from_mins(10);
+
+const AGENT: &str = concat!("orchestra-operator/", env!("CARGO_PKG_VERSION"));
+
+/// A repository that can be read from. It lives for one pull, so that no login outlasts it.
+pub struct Repository {
+    http: reqwest::Client,
+    reference: Reference,
+    scheme: &'static str,
+    authorization: Option<HeaderValue>,
+}
+
+impl Repository {
+    /// Gets the right to pull, with a login or without.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Denied`].
+    pub async fn open(reference: Reference, insecure: bool, login: Option<&Login>) -> Result<Self, Error> {
+        let (scheme, protocol) = if insecure {
+            ("http", ClientProtocol::Http)
+        } else {
+            ("https", ClientProtocol::Https)
+        };
+        let place = reference.to_string();
+        let http = reqwest::Client::builder()
+            .user_agent(AGENT)
+            .connect_timeout(CONNECT)
+            .read_timeout(PAUSE)
+            // A redirect must not take what is fetched, or a token, out of TLS.
+            .https_only(!insecure)
+            .build()
+            .map_err(|error| Error::unavailable(&place, cause(error)))?;
+        let config = ClientConfig {
+            protocol,
+            user_agent: AGENT,
+            connect_timeout: Some(CONNECT),
+            read_timeout: Some(PAUSE),
+            platform_resolver: None,
+            ..ClientConfig::default()
+        };
+        let handshake = oci_client::Client::try_from(config).map_err(|error| refused(&place, error))?;
+        let auth = login.map_or(RegistryAuth::Anonymous, |login| {
+            RegistryAuth::Basic(login.user.clone(), login.password.expose_secret().to_owned())
+        });
+        let token = handshake.auth(&reference, &auth, RegistryOperation::Pull).await;
+        let token = token.map_err(|error| refused(&place, error))?;
+        let authorization = header(token.as_deref(), login).map_err(|what| Error::denied(&place, what))?;
+        Ok(Self {
+            http,
+            reference,
+            scheme,
+            authorization,
+        })
+    }
+
+    /// The manifest, byte for byte, and its digest.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn manifest(&self) -> Result<(String, Vec<u8>), Error> {
+        let accept = [
+            OCI_IMAGE_MEDIA_TYPE,
+            IMAGE_MANIFEST_MEDIA_TYPE,
+            OCI_IMAGE_INDEX_MEDIA_TYPE,
+            IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+        ];
+        let wanted = self.reference.digest();
+        let name = wanted.or(self.reference.tag()).unwrap_or("latest");
+        let bytes = self
+            .get(&format!("manifests/{name}"), &accept.join(", "), MAX_MANIFEST)
+            .await?;
+        let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+        if wanted.is_some_and(|wanted| wanted != digest) {
+            return Err(self.flaw(Flaw::Digest("the manifest".into())));
+        }
+        Ok((digest, bytes))
+    }
+
+    /// A blob of this digest and of this size, and no byte more.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn blob(&self, digest: &str, size: usize) -> Result<Vec<u8>, Error> {
+        let bytes = self.get(&format!("blobs/{digest}"), "*/*", size).await?;
+        let is = match digest.split_once(':') {
+            Some(("sha256", _)) => format!("sha256:{}", hex(&Sha256::digest(&bytes))),
+            Some(("sha512", _)) => format!("sha512:{}", hex(&Sha512::digest(&bytes))),
+            _ => String::new(),
+        };
+        if is != digest {
+            return Err(self.flaw(Flaw::Digest(format!("the layer {digest}"))));
+        }
+        Ok(bytes)
+    }
+
+    /// An error about what this repository holds.
+    pub fn flaw(&self, flaw: Flaw) -> Error {
+        Error::invalid(&self.reference, flaw)
+    }
+
+    async fn get(&self, what: &str, accept: &str, most: usize) -> Result<Vec<u8>, Error> {
+        let (host, repository) = (self.reference.resolve_registry(), self.reference.repository());
+        let mut request = self
+            .http
+            .get(format!("{}://{host}/v2/{repository}/{what}", self.scheme))
+            .header(ACCEPT, accept);
+        // reqwest takes it off again where a redirect leads to another host or port.
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let lost = |error| Error::unavailable(&self.reference, cause(error));
+        let mut answer = request.send().await.map_err(lost)?;
+        self.check(&answer)?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(lost)? {
+            if bytes.len() + piece.len() > most {
+                let what = format!("{what} has more than the {most} bytes that it may have");
+                return Err(self.flaw(Flaw::Artifact(what)));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    fn check(&self, answer: &Response) -> Result<(), Error> {
+        let place = self.reference.to_string();
+        match answer.status() {
+            StatusCode::OK => Ok(()),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Error::denied(
+                &place,
+                "the registry refuses access: give a pullSecretRef with a login that may read it",
+            )),
+            StatusCode::NOT_FOUND => Err(Error::NoArtifact(place)),
+            status => Err(Error::Unavailable {
+                place,
+                what: format!("the registry answers {status}"),
+                after: retry_after(answer),
+            }),
+        }
+    }
+}
+
+fn header(token: Option<&str>, login: Option<&Login>) -> Result<Option<HeaderValue>, String> {
+    use base64::Engine as _;
+    let value = match (token, login) {
+        (Some(token), _) => format!("Bearer {token}"),
+        // The registry asked for no token: it takes the login itself, or needs none.
+        (None, Some(Login { user, password })) => {
+            let pair = format!("{user}:{}", password.expose_secret());
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+        }
+        (None, None) => return Ok(None),
+    };
+    let mut value =
+        HeaderValue::try_from(value).map_err(|_| "the registry's token is no text of a header".to_owned())?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).clamp(Duration::from_secs(1), MAX_AFTER))
+}
+
+/// What the handshake failed with; an answer's text and addresses may hold tokens, and are not told.
+fn refused(place: &str, error: OciDistributionError) -> Error {
+    match error {
+        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
+            Error::denied(
+                &place,
+                "the registry refuses the login: correct the Secret of pullSecretRef",
+            )
+        }
+        OciDistributionError::RequestError(error) => Error::unavailable(&place, cause(error)),
+        _ => Error::unavailable(&place, "the registry does not answer as a registry does"),
+    }
+}
+
+/// The innermost reason, without the address, which may hold a token after a redirect.
+fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut inner: &dyn std::error::Error = &error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}

@@ -1,0 +1,128 @@
+//! Where scripts are: what the API server must accept, and what it must refuse.
+
+const ONE: &str = "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set";
+const FOLDER: &str = "spec.migrations.source.folder: Invalid value";
+const PATH: &str = "spec.migrations.source.path: Invalid value";
+const IMAGE: &str = "spec.migrations.source.oci.image: Invalid value";
+
+/// As the other tables.
+pub const SOURCES: &[(&str, &str, &str)] = &[
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {inline: {1_a.sql: SELECT 1, 2_b/migration.sql: ''}}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {inline: {}}}}",
+        "spec.migrations.source.inline",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: oci://ghcr.io/acme/migrations, tag: v1.2}, path: db/migrations}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: 127.0.0.1:5000/a_b/c.d, insecure: true, pullSecretRef: {name: pull}, \
+         digest: 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'}}}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, migrations: {source: {oci: {image: registry.local/a, tag: a}}}}",
+        "",
+    ),
+    ("Orchestra", "spec: {migrations: {source: {folder: app/prisma}}}", ""),
+    ("Orchestra", "spec: {migrations: {source: {folder: .hidden/a..b}}}", ""),
+    ("Orchestra", "spec: {seed: {configMapRefs: [{name: a}, {name: b}]}}", ""),
+    (
+        "Orchestra",
+        "spec: {seed: {inline: {a.sql: SELECT 1}, policy: Once}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {seed: {oci: {image: ghcr.io/a, tag: b}, path: supabase/seed.sql}}",
+        "",
+    ),
+    ("Orchestra", "spec: {seed: {folder: a}}", ""),
+    // Exactly one.
+    ("Orchestra", "spec: {seed: {folder: a, inline: {a.sql: SELECT 1}}}", ONE),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {folder: a, oci: {image: ghcr.io/a, tag: b}}}}",
+        ONE,
+    ),
+    ("Orchestra", "spec: {migrations: {source: {path: a}}}", ONE),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: ghcr.io/a}}}}",
+        "exactly one of tag and digest must be set",
+    ),
+    (
+        "Orchestra",
+        "spec: {seed: {oci: {image: ghcr.io/a, tag: b, \
+         digest: 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'}}}",
+        "exactly one of tag and digest must be set",
+    ),
+    // Nothing that leads elsewhere.
+    ("Orchestra", "spec: {migrations: {source: {folder: /etc}}}", FOLDER),
+    ("Orchestra", "spec: {migrations: {source: {folder: ..}}}", FOLDER),
+    ("Orchestra", "spec: {migrations: {source: {folder: .}}}", FOLDER),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {folder: a/../../etc}}}",
+        FOLDER,
+    ),
+    ("Orchestra", "spec: {migrations: {source: {folder: a/..data}}}", FOLDER),
+    ("Orchestra", "spec: {migrations: {source: {folder: a//b}}}", FOLDER),
+    ("Orchestra", "spec: {migrations: {source: {folder: a/}}}", FOLDER),
+    ("Orchestra", r"spec: {migrations: {source: {folder: 'a\b'}}}", FOLDER),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {folder: a, path: ../b}}}",
+        PATH,
+    ),
+    ("Orchestra", "spec: {migrations: {source: {folder: a, path: ''}}}", PATH),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: ghcr.io, tag: a}}}}",
+        IMAGE,
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: 'ghcr.io/a:v1', tag: a}}}}",
+        IMAGE,
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: 'https://ghcr.io/a', tag: a}}}}",
+        IMAGE,
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: 'user:pass@ghcr.io/a', tag: a}}}}",
+        IMAGE,
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: 'ghcr.io/../a', tag: a}}}}",
+        IMAGE,
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: 'ghcr.io/a?b', tag: a}}}}",
+        IMAGE,
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: ghcr.io/a, tag: ../../a}}}}",
+        "spec.migrations.source.oci.tag: Invalid value",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: ghcr.io/a, digest: 'sha256:abc'}}}}",
+        "spec.migrations.source.oci.digest: Invalid value",
+    ),
+];

@@ -1,0 +1,220 @@
+//! Templates: migrations and a seed as one versioned unit of a class.
+
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use serde_json::Value;
+
+use crate::pool::{house, inventory};
+use crate::proof::{generous_world, owner, soon};
+use crate::support::{LONG, login, ready, reason, scalar, secret, standard_class};
+
+/// The scripts of two versions, and a seed, in the operator's namespace.
+fn scripts(world: &World) {
+    world
+        .apply(&format!(
+            r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: symphony-1, namespace: {SYSTEM}}}
+data:
+  1_members.sql: CREATE TABLE "Member" (id serial PRIMARY KEY, name text NOT NULL);
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: symphony-2, namespace: {SYSTEM}}}
+data:
+  1_members.sql: CREATE TABLE "Member" (id serial PRIMARY KEY, name text NOT NULL);
+  2_concerts.sql: CREATE TABLE "Concert" (id serial PRIMARY KEY);
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: symphony-seed, namespace: {SYSTEM}}}
+data:
+  seed.sql: INSERT INTO "Member" (name) VALUES ('Ada'), ('Bo');
+"#
+        ))
+        .unwrap();
+}
+
+fn class(world: &World, version: &str, source: &str, more: &str) {
+    standard_class(
+        world,
+        &format!(
+            "  templates:\n  - name: symphony\n    version: {version:?}\n    \
+             migrations: {{format: Prisma, source: {{configMapRef: {{name: {source}}}}}}}\n    \
+             seed: {{configMapRef: {{name: symphony-seed}}}}\n{more}"
+        ),
+    );
+}
+
+fn tenant(world: &World, name: &str, spec: &str) -> anyhow::Result<()> {
+    world.apply(&format!(
+        "{{apiVersion: stagesub.io/v1alpha1, kind: Orchestra, metadata: {{name: {name}, namespace: {TENANTS}}}, spec: {{{spec}}}}}"
+    ))
+}
+
+fn has(version: &'static str) -> impl Fn(&Value) -> bool {
+    move |object| is_true(object, "Ready") && object["status"]["template"]["version"] == version
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_is_one_versioned_unit() {
+    let world = generous_world().await;
+    scripts(&world);
+    class(&world, "1.0.0", "symphony-1", "  template: symphony");
+    let _operator = world
+        .operator("operator", |command| {
+            command.arg("--resync=2s");
+        })
+        .unwrap();
+    tenant(&world, "named", "source: {templateRef: {name: symphony}}").unwrap();
+    tenant(&world, "default", "").unwrap();
+    for name in ["named", "default"] {
+        let object = ready(&world, name).await;
+        assert_eq!(object["status"]["template"]["name"], "symphony");
+        assert!(has("1.0.0")(&object));
+        let mut session = owner(&world, name).await;
+        assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 2);
+    }
+    class(&world, "2.0.0", "symphony-2", "  template: symphony");
+    for name in ["named", "default"] {
+        let object = world
+            .until(Kind::Orchestra, (TENANTS, name), LONG, has("2.0.0"))
+            .await
+            .unwrap();
+        assert_eq!(object["status"]["migrations"]["current"], "2_concerts");
+    }
+
+    // A template that is not there is waited for.
+    tenant(&world, "odd", "source: {templateRef: {name: chamber}}").unwrap();
+    let object = reason(&world, "odd", "TemplateNotFound").await;
+    let message = condition(&object, "Stalled").2;
+    assert!(
+        message.contains("OrchestraClass standard has no template chamber"),
+        "{message}"
+    );
+    let chamber = "  - {name: chamber, version: '1', migrations: {format: Prisma, source: {configMapRef: {name: symphony-1}}}}\n  template: symphony";
+    class(&world, "2.0.0", "symphony-2", chamber);
+    let object = ready(&world, "odd").await;
+    assert_eq!(object["status"]["template"]["name"], "chamber");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
+    let world = generous_world().await;
+    scripts(&world);
+    class(
+        &world,
+        "1.0.0",
+        "symphony-1",
+        "  pools: {names: [house], policy: PoolOnly}\n  template: symphony",
+    );
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    house(&world, &inventory(&world, &["one", "two"]).await);
+    let prepare = r#"{"spec": {"prepare": {"className": "standard", "templateRef": {"name": "symphony"}}}}"#;
+    world
+        .kubectl(["patch", "orchpool", "house", "--type=merge", "-p", prepare])
+        .unwrap();
+    let prepared = async |version: &str, count: usize| {
+        soon("the databases are prepared", async || {
+            let all = world.list(Kind::Database).await.unwrap();
+            all.iter()
+                .filter(|database| database["status"]["template"]["version"] == version)
+                .count()
+                == count
+        })
+        .await;
+    };
+    prepared("1.0.0", 2).await;
+    // A new version comes to those that wait, too.
+    class(
+        &world,
+        "2.0.0",
+        "symphony-2",
+        "  pools: {names: [house], policy: PoolOnly}\n  template: symphony",
+    );
+    prepared("2.0.0", 2).await;
+
+    // Nobody else's migrations are applied beside them.
+    tenant(
+        &world,
+        "other",
+        "migrations: {format: Prisma, source: {configMapRef: {name: own}}}",
+    )
+    .unwrap();
+    reason(&world, "other", "PoolExhausted").await;
+
+    tenant(&world, "named", "source: {templateRef: {name: symphony}}").unwrap();
+    let object = ready(&world, "named").await;
+    assert!(has("2.0.0")(&object));
+    let url = &secret(&world, TENANTS, "named-connection").await["DATABASE_URL"];
+    let mut session = login(url).await.unwrap();
+    assert_eq!(
+        scalar(&mut session, "SELECT count(*) FROM \"Member\"").await,
+        2,
+        "the seed came with the claim"
+    );
+    assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Concert\"").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_together_is_refused_at_once() {
+    let world = generous_world().await;
+    let own = "migrations: {source: {configMapRef: {name: a}}}";
+    tenant(&world, "first", "source: {templateRef: {name: symphony}}").unwrap();
+    for (name, spec, says) in [
+        (
+            "both",
+            &*format!("source: {{templateRef: {{name: symphony}}}}, {own}"),
+            "a template has its own migrations",
+        ),
+        (
+            "first",
+            "source: {templateRef: {name: chamber}}",
+            "source is immutable once set",
+        ),
+        ("first", "", "source is immutable once set"),
+        ("bad", "source: {templateRef: {name: Symphony_1}}", "should match"),
+        ("bad", "source: {}", "Required value"),
+        ("bad", "migrations: {format: Prisma}", "format belongs to a source"),
+    ] {
+        let error = tenant(&world, name, spec).unwrap_err().to_string();
+        assert!(error.contains(says), "{spec}: {error}");
+    }
+    let class = |spec: &str| {
+        let spec = format!("provider: {{supabase: {{}}}}, {spec}");
+        let error = world.apply(&format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: OrchestraClass, metadata: {{name: bad}}, spec: {{{spec}}}}}"
+        ));
+        error.unwrap_err().to_string()
+    };
+    let template = format!("name: a, version: '1', {own}");
+    for (spec, says) in [
+        (
+            "migrations: {drift: {fingerprint: true}}".to_owned(),
+            "a class's migrations need a source",
+        ),
+        (
+            own.replace("source:", "baseline: x, source:"),
+            "set them in its Orchestra",
+        ),
+        (
+            format!("template: b, templates: [{{{template}}}]"),
+            "template must be the name of one of templates",
+        ),
+        (
+            format!("template: a, templates: [{{{template}}}], {own}"),
+            "a template has its own",
+        ),
+        (
+            format!("templates: [{{{template}}}, {{{template}}}]"),
+            "duplicate entries",
+        ),
+        (
+            "templates: [{name: a, version: '1', migrations: {}}]".to_owned(),
+            "a template's migrations need a source",
+        ),
+    ] {
+        let error = class(&spec);
+        assert!(error.contains(says), "{spec}: {error}");
+    }
+}
