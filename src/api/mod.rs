@@ -3,6 +3,7 @@
 //! The names of five kinds are taken: `Orchestra`, `OrchestraClass`, `OrchestraDatabase`,
 //! `OrchestraPool`, and `OrchestraBackup` (`orchbackup`, namespaced), which is not served yet.
 
+mod budget;
 mod class;
 pub mod condition;
 mod database;
@@ -11,6 +12,7 @@ mod pool;
 mod rollout;
 mod source;
 
+pub use budget::*;
 pub use class::*;
 pub use database::*;
 pub use orchestra::*;

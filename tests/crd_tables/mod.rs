@@ -105,27 +105,6 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {placement: {region: EU West}}",
         "spec.placement.region: Invalid value",
     ),
-    // Sources: one of five.
-    (
-        "Orchestra",
-        "spec: {migrations: {source: {configMapRef: {name: a}, configMapRefs: null}}}",
-        "",
-    ),
-    (
-        "Orchestra",
-        "spec: {migrations: {source: {configMapRef: {name: a}, configMapRefs: [{name: b}]}}}",
-        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
-    ),
-    (
-        "Orchestra",
-        "spec: {migrations: {source: {}}}",
-        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
-    ),
-    (
-        "Orchestra",
-        "spec: {migrations: {source: {configMapRefs: []}}}",
-        "spec.migrations.source.configMapRefs: Invalid value",
-    ),
     (
         "Orchestra",
         "spec: {migrations: {format: Prisma}}",

@@ -7,6 +7,27 @@ const IMAGE: &str = "spec.migrations.source.oci.image: Invalid value";
 
 /// As the other tables.
 pub const SOURCES: &[(&str, &str, &str)] = &[
+    // Sources: one of five.
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {configMapRef: {name: a}, configMapRefs: null}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {configMapRef: {name: a}, configMapRefs: [{name: b}]}}}",
+        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {}}}",
+        "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {configMapRefs: []}}}",
+        "spec.migrations.source.configMapRefs: Invalid value",
+    ),
     (
         "Orchestra",
         "spec: {migrations: {source: {inline: {1_a.sql: SELECT 1, 2_b/migration.sql: ''}}}}",
