@@ -261,7 +261,7 @@ mod tests {
         for start in every_state() {
             let mut seen = start;
             let mut claims = 0;
-            for _ in 0..10 {
+            for _ in 0..11 {
                 let step = plan(&seen);
                 claims += usize::from(matches!(step, Step::Create | Step::Take));
                 seen = after(seen, step);

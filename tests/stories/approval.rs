@@ -53,7 +53,7 @@ fn digest(plan: &Value) -> String {
     plan["digest"].as_str().unwrap().to_owned()
 }
 
-fn config_map(world: &World, name: &str) -> Option<Value> {
+pub fn config_map(world: &World, name: &str) -> Option<Value> {
     let found = world.kubectl(["get", "configmap", name, "-n", TENANTS, "-o", "json"]);
     found.ok().map(|text| serde_json::from_str(&text).unwrap())
 }

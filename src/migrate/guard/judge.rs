@@ -86,7 +86,9 @@ impl Judge<'_> {
 
     fn statement(&mut self, tree: &NodeEnum) {
         if !drops::replaces(tree) {
-            drops::made_by(tree).into_iter().for_each(|key| self.known.make(key));
+            for key in drops::made_by(tree) {
+                self.known.make(key);
+            }
         }
         match tree {
             NodeEnum::AlterTableStmt(statement) => tables::alter(self, statement),
@@ -138,13 +140,15 @@ impl Judge<'_> {
                 self.find(Kind::Opaque, quoted(&it.name), format!("EXECUTE {}", quoted(&it.name)));
             }
             NodeEnum::ExplainStmt(it) if is_on(&it.options, "analyze") => {
-                inner(it.query.as_deref())
-                    .into_iter()
-                    .for_each(|query| self.statement(query));
+                if let Some(query) = inner(it.query.as_deref()) {
+                    self.statement(query);
+                }
             }
             NodeEnum::CreateSchemaStmt(it) => {
                 let made = it.schema_elts.iter().filter_map(|node| node.node.as_ref());
-                made.for_each(|tree| self.statement(tree));
+                for tree in made {
+                    self.statement(tree);
+                }
             }
             NodeEnum::VariableSetStmt(it) if it.name == "search_path" => self.known.elsewhere = true,
             _ => {

@@ -103,7 +103,9 @@ fn a_large_plan_fits_into_a_config_map() {
     let name = "x".repeat(crate::migrate::MAX_NAME_BYTES);
     let drop = format!("ALTER TABLE \"{0}\".\"{0}\" DROP COLUMN \"{0}\";", "É".repeat(31));
     let mut found = findings(&[drop.repeat(2000).as_str()]);
-    found.iter_mut().for_each(|finding| finding.migration.clone_from(&name));
+    for finding in &mut found {
+        finding.migration.clone_from(&name);
+    }
     let pending = vec![
         Pending {
             name,

@@ -33,9 +33,9 @@ pub fn judge(judge: &mut Judge<'_>, tree: &NodeEnum) {
         }
         NodeEnum::InsertStmt(it) => {
             with(judge, it.with_clause.as_ref());
-            inner(it.select_stmt.as_deref())
-                .into_iter()
-                .for_each(|select| self::judge(judge, select));
+            if let Some(select) = inner(it.select_stmt.as_deref()) {
+                self::judge(judge, select);
+            }
         }
         NodeEnum::MergeStmt(it) => {
             with(judge, it.with_clause.as_ref());
@@ -58,14 +58,14 @@ pub fn judge(judge: &mut Judge<'_>, tree: &NodeEnum) {
         }
         NodeEnum::SelectStmt(it) => select(judge, it),
         NodeEnum::CreateTableAsStmt(it) => {
-            inner(it.query.as_deref())
-                .into_iter()
-                .for_each(|query| self::judge(judge, query));
+            if let Some(query) = inner(it.query.as_deref()) {
+                self::judge(judge, query);
+            }
         }
         NodeEnum::CopyStmt(it) => {
-            inner(it.query.as_deref())
-                .into_iter()
-                .for_each(|query| self::judge(judge, query));
+            if let Some(query) = inner(it.query.as_deref()) {
+                self::judge(judge, query);
+            }
         }
         _ => {}
     }
@@ -73,10 +73,10 @@ pub fn judge(judge: &mut Judge<'_>, tree: &NodeEnum) {
 
 fn with(judge: &mut Judge<'_>, clause: Option<&WithClause>) {
     for node in clause.iter().flat_map(|clause| &clause.ctes) {
-        if let Some(NodeEnum::CommonTableExpr(common)) = &node.node {
-            inner(common.ctequery.as_deref())
-                .into_iter()
-                .for_each(|query| self::judge(judge, query));
+        if let Some(NodeEnum::CommonTableExpr(common)) = &node.node
+            && let Some(query) = inner(common.ctequery.as_deref())
+        {
+            self::judge(judge, query);
         }
     }
 }

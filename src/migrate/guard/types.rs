@@ -92,8 +92,7 @@ fn within(name: &str, old: &[i32], new: &[i32]) -> Change {
     }
     match (name, old, new) {
         ("bpchar", [old], [new]) if new > old => Rewrites,
-        ("varchar" | "varbit" | "numeric", _, []) => Free,
-        ("timestamp" | "timestamptz" | "time" | "timetz", _, [])
+        ("varchar" | "varbit" | "numeric" | "timestamp" | "timestamptz" | "time" | "timetz", _, [])
         | ("timestamp" | "timestamptz" | "time" | "timetz", [], [6]) => Free,
         ("varchar" | "varbit" | "timestamp" | "timestamptz" | "time" | "timetz", [old], [new]) if new >= old => Free,
         ("numeric", [precision, scale @ ..], [wanted, more @ ..]) => {
