@@ -46,8 +46,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
     let ready = step == Step::Rest;
     let served = is_true(&old.conditions, Is::Available);
-    let held = reason == Reason::ApprovalPending;
-    let updating = served && progress == Progress::Reconciling && !leaving && !held;
+    // Nothing is begun, and nobody may think so after a restart.
+    let waits = matches!(reason, Reason::ApprovalPending | Reason::RolloutPending);
+    let updating = served && progress == Progress::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
     conditions.set(Is::Ready, ready, summary, message);
     let usable = observed.seen.database == Database::Usable;

@@ -294,6 +294,8 @@ mod tests {
             ("Updating", 1, true),
             ("Migrating", 1, true),
             ("Updating", 0, false),
+            ("ApprovalPending", 1, false),
+            ("RolloutPending", 1, false),
             ("DatabaseUnreachable", 1, false),
         ] {
             assert_eq!(stranger(&orchestra(reason, pending)), is, "{reason} {pending}");
