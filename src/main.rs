@@ -52,6 +52,20 @@ enum Command {
     /// JSON: a list of `{kind, project, name, class, region, status, since, currency, monthly, next}`;
     /// what is not known is null. It exits with 1 when an organization could not be looked at.
     Orphans(Box<report::orphans::Arguments>),
+    /// Print the plan of the pending migrations of an Orchestra that wait for approval: what they destroy,
+    /// break or hold up.
+    ///
+    /// Reads only the cluster (KUBECONFIG): the Orchestra's status and the ConfigMap that it names.
+    ///
+    /// JSON: `{digest, head: {count, last, digest}, pending: [{name, checksum}], findings: [{migration,
+    /// line, kind, effect, object, statement}], pendingCount, destructiveCount, lockingCount}`, or null
+    /// when nothing waits. Of pending and findings the first 500 are listed.
+    Plan(report::plan::PlanArguments),
+    /// Approve the plan of an Orchestra's pending migrations, by its digest.
+    ///
+    /// It sets the annotation `stagesub.io/approve-migrations`, as `kubectl annotate` does; whoever may
+    /// update the Orchestra may do that. The approval is void when the plan or the history changes.
+    Approve(report::plan::ApproveArguments),
     /// Show, pause or resume the rollout of a class's migrations.
     ///
     /// Reads and changes the `OrchestraClass` only (KUBECONFIG); the work is the operator's.
@@ -82,6 +96,14 @@ fn main() -> std::process::ExitCode {
             let found = report::orphans::run(&client, &arguments).await?;
             say(&found.printed)?;
             found.complete()
+        })),
+        Command::Plan(arguments) => finish(ask(async move {
+            let client = run::connect().await?;
+            say(&report::plan::run(&client, &arguments).await?)
+        })),
+        Command::Approve(arguments) => finish(ask(async move {
+            let client = run::connect().await?;
+            say(&report::plan::approve(&client, &arguments).await?)
         })),
         Command::Rollout { command } => finish(ask(async move {
             let client = run::connect().await?;

@@ -302,6 +302,7 @@ async fn migrations_are_explained(plane: &ControlPlane) {
     for part in [
         "source <Object> Where the scripts are, such as a ConfigMap with a key `<migration name>.sql`",
         "format <string> enum: Prisma, Supabase, Sqlx Format of the scripts",
+        "approval <string> enum: Automatic, OnDestructive, Always When pending migrations wait for a person",
     ] {
         assert!(explained.contains(part), "{part:?} is not in {explained}");
     }

@@ -73,6 +73,10 @@ pub enum Reason {
     PreparingLogin,
     /// Migrations are being applied.
     Migrating,
+    /// Pending migrations wait for a person's approval.
+    ApprovalPending,
+    /// A person approved the pending migrations.
+    Approved,
     /// The seed is being applied.
     Seeding,
     /// The connection Secret is being written.
@@ -215,6 +219,8 @@ pub enum Reason {
     InUse,
     /// A Secret of that name exists and is not this Orchestra's.
     SecretConflict,
+    /// A ConfigMap of the plan's name exists and is not this Orchestra's.
+    ConfigMapConflict,
     /// The Kubernetes API failed or refused the request.
     KubernetesUnavailable,
     /// Nothing asks for this part.

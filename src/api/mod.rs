@@ -88,6 +88,12 @@ pub struct Migrations {
     /// `migration_lock.toml`; files that several would take need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<MigrationFormat>,
+    /// When pending migrations wait for a person: `Automatic` never, `OnDestructive` (default) when they
+    /// would destroy or break something, or cannot be judged, `Always` also when they are harmless. The
+    /// first migrations of an empty database need no approval under `OnDestructive`. A plan is approved
+    /// by the Orchestra's annotation `stagesub.io/approve-migrations` with the plan's digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// How scripts are run. `PerFile` (default): each in one transaction with its record, and statement
     /// by statement only where nothing else can work. `PerStatement`: each statement by itself, as
     /// Prisma does from 7.4 on; a failure then leaves what stands before it.
@@ -174,6 +180,19 @@ pub struct AppliedTemplate {
     pub name: String,
     /// Version that it had.
     pub version: String,
+}
+
+/// When pending migrations wait for a person's approval.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(transform = leave_description_to_field)]
+pub enum Approval {
+    /// Never: they are applied at once, and not looked at.
+    Automatic,
+    /// When they would destroy or break something, or cannot be judged (default).
+    #[default]
+    OnDestructive,
+    /// Always, the first ones too.
+    Always,
 }
 
 /// How migration scripts are run.

@@ -221,6 +221,9 @@ pub struct MigrationStatus {
     /// condition `HistoryAgrees` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divergence: Option<String>,
+    /// What waits for approval; absent when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<MigrationPlan>,
     /// When the history in the database was last found complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked_at: Option<Time>,
@@ -229,7 +232,35 @@ pub struct MigrationStatus {
     pub fingerprint: Option<String>,
 }
 
+/// Pending migrations that wait for approval.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationPlan {
+    /// Digest of the plan: what the annotation `stagesub.io/approve-migrations` must hold.
+    pub digest: String,
+    /// Number of pending migrations.
+    pub pending: i32,
+    /// Number of statements that destroy, break or expose something, or cannot be judged.
+    pub destructive: i32,
+    /// Number of statements that hold others up for long.
+    pub locking: i32,
+    /// ConfigMap beside the Orchestra that holds the whole plan.
+    pub config_map: String,
+}
+
+/// Annotation of an Orchestra that approves its pending migrations: the digest of their plan.
+pub const APPROVE_MIGRATIONS: &str = "stagesub.io/approve-migrations";
+
 impl Orchestra {
+    /// Name of the ConfigMap that holds the plan of pending migrations.
+    pub fn plan_name(&self) -> String {
+        const SUFFIX: &str = "-migration-plan";
+        // A name has 253 characters at most.
+        let mut name = self.metadata.name.clone().unwrap_or_default();
+        name.truncate(253 - SUFFIX.len());
+        format!("{}{SUFFIX}", name.trim_end_matches(['.', '-']))
+    }
+
     /// Name of the Secret that receives the login.
     pub fn secret_name(&self) -> String {
         let name = self.metadata.name.as_deref().unwrap_or_default();

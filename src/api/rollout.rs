@@ -69,6 +69,9 @@ pub struct RolloutStatus {
     pub running: i32,
     /// Orchestras that it has not come to.
     pub pending: i32,
+    /// Orchestras whose migration to it waits for approval.
+    #[serde(default)]
+    pub held: i32,
     /// Orchestras whose migration to it failed.
     pub failed: i32,
     /// Orchestras that keep what they have (`pinMigrations`).

@@ -41,5 +41,6 @@ fn states(rollout: &RolloutStatus) -> Vec<(&'static str, i32)> {
         ("pending", rollout.pending),
         ("failed", rollout.failed),
         ("pinned", rollout.pinned),
+        ("held", rollout.held),
     ]
 }

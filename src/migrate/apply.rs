@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::blockers::Blockers;
+use super::guard::{self, Consent, Verdict};
 use super::history::History;
 use super::policy::Mode;
 use super::source::{Migration, Source};
@@ -51,6 +52,8 @@ pub struct Options {
     pub baseline: Option<String>,
     /// The login that tells, over a second session, who holds up a script; the script's own.
     pub login: Option<Login>,
+    /// What of it needs a person's word; without it nothing does.
+    pub consent: Option<Consent>,
     /// Becomes true when the operator is told to stop: no further script is begun.
     pub stop: Option<watch::Receiver<bool>>,
 }
@@ -143,6 +146,9 @@ fn status(history: &History, source: &Source) -> Status {
 /// that fails, or whose operator dies, has not happened. Takes the connection, which holds the lock
 /// and whatever a failed script left behind, and gives it back only after success.
 ///
+/// The guard is asked again while the lock is held. When what is pending then waits for approval,
+/// nothing is written, and the status says what is pending.
+///
 /// # Errors
 /// See [`Error`].
 pub async fn apply(
@@ -160,8 +166,16 @@ pub async fn apply(
         let key = lock::key(&mut conn, source.format()).await?;
         lock::take(&mut conn, key, limits.lock).await?;
         let mut history = History::read(&mut conn, source.format()).await?;
-        let foreseen = History::foresee(&mut history.clone(), source, options)?;
-        if foreseen > 0 || status(&history, source).pending > 0 {
+        let mut foreseen = history.clone();
+        let unsettled = foreseen.foresee(source, options)?;
+        if waits(&mut conn, &foreseen, source, options).await? {
+            lock::release(&mut conn, key).await?;
+            return Ok(Status {
+                unsettled,
+                ..status(&foreseen, source)
+            });
+        }
+        if unsettled > 0 || status(&history, source).pending > 0 {
             history.prepare(&mut conn).await?;
         }
         history.settle(&mut conn, source, options).await?;
@@ -195,6 +209,15 @@ pub async fn apply(
         .await
         .map_err(|_| Error::Timeout(limits.total))??;
     Ok((conn, status))
+}
+
+/// Whether the guard lets it wait, now that nobody else migrates.
+async fn waits(conn: &mut PgConnection, history: &History, source: &Source, options: &Options) -> Result<bool> {
+    let Some(consent) = &options.consent else {
+        return Ok(false);
+    };
+    let review = guard::look(conn, history, source, consent).await?;
+    Ok(review.is_some_and(|review| review.verdict == Verdict::Waits))
 }
 
 /// How a migration is run. What was begun statement by statement is gone on with in that way.

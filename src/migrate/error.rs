@@ -75,6 +75,9 @@ pub enum Error {
         /// The migration.
         name: String,
     },
+    /// The guard did not come to an end with the scripts.
+    #[error("the pending scripts could not be looked at; it is tried again")]
+    Unreadable,
     /// Another session holds the lock.
     #[error("another session holds the migration lock: {holder}")]
     Locked {
@@ -106,7 +109,9 @@ impl Error {
                 Class::Blocked
             }
             Self::Locked { .. } => Class::After(Duration::from_secs(5)),
-            Self::Overtaken { .. } | Self::Stopping | Self::Timeout(_) | Self::SeedTimeout(_) => Class::Transient,
+            Self::Overtaken { .. } | Self::Unreadable | Self::Stopping | Self::Timeout(_) | Self::SeedTimeout(_) => {
+                Class::Transient
+            }
             Self::Database(error) => error.class(),
         }
     }
@@ -114,9 +119,12 @@ impl Error {
     /// The word for conditions, events and metrics.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Failed(_) | Self::NotEmpty { .. } | Self::NoBaseline(_) | Self::OtherTool(_) | Self::Timeout(_) => {
-                Reason::MigrationFailed
-            }
+            Self::Failed(_)
+            | Self::NotEmpty { .. }
+            | Self::NoBaseline(_)
+            | Self::OtherTool(_)
+            | Self::Unreadable
+            | Self::Timeout(_) => Reason::MigrationFailed,
             Self::Stopping => Reason::Migrating,
             Self::Diverged { .. } => Reason::HistoryDiverged,
             Self::SeedFailed(_) | Self::RowFailed(_) | Self::SeedTimeout(_) => Reason::SeedFailed,

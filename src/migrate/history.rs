@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection};
+use sha2::{Digest, Sha256};
 
-use super::source::{Identity, Migration};
+use super::guard::Head;
+use super::source::{Identity, Migration, hex};
 use super::unfinished::{self, NOTHING_KEPT, Unfinished};
 use super::{Error, Result, ScriptFailure};
 use crate::api::MigrationFormat as Format;
@@ -117,6 +119,20 @@ impl History {
     /// Whether the history records the migration as applied.
     pub fn has(&self, migration: &Migration) -> bool {
         self.applied.contains_key(&migration.identity)
+    }
+
+    /// Where it stands.
+    pub fn head(&self) -> Head {
+        let mut hash = Sha256::new();
+        for (identity, content) in &self.applied {
+            let (identity, content) = (identity.to_string(), content.as_deref().unwrap_or_default());
+            hash.update(format!("{}:{identity}{}:{content}", identity.len(), content.len()));
+        }
+        Head {
+            count: self.applied.len(),
+            last: self.applied.keys().last().map(ToString::to_string),
+            digest: hex(&hash.finalize()),
+        }
     }
 
     /// How many statements of the migration are committed by an attempt before.

@@ -1,15 +1,17 @@
 //! Migrations in the formats of Prisma, the Supabase CLI and sqlx, applied natively, and the seed:
-//! source → format → policy → history → apply.
+//! source → format → policy → history → guard → apply.
 
 mod apply;
 mod blockers;
 mod error;
 mod fingerprint;
 mod format;
+pub mod guard;
 mod history;
 mod index;
 mod lexer;
 mod lock;
+mod parse;
 mod policy;
 mod run;
 mod seed;

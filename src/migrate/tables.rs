@@ -5,35 +5,19 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ObjectType, RangeVar};
 use sqlx::PgConnection;
 
+use super::guard::names::{Name, strings};
 use super::source::Source;
-use super::{Result, lexer};
+use super::{Result, parse};
 
-/// A table as the scripts name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Table {
-    /// Empty where the search path decides.
-    schema: String,
-    name: String,
-}
-
-impl Table {
-    fn of(relation: &RangeVar) -> Self {
-        Self {
-            schema: relation.schemaname.clone(),
-            name: relation.relname.clone(),
-        }
-    }
-
-    /// Without a schema on one side, the name decides.
-    fn is(&self, other: &Self) -> bool {
-        self.name == other.name && (self.schema == other.schema || self.schema.is_empty() || other.schema.is_empty())
-    }
+/// Whether two names may mean one table: without a schema on one side, the name decides.
+fn are_one(one: &Name, other: &Name) -> bool {
+    one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
 }
 
 /// What is known after some scripts.
 #[derive(Default)]
 struct Left {
-    tables: Vec<Table>,
+    tables: Vec<Name>,
     /// Text that runs without being SQL that can be read here: bodies of functions and DO.
     opaque: String,
 }
@@ -60,15 +44,15 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
     )
     .fetch_all(conn)
     .await?;
-    let known: Vec<_> = known.into_iter().map(|(schema, name)| Table { schema, name }).collect();
+    let known = known.into_iter().map(|(schema, name)| Name {
+        schema: Some(schema),
+        name,
+    });
+    let known: Vec<_> = known.collect();
     for table in claimed {
-        if !known.iter().any(|known| known.is(table)) {
-            let schema = if table.schema.is_empty() {
-                String::new()
-            } else {
-                format!("{}.", table.schema)
-            };
-            missing.push(format!("{schema}{}", table.name));
+        if !known.iter().any(|known| are_one(known, table)) {
+            let schema = table.schema.iter().map(|schema| format!("{schema}."));
+            missing.push(format!("{}{}", schema.collect::<String>(), table.name));
         }
     }
     Ok(missing)
@@ -76,17 +60,11 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
 
 impl Left {
     fn run(&mut self, script: &str) {
-        for piece in lexer::split(script).unwrap_or_default() {
-            let text = &script[piece.span];
-            let Ok(parsed) = pg_query::parse(text, 0) else {
-                self.opaque.push_str(text);
-                continue;
-            };
-            for statement in parsed.protobuf.stmts {
-                let node = statement.stmt.and_then(|node| node.node);
-                if let Some(node) = node {
-                    self.take(&node, text);
-                }
+        for statement in parse::statements(script, 0) {
+            let text = &script[statement.span];
+            match statement.tree {
+                Some(tree) => self.take(&tree, text),
+                None => self.opaque.push_str(text),
             }
         }
     }
@@ -99,17 +77,21 @@ impl Left {
             }
             NodeEnum::DropStmt(drop) => self.drop(drop.remove_type, &drop.objects),
             NodeEnum::RenameStmt(rename) if is_table(rename.rename_type) => {
-                let old = rename.relation.as_ref().map(Table::of);
+                let old = rename.relation.as_ref().map(Name::from);
                 self.change(old.as_ref(), |table| table.name.clone_from(&rename.newname));
             }
             NodeEnum::RenameStmt(rename) if rename.rename_type == ObjectType::ObjectSchema as i32 => {
-                for table in self.tables.iter_mut().filter(|table| table.schema == rename.subname) {
-                    table.schema.clone_from(&rename.newname);
+                for table in self
+                    .tables
+                    .iter_mut()
+                    .filter(|table| table.schema.as_ref() == Some(&rename.subname))
+                {
+                    table.schema = Some(rename.newname.clone());
                 }
             }
             NodeEnum::AlterObjectSchemaStmt(alter) if is_table(alter.object_type) => {
-                let old = alter.relation.as_ref().map(Table::of);
-                self.change(old.as_ref(), |table| table.schema.clone_from(&alter.newschema));
+                let old = alter.relation.as_ref().map(Name::from);
+                self.change(old.as_ref(), |table| table.schema = Some(alter.newschema.clone()));
             }
             NodeEnum::DoStmt(_) | NodeEnum::CreateFunctionStmt(_) => self.opaque.push_str(text),
             _ => {}
@@ -120,30 +102,27 @@ impl Left {
         let Some(relation) = relation.filter(|relation| relation.relpersistence != "t") else {
             return;
         };
-        let table = Table::of(relation);
+        let table = Name::from(relation);
         if !self.tables.contains(&table) {
             self.tables.push(table);
         }
     }
 
-    fn change(&mut self, old: Option<&Table>, change: impl Fn(&mut Table)) {
-        if let Some(table) = old.and_then(|old| self.tables.iter_mut().find(|table| table.is(old))) {
+    fn change(&mut self, old: Option<&Name>, change: impl Fn(&mut Name)) {
+        if let Some(table) = old.and_then(|old| self.tables.iter_mut().find(|table| are_one(table, old))) {
             change(table);
         }
     }
 
     fn drop(&mut self, kind: i32, objects: &[Node]) {
         for object in objects {
-            let names = names(object);
+            let names = strings(std::slice::from_ref(object));
             if kind == ObjectType::ObjectSchema as i32 {
-                self.tables.retain(|table| names.last() != Some(&table.schema));
+                self.tables
+                    .retain(|table| table.schema.is_none() || names.last() != table.schema.as_ref());
             } else if is_table(kind) || kind == ObjectType::ObjectForeignTable as i32 {
-                let mut names = names.into_iter().rev();
-                let gone = Table {
-                    name: names.next().unwrap_or_default(),
-                    schema: names.next().unwrap_or_default(),
-                };
-                self.tables.retain(|table| !table.is(&gone));
+                let gone = Name::of(names);
+                self.tables.retain(|table| !are_one(table, &gone));
             }
         }
     }
@@ -151,15 +130,6 @@ impl Left {
 
 fn is_table(kind: i32) -> bool {
     kind == ObjectType::ObjectTable as i32
-}
-
-/// The parts of a name.
-fn names(object: &Node) -> Vec<String> {
-    match &object.node {
-        Some(NodeEnum::String(name)) => vec![name.sval.clone()],
-        Some(NodeEnum::List(list)) => list.items.iter().flat_map(names).collect(),
-        _ => Vec::new(),
-    }
 }
 
 #[cfg(test)]
@@ -182,7 +152,7 @@ mod tests {
         let names: Vec<_> = left
             .tables
             .iter()
-            .map(|table| format!("{}.{}", table.schema, table.name))
+            .map(|table| format!("{}.{}", table.schema.as_deref().unwrap_or_default(), table.name))
             .collect();
         assert_eq!(names, [".f", ".B", "r.c", "r.e"]);
         assert!(left.opaque.contains("DROP TABLE h"));

@@ -10,7 +10,7 @@ use super::migrating::{self, Teller, Told};
 use super::observe::PATIENCE;
 use super::plan::Step;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, claim, database, observe, seeding};
+use super::{ORCHESTRA_FINALIZER, Pass, approval, claim, database, observe, seeding};
 use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
@@ -19,6 +19,7 @@ use crate::controller::write::{APPLICATION, namespaced, set_finalizer};
 use crate::credentials::connection;
 use crate::migrate;
 use crate::postgres;
+use crate::rollout::turns::Outcome;
 use crate::rollout::{self, Kept};
 
 /// Pace at which the status tells how work goes that takes long.
@@ -40,6 +41,8 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::Take => claim::take(pass).await.map(|()| None),
         Step::PrepareLogin => prepare(pass).await,
         Step::Migrate => migrate(pass).await,
+        Step::TellPlan => approval::tell(pass).await.map(|()| None),
+        Step::ClearPlan => approval::clear(pass).await.map(|()| None),
         Step::Seed => seed(pass).await,
         Step::Publish => publish(pass).await,
         Step::Rest if pass.object.metadata.deletion_timestamp.is_some() => Ok(Some(Next::Gone)),
@@ -59,6 +62,8 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
             Ok(Some(Next::Gone))
         }
         Step::Wait(Reason::Migrating | Reason::Seeding) => wait(pass).await,
+        // The annotation and the source are watched; only another tool's work is not.
+        Step::Wait(Reason::ApprovalPending) => Ok(Some(Next::After(SLOWEST))),
         // Asking a budget again costs no request.
         Step::AwaitDatabase | Step::Wait(_) | Step::Stop(Reason::BudgetExceeded | Reason::ProjectLimitReached) => {
             Ok(Some(Next::After(UNWATCHED)))
@@ -111,19 +116,24 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
         let digest = source.digest();
         let work = async {
             let tell = &mut |progress: migrate::Progress<'_>| teller.tell(&progress);
-            let (mut session, _) = migrate::apply(session, &source, &options, tell).await?;
+            let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
-            Ok::<_, Error>(session)
+            Ok::<_, Error>((session, status))
         };
         let outcome = work.await;
         if let Err(error) = &outcome {
             ctx.refusals.refuse(&uid, &digest, error);
         }
         if let Some(turn) = turn {
-            rollout::end(&ctx, turn, rolled.as_ref(), outcome.as_ref().map(drop));
+            let ended = match &outcome {
+                // Something has changed since it was approved: the next pass looks at it.
+                Ok((_, status)) if !status.is_done() => Outcome::Cut,
+                other => Outcome::of(other.as_ref().map(drop)),
+            };
+            rollout::end(&ctx, turn, rolled.as_ref(), ended);
         }
-        outcome
+        outcome.map(|(session, _)| session)
     };
     start(pass, Kind::Migrate, told, work);
     wait(pass).await

@@ -123,6 +123,7 @@ pub async fn migration_status(
         fingerprint,
         failed: false,
         available: None,
+        plan: None,
     })
 }
 

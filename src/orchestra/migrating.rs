@@ -9,7 +9,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::Pass;
+use super::{Pass, approval};
 use crate::api::condition::Reason;
 use crate::api::{
     DriftCheck, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template, Transactions,
@@ -106,12 +106,14 @@ pub fn options(pass: &Pass) -> Options {
     };
     let timeouts = wanted.either(|migrations| migrations.timeouts.as_ref());
     let transactions = wanted.either(|migrations| migrations.transactions);
+    let policy = wanted.either(|migrations| migrations.approval).unwrap_or_default();
     Options {
         limits: limits(timeouts, pass.ctx.settings.migration_limit),
         per_statement: transactions == Some(Transactions::PerStatement),
         resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
         baseline: wanted.own.and_then(|own| own.baseline.clone()),
         login: pass.owner.clone(),
+        consent: Some(approval::consent(pass, policy)),
         stop: Some(pass.ctx.works.stopping()),
     }
 }

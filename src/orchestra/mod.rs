@@ -1,6 +1,7 @@
 //! Orchestra: the life of a tenant. [`plan`] tells it on one page.
 
 mod act;
+mod approval;
 mod claim;
 mod database;
 mod drift;
@@ -22,10 +23,12 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
+use crate::migrate::guard::Review;
 use crate::postgres::Login;
-use crate::rollout::turns::Turn;
+use crate::rollout::turns::{Outcome, Turn};
 use crate::rollout::{self, Kept, Rolled};
 
+pub use approval::{PLAN_DIGEST, PLAN_JSON, PLAN_TEXT};
 pub use mark::holder as mark_holder;
 pub use migrating::template_of;
 pub use sources::Scripts;
@@ -92,6 +95,12 @@ struct Pass {
     seed: Option<String>,
     /// What a refusal of the seed is remembered by.
     attempt: Option<String>,
+    /// What the guard makes of the pending migrations, when it was asked.
+    review: Option<Review>,
+    /// Digest of the plan that was written into its ConfigMap, which the store may not know yet.
+    plan_told: Option<String>,
+    /// The plan's ConfigMap was taken away, which the store may not know yet.
+    plan_cleared: bool,
     /// The owner's login, once it has worked.
     owner: Option<Login>,
     /// What the tenant is given, once the login is prepared.
@@ -120,6 +129,9 @@ impl Pass {
             newer: Newer::Unknown,
             seed: None,
             attempt: None,
+            review: None,
+            plan_told: None,
+            plan_cleared: false,
             owner: None,
             handover: None,
             secret_exists: false,
@@ -128,7 +140,7 @@ impl Pass {
     }
 
     /// Gives the turn back: nothing had to be begun.
-    fn end_turn(&mut self, outcome: Result<(), &Error>) {
+    fn end_turn(&mut self, outcome: Outcome) {
         if let Some(turn) = self.turn.take() {
             rollout::end(&self.ctx, turn, self.rolled.as_ref(), outcome);
         }

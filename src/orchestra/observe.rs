@@ -8,18 +8,20 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use super::plan::{Database, Seen, Work};
+use super::plan::{Database, Notice, Seen, Work};
 use super::seeding::Rows;
 use super::works::{Kind, Progress};
-use super::{Newer, ORCHESTRA_FINALIZER, Pass, claim, drift, migrating, sources};
+use super::{Newer, ORCHESTRA_FINALIZER, Pass, approval, claim, drift, migrating, sources};
 use crate::api::condition::{ConditionType, Reason};
 use crate::class;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
+use crate::migrate::guard;
 use crate::migrate::{self, Source};
 use crate::rollout::revisions::Revisions;
+use crate::rollout::turns::Outcome;
 use crate::rollout::{self, Kept, Verdict};
 
 /// How long a pass waits for work that is under way before it lets others have their turn.
@@ -34,6 +36,7 @@ pub struct Observed {
 
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let finalizer = pass.object.finalizers().iter().any(|name| name == ORCHESTRA_FINALIZER);
+    let status = pass.object.status.as_ref();
     let mut seen = Seen {
         deleting: pass.object.metadata.deletion_timestamp.is_some(),
         finalizer,
@@ -41,8 +44,10 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         database: Database::Provisioning,
         login: false,
         migrations: Work::Pending,
+        notice: Notice::Told,
         seed: Work::Pending,
         published: false,
+        serving: status.is_some_and(|status| is_true(&status.conditions, ConditionType::Available)),
     };
     if !finalizer {
         return Ok(Observed {
@@ -58,7 +63,8 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         return Ok(Observed { seen, message });
     }
     let doing = observe_work(pass, &mut seen).await?;
-    let message = doing.unwrap_or(message);
+    seen.notice = approval::notice(pass);
+    let message = doing.or_else(|| approval::message(pass)).unwrap_or(message);
     Ok(Observed { seen, message })
 }
 
@@ -108,6 +114,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
             return Ok(doing);
         }
     }
+    pass.review = None;
     migrating::check_template(pass)?;
     let source = source(pass).await.map_err(|error| undisturbed(pass, error))?;
     let rows = Rows::of(pass).await.map_err(|error| undisturbed(pass, error))?;
@@ -157,7 +164,8 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
     } else {
         Work::Pending
     };
-    if seen.migrations == Work::Done && seen.seed == Work::Done {
+    let held = seen.migrations == Work::Held && seen.serving;
+    if held || (seen.migrations == Work::Done && seen.seed == Work::Done) {
         seen.published = observe_secret(pass).await?;
     }
     Ok(pass.restored.clone())
@@ -229,7 +237,9 @@ async fn observe_migrations(pass: &mut Pass, mut session: PgConnection, source: 
     let status = migrate::pending(&mut session, source, &options)
         .await
         .map_err(Error::from);
-    let status = status.inspect_err(|error| pass.end_turn(Err(error)))?;
+    let status = status.inspect_err(|error| pass.end_turn(Outcome::of(Err(error))))?;
+    let review = guard::review(&mut session, source, &options).await.map_err(Error::from);
+    let review = review.inspect_err(|error| pass.end_turn(Outcome::of(Err(error))))?;
     let done = status.is_done();
     let mut now = drift::migration_status(pass, &mut session, source, status).await?;
     let before = pass
@@ -238,17 +248,46 @@ async fn observe_migrations(pass: &mut Pass, mut session: PgConnection, source: 
         .as_ref()
         .and_then(|status| status.migrations.as_ref());
     now.failed = !done && before.is_some_and(|before| before.failed && before.source == now.source);
-    pass.migrations = Some(now);
-    if done {
-        pass.end_turn(Ok(()));
-    } else if let Some(database) = pass.database.as_ref().filter(|_| pass.turn.is_none()) {
-        pass.turn = rollout::turn(&pass.ctx, &pass.object, database, &source.digest());
+    now.plan = review
+        .as_ref()
+        .and_then(|review| approval::status(&pass.object.plan_name(), review));
+    let held = now.plan.is_some();
+    (pass.migrations, pass.review) = (Some(now), review);
+    let work = if done {
+        pass.end_turn(Outcome::Applied);
+        Work::Done
+    } else if held {
+        pass.end_turn(Outcome::Held);
+        Work::Held
+    } else {
+        take_turn(pass, &source.digest())
+    };
+    pass.session = Some(session).filter(|_| !matches!(work, Work::Waiting(_)));
+    Ok(work)
+}
+
+/// Takes a turn for what is to be applied, unless it is there already. What a person has approved waits
+/// for its place in the rollout.
+fn take_turn(pass: &mut Pass, digest: &str) -> Work {
+    let Some(database) = pass.database.as_ref().filter(|_| pass.turn.is_none()) else {
+        return Work::Pending;
+    };
+    let (ctx, object) = (&pass.ctx, &pass.object);
+    let turn = match (&pass.class, &pass.rolled) {
+        (Some(class), Some((_, revisions))) if rollout::was_held(ctx, object, digest) => {
+            match rollout::released(ctx, object, class, database, (digest, revisions)) {
+                Verdict::Kept(Kept::Waits | Kept::Pinned) => return Work::Waiting(Reason::RolloutPending),
+                Verdict::Now(turn) => Some(turn),
+                Verdict::Free | Verdict::Kept(Kept::Queued) => None,
+            }
+        }
+        _ => rollout::turn(ctx, object, database, digest),
+    };
+    pass.turn = turn;
+    match pass.turn {
+        Some(_) => Work::Pending,
+        None => Work::Waiting(Reason::Queued),
     }
-    if !done && pass.turn.is_none() {
-        return Ok(Work::Waiting(Reason::Queued));
-    }
-    pass.session = Some(session);
-    Ok(if done { Work::Done } else { Work::Pending })
 }
 
 async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {

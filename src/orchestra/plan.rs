@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! AddFinalizer → Intend → Create | Take → AwaitDatabase → PrepareLogin → Migrate → Seed → Publish → Rest
+//! approval:      TellPlan → Wait … → Migrate → ClearPlan
 //! deleted:       Release → AwaitRelease → Forget
 //! ```
 
@@ -44,12 +45,25 @@ pub enum Supply {
 pub enum Work {
     /// Not done.
     Pending,
+    /// Not done, and waiting for a person's approval.
+    Held,
     /// Not done, and not its turn.
     Waiting(Reason),
     /// Being done in the background.
     Running,
     /// Done, or not asked for.
     Done,
+}
+
+/// Where the plan of migrations that wait is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// As it should be.
+    Told,
+    /// Not written down, or another plan is.
+    Untold,
+    /// A plan is written down, and none waits.
+    Leftover,
 }
 
 /// Everything that the next step depends on. What comes later is looked at only when it matters.
@@ -68,10 +82,14 @@ pub struct Seen {
     pub login: bool,
     /// The migrations.
     pub migrations: Work,
+    /// Where the plan is written down.
+    pub notice: Notice,
     /// The seed.
     pub seed: Work,
     /// The connection Secret holds what it should.
     pub published: bool,
+    /// The tenant uses its database: it has its Secret, whatever waits.
+    pub serving: bool,
 }
 
 /// The one next step. Each is idempotent.
@@ -92,6 +110,10 @@ pub enum Step {
     PrepareLogin,
     /// Apply the pending migrations.
     Migrate,
+    /// Write down the plan of migrations that wait for approval.
+    TellPlan,
+    /// Take the plan away.
+    ClearPlan,
     /// Apply the seed.
     Seed,
     /// Write the connection Secret.
@@ -129,9 +151,13 @@ pub fn plan(seen: &Seen) -> Step {
         (false, true, Database::Usable) => match (seen.login, seen.migrations, seen.seed, seen.published) {
             (false, ..) => Step::PrepareLogin,
             (true, Work::Pending, ..) => Step::Migrate,
-            (true, Work::Waiting(reason), ..) | (true, Work::Done, Work::Waiting(reason), _) => Step::Wait(reason),
             (true, Work::Running, ..) => Step::Wait(Reason::Migrating),
-            (true, Work::Done, Work::Pending, _) => Step::Seed,
+            (true, Work::Held, ..) if seen.notice != Notice::Told => Step::TellPlan,
+            (true, Work::Held, _, false) if seen.serving => Step::Publish,
+            (true, Work::Held, ..) => Step::Wait(Reason::ApprovalPending),
+            (true, Work::Waiting(_) | Work::Done, ..) if seen.notice == Notice::Leftover => Step::ClearPlan,
+            (true, Work::Waiting(reason), ..) | (true, Work::Done, Work::Waiting(reason), _) => Step::Wait(reason),
+            (true, Work::Done, Work::Pending | Work::Held, _) => Step::Seed,
             (true, Work::Done, Work::Running, _) => Step::Wait(Reason::Seeding),
             (true, Work::Done, Work::Done, false) => Step::Publish,
             (true, Work::Done, Work::Done, true) => Step::Rest,
@@ -156,33 +182,51 @@ mod tests {
             Database::Usable,
             Database::Leaving,
         ];
+        let mut states = Vec::new();
+        for deleting in [false, true] {
+            for (finalizer, intended) in [(false, false), (true, false), (true, true)] {
+                for database in databases {
+                    let outside = Seen {
+                        deleting,
+                        finalizer,
+                        intended,
+                        database,
+                        login: false,
+                        migrations: Work::Pending,
+                        notice: Notice::Told,
+                        seed: Work::Pending,
+                        published: false,
+                        serving: false,
+                    };
+                    states.extend(every_inside(outside));
+                }
+            }
+        }
+        states
+    }
+
+    fn every_inside(outside: Seen) -> Vec<Seen> {
         let works = [
             Work::Pending,
+            Work::Held,
             Work::Waiting(Reason::RolloutPending),
             Work::Running,
             Work::Done,
         ];
         let mut states = Vec::new();
-        for deleting in [false, true] {
-            for (finalizer, intended) in [(false, false), (true, false), (true, true)] {
-                for database in databases {
-                    for login in [false, true] {
-                        for migrations in works {
-                            for seed in works {
-                                for published in [false, true] {
-                                    states.push(Seen {
-                                        deleting,
-                                        finalizer,
-                                        intended,
-                                        database,
-                                        login,
-                                        migrations,
-                                        seed,
-                                        published,
-                                    });
-                                }
-                            }
-                        }
+        for migrations in works {
+            for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {
+                for seed in works {
+                    for bits in 0..8 {
+                        states.push(Seen {
+                            login: bits & 1 > 0,
+                            migrations,
+                            notice,
+                            seed,
+                            published: bits & 2 > 0,
+                            serving: bits & 4 > 0,
+                            ..outside
+                        });
                     }
                 }
             }
@@ -200,6 +244,7 @@ mod tests {
             Step::PrepareLogin => seen.login = true,
             Step::Migrate => seen.migrations = Work::Running,
             Step::Wait(Reason::Migrating) => seen.migrations = Work::Done,
+            Step::TellPlan | Step::ClearPlan => seen.notice = Notice::Told,
             Step::Seed => seen.seed = Work::Running,
             Step::Wait(Reason::Seeding) => seen.seed = Work::Done,
             Step::Publish => seen.published = true,
@@ -216,7 +261,7 @@ mod tests {
         for start in every_state() {
             let mut seen = start;
             let mut claims = 0;
-            for _ in 0..10 {
+            for _ in 0..11 {
                 let step = plan(&seen);
                 claims += usize::from(matches!(step, Step::Create | Step::Take));
                 seen = after(seen, step);
@@ -240,8 +285,30 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
+        for seen in every_state() {
+            let held = seen.migrations == Work::Held && seen.database == Database::Usable;
+            if !held || seen.deleting || !seen.finalizer || !seen.login {
+                continue;
+            }
+            let step = plan(&seen);
+            assert!(!matches!(step, Step::Migrate | Step::Seed | Step::Rest), "{seen:?}");
+            if matches!(step, Step::Wait(_)) {
+                assert_eq!(step, Step::Wait(Reason::ApprovalPending));
+                assert!(
+                    seen.notice == Notice::Told && (seen.published || !seen.serving),
+                    "{seen:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn nothing_is_published_before_it_is_migrated_and_seeded() {
         for seen in every_state() {
+            if seen.migrations == Work::Held && seen.serving {
+                continue;
+            }
             if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {
                 assert!(
                     seen.login && seen.migrations == Work::Done && seen.seed == Work::Done,

@@ -16,6 +16,7 @@ use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::{namespaced, publish, write_status};
+use crate::migrate::guard::Verdict;
 use crate::rollout::Kept;
 
 /// Writes the status for a step, when it differs from what is there.
@@ -27,7 +28,10 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     }
     // What is quick goes into the next write: each write is a request, and wakes others. A new
     // generation is observed at once all the same.
-    let quick = matches!(step, Step::Create | Step::Take | Step::PrepareLogin | Step::Publish);
+    let quick = matches!(
+        step,
+        Step::Create | Step::Take | Step::PrepareLogin | Step::ClearPlan | Step::Publish
+    );
     let observed_before = pass.object.status.as_ref().map(|status| status.observed_generation);
     if quick && (observed_before == pass.object.metadata.generation || observed_before == Some(-1)) {
         return Ok(());
@@ -42,7 +46,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
     let ready = step == Step::Rest;
     let served = is_true(&old.conditions, Is::Available);
-    let updating = served && progress == Progress::Reconciling && !leaving;
+    // Nothing is begun, and nobody may think so after a restart.
+    let waits = matches!(reason, Reason::ApprovalPending | Reason::RolloutPending);
+    let updating = served && progress == Progress::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
     conditions.set(Is::Ready, ready, summary, message);
     let usable = observed.seen.database == Database::Usable;
@@ -62,6 +68,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     parts(pass, observed, &mut conditions, reason);
     conditions.progress(progress, summary, message);
     let conditions = conditions.finish();
+    tell_approved(pass, &old).await;
     let new = facts(pass, old, phase, conditions);
     store(pass, new, progress, reason, message).await?;
     if let Some(lost) = pass.restored.take() {
@@ -76,6 +83,20 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         .await;
     }
     Ok(())
+}
+
+/// An event for the approval that was waited for. Who gave it, the annotation does not say.
+async fn tell_approved(pass: &Pass, old: &OrchestraStatus) {
+    let waited = old.migrations.as_ref().and_then(|migrations| migrations.plan.as_ref());
+    let approved = pass
+        .review
+        .as_ref()
+        .filter(|review| review.verdict == Verdict::Approved);
+    if let Some(review) = approved.filter(|review| waited.is_some_and(|plan| plan.digest == review.plan.digest)) {
+        let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
+        let subject = pass.object.object_ref(&());
+        publish(&pass.ctx.recorder, &subject, EventType::Normal, Reason::Approved, &note).await;
+    }
 }
 
 /// The conditions of the parts inside the database.
@@ -145,6 +166,8 @@ fn done(kept: Option<Kept>) -> (Reason, &'static str) {
 /// The migrations, with what waits to be applied instead of them.
 fn migrations(pass: &Pass, old: Option<MigrationStatus>) -> Option<MigrationStatus> {
     let mut now = pass.migrations.clone().or(old)?;
+    // What it keeps is not what the plan would change.
+    now.plan = now.plan.filter(|_| pass.kept.is_none());
     match &pass.newer {
         Newer::Unknown => {}
         Newer::Nothing => now.available = None,
@@ -252,6 +275,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         pass.migrations = Some(MigrationStatus {
             source: failed,
             failed: true,
+            plan: None,
             ..old.migrations.clone().unwrap_or_default()
         });
     }
@@ -283,10 +307,11 @@ async fn store(
         let condition = find(conditions, Is::Stalled)
             .or_else(|| find(conditions, Is::Reconciling))
             .or_else(|| find(conditions, Is::Ready));
-        // Whoever waits for long in the queue is told of it once more.
+        // Whoever waits for long in the queue is told of it once more, and of each plan that waits.
         condition.map(|condition| {
-            let queued = condition.reason == Reason::Queued.as_str();
-            (condition.reason.clone(), queued.then(|| condition.message.clone()))
+            let again = [Reason::Queued.as_str(), Reason::ApprovalPending.as_str()];
+            let again = again.contains(&condition.reason.as_str());
+            (condition.reason.clone(), again.then(|| condition.message.clone()))
         })
     };
     let news = told(pass.object.status.as_ref()) != told(Some(&new));
@@ -338,8 +363,14 @@ fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
         Step::Migrate | Step::Wait(Reason::Migrating) => {
             ("Migrating", Reconciling, Reason::Migrating, "applying migrations")
         }
+        Step::TellPlan | Step::Wait(Reason::ApprovalPending) => (
+            "Pending",
+            Reconciling,
+            Reason::ApprovalPending,
+            "the pending migrations wait for approval",
+        ),
         Step::Seed | Step::Wait(Reason::Seeding) => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
-        Step::Publish => (
+        Step::ClearPlan | Step::Publish => (
             "Seeding",
             Reconciling,
             Reason::Publishing,

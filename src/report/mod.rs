@@ -1,9 +1,10 @@
-//! Commands that only read: the bill, and what costs money and serves nobody.
+//! Commands for people: the bill, what costs money and serves nobody, and migrations that wait.
 
 pub mod bill;
 mod month;
 pub mod orphans;
 pub(crate) mod output;
+pub mod plan;
 
 pub use output::Output;
 

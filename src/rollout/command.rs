@@ -145,8 +145,12 @@ struct Told {
 
 /// The line for a rollout, in the words of `kubectl rollout status`.
 fn tell(class: &str, rollout: &RolloutStatus) -> anyhow::Result<Told> {
-    let total = rollout.updated + rollout.running + rollout.pending + rollout.failed;
-    let far = format!("{} of {total} tenants updated", rollout.updated);
+    let total = rollout.updated + rollout.running + rollout.pending + rollout.held + rollout.failed;
+    let held = match rollout.held {
+        0 => String::new(),
+        held => format!(", {held} wait for approval"),
+    };
+    let far = format!("{} of {total} tenants updated{held}", rollout.updated);
     let going = |line: String| Ok(Told { line, complete: false });
     match rollout.phase {
         Phase::Complete => Ok(Told {
@@ -162,7 +166,7 @@ fn tell(class: &str, rollout: &RolloutStatus) -> anyhow::Result<Told> {
             rollout.failed,
             names(rollout)
         ),
-        Phase::Rolling if rollout.running + rollout.pending == 0 => bail!(
+        Phase::Rolling if rollout.running + rollout.pending + rollout.held == 0 => bail!(
             "rollout of class {class} is over: {far}, {} failed: {}",
             rollout.failed,
             names(rollout)

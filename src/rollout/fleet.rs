@@ -144,6 +144,7 @@ fn state(migrations: Option<&MigrationStatus>, outcome: Option<Outcome>, revisio
         return match outcome {
             Some(Outcome::Applied) => State::Updated,
             Some(Outcome::Failed) => State::Failed,
+            Some(Outcome::Held) => State::Held,
             Some(Outcome::Cut) | None => State::Pending,
         };
     };
@@ -153,16 +154,19 @@ fn state(migrations: Option<&MigrationStatus>, outcome: Option<Outcome>, revisio
         _ if this && migrations.pending == 0 && !migrations.failed => State::Updated,
         Some(Outcome::Failed) => State::Failed,
         _ if this && migrations.failed => State::Failed,
+        // A status of this source says itself whether it still waits.
+        Some(Outcome::Held) if !this => State::Held,
+        _ if this && migrations.plan.is_some() => State::Held,
         _ if migrations.pending > 0 || migrations.failed => State::Broken,
         _ => State::Pending,
     }
 }
 
-/// Whether it has the source, as far as is known without asking its database.
-pub fn is_updated(orchestra: &Orchestra, turns: &super::turns::State, revision: &str) -> bool {
+/// How it stands to the source, as far as is known without asking its database.
+pub fn standing(orchestra: &Orchestra, turns: &super::turns::State, revision: &str) -> State {
     let migrations = orchestra.status.as_ref().and_then(|status| status.migrations.as_ref());
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
-    state(migrations, turns.outcome(uid, revision), revision) == State::Updated
+    state(migrations, turns.outcome(uid, revision), revision)
 }
 
 /// Whether an earlier process began with it, and its migration may still be under way.
@@ -191,6 +195,7 @@ pub fn strangers(ctx: &Context, turns: &super::turns::State, server: &str, asker
 fn is_able(orchestra: &Orchestra) -> bool {
     let ours = [
         Reason::RolloutPending,
+        Reason::ApprovalPending,
         Reason::Queued,
         Reason::Updating,
         Reason::Migrating,
@@ -213,6 +218,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::MigrationPlan;
 
     fn migrations(source: &str, pending: i32, failed: bool) -> MigrationStatus {
         MigrationStatus {
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_this_process_did_goes_before_what_a_status_says() {
-        use Outcome::{Applied, Cut, Failed};
+        use Outcome::{Applied, Cut, Failed, Held};
         for (source, pending, failed, outcome, is) in [
             ("new", 0, false, None, State::Updated),
             ("old", 0, false, None, State::Pending),
@@ -238,10 +244,31 @@ mod tests {
             ("new", 2, true, None, State::Failed),
             ("new", 2, true, Some(Cut), State::Failed),
             ("new", 0, true, None, State::Failed),
+            // The status does not say yet that it waits, and then it does not any more.
+            ("old", 0, false, Some(Held), State::Held),
+            ("new", 2, false, Some(Held), State::Broken),
         ] {
             let status = migrations(source, pending, failed);
             assert_eq!(state(Some(&status), outcome, "new"), is, "{status:?} {outcome:?}");
         }
+        let waits = |source: &str, failed| MigrationStatus {
+            plan: Some(MigrationPlan::default()),
+            ..migrations(source, 1, failed)
+        };
+        for (source, failed, outcome, is) in [
+            ("new", false, None, State::Held),
+            ("new", false, Some(Held), State::Held),
+            ("new", false, Some(Cut), State::Held),
+            ("new", true, Some(Held), State::Failed),
+            ("old", false, None, State::Broken),
+        ] {
+            assert_eq!(
+                state(Some(&waits(source, failed)), outcome, "new"),
+                is,
+                "{source} {failed}"
+            );
+        }
+        assert_eq!(state(None, Some(Held), "new"), State::Held);
         assert_eq!(state(None, None, "new"), State::Pending);
         assert_eq!(state(None, Some(Failed), "new"), State::Failed);
     }
@@ -267,6 +294,8 @@ mod tests {
             ("Updating", 1, true),
             ("Migrating", 1, true),
             ("Updating", 0, false),
+            ("ApprovalPending", 1, false),
+            ("RolloutPending", 1, false),
             ("DatabaseUnreachable", 1, false),
         ] {
             assert_eq!(stranger(&orchestra(reason, pending)), is, "{reason} {pending}");

@@ -31,7 +31,7 @@ pub use turns::Turns;
 
 /// Whether an Orchestra may have the source of its class now.
 pub enum Verdict {
-    /// No rollout stands between them: it is new, or has it already.
+    /// No rollout stands between them: it is new, has it already, or waits for approval.
     Free,
     /// It is its turn.
     Now(Turn),
@@ -64,9 +64,22 @@ pub fn verdict(
     if orchestra.spec.pin_migrations {
         return Verdict::Kept(Kept::Pinned);
     }
-    if ctx.turns.look(|turns| fleet::is_updated(orchestra, turns, revision)) {
+    let standing = ctx.turns.look(|turns| fleet::standing(orchestra, turns, revision));
+    // Who waits for approval looks for it without a turn.
+    if matches!(standing, plan::State::Updated | plan::State::Held) {
         return Verdict::Free;
     }
+    released(ctx, orchestra, class, database, (revision, revisions))
+}
+
+/// Asks for the turn of an Orchestra that waits for nothing but the rollout.
+pub fn released(
+    ctx: &Context,
+    orchestra: &Orchestra,
+    class: &OrchestraClass,
+    database: &OrchestraDatabase,
+    (revision, revisions): (&str, &Revisions),
+) -> Verdict {
     let (Ok(rules), Some(server)) = (Rules::of(class, &ctx.turns), servers::of_database(ctx, database)) else {
         return Verdict::Kept(Kept::Waits);
     };
@@ -77,6 +90,9 @@ pub fn verdict(
             let asks = |member: &&mut Member| Some(&member.tenant.uid) == orchestra.metadata.uid.as_ref();
             let member = members.iter_mut().find(asks)?;
             (member.tenant.engaged, member.tenant.able) = (false, true);
+            if member.tenant.state == plan::State::Held {
+                member.tenant.state = plan::State::Broken;
+            }
             let uid = member.tenant.uid.clone();
             decide(&members, &rules).lets(&uid).then_some(())?;
         }
@@ -87,6 +103,11 @@ pub fn verdict(
         Answer::Queued => Verdict::Kept(Kept::Queued),
         Answer::Refused => Verdict::Kept(Kept::Waits),
     }
+}
+
+/// Whether its migration to this source waited for approval, as far as is known without asking its database.
+pub fn was_held(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
+    ctx.turns.look(|turns| fleet::standing(orchestra, turns, revision)) == plan::State::Held
 }
 
 /// Asks for a turn outside of any rollout: only the server has to have room.
@@ -165,8 +186,8 @@ pub fn drive(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Re
 }
 
 /// Ends a turn, and lets the next ones of its class begin.
-pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: Result<(), &Error>) {
-    turn.ended(Outcome::of(outcome));
+pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: Outcome) {
+    turn.ended(outcome);
     drop(turn);
     let Some((name, revisions)) = rollout else { return };
     // As the class says it now.

@@ -29,6 +29,9 @@ pub enum State {
     Updated,
     /// Its migration to it failed.
     Failed,
+    /// Its migration to it waits for a person's approval: nothing of it has begun, and nobody waits for
+    /// it but those that a canary goes before.
+    Held,
     /// It was cut off in the middle of an older source, or failed there: its turn comes first,
     /// because it waits for a cure.
     Broken,
@@ -76,6 +79,8 @@ pub struct Decision {
     pub running: usize,
     /// Orchestras that it has not come to.
     pub pending: usize,
+    /// Orchestras whose migrations wait for approval.
+    pub held: usize,
     /// Orchestras that failed.
     pub failed: usize,
     /// Orchestras that keep what they have.
@@ -96,7 +101,7 @@ pub fn decide(tenants: &[Tenant], limits: &Limits) -> Decision {
     let canaries = || active().filter(|tenant| tenant.canary);
     let testing = canaries().any(|tenant| tenant.state != State::Updated);
     let halted = decision.failed > limits.failures || canaries().any(|tenant| tenant.state == State::Failed);
-    decision.phase = match decision.pending + decision.running + decision.failed {
+    decision.phase = match decision.pending + decision.running + decision.held + decision.failed {
         0 => Phase::Complete,
         _ if halted => Phase::Halted,
         _ if limits.paused => Phase::Paused,
@@ -123,6 +128,7 @@ fn count(tenants: &[Tenant]) -> Decision {
             (true, ..) => &mut decision.pinned,
             (_, State::Updated, _) => &mut decision.updated,
             (_, State::Failed, _) => &mut decision.failed,
+            (_, State::Held, _) => &mut decision.held,
             (_, State::Pending | State::Broken, true) => &mut decision.running,
             (_, State::Pending | State::Broken, false) => &mut decision.pending,
         };

@@ -34,6 +34,7 @@ pub fn render(members: &[Member], decision: &Decision, revisions: &Revisions) ->
         updated: number(decision.updated),
         running: number(decision.running),
         pending: number(decision.pending),
+        held: number(decision.held),
         failed: number(decision.failed),
         pinned: number(decision.pinned),
         skew: skew(members, revisions),
@@ -72,16 +73,20 @@ pub fn short(revision: &str) -> &str {
 /// Whether everybody has the source, why, and what to tell people.
 pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
     let revision = short(&status.revision);
-    let total = status.updated + status.running + status.pending + status.failed;
+    let total = status.updated + status.running + status.pending + status.held + status.failed;
     let far = format!("{} of {total} tenants updated to {revision}", status.updated);
     let pinned = match status.pinned {
         0 => String::new(),
         pinned => format!("; {pinned} pinned"),
     };
+    let held = match status.held {
+        0 => String::new(),
+        held => format!(", {held} wait for approval"),
+    };
     match status.phase {
         Phase::Complete => (true, Reason::RolloutComplete, format!("{far}{pinned}")),
         Phase::Canary => {
-            let message = format!("{far}: canaries first, {} running{pinned}", status.running);
+            let message = format!("{far}: canaries first, {} running{held}{pinned}", status.running);
             (false, Reason::RolloutProgressing, message)
         }
         Phase::Rolling => {
@@ -89,7 +94,7 @@ pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
                 0 => String::new(),
                 failed => format!(", {failed} failed ({})", names(status)),
             };
-            let message = format!("{far}, {} running{failed}{pinned}", status.running);
+            let message = format!("{far}, {} running{held}{failed}{pinned}", status.running);
             (false, Reason::RolloutProgressing, message)
         }
         Phase::Paused => (

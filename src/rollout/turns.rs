@@ -37,6 +37,8 @@ pub enum Outcome {
     Applied,
     /// The migrations failed.
     Failed,
+    /// Nothing was begun: it waits for a person's approval.
+    Held,
     /// It ended for another reason, and is begun again.
     Cut,
 }

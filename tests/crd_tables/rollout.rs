@@ -1,4 +1,4 @@
-//! Rollouts of a class's migrations, and who keeps out of them.
+//! Rollouts of a class's migrations, who keeps out of them, and what waits for approval.
 
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const ROLLOUTS: &[(&str, &str, &str)] = &[
@@ -28,6 +28,18 @@ pub const ROLLOUTS: &[(&str, &str, &str)] = &[
         "OrchestraClass",
         "spec: {pools: {names: [a]}, rollout: {canary: {}}}",
         "rollout.canary.selector: Required value",
+    ),
+    ("Orchestra", "spec: {migrations: {approval: Always}}", ""),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, migrations: {source: {configMapRef: {name: a}}, approval: OnDestructive}, templates: \
+         [{name: a, version: a, migrations: {source: {configMapRef: {name: a}}, approval: Automatic}}]}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {approval: Never}}",
+        "supported values: \"Automatic\", \"OnDestructive\", \"Always\"",
     ),
     ("Orchestra", "spec: {pinMigrations: true}", ""),
     (

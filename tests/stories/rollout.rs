@@ -1,6 +1,7 @@
 //! A class's new migrations go over its tenants: canaries, waves, halts, pauses, pins, and the bound on
 //! a database server. The tenants are databases of one PostgreSQL.
 
+mod approval;
 mod bound;
 mod halt;
 mod pause;

@@ -7,7 +7,7 @@ use crate::pool::{house, inventory};
 use crate::proof::{generous_world, owner, soon};
 use crate::support::{LONG, login, ready, reason, scalar, secret, standard_class};
 
-/// The scripts of two versions, and a seed, in the operator's namespace.
+/// The scripts of three versions, and a seed, in the operator's namespace.
 fn scripts(world: &World) {
     world
         .apply(&format!(
@@ -24,6 +24,14 @@ metadata: {{name: symphony-2, namespace: {SYSTEM}}}
 data:
   1_members.sql: CREATE TABLE "Member" (id serial PRIMARY KEY, name text NOT NULL);
   2_concerts.sql: CREATE TABLE "Concert" (id serial PRIMARY KEY);
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: symphony-3, namespace: {SYSTEM}}}
+data:
+  1_members.sql: CREATE TABLE "Member" (id serial PRIMARY KEY, name text NOT NULL);
+  2_concerts.sql: CREATE TABLE "Concert" (id serial PRIMARY KEY);
+  3_halls.sql: DROP TABLE "Concert"; CREATE TABLE "Concert" (id serial PRIMARY KEY, hall text);
 ---
 apiVersion: v1
 kind: ConfigMap
@@ -133,6 +141,14 @@ async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
         "  pools: {names: [house], policy: PoolOnly}\n  template: symphony",
     );
     prepared("2.0.0", 2).await;
+    // Nor does one that destroys need approval, while nobody has anything to lose.
+    class(
+        &world,
+        "3.0.0",
+        "symphony-3",
+        "  pools: {names: [house], policy: PoolOnly}\n  template: symphony",
+    );
+    prepared("3.0.0", 2).await;
 
     // Nobody else's migrations are applied beside them.
     tenant(
@@ -145,7 +161,7 @@ async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
 
     tenant(&world, "named", "source: {templateRef: {name: symphony}}").unwrap();
     let object = ready(&world, "named").await;
-    assert!(has("2.0.0")(&object));
+    assert!(has("3.0.0")(&object));
     let url = &secret(&world, TENANTS, "named-connection").await["DATABASE_URL"];
     let mut session = login(url).await.unwrap();
     assert_eq!(
@@ -153,7 +169,7 @@ async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
         2,
         "the seed came with the claim"
     );
-    assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Concert\"").await, 0);
+    assert_eq!(scalar(&mut session, "SELECT count(hall) FROM \"Concert\"").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

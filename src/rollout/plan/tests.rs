@@ -50,6 +50,26 @@ fn the_oldest_begin_and_no_more_than_may() {
 }
 
 #[test]
+fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
+    let mut tenants = fleet(&[State::Held, State::Held, State::Held, State::Pending, State::Updated]);
+    let limits = Limits {
+        concurrent: 1,
+        ..LIMITS
+    };
+    let decision = decide(&tenants, &limits);
+    assert_eq!((decision.phase, started(&decision)), (Phase::Rolling, vec!["uid-3"]));
+    assert_eq!((decision.held, decision.failed, decision.pending), (3, 0, 1));
+    assert!(decision.retry.is_empty());
+    tenants.truncate(3);
+    assert_eq!(decide(&tenants, &limits).phase, Phase::Rolling, "it is not over");
+    // Others wait for a canary that waits.
+    let mut tenants = fleet(&[State::Held, State::Pending]);
+    tenants[0].canary = true;
+    let decision = decide(&tenants, &limits);
+    assert_eq!((decision.phase, decision.start.len()), (Phase::Canary, 0));
+}
+
+#[test]
 fn canaries_come_first_and_alone() {
     let mut tenants = fleet(&[State::Pending; 4]);
     tenants[2].canary = true;
@@ -144,6 +164,7 @@ fn any_tenant() -> impl Strategy<Value = Tenant> {
     let states = prop_oneof![
         1 => Just(State::Updated),
         1 => Just(State::Failed),
+        1 => Just(State::Held),
         1 => Just(State::Broken),
         4 => Just(State::Pending),
     ];
@@ -190,7 +211,8 @@ proptest! {
     ) {
         for (which, fails) in ends {
             let decision = decide(&tenants, &limits);
-            let total = decision.updated + decision.running + decision.pending + decision.failed + decision.pinned;
+            let total = [decision.updated, decision.running, decision.pending, decision.held, decision.failed, decision.pinned];
+            let total: usize = total.iter().sum();
             prop_assert_eq!(total, tenants.len());
             let testing = tenants.iter().any(|is| is.canary && !is.pinned && is.state != State::Updated);
             for tenant in &mut tenants {

@@ -1,0 +1,121 @@
+//! Names and small pieces of parse trees.
+
+use std::fmt;
+
+use pg_query::protobuf::{RangeVar, TypeName, a_const};
+use pg_query::{Node, NodeEnum};
+
+use super::types::Type;
+
+/// A relation as a script spells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    pub schema: Option<String>,
+    pub name: String,
+}
+
+impl Name {
+    /// From the parts of a dotted name; a database's name before them says nothing.
+    pub fn of(mut parts: Vec<String>) -> Self {
+        let name = parts.pop().unwrap_or_default();
+        Self {
+            schema: parts.pop(),
+            name,
+        }
+    }
+}
+
+impl From<&RangeVar> for Name {
+    fn from(range: &RangeVar) -> Self {
+        Self {
+            schema: Some(range.schemaname.clone()).filter(|schema| !schema.is_empty()),
+            name: range.relname.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{}.", quoted(schema))?;
+        }
+        f.write_str(&quoted(&self.name))
+    }
+}
+
+/// A name as a script would spell it. Control characters have no place in a line for people.
+pub fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let clean: String = name.chars().filter(|c| !c.is_control()).collect();
+    if !clean.is_empty() && clean.chars().all(plain) && !clean.starts_with(|c: char| c.is_ascii_digit()) {
+        clean
+    } else {
+        crate::postgres::quote(&clean)
+    }
+}
+
+/// The texts in a list of names, however deep.
+pub fn strings(nodes: &[Node]) -> Vec<String> {
+    let mut found = Vec::new();
+    for node in nodes.iter().filter_map(|node| node.node.as_ref()) {
+        match node {
+            NodeEnum::String(text) => found.push(text.sval.clone()),
+            NodeEnum::List(list) => found.extend(strings(&list.items)),
+            NodeEnum::TypeName(name) => found.extend(strings(&name.names)),
+            NodeEnum::ObjectWithArgs(object) => found.extend(strings(&object.objname)),
+            NodeEnum::RangeVar(range) => {
+                found.extend(Name::from(range).schema);
+                found.push(range.relname.clone());
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A dotted name as a script would spell it.
+pub fn dotted(parts: &[String]) -> String {
+    parts.iter().map(|part| quoted(part)).collect::<Vec<_>>().join(".")
+}
+
+/// The relations in a list.
+pub fn ranges(nodes: &[Node]) -> impl Iterator<Item = &RangeVar> {
+    nodes.iter().filter_map(|node| match &node.node {
+        Some(NodeEnum::RangeVar(range)) => Some(range),
+        _ => None,
+    })
+}
+
+/// What a node holds.
+pub fn inner(node: Option<&Node>) -> Option<&NodeEnum> {
+    node.and_then(|node| node.node.as_ref())
+}
+
+/// A type as a script spells it.
+pub fn type_of(name: &TypeName) -> Type {
+    let modifier = |node: &Node| match &node.node {
+        Some(NodeEnum::AConst(constant)) => match &constant.val {
+            Some(a_const::Val::Ival(number)) => Some(number.ival),
+            _ => None,
+        },
+        _ => None,
+    };
+    Type {
+        name: strings(&name.names).pop().unwrap_or_default(),
+        modifiers: name.typmods.iter().filter_map(modifier).collect(),
+        array: !name.array_bounds.is_empty(),
+    }
+}
+
+/// Whether an option of a statement is on: `(ANALYZE)` and `(ANALYZE true)`, not `(ANALYZE off)`.
+pub fn is_on(options: &[Node], name: &str) -> bool {
+    options.iter().any(|option| match &option.node {
+        Some(NodeEnum::DefElem(element)) if element.defname == name => match inner(element.arg.as_deref()) {
+            Some(NodeEnum::String(text)) => !matches!(text.sval.as_str(), "off" | "false" | "0"),
+            Some(NodeEnum::Boolean(value)) => value.boolval,
+            Some(NodeEnum::Integer(value)) => value.ival != 0,
+            _ => true,
+        },
+        _ => false,
+    })
+}

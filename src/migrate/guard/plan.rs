@@ -1,0 +1,155 @@
+//! The plan: what would be applied to which history, and what a person should know of it.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::finding::Finding;
+use crate::migrate::source::{Migration, hex};
+
+/// The most migrations and findings that are written out; a ConfigMap holds 1 MiB.
+const LISTED: usize = 500;
+
+/// Where a history stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// Number of applied migrations.
+    pub count: usize,
+    /// The last of them.
+    pub last: Option<String>,
+    /// Over all of them, with what the history keeps of their scripts: 64 hexadecimal digits.
+    pub digest: String,
+}
+
+/// A migration that would be applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// Its name.
+    pub name: String,
+    /// Digest of its script.
+    pub checksum: String,
+}
+
+impl From<&Migration> for Pending {
+    fn from(migration: &Migration) -> Self {
+        Self {
+            name: migration.name.clone(),
+            checksum: migration.checksum.clone(),
+        }
+    }
+}
+
+/// What would be applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// `sha256:` and 64 digits over all the rest: what is approved.
+    pub digest: String,
+    /// The history that it would be applied to.
+    pub head: Head,
+    /// The migrations, in order.
+    pub pending: Vec<Pending>,
+    /// What a person should know, in the order of the scripts.
+    pub findings: Vec<Finding>,
+}
+
+impl Plan {
+    /// The same parts make the same digest.
+    pub fn new(head: Head, pending: Vec<Pending>, findings: Vec<Finding>) -> Self {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| hash.update(format!("{}:{text}", text.len()));
+        part("orchestra-migration-plan/1");
+        part(&head.count.to_string());
+        part(&head.digest);
+        part(&pending.len().to_string());
+        for migration in &pending {
+            part(&migration.name);
+            part(&migration.checksum);
+        }
+        for finding in &findings {
+            part(&finding.migration);
+            part(&finding.line.to_string());
+            part(finding.kind.as_str());
+            part(&finding.object);
+            part(&finding.statement);
+        }
+        Self {
+            digest: format!("sha256:{}", hex(&hash.finalize())),
+            head,
+            pending,
+            findings,
+        }
+    }
+
+    /// Findings that `OnDestructive` waits for.
+    pub fn destructive(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.effect.waits()).count()
+    }
+
+    /// Findings that hold others up.
+    pub fn locking(&self) -> usize {
+        self.findings.len() - self.destructive()
+    }
+
+    /// The plan for people. `approve`: the command that approves it.
+    pub fn text(&self, approve: &str) -> String {
+        let mut text = format!("Plan {}\n\n", self.digest);
+        let history = match &self.head.last {
+            Some(last) => format!("To a history of {}, the last of which is {last}.", self.head.count),
+            None => "To an empty history.".into(),
+        };
+        let _ = writeln!(text, "{history}\n\nMigrations, in this order:");
+        for migration in self.pending.iter().take(LISTED) {
+            let _ = writeln!(text, "  {}", migration.name);
+        }
+        more(&mut text, self.pending.len());
+        for (title, waits) in [
+            ("What destroys, breaks or exposes, or cannot be judged:", true),
+            ("What holds others up:", false),
+        ] {
+            let _ = writeln!(text, "\n{title}");
+            let found: Vec<_> = self.findings.iter().filter(|it| it.effect.waits() == waits).collect();
+            for Finding {
+                migration,
+                line,
+                kind,
+                statement,
+                ..
+            } in found.iter().take(LISTED)
+            {
+                let _ = writeln!(text, "  {migration}, line {line}: {statement} ({})", kind.as_str());
+            }
+            more(&mut text, found.len());
+            if found.is_empty() {
+                text.push_str("  nothing\n");
+            }
+        }
+        let _ = writeln!(text, "\nTo approve this very plan:\n  {approve}");
+        text
+    }
+
+    /// The plan for programs, cut as the text is.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn json(&self) -> serde_json::Result<String> {
+        let mut cut = self.clone();
+        cut.pending.truncate(LISTED);
+        cut.findings.truncate(LISTED);
+        let mut value = serde_json::to_value(&cut)?;
+        for (key, count) in [
+            ("pendingCount", self.pending.len()),
+            ("destructiveCount", self.destructive()),
+            ("lockingCount", self.locking()),
+        ] {
+            value[key] = count.into();
+        }
+        serde_json::to_string_pretty(&value)
+    }
+}
+
+fn more(text: &mut String, count: usize) {
+    if let Some(more @ 1..) = count.checked_sub(LISTED) {
+        let _ = writeln!(text, "  and {more} more");
+    }
+}

@@ -1,0 +1,120 @@
+//! Statements that change rows, wherever they stand: also in a WITH of another.
+
+use pg_query::protobuf::{CmdType, MergeMatchKind, SelectStmt, WithClause};
+use pg_query::{Node, NodeEnum};
+
+use super::finding::Kind;
+use super::judge::Judge;
+use super::names::{Name, inner, ranges, strings};
+
+/// Judges a statement that changes rows, or reads them.
+pub fn judge(judge: &mut Judge<'_>, tree: &NodeEnum) {
+    match tree {
+        NodeEnum::TruncateStmt(it) => {
+            for name in ranges(&it.relations).map(Name::from) {
+                if judge.is_filled(&name) {
+                    judge.find(Kind::Truncate, &name, format!("TRUNCATE {name}"));
+                }
+            }
+        }
+        NodeEnum::DeleteStmt(it) => {
+            with(judge, it.with_clause.as_ref());
+            let name = it.relation.as_ref().map(Name::from);
+            if let Some(name) = name.filter(|name| is_unbounded(it.where_clause.as_deref()) && judge.is_filled(name)) {
+                judge.find(Kind::DeleteAll, &name, format!("DELETE FROM {name}"));
+            }
+        }
+        NodeEnum::UpdateStmt(it) => {
+            with(judge, it.with_clause.as_ref());
+            let name = it.relation.as_ref().map(Name::from);
+            if let Some(name) = name.filter(|name| is_unbounded(it.where_clause.as_deref()) && judge.is_filled(name)) {
+                judge.find(Kind::UpdateAll, &name, format!("UPDATE {name}"));
+            }
+        }
+        NodeEnum::InsertStmt(it) => {
+            with(judge, it.with_clause.as_ref());
+            if let Some(select) = inner(it.select_stmt.as_deref()) {
+                self::judge(judge, select);
+            }
+        }
+        NodeEnum::MergeStmt(it) => {
+            with(judge, it.with_clause.as_ref());
+            let deletes_others = it.merge_when_clauses.iter().any(|node| match &node.node {
+                Some(NodeEnum::MergeWhenClause(when)) => {
+                    when.command_type() == CmdType::CmdDelete
+                        && when.match_kind() == MergeMatchKind::MergeWhenNotMatchedBySource
+                        && is_unbounded(when.condition.as_deref())
+                }
+                _ => false,
+            });
+            let name = it.relation.as_ref().map(Name::from);
+            if let Some(name) = name.filter(|name| deletes_others && judge.is_filled(name)) {
+                judge.find(
+                    Kind::DeleteAll,
+                    &name,
+                    format!("MERGE INTO {name} … WHEN NOT MATCHED BY SOURCE THEN DELETE"),
+                );
+            }
+        }
+        NodeEnum::SelectStmt(it) => select(judge, it),
+        NodeEnum::CreateTableAsStmt(it) => {
+            if let Some(query) = inner(it.query.as_deref()) {
+                self::judge(judge, query);
+            }
+        }
+        NodeEnum::CopyStmt(it) => {
+            if let Some(query) = inner(it.query.as_deref()) {
+                self::judge(judge, query);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn with(judge: &mut Judge<'_>, clause: Option<&WithClause>) {
+    for node in clause.iter().flat_map(|clause| &clause.ctes) {
+        if let Some(NodeEnum::CommonTableExpr(common)) = &node.node
+            && let Some(query) = inner(common.ctequery.as_deref())
+        {
+            self::judge(judge, query);
+        }
+    }
+}
+
+fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
+    with(judge, it.with_clause.as_ref());
+    for part in [&it.larg, &it.rarg].into_iter().flatten() {
+        select(judge, part);
+    }
+    if let Some(made) = it.into_clause.as_ref().and_then(|into| into.rel.as_ref()) {
+        judge.known.create(&made.into(), false);
+    }
+    let called = it.target_list.iter().filter_map(|node| match &node.node {
+        Some(NodeEnum::ResTarget(target)) => inner(target.val.as_deref()),
+        _ => None,
+    });
+    // As pg_dump sets the search path.
+    for function in called {
+        if let NodeEnum::FuncCall(call) = function
+            && strings(&call.funcname).last().is_some_and(|name| name == "set_config")
+        {
+            judge.known.elsewhere = true;
+        }
+    }
+}
+
+/// Whether no condition on a row is there: none, or one of constants.
+fn is_unbounded(condition: Option<&Node>) -> bool {
+    inner(condition).is_none_or(is_constant)
+}
+
+fn is_constant(node: &NodeEnum) -> bool {
+    let constant = |node: &Option<Box<Node>>| inner(node.as_deref()).is_none_or(is_constant);
+    match node {
+        NodeEnum::AConst(_) => true,
+        NodeEnum::TypeCast(it) => constant(&it.arg),
+        NodeEnum::AExpr(it) => constant(&it.lexpr) && constant(&it.rexpr),
+        NodeEnum::BoolExpr(it) => it.args.iter().all(|node| node.node.as_ref().is_some_and(is_constant)),
+        _ => false,
+    }
+}

@@ -1,0 +1,317 @@
+//! `CREATE` and `ALTER TABLE`, part by part.
+
+use std::collections::BTreeMap;
+
+use pg_query::protobuf::{
+    AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, ObjectType,
+};
+use pg_query::{Node, NodeEnum};
+
+use super::catalog::Column;
+use super::drops;
+use super::finding::Kind;
+use super::judge::Judge;
+use super::known::Standing;
+use super::names::{Name, inner, quoted, strings, type_of};
+use super::types::{Change, Type, change};
+
+/// Takes note of the relations that a statement makes.
+pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
+    let (relation, unless_there) = match tree {
+        NodeEnum::CreateStmt(it) => (it.relation.as_ref(), it.if_not_exists),
+        NodeEnum::CreateForeignTableStmt(it) => match &it.base_stmt {
+            Some(base) => (base.relation.as_ref(), base.if_not_exists),
+            None => return,
+        },
+        NodeEnum::CreateTableAsStmt(it) => (it.into.as_ref().and_then(|into| into.rel.as_ref()), it.if_not_exists),
+        // One that is replaced was there before.
+        NodeEnum::ViewStmt(it) => (it.view.as_ref(), it.replace),
+        NodeEnum::CreateSeqStmt(it) => (it.sequence.as_ref(), it.if_not_exists),
+        _ => return,
+    };
+    if let Some(relation) = relation {
+        judge.known.create(&relation.into(), unless_there);
+    }
+}
+
+/// A table that is altered.
+struct Table {
+    name: Name,
+    filled: bool,
+    columns: BTreeMap<String, Column>,
+}
+
+impl Table {
+    fn column(&self, name: &str) -> String {
+        format!("{}.{}", self.name, quoted(name))
+    }
+
+    /// The statement in short.
+    fn says(&self, words: &str, name: &str) -> String {
+        let gap = if name.is_empty() { "" } else { " " };
+        let name = if name.is_empty() { String::new() } else { quoted(name) };
+        format!("ALTER TABLE {} {words}{gap}{name}", self.name)
+    }
+}
+
+/// `ALTER TABLE`, and of other relations what is spelled so.
+pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
+    let Some(name) = it.relation.as_ref().map(Name::from) else {
+        return;
+    };
+    let is_type = it.objtype() == ObjectType::ObjectType;
+    let (filled, columns) = match judge.known.standing(&name) {
+        Standing::New => return,
+        Standing::Absent if it.missing_ok => return,
+        Standing::Absent => (true, BTreeMap::new()),
+        Standing::There { filled, columns } => (filled || is_type, columns),
+    };
+    let mut table = Table { name, filled, columns };
+    for node in &it.cmds {
+        if let Some(NodeEnum::AlterTableCmd(command)) = &node.node {
+            part(judge, &mut table, command);
+        }
+    }
+    let columns = table.columns;
+    judge.known.columns(&table.name, |known| known.clone_from(&columns));
+}
+
+/// A column that the scripts added has an empty type: nothing is known of it, and nothing is lost with it.
+fn is_added(table: &Table, column: &str) -> bool {
+    table
+        .columns
+        .get(column)
+        .is_some_and(|column| column.type_ == Type::default())
+}
+
+fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
+    use AlterTableType as Is;
+    let name = command.name.as_str();
+    match command.subtype() {
+        Is::AtAddColumn => {
+            if let Some(NodeEnum::ColumnDef(column)) = inner(command.def.as_deref()) {
+                add_column(judge, table, column, command.missing_ok);
+            }
+        }
+        Is::AtDropColumn => {
+            let absent = command.missing_ok && !table.columns.is_empty() && !table.columns.contains_key(name);
+            if !is_added(table, name) && !absent {
+                judge.find(Kind::DropColumn, table.column(name), table.says("DROP COLUMN", name));
+            }
+            table.columns.remove(name);
+        }
+        Is::AtSetNotNull => {
+            let required = table.columns.get(name).is_some_and(|column| column.required);
+            if table.filled && !required {
+                let statement = format!("{} SET NOT NULL", table.says("ALTER COLUMN", name));
+                judge.find(Kind::RequireValue, table.column(name), statement);
+            }
+        }
+        Is::AtDropNotNull => {
+            table
+                .columns
+                .entry(name.to_owned())
+                .and_modify(|column| column.required = false);
+        }
+        Is::AtAlterColumnType => {
+            if let Some(NodeEnum::ColumnDef(column)) = inner(command.def.as_deref()) {
+                alter_type(judge, table, name, column);
+            }
+        }
+        Is::AtAddConstraint => {
+            if let Some(NodeEnum::Constraint(constraint)) = inner(command.def.as_deref()) {
+                add_constraint(judge, table, constraint);
+            }
+        }
+        Is::AtDropConstraint => {
+            let key = drops::constraint(&table.name, name);
+            if !judge.known.unmake(&key) && !drops::replaced(judge, &key) {
+                judge.find(
+                    Kind::DropConstraint,
+                    table.column(name),
+                    table.says("DROP CONSTRAINT", name),
+                );
+            }
+        }
+        other => whole(judge, table, other, command),
+    }
+}
+
+/// What concerns the table as a whole.
+fn whole(judge: &mut Judge<'_>, table: &Table, what: AlterTableType, command: &AlterTableCmd) {
+    use AlterTableType as Is;
+    let partition = || match inner(command.def.as_deref()) {
+        Some(NodeEnum::PartitionCmd(partition)) => partition.name.as_ref().map(Name::from),
+        Some(NodeEnum::RangeVar(parent)) => Some(parent.into()),
+        _ => None,
+    };
+    let (kind, words) = match what {
+        Is::AtDisableRowSecurity => (Kind::DisableRowSecurity, "DISABLE ROW LEVEL SECURITY"),
+        Is::AtNoForceRowSecurity => (Kind::DisableRowSecurity, "NO FORCE ROW LEVEL SECURITY"),
+        Is::AtSetLogged => (Kind::RewriteTable, "SET LOGGED"),
+        Is::AtSetUnLogged => (Kind::RewriteTable, "SET UNLOGGED"),
+        Is::AtSetAccessMethod => (Kind::RewriteTable, "SET ACCESS METHOD"),
+        Is::AtSetTableSpace => (Kind::RewriteTable, "SET TABLESPACE"),
+        Is::AtSetExpression => (Kind::RewriteTable, "ALTER COLUMN … SET EXPRESSION"),
+        Is::AtDetachPartition => (Kind::DetachPartition, "DETACH PARTITION"),
+        Is::AtDropInherit => (Kind::DetachPartition, "NO INHERIT"),
+        Is::AtAttachPartition => {
+            if let Some(name) = partition().filter(|name| judge.is_filled(name)) {
+                judge.find(
+                    Kind::AttachPartition,
+                    &table.name,
+                    format!("ALTER TABLE {} ATTACH PARTITION {name}", table.name),
+                );
+            }
+            return;
+        }
+        _ => return,
+    };
+    if kind == Kind::RewriteTable && !table.filled {
+        return;
+    }
+    let other = partition().map(|name| format!(" {name}")).unwrap_or_default();
+    judge.find(kind, &table.name, format!("{}{other}", table.says(words, "")));
+}
+
+fn constraints(column: &ColumnDef) -> impl Iterator<Item = &Constraint> {
+    column.constraints.iter().filter_map(|node| match &node.node {
+        Some(NodeEnum::Constraint(constraint)) => Some(&**constraint),
+        _ => None,
+    })
+}
+
+fn add_column(judge: &mut Judge<'_>, table: &mut Table, column: &ColumnDef, unless_there: bool) {
+    let name = column.colname.as_str();
+    if unless_there && table.columns.contains_key(name) {
+        return;
+    }
+    let type_ = column.type_name.as_ref().map(type_of).unwrap_or_default();
+    let has = |what| constraints(column).any(|constraint| constraint.contype() == what);
+    let counts = matches!(
+        type_.name.as_str(),
+        "serial" | "bigserial" | "smallserial" | "serial2" | "serial4" | "serial8"
+    );
+    let stored = constraints(column).any(|it| it.contype() == ConstrType::ConstrGenerated && it.generated_kind != "v");
+    let computed = counts || stored || has(ConstrType::ConstrIdentity);
+    let default = constraints(column).find(|constraint| constraint.contype() == ConstrType::ConstrDefault);
+    let default = default.and_then(|constraint| inner(constraint.raw_expr.as_deref()));
+    let required = has(ConstrType::ConstrNotnull) || has(ConstrType::ConstrPrimary);
+    let is_null = |node: &NodeEnum| matches!(node, NodeEnum::AConst(constant) if constant.isnull);
+    let valued = computed || has(ConstrType::ConstrGenerated) || default.is_some_and(|node| !is_null(node));
+    if table.filled {
+        if required && !valued {
+            let statement = format!("{} {type_} NOT NULL", table.says("ADD COLUMN", name));
+            judge.find(Kind::RequireValue, table.column(name), statement);
+        }
+        if computed || default.is_some_and(is_volatile) {
+            judge.find(Kind::RewriteTable, table.column(name), table.says("ADD COLUMN", name));
+        }
+        let scans = [
+            ConstrType::ConstrPrimary,
+            ConstrType::ConstrUnique,
+            ConstrType::ConstrCheck,
+        ]
+        .into_iter()
+        .any(has);
+        if scans || has(ConstrType::ConstrForeign) && valued {
+            judge.find(Kind::AddConstraint, table.column(name), table.says("ADD COLUMN", name));
+        }
+    }
+    table.columns.insert(
+        name.to_owned(),
+        Column {
+            type_: Type::default(),
+            required,
+        },
+    );
+}
+
+fn alter_type(judge: &mut Judge<'_>, table: &mut Table, name: &str, column: &ColumnDef) {
+    let new = column.type_name.as_ref().map(type_of).unwrap_or_default();
+    let old = table.columns.get(name).map(|column| column.type_.clone());
+    if !table.filled || is_added(table, name) {
+        return;
+    }
+    // A cast to the very type that is wanted says no more than the statement itself, unless it cuts.
+    let using = inner(column.raw_default.as_deref());
+    let plain = using.is_none_or(|node| {
+        matches!(node, NodeEnum::TypeCast(cast)
+        if matches!(inner(cast.arg.as_deref()), Some(NodeEnum::ColumnRef(of)) if strings(&of.fields) == [name])
+            && cast.type_name.as_ref().map(type_of).as_ref() == Some(&new))
+    });
+    let effect = match &old {
+        Some(old) if plain => change(old, &new),
+        _ => Change::Narrows,
+    };
+    let from = old.as_ref().map(|old| format!(" (from {old})")).unwrap_or_default();
+    let statement = format!("{} TYPE {new}{from}", table.says("ALTER COLUMN", name));
+    match effect {
+        Change::Free => {}
+        Change::Rewrites => judge.find(Kind::RewriteTable, table.column(name), statement),
+        Change::Narrows => judge.find(Kind::NarrowType, table.column(name), statement),
+    }
+    table
+        .columns
+        .entry(name.to_owned())
+        .and_modify(|column| column.type_ = new);
+}
+
+fn add_constraint(judge: &mut Judge<'_>, table: &mut Table, it: &Constraint) {
+    let scans = match it.contype() {
+        ConstrType::ConstrCheck | ConstrType::ConstrForeign => !it.skip_validation && it.is_enforced,
+        ConstrType::ConstrPrimary | ConstrType::ConstrUnique => it.indexname.is_empty(),
+        ConstrType::ConstrExclusion => true,
+        ConstrType::ConstrNotnull => {
+            let name = strings(&it.keys).pop().unwrap_or_default();
+            let required = table.columns.get(&name).is_some_and(|column| column.required);
+            if table.filled && !it.skip_validation && !required {
+                judge.find(
+                    Kind::RequireValue,
+                    table.column(&name),
+                    table.says("ADD NOT NULL", &name),
+                );
+            }
+            false
+        }
+        _ => false,
+    };
+    if scans && table.filled {
+        judge.find(
+            Kind::AddConstraint,
+            &table.name,
+            table.says("ADD CONSTRAINT", &it.conname),
+        );
+    }
+}
+
+/// Whether a default has another value for each row, so that all are written: a function that is
+/// not known to be the same throughout a statement.
+fn is_volatile(node: &NodeEnum) -> bool {
+    const SAME: [&str; 10] = [
+        "now",
+        "transaction_timestamp",
+        "statement_timestamp",
+        "current_setting",
+        "timezone",
+        "lower",
+        "upper",
+        "to_timestamp",
+        "jsonb_build_object",
+        "jsonb_build_array",
+    ];
+    let volatile = |node: &Node| node.node.as_ref().is_some_and(is_volatile);
+    match node {
+        NodeEnum::AConst(_) | NodeEnum::SqlvalueFunction(_) => false,
+        NodeEnum::TypeCast(it) => it.arg.as_deref().is_some_and(volatile),
+        NodeEnum::AExpr(it) => [&it.lexpr, &it.rexpr].into_iter().flatten().any(|node| volatile(node)),
+        NodeEnum::AArrayExpr(it) => it.elements.iter().any(volatile),
+        NodeEnum::FuncCall(call) => {
+            let known = strings(&call.funcname)
+                .last()
+                .is_some_and(|name| SAME.contains(&name.as_str()));
+            !known || call.args.iter().any(volatile)
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,176 @@
+//! What `ALTER COLUMN … TYPE` does to the values of a column.
+
+use std::fmt;
+
+/// A type, by the name that the catalog knows it by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Type {
+    pub name: String,
+    /// As a script writes them: a length, or precision and scale.
+    pub modifiers: Vec<i32>,
+    pub array: bool,
+}
+
+impl Type {
+    /// From the catalog, where a modifier is one number (`typmodin` of each type).
+    pub fn of_catalog(name: String, modifier: i32, array: bool) -> Self {
+        let modifiers = match (name.as_str(), modifier) {
+            (_, ..0) => Vec::new(),
+            ("varchar" | "bpchar", length) => vec![length - 4],
+            ("numeric", both) => vec![((both - 4) >> 16) & 0xffff, (both - 4) & 0x7ff],
+            (_, other) => vec![other],
+        };
+        Self { name, modifiers, array }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&super::names::quoted(&self.name))?;
+        if !self.modifiers.is_empty() {
+            let numbers: Vec<String> = self.modifiers.iter().map(ToString::to_string).collect();
+            write!(f, "({})", numbers.join(","))?;
+        }
+        f.write_str(if self.array { "[]" } else { "" })
+    }
+}
+
+/// What a change of type does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The catalog alone changes.
+    Free,
+    /// Every row is written anew, and every value is still there.
+    Rewrites,
+    /// A value may be cut, rounded, or refused.
+    Narrows,
+}
+
+/// What it does to change one type into another (PostgreSQL's binary coercible casts, and the
+/// support functions that find a cast of length to be nothing). What is not known to keep every
+/// value narrows.
+pub fn change(old: &Type, new: &Type) -> Change {
+    use Change::{Free, Narrows, Rewrites};
+    if old.array != new.array {
+        return if is_text(new) { Rewrites } else { Narrows };
+    }
+    if old.name == new.name {
+        return within(&new.name, &old.modifiers, &new.modifiers);
+    }
+    let open = new.modifiers.is_empty();
+    match (old.name.as_str(), new.name.as_str()) {
+        ("varchar", "text") | ("cidr", "inet") => Free,
+        ("text", "varchar") if open => Free,
+        ("bpchar", "varchar") => match (old.modifiers.first(), new.modifiers.first()) {
+            (_, None) => Rewrites,
+            (Some(old), Some(new)) if new >= old => Rewrites,
+            _ => Narrows,
+        },
+        ("int2", "int4" | "int8" | "float4" | "float8")
+        | ("int4", "int8" | "float8")
+        | ("float4", "float8")
+        | ("time", "timetz") => Rewrites,
+        ("int2" | "int4" | "int8", "numeric") | ("date", "timestamp" | "timestamptz") if open => Rewrites,
+        ("timestamp", "timestamptz") | ("timestamptz", "timestamp") if open || old.modifiers == new.modifiers => {
+            Rewrites
+        }
+        // The text form of a value holds all of it.
+        _ if is_text(new) && open => Rewrites,
+        _ => Narrows,
+    }
+}
+
+fn is_text(of: &Type) -> bool {
+    !of.array && matches!(of.name.as_str(), "text" | "varchar")
+}
+
+/// Of one type to the same with other modifiers.
+fn within(name: &str, old: &[i32], new: &[i32]) -> Change {
+    use Change::{Free, Narrows, Rewrites};
+    if old == new {
+        return Free;
+    }
+    match (name, old, new) {
+        ("bpchar", [old], [new]) if new > old => Rewrites,
+        ("varchar" | "varbit" | "numeric" | "timestamp" | "timestamptz" | "time" | "timetz", _, [])
+        | ("timestamp" | "timestamptz" | "time" | "timetz", [], [6]) => Free,
+        ("varchar" | "varbit" | "timestamp" | "timestamptz" | "time" | "timetz", [old], [new]) if new >= old => Free,
+        ("numeric", [precision, scale @ ..], [wanted, more @ ..]) => {
+            let (scale, more) = (scale.first().copied().unwrap_or(0), more.first().copied().unwrap_or(0));
+            match (more - scale, (wanted - more) >= (precision - scale)) {
+                (0, true) => Free,
+                (1.., true) => Rewrites,
+                _ => Narrows,
+            }
+        }
+        _ => Narrows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Type {
+        let (text, array) = text.strip_suffix("[]").map_or((text, false), |text| (text, true));
+        let (name, modifiers) = text.trim_end_matches(')').split_once('(').unwrap_or((text, ""));
+        Type {
+            name: name.into(),
+            modifiers: modifiers.split(',').filter_map(|number| number.parse().ok()).collect(),
+            array,
+        }
+    }
+
+    #[test]
+    fn a_change_of_type_is_free_or_rewrites_or_narrows() {
+        use Change::{Free, Narrows, Rewrites};
+        for (old, new, expected) in [
+            ("varchar(10)", "varchar(20)", Free),
+            ("varchar(20)", "varchar(10)", Narrows),
+            ("varchar(20)", "varchar", Free),
+            ("varchar", "varchar(20)", Narrows),
+            ("varchar(20)", "text", Free),
+            ("text", "varchar", Free),
+            ("text", "varchar(20)", Narrows),
+            ("bpchar(3)", "bpchar(4)", Rewrites),
+            ("bpchar(3)", "text", Rewrites),
+            ("bpchar(3)", "varchar(2)", Narrows),
+            ("int4", "int8", Rewrites),
+            ("int8", "int4", Narrows),
+            ("int8", "float8", Narrows),
+            ("int8", "numeric", Rewrites),
+            ("int8", "numeric(5,0)", Narrows),
+            ("int4", "text", Rewrites),
+            ("text", "int4", Narrows),
+            ("numeric(10,2)", "numeric(12,2)", Free),
+            ("numeric(10,2)", "numeric(12,4)", Rewrites),
+            ("numeric(10,2)", "numeric(10,4)", Narrows),
+            ("numeric(10,2)", "numeric(10,1)", Narrows),
+            ("numeric(10,2)", "numeric", Free),
+            ("numeric", "numeric(10,2)", Narrows),
+            ("timestamp(3)", "timestamp(6)", Free),
+            ("timestamp(3)", "timestamp", Free),
+            ("timestamp", "timestamp(3)", Narrows),
+            ("timestamp", "timestamptz", Rewrites),
+            ("timestamp", "date", Narrows),
+            ("date", "timestamp", Rewrites),
+            ("json", "jsonb", Narrows),
+            ("Colour", "text", Rewrites),
+            ("text", "Colour", Narrows),
+            ("text[]", "text", Rewrites),
+            ("text", "text[]", Narrows),
+            ("uuid", "uuid", Free),
+        ] {
+            assert_eq!(change(&of(old), &of(new)), expected, "{old} to {new}");
+        }
+    }
+
+    #[test]
+    fn a_modifier_is_read_as_the_catalog_keeps_it() {
+        let read = |name: &str, modifier| Type::of_catalog(name.into(), modifier, false).to_string();
+        assert_eq!(read("varchar", 259), "varchar(255)");
+        assert_eq!(read("numeric", ((10 << 16) | 2) + 4), "numeric(10,2)");
+        assert_eq!(read("timestamp", 3), "timestamp(3)");
+        assert_eq!(read("text", -1), "text");
+    }
+}

@@ -1,0 +1,185 @@
+//! Pending migrations that wait for a person: the plan beside the Orchestra, and the word that lets
+//! them go on.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+
+use super::Pass;
+use super::plan::Notice;
+use crate::api::condition::Reason;
+use crate::api::{APPROVE_MIGRATIONS, Approval, MigrationPlan};
+use crate::controller::error::Error;
+use crate::controller::write::{FIELD_MANAGER, namespaced};
+use crate::credentials::owner::MANAGED_BY;
+use crate::migrate::guard::{Consent, Plan, Review, Verdict};
+
+/// Annotation of the ConfigMap: the digest of the plan that it holds.
+pub const PLAN_DIGEST: &str = "stagesub.io/migration-plan";
+
+/// Key of the plan for people.
+pub const PLAN_TEXT: &str = "plan.txt";
+
+/// Key of the plan for programs.
+pub const PLAN_JSON: &str = "plan.json";
+
+/// What the guard is asked for this tenant.
+pub fn consent(pass: &Pass, policy: Approval) -> Consent {
+    let status = pass.object.status.as_ref();
+    let database = pass.database.as_ref().and_then(|database| database.status.as_ref());
+    Consent {
+        policy,
+        approved: annotation(pass).map(ToOwned::to_owned),
+        handed_over: status.is_some_and(|status| status.secret_ref.is_some()),
+        prepared: database.is_some_and(|status| status.template.is_some()),
+    }
+}
+
+fn annotation(pass: &Pass) -> Option<&str> {
+    let value = pass.object.annotations().get(APPROVE_MIGRATIONS);
+    value.map(|value| value.trim()).filter(|value| !value.is_empty())
+}
+
+/// The plan that waits.
+fn waiting(pass: &Pass) -> Option<&Plan> {
+    let review = pass.review.as_ref().filter(|review| review.verdict == Verdict::Waits);
+    review.map(|review| &review.plan)
+}
+
+/// Whether the ConfigMap says what it should, by what is known of it without asking.
+pub fn notice(pass: &Pass) -> Notice {
+    let store = &pass.ctx.stores.config_maps;
+    let map = store.get(&ObjectRef::new(&pass.object.plan_name()).within(pass.namespace()));
+    let ours = map.filter(|map| is_ours(pass, &**map));
+    match (waiting(pass), ours) {
+        (Some(plan), _) if pass.plan_told.as_ref() == Some(&plan.digest) => Notice::Told,
+        (Some(plan), Some(map)) if map.annotations().get(PLAN_DIGEST) == Some(&plan.digest) => Notice::Told,
+        (Some(_), _) => Notice::Untold,
+        (None, Some(_)) if !pass.plan_cleared => Notice::Leftover,
+        (None, _) => Notice::Told,
+    }
+}
+
+fn is_ours(pass: &Pass, map: &impl ResourceExt) -> bool {
+    let owners = map.owner_references();
+    owners.iter().any(|owner| owner.uid == pass.uid())
+}
+
+/// What the status says of the plan that waits, and that is in the ConfigMap of this name.
+pub fn status(name: &str, review: &Review) -> Option<MigrationPlan> {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    (review.verdict == Verdict::Waits).then(|| MigrationPlan {
+        digest: review.plan.digest.clone(),
+        pending: count(review.plan.pending.len()),
+        destructive: count(review.plan.destructive()),
+        locking: count(review.plan.locking()),
+        config_map: name.into(),
+    })
+}
+
+/// What people are told while it waits. An event holds the beginning only.
+pub fn message(pass: &Pass) -> Option<String> {
+    let plan = waiting(pass)?;
+    let void = match annotation(pass) {
+        Some(_) => "the approval is void, the plan or the history is another now; ",
+        None => "",
+    };
+    Some(format!(
+        "{void}approve with: {}; {} pending, {} destructive or not to be judged, {} that lock for long: read ConfigMap {} first",
+        command(pass, plan),
+        plan.pending.len(),
+        plan.destructive(),
+        plan.locking(),
+        pass.object.plan_name(),
+    ))
+}
+
+fn command(pass: &Pass, plan: &Plan) -> String {
+    format!(
+        "kubectl -n {} annotate orch {} --overwrite {APPROVE_MIGRATIONS}={}",
+        pass.namespace(),
+        pass.name(),
+        plan.digest
+    )
+}
+
+/// Writes the plan into its ConfigMap. One of that name that this Orchestra does not own is refused.
+pub async fn tell(pass: &mut Pass) -> Result<(), Error> {
+    let Some(plan) = waiting(pass) else { return Ok(()) };
+    let digest = plan.digest.clone();
+    let json = plan
+        .json()
+        .map_err(|error| Error::blocked(Reason::ApprovalPending, error.to_string()))?;
+    let wanted = render(pass, plan, json);
+    let api: Api<ConfigMap> = namespaced(&pass.ctx.client, &pass.object);
+    let name = pass.object.plan_name();
+    match api.get_metadata_opt(&name).await? {
+        None => {
+            let parameters = PostParams {
+                field_manager: Some(FIELD_MANAGER.into()),
+                ..PostParams::default()
+            };
+            api.create(&parameters, &wanted).await?;
+        }
+        Some(found) if is_ours(pass, &found) => {
+            let parameters = PatchParams::apply(FIELD_MANAGER).force();
+            api.patch(&name, &parameters, &Patch::Apply(&wanted)).await?;
+        }
+        Some(_) => {
+            return Err(Error::blocked(
+                Reason::ConfigMapConflict,
+                format!(
+                    "ConfigMap {name} exists and does not belong to this Orchestra, so the plan of its pending \
+                     migrations cannot be written there. It was not changed: delete or rename it"
+                ),
+            ));
+        }
+    }
+    pass.plan_told = Some(digest);
+    Ok(())
+}
+
+fn render(pass: &Pass, plan: &Plan, json: String) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(pass.object.plan_name()),
+            namespace: pass.object.namespace(),
+            labels: Some(BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())])),
+            annotations: Some(BTreeMap::from([(PLAN_DIGEST.to_owned(), plan.digest.clone())])),
+            owner_references: Some(pass.object.controller_owner_ref(&()).into_iter().collect()),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([
+            (PLAN_TEXT.to_owned(), plan.text(&command(pass, plan))),
+            (PLAN_JSON.to_owned(), json),
+        ])),
+        ..ConfigMap::default()
+    }
+}
+
+/// Takes the ConfigMap away, if it is ours.
+pub async fn clear(pass: &mut Pass) -> Result<(), Error> {
+    let api: Api<ConfigMap> = namespaced(&pass.ctx.client, &pass.object);
+    let name = pass.object.plan_name();
+    let found: Option<PartialObjectMeta<ConfigMap>> = api.get_metadata_opt(&name).await?;
+    if let Some(found) = found.filter(|found| is_ours(pass, found)) {
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: found.uid(),
+                ..Preconditions::default()
+            }),
+            ..DeleteParams::default()
+        };
+        match api.delete(&name, &parameters).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    pass.plan_cleared = true;
+    Ok(())
+}

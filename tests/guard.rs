@@ -1,0 +1,231 @@
+//! What waits for a person's approval, against a real database.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use orchestra_operator::api::{Approval, ResolvedAs};
+use orchestra_operator::migrate::guard::{Consent, Kind, Review, Verdict, review};
+use orchestra_operator::migrate::{Options, Source};
+use sqlx::PgConnection;
+use support::{INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source};
+
+/// Of a tenant in use.
+fn consent(approved: Option<&str>) -> Consent {
+    Consent {
+        policy: Approval::OnDestructive,
+        approved: approved.map(ToOwned::to_owned),
+        handed_over: true,
+        prepared: false,
+    }
+}
+
+fn options(consent: &Consent) -> Options {
+    Options {
+        consent: Some(consent.clone()),
+        ..Options::default()
+    }
+}
+
+async fn look(conn: &mut PgConnection, source: &Source, options: &Options) -> Review {
+    review(conn, source, options).await.unwrap().unwrap()
+}
+
+async fn verdict(conn: &mut PgConnection, source: &Source, consent: &Consent) -> Verdict {
+    look(conn, source, &options(consent)).await.verdict
+}
+
+#[tokio::test]
+async fn what_was_approved_is_looked_at_again_under_the_lock() {
+    let server = server().await;
+    let login = server.login("postgres");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let all = source(&[INIT, ("2_tidy", "DROP TABLE a;")]);
+    let mut conn = session(&login).await;
+    let asking = options(&consent(None));
+    let first = look(&mut conn, &all, &asking).await;
+    assert_eq!(first.verdict, Verdict::Waits);
+    assert_eq!(first.plan.findings[0].kind, Kind::DropTable);
+    assert_eq!(look(&mut conn, &all, &asking).await.plan, first.plan);
+
+    let approved = consent(Some(&first.plan.digest));
+    assert_eq!(verdict(&mut conn, &all, &approved).await, Verdict::Approved);
+    // Somebody else is quicker.
+    execute(&mut conn, "UPDATE _prisma_migrations SET checksum = repeat('b', 64)")
+        .await
+        .unwrap();
+    let status = migrate_with(&login, &all, &options(&approved)).await.unwrap();
+    assert_eq!((status.applied, status.pending), (1, 1));
+    assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "2");
+    assert_eq!(
+        ask(&mut conn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await,
+        "0"
+    );
+
+    let second = look(&mut conn, &all, &asking).await;
+    assert_eq!(second.verdict, Verdict::Waits);
+    assert_ne!(second.plan.digest, first.plan.digest);
+    let approved = options(&consent(Some(&second.plan.digest)));
+    let status = migrate_with(&login, &all, &approved).await.unwrap();
+    assert_eq!((status.applied, status.pending), (2, 0));
+}
+
+/// A person's word on the history is no approval, and what it settles needs none.
+#[tokio::test]
+async fn what_is_resolved_is_not_pending_and_is_settled_with_what_is_approved() {
+    let server = server().await;
+    let login = server.login("postgres");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let gone = ("2_gone", "DROP TABLE a;");
+    let settled = Options {
+        consent: Some(consent(None)),
+        ..resolve("2_gone", ResolvedAs::Applied, None)
+    };
+    let mut conn = session(&login).await;
+    let all = source(&[INIT, gone]);
+    assert!(review(&mut conn, &all, &settled).await.unwrap().is_none());
+
+    let all = source(&[INIT, gone, ("3_tidy", "DELETE FROM a;")]);
+    let waiting = look(&mut conn, &all, &settled).await;
+    assert_eq!((waiting.verdict, waiting.plan.pending.len()), (Verdict::Waits, 1));
+    let status = migrate_with(&login, &all, &settled).await.unwrap();
+    assert_eq!((status.applied, status.pending, status.unsettled), (2, 1, 1));
+    assert_eq!(ask(&mut conn, "SELECT count(*) FROM _prisma_migrations").await, "1");
+
+    let approved = Options {
+        consent: Some(consent(Some(&waiting.plan.digest))),
+        ..settled
+    };
+    let status = migrate_with(&login, &all, &approved).await.unwrap();
+    assert_eq!((status.applied, status.pending), (3, 0));
+    assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "0");
+}
+
+/// What is behind the baseline was never run here, and is not looked at.
+#[tokio::test]
+async fn a_baseline_is_no_plan() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut conn = session(&login).await;
+    execute(&mut conn, INIT.1).await.unwrap();
+    let all = source(&[
+        INIT,
+        ("2_tidy", "DROP TABLE b;"),
+        ("3_more", "ALTER TABLE a DROP COLUMN id;"),
+    ]);
+    let behind = |name: &str| Options {
+        baseline: Some(name.to_owned()),
+        consent: Some(consent(None)),
+        ..Options::default()
+    };
+    assert!(review(&mut conn, &all, &behind("3_more")).await.unwrap().is_none());
+    let waiting = look(&mut conn, &all, &behind("2_tidy")).await;
+    assert_eq!(waiting.verdict, Verdict::Waits);
+    let kinds: Vec<_> = waiting.plan.findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds, [Kind::DropColumn]);
+}
+
+/// What an attempt before has committed is not run again, and not listed.
+#[tokio::test]
+async fn a_script_that_is_gone_on_with_is_judged_from_where_it_stands() {
+    let server = server().await;
+    let login = server.login("postgres");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let mut conn = session(&login).await;
+    let mixed = |last: &str| format!("DROP TABLE a;\nCREATE INDEX CONCURRENTLY c_id ON c (id);\n{last};");
+    execute(&mut conn, "CREATE TABLE c (id int); INSERT INTO c VALUES (1), (1)")
+        .await
+        .unwrap();
+    let script = mixed("ALTER TABLE c ADD UNIQUE (id)");
+    let all = source(&[INIT, ("2_mixed", &script)]);
+    let asking = options(&consent(None));
+    let first = look(&mut conn, &all, &asking).await;
+    assert_eq!(first.plan.findings[0].kind, Kind::DropTable);
+    let approved = options(&consent(Some(&first.plan.digest)));
+    migrate_with(&login, &all, &approved).await.unwrap_err();
+    let second = look(&mut conn, &all, &asking).await;
+    let kinds: Vec<_> = second.plan.findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!((kinds, second.verdict), (vec![Kind::AddConstraint], Verdict::Free));
+}
+
+#[tokio::test]
+async fn the_guard_knows_what_is_in_the_database() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut conn = session(&login).await;
+    let first = (
+        "1_init",
+        "CREATE TABLE filled (id int PRIMARY KEY, email varchar(40), fee numeric(10,2), tags varchar(9)[]);
+         CREATE TABLE empty (id int, note text);
+         CREATE TABLE parts (id int) PARTITION BY LIST (id);
+         CREATE TABLE part PARTITION OF parts FOR VALUES IN (1);
+         CREATE SCHEMA other; CREATE TABLE other.hidden (id int);
+         DROP TABLE IF EXISTS nobody; DELETE FROM filled;",
+    );
+    // Nothing can be lost in a database that holds nothing.
+    let in_use = consent(None);
+    assert_eq!(verdict(&mut conn, &source(&[first]), &in_use).await, Verdict::Free);
+    migrate(&login, &source(&[first])).await.unwrap();
+    let drop = ("2_drop", "DROP TABLE filled;");
+    let unused = Consent {
+        handed_over: false,
+        ..in_use.clone()
+    };
+    let prepared = Consent {
+        prepared: true,
+        ..unused.clone()
+    };
+    let all = source(&[first, drop]);
+    assert_eq!(verdict(&mut conn, &all, &unused).await, Verdict::Free);
+    assert_eq!(verdict(&mut conn, &all, &in_use).await, Verdict::Waits);
+    execute(
+        &mut conn,
+        "INSERT INTO filled VALUES (1); INSERT INTO parts VALUES (1); INSERT INTO other.hidden VALUES (1)",
+    )
+    .await
+    .unwrap();
+    assert_eq!(verdict(&mut conn, &all, &unused).await, Verdict::Waits);
+    // What is in a database that a template was applied to beforehand is the template's.
+    assert_eq!(verdict(&mut conn, &all, &prepared).await, Verdict::Free);
+
+    for (script, expected) in [
+        ("ALTER TABLE filled ALTER COLUMN email TYPE varchar(50)", None),
+        (
+            "ALTER TABLE filled ALTER COLUMN email TYPE varchar(30)",
+            Some(Kind::NarrowType),
+        ),
+        ("ALTER TABLE filled ALTER COLUMN fee TYPE numeric(12,2)", None),
+        (
+            "ALTER TABLE filled ALTER COLUMN fee TYPE numeric(12,4)",
+            Some(Kind::RewriteTable),
+        ),
+        ("ALTER TABLE filled ALTER COLUMN tags TYPE varchar(20)[]", None),
+        (
+            "ALTER TABLE filled ALTER COLUMN tags TYPE varchar(2)[]",
+            Some(Kind::NarrowType),
+        ),
+        ("ALTER TABLE filled ALTER COLUMN id SET NOT NULL", None),
+        (
+            "ALTER TABLE filled ALTER COLUMN fee SET NOT NULL",
+            Some(Kind::RequireValue),
+        ),
+        ("ALTER TABLE empty ALTER COLUMN note SET NOT NULL", None),
+        ("ALTER TABLE empty ADD COLUMN more int NOT NULL", None),
+        (
+            "ALTER TABLE filled ADD COLUMN more int NOT NULL",
+            Some(Kind::RequireValue),
+        ),
+        ("CREATE INDEX ON empty (id)", None),
+        ("CREATE INDEX ON filled (email)", Some(Kind::CreateIndex)),
+        ("DELETE FROM parts", Some(Kind::DeleteAll)),
+        ("DROP TABLE IF EXISTS hidden", None),
+        ("DROP TABLE IF EXISTS other.hidden", Some(Kind::DropTable)),
+        (
+            "SET search_path = other; DROP TABLE IF EXISTS hidden",
+            Some(Kind::DropTable),
+        ),
+    ] {
+        let found = look(&mut conn, &source(&[first, ("2_next", script)]), &options(&in_use)).await;
+        let found = found.plan.findings;
+        assert_eq!(found.first().map(|finding| finding.kind), expected, "{script}");
+    }
+}
