@@ -1,44 +1,41 @@
 //! The claim: which database is ours, how one can be had, and taking it by compare-and-swap.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::plan::{Database, Supply};
-use super::{Pass, migrating};
+use super::{Pass, member};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
     ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
 };
 use crate::class::{self, Way, budget};
 use crate::controller::Context;
-use crate::controller::conditions::{find, is_true};
+use crate::controller::conditions::{self, is_true};
 use crate::controller::error::Error;
 use crate::supabase::marker;
 
-/// The database that this Orchestra claims, looked up by its UID: in the watched objects, and
-/// before anything is claimed in the API server itself, because a watch may lag behind our own claim.
-pub async fn lookup(pass: &Pass) -> Result<Option<OrchestraDatabase>, Error> {
-    let ours = |database: &OrchestraDatabase| {
-        database
-            .spec
-            .claim_ref
-            .as_ref()
-            .is_some_and(|claim| claim.uid == pass.uid())
-    };
-    if let Some(known) = &pass.database {
-        return Ok(Some(known.clone()));
-    }
-    if let Some(watched) = pass.ctx.stores.databases.find(|database| ours(database)) {
-        return Ok(Some((*watched).clone()));
-    }
+/// The database that this Orchestra claims, looked up by its UID in the watched objects.
+pub fn known(pass: &Pass) -> Option<OrchestraDatabase> {
+    let watched = || pass.ctx.stores.databases.find(|database| is_ours(pass, database));
+    pass.database
+        .clone()
+        .or_else(|| watched().map(|database| (*database).clone()))
+}
+
+/// The same in the API server itself, because a watch may lag behind our own claim: asked before one is
+/// claimed, told to be lost, or forgotten. Who waits for a database costs no request.
+pub async fn find(pass: &Pass) -> Result<Option<OrchestraDatabase>, Error> {
     let selector = format!("spec.claimRef.uid={}", pass.uid());
     let found = api(&pass.ctx).list(&ListParams::default().fields(&selector)).await?;
-    Ok(found.items.into_iter().find(ours))
+    Ok(found.items.into_iter().find(|database| is_ours(pass, database)))
+}
+
+fn is_ours(pass: &Pass, database: &OrchestraDatabase) -> bool {
+    let claim = database.spec.claim_ref.as_ref();
+    claim.is_some_and(|claim| claim.uid == pass.uid())
 }
 
 /// What the claimed database means to its Orchestra, and what to tell people.
@@ -59,12 +56,14 @@ pub fn state(pass: &Pass, database: &OrchestraDatabase) -> (Database, String) {
     if is_true(conditions, ConditionType::Ready) {
         return (Database::Usable, String::new());
     }
-    let message = find(conditions, ConditionType::Ready)
+    let message = conditions::find(conditions, ConditionType::Ready)
         .map(|is| is.message.clone())
         .unwrap_or_default();
-    match find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
+    match conditions::find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
         Some(reason) => (Database::Stopped(reason), message),
-        None if find(conditions, ConditionType::Reconciling).is_some_and(|is| is.reason == Reason::Queued.as_str()) => {
+        None if conditions::find(conditions, ConditionType::Reconciling)
+            .is_some_and(|is| is.reason == Reason::Queued.as_str()) =>
+        {
             (Database::Queued, message)
         }
         // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
@@ -102,7 +101,7 @@ pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, 
     }
     pass.candidate = match supply {
         Supply::Provider => Some(class::database_name(pass.uid())),
-        Supply::Member => member(pass, class).map(|member| member.name_any()),
+        Supply::Member => member::choose(pass, class).map(|member| member.name_any()),
         Supply::Awaited(_) | Supply::Blocked(_) => None,
     };
     Ok((supply, message))
@@ -126,7 +125,7 @@ fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
                 }
                 Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message)),
             },
-            Way::Pools if member(pass, class).is_some() => return (Supply::Member, String::new()),
+            Way::Pools if member::choose(pass, class).is_some() => return (Supply::Member, String::new()),
             Way::Pools => {
                 let before = trouble.map(|(_, message): (Supply, String)| message);
                 trouble = Some(exhausted(class, before.as_deref()));
@@ -146,7 +145,7 @@ fn no_room(pass: &Pass, class: &OrchestraClass, error: &Error) -> (Supply, Strin
     if !budget::uses_pool(class) {
         return (Supply::Blocked(error.reason()), error.to_string());
     }
-    match member(pass, class) {
+    match member::choose(pass, class) {
         Some(_) => (Supply::Member, String::new()),
         None => exhausted(class, Some(&error.to_string())),
     }
@@ -160,50 +159,6 @@ fn exhausted(class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
         pools.unwrap_or_default()
     );
     (Supply::Awaited(Reason::PoolExhausted), message)
-}
-
-/// The first database of the class's pools that waits for a claim, and that no other Orchestra is
-/// about to take.
-fn member(pass: &Pass, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>> {
-    let intended = pass.ctx.stores.orchestras.state_filter(|other| {
-        other.metadata.uid.as_deref() != Some(pass.uid()) && other.metadata.deletion_timestamp.is_none()
-    });
-    let void = pass.object.status.as_ref().and_then(|status| status.claiming.as_ref());
-    let intended: HashSet<_> = intended
-        .iter()
-        .filter_map(|other| other.status.as_ref()?.claiming.as_deref())
-        .collect();
-    let pools = &class.spec.pools.as_ref()?.names;
-    let template = migrating::template_of(&pass.object, class).map(|template| &template.name);
-    let rank = |database: &OrchestraDatabase| {
-        let entry = database.spec.inventory.as_ref()?;
-        let pool = pools.iter().position(|pool| *pool == entry.pool)?;
-        // What was prepared from another template holds tables that nobody here asks for.
-        let prepared = database.status.as_ref().and_then(|status| status.template.as_ref());
-        if prepared.is_some_and(|prepared| Some(&prepared.name) != template) {
-            return None;
-        }
-        // DATABASE_URL_POOL_10 comes after DATABASE_URL_POOL_9.
-        Some((prepared.is_none(), pool, entry.key.len(), entry.key.clone()))
-    };
-    let waits = |database: &OrchestraDatabase| {
-        let conditions = database
-            .status
-            .as_ref()
-            .map(|status| status.conditions.as_slice())
-            .unwrap_or_default();
-        let name = database.name_any();
-        // What this Orchestra intended before was found taken, whatever the watch shows.
-        let free = database.is_unclaimed() && !intended.contains(name.as_str()) && void != Some(&name);
-        free && is_true(conditions, ConditionType::Ready)
-    };
-    let mut members = pass
-        .ctx
-        .stores
-        .databases
-        .state_filter(|database| waits(database) && rank(database).is_some());
-    members.sort_by_key(|database| rank(database));
-    members.into_iter().next()
 }
 
 fn claim_reference(pass: &Pass) -> ClaimReference {

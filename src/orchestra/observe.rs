@@ -8,10 +8,11 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use super::plan::{Database, Notice, Seen, Work};
+use super::plan::{Database, Notice, Seen, Supply, Work};
 use super::seeding::Rows;
 use super::works::{Kind, Progress};
 use super::{Newer, ORCHESTRA_FINALIZER, Pass, approval, claim, drift, migrating, sources};
+use crate::api::OrchestraDatabase;
 use crate::api::condition::{ConditionType, Reason};
 use crate::class;
 use crate::controller::conditions::{find, is_true};
@@ -69,32 +70,45 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
 }
 
 async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> {
-    let found = claim::lookup(pass).await?;
-    if let Some(database) = found {
-        pass.class = class::resolve(&pass.ctx, database.spec.class_name.as_deref()).ok();
-        let state = claim::state(pass, &database);
-        pass.database = Some(database);
-        return Ok(state);
-    }
     let recorded = pass
         .object
         .status
         .as_ref()
-        .and_then(|status| status.database_name.as_ref());
+        .and_then(|status| status.database_name.clone());
+    let deleting = pass.object.metadata.deletion_timestamp.is_some();
+    let mut found = claim::known(pass);
+    if found.is_none() && (deleting || recorded.is_some()) {
+        found = claim::find(pass).await?;
+    }
+    if let Some(database) = found {
+        return Ok(claimed(pass, database));
+    }
     if let Some(name) = recorded {
         return Ok((
             Database::Lost,
             format!("OrchestraDatabase {name}, which this Orchestra claimed, is gone"),
         ));
     }
-    if pass.object.metadata.deletion_timestamp.is_some() {
+    if deleting {
         return Ok((Database::Lost, String::new()));
     }
     let class = class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref())?;
     class::admission::admit(&pass.ctx, &class, pass.namespace())?;
     let (supply, message) = claim::supply(pass, &class).await?;
+    if matches!(supply, Supply::Provider | Supply::Member)
+        && let Some(database) = claim::find(pass).await?
+    {
+        return Ok(claimed(pass, database));
+    }
     pass.class = Some(class);
     Ok((Database::None(supply), message))
+}
+
+fn claimed(pass: &mut Pass, database: OrchestraDatabase) -> (Database, String) {
+    pass.class = class::resolve(&pass.ctx, database.spec.class_name.as_deref()).ok();
+    let state = claim::state(pass, &database);
+    pass.database = Some(database);
+    state
 }
 
 /// The work inside the database. When the last status says that all of it was done for this very

@@ -10,7 +10,7 @@ mod status;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
@@ -32,20 +32,27 @@ pub use status::report;
 /// Keys of an inventory begin so.
 pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
 
-/// One pass: every entry that has no resource yet is logged in to, all at once, so that a dead
-/// host holds up no other entry.
+/// Entries that are logged in to at once: a dead host holds up few others, and a server that holds them
+/// all is not filled with sessions.
+const PROBED_AT_ONCE: usize = 16;
+
+/// One pass: every entry that has no resource yet is logged in to.
 pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
     let inventory = inventory(&ctx, &pool).await?;
     learn(&ctx, &pool, &inventory);
     let mut members = members(&ctx, &pool).await?;
-    let fresh: Vec<_> = inventory
-        .iter()
-        .filter(|(key, _)| find(&members, key).is_none())
-        .collect();
-    let probed = join_all(fresh.iter().map(|(_, url)| probe(url))).await;
+    let mut fresh = Vec::new();
+    let mut logins = Vec::new();
+    for (key, url) in &inventory {
+        if find(&members, key).is_none() {
+            fresh.push(key);
+            logins.push(probe(url));
+        }
+    }
+    let mut entries = stream::iter(fresh).zip(stream::iter(logins).buffered(PROBED_AT_ONCE));
     let mut refused = Vec::new();
     // One after the other, so that of two entries for one database the first is always the one kept.
-    for ((key, _), probed) in fresh.into_iter().zip(probed) {
+    while let Some((key, probed)) = entries.next().await {
         let outcome = match probed {
             Ok((session, name)) => enlist(&ctx, &pool, key, session, &name).await,
             Err(error) => Err(error),
@@ -55,6 +62,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
             Err(error) => refused.push((key.clone(), error)),
         }
     }
+    drop(entries);
     withdraw(&ctx, &inventory, &mut members).await?;
     refused.extend(prepare::prepare(&ctx, &pool, &members).await?);
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;

@@ -24,7 +24,7 @@ use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
 use crate::{class, database, orchestra, pool};
 
-/// How often a class counts its databases at most, while they change.
+/// How often a class or a pool counts its databases at most, while they change.
 const COUNTED: Duration = Duration::from_secs(1);
 
 /// Runs all controllers until told to stop; what is under way is finished.
@@ -44,8 +44,8 @@ pub async fn run(
             claimant(&database)
         })
         .watches_shared_stream(watched.databases.events(), {
-            let orchestras = stores.orchestras.clone();
-            move |database: Arc<OrchestraDatabase>| waiting_for(&database, &orchestras)
+            let ctx = ctx.clone();
+            move |database: Arc<OrchestraDatabase>| orchestra::awaiting(&ctx, &database)
         })
         .watches_shared_stream(watched.classes.news(ability), move |_: Arc<OrchestraClass>| {
             unclaimed(&by_class)
@@ -153,13 +153,8 @@ fn pools(
                 prepared(&by_map, |_| ours)
             },
         )
-        .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
-            database
-                .spec
-                .inventory
-                .as_ref()
-                .map(|entry| ObjectRef::new(&entry.pool))
-        })
+        // A pool counts its databases, too.
+        .reconcile_on(paced(watched.databases.events().filter_map(its_pool), COUNTED))
         .reconcile_all_on(at_start())
         .with_config(config)
         .graceful_shutdown_on(stopped(stop))
@@ -173,6 +168,11 @@ fn pools(
 
 async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraClass>> {
     database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+async fn its_pool(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraPool>> {
+    let entry = database.spec.inventory.as_ref()?;
+    Some(ObjectRef::new(&entry.pool))
 }
 
 async fn class_of(orchestra: Arc<Orchestra>) -> Option<ObjectRef<OrchestraClass>> {
@@ -240,27 +240,9 @@ fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
     Some(ObjectRef::new(&claim.name).within(&claim.namespace))
 }
 
-/// A database that nobody claims may be what an Orchestra waits for.
-fn waiting_for(database: &OrchestraDatabase, orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
-    if database.is_unclaimed() {
-        unclaimed(orchestras)
-    } else {
-        Vec::new()
-    }
-}
-
 fn unclaimed(orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
-    let without = |object: &Orchestra| {
-        object
-            .status
-            .as_ref()
-            .is_none_or(|status| status.database_name.is_none())
-    };
-    orchestras
-        .state_filter(without)
-        .iter()
-        .map(|object| ObjectRef::from_obj(&**object))
-        .collect()
+    let unmet = orchestras.state_filter(orchestra::is_unmet);
+    unmet.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
 /// Orchestras of a namespace that wait: a label of it may admit them.

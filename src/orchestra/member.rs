@@ -1,0 +1,107 @@
+//! The databases of pools that wait for a claim: which one an Orchestra takes, and who is told of a free one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use super::{Pass, migrating};
+use crate::api::condition::ConditionType;
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::class;
+use crate::controller::Context;
+use crate::controller::conditions::is_true;
+
+/// The first database of the class's pools that is free, and that no other Orchestra is about to take.
+pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>> {
+    let rank = |database: &OrchestraDatabase| rank(&pass.object, class, database);
+    let stores = &pass.ctx.stores;
+    let mut members = stores
+        .databases
+        .state_filter(|database| is_free(database) && rank(database).is_some());
+    if members.is_empty() {
+        return None;
+    }
+    let others = stores.orchestras.state_filter(|other| {
+        other.metadata.uid.as_deref() != Some(pass.uid()) && other.metadata.deletion_timestamp.is_none()
+    });
+    let mut taken: HashSet<_> = others
+        .iter()
+        .filter_map(|other| other.status.as_ref()?.claiming.as_deref())
+        .collect();
+    // What this Orchestra intended before was found taken, whatever the watch shows.
+    let void = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.claiming.as_deref());
+    taken.extend(void);
+    members.retain(|member| !taken.contains(member.name_any().as_str()));
+    members.into_iter().min_by_key(|database| rank(database))
+}
+
+/// Whether a database of a pool is there for the taking.
+fn is_free(database: &OrchestraDatabase) -> bool {
+    let ready = |database: &OrchestraDatabase| {
+        let status = database.status.as_ref();
+        status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
+    };
+    database.spec.inventory.is_some() && database.is_unclaimed() && ready(database)
+}
+
+/// The place of a database among those that an Orchestra of this class can take, the least one first.
+fn rank(
+    object: &Orchestra,
+    class: &OrchestraClass,
+    database: &OrchestraDatabase,
+) -> Option<(bool, usize, usize, String)> {
+    let entry = database.spec.inventory.as_ref()?;
+    let pools = &class.spec.pools.as_ref()?.names;
+    let pool = pools.iter().position(|pool| *pool == entry.pool)?;
+    // What was prepared from another template holds tables that nobody here asks for.
+    let prepared = database.status.as_ref().and_then(|status| status.template.as_ref());
+    let template = migrating::template_of(object, class).map(|template| &template.name);
+    if prepared.is_some_and(|prepared| Some(&prepared.name) != template) {
+        return None;
+    }
+    // DATABASE_URL_POOL_10 comes after DATABASE_URL_POOL_9.
+    Some((prepared.is_none(), pool, entry.key.len(), entry.key.clone()))
+}
+
+/// Who is told of a free database: of the Orchestras that can take it as many as databases are free, the
+/// oldest first, so that a thousand that wait do not all look at each of a thousand databases. Who is
+/// Stalled may have ceased to be, and takes nobody's place.
+pub fn awaiting(ctx: &Context, database: &OrchestraDatabase) -> Vec<ObjectRef<Orchestra>> {
+    if !is_free(database) {
+        return Vec::new();
+    }
+    let mut classes = HashMap::new();
+    let mut can_take = |object: &Orchestra| {
+        let name = object.spec.class_name.clone();
+        let class = classes
+            .entry(name)
+            .or_insert_with_key(|name| class::resolve(ctx, name.as_deref()).ok());
+        class
+            .as_ref()
+            .is_some_and(|class| rank(object, class, database).is_some())
+    };
+    let stalled = |object: &Orchestra| {
+        let status = object.status.as_ref();
+        status.is_some_and(|status| is_true(&status.conditions, ConditionType::Stalled))
+    };
+    let mut unmet = ctx.stores.orchestras.state_filter(is_unmet);
+    unmet.retain(|object| can_take(object));
+    let (mut told, mut waiting): (Vec<_>, Vec<_>) = unmet.into_iter().partition(|object| stalled(object));
+    waiting.sort_by_key(|object| (object.metadata.creation_timestamp.clone(), object.metadata.uid.clone()));
+    waiting.truncate(ctx.stores.databases.state_filter(is_free).len());
+    told.append(&mut waiting);
+    told.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+}
+
+/// Whether an Orchestra wants a database and is not known to hold one.
+pub fn is_unmet(object: &Orchestra) -> bool {
+    let status = object.status.as_ref();
+    let wants = object.metadata.deletion_timestamp.is_none();
+    wants && status.is_none_or(|status| status.database_name.is_none())
+}
