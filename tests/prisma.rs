@@ -177,6 +177,32 @@ async fn we_go_on_from_prisma_and_prisma_from_us() {
     assert_eq!(ask(&mut session(&login).await, columns).await, theirs);
 }
 
+#[tokio::test]
+async fn names_that_prisma_orders_in_another_way_are_told() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let mut names = ["zed", "20240101_a", "_x", "0_init", "Zed", "20240101_A"];
+    let project = Project::new(&names.map(|name| (name, "SELECT 1;")));
+    let (good, said) = project.prisma(&login, "deploy").await;
+    assert!(good, "{said}");
+    let mut root = session(&login).await;
+    let order = "SELECT string_agg(migration_name, ' ' ORDER BY started_at) FROM _prisma_migrations";
+    let theirs = ask(&mut root, order).await;
+    names.sort_unstable();
+    let displaced: Vec<_> = names
+        .iter()
+        .zip(theirs.split(' '))
+        .filter(|(ours, theirs)| *ours != theirs)
+        .map(|(ours, _)| *ours)
+        .collect();
+    assert_eq!(displaced, ["0_init", "20240101_A", "Zed", "_x", "zed"], "{theirs}");
+    let status = pending(&mut root, &project.source()).await.unwrap();
+    assert_eq!(
+        status.divergence,
+        "in another order for Prisma from 6.6 on: 0_init, 20240101_A, Zed and 2 more"
+    );
+}
+
 /// As a product of some years has: tables, columns, indexes built concurrently, enums, functions, rows.
 fn years() -> Vec<(String, String)> {
     (0..210)

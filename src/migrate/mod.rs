@@ -11,6 +11,7 @@ mod history;
 mod index;
 mod lexer;
 mod lock;
+mod order;
 mod parse;
 mod policy;
 mod run;

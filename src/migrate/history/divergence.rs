@@ -3,7 +3,7 @@
 use super::History;
 use crate::api::MigrationFormat as Format;
 use crate::migrate::source::{Identity, Source};
-use crate::migrate::{Error, policy};
+use crate::migrate::{Error, order, policy};
 use sha2::{Digest, Sha256};
 
 /// Where a history and a source do not agree, by the names of the migrations.
@@ -15,6 +15,8 @@ pub struct Divergence {
     pub missing: Vec<String>,
     /// Not applied, although later ones are.
     pub out_of_order: Vec<String>,
+    /// In another place for newer versions of the tool.
+    pub displaced: Vec<String>,
 }
 
 impl Divergence {
@@ -24,6 +26,7 @@ impl Divergence {
             ("changed since they were applied", &self.edited),
             ("applied, but no longer in the source", &self.missing),
             ("older than one that is applied", &self.out_of_order),
+            ("in another order for Prisma from 6.6 on", &self.displaced),
         ];
         let told = parts.iter().filter(|(_, names)| !names.is_empty());
         let told = told.map(|(what, names)| format!("{what}: {}", listed(names)));
@@ -73,7 +76,16 @@ impl History {
                 .filter(|migration| last.is_some_and(|last| migration.identity < *last))
                 .map(|it| name(&it))
                 .collect(),
+            displaced: self.displaced(source),
         }
+    }
+
+    fn displaced(&self, source: &Source) -> Vec<String> {
+        if self.format != Format::Prisma {
+            return Vec::new();
+        }
+        let names: Vec<_> = source.migrations().iter().map(|it| it.name.as_str()).collect();
+        order::displaced(&names).into_iter().map(ToOwned::to_owned).collect()
     }
 
     fn is_edited(&self, migration: &crate::migrate::Migration) -> bool {
@@ -93,6 +105,7 @@ impl History {
             edited,
             missing,
             out_of_order,
+            displaced: _,
         } = self.divergence(source);
         let (what, names, cure) = match self.format {
             Format::Supabase if !missing.is_empty() => (
