@@ -23,7 +23,7 @@ use secrecy::SecretString;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class::{Budgets, Orphans, Tokens};
 use crate::database::Logins;
-use crate::orchestra::{Scripts, Works};
+use crate::orchestra::{Choices, Scripts, Works};
 use crate::rollout::{Servers, Turns};
 use crate::source::Sources;
 
@@ -118,6 +118,8 @@ pub struct Context {
     pub scripts: Scripts,
     /// Work inside databases that goes on in the background.
     pub works: Works,
+    /// Databases of pools that are about to be claimed.
+    pub choices: Choices,
     /// Turns to migrate.
     pub turns: Arc<Turns>,
     /// Which entries of pools share a server.

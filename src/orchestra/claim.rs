@@ -99,21 +99,26 @@ pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, 
     {
         (supply, message) = no_room(pass, class, &full);
     }
-    pass.candidate = match supply {
-        Supply::Provider => Some(class::database_name(pass.uid())),
-        Supply::Member => member::choose(pass, class).map(|member| member.name_any()),
-        Supply::Awaited(_) | Supply::Blocked(_) => None,
-    };
+    match supply {
+        Supply::Provider => pass.candidate = Some(class::database_name(pass.uid())),
+        Supply::Member => {}
+        Supply::Awaited(_) | Supply::Blocked(_) => pass.candidate = None,
+    }
     Ok((supply, message))
 }
 
-fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
-    let ctx = &pass.ctx;
+/// Chooses a database of a pool.
+fn has_member(pass: &mut Pass, class: &OrchestraClass) -> bool {
+    pass.candidate = member::choose(pass, class);
+    pass.candidate.is_some()
+}
+
+fn offer(pass: &mut Pass, class: &OrchestraClass) -> (Supply, String) {
     let mut trouble = None;
     for way in class::ways(class) {
         match way {
             Way::Provider => match class::provider_trouble(class) {
-                None => match budget::has_room(ctx, class, &pass.object, &class::database_name(pass.uid())) {
+                None => match budget::has_room(&pass.ctx, class, &pass.object, &class::database_name(pass.uid())) {
                     Ok(()) => return (Supply::Provider, String::new()),
                     Err(error) => return no_room(pass, class, &error),
                 },
@@ -125,7 +130,7 @@ fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
                 }
                 Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message)),
             },
-            Way::Pools if member::choose(pass, class).is_some() => return (Supply::Member, String::new()),
+            Way::Pools if has_member(pass, class) => return (Supply::Member, String::new()),
             Way::Pools => {
                 let before = trouble.map(|(_, message): (Supply, String)| message);
                 trouble = Some(exhausted(class, before.as_deref()));
@@ -141,14 +146,14 @@ fn offer(pass: &Pass, class: &OrchestraClass) -> (Supply, String) {
 }
 
 /// What there is instead of a project that the budget has no room for.
-fn no_room(pass: &Pass, class: &OrchestraClass, error: &Error) -> (Supply, String) {
+fn no_room(pass: &mut Pass, class: &OrchestraClass, error: &Error) -> (Supply, String) {
     if !budget::uses_pool(class) {
         return (Supply::Blocked(error.reason()), error.to_string());
     }
-    match member::choose(pass, class) {
-        Some(_) => (Supply::Member, String::new()),
-        None => exhausted(class, Some(&error.to_string())),
+    if has_member(pass, class) {
+        return (Supply::Member, String::new());
     }
+    exhausted(class, Some(&error.to_string()))
 }
 
 fn exhausted(class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {

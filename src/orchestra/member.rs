@@ -1,9 +1,9 @@
 //! The databases of pools that wait for a claim: which one an Orchestra takes, and who is told of a free one.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::{Pass, migrating};
@@ -13,8 +13,27 @@ use crate::class;
 use crate::controller::Context;
 use crate::controller::conditions::is_true;
 
+/// How long a pass has to claim what it chose, before others may choose it.
+const CHOSEN: Duration = Duration::from_secs(10);
+
+/// Which databases passes of this process have chosen, and for which Orchestra, by its UID: of many at
+/// once each chooses another one. The API server alone decides who has it.
+#[derive(Default)]
+pub struct Choices(Mutex<HashMap<String, (String, Instant)>>);
+
+impl Choices {
+    /// Chooses the first of `names` that nobody else has chosen.
+    fn first<'a>(&self, names: impl IntoIterator<Item = &'a str>, uid: &str) -> Option<&'a str> {
+        let mut chosen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        chosen.retain(|_, (by, at)| by != uid && at.elapsed() < CHOSEN);
+        let name = names.into_iter().find(|name| !chosen.contains_key(*name))?;
+        chosen.insert(name.to_owned(), (uid.to_owned(), Instant::now()));
+        Some(name)
+    }
+}
+
 /// The first database of the class's pools that is free, and that no other Orchestra is about to take.
-pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<Arc<OrchestraDatabase>> {
+pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<String> {
     let rank = |database: &OrchestraDatabase| rank(&pass.object, class, database);
     let stores = &pass.ctx.stores;
     let mut members = stores
@@ -37,8 +56,10 @@ pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<Arc<OrchestraDataba
         .as_ref()
         .and_then(|status| status.claiming.as_deref());
     taken.extend(void);
-    members.retain(|member| !taken.contains(member.name_any().as_str()));
-    members.into_iter().min_by_key(|database| rank(database))
+    members.sort_by_cached_key(|database| rank(database));
+    let names = members.iter().filter_map(|member| member.metadata.name.as_deref());
+    let left = names.filter(|name| !taken.contains(name));
+    pass.ctx.choices.first(left, pass.uid()).map(ToOwned::to_owned)
 }
 
 /// Whether a database of a pool is there for the taking.
@@ -104,4 +125,21 @@ pub fn is_unmet(object: &Orchestra) -> bool {
     let status = object.status.as_ref();
     let wants = object.metadata.deletion_timestamp.is_none();
     wants && status.is_none_or(|status| status.database_name.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Choices;
+
+    #[test]
+    fn each_chooses_another_one_and_only_one() {
+        let choices = Choices::default();
+        let names = ["a", "b"];
+        assert_eq!(choices.first(names, "one"), Some("a"));
+        assert_eq!(choices.first(names, "two"), Some("b"));
+        assert_eq!(choices.first(names, "three"), None);
+        assert_eq!(choices.first(["b"], "two"), Some("b"));
+        assert_eq!(choices.first(["c"], "one"), Some("c"));
+        assert_eq!(choices.first(names, "three"), Some("a"));
+    }
 }

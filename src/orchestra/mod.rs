@@ -31,7 +31,7 @@ use crate::rollout::{self, Kept, Rolled};
 
 pub use approval::{PLAN_DIGEST, PLAN_JSON, PLAN_TEXT};
 pub use mark::holder as mark_holder;
-pub use member::{awaiting, is_unmet};
+pub use member::{Choices, awaiting, is_unmet};
 pub use migrating::template_of;
 pub use sources::Scripts;
 pub use status::report;

@@ -158,6 +158,10 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
         }
     }
     let Some(session) = pass.session.take() else {
+        // Who waits for its server logs in once it is its turn.
+        if source.is_some() && pass.turn.is_none() && pass.ctx.turns.still_waits(pass.uid()) {
+            (seen.login, seen.migrations) = (true, Work::Waiting(Reason::Queued));
+        }
         return Ok(pass.restored.clone());
     };
     seen.login = true;

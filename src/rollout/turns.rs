@@ -182,6 +182,22 @@ impl Turns {
         })
     }
 
+    /// Whether an Orchestra has a place in a queue and others are before it, so that it need not ask again.
+    pub fn still_waits(&self, uid: &str) -> bool {
+        let mut state = self.lock();
+        let State { running, waiting, .. } = &mut *state;
+        let Some((number, server)) = waiting.get(uid).map(|is| (is.number, is.request.server.clone())) else {
+            return false;
+        };
+        let load = running.values().filter(|at| **at == server).count();
+        let ahead = |is: &&Waiting| is.request.server == server && is.number < number && is.at.elapsed() < STALE;
+        let waits = load + waiting.values().filter(ahead).count() >= self.per_server;
+        if let Some(place) = waiting.get_mut(uid) {
+            place.at = Instant::now();
+        }
+        waits
+    }
+
     /// Gives up the place in a queue: what it waited for cannot be used now.
     pub fn leave(&self, uid: &str) {
         let mut state = self.lock();
@@ -279,100 +295,4 @@ impl Drop for Turn {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-
-    use super::*;
-
-    fn turns(per_server: usize) -> (Arc<Turns>, UnboundedReceiver<ObjectRef<Orchestra>>) {
-        let (wake, woken) = unbounded_channel();
-        (Arc::new(Turns::new(per_server, wake)), woken)
-    }
-
-    fn request(name: &str, server: &str) -> Request {
-        Request {
-            uid: name.into(),
-            object: Some(ObjectRef::new(name).within("tenants")),
-            server: server.into(),
-            revision: "sha256:1".into(),
-        }
-    }
-
-    fn ask(turns: &Arc<Turns>, name: &str, server: &str) -> Option<Turn> {
-        match turns.ask(request(name, server), |_| Some(0)) {
-            Answer::Now(turn) => Some(turn),
-            Answer::Queued | Answer::Refused => None,
-        }
-    }
-
-    #[test]
-    fn a_server_bears_so_many_and_the_first_that_waited_is_next() {
-        let (turns, mut woken) = turns(2);
-        let one = ask(&turns, "one", "a:5432").unwrap();
-        let two = ask(&turns, "two", "a:5432").unwrap();
-        assert!(ask(&turns, "three", "a:5432").is_none() && ask(&turns, "four", "a:5432").is_none());
-        let other = ask(&turns, "other", "b:5432").unwrap();
-        assert!(woken.try_recv().is_err());
-        drop(one);
-        assert_eq!(woken.try_recv().unwrap().name, "three");
-        assert!(ask(&turns, "four", "a:5432").is_none(), "three waits for longer");
-        let three = ask(&turns, "three", "a:5432").unwrap();
-        drop((two, three, other));
-        assert!(ask(&turns, "four", "a:5432").is_some());
-    }
-
-    #[test]
-    fn who_is_not_woken_takes_no_place() {
-        let (turns, _woken) = turns(1);
-        let one = ask(&turns, "one", "a:5432").unwrap();
-        let spare = || Request {
-            object: None,
-            ..request("spare", "a:5432")
-        };
-        assert!(matches!(turns.ask(spare(), |_| Some(0)), Answer::Queued));
-        drop(one);
-        assert!(ask(&turns, "two", "a:5432").is_some());
-        assert!(matches!(turns.ask(spare(), |_| Some(0)), Answer::Now(_)));
-    }
-
-    #[test]
-    fn who_leaves_holds_up_nobody() {
-        let (turns, mut woken) = turns(1);
-        let one = ask(&turns, "one", "a:5432").unwrap();
-        assert!(ask(&turns, "two", "a:5432").is_none() && ask(&turns, "three", "a:5432").is_none());
-        drop(one);
-        assert_eq!(woken.try_recv().unwrap().name, "two");
-        turns.forget("two");
-        assert_eq!(woken.try_recv().unwrap().name, "three");
-        assert!(ask(&turns, "three", "a:5432").is_some());
-    }
-
-    #[test]
-    fn strangers_count_and_a_refusal_takes_no_place() {
-        let (turns, _woken) = turns(2);
-        assert!(matches!(turns.ask(request("a", "a:1"), |_| Some(2)), Answer::Queued));
-        assert!(matches!(turns.ask(request("a", "a:1"), |_| None), Answer::Refused));
-        assert!(!turns.look(|state| state.is_engaged("a")));
-        assert!(matches!(turns.ask(request("b", "a:1"), |_| Some(1)), Answer::Now(_)));
-    }
-
-    #[test]
-    fn the_last_outcome_is_known() {
-        let (turns, _woken) = turns(1);
-        let mut turn = ask(&turns, "one", "a:1").unwrap();
-        assert!(turns.look(|state| state.is_engaged("one")));
-        turn.ended(Outcome::Failed);
-        drop(turn);
-        assert_eq!(turns.failed("one").as_deref(), Some("sha256:1"));
-        assert_eq!(turns.look(|state| state.outcome("one", "sha256:2")), None);
-        drop(ask(&turns, "one", "a:1"));
-        assert_eq!(turns.failed("one"), None);
-        assert_eq!(turns.look(|state| state.outcome("one", "sha256:1")), Some(Outcome::Cut));
-        let again = |value| turns.asks_again("standard", value, ["one".to_owned()]);
-        assert!(again("x") && !again("x"));
-        assert!(turns.look(|state| state.is_asked_again("one")));
-        drop(ask(&turns, "one", "a:1"));
-        assert!(!turns.look(|state| state.is_asked_again("one")) && again("y"));
-    }
-}
+mod tests;

@@ -134,6 +134,7 @@ async fn lead(
         sources: crate::source::Sources::new(settings.resync),
         scripts: crate::orchestra::Scripts::new(settings.resync),
         works: crate::orchestra::Works::new(ended.clone(), stop.clone()),
+        choices: crate::orchestra::Choices::default(),
         turns: Arc::new(Turns::new(settings.migrations_per_server.into(), ended)),
         servers: crate::rollout::Servers::default(),
         refusals: crate::controller::refusals::Refusals::default(),
