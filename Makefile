@@ -51,5 +51,6 @@ soak: setup ## Disturb everything at random for SOAK_SECONDS (900); SOAK_SEED re
 	SOAK_SECONDS=$${SOAK_SECONDS:-900} cargo test --test stories exactly_once::soak -- --nocapture
 
 .PHONY: rollout-bound
-rollout-bound: setup ## Roll out over ROLLOUT_TENANTS (1000) databases of one server: 8 GB of disk, and an hour or more
-	ROLLOUT_TENANTS=$${ROLLOUT_TENANTS:-1000} cargo test --test stories rollout::bound -- --nocapture
+rollout-bound: setup ## Roll out over ROLLOUT_TENANTS (1000) databases of one server, with the operator as released: 8 GB of disk
+	cargo build --release --bin orchestra-operator
+	ORCHESTRA_OPERATOR=target/release/orchestra-operator ROLLOUT_TENANTS=$${ROLLOUT_TENANTS:-1000} cargo test --test stories rollout::bound -- --nocapture

@@ -19,11 +19,17 @@ pub async fn world() -> World {
 
 pub async fn world_with(api: ApiOptions) -> World {
     let options = Options {
-        operator: PathBuf::from(env!("CARGO_BIN_EXE_orchestra-operator")),
+        operator: operator(),
         project: project(),
         api,
     };
     World::start(options).await.unwrap()
+}
+
+/// The operator that was built with the tests, or the one that `ORCHESTRA_OPERATOR` names.
+fn operator() -> PathBuf {
+    let built = || env!("CARGO_BIN_EXE_orchestra-operator").into();
+    std::env::var_os("ORCHESTRA_OPERATOR").map_or_else(built, PathBuf::from)
 }
 
 pub fn project() -> PathBuf {
