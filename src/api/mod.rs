@@ -178,7 +178,7 @@ pub struct TemplateReference {
 pub struct AppliedTemplate {
     /// Name of the template.
     pub name: String,
-    /// Version that it had.
+    /// Version that it had; empty while a database of a pool is being prepared.
     pub version: String,
 }
 

@@ -14,6 +14,7 @@ mod lock;
 mod order;
 mod parse;
 mod policy;
+mod redact;
 mod run;
 mod seed;
 mod source;

@@ -34,9 +34,15 @@ pub fn consent(pass: &Pass, policy: Approval) -> Consent {
     Consent {
         policy,
         approved: annotation(pass).map(ToOwned::to_owned),
-        handed_over: status.is_some_and(|status| status.secret_ref.is_some()),
+        // The Secret is there before the status says so.
+        handed_over: status.is_some_and(|status| status.secret_ref.is_some()) || has_secret(pass),
         prepared: database.is_some_and(|status| status.template.is_some()),
     }
+}
+
+fn has_secret(pass: &Pass) -> bool {
+    let secret = ObjectRef::new(&pass.object.secret_name()).within(pass.namespace());
+    pass.ctx.stores.connections.get(&secret).is_some()
 }
 
 fn annotation(pass: &Pass) -> Option<&str> {

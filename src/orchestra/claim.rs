@@ -86,7 +86,7 @@ pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, 
             || api(&pass.ctx)
                 .get_opt(&name)
                 .await?
-                .is_some_and(|member| member.is_unclaimed())
+                .is_some_and(|member| member::fits(&pass.object, class, &member))
         {
             pass.candidate = Some(name);
             return Ok((if own { Supply::Provider } else { Supply::Member }, String::new()));
@@ -230,7 +230,7 @@ pub async fn take(pass: &mut Pass) -> Result<(), Error> {
     let Some(member) = api(&pass.ctx)
         .get_opt(&name)
         .await?
-        .filter(OrchestraDatabase::is_unclaimed)
+        .filter(|member| member::fits(&pass.object, &class, member))
     else {
         return Ok(());
     };

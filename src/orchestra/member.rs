@@ -43,7 +43,9 @@ pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<String> {
         return None;
     }
     let others = stores.orchestras.state_filter(|other| {
-        other.metadata.uid.as_deref() != Some(pass.uid()) && other.metadata.deletion_timestamp.is_none()
+        other.metadata.uid.as_deref() != Some(pass.uid())
+            && other.metadata.deletion_timestamp.is_none()
+            && !is_stalled(other)
     });
     let mut taken: HashSet<_> = others
         .iter()
@@ -60,6 +62,17 @@ pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<String> {
     let names = members.iter().filter_map(|member| member.metadata.name.as_deref());
     let left = names.filter(|name| !taken.contains(name));
     pass.ctx.choices.first(left, pass.uid()).map(ToOwned::to_owned)
+}
+
+/// Who is Stalled carries out no intent until somebody has helped.
+fn is_stalled(object: &Orchestra) -> bool {
+    let status = object.status.as_ref();
+    status.is_some_and(|status| is_true(&status.conditions, ConditionType::Stalled))
+}
+
+/// Whether an Orchestra of this class can take a database.
+pub fn fits(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatabase) -> bool {
+    database.is_unclaimed() && rank(object, class, database).is_some()
 }
 
 /// Whether a database of a pool is there for the taking.
@@ -107,13 +120,9 @@ pub fn awaiting(ctx: &Context, database: &OrchestraDatabase) -> Vec<ObjectRef<Or
             .as_ref()
             .is_some_and(|class| rank(object, class, database).is_some())
     };
-    let stalled = |object: &Orchestra| {
-        let status = object.status.as_ref();
-        status.is_some_and(|status| is_true(&status.conditions, ConditionType::Stalled))
-    };
     let mut unmet = ctx.stores.orchestras.state_filter(is_unmet);
     unmet.retain(|object| can_take(object));
-    let (mut told, mut waiting): (Vec<_>, Vec<_>) = unmet.into_iter().partition(|object| stalled(object));
+    let (mut told, mut waiting): (Vec<_>, Vec<_>) = unmet.into_iter().partition(|object| is_stalled(object));
     waiting.sort_by_key(|object| (object.metadata.creation_timestamp.clone(), object.metadata.uid.clone()));
     waiting.truncate(ctx.stores.databases.state_filter(is_free).len());
     told.append(&mut waiting);

@@ -48,7 +48,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         notice: Notice::Told,
         seed: Work::Pending,
         published: false,
-        serving: status.is_some_and(|status| is_true(&status.conditions, ConditionType::Available)),
+        serving: status.is_some_and(|status| status.secret_ref.is_some()),
     };
     if !finalizer {
         return Ok(Observed {
@@ -159,7 +159,8 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
     }
     let Some(session) = pass.session.take() else {
         // Who waits for its server logs in once it is its turn.
-        if source.is_some() && pass.turn.is_none() && pass.ctx.turns.still_waits(pass.uid()) {
+        let waits = |source: &Arc<Source>| pass.ctx.turns.still_waits(pass.uid(), &source.digest());
+        if pass.turn.is_none() && source.as_ref().is_some_and(waits) {
             (seen.login, seen.migrations) = (true, Work::Waiting(Reason::Queued));
         }
         return Ok(pass.restored.clone());
@@ -271,6 +272,9 @@ async fn observe_migrations(pass: &mut Pass, mut session: PgConnection, source: 
         .and_then(|review| approval::status(&pass.object.plan_name(), review));
     let held = now.plan.is_some();
     (pass.migrations, pass.review) = (Some(now), review);
+    if done || held {
+        pass.ctx.turns.leave(pass.uid());
+    }
     let work = if done {
         pass.end_turn(Outcome::Applied);
         Work::Done

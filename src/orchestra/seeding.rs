@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::{Pass, migrating, sources};
-use crate::api::condition::ConditionType;
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::{MigrationFormat, Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy};
-use crate::controller::conditions::is_true;
+use crate::controller::conditions::find;
 use crate::controller::error::Error;
 use crate::migrate::{self, SeedSource, Source, Variables};
 use crate::source::Place;
@@ -48,9 +48,12 @@ impl Rows {
         if waits && status.is_none_or(|status| status.seed.is_none()) {
             return Ok(Self::None);
         }
-        let ran =
-            |status: &OrchestraStatus| status.seed.is_some() && is_true(&status.conditions, ConditionType::Seeded);
-        if (waits || seed.policy == SeedPolicy::Once) && status.is_some_and(ran) {
+        // A pass that looks at a new generation says that nothing is seeded until it has looked.
+        let failed = |status: &OrchestraStatus| {
+            find(&status.conditions, ConditionType::Seeded).is_some_and(|is| is.reason == Reason::SeedFailed.as_str())
+        };
+        let ran = |status: &OrchestraStatus| status.seed.is_some() && !failed(status);
+        if waits || seed.policy == SeedPolicy::Once && status.is_some_and(ran) {
             return Ok(Self::Applied);
         }
         Ok(wanted(pass).await?.map_or(Self::None, Self::Wanted))

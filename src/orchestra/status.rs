@@ -45,13 +45,14 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let old = pass.object.status.clone().unwrap_or_default();
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
     let ready = step == Step::Rest;
-    let served = is_true(&old.conditions, Is::Available);
+    let usable = observed.seen.database == Database::Usable;
+    // It has its Secret: what was wrong with its database is over.
+    let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
     // Nothing is begun, and nobody may think so after a restart.
     let waits = matches!(reason, Reason::ApprovalPending | Reason::RolloutPending);
     let updating = served && progress == Progress::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
     conditions.set(Is::Ready, ready, summary, message);
-    let usable = observed.seen.database == Database::Usable;
     let available = ready || (served && usable && !leaving);
     let (why, told) = if available {
         (Reason::Ready, "applications can use it")

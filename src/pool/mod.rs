@@ -8,7 +8,9 @@ mod prepare;
 mod status;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
@@ -34,7 +36,10 @@ pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
 
 /// Entries that are logged in to at once: a dead host holds up few others, and a server that holds them
 /// all is not filled with sessions.
-const PROBED_AT_ONCE: usize = 16;
+const PROBED_AT_ONCE: usize = 32;
+
+/// How long a pass begins to log in to one after the other. What is left is the next pass's.
+const WHILE: Duration = Duration::from_mins(1);
 
 /// One pass: every entry that has no resource yet is logged in to.
 pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
@@ -49,10 +54,14 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
             logins.push(probe(url));
         }
     }
-    let mut entries = stream::iter(fresh).zip(stream::iter(logins).buffered(PROBED_AT_ONCE));
+    let count = fresh.len();
+    let logins = stream::iter(logins).take_until(tokio::time::sleep(WHILE));
+    let mut entries = pin!(stream::iter(fresh).zip(logins.buffered(PROBED_AT_ONCE)));
+    let mut looked_at = 0;
     let mut refused = Vec::new();
     // One after the other, so that of two entries for one database the first is always the one kept.
     while let Some((key, probed)) = entries.next().await {
+        looked_at += 1;
         let outcome = match probed {
             Ok((session, name)) => enlist(&ctx, &pool, key, session, &name).await,
             Err(error) => Err(error),
@@ -62,11 +71,10 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
             Err(error) => refused.push((key.clone(), error)),
         }
     }
-    drop(entries);
     withdraw(&ctx, &inventory, &mut members).await?;
     refused.extend(prepare::prepare(&ctx, &pool, &members).await?);
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
-    let again = refused.iter().any(|(_, error)| error.is_passing());
+    let again = looked_at < count || refused.iter().any(|(_, error)| error.is_passing());
     Ok(if again {
         Next::After(ctx.settings.login_spacing)
     } else {

@@ -15,13 +15,16 @@ use crate::controller::Context;
 use crate::controller::error::{Class, Error};
 use crate::controller::write::{APPLICATION, write_status};
 use crate::migrate::{self, Limits, Options};
-use crate::orchestra::sources;
+use crate::orchestra::{mark_holder, sources};
 use crate::postgres;
 use crate::rollout;
 use crate::source::Place;
 
 /// Databases of a pool that are prepared at once: they may share a server.
 const AT_ONCE: usize = 4;
+
+/// How long a pass begins with one after the other.
+const WHILE: Duration = Duration::from_mins(1);
 
 /// How long a busy server is left alone.
 const BUSY: Duration = Duration::from_secs(5);
@@ -56,7 +59,9 @@ pub async fn prepare(
             due.push(refusal(ctx, member, template));
         }
     }
-    let refused: Vec<_> = stream::iter(due).buffer_unordered(AT_ONCE).collect().await;
+    // What is left is the next pass's.
+    let due = stream::iter(due).take_until(tokio::time::sleep(WHILE));
+    let refused: Vec<_> = due.buffer_unordered(AT_ONCE).collect().await;
     Ok(refused.into_iter().flatten().collect())
 }
 
@@ -70,7 +75,52 @@ fn has(member: &OrchestraDatabase, template: &Template) -> bool {
     known.is_some_and(|known| known.name == template.name && known.version == template.version)
 }
 
-/// A claim that comes meanwhile waits for the migration lock.
+/// Says in the status of a database that it is about to be prepared, so that it meets claims of this
+/// template only from now on. None: it was claimed, or has changed, and whoever changed it has the pass
+/// repeated.
+///
+/// # Errors
+/// When it holds another template's tables, or Kubernetes fails.
+async fn reserve(
+    api: &Api<OrchestraDatabase>,
+    member: &OrchestraDatabase,
+    template: &Template,
+) -> Result<Option<OrchestraDatabase>, Error> {
+    let Some(member) = api
+        .get_opt(&member.name_any())
+        .await?
+        .filter(OrchestraDatabase::is_unclaimed)
+    else {
+        return Ok(None);
+    };
+    let mut status = member.status.clone().unwrap_or_default();
+    match &status.template {
+        Some(is) if is.name != template.name => {
+            return Err(Error::blocked(
+                Reason::InUse,
+                format!(
+                    "it was prepared from template {}, whose tables it holds: empty the database, drop its schema \
+                     stagesub, and delete OrchestraDatabase {}",
+                    is.name,
+                    member.name_any()
+                ),
+            ));
+        }
+        Some(_) => return Ok(Some(member)),
+        None => {}
+    }
+    status.template = Some(AppliedTemplate {
+        name: template.name.clone(),
+        version: String::new(),
+    });
+    match write_status(api, &member, member.status.as_ref(), &status).await {
+        Ok(written) => Ok(Some(written.unwrap_or(member))),
+        Err(error) if error.is_conflict() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A claim of the same template that comes meanwhile waits for the migration lock.
 async fn one(ctx: &Arc<Context>, member: &OrchestraDatabase, template: &Template) -> Result<(), Error> {
     let Some(entry) = &member.spec.inventory else {
         return Ok(());
@@ -87,7 +137,17 @@ async fn one(ctx: &Arc<Context>, member: &OrchestraDatabase, template: &Template
             message: "its server is busy with other migrations; its turn comes".into(),
         });
     };
-    let session = postgres::connect(&login, APPLICATION).await?;
+    let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
+    let Some(member) = reserve(&api, member, template).await? else {
+        return Ok(());
+    };
+    let mut session = postgres::connect(&login, APPLICATION).await?;
+    if let Some(holder) = mark_holder(&mut session).await.map_err(postgres::Error::from)? {
+        return Err(Error::blocked(
+            Reason::InUse,
+            format!("the database carries the mark of Orchestra {holder}: it is not touched"),
+        ));
+    }
     let options = Options {
         limits: Limits {
             total: ctx.settings.migration_limit,
@@ -109,8 +169,7 @@ async fn one(ctx: &Arc<Context>, member: &OrchestraDatabase, template: &Template
         name: template.name.clone(),
         version: template.version.clone(),
     });
-    let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
-    match write_status(&api, member, member.status.as_ref(), &status).await {
+    match write_status(&api, &member, member.status.as_ref(), &status).await {
         Ok(_) => Ok(()),
         // Changed meanwhile, perhaps claimed: whoever changed it has this pass repeated.
         Err(error) if error.is_passing() => {

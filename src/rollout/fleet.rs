@@ -17,6 +17,7 @@ use crate::class::admission;
 use crate::controller::Context;
 use crate::controller::conditions::find;
 use crate::controller::error::Error;
+use crate::orchestra::template_of;
 
 /// An Orchestra of a rollout.
 pub struct Member {
@@ -82,6 +83,12 @@ pub fn has_own(orchestra: &Orchestra) -> bool {
     own.is_some_and(|own| own.source.is_some())
 }
 
+/// Whether the class has migrations for an Orchestra, be they right or wrong.
+fn asks_for_any(orchestra: &Orchestra, class: &OrchestraClass) -> bool {
+    let own = class.spec.migrations.as_ref().is_some_and(|own| own.source.is_some());
+    own || orchestra.spec.source.is_some() || template_of(orchestra, class).is_some()
+}
+
 /// The Orchestras of a class; `asker` as it is, whatever the watch tells of it.
 pub fn members(
     ctx: &Context,
@@ -97,6 +104,7 @@ pub fn members(
                 .status
                 .as_ref()
                 .is_some_and(|status| status.class_name.as_ref() == Some(&name))
+            && asks_for_any(orchestra, class)
     };
     let all = ctx.stores.orchestras.state_filter(belongs);
     all.iter()

@@ -182,11 +182,13 @@ impl Turns {
         })
     }
 
-    /// Whether an Orchestra has a place in a queue and others are before it, so that it need not ask again.
-    pub fn still_waits(&self, uid: &str) -> bool {
+    /// Whether an Orchestra has a place in a queue for this source and others are before it, so that it need
+    /// not ask again.
+    pub fn still_waits(&self, uid: &str, revision: &str) -> bool {
         let mut state = self.lock();
         let State { running, waiting, .. } = &mut *state;
-        let Some((number, server)) = waiting.get(uid).map(|is| (is.number, is.request.server.clone())) else {
+        let place = waiting.get(uid).filter(|is| is.request.revision == revision);
+        let Some((number, server)) = place.map(|is| (is.number, is.request.server.clone())) else {
             return false;
         };
         let load = running.values().filter(|at| **at == server).count();

@@ -27,7 +27,7 @@ pub struct Relation {
     pub name: String,
     /// A name without a schema may mean it.
     pub visible: bool,
-    /// It, or what inherits from it, has pages.
+    /// It, or what inherits from it, has pages; or it is a view or a foreign table, and shows rows of others.
     pub filled: bool,
     pub columns: BTreeMap<String, Column>,
 }
@@ -49,7 +49,7 @@ WITH RECURSIVE named AS (
     UNION SELECT root, inhrelid FROM tree JOIN pg_inherits ON inhparent = tree.oid
 )
 SELECT nspname::text, relname::text, nspname = ANY($2),
-    relkind = 'f' OR EXISTS (SELECT FROM tree JOIN pg_class p ON p.oid = tree.oid
+    relkind IN ('f', 'v') OR EXISTS (SELECT FROM tree JOIN pg_class p ON p.oid = tree.oid
         WHERE root = named.oid AND p.relkind IN ('r', 'm') AND pg_relation_size(p.oid) > 0),
     attname::text, coalesce(e.typname, t.typname)::text, atttypmod, e.oid IS NOT NULL, attnotnull
 FROM named

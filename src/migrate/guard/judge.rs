@@ -78,7 +78,7 @@ impl Judge<'_> {
     /// Whether a table is there and holds rows; of one that nobody knows that is assumed.
     pub fn is_filled(&mut self, name: &Name) -> bool {
         match self.known.standing(name) {
-            Standing::New => false,
+            Standing::New => self.known.may_be_view(name),
             Standing::Absent => true,
             Standing::There { filled, .. } => filled,
         }
@@ -347,6 +347,13 @@ impl Judge<'_> {
                 ("language", Some(NodeEnum::String(language))) => plpgsql = language.sval == "plpgsql",
                 _ => {}
             }
+        }
+        let words = body.to_lowercase();
+        if ["search_path", "role", "session"]
+            .iter()
+            .any(|word| words.contains(word))
+        {
+            self.known.elsewhere = true;
         }
         if !plpgsql || is_alarming(body) {
             self.find(Kind::Opaque, "", "a DO block".into());

@@ -13,10 +13,10 @@ pub enum Standing {
     New,
     /// There is none of this name.
     Absent,
-    /// It is there. Without columns none are known.
+    /// It is there. Without columns nobody can say which ones it has.
     There {
         filled: bool,
-        columns: BTreeMap<String, Column>,
+        columns: Option<BTreeMap<String, Column>>,
     },
 }
 
@@ -27,12 +27,15 @@ struct Entry {
     visible: bool,
     /// None: made by the pending scripts.
     found: Option<Found>,
+    /// It is a view, which shows rows of others.
+    view: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Found {
     filled: bool,
-    columns: BTreeMap<String, Column>,
+    /// None: nobody can say.
+    columns: Option<BTreeMap<String, Column>>,
 }
 
 /// Relations, and other things that the pending scripts made.
@@ -58,8 +61,9 @@ impl Known {
             visible: relation.visible,
             found: Some(Found {
                 filled: relation.filled,
-                columns: relation.columns.clone(),
+                columns: Some(relation.columns.clone()),
             }),
+            view: false,
         });
         Self {
             entries: entries.collect(),
@@ -98,13 +102,22 @@ impl Known {
             },
             several => Standing::There {
                 filled: several.iter().any(|found| found.filled),
-                columns: BTreeMap::new(),
+                columns: None,
             },
         }
     }
 
     /// A relation is made, unless it is there and the statement leaves it alone then.
     pub fn create(&mut self, name: &Name, unless_there: bool) {
+        self.made_as(name, unless_there, false);
+    }
+
+    /// A view is made, or one that was there replaced.
+    pub fn create_view(&mut self, name: &Name, replaces: bool) {
+        self.made_as(name, replaces, true);
+    }
+
+    fn made_as(&mut self, name: &Name, unless_there: bool, view: bool) {
         let there = matches!(self.standing(name), Standing::There { .. });
         if there && unless_there || name.name.is_empty() {
             return;
@@ -118,7 +131,24 @@ impl Known {
             name: name.name.clone(),
             visible: name.schema.is_none() || name.schema == self.current,
             found: None,
+            view,
         });
+    }
+
+    /// Whether the name may mean a view that the pending scripts make.
+    pub fn may_be_view(&self, name: &Name) -> bool {
+        self.entries.iter().any(|entry| entry.view && self.is(entry, name))
+    }
+
+    /// A table that the pending scripts make gets the rows of one that was there.
+    pub fn fill(&mut self, name: &Name) {
+        let meant: Vec<usize> = (0..self.entries.len())
+            .filter(|at| self.is(&self.entries[*at], name))
+            .collect();
+        for at in meant {
+            let found = self.entries[at].found.get_or_insert_default();
+            found.filled = true;
+        }
     }
 
     /// A relation is dropped.
@@ -149,8 +179,8 @@ impl Known {
             .filter(|at| self.is(&self.entries[*at], name))
             .collect();
         for at in meant {
-            if let Some(found) = &mut self.entries[at].found {
-                change(&mut found.columns);
+            if let Some(columns) = self.entries[at].found.as_mut().and_then(|found| found.columns.as_mut()) {
+                change(columns);
             }
         }
     }

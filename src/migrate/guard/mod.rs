@@ -130,6 +130,8 @@ fn scripts(pending: &[(Migration, usize)]) -> (Vec<Script>, BTreeSet<String>) {
 }
 
 #[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
 mod plan_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Statements that change rows, wherever they stand: also in a WITH of another.
 
-use pg_query::protobuf::{CmdType, MergeMatchKind, SelectStmt, WithClause};
+use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
 
 use super::finding::Kind;
@@ -12,7 +12,8 @@ pub fn judge(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
         NodeEnum::TruncateStmt(it) => {
             for name in ranges(&it.relations).map(Name::from) {
-                if judge.is_filled(&name) {
+                // With CASCADE it reaches every table that refers to this one.
+                if judge.is_filled(&name) || it.behavior() == DropBehavior::DropCascade {
                     judge.find(Kind::Truncate, &name, format!("TRUNCATE {name}"));
                 }
             }
@@ -39,21 +40,18 @@ pub fn judge(judge: &mut Judge<'_>, tree: &NodeEnum) {
         }
         NodeEnum::MergeStmt(it) => {
             with(judge, it.with_clause.as_ref());
-            let deletes_others = it.merge_when_clauses.iter().any(|node| match &node.node {
+            let all = is_unbounded(it.join_condition.as_deref());
+            let deletes = it.merge_when_clauses.iter().any(|node| match &node.node {
                 Some(NodeEnum::MergeWhenClause(when)) => {
                     when.command_type() == CmdType::CmdDelete
-                        && when.match_kind() == MergeMatchKind::MergeWhenNotMatchedBySource
+                        && (all || when.match_kind() == MergeMatchKind::MergeWhenNotMatchedBySource)
                         && is_unbounded(when.condition.as_deref())
                 }
                 _ => false,
             });
             let name = it.relation.as_ref().map(Name::from);
-            if let Some(name) = name.filter(|name| deletes_others && judge.is_filled(name)) {
-                judge.find(
-                    Kind::DeleteAll,
-                    &name,
-                    format!("MERGE INTO {name} … WHEN NOT MATCHED BY SOURCE THEN DELETE"),
-                );
+            if let Some(name) = name.filter(|name| deletes && judge.is_filled(name)) {
+                judge.find(Kind::DeleteAll, &name, format!("MERGE INTO {name} … THEN DELETE"));
             }
         }
         NodeEnum::SelectStmt(it) => select(judge, it),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pg_query::protobuf::{
-    AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, ObjectType,
+    AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, DropBehavior, ObjectType,
 };
 use pg_query::{Node, NodeEnum};
 
@@ -29,8 +29,11 @@ pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::CreateSeqStmt(it) => (it.sequence.as_ref(), it.if_not_exists),
         _ => return,
     };
-    if let Some(relation) = relation {
-        judge.known.create(&relation.into(), unless_there);
+    let Some(name) = relation.map(Name::from) else { return };
+    if matches!(tree, NodeEnum::ViewStmt(_)) {
+        judge.known.create_view(&name, unless_there);
+    } else {
+        judge.known.create(&name, unless_there);
     }
 }
 
@@ -39,6 +42,8 @@ struct Table {
     name: Name,
     filled: bool,
     columns: BTreeMap<String, Column>,
+    /// These are all of them.
+    complete: bool,
 }
 
 impl Table {
@@ -61,27 +66,55 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     };
     let is_type = it.objtype() == ObjectType::ObjectType;
     let (filled, columns) = match judge.known.standing(&name) {
-        Standing::New => return,
+        Standing::New => return attach(judge, &name, it),
         Standing::Absent if it.missing_ok => return,
-        Standing::Absent => (true, BTreeMap::new()),
+        Standing::Absent => (true, None),
         Standing::There { filled, columns } => (filled || is_type, columns),
     };
-    let mut table = Table { name, filled, columns };
+    let complete = columns.is_some();
+    let columns = columns.unwrap_or_default();
+    let mut table = Table {
+        name,
+        filled,
+        columns,
+        complete,
+    };
     for node in &it.cmds {
         if let Some(NodeEnum::AlterTableCmd(command)) = &node.node {
             part(judge, &mut table, command);
         }
     }
-    let columns = table.columns;
-    judge.known.columns(&table.name, |known| known.clone_from(&columns));
+    if table.complete {
+        judge
+            .known
+            .columns(&table.name, |known| known.clone_from(&table.columns));
+    }
+}
+
+/// What was there and is hung below a table of the pending scripts goes and is emptied with that.
+fn attach(judge: &mut Judge<'_>, parent: &Name, it: &AlterTableStmt) {
+    for node in &it.cmds {
+        let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
+            continue;
+        };
+        let child = match inner(command.def.as_deref()) {
+            Some(NodeEnum::PartitionCmd(partition)) if command.subtype() == AlterTableType::AtAttachPartition => {
+                partition.name.as_ref().map(Name::from)
+            }
+            _ => None,
+        };
+        if let Some(child) = child.filter(|child| judge.is_filled(child)) {
+            let statement = format!("ALTER TABLE {parent} ATTACH PARTITION {child}");
+            judge.find(Kind::AttachPartition, parent, statement);
+            judge.known.fill(parent);
+        }
+    }
 }
 
 /// A column that the scripts added has an empty type: nothing is known of it, and nothing is lost with it.
 fn is_added(table: &Table, column: &str) -> bool {
-    table
-        .columns
-        .get(column)
-        .is_some_and(|column| column.type_ == Type::default())
+    let known = table.columns.get(column).filter(|_| table.complete);
+    known.is_some_and(|column| column.type_ == Type::default())
 }
 
 fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
@@ -94,7 +127,7 @@ fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
             }
         }
         Is::AtDropColumn => {
-            let absent = command.missing_ok && !table.columns.is_empty() && !table.columns.contains_key(name);
+            let absent = command.missing_ok && table.complete && !table.columns.contains_key(name);
             if !is_added(table, name) && !absent {
                 judge.find(Kind::DropColumn, table.column(name), table.says("DROP COLUMN", name));
             }
@@ -125,7 +158,9 @@ fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
         }
         Is::AtDropConstraint => {
             let key = drops::constraint(&table.name, name);
-            if !judge.known.unmake(&key) && !drops::replaced(judge, &key) {
+            // What refers to a key goes with it.
+            let cascades = command.behavior() == DropBehavior::DropCascade;
+            if !judge.known.unmake(&key) && (cascades || !drops::replaced(judge, &key)) {
                 judge.find(
                     Kind::DropConstraint,
                     table.column(name),
@@ -162,6 +197,12 @@ fn whole(judge: &mut Judge<'_>, table: &Table, what: AlterTableType, command: &A
                     &table.name,
                     format!("ALTER TABLE {} ATTACH PARTITION {name}", table.name),
                 );
+            }
+            return;
+        }
+        Is::AtAddInherit => {
+            if let Some(parent) = partition().filter(|_| table.filled) {
+                judge.known.fill(&parent);
             }
             return;
         }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
 use crate::migrate::source::text;
-use crate::migrate::{Error, SourceError};
+use crate::migrate::{Error, SourceError, redact};
 use crate::postgres::quote;
 
 /// Excel and others begin a CSV file with it.
@@ -231,28 +231,13 @@ impl Table {
     }
 }
 
-/// PostgreSQL's message without values of the row: a data exception (class 22) has them in quotes of the
-/// server's language. What a function or trigger says itself may be all value.
+/// PostgreSQL's message without values of the row. What a function or trigger says itself may be all value.
 fn without_values(sqlstate: &str, inside: bool, message: &str) -> String {
-    let told = match sqlstate.get(..2).unwrap_or_default() {
-        _ if inside => "a trigger or a function refused the row".to_owned(),
-        "22" if sqlstate != BAD_FORMAT => match (message.find(QUOTES), message.rfind(QUOTES)) {
-            (Some(first), Some(last)) if first < last => {
-                let end = last + message[last..].chars().next().map_or(0, char::len_utf8);
-                format!("{}\"…\"{}", &message[..first], &message[end..])
-            }
-            _ => message.to_owned(),
-        },
-        _ => message.to_owned(),
-    };
-    told.replace('\n', " ")
+    if inside {
+        return "a trigger or a function refused the row".into();
+    }
+    redact::message(sqlstate, message)
 }
-
-/// `bad_copy_file_format`: its messages quote columns only.
-const BAD_FORMAT: &str = "22P04";
-
-/// Quotation marks of PostgreSQL's translations.
-const QUOTES: [char; 12] = ['"', '„', '“', '”', '«', '»', '‹', '›', '「', '」', '‘', '’'];
 
 #[cfg(test)]
 #[path = "csv_tests.rs"]

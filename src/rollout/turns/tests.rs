@@ -45,9 +45,21 @@ fn who_waits_behind_others_need_not_ask_again() {
     let (turns, _woken) = turns(1);
     let one = ask(&turns, "one", "a:5432").unwrap();
     assert!(ask(&turns, "two", "a:5432").is_none() && ask(&turns, "three", "a:5432").is_none());
-    assert!(turns.still_waits("two") && turns.still_waits("three") && !turns.still_waits("one"));
+    assert!(
+        turns.still_waits("two", "sha256:1")
+            && turns.still_waits("three", "sha256:1")
+            && !turns.still_waits("one", "sha256:1")
+    );
     drop(one);
-    assert!(!turns.still_waits("two") && turns.still_waits("three") && !turns.still_waits("four"));
+    assert!(
+        !turns.still_waits("two", "sha256:1")
+            && turns.still_waits("three", "sha256:1")
+            && !turns.still_waits("four", "sha256:1")
+    );
+    assert!(
+        !turns.still_waits("three", "sha256:2"),
+        "another source may need nothing"
+    );
 }
 
 #[test]

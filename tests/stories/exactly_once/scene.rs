@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use orchestra_sandbox::gate::Gate;
 use orchestra_sandbox::random;
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, is_true};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Case, Held};
 use crate::pool::house;
@@ -163,6 +163,16 @@ impl Scene {
         }
     }
 
+    /// What is known of a tenant: its status, and its database's.
+    async fn told(&self, name: &str) -> String {
+        let orchestra = self.world.get(Kind::Orchestra, TENANTS, name).await.unwrap();
+        let status = orchestra.as_ref().map(|object| object["status"].clone());
+        let database = database_name(&self.world, name).await;
+        let claimed = self.world.get(Kind::Database, "", &database).await.unwrap();
+        let claimed = claimed.map(|object| json!([object["spec"], object["status"]]));
+        format!("{status:#?}\n{database}: {claimed:#?}")
+    }
+
     /// Whether the Secret is there, whole, and its login is taken.
     async fn logs_in(&self, namespace: &str, name: &str, url: impl Fn(&BTreeMap<String, String>) -> String) -> bool {
         let stored = self.world.get(Kind::Secret, namespace, name).await.unwrap();
@@ -185,8 +195,15 @@ impl Scene {
     /// The Orchestra is usable, and its database is its own and the only one. A Secret that somebody
     /// deleted while no operator led is missing beside a Ready of before: it is waited for.
     pub async fn usable(&self, name: &str, pool: bool) {
-        self.soon(&format!("{name} is Ready"), async || self.ended(name).await)
-            .await;
+        let began = Instant::now();
+        while !self.ended(name).await {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{name} is not Ready: {}",
+                self.told(name).await
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         if !pool {
             self.soon(&format!("{name}: the stored password is the project's"), async || {
                 let database = database_name(&self.world, name).await;
