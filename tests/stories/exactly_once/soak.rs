@@ -68,13 +68,14 @@ async fn soak() {
     );
 }
 
+fn operator(scene: &Scene, number: usize) -> Operator {
+    scene.operator(&format!("soak-{number}"), &["--create-settle=5s"])
+}
+
 impl Soak {
     fn start(&mut self) {
         self.started += 1;
-        self.operators.push(
-            self.scene
-                .operator(&format!("soak-{}", self.started), &["--create-settle=5s"]),
-        );
+        self.operators.push(operator(&self.scene, self.started));
         self.stopped.push(false);
     }
 
@@ -208,12 +209,36 @@ impl Soak {
             }
         }
         self.start();
-        for case in &self.alive {
-            self.scene.usable(&case.name, case.pool).await;
+        let Self {
+            scene,
+            operators,
+            started,
+            alive,
+            gone,
+            ..
+        } = self;
+        let settled = async {
+            for case in &*alive {
+                scene.usable(&case.name, case.pool).await;
+            }
+            for case in &*gone {
+                scene.left(case).await;
+            }
+            scene.sound().await;
+        };
+        // A leader that could not renew its lease ends, and Kubernetes starts it again.
+        let restarts = async {
+            loop {
+                if operators.iter_mut().all(|operator| operator.ended().unwrap().is_some()) {
+                    *started += 1;
+                    operators.push(operator(scene, *started));
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::select! {
+            () = settled => {}
+            () = restarts => {}
         }
-        for case in &self.gone {
-            self.scene.left(case).await;
-        }
-        self.scene.sound().await;
     }
 }
