@@ -10,7 +10,7 @@ use super::migrating::{self, Teller, Told};
 use super::observe::PATIENCE;
 use super::plan::Step;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, approval, claim, database, observe, seeding};
+use super::{ORCHESTRA_FINALIZER, Pass, approval, claim, database, observe, seeding, status};
 use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
@@ -207,5 +207,14 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let secret = connection::publish(&api, &wanted, pass.secret_exists).await?;
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     pass.secret_version = secret.metadata.resource_version;
+    if pass
+        .object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.secret_ref.is_some())
+    {
+        // What the pass goes on to do may fail, and would have the Secret looked at again and again.
+        status::note_secret(pass).await?;
+    }
     Ok(None)
 }

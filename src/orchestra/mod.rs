@@ -9,6 +9,7 @@ mod mark;
 mod member;
 mod migrating;
 mod observe;
+mod phase;
 pub mod plan;
 mod seeding;
 pub mod sources;

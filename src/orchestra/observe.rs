@@ -111,9 +111,10 @@ fn claimed(pass: &mut Pass, database: OrchestraDatabase) -> (Database, String) {
     state
 }
 
-/// The work inside the database. When the last status says that all of it was done for this very
+/// The work inside the database. Who uses it has its Secret back first. When the last status says that all of it was done for this very
 /// generation and these very sources, and the Secret is as we wrote it, nothing is asked.
 async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>, Error> {
+    seen.published = seen.serving && is_untouched(pass);
     match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
         // The session of work that ended between two passes is not used again: preparing the login
         // opens the next one.
@@ -127,6 +128,13 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
             pass.told = doing.is_some();
             return Ok(doing);
         }
+    }
+    if seen.serving && !seen.published {
+        seen.login = pass.handover.is_some();
+        if !seen.login || !observe_secret(pass).await? {
+            return Ok(None);
+        }
+        (seen.login, seen.published) = (false, true);
     }
     pass.review = None;
     migrating::check_template(pass)?;
@@ -327,20 +335,27 @@ async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// Whether the connection Secret is the very one that was written last.
+fn is_untouched(pass: &Pass) -> bool {
+    if pass.secret_version.is_some() {
+        return true;
+    }
+    let name = pass.object.secret_name();
+    let status = pass.object.status.as_ref();
+    let written = status
+        .and_then(|status| status.secret_ref.as_ref())
+        .filter(|written| written.name == name);
+    let secret = ObjectRef::new(&name).within(pass.namespace());
+    let secret = pass.ctx.stores.connections.get(&secret);
+    secret.is_some_and(|secret| {
+        written.is_some_and(|written| written.resource_version == secret.metadata.resource_version)
+    })
+}
+
 fn is_settled(pass: &Pass, source: Option<&Source>, rows: &Rows) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };
-    let name = pass.object.secret_name();
-    let written = status.secret_ref.as_ref().filter(|written| written.name == name);
-    let secret = pass
-        .ctx
-        .stores
-        .connections
-        .get(&ObjectRef::new(&name).within(pass.namespace()));
-    let untouched = secret.is_some_and(|secret| {
-        written.is_some_and(|written| written.resource_version == secret.metadata.resource_version)
-    });
     let migrated = match (source, &status.migrations) {
         (None, _) => true,
         (Some(source), Some(migrations)) => {
@@ -353,7 +368,7 @@ fn is_settled(pass: &Pass, source: Option<&Source>, rows: &Rows) -> bool {
     Some(status.observed_generation) == pass.object.metadata.generation
         && status.database_name == pass.database.as_ref().map(ResourceExt::name_any)
         && is_true(&status.conditions, ConditionType::Ready)
-        && untouched
+        && is_untouched(pass)
         && migrated
         && rows.are_met_by(status.seed.as_deref())
 }

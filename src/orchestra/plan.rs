@@ -86,7 +86,8 @@ pub struct Seen {
     pub notice: Notice,
     /// The seed.
     pub seed: Work,
-    /// The connection Secret holds what it should.
+    /// The connection Secret holds what it should; of one in use, while other work waits, that nobody
+    /// else has touched it.
     pub published: bool,
     /// The tenant uses its database: it has its Secret, whatever waits.
     pub serving: bool,
@@ -150,15 +151,16 @@ pub fn plan(seen: &Seen) -> Step {
         (false, true, Database::Provisioning) => Step::AwaitDatabase,
         (false, true, Database::Usable) => match (seen.login, seen.migrations, seen.seed, seen.published) {
             (false, ..) => Step::PrepareLogin,
-            (true, Work::Pending, ..) => Step::Migrate,
             (true, Work::Running, ..) => Step::Wait(Reason::Migrating),
+            (true, Work::Done, Work::Running, _) => Step::Wait(Reason::Seeding),
+            // Whoever uses its database has its Secret back before anything else.
+            (true, _, _, false) if seen.serving => Step::Publish,
+            (true, Work::Pending, ..) => Step::Migrate,
             (true, Work::Held, ..) if seen.notice != Notice::Told => Step::TellPlan,
-            (true, Work::Held, _, false) if seen.serving => Step::Publish,
             (true, Work::Held, ..) => Step::Wait(Reason::ApprovalPending),
             (true, Work::Waiting(_) | Work::Done, ..) if seen.notice == Notice::Leftover => Step::ClearPlan,
             (true, Work::Waiting(reason), ..) | (true, Work::Done, Work::Waiting(reason), _) => Step::Wait(reason),
             (true, Work::Done, Work::Pending | Work::Held, _) => Step::Seed,
-            (true, Work::Done, Work::Running, _) => Step::Wait(Reason::Seeding),
             (true, Work::Done, Work::Done, false) => Step::Publish,
             (true, Work::Done, Work::Done, true) => Step::Rest,
         },
@@ -304,9 +306,20 @@ mod tests {
     }
 
     #[test]
+    fn who_uses_its_database_has_its_secret_back_first() {
+        for seen in every_state() {
+            let lost = seen.serving && !seen.published && seen.login && seen.database == Database::Usable;
+            let busy = seen.migrations == Work::Running || (seen.migrations, seen.seed) == (Work::Done, Work::Running);
+            if lost && !busy && seen.finalizer && !seen.deleting {
+                assert_eq!(plan(&seen), Step::Publish, "{seen:?}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_is_published_before_it_is_migrated_and_seeded() {
         for seen in every_state() {
-            if seen.migrations == Work::Held && seen.serving {
+            if seen.serving && plan(&seen) == Step::Publish {
                 continue;
             }
             if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {

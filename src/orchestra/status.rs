@@ -8,6 +8,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
 use super::observe::Observed;
+use super::phase::describe;
 use super::plan::{Database, Step, Work};
 use super::{Newer, Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
@@ -186,10 +187,6 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
     let project = database
         .and_then(|database| database.status.as_ref())
         .and_then(|status| status.project.as_ref());
-    let secret = pass.secret_version.clone().map(|version| PublishedSecret {
-        name: pass.object.secret_name(),
-        resource_version: Some(version),
-    });
     OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
@@ -212,7 +209,7 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
                 region: project.region.clone(),
             })
             .or(old.project),
-        secret_ref: secret.or(old.secret_ref),
+        secret_ref: published(pass).or(old.secret_ref),
         migrations: migrations(pass, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
         template: migrating::template(pass)
@@ -224,6 +221,28 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
             .or(old.template),
         seed: pass.seed.clone().or(old.seed),
     }
+}
+
+/// The connection Secret that this pass has found right or written.
+fn published(pass: &Pass) -> Option<PublishedSecret> {
+    pass.secret_version.clone().map(|version| PublishedSecret {
+        name: pass.object.secret_name(),
+        resource_version: Some(version),
+    })
+}
+
+/// Writes down which connection Secret was given back.
+pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
+    let api: Api<Orchestra> = namespaced(&pass.ctx.client, &pass.object);
+    let old = pass.object.status.as_ref();
+    let new = OrchestraStatus {
+        secret_ref: published(pass),
+        ..old.cloned().unwrap_or_default()
+    };
+    if let Some(object) = write_status(&api, &pass.object, old, &new).await? {
+        pass.object = object;
+    }
+    Ok(())
 }
 
 /// Writes what stopped a pass. A tenant in use stays Ready through a blip that passes by itself.
@@ -329,71 +348,4 @@ async fn store(
         publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, message).await;
     }
     Ok(())
-}
-
-/// Phase, progress, reason and words of a step.
-fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
-    use Progress::{Reconciling, Settled, Stalled};
-    match step {
-        Step::AddFinalizer => ("Pending", Reconciling, Reason::Pending, "begins"),
-        Step::Intend => ("Provisioning", Reconciling, Reason::Claiming, "claiming a database"),
-        Step::Create => (
-            "Provisioning",
-            Reconciling,
-            Reason::Claiming,
-            "asking the provider for a database",
-        ),
-        Step::Take => (
-            "Provisioning",
-            Reconciling,
-            Reason::Claiming,
-            "taking a database from a pool",
-        ),
-        Step::AwaitDatabase => (
-            "Provisioning",
-            Reconciling,
-            Reason::Provisioning,
-            "waiting until the database is usable",
-        ),
-        Step::PrepareLogin => (
-            "Migrating",
-            Reconciling,
-            Reason::PreparingLogin,
-            "preparing the tenant's login",
-        ),
-        Step::Migrate | Step::Wait(Reason::Migrating) => {
-            ("Migrating", Reconciling, Reason::Migrating, "applying migrations")
-        }
-        Step::TellPlan | Step::Wait(Reason::ApprovalPending) => (
-            "Pending",
-            Reconciling,
-            Reason::ApprovalPending,
-            "the pending migrations wait for approval",
-        ),
-        Step::Seed | Step::Wait(Reason::Seeding) => ("Seeding", Reconciling, Reason::Seeding, "applying the seed"),
-        Step::ClearPlan | Step::Publish => (
-            "Seeding",
-            Reconciling,
-            Reason::Publishing,
-            "writing the connection Secret",
-        ),
-        Step::Rest => (
-            "Ready",
-            Settled,
-            Reason::Ready,
-            "the database is migrated, seeded and handed over",
-        ),
-        Step::Release | Step::AwaitRelease | Step::Forget => {
-            ("Deleting", Reconciling, Reason::Deleting, "letting the database go")
-        }
-        Step::Wait(Reason::Queued) => ("Queued", Reconciling, Reason::Queued, "waiting for its turn"),
-        Step::Wait(Reason::RolloutPending) => (
-            "Migrating",
-            Reconciling,
-            Reason::RolloutPending,
-            "the migrations are not whole, and the class's rollout has not come here with its newer ones",
-        ),
-        Step::Wait(reason) => ("Pending", Reconciling, reason, "waiting"),
-        Step::Stop(reason) => ("Failed", Stalled, reason, "a person must act"),
-    }
 }

@@ -43,6 +43,36 @@ async fn a_secret_that_was_deleted_or_edited_is_restored_with_the_same_login() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_comes_back_although_a_migration_fails() {
+    let world = generous_world().await;
+    standard_class(&world, "");
+    sources(&world);
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    orchestra(&world, "one", "");
+    one_project_and_both_logins(&world, "one").await;
+    let published = secret(&world, TENANTS, "one-connection").await;
+    let failing = r#"{"data": {"20260109000000_bad.sql": "SELECT 1/0;"}}"#;
+    world
+        .kubectl(["patch", "configmap", "schema", "-n", TENANTS, "-p", failing])
+        .unwrap();
+    reason(&world, "one", "MigrationFailed").await;
+    world
+        .kubectl(["delete", "secret", "one-connection", "-n", TENANTS, "--wait=true"])
+        .unwrap();
+    soon("the Secret is as it was", async || {
+        let there = world.get(Kind::Secret, TENANTS, "one-connection").await.unwrap();
+        there.is_some() && secret(&world, TENANTS, "one-connection").await == published
+    })
+    .await;
+    drop(tenant(&world, "one").await);
+    let object = reason(&world, "one", "MigrationFailed").await;
+    assert!(
+        is_true(&object, "Stalled") && is_true(&object, "Available"),
+        "{object:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_secret_is_not_overwritten() {
     let world = generous_world().await;
     standard_class(&world, "");
