@@ -176,10 +176,20 @@ pub struct TemplateReference {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppliedTemplate {
+    /// OrchestraClass whose template it is.
+    #[serde(default)]
+    pub class_name: String,
     /// Name of the template.
     pub name: String,
     /// Version that it had; empty while a database of a pool is being prepared.
     pub version: String,
+}
+
+impl AppliedTemplate {
+    /// Whether it is this template of this class, of whatever version.
+    pub fn is(&self, class: &str, template: &str) -> bool {
+        self.class_name == class && self.name == template
+    }
 }
 
 /// When pending migrations wait for a person's approval.

@@ -19,6 +19,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use secrecy::SecretString;
+use sqlx::postgres::PgConnection;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class::{Budgets, Orphans, Tokens};
@@ -117,8 +118,10 @@ pub struct Context {
     /// Migrations and seeds that were read from sources, shared by all tenants that name them.
     pub scripts: Scripts,
     /// Work inside databases that goes on in the background.
-    pub works: Works,
-    /// Databases of pools that are about to be claimed.
+    pub works: Works<Orchestra, PgConnection>,
+    /// Databases of pools that are being prepared.
+    pub preparations: Works<OrchestraPool, ()>,
+    /// Databases of pools that are about to be claimed, or being prepared.
     pub choices: Choices,
     /// Turns to migrate.
     pub turns: Arc<Turns>,

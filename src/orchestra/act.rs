@@ -175,7 +175,7 @@ async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
         Progress::Running(_, doing) if doing.is_some() && !pass.told => Ok(Some(Next::After(SOON))),
         Progress::Running(..) => Ok(Some(Next::After(TELLING))),
         Progress::Done(session) => {
-            pass.session = Some(*session);
+            pass.session = Some(session);
             Ok(None)
         }
         Progress::None => Ok(None),

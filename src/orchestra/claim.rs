@@ -87,6 +87,7 @@ pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, 
                 .get_opt(&name)
                 .await?
                 .is_some_and(|member| member::fits(&pass.object, class, &member))
+                && pass.ctx.choices.first([name.as_str()], pass.uid()).is_some()
         {
             pass.candidate = Some(name);
             return Ok((if own { Supply::Provider } else { Supply::Member }, String::new()));
@@ -133,7 +134,7 @@ fn offer(pass: &mut Pass, class: &OrchestraClass) -> (Supply, String) {
             Way::Pools if has_member(pass, class) => return (Supply::Member, String::new()),
             Way::Pools => {
                 let before = trouble.map(|(_, message): (Supply, String)| message);
-                trouble = Some(exhausted(class, before.as_deref()));
+                trouble = Some(exhausted(pass, class, before.as_deref()));
             }
         }
     }
@@ -153,16 +154,12 @@ fn no_room(pass: &mut Pass, class: &OrchestraClass, error: &Error) -> (Supply, S
     if has_member(pass, class) {
         return (Supply::Member, String::new());
     }
-    exhausted(class, Some(&error.to_string()))
+    exhausted(pass, class, Some(&error.to_string()))
 }
 
-fn exhausted(class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
-    let pools = class.spec.pools.as_ref().map(|pools| pools.names.join(", "));
+fn exhausted(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
     let before = before.map(|message| format!("; {message}")).unwrap_or_default();
-    let message = format!(
-        "no database is left in pool {}: add one, and the claim is met by itself{before}",
-        pools.unwrap_or_default()
-    );
+    let message = member::shortage(pass, class) + &before;
     (Supply::Awaited(Reason::PoolExhausted), message)
 }
 

@@ -1,14 +1,15 @@
 //! The databases of pools that wait for a claim: which one an Orchestra takes, and who is told of a free one.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::{Pass, migrating};
 use crate::api::condition::ConditionType;
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 use crate::controller::Context;
 use crate::controller::conditions::is_true;
@@ -16,19 +17,47 @@ use crate::controller::conditions::is_true;
 /// How long a pass has to claim what it chose, before others may choose it.
 const CHOSEN: Duration = Duration::from_secs(10);
 
-/// Which databases passes of this process have chosen, and for which Orchestra, by its UID: of many at
-/// once each chooses another one. The API server alone decides who has it.
+/// Which databases passes of this process have chosen: of many Orchestras at once each chooses another
+/// one, and none that is being prepared. The API server alone decides who has it.
 #[derive(Default)]
-pub struct Choices(Mutex<HashMap<String, (String, Instant)>>);
+pub struct Choices(Mutex<HashMap<String, Choice>>);
+
+enum Choice {
+    /// For the Orchestra of this UID.
+    Claim(String, Instant),
+    /// Until it is let go.
+    Hold,
+}
 
 impl Choices {
     /// Chooses the first of `names` that nobody else has chosen.
-    fn first<'a>(&self, names: impl IntoIterator<Item = &'a str>, uid: &str) -> Option<&'a str> {
-        let mut chosen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        chosen.retain(|_, (by, at)| by != uid && at.elapsed() < CHOSEN);
+    pub(super) fn first<'a>(&self, names: impl IntoIterator<Item = &'a str>, uid: &str) -> Option<&'a str> {
+        let mut chosen = self.lock();
+        chosen.retain(|_, choice| match choice {
+            Choice::Claim(by, at) => by != uid && at.elapsed() < CHOSEN,
+            Choice::Hold => true,
+        });
         let name = names.into_iter().find(|name| !chosen.contains_key(*name))?;
-        chosen.insert(name.to_owned(), (uid.to_owned(), Instant::now()));
+        chosen.insert(name.to_owned(), Choice::Claim(uid.to_owned(), Instant::now()));
         Some(name)
+    }
+
+    /// Keeps a database from being chosen until it is let go; false when somebody has chosen it.
+    pub fn hold(&self, name: &str) -> bool {
+        if self.first([name], "").is_none() {
+            return false;
+        }
+        self.lock().insert(name.to_owned(), Choice::Hold);
+        true
+    }
+
+    /// Lets a database be chosen again.
+    pub fn let_go(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Choice>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,12 +124,43 @@ fn rank(
     let pool = pools.iter().position(|pool| *pool == entry.pool)?;
     // What was prepared from another template holds tables that nobody here asks for.
     let prepared = database.status.as_ref().and_then(|status| status.template.as_ref());
-    let template = migrating::template_of(object, class).map(|template| &template.name);
-    if prepared.is_some_and(|prepared| Some(&prepared.name) != template) {
+    if prepared.is_some() && !is_of(prepared, object, class) {
         return None;
     }
     // DATABASE_URL_POOL_10 comes after DATABASE_URL_POOL_9.
     Some((prepared.is_none(), pool, entry.key.len(), entry.key.clone()))
+}
+
+fn is_of(prepared: Option<&AppliedTemplate>, object: &Orchestra, class: &OrchestraClass) -> bool {
+    let wanted = migrating::template_of(object, class);
+    prepared
+        .zip(wanted)
+        .is_some_and(|(prepared, wanted)| prepared.is(&class.name_any(), &wanted.name))
+}
+
+/// Why no database of the class's pools can be taken, and what to do.
+pub fn shortage(pass: &Pass, class: &OrchestraClass) -> String {
+    let names = class.spec.pools.as_ref().map(|pools| pools.names.as_slice());
+    let (names, many) = (names.unwrap_or_default(), names.is_some_and(|names| names.len() > 1));
+    let pools = format!("pool{} {}", if many { "s" } else { "" }, names.join(", "));
+    let stores = &pass.ctx.stores;
+    let free = stores.databases.state_filter(|database| {
+        let entry = database.spec.inventory.as_ref();
+        is_free(database) && entry.is_some_and(|entry| names.contains(&entry.pool))
+    });
+    if free.is_empty() {
+        return format!("no database is left in {pools}: add one, and the claim is met by itself");
+    }
+    if free.iter().any(|database| fits(&pass.object, class, database)) {
+        return format!(
+            "every free database of {pools} is being prepared, or about to be taken by another Orchestra: the claim is met \
+             by itself when one is left; add some for those who want to wait less"
+        );
+    }
+    format!(
+        "what is left in {pools} was prepared from another template than this Orchestra's: add a database, or have \
+         the pool prepare from this one"
+    )
 }
 
 /// Who is told of a free database: of the Orchestras that can take it as many as databases are free, the
@@ -150,5 +210,10 @@ mod tests {
         assert_eq!(choices.first(["b"], "two"), Some("b"));
         assert_eq!(choices.first(["c"], "one"), Some("c"));
         assert_eq!(choices.first(names, "three"), Some("a"));
+        // What is prepared is not chosen, and what is chosen is not prepared.
+        assert!(choices.hold("b") && !choices.hold("a") && !choices.hold("b"));
+        assert_eq!(choices.first(["b"], "two"), None);
+        choices.let_go("b");
+        assert_eq!(choices.first(["b"], "two"), Some("b"));
     }
 }

@@ -33,10 +33,10 @@ use crate::rollout::{self, Kept, Rolled};
 pub use approval::{PLAN_DIGEST, PLAN_JSON, PLAN_TEXT};
 pub use mark::holder as mark_holder;
 pub use member::{Choices, awaiting, is_unmet};
-pub use migrating::template_of;
+pub use migrating::{Told, template_of};
 pub use sources::Scripts;
 pub use status::report;
-pub use works::Works;
+pub use works::{Kind, Progress, Works};
 
 /// Finalizer that keeps an Orchestra until its claim is let go.
 pub const ORCHESTRA_FINALIZER: &str = "stagesub.io/orchestra";

@@ -215,6 +215,7 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
         template: migrating::template(pass)
             .filter(|_| settled && pass.kept.is_none())
             .map(|template| AppliedTemplate {
+                class_name: pass.class.as_ref().map(|class| class.name_any()).unwrap_or_default(),
                 name: template.name.clone(),
                 version: template.version.clone(),
             })

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
-use sqlx::postgres::PgConnection;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::migrating::Told;
-use crate::api::Orchestra;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 
@@ -25,32 +24,33 @@ pub enum Kind {
 }
 
 /// Where a piece of work stands.
-pub enum Progress {
+pub enum Progress<T> {
     /// Nothing was begun.
     None,
     /// It goes on; what it does, for people.
     Running(Kind, Option<String>),
-    /// It ended; the session is handed back.
-    Done(Box<PgConnection>),
+    /// It ended, with this.
+    Done(T),
 }
 
-struct Work {
+struct Work<T> {
     kind: Kind,
     told: Told,
-    task: JoinHandle<Result<PgConnection, Error>>,
+    task: JoinHandle<Result<T, Error>>,
 }
 
-/// Work by the UID of the Orchestra: one piece at a time for each.
-pub struct Works {
-    running: Mutex<HashMap<String, Work>>,
-    ended: UnboundedSender<ObjectRef<Orchestra>>,
+/// Work by the UID of its object: one piece at a time for each. Each ends with a `T`, and its
+/// end brings a `K` back.
+pub struct Works<K: Resource, T> {
+    running: Mutex<HashMap<String, Work<T>>>,
+    ended: UnboundedSender<ObjectRef<K>>,
     stopping: watch::Receiver<bool>,
 }
 
-impl Works {
+impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
     /// Nothing under way; the end of each piece of work is told to `ended`. `stopping` becomes true when
     /// the operator is told to stop.
-    pub fn new(ended: UnboundedSender<ObjectRef<Orchestra>>, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(ended: UnboundedSender<ObjectRef<K>>, stopping: watch::Receiver<bool>) -> Self {
         Self {
             running: Mutex::default(),
             ended,
@@ -66,10 +66,10 @@ impl Works {
     /// Begins a piece of work.
     pub fn start(
         &self,
-        (uid, object): (&str, ObjectRef<Orchestra>),
+        (uid, object): (&str, ObjectRef<K>),
         kind: Kind,
         told: Told,
-        work: impl Future<Output = Result<PgConnection, Error>> + Send + 'static,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) {
         let ended = self.ended.clone();
         let task = tokio::spawn(async move {
@@ -82,7 +82,7 @@ impl Works {
     }
 
     /// Waits a moment for the work to end, so that what is quick is done in one pass.
-    pub async fn progress(&self, uid: &str, patience: Duration) -> Result<Progress, Error> {
+    pub async fn progress(&self, uid: &str, patience: Duration) -> Result<Progress<T>, Error> {
         let Some(mut work) = self.lock().remove(uid) else {
             return Ok(Progress::None);
         };
@@ -92,7 +92,7 @@ impl Works {
                 self.lock().insert(uid.into(), work);
                 Ok(progress)
             }
-            Ok(Ok(outcome)) => outcome.map(|session| Progress::Done(Box::new(session))),
+            Ok(Ok(outcome)) => outcome.map(Progress::Done),
             Ok(Err(_)) => Err(Error::transient(
                 Reason::DatabaseUnreachable,
                 "the work was cut off; it is begun again",
@@ -129,7 +129,12 @@ impl Works {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Work>> {
+    /// Pieces of work that go on.
+    pub fn under_way(&self) -> usize {
+        self.lock().values().filter(|work| !work.task.is_finished()).count()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Work<T>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

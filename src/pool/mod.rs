@@ -72,7 +72,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         }
     }
     withdraw(&ctx, &inventory, &mut members).await?;
-    refused.extend(prepare::prepare(&ctx, &pool, &members).await?);
+    refused.extend(prepare::prepare(&ctx, &pool, &inventory, &members).await?);
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
     let again = looked_at < count || refused.iter().any(|(_, error)| error.is_passing());
     Ok(if again {

@@ -1,12 +1,18 @@
 //! Databases that wait for a claim are given a template's migrations beforehand, so that a claim is met in
 //! seconds. Seeds carry a tenant's own name, and come with the claim.
+//!
+//! A long script holds up nobody else: it goes on in the background, and its end brings the pool back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
 use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+use secrecy::SecretString;
+use sqlx::postgres::PgConnection;
 
 use crate::api::condition::Reason;
 use crate::api::{AppliedTemplate, OrchestraDatabase, OrchestraPool, Template};
@@ -14,65 +20,194 @@ use crate::class;
 use crate::controller::Context;
 use crate::controller::error::{Class, Error};
 use crate::controller::write::{APPLICATION, write_status};
-use crate::migrate::{self, Limits, Options};
-use crate::orchestra::{mark_holder, sources};
-use crate::postgres;
+use crate::migrate::{self, Limits, Options, Source};
+use crate::orchestra::{Kind, Progress, Told, mark_holder, sources};
+use crate::postgres::{self, Login};
 use crate::rollout;
 use crate::source::Place;
 
-/// Databases of a pool that are prepared at once: they may share a server.
+/// Databases that are prepared at once: they may share a server.
 const AT_ONCE: usize = 4;
 
 /// How long a pass begins with one after the other.
 const WHILE: Duration = Duration::from_mins(1);
 
-/// How long a busy server is left alone.
+/// How long a pass waits for a database that is being prepared.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long what is busy is left alone.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Prepares the databases that nobody has claimed. Returns the keys of those that could not be, with why.
+/// What a pool's databases are to have.
+struct Wanted {
+    pool: ObjectRef<OrchestraPool>,
+    class: String,
+    template: Template,
+    source: Arc<Source>,
+}
+
+impl Wanted {
+    fn applied(&self, version: &str) -> AppliedTemplate {
+        AppliedTemplate {
+            class_name: self.class.clone(),
+            name: self.template.name.clone(),
+            version: version.into(),
+        }
+    }
+
+    fn is_met_by(&self, member: &OrchestraDatabase) -> bool {
+        let known = member.status.as_ref().and_then(|status| status.template.as_ref());
+        known == Some(&self.applied(&self.template.version))
+    }
+}
+
+/// Prepares the databases that nobody has claimed. Returns the keys of those that are not prepared, with why.
 ///
 /// # Errors
 /// When the class, the template or its source is missing.
 pub async fn prepare(
     ctx: &Arc<Context>,
     pool: &OrchestraPool,
+    inventory: &BTreeMap<String, SecretString>,
     members: &[OrchestraDatabase],
 ) -> Result<Vec<(String, Error)>, Error> {
-    let Some(wanted) = &pool.spec.prepare else {
+    let Some(wanted) = wanted(ctx, pool).await? else {
         return Ok(Vec::new());
     };
-    let class = class::resolve(ctx, Some(&wanted.class_name))?;
-    let name = &wanted.template_ref.name;
-    let mut templates = class.spec.templates.iter().flatten();
-    let template = templates.find(|template| template.name == *name).ok_or_else(|| {
-        Error::blocked(
-            Reason::TemplateNotFound,
-            format!(
-                "OrchestraClass {} has no template {name}: add it there",
-                wanted.class_name
-            ),
-        )
-    })?;
-    let mut due = Vec::new();
-    for member in members {
-        if member.is_unclaimed() && !has(member, template) {
-            due.push(refusal(ctx, member, template));
-        }
-    }
+    let entries = members
+        .iter()
+        .filter(|member| member.is_unclaimed() && !wanted.is_met_by(member))
+        .filter_map(|member| {
+            let key = &member.spec.inventory.as_ref()?.key;
+            Some((member, key, inventory.get(key)?))
+        });
+    let due: Vec<_> = entries
+        .map(|(member, key, url)| {
+            let outcome = one(ctx, &wanted, member, url);
+            async move { Some((key.clone(), outcome.await.err()?)) }
+        })
+        .collect();
     // What is left is the next pass's.
     let due = stream::iter(due).take_until(tokio::time::sleep(WHILE));
     let refused: Vec<_> = due.buffer_unordered(AT_ONCE).collect().await;
     Ok(refused.into_iter().flatten().collect())
 }
 
-async fn refusal(ctx: &Arc<Context>, member: &OrchestraDatabase, template: &Template) -> Option<(String, Error)> {
-    let error = one(ctx, member, template).await.err()?;
-    Some((member.spec.inventory.as_ref()?.key.clone(), error))
+async fn wanted(ctx: &Arc<Context>, pool: &OrchestraPool) -> Result<Option<Wanted>, Error> {
+    let Some(preparation) = &pool.spec.prepare else {
+        return Ok(None);
+    };
+    let (class_name, name) = (&preparation.class_name, &preparation.template_ref.name);
+    let class = class::resolve(ctx, Some(class_name))?;
+    let mut templates = class.spec.templates.iter().flatten();
+    let template = templates.find(|template| template.name == *name).ok_or_else(|| {
+        let message = format!("OrchestraClass {class_name} has no template {name}: add it there");
+        Error::blocked(Reason::TemplateNotFound, message)
+    })?;
+    let Some(from) = &template.migrations.source else {
+        return Ok(None);
+    };
+    Ok(Some(Wanted {
+        pool: ObjectRef::from_obj(pool),
+        class: class_name.clone(),
+        template: template.clone(),
+        source: sources::migrations(ctx, Place::of_class(ctx, from), template.migrations.format).await?,
+    }))
 }
 
-fn has(member: &OrchestraDatabase, template: &Template) -> bool {
-    let known = member.status.as_ref().and_then(|status| status.template.as_ref());
-    known.is_some_and(|known| known.name == template.name && known.version == template.version)
+/// Prepares a database, or looks how that goes.
+async fn one(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, url: &SecretString) -> Result<(), Error> {
+    let uid = member.uid().unwrap_or_default();
+    if let Some(refusal) = ctx.refusals.refusal(&uid, &wanted.source.digest()) {
+        return Err(refusal);
+    }
+    if let Progress::None = ctx.preparations.progress(&uid, Duration::ZERO).await? {
+        if ctx.preparations.under_way() >= AT_ONCE {
+            return Err(waits(Reason::Queued, "others are being prepared; its turn comes"));
+        }
+        begin(ctx, wanted, member, Login::parse(url)?).await?;
+    }
+    match ctx.preparations.progress(&uid, PATIENCE).await? {
+        Progress::Running(..) => {
+            let Template { name, version, .. } = &wanted.template;
+            let message = format!("it is being prepared from version {version} of template {name}");
+            Err(waits(Reason::Migrating, &message))
+        }
+        Progress::None | Progress::Done(()) => Ok(()),
+    }
+}
+
+fn waits(reason: Reason, message: &str) -> Error {
+    Error::Stop {
+        class: Class::After(BUSY),
+        reason,
+        message: message.into(),
+    }
+}
+
+/// Nobody may claim the database meanwhile.
+struct Hold(Arc<Context>, String);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.choices.let_go(&self.1);
+    }
+}
+
+async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, login: Login) -> Result<(), Error> {
+    let turn = rollout::spare_turn(ctx, member).ok_or_else(|| {
+        waits(
+            Reason::Queued,
+            "its server is busy with other migrations; its turn comes",
+        )
+    })?;
+    let name = member.name_any();
+    if !ctx.choices.hold(&name) {
+        return Err(waits(Reason::Queued, "an Orchestra is about to claim it"));
+    }
+    let hold = Hold(ctx.clone(), name);
+    let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
+    let Some(member) = reserve(&api, member, wanted).await? else {
+        return Ok(());
+    };
+    let session = open(&login).await?;
+    let options = Options {
+        limits: Limits {
+            total: ctx.settings.migration_limit,
+            ..Limits::default()
+        },
+        login: Some(login),
+        stop: Some(ctx.preparations.stopping()),
+        ..Options::default()
+    };
+    let uid = member.uid().unwrap_or_default();
+    let (refusals, source, key) = (ctx.clone(), wanted.source.clone(), uid.clone());
+    let applied = wanted.applied(&wanted.template.version);
+    let work = async move {
+        let outcome = migrate::apply(session, &source, &options, &mut |_| {}).await;
+        // Those who wait for it are woken by what is noted next.
+        drop((hold, turn));
+        if let Err(error) = outcome.map_err(Error::from) {
+            refusals.refusals.refuse(&key, &source.digest(), &error);
+            return Err(error);
+        }
+        note(&api, &member, applied).await
+    };
+    ctx.preparations
+        .start((&uid, wanted.pool.clone()), Kind::Migrate, Told::default(), work);
+    Ok(())
+}
+
+/// A session in a database that no Orchestra has ever had.
+async fn open(login: &Login) -> Result<PgConnection, Error> {
+    let mut session = postgres::connect(login, APPLICATION).await?;
+    match mark_holder(&mut session).await.map_err(postgres::Error::from)? {
+        None => Ok(session),
+        Some(holder) => Err(Error::blocked(
+            Reason::InUse,
+            format!("the database carries the mark of Orchestra {holder}: it is not touched"),
+        )),
+    }
 }
 
 /// Says in the status of a database that it is about to be prepared, so that it meets claims of this
@@ -84,7 +219,7 @@ fn has(member: &OrchestraDatabase, template: &Template) -> bool {
 async fn reserve(
     api: &Api<OrchestraDatabase>,
     member: &OrchestraDatabase,
-    template: &Template,
+    wanted: &Wanted,
 ) -> Result<Option<OrchestraDatabase>, Error> {
     let Some(member) = api
         .get_opt(&member.name_any())
@@ -95,13 +230,14 @@ async fn reserve(
     };
     let mut status = member.status.clone().unwrap_or_default();
     match &status.template {
-        Some(is) if is.name != template.name => {
+        Some(is) if !is.is(&wanted.class, &wanted.template.name) => {
             return Err(Error::blocked(
                 Reason::InUse,
                 format!(
-                    "it was prepared from template {}, whose tables it holds: empty the database, drop its schema \
-                     stagesub, and delete OrchestraDatabase {}",
+                    "it was prepared from template {} of OrchestraClass {}, whose tables it holds: empty the database, \
+                     drop its schema stagesub, and delete OrchestraDatabase {}",
                     is.name,
+                    is.class_name,
                     member.name_any()
                 ),
             ));
@@ -109,10 +245,7 @@ async fn reserve(
         Some(_) => return Ok(Some(member)),
         None => {}
     }
-    status.template = Some(AppliedTemplate {
-        name: template.name.clone(),
-        version: String::new(),
-    });
+    status.template = Some(wanted.applied(""));
     match write_status(api, &member, member.status.as_ref(), &status).await {
         Ok(written) => Ok(Some(written.unwrap_or(member))),
         Err(error) if error.is_conflict() => Ok(None),
@@ -120,56 +253,17 @@ async fn reserve(
     }
 }
 
-/// A claim of the same template that comes meanwhile waits for the migration lock.
-async fn one(ctx: &Arc<Context>, member: &OrchestraDatabase, template: &Template) -> Result<(), Error> {
-    let Some(entry) = &member.spec.inventory else {
-        return Ok(());
-    };
-    let Some(from) = &template.migrations.source else {
-        return Ok(());
-    };
-    let source = sources::migrations(ctx, Place::of_class(ctx, from), template.migrations.format).await?;
-    let login = super::login(ctx, entry).await?;
-    let Some(_turn) = rollout::spare_turn(ctx, member) else {
-        return Err(Error::Stop {
-            class: Class::After(BUSY),
-            reason: Reason::Queued,
-            message: "its server is busy with other migrations; its turn comes".into(),
-        });
-    };
-    let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
-    let Some(member) = reserve(&api, member, template).await? else {
-        return Ok(());
-    };
-    let mut session = postgres::connect(&login, APPLICATION).await?;
-    if let Some(holder) = mark_holder(&mut session).await.map_err(postgres::Error::from)? {
-        return Err(Error::blocked(
-            Reason::InUse,
-            format!("the database carries the mark of Orchestra {holder}: it is not touched"),
-        ));
-    }
-    let options = Options {
-        limits: Limits {
-            total: ctx.settings.migration_limit,
-            ..Limits::default()
-        },
-        login: Some(login),
-        stop: Some(ctx.works.stopping()),
-        ..Options::default()
-    };
-    migrate::apply(session, &source, &options, &mut |_| {}).await?;
+/// Says in the status of a database what it has now.
+async fn note(api: &Api<OrchestraDatabase>, member: &OrchestraDatabase, applied: AppliedTemplate) -> Result<(), Error> {
     tracing::info!(
         database = member.name_any(),
-        template = template.name,
-        version = template.version,
+        template = applied.name,
+        version = applied.version,
         "prepared"
     );
     let mut status = member.status.clone().unwrap_or_default();
-    status.template = Some(AppliedTemplate {
-        name: template.name.clone(),
-        version: template.version.clone(),
-    });
-    match write_status(&api, &member, member.status.as_ref(), &status).await {
+    status.template = Some(applied);
+    match write_status(api, member, member.status.as_ref(), &status).await {
         Ok(_) => Ok(()),
         // Changed meanwhile, perhaps claimed: whoever changed it has this pass repeated.
         Err(error) if error.is_passing() => {

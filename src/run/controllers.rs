@@ -31,11 +31,13 @@ const COUNTED: Duration = Duration::from_secs(1);
 pub async fn run(
     ctx: Arc<Context>,
     watched: Watched,
-    ended: UnboundedReceiver<ObjectRef<Orchestra>>,
+    (ended, prepared): (
+        UnboundedReceiver<ObjectRef<Orchestra>>,
+        UnboundedReceiver<ObjectRef<OrchestraPool>>,
+    ),
     stop: watch::Receiver<bool>,
 ) {
     let config = Config::default().concurrency(ctx.settings.concurrency);
-    let ended = futures::stream::unfold(ended, |mut ended| async { Some((ended.recv().await?, ended)) });
     let stores = &ctx.stores;
 
     let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
@@ -56,7 +58,7 @@ pub async fn run(
         )
         .watches_shared_stream(watched.namespaces.wishes(), unclaimed_in(&stores.orchestras))
         .owns_shared_stream(watched.connections.events())
-        .reconcile_on(ended)
+        .reconcile_on(each(ended))
         .reconcile_all_on(at_start())
         .with_config(config.clone())
         .graceful_shutdown_on(stopped(stop.clone()))
@@ -121,7 +123,7 @@ pub async fn run(
         orchestras,
         databases,
         classes,
-        pools(ctx.clone(), &watched, config, stop),
+        pools(ctx.clone(), &watched, config, (prepared, stop)),
     )
     .await;
 }
@@ -131,7 +133,7 @@ fn pools(
     ctx: Arc<Context>,
     watched: &Watched,
     config: Config,
-    stop: watch::Receiver<bool>,
+    (preparations, stop): (UnboundedReceiver<ObjectRef<OrchestraPool>>, watch::Receiver<bool>),
 ) -> impl Future<Output = ()> + use<> {
     let stores = &watched.stores;
     let by_inventory = stores.pools.clone();
@@ -155,6 +157,7 @@ fn pools(
         )
         // A pool counts its databases, too.
         .reconcile_on(paced(watched.databases.events().filter_map(its_pool), COUNTED))
+        .reconcile_on(each(preparations))
         .reconcile_all_on(at_start())
         .with_config(config)
         .graceful_shutdown_on(stopped(stop))
@@ -164,6 +167,11 @@ fn pools(
             ctx,
         )
         .for_each(|_| async {})
+}
+
+/// What a channel receives.
+fn each<T>(channel: UnboundedReceiver<T>) -> impl futures::Stream<Item = T> {
+    futures::stream::unfold(channel, |mut channel| async { Some((channel.recv().await?, channel)) })
 }
 
 async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraClass>> {

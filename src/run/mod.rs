@@ -115,6 +115,7 @@ async fn lead(
         .context("the default class could not be made from the environment")?;
     let grace = settings.shutdown_grace;
     let (ended, ends) = unbounded_channel();
+    let (prepared, preparations) = unbounded_channel();
     let reporter = Reporter {
         controller: "orchestra-operator".into(),
         instance: std::env::var("POD_NAME").ok(),
@@ -134,6 +135,7 @@ async fn lead(
         sources: crate::source::Sources::new(settings.resync),
         scripts: crate::orchestra::Scripts::new(settings.resync),
         works: crate::orchestra::Works::new(ended.clone(), stop.clone()),
+        preparations: crate::orchestra::Works::new(prepared, stop.clone()),
         choices: crate::orchestra::Choices::default(),
         turns: Arc::new(Turns::new(settings.migrations_per_server.into(), ended)),
         servers: crate::rollout::Servers::default(),
@@ -144,7 +146,7 @@ async fn lead(
     crate::pool::survey(&ctx).await;
     let census = census(ctx.clone(), metrics.clone());
     let works = ctx.clone();
-    let work = controllers::run(ctx, watched, ends, stop.clone());
+    let work = controllers::run(ctx, watched, (ends, preparations), stop.clone());
     tokio::pin!(work);
     tokio::select! {
         () = &mut work => {}
@@ -154,6 +156,7 @@ async fn lead(
             let ending = async {
                 (&mut work).await;
                 works.works.finished().await;
+                works.preparations.finished().await;
             };
             tokio::select! {
                 ended = tokio::time::timeout(grace, ending) => if ended.is_err() {

@@ -173,6 +173,77 @@ async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_being_prepared_is_nobodys_until_it_is_whole() {
+    let world = generous_world().await;
+    world
+        .apply(&format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: slow, namespace: {SYSTEM}}}, data: {{\
+             1_slow.sql: 'CREATE TABLE \"Slow\" AS SELECT 1 AS id; SELECT pg_sleep(15);'}}}}"
+        ))
+        .unwrap();
+    let template = |migrations: &str| {
+        format!(
+            "pools: {{names: [house], policy: PoolOnly}}, template: slow, templates: [{{name: slow, version: '1', \
+             migrations: {{format: Prisma, source: {{configMapRef: {{name: {migrations}}}}}}}}}]"
+        )
+    };
+    scripts(&world);
+    for (name, migrations) in [("ours", "slow"), ("theirs", "symphony-1")] {
+        world
+            .apply(&format!(
+                "{{apiVersion: stagesub.io/v1alpha1, kind: OrchestraClass, metadata: {{name: {name}}}, spec: {{{}}}}}",
+                template(migrations)
+            ))
+            .unwrap();
+    }
+    let mut operator = world.operator("operator", |_| {}).unwrap();
+    house(&world, &inventory(&world, &["one"]).await);
+    let prepare = r#"{"spec": {"prepare": {"className": "ours", "templateRef": {"name": "slow"}}}}"#;
+    world
+        .kubectl(["patch", "orchpool", "house", "--type=merge", "-p", prepare])
+        .unwrap();
+    let begun = |database: &Value| database["status"]["template"]["version"] == "";
+    soon("it is being prepared", async || {
+        world.list(Kind::Database).await.unwrap().iter().any(begun)
+    })
+    .await;
+    // One that is killed meanwhile leaves nothing half done.
+    operator.kill().unwrap();
+    let _next = world.operator("next", |_| {}).unwrap();
+    let says = |object: &Value| {
+        condition(object, "Ready")
+            .2
+            .contains("is being prepared from version 1")
+    };
+    world.until(Kind::Pool, ("", "house"), LONG, says).await.unwrap();
+
+    // The template of another class may be another one, whatever it is called.
+    tenant(&world, "stranger", "className: theirs").unwrap();
+    tenant(&world, "fellow", "className: ours").unwrap();
+    for (name, why) in [("stranger", "from another template"), ("fellow", "is being prepared")] {
+        let waits = |object: &Value| {
+            let (_, reason, message) = condition(object, "Ready");
+            reason == "PoolExhausted" && message.contains(why)
+        };
+        world
+            .until(Kind::Orchestra, (TENANTS, name), LONG, waits)
+            .await
+            .unwrap();
+    }
+    ready(&world, "fellow").await;
+    let url = &secret(&world, TENANTS, "fellow-connection").await["DATABASE_URL"];
+    let mut session = login(url).await.unwrap();
+    assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Slow\"").await, 1);
+    let object = reason(&world, "stranger", "PoolExhausted").await;
+    assert!(
+        condition(&object, "Ready")
+            .2
+            .contains("no database is left in pool house"),
+        "{object:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_together_is_refused_at_once() {
     let world = generous_world().await;
     let own = "migrations: {source: {configMapRef: {name: a}}}";
