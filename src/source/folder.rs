@@ -92,11 +92,11 @@ fn read_file(dir: &Dir, path: &str, room: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A link that leads out of the folder of all sources is refused by its opening.
+/// A link that leads out of the folder of all sources is refused by its opening, before the system is asked.
 fn outside(error: io::Error, path: &str) -> FolderError {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Flaw::Link { path: path.to_owned() }.into(),
-        _ => error.into(),
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::PermissionDenied, None) => Flaw::Link { path: path.to_owned() }.into(),
+        (kind, _) => io::Error::new(kind, format!("{path}: {error}")).into(),
     }
 }
 
@@ -131,6 +131,13 @@ mod tests {
         let files = read(root.path(), "repo/current").unwrap();
         assert_eq!(names(&files), ["db/2_b/migration.sql"]);
         assert!(files.folders().any(|folder| folder == "db/empty"));
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_no_link() {
+        let denied = outside(io::Error::from_raw_os_error(13), "1_a.sql");
+        assert!(matches!(&denied, FolderError::Io(_)), "{denied:?}");
+        assert!(denied.to_string().starts_with("1_a.sql: Permission denied"), "{denied}");
     }
 
     #[test]

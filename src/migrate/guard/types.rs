@@ -68,10 +68,11 @@ pub fn change(old: &Type, new: &Type) -> Change {
         },
         ("int2", "int4" | "int8" | "float4" | "float8")
         | ("int4", "int8" | "float8")
-        | ("float4", "float8")
-        | ("time", "timetz") => Rewrites,
+        | ("float4", "float8") => Rewrites,
         ("int2" | "int4" | "int8", "numeric") | ("date", "timestamp" | "timestamptz") if open => Rewrites,
-        ("timestamp", "timestamptz") | ("timestamptz", "timestamp") if open || old.modifiers == new.modifiers => {
+        ("timestamp", "timestamptz") | ("timestamptz", "timestamp") | ("time", "timetz")
+            if open || old.modifiers == new.modifiers =>
+        {
             Rewrites
         }
         // The text form of a value holds all of it.
@@ -153,6 +154,8 @@ mod tests {
             ("timestamp", "timestamp(3)", Narrows),
             ("timestamp", "timestamptz", Rewrites),
             ("timestamp", "date", Narrows),
+            ("time", "timetz", Rewrites),
+            ("time(6)", "timetz(3)", Narrows),
             ("date", "timestamp", Rewrites),
             ("json", "jsonb", Narrows),
             ("Colour", "text", Rewrites),
