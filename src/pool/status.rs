@@ -83,7 +83,9 @@ async fn tell(
     write_status(&Api::all(ctx.client.clone()), pool, old, status).await?;
     let news = find(before, ConditionType::Ready).is_none_or(|last| last.reason != reason.as_str());
     if news {
-        let kind = if ready { EventType::Normal } else { EventType::Warning };
+        // Nothing is wrong with what is being prepared, or waits for its turn.
+        let well = ready || matches!(reason, Reason::Migrating | Reason::Queued);
+        let kind = if well { EventType::Normal } else { EventType::Warning };
         publish(&ctx.recorder, &pool.object_ref(&()), kind, reason, message).await;
     }
     Ok(())

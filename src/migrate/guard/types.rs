@@ -66,9 +66,9 @@ pub fn change(old: &Type, new: &Type) -> Change {
             (Some(old), Some(new)) if new >= old => Rewrites,
             _ => Narrows,
         },
-        ("int2", "int4" | "int8" | "float4" | "float8")
-        | ("int4", "int8" | "float8")
-        | ("float4", "float8") => Rewrites,
+        ("int2", "int4" | "int8" | "float4" | "float8") | ("int4", "int8" | "float8") | ("float4", "float8") => {
+            Rewrites
+        }
         ("int2" | "int4" | "int8", "numeric") | ("date", "timestamp" | "timestamptz") if open => Rewrites,
         ("timestamp", "timestamptz") | ("timestamptz", "timestamp") | ("time", "timetz")
             if open || old.modifiers == new.modifiers =>
