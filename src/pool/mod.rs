@@ -73,6 +73,8 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     }
     withdraw(&ctx, &inventory, &mut members).await?;
     refused.extend(prepare::prepare(&ctx, &pool, &inventory, &members).await?);
+    // What needs a person comes first.
+    refused.sort_by_key(|(_, error)| error.is_passing());
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
     let again = looked_at < count || refused.iter().any(|(_, error)| error.is_passing());
     Ok(if again {

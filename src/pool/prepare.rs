@@ -123,7 +123,8 @@ async fn one(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, ur
     }
     if let Progress::None = ctx.preparations.progress(&uid, Duration::ZERO).await? {
         if ctx.preparations.under_way() >= AT_ONCE {
-            return Err(waits(Reason::Queued, "others are being prepared; its turn comes"));
+            // The end of one of them brings the pool back.
+            return Ok(());
         }
         begin(ctx, wanted, member, Login::parse(url)?).await?;
     }

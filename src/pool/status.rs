@@ -13,6 +13,9 @@ use crate::controller::conditions::{Conditions, Progress, find};
 use crate::controller::error::Error;
 use crate::controller::write::{publish, write_status};
 
+/// Entries that a condition tells of: its message ends at 32768 characters.
+const TOLD: usize = 20;
+
 /// Writes the status after a pass. Refused entries do not keep the others from being claimed.
 pub async fn write(
     ctx: &Context,
@@ -30,14 +33,7 @@ pub async fn write(
         bound: count(OrchestraDatabase::is_held),
         ..pool.status.clone().unwrap_or_default()
     };
-    let message = match refused {
-        [] => "every entry is usable".to_string(),
-        _ => refused
-            .iter()
-            .map(|(key, error)| format!("{key}: {error}"))
-            .collect::<Vec<_>>()
-            .join("; "),
-    };
+    let message = message(refused);
     let reason = refused.first().map_or(Reason::Ready, |(_, error)| error.reason());
     let passing = refused.iter().all(|(_, error)| error.is_passing());
     let progress = match (refused.is_empty(), passing) {
@@ -46,6 +42,23 @@ pub async fn write(
         (false, false) => Progress::Stalled,
     };
     tell(ctx, pool, &mut status, (refused.is_empty(), progress, reason), &message).await
+}
+
+/// What is to be told of entries; of very many, the first ones.
+fn message(refused: &[(String, Error)]) -> String {
+    if refused.is_empty() {
+        return "every entry is usable".into();
+    }
+    let told = refused
+        .iter()
+        .take(TOLD)
+        .map(|(key, error)| format!("{key}: {error}"))
+        .collect::<Vec<_>>()
+        .join("; ");
+    match refused.len().saturating_sub(TOLD) {
+        0 => told,
+        more => format!("{told}; and {more} more"),
+    }
 }
 
 /// Writes what stopped a pass.
@@ -89,4 +102,20 @@ async fn tell(
         publish(&ctx.recorder, &pool.object_ref(&()), kind, reason, message).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_an_end() {
+        let refused: Vec<_> = (0..1000)
+            .map(|number| (format!("KEY_{number}"), Error::blocked(Reason::InUse, "full")))
+            .collect();
+        assert_eq!(message(&refused[..2]), "KEY_0: full; KEY_1: full");
+        let all = message(&refused);
+        assert!(all.len() < 1000 && all.ends_with("KEY_19: full; and 980 more"), "{all}");
+        assert_eq!(message(&[]), "every entry is usable");
+    }
 }

@@ -70,12 +70,12 @@ fn walk(root: &Dir, folder: &str, path: &str, files: &mut Files, seen: &mut usiz
         } else {
             format!("{path}/{name}")
         };
-        let told = root.metadata(place(&path)).map_err(|error| outside(error, &path))?;
+        let told = root.metadata(place(&path)).map_err(|error| outside(&error, &path))?;
         if told.is_dir() {
             files.insert_folder(&path)?;
             walk(root, folder, &path, files, seen)?;
         } else if told.is_file() {
-            let bytes = read_file(root, &place(&path), files.room()).map_err(|error| outside(error, &path))?;
+            let bytes = read_file(root, &place(&path), files.room()).map_err(|error| outside(&error, &path))?;
             files.insert(&path, bytes)?;
         } else {
             return Err(Flaw::Special { path }.into());
@@ -93,7 +93,7 @@ fn read_file(dir: &Dir, path: &str, room: usize) -> io::Result<Vec<u8>> {
 }
 
 /// A link that leads out of the folder of all sources is refused by its opening, before the system is asked.
-fn outside(error: io::Error, path: &str) -> FolderError {
+fn outside(error: &io::Error, path: &str) -> FolderError {
     match (error.kind(), error.raw_os_error()) {
         (io::ErrorKind::PermissionDenied, None) => Flaw::Link { path: path.to_owned() }.into(),
         (kind, _) => io::Error::new(kind, format!("{path}: {error}")).into(),
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_the_system_refuses_is_no_link() {
-        let denied = outside(io::Error::from_raw_os_error(13), "1_a.sql");
+        let denied = outside(&io::Error::from_raw_os_error(13), "1_a.sql");
         assert!(matches!(&denied, FolderError::Io(_)), "{denied:?}");
         assert!(denied.to_string().starts_with("1_a.sql: Permission denied"), "{denied}");
     }
