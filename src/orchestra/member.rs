@@ -211,6 +211,7 @@ mod tests {
         assert_eq!(choices.first(["c"], "one"), Some("c"));
         assert_eq!(choices.first(names, "three"), Some("a"));
         // What is prepared is not chosen, and what is chosen is not prepared.
+        assert_eq!(choices.first(["d"], "two"), Some("d"));
         assert!(choices.hold("b") && !choices.hold("a") && !choices.hold("b"));
         assert_eq!(choices.first(["b"], "two"), None);
         choices.let_go("b");
