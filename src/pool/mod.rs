@@ -72,7 +72,10 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         }
     }
     withdraw(&ctx, &inventory, &mut members).await?;
-    refused.extend(prepare::prepare(&ctx, &pool, &inventory, &members).await?);
+    // A pass has time for one of the two.
+    if looked_at == count {
+        refused.extend(prepare::prepare(&ctx, &pool, &inventory, &members).await?);
+    }
     // What needs a person comes first.
     refused.sort_by_key(|(_, error)| error.is_passing());
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
