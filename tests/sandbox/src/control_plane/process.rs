@@ -1,11 +1,12 @@
 //! Child processes that end with their owner.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, mpsc},
+    sync::{LazyLock, Mutex, PoisonError, mpsc},
     thread,
 };
 
@@ -97,15 +98,19 @@ fn dying_with_parent(binary: &Path) -> Command {
     }
 }
 
-/// A TCP port of 127.0.0.1 that nothing listens on now.
+/// A TCP port of 127.0.0.1 that nothing listens on now, and that this process has not had before: what it
+/// was for may not listen yet.
 ///
 /// It is below the range that systems give to outgoing connections (Linux: from 32768, `ip_local_port_range`),
 /// one of which could otherwise take it before the program that it is for.
 pub(crate) fn free_port() -> Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut random = rand::rng();
     for _ in 0..1000 {
         let port = random.random_range(10_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if !given.contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            given.insert(port);
             return Ok(port);
         }
     }
