@@ -6,6 +6,7 @@ pub mod class; // which class meets a claim, its token, and the bridge from the 
 pub mod controller; // what all controllers share: wiring, retry by error class, status writing, lease
 pub mod credentials; // passwords, and the Secrets that carry them
 pub mod database; // the paid thing's life: plan, observe, act, status
+pub mod error; // the class of an error
 pub mod migrate; // source → format → history → apply, and the seed
 pub mod money; // decimal amounts, hourly and monthly
 pub mod orchestra; // the tenant's life: plan, observe, act, status

@@ -60,12 +60,12 @@ enum Command {
     /// JSON: `{digest, head: {count, last, digest}, pending: [{name, checksum}], findings: [{migration,
     /// line, kind, effect, object, statement}], pendingCount, destructiveCount, lockingCount}`, or null
     /// when nothing waits. Of pending and findings the first 500 are listed.
-    Plan(report::plan::PlanArguments),
+    Plan(report::approval::PlanArguments),
     /// Approve the plan of an Orchestra's pending migrations, by its digest.
     ///
     /// It sets the annotation `stagesub.io/approve-migrations`, as `kubectl annotate` does; whoever may
     /// update the Orchestra may do that. The approval is void when the plan or the history changes.
-    Approve(report::plan::ApproveArguments),
+    Approve(report::approval::ApproveArguments),
     /// Show, pause or resume the rollout of a class's migrations.
     ///
     /// Reads and changes the `OrchestraClass` only (KUBECONFIG); the work is the operator's.
@@ -99,11 +99,11 @@ fn main() -> std::process::ExitCode {
         })),
         Command::Plan(arguments) => finish(ask(async move {
             let client = run::connect().await?;
-            say(&report::plan::run(&client, &arguments).await?)
+            say(&report::approval::run(&client, &arguments).await?)
         })),
         Command::Approve(arguments) => finish(ask(async move {
             let client = run::connect().await?;
-            say(&report::plan::approve(&client, &arguments).await?)
+            say(&report::approval::approve(&client, &arguments).await?)
         })),
         Command::Rollout { command } => finish(ask(async move {
             let client = run::connect().await?;

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::api::condition::Reason;
-use orchestra_operator::controller::error::Class;
+use orchestra_operator::error::ErrorClass;
 use orchestra_operator::migrate::{Error, Limits, Options, apply};
 use support::{ask, execute, migrate, pending, postgres::server, session, source, within};
 
@@ -85,7 +85,7 @@ async fn a_failure_leaves_nothing_and_a_changed_file_cures_it() {
     let error = migrate(&login, &source(&[INIT, ("2_bad", bad)])).await.unwrap_err();
     assert_eq!(
         (error.class(), error.reason()),
-        (Class::Invalid, Reason::MigrationFailed)
+        (ErrorClass::Invalid, Reason::MigrationFailed)
     );
     assert_eq!(
         error.to_string(),
@@ -137,7 +137,7 @@ async fn an_unfinished_row_is_only_resolved_when_it_is_certain() {
     let error = migrate(&login, &source(&[INIT, ("2_v", "VACUUM nope;")]))
         .await
         .unwrap_err();
-    assert_eq!(error.class(), Class::Invalid);
+    assert_eq!(error.class(), ErrorClass::Invalid);
     let logs = ask(
         &mut conn,
         "SELECT logs FROM _prisma_migrations WHERE finished_at IS NULL",
@@ -174,7 +174,7 @@ async fn an_unfinished_row_is_only_resolved_when_it_is_certain() {
     let error = migrate(&login, &parts).await.unwrap_err();
     assert_eq!(
         (error.class(), error.reason()),
-        (Class::Blocked, Reason::MigrationUnfinished)
+        (ErrorClass::Blocked, Reason::MigrationUnfinished)
     );
     assert!(
         error.to_string().contains("migration 3_parts, started at 20"),
@@ -223,7 +223,7 @@ async fn a_killed_session_leaves_nothing() {
     .await
     .unwrap();
     let error = task.await.unwrap().unwrap_err();
-    assert_eq!(error.class(), Class::Transient, "{error}");
+    assert_eq!(error.class(), ErrorClass::Transient, "{error}");
     assert_eq!(ask(&mut conn, "SELECT to_regclass('b')").await, "NULL");
     assert_eq!(ask(&mut conn, "SELECT count(*) FROM _prisma_migrations").await, "1");
     let quick = source(&[INIT, ("2_slow", "CREATE TABLE b ();")]);
@@ -242,7 +242,7 @@ async fn a_killed_session_leaves_nothing() {
     let error = apply(session(&login).await, &long, &within(limits), &mut |_| {})
         .await
         .unwrap_err();
-    assert_eq!(error.class(), Class::Transient);
+    assert_eq!(error.class(), ErrorClass::Transient);
     assert_eq!(migrate(&login, &quick).await.unwrap().pending, 0);
 }
 
@@ -261,7 +261,7 @@ async fn the_lock_is_prismas_and_waits_a_bounded_time() {
         .unwrap_err();
     assert_eq!(
         (error.class(), error.reason()),
-        (Class::After(Duration::from_secs(5)), Reason::MigrationLocked)
+        (ErrorClass::After(Duration::from_secs(5)), Reason::MigrationLocked)
     );
     assert!(error.to_string().contains("prisma from 127.0.0.1, process "), "{error}");
     execute(&mut holder, "SELECT pg_advisory_unlock(72707369)")

@@ -6,20 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Budget, ClassCost, DURATION, DeletionPolicy, Migrations, NAME, REGION, Rollout, RolloutStatus, Template};
 
-/// Annotation that makes a class the default one (value `"true"`).
-pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
-
-/// Finalizer that keeps a class while a database needs it.
-pub const CLASS_FINALIZER: &str = "stagesub.io/class";
-
-/// Annotation of the class and the pool that the operator makes from its environment when the
-/// cluster has no OrchestraClass at all.
-pub const ENVIRONMENT_ANNOTATION: &str = "stagesub.io/from-environment";
-
-/// Annotation of a token's Secret that says when the token expires: a date (`2026-12-31`) or a
-/// timestamp (RFC 3339). The provider does not tell it.
-pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
-
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
 /// deletion policy and default migrations.
 ///

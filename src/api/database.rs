@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
 
-/// Finalizer that keeps an OrchestraDatabase until the project behind it is accounted for.
-pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
-
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. Written
 /// by the operator; it is the journal of creation, claim and release.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

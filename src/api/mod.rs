@@ -7,18 +7,22 @@ mod budget;
 mod class;
 pub mod condition;
 mod database;
+pub mod names;
 mod orchestra;
 mod pool;
 mod rollout;
 mod source;
+mod template;
 
 pub use budget::*;
 pub use class::*;
 pub use database::*;
+pub use names::*;
 pub use orchestra::*;
 pub use pool::*;
 pub use rollout::*;
 pub use source::*;
+pub use template::*;
 
 use std::collections::BTreeMap;
 
@@ -33,9 +37,6 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
-
-/// Annotation of an Orchestra that asks for a look at its database; any new value does.
-pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 
 /// What a duration looks like.
 const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
@@ -133,63 +134,6 @@ pub struct DriftCheck {
     /// Keeps a digest of the schema in the status; the class tells which tenants differ from the others.
     #[serde(default)]
     pub fingerprint: bool,
-}
-
-/// Migrations, seed and settings as one versioned unit, which Orchestras and pools name.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.migrations.source)").message("a template's migrations need a source"),
-    validation = Rule::new("!has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline speak of one database: set them in its Orchestra"),
-)]
-pub struct Template {
-    /// Name, by which it is referred to.
-    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
-    pub name: String,
-    /// Version, for people; the status of each tenant says which one it has.
-    #[schemars(length(min = 1, max = 63), regex(pattern = VERSION))]
-    pub version: String,
-    /// Migrations, read from the operator's namespace.
-    pub migrations: Migrations,
-    /// Rows to begin with, for Orchestras that bring none of their own; read from the operator's
-    /// namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<Seed>,
-    /// Values that seeds know as variables: `currency` is `setting_currency`. A name is of lower-case
-    /// letters, digits and underscores.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 32, "additionalProperties" = serde_json::json!({"type": "string", "maxLength": 1024})))]
-    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z][a-z0-9_]{0,62}$'))").message("the name of a setting must be of lower-case letters, digits and underscores, at most 63, with a letter first"))]
-    pub settings: Option<BTreeMap<String, String>>,
-}
-
-/// A template of the class.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TemplateReference {
-    /// Name of the template.
-    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
-    pub name: String,
-}
-
-/// A template of which a database has all migrations.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AppliedTemplate {
-    /// OrchestraClass whose template it is.
-    #[serde(default)]
-    pub class_name: String,
-    /// Name of the template.
-    pub name: String,
-    /// Version that it had; empty while a database of a pool is being prepared.
-    pub version: String,
-}
-
-impl AppliedTemplate {
-    /// Whether it is this template of this class, of whatever version.
-    pub fn is(&self, class: &str, template: &str) -> bool {
-        self.class_name == class && self.name == template
-    }
 }
 
 /// When pending migrations wait for a person's approval.
@@ -325,10 +269,6 @@ impl SeedPolicy {
         }
     }
 }
-
-/// Labels of an Orchestra under this prefix are variables of its seed: `seed.stagesub.io/season` is
-/// `label_season`.
-pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
 
 /// What happens to a database whose claim is deleted.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -248,9 +248,6 @@ pub struct MigrationPlan {
     pub config_map: String,
 }
 
-/// Annotation of an Orchestra that approves its pending migrations: the digest of their plan.
-pub const APPROVE_MIGRATIONS: &str = "stagesub.io/approve-migrations";
-
 impl Orchestra {
     /// Name of the ConfigMap that holds the plan of pending migrations.
     pub fn plan_name(&self) -> String {

@@ -4,10 +4,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// Annotation of a class that has what failed in its rollout tried again at once, whenever its value
-/// changes; `orchestra-operator rollout resume` writes the time.
-pub const RETRY_ROLLOUT_ANNOTATION: &str = "stagesub.io/retry-rollout";
-
 /// How a new source goes over the Orchestras of a class that are in use. A new Orchestra has the new
 /// source from its beginning, and waits for no other.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

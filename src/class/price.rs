@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use crate::api::{Cost, OrchestraClass, OrchestraDatabase, PriceSource, PriceTable};
 use crate::controller::Context;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 use crate::money::{self, Price};
 use crate::supabase::Account;
 
@@ -158,7 +158,7 @@ pub(super) async fn ask(
     let prices = match account.client().addons(reference).await {
         Ok(addons) => Some(addons.compute_prices()).filter(|prices| !prices.is_empty()),
         Err(error) => {
-            if let Class::After(wait) = error.class() {
+            if let ErrorClass::After(wait) = error.class() {
                 return Some(wait);
             }
             tracing::warn!(%error, "the provider did not tell its prices; reckoning with the tables");

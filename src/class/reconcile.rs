@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::{Way, account, admission, leaving, orphans, price, status, ways};
 use crate::api::{OrchestraClass, ProviderAccount};
 use crate::controller::Context;
-use crate::controller::error::{Class, Error};
+use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::error::ErrorClass;
 use crate::supabase::billing::Allowed;
 use crate::supabase::{self, Account};
 
@@ -58,7 +59,7 @@ async fn look(account: &Account) -> Result<ProviderAccount, Error> {
         Ok(entitlements) => Allowed::read(&entitlements),
         Err(error @ supabase::Error::TokenRejected { .. }) => return Err(error.into()),
         // It has only to wait for its turn.
-        Err(error) if matches!(error.class(), Class::After(_)) => return Err(error.into()),
+        Err(error) if matches!(error.class(), ErrorClass::After(_)) => return Err(error.into()),
         Err(error) => {
             tracing::info!(%error, "the provider did not tell what the plan allows");
             Allowed::default()

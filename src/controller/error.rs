@@ -3,20 +3,8 @@
 use std::time::Duration;
 
 use crate::api::condition::Reason;
+use crate::error::ErrorClass;
 use crate::{migrate, postgres, source, supabase};
-
-/// Who can move an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Passes by itself: retried with per-object exponential backoff, 1 s to 10 min.
-    Transient,
-    /// The other side said when to come back.
-    After(Duration),
-    /// A person must act: Stalled, a Warning event, and looked at again ever more slowly.
-    Blocked,
-    /// Only a changed spec or source helps: Stalled until it changes.
-    Invalid,
-}
 
 /// What can end a pass before its time.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +28,7 @@ pub enum Error {
     #[error("{message}")]
     Stop {
         /// Who can move it.
-        class: Class,
+        class: ErrorClass,
         /// Why.
         reason: Reason,
         /// What a person should know, and do.
@@ -52,7 +40,7 @@ impl Error {
     /// A stop that only a person can end.
     pub fn blocked(reason: Reason, message: impl Into<String>) -> Self {
         Self::Stop {
-            class: Class::Blocked,
+            class: ErrorClass::Blocked,
             reason,
             message: message.into(),
         }
@@ -61,14 +49,14 @@ impl Error {
     /// A stop that ends by itself.
     pub fn transient(reason: Reason, message: impl Into<String>) -> Self {
         Self::Stop {
-            class: Class::Transient,
+            class: ErrorClass::Transient,
             reason,
             message: message.into(),
         }
     }
 
     /// Who can move it.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         match self {
             Self::Kubernetes(error) => kubernetes_class(error),
             Self::Provider(error) => error.class(),
@@ -93,7 +81,7 @@ impl Error {
 
     /// Whether it passes by itself, sooner or later.
     pub fn is_passing(&self) -> bool {
-        matches!(self.class(), Class::Transient | Class::After(_))
+        matches!(self.class(), ErrorClass::Transient | ErrorClass::After(_))
     }
 
     /// Whether a write met a newer version of its object: nothing is wrong, the pass begins anew.
@@ -104,10 +92,10 @@ impl Error {
 
 /// The API server's own 429s are retried quickly: a burst of them must not stop everything for
 /// minutes (API Priority and Fairness answers so under load).
-fn kubernetes_class(error: &kube::Error) -> Class {
+fn kubernetes_class(error: &kube::Error) -> ErrorClass {
     match error {
-        kube::Error::Api(status) if status.code == 429 => Class::After(Duration::from_secs(1)),
-        kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => Class::Blocked,
-        _ => Class::Transient,
+        kube::Error::Api(status) if status.code == 429 => ErrorClass::After(Duration::from_secs(1)),
+        kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => ErrorClass::Blocked,
+        _ => ErrorClass::Transient,
     }
 }

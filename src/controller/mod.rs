@@ -122,7 +122,7 @@ pub struct Context {
     /// Databases of pools that are being prepared.
     pub preparations: Works<OrchestraPool, ()>,
     /// Databases of pools that are about to be claimed, or being prepared.
-    pub choices: Choices,
+    pub choices: Arc<Choices>,
     /// Turns to migrate.
     pub turns: Arc<Turns>,
     /// Which entries of pools share a server.

@@ -10,8 +10,9 @@ use tracing::Instrument;
 
 use super::Context;
 use super::backoff::SLOWEST;
-use super::error::{Class, Error};
+use super::error::Error;
 use crate::api::condition::Reason;
+use crate::error::ErrorClass;
 use crate::telemetry::metrics::Outcome;
 
 /// The longest that one pass may take. Nothing waits inside a pass, so this ends only what hangs.
@@ -111,9 +112,9 @@ fn after_success(next: Next, ctx: &Context) -> Action {
 fn after_error(error: &Error, key: &str, ctx: &Context) -> Action {
     match error.class() {
         // The cure may be outside Kubernetes, where nothing is watched.
-        Class::Transient | Class::Blocked => Action::requeue(ctx.backoff.next(key)),
-        Class::After(wait) => Action::requeue(wait),
-        Class::Invalid => Action::requeue(jittered(SLOWEST)),
+        ErrorClass::Transient | ErrorClass::Blocked => Action::requeue(ctx.backoff.next(key)),
+        ErrorClass::After(wait) => Action::requeue(wait),
+        ErrorClass::Invalid => Action::requeue(jittered(SLOWEST)),
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backoff::SLOWEST;
-use super::error::{Class, Error};
+use super::error::Error;
 use crate::api::condition::Reason;
+use crate::error::ErrorClass;
 
 /// The first wait after a refusal; each further one doubles it, up to [`SLOWEST`].
 const FIRST: Duration = Duration::from_secs(10);
@@ -20,7 +21,7 @@ struct Refused {
     digest: String,
     times: u32,
     at: Instant,
-    class: Class,
+    class: ErrorClass,
     reason: Reason,
     message: String,
 }
@@ -96,7 +97,7 @@ mod tests {
             digest: String::new(),
             times,
             at: Instant::now(),
-            class: Class::Blocked,
+            class: ErrorClass::Blocked,
             reason: Reason::QuotaExceeded,
             message: String::new(),
         };

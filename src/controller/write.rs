@@ -11,9 +11,7 @@ use serde_json::json;
 
 use super::error::Error;
 use crate::api::condition::Reason;
-
-/// Field manager of everything that the operator writes.
-pub const FIELD_MANAGER: &str = "orchestra-operator";
+use crate::api::names::FIELD_MANAGER;
 
 /// Server-side applies a status when it differs from the old one, and returns the object as it is
 /// then. The write is a compare-and-swap: an object that has changed meanwhile is a conflict.
@@ -82,6 +80,3 @@ where
 {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
-
-/// Name of the operator in `pg_stat_activity`.
-pub const APPLICATION: &str = FIELD_MANAGER;

@@ -8,11 +8,11 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use secrecy::ExposeSecret;
 
-use super::owner::{Address, MANAGED_BY};
+use super::owner::Address;
 use crate::api::condition::Reason;
+use crate::api::names::{FIELD_MANAGER, MANAGED_BY, ORCHESTRA_LABEL};
 use crate::api::{ConnectionMode, Orchestra};
 use crate::controller::error::Error;
-use crate::controller::write::FIELD_MANAGER;
 use crate::postgres::Login;
 
 /// What a tenant is given.
@@ -80,7 +80,7 @@ impl Handover {
 
 /// The Secret as it should be.
 pub fn render(orchestra: &Orchestra, handover: &Handover) -> Secret {
-    let labels = [MANAGED_BY, ("stagesub.io/orchestra", &orchestra.name_any())];
+    let labels = [MANAGED_BY, (ORCHESTRA_LABEL, &orchestra.name_any())];
     Secret {
         metadata: ObjectMeta {
             name: Some(orchestra.secret_name()),

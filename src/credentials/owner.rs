@@ -8,20 +8,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::api::names::{
+    ADDRESS_MANAGER, CONNECTED_LABEL, DATABASE_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, TENANT_MANAGER,
+};
 use crate::controller::error::Error;
-
-/// Label of everything that the operator writes.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "orchestra-operator");
-/// Label of a Secret that holds the owner's password.
-pub const PASSWORD_LABEL: &str = "stagesub.io/password";
-/// Label of a Secret that holds the address.
-pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
-/// The owner's password is stored once and never overwritten.
-const OWNER_MANAGER: &str = "orchestra-operator-owner";
-/// The address and the keys are read again when needed.
-const ADDRESS_MANAGER: &str = "orchestra-operator-address";
-/// The tenant's password belongs to the Orchestra controller.
-const TENANT_MANAGER: &str = "orchestra-operator-tenant";
 
 /// Where a hosted database is reached, and the keys of its project.
 #[derive(Clone, Debug)]
@@ -149,7 +139,7 @@ async fn apply(api: &Api<Secret>, manager: &str, secret: Secret) -> Result<(), E
 }
 
 fn render<const N: usize>(database: &str, values: [(&str, String); N], labels: &[(&str, &str)]) -> Secret {
-    let mut all = vec![MANAGED_BY, ("stagesub.io/database", database)];
+    let mut all = vec![MANAGED_BY, (DATABASE_LABEL, database)];
     all.extend_from_slice(labels);
     Secret {
         metadata: ObjectMeta {

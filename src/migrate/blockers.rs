@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Row as _};
 use tokio::time::sleep;
 
 use super::{Result, lexer};
-use crate::controller::write::APPLICATION;
+use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
 
 /// How often it is looked, and how long a script runs before the first look.

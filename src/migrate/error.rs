@@ -10,7 +10,7 @@ use super::lexer::{self, Kind};
 use super::redact;
 use super::source::{SourceError, line_and_column};
 use crate::api::condition::Reason;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 use crate::postgres;
 
 /// An error of migrations or the seed. `Display` is one line for a person.
@@ -98,20 +98,20 @@ pub enum Error {
 
 impl Error {
     /// Who can move this error.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         match self {
             Self::Failed(failure) | Self::SeedFailed(failure) if postgres::is_transient(&failure.sqlstate) => {
-                Class::Transient
+                ErrorClass::Transient
             }
-            Self::RowFailed(failure) if postgres::is_transient(&failure.sqlstate) => Class::Transient,
-            Self::Failed(_) | Self::SeedFailed(_) | Self::RowFailed(_) | Self::NoBaseline(_) => Class::Invalid,
+            Self::RowFailed(failure) if postgres::is_transient(&failure.sqlstate) => ErrorClass::Transient,
+            Self::Failed(_) | Self::SeedFailed(_) | Self::RowFailed(_) | Self::NoBaseline(_) => ErrorClass::Invalid,
             Self::Source(error) => error.class(),
             Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
-                Class::Blocked
+                ErrorClass::Blocked
             }
-            Self::Locked { .. } => Class::After(Duration::from_secs(5)),
+            Self::Locked { .. } => ErrorClass::After(Duration::from_secs(5)),
             Self::Overtaken { .. } | Self::Unreadable | Self::Stopping | Self::Timeout(_) | Self::SeedTimeout(_) => {
-                Class::Transient
+                ErrorClass::Transient
             }
             Self::Database(error) => error.class(),
         }

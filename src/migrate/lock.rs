@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Error, Result};
 use crate::api::MigrationFormat as Format;
-use crate::controller::write::APPLICATION;
+use crate::postgres::APPLICATION;
 
 /// Prisma Migrate's (schema-engine, `sql-schema-connector`).
 const PRISMA: i64 = 72_707_369;

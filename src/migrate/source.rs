@@ -9,7 +9,7 @@ use super::format::{self, Name, Named};
 use super::policy::{self, Mode};
 use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 
 /// The most migrations of one source.
 pub const MAX_MIGRATIONS: usize = 10_000;
@@ -109,9 +109,9 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Always [`Class::Invalid`].
-    pub fn class(&self) -> Class {
-        Class::Invalid
+    /// Always [`ErrorClass::Invalid`].
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::Invalid
     }
 
     /// Always [`Reason::SourceInvalid`].

@@ -10,15 +10,17 @@ use super::migrating::{self, Teller, Told};
 use super::observe::PATIENCE;
 use super::plan::Step;
 use super::works::{Kind, Progress};
-use super::{ORCHESTRA_FINALIZER, Pass, approval, claim, database, observe, seeding, status};
+use super::{Pass, approval, claim, database, observe, seeding, status};
+use crate::api::ORCHESTRA_FINALIZER;
 use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{APPLICATION, namespaced, set_finalizer};
+use crate::controller::write::{namespaced, set_finalizer};
 use crate::credentials::connection;
 use crate::migrate;
 use crate::postgres;
+use crate::postgres::APPLICATION;
 use crate::rollout::turns::Outcome;
 use crate::rollout::{self, Kept};
 
@@ -207,12 +209,7 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let secret = connection::publish(&api, &wanted, pass.secret_exists).await?;
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     pass.secret_version = secret.metadata.resource_version;
-    if pass
-        .object
-        .status
-        .as_ref()
-        .is_some_and(|status| status.secret_ref.is_some())
-    {
+    if pass.is_serving() {
         // What the pass goes on to do may fail, and would have the Secret looked at again and again.
         status::note_secret(pass).await?;
     }

@@ -12,14 +12,11 @@ use kube::{Resource, ResourceExt};
 use super::Pass;
 use super::plan::Notice;
 use crate::api::condition::Reason;
+use crate::api::names::{FIELD_MANAGER, MANAGED_BY, PLAN_DIGEST};
 use crate::api::{APPROVE_MIGRATIONS, Approval, MigrationPlan};
 use crate::controller::error::Error;
-use crate::controller::write::{FIELD_MANAGER, namespaced};
-use crate::credentials::owner::MANAGED_BY;
+use crate::controller::write::namespaced;
 use crate::migrate::guard::{Consent, Plan, Review, Verdict};
-
-/// Annotation of the ConfigMap: the digest of the plan that it holds.
-pub const PLAN_DIGEST: &str = "stagesub.io/migration-plan";
 
 /// Key of the plan for people.
 pub const PLAN_TEXT: &str = "plan.txt";
@@ -29,20 +26,14 @@ pub const PLAN_JSON: &str = "plan.json";
 
 /// What the guard is asked for this tenant.
 pub fn consent(pass: &Pass, policy: Approval) -> Consent {
-    let status = pass.object.status.as_ref();
     let database = pass.database.as_ref().and_then(|database| database.status.as_ref());
     Consent {
         policy,
         approved: annotation(pass).map(ToOwned::to_owned),
         // The Secret is there before the status says so.
-        handed_over: status.is_some_and(|status| status.secret_ref.is_some()) || has_secret(pass),
+        handed_over: pass.is_serving() || pass.known_secret().is_some(),
         prepared: database.is_some_and(|status| status.template.is_some()),
     }
-}
-
-fn has_secret(pass: &Pass) -> bool {
-    let secret = ObjectRef::new(&pass.object.secret_name()).within(pass.namespace());
-    pass.ctx.stores.connections.get(&secret).is_some()
 }
 
 fn annotation(pass: &Pass) -> Option<&str> {

@@ -8,12 +8,12 @@ use super::{Pass, mark};
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
-use crate::controller::write::APPLICATION;
 use crate::credentials::connection::Handover;
 use crate::credentials::owner::{self, Address};
 use crate::credentials::password;
 use crate::database::{owner_login, secrets};
 use crate::pool;
+use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login, Sharing, TenantRole};
 
 /// The owner's login.

@@ -1,7 +1,8 @@
 //! The databases of pools that wait for a claim: which one an Orchestra takes, and who is told of a free one.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
@@ -25,39 +26,50 @@ pub struct Choices(Mutex<HashMap<String, Choice>>);
 enum Choice {
     /// For the Orchestra of this UID.
     Claim(String, Instant),
-    /// Until it is let go.
+    /// Until its [`Hold`] is dropped.
     Hold,
+}
+
+/// Keeps a database of a pool from being chosen until it is dropped.
+pub struct Hold {
+    choices: Arc<Choices>,
+    name: String,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.choices.lock().remove(&self.name);
+    }
 }
 
 impl Choices {
     /// Chooses the first of `names` that nobody else has chosen.
     pub(super) fn first<'a>(&self, names: impl IntoIterator<Item = &'a str>, uid: &str) -> Option<&'a str> {
         let mut chosen = self.lock();
-        chosen.retain(|_, choice| match choice {
-            Choice::Claim(by, at) => by != uid && at.elapsed() < CHOSEN,
-            Choice::Hold => true,
-        });
+        chosen.retain(|_, choice| !matches!(choice, Choice::Claim(by, _) if by == uid));
         let name = names.into_iter().find(|name| !chosen.contains_key(*name))?;
         chosen.insert(name.to_owned(), Choice::Claim(uid.to_owned(), Instant::now()));
         Some(name)
     }
 
-    /// Keeps a database from being chosen until it is let go; false when somebody has chosen it.
-    pub fn hold(&self, name: &str) -> bool {
-        if self.first([name], "").is_none() {
-            return false;
-        }
-        self.lock().insert(name.to_owned(), Choice::Hold);
-        true
+    /// Keeps a database from being chosen; none when somebody has chosen it.
+    pub fn hold(self: &Arc<Self>, name: &str) -> Option<Hold> {
+        let mut chosen = self.lock();
+        let Entry::Vacant(free) = chosen.entry(name.to_owned()) else {
+            return None;
+        };
+        free.insert(Choice::Hold);
+        Some(Hold {
+            choices: self.clone(),
+            name: name.to_owned(),
+        })
     }
 
-    /// Lets a database be chosen again.
-    pub fn let_go(&self, name: &str) {
-        self.lock().remove(name);
-    }
-
+    /// The choices that are not too old.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Choice>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut chosen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        chosen.retain(|_, choice| !matches!(choice, Choice::Claim(_, at) if at.elapsed() >= CHOSEN));
+        chosen
     }
 }
 
@@ -124,18 +136,16 @@ fn rank(
     let pool = pools.iter().position(|pool| *pool == entry.pool)?;
     // What was prepared from another template holds tables that nobody here asks for.
     let prepared = database.status.as_ref().and_then(|status| status.template.as_ref());
-    if prepared.is_some() && !is_of(prepared, object, class) {
+    if prepared.is_some_and(|prepared| !is_of(prepared, object, class)) {
         return None;
     }
     // DATABASE_URL_POOL_10 comes after DATABASE_URL_POOL_9.
     Some((prepared.is_none(), pool, entry.key.len(), entry.key.clone()))
 }
 
-fn is_of(prepared: Option<&AppliedTemplate>, object: &Orchestra, class: &OrchestraClass) -> bool {
+fn is_of(prepared: &AppliedTemplate, object: &Orchestra, class: &OrchestraClass) -> bool {
     let wanted = migrating::template_of(object, class);
-    prepared
-        .zip(wanted)
-        .is_some_and(|(prepared, wanted)| prepared.is(&class.name_any(), &wanted.name))
+    wanted.is_some_and(|wanted| prepared.is(&class.name_any(), &wanted.name))
 }
 
 /// Why no database of the class's pools can be taken, and what to do.
@@ -198,11 +208,13 @@ pub fn is_unmet(object: &Orchestra) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::Choices;
 
     #[test]
     fn each_chooses_another_one_and_only_one() {
-        let choices = Choices::default();
+        let choices = Arc::new(Choices::default());
         let names = ["a", "b"];
         assert_eq!(choices.first(names, "one"), Some("a"));
         assert_eq!(choices.first(names, "two"), Some("b"));
@@ -212,9 +224,10 @@ mod tests {
         assert_eq!(choices.first(names, "three"), Some("a"));
         // What is prepared is not chosen, and what is chosen is not prepared.
         assert_eq!(choices.first(["d"], "two"), Some("d"));
-        assert!(choices.hold("b") && !choices.hold("a") && !choices.hold("b"));
+        let held = choices.hold("b");
+        assert!(held.is_some() && choices.hold("a").is_none() && choices.hold("b").is_none());
         assert_eq!(choices.first(["b"], "two"), None);
-        choices.let_go("b");
+        drop(held);
         assert_eq!(choices.first(["b"], "two"), Some("b"));
     }
 }

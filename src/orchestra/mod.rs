@@ -18,6 +18,9 @@ mod works;
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
 use crate::api::{MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase};
@@ -30,16 +33,13 @@ use crate::postgres::Login;
 use crate::rollout::turns::{Outcome, Turn};
 use crate::rollout::{self, Kept, Rolled};
 
-pub use approval::{PLAN_DIGEST, PLAN_JSON, PLAN_TEXT};
+pub use approval::{PLAN_JSON, PLAN_TEXT};
 pub use mark::holder as mark_holder;
 pub use member::{Choices, awaiting, is_unmet};
 pub use migrating::{Told, template_of};
 pub use sources::Scripts;
 pub use status::report;
 pub use works::{Kind, Progress, Works};
-
-/// Finalizer that keeps an Orchestra until its claim is let go.
-pub const ORCHESTRA_FINALIZER: &str = "stagesub.io/orchestra";
 
 /// One pass: observe → plan → status → act, step by step until it has to wait, so that one tenant
 /// is finished before the next is begun.
@@ -147,6 +147,18 @@ impl Pass {
         if let Some(turn) = self.turn.take() {
             rollout::end(&self.ctx, turn, self.rolled.as_ref(), outcome);
         }
+    }
+
+    /// The tenant uses its database: its Secret was handed over.
+    fn is_serving(&self) -> bool {
+        let status = self.object.status.as_ref();
+        status.is_some_and(|status| status.secret_ref.is_some())
+    }
+
+    /// The connection Secret, as the watch knows it.
+    fn known_secret(&self) -> Option<Arc<PartialObjectMeta<Secret>>> {
+        let secret = ObjectRef::new(&self.object.secret_name()).within(self.namespace());
+        self.ctx.stores.connections.get(&secret)
     }
 
     fn uid(&self) -> &str {

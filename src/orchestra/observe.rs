@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
 use super::plan::{Database, Notice, Seen, Supply, Work};
 use super::seeding::Rows;
 use super::works::{Kind, Progress};
-use super::{Newer, ORCHESTRA_FINALIZER, Pass, approval, claim, drift, migrating, sources};
+use super::{Newer, Pass, approval, claim, drift, migrating, sources};
+use crate::api::ORCHESTRA_FINALIZER;
 use crate::api::OrchestraDatabase;
 use crate::api::condition::{ConditionType, Reason};
 use crate::class;
@@ -37,7 +37,6 @@ pub struct Observed {
 
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let finalizer = pass.object.finalizers().iter().any(|name| name == ORCHESTRA_FINALIZER);
-    let status = pass.object.status.as_ref();
     let mut seen = Seen {
         deleting: pass.object.metadata.deletion_timestamp.is_some(),
         finalizer,
@@ -48,7 +47,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         notice: Notice::Told,
         seed: Work::Pending,
         published: false,
-        serving: status.is_some_and(|status| status.secret_ref.is_some()),
+        serving: pass.is_serving(),
     };
     if !finalizer {
         return Ok(Observed {
@@ -111,8 +110,9 @@ fn claimed(pass: &mut Pass, database: OrchestraDatabase) -> (Database, String) {
     state
 }
 
-/// The work inside the database. Who uses it has its Secret back first. When the last status says that all of it was done for this very
-/// generation and these very sources, and the Secret is as we wrote it, nothing is asked.
+/// The work inside the database. Who uses it has its Secret back first. When the last status says that
+/// all of it was done for this very generation and these very sources, and the Secret is as we wrote it,
+/// nothing is asked.
 async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>, Error> {
     seen.published = seen.serving && is_untouched(pass);
     match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
@@ -345,9 +345,7 @@ fn is_untouched(pass: &Pass) -> bool {
     let written = status
         .and_then(|status| status.secret_ref.as_ref())
         .filter(|written| written.name == name);
-    let secret = ObjectRef::new(&name).within(pass.namespace());
-    let secret = pass.ctx.stores.connections.get(&secret);
-    secret.is_some_and(|secret| {
+    pass.known_secret().is_some_and(|secret| {
         written.is_some_and(|written| written.resource_version == secret.metadata.resource_version)
     })
 }

@@ -25,8 +25,8 @@ use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, Orche
 use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::APPLICATION;
 use crate::orchestra::mark_holder;
+use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
 
 pub use status::report;
@@ -38,7 +38,7 @@ pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
 /// all is not filled with sessions.
 const PROBED_AT_ONCE: usize = 32;
 
-/// How long a pass begins to log in to one after the other. What is left is the next pass's.
+/// How long a pass begins with one entry after the other. What is left is the next pass's.
 const WHILE: Duration = Duration::from_mins(1);
 
 /// One pass: every entry that has no resource yet is logged in to.
@@ -183,16 +183,22 @@ async fn probe(url: &SecretString) -> Result<(PgConnection, String), Error> {
         ));
     }
     let identity = postgres::identity(&mut session).await?;
-    if let Some(holder) = mark_holder(&mut session).await.map_err(postgres::Error::from)? {
-        return Err(Error::blocked(
+    check_unmarked(&mut session).await?;
+    Ok((session, format!("orchdb-{}", identity.digest())))
+}
+
+/// What an Orchestra has had is neither handed out nor prepared.
+async fn check_unmarked(session: &mut PgConnection) -> Result<(), Error> {
+    match mark_holder(session).await.map_err(postgres::Error::from)? {
+        None => Ok(()),
+        Some(holder) => Err(Error::blocked(
             Reason::InUse,
             format!(
                 "the database carries the mark of Orchestra {holder} and may hold its data: it is not handed out. If that \
                  data may go, drop the database's contents and its schema stagesub"
             ),
-        ));
+        )),
     }
-    Ok((session, format!("orchdb-{}", identity.digest())))
 }
 
 /// Keeps others out of the database and makes the entry's resource, unless another entry leads to it.

@@ -12,25 +12,24 @@ use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
-use sqlx::postgres::PgConnection;
 
+use super::WHILE;
 use crate::api::condition::Reason;
 use crate::api::{AppliedTemplate, OrchestraDatabase, OrchestraPool, Template};
 use crate::class;
 use crate::controller::Context;
-use crate::controller::error::{Class, Error};
-use crate::controller::write::{APPLICATION, write_status};
+use crate::controller::error::Error;
+use crate::controller::write::write_status;
+use crate::error::ErrorClass;
 use crate::migrate::{self, Limits, Options, Source};
-use crate::orchestra::{Kind, Progress, Told, mark_holder, sources};
+use crate::orchestra::{Kind, Progress, Told, sources};
+use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
 use crate::rollout;
 use crate::source::Place;
 
 /// Databases that are prepared at once: they may share a server.
 const AT_ONCE: usize = 4;
-
-/// How long a pass begins with one after the other.
-const WHILE: Duration = Duration::from_mins(1);
 
 /// How long a pass waits for a database that is being prepared.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -140,18 +139,9 @@ async fn one(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, ur
 
 fn waits(reason: Reason, message: &str) -> Error {
     Error::Stop {
-        class: Class::After(BUSY),
+        class: ErrorClass::After(BUSY),
         reason,
         message: message.into(),
-    }
-}
-
-/// Nobody may claim the database meanwhile.
-struct Hold(Arc<Context>, String);
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.0.choices.let_go(&self.1);
     }
 }
 
@@ -162,16 +152,14 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
             "its server is busy with other migrations; its turn comes",
         )
     })?;
-    let name = member.name_any();
-    if !ctx.choices.hold(&name) {
-        return Err(waits(Reason::Queued, "an Orchestra is about to claim it"));
-    }
-    let hold = Hold(ctx.clone(), name);
+    let hold = ctx.choices.hold(&member.name_any());
+    let hold = hold.ok_or_else(|| waits(Reason::Queued, "an Orchestra is about to claim it"))?;
     let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
     let Some(member) = reserve(&api, member, wanted).await? else {
         return Ok(());
     };
-    let session = open(&login).await?;
+    let mut session = postgres::connect(&login, APPLICATION).await?;
+    super::check_unmarked(&mut session).await?;
     let options = Options {
         limits: Limits {
             total: ctx.settings.migration_limit,
@@ -182,14 +170,14 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
         ..Options::default()
     };
     let uid = member.uid().unwrap_or_default();
-    let (refusals, source, key) = (ctx.clone(), wanted.source.clone(), uid.clone());
+    let (all, source, key) = (ctx.clone(), wanted.source.clone(), uid.clone());
     let applied = wanted.applied(&wanted.template.version);
     let work = async move {
         let outcome = migrate::apply(session, &source, &options, &mut |_| {}).await;
         // Those who wait for it are woken by what is noted next.
         drop((hold, turn));
         if let Err(error) = outcome.map_err(Error::from) {
-            refusals.refusals.refuse(&key, &source.digest(), &error);
+            all.refusals.refuse(&key, &source.digest(), &error);
             return Err(error);
         }
         note(&api, &member, applied).await
@@ -197,18 +185,6 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
     ctx.preparations
         .start((&uid, wanted.pool.clone()), Kind::Migrate, Told::default(), work);
     Ok(())
-}
-
-/// A session in a database that no Orchestra has ever had.
-async fn open(login: &Login) -> Result<PgConnection, Error> {
-    let mut session = postgres::connect(login, APPLICATION).await?;
-    match mark_holder(&mut session).await.map_err(postgres::Error::from)? {
-        None => Ok(session),
-        Some(holder) => Err(Error::blocked(
-            Reason::InUse,
-            format!("the database carries the mark of Orchestra {holder}: it is not touched"),
-        )),
-    }
 }
 
 /// Says in the status of a database that it is about to be prepared, so that it meets claims of this

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::condition::Reason;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 
 /// An error of a connection or of a statement of the operator. No message holds a URL, a password
 /// or the text of a statement.
@@ -44,14 +44,14 @@ pub enum Error {
 
 impl Error {
     /// Who can move this error.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Unreachable(_) | Self::UnknownTenant | Self::Timeout(_) => Class::Transient,
+            Self::Unreachable(_) | Self::UnknownTenant | Self::Timeout(_) => ErrorClass::Transient,
             // XX000 is what the hosted pooler says of its own limits, and PostgreSQL of two changes
             // of one catalogue row at a time.
-            Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => Class::Transient,
-            Self::LoginFailed { .. } | Self::Refused { .. } => Class::Blocked,
-            Self::InvalidUrl(_) | Self::InvalidRole(_) => Class::Invalid,
+            Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => ErrorClass::Transient,
+            Self::LoginFailed { .. } | Self::Refused { .. } => ErrorClass::Blocked,
+            Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
     }
 

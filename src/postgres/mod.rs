@@ -21,5 +21,8 @@ pub(crate) use roles::{begin, quote};
 /// The operator's own schema in a tenant's database. The tenant's role has no right on it.
 pub const OPERATOR_SCHEMA: &str = "stagesub";
 
+/// Name of the operator's sessions in `pg_stat_activity`.
+pub const APPLICATION: &str = "orchestra-operator";
+
 /// A short result of this module.
 pub type Result<T> = std::result::Result<T, Error>;

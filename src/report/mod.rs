@@ -1,10 +1,10 @@
 //! Commands for people: the bill, what costs money and serves nobody, and migrations that wait.
 
+pub mod approval;
 pub mod bill;
 mod month;
 pub mod orphans;
 pub(crate) mod output;
-pub mod plan;
 
 pub use output::Output;
 

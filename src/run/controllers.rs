@@ -18,6 +18,7 @@ use super::pace::paced;
 use super::stopped;
 use super::watches::{Watched, ability, advance, standing};
 use crate::api::condition::ConditionType;
+use crate::api::names::DATABASE_LABEL;
 use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
 use crate::controller::Context;
 use crate::controller::conditions::is_true;
@@ -72,10 +73,7 @@ pub async fn run(
     let hosted = stores.databases.clone();
     let databases = Controller::for_shared_stream(watched.databases.wishes(), stores.databases.clone())
         .watches_shared_stream(watched.secrets.events(), |secret: Arc<PartialObjectMeta<Secret>>| {
-            secret
-                .labels()
-                .get("stagesub.io/database")
-                .map(|name| ObjectRef::new(name))
+            secret.labels().get(DATABASE_LABEL).map(|name| ObjectRef::new(name))
         })
         // Whoever touches an Orchestra wants its database looked at, too.
         .watches_shared_stream(watched.orchestras.wishes(), |orchestra: Arc<Orchestra>| {

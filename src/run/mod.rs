@@ -136,7 +136,7 @@ async fn lead(
         scripts: crate::orchestra::Scripts::new(settings.resync),
         works: crate::orchestra::Works::new(ended.clone(), stop.clone()),
         preparations: crate::orchestra::Works::new(prepared, stop.clone()),
-        choices: crate::orchestra::Choices::default(),
+        choices: Arc::default(),
         turns: Arc::new(Turns::new(settings.migrations_per_server.into(), ended)),
         servers: crate::rollout::Servers::default(),
         refusals: crate::controller::refusals::Refusals::default(),

@@ -19,10 +19,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinSet;
 
+use crate::api::names::MANAGED_BY;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class;
 use crate::controller::Stores;
-use crate::credentials::owner::MANAGED_BY;
 
 /// Changes that wait for a slow controller before the watch itself waits.
 const BUFFER: usize = 1024;

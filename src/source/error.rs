@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::flaw::Flaw;
 use crate::api::condition::Reason;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 
 /// An error of a source. `Display` is one line for a person; it holds no content and no login.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,12 +94,12 @@ impl Error {
     }
 
     /// Who can move it.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         match self {
-            Self::NotFound(_) | Self::Invalid { .. } => Class::Invalid,
-            Self::Unavailable { after: Some(after), .. } => Class::After(*after),
-            Self::Unavailable { after: None, .. } => Class::Transient,
-            Self::NoFolder(_) | Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => Class::Blocked,
+            Self::NotFound(_) | Self::Invalid { .. } => ErrorClass::Invalid,
+            Self::Unavailable { after: Some(after), .. } => ErrorClass::After(*after),
+            Self::Unavailable { after: None, .. } => ErrorClass::Transient,
+            Self::NoFolder(_) | Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => ErrorClass::Blocked,
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::budget::Operation;
 use crate::api::condition::Reason;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 
 /// How soon a deletion is tried again that came too early.
 const DELETION_RETRY: Duration = Duration::from_secs(30);
@@ -181,18 +181,18 @@ pub enum Error {
 
 impl Error {
     /// Who can move it.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         match self {
             Self::Budget { after } | Self::Queued { after, .. } | Self::RateLimited { after, .. } => {
-                Class::After(*after)
+                ErrorClass::After(*after)
             }
-            Self::NotReadyForDeletion => Class::After(DELETION_RETRY),
+            Self::NotReadyForDeletion => ErrorClass::After(DELETION_RETRY),
             Self::NameTaken { .. }
             | Self::NotReady { .. }
             | Self::Unavailable { .. }
             | Self::Unreachable { .. }
             | Self::Undecodable { .. }
-            | Self::ListingChanged => Class::Transient,
+            | Self::ListingChanged => ErrorClass::Transient,
             Self::Settings { .. }
             | Self::TokenMalformed
             | Self::TokenRejected { .. }
@@ -205,7 +205,7 @@ impl Error {
             | Self::Gone { .. }
             | Self::Refused { .. }
             | Self::KeyMasked { .. }
-            | Self::UntrustedHost { .. } => Class::Blocked,
+            | Self::UntrustedHost { .. } => ErrorClass::Blocked,
         }
     }
 

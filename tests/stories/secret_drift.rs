@@ -1,10 +1,22 @@
 //! The tenant's Secret: what is edited or deleted comes back, and what is somebody else's stays.
 
+use std::collections::BTreeMap;
+
 use orchestra_sandbox::api::Operation;
-use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, soon, tenant};
 use crate::support::{LONG, orchestra, reason, secret, sources, standard_class};
+
+/// The Secret of `one` is as it was published, and its login works.
+async fn is_back(world: &World, published: &BTreeMap<String, String>) {
+    soon("the Secret is as it was", async || {
+        let there = world.get(Kind::Secret, TENANTS, "one-connection").await.unwrap();
+        there.is_some() && secret(world, TENANTS, "one-connection").await == *published
+    })
+    .await;
+    drop(tenant(world, "one").await);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_was_deleted_or_edited_is_restored_with_the_same_login() {
@@ -28,12 +40,7 @@ async fn a_secret_that_was_deleted_or_edited_is_restored_with_the_same_login() {
         ],
     ] {
         world.kubectl(change).unwrap();
-        soon("the Secret is as it was", async || {
-            let there = world.get(Kind::Secret, TENANTS, "one-connection").await.unwrap();
-            there.is_some() && secret(&world, TENANTS, "one-connection").await == published
-        })
-        .await;
-        drop(tenant(&world, "one").await);
+        is_back(&world, &published).await;
         let settled = |object: &serde_json::Value| is_true(object, "Ready");
         world
             .until(Kind::Orchestra, (TENANTS, "one"), LONG, settled)
@@ -59,12 +66,7 @@ async fn a_secret_comes_back_although_a_migration_fails() {
     world
         .kubectl(["delete", "secret", "one-connection", "-n", TENANTS, "--wait=true"])
         .unwrap();
-    soon("the Secret is as it was", async || {
-        let there = world.get(Kind::Secret, TENANTS, "one-connection").await.unwrap();
-        there.is_some() && secret(&world, TENANTS, "one-connection").await == published
-    })
-    .await;
-    drop(tenant(&world, "one").await);
+    is_back(&world, &published).await;
     let object = reason(&world, "one", "MigrationFailed").await;
     assert!(
         is_true(&object, "Stalled") && is_true(&object, "Available"),

@@ -142,13 +142,16 @@ impl Known {
 
     /// A table that the pending scripts make gets the rows of one that was there.
     pub fn fill(&mut self, name: &Name) {
-        let meant: Vec<usize> = (0..self.entries.len())
-            .filter(|at| self.is(&self.entries[*at], name))
-            .collect();
-        for at in meant {
+        for at in self.meant(name) {
             let found = self.entries[at].found.get_or_insert_default();
             found.filled = true;
         }
+    }
+
+    /// Places of the entries that the name may mean.
+    fn meant(&self, name: &Name) -> Vec<usize> {
+        let all = 0..self.entries.len();
+        all.filter(|at| self.is(&self.entries[*at], name)).collect()
     }
 
     /// A relation is dropped.
@@ -160,10 +163,7 @@ impl Known {
     /// A relation gets another name or schema, with all that is in it.
     pub fn rename(&mut self, from: &Name, to: &Name) {
         self.asked.insert(from.name.clone());
-        let meant: Vec<usize> = (0..self.entries.len())
-            .filter(|at| self.is(&self.entries[*at], from))
-            .collect();
-        for at in meant {
+        for at in self.meant(from) {
             let entry = &mut self.entries[at];
             entry.name.clone_from(&to.name);
             if to.schema.is_some() {
@@ -175,10 +175,7 @@ impl Known {
 
     /// The columns of a relation, to be changed as a statement changes them.
     pub fn columns(&mut self, name: &Name, change: impl Fn(&mut BTreeMap<String, Column>)) {
-        let meant: Vec<usize> = (0..self.entries.len())
-            .filter(|at| self.is(&self.entries[*at], name))
-            .collect();
-        for at in meant {
+        for at in self.meant(name) {
             if let Some(columns) = self.entries[at].found.as_mut().and_then(|found| found.columns.as_mut()) {
                 change(columns);
             }

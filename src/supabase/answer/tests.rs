@@ -2,7 +2,7 @@ use Operation::{ApiKeys, CreateProject, DeleteProject, GetProject, ListProjects,
 
 use super::*;
 use crate::api::condition::Reason;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 
 fn error(operation: Operation, status: u16, body: &str) -> Error {
     let answer = Answer::read(status, body.as_bytes(), &["hunter2"]);
@@ -15,8 +15,8 @@ fn refusals_are_sorted_by_words_and_then_by_status() {
     let limit = "The following organization members have reached their maximum limits for \
                  the number of active free projects within organizations where they are an \
                  administrator or owner: me (2 project limit).";
-    let (blocked, transient) = (Class::Blocked, Class::Transient);
-    let after = |seconds| Class::After(Duration::from_secs(seconds));
+    let (blocked, transient) = (ErrorClass::Blocked, ErrorClass::Transient);
+    let after = |seconds| ErrorClass::After(Duration::from_secs(seconds));
     for (operation, status, message, reason, class) in [
         (CreateProject, 401, "Unauthorized", Reason::TokenRejected, blocked),
         (

@@ -5,7 +5,7 @@ use super::super::types::RegionSelection;
 use super::super::wire::{Play, TOKEN, Wire, ok};
 use super::*;
 use crate::api::condition::Reason;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 
 const PASSWORD: &str = "Very-secret_password.0123456789~";
 const REF: &str = "abcdefghijklmnopqrst";
@@ -148,7 +148,7 @@ async fn a_read_is_sent_again_where_that_helps() {
 
     let wire = Wire::play(|_, _| Play::Answer(503, "", "down".into())).await;
     let error = wire.client(&Arc::default()).get_project(REF).await.unwrap_err();
-    assert_eq!((error.class(), wire.seen().len()), (Class::Transient, 4));
+    assert_eq!((error.class(), wire.seen().len()), (ErrorClass::Transient, 4));
 
     let wire = Wire::play(|_, _| Play::Answer(401, "", r#"{"message":"Unauthorized"}"#.into())).await;
     let error = wire.client(&Arc::default()).get_project(REF).await.unwrap_err();
@@ -170,7 +170,7 @@ async fn a_429_goes_to_the_budget_and_stops_its_endpoint_and_scope_only() {
     for sent in [1, 1] {
         let error = client.api_keys(REF).await.unwrap_err();
         assert!(
-            matches!(error.class(), Class::After(d) if d > Duration::from_secs(35)),
+            matches!(error.class(), ErrorClass::After(d) if d > Duration::from_secs(35)),
             "{error}"
         );
         assert_eq!(wire.seen().len(), sent);

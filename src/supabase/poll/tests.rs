@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::super::wire::{Play, Wire, ok};
 use super::*;
-use crate::controller::error::Class;
+use crate::error::ErrorClass;
 
 fn page(name: &str) -> String {
     let project =
@@ -41,7 +41,7 @@ async fn a_listing_that_is_too_old_is_not_taken_and_a_new_one_waits_for_the_inte
     assert_eq!(poll.projects_since(first.started).await.unwrap().by_name("0").len(), 2);
     let later = Instant::now();
     let early = poll.projects_since(later).await.unwrap_err();
-    let Class::After(after) = early.class() else {
+    let ErrorClass::After(after) = early.class() else {
         panic!("{early}")
     };
     assert!(after <= Duration::from_millis(1500));

@@ -7,8 +7,8 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::output::{self, Cell, Output};
-use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
-use crate::orchestra::{PLAN_DIGEST, PLAN_JSON, PLAN_TEXT};
+use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra, PLAN_DIGEST};
+use crate::orchestra::{PLAN_JSON, PLAN_TEXT};
 
 /// Flags of `orchestra-operator plan`.
 #[derive(clap::Args, Debug)]

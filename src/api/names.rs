@@ -1,0 +1,65 @@
+//! Every label, annotation, finalizer and field manager of the operator.
+
+/// Field manager of what the operator writes, unless one below is named.
+pub const FIELD_MANAGER: &str = "orchestra-operator";
+
+/// Field manager of the owner's password, which is stored once and never overwritten.
+pub const OWNER_MANAGER: &str = "orchestra-operator-owner";
+
+/// Field manager of a database's address and keys, which are read again when they are needed.
+pub const ADDRESS_MANAGER: &str = "orchestra-operator-address";
+
+/// Field manager of the password of the tenant's login role.
+pub const TENANT_MANAGER: &str = "orchestra-operator-tenant";
+
+/// Label, with its value, of every Secret and ConfigMap that the operator writes.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "orchestra-operator");
+
+/// Label of a Secret in the operator's namespace: the OrchestraDatabase that it belongs to.
+pub const DATABASE_LABEL: &str = "stagesub.io/database";
+
+/// Label of a connection Secret: the Orchestra that it belongs to.
+pub const ORCHESTRA_LABEL: &str = "stagesub.io/orchestra";
+
+/// Label of a Secret that holds the owner's password.
+pub const PASSWORD_LABEL: &str = "stagesub.io/password";
+
+/// Label of a Secret that holds the address.
+pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
+
+/// Labels of an Orchestra under this prefix are variables of its seed: `seed.stagesub.io/season` is
+/// `label_season`.
+pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
+
+/// Annotation that makes a class the default one (value `"true"`).
+pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
+
+/// Annotation of the class and the pool that the operator makes from its environment when the
+/// cluster has no OrchestraClass at all.
+pub const ENVIRONMENT_ANNOTATION: &str = "stagesub.io/from-environment";
+
+/// Annotation of a token's Secret that says when the token expires: a date (`2026-12-31`) or a
+/// timestamp (RFC 3339). The provider does not tell it.
+pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
+
+/// Annotation of an Orchestra that asks for a drift check of its database, whenever its value changes.
+pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
+
+/// Annotation of an Orchestra that approves its pending migrations: the digest of their plan.
+pub const APPROVE_MIGRATIONS: &str = "stagesub.io/approve-migrations";
+
+/// Annotation of the ConfigMap of a plan: the digest of the plan that it holds.
+pub const PLAN_DIGEST: &str = "stagesub.io/migration-plan";
+
+/// Annotation of a class that has what failed in its rollout tried again at once, whenever its value
+/// changes; `orchestra-operator rollout resume` writes the time.
+pub const RETRY_ROLLOUT_ANNOTATION: &str = "stagesub.io/retry-rollout";
+
+/// Finalizer that keeps an Orchestra until its claim is released.
+pub const ORCHESTRA_FINALIZER: &str = "stagesub.io/orchestra";
+
+/// Finalizer that keeps a class while a database needs it.
+pub const CLASS_FINALIZER: &str = "stagesub.io/class";
+
+/// Finalizer that keeps an OrchestraDatabase until the project behind it is accounted for.
+pub const DATABASE_FINALIZER: &str = "stagesub.io/database";

@@ -1,0 +1,16 @@
+//! The class of an error: who can act on it. The class alone decides when an object is reconciled again.
+
+use std::time::Duration;
+
+/// Who can act on an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// Passes by itself: retried with per-object exponential backoff, 1 s to 10 min.
+    Transient,
+    /// The other side said when to come back.
+    After(Duration),
+    /// A person must act: Stalled, a Warning event, and a retry at an ever slower pace.
+    Blocked,
+    /// Only a changed spec or source helps: Stalled until it changes.
+    Invalid,
+}
