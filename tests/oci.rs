@@ -11,7 +11,7 @@ use artifact::{flux, oras_files, oras_folder, push, push_changed};
 use oci_client::client::ImageLayer;
 use orchestra_operator::api::OciSource;
 use orchestra_operator::api::condition::Reason;
-use orchestra_operator::controller::error::Class;
+use orchestra_operator::error::ErrorClass;
 use orchestra_operator::source::pull_secret::Login;
 use orchestra_operator::source::{Error, Files, oci};
 use orchestra_sandbox::registry::{Fault, Login as Asked, Registry};
@@ -108,7 +108,7 @@ async fn a_login_goes_to_its_registry_only() {
             let error = pull(&source, wrong).await.unwrap_err();
             assert_eq!(
                 (error.class(), error.reason()),
-                (Class::Blocked, Reason::SourceDenied),
+                (ErrorClass::Blocked, Reason::SourceDenied),
                 "{error}"
             );
             assert!(
@@ -128,18 +128,18 @@ async fn a_registry_is_not_believed() {
     for (fault, class, reason, says) in [
         (
             Fault::Corrupt,
-            Class::Invalid,
+            ErrorClass::Invalid,
             Reason::SourceInvalid,
             "is not what its digest says",
         ),
         (
             Fault::Endless,
-            Class::Invalid,
+            ErrorClass::Invalid,
             Reason::SourceInvalid,
             "more than the 4194304 bytes",
         ),
-        (Fault::NoBlobs, Class::Blocked, Reason::SourceNotFound, "has no "),
-        (Fault::Down, Class::Transient, Reason::SourceUnavailable, "503"),
+        (Fault::NoBlobs, ErrorClass::Blocked, Reason::SourceNotFound, "has no "),
+        (Fault::Down, ErrorClass::Transient, Reason::SourceUnavailable, "503"),
     ] {
         registry.fail(Some(fault.clone()));
         let error = pull(&source, None).await.unwrap_err();

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::api::SeedPolicy;
-use orchestra_operator::controller::error::Class;
+use orchestra_operator::error::ErrorClass;
 use orchestra_operator::migrate::{SeedSource, Variables, seed};
 use orchestra_operator::postgres::{
     Error, Login, Sharing, TenantRole, connect, drop_tenant_role, ensure_tenant_role, grant_existing, identity, isolate,
@@ -92,7 +92,7 @@ async fn tenants_of_one_server_cannot_reach_each_other() {
     )
     .await
     .unwrap_err();
-    assert_eq!(error.class(), Class::Blocked);
+    assert_eq!(error.class(), ErrorClass::Blocked);
 }
 
 #[tokio::test]
@@ -147,7 +147,10 @@ async fn a_tenant_uses_what_the_owner_makes_and_nothing_of_the_operator() {
         };
         ensure_tenant_role(&mut own, &changed, Sharing::Own).await.unwrap();
         let error = connect(&login, "test").await.unwrap_err();
-        assert!(error.is_wrong_password() && error.class() == Class::Blocked, "{error}");
+        assert!(
+            error.is_wrong_password() && error.class() == ErrorClass::Blocked,
+            "{error}"
+        );
         connect(&login.as_user(&tenant.name, changed.password), "test")
             .await
             .unwrap();
@@ -222,10 +225,10 @@ async fn errors_tell_who_can_move_them() {
         "{wrong:?}"
     );
     let missing = connect(&server.login("missing"), "test").await.unwrap_err();
-    assert_eq!(missing.class(), Class::Blocked);
+    assert_eq!(missing.class(), ErrorClass::Blocked);
     drop(server);
     let gone = connect(&login, "test").await.unwrap_err();
-    assert_eq!(gone.class(), Class::Transient);
+    assert_eq!(gone.class(), ErrorClass::Transient);
 }
 
 #[tokio::test]

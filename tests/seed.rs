@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orchestra_operator::api::SeedPolicy::{self, OnChange, Once};
 use orchestra_operator::api::condition::Reason;
-use orchestra_operator::controller::error::Class;
+use orchestra_operator::error::ErrorClass;
 use orchestra_operator::migrate::{Error, Script, SeedOutcome, SeedSource, Seeded, Variables, seed, seeded};
 use orchestra_operator::postgres::Login;
 use proptest::prelude::*;
@@ -65,7 +65,10 @@ async fn seeds_once_or_not_at_all() {
     let error = once(&login, &[first, ("2.sql", "\nINSERT INTO a VALUES (1);")])
         .await
         .unwrap_err();
-    assert_eq!((error.class(), error.reason()), (Class::Invalid, Reason::SeedFailed));
+    assert_eq!(
+        (error.class(), error.reason()),
+        (ErrorClass::Invalid, Reason::SeedFailed)
+    );
     assert!(
         error
             .to_string()
@@ -336,7 +339,10 @@ async fn a_broken_row_is_placed_and_not_shown() {
         ),
     ] {
         let error = once(&login, &[member, (file, text)]).await.unwrap_err();
-        assert_eq!((error.class(), error.reason()), (Class::Invalid, Reason::SeedFailed));
+        assert_eq!(
+            (error.class(), error.reason()),
+            (ErrorClass::Invalid, Reason::SeedFailed)
+        );
         let error = error.to_string();
         assert!(error.starts_with(&format!("seed {says}")), "{error}\nwanted {says}");
         for value in ["geheim", "4711", "1990"] {
@@ -369,7 +375,7 @@ async fn a_killed_session_leaves_nothing() {
         .await
         .unwrap();
     let error = task.await.unwrap().unwrap_err();
-    assert_eq!(error.class(), Class::Transient, "{error}");
+    assert_eq!(error.class(), ErrorClass::Transient, "{error}");
     assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "0");
     assert_eq!(seeded(&mut conn).await.unwrap(), None);
 }
