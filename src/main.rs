@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use orchestra_operator::{api, report, rollout, run, telemetry};
+use orchestra_operator::{api, cli, run, telemetry};
 
 /// Kubernetes operator for orchestras' databases on hosted Supabase.
 #[derive(Parser)]
@@ -40,7 +40,7 @@ enum Command {
     /// project, region, state, currency, monthly, monthToDate}`, one by class or namespace, and a total
     /// of a currency, `{name, databases, unpriced, currency, monthly, monthToDate}`. Amounts are decimal
     /// strings, and null where they are not known.
-    Bill(report::bill::Arguments),
+    Bill(cli::bill::Arguments),
     /// List what costs money and serves nobody: projects of this cluster that no `OrchestraDatabase`
     /// holds, and hosted databases that no Orchestra claims.
     ///
@@ -51,7 +51,7 @@ enum Command {
     ///
     /// JSON: a list of `{kind, project, name, class, region, status, since, currency, monthly, next}`;
     /// what is not known is null. It exits with 1 when an organization could not be looked at.
-    Orphans(Box<report::orphans::Arguments>),
+    Orphans(Box<cli::orphans::Arguments>),
     /// Print the plan of the pending migrations of an Orchestra that wait for approval: what they destroy,
     /// break or hold up.
     ///
@@ -60,18 +60,18 @@ enum Command {
     /// JSON: `{digest, head: {count, last, digest}, pending: [{name, checksum}], findings: [{migration,
     /// line, kind, effect, object, statement}], pendingCount, destructiveCount, lockingCount}`, or null
     /// when nothing waits. Of pending and findings the first 500 are listed.
-    Plan(report::approval::PlanArguments),
+    Plan(cli::plan::PlanArguments),
     /// Approve the plan of an Orchestra's pending migrations, by its digest.
     ///
     /// It sets the annotation `stagesub.io/approve-migrations`, as `kubectl annotate` does; whoever may
     /// update the Orchestra may do that. The approval is void when the plan or the history changes.
-    Approve(report::approval::ApproveArguments),
+    Approve(cli::plan::ApproveArguments),
     /// Show, pause or resume the rollout of a class's migrations.
     ///
     /// Reads and changes the `OrchestraClass` only (KUBECONFIG); the work is the operator's.
     Rollout {
         #[command(subcommand)]
-        command: rollout::command::Command,
+        command: cli::rollout::Command,
     },
     /// Print the CustomResourceDefinitions, as crds/ holds them.
     Crd(CrdArguments),
@@ -89,25 +89,25 @@ fn main() -> std::process::ExitCode {
         Command::Run(arguments) => operate(*arguments),
         Command::Bill(arguments) => finish(ask(async move {
             let client = run::connect().await?;
-            say(&report::bill::run(&client, &arguments).await?)
+            say(&cli::bill::run(&client, &arguments).await?)
         })),
         Command::Orphans(arguments) => finish(ask(async move {
             let client = run::connect().await?;
-            let found = report::orphans::run(&client, &arguments).await?;
+            let found = cli::orphans::run(&client, &arguments).await?;
             say(&found.printed)?;
             found.complete()
         })),
         Command::Plan(arguments) => finish(ask(async move {
             let client = run::connect().await?;
-            say(&report::approval::run(&client, &arguments).await?)
+            say(&cli::plan::run(&client, &arguments).await?)
         })),
         Command::Approve(arguments) => finish(ask(async move {
             let client = run::connect().await?;
-            say(&report::approval::approve(&client, &arguments).await?)
+            say(&cli::plan::approve(&client, &arguments).await?)
         })),
         Command::Rollout { command } => finish(ask(async move {
             let client = run::connect().await?;
-            rollout::command::run(&client, &command, say).await
+            cli::rollout::run(&client, &command, say).await
         })),
         Command::Crd(arguments) => finish(print_crds(arguments)),
     }

@@ -11,6 +11,7 @@ pub mod names;
 mod orchestra;
 mod pool;
 mod rollout;
+pub mod selector;
 mod source;
 mod template;
 

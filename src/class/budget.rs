@@ -5,8 +5,8 @@
 //! OrchestraDatabase is made, and before the provider is asked for the project, because a limit may
 //! have been lowered between the two. The decision itself is [`room`].
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 use super::price;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{Budget, Currency, OnExceed, Orchestra, OrchestraClass, OrchestraDatabase};
-use crate::controller::Context;
+use crate::class::Context;
 use crate::controller::conditions::find;
 use crate::controller::error::Error;
 use crate::money;
@@ -53,7 +53,7 @@ impl Budgets {
         taken: bool,
     ) -> Result<(), Full> {
         let now = Instant::now();
-        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut grants = self.grants.lock();
         // Looked up under the lock: a grant is dropped only when what is shown here holds it.
         let mut projects = shown();
         merge(&mut grants, class, &mut projects, now);
@@ -76,7 +76,7 @@ impl Budgets {
 
     /// Drops the grants that are shown by now: what goes afterwards makes room at once.
     fn settle(&self, class: &str, shown: impl FnOnce() -> Vec<Project>) {
-        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut grants = self.grants.lock();
         merge(&mut grants, class, &mut shown(), Instant::now());
     }
 }
@@ -192,7 +192,12 @@ pub(super) fn settle(ctx: &Context, class: &OrchestraClass) {
 /// but not what waits for room.
 pub(super) fn sum(ctx: &Context, class: &OrchestraClass) -> Sum {
     let mut sum = Sum::default();
-    for database in ctx.stores.databases.state_filter(|database| is_of(database, class)) {
+    for database in ctx
+        .core
+        .stores
+        .databases
+        .state_filter(|database| is_of(database, class))
+    {
         let project = project(ctx, class, &database);
         if project.issued || !waits_for_room(conditions(&database)) {
             sum.add(&project);
@@ -208,7 +213,11 @@ pub(super) fn fits(class: &OrchestraClass, sum: &Sum, price: Option<Decimal>) ->
 
 /// The hosted databases of a class that have or may get a project.
 fn projects(ctx: &Context, class: &OrchestraClass) -> Vec<Project> {
-    let databases = ctx.stores.databases.state_filter(|database| is_of(database, class));
+    let databases = ctx
+        .core
+        .stores
+        .databases
+        .state_filter(|database| is_of(database, class));
     databases.iter().map(|database| project(ctx, class, database)).collect()
 }
 
@@ -270,7 +279,7 @@ fn waiting(ctx: &Context, class: &OrchestraClass, own: &Orchestra) -> impl Itera
             })
             && age(orchestra) < before
     };
-    let waiting = ctx.stores.orchestras.state_filter(waits);
+    let waiting = ctx.core.stores.orchestras.state_filter(waits);
     waiting.into_iter().map(move |orchestra| age(&orchestra))
 }
 

@@ -4,7 +4,7 @@ use kube::ResourceExt;
 
 use super::annotated;
 use crate::api::{DEFAULT_CLASS_ANNOTATION, OrchestraClass};
-use crate::controller::Context;
+use crate::class::Context;
 
 /// What a class that can meet claims says of itself.
 pub fn words(ctx: &Context, class: &OrchestraClass) -> String {
@@ -13,6 +13,7 @@ pub fn words(ctx: &Context, class: &OrchestraClass) -> String {
         return well.into();
     }
     let mut others: Vec<_> = ctx
+        .core
         .stores
         .classes
         .state_filter(|other| annotated(other, DEFAULT_CLASS_ANNOTATION) && other.name_any() != class.name_any())

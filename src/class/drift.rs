@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::ResourceExt as _;
 
 use crate::api::{OrchestraClass, SchemaComparison};
-use crate::controller::Context;
+use crate::class::Context;
 
 /// The most names that a status lists.
 const LISTED: usize = 20;
@@ -13,7 +13,7 @@ const LISTED: usize = 20;
 /// Compares the fingerprints of the tenants; `None` when fewer than two have one.
 pub fn compare(ctx: &Context, class: &OrchestraClass) -> Option<SchemaComparison> {
     let name = class.name_any();
-    let tenants = ctx.stores.orchestras.state();
+    let tenants = ctx.core.stores.orchestras.state();
     let known = tenants.iter().filter_map(|tenant| {
         let status = tenant
             .status

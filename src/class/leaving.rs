@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{CLASS_FINALIZER, OrchestraClass, OrchestraDatabase};
-use crate::controller::Context;
+use crate::class::Context;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::conditions::{Conditions, Progress, find};
 use crate::controller::error::Error;
@@ -22,17 +22,17 @@ const NAMED: usize = 5;
 pub async fn hold(class: &OrchestraClass, ctx: &Context) -> Result<(), Error> {
     let leaving = class.metadata.deletion_timestamp.is_some();
     if !leaving && !class.finalizers().iter().any(|name| name == CLASS_FINALIZER) {
-        set_finalizer(&Api::all(ctx.client.clone()), class, CLASS_FINALIZER, true).await?;
+        set_finalizer(&Api::all(ctx.core.client.clone()), class, CLASS_FINALIZER, true).await?;
     }
     Ok(())
 }
 
 /// One pass over a class that is being deleted. Its tenants go on as before.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let api: Api<OrchestraClass> = Api::all(ctx.client.clone());
+    let api: Api<OrchestraClass> = Api::all(ctx.core.client.clone());
     // The watch may lag behind a claim: the API server is asked.
     let selector = format!("spec.className={}", class.name_any());
-    let databases: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
+    let databases: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
     let found = databases.list(&ListParams::default().fields(&selector)).await?;
     let holders: Vec<_> = found.items.iter().filter(|database| needs(database)).collect();
     if holders.is_empty() {
@@ -55,14 +55,21 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
             conditions.keep(type_, Reason::InUse);
         }
     }
-    new.rollout = super::rollout::look(&ctx, &class, &mut conditions).await;
+    new.rollout = super::progress::look(&ctx, &class, &mut conditions).await;
     conditions.progress(Progress::Stalled, Reason::InUse, &message);
     new.conditions = conditions.finish();
     new.observed_generation = class.metadata.generation.unwrap_or_default();
     write_status(&api, &class, class.status.as_ref(), &new).await?;
     if !told {
         let subject = class.object_ref(&());
-        publish(&ctx.recorder, &subject, EventType::Warning, Reason::InUse, &message).await;
+        publish(
+            &ctx.core.recorder,
+            &subject,
+            EventType::Warning,
+            Reason::InUse,
+            &message,
+        )
+        .await;
     }
     // The databases tell when they go; this is for what no watch tells.
     Ok(Next::After(SLOWEST))

@@ -8,10 +8,11 @@ mod drift;
 pub mod environment;
 mod facts;
 mod leaving;
+pub mod orphan;
 mod orphans;
 pub mod price;
+mod progress;
 mod reconcile;
-mod rollout;
 mod status;
 pub mod token;
 
@@ -22,10 +23,12 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy};
-use crate::controller::Context;
+use crate::controller::Core;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
-use crate::supabase::Account;
+use crate::supabase::marker::Cluster;
+use crate::supabase::{Account, Accounts};
+use crate::{content, rollout};
 
 pub use budget::Budgets;
 pub use facts::facts;
@@ -33,6 +36,32 @@ pub use orphans::Orphans;
 pub use reconcile::pass;
 pub use status::report;
 pub use token::Tokens;
+
+/// What a room needs that asks for a class, its account and its budget.
+pub struct Context {
+    /// What every pass needs.
+    pub core: Arc<Core>,
+    /// Scripts.
+    pub content: Arc<content::Context>,
+    /// Turns to migrate.
+    pub rollout: Arc<rollout::Context>,
+    /// Management API accounts, one for each token and organization.
+    pub accounts: Accounts,
+    /// Tokens that were read from Secrets.
+    pub tokens: Tokens,
+    /// What marks the projects of this cluster.
+    pub cluster: Cluster,
+    /// What costs money and serves nobody.
+    pub orphans: Orphans,
+    /// Prices, and what budgets have let through.
+    pub budgets: Budgets,
+}
+
+impl AsRef<Core> for Context {
+    fn as_ref(&self) -> &Core {
+        &self.core
+    }
+}
 
 /// Region of a database when neither the Orchestra nor the class names one.
 const FALLBACK_REGION: &str = "eu-central-1";
@@ -45,7 +74,7 @@ pub fn database_name(uid: &str) -> String {
 /// The class by its name, or the default one.
 pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>, Error> {
     if let Some(name) = name {
-        return ctx.stores.classes.get(&ObjectRef::new(name)).ok_or_else(|| {
+        return ctx.core.stores.classes.get(&ObjectRef::new(name)).ok_or_else(|| {
             Error::blocked(
                 Reason::ClassNotFound,
                 format!("OrchestraClass {name} does not exist: create it"),
@@ -54,7 +83,7 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
     }
     // An admin's default class goes before the one that was made from the environment; of several
     // the youngest wins, as with StorageClasses.
-    let mut classes = ctx.stores.classes.state_filter(|class| {
+    let mut classes = ctx.core.stores.classes.state_filter(|class| {
         annotated(class, DEFAULT_CLASS_ANNOTATION) && class.metadata.deletion_timestamp.is_none()
     });
     classes.sort_by_key(|class| {
@@ -180,6 +209,6 @@ pub async fn account(ctx: &Context, class: &OrchestraClass, known: Option<&str>)
     let token = token::token(ctx, provider).await?;
     let named = known
         .or(provider.organization.as_deref())
-        .or(ctx.settings.organization.as_deref());
+        .or(ctx.core.settings.organization.as_deref());
     Ok(ctx.accounts.get(&token, named).await?)
 }

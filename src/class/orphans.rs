@@ -1,7 +1,8 @@
 //! The orphans of a class, as the operator counts and tells them. It never deletes one.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -10,13 +11,13 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
 use rust_decimal::Decimal;
 
+use super::orphan;
 use super::{budget, price};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraClass, OrchestraDatabase};
-use crate::controller::Context;
+use crate::class::Context;
 use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
-use crate::database::orphan;
 use crate::money;
 use crate::supabase::Account;
 use crate::supabase::types::ListedProject;
@@ -46,8 +47,8 @@ impl Orphans {
         self.lock().get(class).cloned().unwrap_or_default()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Found>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, BTreeMap<String, Found>> {
+        self.0.lock()
     }
 }
 
@@ -63,7 +64,7 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
     let mut newly = Vec::new();
     if speaks_for(ctx, class, account.organization()) {
         let now = Instant::now();
-        let not_before = now.checked_sub(ctx.settings.resync).unwrap_or(now);
+        let not_before = now.checked_sub(ctx.core.settings.resync).unwrap_or(now);
         match listed(ctx, account, not_before, &known).await {
             Ok(orphans) => {
                 found.projects.clear();
@@ -119,7 +120,7 @@ fn amount(cost: Option<Decimal>) -> String {
 /// the first by name whose token works.
 fn speaks_for(ctx: &Context, class: &OrchestraClass, organization: &str) -> bool {
     let name = class.name_any();
-    let earlier = ctx.stores.classes.find(|other| {
+    let earlier = ctx.core.stores.classes.find(|other| {
         let status = other.status.as_ref();
         let account = status.and_then(|status| status.account.as_ref());
         other.name_any() < name
@@ -139,12 +140,12 @@ async fn listed(
     known: &Found,
 ) -> Result<Vec<ListedProject>, Error> {
     let listing = account.poll().projects_since(not_before).await?;
-    let mut found = orphan::projects(&ctx.cluster, &listing.projects, ctx.stores.databases.state());
+    let mut found = orphan::projects(&ctx.cluster, &listing.projects, ctx.core.stores.databases.state());
     if !found
         .iter()
         .all(|project| known.projects.contains_key(&project.reference))
     {
-        let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
+        let api: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
         let now = api.list(&ListParams::default()).await?;
         let now = now.items.into_iter().map(Arc::new);
         found = orphan::projects(&ctx.cluster, &listing.projects, now);
@@ -154,8 +155,16 @@ async fn listed(
 
 /// The databases of a class that nobody claims.
 fn databases(ctx: &Context, class: &str) -> Vec<(Arc<OrchestraDatabase>, orphan::Unclaimed)> {
-    let orchestras: HashSet<String> = ctx.stores.orchestras.state().iter().filter_map(|it| it.uid()).collect();
+    let orchestras: HashSet<String> = ctx
+        .core
+        .stores
+        .orchestras
+        .state()
+        .iter()
+        .filter_map(|it| it.uid())
+        .collect();
     let of_class = ctx
+        .core
         .stores
         .databases
         .state_filter(|database| database.spec.class_name.as_deref() == Some(class));
@@ -187,7 +196,7 @@ async fn publish(ctx: &Context, class: &OrchestraClass, newly: Vec<Newly>) {
                 ..ObjectReference::default()
             }),
         };
-        if let Err(error) = ctx.recorder.publish(&event, &regarding).await {
+        if let Err(error) = ctx.core.recorder.publish(&event, &regarding).await {
             tracing::warn!(%error, "an event could not be published");
         }
     }
@@ -221,5 +230,5 @@ fn tell(ctx: &Context, all: &BTreeMap<String, Found>) {
             }
         })
     });
-    ctx.metrics.set_orphans(facts);
+    ctx.core.metrics.set_orphans(facts);
 }

@@ -1,14 +1,15 @@
 //! What a project of a class costs, and where that is known from.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use rust_decimal::Decimal;
 
 use crate::api::{Cost, OrchestraClass, OrchestraDatabase, PriceSource, PriceTable};
-use crate::controller::Context;
+use crate::class::Context;
 use crate::error::ErrorClass;
 use crate::money::{self, Price};
 use crate::supabase::Account;
@@ -106,7 +107,7 @@ struct Told {
 
 impl Prices {
     fn of(&self, organization: &str) -> Told {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.0.lock();
         told.get(organization).cloned().unwrap_or_default()
     }
 
@@ -116,7 +117,7 @@ impl Prices {
 
     /// Remembers an answer; one that failed leaves the last prices as they are.
     fn learn(&self, organization: &str, prices: Option<BTreeMap<String, Price>>, now: Instant) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.0.lock();
         let told = told.entry(organization.to_owned()).or_default();
         told.again = Some(
             now + if prices.is_some() {
@@ -147,7 +148,7 @@ pub(super) async fn ask(
         return None;
     }
     let name = class.name_any();
-    let asked = ctx.stores.databases.find(|database| {
+    let asked = ctx.core.stores.databases.find(|database| {
         let status = database.status.as_ref();
         let usable = status.is_some_and(|status| {
             status.usable_since.is_some() && status.organization.as_deref().is_none_or(|its| its == organization)

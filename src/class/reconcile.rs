@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Way, account, admission, leaving, orphans, price, status, ways};
 use crate::api::{OrchestraClass, ProviderAccount};
-use crate::controller::Context;
+use crate::class::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::error::ErrorClass;

@@ -9,10 +9,10 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
 use super::token::{self, Expiry};
-use super::{Way, budget, defaults, drift, price, rollout, ways};
+use super::{Way, budget, defaults, drift, price, progress, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
-use crate::controller::Context;
+use crate::class::Context;
 use crate::controller::conditions::{Conditions, Progress, find};
 use crate::controller::error::Error;
 use crate::controller::write::{publish, write_status};
@@ -20,7 +20,7 @@ use crate::money;
 
 /// Writes what stopped a pass. A class whose pools can still meet claims stays Ready.
 pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let api: Api<OrchestraClass> = Api::all(ctx.client.clone());
+    let api: Api<OrchestraClass> = Api::all(ctx.core.client.clone());
     let Some(class) = api.get_opt(&class.name_any()).await? else {
         return Ok(());
     };
@@ -59,9 +59,10 @@ pub async fn write(
         token_condition(&mut conditions, error, user, &expiry);
         cost = cost_of(ctx, &seen, &mut conditions);
     }
-    let rollout = rollout::look(ctx, class, &mut conditions).await;
+    let rollout = progress::look(ctx, class, &mut conditions).await;
     let name = class.name_any();
     let tenants = ctx
+        .core
         .stores
         .databases
         .state_filter(|database| database.is_held() && database.spec.class_name.as_ref() == Some(&name));
@@ -75,14 +76,21 @@ pub async fn write(
         rollout,
         schema: drift::compare(ctx, class),
     };
-    write_status(&Api::all(ctx.client.clone()), class, class.status.as_ref(), &new).await?;
+    write_status(&Api::all(ctx.core.client.clone()), class, class.status.as_ref(), &new).await?;
     for warning in warnings(&old.conditions, &new.conditions) {
         let reason = Reason::all().find(|reason| reason.as_str() == warning.reason);
         let (subject, reason) = (class.object_ref(&()), reason.unwrap_or(Reason::Pending));
-        publish(&ctx.recorder, &subject, EventType::Warning, reason, &warning.message).await;
+        publish(
+            &ctx.core.recorder,
+            &subject,
+            EventType::Warning,
+            reason,
+            &warning.message,
+        )
+        .await;
     }
-    rollout::tell(ctx, class, new.rollout.as_ref()).await;
-    Ok(rollout::goes_on(new.rollout.as_ref()))
+    progress::tell(ctx, class, new.rollout.as_ref()).await;
+    Ok(progress::goes_on(new.rollout.as_ref()))
 }
 
 fn provider(ways: &[Way]) -> &'static str {

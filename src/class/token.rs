@@ -1,8 +1,9 @@
 //! The Management API token of a class: read from its Secret when that has changed, and when it
 //! expires, as the Secret says.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -16,7 +17,7 @@ use secrecy::SecretString;
 
 use crate::api::condition::Reason;
 use crate::api::{OrchestraClass, ProviderAccount, SecretKeyReference, SupabaseProvider, TOKEN_EXPIRES_ANNOTATION};
-use crate::controller::Context;
+use crate::class::Context;
 use crate::controller::error::Error;
 use crate::supabase::Account;
 
@@ -47,7 +48,7 @@ impl Tokens {
         if account.client().identity().is_rejected() {
             return None;
         }
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = self.accepted.lock();
         let accepted = accepted.get(&class.name_any()).filter(|accepted| {
             accepted.generation == class.metadata.generation && Arc::ptr_eq(&accepted.account, account)
         })?;
@@ -60,10 +61,7 @@ impl Tokens {
             account: account.clone(),
             facts,
         };
-        self.accepted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(class.name_any(), accepted);
+        self.accepted.lock().insert(class.name_any(), accepted);
     }
 }
 
@@ -72,7 +70,7 @@ pub(super) async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<
     if let Some(reference) = &provider.token_secret_ref {
         return secret_token(ctx, reference).await;
     }
-    ctx.settings.token.clone().ok_or_else(|| {
+    ctx.core.settings.token.clone().ok_or_else(|| {
         Error::blocked(
             Reason::TokenMissing,
             "the class names no tokenSecretRef and the operator has no SUPABASE_MANAGEMENT_TOKEN: set one of them",
@@ -81,13 +79,13 @@ pub(super) async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<
 }
 
 fn watched(ctx: &Context, reference: &SecretKeyReference) -> Option<Arc<PartialObjectMeta<Secret>>> {
-    let secret = ObjectRef::new(&reference.name).within(&ctx.settings.namespace);
-    ctx.stores.secrets.get(&secret)
+    let secret = ObjectRef::new(&reference.name).within(&ctx.core.settings.namespace);
+    ctx.core.stores.secrets.get(&secret)
 }
 
 /// The token is read again when the Secret's `resourceVersion` has changed.
 async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<SecretString, Error> {
-    let namespace = &ctx.settings.namespace;
+    let namespace = &ctx.core.settings.namespace;
     let missing = |what: &str| {
         let (name, key) = (&reference.name, &reference.key);
         Error::blocked(
@@ -99,18 +97,12 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
         return Err(missing("there is no such Secret"));
     };
     let version = seen.meta().resource_version.clone();
-    let cached = ctx
-        .tokens
-        .read
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(reference)
-        .cloned();
+    let cached = ctx.tokens.read.lock().get(reference).cloned();
     if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
         tracing::trace!(version = ?known, "the token is known");
         return Ok(token);
     }
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let api: Api<Secret> = Api::namespaced(ctx.core.client.clone(), namespace);
     let secret = api
         .get_opt(&reference.name)
         .await?
@@ -122,11 +114,7 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
         .filter(|text| !text.is_empty());
     let token = SecretString::from(text.ok_or_else(|| missing("the Secret has no such key, or it is empty"))?);
     let entry = (secret.metadata.resource_version, token.clone());
-    ctx.tokens
-        .read
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(reference.clone(), entry);
+    ctx.tokens.read.lock().insert(reference.clone(), entry);
     Ok(token)
 }
 

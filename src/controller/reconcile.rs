@@ -8,7 +8,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::Instrument;
 
-use super::Context;
+use super::Core;
 use super::backoff::SLOWEST;
 use super::error::Error;
 use crate::api::condition::Reason;
@@ -31,15 +31,16 @@ pub enum Next {
 
 /// Runs one pass of a controller over an object. An error is first written into the object's
 /// status by `report`, and its class alone decides when the object is looked at again.
-pub async fn reconcile<K, P, R>(
+pub async fn reconcile<K, C, P, R>(
     controller: &'static str,
     object: Arc<K>,
-    ctx: Arc<Context>,
-    pass: impl FnOnce(Arc<K>, Arc<Context>) -> P,
-    report: impl FnOnce(Arc<K>, Arc<Context>, Arc<Error>) -> R,
+    ctx: Arc<C>,
+    pass: impl FnOnce(Arc<K>, Arc<C>) -> P,
+    report: impl FnOnce(Arc<K>, Arc<C>, Arc<Error>) -> R,
 ) -> Result<Action, Infallible>
 where
     K: Resource<DynamicType = ()>,
+    C: AsRef<Core>,
     P: Future<Output = Result<Next, Error>>,
     R: Future<Output = Result<(), Error>>,
 {
@@ -55,6 +56,7 @@ where
         name = object.name_any()
     );
     async {
+        let core = (*ctx).as_ref();
         let began = Instant::now();
         let outcome = tokio::time::timeout(PASS_LIMIT, pass(object.clone(), ctx.clone()))
             .await
@@ -66,9 +68,9 @@ where
             });
         let action = match outcome {
             Ok(next) => {
-                ctx.backoff.reset(&key);
-                ctx.metrics.reconciled(controller, outcome_of(next), began.elapsed());
-                after_success(next, &ctx)
+                core.backoff.reset(&key);
+                core.metrics.reconciled(controller, outcome_of(next), began.elapsed());
+                after_success(next, core)
             }
             Err(error) if error.is_conflict() => {
                 tracing::debug!("the object changed meanwhile");
@@ -76,23 +78,23 @@ where
             }
             // Hundreds may wait for their turn, and nothing is wrong with any.
             Err(error) if error.reason() == Reason::Queued => {
-                ctx.metrics.reconciled(controller, Outcome::Requeued, began.elapsed());
+                core.metrics.reconciled(controller, Outcome::Requeued, began.elapsed());
                 tracing::debug!(%error, "the pass waits");
                 let error = Arc::new(error);
                 if let Err(error) = report(object, ctx.clone(), error.clone()).await {
                     tracing::debug!(%error, "the status could not be written");
                 }
-                after_error(&error, &key, &ctx)
+                after_error(&error, &key, core)
             }
             Err(error) => {
                 let error = Arc::new(error);
-                ctx.metrics.reconciled(controller, Outcome::Failed, began.elapsed());
-                ctx.metrics.reconcile_failed(controller, error.reason());
+                core.metrics.reconciled(controller, Outcome::Failed, began.elapsed());
+                core.metrics.reconcile_failed(controller, error.reason());
                 tracing::warn!(reason = %error.reason(), %error, "the pass stopped");
                 if let Err(error) = report(object, ctx.clone(), error.clone()).await {
                     tracing::debug!(%error, "the status could not be written");
                 }
-                after_error(&error, &key, &ctx)
+                after_error(&error, &key, core)
             }
         };
         Ok(action)
@@ -101,18 +103,18 @@ where
     .await
 }
 
-fn after_success(next: Next, ctx: &Context) -> Action {
+fn after_success(next: Next, core: &Core) -> Action {
     match next {
-        Next::Rest => Action::requeue(jittered(ctx.settings.resync)),
+        Next::Rest => Action::requeue(jittered(core.settings.resync)),
         Next::After(wait) => Action::requeue(wait),
         Next::Gone => Action::await_change(),
     }
 }
 
-fn after_error(error: &Error, key: &str, ctx: &Context) -> Action {
+fn after_error(error: &Error, key: &str, core: &Core) -> Action {
     match error.class() {
         // The cure may be outside Kubernetes, where nothing is watched.
-        ErrorClass::Transient | ErrorClass::Blocked => Action::requeue(ctx.backoff.next(key)),
+        ErrorClass::Transient | ErrorClass::Blocked => Action::requeue(core.backoff.next(key)),
         ErrorClass::After(wait) => Action::requeue(wait),
         ErrorClass::Invalid => Action::requeue(jittered(SLOWEST)),
     }

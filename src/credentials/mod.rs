@@ -1,5 +1,27 @@
-//! Passwords, and the Secrets that carry them.
+//! Logins of owners and tenants, and the Secrets that carry them.
 
 pub mod connection;
+pub mod inventory;
 pub mod owner;
 pub mod password;
+pub mod servers;
+pub mod tenant;
+
+use std::sync::Arc;
+
+use crate::controller::Core;
+use servers::Servers;
+
+/// What a room needs that logs in to databases.
+pub struct Context {
+    /// What every pass needs.
+    pub core: Arc<Core>,
+    /// Which entries of pools share a server.
+    pub servers: Servers,
+}
+
+impl AsRef<Core> for Context {
+    fn as_ref(&self) -> &Core {
+        &self.core
+    }
+}

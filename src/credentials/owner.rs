@@ -11,7 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::api::names::{
     ADDRESS_MANAGER, CONNECTED_LABEL, DATABASE_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, TENANT_MANAGER,
 };
+use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::postgres::{Login, Tls};
 
 /// Where a hosted database is reached, and the keys of its project.
 #[derive(Clone, Debug)]
@@ -43,6 +45,26 @@ pub struct Owner {
     pub address: Option<Address>,
     /// The password of the tenant's login role.
     pub tenant_password: Option<SecretString>,
+}
+
+impl Owner {
+    /// The owner's login of a hosted database, once its password and address are stored.
+    pub fn login(&self) -> Option<Login> {
+        let (password, address) = (self.password.clone()?, self.address.as_ref()?);
+        Some(Login {
+            host: address.host.clone(),
+            port: address.session_port,
+            database: address.database.clone(),
+            user: address.user.clone(),
+            password,
+            tls: Tls::Require,
+        })
+    }
+}
+
+/// The API of the Secrets in the operator's namespace.
+pub fn secrets(core: &Core) -> Api<Secret> {
+    Api::namespaced(core.client.clone(), &core.settings.namespace)
 }
 
 /// Reads the Secret of an OrchestraDatabase.

@@ -10,7 +10,7 @@ use kube::{Resource, ResourceExt};
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, owner_login, secrets, status};
+use super::{Pass, create, deadline, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -55,7 +55,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Rest => Ok(Some(Next::Rest)),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The cure may come at the provider, where nothing is watched.
-        Step::Stop(_) => Ok(Some(Next::After(pass.ctx.settings.poll_interval * LATE))),
+        Step::Stop(_) => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,
@@ -64,7 +64,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
 
 /// The pace of polling; slower for what is too late already.
 fn pace(pass: &Pass) -> Duration {
-    let pace = pass.ctx.settings.poll_interval;
+    let pace = pass.ctx.core.settings.poll_interval;
     if deadline::passed(pass).is_some() {
         pace * LATE
     } else {
@@ -88,14 +88,14 @@ fn reference<'a>(pass: &'a Pass, observed: &'a Observed) -> Result<&'a str, Erro
 }
 
 async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    owner::store_password(&secrets(&pass.ctx), pass.name(), &password::generate()).await?;
+    owner::store_password(&owner::secrets(&pass.ctx.core), pass.name(), &password::generate()).await?;
     pass.stored = true;
     Ok(None)
 }
 
 async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let Some(found) = &observed.project else {
-        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
+        return Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)));
     };
     let organization = account(observed)?.organization().to_string();
     let project = ProjectStatus {
@@ -140,7 +140,7 @@ async fn restore(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         project = reference,
         "the provider was asked to restore the paused project"
     );
-    Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+    Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
 }
 
 /// Health, pooler and keys are asked once for each project, and stored.
@@ -157,7 +157,7 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         status::change(pass, Step::Connect, |_| {}).await?;
         return Ok(Some(Next::After(pace(pass))));
     }
-    let settings = pass.ctx.accounts.settings();
+    let settings = pass.ctx.class.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
     let keys = crate::supabase::keys::choose(&client.api_keys(reference).await?)?;
     let address = owner::Address {
@@ -170,17 +170,19 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         anon_key: keys.anon,
         service_role_key: keys.service_role,
     };
-    owner::store_address(&secrets(&pass.ctx), pass.name(), &address).await?;
+    owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address).await?;
     pass.connected = true;
     Ok(None)
 }
 
 async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    if let Some(wait) = pass.ctx.logins.wait(pass.name(), pass.ctx.settings.login_spacing) {
+    if let Some(wait) = pass.ctx.logins.wait(pass.name(), pass.ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    let owner = owner::read(&secrets(&pass.ctx), pass.name()).await?.unwrap_or_default();
-    let Some(login) = owner_login(&owner) else {
+    let owner = owner::read(&owner::secrets(&pass.ctx.core), pass.name())
+        .await?
+        .unwrap_or_default();
+    let Some(login) = owner.login() else {
         return Ok(Some(Next::After(Duration::from_millis(50))));
     };
     match postgres::connect(&login, APPLICATION).await {
@@ -198,7 +200,7 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
             if error.is_wrong_password() {
                 return Ok(None);
             }
-            Ok(Some(Next::After(pass.ctx.settings.login_spacing)))
+            Ok(Some(Next::After(pass.ctx.core.settings.login_spacing)))
         }
     }
 }
@@ -207,14 +209,16 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
 /// deleted after the create request, or the provider restored an old one.
 async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?);
-    let owner = owner::read(&secrets(&pass.ctx), pass.name()).await?.unwrap_or_default();
+    let owner = owner::read(&owner::secrets(&pass.ctx.core), pass.name())
+        .await?
+        .unwrap_or_default();
     if let Some(password) = &owner.password {
         account.client().update_database_password(reference, password).await?;
         tracing::info!(project = reference, "the project was given the password that is stored");
         // Remembered as a refusal that is not the password's fault: the pooler may lag behind.
         pass.ctx.logins.refused(pass.name(), false);
     }
-    Ok(Some(Next::After(pass.ctx.settings.login_spacing)))
+    Ok(Some(Next::After(pass.ctx.core.settings.login_spacing)))
 }
 
 async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
@@ -245,7 +249,7 @@ async fn destroy(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         Err(error) if error.is_gone() => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+    Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
 }
 
 async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
@@ -255,7 +259,7 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             project.reference
         );
         publish(
-            &pass.ctx.recorder,
+            &pass.ctx.core.recorder,
             &pass.object.object_ref(&()),
             EventType::Warning,
             Reason::Released,
@@ -264,10 +268,10 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         .await;
     } else {
         // Nothing is left that the password would open.
-        owner::forget(&secrets(&pass.ctx), pass.name()).await?;
+        owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     }
     pass.ctx.logins.forget(pass.name());
-    pass.ctx.refusals.forget(pass.name());
+    pass.ctx.core.refusals.forget(pass.name());
     let api: Api<_> = pass.api();
     set_finalizer(&api, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))

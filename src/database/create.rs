@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{settled_at, too_early};
 use super::plan::Step;
-use super::{Pass, refused, region, secrets, status};
+use super::{Pass, refused, region, status};
 use crate::api::{ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -28,12 +28,12 @@ fn creation(account: &Account) -> String {
 
 /// The intent is written by compare-and-swap: of two operators only one goes on.
 pub async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
-    if let Some(error) = pass.ctx.refusals.refusal(pass.name(), &creation(account)) {
+    if let Some(error) = pass.ctx.core.refusals.refusal(pass.name(), &creation(account)) {
         return Err(error);
     }
     // Whose turn has not come, and what there is no room for, writes nothing.
     let permit = account.client().take_turn(account.organization(), &turn(pass)).await?;
-    crate::class::budget::confirm(&pass.ctx, &pass.object)?;
+    crate::class::budget::confirm(&pass.ctx.class, &pass.object)?;
     status::change(pass, Step::Create, |status| {
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
@@ -48,7 +48,7 @@ fn turn(pass: &Pass) -> Turn {
     let claim = pass.object.spec.claim_ref.as_ref();
     let orchestra = claim.and_then(|claim| {
         let orchestra = ObjectRef::new(&claim.name).within(&claim.namespace);
-        pass.ctx.stores.orchestras.get(&orchestra)
+        pass.ctx.core.stores.orchestras.get(&orchestra)
     });
     let since = orchestra.and_then(|orchestra| orchestra.creation_timestamp());
     Turn {
@@ -72,11 +72,11 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
         tracing::warn!("the create request is not sent: its intent is old already");
         return Ok(None);
     }
-    let stored = owner::read(&secrets(&pass.ctx), pass.name())
+    let stored = owner::read(&owner::secrets(&pass.ctx.core), pass.name())
         .await?
         .and_then(|owner| owner.password);
     let (Some(password), Some(wanted)) = (stored, pass.object.spec.supabase.clone()) else {
-        return Ok(Some(Next::After(pass.ctx.settings.poll_interval)));
+        return Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)));
     };
     let region = region::next(&wanted, region::full(pass)).to_string();
     let project = NewProject {
@@ -94,13 +94,13 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
             };
             tracing::info!(project = project.reference, "the project is created");
             status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
-            let wait = pass.ctx.settings.poll_interval.max(too_early(pass, account));
+            let wait = pass.ctx.core.settings.poll_interval.max(too_early(pass, account));
             Ok(Some(Next::After(wait)))
         }
         // A name that is taken is ours alone: an earlier request created the project, and it is not listed yet.
         Err(error) if error.outcome_unknown() || matches!(error, supabase::Error::NameTaken { .. }) => {
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
-            Ok(Some(Next::After(pass.ctx.settings.poll_interval)))
+            Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
         }
         Err(error) => not_created(pass, account, &wanted, region, error).await,
     }
@@ -112,7 +112,7 @@ fn is_fresh(pass: &Pass) -> bool {
         .status
         .as_ref()
         .and_then(|status| status.create_issued_at.as_ref());
-    issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, FRESH.min(pass.ctx.settings.create_settle / 2)))
+    issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, FRESH.min(pass.ctx.core.settings.create_settle / 2)))
 }
 
 /// Nothing was created. A region without room is left for the next one that is allowed; the others
@@ -137,7 +137,7 @@ async fn not_created(
         return Ok(None);
     }
     let error = refused::explain(error, wanted);
-    pass.ctx.refusals.refuse(pass.name(), &creation(account), &error);
+    pass.ctx.core.refusals.refuse(pass.name(), &creation(account), &error);
     Err(error)
 }
 
@@ -147,11 +147,11 @@ pub fn await_outcome(pass: &Pass) -> Next {
         .status
         .as_ref()
         .and_then(|status| status.create_issued_at.as_ref());
-    let settled = issued.map(|at| settled_at(at.0, pass.ctx.settings.create_settle));
+    let settled = issued.map(|at| settled_at(at.0, pass.ctx.core.settings.create_settle));
     let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
     // Looked at more often than once, to find the project early.
     Next::After(
         left.unwrap_or_default()
-            .clamp(Duration::from_millis(100), pass.ctx.settings.poll_interval),
+            .clamp(Duration::from_millis(100), pass.ctx.core.settings.poll_interval),
     )
 }

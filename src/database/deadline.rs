@@ -20,7 +20,7 @@ pub fn passed(pass: &Pass) -> Option<String> {
     if pass.object.metadata.deletion_timestamp.is_some() || status.is_some_and(|status| status.usable_since.is_some()) {
         return None;
     }
-    let class = class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref()).ok()?;
+    let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref()).ok()?;
     let issued = status.and_then(|status| status.create_issued_at.as_ref());
     let since = issued.or(pass.object.metadata.creation_timestamp.as_ref())?.0;
     // The deadline, not the time taken: a status does not count seconds.
@@ -52,8 +52,8 @@ pub fn is_to_be_replaced(pass: &Pass, project: &ProjectStatus, connected: bool) 
     let Some(status) = &pass.object.status else {
         return false;
     };
-    let wanted =
-        class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref()).is_ok_and(|class| class.spec.replace_stuck);
+    let wanted = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())
+        .is_ok_and(|class| class.spec.replace_stuck);
     let never_usable = status.usable_since.is_none() && !connected && status.create_issued_at.is_some();
     let failed = *project == ProjectStatus::InitFailed;
     wanted

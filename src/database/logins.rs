@@ -1,8 +1,8 @@
 //! Refused logins. The pooler blocks an address that keeps failing, for up to two minutes and
 //! longer with each try (Supavisor's circuit breaker), so the next one has to wait.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Refused logins by the name of the OrchestraDatabase.
@@ -22,15 +22,12 @@ impl Logins {
             at: Instant::now(),
             wrong_password,
         };
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(database.into(), refused);
+        self.0.lock().insert(database.into(), refused);
     }
 
     /// Forgets it: the password was set, a login succeeded, or the database is gone.
     pub fn forget(&self, database: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(database);
+        self.0.lock().remove(database);
     }
 
     /// Whether the last login was refused for its password.
@@ -45,10 +42,6 @@ impl Logins {
     }
 
     fn get(&self, database: &str) -> Option<Refused> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(database)
-            .copied()
+        self.0.lock().get(database).copied()
     }
 }

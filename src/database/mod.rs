@@ -6,7 +6,6 @@ mod deadline;
 mod describe;
 mod logins;
 mod observe;
-pub mod orphan;
 pub mod plan;
 mod refused;
 mod region;
@@ -14,18 +13,33 @@ mod status;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 
 use crate::api::OrchestraDatabase;
-use crate::controller::Context;
+use crate::class;
+use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::postgres::Login;
 use crate::supabase::Permit;
 
 pub use logins::Logins;
 pub use status::report;
+
+/// What a room needs that looks after databases.
+pub struct Context {
+    /// What every pass needs.
+    pub core: Arc<Core>,
+    /// Classes, accounts and budgets.
+    pub class: Arc<class::Context>,
+    /// Refused logins, and when the next one may be tried.
+    pub logins: Arc<Logins>,
+}
+
+impl AsRef<Core> for Context {
+    fn as_ref(&self) -> &Core {
+        &self.core
+    }
+}
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result<Next, Error> {
@@ -79,7 +93,7 @@ impl Pass {
     }
 
     fn api(&self) -> Api<OrchestraDatabase> {
-        Api::all(self.ctx.client.clone())
+        Api::all(self.ctx.core.client.clone())
     }
 
     fn claim(&self) -> plan::Claim {
@@ -94,22 +108,4 @@ impl Pass {
     fn name(&self) -> &str {
         self.object.metadata.name.as_deref().unwrap_or_default()
     }
-}
-
-/// The API of the Secrets in the operator's namespace.
-pub fn secrets(ctx: &Context) -> Api<Secret> {
-    Api::namespaced(ctx.client.clone(), &ctx.settings.namespace)
-}
-
-/// The owner's login of a hosted database.
-pub fn owner_login(owner: &crate::credentials::owner::Owner) -> Option<Login> {
-    let (password, address) = (owner.password.clone()?, owner.address.as_ref()?);
-    Some(Login {
-        host: address.host.clone(),
-        port: address.session_port,
-        database: address.database.clone(),
-        user: address.user.clone(),
-        password,
-        tls: crate::postgres::Tls::Require,
-    })
 }

@@ -76,12 +76,12 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         });
         return Ok(observed);
     }
-    let class = class::resolve(&pass.ctx, object.spec.class_name.as_deref())?;
+    let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
-    let account = class::account(&pass.ctx, &class, asked).await?;
+    let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account).await?;
-    let secret = ObjectRef::new(pass.name()).within(&pass.ctx.settings.namespace);
-    let secret = pass.ctx.stores.secrets.get(&secret);
+    let secret = ObjectRef::new(pass.name()).within(&pass.ctx.core.settings.namespace);
+    let secret = pass.ctx.core.stores.secrets.get(&secret);
     let connected = pass.connected
         || secret
             .as_ref()
@@ -111,11 +111,11 @@ async fn is_abandoned(pass: &Pass) -> Result<bool, Error> {
         return Ok(false);
     };
     let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
-    let watched = pass.ctx.stores.orchestras.get(&holder);
+    let watched = pass.ctx.core.stores.orchestras.get(&holder);
     if watched.is_some_and(|orchestra| orchestra.metadata.uid.as_ref() == Some(&claim.uid)) {
         return Ok(false);
     }
-    let api: Api<Orchestra> = Api::namespaced(pass.ctx.client.clone(), &claim.namespace);
+    let api: Api<Orchestra> = Api::namespaced(pass.ctx.core.client.clone(), &claim.namespace);
     let holder = api.get_opt(&claim.name).await?;
     Ok(holder.is_none_or(|orchestra| orchestra.metadata.uid.as_ref() != Some(&claim.uid)))
 }
@@ -133,7 +133,7 @@ fn found<'a>(pass: &Pass, wanted: &SupabaseProject, listing: &'a Listing) -> Vec
 /// that is settled, one that any other has asked for within a resync: one listing a resync is for all.
 async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> {
     let status = pass.object.status.as_ref();
-    let settings = &pass.ctx.settings;
+    let settings = &pass.ctx.core.settings;
     let awaited = status.is_some_and(|status| status.project.is_some() && status.usable_since.is_none());
     if awaited && pass.object.metadata.deletion_timestamp.is_none() && deadline::passed(pass).is_none() {
         // Before it is worth a look, an older listing tells as much.
@@ -169,7 +169,7 @@ fn all_awaited(pass: &Pass, account: &Account) -> HashSet<String> {
             && status.organization.as_deref() == Some(account.organization())
             && issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, YOUNG))
     };
-    let databases = pass.ctx.stores.databases.state();
+    let databases = pass.ctx.core.stores.databases.state();
     databases
         .iter()
         .filter_map(|database| {
@@ -268,7 +268,7 @@ fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
 }
 
 fn is_to_be_restored(pass: &Pass) -> bool {
-    let class = class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref());
+    let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref());
     pass.claim() == Claim::Held && class.is_ok_and(|class| class.spec.auto_restore)
 }
 
@@ -285,7 +285,7 @@ fn issued(pass: &Pass, listing: &Listing) -> Issued {
     else {
         return Issued::Never;
     };
-    if listing.at > settled_at(at.0, pass.ctx.settings.create_settle) {
+    if listing.at > settled_at(at.0, pass.ctx.core.settings.create_settle) {
         Issued::Settled
     } else {
         Issued::Settling

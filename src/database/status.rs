@@ -7,13 +7,13 @@ use kube::Resource;
 use kube::api::Api;
 use kube::runtime::events::EventType;
 
+use super::Context;
 use super::Pass;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::describe;
 use super::plan::Step;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
-use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::{publish, write_status};
@@ -86,7 +86,7 @@ fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> 
     let conditions = conditions.finish();
     new.conditions = conditions;
     new.phase = Some(phase.into());
-    new.cost = crate::class::price::of_database(&pass.ctx, &pass.object);
+    new.cost = crate::class::price::of_database(&pass.ctx.class, &pass.object);
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
     new.claim = pass
         .object
@@ -103,7 +103,7 @@ fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> 
 
 /// Writes what stopped a pass. A usable database stays Ready through a blip that passes by itself.
 pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
+    let api: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
     let Some(object) = api
         .get_opt(database.metadata.name.as_deref().unwrap_or_default())
         .await?
@@ -195,7 +195,14 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Res
         } else {
             EventType::Normal
         };
-        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, &message).await;
+        publish(
+            &pass.ctx.core.recorder,
+            &pass.object.object_ref(&()),
+            kind,
+            reason,
+            &message,
+        )
+        .await;
     }
     Ok(())
 }

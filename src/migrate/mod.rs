@@ -20,6 +20,7 @@ mod seed;
 mod source;
 mod tables;
 mod unfinished;
+mod watch;
 
 pub use apply::{Limits, Options, Progress, Status, apply, pending};
 pub use error::{Error, ScriptFailure};
@@ -30,6 +31,7 @@ pub(crate) use source::hex;
 pub use source::{Identity, MAX_MIGRATIONS, MAX_NAME_BYTES, MAX_SCRIPT_BYTES, Migration, Source, SourceError};
 
 pub use tables::missing_tables;
+pub use watch::Watch;
 
 /// A short result of this module.
 pub type Result<T> = std::result::Result<T, Error>;

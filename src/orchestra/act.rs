@@ -6,19 +6,21 @@ use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
-use super::migrating::{self, Teller, Told};
+use super::migrating::{self, Teller};
 use super::observe::PATIENCE;
 use super::plan::Step;
-use super::works::{Kind, Progress};
-use super::{Pass, approval, claim, database, observe, seeding, status};
+use super::{Pass, approval, claim, login, observe, status};
 use crate::api::ORCHESTRA_FINALIZER;
 use crate::api::condition::Reason;
+use crate::content;
+use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::{namespaced, set_finalizer};
 use crate::credentials::connection;
-use crate::migrate;
+use crate::credentials::tenant;
+use crate::migrate::{self, Watch};
 use crate::postgres;
 use crate::postgres::APPLICATION;
 use crate::rollout::turns::Outcome;
@@ -53,8 +55,8 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
         Step::Rest => Ok(Some(Next::Rest)),
         Step::Release => {
             pass.ctx.works.stop(pass.uid());
-            pass.ctx.refusals.forget(pass.uid());
-            pass.ctx.turns.forget(pass.uid());
+            pass.ctx.core.refusals.forget(pass.uid());
+            pass.ctx.rollout.turns.forget(pass.uid());
             claim::release(pass).await.map(|()| None)
         }
         // The end of a deletion is an event that shared watches do not pass on.
@@ -75,7 +77,7 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
 }
 
 async fn finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
-    let api: Api<_> = namespaced(&pass.ctx.client, &pass.object);
+    let api: Api<_> = namespaced(&pass.ctx.core.client, &pass.object);
     if let Some(object) = set_finalizer(&api, &pass.object, ORCHESTRA_FINALIZER, present).await? {
         pass.object = object;
     }
@@ -86,10 +88,15 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let Some(database) = pass.database.clone() else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
-    if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
+    if let Some(wait) = pass
+        .ctx
+        .database
+        .logins
+        .wait(pass.uid(), pass.ctx.core.settings.login_spacing)
+    {
         return Ok(Some(Next::After(wait)));
     }
-    match database::prepare(pass, &database).await {
+    match login::prepare(pass, &database).await {
         Ok(prepared) => {
             pass.session = Some(prepared.session);
             pass.owner = Some(prepared.owner);
@@ -97,7 +104,7 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
         }
         Err(error) => {
             if error.reason() == Reason::LoginFailed {
-                pass.ctx.logins.refused(pass.uid(), false);
+                pass.ctx.database.logins.refused(pass.uid(), false);
             }
             return Err(error);
         }
@@ -109,10 +116,10 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let (Some(session), Some(source)) = (pass.session.take(), observe::migrations(pass).await?) else {
         return Ok(None);
     };
-    let (options, told) = (migrating::options(pass), Told::default());
-    let teller = Teller::new(pass, told.clone());
+    let (options, watch) = (migrating::options(pass), Watch::default());
+    let teller = Teller::new(pass, watch.clone());
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let role = database::role_name(&uid);
+    let role = tenant::role_name(&uid);
     let (turn, rolled) = (pass.turn.take(), pass.rolled.clone());
     let work = async move {
         let digest = source.digest();
@@ -125,7 +132,7 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
         };
         let outcome = work.await;
         if let Err(error) = &outcome {
-            ctx.refusals.refuse(&uid, &digest, error);
+            ctx.core.refusals.refuse(&uid, &digest, error);
         }
         if let Some(turn) = turn {
             let ended = match &outcome {
@@ -133,54 +140,57 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
                 Ok((_, status)) if !status.is_done() => Outcome::Cut,
                 other => Outcome::of(other.as_ref().map(drop)),
             };
-            rollout::end(&ctx, turn, rolled.as_ref(), ended);
+            rollout::end(&ctx.rollout, turn, rolled.as_ref(), ended);
         }
         outcome.map(|(session, _)| session)
     };
-    start(pass, Kind::Migrate, told, work);
+    start(pass, WorkKind::Migrate, watch, work);
     wait(pass).await
 }
 
 async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let (Some(session), Some(seed)) = (pass.session.take(), seeding::wanted(pass).await?) else {
+    let (Some(session), Some(seed)) = (
+        pass.session.take(),
+        content::seed_of(&pass.ctx.content, &pass.tenant()).await?,
+    ) else {
         return Ok(None);
     };
-    let limit = pass.ctx.settings.migration_limit;
+    let limit = pass.ctx.core.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let attempt = pass.attempt.clone().unwrap_or_default();
-    let format = seeding::format(pass);
+    let format = migrating::format(pass);
     let work = async move {
         let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit)
             .await
             .map_err(Error::from);
-        let (session, _) = outcome.inspect_err(|error| ctx.refusals.refuse(&uid, &attempt, error))?;
+        let (session, _) = outcome.inspect_err(|error| ctx.core.refusals.refuse(&uid, &attempt, error))?;
         Ok(session)
     };
-    start(pass, Kind::Seed, Told::default(), work);
+    start(pass, WorkKind::Seed, Watch::default(), work);
     wait(pass).await
 }
 
 fn start(
     pass: &Pass,
-    kind: Kind,
-    told: Told,
+    kind: WorkKind,
+    watch: Watch,
     work: impl Future<Output = Result<sqlx::postgres::PgConnection, Error>> + Send + 'static,
 ) {
     let object = ObjectRef::new(pass.name()).within(pass.namespace());
-    pass.ctx.works.start((pass.uid(), object), kind, told, work);
+    pass.ctx.works.start((pass.uid(), object), kind, watch, work);
 }
 
 /// Waits a moment; what takes longer brings the Orchestra back when it ends.
 async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
     match pass.ctx.works.progress(pass.uid(), PATIENCE).await? {
         // What it does is told by the next pass, and then from time to time.
-        Progress::Running(_, doing) if doing.is_some() && !pass.told => Ok(Some(Next::After(SOON))),
-        Progress::Running(..) => Ok(Some(Next::After(TELLING))),
-        Progress::Done(session) => {
+        WorkProgress::Running(_, doing) if doing.is_some() && !pass.told => Ok(Some(Next::After(SOON))),
+        WorkProgress::Running(..) => Ok(Some(Next::After(TELLING))),
+        WorkProgress::Done(session) => {
             pass.session = Some(session);
             Ok(None)
         }
-        Progress::None => Ok(None),
+        WorkProgress::None => Ok(None),
     }
 }
 
@@ -189,7 +199,12 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let Some(handover) = &pass.handover else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
-    if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
+    if let Some(wait) = pass
+        .ctx
+        .database
+        .logins
+        .wait(pass.uid(), pass.ctx.core.settings.login_spacing)
+    {
         return Ok(Some(Next::After(wait)));
     }
     let mode = pass.object.spec.connection.mode;
@@ -200,12 +215,12 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
         postgres::connect(login, APPLICATION).await
     };
     if let Err(error) = proven {
-        pass.ctx.logins.refused(pass.uid(), error.is_wrong_password());
+        pass.ctx.database.logins.refused(pass.uid(), error.is_wrong_password());
         return Err(error.into());
     }
-    pass.ctx.logins.forget(pass.uid());
+    pass.ctx.database.logins.forget(pass.uid());
     let wanted = connection::render(&pass.object, handover);
-    let api = namespaced(&pass.ctx.client, &pass.object);
+    let api = namespaced(&pass.ctx.core.client, &pass.object);
     let secret = connection::publish(&api, &wanted, pass.secret_exists).await?;
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     pass.secret_version = secret.metadata.resource_version;

@@ -49,7 +49,7 @@ fn waiting(pass: &Pass) -> Option<&Plan> {
 
 /// Whether the ConfigMap says what it should, by what is known of it without asking.
 pub fn notice(pass: &Pass) -> Notice {
-    let store = &pass.ctx.stores.config_maps;
+    let store = &pass.ctx.core.stores.config_maps;
     let map = store.get(&ObjectRef::new(&pass.object.plan_name()).within(pass.namespace()));
     let ours = map.filter(|map| is_ours(pass, &**map));
     match (waiting(pass), ours) {
@@ -112,7 +112,7 @@ pub async fn tell(pass: &mut Pass) -> Result<(), Error> {
         .json()
         .map_err(|error| Error::blocked(Reason::ApprovalPending, error.to_string()))?;
     let wanted = render(pass, plan, json);
-    let api: Api<ConfigMap> = namespaced(&pass.ctx.client, &pass.object);
+    let api: Api<ConfigMap> = namespaced(&pass.ctx.core.client, &pass.object);
     let name = pass.object.plan_name();
     match api.get_metadata_opt(&name).await? {
         None => {
@@ -160,7 +160,7 @@ fn render(pass: &Pass, plan: &Plan, json: String) -> ConfigMap {
 
 /// Takes the ConfigMap away, if it is ours.
 pub async fn clear(pass: &mut Pass) -> Result<(), Error> {
-    let api: Api<ConfigMap> = namespaced(&pass.ctx.client, &pass.object);
+    let api: Api<ConfigMap> = namespaced(&pass.ctx.core.client, &pass.object);
     let name = pass.object.plan_name();
     let found: Option<PartialObjectMeta<ConfigMap>> = api.get_metadata_opt(&name).await?;
     if let Some(found) = found.filter(|found| is_ours(pass, found)) {

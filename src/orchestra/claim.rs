@@ -5,21 +5,22 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
+use super::Context;
+use super::Pass;
 use super::plan::{Database, Supply};
-use super::{Pass, member};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{
     ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
 };
 use crate::class::{self, Way, budget};
-use crate::controller::Context;
 use crate::controller::conditions::{self, is_true};
 use crate::controller::error::Error;
+use crate::pool::candidates;
 use crate::supabase::marker;
 
 /// The database that this Orchestra claims, looked up by its UID in the watched objects.
 pub fn known(pass: &Pass) -> Option<OrchestraDatabase> {
-    let watched = || pass.ctx.stores.databases.find(|database| is_ours(pass, database));
+    let watched = || pass.ctx.core.stores.databases.find(|database| is_ours(pass, database));
     pass.database
         .clone()
         .or_else(|| watched().map(|database| (*database).clone()))
@@ -86,8 +87,8 @@ pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, 
             || api(&pass.ctx)
                 .get_opt(&name)
                 .await?
-                .is_some_and(|member| member::fits(&pass.object, class, &member))
-                && pass.ctx.choices.first([name.as_str()], pass.uid()).is_some()
+                .is_some_and(|member| candidates::fits(&pass.object, class, &member))
+                && pass.ctx.pool.choices.first([name.as_str()], pass.uid()).is_some()
         {
             pass.candidate = Some(name);
             return Ok((if own { Supply::Provider } else { Supply::Member }, String::new()));
@@ -96,7 +97,7 @@ pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, 
     let (mut supply, mut message) = offer(pass, class);
     // The room is taken before the intent is written: what was intended is kept to.
     if supply == Supply::Provider
-        && let Err(full) = budget::take_room(&pass.ctx, class, &pass.object, &class::database_name(pass.uid()))
+        && let Err(full) = budget::take_room(&pass.ctx.class, class, &pass.object, &class::database_name(pass.uid()))
     {
         (supply, message) = no_room(pass, class, &full);
     }
@@ -110,7 +111,7 @@ pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, 
 
 /// Chooses a database of a pool.
 fn has_member(pass: &mut Pass, class: &OrchestraClass) -> bool {
-    pass.candidate = member::choose(pass, class);
+    pass.candidate = candidates::choose(&pass.ctx.pool, &pass.object, class);
     pass.candidate.is_some()
 }
 
@@ -119,7 +120,8 @@ fn offer(pass: &mut Pass, class: &OrchestraClass) -> (Supply, String) {
     for way in class::ways(class) {
         match way {
             Way::Provider => match class::provider_trouble(class) {
-                None => match budget::has_room(&pass.ctx, class, &pass.object, &class::database_name(pass.uid())) {
+                None => match budget::has_room(&pass.ctx.class, class, &pass.object, &class::database_name(pass.uid()))
+                {
                     Ok(()) => return (Supply::Provider, String::new()),
                     Err(error) => return no_room(pass, class, &error),
                 },
@@ -159,7 +161,7 @@ fn no_room(pass: &mut Pass, class: &OrchestraClass, error: &Error) -> (Supply, S
 
 fn exhausted(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
     let before = before.map(|message| format!("; {message}")).unwrap_or_default();
-    let message = member::shortage(pass, class) + &before;
+    let message = candidates::shortage(&pass.ctx.pool, &pass.object, class) + &before;
     (Supply::Awaited(Reason::PoolExhausted), message)
 }
 
@@ -192,7 +194,7 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         .and_then(|provider| provider.supabase.instance_size.clone());
     let region = class::region(&class, wanted)?;
     let project = SupabaseProject {
-        name: marker::mint(&pass.ctx.cluster, pass.namespace(), pass.name(), pass.uid()),
+        name: marker::mint(&pass.ctx.class.cluster, pass.namespace(), pass.name(), pass.uid()),
         alternatives: if wanted.is_some() {
             Vec::new()
         } else {
@@ -227,7 +229,7 @@ pub async fn take(pass: &mut Pass) -> Result<(), Error> {
     let Some(member) = api(&pass.ctx)
         .get_opt(&name)
         .await?
-        .filter(|member| member::fits(&pass.object, &class, member))
+        .filter(|member| candidates::fits(&pass.object, &class, member))
     else {
         return Ok(());
     };
@@ -251,7 +253,7 @@ pub async fn release(pass: &mut Pass) -> Result<(), Error> {
     let Some(database) = pass.database.clone() else {
         return Ok(());
     };
-    let class = class::resolve(&pass.ctx, database.spec.class_name.as_deref()).ok();
+    let class = class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()).ok();
     let policy = match pass.object.spec.deletion_policy {
         None if class.is_none() => database.spec.reclaim_policy,
         _ => policy(pass, class.as_deref()),
@@ -272,5 +274,5 @@ pub async fn release(pass: &mut Pass) -> Result<(), Error> {
 }
 
 fn api(ctx: &Context) -> Api<OrchestraDatabase> {
-    Api::all(ctx.client.clone())
+    Api::all(ctx.core.client.clone())
 }

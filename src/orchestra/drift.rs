@@ -8,9 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::seeding::Rows;
-use super::{Pass, database, migrating};
+use super::{Pass, login, migrating};
 use crate::api::{CHECK_ANNOTATION, MigrationStatus};
+use crate::content::MigrationSpec;
+use crate::content::Rows;
 use crate::controller::error::Error;
 use crate::migrate::{self, Source, Status};
 
@@ -60,7 +61,7 @@ pub async fn look(pass: &mut Pass, source: Option<&Source>, rows: &Rows) -> Resu
         return Ok(true);
     };
     let options = migrating::options(pass);
-    let mut session = database::open(pass, &database).await?;
+    let mut session = login::open(pass, &database).await?;
     let status = migrate::pending(&mut session, source, &options).await?;
     let before = pass
         .object
@@ -107,7 +108,7 @@ pub async fn migration_status(
             .join("; ");
     }
     let wanted = migrating::wanted(pass);
-    let fingerprint = match wanted.as_ref().and_then(migrating::Wanted::drift) {
+    let fingerprint = match wanted.as_ref().and_then(MigrationSpec::drift) {
         Some(drift) if drift.fingerprint && done => Some(migrate::fingerprint(session).await?),
         _ => None,
     };

@@ -1,102 +1,33 @@
-//! The migrations of a tenant: how they are to be applied, and what people are told meanwhile.
+//! The migrations of a tenant: how they are to be applied, and the events of a run.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource as _;
 use kube::runtime::events::EventType;
-use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Pass, approval};
 use crate::api::condition::Reason;
-use crate::api::{
-    DriftCheck, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template, Transactions,
-};
-use crate::controller::Context;
-use crate::controller::error::Error;
+use crate::api::{MigrationFormat, Template, Transactions};
+use crate::content::{self, MigrationSpec};
+use crate::controller::Core;
 use crate::controller::write::publish;
-use crate::migrate::{Limits, Options, Progress};
-use crate::source::Place;
+use crate::migrate::{Options, Progress, Watch};
 
 /// A migration that takes longer has an event for its beginning and one for its end; the others of a
 /// run share one, because a new tenant has dozens.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// The migrations of a tenant: the source of its own, its template or its class, and what its own spec
-/// says beyond it.
-pub struct Wanted<'a> {
-    /// Where the scripts are.
-    pub place: Place,
-    /// Their format, when it is told.
-    pub format: Option<MigrationFormat>,
-    /// What the Orchestra says.
-    own: Option<&'a Migrations>,
-    /// What the template or the class says; of an own source, the same as `own`.
-    base: &'a Migrations,
-}
-
-impl<'a> Wanted<'a> {
-    fn either<T>(&self, field: impl Fn(&'a Migrations) -> Option<T>) -> Option<T> {
-        self.own.and_then(&field).or_else(|| field(self.base))
-    }
-
-    /// How a finished database is looked at again.
-    pub fn drift(&self) -> Option<&'a DriftCheck> {
-        self.either(|migrations| migrations.drift.as_ref())
-    }
-}
-
 /// The migrations that apply; `None` when there are none.
-pub fn wanted(pass: &Pass) -> Option<Wanted<'_>> {
-    let own = pass.object.spec.migrations.as_ref();
-    let class = pass.class.as_ref().and_then(|class| class.spec.migrations.as_ref());
-    let theirs = || template(pass).map(|template| &template.migrations).or(class);
-    let (base, place) = if let Some((own, source)) = own.and_then(|own| Some((own, own.source.as_ref()?))) {
-        (own, Place::of_orchestra(&pass.object, source))
-    } else {
-        let theirs = theirs()?;
-        (theirs, Place::of_class(&pass.ctx, theirs.source.as_ref()?))
-    };
-    Some(Wanted {
-        place,
-        format: base.format,
-        own,
-        base,
-    })
+pub fn wanted(pass: &Pass) -> Option<MigrationSpec<'_>> {
+    content::migrations_of(&pass.object, pass.class.as_deref(), &pass.ctx.core.settings.namespace)
 }
 
 /// The template that the Orchestra is made from: the one it names, or its class's.
 pub fn template(pass: &Pass) -> Option<&Template> {
-    template_of(&pass.object, pass.class.as_ref()?)
-}
-
-/// The template that an Orchestra is made from by this class.
-pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<&'a Template> {
-    let spec = &class.spec;
-    let own = object.spec.migrations.as_ref();
-    let name = match &object.spec.source {
-        Some(source) => &source.template_ref.name,
-        None if own.is_some_and(|own| own.source.is_some()) => return None,
-        None => spec.template.as_ref()?,
-    };
-    spec.templates.iter().flatten().find(|template| template.name == *name)
-}
-
-/// Whether the class has the template that the Orchestra names.
-pub fn check_template(pass: &Pass) -> Result<(), Error> {
-    let (Some(source), Some(class), None) = (&pass.object.spec.source, &pass.class, template(pass)) else {
-        return Ok(());
-    };
-    Err(Error::blocked(
-        Reason::TemplateNotFound,
-        format!(
-            "OrchestraClass {} has no template {}: add it there, and it goes on by itself",
-            class.name_any(),
-            source.template_ref.name
-        ),
-    ))
+    content::template_of(&pass.object, pass.class.as_ref()?)
 }
 
 /// How the migrations are to be applied.
@@ -104,11 +35,10 @@ pub fn options(pass: &Pass) -> Options {
     let Some(wanted) = wanted(pass) else {
         return Options::default();
     };
-    let timeouts = wanted.either(|migrations| migrations.timeouts.as_ref());
     let transactions = wanted.either(|migrations| migrations.transactions);
     let policy = wanted.either(|migrations| migrations.approval).unwrap_or_default();
     Options {
-        limits: limits(timeouts, pass.ctx.settings.migration_limit),
+        limits: wanted.limits(pass.ctx.core.settings.migration_limit),
         per_statement: transactions == Some(Transactions::PerStatement),
         resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
         baseline: wanted.own.and_then(|own| own.baseline.clone()),
@@ -118,82 +48,9 @@ pub fn options(pass: &Pass) -> Options {
     }
 }
 
-fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> Limits {
-    let limits = Limits {
-        total,
-        ..Limits::default()
-    };
-    let Some(timeouts) = timeouts else { return limits };
-    // The API server has checked them.
-    let read = |text: &Option<String>| {
-        let span = text.as_ref()?.parse::<SignedDuration>().ok()?;
-        Duration::try_from(span).ok()
-    };
-    Limits {
-        table_lock: read(&timeouts.lock).unwrap_or(limits.table_lock),
-        statement: read(&timeouts.statement).unwrap_or(limits.statement),
-        total: read(&timeouts.total).unwrap_or(limits.total),
-        ..limits
-    }
-}
-
-/// What a run is doing now.
-#[derive(Clone, Default)]
-pub struct Told(Arc<Mutex<Option<Now>>>);
-
-struct Now {
-    name: String,
-    number: usize,
-    of: usize,
-    since: Instant,
-    blocked_by: Option<String>,
-}
-
-impl Told {
-    /// One line for a person; `None` before the first migration begins.
-    pub fn describe(&self) -> Option<String> {
-        let now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = now.as_ref()?;
-        let mut told = format!(
-            "applying migration {} of {}, {}, for {} s",
-            now.number,
-            now.of,
-            now.name,
-            now.since.elapsed().as_secs()
-        );
-        if let Some(by) = &now.blocked_by {
-            told.push_str("; it waits for a lock that is held by ");
-            told.push_str(by);
-        }
-        Some(told)
-    }
-
-    fn tell(&self, progress: &Progress<'_>) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match *progress {
-            // The same one is begun again, statement by statement.
-            Progress::Started { number: 0, .. } | Progress::Applied { .. } => {}
-            Progress::Started { name, number, of, .. } => {
-                *now = Some(Now {
-                    name: name.to_owned(),
-                    number,
-                    of,
-                    since: Instant::now(),
-                    blocked_by: None,
-                });
-            }
-            Progress::Blocked { by } => {
-                if let Some(now) = now.as_mut() {
-                    now.blocked_by = by.map(ToOwned::to_owned);
-                }
-            }
-        }
-    }
-}
-
-/// Passes on how it goes: to the log, to [`Told`] for the status, and as events.
+/// Passes on how it goes: to the log, to [`Watch`] for the status, and as events.
 pub struct Teller {
-    told: Told,
+    watch: Watch,
     news: UnboundedSender<News>,
 }
 
@@ -206,15 +63,15 @@ enum News {
 
 impl Teller {
     /// For the Orchestra of a pass.
-    pub fn new(pass: &Pass, told: Told) -> Self {
+    pub fn new(pass: &Pass, watch: Watch) -> Self {
         let (news, heard) = unbounded_channel();
-        tokio::spawn(events(pass.ctx.clone(), pass.object.object_ref(&()), heard));
-        Self { told, news }
+        tokio::spawn(events(pass.ctx.core.clone(), pass.object.object_ref(&()), heard));
+        Self { watch, news }
     }
 
     /// Takes a step of a run.
     pub fn tell(&self, progress: &Progress<'_>) {
-        self.told.tell(progress);
+        self.watch.tell(progress);
         // Nobody listens any more only when the operator is shutting down.
         let news = |news| drop(self.news.send(news));
         match *progress {
@@ -246,8 +103,8 @@ impl Teller {
 }
 
 /// Publishes events until the run has ended.
-async fn events(ctx: Arc<Context>, subject: ObjectReference, mut heard: UnboundedReceiver<News>) {
-    let say = async |kind, reason, note: &str| publish(&ctx.recorder, &subject, kind, reason, note).await;
+async fn events(core: Arc<Core>, subject: ObjectReference, mut heard: UnboundedReceiver<News>) {
+    let say = async |kind, reason, note: &str| publish(&core.recorder, &subject, kind, reason, note).await;
     let mut quick: Vec<String> = Vec::new();
     let mut begun: Option<String> = None;
     loop {
@@ -289,4 +146,11 @@ async fn events(ctx: Arc<Context>, subject: ObjectReference, mut heard: Unbounde
         let note = format!("applied {} migrations: {}", quick.len(), quick.join(", "));
         say(EventType::Normal, Reason::MigrationApplied, &note).await;
     }
+}
+
+/// The format of the migrations that the seed stands on.
+pub fn format(pass: &Pass) -> Option<MigrationFormat> {
+    let before = || pass.object.status.as_ref()?.migrations.as_ref();
+    wanted(pass)?;
+    Some(pass.migrations.as_ref().or_else(before)?.format)
 }

@@ -3,18 +3,14 @@
 mod act;
 mod approval;
 mod claim;
-mod database;
 mod drift;
+mod login;
 mod mark;
-mod member;
 mod migrating;
 mod observe;
 mod phase;
 pub mod plan;
-mod seeding;
-pub mod sources;
 mod status;
-mod works;
 
 use std::sync::Arc;
 
@@ -24,7 +20,8 @@ use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
 use crate::api::{MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase};
-use crate::controller::Context;
+use crate::controller::Core;
+use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::connection::Handover;
@@ -32,14 +29,37 @@ use crate::migrate::guard::Review;
 use crate::postgres::Login;
 use crate::rollout::turns::{Outcome, Turn};
 use crate::rollout::{self, Kept, Rolled};
+use crate::{class, content, credentials, database, pool};
 
 pub use approval::{PLAN_JSON, PLAN_TEXT};
 pub use mark::holder as mark_holder;
-pub use member::{Choices, awaiting, is_unmet};
-pub use migrating::{Told, template_of};
-pub use sources::Scripts;
 pub use status::report;
-pub use works::{Kind, Progress, Works};
+
+/// What the passes over Orchestras need.
+pub struct Context {
+    /// What every pass needs.
+    pub core: Arc<Core>,
+    /// Scripts.
+    pub content: Arc<content::Context>,
+    /// Inventories and their servers.
+    pub credentials: Arc<credentials::Context>,
+    /// Turns to migrate.
+    pub rollout: Arc<rollout::Context>,
+    /// Classes and budgets.
+    pub class: Arc<class::Context>,
+    /// Refused logins.
+    pub database: Arc<database::Context>,
+    /// Databases of pools.
+    pub pool: Arc<pool::Context>,
+    /// Work inside databases that goes on in the background.
+    pub works: Works<Orchestra, PgConnection>,
+}
+
+impl AsRef<Core> for Context {
+    fn as_ref(&self) -> &Core {
+        &self.core
+    }
+}
 
 /// One pass: observe → plan → status → act, step by step until it has to wait, so that one tenant
 /// is finished before the next is begun.
@@ -145,7 +165,7 @@ impl Pass {
     /// Gives the turn back: nothing had to be begun.
     fn end_turn(&mut self, outcome: Outcome) {
         if let Some(turn) = self.turn.take() {
-            rollout::end(&self.ctx, turn, self.rolled.as_ref(), outcome);
+            rollout::end(&self.ctx.rollout, turn, self.rolled.as_ref(), outcome);
         }
     }
 
@@ -158,7 +178,16 @@ impl Pass {
     /// The connection Secret, as the watch knows it.
     fn known_secret(&self) -> Option<Arc<PartialObjectMeta<Secret>>> {
         let secret = ObjectRef::new(&self.object.secret_name()).within(self.namespace());
-        self.ctx.stores.connections.get(&secret)
+        self.ctx.core.stores.connections.get(&secret)
+    }
+
+    /// The Orchestra with what its class and its database say.
+    fn tenant(&self) -> content::Tenant<'_> {
+        content::Tenant {
+            object: &self.object,
+            class: self.class.as_deref(),
+            database: self.database.as_ref(),
+        }
     }
 
     fn uid(&self) -> &str {

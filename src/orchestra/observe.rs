@@ -8,13 +8,14 @@ use kube::ResourceExt;
 use sqlx::postgres::PgConnection;
 
 use super::plan::{Database, Notice, Seen, Supply, Work};
-use super::seeding::Rows;
-use super::works::{Kind, Progress};
-use super::{Newer, Pass, approval, claim, drift, migrating, sources};
+use super::{Newer, Pass, approval, claim, drift, migrating};
 use crate::api::ORCHESTRA_FINALIZER;
 use crate::api::OrchestraDatabase;
 use crate::api::condition::{ConditionType, Reason};
 use crate::class;
+use crate::content;
+use crate::content::Rows;
+use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
@@ -91,8 +92,8 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
     if deleting {
         return Ok((Database::Lost, String::new()));
     }
-    let class = class::resolve(&pass.ctx, pass.object.spec.class_name.as_deref())?;
-    class::admission::admit(&pass.ctx, &class, pass.namespace())?;
+    let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
+    class::admission::admit(&pass.ctx.class, &class, pass.namespace())?;
     let (supply, message) = claim::supply(pass, &class).await?;
     if matches!(supply, Supply::Provider | Supply::Member)
         && let Some(database) = claim::find(pass).await?
@@ -104,7 +105,7 @@ async fn observe_database(pass: &mut Pass) -> Result<(Database, String), Error> 
 }
 
 fn claimed(pass: &mut Pass, database: OrchestraDatabase) -> (Database, String) {
-    pass.class = class::resolve(&pass.ctx, database.spec.class_name.as_deref()).ok();
+    pass.class = class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()).ok();
     let state = claim::state(pass, &database);
     pass.database = Some(database);
     state
@@ -118,12 +119,12 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
     match pass.ctx.works.progress(pass.uid(), Duration::ZERO).await? {
         // The session of work that ended between two passes is not used again: preparing the login
         // opens the next one.
-        Progress::None | Progress::Done(_) => {}
-        Progress::Running(kind, doing) => {
+        WorkProgress::None | WorkProgress::Done(_) => {}
+        WorkProgress::Running(kind, doing) => {
             seen.login = true;
             (seen.migrations, seen.seed) = match kind {
-                Kind::Migrate => (Work::Running, Work::Pending),
-                Kind::Seed => (Work::Done, Work::Running),
+                WorkKind::Migrate => (Work::Running, Work::Pending),
+                WorkKind::Seed => (Work::Done, Work::Running),
             };
             pass.told = doing.is_some();
             return Ok(doing);
@@ -137,9 +138,13 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
         (seen.login, seen.published) = (false, true);
     }
     pass.review = None;
-    migrating::check_template(pass)?;
+    if let Some(class) = &pass.class {
+        content::check_template(&pass.object, class)?;
+    }
     let source = source(pass).await.map_err(|error| undisturbed(pass, error))?;
-    let rows = Rows::of(pass).await.map_err(|error| undisturbed(pass, error))?;
+    let rows = Rows::of(&pass.ctx.content, &pass.tenant(), pass.kept.is_some())
+        .await
+        .map_err(|error| undisturbed(pass, error))?;
     if let Some(kept) = pass.kept
         && let Some(step) = unless_whole(pass, kept)?
     {
@@ -161,13 +166,13 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
     pass.attempt = rows.attempt(source.as_deref());
     let sources = source.as_ref().map(|source| source.digest());
     for digest in sources.into_iter().chain(pass.attempt.clone()) {
-        if let Some(error) = pass.ctx.refusals.refusal(pass.uid(), &digest) {
+        if let Some(error) = pass.ctx.core.refusals.refusal(pass.uid(), &digest) {
             return Err(error);
         }
     }
     let Some(session) = pass.session.take() else {
         // Who waits for its server logs in once it is its turn.
-        let waits = |source: &Arc<Source>| pass.ctx.turns.still_waits(pass.uid(), &source.digest());
+        let waits = |source: &Arc<Source>| pass.ctx.rollout.turns.still_waits(pass.uid(), &source.digest());
         if pass.turn.is_none() && source.as_ref().is_some_and(waits) {
             (seen.login, seen.migrations) = (true, Work::Waiting(Reason::Queued));
         }
@@ -217,13 +222,13 @@ async fn source(pass: &mut Pass) -> Result<Option<Arc<Source>>, Error> {
         Ok(Some(source)) => source,
     };
     let digest = source.digest();
-    let revisions = Arc::new(Revisions::of(&pass.ctx, class).await?);
-    if let Some(error) = pass.ctx.refusals.refusal(pass.uid(), &digest) {
+    let revisions = Arc::new(Revisions::of(&pass.ctx.content, class).await?);
+    if let Some(error) = pass.ctx.core.refusals.refusal(pass.uid(), &digest) {
         return Err(error);
     }
     let rolled = (class.name_any(), revisions.clone());
     if pass.turn.is_none() {
-        match rollout::verdict(&pass.ctx, &pass.object, class, database, (&digest, &revisions)) {
+        match rollout::verdict(&pass.ctx.rollout, &pass.object, class, database, (&digest, &revisions)) {
             Verdict::Free => {}
             Verdict::Now(turn) => pass.turn = Some(turn),
             Verdict::Kept(kept) => {
@@ -281,7 +286,7 @@ async fn observe_migrations(pass: &mut Pass, mut session: PgConnection, source: 
     let held = now.plan.is_some();
     (pass.migrations, pass.review) = (Some(now), review);
     if done || held {
-        pass.ctx.turns.leave(pass.uid());
+        pass.ctx.rollout.turns.leave(pass.uid());
     }
     let work = if done {
         pass.end_turn(Outcome::Applied);
@@ -302,7 +307,7 @@ fn take_turn(pass: &mut Pass, digest: &str) -> Work {
     let Some(database) = pass.database.as_ref().filter(|_| pass.turn.is_none()) else {
         return Work::Pending;
     };
-    let (ctx, object) = (&pass.ctx, &pass.object);
+    let (ctx, object) = (&pass.ctx.rollout, &pass.object);
     let turn = match (&pass.class, &pass.rolled) {
         (Some(class), Some((_, revisions))) if rollout::was_held(ctx, object, digest) => {
             match rollout::released(ctx, object, class, database, (digest, revisions)) {
@@ -328,7 +333,7 @@ async fn observe_secret(pass: &mut Pass) -> Result<bool, Error> {
         return Ok(false);
     };
     let wanted = connection::render(&pass.object, handover);
-    let found = connection::find(&namespaced(&pass.ctx.client, &pass.object), &pass.object, &wanted).await?;
+    let found = connection::find(&namespaced(&pass.ctx.core.client, &pass.object), &pass.object, &wanted).await?;
     pass.secret_exists = found.is_some();
     let Some((secret, true)) = found else { return Ok(false) };
     pass.secret_version = secret.metadata.resource_version;
@@ -391,7 +396,7 @@ pub async fn migrations(pass: &Pass) -> Result<Option<Arc<Source>>, Error> {
     let Some(wanted) = migrating::wanted(pass) else {
         return Ok(None);
     };
-    sources::migrations(&pass.ctx, wanted.place, wanted.format)
+    content::migrations(&pass.ctx.content, wanted.place, wanted.format)
         .await
         .map(Some)
 }

@@ -7,13 +7,13 @@ use kube::api::Api;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
+use super::Context;
 use super::observe::Observed;
 use super::phase::describe;
 use super::plan::{Database, Step, Work};
 use super::{Newer, Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
-use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::{namespaced, publish, write_status};
@@ -76,7 +76,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     if let Some(lost) = pass.restored.take() {
         let subject = pass.object.object_ref(&());
         publish(
-            &pass.ctx.recorder,
+            &pass.ctx.core.recorder,
             &subject,
             EventType::Warning,
             Reason::HistoryLost,
@@ -97,7 +97,14 @@ async fn tell_approved(pass: &Pass, old: &OrchestraStatus) {
     if let Some(review) = approved.filter(|review| waited.is_some_and(|plan| plan.digest == review.plan.digest)) {
         let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
         let subject = pass.object.object_ref(&());
-        publish(&pass.ctx.recorder, &subject, EventType::Normal, Reason::Approved, &note).await;
+        publish(
+            &pass.ctx.core.recorder,
+            &subject,
+            EventType::Normal,
+            Reason::Approved,
+            &note,
+        )
+        .await;
     }
 }
 
@@ -234,7 +241,7 @@ fn published(pass: &Pass) -> Option<PublishedSecret> {
 
 /// Writes down which connection Secret was given back.
 pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&pass.ctx.client, &pass.object);
+    let api: Api<Orchestra> = namespaced(&pass.ctx.core.client, &pass.object);
     let old = pass.object.status.as_ref();
     let new = OrchestraStatus {
         secret_ref: published(pass),
@@ -248,12 +255,12 @@ pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
 
 /// Writes what stopped a pass. A tenant in use stays Ready through a blip that passes by itself.
 pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&ctx.client, &*orchestra);
+    let api: Api<Orchestra> = namespaced(&ctx.core.client, &*orchestra);
     let Some(object) = api.get_opt(&orchestra.name_any()).await? else {
         return Ok(());
     };
     let mut pass = Pass::new(object, ctx);
-    pass.ctx.turns.leave(pass.uid());
+    pass.ctx.rollout.turns.leave(pass.uid());
     let old = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
     let passing = error.is_passing();
@@ -292,7 +299,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         (false, false) => "Failed",
     };
     let conditions = conditions.finish();
-    if let Some(failed) = pass.ctx.turns.failed(pass.uid()) {
+    if let Some(failed) = pass.ctx.rollout.turns.failed(pass.uid()) {
         pass.migrations = Some(MigrationStatus {
             source: failed,
             failed: true,
@@ -322,7 +329,7 @@ async fn store(
     reason: Reason,
     message: &str,
 ) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&pass.ctx.client, &pass.object);
+    let api: Api<Orchestra> = namespaced(&pass.ctx.core.client, &pass.object);
     let told = |status: Option<&OrchestraStatus>| {
         let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
         let condition = find(conditions, Is::Stalled)
@@ -346,7 +353,14 @@ async fn store(
         } else {
             EventType::Normal
         };
-        publish(&pass.ctx.recorder, &pass.object.object_ref(&()), kind, reason, message).await;
+        publish(
+            &pass.ctx.core.recorder,
+            &pass.object.object_ref(&()),
+            kind,
+            reason,
+            message,
+        )
+        .await;
     }
     Ok(())
 }

@@ -4,7 +4,8 @@
 //! The resource's name is made from what the login finds (the server and the database), so two
 //! entries that lead to the same database meet in one name, and the API server refuses the second.
 
-mod prepare;
+pub mod candidates;
+mod preparation;
 mod status;
 
 use std::collections::BTreeMap;
@@ -13,26 +14,49 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
-use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
 use crate::api::condition::Reason;
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
-use crate::controller::Context;
+use crate::controller::Core;
+use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::credentials::{self, inventory};
 use crate::orchestra::mark_holder;
 use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
+use crate::{class, content, rollout};
+use candidates::Choices;
 
 pub use status::report;
 
-/// Keys of an inventory begin so.
-pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
+/// What a room needs that takes databases from pools, or keeps them ready.
+pub struct Context {
+    /// What every pass needs.
+    pub core: Arc<Core>,
+    /// Classes.
+    pub class: Arc<class::Context>,
+    /// Scripts.
+    pub content: Arc<content::Context>,
+    /// Inventories and their servers.
+    pub credentials: Arc<credentials::Context>,
+    /// Turns to migrate.
+    pub rollout: Arc<rollout::Context>,
+    /// Databases that are about to be claimed, or being prepared.
+    pub choices: Arc<Choices>,
+    /// Databases that are being prepared.
+    pub preparations: Works<OrchestraPool, ()>,
+}
+
+impl AsRef<Core> for Context {
+    fn as_ref(&self) -> &Core {
+        &self.core
+    }
+}
 
 /// Entries that are logged in to at once: a dead host holds up few others, and a server that holds them
 /// all is not filled with sessions.
@@ -43,8 +67,8 @@ const WHILE: Duration = Duration::from_mins(1);
 
 /// One pass: every entry that has no resource yet is logged in to.
 pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let inventory = inventory(&ctx, &pool).await?;
-    learn(&ctx, &pool, &inventory);
+    let inventory = inventory::inventory(&ctx.credentials, &pool).await?;
+    inventory::learn(&ctx.credentials, &pool, &inventory);
     let mut members = members(&ctx, &pool).await?;
     let mut fresh = Vec::new();
     let mut logins = Vec::new();
@@ -74,81 +98,17 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
     withdraw(&ctx, &inventory, &mut members).await?;
     // A pass has time for one of the two.
     if looked_at == count {
-        refused.extend(prepare::prepare(&ctx, &pool, &inventory, &members).await?);
+        refused.extend(preparation::prepare(&ctx, &pool, &inventory, &members).await?);
     }
     // What needs a person comes first.
     refused.sort_by_key(|(_, error)| error.is_passing());
     status::write(&ctx, &pool, inventory.len(), &members, &refused).await?;
     let again = looked_at < count || refused.iter().any(|(_, error)| error.is_passing());
     Ok(if again {
-        Next::After(ctx.settings.login_spacing)
+        Next::After(ctx.core.settings.login_spacing)
     } else {
         Next::Rest
     })
-}
-
-/// Reads all inventories once: which databases share a server has to be known before any is migrated.
-pub async fn survey(ctx: &Context) {
-    for pool in ctx.stores.pools.state() {
-        match inventory(ctx, &pool).await {
-            Ok(inventory) => learn(ctx, &pool, &inventory),
-            // The pool's own pass tells of it.
-            Err(error) => tracing::debug!(pool = pool.name_any(), %error, "the inventory could not be read"),
-        }
-    }
-}
-
-fn learn(ctx: &Context, pool: &OrchestraPool, inventory: &BTreeMap<String, SecretString>) {
-    for (key, url) in inventory {
-        if let Ok(login) = Login::parse(url) {
-            ctx.servers.learn(&pool.name_any(), key, &login);
-        }
-    }
-}
-
-/// The login of an entry's owner, as the inventory holds it now.
-pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error> {
-    let missing = || {
-        let (pool, key) = (&entry.pool, &entry.key);
-        Error::blocked(
-            Reason::InventoryNotFound,
-            format!("entry {key} is not in the inventory of pool {pool}: put it back"),
-        )
-    };
-    let pool = ctx.stores.pools.get(&ObjectRef::new(&entry.pool)).ok_or_else(missing)?;
-    let inventory = inventory(ctx, &pool).await?;
-    let login = Login::parse(inventory.get(&entry.key).ok_or_else(missing)?)?;
-    ctx.servers.learn(&entry.pool, &entry.key, &login);
-    Ok(login)
-}
-
-/// The entries, from the pool's Secret or the operator's environment.
-async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<BTreeMap<String, SecretString>, Error> {
-    let Some(reference) = &pool.spec.inventory.secret_ref else {
-        return Ok(ctx.settings.inventory.clone());
-    };
-    let namespace = &ctx.settings.namespace;
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
-    let secret = api.get_opt(&reference.name).await?.ok_or_else(|| {
-        let name = &reference.name;
-        Error::blocked(
-            Reason::InventoryNotFound,
-            format!("Secret {name} does not exist in namespace {namespace}: create it with keys {KEY_PREFIX}1, {KEY_PREFIX}2, …"),
-        )
-    })?;
-    let entries = secret
-        .data
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|(key, _)| key.starts_with(KEY_PREFIX));
-    Ok(entries
-        .filter_map(|(key, value)| {
-            Some((
-                key,
-                SecretString::from(String::from_utf8(value.0).ok()?.trim().to_string()),
-            ))
-        })
-        .collect())
 }
 
 /// The pool's databases, from the API server: a watch may lag behind what the last pass created.
@@ -267,5 +227,5 @@ async fn withdraw(
 }
 
 fn api(ctx: &Context) -> Api<OrchestraDatabase> {
-    Api::all(ctx.client.clone())
+    Api::all(ctx.core.client.clone())
 }

@@ -6,9 +6,9 @@ use kube::Resource;
 use kube::api::Api;
 use kube::runtime::events::EventType;
 
+use super::Context;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
-use crate::controller::Context;
 use crate::controller::conditions::{Conditions, Progress, find};
 use crate::controller::error::Error;
 use crate::controller::write::{publish, write_status};
@@ -93,13 +93,13 @@ async fn tell(
     conditions.progress(progress, reason, message);
     status.conditions = conditions.finish();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
-    write_status(&Api::all(ctx.client.clone()), pool, old, status).await?;
+    write_status(&Api::all(ctx.core.client.clone()), pool, old, status).await?;
     let news = find(before, ConditionType::Ready).is_none_or(|last| last.reason != reason.as_str());
     if news {
         // Nothing is wrong with what is being prepared, or waits for its turn.
         let well = ready || matches!(reason, Reason::Migrating | Reason::Queued);
         let kind = if well { EventType::Normal } else { EventType::Warning };
-        publish(&ctx.recorder, &pool.object_ref(&()), kind, reason, message).await;
+        publish(&ctx.core.recorder, &pool.object_ref(&()), kind, reason, message).await;
     }
     Ok(())
 }

@@ -7,17 +7,16 @@ use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 use kube::runtime::reflector::ObjectRef;
 
+use super::Context;
 use super::plan::{Limits, State, Tenant};
 use super::revisions::Revisions;
-use super::servers;
 use super::turns::{Outcome, Turns};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{MigrationStatus, Orchestra, OrchestraClass};
-use crate::class::admission;
-use crate::controller::Context;
+use crate::api::{MigrationStatus, Orchestra, OrchestraClass, selector};
+use crate::content::template_of;
 use crate::controller::conditions::find;
 use crate::controller::error::Error;
-use crate::orchestra::template_of;
+use crate::credentials::servers;
 
 /// An Orchestra of a rollout.
 pub struct Member {
@@ -58,7 +57,7 @@ impl Rules {
 }
 
 fn selector(class: &OrchestraClass, selector: &LabelSelector) -> Result<Selector, Error> {
-    admission::selector(selector).map_err(|wrong| {
+    selector::parse(selector).map_err(|wrong| {
         let name = class.name_any();
         Error::blocked(
             Reason::SelectorInvalid,
@@ -106,7 +105,7 @@ pub fn members(
                 .is_some_and(|status| status.class_name.as_ref() == Some(&name))
             && asks_for_any(orchestra, class)
     };
-    let all = ctx.stores.orchestras.state_filter(belongs);
+    let all = ctx.core.stores.orchestras.state_filter(belongs);
     all.iter()
         .map(|watched| {
             let asking = asker.filter(|asker| asker.metadata.uid == watched.metadata.uid);
@@ -137,7 +136,7 @@ fn member(
             pinned: orchestra.spec.pin_migrations,
             engaged: turns.is_engaged(&uid) || is_stranger(orchestra, turns),
             able: wanted.is_some() && is_able(orchestra),
-            server: servers::of(ctx, orchestra),
+            server: servers::of(&ctx.credentials, orchestra),
             uid,
         },
         object: ObjectRef::from_obj(orchestra),
@@ -193,9 +192,9 @@ pub fn strangers(ctx: &Context, turns: &super::turns::State, server: &str, asker
     let counts = |orchestra: &Orchestra| {
         orchestra.metadata.uid != asker.metadata.uid
             && is_stranger(orchestra, turns)
-            && servers::of(ctx, orchestra).as_deref() == Some(server)
+            && servers::of(&ctx.credentials, orchestra).as_deref() == Some(server)
     };
-    ctx.stores.orchestras.state_filter(counts).len()
+    ctx.core.stores.orchestras.state_filter(counts).len()
 }
 
 /// Whether nothing but its migrations is wrong with it. Who is in other trouble asks by itself when

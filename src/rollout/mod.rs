@@ -4,11 +4,9 @@
 //! Everything is read from the statuses of the Orchestras: one that has not been come to keeps its
 //! digest there, and needs its older scripts for nothing, because all of them are applied.
 
-pub mod command;
 mod fleet;
 pub mod plan;
 pub mod revisions;
-pub mod servers;
 pub mod status;
 pub mod turns;
 
@@ -18,16 +16,32 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, RETRY_ROLLOUT_ANNOTATION};
-use crate::controller::Context;
+use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::credentials::{self, servers};
 use fleet::{Member, Rules};
 use plan::Decision;
 use revisions::Revisions;
 use turns::{Answer, Outcome, Request, Turn};
 
 pub use fleet::is_member;
-pub use servers::Servers;
 pub use turns::Turns;
+
+/// What a room needs that asks for turns to migrate.
+pub struct Context {
+    /// What every pass needs.
+    pub core: Arc<Core>,
+    /// Which databases share a server.
+    pub credentials: Arc<credentials::Context>,
+    /// Turns to migrate.
+    pub turns: Arc<Turns>,
+}
+
+impl AsRef<Core> for Context {
+    fn as_ref(&self) -> &Core {
+        &self.core
+    }
+}
 
 /// Whether an Orchestra may have the source of its class now.
 pub enum Verdict {
@@ -80,7 +94,10 @@ pub fn released(
     database: &OrchestraDatabase,
     (revision, revisions): (&str, &Revisions),
 ) -> Verdict {
-    let (Ok(rules), Some(server)) = (Rules::of(class, &ctx.turns), servers::of_database(ctx, database)) else {
+    let (Ok(rules), Some(server)) = (
+        Rules::of(class, &ctx.turns),
+        servers::of_database(&ctx.credentials, database),
+    ) else {
         return Verdict::Kept(Kept::Waits);
     };
     let admit = |turns: &turns::State| {
@@ -112,7 +129,7 @@ pub fn was_held(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
 
 /// Asks for a turn outside of any rollout: only the server has to have room.
 pub fn turn(ctx: &Context, orchestra: &Orchestra, database: &OrchestraDatabase, revision: &str) -> Option<Turn> {
-    let server = servers::of_database(ctx, database)?;
+    let server = servers::of_database(&ctx.credentials, database)?;
     let strangers = |turns: &turns::State| Some(fleet::strangers(ctx, turns, &server, orchestra));
     match ctx.turns.ask(request(orchestra, &server, revision), strangers) {
         Answer::Now(turn) => Some(turn),
@@ -125,7 +142,7 @@ pub fn spare_turn(ctx: &Context, database: &OrchestraDatabase) -> Option<Turn> {
     let request = Request {
         uid: database.name_any(),
         object: None,
-        server: servers::of_database(ctx, database)?,
+        server: servers::of_database(&ctx.credentials, database)?,
         revision: String::new(),
     };
     match ctx.turns.ask(request, |_| Some(0)) {
@@ -171,7 +188,7 @@ pub fn drive(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Re
     if let Some(value) = class.annotations().get(RETRY_ROLLOUT_ANNOTATION) {
         let uids = failed().map(|member| member.tenant.uid.clone());
         if ctx.turns.asks_again(&class.name_any(), value, uids) {
-            failed().for_each(|member| ctx.refusals.forget(&member.tenant.uid));
+            failed().for_each(|member| ctx.core.refusals.forget(&member.tenant.uid));
         }
     }
     let again = |uid: &String| ctx.turns.look(|turns| turns.is_asked_again(uid));
@@ -191,7 +208,7 @@ pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: Out
     drop(turn);
     let Some((name, revisions)) = rollout else { return };
     // As the class says it now.
-    if let Some(class) = ctx.stores.classes.get(&ObjectRef::new(name)) {
+    if let Some(class) = ctx.core.stores.classes.get(&ObjectRef::new(name)) {
         // What is wrong with its rules is the class's own pass to tell.
         let _ = drive(ctx, &class, revisions);
     }

@@ -1,15 +1,13 @@
 //! What the Orchestras of a class are to have: the class's own source, and those of its templates.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::api::{Migrations, Orchestra, OrchestraClass};
-use crate::controller::Context;
+use crate::content::{self, template_of};
 use crate::controller::error::Error;
 use crate::migrate::hex;
-use crate::orchestra::{sources, template_of};
 use crate::source::Place;
 
 /// Digests of the sources of a class.
@@ -26,7 +24,7 @@ impl Revisions {
     ///
     /// # Errors
     /// When the cluster cannot be asked.
-    pub async fn of(ctx: &Arc<Context>, class: &OrchestraClass) -> Result<Self, Error> {
+    pub async fn of(ctx: &content::Context, class: &OrchestraClass) -> Result<Self, Error> {
         let mut all = Self::default();
         if let Some(migrations) = &class.spec.migrations {
             all.own = all.note(read(ctx, migrations).await)?;
@@ -79,10 +77,15 @@ impl Revisions {
     }
 }
 
-async fn read(ctx: &Arc<Context>, migrations: &Migrations) -> Result<Option<String>, Error> {
+async fn read(ctx: &content::Context, migrations: &Migrations) -> Result<Option<String>, Error> {
     let Some(source) = &migrations.source else {
         return Ok(None);
     };
-    let read = sources::migrations(ctx, Place::of_class(ctx, source), migrations.format).await?;
+    let read = content::migrations(
+        ctx,
+        Place::of_class(&ctx.core.settings.namespace, source),
+        migrations.format,
+    )
+    .await?;
     Ok(Some(read.digest()))
 }

@@ -3,8 +3,9 @@
 //! Of two passes at the same moment, only so many get one as there is room for. A turn is taken before
 //! the intent is written into the status, and given back when the work ends, however it ends.
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::runtime::reflector::ObjectRef;
@@ -247,8 +248,8 @@ impl Turns {
         self.wake(state.next(server, room));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 

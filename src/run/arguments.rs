@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::controller::Settings;
-use crate::pool::KEY_PREFIX;
+use crate::credentials::inventory::KEY_PREFIX;
 use crate::supabase;
 use crate::supabase::settings::{DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN};
 use crate::telemetry::logs::Format;

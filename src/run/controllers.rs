@@ -20,9 +20,10 @@ use super::watches::{Watched, ability, advance, standing};
 use crate::api::condition::ConditionType;
 use crate::api::names::DATABASE_LABEL;
 use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
-use crate::controller::Context;
+use crate::controller::Core;
 use crate::controller::conditions::is_true;
 use crate::controller::reconcile::reconcile;
+use crate::pool::candidates;
 use crate::{class, database, orchestra, pool};
 
 /// How often a class or a pool counts its databases at most, while they change.
@@ -30,7 +31,7 @@ const COUNTED: Duration = Duration::from_secs(1);
 
 /// Runs all controllers until told to stop; what is under way is finished.
 pub async fn run(
-    ctx: Arc<Context>,
+    ctx: Arc<orchestra::Context>,
     watched: Watched,
     (ended, prepared): (
         UnboundedReceiver<ObjectRef<Orchestra>>,
@@ -38,8 +39,8 @@ pub async fn run(
     ),
     stop: watch::Receiver<bool>,
 ) {
-    let config = Config::default().concurrency(ctx.settings.concurrency);
-    let stores = &ctx.stores;
+    let config = Config::default().concurrency(ctx.core.settings.concurrency);
+    let stores = &ctx.core.stores;
 
     let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
     let orchestras = Controller::for_shared_stream(watched.orchestras.wishes(), stores.orchestras.clone())
@@ -48,14 +49,14 @@ pub async fn run(
         })
         .watches_shared_stream(watched.databases.events(), {
             let ctx = ctx.clone();
-            move |database: Arc<OrchestraDatabase>| orchestra::awaiting(&ctx, &database)
+            move |database: Arc<OrchestraDatabase>| candidates::awaiting(&ctx.pool, &database)
         })
         .watches_shared_stream(watched.classes.news(ability), move |_: Arc<OrchestraClass>| {
             unclaimed(&by_class)
         })
         .watches_shared_stream(
             watched.config_maps.events(),
-            move |map: Arc<PartialObjectMeta<ConfigMap>>| naming(&map, &by_map),
+            move |map: Arc<PartialObjectMeta<ConfigMap>>| naming(&map, &by_map.core),
         )
         .watches_shared_stream(watched.namespaces.wishes(), unclaimed_in(&stores.orchestras))
         .owns_shared_stream(watched.connections.events())
@@ -89,7 +90,7 @@ pub async fn run(
         .run(
             |object, ctx| reconcile("database", object, ctx, database::pass, database::report),
             again,
-            ctx.clone(),
+            ctx.database.clone(),
         )
         .for_each(|_| async {});
 
@@ -105,7 +106,7 @@ pub async fn run(
         .reconcile_on(paced(watched.databases.events().filter_map(its_class), COUNTED))
         // So it does with its rollout.
         .reconcile_on(paced(watched.orchestras.news(advance).filter_map(class_of), COUNTED))
-        .watches_shared_stream(watched.config_maps.events(), migrating(&ctx))
+        .watches_shared_stream(watched.config_maps.events(), migrating(&ctx.core))
         .reconcile_all_on(at_start())
         .reconcile_all_on(verdicts(&ctx))
         .with_config(config.clone())
@@ -113,7 +114,7 @@ pub async fn run(
         .run(
             |object, ctx| reconcile("class", object, ctx, class::pass, class::report),
             again,
-            ctx.clone(),
+            ctx.class.clone(),
         )
         .for_each(|_| async {});
 
@@ -128,7 +129,7 @@ pub async fn run(
 
 /// The controller of the pools.
 fn pools(
-    ctx: Arc<Context>,
+    ctx: Arc<orchestra::Context>,
     watched: &Watched,
     config: Config,
     (preparations, stop): (UnboundedReceiver<ObjectRef<OrchestraPool>>, watch::Receiver<bool>),
@@ -136,7 +137,7 @@ fn pools(
     let stores = &watched.stores;
     let by_inventory = stores.pools.clone();
     let (by_class, by_map) = (stores.pools.clone(), stores.pools.clone());
-    let namespace = ctx.settings.namespace.clone();
+    let namespace = ctx.core.settings.namespace.clone();
     Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
         .watches_shared_stream(
             watched.secrets.events(),
@@ -162,7 +163,7 @@ fn pools(
         .run(
             |object, ctx| reconcile("pool", object, ctx, pool::pass, pool::report),
             again,
-            ctx,
+            ctx.pool.clone(),
         )
         .for_each(|_| async {})
 }
@@ -188,9 +189,9 @@ async fn class_of(orchestra: Arc<Orchestra>) -> Option<ObjectRef<OrchestraClass>
 
 /// Classes whose migrations are in a ConfigMap.
 fn migrating(
-    ctx: &Context,
+    core: &Core,
 ) -> impl Fn(Arc<PartialObjectMeta<ConfigMap>>) -> Vec<ObjectRef<OrchestraClass>> + Send + Sync + 'static {
-    let (classes, namespace) = (ctx.stores.classes.clone(), ctx.settings.namespace.clone());
+    let (classes, namespace) = (core.stores.classes.clone(), core.settings.namespace.clone());
     move |map| {
         if map.namespace().as_ref() != Some(&namespace) {
             return Vec::new();
@@ -222,8 +223,8 @@ fn seeds_by(class: &OrchestraClass, map: &str) -> bool {
 }
 
 /// The provider has begun or ceased to accept a token.
-fn verdicts(ctx: &Context) -> impl futures::Stream<Item = ()> + Send + 'static {
-    futures::stream::unfold(ctx.accounts.verdicts(), async |mut verdicts| {
+fn verdicts(ctx: &orchestra::Context) -> impl futures::Stream<Item = ()> + Send + 'static {
+    futures::stream::unfold(ctx.class.accounts.verdicts(), async |mut verdicts| {
         verdicts.changed().await.ok()?;
         Some(((), verdicts))
     })
@@ -236,7 +237,7 @@ fn at_start() -> impl futures::Stream<Item = ()> + Send + 'static {
 
 /// Never called: a pass turns its errors into a requeue itself.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that kube-runtime calls")]
-fn again<K>(_: Arc<K>, never: &std::convert::Infallible, _: Arc<Context>) -> Action {
+fn again<K, C>(_: Arc<K>, never: &std::convert::Infallible, _: Arc<C>) -> Action {
     match *never {}
 }
 
@@ -247,7 +248,7 @@ fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
 }
 
 fn unclaimed(orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
-    let unmet = orchestras.state_filter(orchestra::is_unmet);
+    let unmet = orchestras.state_filter(candidates::is_unmet);
     unmet.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
@@ -265,11 +266,11 @@ fn unclaimed_in(
 
 /// Orchestras whose migrations or seed are in a ConfigMap: their own, or those of their class and its
 /// templates in the operator's namespace.
-fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Orchestra>> {
+fn naming(map: &PartialObjectMeta<ConfigMap>, core: &Core) -> Vec<ObjectRef<Orchestra>> {
     let (namespace, name) = (map.namespace(), map.name_any());
-    let ours = namespace.as_deref() == Some(&ctx.settings.namespace);
+    let ours = namespace.as_deref() == Some(&core.settings.namespace);
     let by_class = ours
-        && ctx
+        && core
             .stores
             .classes
             .find(|class| migrates_by(class, &name) || seeds_by(class, &name))
@@ -282,7 +283,7 @@ fn naming(map: &PartialObjectMeta<ConfigMap>, ctx: &Context) -> Vec<ObjectRef<Or
             && (uses(scripts(own), &name) || uses(spec.seed.as_ref().map(|seed| &seed.source), &name));
         here || (by_class && inherits)
     };
-    ctx.stores
+    core.stores
         .orchestras
         .state_filter(names)
         .iter()

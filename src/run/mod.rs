@@ -4,6 +4,7 @@ mod arguments;
 mod controllers;
 mod pace;
 mod watches;
+mod wiring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
@@ -23,12 +23,14 @@ use crate::api::crds;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::lease::{Lease, Timing};
-use crate::controller::{Context, Settings, Stores};
-use crate::rollout::Turns;
-use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
-use crate::supabase::{self, Accounts};
+use crate::controller::refusals::Refusals;
+use crate::controller::{Core, Settings};
+use crate::credentials::inventory;
+use crate::supabase;
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
+use wiring::Wakers;
+
 pub use arguments::{Arguments, duration};
 
 const CRDS: &str = "crds";
@@ -120,30 +122,26 @@ async fn lead(
         controller: "orchestra-operator".into(),
         instance: std::env::var("POD_NAME").ok(),
     };
-    let accounts = Accounts::new(provider, metrics.clone()).with_poll_interval(settings.poll_interval);
-    let ctx = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
+    let recorder = Recorder::new(client.clone(), reporter);
+    let core = Arc::new(Core {
+        recorder,
         client,
         stores: watched.stores.clone(),
         metrics: metrics.clone(),
-        accounts,
-        tokens: crate::class::Tokens::default(),
-        cluster: cluster(&watched.stores)?,
-        orphans: crate::class::Orphans::default(),
-        budgets: crate::class::Budgets::default(),
-        logins: crate::database::Logins::default(),
-        sources: crate::source::Sources::new(settings.resync),
-        scripts: crate::orchestra::Scripts::new(settings.resync),
-        works: crate::orchestra::Works::new(ended.clone(), stop.clone()),
-        preparations: crate::orchestra::Works::new(prepared, stop.clone()),
-        choices: Arc::default(),
-        turns: Arc::new(Turns::new(settings.migrations_per_server.into(), ended)),
-        servers: crate::rollout::Servers::default(),
-        refusals: crate::controller::refusals::Refusals::default(),
+        refusals: Refusals::default(),
         backoff: Backoff::default(),
         settings,
     });
-    crate::pool::survey(&ctx).await;
+    let ctx = wiring::orchestra(
+        core,
+        provider,
+        Wakers {
+            ended,
+            prepared,
+            stop: stop.clone(),
+        },
+    )?;
+    inventory::survey(&ctx.credentials).await;
     let census = census(ctx.clone(), metrics.clone());
     let works = ctx.clone();
     let work = controllers::run(ctx, watched, (ends, preparations), stop.clone());
@@ -156,7 +154,7 @@ async fn lead(
             let ending = async {
                 (&mut work).await;
                 works.works.finished().await;
-                works.preparations.finished().await;
+                works.pool.preparations.finished().await;
             };
             tokio::select! {
                 ended = tokio::time::timeout(grace, ending) => if ended.is_err() {
@@ -171,21 +169,13 @@ async fn lead(
     Ok(())
 }
 
-/// What marks the projects of this cluster.
-fn cluster(stores: &Stores) -> anyhow::Result<Cluster> {
-    let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE));
-    namespace
-        .and_then(|namespace| Cluster::of(namespace.metadata.uid.as_deref()?))
-        .with_context(|| format!("there is no namespace {CLUSTER_NAMESPACE}, whose UID stands for the cluster"))
-}
-
 /// Counts the objects by phase and those that wait in queues, for as long as it is let. Only the
 /// leader does, so that the sum over
 /// all replicas is right.
-async fn census(ctx: Arc<Context>, metrics: Arc<Metrics>) {
-    let stores = &ctx.stores;
+async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
+    let stores = &ctx.core.stores;
     loop {
-        metrics.set_queues(&ctx.accounts.queues());
+        metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));

@@ -22,16 +22,17 @@ pub use flaw::Flaw;
 pub use flights::Flights;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
-use kube::runtime::reflector::ObjectRef;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt as _};
 
 use crate::api::{OciSource, Orchestra, ScriptSource};
-use crate::controller::{Context, Settings};
 use oci::Artifact;
 use pull_secret::Login;
 
@@ -63,9 +64,9 @@ impl Place {
     }
 
     /// Named by a class, or by one of its templates.
-    pub fn of_class(ctx: &Context, source: &ScriptSource) -> Self {
+    pub fn of_class(namespace: &str, source: &ScriptSource) -> Self {
         Self {
-            namespace: ctx.settings.namespace.clone(),
+            namespace: namespace.to_owned(),
             by_class: true,
             source: source.clone(),
         }
@@ -96,8 +97,24 @@ pub struct Version {
     pub revision: Option<String>,
 }
 
+/// What sources may lead to, and how often they are looked at.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Folder of the sources that are mounted into the operator's pod.
+    pub folder: Option<PathBuf>,
+    /// Registries that an Orchestra may name, each `host` or `host:port`.
+    pub oci_hosts: Vec<String>,
+    /// How often a tag is looked up.
+    pub resync: Duration,
+}
+
 /// What is known of artifacts and folders, and files that were just fetched.
 pub struct Sources {
+    /// Client of the Kubernetes API.
+    client: Client,
+    /// Metadata of all ConfigMaps.
+    config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    reach: Reach,
     artifacts: Flights<Place, Artifact>,
     folders: Flights<Place, (String, Arc<Files>)>,
     files: Flights<String, Arc<Files>>,
@@ -105,9 +122,12 @@ pub struct Sources {
 
 impl Sources {
     /// Nothing is known. What settled tenants use is asked for at every `resync`, and kept.
-    pub fn new(resync: Duration) -> Self {
+    pub fn new(client: Client, config_maps: Store<PartialObjectMeta<ConfigMap>>, reach: Reach) -> Self {
         Self {
-            artifacts: Flights::new(resync * 3),
+            client,
+            config_maps,
+            artifacts: Flights::new(reach.resync * 3),
+            reach,
             folders: Flights::new(FILES_KEPT),
             files: Flights::new(FILES_KEPT),
         }
@@ -118,23 +138,22 @@ impl Sources {
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn version(ctx: &Arc<Context>, place: &Place) -> Result<Version, Error> {
+pub async fn version(sources: &Sources, place: &Place) -> Result<Version, Error> {
     let of = |state: String| Version { state, revision: None };
     if let Some(oci) = &place.source.oci {
-        let artifact = artifact(ctx, place, oci).await?;
+        let artifact = artifact(sources, place, oci).await?;
         return Ok(Version {
             state: artifact.digest.clone(),
             revision: Some(artifact.digest),
         });
     }
     if let Some(name) = &place.source.folder {
-        let (digest, _) = folder(ctx, place, name).await?;
+        let (digest, _) = folder(sources, place, name).await?;
         return Ok(of(digest));
     }
     // What is inline is a part of the place.
     let versions = place.source.config_maps().map(|name| {
-        let seen = ctx
-            .stores
+        let seen = sources
             .config_maps
             .get(&ObjectRef::new(name).within(&place.namespace))
             .ok_or_else(|| missing(&place.namespace, name))?;
@@ -147,14 +166,14 @@ pub async fn version(ctx: &Arc<Context>, place: &Place) -> Result<Version, Error
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn files(ctx: &Arc<Context>, place: &Place, version: &Version) -> Result<Arc<Files>, Error> {
+pub async fn files(sources: &Sources, place: &Place, version: &Version) -> Result<Arc<Files>, Error> {
     let source = &place.source;
     if let Some(texts) = &source.inline {
         let files = config_map::inline(texts).map_err(|flaw| Error::invalid(place, flaw))?;
         return Ok(Arc::new(files));
     }
     if let Some(name) = &source.folder {
-        let (digest, files) = folder(ctx, place, name).await?;
+        let (digest, files) = folder(sources, place, name).await?;
         return if digest == version.state {
             Ok(files)
         } else {
@@ -162,27 +181,27 @@ pub async fn files(ctx: &Arc<Context>, place: &Place, version: &Version) -> Resu
         };
     }
     if let Some(oci) = &source.oci {
-        return pulled(ctx, place, oci, version).await;
+        return pulled(sources, place, oci, version).await;
     }
-    let (client, whole) = (ctx.client.clone(), place.clone());
+    let (client, whole) = (sources.client.clone(), place.clone());
     let work = async move || config_maps(&client, &whole).await.map(Arc::new);
     let key = format!("{place}@{}", version.state);
-    ctx.sources.files.get(&key, &place.to_string(), FILES_KEPT, work).await
+    sources.files.get(&key, &place.to_string(), FILES_KEPT, work).await
 }
 
 /// Whoever may read the manifest in a repository may read what it lists there: what one has fetched is
 /// there for all of them.
-async fn pulled(ctx: &Arc<Context>, place: &Place, oci: &OciSource, version: &Version) -> Result<Arc<Files>, Error> {
-    let artifact = artifact(ctx, place, oci).await?;
+async fn pulled(sources: &Sources, place: &Place, oci: &OciSource, version: &Version) -> Result<Arc<Files>, Error> {
+    let artifact = artifact(sources, place, oci).await?;
     if artifact.digest != version.state {
         return Err(Error::moved(place));
     }
-    let login = login(&ctx.client, &place.namespace, oci).await?;
+    let login = login(&sources.client, &place.namespace, oci).await?;
     let oci = oci.clone();
     let (host, repository) = oci::split(&oci.image);
     let key = format!("{host}/{repository}@{}", version.state);
     let work = async move || oci::pull(&oci, artifact, login).await.map(Arc::new);
-    ctx.sources.files.get(&key, &place.to_string(), FILES_KEPT, work).await
+    sources.files.get(&key, &place.to_string(), FILES_KEPT, work).await
 }
 
 async fn config_maps(client: &Client, place: &Place) -> Result<Files, Error> {
@@ -204,8 +223,8 @@ fn missing(namespace: &str, name: &str) -> Error {
     Error::NotFound(format!("ConfigMap {namespace}/{name}"))
 }
 
-async fn folder(ctx: &Arc<Context>, place: &Place, name: &str) -> Result<(String, Arc<Files>), Error> {
-    let Some(root) = ctx.settings.sources_folder.clone() else {
+async fn folder(sources: &Sources, place: &Place, name: &str) -> Result<(String, Arc<Files>), Error> {
+    let Some(root) = sources.reach.folder.clone() else {
         return Err(Error::NotAllowed(
             "the operator has no folder of sources: start it with --sources-folder, or name another source".into(),
         ));
@@ -223,22 +242,19 @@ async fn folder(ctx: &Arc<Context>, place: &Place, name: &str) -> Result<(String
         };
         Ok((files.digest(), Arc::new(files)))
     };
-    ctx.sources
-        .folders
-        .get(place, &place.to_string(), FOLDER_FRESH, read)
-        .await
+    sources.folders.get(place, &place.to_string(), FOLDER_FRESH, read).await
 }
 
-async fn artifact(ctx: &Arc<Context>, place: &Place, oci: &OciSource) -> Result<Artifact, Error> {
-    check_host(&ctx.settings, place, oci)?;
+async fn artifact(sources: &Sources, place: &Place, oci: &OciSource) -> Result<Artifact, Error> {
+    check_host(&sources.reach, place, oci)?;
     // What a digest leads to never changes.
     let fresh = if oci.digest.is_some() {
         Duration::MAX
     } else {
-        ctx.settings.resync
+        sources.reach.resync
     };
     let work = {
-        let (client, namespace, oci) = (ctx.client.clone(), place.namespace.clone(), oci.clone());
+        let (client, namespace, oci) = (sources.client.clone(), place.namespace.clone(), oci.clone());
         async move || {
             let login = login(&client, &namespace, &oci).await?;
             oci::look_up(&oci, login).await
@@ -252,13 +268,13 @@ async fn artifact(ctx: &Arc<Context>, place: &Place, oci: &OciSource) -> Result<
         },
         ..place.clone()
     };
-    ctx.sources.artifacts.get(&key, &place.to_string(), fresh, work).await
+    sources.artifacts.get(&key, &place.to_string(), fresh, work).await
 }
 
 /// The author of an Orchestra must not make the operator call whatever it can reach.
-fn check_host(settings: &Settings, place: &Place, oci: &OciSource) -> Result<(), Error> {
+fn check_host(reach: &Reach, place: &Place, oci: &OciSource) -> Result<(), Error> {
     let (host, _) = oci::split(&oci.image);
-    let known = settings.oci_hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
+    let known = reach.oci_hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
     if place.by_class || known {
         return Ok(());
     }

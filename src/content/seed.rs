@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
-use super::{Pass, migrating, sources};
+use super::{Context, Tenant, scripts};
 use crate::api::condition::{ConditionType, Reason};
-use crate::api::{MigrationFormat, Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy};
+use crate::api::{Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy};
 use crate::controller::conditions::find;
 use crate::controller::error::Error;
 use crate::migrate::{self, SeedSource, Source, Variables};
@@ -24,13 +24,16 @@ pub enum Rows {
     /// rollout of its template has not come here.
     Applied,
     /// This seed.
-    Wanted(Wanted),
+    Wanted(SeedRun),
 }
 
 /// A seed with the values of one Orchestra.
-pub struct Wanted {
+pub struct SeedRun {
+    /// The scripts and rows.
     pub source: Arc<SeedSource>,
+    /// The values that they may use.
     pub variables: Variables,
+    /// When it runs again.
     pub policy: SeedPolicy,
     /// Over the files and the values that they use.
     pub digest: String,
@@ -38,12 +41,12 @@ pub struct Wanted {
 
 impl Rows {
     /// The seed that applies.
-    pub async fn of(pass: &Pass) -> Result<Self, Error> {
-        let Some((seed, _)) = named(pass) else {
+    pub async fn of(ctx: &Context, tenant: &Tenant<'_>, kept: bool) -> Result<Self, Error> {
+        let Some((seed, _)) = named(ctx, tenant) else {
             return Ok(Self::None);
         };
-        let status = pass.object.status.as_ref();
-        let waits = pass.kept.is_some() && pass.object.spec.seed.is_none();
+        let status = tenant.object.status.as_ref();
+        let waits = kept && tenant.object.spec.seed.is_none();
         // The template has got its first seed since.
         if waits && status.is_none_or(|status| status.seed.is_none()) {
             return Ok(Self::None);
@@ -56,7 +59,7 @@ impl Rows {
         if waits || seed.policy == SeedPolicy::Once && status.is_some_and(ran) {
             return Ok(Self::Applied);
         }
-        Ok(wanted(pass).await?.map_or(Self::None, Self::Wanted))
+        Ok(wanted(ctx, tenant).await?.map_or(Self::None, Self::Wanted))
     }
 
     /// Whether nothing is to be done in a database where the seed of this digest ran last.
@@ -82,36 +85,29 @@ impl Rows {
 }
 
 /// The seed of the Orchestra's own, or else of its template, and where it is.
-fn named(pass: &Pass) -> Option<(&Seed, Place)> {
-    if let Some(own) = &pass.object.spec.seed {
-        return Some((own, Place::of_orchestra(&pass.object, &own.source)));
+fn named<'a>(ctx: &Context, tenant: &Tenant<'a>) -> Option<(&'a Seed, Place)> {
+    if let Some(own) = &tenant.object.spec.seed {
+        return Some((own, Place::of_orchestra(tenant.object, &own.source)));
     }
-    let theirs = migrating::template(pass)?.seed.as_ref()?;
-    Some((theirs, Place::of_class(&pass.ctx, &theirs.source)))
+    let theirs = tenant.template()?.seed.as_ref()?;
+    Some((theirs, Place::of_class(&ctx.core.settings.namespace, &theirs.source)))
 }
 
 /// The seed that applies, read in any case.
-pub async fn wanted(pass: &Pass) -> Result<Option<Wanted>, Error> {
-    let Some((seed, place)) = named(pass) else {
+pub async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun>, Error> {
+    let Some((seed, place)) = named(ctx, tenant) else {
         return Ok(None);
     };
-    let source = sources::seed(&pass.ctx, place).await?;
-    let settings = migrating::template(pass).and_then(|template| template.settings.as_ref());
-    let variables = variables(&pass.object, pass.database.as_ref(), settings);
+    let source = scripts::seed(ctx, place).await?;
+    let settings = tenant.template().and_then(|template| template.settings.as_ref());
+    let variables = variables(tenant.object, tenant.database, settings);
     let digest = source.digest(&variables).map_err(migrate::Error::from)?;
-    Ok(Some(Wanted {
+    Ok(Some(SeedRun {
         source,
         variables,
         policy: seed.policy,
         digest,
     }))
-}
-
-/// The format of the migrations that the seed stands on.
-pub fn format(pass: &Pass) -> Option<MigrationFormat> {
-    let before = || pass.object.status.as_ref()?.migrations.as_ref();
-    migrating::wanted(pass)?;
-    Some(pass.migrations.as_ref().or_else(before)?.format)
 }
 
 /// What a seed may know of its Orchestra.

@@ -1,13 +1,13 @@
 //! Which database server an Orchestra's database is on: what is on one server shares its budget.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 
+use super::Context;
 use crate::api::{InventoryEntry, Orchestra, OrchestraDatabase};
-use crate::controller::Context;
 use crate::postgres::Login;
 
 /// Servers of the entries of static pools, as their inventories were last read: `host:port`.
@@ -18,12 +18,12 @@ impl Servers {
     /// Remembers where an entry leads to.
     pub fn learn(&self, pool: &str, key: &str, login: &Login) {
         let server = format!("{}:{}", login.host, login.port);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         known.insert((pool.into(), key.into()), server);
     }
 
     fn of(&self, entry: &InventoryEntry) -> Option<String> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         known.get(&(entry.pool.clone(), entry.key.clone())).cloned()
     }
 }
@@ -40,5 +40,5 @@ pub fn of_database(ctx: &Context, database: &OrchestraDatabase) -> Option<String
 /// The server of an Orchestra's database.
 pub fn of(ctx: &Context, orchestra: &Orchestra) -> Option<String> {
     let name = orchestra.status.as_ref()?.database_name.as_ref()?;
-    of_database(ctx, &*ctx.stores.databases.get(&ObjectRef::new(name))?)
+    of_database(ctx, &*ctx.core.stores.databases.get(&ObjectRef::new(name))?)
 }

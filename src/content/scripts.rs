@@ -1,12 +1,14 @@
 //! Migrations and seeds, read once for each version of their source and shared by all tenants.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use super::Context;
 use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
-use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::migrate::{SeedSource, Source};
 use crate::source::{self, Place, Version, layout};
@@ -55,7 +57,7 @@ impl Scripts {
     }
 
     fn known(&self, key: &Key, version: &Version) -> Option<Loaded> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         read.retain(|_, entry| entry.used.elapsed() < self.idle);
         let entry = read.get_mut(key).filter(|entry| entry.version == *version)?;
         entry.used = Instant::now();
@@ -68,16 +70,13 @@ impl Scripts {
             loaded,
             used: Instant::now(),
         };
-        self.read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, entry);
+        self.read.lock().insert(key, entry);
     }
 
     /// The one in use, if the same is in use.
     fn shared(&self, source: Source) -> Arc<Source> {
         let key = (source.digest(), source.revision().map(ToString::to_string));
-        let mut same = self.same.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut same = self.same.lock();
         same.retain(|_, source| source.strong_count() > 0);
         if let Some(known) = same.get(&key).and_then(Weak::upgrade) {
             return known;
@@ -89,11 +88,7 @@ impl Scripts {
 }
 
 /// The migrations of a source.
-pub async fn migrations(
-    ctx: &Arc<Context>,
-    place: Place,
-    format: Option<MigrationFormat>,
-) -> Result<Arc<Source>, Error> {
+pub async fn migrations(ctx: &Context, place: Place, format: Option<MigrationFormat>) -> Result<Arc<Source>, Error> {
     match load(ctx, (place, What::Migrations(format))).await? {
         Loaded::Migrations(source) => Ok(source),
         Loaded::Seed(_) => Err(Error::transient(
@@ -104,7 +99,7 @@ pub async fn migrations(
 }
 
 /// The seed of a source.
-pub async fn seed(ctx: &Arc<Context>, place: Place) -> Result<Arc<SeedSource>, Error> {
+pub async fn seed(ctx: &Context, place: Place) -> Result<Arc<SeedSource>, Error> {
     match load(ctx, (place, What::Seed)).await? {
         Loaded::Seed(source) => Ok(source),
         Loaded::Migrations(_) => Err(Error::transient(
@@ -114,13 +109,13 @@ pub async fn seed(ctx: &Arc<Context>, place: Place) -> Result<Arc<SeedSource>, E
     }
 }
 
-async fn load(ctx: &Arc<Context>, key: Key) -> Result<Loaded, Error> {
+async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
     let place = &key.0;
-    let version = source::version(ctx, place).await?;
+    let version = source::version(&ctx.sources, place).await?;
     if let Some(loaded) = ctx.scripts.known(&key, &version) {
         return Ok(loaded);
     }
-    let files = source::files(ctx, place, &version).await?;
+    let files = source::files(&ctx.sources, place, &version).await?;
     let path = place.source.path.as_deref();
     let flaw = |flaw| source::Error::Invalid {
         place: place.to_string(),

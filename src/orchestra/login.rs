@@ -1,7 +1,6 @@
 //! The way into the claimed database: the owner's login, and what the tenant will be given.
 
 use kube::ResourceExt;
-use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
 use super::{Pass, mark};
@@ -9,21 +8,19 @@ use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
-use crate::credentials::owner::{self, Address};
-use crate::credentials::password;
-use crate::database::{owner_login, secrets};
-use crate::pool;
+use crate::credentials::inventory;
+use crate::credentials::{owner, password, tenant};
 use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login, Sharing, TenantRole};
 
 /// The owner's login.
 async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
-    let stored = owner::read(&secrets(&pass.ctx), &database.name_any())
+    let stored = owner::read(&owner::secrets(&pass.ctx.core), &database.name_any())
         .await?
         .unwrap_or_default();
     let login = match &database.spec.inventory {
-        Some(entry) => pool::login(&pass.ctx, entry).await?,
-        None => owner_login(&stored).ok_or_else(|| {
+        Some(entry) => inventory::login(&pass.ctx.credentials, entry).await?,
+        None => stored.login().ok_or_else(|| {
             Error::transient(
                 Reason::Provisioning,
                 "the owner's login is not stored yet; it is stored again",
@@ -31,11 +28,6 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
         })?,
     };
     Ok((login, stored))
-}
-
-/// Name of the tenant's login role: unique on every server, because pool entries may share one.
-pub fn role_name(uid: &str) -> String {
-    format!("orchestra_{}", uid.replace('-', ""))
 }
 
 /// The way in, proven.
@@ -62,13 +54,13 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<Prepar
         password
     } else {
         let password = password::generate();
-        owner::store_tenant_password(&secrets(&pass.ctx), &database.name_any(), &password).await?;
+        owner::store_tenant_password(&owner::secrets(&pass.ctx.core), &database.name_any(), &password).await?;
         password
     };
     let mut session = postgres::connect(&login, APPLICATION).await?;
     mark::claim(&mut session, pass).await?;
     let role = TenantRole {
-        name: role_name(pass.uid()),
+        name: tenant::role_name(pass.uid()),
         password: tenant_password.clone(),
     };
     let sharing = if database.spec.inventory.is_some() {
@@ -79,34 +71,7 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<Prepar
     postgres::ensure_tenant_role(&mut session, &role, sharing).await?;
     Ok(Prepared {
         session,
-        handover: handover(&login, pass.uid(), tenant_password, stored.address),
+        handover: tenant::handover(&login, pass.uid(), tenant_password, stored.address),
         owner: login,
     })
-}
-
-fn handover(owner: &Login, uid: &str, password: SecretString, address: Option<Address>) -> Handover {
-    let session = tenant_login(owner, uid, password);
-    let transaction = address.as_ref().map(|address| Login {
-        port: address.transaction_port,
-        ..session.clone()
-    });
-    Handover {
-        session,
-        transaction,
-        address,
-    }
-}
-
-/// A pooler knows a role of a project as `<role>.<ref>`, as it knows the owner.
-fn tenant_login(owner: &Login, uid: &str, password: SecretString) -> Login {
-    let role = role_name(uid);
-    let user = match owner.user.split_once('.') {
-        Some((_, reference)) => format!("{role}.{reference}"),
-        None => role,
-    };
-    Login {
-        user,
-        password,
-        ..owner.clone()
-    }
 }

@@ -9,9 +9,9 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::status::{names, short};
+use super::output::{self, Cell};
 use crate::api::{OrchestraClass, RETRY_ROLLOUT_ANNOTATION, RolloutPhase as Phase, RolloutStatus};
-use crate::report::output::{self, Cell};
+use crate::rollout::status::{names, short};
 
 /// Pace at which a watched rollout is looked at.
 const PACE: Duration = Duration::from_millis(500);

@@ -1,18 +1,19 @@
 //! The databases of pools that wait for a claim: which one an Orchestra takes, and who is told of a free one.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::{Pass, migrating};
+use super::Context;
 use crate::api::condition::ConditionType;
 use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
-use crate::controller::Context;
+use crate::content;
 use crate::controller::conditions::is_true;
 
 /// How long a pass has to claim what it chose, before others may choose it.
@@ -44,7 +45,7 @@ impl Drop for Hold {
 
 impl Choices {
     /// Chooses the first of `names` that nobody else has chosen.
-    pub(super) fn first<'a>(&self, names: impl IntoIterator<Item = &'a str>, uid: &str) -> Option<&'a str> {
+    pub fn first<'a>(&self, names: impl IntoIterator<Item = &'a str>, uid: &str) -> Option<&'a str> {
         let mut chosen = self.lock();
         chosen.retain(|_, choice| !matches!(choice, Choice::Claim(by, _) if by == uid));
         let name = names.into_iter().find(|name| !chosen.contains_key(*name))?;
@@ -67,16 +68,16 @@ impl Choices {
 
     /// The choices that are not too old.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Choice>> {
-        let mut chosen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chosen = self.0.lock();
         chosen.retain(|_, choice| !matches!(choice, Choice::Claim(_, at) if at.elapsed() >= CHOSEN));
         chosen
     }
 }
 
 /// The first database of the class's pools that is free, and that no other Orchestra is about to take.
-pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<String> {
-    let rank = |database: &OrchestraDatabase| rank(&pass.object, class, database);
-    let stores = &pass.ctx.stores;
+pub fn choose(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Option<String> {
+    let rank = |database: &OrchestraDatabase| rank(object, class, database);
+    let stores = &ctx.core.stores;
     let mut members = stores
         .databases
         .state_filter(|database| is_free(database) && rank(database).is_some());
@@ -84,7 +85,7 @@ pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<String> {
         return None;
     }
     let others = stores.orchestras.state_filter(|other| {
-        other.metadata.uid.as_deref() != Some(pass.uid())
+        other.metadata.uid.as_deref() != object.metadata.uid.as_deref()
             && other.metadata.deletion_timestamp.is_none()
             && !is_stalled(other)
     });
@@ -93,16 +94,14 @@ pub fn choose(pass: &Pass, class: &OrchestraClass) -> Option<String> {
         .filter_map(|other| other.status.as_ref()?.claiming.as_deref())
         .collect();
     // What this Orchestra intended before was found taken, whatever the watch shows.
-    let void = pass
-        .object
-        .status
-        .as_ref()
-        .and_then(|status| status.claiming.as_deref());
+    let void = object.status.as_ref().and_then(|status| status.claiming.as_deref());
     taken.extend(void);
     members.sort_by_cached_key(|database| rank(database));
     let names = members.iter().filter_map(|member| member.metadata.name.as_deref());
     let left = names.filter(|name| !taken.contains(name));
-    pass.ctx.choices.first(left, pass.uid()).map(ToOwned::to_owned)
+    ctx.choices
+        .first(left, object.metadata.uid.as_deref().unwrap_or_default())
+        .map(ToOwned::to_owned)
 }
 
 /// Who is Stalled carries out no intent until somebody has helped.
@@ -144,16 +143,16 @@ fn rank(
 }
 
 fn is_of(prepared: &AppliedTemplate, object: &Orchestra, class: &OrchestraClass) -> bool {
-    let wanted = migrating::template_of(object, class);
+    let wanted = content::template_of(object, class);
     wanted.is_some_and(|wanted| prepared.is(&class.name_any(), &wanted.name))
 }
 
 /// Why no database of the class's pools can be taken, and what to do.
-pub fn shortage(pass: &Pass, class: &OrchestraClass) -> String {
+pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> String {
     let names = class.spec.pools.as_ref().map(|pools| pools.names.as_slice());
     let (names, many) = (names.unwrap_or_default(), names.is_some_and(|names| names.len() > 1));
     let pools = format!("pool{} {}", if many { "s" } else { "" }, names.join(", "));
-    let stores = &pass.ctx.stores;
+    let stores = &ctx.core.stores;
     let free = stores.databases.state_filter(|database| {
         let entry = database.spec.inventory.as_ref();
         is_free(database) && entry.is_some_and(|entry| names.contains(&entry.pool))
@@ -161,7 +160,7 @@ pub fn shortage(pass: &Pass, class: &OrchestraClass) -> String {
     if free.is_empty() {
         return format!("no database is left in {pools}: add one, and the claim is met by itself");
     }
-    if free.iter().any(|database| fits(&pass.object, class, database)) {
+    if free.iter().any(|database| fits(object, class, database)) {
         return format!(
             "every free database of {pools} is being prepared, or about to be taken by another Orchestra: the claim is met \
              by itself when one is left; add some for those who want to wait less"
@@ -185,16 +184,16 @@ pub fn awaiting(ctx: &Context, database: &OrchestraDatabase) -> Vec<ObjectRef<Or
         let name = object.spec.class_name.clone();
         let class = classes
             .entry(name)
-            .or_insert_with_key(|name| class::resolve(ctx, name.as_deref()).ok());
+            .or_insert_with_key(|name| class::resolve(&ctx.class, name.as_deref()).ok());
         class
             .as_ref()
             .is_some_and(|class| rank(object, class, database).is_some())
     };
-    let mut unmet = ctx.stores.orchestras.state_filter(is_unmet);
+    let mut unmet = ctx.core.stores.orchestras.state_filter(is_unmet);
     unmet.retain(|object| can_take(object));
     let (mut told, mut waiting): (Vec<_>, Vec<_>) = unmet.into_iter().partition(|object| is_stalled(object));
     waiting.sort_by_key(|object| (object.metadata.creation_timestamp.clone(), object.metadata.uid.clone()));
-    waiting.truncate(ctx.stores.databases.state_filter(is_free).len());
+    waiting.truncate(ctx.core.stores.databases.state_filter(is_free).len());
     told.append(&mut waiting);
     told.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
 }

@@ -13,16 +13,17 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
+use super::Context;
 use super::WHILE;
 use crate::api::condition::Reason;
 use crate::api::{AppliedTemplate, OrchestraDatabase, OrchestraPool, Template};
 use crate::class;
-use crate::controller::Context;
+use crate::content;
+use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::Error;
 use crate::controller::write::write_status;
 use crate::error::ErrorClass;
-use crate::migrate::{self, Limits, Options, Source};
-use crate::orchestra::{Kind, Progress, Told, sources};
+use crate::migrate::{self, Limits, Options, Source, Watch};
 use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
 use crate::rollout;
@@ -97,7 +98,7 @@ async fn wanted(ctx: &Arc<Context>, pool: &OrchestraPool) -> Result<Option<Wante
         return Ok(None);
     };
     let (class_name, name) = (&preparation.class_name, &preparation.template_ref.name);
-    let class = class::resolve(ctx, Some(class_name))?;
+    let class = class::resolve(&ctx.class, Some(class_name))?;
     let mut templates = class.spec.templates.iter().flatten();
     let template = templates.find(|template| template.name == *name).ok_or_else(|| {
         let message = format!("OrchestraClass {class_name} has no template {name}: add it there");
@@ -110,17 +111,22 @@ async fn wanted(ctx: &Arc<Context>, pool: &OrchestraPool) -> Result<Option<Wante
         pool: ObjectRef::from_obj(pool),
         class: class_name.clone(),
         template: template.clone(),
-        source: sources::migrations(ctx, Place::of_class(ctx, from), template.migrations.format).await?,
+        source: content::migrations(
+            &ctx.content,
+            Place::of_class(&ctx.core.settings.namespace, from),
+            template.migrations.format,
+        )
+        .await?,
     }))
 }
 
 /// Prepares a database, or looks how that goes.
 async fn one(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, url: &SecretString) -> Result<(), Error> {
     let uid = member.uid().unwrap_or_default();
-    if let Some(refusal) = ctx.refusals.refusal(&uid, &wanted.source.digest()) {
+    if let Some(refusal) = ctx.core.refusals.refusal(&uid, &wanted.source.digest()) {
         return Err(refusal);
     }
-    if let Progress::None = ctx.preparations.progress(&uid, Duration::ZERO).await? {
+    if let WorkProgress::None = ctx.preparations.progress(&uid, Duration::ZERO).await? {
         if ctx.preparations.under_way() >= AT_ONCE {
             // The end of one of them brings the pool back.
             return Ok(());
@@ -128,12 +134,12 @@ async fn one(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, ur
         begin(ctx, wanted, member, Login::parse(url)?).await?;
     }
     match ctx.preparations.progress(&uid, PATIENCE).await? {
-        Progress::Running(..) => {
+        WorkProgress::Running(..) => {
             let Template { name, version, .. } = &wanted.template;
             let message = format!("it is being prepared from version {version} of template {name}");
             Err(waits(Reason::Migrating, &message))
         }
-        Progress::None | Progress::Done(()) => Ok(()),
+        WorkProgress::None | WorkProgress::Done(()) => Ok(()),
     }
 }
 
@@ -146,7 +152,7 @@ fn waits(reason: Reason, message: &str) -> Error {
 }
 
 async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, login: Login) -> Result<(), Error> {
-    let turn = rollout::spare_turn(ctx, member).ok_or_else(|| {
+    let turn = rollout::spare_turn(&ctx.rollout, member).ok_or_else(|| {
         waits(
             Reason::Queued,
             "its server is busy with other migrations; its turn comes",
@@ -154,7 +160,7 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
     })?;
     let hold = ctx.choices.hold(&member.name_any());
     let hold = hold.ok_or_else(|| waits(Reason::Queued, "an Orchestra is about to claim it"))?;
-    let api: Api<OrchestraDatabase> = Api::all(ctx.client.clone());
+    let api: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
     let Some(member) = reserve(&api, member, wanted).await? else {
         return Ok(());
     };
@@ -162,7 +168,7 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
     super::check_unmarked(&mut session).await?;
     let options = Options {
         limits: Limits {
-            total: ctx.settings.migration_limit,
+            total: ctx.core.settings.migration_limit,
             ..Limits::default()
         },
         login: Some(login),
@@ -177,13 +183,13 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
         // Those who wait for it are woken by what is noted next.
         drop((hold, turn));
         if let Err(error) = outcome.map_err(Error::from) {
-            all.refusals.refuse(&key, &source.digest(), &error);
+            all.core.refusals.refuse(&key, &source.digest(), &error);
             return Err(error);
         }
         note(&api, &member, applied).await
     };
     ctx.preparations
-        .start((&uid, wanted.pool.clone()), Kind::Migrate, Told::default(), work);
+        .start((&uid, wanted.pool.clone()), WorkKind::Migrate, Watch::default(), work);
     Ok(())
 }
 

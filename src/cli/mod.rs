@@ -1,10 +1,11 @@
-//! Commands for people: the bill, what costs money and serves nobody, and migrations that wait.
+//! Commands that print: the bill, the orphans, plans of migrations, rollouts.
 
-pub mod approval;
 pub mod bill;
 mod month;
 pub mod orphans;
-pub(crate) mod output;
+mod output;
+pub mod plan;
+pub mod rollout;
 
 pub use output::Output;
 

@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraClass, RolloutPhase, RolloutStatus};
-use crate::controller::Context;
+use crate::class::Context;
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
 use crate::controller::write::publish;
@@ -45,11 +45,11 @@ pub async fn look(
 }
 
 async fn read(ctx: &Arc<Context>, class: &OrchestraClass) -> Result<(Option<RolloutStatus>, Option<Error>), Error> {
-    let revisions = Revisions::of(ctx, class).await?;
+    let revisions = Revisions::of(&ctx.content, class).await?;
     if revisions.digest().is_none() {
         return Ok((None, revisions.wrong));
     }
-    let (members, decision) = drive(ctx, class, &revisions)?;
+    let (members, decision) = drive(&ctx.rollout, class, &revisions)?;
     let status = status::render(&members, &decision, &revisions);
     Ok((Some(status), revisions.wrong))
 }
@@ -72,7 +72,7 @@ pub async fn tell(ctx: &Context, class: &OrchestraClass, new: Option<&RolloutSta
         message,
         "the rollout"
     );
-    publish(&ctx.recorder, &class.object_ref(&()), kind, reason, &message).await;
+    publish(&ctx.core.recorder, &class.object_ref(&()), kind, reason, &message).await;
 }
 
 /// Whether Orchestras are to be begun with.

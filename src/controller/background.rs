@@ -1,22 +1,22 @@
 //! Work inside databases that goes on in the background: a long migration holds up nothing else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::migrating::Told;
+use super::error::Error;
 use crate::api::condition::Reason;
-use crate::controller::error::Error;
+use crate::migrate::Watch;
 
 /// What a piece of work does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum WorkKind {
     /// Applies migrations.
     Migrate,
     /// Applies the seed.
@@ -24,18 +24,18 @@ pub enum Kind {
 }
 
 /// Where a piece of work stands.
-pub enum Progress<T> {
+pub enum WorkProgress<T> {
     /// Nothing was begun.
     None,
     /// It goes on; what it does, for people.
-    Running(Kind, Option<String>),
+    Running(WorkKind, Option<String>),
     /// It ended, with this.
     Done(T),
 }
 
 struct Work<T> {
-    kind: Kind,
-    told: Told,
+    kind: WorkKind,
+    watch: Watch,
     task: JoinHandle<Result<T, Error>>,
 }
 
@@ -67,8 +67,8 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
     pub fn start(
         &self,
         (uid, object): (&str, ObjectRef<K>),
-        kind: Kind,
-        told: Told,
+        kind: WorkKind,
+        watch: Watch,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) {
         let ended = self.ended.clone();
@@ -78,21 +78,21 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
             let _ = ended.send(object);
             outcome
         });
-        self.lock().insert(uid.into(), Work { kind, told, task });
+        self.lock().insert(uid.into(), Work { kind, watch, task });
     }
 
     /// Waits a moment for the work to end, so that what is quick is done in one pass.
-    pub async fn progress(&self, uid: &str, patience: Duration) -> Result<Progress<T>, Error> {
+    pub async fn progress(&self, uid: &str, patience: Duration) -> Result<WorkProgress<T>, Error> {
         let Some(mut work) = self.lock().remove(uid) else {
-            return Ok(Progress::None);
+            return Ok(WorkProgress::None);
         };
         match tokio::time::timeout(patience, &mut work.task).await {
             Err(_) => {
-                let progress = Progress::Running(work.kind, work.told.describe());
+                let progress = WorkProgress::Running(work.kind, work.watch.describe());
                 self.lock().insert(uid.into(), work);
                 Ok(progress)
             }
-            Ok(Ok(outcome)) => outcome.map(Progress::Done),
+            Ok(Ok(outcome)) => outcome.map(WorkProgress::Done),
             Ok(Err(_)) => Err(Error::transient(
                 Reason::DatabaseUnreachable,
                 "the work was cut off; it is begun again",
@@ -116,7 +116,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
                 let mut under_way = running.values().filter(|work| !work.task.is_finished());
                 under_way
                     .next()
-                    .map(|work| (under_way.count() + 1, work.told.describe()))
+                    .map(|work| (under_way.count() + 1, work.watch.describe()))
             };
             let Some((count, doing)) = next else { return };
             tracing::info!(count, doing, "waiting for work in databases to end");
@@ -134,7 +134,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         self.lock().values().filter(|work| !work.task.is_finished()).count()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Work<T>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<String, Work<T>>> {
+        self.running.lock()
     }
 }

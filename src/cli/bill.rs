@@ -11,8 +11,8 @@ use super::output::{self, Cell, Output};
 use super::{all, month};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{Cost, OrchestraDatabase};
+use crate::class::orphan::is_billed;
 use crate::controller::conditions::find;
-use crate::database::orphan::is_billed;
 use crate::money;
 
 /// What the rows of a bill are.

@@ -1,0 +1,119 @@
+//! The migrations of an Orchestra: its own, or those of its template or its class, and how they are
+//! to be applied.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kube::ResourceExt as _;
+
+use crate::api::condition::Reason;
+use crate::api::{DriftCheck, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template};
+use crate::controller::error::Error;
+use crate::migrate::Limits;
+use crate::source::Place;
+
+/// The migrations of a tenant: the source of its own, its template or its class, and what its own spec
+/// says beyond it.
+pub struct MigrationSpec<'a> {
+    /// Where the scripts are.
+    pub place: Place,
+    /// Their format, when it is told.
+    pub format: Option<MigrationFormat>,
+    /// What the Orchestra says.
+    pub own: Option<&'a Migrations>,
+    /// What the template or the class says; of an own source, the same as `own`.
+    base: &'a Migrations,
+}
+
+impl<'a> MigrationSpec<'a> {
+    /// What the Orchestra says of a field, or else its template or class.
+    pub fn either<T>(&self, field: impl Fn(&'a Migrations) -> Option<T>) -> Option<T> {
+        self.own.and_then(&field).or_else(|| field(self.base))
+    }
+
+    /// How a finished database is looked at again.
+    pub fn drift(&self) -> Option<&'a DriftCheck> {
+        self.either(|migrations| migrations.drift.as_ref())
+    }
+}
+
+/// The migrations that apply; `None` when there are none.
+pub fn migrations_of<'a>(
+    object: &'a Orchestra,
+    class: Option<&'a OrchestraClass>,
+    namespace: &str,
+) -> Option<MigrationSpec<'a>> {
+    let own = object.spec.migrations.as_ref();
+    let template = class.and_then(|class| template_of(object, class));
+    let of_class = class.and_then(|class| class.spec.migrations.as_ref());
+    let theirs = || template.map(|template| &template.migrations).or(of_class);
+    let (base, place) = if let Some((own, source)) = own.and_then(|own| Some((own, own.source.as_ref()?))) {
+        (own, Place::of_orchestra(object, source))
+    } else {
+        let theirs = theirs()?;
+        (theirs, Place::of_class(namespace, theirs.source.as_ref()?))
+    };
+    Some(MigrationSpec {
+        place,
+        format: base.format,
+        own,
+        base,
+    })
+}
+
+/// The template that an Orchestra is made from by this class.
+pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<&'a Template> {
+    let spec = &class.spec;
+    let own = object.spec.migrations.as_ref();
+    let name = match &object.spec.source {
+        Some(source) => &source.template_ref.name,
+        None if own.is_some_and(|own| own.source.is_some()) => return None,
+        None => spec.template.as_ref()?,
+    };
+    spec.templates.iter().flatten().find(|template| template.name == *name)
+}
+
+/// Whether the class has the template that the Orchestra names.
+///
+/// # Errors
+/// Blocked until the class has it.
+pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), Error> {
+    let (Some(source), None) = (&object.spec.source, template_of(object, class)) else {
+        return Ok(());
+    };
+    Err(Error::blocked(
+        Reason::TemplateNotFound,
+        format!(
+            "OrchestraClass {} has no template {}: add it there, and it goes on by itself",
+            class.name_any(),
+            source.template_ref.name
+        ),
+    ))
+}
+
+impl MigrationSpec<'_> {
+    /// How long things may take; `total` when nothing else is said.
+    pub fn limits(&self, total: Duration) -> Limits {
+        let timeouts = self.either(|migrations| migrations.timeouts.as_ref());
+        limits(timeouts, total)
+    }
+}
+
+fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> Limits {
+    let limits = Limits {
+        total,
+        ..Limits::default()
+    };
+    let Some(timeouts) = timeouts else { return limits };
+    // The API server has checked them.
+    let read = |text: &Option<String>| {
+        let span = text.as_ref()?.parse::<SignedDuration>().ok()?;
+        Duration::try_from(span).ok()
+    };
+    Limits {
+        table_lock: read(&timeouts.lock).unwrap_or(limits.table_lock),
+        statement: read(&timeouts.statement).unwrap_or(limits.statement),
+        total: read(&timeouts.total).unwrap_or(limits.total),
+        ..limits
+    }
+}

@@ -1,0 +1,50 @@
+//! What an Orchestra is to have inside its database: migrations, seed, template and settings. The
+//! scripts of a source are read once for each version and shared by all tenants that name it.
+
+mod migrations;
+mod scripts;
+mod seed;
+
+use std::sync::Arc;
+
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, Template};
+use crate::controller::Core;
+use crate::source::Sources;
+
+pub use migrations::{MigrationSpec, check_template, migrations_of, template_of};
+pub use scripts::{Scripts, migrations};
+pub use seed::{Rows, SeedRun, wanted as seed_of};
+
+/// What a room needs that reads scripts.
+pub struct Context {
+    /// What every pass needs.
+    pub core: Arc<Core>,
+    /// What is known of sources, and files that were just fetched.
+    pub sources: Sources,
+    /// Migrations and seeds that were read from sources, shared by all tenants that name them.
+    pub scripts: Scripts,
+}
+
+impl AsRef<Core> for Context {
+    fn as_ref(&self) -> &Core {
+        &self.core
+    }
+}
+
+/// The Orchestra whose content it is, with what its class and its database say.
+#[derive(Clone, Copy)]
+pub struct Tenant<'a> {
+    /// The Orchestra.
+    pub object: &'a Orchestra,
+    /// The class that meets its claim.
+    pub class: Option<&'a OrchestraClass>,
+    /// The database that it claims.
+    pub database: Option<&'a OrchestraDatabase>,
+}
+
+impl<'a> Tenant<'a> {
+    /// The template that it is made from: the one it names, or its class's.
+    pub fn template(&self) -> Option<&'a Template> {
+        template_of(self.object, self.class?)
+    }
+}

@@ -1,0 +1,91 @@
+//! What every pass needs, whatever it is about.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::Client;
+use kube::core::PartialObjectMeta;
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::Store;
+use secrecy::SecretString;
+
+use super::backoff::Backoff;
+use super::refusals::Refusals;
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use crate::telemetry::metrics::Metrics;
+
+/// What an operator is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace of the operator: tokens and owners' passwords live there and nowhere else.
+    pub namespace: String,
+    /// How long a create request whose outcome is unknown is looked for before another one is sent.
+    pub create_settle: Duration,
+    /// Pace at which projects that are on their way are looked at.
+    pub poll_interval: Duration,
+    /// Least time between two logins after a refused one: the pooler blocks an address that keeps
+    /// failing (Supavisor's circuit breaker).
+    pub login_spacing: Duration,
+    /// Pace at which a settled object is looked at again.
+    pub resync: Duration,
+    /// Longest time that the migrations of one Orchestra may take in one go.
+    pub migration_limit: Duration,
+    /// Migrations that one database server bears at once.
+    pub migrations_per_server: u16,
+    /// How long work under way may take to end after the operator is told to stop.
+    pub shutdown_grace: Duration,
+    /// Folder of the sources that are mounted into the operator's pod.
+    pub sources_folder: Option<PathBuf>,
+    /// Registries that an Orchestra may name, each `host` or `host:port`.
+    pub oci_hosts: Vec<String>,
+    /// Objects of one kind that are worked on at once.
+    pub concurrency: u16,
+    /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.
+    pub token: Option<SecretString>,
+    /// `SUPABASE_ORGANIZATION_ID`, for classes that name no organization.
+    pub organization: Option<String>,
+    /// `DATABASE_URL_POOL_<n>`, for pools that name no Secret.
+    pub inventory: BTreeMap<String, SecretString>,
+}
+
+/// Watched objects. A controller is triggered after the store has changed, never before.
+#[derive(Clone)]
+pub struct Stores {
+    /// Tenants.
+    pub orchestras: Store<Orchestra>,
+    /// Classes.
+    pub classes: Store<OrchestraClass>,
+    /// Databases.
+    pub databases: Store<OrchestraDatabase>,
+    /// Pools.
+    pub pools: Store<OrchestraPool>,
+    /// Metadata of the Secrets in the operator's namespace.
+    pub secrets: Store<PartialObjectMeta<Secret>>,
+    /// Metadata of the connection Secrets that the operator wrote.
+    pub connections: Store<PartialObjectMeta<Secret>>,
+    /// Metadata of all ConfigMaps.
+    pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    /// Metadata of all namespaces.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+}
+
+/// What every pass needs. No room keeps state of its own here.
+pub struct Core {
+    /// Client of the Kubernetes API.
+    pub client: Client,
+    /// What the operator was told at its start.
+    pub settings: Settings,
+    /// Watched objects.
+    pub stores: Stores,
+    /// Counters and gauges.
+    pub metrics: Arc<Metrics>,
+    /// Publisher of events.
+    pub recorder: Recorder,
+    /// What was refused, and is not to be tried again yet.
+    pub refusals: Refusals,
+    /// Backoff per object.
+    pub backoff: Backoff,
+}

@@ -1,0 +1,104 @@
+//! The contexts of all rooms, from the lowest to the highest.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+
+use crate::api::{Orchestra, OrchestraPool};
+use crate::controller::background::Works;
+use crate::controller::{Core, Stores};
+use crate::rollout::Turns;
+use crate::source::{Reach, Sources};
+use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
+use crate::supabase::{self, Accounts};
+use crate::{class, content, credentials, database, orchestra, pool, rollout};
+
+/// Whom background work wakes when it ends, and what tells it to stop.
+pub struct Wakers {
+    /// Orchestras whose work ended, or whose turn has come.
+    pub ended: UnboundedSender<ObjectRef<Orchestra>>,
+    /// Pools of which a database was prepared.
+    pub prepared: UnboundedSender<ObjectRef<OrchestraPool>>,
+    /// Becomes true when the operator is told to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// The context of the highest room, which holds those of all others.
+///
+/// # Errors
+/// When the cluster has no namespace whose UID marks its projects.
+pub fn orchestra(
+    core: Arc<Core>,
+    provider: Arc<supabase::Settings>,
+    wakers: Wakers,
+) -> anyhow::Result<Arc<orchestra::Context>> {
+    let settings = &core.settings;
+    let credentials = Arc::new(credentials::Context {
+        core: core.clone(),
+        servers: credentials::servers::Servers::default(),
+    });
+    let content = Arc::new(content::Context {
+        core: core.clone(),
+        sources: Sources::new(
+            core.client.clone(),
+            core.stores.config_maps.clone(),
+            Reach {
+                folder: settings.sources_folder.clone(),
+                oci_hosts: settings.oci_hosts.clone(),
+                resync: settings.resync,
+            },
+        ),
+        scripts: content::Scripts::new(settings.resync),
+    });
+    let rollout = Arc::new(rollout::Context {
+        core: core.clone(),
+        credentials: credentials.clone(),
+        turns: Arc::new(Turns::new(settings.migrations_per_server.into(), wakers.ended.clone())),
+    });
+    let class = Arc::new(class::Context {
+        core: core.clone(),
+        content: content.clone(),
+        rollout: rollout.clone(),
+        accounts: Accounts::new(provider, core.metrics.clone()).with_poll_interval(settings.poll_interval),
+        tokens: class::Tokens::default(),
+        cluster: cluster(&core.stores)?,
+        orphans: class::Orphans::default(),
+        budgets: class::Budgets::default(),
+    });
+    let database = Arc::new(database::Context {
+        core: core.clone(),
+        class: class.clone(),
+        logins: Arc::default(),
+    });
+    let pool = Arc::new(pool::Context {
+        core: core.clone(),
+        class: class.clone(),
+        content: content.clone(),
+        credentials: credentials.clone(),
+        rollout: rollout.clone(),
+        choices: Arc::default(),
+        preparations: Works::new(wakers.prepared, wakers.stop.clone()),
+    });
+    let works = Works::new(wakers.ended, wakers.stop);
+    Ok(Arc::new(orchestra::Context {
+        core,
+        content,
+        credentials,
+        rollout,
+        class,
+        database,
+        pool,
+        works,
+    }))
+}
+
+/// What marks the projects of this cluster.
+fn cluster(stores: &Stores) -> anyhow::Result<Cluster> {
+    let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE));
+    namespace
+        .and_then(|namespace| Cluster::of(namespace.metadata.uid.as_deref()?))
+        .with_context(|| format!("there is no namespace {CLUSTER_NAMESPACE}, whose UID stands for the cluster"))
+}
