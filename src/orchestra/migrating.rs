@@ -57,7 +57,10 @@ pub fn wanted(pass: &Pass) -> Option<Wanted<'_>> {
         (own, Place::of_orchestra(&pass.object, source))
     } else {
         let theirs = theirs()?;
-        (theirs, Place::of_class(&pass.ctx, theirs.source.as_ref()?))
+        (
+            theirs,
+            Place::of_class(&pass.ctx.settings.namespace, theirs.source.as_ref()?),
+        )
     };
     Some(Wanted {
         place,

@@ -87,7 +87,7 @@ fn named(pass: &Pass) -> Option<(&Seed, Place)> {
         return Some((own, Place::of_orchestra(&pass.object, &own.source)));
     }
     let theirs = migrating::template(pass)?.seed.as_ref()?;
-    Some((theirs, Place::of_class(&pass.ctx, &theirs.source)))
+    Some((theirs, Place::of_class(&pass.ctx.settings.namespace, &theirs.source)))
 }
 
 /// The seed that applies, read in any case.

@@ -110,7 +110,12 @@ async fn wanted(ctx: &Arc<Context>, pool: &OrchestraPool) -> Result<Option<Wante
         pool: ObjectRef::from_obj(pool),
         class: class_name.clone(),
         template: template.clone(),
-        source: sources::migrations(ctx, Place::of_class(ctx, from), template.migrations.format).await?,
+        source: sources::migrations(
+            ctx,
+            Place::of_class(&ctx.settings.namespace, from),
+            template.migrations.format,
+        )
+        .await?,
     }))
 }
 

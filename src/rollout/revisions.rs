@@ -83,6 +83,6 @@ async fn read(ctx: &Arc<Context>, migrations: &Migrations) -> Result<Option<Stri
     let Some(source) = &migrations.source else {
         return Ok(None);
     };
-    let read = sources::migrations(ctx, Place::of_class(ctx, source), migrations.format).await?;
+    let read = sources::migrations(ctx, Place::of_class(&ctx.settings.namespace, source), migrations.format).await?;
     Ok(Some(read.digest()))
 }

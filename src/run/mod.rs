@@ -25,6 +25,7 @@ use crate::controller::backoff::Backoff;
 use crate::controller::lease::{Lease, Timing};
 use crate::controller::{Context, Settings, Stores};
 use crate::rollout::Turns;
+use crate::source::Sources;
 use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{self, Accounts};
 use crate::telemetry::health::{self, Readiness};
@@ -123,6 +124,13 @@ async fn lead(
     let accounts = Accounts::new(provider, metrics.clone()).with_poll_interval(settings.poll_interval);
     let ctx = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
+        sources: Sources::new(
+            client.clone(),
+            watched.stores.config_maps.clone(),
+            settings.sources_folder.clone(),
+            settings.oci_hosts.clone(),
+            settings.resync,
+        ),
         client,
         stores: watched.stores.clone(),
         metrics: metrics.clone(),
@@ -132,7 +140,6 @@ async fn lead(
         orphans: crate::class::Orphans::default(),
         budgets: crate::class::Budgets::default(),
         logins: crate::database::Logins::default(),
-        sources: crate::source::Sources::new(settings.resync),
         scripts: crate::orchestra::Scripts::new(settings.resync),
         works: crate::orchestra::Works::new(ended.clone(), stop.clone()),
         preparations: crate::orchestra::Works::new(prepared, stop.clone()),
