@@ -111,11 +111,11 @@ pub async fn seed(ctx: &Context, place: Place) -> Result<Arc<SeedSource>, Error>
 
 async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
     let place = &key.0;
-    let version = source::version(&ctx.sources, place).await?;
+    let version = ctx.sources.version(place).await?;
     if let Some(loaded) = ctx.scripts.known(&key, &version) {
         return Ok(loaded);
     }
-    let files = source::files(&ctx.sources, place, &version).await?;
+    let files = ctx.sources.files(place, &version).await?;
     let path = place.source.path.as_deref();
     let flaw = |flaw| source::Error::Invalid {
         place: place.to_string(),

@@ -11,7 +11,7 @@ use crate::api::{Orchestra, OrchestraPool};
 use crate::controller::background::Works;
 use crate::controller::{Core, Stores};
 use crate::rollout::Turns;
-use crate::source::{Reach, Sources};
+use crate::source::Sources;
 use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{self, Accounts};
 use crate::{class, content, credentials, database, orchestra, pool, rollout};
@@ -45,11 +45,9 @@ pub fn orchestra(
         sources: Sources::new(
             core.client.clone(),
             core.stores.config_maps.clone(),
-            Reach {
-                folder: settings.sources_folder.clone(),
-                oci_hosts: settings.oci_hosts.clone(),
-                resync: settings.resync,
-            },
+            settings.sources_folder.clone(),
+            settings.oci_hosts.clone(),
+            settings.resync,
         ),
         scripts: content::Scripts::new(settings.resync),
     });

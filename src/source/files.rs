@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
+use super::digest::written;
 use super::flaw::Flaw;
-use crate::migrate::hex;
 
 /// The most files and folders of one source.
 pub const MAX_FILES: usize = 20_000;
@@ -100,7 +100,7 @@ impl Files {
         for folder in &self.folders {
             part(folder.as_bytes());
         }
-        format!("sha256:{}", hex(&hash.finalize()))
+        written("sha256", &hash.finalize())
     }
 }
 

@@ -16,12 +16,11 @@ use oci_client::{Reference, RegistryOperation};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use secrecy::ExposeSecret as _;
-use sha2::{Digest, Sha256, Sha512};
 
+use super::digest::{sha256, sha512};
 use super::error::Error;
 use super::flaw::Flaw;
 use super::pull_secret::Login;
-use crate::migrate::hex;
 
 /// How long a connection may take, and the pause between two pieces of an answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -102,7 +101,7 @@ impl Repository {
         let bytes = self
             .get(&format!("manifests/{name}"), &accept.join(", "), MAX_MANIFEST)
             .await?;
-        let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+        let digest = sha256(&bytes);
         if wanted.is_some_and(|wanted| wanted != digest) {
             return Err(self.flaw(Flaw::Digest("the manifest".into())));
         }
@@ -116,8 +115,8 @@ impl Repository {
     pub async fn blob(&self, digest: &str, size: usize) -> Result<Vec<u8>, Error> {
         let bytes = self.get(&format!("blobs/{digest}"), "*/*", size).await?;
         let is = match digest.split_once(':') {
-            Some(("sha256", _)) => format!("sha256:{}", hex(&Sha256::digest(&bytes))),
-            Some(("sha512", _)) => format!("sha512:{}", hex(&Sha512::digest(&bytes))),
+            Some(("sha256", _)) => sha256(&bytes),
+            Some(("sha512", _)) => sha512(&bytes),
             _ => String::new(),
         };
         if is != digest {

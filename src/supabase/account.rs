@@ -10,12 +10,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OnceCell, watch};
 
-use super::budget::{Operation, Turn};
 use super::client::Client;
 use super::error::Error;
 use super::poll::{DEFAULT_INTERVAL, Poll};
 use super::settings::Settings;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, RequestQueue};
 
 /// How long a token that nobody asks for is remembered; longer than the slowest re-check.
 const UNUSED: Duration = Duration::from_hours(1);
@@ -141,12 +140,15 @@ impl Accounts {
         })
     }
 
-    /// Those who wait for their turn, of all tokens, the first ones first.
-    pub fn queues(&self) -> Vec<(Operation, Vec<Turn>)> {
+    /// The Orchestras that wait to send a request, for each token and operation.
+    pub fn queues(&self) -> Vec<RequestQueue> {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens
-            .values()
-            .flat_map(|token| token.client.budget().queues())
+        let queues = tokens.values().flat_map(|token| token.client.budget().queues());
+        queues
+            .map(|(operation, turns)| RequestQueue {
+                operation: operation.as_str(),
+                orchestras: turns.into_iter().map(|turn| turn.name).collect(),
+            })
             .collect()
     }
 

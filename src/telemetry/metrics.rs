@@ -13,8 +13,6 @@ use prometheus_client::registry::{Registry, Unit};
 use super::classes::{ClassFacts, Classes};
 use super::orphans::{OrphanFacts, Orphans};
 use crate::api::condition::Reason;
-use crate::supabase::Turn;
-use crate::supabase::budget::Operation;
 
 /// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,6 +43,15 @@ impl Outcome {
             Self::Failed => "failed",
         }
     }
+}
+
+/// The Orchestras that wait to send one kind of request with one token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestQueue {
+    /// The request, such as `create_project`.
+    pub operation: &'static str,
+    /// `namespace/name` of each Orchestra, the next one first.
+    pub orchestras: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -220,16 +227,15 @@ impl Metrics {
         replace(&self.databases, phases);
     }
 
-    /// Replaces what waits in the queues; who is not named does not wait.
-    pub fn set_queues(&self, queues: &[(Operation, Vec<Turn>)]) {
+    /// Replaces the gauges of the queues; a queue that is not named is empty.
+    pub fn set_queues(&self, queues: &[RequestQueue]) {
         self.queue_depth.clear();
         self.queue_position.clear();
-        for (operation, turns) in queues {
-            let operation = operation.as_str();
+        for RequestQueue { operation, orchestras } in queues {
             let depth = self.queue_depth.get_or_create(&OperationLabels { operation });
-            depth.inc_by(i64::try_from(turns.len()).unwrap_or(i64::MAX));
-            for (turn, position) in turns.iter().take(POSITIONS).zip(1..) {
-                let (namespace, name) = turn.name.split_once('/').unwrap_or(("", &turn.name));
+            depth.inc_by(i64::try_from(orchestras.len()).unwrap_or(i64::MAX));
+            for (orchestra, position) in orchestras.iter().take(POSITIONS).zip(1..) {
+                let (namespace, name) = orchestra.split_once('/').unwrap_or(("", orchestra));
                 let labels = OrchestraLabels {
                     namespace: namespace.into(),
                     name: name.into(),
@@ -288,12 +294,12 @@ mod tests {
         metrics.set_orchestras([("Ready", 2)]);
         metrics.set_orchestras([("Failed", 1)]);
         metrics.set_databases([("Bound", 2)]);
-        let turn = |name: &str| Turn {
-            since: jiff::Timestamp::UNIX_EPOCH,
-            name: name.into(),
+        let queue = |orchestras: &[&str]| RequestQueue {
+            operation: "create_project",
+            orchestras: orchestras.iter().map(ToString::to_string).collect(),
         };
-        metrics.set_queues(&[(Operation::CreateProject, vec![turn("a/gone")])]);
-        metrics.set_queues(&[(Operation::CreateProject, vec![turn("a/one"), turn("b/two")])]);
+        metrics.set_queues(&[queue(&["a/gone"])]);
+        metrics.set_queues(&[queue(&["a/one", "b/two"])]);
         metrics.set_leader(true);
         let page = metrics.encode().unwrap();
         for line in [

@@ -1,0 +1,247 @@
+//! Reads sources, and keeps what it has read for all who name the same source.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, Resource as _};
+
+use super::error::Error;
+use super::files::Files;
+use super::flights::Flights;
+use super::oci::{self, Artifact};
+use super::place::Place;
+use super::pull_secret::{self, Login};
+use super::{config_map, folder};
+use crate::api::{OciSource, ScriptSource};
+
+/// How long files are kept after they were last asked for: migrations and seed may share an artifact.
+const FILES_KEPT: Duration = Duration::from_mins(1);
+
+/// How often a folder is read at most.
+const FOLDER_FRESH: Duration = Duration::from_secs(10);
+
+/// What tells one state of a source from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Version {
+    state: String,
+    /// Digest of the manifest, when the source is an artifact.
+    pub revision: Option<String>,
+}
+
+/// The sources that the operator can read, and a cache of what it has read.
+pub struct Sources {
+    client: Client,
+    /// Metadata of the watched ConfigMaps: their resource versions are the versions of these sources.
+    config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    /// The folder of sources that is mounted into the operator's pod.
+    folder: Option<PathBuf>,
+    /// The registries that an Orchestra may name, each `host` or `host:port`.
+    oci_hosts: Vec<String>,
+    /// How long the digest of a tag is used before the tag is looked up again.
+    resync: Duration,
+    artifacts: Flights<Place, Artifact>,
+    folders: Flights<Place, (String, Arc<Files>)>,
+    files: Flights<String, Arc<Files>>,
+}
+
+impl Sources {
+    /// An empty cache. Settled tenants ask for their sources at every `resync`, so what they use is kept
+    /// for three of them.
+    pub fn new(
+        client: Client,
+        config_maps: Store<PartialObjectMeta<ConfigMap>>,
+        folder: Option<PathBuf>,
+        oci_hosts: Vec<String>,
+        resync: Duration,
+    ) -> Self {
+        Self {
+            client,
+            config_maps,
+            folder,
+            oci_hosts,
+            resync,
+            artifacts: Flights::new(resync * 3),
+            folders: Flights::new(FILES_KEPT),
+            files: Flights::new(FILES_KEPT),
+        }
+    }
+
+    /// The version of what the source holds now. A tag is looked up once in a resync at most, and a folder
+    /// is read every ten seconds at most.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn version(&self, place: &Place) -> Result<Version, Error> {
+        let of = |state: String| Version { state, revision: None };
+        if let Some(oci) = &place.source.oci {
+            let artifact = self.artifact(place, oci).await?;
+            return Ok(Version {
+                state: artifact.digest.clone(),
+                revision: Some(artifact.digest),
+            });
+        }
+        if let Some(name) = &place.source.folder {
+            let (digest, _) = self.read_folder(place, name).await?;
+            return Ok(of(digest));
+        }
+        // Inline files are a part of the place: they need no version.
+        let versions = place.source.config_maps().map(|name| {
+            let map = self
+                .config_maps
+                .get(&ObjectRef::new(name).within(&place.namespace))
+                .ok_or_else(|| missing(&place.namespace, name))?;
+            Ok(map.meta().resource_version.clone().unwrap_or_default())
+        });
+        Ok(of(versions.collect::<Result<Vec<_>, Error>>()?.join(",")))
+    }
+
+    /// The files of a source at a version.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn files(&self, place: &Place, version: &Version) -> Result<Arc<Files>, Error> {
+        let source = &place.source;
+        if let Some(texts) = &source.inline {
+            let files = config_map::inline(texts).map_err(|flaw| Error::invalid(place, flaw))?;
+            return Ok(Arc::new(files));
+        }
+        if let Some(name) = &source.folder {
+            let (digest, files) = self.read_folder(place, name).await?;
+            return if digest == version.state {
+                Ok(files)
+            } else {
+                Err(Error::moved(place))
+            };
+        }
+        if let Some(oci) = &source.oci {
+            return self.pulled(place, oci, version).await;
+        }
+        let (client, whole) = (self.client.clone(), place.clone());
+        let work = async move || config_maps(&client, &whole).await.map(Arc::new);
+        let key = format!("{place}@{}", version.state);
+        self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
+    }
+
+    /// The files of an artifact. The cache key is the repository and the digest, without the login: a caller
+    /// whose login may read the manifest of a repository may read the layers that the manifest lists.
+    async fn pulled(&self, place: &Place, oci: &OciSource, version: &Version) -> Result<Arc<Files>, Error> {
+        let artifact = self.artifact(place, oci).await?;
+        if artifact.digest != version.state {
+            return Err(Error::moved(place));
+        }
+        let login = login(&self.client, &place.namespace, oci).await?;
+        let oci = oci.clone();
+        let (host, repository) = oci::split(&oci.image);
+        let key = format!("{host}/{repository}@{}", version.state);
+        let work = async move || oci::pull(&oci, artifact, login).await.map(Arc::new);
+        self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
+    }
+
+    async fn read_folder(&self, place: &Place, name: &str) -> Result<(String, Arc<Files>), Error> {
+        let Some(root) = self.folder.clone() else {
+            return Err(Error::NotAllowed(
+                "the operator has no folder of sources: start it with --sources-folder, or name another source".into(),
+            ));
+        };
+        let (whole, folder) = (place.to_string(), name.to_owned());
+        let read = move || async move {
+            let at = whole.clone();
+            let read = tokio::task::spawn_blocking(move || folder::read(&root, &folder)).await;
+            let files = match read {
+                Err(_) => return Err(Error::unavailable(&at, "the operator stopped while it read the folder")),
+                Ok(Err(folder::FolderError::Missing)) => return Err(Error::NoFolder(at)),
+                Ok(Err(folder::FolderError::Flaw(flaw))) => return Err(Error::invalid(&at, flaw)),
+                Ok(Err(folder::FolderError::Io(error))) => return Err(Error::unavailable(&at, error.to_string())),
+                Ok(Ok(files)) => files,
+            };
+            Ok((files.digest(), Arc::new(files)))
+        };
+        self.folders.get(place, &place.to_string(), FOLDER_FRESH, read).await
+    }
+
+    async fn artifact(&self, place: &Place, oci: &OciSource) -> Result<Artifact, Error> {
+        self.check_host(place, oci)?;
+        // The manifest of a digest never changes.
+        let fresh = if oci.digest.is_some() {
+            Duration::MAX
+        } else {
+            self.resync
+        };
+        let work = {
+            let (client, namespace, oci) = (self.client.clone(), place.namespace.clone(), oci.clone());
+            async move || {
+                let login = login(&client, &namespace, &oci).await?;
+                oci::look_up(&oci, login).await
+            }
+        };
+        // The key is without the path, so that one lookup serves the migrations and the seed.
+        let key = Place {
+            source: ScriptSource {
+                oci: Some(oci.clone()),
+                ..ScriptSource::default()
+            },
+            ..place.clone()
+        };
+        self.artifacts.get(&key, &place.to_string(), fresh, work).await
+    }
+
+    /// Refuses a registry that an Orchestra may not name: its author must not make the operator send
+    /// requests to any address that the operator can reach.
+    fn check_host(&self, place: &Place, oci: &OciSource) -> Result<(), Error> {
+        let (host, _) = oci::split(&oci.image);
+        let known = self.oci_hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
+        if place.by_class || known {
+            return Ok(());
+        }
+        Err(Error::NotAllowed(format!(
+            "an Orchestra may not name the registry {host}: ask the cluster's admin to add it to the operator's --oci-hosts"
+        )))
+    }
+}
+
+async fn config_maps(client: &Client, place: &Place) -> Result<Files, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &place.namespace);
+    let mut files = Files::default();
+    for name in place.source.config_maps() {
+        let map = api
+            .get_opt(name)
+            .await
+            .map_err(|error| Error::unavailable(place, error.to_string()))?
+            .ok_or_else(|| missing(&place.namespace, name))?;
+        config_map::add(map, &mut files)
+            .map_err(|(key, flaw)| Error::invalid(&format!("key {key} of ConfigMap {name}"), flaw))?;
+    }
+    Ok(files)
+}
+
+fn missing(namespace: &str, name: &str) -> Error {
+    Error::NotFound(format!("ConfigMap {namespace}/{name}"))
+}
+
+/// The login of the artifact's registry, when the source names a pull Secret.
+async fn login(client: &Client, namespace: &str, oci: &OciSource) -> Result<Option<Login>, Error> {
+    let Some(reference) = &oci.pull_secret_ref else {
+        return Ok(None);
+    };
+    let place = format!("Secret {namespace}/{}", reference.name);
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = api
+        .get_opt(&reference.name)
+        .await
+        .map_err(|error| Error::unavailable(&place, error.to_string()))?
+        .ok_or_else(|| Error::denied(&place, "it does not exist: create it with the login of the registry"))?;
+    let config = secret
+        .data
+        .filter(|_| secret.type_.as_deref() == Some(pull_secret::TYPE))
+        .and_then(|mut data| data.remove(pull_secret::KEY))
+        .ok_or_else(|| Error::denied(&place, format!("it is not of type {}", pull_secret::TYPE)))?;
+    let (host, repository) = oci::split(&oci.image);
+    pull_secret::login(&config.0, host, repository)
+        .map(Some)
+        .map_err(|what| Error::denied(&place, what))
+}
