@@ -45,7 +45,11 @@ async fn holder(client: &Client, lease: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_acts() {
     let dir = tempfile::tempdir().unwrap();
-    let plane = ControlPlane::start(dir.path(), Options::default()).await.unwrap();
+    let options = Options {
+        audit: true,
+        ..Options::default()
+    };
+    let plane = ControlPlane::start(dir.path(), options).await.unwrap();
     let client = plane.admin_client().await.unwrap();
     // The stories do not share a lease, and most of their time is waiting.
     tokio::join!(
@@ -55,7 +59,45 @@ async fn one_acts() {
         a_holder_that_is_pushed_out_learns_of_it(&client),
         a_lease_of_an_earlier_life_is_waited_out(&client),
         a_holder_that_is_cut_off_ends_before_another_begins(&plane, &client),
+        a_renewal_is_one_request(&plane, &client),
     );
+}
+
+/// Also after somebody else has written, which costs one attempt and one read.
+async fn a_renewal_is_one_request(plane: &ControlPlane, client: &Client) {
+    let mut log = plane.audit_log().unwrap();
+    let mut sent = async |wanted: usize| {
+        let mut sent = Vec::new();
+        let began = Instant::now();
+        while sent.len() < wanted {
+            assert!(began.elapsed() < LONG, "{sent:?}");
+            sleep(Duration::from_millis(20)).await;
+            let new = log.read().unwrap().into_iter();
+            let ours = new.filter(|request| request.resource == "leases" && request.name == "counted");
+            sent.extend(ours.map(|request| (request.verb, request.code)));
+        }
+        sent
+    };
+    let request = |verb: &str, code: u16| (verb.to_owned(), code);
+    let (held, _) = acquired(acquire(client, "counted", "us")).await;
+    let first = sent(6).await;
+    assert_eq!(first[..2], [request("get", 404), request("create", 201)]);
+    assert!(
+        first[2..].iter().all(|sent| *sent == request("update", 200)),
+        "{first:?}"
+    );
+
+    let api: Api<Record> = Api::namespaced(client.clone(), "default");
+    let label = json!({"metadata": {"labels": {"seen": "by-an-admin"}}});
+    api.patch("counted", &PatchParams::default(), &Patch::Merge(label))
+        .await
+        .unwrap();
+    let mut next = sent(8).await;
+    next.retain(|sent| *sent != request("update", 200));
+    let expected = [request("patch", 200), request("update", 409), request("get", 200)];
+    assert_eq!(next, expected);
+    assert_eq!(holder(client, "counted").await.as_deref(), Some("us"));
+    timeout(LONG, held.release()).await.unwrap();
 }
 
 async fn of_many_at_once_one_wins(client: &Client) {

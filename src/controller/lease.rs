@@ -1,9 +1,13 @@
-//! Leader election by Lease: of all operators that share one, one acts.
+//! Leader election by Lease: of all operators that share a Lease, one acts.
 //!
-//! Every write is a compare-and-swap on `metadata.resourceVersion`, so two can never win. Whether a
-//! lease has run out is judged by our own clock since the record last changed, as client-go does:
-//! the clocks of two machines are never compared. A holder that could not renew in time ends before
-//! anybody else may take over.
+//! Every write is a compare-and-swap on `metadata.resourceVersion`, so two operators can never both win. The holder
+//! renews with one request: it replaces the record with the version that its last write returned, and
+//! reads the record again only after a conflict or an error. Another operator judges whether a Lease has expired by its
+//! own clock, since it saw the record change last, as client-go does: the clocks of two machines are never compared. A
+//! holder that cannot renew in time ends before another operator may take over.
+//!
+//! No crate serves: kube has no leader election, and kube-leader-election 0.44 writes by a merge patch without a
+//! `resourceVersion`, compares `renewTime` with the local clock, reads before every renewal, and needs kube 4.
 
 use std::time::Duration;
 
@@ -19,21 +23,21 @@ use tokio::time::{Instant, sleep, timeout};
 use super::error::Error;
 use crate::api::condition::Reason;
 
-/// How long things take.
+/// Durations of the election.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// How long a record that does not change keeps others waiting; written in whole seconds.
+    /// How long other operators wait while the record does not change. The record holds it in whole seconds.
     pub duration: Duration,
     /// How long the holder tries to renew before it ends.
     pub renew_deadline: Duration,
-    /// Pace of looking and renewing.
+    /// Interval between two attempts to take or to renew the Lease.
     pub retry: Duration,
 }
 
 impl Timing {
     /// The proportions of client-go (15 s, 10 s and 2 s), for a duration of a second or more.
     ///
-    /// A Lease counts whole seconds, so part of a second is left out.
+    /// A Lease counts whole seconds, so a fraction of a second is dropped.
     pub fn of(duration: Duration) -> Self {
         let duration = Duration::from_secs(duration.as_secs().max(1));
         Self {
@@ -44,20 +48,21 @@ impl Timing {
     }
 }
 
-/// What to do about the record.
+/// What an operator does about the record that it has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
-    /// There is none: create it.
+    /// There is no record: create it.
     Create,
-    /// It is nobody's, or ran out: take it.
+    /// The record has no holder, or has expired: take it.
     Take,
-    /// It is ours: renew it.
+    /// This operator is the holder: renew.
     Renew,
-    /// It is somebody else's.
+    /// Another operator is the holder.
     Wait,
 }
 
-/// The next move, for who holds the record (nobody: an empty name) and how long it has not changed.
+/// The next move. `holder` is absent when there is no record, and empty when the record has no holder;
+/// `unchanged` is how long the record has not changed.
 fn next(holder: Option<&str>, us: &str, unchanged: Duration, duration: Duration) -> Move {
     match holder {
         None => Move::Create,
@@ -68,7 +73,15 @@ fn next(holder: Option<&str>, us: &str, unchanged: Duration, duration: Duration)
     }
 }
 
-/// A lease that this process wants to hold.
+/// The result of an attempt.
+enum Outcome {
+    /// This operator holds the Lease; the record as its write returned it.
+    Ours(Box<Record>),
+    /// Another operator holds the Lease.
+    Theirs(String),
+}
+
+/// A Lease that this process wants to hold.
 #[derive(Clone)]
 pub struct Lease {
     api: Api<Record>,
@@ -78,7 +91,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease by its name; `identity` is this process alone.
+    /// A Lease by its name. `identity` must be unique to this process.
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str, timing: Timing) -> Self {
         let api = Api::namespaced(client, namespace);
         Self {
@@ -89,49 +102,37 @@ impl Lease {
         }
     }
 
-    /// Waits until the lease is ours, and keeps renewing it.
+    /// Waits until this operator holds the Lease, and then keeps renewing it.
     ///
     /// # Errors
-    /// When the API server forbids it. What passes by itself is tried again.
+    /// When the API server forbids access to the Lease. Every other error is retried.
     pub async fn acquire(&self) -> Result<Held, Error> {
         let mut seen: Option<(Option<String>, Instant)> = None;
-        let mut told = None;
+        let mut logged = None;
         loop {
             let asked = Instant::now();
-            match self.step_within(self.timing.renew_deadline, &mut seen).await {
-                Ok((Move::Wait, holder)) => {
-                    if told != holder {
-                        tracing::info!(
-                            holder = holder.as_deref(),
-                            lease = self.name,
-                            "another operator leads; standing by"
-                        );
-                        told = holder;
+            match within(self.timing.renew_deadline, self.attempt(&mut seen)).await {
+                Ok(Outcome::Theirs(holder)) => {
+                    if logged.as_ref() != Some(&holder) {
+                        tracing::info!(holder, lease = self.name, "another operator leads; standing by");
+                        logged = Some(holder);
                     }
                 }
-                Ok(_) => return Ok(self.clone().hold(asked)),
+                Ok(Outcome::Ours(record)) => return Ok(self.clone().hold(asked, record)),
                 Err(error) if error.is_conflict() => {}
                 Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_forbidden() => {
                     return Err(Error::Kubernetes(kube::Error::Api(status)));
                 }
-                Err(error) => tracing::warn!(%error, "the lease cannot be read or written; trying again"),
+                Err(error) => tracing::warn!(%error, "the Lease cannot be read or written; retrying"),
             }
             sleep(self.timing.retry).await;
         }
     }
 
-    /// As [`Lease::step`], but an answer that is late is none.
-    async fn step_within(
-        &self,
-        limit: Duration,
-        seen: &mut Option<(Option<String>, Instant)>,
-    ) -> Result<(Move, Option<String>), Error> {
-        let late = || Error::transient(Reason::KubernetesUnavailable, format!("no answer in {limit:?}"));
-        timeout(limit, self.step(seen)).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    /// Looks at the record once, and makes the move that it allows.
-    async fn step(&self, seen: &mut Option<(Option<String>, Instant)>) -> Result<(Move, Option<String>), Error> {
+    /// Reads the record once, and makes the move that it allows.
+    ///
+    /// `seen` is the version that was read last, and when it was read first.
+    async fn attempt(&self, seen: &mut Option<(Option<String>, Instant)>) -> Result<Outcome, Error> {
         let record = self.api.get_opt(&self.name).await?;
         let version = record
             .as_ref()
@@ -144,40 +145,57 @@ impl Lease {
         let holder = spec
             .as_ref()
             .map(|spec| spec.holder_identity.as_deref().unwrap_or_default());
-        // What the holder wrote about its own pace counts, not ours.
+        // The duration that the holder has written counts, not our own setting.
         let written = spec
             .as_ref()
             .and_then(|spec| spec.lease_duration_seconds)
             .and_then(|s| u64::try_from(s).ok());
         let duration = written.map_or(self.timing.duration, Duration::from_secs);
         let step = next(holder, &self.identity, since.elapsed(), duration);
-        let holder = holder.map(ToString::to_string);
-        match (step, record) {
-            (Move::Wait, _) => {}
+        let written = match (step, record) {
+            (Move::Wait, _) => return Ok(Outcome::Theirs(holder.unwrap_or_default().to_owned())),
             (_, Some(record)) => self.write(record, step == Move::Take).await?,
-            (_, None) => {
-                let metadata = ObjectMeta {
-                    name: Some(self.name.clone()),
-                    ..ObjectMeta::default()
-                };
-                let record = Record {
-                    metadata,
-                    spec: Some(self.spec(LeaseSpec::default(), true)),
-                };
-                self.api.create(&PostParams::default(), &record).await?;
+            (_, None) => self.create().await?,
+        };
+        Ok(Outcome::Ours(Box::new(written)))
+    }
+
+    /// Renews with one request while `known`, the record that our last write returned, is current.
+    ///
+    /// The API server refuses the write with a conflict when anybody has written since; the record is then read at
+    /// once, and tells whether this operator still holds the Lease. `known` is emptied before the request: after
+    /// any error, also when the answer comes too late, the next attempt reads the record first.
+    async fn renew_once(&self, known: &mut Option<Box<Record>>) -> Result<Outcome, Error> {
+        if let Some(record) = known.take() {
+            match self.write(*record, false).await {
+                Ok(written) => return Ok(Outcome::Ours(Box::new(written))),
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok((step, holder))
+        self.attempt(&mut None).await
     }
 
-    /// Replaces the record; the version that was read goes with it, so a newer one is a conflict.
-    async fn write(&self, mut record: Record, takes: bool) -> Result<(), Error> {
+    async fn create(&self) -> Result<Record, Error> {
+        let metadata = ObjectMeta {
+            name: Some(self.name.clone()),
+            ..ObjectMeta::default()
+        };
+        let record = Record {
+            metadata,
+            spec: Some(self.spec(LeaseSpec::default(), true)),
+        };
+        Ok(self.api.create(&PostParams::default(), &record).await?)
+    }
+
+    /// Replaces the record and returns the new one. The request names the version of `record`, so the API server
+    /// answers with a conflict when the stored record is newer.
+    async fn write(&self, mut record: Record, takes: bool) -> Result<Record, Error> {
         record.spec = Some(self.spec(record.spec.unwrap_or_default(), takes));
-        self.api.replace(&self.name, &PostParams::default(), &record).await?;
-        Ok(())
+        Ok(self.api.replace(&self.name, &PostParams::default(), &record).await?)
     }
 
-    /// Makes the record nobody's, if it is still ours.
+    /// Removes this operator from the record, if it is still the holder.
     async fn give_back(&self) -> Result<(), Error> {
         let Some(mut record) = self.api.get_opt(&self.name).await? else {
             return Ok(());
@@ -206,43 +224,54 @@ impl Lease {
         }
     }
 
-    fn hold(self, since: Instant) -> Held {
+    fn hold(self, since: Instant, record: Box<Record>) -> Held {
         let (tell, lost) = watch::channel(false);
         let lease = self.clone();
         let renewal = tokio::spawn(async move {
-            self.renew(since).await;
+            self.renew(since, record).await;
             tell.send_replace(true);
         });
         Held { lease, lost, renewal }
     }
 
-    /// Renews until it fails for too long, or somebody else holds the lease.
+    /// Renews until no renewal succeeds within the deadline, or another operator holds the Lease.
     ///
-    /// A renewal counts from when it was asked for, not from its answer: others count from the
+    /// The deadline counts from when a renewal was sent, not from its answer: other operators count from the
     /// write, which may be long before a late answer.
-    async fn renew(&self, mut since: Instant) {
+    async fn renew(&self, mut since: Instant, record: Box<Record>) {
+        let mut known = Some(record);
         loop {
             let left = self.timing.renew_deadline.saturating_sub(since.elapsed());
             sleep(self.timing.retry.min(left)).await;
             let left = self.timing.renew_deadline.saturating_sub(since.elapsed());
             if left.is_zero() {
-                tracing::error!("the lease could not be renewed in {:?}", self.timing.renew_deadline);
+                tracing::error!(
+                    lease = self.name,
+                    "the Lease could not be renewed in {:?}",
+                    self.timing.renew_deadline
+                );
                 return;
             }
             let asked = Instant::now();
-            match self.step_within(left, &mut None).await {
-                Ok((Move::Wait, holder)) => {
-                    tracing::error!(?holder, "another operator holds the lease");
+            match within(left, self.renew_once(&mut known)).await {
+                Ok(Outcome::Theirs(holder)) => {
+                    tracing::error!(holder, lease = self.name, "another operator holds the Lease");
                     return;
                 }
-                Ok(_) => since = asked,
-                Err(error) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
+                Ok(Outcome::Ours(record)) => (since, known) = (asked, Some(record)),
+                Err(error) => tracing::warn!(%error, "the Lease could not be renewed; retrying"),
             }
         }
     }
 }
 
-/// The lease, while it is ours. Dropped, it is renewed no more, and runs out.
+/// An answer that takes longer than `limit` is an error. The request may still reach the API server.
+async fn within(limit: Duration, attempt: impl Future<Output = Result<Outcome, Error>>) -> Result<Outcome, Error> {
+    let late = || Error::transient(Reason::KubernetesUnavailable, format!("no answer in {limit:?}"));
+    timeout(limit, attempt).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// A Lease that this operator holds. Dropping it ends the renewals, and the Lease expires.
 pub struct Held {
     lease: Lease,
     lost: watch::Receiver<bool>,
@@ -250,18 +279,18 @@ pub struct Held {
 }
 
 impl Held {
-    /// Resolves when the lease may be somebody else's: whoever acts must end at once.
+    /// Resolves when another operator may hold the Lease: whoever acts must end at once.
     pub async fn lost(&mut self) {
-        // An error means that the renewal itself is gone, which comes to the same.
+        // An error means that the renewal task itself has ended, which has the same consequence.
         let _ = self.lost.wait_for(|lost| *lost).await;
     }
 
-    /// Gives the lease back, so that a standby need not wait until it runs out. When that fails it
-    /// runs out by itself.
+    /// Gives the Lease back, so that a standby need not wait until it expires. When that fails, the Lease expires
+    /// by itself.
     pub async fn release(self) {
         self.renewal.abort();
         let released = async {
-            // A renewal that was under way may still arrive and be the newer one: once more, then.
+            // A renewal that was in flight may be written between our read and our write: try once more then.
             match self.lease.give_back().await {
                 Err(error) if error.is_conflict() => self.lease.give_back().await,
                 outcome => outcome,
@@ -269,8 +298,8 @@ impl Held {
         };
         match timeout(self.lease.timing.renew_deadline, released).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given back; it runs out by itself"),
-            Err(_) => tracing::warn!("the lease could not be given back in time; it runs out by itself"),
+            Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be given back; it expires by itself"),
+            Err(_) => tracing::warn!("the Lease could not be given back in time; it expires by itself"),
         }
     }
 }

@@ -50,10 +50,22 @@ impl World {
     /// # Errors
     /// When a part cannot be started.
     pub async fn start(options: Options) -> Result<Self> {
+        Self::start_with(options, PlaneOptions::default()).await
+    }
+
+    /// Like [`World::start`], with options of the control plane; its controller manager runs in any case.
+    ///
+    /// # Errors
+    /// As [`World::start`].
+    pub async fn start_with(options: Options, plane: PlaneOptions) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("orchestra-world-").tempdir()?;
-        let plane = async { ControlPlane::start(dir.path().join("plane"), PlaneOptions::default()).await };
-        let (plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
-        let mut plane = plane;
+        let plane = PlaneOptions {
+            // It is started below, when the kinds are there.
+            controller_manager: false,
+            ..plane
+        };
+        let plane = async { ControlPlane::start(dir.path().join("plane"), plane).await };
+        let (mut plane, api) = tokio::try_join!(plane, StandIn::start(options.api.clone()))?;
         plane
             .apply(&options.project.join("deploy/kustomize"))
             .context("the operator's manifests")?;

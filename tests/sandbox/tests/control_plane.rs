@@ -19,6 +19,7 @@ async fn a_control_plane_lives_and_ends() {
         dir.path(),
         Options {
             controller_manager: true,
+            ..Options::default()
         },
     )
     .await

@@ -3,6 +3,7 @@
 //! RBAC decides, Secrets are encrypted at rest, and there are no nodes.
 
 mod access;
+mod audit;
 mod binaries;
 pub(crate) mod go;
 mod keys;
@@ -14,8 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+pub use audit::{AuditLog, Request};
 pub use binaries::{Binaries, ensure_binaries};
 use keys::{Keys, write_kubeconfig};
 use process::{Process, free_port};
@@ -31,6 +33,8 @@ pub struct Options {
     /// The garbage collector learns of new kinds every 30 s only. Where a test needs owner references of a custom
     /// kind sooner, apply the CRDs first and then call [`ControlPlane::start_controller_manager`].
     pub controller_manager: bool,
+    /// Records every request, for [`ControlPlane::audit_log`].
+    pub audit: bool,
 }
 
 /// A running control plane; dropping it kills its processes and leaves its directory.
@@ -42,6 +46,7 @@ pub struct ControlPlane {
     admin_kubeconfig: PathBuf,
     etcd_url: String,
     port: u16,
+    audit: bool,
     controller_manager: Option<Process>,
     api_server: Option<Process>,
     etcd: Process,
@@ -76,6 +81,7 @@ impl ControlPlane {
             admin_kubeconfig,
             etcd_url,
             port,
+            audit: options.audit,
             controller_manager: None,
             api_server: None,
             etcd,
@@ -95,7 +101,10 @@ impl ControlPlane {
         if self.api_server.is_some() {
             return Ok(());
         }
-        let args = self.api_server_args();
+        let mut args = self.api_server_args();
+        if self.audit {
+            args.extend(audit::flags(&self.dir.join("audit-policy.json"), &self.audit_file())?);
+        }
         self.api_server = Some(Process::spawn(
             "kube-apiserver",
             &self.binaries.kube_apiserver,
@@ -143,6 +152,24 @@ impl ControlPlane {
             .chain([&self.etcd])
             .map(Process::id)
             .collect()
+    }
+
+    /// The process id of the API server, while it runs.
+    pub fn api_server_id(&self) -> Option<u32> {
+        self.api_server.as_ref().map(Process::id)
+    }
+
+    /// The requests that the API server has answered, from the first on.
+    ///
+    /// # Errors
+    /// When the control plane was started without [`Options::audit`].
+    pub fn audit_log(&self) -> Result<AuditLog> {
+        ensure!(self.audit, "the control plane was started without an audit log");
+        Ok(AuditLog::new(self.audit_file()))
+    }
+
+    fn audit_file(&self) -> PathBuf {
+        self.dir.join("audit.log")
     }
 
     /// The address of the API server.
