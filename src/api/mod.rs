@@ -10,6 +10,7 @@ mod database;
 pub mod names;
 mod orchestra;
 mod pool;
+mod predicates;
 mod rollout;
 mod source;
 mod template;
@@ -212,7 +213,9 @@ pub enum ResolvedAs {
 }
 
 /// Format of migration scripts.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 #[schemars(transform = leave_description_to_field)]
 pub enum MigrationFormat {
     /// Prisma Migrate up to version 7, with its history in `_prisma_migrations`.
@@ -227,11 +230,7 @@ pub enum MigrationFormat {
 impl MigrationFormat {
     /// The word that manifests use.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Prisma => "Prisma",
-            Self::Supabase => "Supabase",
-            Self::Sqlx => "Sqlx",
-        }
+        self.into()
     }
 }
 
@@ -258,16 +257,6 @@ pub enum SeedPolicy {
     Once,
     /// Whenever the seed, or a value of a variable that it uses, is another one than at the last time.
     OnChange,
-}
-
-impl SeedPolicy {
-    /// Whether a seed of the digest `wanted` need not run where that of the digest `ran` was the last.
-    pub fn is_met_by(self, ran: &str, wanted: &str) -> bool {
-        match self {
-            Self::Once => true,
-            Self::OnChange => ran == wanted,
-        }
-    }
 }
 
 /// What happens to a database whose claim is deleted.
