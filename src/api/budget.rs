@@ -44,20 +44,21 @@ fn default_warn_at_percent() -> i32 {
 }
 
 /// Currency of a budget.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 pub enum Currency {
     /// United States dollar.
     #[default]
     #[serde(rename = "USD")]
+    #[strum(serialize = "USD")]
     Usd,
 }
 
 impl Currency {
     /// Its code (ISO 4217).
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Usd => "USD",
-        }
+        self.into()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Condition types and the one bounded set of reasons.
 
-use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use strum::{Display, EnumIter, EnumString, IntoEnumIterator as _, IntoStaticStr};
 
-/// What a condition speaks of. All are positive but Reconciling and
-/// Stalled, which kstatus defines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The type of a condition. True is the good state of every type except Reconciling and Stalled, which
+/// kstatus defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 pub enum ConditionType {
     /// Everything that the spec asks for is in effect.
     Ready,
@@ -36,26 +37,13 @@ pub enum ConditionType {
 impl ConditionType {
     /// The type as conditions spell it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Available => "Available",
-            Self::DatabaseReady => "DatabaseReady",
-            Self::CredentialsReady => "CredentialsReady",
-            Self::Migrated => "Migrated",
-            Self::HistoryAgrees => "HistoryAgrees",
-            Self::Seeded => "Seeded",
-            Self::Reconciling => "Reconciling",
-            Self::Stalled => "Stalled",
-            Self::TokenAccepted => "TokenAccepted",
-            Self::WithinBudget => "WithinBudget",
-            Self::RolledOut => "RolledOut",
-        }
+        self.into()
     }
 }
 
 /// Why a condition, an event or an error metric says what it says. One word for one cause
 /// everywhere, and never more words than these: reasons are metric labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumIter, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumIter, EnumString, IntoStaticStr)]
 pub enum Reason {
     /// All is well.
     Ready,
@@ -239,8 +227,26 @@ impl Reason {
     }
 }
 
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
+/// A condition by its type.
+pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_.as_str())
+}
+
+/// Whether a condition exists and is True.
+pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
+    find(conditions, type_).is_some_and(|condition| condition.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_read_back_from_its_own_name() {
+        for reason in Reason::all() {
+            assert_eq!(reason.as_str().parse(), Ok(reason));
+            assert_eq!(reason.to_string(), reason.as_str());
+        }
+        assert!("ready".parse::<Reason>().is_err());
     }
 }

@@ -175,15 +175,3 @@ pub struct ProjectStatus {
     /// Region that the project is in.
     pub region: String,
 }
-
-impl OrchestraDatabase {
-    /// Whether an Orchestra holds the claim, and has not released it.
-    pub fn is_held(&self) -> bool {
-        self.spec.claim_ref.is_some() && self.spec.released_at.is_none()
-    }
-
-    /// Whether no Orchestra holds or ever held a claim.
-    pub fn is_unclaimed(&self) -> bool {
-        self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none()
-    }
-}

@@ -10,6 +10,7 @@ mod database;
 pub mod names;
 mod orchestra;
 mod pool;
+mod predicates;
 mod rollout;
 pub mod selector;
 mod source;
@@ -213,7 +214,9 @@ pub enum ResolvedAs {
 }
 
 /// Format of migration scripts.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 #[schemars(transform = leave_description_to_field)]
 pub enum MigrationFormat {
     /// Prisma Migrate up to version 7, with its history in `_prisma_migrations`.
@@ -228,11 +231,7 @@ pub enum MigrationFormat {
 impl MigrationFormat {
     /// The word that manifests use.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Prisma => "Prisma",
-            Self::Supabase => "Supabase",
-            Self::Sqlx => "Sqlx",
-        }
+        self.into()
     }
 }
 
@@ -259,16 +258,6 @@ pub enum SeedPolicy {
     Once,
     /// Whenever the seed, or a value of a variable that it uses, is another one than at the last time.
     OnChange,
-}
-
-impl SeedPolicy {
-    /// Whether a seed of the digest `wanted` need not run where that of the digest `ran` was the last.
-    pub fn is_met_by(self, ran: &str, wanted: &str) -> bool {
-        match self {
-            Self::Once => true,
-            Self::OnChange => ran == wanted,
-        }
-    }
 }
 
 /// What happens to a database whose claim is deleted.

@@ -97,7 +97,9 @@ pub struct RevisionSkew {
 }
 
 /// Where a rollout stands.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 pub enum RolloutPhase {
     /// The canaries come first.
     Canary,
@@ -115,12 +117,6 @@ pub enum RolloutPhase {
 impl RolloutPhase {
     /// The word that statuses use.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Canary => "Canary",
-            Self::Rolling => "Rolling",
-            Self::Paused => "Paused",
-            Self::Halted => "Halted",
-            Self::Complete => "Complete",
-        }
+        self.into()
     }
 }

@@ -56,10 +56,3 @@ pub struct AppliedTemplate {
     /// Version that it had; empty while a database of a pool is being prepared.
     pub version: String,
 }
-
-impl AppliedTemplate {
-    /// Whether it is this template of this class, of whatever version.
-    pub fn is(&self, class: &str, template: &str) -> bool {
-        self.class_name == class && self.name == template
-    }
-}

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::condition::{ConditionType, Reason};
+pub use crate::api::condition::{find, is_true};
 
 /// Longest message of a condition, in characters: enough for an error with its context, and short
 /// enough for a table.
@@ -82,16 +83,6 @@ impl<'a> Conditions<'a> {
     pub fn finish(self) -> Vec<Condition> {
         self.new
     }
-}
-
-/// Whether a condition is there and True.
-pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
-    find(conditions, type_).is_some_and(|condition| condition.status == "True")
-}
-
-/// A condition by its type.
-pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
-    conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
 #[cfg(test)]

@@ -1,0 +1,33 @@
+//! Questions about stored objects that have one answer for every room.
+
+use super::{AppliedTemplate, OrchestraDatabase, SeedPolicy};
+
+impl OrchestraDatabase {
+    /// Whether an Orchestra holds the claim and has not released it.
+    pub fn is_held(&self) -> bool {
+        self.spec.claim_ref.is_some() && self.spec.released_at.is_none()
+    }
+
+    /// Whether no Orchestra holds, or ever held, a claim.
+    pub fn is_unclaimed(&self) -> bool {
+        self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none()
+    }
+}
+
+impl AppliedTemplate {
+    /// Whether this is the named template of the named class, in any version.
+    pub fn is(&self, class: &str, template: &str) -> bool {
+        self.class_name == class && self.name == template
+    }
+}
+
+impl SeedPolicy {
+    /// Whether the seed with digest `wanted` need not run on a database where the last seed that ran had
+    /// the digest `ran`.
+    pub fn is_met_by(self, ran: &str, wanted: &str) -> bool {
+        match self {
+            Self::Once => true,
+            Self::OnChange => ran == wanted,
+        }
+    }
+}
