@@ -4,7 +4,6 @@ mod act;
 mod create;
 mod deadline;
 mod describe;
-mod logins;
 mod observe;
 pub mod orphan;
 pub mod plan;
@@ -24,7 +23,7 @@ use crate::controller::reconcile::Next;
 use crate::postgres::Login;
 use crate::supabase::Permit;
 
-pub use logins::Logins;
+pub use crate::postgres::Logins;
 pub use status::report;
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.

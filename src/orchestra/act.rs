@@ -86,7 +86,8 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let Some(database) = pass.database.clone() else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
-    if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
+    let name = database.name_any();
+    if let Some(wait) = pass.ctx.logins.wait(&name, pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
     match database::prepare(pass, &database).await {
@@ -97,7 +98,7 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
         }
         Err(error) => {
             if error.reason() == Reason::LoginFailed {
-                pass.ctx.logins.refused(pass.uid(), false);
+                pass.ctx.logins.refused(&name, false);
             }
             return Err(error);
         }
@@ -186,10 +187,11 @@ async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// Publishes the login only after it has worked, through the very address that is published.
 async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(handover) = &pass.handover else {
+    let (Some(handover), Some(database)) = (&pass.handover, &pass.database) else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
-    if let Some(wait) = pass.ctx.logins.wait(pass.uid(), pass.ctx.settings.login_spacing) {
+    let name = database.name_any();
+    if let Some(wait) = pass.ctx.logins.wait(&name, pass.ctx.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
     let mode = pass.object.spec.connection.mode;
@@ -200,10 +202,11 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
         postgres::connect(login, APPLICATION).await
     };
     if let Err(error) = proven {
-        pass.ctx.logins.refused(pass.uid(), error.is_wrong_password());
+        // It is the tenant's password that is wrong, not the owner's.
+        pass.ctx.logins.refused(&name, false);
         return Err(error.into());
     }
-    pass.ctx.logins.forget(pass.uid());
+    pass.ctx.logins.forget(&name);
     let wanted = connection::render(&pass.object, handover);
     let api = namespaced(&pass.ctx.client, &pass.object);
     let secret = connection::publish(&api, &wanted, pass.secret_exists).await?;

@@ -5,7 +5,6 @@ mod approval;
 mod claim;
 mod database;
 mod drift;
-mod mark;
 mod member;
 mod migrating;
 mod observe;
@@ -34,7 +33,6 @@ use crate::rollout::turns::{Outcome, Turn};
 use crate::rollout::{self, Kept, Rolled};
 
 pub use approval::{PLAN_JSON, PLAN_TEXT};
-pub use mark::holder as mark_holder;
 pub use member::{Choices, awaiting, is_unmet};
 pub use migrating::{Told, template_of};
 pub use sources::Scripts;
