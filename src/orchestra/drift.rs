@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 
 use super::seeding::Rows;
 use super::{Pass, database, migrating};
-use crate::api::{CHECK_ANNOTATION, MigrationStatus};
+use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::controller::error::Error;
 use crate::migrate::{self, Source, Status};
 
@@ -40,10 +40,9 @@ pub fn asked(pass: &Pass) -> Option<&String> {
 }
 
 fn interval(pass: &Pass) -> SignedDuration {
-    let wanted = migrating::wanted(pass).and_then(|wanted| wanted.drift()?.interval.as_ref());
-    let fallback = SignedDuration::try_from(INTERVAL).unwrap_or(SignedDuration::MAX);
-    // The API server has checked it.
-    wanted.and_then(|text| text.parse().ok()).unwrap_or(fallback)
+    let wanted = migrating::wanted(pass).and_then(|wanted| wanted.drift()?.interval);
+    let interval = wanted.map_or(INTERVAL, GoDuration::as_std);
+    SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX)
 }
 
 /// Up to a fifth longer, so that tenants that were made together are not looked at together.

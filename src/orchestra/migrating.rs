@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::EventType;
 use kube::{Resource as _, ResourceExt as _};
@@ -12,7 +11,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::{Pass, approval};
 use crate::api::condition::Reason;
 use crate::api::{
-    DriftCheck, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template, Transactions,
+    DriftCheck, GoDuration, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template,
+    Transactions,
 };
 use crate::controller::Context;
 use crate::controller::error::Error;
@@ -124,15 +124,10 @@ fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> Limits {
         ..Limits::default()
     };
     let Some(timeouts) = timeouts else { return limits };
-    // The API server has checked them.
-    let read = |text: &Option<String>| {
-        let span = text.as_ref()?.parse::<SignedDuration>().ok()?;
-        Duration::try_from(span).ok()
-    };
     Limits {
-        table_lock: read(&timeouts.lock).unwrap_or(limits.table_lock),
-        statement: read(&timeouts.statement).unwrap_or(limits.statement),
-        total: read(&timeouts.total).unwrap_or(limits.total),
+        table_lock: timeouts.lock.map_or(limits.table_lock, GoDuration::as_std),
+        statement: timeouts.statement.map_or(limits.statement, GoDuration::as_std),
+        total: timeouts.total.map_or(limits.total, GoDuration::as_std),
         ..limits
     }
 }
