@@ -1,6 +1,7 @@
 //! Questions about stored objects that have one answer for every room.
 
-use super::{AppliedTemplate, OrchestraDatabase, SeedPolicy};
+use super::condition::{ConditionType, Reason, find};
+use super::{AppliedTemplate, Orchestra, OrchestraDatabase, SeedPolicy};
 
 impl OrchestraDatabase {
     /// Whether an Orchestra holds the claim and has not released it.
@@ -29,5 +30,19 @@ impl SeedPolicy {
             Self::Once => true,
             Self::OnChange => ran == wanted,
         }
+    }
+}
+
+impl Orchestra {
+    /// Why its last migration failed: reason and message. A status that the operator wrote before it had a
+    /// field for that has it in its condition `Stalled`.
+    pub fn migration_failure(&self) -> Option<(Reason, String)> {
+        let status = self.status.as_ref()?;
+        let failure = status.migrations.as_ref()?.failure.as_ref();
+        let stalled = find(&status.conditions, ConditionType::Stalled);
+        let (reason, message) = failure
+            .map(|failure| (&failure.reason, &failure.message))
+            .or(stalled.map(|stalled| (&stalled.reason, &stalled.message)))?;
+        Some((reason.parse().ok()?, message.clone()))
     }
 }

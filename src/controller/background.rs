@@ -81,6 +81,13 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         self.lock().insert(uid.into(), Work { kind, watch, task });
     }
 
+    /// The work of an object, until its outcome is taken by [`Works::progress`]: its kind, and what it does.
+    pub fn under_way_of(&self, uid: &str) -> Option<(WorkKind, Option<String>)> {
+        let running = self.lock();
+        let work = running.get(uid)?;
+        Some((work.kind, work.watch.describe()))
+    }
+
     /// Waits a moment for the work to end, so that what is quick is done in one pass.
     pub async fn progress(&self, uid: &str, patience: Duration) -> Result<WorkProgress<T>, Error> {
         let Some(mut work) = self.lock().remove(uid) else {

@@ -8,7 +8,7 @@ pub use crate::api::condition::{find, is_true};
 
 /// Longest message of a condition, in characters: enough for an error with its context, and short
 /// enough for a table.
-const MESSAGE_LIMIT: usize = 1000;
+pub const MESSAGE_LIMIT: usize = 1000;
 
 /// How an object goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use kube::Resource as _;
 use kube::runtime::events::EventType;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::observe::Observed;
 use super::{Pass, approval};
 use crate::api::condition::Reason;
-use crate::api::{MigrationFormat, Template, Transactions};
-use crate::content::{self, MigrationSpec};
+use crate::api::{MigrationFormat, Transactions};
+use crate::content::{self, MigrationSpec, Tenant};
 use crate::controller::Core;
 use crate::controller::write::publish;
 use crate::migrate::{Options, Progress, Watch};
@@ -21,18 +22,13 @@ use crate::migrate::{Options, Progress, Watch};
 const QUICK: Duration = Duration::from_secs(1);
 
 /// The migrations that apply; `None` when there are none.
-pub fn wanted(pass: &Pass) -> Option<MigrationSpec<'_>> {
-    content::migrations_of(&pass.object, pass.class.as_deref(), &pass.ctx.core.settings.namespace)
-}
-
-/// The template that the Orchestra is made from: the one it names, or its class's.
-pub fn template(pass: &Pass) -> Option<&Template> {
-    content::template_of(&pass.object, pass.class.as_ref()?)
+pub fn spec<'a>(pass: &Pass, tenant: &Tenant<'a>) -> Option<MigrationSpec<'a>> {
+    content::migrations_of(tenant.object, tenant.class, &pass.ctx.core.settings.namespace)
 }
 
 /// How the migrations are to be applied.
-pub fn options(pass: &Pass) -> Options {
-    let Some(wanted) = wanted(pass) else {
+pub fn options(pass: &Pass, tenant: &Tenant<'_>) -> Options {
+    let Some(wanted) = spec(pass, tenant) else {
         return Options::default();
     };
     let transactions = wanted.either(|migrations| migrations.transactions);
@@ -42,8 +38,8 @@ pub fn options(pass: &Pass) -> Options {
         per_statement: transactions == Some(Transactions::PerStatement),
         resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
         baseline: wanted.own.and_then(|own| own.baseline.clone()),
-        login: pass.owner.clone(),
-        consent: Some(approval::consent(pass, policy)),
+        login: pass.way_in.as_ref().map(|way_in| way_in.owner.clone()),
+        consent: Some(approval::consent(pass, tenant, policy)),
         stop: Some(pass.ctx.works.stopping()),
     }
 }
@@ -149,8 +145,10 @@ async fn events(core: Arc<Core>, subject: ObjectReference, mut heard: UnboundedR
 }
 
 /// The format of the migrations that the seed stands on.
-pub fn format(pass: &Pass) -> Option<MigrationFormat> {
+pub fn format(pass: &Pass, observed: &Observed) -> Option<MigrationFormat> {
+    let found = observed.inside.found.as_ref();
+    let now = found.and_then(|found| found.migrations.as_ref());
     let before = || pass.object.status.as_ref()?.migrations.as_ref();
-    wanted(pass)?;
-    Some(pass.migrations.as_ref().or_else(before)?.format)
+    spec(pass, &observed.tenant(&pass.object))?;
+    Some(now.or_else(before)?.format)
 }

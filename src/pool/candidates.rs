@@ -53,6 +53,15 @@ impl Choices {
         Some(name)
     }
 
+    /// Whether no other Orchestra than this one has chosen a database, and none prepares it.
+    pub fn is_open(&self, name: &str, uid: &str) -> bool {
+        match self.lock().get(name) {
+            None => true,
+            Some(Choice::Claim(by, _)) => by == uid,
+            Some(Choice::Hold) => false,
+        }
+    }
+
     /// Keeps a database from being chosen; none when somebody has chosen it.
     pub fn hold(self: &Arc<Self>, name: &str) -> Option<Hold> {
         let mut chosen = self.lock();
@@ -74,15 +83,16 @@ impl Choices {
     }
 }
 
-/// The first database of the class's pools that is free, and that no other Orchestra is about to take.
-pub fn choose(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Option<String> {
+/// The names of the free members of the class's pools that no other Orchestra is about to take, the best one
+/// first. It reads only.
+pub fn candidates(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Vec<String> {
     let rank = |database: &OrchestraDatabase| rank(object, class, database);
     let stores = &ctx.core.stores;
     let mut members = stores
         .databases
         .state_filter(|database| is_free(database) && rank(database).is_some());
     if members.is_empty() {
-        return None;
+        return Vec::new();
     }
     let others = stores.orchestras.state_filter(|other| {
         other.metadata.uid.as_deref() != object.metadata.uid.as_deref()
@@ -98,10 +108,16 @@ pub fn choose(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Opti
     taken.extend(void);
     members.sort_by_cached_key(|database| rank(database));
     let names = members.iter().filter_map(|member| member.metadata.name.as_deref());
-    let left = names.filter(|name| !taken.contains(name));
-    ctx.choices
-        .first(left, object.metadata.uid.as_deref().unwrap_or_default())
-        .map(ToOwned::to_owned)
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let open = names.filter(|name| !taken.contains(name) && ctx.choices.is_open(name, uid));
+    open.map(ToOwned::to_owned).collect()
+}
+
+/// Reserves the first of these members that no other Orchestra has reserved.
+pub fn reserve(ctx: &Context, object: &Orchestra, names: &[String]) -> Option<String> {
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let first = ctx.choices.first(names.iter().map(String::as_str), uid);
+    first.map(ToOwned::to_owned)
 }
 
 /// Who is Stalled carries out no intent until somebody has helped.

@@ -43,10 +43,19 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// Whether an Orchestra may have the source of its class now.
-pub enum Verdict {
+/// Whether an Orchestra may have the source of its class now, as far as is known without asking for a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
     /// No rollout stands between them: it is new, has it already, or waits for approval.
-    Free,
+    Open,
+    /// It needs a turn of the rollout.
+    Closed,
+    /// It keeps what it has.
+    Kept(Kept),
+}
+
+/// What an Orchestra is told that asks for a turn.
+pub enum Verdict {
     /// It is its turn.
     Now(Turn),
     /// It keeps what it has for now.
@@ -64,26 +73,19 @@ pub enum Kept {
     Queued,
 }
 
-/// Asks whether an Orchestra may have this source of its class now.
-pub fn verdict(
-    ctx: &Context,
-    orchestra: &Orchestra,
-    class: &OrchestraClass,
-    database: &OrchestraDatabase,
-    (revision, revisions): (&str, &Revisions),
-) -> Verdict {
+/// Whether an Orchestra may have this source of its class now. It reads only.
+pub fn gate(ctx: &Context, orchestra: &Orchestra, revision: &str) -> Gate {
     if !is_member(orchestra) {
-        return Verdict::Free;
+        return Gate::Open;
     }
     if orchestra.spec.pin_migrations {
-        return Verdict::Kept(Kept::Pinned);
+        return Gate::Kept(Kept::Pinned);
     }
-    let standing = ctx.turns.look(|turns| fleet::standing(orchestra, turns, revision));
-    // Who waits for approval looks for it without a turn.
-    if matches!(standing, plan::State::Updated | plan::State::Held) {
-        return Verdict::Free;
+    // An Orchestra that waits for approval looks for it without a turn.
+    match ctx.turns.look(|turns| fleet::standing(orchestra, turns, revision)) {
+        plan::State::Updated | plan::State::Held => Gate::Open,
+        _ => Gate::Closed,
     }
-    released(ctx, orchestra, class, database, (revision, revisions))
 }
 
 /// Asks for the turn of an Orchestra that waits for nothing but the rollout.

@@ -186,19 +186,22 @@ impl Turns {
     /// Whether an Orchestra has a place in a queue for this source and others are before it, so that it need
     /// not ask again.
     pub fn still_waits(&self, uid: &str, revision: &str) -> bool {
-        let mut state = self.lock();
-        let State { running, waiting, .. } = &mut *state;
+        let state = self.lock();
+        let State { running, waiting, .. } = &*state;
         let place = waiting.get(uid).filter(|is| is.request.revision == revision);
         let Some((number, server)) = place.map(|is| (is.number, is.request.server.clone())) else {
             return false;
         };
         let load = running.values().filter(|at| **at == server).count();
         let ahead = |is: &&Waiting| is.request.server == server && is.number < number && is.at.elapsed() < STALE;
-        let waits = load + waiting.values().filter(ahead).count() >= self.per_server;
-        if let Some(place) = waiting.get_mut(uid) {
+        load + waiting.values().filter(ahead).count() >= self.per_server
+    }
+
+    /// Keeps the place of an Orchestra in its queue: it still waits.
+    pub fn stay(&self, uid: &str) {
+        if let Some(place) = self.lock().waiting.get_mut(uid) {
             place.at = Instant::now();
         }
-        waits
     }
 
     /// Gives up the place in a queue: what it waited for cannot be used now.
