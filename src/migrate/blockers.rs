@@ -6,7 +6,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use tokio::time::sleep;
 
-use super::{Result, lexer};
+use super::error::Result;
+use super::lexer;
 use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
 

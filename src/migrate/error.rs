@@ -1,14 +1,9 @@
 //! What can stop migrations and seeds.
 
-use std::fmt;
 use std::time::Duration;
 
-use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
-
-use super::RowFailure;
-use super::lexer::{self, Kind};
-use super::redact;
-use super::source::{SourceError, line_and_column};
+use super::failure::{RowFailure, ScriptFailure};
+use super::source_error::SourceError;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::postgres;
@@ -143,86 +138,5 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Where and why a script failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScriptFailure {
-    /// Name of the migration, or key of the seed's file.
-    pub name: String,
-    /// PostgreSQL's error code.
-    pub sqlstate: String,
-    /// PostgreSQL's message.
-    pub message: String,
-    /// PostgreSQL's detail. It may hold values of a row, which are not shown.
-    pub detail: Option<String>,
-    /// PostgreSQL's hint.
-    pub hint: Option<String>,
-    /// Line in the script, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// Who stood in its way, when it waited for a lock.
-    pub blocked_by: Option<String>,
-}
-
-impl ScriptFailure {
-    /// `completed` statements from the byte `from` of the script on succeeded before the error. It tells
-    /// the statement when the server tells no position, as with a violated constraint.
-    pub(super) fn new(name: &str, script: &str, from: usize, completed: usize, error: &PgDatabaseError) -> Self {
-        let mut pieces = lexer::split(script).unwrap_or_default();
-        pieces.retain(|piece| piece.span.end > from);
-        let at = match error.position() {
-            Some(PgErrorPosition::Original(position)) => {
-                let mut sent = script[from..].char_indices();
-                sent.nth(position.saturating_sub(1)).map(|(at, _)| from + at)
-            }
-            _ => None,
-        };
-        let piece = match at {
-            Some(at) => pieces.iter().find(|piece| piece.span.contains(&at)),
-            None => pieces.iter().filter(|piece| piece.kind != Kind::Empty).nth(completed),
-        };
-        let at = at.or(piece.map(|piece| piece.start)).unwrap_or(0);
-        let (line, column) = line_and_column(script, at);
-        Self {
-            name: name.to_owned(),
-            sqlstate: error.code().to_owned(),
-            message: error.message().to_owned(),
-            detail: error.detail().map(str::to_owned),
-            hint: error.hint().map(str::to_owned),
-            line,
-            column,
-            blocked_by: None,
-        }
-    }
-}
-
-/// What goes into statuses and events: no statement, and no values of rows.
-impl fmt::Display for ScriptFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            sqlstate,
-            message,
-            detail,
-            hint,
-            line,
-            column,
-            blocked_by,
-        } = self;
-        write!(
-            f,
-            "{name} failed at line {line}, column {column}: {} (SQLSTATE {sqlstate})",
-            redact::message(sqlstate, message)
-        )?;
-        if let Some(detail) = detail.as_deref().and_then(|detail| redact::detail(sqlstate, detail)) {
-            write!(f, "; detail: {detail}")?;
-        }
-        if let Some(blocker) = blocked_by {
-            write!(f, "; it waited for {blocker}")?;
-        }
-        if let Some(hint) = hint {
-            write!(f, "; hint: {}", hint.replace('\n', " "))?;
-        }
-        Ok(())
-    }
-}
+/// A short result of this module.
+pub type Result<T> = std::result::Result<T, Error>;

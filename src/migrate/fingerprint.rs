@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Result, hex};
+use super::error::Result;
 use crate::postgres::OPERATOR_SCHEMA;
 
 /// One line for each thing, as PostgreSQL itself writes it. What belongs to an extension, to another role
@@ -58,7 +58,7 @@ SELECT line FROM lines AS lines(line) ORDER BY line COLLATE \"C\"";
 /// `sha256:` and 64 digits.
 ///
 /// # Errors
-/// [`super::Error::Database`].
+/// [`super::error::Error::Database`].
 pub async fn fingerprint(conn: &mut PgConnection) -> Result<String> {
     // Definitions are written relative to the search path, which is empty in here.
     crate::postgres::begin(conn).await?;
@@ -70,5 +70,5 @@ pub async fn fingerprint(conn: &mut PgConnection) -> Result<String> {
         hash.update(line);
         hash.update([b'\n']);
     }
-    Ok(format!("sha256:{}", hex(&hash.finalize())))
+    Ok(format!("sha256:{}", hex::encode(hash.finalize())))
 }

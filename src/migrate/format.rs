@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::source::SourceError;
+use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
 
 /// Files of the first `supabase init`, which the CLI no longer applies (pkg/migration/list.go).
@@ -10,9 +10,9 @@ const LEGACY_INIT_BEFORE: &str = "20211209000000";
 
 /// What a file is by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum FileUse {
     /// A migration.
-    Migration(Name),
+    Migration(MigrationName),
     /// Not for this tool, or of no effect with it.
     Ignored,
     /// The tool refuses it, or would leave out what looks like a migration.
@@ -21,7 +21,7 @@ pub(super) enum Named {
 
 /// A migration's name as its tool takes it apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum MigrationName {
     /// The folder's name.
     Prisma(String),
     /// `<version>_<name>`.
@@ -31,7 +31,7 @@ pub(super) enum Name {
 }
 
 /// Takes a file's name apart.
-pub(super) fn named(format: Format, file: &str) -> Named {
+pub(super) fn file_use(format: Format, file: &str) -> FileUse {
     match format {
         Format::Prisma => prisma(file),
         Format::Supabase => supabase(file),
@@ -41,59 +41,59 @@ pub(super) fn named(format: Format, file: &str) -> Named {
 
 /// `<name>.sql`, or as Prisma keeps them `<name>/migration.sql`; what else is in such a folder is no
 /// business of Prisma's.
-fn prisma(file: &str) -> Named {
+fn prisma(file: &str) -> FileUse {
     if let Some((folder, rest)) = file.split_once('/') {
         return if rest == SCRIPT {
-            Named::Migration(Name::Prisma(folder.into()))
+            FileUse::Migration(MigrationName::Prisma(folder.into()))
         } else {
-            Named::Ignored
+            FileUse::Ignored
         };
     }
     if file == LOCK_FILE || has_extension(file, "md") {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
     match file.strip_suffix(".sql") {
-        Some(name) if !name.is_empty() => Named::Migration(Name::Prisma(name.into())),
-        _ => Named::Refused("a migration's key must be <migration name>.sql".into()),
+        Some(name) if !name.is_empty() => FileUse::Migration(MigrationName::Prisma(name.into())),
+        _ => FileUse::Refused("a migration's key must be <migration name>.sql".into()),
     }
 }
 
 /// As the CLI reads a folder: what lies in folders of it is left out.
-fn supabase(file: &str) -> Named {
+fn supabase(file: &str) -> FileUse {
     if file.contains('/') {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
     let Some((version, name)) = file.strip_suffix(".sql").and_then(numbered) else {
         return if has_extension(file, "sql") {
-            Named::Refused("a migration of the Supabase CLI must be named <timestamp>_<name>.sql".into())
+            FileUse::Refused("a migration of the Supabase CLI must be named <timestamp>_<name>.sql".into())
         } else {
-            Named::Ignored
+            FileUse::Ignored
         };
     };
     if version.len() == LEGACY_INIT_BEFORE.len() && version < LEGACY_INIT_BEFORE && name == "init" {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
-    Named::Migration(Name::Supabase {
+    FileUse::Migration(MigrationName::Supabase {
         version: version.into(),
         name: name.into(),
     })
 }
 
 /// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`.
-fn sqlx(file: &str) -> Named {
+fn sqlx(file: &str) -> FileUse {
     if file.contains('/') {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
     let Some((version, rest)) = file.strip_suffix(".sql").and_then(|stem| stem.split_once('_')) else {
-        return Named::Ignored;
+        return FileUse::Ignored;
     };
     let Ok(version) = version.parse::<i64>() else {
-        return Named::Refused("a migration of sqlx must be named <number>_<description>.sql".into());
+        return FileUse::Refused("a migration of sqlx must be named <number>_<description>.sql".into());
     };
     if rest.strip_suffix(".down").is_some() {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
-    Named::Migration(Name::Sqlx {
+    FileUse::Migration(MigrationName::Sqlx {
         version,
         description: rest.strip_suffix(".up").unwrap_or(rest).replace('_', " "),
     })
@@ -180,8 +180,8 @@ pub(super) fn detect(files: &[(String, Vec<u8>)]) -> Result<Format, SourceError>
     let Some((example, _)) = scripts().next() else {
         return Ok(Format::Prisma);
     };
-    let takes = |format: &Format| names().all(|file| !matches!(named(*format, file), Named::Refused(_)));
-    let all_numbered = scripts().all(|(file, _)| matches!(sqlx(file), Named::Migration(_)));
+    let takes = |format: &Format| names().all(|file| !matches!(file_use(*format, file), FileUse::Refused(_)));
+    let all_numbered = scripts().all(|(file, _)| matches!(sqlx(file), FileUse::Migration(_)));
     let readings: BTreeSet<&str> = [Format::Prisma, Format::Supabase, Format::Sqlx]
         .iter()
         .filter(|format| takes(format) && (**format == Format::Prisma || all_numbered))
@@ -233,13 +233,13 @@ mod tests {
     #[test]
     fn names_are_taken_apart_as_their_tools_do() {
         let supabase = |version: &str, name: &str| {
-            Named::Migration(Name::Supabase {
+            FileUse::Migration(MigrationName::Supabase {
                 version: version.into(),
                 name: name.into(),
             })
         };
         let sqlx = |version, description: &str| {
-            Named::Migration(Name::Sqlx {
+            FileUse::Migration(MigrationName::Sqlx {
                 version,
                 description: description.into(),
             })
@@ -247,25 +247,25 @@ mod tests {
         for (file, named_as) in [
             ("20260101000000_add_parts.sql", supabase("20260101000000", "add_parts")),
             ("1_.sql", supabase("1", "")),
-            ("20200101000000_init.sql", Named::Ignored),
+            ("20200101000000_init.sql", FileUse::Ignored),
             ("20220101000000_init.sql", supabase("20220101000000", "init")),
-            ("README.md", Named::Ignored),
-            ("old/20260101000000_a.sql", Named::Ignored),
+            ("README.md", FileUse::Ignored),
+            ("old/20260101000000_a.sql", FileUse::Ignored),
         ] {
-            assert_eq!(named(Format::Supabase, file), named_as, "{file}");
+            assert_eq!(file_use(Format::Supabase, file), named_as, "{file}");
         }
         for (file, named_as) in [
             ("001_add_some_parts.sql", sqlx(1, "add some parts")),
             ("20260101000000_a.up.sql", sqlx(20_260_101_000_000, "a")),
-            ("20260101000000_a.down.sql", Named::Ignored),
-            ("seed.sql", Named::Ignored),
-            ("old/1_a.sql", Named::Ignored),
+            ("20260101000000_a.down.sql", FileUse::Ignored),
+            ("seed.sql", FileUse::Ignored),
+            ("old/1_a.sql", FileUse::Ignored),
         ] {
-            assert_eq!(named(Format::Sqlx, file), named_as, "{file}");
+            assert_eq!(file_use(Format::Sqlx, file), named_as, "{file}");
         }
-        assert!(matches!(named(Format::Sqlx, "abc_x.sql"), Named::Refused(_)));
-        assert!(matches!(named(Format::Supabase, "init.sql"), Named::Refused(_)));
-        assert!(matches!(named(Format::Prisma, "notes.txt"), Named::Refused(_)));
+        assert!(matches!(file_use(Format::Sqlx, "abc_x.sql"), FileUse::Refused(_)));
+        assert!(matches!(file_use(Format::Supabase, "init.sql"), FileUse::Refused(_)));
+        assert!(matches!(file_use(Format::Prisma, "notes.txt"), FileUse::Refused(_)));
     }
 
     #[test]
@@ -297,8 +297,8 @@ mod tests {
                 "{files:?}: {given}"
             );
         }
-        let migration = Named::Migration(Name::Prisma("1 a copy".into()));
-        assert_eq!(named(Format::Prisma, "1 a copy/migration.sql"), migration);
-        assert_eq!(named(Format::Prisma, "1_a/more/migration.sql"), Named::Ignored);
+        let migration = FileUse::Migration(MigrationName::Prisma("1 a copy".into()));
+        assert_eq!(file_use(Format::Prisma, "1 a copy/migration.sql"), migration);
+        assert_eq!(file_use(Format::Prisma, "1_a/more/migration.sql"), FileUse::Ignored);
     }
 }

@@ -3,7 +3,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::Result;
+use super::error::Result;
 use super::lexer::concurrent_index;
 
 /// Invalid indexes that bear the name which the script gives to its index, before it runs.

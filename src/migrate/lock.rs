@@ -6,7 +6,7 @@ use crc::{CRC_32_ISO_HDLC, Crc};
 use sqlx::{PgConnection, Row};
 use tokio::time::{Instant, sleep};
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 use crate::api::MigrationFormat as Format;
 use crate::postgres::APPLICATION;
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pg_query::NodeEnum;
 
-use super::lexer::{self, Kind};
+use super::lexer::{self, StatementKind};
 
 /// The longest statement that is parsed, in bytes: a parse tree takes about two hundred times the
 /// memory of its text.
@@ -40,7 +40,7 @@ pub fn statements(script: &str, skipped: usize) -> Vec<Statement> {
     };
     let (mut line, mut counted) = (1, 0);
     let mut statements = Vec::new();
-    let pieces = pieces.iter().filter(|piece| piece.kind != Kind::Empty);
+    let pieces = pieces.iter().filter(|piece| piece.kind != StatementKind::Empty);
     for piece in pieces.skip(skipped) {
         line += script[counted..piece.start].matches('\n').count();
         counted = piece.start;

@@ -7,12 +7,13 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::Instant;
 
+use super::error::{Error, Result};
+use super::failure::ScriptFailure;
 use super::history::{Entry, History};
 use super::index::Leftovers;
-use super::lexer::{Kind, Piece};
+use super::lexer::{Piece, StatementKind};
 use super::source::Migration;
 use super::unfinished::pieces;
-use super::{Error, Result, ScriptFailure};
 use crate::api::MigrationFormat as Format;
 
 /// In one transaction together with its row: it has happened as a whole, or not at all.
@@ -74,7 +75,7 @@ pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, mi
         migration,
         entry: entry.as_ref(),
         committed,
-        open: Open::No,
+        open: OpenTransaction::No,
     };
     let begun = Instant::now();
     let pieces = pieces(&migration.script);
@@ -96,7 +97,7 @@ pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, mi
     }
     let open = steps.open;
     history.finish(conn, entry, migration).await?;
-    if open == Open::Ours {
+    if open == OpenTransaction::Ours {
         sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
     }
     history.took(conn, migration, begun.elapsed()).await
@@ -104,7 +105,7 @@ pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, mi
 
 /// A transaction that is open between two statements.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum OpenTransaction {
     No,
     Ours,
     Theirs,
@@ -116,7 +117,7 @@ struct Steps<'a> {
     entry: Option<&'a Entry>,
     /// Statements that are committed for certain.
     committed: usize,
-    open: Open,
+    open: OpenTransaction,
 }
 
 enum StepError {
@@ -154,22 +155,22 @@ impl Steps<'_> {
     ) -> std::result::Result<(), StepError> {
         let done = index + 1;
         match (piece.kind, self.open) {
-            (Kind::Begin | Kind::Chain | Kind::Other, Open::Theirs) => {
+            (StatementKind::Begin | StatementKind::Chain | StatementKind::Other, OpenTransaction::Theirs) => {
                 self.send(conn, piece).await?;
                 self.note(conn, done).await?;
             }
-            (Kind::End, Open::Theirs) => {
+            (StatementKind::End, OpenTransaction::Theirs) => {
                 // Rolled back with the rest, or committed with it.
                 self.note(conn, done).await?;
                 self.send(conn, piece).await?;
-                self.open = Open::No;
+                self.open = OpenTransaction::No;
                 self.note(conn, done).await?;
                 self.committed = done;
             }
-            (Kind::Other, _) => {
-                if self.open == Open::No {
+            (StatementKind::Other, _) => {
+                if self.open == OpenTransaction::No {
                     sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
-                    self.open = Open::Ours;
+                    self.open = OpenTransaction::Ours;
                 }
                 self.send(conn, piece).await?;
                 if self.history.format() == Format::Prisma {
@@ -180,8 +181,8 @@ impl Steps<'_> {
             (kind, _) => {
                 self.commit(conn, index, piece).await?;
                 self.send(conn, piece).await?;
-                if kind == Kind::Begin {
-                    self.open = Open::Theirs;
+                if kind == StatementKind::Begin {
+                    self.open = OpenTransaction::Theirs;
                 } else {
                     self.note(conn, done).await?;
                     self.committed = done;
@@ -198,11 +199,11 @@ impl Steps<'_> {
         done: usize,
         piece: &Piece,
     ) -> std::result::Result<(), StepError> {
-        if self.open == Open::Ours {
+        if self.open == OpenTransaction::Ours {
             let Migration { name, script, .. } = self.migration;
             let committed = sqlx::raw_sql("COMMIT").execute(conn).await;
             committed.map_err(|error| StepError::Script(ScriptError::new(name, script, piece.start, 0, error)))?;
-            self.open = Open::No;
+            self.open = OpenTransaction::No;
             self.committed = done;
         }
         Ok(())

@@ -14,14 +14,15 @@ use tokio::time::timeout;
 
 use self::seed_files::SeedFiles;
 use self::source::Part;
-use super::apply::{Limits, reset, set_up};
+use super::error::{Error, Result};
+use super::failure::ScriptFailure;
+use super::options::TimeLimits;
 use super::run::{ScriptError, run};
-use super::source::line_and_column;
-use super::{Error, Result, ScriptFailure};
+use super::session::{reset, set_up};
+use super::source_error::line_and_column;
 use crate::api::{MigrationFormat, SeedPolicy};
 use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
 
-pub use csv::RowFailure;
 pub use source::{Script, SeedSource};
 pub use variables::{Rendered, Variables};
 
@@ -91,7 +92,7 @@ pub async fn seed(
 ) -> Result<(PgConnection, SeedOutcome)> {
     let digest = source.digest(variables)?;
     let work = async {
-        set_up(&mut conn, Limits::default()).await?;
+        set_up(&mut conn, TimeLimits::default()).await?;
         begin(&mut conn).await?;
         let outcome = inside(&mut conn, source, variables, policy, format, &digest).await?;
         match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
@@ -102,7 +103,7 @@ pub async fn seed(
                 return Err(failed(ScriptError::new(name, "", 0, 0, error)));
             }
         }
-        set_up(&mut conn, Limits::default()).await?;
+        set_up(&mut conn, TimeLimits::default()).await?;
         Ok::<_, Error>(outcome)
     };
     let outcome = timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))??;
@@ -148,7 +149,7 @@ async fn inside(
     .execute(&mut *conn)
     .await?;
     for part in source.parts() {
-        reset(conn, Limits::default()).await?;
+        reset(conn, TimeLimits::default()).await?;
         match part {
             Part::Table(table) => table.copy(conn).await?,
             Part::Script(script) if is_first && theirs.as_ref().is_some_and(|theirs| theirs.hold(script, policy)) => {}
@@ -156,7 +157,7 @@ async fn inside(
         }
     }
     if let Some(theirs) = theirs {
-        reset(conn, Limits::default()).await?;
+        reset(conn, TimeLimits::default()).await?;
         theirs.record(conn, source.scripts()).await?;
     }
     Ok(SeedOutcome::Applied)

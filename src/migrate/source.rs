@@ -5,29 +5,25 @@ use std::fmt;
 
 use sha2::{Digest, Sha256, Sha384};
 
-use super::format::{self, Name, Named};
-use super::policy::{self, Mode};
+use super::format::{self, FileUse, MigrationName};
+use super::mode::{self, Mode};
+use super::script_text;
+use super::source_error::{MAX_MIGRATIONS, SourceError};
 use crate::api::MigrationFormat;
-use crate::api::condition::Reason;
-use crate::error::ErrorClass;
 
-/// The most migrations of one source.
-pub const MAX_MIGRATIONS: usize = 10_000;
-/// The most bytes of one script: 64 MiB.
-pub const MAX_SCRIPT_BYTES: usize = 64 << 20;
 /// The most bytes of a migration's name, as in Prisma's table.
 pub const MAX_NAME_BYTES: usize = 255;
 
 /// What a migration is known by in the history: of one identity there is one in a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Identity {
+pub enum MigrationId {
     /// Prisma's name, or the Supabase CLI's version, which is text.
     Text(String),
     /// The version of sqlx.
     Number(i64),
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for MigrationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
@@ -42,7 +38,7 @@ pub struct Migration {
     /// Name for people: of Prisma the folder's, of the others the file's without its extension.
     pub name: String,
     /// What the history knows it by.
-    pub identity: Identity,
+    pub identity: MigrationId,
     /// The rest of the name, as the history of the Supabase CLI and of sqlx holds it.
     pub title: String,
     /// The script, byte for byte.
@@ -70,73 +66,6 @@ pub struct Source {
     migrations: Vec<Migration>,
 }
 
-/// Why a source cannot be used. Only a changed source helps.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
-    /// The text of a script.
-    #[error("{file}:{line}:{column}: {what}")]
-    Text {
-        /// Key of the file.
-        file: String,
-        /// Line, from 1.
-        line: usize,
-        /// Column in characters, from 1.
-        column: usize,
-        /// What is wrong.
-        what: String,
-    },
-    /// A file as a whole.
-    #[error("{file}: {what}")]
-    File {
-        /// Key of the file.
-        file: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// Several tools would take these files.
-    #[error(
-        "{file} and the others could be migrations of any of these formats: {readings}; say which by migrations.format"
-    )]
-    Ambiguous {
-        /// One of the files.
-        file: String,
-        /// The formats.
-        readings: String,
-    },
-    /// Too many files.
-    #[error("more than {MAX_MIGRATIONS} migrations")]
-    TooMany,
-}
-
-impl SourceError {
-    /// Always [`ErrorClass::Invalid`].
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::Invalid
-    }
-
-    /// Always [`Reason::SourceInvalid`].
-    pub fn reason(&self) -> Reason {
-        Reason::SourceInvalid
-    }
-
-    pub(super) fn file(file: &str, what: impl Into<String>) -> Self {
-        Self::File {
-            file: file.to_owned(),
-            what: what.into(),
-        }
-    }
-
-    pub(super) fn text(file: &str, script: &str, at: usize, what: impl Into<String>) -> Self {
-        let (line, column) = line_and_column(script, at);
-        Self::Text {
-            file: file.to_owned(),
-            line,
-            column,
-            what: what.into(),
-        }
-    }
-}
-
 impl Source {
     /// Reads migrations from files by their paths: those of a Prisma project as `<name>/migration.sql` or,
     /// as keys of a `ConfigMap`, `<name>.sql`, and perhaps its `migration_lock.toml`; those of the
@@ -159,10 +88,10 @@ impl Source {
             if format == MigrationFormat::Prisma && file == format::LOCK_FILE {
                 check_lock(&file, &bytes)?;
             }
-            let name = match format::named(format, &file) {
-                Named::Ignored => continue,
-                Named::Refused(what) => return Err(SourceError::file(&file, what)),
-                Named::Migration(name) => name,
+            let name = match format::file_use(format, &file) {
+                FileUse::Ignored => continue,
+                FileUse::Refused(what) => return Err(SourceError::file(&file, what)),
+                FileUse::Migration(name) => name,
             };
             let migration = read(&file, format, name, bytes)?;
             if let Some(twice) = found.insert(migration.identity.clone(), migration) {
@@ -221,7 +150,7 @@ impl Source {
                 migration.checksum
             ));
         }
-        format!("sha256:{}", hex(&hash.finalize()))
+        format!("sha256:{}", hex::encode(hash.finalize()))
     }
 
     /// Number of migrations.
@@ -245,62 +174,38 @@ impl Source {
     }
 }
 
-fn read(file: &str, format: MigrationFormat, name: Name, bytes: Vec<u8>) -> Result<Migration, SourceError> {
+fn read(file: &str, format: MigrationFormat, name: MigrationName, bytes: Vec<u8>) -> Result<Migration, SourceError> {
     let checksum = match format {
-        MigrationFormat::Sqlx => hex(&Sha384::digest(&bytes)),
-        MigrationFormat::Prisma | MigrationFormat::Supabase => hex(&Sha256::digest(&bytes)),
+        MigrationFormat::Sqlx => hex::encode(Sha384::digest(&bytes)),
+        MigrationFormat::Prisma | MigrationFormat::Supabase => hex::encode(Sha256::digest(&bytes)),
     };
     let (identity, title) = match name {
-        Name::Prisma(name) => (Identity::Text(name), String::new()),
-        Name::Supabase { version, name } => (Identity::Text(version), name),
-        Name::Sqlx { version, description } => (Identity::Number(version), description),
+        MigrationName::Prisma(name) => (MigrationId::Text(name), String::new()),
+        MigrationName::Supabase { version, name } => (MigrationId::Text(version), name),
+        MigrationName::Sqlx { version, description } => (MigrationId::Number(version), description),
     };
     let name = match &identity {
-        Identity::Text(name) if format == MigrationFormat::Prisma => name.clone(),
+        MigrationId::Text(name) if format == MigrationFormat::Prisma => name.clone(),
         _ => file.strip_suffix(".sql").unwrap_or(file).to_owned(),
     };
     if name.len() > MAX_NAME_BYTES {
         let what = format!("the name is longer than {MAX_NAME_BYTES} bytes");
         return Err(SourceError::file(file, what));
     }
-    let script = text(file, bytes)?;
-    let mut plan = policy::plan(file, &script, format)?;
+    let script = script_text::decode(file, bytes)?;
+    let mut execution = mode::execution(file, &script, format)?;
     if format == MigrationFormat::Sqlx && script.starts_with(format::NO_TRANSACTION) {
-        plan.mode = Mode::Whole;
+        execution.mode = Mode::Whole;
     }
     Ok(Migration {
         name,
         identity,
         title,
         checksum,
-        mode: plan.mode,
-        own_transactions: plan.own_transactions,
+        mode: execution.mode,
+        own_transactions: execution.own_transactions,
         script,
     })
-}
-
-/// The text rules that migrations and seeds share.
-pub(super) fn text(file: &str, bytes: Vec<u8>) -> Result<String, SourceError> {
-    if bytes.len() > MAX_SCRIPT_BYTES {
-        return Err(SourceError::file(file, "the script is larger than 64 MiB"));
-    }
-    let script = String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
-        SourceError::text(file, &text, good, "the text is not UTF-8")
-    })?;
-    if script.starts_with('\u{feff}') {
-        return Err(SourceError::text(
-            file,
-            &script,
-            0,
-            "the file begins with a byte order mark; save it without",
-        ));
-    }
-    if let Some(at) = script.find('\0') {
-        return Err(SourceError::text(file, &script, at, "a NUL character"));
-    }
-    Ok(script)
 }
 
 /// Prisma's own check (P3019): the first line that begins with `provider` must name postgresql.
@@ -321,22 +226,6 @@ fn check_lock(file: &str, bytes: &[u8]) -> Result<(), SourceError> {
             "it names no provider; Prisma writes provider = \"postgresql\" (P3019)",
         )),
     }
-}
-
-/// Line and column of a byte offset, both from 1, the column in characters.
-pub(super) fn line_and_column(script: &str, at: usize) -> (usize, usize) {
-    let before = &script[..at.min(script.len())];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::lexer::{self, Kind, Piece};
-use super::source::{Migration, hex};
+use super::lexer::{self, Piece, StatementKind};
+use super::source::Migration;
 use crate::api::{Resolution, ResolvedAs};
 
 /// Ends the record of a script that left nothing behind: it may be marked rolled back without asking.
@@ -60,13 +60,13 @@ fn prefix(script: &str, statements: usize) -> String {
         hash.update(script[piece.span.clone()].trim());
         hash.update([0]);
     }
-    hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 /// The statements of a script without the empty ones.
 pub(super) fn pieces(script: &str) -> Vec<Piece> {
     let mut pieces = lexer::split(script).unwrap_or_default();
-    pieces.retain(|piece| piece.kind != Kind::Empty);
+    pieces.retain(|piece| piece.kind != StatementKind::Empty);
     pieces
 }
 
@@ -123,7 +123,7 @@ pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[R
 fn next(script: &str, count: usize, failed: bool) -> Cure {
     let pieces = pieces(script);
     match pieces.get(count) {
-        Some(piece) if !failed && matches!(piece.kind, Kind::Outside(_)) => {
+        Some(piece) if !failed && matches!(piece.kind, StatementKind::Outside(_)) => {
             match lexer::concurrent_index(&script[piece.span.clone()]) {
                 Some(index) => Cure::CheckIndex(count, index),
                 None => Cure::Ask,

@@ -117,7 +117,7 @@ async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let work = async move {
         let digest = source.digest();
         let work = async {
-            let tell = &mut |progress: migrate::Progress<'_>| teller.tell(&progress);
+            let tell = &mut |progress: migrate::RunEvent<'_>| teller.tell(&progress);
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;

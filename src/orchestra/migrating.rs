@@ -17,7 +17,7 @@ use crate::api::{
 use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::write::publish;
-use crate::migrate::{Limits, Options, Progress};
+use crate::migrate::{Options, RunEvent, TimeLimits};
 use crate::source::Place;
 
 /// A migration that takes longer has an event for its beginning and one for its end; the others of a
@@ -118,10 +118,10 @@ pub fn options(pass: &Pass) -> Options {
     }
 }
 
-fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> Limits {
-    let limits = Limits {
+fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> TimeLimits {
+    let limits = TimeLimits {
         total,
-        ..Limits::default()
+        ..TimeLimits::default()
     };
     let Some(timeouts) = timeouts else { return limits };
     // The API server has checked them.
@@ -129,7 +129,7 @@ fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> Limits {
         let span = text.as_ref()?.parse::<SignedDuration>().ok()?;
         Duration::try_from(span).ok()
     };
-    Limits {
+    TimeLimits {
         table_lock: read(&timeouts.lock).unwrap_or(limits.table_lock),
         statement: read(&timeouts.statement).unwrap_or(limits.statement),
         total: read(&timeouts.total).unwrap_or(limits.total),
@@ -168,12 +168,12 @@ impl Told {
         Some(told)
     }
 
-    fn tell(&self, progress: &Progress<'_>) {
+    fn tell(&self, progress: &RunEvent<'_>) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *progress {
             // The same one is begun again, statement by statement.
-            Progress::Started { number: 0, .. } | Progress::Applied { .. } => {}
-            Progress::Started { name, number, of, .. } => {
+            RunEvent::Started { number: 0, .. } | RunEvent::Applied { .. } => {}
+            RunEvent::Started { name, number, of, .. } => {
                 *now = Some(Now {
                     name: name.to_owned(),
                     number,
@@ -182,7 +182,7 @@ impl Told {
                     blocked_by: None,
                 });
             }
-            Progress::Blocked { by } => {
+            RunEvent::Blocked { by } => {
                 if let Some(now) = now.as_mut() {
                     now.blocked_by = by.map(ToOwned::to_owned);
                 }
@@ -213,12 +213,12 @@ impl Teller {
     }
 
     /// Takes a step of a run.
-    pub fn tell(&self, progress: &Progress<'_>) {
+    pub fn tell(&self, progress: &RunEvent<'_>) {
         self.told.tell(progress);
         // Nobody listens any more only when the operator is shutting down.
         let news = |news| drop(self.news.send(news));
         match *progress {
-            Progress::Started {
+            RunEvent::Started {
                 name,
                 number,
                 of,
@@ -232,12 +232,12 @@ impl Teller {
                     news(News::Started(format!("{name} ({number} of {of})")));
                 }
             }
-            Progress::Blocked { by: Some(by) } => {
+            RunEvent::Blocked { by: Some(by) } => {
                 tracing::info!(by, "the migration waits for a lock");
                 news(News::Blocked(by.to_owned()));
             }
-            Progress::Blocked { by: None } => tracing::info!("the migration goes on"),
-            Progress::Applied { name, took } => {
+            RunEvent::Blocked { by: None } => tracing::info!("the migration goes on"),
+            RunEvent::Applied { name, took } => {
                 tracing::info!(migration = name, ?took, "applied");
                 news(News::Applied(name.to_owned(), took));
             }

@@ -21,7 +21,7 @@ use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::write::write_status;
 use crate::error::ErrorClass;
-use crate::migrate::{self, Limits, Options, Source};
+use crate::migrate::{self, Options, Source, TimeLimits};
 use crate::orchestra::{Kind, Progress, Told, sources};
 use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
@@ -161,9 +161,9 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
     let mut session = postgres::connect(&login, APPLICATION).await?;
     super::check_unmarked(&mut session).await?;
     let options = Options {
-        limits: Limits {
+        limits: TimeLimits {
             total: ctx.settings.migration_limit,
-            ..Limits::default()
+            ..TimeLimits::default()
         },
         login: Some(login),
         stop: Some(ctx.preparations.stopping()),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{PgConnection, Row};
 
 use super::types::Type;
-use crate::migrate::Result;
+use crate::migrate::error::Result;
 use crate::postgres::{OPERATOR_SCHEMA, begin};
 
 /// Relations of a database, as far as they were asked for.

@@ -33,7 +33,7 @@ impl Effect {
     missing_docs,
     reason = "the words say it; docs/migrations.md lists them with their effects"
 )]
-pub enum Kind {
+pub enum FindingKind {
     DropTable,
     DropColumn,
     DropSchema,
@@ -71,7 +71,7 @@ pub enum Kind {
     RewriteTable,
 }
 
-impl Kind {
+impl FindingKind {
     /// What it does to what is there.
     pub fn effect(self) -> Effect {
         match self {
@@ -122,7 +122,7 @@ pub struct Finding {
     /// Line where the statement begins, from 1.
     pub line: usize,
     /// What it does.
-    pub kind: Kind,
+    pub kind: FindingKind,
     /// What that means.
     pub effect: Effect,
     /// What it does it to, as the script spells it.

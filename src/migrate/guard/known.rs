@@ -21,18 +21,18 @@ pub enum Standing {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct KnownRelation {
     schema: Option<String>,
     name: String,
     visible: bool,
     /// None: made by the pending scripts.
-    found: Option<Found>,
+    found: Option<Existing>,
     /// It is a view, which shows rows of others.
     view: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Found {
+struct Existing {
     filled: bool,
     /// None: nobody can say.
     columns: Option<BTreeMap<String, Column>>,
@@ -41,7 +41,7 @@ struct Found {
 /// Relations, and other things that the pending scripts made.
 #[derive(Debug, Default)]
 pub struct Known {
-    entries: Vec<Entry>,
+    entries: Vec<KnownRelation>,
     current: Option<String>,
     /// The script has set a search path: a name without a schema may mean any.
     pub elsewhere: bool,
@@ -55,11 +55,11 @@ pub struct Known {
 
 impl Known {
     pub fn new(catalog: &Catalog) -> Self {
-        let entries = catalog.relations.iter().map(|relation| Entry {
+        let entries = catalog.relations.iter().map(|relation| KnownRelation {
             schema: Some(relation.schema.clone()),
             name: relation.name.clone(),
             visible: relation.visible,
-            found: Some(Found {
+            found: Some(Existing {
                 filled: relation.filled,
                 columns: Some(relation.columns.clone()),
             }),
@@ -77,7 +77,7 @@ impl Known {
         self.asked
     }
 
-    fn is(&self, entry: &Entry, name: &Name) -> bool {
+    fn is(&self, entry: &KnownRelation, name: &Name) -> bool {
         entry.name == name.name
             && match (&name.schema, &entry.schema) {
                 (Some(wanted), Some(schema)) => wanted == schema,
@@ -89,11 +89,11 @@ impl Known {
     /// What is known of a relation. Of several that a name may mean, the worst.
     pub fn standing(&mut self, name: &Name) -> Standing {
         self.asked.insert(name.name.clone());
-        let meant: Vec<&Entry> = self.entries.iter().filter(|entry| self.is(entry, name)).collect();
+        let meant: Vec<&KnownRelation> = self.entries.iter().filter(|entry| self.is(entry, name)).collect();
         if meant.is_empty() {
             return Standing::Absent;
         }
-        let found: Vec<&Found> = meant.iter().filter_map(|entry| entry.found.as_ref()).collect();
+        let found: Vec<&Existing> = meant.iter().filter_map(|entry| entry.found.as_ref()).collect();
         match found.as_slice() {
             [] => Standing::New,
             [only] => Standing::There {
@@ -126,7 +126,7 @@ impl Known {
             None if !self.elsewhere => self.current.clone(),
             schema => schema.clone(),
         };
-        self.entries.push(Entry {
+        self.entries.push(KnownRelation {
             schema,
             name: name.name.clone(),
             visible: name.schema.is_none() || name.schema == self.current,

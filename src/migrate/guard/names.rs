@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use pg_query::protobuf::{RangeVar, TypeName, a_const};
+use pg_query::protobuf::RangeVar;
 use pg_query::{Node, NodeEnum};
-
-use super::types::Type;
 
 /// A relation as a script spells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,22 +87,6 @@ pub fn ranges(nodes: &[Node]) -> impl Iterator<Item = &RangeVar> {
 /// What a node holds.
 pub fn inner(node: Option<&Node>) -> Option<&NodeEnum> {
     node.and_then(|node| node.node.as_ref())
-}
-
-/// A type as a script spells it.
-pub fn type_of(name: &TypeName) -> Type {
-    let modifier = |node: &Node| match &node.node {
-        Some(NodeEnum::AConst(constant)) => match &constant.val {
-            Some(a_const::Val::Ival(number)) => Some(number.ival),
-            _ => None,
-        },
-        _ => None,
-    };
-    Type {
-        name: strings(&name.names).pop().unwrap_or_default(),
-        modifiers: name.typmods.iter().filter_map(modifier).collect(),
-        array: !name.array_bounds.is_empty(),
-    }
 }
 
 /// Whether an option of a statement is on: `(ANALYZE)` and `(ANALYZE true)`, not `(ANALYZE off)`.

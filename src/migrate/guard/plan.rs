@@ -6,21 +6,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::finding::Finding;
-use crate::migrate::source::{Migration, hex};
+use crate::migrate::history::Head;
+use crate::migrate::source::Migration;
 
 /// The most migrations and findings that are written out; a ConfigMap holds 1 MiB.
 const LISTED: usize = 500;
-
-/// Where a history stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Head {
-    /// Number of applied migrations.
-    pub count: usize,
-    /// The last of them.
-    pub last: Option<String>,
-    /// Over all of them, with what the history keeps of their scripts: 64 hexadecimal digits.
-    pub digest: String,
-}
 
 /// A migration that would be applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,7 +64,7 @@ impl Plan {
             part(&finding.statement);
         }
         Self {
-            digest: format!("sha256:{}", hex(&hash.finalize())),
+            digest: format!("sha256:{}", hex::encode(hash.finalize())),
             head,
             pending,
             findings,

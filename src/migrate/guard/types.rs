@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use pg_query::protobuf::{TypeName, a_const};
+use pg_query::{Node, NodeEnum};
+
+use super::names::{quoted, strings};
+
 /// A type, by the name that the catalog knows it by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Type {
@@ -24,9 +29,27 @@ impl Type {
     }
 }
 
+/// As a script spells it.
+impl From<&TypeName> for Type {
+    fn from(name: &TypeName) -> Self {
+        let modifier = |node: &Node| match &node.node {
+            Some(NodeEnum::AConst(constant)) => match &constant.val {
+                Some(a_const::Val::Ival(number)) => Some(number.ival),
+                _ => None,
+            },
+            _ => None,
+        };
+        Self {
+            name: strings(&name.names).pop().unwrap_or_default(),
+            modifiers: name.typmods.iter().filter_map(modifier).collect(),
+            array: !name.array_bounds.is_empty(),
+        }
+    }
+}
+
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&super::names::quoted(&self.name))?;
+        f.write_str(&quoted(&self.name))?;
         if !self.modifiers.is_empty() {
             let numbers: Vec<String> = self.modifiers.iter().map(ToString::to_string).collect();
             write!(f, "({})", numbers.join(","))?;

@@ -1,10 +1,16 @@
 //! Where a history and a source do not agree, and what the tool itself makes of it.
 
-use super::History;
-use crate::api::MigrationFormat as Format;
-use crate::migrate::source::{Identity, Source};
-use crate::migrate::{Error, order, policy};
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
+
+use super::prisma;
+use super::record::History;
+use crate::api::MigrationFormat as Format;
+use crate::migrate::error::Error;
+use crate::migrate::mode;
+use crate::migrate::order;
+use crate::migrate::source::{Migration, MigrationId, Source};
 
 /// Where a history and a source do not agree, by the names of the migrations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,13 +58,13 @@ fn listed(names: &[String]) -> String {
 impl History {
     /// Compares.
     pub fn divergence(&self, source: &Source) -> Divergence {
-        let known: std::collections::BTreeSet<&Identity> = source
+        let known: BTreeSet<&MigrationId> = source
             .migrations()
             .iter()
             .map(|migration| &migration.identity)
             .collect();
         let last = self.applied.keys().filter(|identity| known.contains(identity)).max();
-        let name = |migration: &&crate::migrate::Migration| migration.name.clone();
+        let name = |migration: &&Migration| migration.name.clone();
         let applied = source.migrations().iter().filter(|migration| self.has(migration));
         let pending = source.migrations().iter().filter(|migration| !self.has(migration));
         Divergence {
@@ -88,14 +94,14 @@ impl History {
         order::displaced(&names).into_iter().map(ToOwned::to_owned).collect()
     }
 
-    fn is_edited(&self, migration: &crate::migrate::Migration) -> bool {
+    fn is_edited(&self, migration: &Migration) -> bool {
         let Some(Some(recorded)) = self.applied.get(&migration.identity) else {
             return false;
         };
         match self.format {
-            Format::Prisma => !super::prisma::matches(recorded, migration),
+            Format::Prisma => !prisma::matches(recorded, migration),
             Format::Sqlx => *recorded != migration.checksum,
-            Format::Supabase => *recorded != fingerprint(&policy::statements(&migration.script)),
+            Format::Supabase => *recorded != fingerprint(&mode::statements(&migration.script)),
         }
     }
 
@@ -142,5 +148,5 @@ pub(super) fn fingerprint(statements: &[String]) -> String {
     for statement in statements {
         hash.update(format!("{}:{statement}", statement.len()));
     }
-    crate::migrate::hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }

@@ -4,10 +4,11 @@
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use sha2::{Digest, Sha256};
 
-use super::History;
-use crate::migrate::source::{Identity, Migration, hex};
+use super::record::History;
+use crate::migrate::error::Result;
+use crate::migrate::failure::ScriptFailure;
+use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::{RESOLVED, Unfinished};
-use crate::migrate::{Result, ScriptFailure};
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
     let rows = ::sqlx::query(AssertSqlSafe(format!(
@@ -26,7 +27,7 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
                 history.resolved.insert(name);
             }
         } else if row.try_get(3)? {
-            history.applied.insert(Identity::Text(name), Some(row.try_get(2)?));
+            history.applied.insert(MigrationId::Text(name), Some(row.try_get(2)?));
         } else {
             history.unfinished.push(Unfinished {
                 id,
@@ -158,7 +159,7 @@ pub(super) async fn fail(
 
 /// As Prisma compares: the file as it is, or with the other line ends.
 pub(super) fn matches(recorded: &str, migration: &Migration) -> bool {
-    let sum = |text: &str| hex(&Sha256::digest(text));
+    let sum = |text: &str| hex::encode(Sha256::digest(text));
     recorded == migration.checksum || {
         let unix = migration.script.replace("\r\n", "\n");
         recorded == sum(&unix) || recorded == sum(&unix.replace('\n', "\r\n"))

@@ -3,13 +3,14 @@
 
 use ::sqlx::PgConnection;
 
-use super::{History, prisma, sqlx, supabase};
+use super::record::History;
+use super::{prisma, sqlx, supabase};
 use crate::api::{MigrationFormat as Format, ResolvedAs};
-use crate::migrate::apply::Options;
+use crate::migrate::error::{Error, Result};
 use crate::migrate::index;
-use crate::migrate::source::{Identity, Migration, Source};
+use crate::migrate::options::Options;
+use crate::migrate::source::{Migration, MigrationId, Source};
 use crate::migrate::unfinished::{Cure, Unfinished, cure, pieces};
-use crate::migrate::{Error, Result};
 
 /// One thing to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ enum Action {
     /// A migration of the source is recorded as applied without being run.
     Record(usize),
     /// A migration that is not in the source is taken out of the history.
-    Remove(Identity),
+    Remove(MigrationId),
 }
 
 impl History {
@@ -171,7 +172,7 @@ impl History {
                 let done = count + usize::from(built);
                 if done == pieces(&migration.script).len() {
                     prisma::finish(self, conn, &row.id).await?;
-                    self.applied(migration);
+                    self.note_applied(migration);
                     return Ok(());
                 }
                 self.resume.insert(migration.name.clone(), done);
@@ -186,7 +187,7 @@ impl History {
         match self.format {
             Format::Prisma => prisma::roll_back(self, conn, &row.id, word).await,
             Format::Sqlx => match row.id.parse() {
-                Ok(version) => sqlx::remove(self, conn, &Identity::Number(version)).await,
+                Ok(version) => sqlx::remove(self, conn, &MigrationId::Number(version)).await,
                 Err(_) => Ok(()),
             },
             Format::Supabase => Ok(()),
@@ -203,7 +204,7 @@ impl History {
     /// What is known when it is written.
     fn note(&mut self, action: &Action, source: &Source) {
         match action {
-            Action::Record(index) => self.applied(&source.migrations()[*index]),
+            Action::Record(index) => self.note_applied(&source.migrations()[*index]),
             Action::Remove(identity) => {
                 self.applied.remove(identity);
             }
@@ -213,7 +214,7 @@ impl History {
                     return;
                 };
                 match cure {
-                    Cure::Apply => self.applied(migration),
+                    Cure::Apply => self.note_applied(migration),
                     Cure::Resume(count) => {
                         self.resume.insert(migration.name.clone(), *count);
                     }

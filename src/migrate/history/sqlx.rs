@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::History;
-use crate::migrate::source::{Identity, Migration, hex};
+use super::record::History;
+use crate::migrate::error::{Error, Result};
+use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::Unfinished;
-use crate::migrate::{Error, Result};
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
     let sql = format!(
@@ -21,13 +21,15 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
                 id: version.to_string(),
                 name: version.to_string(),
                 started_at: row.try_get(3)?,
-                checksum: hex(&row.try_get::<Vec<u8>, _>(2)?),
+                checksum: hex::encode(row.try_get::<Vec<u8>, _>(2)?),
                 logs: String::new(),
             });
             continue;
         }
         let checksum: Vec<u8> = row.try_get(2)?;
-        history.applied.insert(Identity::Number(version), Some(hex(&checksum)));
+        history
+            .applied
+            .insert(MigrationId::Number(version), Some(hex::encode(checksum)));
     }
     Ok(())
 }
@@ -74,7 +76,7 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
 }
 
 /// Takes a version out of the history.
-pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &Identity) -> Result<()> {
+pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
     let sql = format!("DELETE FROM {} WHERE version::text = $1", history.table());
     ::sqlx::query(AssertSqlSafe(sql))
         .bind(version.to_string())
@@ -101,8 +103,8 @@ pub(super) async fn took(
 
 fn version(migration: &Migration) -> i64 {
     match migration.identity {
-        Identity::Number(version) => version,
+        MigrationId::Number(version) => version,
         // A source of sqlx has numbers only.
-        Identity::Text(_) => 0,
+        MigrationId::Text(_) => 0,
     }
 }

@@ -2,7 +2,14 @@
 
 use std::ops::Range;
 
-use super::LexError;
+/// Text that is not SQL for a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LexError {
+    /// Byte offset.
+    pub at: usize,
+    /// What is wrong.
+    pub what: &'static str,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {

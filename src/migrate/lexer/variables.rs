@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::token::word_begins;
-use super::{LexError, Lexer, TokenKind};
+use super::token::{LexError, Lexer, TokenKind, word_begins};
 
 /// How the value of a variable is put into the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Variable {
 /// name, which are slices, are none; strings, comments and dollar quotes hold none.
 ///
 /// # Errors
-/// What [`super::split`] refuses, and a bare `:name`: it would be put into the script as it stands.
+/// What [`super::statement::split`] refuses, and a bare `:name`: it would be put into the script as it stands.
 pub fn variables(sql: &str) -> Result<Vec<Variable>, LexError> {
     let mut lexer = Lexer::new(sql);
     let (mut found, mut brackets, mut string) = (Vec::new(), 0_usize, false);

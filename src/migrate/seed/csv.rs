@@ -1,12 +1,13 @@
 //! Tables as CSV, sent with `COPY`.
 
-use std::fmt;
-
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::migrate::source::text;
-use crate::migrate::{Error, SourceError, redact};
+use crate::migrate::error::Error;
+use crate::migrate::failure::RowFailure;
+use crate::migrate::redact;
+use crate::migrate::script_text;
+use crate::migrate::source_error::SourceError;
 use crate::postgres::quote;
 
 /// Excel and others begin a CSV file with it.
@@ -14,7 +15,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A table of a seed.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct SeedTable {
     /// Name of its file.
     pub file: String,
     /// Schema, if the file names one, and table.
@@ -23,7 +24,7 @@ pub struct Table {
     text: String,
 }
 
-impl Table {
+impl SeedTable {
     /// Reads `<digits>_<table>.csv`, whose first line names the columns.
     ///
     /// # Errors
@@ -32,7 +33,7 @@ impl Table {
         if bytes.starts_with(BYTE_ORDER_MARK) {
             bytes.drain(..BYTE_ORDER_MARK.len());
         }
-        let text = text(file, bytes)?;
+        let text = script_text::decode(file, bytes)?;
         let name = name(file).ok_or_else(|| {
             SourceError::file(
                 file,
@@ -62,7 +63,7 @@ impl Table {
         };
         copied.await.map(drop).map_err(|error| match &error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
-                Some(answer) => Error::RowFailed(Box::new(RowFailure::new(self, answer))),
+                Some(answer) => Error::RowFailed(Box::new(self.failure(answer))),
                 None => error.into(),
             },
             _ => error.into(),
@@ -127,56 +128,26 @@ fn end_of_data(text: &str) -> Option<usize> {
     })
 }
 
-/// Where and why rows of a table were refused. It holds no value of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowFailure {
-    /// Name of the file.
-    pub file: String,
-    /// Line of the file, from 1, as far as it is known: of a row of several lines the last or the first.
-    pub line: Option<usize>,
-    /// Column, as far as the server tells.
-    pub column: Option<String>,
-    /// PostgreSQL's error code.
-    pub sqlstate: String,
-    /// PostgreSQL's message without values.
-    pub message: String,
-}
-
-impl RowFailure {
-    fn new(table: &Table, error: &PgDatabaseError) -> Self {
+impl SeedTable {
+    fn failure(&self, error: &PgDatabaseError) -> RowFailure {
         let context = error.r#where().unwrap_or_default();
-        let (mut line, mut column) = table.place(context);
+        let (mut line, mut column) = self.place(context);
         if line.is_none() {
-            (line, column) = table.with_key(error.detail().unwrap_or_default());
+            (line, column) = self.with_key(error.detail().unwrap_or_default());
         }
         // It was refused before the first row.
         if line.is_none() && error.code().starts_with("42") {
             line = Some(1);
         }
-        Self {
-            file: table.file.clone(),
+        RowFailure {
+            file: self.file.clone(),
             line,
             column: column.or(error.column().map(ToOwned::to_owned)),
             sqlstate: error.code().to_owned(),
-            message: without_values(error.code(), table.is_inside(context), error.message()),
+            message: without_values(error.code(), self.is_inside(context), error.message()),
         }
     }
-}
 
-impl fmt::Display for RowFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed", self.file)?;
-        if let Some(line) = self.line {
-            write!(f, " at line {line}")?;
-        }
-        if let Some(column) = &self.column {
-            write!(f, ", column {column}")?;
-        }
-        write!(f, ": {} (SQLSTATE {})", self.message, self.sqlstate)
-    }
-}
-
-impl Table {
     /// Line and column by `COPY <table>, line <n>, column <name>: "<value>"` in whatever language.
     fn place(&self, context: &str) -> (Option<usize>, Option<String>) {
         let Some(told) = context.lines().find_map(|line| line.strip_prefix(&self.context())) else {

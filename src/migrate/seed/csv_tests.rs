@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-fn table(file: &str, text: &str) -> Result<Table, String> {
-    Table::read(file, text.as_bytes().to_vec()).map_err(|error| error.to_string())
+fn table(file: &str, text: &str) -> Result<SeedTable, String> {
+    SeedTable::read(file, text.as_bytes().to_vec()).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row};
 
 use super::source::Script;
 use crate::api::SeedPolicy;
-use crate::migrate::Result;
+use crate::migrate::error::Result;
 
 /// The CLI's own statements (`pkg/migration/history.go`).
 const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \

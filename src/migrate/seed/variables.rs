@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use postgres_protocol::escape::escape_literal;
 
-use crate::migrate::SourceError;
 use crate::migrate::lexer::{Quoting, Variable};
+use crate::migrate::source_error::SourceError;
 use crate::postgres::quote;
 
 /// The most bytes of a name: PostgreSQL cuts longer ones (`NAMEDATALEN`).

@@ -5,9 +5,10 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ObjectType, RangeVar};
 use sqlx::PgConnection;
 
+use super::error::Result;
 use super::guard::names::{Name, strings};
+use super::parse;
 use super::source::Source;
-use super::{Result, parse};
 
 /// Whether two names may mean one table: without a schema on one side, the name decides.
 fn are_one(one: &Name, other: &Name) -> bool {
@@ -16,7 +17,7 @@ fn are_one(one: &Name, other: &Name) -> bool {
 
 /// What is known after some scripts.
 #[derive(Default)]
-struct Left {
+struct ClaimedTables {
     tables: Vec<Name>,
     /// Text that runs without being SQL that can be read here: bodies of functions and DO.
     opaque: String,
@@ -26,9 +27,9 @@ struct Left {
 /// `schema.name` or `name`. A table that a function or a DO block may have changed is not claimed.
 ///
 /// # Errors
-/// [`super::Error::Database`].
+/// [`super::error::Error::Database`].
 pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<Vec<String>> {
-    let mut left = Left::default();
+    let mut left = ClaimedTables::default();
     for migration in source.migrations() {
         left.run(&migration.script);
     }
@@ -58,7 +59,7 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
     Ok(missing)
 }
 
-impl Left {
+impl ClaimedTables {
     fn run(&mut self, script: &str) {
         for statement in parse::statements(script, 0) {
             let text = &script[statement.span];
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn scripts_leave_what_they_make_and_do_not_take_away() {
-        let mut left = Left::default();
+        let mut left = ClaimedTables::default();
         for script in [
             "CREATE TABLE a (id int); CREATE TABLE IF NOT EXISTS \"B\" (id int); CREATE TEMP TABLE t ();",
             "CREATE SCHEMA s; CREATE TABLE s.c (); CREATE TABLE s.d AS SELECT 1; CREATE TABLE public.e ();",

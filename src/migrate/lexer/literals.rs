@@ -1,6 +1,6 @@
 //! A statement as it may be shown to anybody.
 
-use super::{Lexer, TokenKind};
+use super::token::{Lexer, TokenKind};
 
 /// The statement on one line, without its comments and with `?` for each value, cut after so many
 /// characters.

@@ -1,7 +1,7 @@
 //! How a script is run, decided from its statements before any database is touched.
 
-use super::lexer::{self, Kind, LexError};
-use super::source::SourceError;
+use super::lexer::{self, LexError, Piece, StatementKind};
+use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
 
 /// How a script is run.
@@ -19,7 +19,7 @@ pub enum Mode {
 
 /// What a script's statements say of how it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Execution {
     pub mode: Mode,
     /// It has its own BEGIN or COMMIT.
     pub own_transactions: bool,
@@ -29,11 +29,16 @@ pub(super) struct Plan {
 ///
 /// # Errors
 /// Where and why it cannot.
-pub(super) fn plan(file: &str, script: &str, format: Format) -> Result<Plan, SourceError> {
+pub(super) fn execution(file: &str, script: &str, format: Format) -> Result<Execution, SourceError> {
     let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
     let mode = mode(&pieces, format).map_err(|(at, what)| SourceError::text(file, script, at, what))?;
-    let own = |piece: &lexer::Piece| matches!(piece.kind, Kind::Begin | Kind::End | Kind::Chain);
-    Ok(Plan {
+    let own = |piece: &Piece| {
+        matches!(
+            piece.kind,
+            StatementKind::Begin | StatementKind::End | StatementKind::Chain
+        )
+    };
+    Ok(Execution {
         mode,
         own_transactions: pieces.iter().any(own),
     })
@@ -57,9 +62,13 @@ pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
     let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
     for piece in &pieces {
         let what = match piece.kind {
-            Kind::Empty | Kind::Other => continue,
-            Kind::CopyFromStdin => "COPY … FROM STDIN needs psql; put the rows into a .csv file of the seed".to_owned(),
-            Kind::Outside(what) => format!("{what} cannot run inside a transaction, and a seed is one transaction"),
+            StatementKind::Empty | StatementKind::Other => continue,
+            StatementKind::CopyFromStdin => {
+                "COPY … FROM STDIN needs psql; put the rows into a .csv file of the seed".to_owned()
+            }
+            StatementKind::Outside(what) => {
+                format!("{what} cannot run inside a transaction, and a seed is one transaction")
+            }
             _ => "a seed is one transaction and cannot begin or end one itself".to_owned(),
         };
         return Err(SourceError::text(file, script, piece.start, what));
@@ -70,25 +79,25 @@ pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
 const COPY: &str = "COPY … FROM STDIN needs psql; write INSERT";
 
 /// How a script can be run, or where and why it cannot.
-fn mode(pieces: &[lexer::Piece], format: Format) -> Result<Mode, (usize, String)> {
+fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
     let (mut open, mut own, mut outside, mut count) = (None, false, None, 0);
-    for piece in pieces.iter().filter(|piece| piece.kind != Kind::Empty) {
+    for piece in pieces.iter().filter(|piece| piece.kind != StatementKind::Empty) {
         count += 1;
         match piece.kind {
-            Kind::Begin => (own, open) = (true, open.or(Some(piece.start))),
-            Kind::Chain => (own, open) = (true, Some(piece.start)),
-            Kind::End => (own, open) = (true, None),
-            Kind::Outside(what) => outside = outside.or(Some((piece.start, what))),
-            Kind::Prepare => {
+            StatementKind::Begin => (own, open) = (true, open.or(Some(piece.start))),
+            StatementKind::Chain => (own, open) = (true, Some(piece.start)),
+            StatementKind::End => (own, open) = (true, None),
+            StatementKind::Outside(what) => outside = outside.or(Some((piece.start, what))),
+            StatementKind::Prepare => {
                 return Err((
                     piece.start,
                     "PREPARE TRANSACTION would leave the migration to another session".into(),
                 ));
             }
-            Kind::CopyFromStdin => return Err((piece.start, COPY.into())),
-            Kind::Empty | Kind::Other => {}
+            StatementKind::CopyFromStdin => return Err((piece.start, COPY.into())),
+            StatementKind::Empty | StatementKind::Other => {}
         }
-        if let (Some(begin), Kind::Outside(what)) = (open, piece.kind) {
+        if let (Some(begin), StatementKind::Outside(what)) = (open, piece.kind) {
             let what = format!("{what} cannot run inside the transaction that the script begins before it");
             return Err((begin.max(piece.start), what));
         }

@@ -1,0 +1,30 @@
+//! The rules for the text of a script, which migrations and seeds share.
+
+use super::source_error::SourceError;
+
+/// The most bytes of one script: 64 MiB.
+pub const MAX_SCRIPT_BYTES: usize = 64 << 20;
+
+/// The text rules that migrations and seeds share.
+pub(super) fn decode(file: &str, bytes: Vec<u8>) -> Result<String, SourceError> {
+    if bytes.len() > MAX_SCRIPT_BYTES {
+        return Err(SourceError::file(file, "the script is larger than 64 MiB"));
+    }
+    let script = String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
+        SourceError::text(file, &text, good, "the text is not UTF-8")
+    })?;
+    if script.starts_with('\u{feff}') {
+        return Err(SourceError::text(
+            file,
+            &script,
+            0,
+            "the file begins with a byte order mark; save it without",
+        ));
+    }
+    if let Some(at) = script.find('\0') {
+        return Err(SourceError::text(file, &script, at, "a NUL character"));
+    }
+    Ok(script)
+}
