@@ -1,4 +1,4 @@
-//! Applying what is pending: one session, one lock, one migration after the other.
+//! Applies the pending migrations: one session, one lock, one migration after the other.
 
 use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
@@ -16,10 +16,10 @@ use super::status::Status;
 use super::{lock, run};
 use crate::api::MigrationFormat;
 
-/// Reads how far the database is. Writes nothing and takes no lock.
+/// Reads which migrations are applied and which are pending. Writes nothing and takes no lock.
 ///
 /// # Errors
-/// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::OtherTool`]: what would stop [`apply`] too.
+/// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::OtherTool`]: the errors that also stop [`apply`].
 pub async fn pending(conn: &mut PgConnection, source: &Source, options: &Options) -> Result<Status> {
     if source.is_empty() {
         return Ok(Status::default());
@@ -33,12 +33,12 @@ pub async fn pending(conn: &mut PgConnection, source: &Source, options: &Options
     })
 }
 
-/// Applies what is pending, in order, and stops at the first failure. A migration in atomic mode
-/// that fails, or whose operator dies, has not happened. Takes the connection, which holds the lock
-/// and whatever a failed script left behind, and gives it back only after success.
+/// Applies the pending migrations in order, and stops at the first failure. A migration in atomic mode
+/// that fails, or during which the operator is killed, leaves no trace. The function owns the connection,
+/// which holds the lock and the session state of a failed script, and returns it only after success.
 ///
-/// The guard is asked again while the lock is held. When what is pending then waits for approval,
-/// nothing is written, and the status says what is pending.
+/// The guard reviews the pending migrations again while the lock is held. If they need approval then,
+/// nothing is written, and the status lists them as pending.
 ///
 /// # Errors
 /// See [`Error`].
@@ -84,12 +84,12 @@ pub async fn apply(
                 of: source.len(),
                 per_statement: mode(&history, migration, options) == Mode::PerStatement,
             });
-            let begun = Instant::now();
+            let started = Instant::now();
             one(&mut conn, &mut history, migration, options, observer).await?;
             history.note_applied(migration);
             observer(RunEvent::Applied {
                 name: &migration.name,
-                took: begun.elapsed(),
+                took: started.elapsed(),
             });
             set_up(&mut conn, limits).await?;
         }
@@ -102,7 +102,7 @@ pub async fn apply(
     Ok((conn, status))
 }
 
-/// Whether the guard lets it wait, now that nobody else migrates.
+/// Whether the pending migrations need an approval that is missing. The lock must be held.
 async fn waits(conn: &mut PgConnection, history: &History, source: &Source, options: &Options) -> Result<bool> {
     let Some(consent) = &options.consent else {
         return Ok(false);
@@ -111,7 +111,7 @@ async fn waits(conn: &mut PgConnection, history: &History, source: &Source, opti
     Ok(review.is_some_and(|review| review.verdict == Verdict::Waits))
 }
 
-/// How a migration is run. What was begun statement by statement is gone on with in that way.
+/// How a migration is run. A migration that was started statement by statement is continued in that mode.
 fn mode(history: &History, migration: &Migration, options: &Options) -> Mode {
     if options.per_statement || history.statements_committed(migration) > 0 {
         Mode::PerStatement
@@ -120,7 +120,7 @@ fn mode(history: &History, migration: &Migration, options: &Options) -> Mode {
     }
 }
 
-/// Runs one migration, and tells who holds it up.
+/// Runs one migration, and reports which session blocks it.
 async fn one(
     conn: &mut PgConnection,
     history: &mut History,
@@ -128,7 +128,7 @@ async fn one(
     options: &Options,
     observer: &mut (impl FnMut(RunEvent<'_>) + Send),
 ) -> Result<()> {
-    let mut blockers = Blockers::of(conn, options.login.as_ref()).await?;
+    let mut blockers = Blockers::new(conn, options.login.as_ref()).await?;
     let mode = mode(history, migration, options);
     let outcome = {
         let script = async {
@@ -150,7 +150,7 @@ async fn one(
         Err(Error::Failed(mut failure)) => {
             if failure.sqlstate == NEW_ENUM_VALUE && mode == Mode::Atomic && history.format() == MigrationFormat::Prisma
             {
-                // What only a commit in between makes possible, as Prisma's engine does from 7.4 on.
+                // The new value can be used only after a commit. Prisma's engine does the same since 7.4.
                 sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 set_up(conn, options.limits).await?;
                 observer(RunEvent::Started {
@@ -168,7 +168,7 @@ async fn one(
     }
 }
 
-/// `unsafe_new_enum_value_usage`: a value of an enum is used in the transaction that adds it.
+/// `unsafe_new_enum_value_usage`: the script uses an enum value in the transaction that adds it.
 const NEW_ENUM_VALUE: &str = "55P04";
-/// `lock_not_available`: the lock timeout.
+/// `lock_not_available`: the lock timeout expired.
 const LOCK_NOT_AVAILABLE: &str = "55P03";

@@ -1,4 +1,4 @@
-//! Where and why a script, or the rows of a table, failed.
+//! Where and why a script or the rows of a table failed.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct ScriptFailure {
     pub sqlstate: String,
     /// PostgreSQL's message.
     pub message: String,
-    /// PostgreSQL's detail. It may hold values of a row, which are not shown.
+    /// PostgreSQL's detail. It can hold values of a row; `Display` leaves them out.
     pub detail: Option<String>,
     /// PostgreSQL's hint.
     pub hint: Option<String>,
@@ -25,13 +25,13 @@ pub struct ScriptFailure {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// Who stood in its way, when it waited for a lock.
+    /// The session that held the lock, if the script failed while it waited for one.
     pub blocked_by: Option<String>,
 }
 
 impl ScriptFailure {
-    /// `completed` statements from the byte `from` of the script on succeeded before the error. It tells
-    /// the statement when the server tells no position, as with a violated constraint.
+    /// The failure of a script that was sent from the byte `from` on, after `completed` successful statements.
+    /// The count locates the statement if the server reports no position, as with a violated constraint.
     pub(super) fn new(name: &str, script: &str, from: usize, completed: usize, error: &PgDatabaseError) -> Self {
         let mut pieces = lexer::split(script).unwrap_or_default();
         pieces.retain(|piece| piece.span.end > from);
@@ -64,7 +64,7 @@ impl ScriptFailure {
     }
 }
 
-/// What goes into statuses and events: no statement, and no values of rows.
+/// The text for statuses and events: it holds no statement and no values of rows.
 impl fmt::Display for ScriptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -95,14 +95,14 @@ impl fmt::Display for ScriptFailure {
     }
 }
 
-/// Where and why rows of a table were refused. It holds no value of a row.
+/// Where and why the server refused rows of a table. It holds no value of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowFailure {
     /// Name of the file.
     pub file: String,
-    /// Line of the file, from 1, as far as it is known: of a row of several lines the last or the first.
+    /// Line of the file, from 1, if it is known. For a row of several lines, the first or the last of them.
     pub line: Option<usize>,
-    /// Column, as far as the server tells.
+    /// Column, if the server reports it.
     pub column: Option<String>,
     /// PostgreSQL's error code.
     pub sqlstate: String,

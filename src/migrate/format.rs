@@ -1,25 +1,26 @@
-//! What a file's name says in the format of each tool, and which format a set of files is in.
+//! What a file is according to its name in the format of each tool, and which format a set of files has.
 
 use std::collections::BTreeSet;
 
 use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
 
-/// Files of the first `supabase init`, which the CLI no longer applies (pkg/migration/list.go).
+/// `<timestamp>_init.sql` with an earlier timestamp is of an old `supabase init`; the CLI no longer applies it
+/// (pkg/migration/list.go).
 const LEGACY_INIT_BEFORE: &str = "20211209000000";
 
-/// What a file is by its name.
+/// How a tool uses a file, according to its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FileUse {
     /// A migration.
     Migration(MigrationName),
-    /// Not for this tool, or of no effect with it.
+    /// The tool ignores the file.
     Ignored,
-    /// The tool refuses it, or would leave out what looks like a migration.
+    /// The tool refuses the file, or would ignore one that looks like a migration.
     Refused(String),
 }
 
-/// A migration's name as its tool takes it apart.
+/// The parts of a migration's name, as its tool splits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MigrationName {
     /// The folder's name.
@@ -30,7 +31,7 @@ pub(super) enum MigrationName {
     Sqlx { version: i64, description: String },
 }
 
-/// Takes a file's name apart.
+/// How the tool of a format uses a file.
 pub(super) fn file_use(format: Format, file: &str) -> FileUse {
     match format {
         Format::Prisma => prisma(file),
@@ -39,8 +40,7 @@ pub(super) fn file_use(format: Format, file: &str) -> FileUse {
     }
 }
 
-/// `<name>.sql`, or as Prisma keeps them `<name>/migration.sql`; what else is in such a folder is no
-/// business of Prisma's.
+/// `<name>.sql`, or `<name>/migration.sql` as in a Prisma project. Prisma ignores other files in such a folder.
 fn prisma(file: &str) -> FileUse {
     if let Some((folder, rest)) = file.split_once('/') {
         return if rest == SCRIPT {
@@ -58,7 +58,7 @@ fn prisma(file: &str) -> FileUse {
     }
 }
 
-/// As the CLI reads a folder: what lies in folders of it is left out.
+/// As the CLI reads a folder: files in subfolders are left out.
 fn supabase(file: &str) -> FileUse {
     if file.contains('/') {
         return FileUse::Ignored;
@@ -111,14 +111,14 @@ fn has_extension(file: &str, extension: &str) -> bool {
     found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
-/// The file that Prisma keeps beside its migrations.
+/// The file in which Prisma records the provider, beside the migrations.
 pub(super) const LOCK_FILE: &str = "migration_lock.toml";
 
-/// The script in a migration's folder.
+/// The name of the script in a Prisma migration's folder.
 const SCRIPT: &str = "migration.sql";
 
-/// What Prisma would refuse of its folders, or read otherwise than it is meant: each holds a
-/// `migration.sql` (P3015), and the scripts are in folders or beside each other, never both.
+/// Refuses folders that Prisma refuses or that it would not read as their author expects: each folder must hold
+/// a `migration.sql` (P3015), and either all scripts are in folders of their own or none is.
 pub(super) fn check_folders(files: &[(String, Vec<u8>)]) -> Result<(), SourceError> {
     let names = || files.iter().map(|(file, _)| file.as_str());
     let folders: BTreeSet<_> = names()
@@ -131,33 +131,33 @@ pub(super) fn check_folders(files: &[(String, Vec<u8>)]) -> Result<(), SourceErr
     if let Some(folder) = folders.iter().find(|folder| !scripts.contains(*folder)) {
         return Err(SourceError::file(
             folder,
-            "could not find the migration file at migration.sql (Prisma's P3015): restore it, delete the folder, or say \
-             by path where the migrations are",
+            "could not find the migration file at migration.sql (Prisma's P3015): restore it, delete the folder, or set \
+             path to the folder of the migrations",
         ));
     }
     let loose = names().find(|file| !file.contains('/') && has_extension(file, "sql"));
     match loose {
         Some(loose) if !folders.is_empty() => Err(SourceError::file(
             loose,
-            "the other migrations are in folders, where Prisma looks for them: put it into one, as <name>/migration.sql",
+            "the other migrations are in folders, where Prisma looks for them: move this one to <name>/migration.sql",
         )),
         _ => Ok(()),
     }
 }
 
-/// A script that lies where its tool does not look.
+/// The first script in a folder, where the tools that keep scripts beside each other do not look.
 pub(super) fn nested(files: &[String]) -> Option<&str> {
     let nested = |file: &&String| file.contains('/') && has_extension(file, "sql");
     files.iter().find(nested).map(String::as_str)
 }
 
-/// Begins a script of sqlx that is not to run in a transaction.
+/// The first line of an sqlx script that runs outside of a transaction.
 pub(super) const NO_TRANSACTION: &str = "-- no-transaction";
 
-/// The format that the files are in, by what only one of the tools writes.
+/// Detects the format by files that only one of the tools writes.
 ///
 /// # Errors
-/// [`SourceError::Ambiguous`] when several tools would take them.
+/// [`SourceError::Ambiguous`] if several tools would accept the files.
 pub(super) fn detect(files: &[(String, Vec<u8>)]) -> Result<Format, SourceError> {
     let names = || files.iter().map(|(file, _)| file.as_str());
     if names().any(|file| file == LOCK_FILE) {

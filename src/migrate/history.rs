@@ -1,5 +1,5 @@
-//! What a database records of its migrations, in the table of the tool whose format they are in. That
-//! table is the only record: the tool itself can go on from here, and the operator from what the tool did.
+//! The history of a database's migrations, in the table of the tool whose format they have. That table is the only
+//! record, so the tool can continue after the operator, and the operator after the tool.
 
 mod divergence;
 mod prisma;

@@ -1,4 +1,4 @@
-//! Migrations in the formats of Prisma, the Supabase CLI and sqlx, applied natively, and the seed:
+//! Migrations in the formats of Prisma, the Supabase CLI and sqlx, which the operator applies itself, and seeds:
 //! source → format → mode → history → guard → apply.
 
 mod apply;

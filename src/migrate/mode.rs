@@ -7,17 +7,17 @@ use crate::api::MigrationFormat as Format;
 /// How a script is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// In one transaction together with its row in the history. The rule.
+    /// In one transaction together with its row in the history. This is the normal case.
     Atomic,
-    /// As one message outside of a transaction: one statement that PostgreSQL keeps out of
-    /// transactions, or a script with its own BEGIN and COMMIT.
+    /// As one message outside of a transaction: a single statement that PostgreSQL refuses inside a
+    /// transaction, or a script with its own BEGIN and COMMIT.
     Whole,
-    /// One statement after the other: several of which PostgreSQL keeps at least one out of
-    /// transactions. A failure leaves what stands before it.
+    /// One statement after the other: a script of several statements, at least one of which PostgreSQL
+    /// refuses inside a transaction. After a failure the statements before it stay committed.
     PerStatement,
 }
 
-/// What a script's statements say of how it is run.
+/// How a script is run, according to its statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Execution {
     pub mode: Mode,
@@ -25,10 +25,10 @@ pub(super) struct Execution {
     pub own_transactions: bool,
 }
 
-/// How a script can be run.
+/// Decides how a script is run.
 ///
 /// # Errors
-/// Where and why it cannot.
+/// Where and why it cannot be run.
 pub(super) fn execution(file: &str, script: &str, format: Format) -> Result<Execution, SourceError> {
     let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
     let mode = mode(&pieces, format).map_err(|(at, what)| SourceError::text(file, script, at, what))?;
@@ -44,8 +44,8 @@ pub(super) fn execution(file: &str, script: &str, format: Format) -> Result<Exec
     })
 }
 
-/// The statements as the Supabase CLI records them (`parser.SplitAndTrim`): without the semicolon and the
-/// white space around, and without what is empty then.
+/// The statements as the Supabase CLI records them (`parser.SplitAndTrim`): without semicolons and surrounding
+/// white space, and without empty statements.
 pub(super) fn statements(script: &str) -> Vec<String> {
     let pieces = lexer::split(script).unwrap_or_default();
     let trimmed = pieces
@@ -57,7 +57,7 @@ pub(super) fn statements(script: &str) -> Vec<String> {
         .collect()
 }
 
-/// A seed's script: nothing that leaves the seed's one transaction.
+/// Refuses a seed's script if one of its statements leaves the seed's transaction.
 pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
     let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
     for piece in &pieces {
@@ -69,7 +69,7 @@ pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
             StatementKind::Outside(what) => {
                 format!("{what} cannot run inside a transaction, and a seed is one transaction")
             }
-            _ => "a seed is one transaction and cannot begin or end one itself".to_owned(),
+            _ => "a seed is one transaction, and its scripts cannot begin or end one; remove this statement".to_owned(),
         };
         return Err(SourceError::text(file, script, piece.start, what));
     }
@@ -78,7 +78,7 @@ pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
 
 const COPY: &str = "COPY … FROM STDIN needs psql; write INSERT";
 
-/// How a script can be run, or where and why it cannot.
+/// The mode of a script, or where and why it cannot be run.
 fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
     let (mut open, mut own, mut outside, mut count) = (None, false, None, 0);
     for piece in pieces.iter().filter(|piece| piece.kind != StatementKind::Empty) {
@@ -91,7 +91,7 @@ fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
             StatementKind::Prepare => {
                 return Err((
                     piece.start,
-                    "PREPARE TRANSACTION would leave the migration to another session".into(),
+                    "PREPARE TRANSACTION would leave the migration's transaction to another session; use COMMIT".into(),
                 ));
             }
             StatementKind::CopyFromStdin => return Err((piece.start, COPY.into())),
@@ -105,14 +105,13 @@ fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
     match (open, outside) {
         (Some(at), _) => Err((
             at,
-            "this transaction is never committed, so nothing of it would be kept; add COMMIT, or leave BEGIN out"
-                .into(),
+            "this transaction is never committed, so it would be rolled back; add COMMIT, or remove BEGIN".into(),
         )),
-        // sqlx sends every script as one message, and fails.
+        // sqlx sends every script as one message, which the server runs in one transaction.
         (None, Some((at, what))) if count > 1 && format == Format::Sqlx => Err((
             at,
             format!(
-                "{what} cannot run inside a transaction, and a script of several statements is one; put it into a migration of its own"
+                "{what} cannot run inside a transaction, and sqlx runs a script of several statements in one; move it to a migration of its own"
             ),
         )),
         (None, Some(_)) if count > 1 => Ok(Mode::PerStatement),

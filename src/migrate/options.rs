@@ -8,16 +8,16 @@ use super::guard::consent::Consent;
 use crate::api::Resolution;
 use crate::postgres::Login;
 
-/// How long things may take.
+/// The time limits of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimits {
-    /// Waiting for the migration lock.
+    /// The wait for the migration lock.
     pub lock: Duration,
-    /// A statement's wait for a lock on a table: while it waits, everybody behind it waits too.
+    /// A statement's wait for a lock on a table. Later statements of other sessions queue behind it meanwhile.
     pub table_lock: Duration,
-    /// One statement; zero for no limit of its own.
+    /// One statement; zero for no limit.
     pub statement: Duration,
-    /// All of it.
+    /// All pending migrations together.
     pub total: Duration,
 }
 
@@ -35,18 +35,18 @@ impl Default for TimeLimits {
 /// How migrations are applied.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// How long things may take.
+    /// The time limits.
     pub limits: TimeLimits,
-    /// Every script is run statement by statement, not only those that cannot be run otherwise.
+    /// Run every script statement by statement, not only those that cannot run in one transaction.
     pub per_statement: bool,
-    /// What a person says of migrations that did not finish, or that the operator cannot know.
+    /// The user's decisions on unfinished migrations and on rows of the history (`migrations.resolve`).
     pub resolve: Vec<Resolution>,
-    /// The last migration whose changes a database without a history holds already.
+    /// The last migration whose changes a database without a history already holds (`migrations.baseline`).
     pub baseline: Option<String>,
-    /// The login that tells, over a second session, who holds up a script; the script's own.
+    /// The login for a second session that finds out which session blocks a script; the same as the script's.
     pub login: Option<Login>,
-    /// What of it needs a person's word; without it nothing does.
+    /// When the pending migrations need approval; without it they never do.
     pub consent: Option<Consent>,
-    /// Becomes true when the operator is told to stop: no further script is begun.
+    /// Becomes true when the operator is stopping: it then starts no further script.
     pub stop: Option<watch::Receiver<bool>>,
 }

@@ -1,24 +1,24 @@
-//! What an observer of a run of migrations is told.
+//! The events of a run of migrations, for its observer.
 
 use std::time::Duration;
 
-/// Told while migrations are applied.
+/// An event of a run of migrations.
 #[derive(Clone, Debug)]
 pub enum RunEvent<'a> {
-    /// A migration begins.
+    /// A migration starts.
     Started {
         /// Its name.
         name: &'a str,
-        /// Its place among all of the source, from 1.
+        /// Its position in the source, from 1; 0 if it is started again, statement by statement.
         number: usize,
-        /// Migrations of the source.
+        /// Number of migrations in the source; 0 if it is started again.
         of: usize,
-        /// It is run statement by statement: a failure leaves what stands before it.
+        /// It is run statement by statement: after a failure the statements before it stay committed.
         per_statement: bool,
     },
-    /// It waits for somebody else's lock, or no longer does.
+    /// The migration waits for a lock of another session, or no longer waits.
     Blocked {
-        /// By whom, for people.
+        /// Description of the other session; `None` if the migration no longer waits.
         by: Option<&'a str>,
     },
     /// A migration is applied and recorded.

@@ -8,14 +8,14 @@ use super::error::Result;
 use super::options::TimeLimits;
 use crate::postgres::watch_client;
 
-/// The session as every script finds it, whatever the one before has set.
+/// Puts the session into the state in which every script starts, whatever the script before it has set.
 pub(super) async fn set_up(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
     reset(conn, limits).await?;
     watch_client(conn).await?;
     Ok(())
 }
 
-/// The part of [`set_up`] that fits into a transaction.
+/// The part of [`set_up`] that can run inside a transaction.
 pub(super) async fn reset(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(format!(
         "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
@@ -28,7 +28,7 @@ pub(super) async fn reset(conn: &mut PgConnection, limits: TimeLimits) -> Result
     Ok(())
 }
 
-/// As the server takes it: an integer of 31 bits.
+/// The server's settings are integers of 31 bits.
 fn milliseconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

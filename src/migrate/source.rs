@@ -1,4 +1,4 @@
-//! Migrations as the user wrote them, checked before any database is touched.
+//! The user's migrations, checked before the operator connects to a database.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +11,13 @@ use super::script_text;
 use super::source_error::{MAX_MIGRATIONS, SourceError};
 use crate::api::MigrationFormat;
 
-/// The most bytes of a migration's name, as in Prisma's table.
+/// The maximum length of a migration's name in bytes, as in Prisma's table.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// What a migration is known by in the history: of one identity there is one in a source.
+/// What identifies a migration in the history. It is unique within a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MigrationId {
-    /// Prisma's name, or the Supabase CLI's version, which is text.
+    /// Prisma's name, or the Supabase CLI's version.
     Text(String),
     /// The version of sqlx.
     Number(i64),
@@ -35,24 +35,24 @@ impl fmt::Display for MigrationId {
 /// One migration.
 #[derive(Clone, Debug)]
 pub struct Migration {
-    /// Name for people: of Prisma the folder's, of the others the file's without its extension.
+    /// The name in messages: Prisma's folder, or the file's name without its extension.
     pub name: String,
-    /// What the history knows it by.
+    /// What identifies it in the history.
     pub identity: MigrationId,
-    /// The rest of the name, as the history of the Supabase CLI and of sqlx holds it.
+    /// The rest of the name, as the histories of the Supabase CLI and of sqlx record it.
     pub title: String,
     /// The script, byte for byte.
     pub script: String,
-    /// Lower-case hexadecimal digest of the script's bytes: SHA-384 for sqlx, else SHA-256.
+    /// Hexadecimal digest of the script's bytes: SHA-384 for sqlx, else SHA-256.
     pub checksum: String,
     /// How it is run.
     pub mode: Mode,
-    /// The script has its own BEGIN or COMMIT: after a failure a part may be committed.
+    /// The script has its own BEGIN or COMMIT: after a failure, a part of it can be committed.
     pub own_transactions: bool,
 }
 
 impl Migration {
-    /// Whether a person who writes this name means it: its name or its version.
+    /// Whether a name in the spec means this migration: its name or its version.
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.identity.to_string() == name
     }
@@ -67,10 +67,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads migrations from files by their paths: those of a Prisma project as `<name>/migration.sql` or,
-    /// as keys of a `ConfigMap`, `<name>.sql`, and perhaps its `migration_lock.toml`; those of the
-    /// Supabase CLI and of sqlx by their names. Without a format it is found out from the files. A path
-    /// that ends with `/` is a folder with nothing in it.
+    /// Reads migrations from files, given as paths and contents. Prisma's migrations are `<name>/migration.sql`
+    /// or, as keys of a `ConfigMap`, `<name>.sql`, optionally with a `migration_lock.toml`; those of the Supabase
+    /// CLI and of sqlx are recognized by their names. Without a format, it is detected from the files. A path that
+    /// ends with `/` is an empty folder.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
@@ -96,7 +96,7 @@ impl Source {
             let migration = read(&file, format, name, bytes)?;
             if let Some(twice) = found.insert(migration.identity.clone(), migration) {
                 let what = format!(
-                    "this migration is there twice: {} is {} too",
+                    "this migration is in the source twice: {} is also {}; rename or remove one",
                     twice.identity, twice.name
                 );
                 return Err(SourceError::file(&file, what));
@@ -105,10 +105,10 @@ impl Source {
                 return Err(SourceError::TooMany);
             }
         }
-        // Nothing to do where nothing was found could be a mistake of the path.
+        // A source without migrations but with scripts in folders is probably a wrong path.
         if let Some(file) = format::nested(&names).filter(|_| found.is_empty()) {
             let what = format!(
-                "it lies in a folder, where {} does not look for migrations: say by path which folder holds them",
+                "it is in a folder, where {} does not look for migrations: set path to the folder that holds them",
                 format.as_str()
             );
             return Err(SourceError::file(file, what));
@@ -120,23 +120,23 @@ impl Source {
         })
     }
 
-    /// The same, with the revision that it was read from.
+    /// Sets the revision that the source was read from.
     #[must_use]
     pub fn with_revision(self, revision: Option<String>) -> Self {
         Self { revision, ..self }
     }
 
-    /// Digest of the OCI manifest that it was read from.
+    /// Digest of the OCI manifest that the source was read from.
     pub fn revision(&self) -> Option<&str> {
         self.revision.as_deref()
     }
 
-    /// The format of all of them.
+    /// The format of the migrations.
     pub fn format(&self) -> MigrationFormat {
         self.format
     }
 
-    /// `sha256:` and 64 digits over all names and contents.
+    /// Digest of all names and contents: `sha256:` and 64 hexadecimal digits.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         if self.format != MigrationFormat::Prisma {
@@ -189,7 +189,7 @@ fn read(file: &str, format: MigrationFormat, name: MigrationName, bytes: Vec<u8>
         _ => file.strip_suffix(".sql").unwrap_or(file).to_owned(),
     };
     if name.len() > MAX_NAME_BYTES {
-        let what = format!("the name is longer than {MAX_NAME_BYTES} bytes");
+        let what = format!("the name is longer than {MAX_NAME_BYTES} bytes; shorten it");
         return Err(SourceError::file(file, what));
     }
     let script = script_text::decode(file, bytes)?;
@@ -223,7 +223,7 @@ fn check_lock(file: &str, bytes: &[u8]) -> Result<(), SourceError> {
         )),
         None => Err(SourceError::file(
             file,
-            "it names no provider; Prisma writes provider = \"postgresql\" (P3019)",
+            "it names no provider; add provider = \"postgresql\" (Prisma's P3019)",
         )),
     }
 }

@@ -3,13 +3,13 @@
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 
-/// The most migrations of one source.
+/// The maximum number of migrations in one source.
 pub const MAX_MIGRATIONS: usize = 10_000;
 
-/// Why a source cannot be used. Only a changed source helps.
+/// Why a source cannot be used. A retry does not help; the source must be changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// The text of a script.
+    /// An error at a position in a script.
     #[error("{file}:{line}:{column}: {what}")]
     Text {
         /// Key of the file.
@@ -21,7 +21,7 @@ pub enum SourceError {
         /// What is wrong.
         what: String,
     },
-    /// A file as a whole.
+    /// An error of a whole file.
     #[error("{file}: {what}")]
     File {
         /// Key of the file.
@@ -29,9 +29,9 @@ pub enum SourceError {
         /// What is wrong.
         what: String,
     },
-    /// Several tools would take these files.
+    /// Several tools would accept these files.
     #[error(
-        "{file} and the others could be migrations of any of these formats: {readings}; say which by migrations.format"
+        "{file} and the others could be migrations of any of these formats: {readings}; set migrations.format to one of them"
     )]
     Ambiguous {
         /// One of the files.
@@ -39,8 +39,8 @@ pub enum SourceError {
         /// The formats.
         readings: String,
     },
-    /// Too many files.
-    #[error("more than {MAX_MIGRATIONS} migrations")]
+    /// Too many migrations.
+    #[error("the source holds more than {MAX_MIGRATIONS} migrations; merge old ones")]
     TooMany,
 }
 

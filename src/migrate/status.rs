@@ -3,25 +3,24 @@
 use super::history::History;
 use super::source::Source;
 
-/// Where a database stands against a source.
+/// Which migrations of a source are applied to a database, and which are pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Migrations of the source that are applied.
+    /// Number of migrations of the source that are applied.
     pub applied: usize,
-    /// Migrations of the source that are not.
+    /// Number of migrations of the source that are not applied.
     pub pending: usize,
-    /// What must be written into the history before more is applied: of unfinished ones, and as a person
-    /// has said.
+    /// Number of changes to the history that are due before more is applied: unfinished migrations, and the
+    /// user's decisions in `migrations.resolve` and `migrations.baseline`.
     pub unsettled: usize,
     /// The last migration of the source that is applied.
     pub current: Option<String>,
-    /// Where the history and the source do not agree, and the tool goes on all the same; empty when
-    /// they agree.
+    /// Where the history and the source differ without stopping the tool; empty if they agree.
     pub divergence: String,
 }
 
 impl Status {
-    /// Where a history stands against a source.
+    /// The status of a source in a history.
     pub(super) fn of(history: &History, source: &Source) -> Self {
         let applied: Vec<_> = source
             .migrations()
@@ -37,7 +36,7 @@ impl Status {
         }
     }
 
-    /// Nothing is to be done.
+    /// Whether no migration is pending and the history needs no change.
     pub fn is_done(&self) -> bool {
         self.pending == 0 && self.unsettled == 0
     }

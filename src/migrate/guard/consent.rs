@@ -1,16 +1,16 @@
-//! Whose word a plan needs, and what is known of the tenant for that.
+//! When a plan needs approval, and the facts about the tenant that decide it.
 
 use crate::api::Approval;
 
-/// What is asked of the guard for one tenant.
+/// The approval settings and facts of one tenant.
 #[derive(Clone, Debug)]
 pub struct Consent {
-    /// When a plan needs a person's word.
+    /// When a plan needs approval.
     pub policy: Approval,
-    /// The digest that the Orchestra's annotation approves.
+    /// The digest of the plan that the Orchestra's annotation approves.
     pub approved: Option<String>,
     /// The database was handed over to its tenant before.
     pub handed_over: bool,
-    /// The operator prepared it from a template before anybody had it: what is in it comes from scripts.
+    /// The operator prepared the database from a template before it had a tenant: all its rows come from scripts.
     pub prepared: bool,
 }

@@ -1,4 +1,4 @@
-//! `DROP`, and what takes the place of something dropped.
+//! `DROP`, and objects that a script drops and creates again.
 
 use pg_query::protobuf::{DropBehavior, DropStmt, ObjectType};
 use pg_query::{Node, NodeEnum};
@@ -9,7 +9,7 @@ use super::known::Standing;
 use super::names::{Name, dotted, quoted, strings};
 use super::objects::key;
 
-/// Judges a statement that drops something.
+/// Judges a statement that drops objects.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
         NodeEnum::DropStmt(it) => drop(judge, it),
@@ -44,8 +44,8 @@ fn other(judge: &mut Judge<'_>, words: &str, name: &str) {
     judge.find(FindingKind::DropOther, &name, format!("{words} {name}"));
 }
 
-/// Relations are looked up; what else the scripts make themselves, or make anew in the place of the
-/// old, is no loss unless CASCADE takes more with it.
+/// Judges `DROP`. Relations are looked up among the known ones. Dropping another object is no finding if the scripts
+/// created it or create it again, unless CASCADE drops more with it.
 fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
     let what = it.remove_type();
     let (kind, words) = kind(what);
@@ -64,18 +64,18 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
             | ObjectType::ObjectSequence
             | ObjectType::ObjectView
             | ObjectType::ObjectIndex => {
-                let anew = what == ObjectType::ObjectView && !cascades && judge.made_later(&key(what, &parts));
+                let recreated = what == ObjectType::ObjectView && !cascades && judge.made_later(&key(what, &parts));
                 let relation = Name::of(parts);
                 let standing = judge.known.standing(&relation);
                 let harmless = match standing {
                     Standing::New => !cascades,
                     Standing::Absent => it.missing_ok,
-                    Standing::There { .. } => anew || it.concurrent,
+                    Standing::There { .. } => recreated || it.concurrent,
                 };
                 if !harmless {
                     judge.find(kind, &name, statement);
                 }
-                if !anew || standing == Standing::New {
+                if !recreated || standing == Standing::New {
                     judge.known.drop(&relation);
                 }
             }
@@ -90,16 +90,16 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
     }
 }
 
-/// Whether the same script makes anew what it drops here.
+/// Whether the same script creates the dropped object again.
 pub fn replaced(judge: &mut Judge<'_>, key: &str) -> bool {
-    let anew = judge.made_later(key);
-    if anew {
+    let recreated = judge.made_later(key);
+    if recreated {
         judge.known.keep(key.to_owned());
     }
-    anew
+    recreated
 }
 
-/// Things without data of their own: the new one does what the old one did.
+/// Objects that hold no data: the new object replaces the old one completely.
 fn is_replaced(what: ObjectType) -> bool {
     matches!(
         what,

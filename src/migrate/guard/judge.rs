@@ -1,4 +1,4 @@
-//! The state of the guard on its way through the pending scripts.
+//! The guard's state while it goes through the pending scripts.
 
 use std::fmt::Display;
 
@@ -15,7 +15,7 @@ pub struct PendingScript {
     pub statements: Vec<Statement>,
 }
 
-/// Follows the scripts.
+/// Goes through the scripts and collects findings.
 pub struct Judge<'a> {
     pub known: Known,
     pub findings: Vec<Finding>,
@@ -25,7 +25,7 @@ pub struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// Starts with what is known before the first script.
+    /// Starts before the first script.
     pub fn new(known: Known) -> Self {
         Self {
             known,
@@ -46,7 +46,7 @@ impl<'a> Judge<'a> {
         self.at = at;
     }
 
-    /// Notes what the statement does.
+    /// Adds a finding for the current statement.
     pub fn find(&mut self, kind: FindingKind, object: impl Display, statement: String) {
         let Some(script) = self.script else { return };
         self.findings.push(Finding {
@@ -59,7 +59,7 @@ impl<'a> Judge<'a> {
         });
     }
 
-    /// Whether a later statement of the same script makes the thing anew.
+    /// Whether a later statement of the same script creates the object again.
     pub fn made_later(&self, key: &str) -> bool {
         let later = self.script.map(|script| &script.statements[self.at + 1..]);
         let trees = later
@@ -69,7 +69,7 @@ impl<'a> Judge<'a> {
         trees.flat_map(objects::made_by).any(|made| made == key)
     }
 
-    /// Whether a table is there and holds rows; of one that nobody knows that is assumed.
+    /// Whether a table holds rows. An unknown table is assumed to hold rows.
     pub fn is_filled(&mut self, name: &Name) -> bool {
         match self.known.standing(name) {
             Standing::New => self.known.may_be_view(name),

@@ -1,4 +1,4 @@
-//! Statements that lock or rewrite whole tables while others wait.
+//! Statements that lock or rewrite whole tables while other sessions wait.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{IndexStmt, ReindexObjectType, ReindexStmt, VacuumStmt};

@@ -1,7 +1,7 @@
-//! The guard: what the pending migrations would destroy, break or hold up, read with PostgreSQL's own
-//! grammar, and whether they may be applied without a person's word: scripts → findings → plan → verdict.
+//! The guard: finds what the pending migrations would destroy, break or block, with PostgreSQL's own grammar, and
+//! decides whether they need a person's approval: scripts → findings → plan → verdict.
 //!
-//! It looks at statements, not at what they call: what a function or a trigger does is not seen.
+//! It reads statements, and not the code that they call: effects of functions and triggers are not found.
 
 mod catalog;
 pub(super) mod consent;

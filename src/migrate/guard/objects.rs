@@ -1,12 +1,12 @@
-//! Objects that are no relations: the key that each is known by, and which statements make one.
+//! Objects other than relations: their keys, and the statements that create them.
 
 use pg_query::protobuf::{AlterTableStmt, AlterTableType, ObjectType, RangeVar};
 use pg_query::{Node, NodeEnum};
 
 use super::names::{Name, dotted, inner, strings};
 
-/// The word for a thing that is no relation, with its name: what is made and dropped under the same
-/// key is the same thing. Functions are told apart by their names alone.
+/// The key of an object that is no relation: its kind and name. The guard takes objects with the same key for the same
+/// object; functions are distinguished by their names only.
 pub fn key(what: ObjectType, name: &[String]) -> String {
     let word = match what {
         ObjectType::ObjectDomain | ObjectType::ObjectType => "type",
@@ -20,7 +20,7 @@ pub fn key(what: ObjectType, name: &[String]) -> String {
     format!("{word} {}", dotted(name))
 }
 
-/// Whether a statement may take the place of something that was there before.
+/// Whether a statement can replace an existing object.
 pub fn replaces(tree: &NodeEnum) -> bool {
     match tree {
         NodeEnum::CreateFunctionStmt(it) => it.replace,
@@ -31,7 +31,7 @@ pub fn replaces(tree: &NodeEnum) -> bool {
     }
 }
 
-/// The things that a statement makes, by their keys.
+/// The keys of the objects that a statement creates.
 pub fn made_by(tree: &NodeEnum) -> Vec<String> {
     let beside = |what, relation: &Option<RangeVar>, name: &String| {
         let mut parts = relation

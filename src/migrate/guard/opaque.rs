@@ -1,4 +1,4 @@
-//! Statements whose effect the guard cannot see.
+//! Statements that run code whose effect the guard cannot judge.
 
 use pg_query::NodeEnum;
 
@@ -7,7 +7,7 @@ use super::judge::Judge;
 use super::names::{dotted, inner, quoted, strings};
 use crate::migrate::parse::is_alarming;
 
-/// Judges a statement that runs code which is not read here.
+/// Judges a statement that runs code which the guard does not parse.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
         NodeEnum::DoStmt(it) => block(judge, &it.args),
@@ -30,8 +30,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
-/// The body of a DO block is not judged. One in PL/pgSQL that holds no word of what could destroy
-/// or run a text passes.
+/// Judges a DO block. Its body is not parsed: a block in PL/pgSQL without an alarming word is no finding, any other
+/// block is.
 fn block(judge: &mut Judge<'_>, arguments: &[pg_query::Node]) {
     let (mut body, mut plpgsql) = ("", true);
     for argument in arguments.iter().filter_map(|node| node.node.as_ref()) {

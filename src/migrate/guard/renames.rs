@@ -1,4 +1,4 @@
-//! Statements that give something another name or schema.
+//! Statements that give an object another name or schema.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AlterObjectSchemaStmt, RenameStmt};
@@ -9,7 +9,7 @@ use super::known::Standing;
 use super::names::{Name, dotted, inner, quoted, strings};
 use super::objects;
 
-/// Judges a statement that renames or moves something.
+/// Judges a statement that renames an object or moves it to another schema.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
         NodeEnum::RenameStmt(it) => rename(judge, it),
@@ -22,7 +22,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
-/// What has a name that no application knows is renamed freely.
+/// Renaming an object whose name no application uses is no finding.
 fn rename(judge: &mut Judge<'_>, it: &RenameStmt) {
     use pg_query::protobuf::ObjectType as Is;
     if matches!(

@@ -1,4 +1,4 @@
-//! The guard's way for one database: scripts → findings → plan → verdict.
+//! Reviews the pending migrations of one database: scripts → findings → plan → verdict.
 
 use std::collections::BTreeSet;
 
@@ -18,17 +18,17 @@ use crate::migrate::options::Options;
 use crate::migrate::parse;
 use crate::migrate::source::{Migration, Source};
 
-/// What the guard found.
+/// The result of a review.
 #[derive(Clone, Debug)]
 pub struct Review {
     /// The plan.
     pub plan: Plan,
-    /// What is to be made of it.
+    /// Whether it may be applied.
     pub verdict: Verdict,
 }
 
-/// Looks at what would be applied once the history is settled. Writes nothing and takes no lock. None
-/// where nothing is asked: nothing is pending, there is no consent to be had, or the policy is `Automatic`.
+/// Reviews the migrations that would be applied after the history is settled. Writes nothing and takes no lock.
+/// None if no review is needed: nothing is pending, there is no consent, or the policy is `Automatic`.
 ///
 /// # Errors
 /// As [`crate::migrate::pending`].
@@ -41,7 +41,7 @@ pub async fn review(conn: &mut PgConnection, source: &Source, options: &Options)
     look(conn, &history, source, consent).await
 }
 
-/// [`review`], with a history that is read and foreseen already.
+/// As [`review`], with a history that is already read and settled in memory.
 pub async fn look(
     conn: &mut PgConnection,
     history: &History,
@@ -56,7 +56,7 @@ pub async fn look(
         return Ok(None);
     }
     let listed = pending.iter().map(|(migration, _)| Pending::from(migration)).collect();
-    // Large scripts take a while.
+    // Parsing of large scripts takes seconds.
     let parsed = tokio::task::spawn_blocking(move || scripts(&pending));
     let (scripts, names) = parsed.await.map_err(|_| Error::Unreadable)?;
     let catalog = Catalog::read(conn, &names).await?;
@@ -71,8 +71,8 @@ pub async fn look(
     Ok(Some(Review { plan, verdict }))
 }
 
-/// The scripts, each from the first statement that is not committed yet, and the names that the catalog
-/// must be asked for: those that a first look comes upon when nothing is known yet.
+/// The parsed scripts, each from the first statement that is not committed yet, and the names of relations to read
+/// from the catalog. A first judgement without a catalog collects these names.
 fn scripts(pending: &[(Migration, usize)]) -> (Vec<PendingScript>, BTreeSet<String>) {
     let script = |(migration, committed): &(Migration, usize)| PendingScript {
         migration: migration.name.clone(),

@@ -1,4 +1,4 @@
-//! Statements that change rows, wherever they stand: also in a WITH of another.
+//! Statements that change rows, also inside the WITH clause of another statement.
 
 use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
@@ -7,12 +7,12 @@ use super::finding::FindingKind;
 use super::judge::Judge;
 use super::names::{Name, inner, ranges, strings};
 
-/// Judges a statement that changes rows, or reads them.
+/// Judges a statement that changes or reads rows.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
         NodeEnum::TruncateStmt(it) => {
             for name in ranges(&it.relations).map(Name::from) {
-                // With CASCADE it reaches every table that refers to this one.
+                // CASCADE also truncates every table that refers to this one.
                 if judge.is_filled(&name) || it.behavior() == DropBehavior::DropCascade {
                     judge.find(FindingKind::Truncate, &name, format!("TRUNCATE {name}"));
                 }
@@ -97,7 +97,7 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
         Some(NodeEnum::ResTarget(target)) => inner(target.val.as_deref()),
         _ => None,
     });
-    // As pg_dump sets the search path.
+    // pg_dump sets the search path by set_config.
     for function in called {
         if let NodeEnum::FuncCall(call) = function
             && strings(&call.funcname).last().is_some_and(|name| name == "set_config")
@@ -107,7 +107,7 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
     }
 }
 
-/// Whether no condition on a row is there: none, or one of constants.
+/// Whether a statement has no condition on rows: it has none, or one that consists of constants.
 fn is_unbounded(condition: Option<&Node>) -> bool {
     inner(condition).is_none_or(is_constant)
 }

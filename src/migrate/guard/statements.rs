@@ -9,7 +9,7 @@ use super::known::Known;
 use super::names::{dotted, inner, is_on, strings};
 use super::{drops, locks, objects, opaque, renames, rows, tables};
 
-/// Judges the scripts against what is known, and tells also which names were asked for.
+/// Judges the scripts against the known relations. Also returns the relations' state after the last script.
 pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known) {
     let mut judge = Judge::new(known);
     for script in scripts {
@@ -50,7 +50,7 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             }
         }
         NodeEnum::VariableSetStmt(it) if it.name == "search_path" => judge.known.elsewhere = true,
-        // Each of them looks at other kinds of statements, and passes over the rest.
+        // Each of these functions judges its own kinds of statements and ignores the others.
         _ => {
             drops::statement(judge, tree);
             renames::statement(judge, tree);
@@ -62,7 +62,7 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
-/// The subtypes are those of `AlterDomainStmt` in PostgreSQL's `parsenodes.h`.
+/// Judges `ALTER DOMAIN`. The subtypes are those of `AlterDomainStmt` in PostgreSQL's `parsenodes.h`.
 fn alter_domain(judge: &mut Judge<'_>, it: &AlterDomainStmt) {
     let name = dotted(&strings(&it.type_name));
     let (kind, words) = match it.subtype.as_str() {

@@ -1,4 +1,4 @@
-//! `CREATE` and `ALTER TABLE`, part by part.
+//! `CREATE TABLE`, and `ALTER TABLE` command by command.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::names::{Name, inner, quoted, strings};
 use super::types::{Change, Type, change};
 use super::{drops, objects};
 
-/// Takes note of the relations that a statement makes.
+/// Adds the relation that a statement creates to the known ones.
 pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
     let (relation, unless_there) = match tree {
         NodeEnum::CreateStmt(it) => (it.relation.as_ref(), it.if_not_exists),
@@ -24,7 +24,7 @@ pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
             None => return,
         },
         NodeEnum::CreateTableAsStmt(it) => (it.into.as_ref().and_then(|into| into.rel.as_ref()), it.if_not_exists),
-        // One that is replaced was there before.
+        // A view that is replaced existed before.
         NodeEnum::ViewStmt(it) => (it.view.as_ref(), it.replace),
         NodeEnum::CreateSeqStmt(it) => (it.sequence.as_ref(), it.if_not_exists),
         _ => return,
@@ -37,12 +37,12 @@ pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
-/// A table that is altered.
+/// The table of an `ALTER TABLE`.
 struct AlteredTable {
     name: Name,
     filled: bool,
     columns: BTreeMap<String, Column>,
-    /// These are all of them.
+    /// `columns` holds all columns of the table.
     complete: bool,
 }
 
@@ -51,7 +51,7 @@ impl AlteredTable {
         format!("{}.{}", self.name, quoted(name))
     }
 
-    /// The statement in short.
+    /// The statement in short form.
     fn says(&self, words: &str, name: &str) -> String {
         let gap = if name.is_empty() { "" } else { " " };
         let name = if name.is_empty() { String::new() } else { quoted(name) };
@@ -59,7 +59,7 @@ impl AlteredTable {
     }
 }
 
-/// `ALTER TABLE`, and of other relations what is spelled so.
+/// Judges `ALTER TABLE`, which PostgreSQL accepts for other relations too.
 pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     let Some(name) = it.relation.as_ref().map(Name::from) else {
         return;
@@ -91,7 +91,8 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     }
 }
 
-/// What was there and is hung below a table of the pending scripts goes and is emptied with that.
+/// Judges the attachment of partitions to a table that the pending scripts create. Dropping or emptying the table
+/// then loses the rows of an existing partition.
 fn attach(judge: &mut Judge<'_>, parent: &Name, it: &AlterTableStmt) {
     for node in &it.cmds {
         let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
@@ -111,7 +112,7 @@ fn attach(judge: &mut Judge<'_>, parent: &Name, it: &AlterTableStmt) {
     }
 }
 
-/// A column that the scripts added has an empty type: nothing is known of it, and nothing is lost with it.
+/// Whether the scripts added the column. Such a column has an empty type here, and holds nothing to lose.
 fn is_added(table: &AlteredTable, column: &str) -> bool {
     let known = table.columns.get(column).filter(|_| table.complete);
     known.is_some_and(|column| column.type_ == Type::default())
@@ -162,7 +163,7 @@ fn part(judge: &mut Judge<'_>, table: &mut AlteredTable, command: &AlterTableCmd
         }
         Is::AtDropConstraint => {
             let key = objects::constraint(&table.name, name);
-            // What refers to a key goes with it.
+            // CASCADE also drops the foreign keys that refer to a key.
             let cascades = command.behavior() == DropBehavior::DropCascade;
             if !judge.known.unmake(&key) && (cascades || !drops::replaced(judge, &key)) {
                 judge.find(
@@ -176,7 +177,7 @@ fn part(judge: &mut Judge<'_>, table: &mut AlteredTable, command: &AlterTableCmd
     }
 }
 
-/// What concerns the table as a whole.
+/// Judges a command that concerns the whole table.
 fn whole(judge: &mut Judge<'_>, table: &AlteredTable, what: AlterTableType, command: &AlterTableCmd) {
     use AlterTableType as Is;
     let partition = || match inner(command.def.as_deref()) {
@@ -286,7 +287,7 @@ fn alter_type(judge: &mut Judge<'_>, table: &mut AlteredTable, name: &str, colum
     if !table.filled || is_added(table, name) {
         return;
     }
-    // A cast to the very type that is wanted says no more than the statement itself, unless it cuts.
+    // A USING clause that only casts the column to its new type changes nothing, unless the cast cuts values.
     let using = inner(column.raw_default.as_deref());
     let plain = using.is_none_or(|node| {
         matches!(node, NodeEnum::TypeCast(cast)
@@ -338,8 +339,8 @@ fn add_constraint(judge: &mut Judge<'_>, table: &mut AlteredTable, it: &Constrai
     }
 }
 
-/// Whether a default has another value for each row, so that all are written: a function that is
-/// not known to be the same throughout a statement.
+/// Whether a default can have another value for each row, so that all rows are rewritten: it calls a function that is
+/// not known to be constant throughout a statement.
 fn is_volatile(node: &NodeEnum) -> bool {
     const SAME: [&str; 10] = [
         "now",

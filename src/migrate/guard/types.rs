@@ -1,4 +1,4 @@
-//! What `ALTER COLUMN … TYPE` does to the values of a column.
+//! Types of columns, and what `ALTER COLUMN … TYPE` does to their values.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use pg_query::{Node, NodeEnum};
 
 use super::names::{quoted, strings};
 
-/// A type, by the name that the catalog knows it by.
+/// A type, by its name in the catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Type {
     pub name: String,
-    /// As a script writes them: a length, or precision and scale.
+    /// Modifiers as a script writes them: a length, or precision and scale.
     pub modifiers: Vec<i32>,
     pub array: bool,
 }
 
 impl Type {
-    /// From the catalog, where a modifier is one number (`typmodin` of each type).
+    /// From the catalog, where all modifiers are one number (`typmodin` of each type).
     pub fn of_catalog(name: String, modifier: i32, array: bool) -> Self {
         let modifiers = match (name.as_str(), modifier) {
             (_, ..0) => Vec::new(),
@@ -58,20 +58,19 @@ impl fmt::Display for Type {
     }
 }
 
-/// What a change of type does.
+/// What a change of type does to the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The catalog alone changes.
+    /// Only the catalog changes.
     Free,
-    /// Every row is written anew, and every value is still there.
+    /// Every row is rewritten, and every value is kept.
     Rewrites,
-    /// A value may be cut, rounded, or refused.
+    /// A value can be cut, rounded or refused.
     Narrows,
 }
 
-/// What it does to change one type into another (PostgreSQL's binary coercible casts, and the
-/// support functions that find a cast of length to be nothing). What is not known to keep every
-/// value narrows.
+/// What a change from one type to another does, by PostgreSQL's binary coercible casts and by the support functions
+/// that omit a cast of length. A change that is not known to keep every value narrows.
 pub fn change(old: &Type, new: &Type) -> Change {
     use Change::{Free, Narrows, Rewrites};
     if old.array != new.array {
@@ -98,7 +97,7 @@ pub fn change(old: &Type, new: &Type) -> Change {
         {
             Rewrites
         }
-        // The text form of a value holds all of it.
+        // The text form of a value is complete.
         _ if is_text(new) && open => Rewrites,
         _ => Narrows,
     }
@@ -108,7 +107,7 @@ fn is_text(of: &Type) -> bool {
     !of.array && matches!(of.name.as_str(), "text" | "varchar")
 }
 
-/// Of one type to the same with other modifiers.
+/// What a change of the modifiers of a type does.
 fn within(name: &str, old: &[i32], new: &[i32]) -> Change {
     use Change::{Free, Narrows, Rewrites};
     if old == new {

@@ -7,15 +7,15 @@ use crate::api::Approval;
 /// Whether the pending migrations may be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// They may: nothing in them needs approval.
+    /// They may: they need no approval.
     Free,
-    /// They may: this very plan is approved.
+    /// They may: exactly this plan is approved.
     Approved,
-    /// They wait for approval.
+    /// They may not: the plan needs approval.
     Waits,
 }
 
-/// The verdict. `untouched`: nobody has anything to lose in the database.
+/// The verdict on a plan. `untouched`: the database holds no rows of a tenant.
 pub fn decide(consent: &Consent, plan: &Plan, untouched: bool) -> Verdict {
     let approved = consent.approved.as_deref() == Some(plan.digest.as_str());
     match consent.policy {

@@ -1,4 +1,4 @@
-//! Where a history and a source do not agree, and what the tool itself makes of it.
+//! The differences between a history and a source, and which of them stop the tool itself.
 
 use std::collections::BTreeSet;
 
@@ -12,21 +12,21 @@ use crate::migrate::mode;
 use crate::migrate::order;
 use crate::migrate::source::{Migration, MigrationId, Source};
 
-/// Where a history and a source do not agree, by the names of the migrations.
+/// The differences between a history and a source: names of migrations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Divergence {
-    /// Applied, and their scripts have changed since.
+    /// Applied migrations whose scripts have changed since.
     pub edited: Vec<String>,
-    /// Applied, and no longer in the source.
+    /// Applied migrations that are no longer in the source.
     pub missing: Vec<String>,
-    /// Not applied, although later ones are.
+    /// Pending migrations that are older than an applied one.
     pub out_of_order: Vec<String>,
-    /// In another place for newer versions of the tool.
+    /// Migrations that newer versions of the tool apply at another position.
     pub displaced: Vec<String>,
 }
 
 impl Divergence {
-    /// One line for a person; empty when they agree.
+    /// One line for the user; empty if there is no difference.
     pub fn describe(&self) -> String {
         let parts = [
             ("changed since they were applied", &self.edited),
@@ -34,13 +34,13 @@ impl Divergence {
             ("older than one that is applied", &self.out_of_order),
             ("in another order for Prisma from 6.6 on", &self.displaced),
         ];
-        let told = parts.iter().filter(|(_, names)| !names.is_empty());
-        let told = told.map(|(what, names)| format!("{what}: {}", listed(names)));
-        told.collect::<Vec<_>>().join("; ")
+        let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+        let parts = parts.map(|(what, names)| format!("{what}: {}", listed(names)));
+        parts.collect::<Vec<_>>().join("; ")
     }
 }
 
-/// The first few of them.
+/// The first names, and the number of the others.
 fn listed(names: &[String]) -> String {
     const FEW: usize = 3;
     let few = names
@@ -56,7 +56,7 @@ fn listed(names: &[String]) -> String {
 }
 
 impl History {
-    /// Compares.
+    /// Compares the history with a source.
     pub fn divergence(&self, source: &Source) -> Divergence {
         let known: BTreeSet<&MigrationId> = source
             .migrations()
@@ -105,7 +105,7 @@ impl History {
         }
     }
 
-    /// What the tool itself would refuse to go on with.
+    /// Fails with the differences at which the tool itself stops.
     pub fn check(&self, source: &Source) -> Result<(), Error> {
         let Divergence {
             edited,
@@ -117,7 +117,7 @@ impl History {
             Format::Supabase if !missing.is_empty() => (
                 "are applied and not in the source",
                 missing,
-                "put them back, or take them out of the history: supabase migration repair --status reverted",
+                "restore them, or remove them from the history: supabase migration repair --status reverted",
             ),
             Format::Supabase if !out_of_order.is_empty() => (
                 "are older than the last one that is applied",
@@ -127,12 +127,12 @@ impl History {
             Format::Sqlx if !missing.is_empty() => (
                 "are applied and not in the source",
                 missing,
-                "put them back: sqlx knows no way around a missing one",
+                "restore them: sqlx does not continue while one is missing",
             ),
             Format::Sqlx if !edited.is_empty() => (
                 "were changed after they were applied",
                 edited,
-                "restore their scripts, and write the change as a migration of its own",
+                "restore their scripts, and write the change as a new migration",
             ),
             _ => return Ok(()),
         };
@@ -142,7 +142,7 @@ impl History {
     }
 }
 
-/// Of what the Supabase CLI keeps of a script.
+/// Digest of the statements that the Supabase CLI records of a script.
 pub(super) fn fingerprint(statements: &[String]) -> String {
     let mut hash = Sha256::new();
     for statement in statements {

@@ -1,4 +1,4 @@
-//! What a database records of its migrations, in memory.
+//! A database's history, as read from its table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,18 +10,18 @@ use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::Unfinished;
 use crate::postgres::quote;
 
-/// Where a history stands.
+/// A summary of a history: a plan is made for one head, and is void for another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Head {
     /// Number of applied migrations.
     pub count: usize,
-    /// The last of them.
+    /// The last applied migration.
     pub last: Option<String>,
-    /// Over all of them, with what the history keeps of their scripts: 64 hexadecimal digits.
+    /// Digest of all applied migrations and the checksums in the history: 64 hexadecimal digits.
     pub digest: String,
 }
 
-/// What the database records.
+/// The history of one database.
 #[derive(Clone)]
 pub struct History {
     pub(super) format: Format,
@@ -29,15 +29,15 @@ pub struct History {
     pub(super) schema: String,
     /// The table exists.
     pub(super) present: bool,
-    /// What is known of the content of each applied migration: a checksum, as the tool keeps it.
+    /// The applied migrations, each with its script's checksum if the tool records one.
     pub(super) applied: BTreeMap<MigrationId, Option<String>>,
-    /// What began and neither ended nor was rolled back.
+    /// Rows that are neither finished nor rolled back.
     pub(super) unfinished: Vec<Unfinished>,
-    /// Names of which a row was resolved by a person's word.
+    /// Names of migrations of which a row was resolved by `migrations.resolve`.
     pub(super) resolved: BTreeSet<String>,
-    /// How many statements of a migration are committed that is to be gone on with.
+    /// For migrations that are continued, the number of statements that are already committed.
     pub(super) resume: BTreeMap<String, usize>,
-    /// One of the tables that are there besides the history's own.
+    /// One of the schema's tables that is not a history, if there is any.
     pub(super) tables: Option<String>,
 }
 
@@ -48,12 +48,12 @@ pub struct Entry {
 }
 
 impl History {
-    /// The table, ready to be used in a statement.
+    /// The table's qualified and quoted name.
     pub(super) fn table(&self) -> String {
         format!("{}.{}", quote(&self.schema), table_of(self.format))
     }
 
-    /// The tool whose table it is.
+    /// The format of the tool whose table it is.
     pub fn format(&self) -> Format {
         self.format
     }
@@ -63,7 +63,7 @@ impl History {
         self.applied.contains_key(&migration.identity)
     }
 
-    /// Where it stands.
+    /// The history's summary.
     pub fn head(&self) -> Head {
         let mut hash = Sha256::new();
         for (identity, content) in &self.applied {
@@ -77,12 +77,12 @@ impl History {
         }
     }
 
-    /// How many statements of the migration are committed by an attempt before.
+    /// Number of statements of the migration that an earlier attempt committed.
     pub fn statements_committed(&self, migration: &Migration) -> usize {
         self.resume.get(&migration.name).copied().unwrap_or(0)
     }
 
-    /// Takes note of a migration that has just been applied.
+    /// Adds a migration that was just applied; writes nothing to the database.
     pub fn note_applied(&mut self, migration: &Migration) {
         self.applied.insert(migration.identity.clone(), None);
     }

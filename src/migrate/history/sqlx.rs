@@ -1,4 +1,4 @@
-//! The `_sqlx_migrations` of sqlx 0.5 to 0.9: a row for each version, written together with its script.
+//! The table `_sqlx_migrations` of sqlx 0.5 to 0.9: one row for each version, written in its script's transaction.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(super) async fn prepare(history: &History, conn: &mut PgConnection) -> Resul
     Ok(())
 }
 
-/// How long it took is not known yet: -1, as sqlx writes it.
+/// Writes the row of a version. The duration is not known yet: -1, as sqlx writes it.
 pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
     let sql = format!(
         "INSERT INTO {} (version, description, success, checksum, execution_time) \
@@ -75,7 +75,7 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
     }
 }
 
-/// Takes a version out of the history.
+/// Removes a version from the history.
 pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
     let sql = format!("DELETE FROM {} WHERE version::text = $1", history.table());
     ::sqlx::query(AssertSqlSafe(sql))
@@ -85,7 +85,7 @@ pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: 
     Ok(())
 }
 
-/// Nanoseconds, in a statement of its own, as sqlx does.
+/// Records the duration in nanoseconds, in a statement of its own, as sqlx does.
 pub(super) async fn took(
     history: &History,
     conn: &mut PgConnection,
@@ -104,7 +104,7 @@ pub(super) async fn took(
 fn version(migration: &Migration) -> i64 {
     match migration.identity {
         MigrationId::Number(version) => version,
-        // A source of sqlx has numbers only.
+        // All migrations of an sqlx source have numbers.
         MigrationId::Text(_) => 0,
     }
 }

@@ -1,5 +1,5 @@
-//! The Supabase CLI's `supabase_migrations.schema_migrations`, as its versions 2 and 3 keep it: a row for
-//! each version, written together with its script, and none for one that failed.
+//! The table `supabase_migrations.schema_migrations` of the Supabase CLI's versions 2 and 3: one row for each version,
+//! written in its script's transaction, and none for a failed one.
 
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 

@@ -15,7 +15,7 @@ use crate::migrate::unfinished::{self, NOTHING_KEPT};
 use crate::postgres::{begin, quote};
 
 impl History {
-    /// Reads; writes nothing.
+    /// Reads the history. Writes nothing.
     pub async fn read(conn: &mut PgConnection, format: Format) -> Result<Self> {
         let current: Option<String> = ::sqlx::query_scalar("SELECT pg_catalog.current_schema()::pg_catalog.text")
             .fetch_one(&mut *conn)
@@ -30,7 +30,9 @@ impl History {
     async fn look(conn: &mut PgConnection, format: Format, current: String) -> Result<Self> {
         let contract = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')";
         if ::sqlx::query_scalar(contract).fetch_one(&mut *conn).await? {
-            return Err(Error::OtherTool("Prisma 8 (schema prisma_contract)".into()));
+            return Err(Error::OtherTool(
+                "it is managed by Prisma 8 (schema prisma_contract), which is not supported".into(),
+            ));
         }
         let mut history = Self {
             format,
@@ -45,7 +47,7 @@ impl History {
         history.present = exists(conn, &history.schema, table_of(format)).await?;
         history.tables = tables(conn, &current).await?;
         if !history.present {
-            history.is_nobody_elses(conn, &current).await?;
+            history.check_other_formats(conn, &current).await?;
             return Ok(history);
         }
         match format {
@@ -56,8 +58,8 @@ impl History {
         Ok(history)
     }
 
-    /// Where another tool keeps a history and ours has none, the format is a mistake.
-    async fn is_nobody_elses(&self, conn: &mut PgConnection, current: &str) -> Result<()> {
+    /// Fails if another tool has a history in the database and this format has none: the format is probably wrong.
+    async fn check_other_formats(&self, conn: &mut PgConnection, current: &str) -> Result<()> {
         for other in [Format::Prisma, Format::Supabase, Format::Sqlx] {
             let (schema, table) = (schema_of(other, current), table_of(other));
             if other == self.format || !exists(conn, schema, table).await? {
@@ -67,14 +69,15 @@ impl History {
             if ::sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(&mut *conn).await? {
                 let name = other.as_str();
                 return Err(Error::OtherTool(format!(
-                    "the history in {schema}.{table}; if the scripts are of that tool, set migrations.format: {name}"
+                    "another tool keeps its history in {schema}.{table}; if the scripts are for that tool, set migrations.format: \
+                     {name}"
                 )));
             }
         }
         Ok(())
     }
 
-    /// Makes the table. The lock must be held.
+    /// Creates the table if it is missing. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
         match self.format {
             Format::Prisma => prisma::prepare(self, conn).await?,
@@ -85,7 +88,7 @@ impl History {
         Ok(())
     }
 
-    /// Records a migration as applied, in the transaction that its script is in, or after it.
+    /// Records a migration as applied, in its script's transaction or after it.
     pub async fn insert(&self, conn: &mut PgConnection, migration: &Migration) -> Result<Entry> {
         let id = match self.format {
             Format::Prisma => prisma::insert(self, conn, migration).await?,
@@ -95,9 +98,9 @@ impl History {
         Ok(Entry { id })
     }
 
-    /// Records that a script begins which cannot share a transaction with its row, and how many of its
-    /// statements are committed when it is run one by one. Only Prisma has such rows; the others record
-    /// a migration when it is done.
+    /// Records the start of a script that cannot share a transaction with its row, and the number of committed
+    /// statements if it is run statement by statement. Only Prisma has such rows; the other tools record a migration
+    /// when it is finished.
     pub async fn begin(
         &self,
         conn: &mut PgConnection,
@@ -114,15 +117,15 @@ impl History {
         }
     }
 
-    /// Records that so many statements are committed, in the transaction of the last of them.
+    /// Records the number of committed statements, in the transaction of the last of them.
     pub async fn committed(
         &self,
         conn: &mut PgConnection,
-        begun: Option<&Entry>,
+        started: Option<&Entry>,
         migration: &Migration,
         count: usize,
     ) -> Result<()> {
-        match begun {
+        match started {
             Some(entry) => {
                 let logs = unfinished::committed(&migration.script, count, false);
                 prisma::log(self, conn, &entry.id, &logs).await
@@ -131,9 +134,14 @@ impl History {
         }
     }
 
-    /// Records that it is done.
-    pub async fn finish(&self, conn: &mut PgConnection, begun: Option<Entry>, migration: &Migration) -> Result<Entry> {
-        match begun {
+    /// Records that the migration is finished.
+    pub async fn finish(
+        &self,
+        conn: &mut PgConnection,
+        started: Option<Entry>,
+        migration: &Migration,
+    ) -> Result<Entry> {
+        match started {
             Some(entry) => {
                 prisma::finish(self, conn, &entry.id).await?;
                 Ok(entry)
@@ -142,12 +150,12 @@ impl History {
         }
     }
 
-    /// Records that it failed, where the tool would, and how many statements are committed when it was
-    /// run one by one.
+    /// Records the failure if the tool does so, and the number of committed statements if the script was run
+    /// statement by statement.
     pub async fn fail(
         &self,
         conn: &mut PgConnection,
-        begun: Option<Entry>,
+        started: Option<Entry>,
         migration: &Migration,
         failure: &ScriptFailure,
         committed: Option<usize>,
@@ -157,13 +165,13 @@ impl History {
             None if migration.own_transactions => None,
             None => Some(NOTHING_KEPT.to_owned()),
         };
-        match begun {
+        match started {
             Some(entry) => prisma::fail(self, conn, &entry.id, failure, kept).await,
             None => Ok(()),
         }
     }
 
-    /// Records how long the script took, after its transaction, where the tool would.
+    /// Records the script's duration if the tool does so, after the script's transaction.
     pub async fn took(&self, conn: &mut PgConnection, migration: &Migration, took: Duration) -> Result<()> {
         match self.format {
             Format::Sqlx => sqlx::took(self, conn, migration, took).await,
@@ -172,7 +180,7 @@ impl History {
     }
 }
 
-/// A table of the schema that is not a history; Prisma leaves out that of `PostGIS` too.
+/// One table of the schema that is not a history. Like Prisma, it leaves out the table of `PostGIS`.
 async fn tables(conn: &mut PgConnection, schema: &str) -> Result<Option<String>> {
     let table = ::sqlx::query_scalar(
         "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \

@@ -7,32 +7,32 @@ use super::token::{LexError, Lexer, Token, TokenKind};
 /// How a statement relates to transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementKind {
-    /// Nothing but white space and comments.
+    /// Only white space and comments.
     Empty,
     /// `BEGIN` or `START TRANSACTION`.
     Begin,
     /// The end of a transaction: `COMMIT`, `END`, `ROLLBACK`, `ABORT`.
     End,
-    /// As [`StatementKind::End`] with `AND CHAIN`: the next transaction is open at once.
+    /// As [`StatementKind::End`] with `AND CHAIN`: the next transaction begins at once.
     Chain,
-    /// `PREPARE TRANSACTION`, which leaves the work to another session.
+    /// `PREPARE TRANSACTION`, after which another session can commit the transaction.
     Prepare,
-    /// PostgreSQL refuses it inside a transaction; the words name it.
+    /// PostgreSQL refuses the statement inside a transaction; the text names the statement.
     Outside(&'static str),
-    /// `COPY … FROM STDIN`, whose data only psql sends.
+    /// `COPY … FROM STDIN`, whose data psql sends and a script cannot.
     CopyFromStdin,
     /// Any other statement.
     Other,
 }
 
-/// One statement with what stands before it; the pieces of a script join to the script.
+/// One statement with the white space and comments before it. The pieces of a script join to the whole script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Bytes of the piece, from the end of the one before up to and with the `;`.
+    /// Bytes of the piece, from the end of the piece before to the `;`, inclusive.
     pub span: Range<usize>,
     /// Byte offset of the statement's first token.
     pub start: usize,
-    /// What it is.
+    /// How the statement relates to transactions.
     pub kind: StatementKind,
 }
 
@@ -43,23 +43,23 @@ pub struct Piece {
 pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
     let mut lexer = Lexer::new(sql);
     let (mut pieces, mut from) = (Vec::new(), 0);
-    let mut seen = StatementReader::default();
+    let mut reader = StatementReader::default();
     while let Some(token) = lexer.next()? {
-        if token.is(b";", sql) && seen.parens == 0 && seen.atomic == 0 {
-            pieces.push(seen.piece(from..lexer.at, token.span.start));
+        if token.is(b";", sql) && reader.parens == 0 && reader.atomic == 0 {
+            pieces.push(reader.piece(from..lexer.at, token.span.start));
             from = lexer.at;
-            seen = StatementReader::default();
+            reader = StatementReader::default();
         } else {
-            seen.take(&token, sql);
+            reader.take(&token, sql);
         }
     }
     if from < sql.len() {
-        pieces.push(seen.piece(from..sql.len(), sql.len()));
+        pieces.push(reader.piece(from..sql.len(), sql.len()));
     }
     Ok(pieces)
 }
 
-/// The name that `CREATE INDEX CONCURRENTLY` gives to its index, when the script is one and names it.
+/// The index's name, if the script is a `CREATE INDEX CONCURRENTLY` that names its index.
 pub fn concurrent_index(sql: &str) -> Option<String> {
     let mut lexer = Lexer::new(sql);
     let (mut words, mut concurrently) = (0, false);
@@ -84,11 +84,11 @@ pub fn concurrent_index(sql: &str) -> Option<String> {
     }
 }
 
-/// What is known of the statement being read.
+/// Collects the words of one statement, which decide on its kind.
 #[derive(Default)]
 struct StatementReader {
     start: Option<usize>,
-    /// Words outside of parentheses in upper case, `(` where parentheses opened; the first few.
+    /// The first [`WORDS`] words outside of parentheses in upper case, and `(` for each opening parenthesis.
     words: Vec<String>,
     last: [String; 2],
     parens: usize,
@@ -96,7 +96,7 @@ struct StatementReader {
     from_stdin: bool,
 }
 
-/// Enough to see `CREATE UNIQUE INDEX CONCURRENTLY` or `ALTER DATABASE x SET TABLESPACE`.
+/// Enough words to recognize `CREATE UNIQUE INDEX CONCURRENTLY` or `ALTER DATABASE x SET TABLESPACE`.
 const WORDS: usize = 12;
 
 impl StatementReader {
@@ -128,7 +128,7 @@ impl StatementReader {
         }
     }
 
-    /// `CREATE FUNCTION … BEGIN ATOMIC …; END` holds semicolons of its own.
+    /// Follows the nesting of `CREATE FUNCTION … BEGIN ATOMIC …; END`, whose semicolons end no piece.
     fn body(&mut self, word: &str) {
         let mut words = self
             .words

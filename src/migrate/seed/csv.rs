@@ -1,4 +1,4 @@
-//! Tables as CSV, sent with `COPY`.
+//! Tables of a seed: CSV files that are sent with `COPY`.
 
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
@@ -10,7 +10,7 @@ use crate::migrate::script_text;
 use crate::migrate::source_error::SourceError;
 use crate::postgres::quote;
 
-/// Excel and others begin a CSV file with it.
+/// Excel and other programs start CSV files with it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A table of a seed.
@@ -28,7 +28,7 @@ impl SeedTable {
     /// Reads `<digits>_<table>.csv`, whose first line names the columns.
     ///
     /// # Errors
-    /// Where and why it cannot be used.
+    /// Where and why the file cannot be used.
     pub fn read(file: &str, mut bytes: Vec<u8>) -> Result<Self, SourceError> {
         if bytes.starts_with(BYTE_ORDER_MARK) {
             bytes.drain(..BYTE_ORDER_MARK.len());
@@ -37,13 +37,12 @@ impl SeedTable {
         let name = name(file).ok_or_else(|| {
             SourceError::file(
                 file,
-                "the name is no table's: it must be <table>.csv or <schema>.<table>.csv, with digits and _ before it for the order",
+                "the name is no table's: rename the file to <table>.csv or <schema>.<table>.csv, optionally with digits and _ in front for the order",
             )
         })?;
         let columns = header(&text).map_err(|what| SourceError::text(file, &text, 0, what))?;
         if let Some(at) = end_of_data(&text) {
-            let what =
-                "a line of \\. alone, which ends the data for PostgreSQL before version 18; write \"\\.\" in quotes";
+            let what = "a line of \\. alone, which PostgreSQL before version 18 reads as the end of the data; write \"\\.\" in quotes";
             return Err(SourceError::text(file, &text, at, what));
         }
         Ok(Self {
@@ -92,13 +91,13 @@ fn name(file: &str) -> Option<Vec<String>> {
     (parts.len() <= 2 && parts.iter().all(|part| !part.is_empty())).then_some(parts)
 }
 
-/// The columns that the first line names.
+/// The columns, from the first line.
 fn header(text: &str) -> Result<Vec<String>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .from_reader(text.as_bytes());
     let first = match reader.records().next() {
-        // The reader passes over empty lines; PostgreSQL does not.
+        // The reader skips empty lines; PostgreSQL does not.
         Some(Ok(first)) if !text.starts_with(['\n', '\r']) => first,
         _ => return Err("the first line must name the columns".to_owned()),
     };
@@ -119,7 +118,7 @@ fn header(text: &str) -> Result<Vec<String>, String> {
     Ok(columns)
 }
 
-/// PostgreSQL up to version 17 takes such a line for the end, and leaves out what follows.
+/// The position of a line `\.`, which PostgreSQL up to version 17 reads as the end of the data.
 fn end_of_data(text: &str) -> Option<usize> {
     let mut at = 0;
     text.split_inclusive(['\n', '\r']).find_map(|line| {
@@ -135,7 +134,7 @@ impl SeedTable {
         if line.is_none() {
             (line, column) = self.with_key(error.detail().unwrap_or_default());
         }
-        // It was refused before the first row.
+        // The server refused the statement before it read a row.
         if line.is_none() && error.code().starts_with("42") {
             line = Some(1);
         }
@@ -148,14 +147,14 @@ impl SeedTable {
         }
     }
 
-    /// Line and column by `COPY <table>, line <n>, column <name>: "<value>"` in whatever language.
+    /// Line and column from `COPY <table>, line <n>, column <name>: "<value>"`, in any language of the server.
     fn place(&self, context: &str) -> (Option<usize>, Option<String>) {
-        let Some(told) = context.lines().find_map(|line| line.strip_prefix(&self.context())) else {
+        let Some(place) = context.lines().find_map(|line| line.strip_prefix(&self.context())) else {
             return (None, None);
         };
-        let told = told.trim_start_matches(|char: char| !char.is_ascii_digit());
-        let digits = told.bytes().take_while(u8::is_ascii_digit).count();
-        let (line, rest) = told.split_at(digits);
+        let place = place.trim_start_matches(|char: char| !char.is_ascii_digit());
+        let digits = place.bytes().take_while(u8::is_ascii_digit).count();
+        let (line, rest) = place.split_at(digits);
         let rest = rest.strip_prefix(", ").and_then(|rest| rest.split_once(' '));
         let column = rest.and_then(|(_, rest)| {
             let is = |column: &&String| {
@@ -167,8 +166,8 @@ impl SeedTable {
         (line.parse().ok(), column)
     }
 
-    /// The row of a key that other rows refuse, as with a missing row of another table: the server looks
-    /// for it after the last row, and tells `Key (<columns>)=(<values>)`.
+    /// Line and column of the row with the key in `Key (<columns>)=(<values>)`. The server checks foreign keys after
+    /// the last row, and reports the key but no line.
     fn with_key(&self, detail: &str) -> (Option<usize>, Option<String>) {
         let key = detail.split_once('(').and_then(|(_, rest)| rest.split_once(")=("));
         let Some((names, values)) = key.and_then(|(names, rest)| Some((names, rest.rsplit_once(')')?.0))) else {
@@ -192,7 +191,7 @@ impl SeedTable {
         (line, (indices.len() == 1).then(|| names.trim_matches('"').to_owned()))
     }
 
-    /// Whether the error is from a function that was called for a row.
+    /// Whether the error comes from a function that was called for a row.
     fn is_inside(&self, context: &str) -> bool {
         !context.is_empty() && !context.starts_with(&self.context())
     }
@@ -202,7 +201,8 @@ impl SeedTable {
     }
 }
 
-/// PostgreSQL's message without values of the row. What a function or trigger says itself may be all value.
+/// PostgreSQL's message without values of the row. A message of a trigger or function can consist of values alone, and
+/// is replaced.
 fn without_values(sqlstate: &str, inside: bool, message: &str) -> String {
     if inside {
         return "a trigger or a function refused the row".into();

@@ -1,4 +1,4 @@
-//! A seed as the user wrote it, checked before any database is touched.
+//! The user's seed, checked before the operator connects to a database.
 
 use sha2::{Digest, Sha256};
 
@@ -43,7 +43,7 @@ pub struct Script {
 }
 
 impl SeedSource {
-    /// Reads the files `*.sql` and `*.csv`; others are left alone.
+    /// Reads the files `*.sql` and `*.csv`; other files are ignored.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
@@ -71,11 +71,11 @@ impl SeedSource {
         })
     }
 
-    /// `sha256:` and 64 digits over the files' names and contents and, where scripts use variables, over
-    /// the names and values of those.
+    /// Digest of the files' names and contents and of the names and values of the variables that scripts use:
+    /// `sha256:` and 64 hexadecimal digits.
     ///
     /// # Errors
-    /// A script uses a variable that has no value that could be put there.
+    /// A script uses a variable without a usable value.
     pub fn digest(&self, variables: &Variables) -> Result<String, SourceError> {
         let mut used = Vec::new();
         for script in self.scripts() {
@@ -110,7 +110,7 @@ impl SeedSource {
 }
 
 impl Script {
-    /// Reads a script: the text rules, nothing that leaves the seed's one transaction, and variables that
+    /// Reads a script, and checks its text, that no statement leaves the seed's transaction, and that its variables
     /// are quoted.
     ///
     /// # Errors
@@ -127,10 +127,10 @@ impl Script {
         })
     }
 
-    /// The script with the values in the place of its variables.
+    /// Inserts the values of the script's variables.
     ///
     /// # Errors
-    /// Where there is a variable that has no value that could be put there.
+    /// Where the script uses a variable without a usable value.
     pub fn render(&self, variables: &Variables) -> Result<Rendered, SourceError> {
         Ok(Rendered::new(&self.text, self.values(variables)?.into_iter()))
     }
@@ -139,7 +139,7 @@ impl Script {
         &self.text
     }
 
-    /// SHA-256 of its bytes, in digits.
+    /// SHA-256 of its bytes, in hexadecimal.
     pub(super) fn hash(&self) -> String {
         hex::encode(Sha256::digest(self.text.as_bytes()))
     }
@@ -166,7 +166,7 @@ fn file_type(file: &str) -> Option<FileType> {
     }
 }
 
-/// Each part with its length, so that no two lists of parts are alike.
+/// Hashes a part with its length, so that different lists of parts have different digests.
 fn update(hash: &mut Sha256, part: &[u8]) {
     hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(part);
