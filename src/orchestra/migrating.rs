@@ -15,7 +15,7 @@ use crate::api::{MigrationFormat, Transactions};
 use crate::content::{self, MigrationSpec, Tenant};
 use crate::controller::Core;
 use crate::controller::write::publish;
-use crate::migrate::{Options, Progress, Watch};
+use crate::migrate::{Options, RunEvent, Watch};
 
 /// A migration that takes longer has an event for its beginning and one for its end; the others of a
 /// run share one, because a new tenant has dozens.
@@ -66,12 +66,12 @@ impl Teller {
     }
 
     /// Takes a step of a run.
-    pub fn tell(&self, progress: &Progress<'_>) {
-        self.watch.tell(progress);
+    pub fn tell(&self, event: &RunEvent<'_>) {
+        self.watch.tell(event);
         // Nobody listens any more only when the operator is shutting down.
         let news = |news| drop(self.news.send(news));
-        match *progress {
-            Progress::Started {
+        match *event {
+            RunEvent::Started {
                 name,
                 number,
                 of,
@@ -85,12 +85,12 @@ impl Teller {
                     news(News::Started(format!("{name} ({number} of {of})")));
                 }
             }
-            Progress::Blocked { by: Some(by) } => {
+            RunEvent::Blocked { by: Some(by) } => {
                 tracing::info!(by, "the migration waits for a lock");
                 news(News::Blocked(by.to_owned()));
             }
-            Progress::Blocked { by: None } => tracing::info!("the migration goes on"),
-            Progress::Applied { name, took } => {
+            RunEvent::Blocked { by: None } => tracing::info!("the migration goes on"),
+            RunEvent::Applied { name, took } => {
                 tracing::info!(migration = name, ?took, "applied");
                 news(News::Applied(name.to_owned(), took));
             }

@@ -38,7 +38,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let turn = pass.turn.take();
     let work = async move {
         let apply = async {
-            let tell = &mut |progress: migrate::Progress<'_>| teller.tell(&progress);
+            let tell = &mut |event: migrate::RunEvent<'_>| teller.tell(&event);
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;

@@ -23,7 +23,7 @@ use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::Error;
 use crate::controller::write::write_status;
 use crate::error::ErrorClass;
-use crate::migrate::{self, Limits, Options, Source, Watch};
+use crate::migrate::{self, Options, Source, TimeLimits, Watch};
 use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
 use crate::rollout;
@@ -167,9 +167,9 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
     let mut session = postgres::connect(&login, APPLICATION).await?;
     super::check_unmarked(&mut session).await?;
     let options = Options {
-        limits: Limits {
+        limits: TimeLimits {
             total: ctx.core.settings.migration_limit,
-            ..Limits::default()
+            ..TimeLimits::default()
         },
         login: Some(login),
         stop: Some(ctx.preparations.stopping()),
