@@ -46,7 +46,7 @@ pub struct Arguments {
     pub output: Output,
 }
 
-/// Reads the OrchestraDatabases and returns the bill in the wanted format.
+/// Reads each OrchestraDatabase and returns the bill in the wanted format.
 ///
 /// # Errors
 /// When the cluster cannot be read.

@@ -24,7 +24,7 @@ use crate::run::{self, wiring};
 use crate::supabase::marker::CLUSTER_NAMESPACE;
 use crate::telemetry::metrics::Metrics;
 
-/// Lists all resources of a kind. The error names the ClusterRole that grants the right.
+/// Lists all resources of a kind. The error names the role that grants the right.
 ///
 /// # Errors
 /// When the API server does not answer, or refuses.

@@ -22,8 +22,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let documents = api::crd_documents()?;
     let Some(folder) = &arguments.output else {
-        let all: String = documents.values().map(|document| format!("---\n{document}")).collect();
-        return say(all.trim_end());
+        let all: Vec<_> = documents.values().map(|document| format!("---\n{document}")).collect();
+        return say(all.concat().trim_end());
     };
     for (file, document) in documents {
         let path = folder.join(file);

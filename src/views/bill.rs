@@ -1,4 +1,4 @@
-//! The bill: what each hosted database costs, from the statuses of the OrchestraDatabases alone.
+//! The bill: what each hosted database costs, from the status of each OrchestraDatabase alone.
 
 use std::collections::BTreeMap;
 
