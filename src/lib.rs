@@ -22,3 +22,4 @@ pub mod run; // flags, watches, wiring, leadership, shutdown
 pub mod source; // where scripts come from: ConfigMaps, inline, OCI artifacts, folders
 pub mod supabase; // Management API: client, wire types, request limiter, shared project poll, errors
 pub mod telemetry; // logs, metrics, health endpoints // the class of an error
+pub mod views; // data for people: bill, orphans, plans, fleet; printed by cli

@@ -23,10 +23,10 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy};
-use crate::controller::Core;
 use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
-use crate::supabase::marker::Cluster;
+use crate::controller::{Core, Stores};
+use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{Account, Accounts};
 use crate::{content, rollout};
 
@@ -61,6 +61,13 @@ impl AsRef<Core> for Context {
     fn as_ref(&self) -> &Core {
         &self.core
     }
+}
+
+/// What marks the projects of this cluster: the UID of the namespace `kube-system`. None when the store
+/// does not hold that namespace, or its UID is not a UUID.
+pub fn cluster(stores: &Stores) -> Option<Cluster> {
+    let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE))?;
+    Cluster::of(namespace.metadata.uid.as_deref()?)
 }
 
 /// Region of a database when neither the Orchestra nor the class names one.

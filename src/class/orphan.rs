@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use kube::ResourceExt;
+use strum::IntoStaticStr;
 
 use crate::api::OrchestraDatabase;
 use crate::supabase::marker::Cluster;
@@ -33,7 +34,7 @@ pub fn projects<'a>(
 }
 
 /// Why nobody claims a hosted database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 pub enum Unclaimed {
     /// Its Orchestra was deleted, and the policy was to keep it.
     Released,

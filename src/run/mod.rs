@@ -4,7 +4,7 @@ mod arguments;
 mod controllers;
 mod pace;
 mod watches;
-mod wiring;
+pub mod wiring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

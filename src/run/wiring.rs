@@ -8,11 +8,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::api::{Orchestra, OrchestraPool};
+use crate::controller::Core;
 use crate::controller::background::Works;
-use crate::controller::{Core, Stores};
 use crate::rollout::Turns;
 use crate::source::Sources;
-use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
+use crate::supabase::marker::CLUSTER_NAMESPACE;
 use crate::supabase::{self, Accounts};
 use crate::{class, content, credentials, database, orchestra, pool, rollout};
 
@@ -26,20 +26,22 @@ pub struct Wakers {
     pub stop: watch::Receiver<bool>,
 }
 
-/// The context of the highest room, which holds those of all others.
+/// The context of the room `class`, which holds those of the rooms below it. Commands that ask about
+/// classes use it without an operator. `ended` is told of each Orchestra whose turn has come.
 ///
 /// # Errors
 /// When the cluster has no namespace whose UID marks its projects.
-pub fn orchestra(
+pub fn class(
     core: Arc<Core>,
     provider: Arc<supabase::Settings>,
-    wakers: Wakers,
-) -> anyhow::Result<Arc<orchestra::Context>> {
+    ended: UnboundedSender<ObjectRef<Orchestra>>,
+) -> anyhow::Result<Arc<class::Context>> {
     let settings = &core.settings;
-    let credentials = Arc::new(credentials::Context {
-        core: core.clone(),
-        servers: credentials::servers::Servers::default(),
-    });
+    let cluster = class::cluster(&core.stores).with_context(|| {
+        format!(
+            "the UID of namespace {CLUSTER_NAMESPACE} marks the projects of this cluster, and it is missing or no UUID"
+        )
+    })?;
     let content = Arc::new(content::Context {
         core: core.clone(),
         sources: Sources::new(
@@ -51,21 +53,39 @@ pub fn orchestra(
         ),
         scripts: content::Scripts::new(settings.resync),
     });
+    let credentials = Arc::new(credentials::Context {
+        core: core.clone(),
+        servers: credentials::servers::Servers::default(),
+    });
     let rollout = Arc::new(rollout::Context {
         core: core.clone(),
-        credentials: credentials.clone(),
-        turns: Arc::new(Turns::new(settings.migrations_per_server.into(), wakers.ended.clone())),
+        credentials,
+        turns: Arc::new(Turns::new(settings.migrations_per_server.into(), ended)),
     });
-    let class = Arc::new(class::Context {
-        core: core.clone(),
-        content: content.clone(),
-        rollout: rollout.clone(),
+    Ok(Arc::new(class::Context {
         accounts: Accounts::new(provider, core.metrics.clone()).with_poll_interval(settings.poll_interval),
+        core,
+        content,
+        rollout,
         tokens: class::Tokens::default(),
-        cluster: cluster(&core.stores)?,
+        cluster,
         orphans: class::Orphans::default(),
         budgets: class::Budgets::default(),
-    });
+    }))
+}
+
+/// The context of the highest room, which holds those of all others.
+///
+/// # Errors
+/// When the cluster has no namespace whose UID marks its projects.
+pub fn orchestra(
+    core: Arc<Core>,
+    provider: Arc<supabase::Settings>,
+    wakers: Wakers,
+) -> anyhow::Result<Arc<orchestra::Context>> {
+    let class = class(core.clone(), provider, wakers.ended.clone())?;
+    let (content, rollout) = (class.content.clone(), class.rollout.clone());
+    let credentials = rollout.credentials.clone();
     let database = Arc::new(database::Context {
         core: core.clone(),
         class: class.clone(),
@@ -91,12 +111,4 @@ pub fn orchestra(
         pool,
         works,
     }))
-}
-
-/// What marks the projects of this cluster.
-fn cluster(stores: &Stores) -> anyhow::Result<Cluster> {
-    let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE));
-    namespace
-        .and_then(|namespace| Cluster::of(namespace.metadata.uid.as_deref()?))
-        .with_context(|| format!("there is no namespace {CLUSTER_NAMESPACE}, whose UID stands for the cluster"))
 }
