@@ -27,6 +27,11 @@ bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the AP
 	cargo build --release --workspace --bins
 	target/release/orchestra-sandbox bench-api
 
+.PHONY: bench-cost
+bench-cost: setup ## Count the operator's requests for each of BENCH_COST_TENANTS (50) tenants, with 20 scripts and without
+	cargo build --release --workspace --bins
+	target/release/orchestra-sandbox bench-cost
+
 .PHONY: bench-migrations
 bench-migrations: setup ## Measure migrations against psql -f of the same files
 	cargo bench --bench migrations

@@ -9,7 +9,8 @@ use orchestra_operator::api::SeedPolicy;
 use orchestra_operator::error::ErrorClass;
 use orchestra_operator::migrate::{SeedSource, Variables, seed};
 use orchestra_operator::postgres::{
-    Error, Login, Sharing, TenantRole, connect, drop_tenant_role, ensure_tenant_role, grant_existing, identity, isolate,
+    Error, Login, Sharing, TenantRole, connect, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role,
+    grant_existing, identity, isolate,
 };
 use support::postgres::{Server, server};
 use support::{ask, execute, migrate, session, source};
@@ -162,6 +163,48 @@ async fn a_tenant_uses_what_the_owner_makes_and_nothing_of_the_operator() {
         assert_eq!(ask(&mut own, "SELECT count(*) FROM mine").await, "1");
         assert_eq!(ask(&mut own, "SELECT count(*) FROM pg_default_acl").await, "0");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_keeps_what_it_made_while_its_login_is_exchanged() {
+    let server = server().await;
+    let (owner, _) = two_tenants(&server).await;
+    let mut own = session(&owner).await;
+    let (old, new) = (role("tenant_1"), role("tenant_2"));
+    let login = |role: &TenantRole| owner.as_user(&role.name, role.password.clone());
+    ensure_tenant_role(&mut own, &old, Sharing::Shared).await.unwrap();
+    let mut as_old = session(&login(&old)).await;
+    execute(&mut as_old, "CREATE TABLE early (id serial)").await.unwrap();
+    let both = [old.clone(), new.clone()];
+    for _ in 0..2 {
+        ensure_tenant_logins(&mut own, &both, &[], Sharing::Shared)
+            .await
+            .unwrap();
+    }
+    let mut as_new = session(&login(&new)).await;
+    execute(&mut as_new, "CREATE TABLE late (id serial)").await.unwrap();
+    execute(&mut as_old, "CREATE TABLE middle (id serial)").await.unwrap();
+    for conn in [&mut as_old, &mut as_new] {
+        for table in ["early", "middle", "late"] {
+            let insert = format!("INSERT INTO {table} DEFAULT VALUES");
+            execute(conn, &insert).await.unwrap();
+        }
+    }
+    for _ in 0..2 {
+        ensure_tenant_logins(&mut own, std::slice::from_ref(&new), &["tenant_1"], Sharing::Shared)
+            .await
+            .unwrap();
+    }
+    assert!(execute(&mut as_old, "SELECT 1").await.is_err(), "its session has ended");
+    assert!(connect(&login(&old), "test").await.is_err());
+    for table in ["early", "middle", "late"] {
+        let insert = format!("INSERT INTO {table} DEFAULT VALUES");
+        execute(&mut as_new, &insert).await.unwrap();
+        let count = format!("SELECT count(*) FROM {table}");
+        assert_eq!(ask(&mut as_new, &count).await, "3");
+    }
+    drop_tenant_role(&mut own, &new.name).await.unwrap();
+    assert_eq!(ask(&mut own, "SELECT count(*) FROM pg_default_acl").await, "0");
 }
 
 #[tokio::test]

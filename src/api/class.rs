@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, T
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, ClassCost, DURATION, DeletionPolicy, Migrations, NAME, REGION, Rollout, RolloutStatus, Template};
+use super::{
+    Budget, ClassCost, DeletionPolicy, GoDuration, Migrations, NAME, REGION, Rollout, RolloutStatus, Template,
+};
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
 /// deletion policy and default migrations.
@@ -106,13 +108,12 @@ pub struct OrchestraClassSpec {
     /// (default) or `1h30m`, from 1s to 24h. Past it the Orchestra is Stalled with reason
     /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.
     #[serde(default = "default_progress_deadline")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be from 1s to 24h"))]
-    pub progress_deadline: String,
+    pub progress_deadline: GoDuration,
 }
 
-fn default_progress_deadline() -> String {
-    "10m".into()
+fn default_progress_deadline() -> GoDuration {
+    GoDuration::from_mins(10)
 }
 
 /// Provider of databases.

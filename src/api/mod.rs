@@ -7,6 +7,7 @@ mod budget;
 mod class;
 pub mod condition;
 mod database;
+mod duration;
 pub mod names;
 mod orchestra;
 mod pool;
@@ -19,6 +20,7 @@ mod template;
 pub use budget::*;
 pub use class::*;
 pub use database::*;
+pub use duration::*;
 pub use names::*;
 pub use orchestra::*;
 pub use pool::*;
@@ -39,9 +41,6 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
-
-/// What a duration looks like.
-const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
 
 /// What a BCP 47 language tag looks like (RFC 5646, 2.1).
 const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
@@ -130,9 +129,8 @@ pub struct DriftCheck {
     /// How often the history is read again, from 1m to 720h; default 24h. A history that holds less
     /// than before, as of a database that was restored to an older state, is migrated again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('720h')").message("interval must be from 1m to 720h"))]
-    pub interval: Option<String>,
+    pub interval: Option<GoDuration>,
     /// Keeps a digest of the schema in the status; the class tells which tenants differ from the others.
     #[serde(default)]
     pub fingerprint: bool,
@@ -169,19 +167,16 @@ pub struct MigrationTimeouts {
     /// A statement's wait for a lock on a table, from 1s to 1h. While it waits, everybody behind it
     /// waits too: keep it short, the migration is tried again. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('1h')").message("lock must be from 1s to 1h"))]
-    pub lock: Option<String>,
+    pub lock: Option<GoDuration>,
     /// One statement, from 1s to 24h. Omitted: as long as all of it may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("statement must be from 1s to 24h"))]
-    pub statement: Option<String>,
+    pub statement: Option<GoDuration>,
     /// All that is pending, in one go, from 1s to 24h. Omitted: the operator's `--migration-limit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("total must be from 1s to 24h"))]
-    pub total: Option<String>,
+    pub total: Option<GoDuration>,
 }
 
 /// A person's word on a migration.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, OrchestraClassSpec, OrchestraPool,
+    DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, GoDuration, OrchestraClass, OrchestraClassSpec, OrchestraPool,
     OrchestraPoolSpec, Pools, Provider, StaticInventory,
 };
 use crate::controller::Settings;
@@ -41,7 +41,7 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
             names: vec![NAME.into()],
             ..Pools::default()
         }),
-        progress_deadline: "10m".into(),
+        progress_deadline: GoDuration::from_mins(10),
         ..OrchestraClassSpec::default()
     };
     let mut class = OrchestraClass::new(NAME, spec);

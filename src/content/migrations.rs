@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use kube::ResourceExt as _;
 
 use crate::api::condition::Reason;
-use crate::api::{DriftCheck, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template};
+use crate::api::{
+    DriftCheck, GoDuration, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template,
+};
 use crate::controller::error::Error;
 use crate::migrate::Limits;
 use crate::source::Place;
@@ -105,15 +106,10 @@ fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> Limits {
         ..Limits::default()
     };
     let Some(timeouts) = timeouts else { return limits };
-    // The API server has checked them.
-    let read = |text: &Option<String>| {
-        let span = text.as_ref()?.parse::<SignedDuration>().ok()?;
-        Duration::try_from(span).ok()
-    };
     Limits {
-        table_lock: read(&timeouts.lock).unwrap_or(limits.table_lock),
-        statement: read(&timeouts.statement).unwrap_or(limits.statement),
-        total: read(&timeouts.total).unwrap_or(limits.total),
+        table_lock: timeouts.lock.map_or(limits.table_lock, GoDuration::as_std),
+        statement: timeouts.statement.map_or(limits.statement, GoDuration::as_std),
+        total: timeouts.total.map_or(limits.total, GoDuration::as_std),
         ..limits
     }
 }

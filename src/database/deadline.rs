@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Pass;
 use super::plan::Claim;
+use crate::api::GoDuration;
 use crate::class;
 use crate::supabase::types::ProjectStatus;
 
@@ -24,7 +25,7 @@ pub fn passed(pass: &Pass) -> Option<String> {
     let issued = status.and_then(|status| status.create_issued_at.as_ref());
     let since = issued.or(pass.object.metadata.creation_timestamp.as_ref())?.0;
     // The deadline, not the time taken: a status does not count seconds.
-    is_past(&class.spec.progress_deadline, since, Timestamp::now())
+    is_past(class.spec.progress_deadline, since, Timestamp::now())
         .then(|| format!("not usable {} after it was asked for", class.spec.progress_deadline))
 }
 
@@ -39,10 +40,8 @@ pub fn age(pass: &Pass) -> Option<Duration> {
     Duration::try_from(age).ok()
 }
 
-fn is_past(deadline: &str, since: Timestamp, now: Timestamp) -> bool {
-    deadline
-        .parse::<SignedDuration>()
-        .is_ok_and(|deadline| now.duration_since(since) > deadline)
+fn is_past(deadline: GoDuration, since: Timestamp, now: Timestamp) -> bool {
+    SignedDuration::try_from(deadline.as_std()).is_ok_and(|deadline| now.duration_since(since) > deadline)
 }
 
 /// Whether the recorded project is to be replaced: its class wants it, an Orchestra waits for it, it
@@ -74,7 +73,7 @@ mod tests {
         let since: Timestamp = "2026-11-01T10:00:00Z".parse().unwrap_or_default();
         for (seconds, past) in [(0, false), (600, false), (601, true), (-5, false)] {
             let now = since + SignedDuration::from_secs(seconds);
-            assert_eq!(is_past("10m", since, now), past, "{seconds}");
+            assert_eq!(is_past(GoDuration::from_mins(10), since, now), past, "{seconds}");
         }
     }
 }

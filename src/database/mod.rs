@@ -4,7 +4,6 @@ mod act;
 mod create;
 mod deadline;
 mod describe;
-mod logins;
 mod observe;
 pub mod plan;
 mod refused;
@@ -22,7 +21,7 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::supabase::Permit;
 
-pub use logins::Logins;
+pub use crate::postgres::Logins;
 pub use status::report;
 
 /// What a room needs that looks after databases.

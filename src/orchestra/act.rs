@@ -88,11 +88,12 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let Some(database) = pass.database.clone() else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
+    let name = database.name_any();
     if let Some(wait) = pass
         .ctx
         .database
         .logins
-        .wait(pass.uid(), pass.ctx.core.settings.login_spacing)
+        .wait(&name, pass.ctx.core.settings.login_spacing)
     {
         return Ok(Some(Next::After(wait)));
     }
@@ -104,7 +105,7 @@ async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
         }
         Err(error) => {
             if error.reason() == Reason::LoginFailed {
-                pass.ctx.database.logins.refused(pass.uid(), false);
+                pass.ctx.database.logins.refused(&name, false);
             }
             return Err(error);
         }
@@ -196,14 +197,15 @@ async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
 
 /// Publishes the login only after it has worked, through the very address that is published.
 async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(handover) = &pass.handover else {
+    let (Some(handover), Some(database)) = (&pass.handover, &pass.database) else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
+    let name = database.name_any();
     if let Some(wait) = pass
         .ctx
         .database
         .logins
-        .wait(pass.uid(), pass.ctx.core.settings.login_spacing)
+        .wait(&name, pass.ctx.core.settings.login_spacing)
     {
         return Ok(Some(Next::After(wait)));
     }
@@ -215,10 +217,11 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
         postgres::connect(login, APPLICATION).await
     };
     if let Err(error) = proven {
-        pass.ctx.database.logins.refused(pass.uid(), error.is_wrong_password());
+        // It is the tenant's password that is wrong, not the owner's.
+        pass.ctx.database.logins.refused(&name, false);
         return Err(error.into());
     }
-    pass.ctx.database.logins.forget(pass.uid());
+    pass.ctx.database.logins.forget(&name);
     let wanted = connection::render(&pass.object, handover);
     let api = namespaced(&pass.ctx.core.client, &pass.object);
     let secret = connection::publish(&api, &wanted, pass.secret_exists).await?;

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::{Pass, login, migrating};
-use crate::api::{CHECK_ANNOTATION, MigrationStatus};
+use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;
 use crate::content::Rows;
 use crate::controller::error::Error;
@@ -41,10 +41,9 @@ pub fn asked(pass: &Pass) -> Option<&String> {
 }
 
 fn interval(pass: &Pass) -> SignedDuration {
-    let wanted = migrating::wanted(pass).and_then(|wanted| wanted.drift()?.interval.as_ref());
-    let fallback = SignedDuration::try_from(INTERVAL).unwrap_or(SignedDuration::MAX);
-    // The API server has checked it.
-    wanted.and_then(|text| text.parse().ok()).unwrap_or(fallback)
+    let wanted = migrating::wanted(pass).and_then(|wanted| wanted.drift()?.interval);
+    let interval = wanted.map_or(INTERVAL, GoDuration::as_std);
+    SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX)
 }
 
 /// Up to a fifth longer, so that tenants that were made together are not looked at together.

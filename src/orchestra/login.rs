@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use sqlx::postgres::PgConnection;
 
-use super::{Pass, mark};
+use super::Pass;
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
@@ -11,6 +11,7 @@ use crate::credentials::connection::Handover;
 use crate::credentials::inventory;
 use crate::credentials::{owner, secrets, tenant};
 use crate::postgres::APPLICATION;
+use crate::postgres::claim_record::{self, ClaimRecord};
 use crate::postgres::{self, Login, Sharing, TenantRole};
 
 /// The owner's login.
@@ -56,7 +57,7 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<Prepar
     let (login, stored) = owner(pass, database).await?;
     let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), stored.tenant_password).await?;
     let mut session = postgres::connect(&login, APPLICATION).await?;
-    mark::claim(&mut session, pass).await?;
+    record_claim(&mut session, pass).await?;
     let role = TenantRole {
         name: tenant::role_name(pass.uid()),
         password: tenant_password.clone(),
@@ -72,4 +73,18 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<Prepar
         handover: tenant::handover(&login, pass.uid(), tenant_password, stored.address),
         owner: login,
     })
+}
+
+/// Records the claim inside the database, which refuses when it records that of another Orchestra.
+async fn record_claim(session: &mut PgConnection, pass: &Pass) -> Result<(), Error> {
+    match claim_record::claim(session, pass.uid(), pass.namespace(), pass.name()).await? {
+        ClaimRecord::Ours => Ok(()),
+        ClaimRecord::Other { uid, namespace, name } => Err(Error::blocked(
+            Reason::ClaimConflict,
+            format!(
+                "the database carries the mark of Orchestra {namespace}/{name} ({uid}) and may hold its data: nothing \
+                 was changed. If that data may go, drop the database's contents and its schema stagesub"
+            ),
+        )),
+    }
 }

@@ -5,7 +5,6 @@ mod approval;
 mod claim;
 mod drift;
 mod login;
-mod mark;
 mod migrating;
 mod observe;
 mod phase;
@@ -32,7 +31,6 @@ use crate::rollout::{self, Kept, Rolled};
 use crate::{class, content, credentials, database, pool};
 
 pub use approval::{PLAN_JSON, PLAN_TEXT};
-pub use mark::holder as mark_holder;
 pub use status::report;
 
 /// What the passes over Orchestras need.

@@ -26,9 +26,8 @@ use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::{self, inventory};
-use crate::orchestra::mark_holder;
 use crate::postgres::APPLICATION;
-use crate::postgres::{self, Login};
+use crate::postgres::{self, Login, claim_record};
 use crate::{class, content, rollout};
 use candidates::Choices;
 
@@ -149,7 +148,7 @@ async fn probe(url: &SecretString) -> Result<(PgConnection, String), Error> {
 
 /// What an Orchestra has had is neither handed out nor prepared.
 async fn check_unmarked(session: &mut PgConnection) -> Result<(), Error> {
-    match mark_holder(session).await.map_err(postgres::Error::from)? {
+    match claim_record::holder(session).await? {
         None => Ok(()),
         Some(holder) => Err(Error::blocked(
             Reason::InUse,

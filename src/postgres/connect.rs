@@ -6,7 +6,11 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, PgConnection};
 
-use super::{Error, Login, Result, Tls};
+use super::error::{Error, Result};
+use super::login::{Login, Tls};
+
+/// Name of the operator's sessions in `pg_stat_activity`.
+pub const APPLICATION: &str = "orchestra-operator";
 
 /// How long a connection and its login may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -78,6 +78,9 @@ impl Error {
     }
 }
 
+/// A result whose error is that of a database.
+pub type Result<T> = std::result::Result<T, Error>;
+
 /// Whether a statement that failed with this code may simply be tried again: connection trouble,
 /// a serialization failure or deadlock, a lock not available, a shutdown, too few resources.
 pub(crate) fn is_transient(sqlstate: &str) -> bool {

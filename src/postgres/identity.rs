@@ -3,17 +3,17 @@
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row};
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// One database of one server, whatever host name, pooler or user led there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub struct DatabaseIdentity {
     server: String,
     database: i64,
     certain: bool,
 }
 
-impl Identity {
+impl DatabaseIdentity {
     /// 32 hexadecimal digits, the same for every way to this database; fit for an object's name.
     pub fn digest(&self) -> String {
         let hash = Sha256::digest(format!("{}/{}", self.server, self.database));
@@ -34,7 +34,7 @@ impl Identity {
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn identity(conn: &mut PgConnection) -> Result<Identity> {
+pub async fn identity(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
     let database = "(SELECT oid::bigint FROM pg_database WHERE datname = current_database())";
     let sure = format!("SELECT system_identifier::text, {database} FROM pg_control_system()");
     let (row, certain) = match sqlx::query(sqlx::AssertSqlSafe(sure)).fetch_one(&mut *conn).await {
@@ -47,7 +47,7 @@ pub async fn identity(conn: &mut PgConnection) -> Result<Identity> {
         }
         Err(error) => return Err(Error::from(error)),
     };
-    Ok(Identity {
+    Ok(DatabaseIdentity {
         server: row.try_get(0)?,
         database: row.try_get(1)?,
         certain,

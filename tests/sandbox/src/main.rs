@@ -2,9 +2,12 @@
 
 mod command {
     pub mod bench_api;
+    pub mod bench_cost;
     pub mod demo;
     pub mod management_api;
     pub mod setup;
+    mod tenants;
+    mod usage;
 }
 
 use std::process::ExitCode;
@@ -24,6 +27,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     BenchApi(command::bench_api::Arguments),
+    BenchCost(command::bench_cost::Arguments),
     Demo(command::demo::Arguments),
     ManagementApi(command::management_api::Arguments),
     Setup(command::setup::Arguments),
@@ -41,6 +45,7 @@ async fn main() -> ExitCode {
         .init();
     let outcome = match Cli::parse().command {
         Command::BenchApi(arguments) => command::bench_api::run(arguments).await,
+        Command::BenchCost(arguments) => command::bench_cost::run(arguments).await,
         Command::Demo(arguments) => command::demo::run(arguments).await,
         Command::ManagementApi(arguments) => command::management_api::run(arguments).await,
         Command::Setup(arguments) => command::setup::run(arguments).await,

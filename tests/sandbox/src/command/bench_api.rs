@@ -2,7 +2,6 @@
 
 mod calls;
 mod report;
-mod tenants;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,7 +14,9 @@ use orchestra_sandbox::world::{Kind, Operator, Options, World, is_true};
 
 use calls::Calls;
 use report::Row;
-use tenants::Tenants;
+
+use super::tenants::Tenants;
+use super::usage::Usage;
 
 /// The window of the real API. Everything that takes time is shortened as the window is.
 const REAL_WINDOW: Duration = Duration::from_mins(1);
@@ -113,13 +114,13 @@ async fn measure(arguments: &Arguments, count: usize) -> Result<Row> {
 
 async fn play(arguments: &Arguments, count: usize, world: &World, operator: &Operator) -> Result<Row> {
     class(world).await?;
-    let before = Usage::of(operator)?;
+    let before = Usage::of(operator.id())?;
     let began = Instant::now();
     let tenants = Tenants::apply(world, count).await?;
     eprintln!("applied in {:.1?}", began.elapsed());
     let ready = tenants.until_ready(began, arguments.least(count) * 10).await?;
     let bulk = Calls::of(&world.api.ledger().requests());
-    let used = Usage::of(operator)?;
+    let used = Usage::of(operator.id())?;
     eprintln!("all Ready after {:.1?}; idling", ready.took());
     // The last listing that somebody waited for has ended by then.
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -186,38 +187,4 @@ spec:
         .until(Kind::Class, ("", "standard"), Duration::from_mins(1), available)
         .await?;
     Ok(())
-}
-
-/// What a process has used so far.
-#[derive(Clone, Copy, Debug)]
-struct Usage {
-    /// Seconds of processor time.
-    cpu: f64,
-    /// The most memory that it had, in MiB.
-    memory: f64,
-}
-
-impl Usage {
-    /// Reads it from /proc; the kernel tells times in hundredths of a second.
-    fn of(operator: &Operator) -> Result<Self> {
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", operator.id()));
-        let stat = read("stat").context("the operator has ended")?;
-        // After the name in brackets: fields 14 and 15 of proc(5) are user and system time.
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<f64>().ok());
-        let status = read("status")?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        Ok(Self {
-            cpu: (ticks(14).unwrap_or_default() + ticks(15).unwrap_or_default()) / 100.0,
-            memory: kib.unwrap_or_default() / 1024.0,
-        })
-    }
-
-    fn since(self, before: &Self) -> Self {
-        Self {
-            cpu: self.cpu - before.cpu,
-            ..self
-        }
-    }
 }

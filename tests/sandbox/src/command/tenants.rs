@@ -1,4 +1,4 @@
-//! The Orchestras: applied at once, and watched until all are Ready.
+//! The Orchestras of a measurement: applied at once, and watched until all are Ready.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -19,32 +19,36 @@ const AT_ONCE: usize = 16;
 type Events = Pin<Box<dyn Stream<Item = watcher::Result<DynamicObject>> + Send>>;
 
 /// Orchestras that were applied.
-pub(super) struct Tenants {
+pub(crate) struct Tenants {
     applied: HashMap<String, Instant>,
     events: Events,
 }
 
 /// When each became Ready.
-pub(super) struct Ready {
+pub(crate) struct Ready {
     began: Instant,
     /// In the order in which they were applied: when it was applied, and when it was Ready.
-    pub(super) tenants: Vec<(Instant, Instant)>,
+    pub(crate) tenants: Vec<(Instant, Instant)>,
     /// How many were in phase Queued.
-    pub(super) queued: usize,
+    pub(crate) queued: usize,
     /// How many were ever Stalled.
-    pub(super) stalled: usize,
+    pub(crate) stalled: usize,
 }
 
 impl Ready {
     /// From the first that was applied to the last that is Ready.
-    pub(super) fn took(&self) -> Duration {
+    pub(crate) fn took(&self) -> Duration {
         let last = self.tenants.iter().map(|(_, ready)| *ready).max();
         last.map_or(Duration::ZERO, |last| last - self.began)
     }
 }
 
 impl Tenants {
-    pub(super) async fn apply(world: &World, count: usize) -> Result<Self> {
+    /// Creates so many Orchestras with an empty spec, of the default class.
+    ///
+    /// # Errors
+    /// When the API server refuses one.
+    pub(crate) async fn apply(world: &World, count: usize) -> Result<Self> {
         let gvk = GroupVersionKind::gvk("stagesub.io", "v1alpha1", "Orchestra");
         let resource = ApiResource::from_gvk_with_plural(&gvk, "orchestras");
         let api: Api<DynamicObject> = Api::namespaced_with(world.admin.clone(), TENANTS, &resource);
@@ -70,7 +74,11 @@ impl Tenants {
         Ok(Self { applied, events })
     }
 
-    pub(super) async fn until_ready(mut self, began: Instant, limit: Duration) -> Result<Ready> {
+    /// Waits until all are Ready.
+    ///
+    /// # Errors
+    /// When they are not in this time.
+    pub(crate) async fn until_ready(mut self, began: Instant, limit: Duration) -> Result<Ready> {
         let (mut ready, mut queued, mut stalled) = (HashMap::new(), HashSet::new(), HashSet::new());
         let mut shown = Instant::now();
         while ready.len() < self.applied.len() {

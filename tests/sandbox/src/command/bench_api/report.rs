@@ -5,8 +5,9 @@ use std::time::Duration;
 use orchestra_sandbox::api::Operation;
 
 use super::calls::Calls;
-use super::tenants::Ready;
-use super::{Arguments, REAL_WINDOW, Usage};
+use super::{Arguments, REAL_WINDOW};
+use crate::command::tenants::Ready;
+use crate::command::usage::Usage;
 
 /// One measurement.
 #[derive(Debug)]
@@ -127,7 +128,7 @@ pub(super) fn print(arguments: &Arguments, rows: &[Row]) {
     });
     line("idle: calls for single projects", &|row| row.idle_calls.to_string());
     line("operator: processor time", &|row| format!("{:.1} s", row.used.cpu));
-    line("operator: most memory", &|row| format!("{:.0} MiB", row.used.memory));
+    line("operator: most memory", &|row| format!("{:.0} MiB", row.used.peak));
 }
 
 fn ratio(part: Duration, whole: Duration) -> String {

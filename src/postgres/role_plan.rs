@@ -1,0 +1,160 @@
+//! Decides what must change on a server until a tenant's login roles are as they should be. Pure: it is given
+//! what [`super::roles`] has read from the server, and returns changes for it to carry out.
+//!
+//! A tenant has one login role, and two for as long as its password is being rotated: both are kept until no
+//! client uses the older one, which is then retired.
+
+use std::collections::BTreeMap;
+
+use super::error::{Error, Result};
+
+/// Whether the server holds other tenants' databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// It may: the database is closed to roles that are not granted CONNECT by name.
+    Shared,
+    /// The server is this tenant's own.
+    Own,
+}
+
+/// The login roles of one tenant, by name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TenantLogins<'a> {
+    /// Roles that exist afterwards and have all of the tenant's rights.
+    pub kept: &'a [&'a str],
+    /// Roles that do not exist afterwards.
+    pub retired: &'a [&'a str],
+}
+
+/// What the server says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ServerFacts {
+    /// The roles that exist, of those that were asked for.
+    pub roles: BTreeMap<String, RoleFacts>,
+    /// The owner is a superuser: it has the rights of every role without being a member.
+    pub owner_is_superuser: bool,
+    /// The operator's schema exists, and the owner owns it.
+    pub owns_operator_schema: bool,
+}
+
+/// What the server says of one role.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RoleFacts {
+    /// It has none of the attributes that a tenant's role never has, and is not the owner.
+    pub is_tenant_like: bool,
+    /// The owner has its rights.
+    pub owner_is_member: bool,
+}
+
+/// One change on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change<'a> {
+    /// Create a role with its password and without attributes.
+    Create(&'a str),
+    /// Set the password of a role, and allow it to log in.
+    SetPassword(&'a str),
+    /// Make the owner a member of a role: the owner then may change, and at the end take over, what the role creates.
+    JoinOwner(&'a str),
+    /// Take CONNECT and TEMPORARY on the database from PUBLIC.
+    CloseDatabase,
+    /// Grant a role CONNECT and TEMPORARY on the database.
+    GrantDatabase(&'a str),
+    /// Grant a role its rights on the objects that exist.
+    GrantExisting(&'a str),
+    /// Take from a role what default privileges gave it in the operator's schema.
+    HideOperatorSchema(&'a str),
+    /// Grant a role its rights on what the owner will create.
+    GrantFuture(&'a str),
+    /// Grant a role its rights on what another role of the tenant will create.
+    GrantFutureOf {
+        /// The role that creates.
+        creator: &'a str,
+        /// The role that is granted the rights.
+        role: &'a str,
+    },
+    /// Forbid a role to log in.
+    ForbidLogin(&'a str),
+    /// End the sessions of a role.
+    EndSessions(&'a str),
+    /// Pass what a role owns to the owner, and drop its rights.
+    TakeOver(&'a str),
+    /// Drop a role.
+    Drop(&'a str),
+}
+
+/// The changes, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RolePlan<'a> {
+    /// Changes that are committed one by one: a role must be forbidden to log in before its sessions are ended.
+    pub before: Vec<Change<'a>>,
+    /// Changes of one transaction, so that a crash leaves all of them or none.
+    pub together: Vec<Change<'a>>,
+}
+
+/// Decides what must change for these logins.
+///
+/// # Errors
+/// [`Error::Refused`] when a role of a login's name exists and is not a tenant's role.
+pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts: &ServerFacts) -> Result<RolePlan<'a>> {
+    let TenantLogins { kept, retired } = logins;
+    if kept.iter().chain(retired).any(|role| is_foreign(role, facts)) {
+        return Err(Error::refused(
+            "42501",
+            "a role of the tenant's name exists and is not a tenant's role",
+        ));
+    }
+    let mut plan = RolePlan::default();
+    for role in kept {
+        let found = facts.roles.get(*role);
+        plan.together.push(match found {
+            Some(_) => Change::SetPassword(role),
+            None => Change::Create(role),
+        });
+        if !found.map_or(facts.owner_is_superuser, |found| found.owner_is_member) {
+            plan.together.push(Change::JoinOwner(role));
+        }
+    }
+    if server == Some(Sharing::Shared) {
+        plan.together.push(Change::CloseDatabase);
+    }
+    plan.together
+        .extend(kept.iter().map(|role| Change::GrantDatabase(role)));
+    for role in retired {
+        retire(role, facts, &mut plan);
+    }
+    // After the retirement: what the owner has taken over is granted as well.
+    for role in kept {
+        plan.together.extend(grants(role, facts));
+        plan.together.push(Change::GrantFuture(role));
+        let others = kept.iter().filter(|other| *other != role);
+        plan.together
+            .extend(others.map(|creator| Change::GrantFutureOf { creator, role }));
+    }
+    Ok(plan)
+}
+
+/// The changes that give a role its rights on what exists.
+pub(super) fn grants<'a>(role: &'a str, facts: &ServerFacts) -> impl Iterator<Item = Change<'a>> + use<'a> {
+    let hide = facts.owns_operator_schema.then_some(Change::HideOperatorSchema(role));
+    std::iter::once(Change::GrantExisting(role)).chain(hide)
+}
+
+fn retire<'a>(role: &'a str, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
+    let Some(found) = facts.roles.get(role) else {
+        return;
+    };
+    if !found.owner_is_member {
+        plan.before.push(Change::JoinOwner(role));
+    }
+    plan.before
+        .extend([Change::ForbidLogin(role), Change::EndSessions(role)]);
+    plan.together.extend([Change::TakeOver(role), Change::Drop(role)]);
+}
+
+fn is_foreign(role: &str, facts: &ServerFacts) -> bool {
+    facts.roles.get(role).is_some_and(|found| !found.is_tenant_like)
+}
+
+#[cfg(test)]
+#[path = "role_plan_tests.rs"]
+mod tests;

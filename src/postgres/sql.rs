@@ -1,0 +1,49 @@
+//! Statements and transactions of the operator's own, safe from what a tenant has put into the database.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::error::Result;
+
+/// The operator's own schema in a tenant's database. The tenant's roles have no right on it.
+pub const OPERATOR_SCHEMA: &str = "stagesub";
+
+/// A quoted identifier.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Begins a transaction in which unqualified names mean PostgreSQL's own objects: with the tenant's schemas in
+/// the `search_path`, a function or operator of the tenant could run as the owner.
+pub(crate) async fn begin(conn: &mut PgConnection) -> Result<()> {
+    let begun = run(
+        conn,
+        "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '10s'".into(),
+    );
+    match begun.await {
+        Ok(()) => Ok(()),
+        Err(error) => roll_back(conn, error).await,
+    }
+}
+
+/// Ends a transaction: commits work that succeeded, and rolls back work that failed.
+pub(super) async fn end<T>(conn: &mut PgConnection, work: Result<T>) -> Result<T> {
+    match work {
+        Ok(value) => match run(conn, "COMMIT".to_owned()).await {
+            Ok(()) => Ok(value),
+            Err(error) => roll_back(conn, error).await,
+        },
+        Err(error) => roll_back(conn, error).await,
+    }
+}
+
+/// Leaves the session usable. The error that is returned is the first one, which is the cause.
+async fn roll_back<T>(conn: &mut PgConnection, error: super::error::Error) -> Result<T> {
+    let _ = sqlx::raw_sql("ROLLBACK").execute(conn).await;
+    Err(error)
+}
+
+/// Runs statements whose identifiers and literals are quoted.
+pub(super) async fn run(conn: &mut PgConnection, sql: String) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
+    Ok(())
+}
