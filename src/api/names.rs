@@ -3,14 +3,21 @@
 /// Field manager of what the operator writes, unless one below is named.
 pub const FIELD_MANAGER: &str = "orchestra-operator";
 
-/// Field manager of the owner's password, which is stored once and never overwritten.
+/// Field manager of the owner's Secret of a database, whose writer is the database room.
 pub const OWNER_MANAGER: &str = "orchestra-operator-owner";
 
-/// Field manager of a database's address and keys, which are read again when they are needed.
-pub const ADDRESS_MANAGER: &str = "orchestra-operator-address";
-
-/// Field manager of the password of the tenant's login role.
+/// Field manager of the tenant's Secret of a database, whose writer is the orchestra room.
 pub const TENANT_MANAGER: &str = "orchestra-operator-tenant";
+
+/// Name of the tenant's Secret of a database, in the operator's namespace. The owner's Secret has the name of
+/// the database itself.
+pub fn tenant_secret(database: &str) -> String {
+    format!("{database}-tenant")
+}
+
+/// Key of the password in the tenant's Secret. Earlier versions stored it under the same key in the owner's
+/// Secret.
+pub const TENANT_PASSWORD_KEY: &str = "tenant-password";
 
 /// Label, with its value, of every Secret and ConfigMap that the operator writes.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "orchestra-operator");

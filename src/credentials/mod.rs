@@ -4,6 +4,7 @@ pub mod connection;
 pub mod inventory;
 pub mod owner;
 pub mod password;
+pub mod secrets;
 pub mod servers;
 pub mod tenant;
 

@@ -1,15 +1,18 @@
-//! The Secret of an OrchestraDatabase, in the operator's namespace: the owner's password, the
-//! address that was read for it, the keys, and the password of the tenant's login role.
+//! The owner's Secret of an OrchestraDatabase, in the operator's namespace and named as the database: the
+//! owner's password, the address that was read for it, and the keys of the project. The database room is
+//! its only writer.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::secrets;
+use crate::api::condition::Reason;
 use crate::api::names::{
-    ADDRESS_MANAGER, CONNECTED_LABEL, DATABASE_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, TENANT_MANAGER,
+    CONNECTED_LABEL, DATABASE_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
@@ -36,14 +39,15 @@ pub struct Address {
     pub service_role_key: SecretString,
 }
 
-/// What the Secret of an OrchestraDatabase holds.
+/// What the owner's Secret of an OrchestraDatabase holds.
 #[derive(Clone, Debug, Default)]
 pub struct Owner {
     /// The owner's password; absent for an entry of a static pool.
     pub password: Option<SecretString>,
     /// Where the database is reached; absent before it was read, and for a static entry.
     pub address: Option<Address>,
-    /// The password of the tenant's login role.
+    /// The password of the tenant's login role, where an earlier version of the operator stored it. It is
+    /// read when there is no tenant's Secret, and never written.
     pub tenant_password: Option<SecretString>,
 }
 
@@ -60,6 +64,52 @@ impl Owner {
             tls: Tls::Require,
         })
     }
+
+    fn parse(data: &BTreeMap<String, ByteString>) -> Self {
+        let text = |key: &str| data.get(key).and_then(|value| String::from_utf8(value.0.clone()).ok());
+        let secret = |key: &str| text(key).map(SecretString::from);
+        let address = || {
+            Some(Address {
+                host: text("host")?,
+                user: text("user")?,
+                database: text("database")?,
+                session_port: text("session-port")?.parse().ok()?,
+                transaction_port: text("transaction-port")?.parse().ok()?,
+                project_url: text("project-url")?,
+                anon_key: secret("anon-key")?,
+                service_role_key: secret("service-role-key")?,
+            })
+        };
+        Self {
+            password: secret("password"),
+            address: address(),
+            tenant_password: secret(TENANT_PASSWORD_KEY),
+        }
+    }
+
+    /// The whole Secret. Its labels say what it holds, because the watch sees only metadata.
+    fn render(&self, database: &str) -> Secret {
+        let mut values = Vec::new();
+        let mut labels = vec![MANAGED_BY, (DATABASE_LABEL, database)];
+        if let Some(password) = &self.password {
+            labels.push((PASSWORD_LABEL, "true"));
+            values.push(("password", password.expose_secret().to_string()));
+        }
+        if let Some(address) = &self.address {
+            labels.push((CONNECTED_LABEL, "true"));
+            values.extend([
+                ("host", address.host.clone()),
+                ("user", address.user.clone()),
+                ("database", address.database.clone()),
+                ("session-port", address.session_port.to_string()),
+                ("transaction-port", address.transaction_port.to_string()),
+                ("project-url", address.project_url.clone()),
+                ("anon-key", address.anon_key.expose_secret().to_string()),
+                ("service-role-key", address.service_role_key.expose_secret().to_string()),
+            ]);
+        }
+        secrets::render(database, &labels, values)
+    }
 }
 
 /// The API of the Secrets in the operator's namespace.
@@ -67,118 +117,119 @@ pub fn secrets(core: &Core) -> Api<Secret> {
     Api::namespaced(core.client.clone(), &core.settings.namespace)
 }
 
-/// Reads the Secret of an OrchestraDatabase.
+/// Reads the owner's Secret of an OrchestraDatabase.
 pub async fn read(api: &Api<Secret>, database: &str) -> Result<Option<Owner>, Error> {
-    let Some(secret) = api.get_opt(database).await? else {
-        return Ok(None);
-    };
-    let data = secret.data.unwrap_or_default();
-    let text = |key: &str| data.get(key).and_then(|value| String::from_utf8(value.0.clone()).ok());
-    let secret = |key: &str| text(key).map(SecretString::from);
-    let address = || {
-        Some(Address {
-            host: text("host")?,
-            user: text("user")?,
-            database: text("database")?,
-            session_port: text("session-port")?.parse().ok()?,
-            transaction_port: text("transaction-port")?.parse().ok()?,
-            project_url: text("project-url")?,
-            anon_key: secret("anon-key")?,
-            service_role_key: secret("service-role-key")?,
-        })
-    };
-    Ok(Some(Owner {
-        password: secret("password"),
-        address: address(),
-        tenant_password: secret("tenant-password"),
-    }))
+    let secret = api.get_opt(database).await?;
+    Ok(secret.map(|secret| Owner::parse(&secret.data.unwrap_or_default())))
 }
 
-/// Stores the owner's password before anything is bought with it. One that is there already stays:
+/// Stores the owner's password before anything is bought with it. A stored password is never overwritten:
 /// it may be the password of a project that exists.
 pub async fn store_password(api: &Api<Secret>, database: &str, password: &SecretString) -> Result<(), Error> {
-    let value = [("password", password.expose_secret().to_string())];
-    let secret = render(database, value, &[(PASSWORD_LABEL, "true")]);
-    let parameters = PostParams {
-        field_manager: Some(OWNER_MANAGER.into()),
-        ..PostParams::default()
+    let first = Owner {
+        password: Some(password.clone()),
+        ..Owner::default()
     };
-    match api.create(&parameters, &secret).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            // The Secret may have been made anew for the address, after the password was lost.
-            let there = read(api, database).await?.is_some_and(|owner| owner.password.is_some());
-            if there {
-                Ok(())
-            } else {
-                apply(api, OWNER_MANAGER, secret).await
-            }
-        }
-        Err(error) => Err(error.into()),
+    if secrets::create(api, OWNER_MANAGER, &first.render(database)).await? {
+        return Ok(());
     }
+    // The Secret exists: another operator has created it, or it was created for the address after the
+    // password was lost.
+    change(api, database, |owner| {
+        owner.password.get_or_insert_with(|| password.clone());
+    })
+    .await
 }
 
 /// Stores where the database is reached, and the keys.
 pub async fn store_address(api: &Api<Secret>, database: &str, address: &Address) -> Result<(), Error> {
-    let values = [
-        ("host", address.host.clone()),
-        ("user", address.user.clone()),
-        ("database", address.database.clone()),
-        ("session-port", address.session_port.to_string()),
-        ("transaction-port", address.transaction_port.to_string()),
-        ("project-url", address.project_url.clone()),
-        ("anon-key", address.anon_key.expose_secret().to_string()),
-        ("service-role-key", address.service_role_key.expose_secret().to_string()),
-    ];
-    apply(
-        api,
-        ADDRESS_MANAGER,
-        render(database, values, &[(CONNECTED_LABEL, "true")]),
-    )
-    .await
+    change(api, database, |owner| owner.address = Some(address.clone())).await
 }
 
-/// Stores the password of the tenant's login role, before the role is given it.
-pub async fn store_tenant_password(api: &Api<Secret>, database: &str, password: &SecretString) -> Result<(), Error> {
-    let values = [("tenant-password", password.expose_secret().to_string())];
-    apply(api, TENANT_MANAGER, render(database, values, &[])).await
-}
-
-/// Deletes the Secret of a database that is gone.
+/// Deletes the Secrets of a database that is gone: the owner's and the tenant's.
 pub async fn forget(api: &Api<Secret>, database: &str) -> Result<(), Error> {
-    match api.delete(database, &kube::api::DeleteParams::default()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(error.into()),
+    for name in [database, &tenant_secret(database)] {
+        match api.delete(name, &DeleteParams::default()).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-}
-
-async fn apply(api: &Api<Secret>, manager: &str, secret: Secret) -> Result<(), Error> {
-    let name = secret.metadata.name.clone().unwrap_or_default();
-    api.patch(&name, &PatchParams::apply(manager).force(), &Patch::Apply(secret))
-        .await?;
     Ok(())
 }
 
-fn render<const N: usize>(database: &str, values: [(&str, String); N], labels: &[(&str, &str)]) -> Secret {
-    let mut all = vec![MANAGED_BY, (DATABASE_LABEL, database)];
-    all.extend_from_slice(labels);
-    Secret {
-        metadata: ObjectMeta {
-            name: Some(database.into()),
-            labels: Some(
-                all.iter()
-                    .map(|(key, value)| ((*key).to_string(), (*value).to_string()))
-                    .collect(),
-            ),
-            ..ObjectMeta::default()
-        },
-        data: Some(
-            values
-                .into_iter()
-                .map(|(key, value)| (key.to_string(), ByteString(value.into_bytes())))
-                .collect::<BTreeMap<_, _>>(),
-        ),
-        ..Secret::default()
+/// Reads the Secret, changes what it holds, and writes the whole of it, as a compare-and-swap on what was
+/// read.
+async fn change(api: &Api<Secret>, database: &str, change: impl FnOnce(&mut Owner)) -> Result<(), Error> {
+    let stored = api.get_opt(database).await?.unwrap_or_default();
+    let mut owner = Owner::parse(&stored.data.unwrap_or_default());
+    change(&mut owner);
+    let mut secret = owner.render(database);
+    secret.metadata.resource_version = stored.metadata.resource_version;
+    if secret.metadata.resource_version.is_some() {
+        return secrets::apply(api, OWNER_MANAGER, &secret).await;
+    }
+    if secrets::create(api, OWNER_MANAGER, &secret).await? {
+        return Ok(());
+    }
+    Err(Error::transient(
+        Reason::Provisioning,
+        format!("Secret {database} was created by somebody else just now; it is read again"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn address() -> Address {
+        Address {
+            host: "pooler.example".into(),
+            user: "postgres.ref".into(),
+            database: "postgres".into(),
+            session_port: 5432,
+            transaction_port: 6543,
+            project_url: "https://ref.example".into(),
+            anon_key: "anon".to_string().into(),
+            service_role_key: "service".to_string().into(),
+        }
+    }
+
+    #[test]
+    fn a_secret_holds_the_whole_and_its_labels_say_what() {
+        for (password, connected) in [(true, false), (false, true), (true, true)] {
+            let owner = Owner {
+                password: password.then(|| "word".to_string().into()),
+                address: connected.then(address),
+                tenant_password: None,
+            };
+            let secret = owner.render("orchdb-1");
+            let labels = secret.metadata.labels.clone().unwrap();
+            assert_eq!(labels[DATABASE_LABEL], "orchdb-1");
+            assert_eq!(labels.contains_key(PASSWORD_LABEL), password);
+            assert_eq!(labels.contains_key(CONNECTED_LABEL), connected);
+            let read = Owner::parse(&secret.data.clone().unwrap());
+            assert_eq!(read.password.is_some(), password);
+            assert_eq!(read.address.is_some(), connected);
+            assert_eq!(read.login().is_some(), password && connected);
+            assert_eq!(read.render("orchdb-1"), secret);
+        }
+    }
+
+    #[test]
+    fn a_tenants_password_of_an_earlier_version_is_read_and_never_written() {
+        let mut data = Owner {
+            password: Some("word".to_string().into()),
+            ..Owner::default()
+        }
+        .render("orchdb-1")
+        .data
+        .unwrap();
+        data.insert(TENANT_PASSWORD_KEY.into(), ByteString(b"tenant".to_vec()));
+        let owner = Owner::parse(&data);
+        assert_eq!(owner.tenant_password.as_ref().unwrap().expose_secret(), "tenant");
+        let written = owner.render("orchdb-1").data.unwrap();
+        assert_eq!(written.keys().collect::<Vec<_>>(), ["password"]);
     }
 }

@@ -9,16 +9,20 @@ use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory;
-use crate::credentials::{owner, password, tenant};
+use crate::credentials::{owner, secrets, tenant};
 use crate::postgres::APPLICATION;
 use crate::postgres::claim_record::{self, ClaimRecord};
 use crate::postgres::{self, Login, Sharing, TenantRole};
 
 /// The owner's login.
 async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
-    let stored = owner::read(&owner::secrets(&pass.ctx.core), &database.name_any())
-        .await?
-        .unwrap_or_default();
+    let (core, name) = (&pass.ctx.core, database.name_any());
+    // An entry of a static pool has no owner's Secret, unless an earlier version stored the tenant's password there.
+    let stored = if database.spec.inventory.is_none() || secrets::is_watched(core, &name) {
+        owner::read(&owner::secrets(core), &name).await?.unwrap_or_default()
+    } else {
+        owner::Owner::default()
+    };
     let login = match &database.spec.inventory {
         Some(entry) => inventory::login(&pass.ctx.credentials, entry).await?,
         None => stored.login().ok_or_else(|| {
@@ -49,13 +53,7 @@ pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnect
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
 pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgConnection, WayIn), Error> {
     let (login, stored) = owner(pass, database).await?;
-    let tenant_password = if let Some(password) = stored.tenant_password {
-        password
-    } else {
-        let password = password::generate();
-        owner::store_tenant_password(&owner::secrets(&pass.ctx.core), &database.name_any(), &password).await?;
-        password
-    };
+    let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), stored.tenant_password).await?;
     let mut session = postgres::connect(&login, APPLICATION).await?;
     record_claim(&mut session, pass).await?;
     let role = TenantRole {

@@ -82,7 +82,7 @@ async fn reached(world: &World, step: &str, database: &str) -> bool {
         "password" => get(Kind::Secret, SYSTEM, database).await.is_some(),
         "issued" => status("createIssuedAt").await,
         "recorded" => status("project").await,
-        "tenant-password" => get(Kind::Secret, SYSTEM, database)
+        "tenant-password" => get(Kind::Secret, SYSTEM, &format!("{database}-tenant"))
             .await
             .is_some_and(|secret| !secret["data"]["tenant-password"].is_null()),
         "secret" => get(Kind::Secret, TENANTS, &format!("{step}-connection"))
@@ -125,7 +125,8 @@ async fn killed_in_the_middle_of_the_migrations() {
     orchestra(&world, "half", "");
     let database = database_name(&world, "half").await;
     soon("keys", async || {
-        let secret = world.get(Kind::Secret, SYSTEM, &database).await.unwrap();
+        let tenant = format!("{database}-tenant");
+        let secret = world.get(Kind::Secret, SYSTEM, &tenant).await.unwrap();
         secret.is_some_and(|secret| !secret["data"]["tenant-password"].is_null())
     })
     .await;
