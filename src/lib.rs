@@ -16,5 +16,5 @@ pub mod report; // commands that only read: the bill, the orphans
 pub mod rollout; // how a class's new migrations go over its tenants, and the command of that name
 pub mod run; // the process: watches, leader election, shutdown
 pub mod source; // where scripts come from: ConfigMaps, inline, OCI artifacts, folders
-pub mod supabase; // Management API: client, wire types, request budget, shared project poll, errors
+pub mod supabase; // Management API: client, wire types, rate limiter, shared project poll, errors
 pub mod telemetry; // logs, metrics, health endpoints

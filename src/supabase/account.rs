@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OnceCell, watch};
@@ -119,7 +120,7 @@ impl Accounts {
             Some(slug) => slug.to_owned(),
             None => only.get_or_try_init(|| the_only_one(&client)).await?.clone(),
         };
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock();
         let account = || {
             let poll = Poll::new(client.clone(), organization.clone(), self.poll_interval);
             let organization = organization.clone();
@@ -142,12 +143,12 @@ impl Accounts {
 
     /// The Orchestras that wait to send a request, for each token and operation.
     pub fn queues(&self) -> Vec<RequestQueue> {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let queues = tokens.values().flat_map(|token| token.client.budget().queues());
+        let tokens = self.tokens.lock();
+        let queues = tokens.values().flat_map(|token| token.client.rate_limiter().queues());
         queues
-            .map(|(operation, turns)| RequestQueue {
+            .map(|(operation, places)| RequestQueue {
                 operation: operation.as_str(),
-                orchestras: turns.into_iter().map(|turn| turn.name).collect(),
+                orchestras: places.into_iter().map(|place| place.name).collect(),
             })
             .collect()
     }
@@ -155,7 +156,7 @@ impl Accounts {
     /// What is kept of a token, and what is not used any more is dropped.
     fn token(&self, key: [u8; 32], token: &SecretString) -> Result<(Arc<Client>, Arc<OnceCell<String>>), Error> {
         let now = Instant::now();
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock();
         drop_unused(&mut tokens, now);
         if let Some(known) = tokens.get_mut(&key) {
             known.used = now;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::budget::{Operation, Scope};
 use super::error::Error;
+use super::operation::{Operation, Scope};
 
 /// The most characters of foreign text that we repeat.
 const CAP: usize = 300;

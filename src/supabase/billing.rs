@@ -28,7 +28,7 @@ pub struct Entitlement {
     pub has_access: bool,
     /// How much of it.
     #[serde(default)]
-    pub config: Limit,
+    pub config: EntitlementLimit,
 }
 
 /// What an [`Entitlement`] is about.
@@ -41,7 +41,7 @@ pub struct Feature {
 /// How much a plan allows. The document has three shapes for it that differ in nothing but which
 /// fields are there.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Limit {
+pub struct EntitlementLimit {
     /// A number, for example of days.
     pub value: Option<serde_json::Number>,
     /// Names, for example of compute sizes.
@@ -85,44 +85,44 @@ impl Allowed {
 pub struct Addons {
     /// What the project has.
     #[serde(default)]
-    pub selected_addons: Vec<Selected>,
+    pub selected_addons: Vec<SelectedAddon>,
     /// What it could have.
     #[serde(default)]
-    pub available_addons: Vec<Available>,
+    pub available_addons: Vec<AvailableAddon>,
 }
 
 /// An add-on that a project has.
 #[derive(Debug, Deserialize)]
-pub struct Selected {
+pub struct SelectedAddon {
     /// Its kind.
     #[serde(rename = "type")]
     pub kind: String,
     /// Which of them.
-    pub variant: Variant,
+    pub variant: AddonVariant,
 }
 
 /// An add-on that a project could have.
 #[derive(Debug, Deserialize)]
-pub struct Available {
+pub struct AvailableAddon {
     /// Its kind.
     #[serde(rename = "type")]
     pub kind: String,
     /// All of them.
-    pub variants: Vec<Variant>,
+    pub variants: Vec<AddonVariant>,
 }
 
 /// One variant of an add-on.
 #[derive(Debug, Deserialize)]
-pub struct Variant {
+pub struct AddonVariant {
     /// Its name, for example `ci_micro`.
     pub id: String,
     /// What it costs.
-    pub price: VariantPrice,
+    pub price: AddonPrice,
 }
 
-/// The price of a [`Variant`], in US dollars.
+/// The price of a [`AddonVariant`], in US dollars.
 #[derive(Debug, Deserialize)]
-pub struct VariantPrice {
+pub struct AddonPrice {
     /// `hourly` or `monthly`.
     pub interval: String,
     /// How much. Read as a number's text, see [`money::of_json`].
@@ -143,7 +143,7 @@ impl Addons {
     }
 }
 
-impl VariantPrice {
+impl AddonPrice {
     fn read(&self) -> Option<money::Price> {
         let amount: Decimal = money::of_json(&self.amount)?;
         match self.interval.as_str() {

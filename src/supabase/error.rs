@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::budget::Operation;
+use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 
@@ -24,16 +24,16 @@ pub enum Error {
     /// The token cannot be sent as a header.
     #[error("the Management API token is empty or holds characters that no token has; check its Secret")]
     TokenMalformed,
-    /// Our own budget or interval: nothing was sent.
-    #[error("waiting for the Management API request budget")]
-    Budget {
+    /// The operator's own rate limit, or its interval between two listings. Nothing was sent.
+    #[error("waiting until the rate limit of the Management API allows another request; this goes on by itself")]
+    Throttled {
         /// When to come back.
         after: Duration,
     },
-    /// Others go first: nothing was sent.
+    /// The creation is queued behind those of older Orchestras. Nothing was sent.
     #[error(
-        "waiting for its turn: the Management API allows so many creations a minute, and older Orchestras go first{}",
-        if *long { " (for more than a minute now)" } else { "" }
+        "queued{}: the Management API limits how many projects can be created in a minute, and older Orchestras go first",
+        if *long { " for more than a minute" } else { "" }
     )]
     Queued {
         /// When to come back.
@@ -183,7 +183,7 @@ impl Error {
     /// Who can move it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Budget { after } | Self::Queued { after, .. } | Self::RateLimited { after, .. } => {
+            Self::Throttled { after } | Self::Queued { after, .. } | Self::RateLimited { after, .. } => {
                 ErrorClass::After(*after)
             }
             Self::NotReadyForDeletion => ErrorClass::After(DELETION_RETRY),
@@ -215,7 +215,7 @@ impl Error {
             Self::Settings { .. } | Self::Refused { .. } => Reason::RequestRefused,
             Self::TokenMalformed | Self::TokenRejected { .. } => Reason::TokenRejected,
             Self::Queued { .. } => Reason::Queued,
-            Self::Budget { .. } | Self::RateLimited { .. } => Reason::RateLimited,
+            Self::Throttled { .. } | Self::RateLimited { .. } => Reason::RateLimited,
             Self::PermissionDenied { .. } | Self::KeyMasked { .. } => Reason::PermissionDenied,
             Self::FreeProjectLimit { .. } => Reason::QuotaExceeded,
             Self::BillingRestricted { .. } => Reason::BillingRestricted,

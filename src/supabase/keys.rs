@@ -3,8 +3,8 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 
-use super::budget::Operation;
 use super::error::Error;
+use super::operation::Operation;
 use super::types::KeyType;
 
 /// What a masked key holds instead of its letters.
@@ -78,7 +78,7 @@ pub fn choose(keys: &[ApiKey]) -> Result<ChosenKeys, Error> {
 
 fn value(key: Option<&ApiKey>, wanted: &str) -> Result<SecretString, Error> {
     let missing = || Error::NotReady {
-        operation: Operation::ApiKeys,
+        operation: Operation::GetApiKeys,
         message: format!("there is no {wanted} key yet"),
     };
     let key = key.ok_or_else(missing)?;

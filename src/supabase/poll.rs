@@ -1,10 +1,11 @@
 //! The shared poll: one listing of an organization's projects answers for all who wait for one.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::client::{Client, PAGE};
 use super::error::Error;
@@ -52,7 +53,7 @@ impl Listing {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PollState {
     latest: Option<Arc<Listing>>,
     /// The last listing of the youngest projects, or of all when that is newer.
     youngest: Option<Arc<Listing>>,
@@ -72,7 +73,7 @@ pub struct Poll {
     client: Arc<Client>,
     organization: String,
     interval: Duration,
-    state: Mutex<State>,
+    state: Mutex<PollState>,
     /// Held by whoever lists: the references of the last listing of all, in their order.
     flight: tokio::sync::Mutex<Vec<String>>,
 }
@@ -94,7 +95,7 @@ impl Poll {
     /// at the same time share one listing, and its error.
     ///
     /// # Errors
-    /// [`Error::Budget`] when the last listing is too old and a new one may not begin yet; else
+    /// [`Error::Throttled`] when the last listing is too old and a new one may not begin yet; else
     /// what the listing fails with.
     pub async fn projects_since(&self, not_before: Instant) -> Result<Arc<Listing>, Error> {
         self.since(not_before, self.interval, None::<fn() -> HashSet<String>>)
@@ -108,7 +109,7 @@ impl Poll {
     /// itself.
     ///
     /// # Errors
-    /// What the listing fails with, and [`Error::Budget`] while there is none at all.
+    /// What the listing fails with, and [`Error::Throttled`] while there is none at all.
     pub async fn youngest(
         &self,
         age: Duration,
@@ -118,7 +119,7 @@ impl Poll {
         let not_before = now.checked_sub(age).unwrap_or(now);
         let listed = self.since(not_before, self.interval.max(age), Some(awaited)).await;
         match (listed, self.with(|state| state.youngest.clone())) {
-            (Err(Error::Budget { .. }), Some(last)) => Ok(last),
+            (Err(Error::Throttled { .. }), Some(last)) => Ok(last),
             (listed, _) => listed,
         }
     }
@@ -219,15 +220,15 @@ impl Poll {
             let spacing = spacing * if young { state.pages.max(1) } else { 1 };
             let next = begun.map_or(now, |begun| begun + spacing).max(not_before);
             if next > now {
-                Err(Error::Budget { after: next - now })
+                Err(Error::Throttled { after: next - now })
             } else {
                 Ok(())
             }
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, work: impl FnOnce(&mut PollState) -> T) -> T {
+        work(&mut self.state.lock())
     }
 }
 

@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use super::budget::Operation;
 use super::error::Error;
+use super::operation::Operation;
 use super::settings::Settings;
 use super::types::{DatabaseType, PoolMode};
 
@@ -56,7 +56,7 @@ impl PoolerEndpoint {
             .find(|entry| entry.pool_mode == PoolMode::Transaction)
             .or_else(|| primary().next())
             .ok_or_else(|| Error::NotReady {
-                operation: Operation::PoolerConfig,
+                operation: Operation::GetPoolerConfig,
                 message: "the pooler has no entry for the primary database yet".to_owned(),
             })?;
         let untrusted = |name: &str| Error::UntrustedHost {

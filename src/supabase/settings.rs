@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::Error;
+use super::error::Error;
 
 /// The hosted Management API.
 pub const DEFAULT_API_URL: &str = "https://api.supabase.com";

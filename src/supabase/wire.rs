@@ -17,13 +17,13 @@ pub(super) const TOKEN: &str = "sbp_0123456789abcdef0123456789abcdef01234567";
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct Received {
     pub line: String,
     pub head: String,
     pub body: String,
 }
 
-impl Seen {
+impl Received {
     pub fn number(&self, parameter: &str) -> usize {
         let (_, rest) = self.line.split_once(&format!("{parameter}=")).unwrap();
         rest.split(['&', ' ']).next().unwrap().parse().unwrap()
@@ -71,7 +71,7 @@ impl From<serde_json::Value> for Body {
 /// Serves until dropped.
 pub(super) struct Wire {
     pub url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<Received>>>,
     served: JoinHandle<()>,
 }
 
@@ -83,10 +83,10 @@ impl Drop for Wire {
 
 impl Wire {
     /// Plays `script` for each request; it is given the request and how many came before.
-    pub async fn play(script: impl Fn(&Seen, usize) -> Play + Send + Sync + 'static) -> Self {
+    pub async fn play(script: impl Fn(&Received, usize) -> Play + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let seen = Arc::<Mutex<Vec<Received>>>::default();
         let (requests, script) = (seen.clone(), Arc::new(script));
         let served = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -105,14 +105,14 @@ impl Wire {
         Client::new(self.settings(), &token, metrics.clone()).unwrap()
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Received> {
         self.seen.lock().unwrap().clone()
     }
 }
 
-async fn serve<F>(stream: TcpStream, requests: Arc<Mutex<Vec<Seen>>>, script: Arc<F>)
+async fn serve<F>(stream: TcpStream, requests: Arc<Mutex<Vec<Received>>>, script: Arc<F>)
 where
-    F: Fn(&Seen, usize) -> Play,
+    F: Fn(&Received, usize) -> Play,
 {
     let mut stream = BufReader::new(stream);
     let mut head = String::new();
@@ -127,7 +127,7 @@ where
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await.unwrap();
     let line = head.lines().next().unwrap().to_owned();
-    let seen = Seen {
+    let seen = Received {
         line,
         head,
         body: String::from_utf8(body).unwrap(),

@@ -1,9 +1,9 @@
 //! What an organization's plan allows, and what its projects cost.
 
-use super::super::billing::{Addons, Entitlement, Entitlements};
-use super::super::budget::Operation;
-use super::super::error::Error;
-use super::Client;
+use super::http::Client;
+use crate::supabase::billing::{Addons, Entitlement, Entitlements};
+use crate::supabase::error::Error;
+use crate::supabase::operation::Operation;
 
 impl Client {
     /// What the plan of an organization allows (`v1-get-organization-entitlements`).

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::super::budget::Operation;
-use super::super::error::Error;
-use super::super::types::{ListedProject, ProjectPage};
-use super::Client;
+use super::http::Client;
+use crate::supabase::error::Error;
+use crate::supabase::operation::Operation;
+use crate::supabase::types::{ListedProject, ProjectPage};
 
 /// Projects a page (the API's maximum).
 pub const PAGE: usize = 100;
@@ -21,7 +21,7 @@ fn is_as_before(projects: &[ListedProject], known: &[String]) -> bool {
 impl Client {
     /// All projects of an organization but branches (`v1-get-all-projects-for-organization`),
     /// oldest first. Complete or an error: pages overlap by one, so that a deletion between two
-    /// pages cannot hide a project. Prefer the shared [`super::poll::Poll`].
+    /// pages cannot hide a project. Prefer the shared [`crate::supabase::poll::Poll`].
     pub async fn list_organization_projects(&self, organization: &str) -> Result<Vec<ListedProject>, Error> {
         self.list_organization_projects_again(organization, &mut Vec::new())
             .await
