@@ -1,5 +1,4 @@
-//! One account for each token and organization: all who use them share a client, its budget, and
-//! the poll.
+//! One account for each token and organization. Its users share the client, the rate limiter and the poll.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,7 +16,7 @@ use super::poll::{DEFAULT_INTERVAL, Poll};
 use super::settings::Settings;
 use crate::telemetry::metrics::{Metrics, RequestQueue};
 
-/// How long a token that nobody asks for is remembered; longer than the slowest re-check.
+/// How long an unused token is kept: longer than the slowest re-check.
 const UNUSED: Duration = Duration::from_hours(1);
 
 /// A token's access to one organization.
@@ -36,8 +35,7 @@ impl Account {
         &self.organization
     }
 
-    /// A name for the token that does not give it away: what was tried with one token may be tried
-    /// again with another.
+    /// A name for the token that does not reveal it. Requests that failed with one token may be tried with another.
     pub fn token_digest(&self) -> String {
         self.token.iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -45,7 +43,7 @@ impl Account {
         })
     }
 
-    /// The token's client, with its budget.
+    /// The token's client, with its rate limiter.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -56,7 +54,7 @@ impl Account {
     }
 }
 
-/// What is kept of one token.
+/// The client and the accounts of one token.
 #[derive(Debug)]
 struct Token {
     client: Arc<Client>,
@@ -73,12 +71,12 @@ pub struct Accounts {
     metrics: Arc<Metrics>,
     poll_interval: Duration,
     tokens: Mutex<HashMap<[u8; 32], Token>>,
-    /// Counts how often the API began or ceased to accept a token.
+    /// Counts how often the API has begun or ceased to accept a token.
     verdicts: watch::Sender<u64>,
 }
 
 impl Accounts {
-    /// No accounts yet; they come with [`Accounts::get`].
+    /// No accounts. [`Accounts::get`] adds them.
     pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>) -> Self {
         let tokens = Mutex::default();
         Self {
@@ -90,19 +88,19 @@ impl Accounts {
         }
     }
 
-    /// Sets the least time between two listings of an organization, for accounts yet to come.
+    /// Sets the least time between two listings of an organization, for accounts that are added later.
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// Changes whenever the API begins or ceases to accept a token, met by use.
+    /// Changes whenever the answers show that the API has begun or ceased to accept a token.
     pub fn verdicts(&self) -> watch::Receiver<u64> {
         self.verdicts.subscribe()
     }
 
-    /// Where the API is and whom it may name.
+    /// The address of the API, and the hosts that it may name.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
@@ -153,7 +151,7 @@ impl Accounts {
             .collect()
     }
 
-    /// What is kept of a token, and what is not used any more is dropped.
+    /// The client of a token, which is made if needed. Tokens that are no longer used are dropped.
     fn token(&self, key: [u8; 32], token: &SecretString) -> Result<(Arc<Client>, Arc<OnceCell<String>>), Error> {
         let now = Instant::now();
         let mut tokens = self.tokens.lock();

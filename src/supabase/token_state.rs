@@ -1,11 +1,11 @@
-//! Whose token it is, and whether the API accepts it: both are learned from every answer.
+//! The state of a token: whose it is, and whether the API accepts it. Every answer updates it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// What the answers to one token's requests have said about the token.
+/// The state of one token, as the answers to its requests show it.
 #[derive(Debug, Default)]
 pub struct TokenState {
     user: Mutex<Option<String>>,
@@ -14,7 +14,7 @@ pub struct TokenState {
 }
 
 impl TokenState {
-    /// Nothing is known yet; each change of the verdict adds one.
+    /// A state in which nothing is known. Each change of the verdict adds one to `verdicts`.
     pub(super) fn telling(verdicts: watch::Sender<u64>) -> Self {
         Self {
             verdicts,
@@ -27,12 +27,13 @@ impl TokenState {
         self.user.lock().clone()
     }
 
-    /// Whether the last answer that tells was 401. It ends with the next success.
+    /// Whether the API rejects the token: it has answered 401, and no request has succeeded since.
     pub fn is_rejected(&self) -> bool {
         self.rejected.load(Ordering::Relaxed)
     }
 
-    /// Learns from an answer: 401 is a rejection, and a success the opposite; others do not tell.
+    /// Updates the state by an answer: 401 is a rejection and a success an acceptance. Other answers say nothing about
+    /// the token.
     pub(super) fn learn(&self, status: u16, user: Option<&str>) {
         let rejected = match status {
             401 => true,

@@ -1,9 +1,10 @@
-//! For tests: a loopback HTTP server that plays recorded answers, also broken ones, byte by byte.
+//! For tests: a loopback HTTP server that plays recorded answers byte by byte, broken ones included.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use crate::telemetry::metrics::Metrics;
 /// A token that must not show anywhere.
 pub(super) const TOKEN: &str = "sbp_0123456789abcdef0123456789abcdef01234567";
 
-/// A request as it came.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     pub line: String,
@@ -37,7 +38,7 @@ pub(super) enum Play {
     Answer(u16, &'static str, String),
     /// A success that breaks off in its body.
     Truncated(u16, String),
-    /// The connection is closed without an answer.
+    /// No answer: the connection is closed.
     Dropped,
     /// An answer that takes its time.
     Slow(Duration, String),
@@ -106,7 +107,7 @@ impl Wire {
     }
 
     pub fn seen(&self) -> Vec<Received> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 }
 
@@ -133,7 +134,7 @@ where
         body: String::from_utf8(body).unwrap(),
     };
     let play = {
-        let mut requests = requests.lock().unwrap();
+        let mut requests = requests.lock();
         requests.push(seen.clone());
         script(&seen, requests.len() - 1)
     };
@@ -148,7 +149,7 @@ where
     };
     let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n");
     let answer = format!("{head}{lines}\r\n{body}");
-    // The client may have gone away: that is its right.
+    // The client may have closed the connection.
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
 }

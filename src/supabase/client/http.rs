@@ -32,7 +32,7 @@ pub struct Client {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// One request, and what must not show in its errors.
+/// One request, and the secret that its errors must not show.
 pub(super) struct Request<'a> {
     pub(super) operation: Operation,
     /// The project or organization that it counts against.
@@ -45,11 +45,11 @@ pub(super) struct Request<'a> {
 }
 
 impl Client {
-    /// A client for a token; whitespace around it is dropped (Secrets made from files often end
-    /// in a line feed).
+    /// A client for a token. Whitespace around the token is dropped, because Secrets made from files often end in a
+    /// line feed.
     ///
     /// # Errors
-    /// When the token cannot be sent, or no TLS can be set up.
+    /// When the token cannot be sent in a header, or TLS cannot be set up.
     pub fn new(settings: Arc<Settings>, token: &SecretString, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let token = SecretString::from(token.expose_secret().trim());
         if token.expose_secret().is_empty() {
@@ -65,9 +65,9 @@ impl Client {
             .timeout(TIMEOUT)
             // A redirect could carry the token elsewhere, and turns a POST into a GET.
             .redirect(redirect::Policy::none())
-            // Its default resends what a server says it did not process; writes are ours to
-            // resend. (hyper alone still takes another connection when the first was closed
-            // before a byte of the request was written.)
+            // By default reqwest resends a request that the server says it did not process, but a write must not be
+            // resent here. (hyper still takes another connection when the first one was closed before a byte of the
+            // request was written.)
             .retry(reqwest::retry::never());
         if settings.is_loopback() {
             http = http.no_proxy();
@@ -85,7 +85,7 @@ impl Client {
         })
     }
 
-    /// Where the API is and whom it may name.
+    /// The address of the API, and the hosts that it may name.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -105,7 +105,7 @@ impl Client {
             .await
     }
 
-    /// Whose token it is, and whether the API accepts it.
+    /// The state of the token: whose it is, and whether the API accepts it.
     pub fn token_state(&self) -> &TokenState {
         &self.token_state
     }
@@ -138,7 +138,7 @@ pub(super) fn encode(body: &impl Serialize) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// The text of a `serde_json` error can repeat a value, so only its place is told.
+/// Decodes a body. The text of a `serde_json` error can repeat a value, so the error holds its position only.
 pub(super) fn decode<T: DeserializeOwned>(operation: Operation, body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| {
         let (category, column) = (error.classify(), error.column());
@@ -147,7 +147,7 @@ pub(super) fn decode<T: DeserializeOwned>(operation: Operation, body: &[u8]) -> 
     })
 }
 
-/// A success without an answer worth reading: empty or any JSON, but not some proxy's page.
+/// Checks a success whose content is not used: it is empty or JSON, and not the page of a proxy.
 pub(super) fn done(operation: Operation, body: &[u8]) -> Result<(), Error> {
     if body.trim_ascii().is_empty() {
         return Ok(());

@@ -51,29 +51,29 @@ impl Client {
         decode(operation, &self.exchange_with(&request, permit).await?)
     }
 
-    /// One project (`v1-get-project`).
+    /// Reads one project (`v1-get-project`).
     pub async fn get_project(&self, reference: &str) -> Result<Project, Error> {
         self.read(Operation::GetProject, reference, &["v1", "projects", reference], vec![])
             .await
     }
 
-    /// Deletes a project and its backups for good (`v1-delete-a-project`). An error that
-    /// [`Error::is_gone`] means that it was gone before.
+    /// Deletes a project and its backups irrevocably (`v1-delete-a-project`). An error that [`Error::is_gone`] means
+    /// that the project did not exist.
     pub async fn delete_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference];
         let request = Request::new(Operation::DeleteProject, reference, Method::DELETE, &path);
         done(Operation::DeleteProject, &self.send(&request).await?)
     }
 
-    /// Restores a paused project (`v1-restore-a-project`). One that is not paused any more refuses.
+    /// Restores a paused project (`v1-restore-a-project`). The API refuses if the project is not paused.
     pub async fn restore_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "restore"];
         let request = Request::new(Operation::RestoreProject, reference, Method::POST, &path);
         done(Operation::RestoreProject, &self.send(&request).await?)
     }
 
-    /// The health of services (`v1-get-services-health`). A service that the API leaves out is
-    /// added as one that is coming up.
+    /// Reads the health of services (`v1-get-services-health`). A service that the API omits is added as one that is
+    /// coming up.
     pub async fn services_health(&self, reference: &str, services: &[Service]) -> Result<Vec<ServiceHealth>, Error> {
         let path = ["v1", "projects", reference, "health"];
         let query = services
@@ -94,22 +94,22 @@ impl Client {
         Ok(health)
     }
 
-    /// The shared pooler's entries (`v1-get-pooler-config`); see
+    /// Reads the entries of the shared pooler (`v1-get-pooler-config`); see
     /// [`crate::supabase::pooler::PoolerEndpoint::choose`].
     pub async fn pooler_config(&self, reference: &str) -> Result<Vec<PoolerConfig>, Error> {
         let path = ["v1", "projects", reference, "config", "database", "pooler"];
         self.read(Operation::GetPoolerConfig, reference, &path, vec![]).await
     }
 
-    /// The API keys, revealed (`v1-get-project-api-keys`); see [`crate::supabase::keys::choose`].
+    /// Reads the API keys, revealed (`v1-get-project-api-keys`); see [`crate::supabase::keys::choose`].
     pub async fn api_keys(&self, reference: &str) -> Result<Vec<ApiKey>, Error> {
         let path = ["v1", "projects", reference, "api-keys"];
         let query = vec![("reveal", "true".to_owned())];
         self.read(Operation::GetApiKeys, reference, &path, query).await
     }
 
-    /// Sets the password of `postgres` (`v1-update-database-password`). The same password may be
-    /// set again, so an unknown outcome is cured by a repetition.
+    /// Sets the password of `postgres` (`v1-update-database-password`). After an unknown outcome the caller may repeat
+    /// it with the same password.
     pub async fn update_database_password(&self, reference: &str, password: &SecretString) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "database", "password"];
         let operation = Operation::UpdateDatabasePassword;
@@ -123,13 +123,13 @@ impl Client {
         done(operation, &self.send(&request).await?)
     }
 
-    /// The organizations that the token sees (`v1-list-all-organizations`).
+    /// Reads the organizations of the token's user (`v1-list-all-organizations`).
     pub async fn list_organizations(&self) -> Result<Vec<Organization>, Error> {
         self.read(Operation::ListOrganizations, "", &["v1", "organizations"], vec![])
             .await
     }
 
-    /// One organization, with its plan (`v1-get-an-organization`).
+    /// Reads one organization, with its plan (`v1-get-an-organization`).
     pub async fn get_organization(&self, slug: &str) -> Result<Organization, Error> {
         let path = ["v1", "organizations", slug];
         let mut organization: Organization = self.read(Operation::GetOrganization, slug, &path, vec![]).await?;

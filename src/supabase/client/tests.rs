@@ -66,7 +66,7 @@ async fn a_create_sends_what_the_schema_allows_and_nothing_else() {
     let wire = Wire::play(|_, _| Play::Answer(201, "", created().to_string())).await;
     let client = wire.client(&Arc::default());
     let project = create(&client).await.unwrap();
-    assert_eq!((project.reference.as_str(), project.status.as_str()), (REF, "UNKNOWN"));
+    assert_eq!((project.reference.as_str(), project.status.as_ref()), (REF, "UNKNOWN"));
     let seen = &wire.seen()[0];
     assert_eq!(seen.line, "POST /v1/projects HTTP/1.1");
     assert!(
