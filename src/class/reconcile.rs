@@ -68,7 +68,7 @@ async fn look(account: &Account) -> Result<ProviderAccount, Error> {
     Ok(ProviderAccount {
         organization: slug.to_owned(),
         plan: organization.plan,
-        user: client.identity().user(),
+        user: client.token_state().user(),
         token_expires_at: None,
         pausing: allowed.pausing,
         instance_sizes: allowed.instance_sizes,

@@ -45,7 +45,7 @@ impl Tokens {
     /// What the provider told of this very account when it accepted it for this very class, while it
     /// goes on accepting it.
     pub(super) fn accepted(&self, class: &OrchestraClass, account: &Arc<Account>) -> Option<ProviderAccount> {
-        if account.client().identity().is_rejected() {
+        if account.client().token_state().is_rejected() {
             return None;
         }
         let accepted = self.accepted.lock();

@@ -1,5 +1,5 @@
-//! The marker in a project's name: of which cluster it is, and of which Orchestra. The name is the
-//! only field of ours that a listing shows.
+//! The marker in the name of a project: which cluster and which Orchestra it belongs to. No other field that the
+//! operator sets is in a listing.
 //!
 //! `<readable>-<12 hexadecimal digits of the cluster>-<32 of the Orchestra's UID>`
 
@@ -10,8 +10,7 @@ const UID_DIGITS: usize = 32;
 /// Longest readable part. With the marker it is well within the API's 256 characters.
 const READABLE: usize = 180;
 
-/// Namespace whose UID stands for the cluster, as nothing else does: it is there from the first
-/// moment and is never deleted.
+/// Namespace whose UID identifies the cluster: every cluster has it from the start, and it is never deleted.
 pub const CLUSTER_NAMESPACE: &str = "kube-system";
 
 /// The part of a marker that is the same for all projects of a cluster.
@@ -19,7 +18,7 @@ pub const CLUSTER_NAMESPACE: &str = "kube-system";
 pub struct Cluster(String);
 
 impl Cluster {
-    /// From the UID of the namespace `kube-system`; none when it is not a UUID.
+    /// The cluster of this UID of the namespace `kube-system`; none when it is not a UUID.
     pub fn of(uid: &str) -> Option<Self> {
         let digits = uid.replace('-', "").to_lowercase();
         is_hex(&digits, UID_DIGITS).then(|| Self(digits[..CLUSTER_DIGITS].to_owned()))
@@ -31,7 +30,7 @@ impl Cluster {
     }
 }
 
-/// What a project's name tells.
+/// The marker of a project's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker<'a> {
     /// The cluster's part.
@@ -50,7 +49,7 @@ pub fn mint(cluster: &Cluster, namespace: &str, name: &str, uid: &str) -> String
     format!("{readable}-{}-{}", cluster.0, uid.replace('-', ""))
 }
 
-/// The marker of a project's name. A name that an earlier version minted names no cluster.
+/// Reads the marker of a project's name. Names of early versions have none, because they lack the cluster.
 pub fn parse(name: &str) -> Option<Marker<'_>> {
     let (rest, orchestra) = name.rsplit_once('-')?;
     let (_, cluster) = rest.rsplit_once('-')?;

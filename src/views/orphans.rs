@@ -107,7 +107,7 @@ fn of_project(ctx: &class::Context, class: &OrchestraClass, project: &ListedProj
         name: project.name.clone(),
         class: Some(class.name_any()),
         region: Some(project.region.clone()),
-        status: project.status.as_str().to_owned(),
+        status: project.status.to_string(),
         since: project.inserted_at,
         currency: cost.as_ref().map(|cost| cost.currency.clone()),
         monthly: cost.map(|cost| cost.monthly),

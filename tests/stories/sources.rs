@@ -132,7 +132,7 @@ async fn an_archive_the_resource_and_a_folder_are_sources() {
         (b"no archive".to_vec(), "the archive cannot be unpacked"),
         (
             odd_tar_gz(tar::EntryType::Regular, "../../etc/passwd", 0),
-            "is no path of a file inside of the source",
+            "is not a path inside the source",
         ),
         (odd_tar_gz(tar::EntryType::Symlink, "1_a.sql", 0), "is a link"),
         (

@@ -7,8 +7,9 @@ use std::collections::BinaryHeap;
 use proptest::prelude::*;
 
 use super::core::{Core, Key};
-use super::tests::turn;
+use super::tests::place;
 use super::*;
+use crate::supabase::operation::Priority;
 
 /// A server that opens a window at the first request after the last one, and tells its end in whole
 /// seconds, rounded up.
@@ -40,9 +41,9 @@ impl Server {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// The server's answer comes in: what was left, and the seconds until the end.
-    Answer(Grant, u32, u64),
+    Answer(Slot, u32, u64),
     /// The request of this waiter comes to the server.
-    Count(Grant, usize),
+    Count(Slot, usize),
     /// One that waits asks again.
     Ask(usize),
 }
@@ -101,7 +102,7 @@ fn play(scene: Scene, gone: &[usize]) -> Outcome {
         let now = start + at;
         match event {
             Event::Answer(grant, remaining, reset) => {
-                let taught = Taught {
+                let taught = LimitHeaders {
                     limit: Some(limit),
                     remaining: Some(remaining),
                     reset: Some(Duration::from_secs(reset)),
@@ -117,14 +118,14 @@ fn play(scene: Scene, gone: &[usize]) -> Outcome {
             }
             Event::Ask(n) => {
                 asked[n] += 1;
-                match core.take(Priority::Create, &key, Some(&turn(n)), now) {
+                match core.take(Priority::Create, &key, Some(&place(n)), now) {
                     Ok(grant) => {
                         order.push(n);
                         took = at;
                         events.push(Reverse((at + some(n, scene.way), Event::Count(grant, n))));
                     }
                     Err(_) if gone.contains(&n) => {}
-                    Err(wait) => events.push(Reverse((at + wait.time + Duration::from_millis(1), Event::Ask(n)))),
+                    Err(wait) => events.push(Reverse((at + wait.after + Duration::from_millis(1), Event::Ask(n)))),
                 }
             }
         }
