@@ -51,11 +51,11 @@ pub enum ClusterCommand {
     /// size. `MONTH TO DATE` counts the hours started since the beginning of the calendar month in UTC or
     /// since the creation, whichever is later, because the provider bills each started hour.
     ///
-    /// The bill does not include: projects that were deleted or resized this month, for the time before;
-    /// projects that the operator did not create (see `orphans`); the organization's plan, credits, taxes,
-    /// traffic and disk. The provider's billing cycle may begin on another day. A database without a known
-    /// price is shown with `-` and counted beside the total. Amounts in different currencies are not
-    /// added.
+    /// The bill does not cover: projects that were deleted this month; the earlier size of a project that
+    /// was resized this month; projects that the operator did not create (see `orphans`); the
+    /// organization's plan, credits, taxes, traffic and disk. The provider's billing cycle may begin on
+    /// another day. A database without a known price is shown with `-` and counted beside the total.
+    /// Amounts in different currencies are not added.
     ///
     /// JSON: `{at, by, rows, totals, unpriced}`. A row by tenant is `{namespace, name, class, database,
     /// project, region, state, currency, monthly, monthToDate}`. A row by class or namespace, and the
