@@ -123,7 +123,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
         WorkProgress::Running(kind, doing) => {
             seen.login = true;
             (seen.migrations, seen.seed) = match kind {
-                WorkKind::Migrate => (Work::Running, Work::Pending),
+                WorkKind::Migrate | WorkKind::Probe => (Work::Running, Work::Pending),
                 WorkKind::Seed => (Work::Done, Work::Running),
             };
             pass.told = doing.is_some();
