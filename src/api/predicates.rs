@@ -4,6 +4,13 @@ use super::condition::{ConditionType, Reason, find};
 use super::{AppliedTemplate, Orchestra, OrchestraDatabase, SeedPolicy};
 
 impl OrchestraDatabase {
+    /// The OrchestraPool whose member the database is. Members that an earlier version enlisted name it
+    /// only in their inventory entry.
+    pub fn pool(&self) -> Option<&str> {
+        let entry = || Some(self.spec.inventory.as_ref()?.pool.as_str());
+        self.spec.pool.as_deref().or_else(entry)
+    }
+
     /// Whether an Orchestra holds the claim and has not released it.
     pub fn is_held(&self) -> bool {
         self.spec.claim_ref.is_some() && self.spec.released_at.is_none()

@@ -21,6 +21,8 @@ pub enum WorkKind {
     Migrate,
     /// Applies the seed.
     Seed,
+    /// Probes an entry of a pool's inventory.
+    Probe,
 }
 
 /// Where a piece of work stands.

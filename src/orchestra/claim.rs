@@ -237,8 +237,9 @@ pub async fn create(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         .as_ref()
         .and_then(|provider| provider.supabase.instance_size.clone());
     let region = class::region(&class, wanted)?;
+    let name = class::database_name(pass.uid());
     let project = SupabaseProject {
-        name: marker::mint(&pass.ctx.class.cluster, pass.namespace(), pass.name(), pass.uid()),
+        name: marker::mint(&pass.ctx.class.cluster, pass.namespace(), pass.name(), &name),
         alternatives: if wanted.is_some() {
             Vec::new()
         } else {
@@ -254,7 +255,6 @@ pub async fn create(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         reclaim_policy: policy(pass, Some(&class)),
         ..OrchestraDatabaseSpec::default()
     };
-    let name = class::database_name(pass.uid());
     let database = OrchestraDatabase::new(&name, spec);
     let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,

@@ -160,7 +160,7 @@ async fn look(
         let inside = &mut facts.inside;
         (inside.login, facts.message) = (true, doing);
         (inside.migrations, inside.seed) = match kind {
-            WorkKind::Migrate => (Work::Running, Work::Pending),
+            WorkKind::Migrate | WorkKind::Probe => (Work::Running, Work::Pending),
             WorkKind::Seed => (Work::Done, Work::Running),
         };
         return Ok(());

@@ -178,8 +178,7 @@ async fn its_class(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<Orchest
 }
 
 async fn its_pool(database: Arc<OrchestraDatabase>) -> Option<ObjectRef<OrchestraPool>> {
-    let entry = database.spec.inventory.as_ref()?;
-    Some(ObjectRef::new(&entry.pool))
+    database.pool().map(ObjectRef::new)
 }
 
 async fn class_of(orchestra: Arc<Orchestra>) -> Option<ObjectRef<OrchestraClass>> {

@@ -20,7 +20,7 @@ use crate::{class, content, credentials, database, orchestra, pool, rollout};
 pub struct Wakers {
     /// Orchestras whose work ended, or whose turn has come.
     pub ended: UnboundedSender<ObjectRef<Orchestra>>,
-    /// Pools of which a database was prepared.
+    /// Pools whose probe of an entry, or preparation of a member, ended.
     pub prepared: UnboundedSender<ObjectRef<OrchestraPool>>,
     /// Becomes true when the operator is told to stop.
     pub stop: watch::Receiver<bool>,
@@ -56,6 +56,7 @@ pub fn class(
     let credentials = Arc::new(credentials::Context {
         core: core.clone(),
         servers: credentials::servers::Servers::default(),
+        inventories: credentials::inventory::Inventories::default(),
     });
     let rollout = Arc::new(rollout::Context {
         core: core.clone(),
@@ -98,7 +99,9 @@ pub fn orchestra(
         credentials: credentials.clone(),
         rollout: rollout.clone(),
         choices: Arc::default(),
-        preparations: Works::new(wakers.prepared, wakers.stop.clone()),
+        preparations: Works::new(wakers.prepared.clone(), wakers.stop.clone()),
+        probes: Works::new(wakers.prepared, wakers.stop.clone()),
+        memory: Arc::default(),
     });
     let works = Works::new(wakers.ended, wakers.stop);
     Ok(Arc::new(orchestra::Context {
