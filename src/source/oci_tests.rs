@@ -65,7 +65,7 @@ fn a_layer_is_a_file_or_an_archive() {
             "text/plain",
             json!({TITLE: "../a.sql"}),
             b"x".to_vec(),
-            Err("no path of a file"),
+            Err("not a path inside"),
         ),
         (
             "x",

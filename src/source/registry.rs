@@ -146,7 +146,7 @@ impl Repository {
         let mut bytes = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(lost)? {
             if bytes.len() + piece.len() > most {
-                let what = format!("{what} is larger than the {most} bytes that are allowed");
+                let what = format!("{what} has more than the {most} bytes that are allowed");
                 return Err(self.flaw(Flaw::Artifact(what)));
             }
             bytes.extend_from_slice(&piece);

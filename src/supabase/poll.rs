@@ -154,9 +154,7 @@ impl Poll {
         let listed = if let Some(awaited) = awaited {
             self.client.list_youngest_projects(&self.organization, awaited()).await
         } else {
-            let again = self
-                .client
-                .list_organization_projects_again(&self.organization, &mut order);
+            let again = self.client.list_organization_projects(&self.organization, &mut order);
             let all = again.await;
             all.map(|projects| (projects, true))
         };
@@ -190,7 +188,8 @@ impl Poll {
     }
 
     /// The last listing of all that succeeded.
-    pub fn latest(&self) -> Option<Arc<Listing>> {
+    #[cfg(test)]
+    fn latest(&self) -> Option<Arc<Listing>> {
         self.with(|state| state.latest.clone())
     }
 

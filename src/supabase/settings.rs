@@ -64,11 +64,9 @@ impl Settings {
         })
     }
 
-    /// The hosted API.
-    ///
-    /// # Errors
-    /// Never; the address is known to be good.
-    pub fn hosted() -> Result<Self, Error> {
+    /// Settings of the hosted API.
+    #[cfg(test)]
+    pub(super) fn hosted() -> Result<Self, Error> {
         Self::new(DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN, &[])
     }
 

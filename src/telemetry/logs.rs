@@ -32,9 +32,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-/// The environment variable with the filter, for when the flag is absent.
-pub const FILTER_VARIABLE: &str = "ORCHESTRA_LOG";
-
 /// The levels of libraries when the filter is a single level: warnings and errors only.
 const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,sqlx=warn,\
                      kube=warn,kube_client=warn,kube_runtime=warn,tower=warn,tower_http=warn";

@@ -223,7 +223,7 @@ async fn artifacts_are_fetched_once_and_followed() {
     registry.fail(Some(Fault::Down));
     let before = get(&world, "one").await;
     soon("the tag is looked up", async || {
-        operator.log().contains("goes on being used")
+        operator.log().contains("is still used")
     })
     .await;
     assert_eq!(get(&world, "one").await["status"], before["status"]);

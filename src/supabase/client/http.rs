@@ -112,7 +112,7 @@ impl Client {
 
     /// Counts in `verdicts`, too, how often the API begins or ceases to accept the token.
     #[must_use]
-    pub(in crate::supabase) fn telling(mut self, verdicts: tokio::sync::watch::Sender<u64>) -> Self {
+    pub(crate) fn telling(mut self, verdicts: tokio::sync::watch::Sender<u64>) -> Self {
         self.token_state = TokenState::telling(verdicts);
         self
     }

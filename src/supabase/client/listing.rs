@@ -22,16 +22,11 @@ impl Client {
     /// All projects of an organization except branches (`v1-get-all-projects-for-organization`), oldest first. The
     /// list is complete, or there is an error: pages overlap by one, so that a deletion between two pages cannot hide a
     /// project. Prefer the shared [`crate::supabase::poll::Poll`].
-    pub async fn list_organization_projects(&self, organization: &str) -> Result<Vec<ListedProject>, Error> {
-        self.list_organization_projects_again(organization, &mut Vec::new())
-            .await
-    }
-
-    /// As [`Client::list_organization_projects`], for a caller that has listed them before: `order` holds all
-    /// references of the last listing, and then those of this one. A page that begins with the same project as last
-    /// time needs no overlap, because a deletion before it would have moved another project there. So a thousand
-    /// projects of which none is new or gone are ten pages, and not eleven.
-    pub async fn list_organization_projects_again(
+    ///
+    /// `order` holds all references of the caller's last listing, and afterwards those of this one. A page that begins
+    /// with the same project as last time needs no overlap, because a deletion before it would have moved another
+    /// project there. So a thousand projects of which none is new or gone are ten pages, and not eleven.
+    pub async fn list_organization_projects(
         &self,
         organization: &str,
         order: &mut Vec<String>,
