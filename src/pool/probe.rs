@@ -14,7 +14,7 @@ use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
-use crate::postgres::{self, APPLICATION, Login, claim_record};
+use crate::postgres::{self, APPLICATION, Login};
 
 /// The longest that one probe may take: a server that stalls ends its own probe and nothing else.
 pub const LIMIT: Duration = Duration::from_secs(30);
