@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::migrating::{self, Teller};
@@ -77,8 +76,7 @@ pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
 }
 
 async fn finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
-    let api: Api<_> = namespaced(&pass.ctx.core.client, &pass.object);
-    if let Some(object) = set_finalizer(&api, &pass.object, ORCHESTRA_FINALIZER, present).await? {
+    if let Some(object) = set_finalizer(&pass.ctx.core, &pass.object, ORCHESTRA_FINALIZER, present).await? {
         pass.object = object;
     }
     Ok(())

@@ -19,6 +19,7 @@ use crate::api::condition::Reason;
 use crate::api::{AppliedTemplate, OrchestraDatabase, OrchestraPool, Template};
 use crate::class;
 use crate::content;
+use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::Error;
 use crate::controller::write::write_status;
@@ -160,8 +161,7 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
     })?;
     let hold = ctx.choices.hold(&member.name_any());
     let hold = hold.ok_or_else(|| waits(Reason::Queued, "an Orchestra is about to claim it"))?;
-    let api: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
-    let Some(member) = reserve(&api, member, wanted).await? else {
+    let Some(member) = reserve(&ctx.core, member, wanted).await? else {
         return Ok(());
     };
     let mut session = postgres::connect(&login, APPLICATION).await?;
@@ -186,7 +186,7 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
             all.core.refusals.refuse(&key, &source.digest(), &error);
             return Err(error);
         }
-        note(&api, &member, applied).await
+        note(&all.core, &member, applied).await
     };
     ctx.preparations
         .start((&uid, wanted.pool.clone()), WorkKind::Migrate, Watch::default(), work);
@@ -199,11 +199,8 @@ async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, 
 ///
 /// # Errors
 /// When it holds another template's tables, or Kubernetes fails.
-async fn reserve(
-    api: &Api<OrchestraDatabase>,
-    member: &OrchestraDatabase,
-    wanted: &Wanted,
-) -> Result<Option<OrchestraDatabase>, Error> {
+async fn reserve(core: &Core, member: &OrchestraDatabase, wanted: &Wanted) -> Result<Option<OrchestraDatabase>, Error> {
+    let api: Api<OrchestraDatabase> = Api::all(core.client.clone());
     let Some(member) = api
         .get_opt(&member.name_any())
         .await?
@@ -229,7 +226,7 @@ async fn reserve(
         None => {}
     }
     status.template = Some(wanted.applied(""));
-    match write_status(api, &member, member.status.as_ref(), &status).await {
+    match write_status(core, &member, member.status.as_ref(), &status).await {
         Ok(written) => Ok(Some(written.unwrap_or(member))),
         Err(error) if error.is_conflict() => Ok(None),
         Err(error) => Err(error),
@@ -237,7 +234,7 @@ async fn reserve(
 }
 
 /// Says in the status of a database what it has now.
-async fn note(api: &Api<OrchestraDatabase>, member: &OrchestraDatabase, applied: AppliedTemplate) -> Result<(), Error> {
+async fn note(core: &Core, member: &OrchestraDatabase, applied: AppliedTemplate) -> Result<(), Error> {
     tracing::info!(
         database = member.name_any(),
         template = applied.name,
@@ -246,7 +243,7 @@ async fn note(api: &Api<OrchestraDatabase>, member: &OrchestraDatabase, applied:
     );
     let mut status = member.status.clone().unwrap_or_default();
     status.template = Some(applied);
-    match write_status(api, member, member.status.as_ref(), &status).await {
+    match write_status(core, member, member.status.as_ref(), &status).await {
         Ok(_) => Ok(()),
         // Changed meanwhile, perhaps claimed: whoever changed it has this pass repeated.
         Err(error) if error.is_passing() => {
