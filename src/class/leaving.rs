@@ -22,14 +22,13 @@ const NAMED: usize = 5;
 pub async fn hold(class: &OrchestraClass, ctx: &Context) -> Result<(), Error> {
     let leaving = class.metadata.deletion_timestamp.is_some();
     if !leaving && !class.finalizers().iter().any(|name| name == CLASS_FINALIZER) {
-        set_finalizer(&Api::all(ctx.core.client.clone()), class, CLASS_FINALIZER, true).await?;
+        set_finalizer(&ctx.core, class, CLASS_FINALIZER, true).await?;
     }
     Ok(())
 }
 
 /// One pass over a class that is being deleted. Its tenants go on as before.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let api: Api<OrchestraClass> = Api::all(ctx.core.client.clone());
     // The watch may lag behind a claim: the API server is asked.
     let selector = format!("spec.className={}", class.name_any());
     let databases: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
@@ -37,7 +36,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     let holders: Vec<_> = found.items.iter().filter(|database| needs(database)).collect();
     if holders.is_empty() {
         super::orphans::forget(&ctx, &class);
-        set_finalizer(&api, &class, CLASS_FINALIZER, false).await?;
+        set_finalizer(&ctx.core, &*class, CLASS_FINALIZER, false).await?;
         return Ok(Next::Gone);
     }
     let message = words(&holders);
@@ -59,7 +58,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     conditions.progress(Progress::Stalled, Reason::InUse, &message);
     new.conditions = conditions.finish();
     new.observed_generation = class.metadata.generation.unwrap_or_default();
-    write_status(&api, &class, class.status.as_ref(), &new).await?;
+    write_status(&ctx.core, &*class, class.status.as_ref(), &new).await?;
     if !told {
         let subject = class.object_ref(&());
         publish(

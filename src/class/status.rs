@@ -76,7 +76,7 @@ pub async fn write(
         rollout,
         schema: drift::compare(ctx, class),
     };
-    write_status(&Api::all(ctx.core.client.clone()), class, class.status.as_ref(), &new).await?;
+    write_status(&ctx.core, class, class.status.as_ref(), &new).await?;
     for warning in warnings(&old.conditions, &new.conditions) {
         let reason = Reason::all().find(|reason| reason.as_str() == warning.reason);
         let (subject, reason) = (class.object_ref(&()), reason.unwrap_or(Reason::Pending));

@@ -9,7 +9,7 @@ use kube::api::{Api, ListParams, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use kube::core::metadata::PartialObjectMetaExt as _;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{self, Lookup, Store};
+use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::api::OrchestraClass;
 use crate::class;
 use crate::controller::backoff::Backoff;
+use crate::controller::latest::Latest;
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Stores};
 use crate::run::{self, wiring};
@@ -91,7 +92,7 @@ async fn stores(client: &Client, namespace: &str) -> anyhow::Result<Stores> {
         secrets: store(secrets),
         connections: store([]),
         config_maps: store([]),
-        namespaces: store([marking]),
+        namespaces: store([marking]).store().clone(),
     })
 }
 
@@ -106,9 +107,9 @@ fn named(name: &str, namespace: &str) -> PartialObjectMeta<Secret> {
     metadata.into_response_partial()
 }
 
-fn store<K>(objects: impl IntoIterator<Item = K>) -> Store<K>
+fn store<K>(objects: impl IntoIterator<Item = K>) -> Latest<K>
 where
-    K: Lookup<DynamicType = ()> + Clone + 'static,
+    K: Resource<DynamicType = ()> + Clone + 'static,
 {
     let (store, mut writer) = reflector::store();
     writer.apply_watcher_event(&Event::Init);
@@ -116,5 +117,5 @@ where
         writer.apply_watcher_event(&Event::InitApply(object));
     }
     writer.apply_watcher_event(&Event::InitDone);
-    store
+    Latest::new(store)
 }

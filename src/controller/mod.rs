@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod conditions;
 mod core;
 pub mod error;
+pub mod latest;
 pub mod lease;
 pub mod reconcile;
 pub mod refusals;

@@ -121,7 +121,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
         conditions.keep(ConditionType::Ready, reason);
         new.conditions = conditions.finish();
         new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
-        write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await?;
+        write_status(&pass.ctx.core, &pass.object, pass.object.status.as_ref(), &new).await?;
         return Ok(());
     }
     if new.usable_since.is_some() {
@@ -182,7 +182,7 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Res
         .status
         .as_ref()
         .and_then(|status| find(&status.conditions, type_).cloned());
-    if let Some(object) = write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await? {
+    if let Some(object) = write_status(&pass.ctx.core, &pass.object, pass.object.status.as_ref(), &new).await? {
         pass.object = object;
     }
     // Whoever waits for long in the queue is told of it once more.

@@ -1,7 +1,6 @@
 //! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
 
 use jiff::{SignedDuration, Timestamp};
-use kube::api::Api;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
@@ -76,8 +75,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
 }
 
 async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
-    let api: Api<_> = namespaced(&pass.ctx.core.client, &pass.object);
-    if let Some(object) = set_finalizer(&api, &pass.object, ORCHESTRA_FINALIZER, present).await? {
+    if let Some(object) = set_finalizer(&pass.ctx.core, &pass.object, ORCHESTRA_FINALIZER, present).await? {
         pass.object = object;
     }
     Ok(())
@@ -186,6 +184,7 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let wanted = connection::render(&pass.object, handover);
     let api = namespaced(&pass.ctx.core.client, &pass.object);
     let secret = connection::publish(&api, &pass.object, &wanted, observed.inside.secret.exists).await?;
+    pass.ctx.core.stores.connections.wrote_whole(&secret);
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     pass.published = Some(PublishedSecret {
         name: pass.object.secret_name(),

@@ -113,17 +113,18 @@ pub async fn tell(pass: &Pass, review: Option<&Review>) -> Result<(), Error> {
     let wanted = render(pass, plan, json);
     let api: Api<ConfigMap> = namespaced(&pass.ctx.core.client, &pass.object);
     let name = pass.object.plan_name();
+    let maps = &pass.ctx.core.stores.config_maps;
     match api.get_metadata_opt(&name).await? {
         None => {
             let parameters = PostParams {
                 field_manager: Some(FIELD_MANAGER.into()),
                 ..PostParams::default()
             };
-            api.create(&parameters, &wanted).await?;
+            maps.wrote_whole(&api.create(&parameters, &wanted).await?);
         }
         Some(found) if is_ours(pass, &found) => {
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch(&name, &parameters, &Patch::Apply(&wanted)).await?;
+            maps.wrote_whole(&api.patch(&name, &parameters, &Patch::Apply(&wanted)).await?);
         }
         Some(_) => {
             return Err(Error::blocked(
@@ -175,5 +176,7 @@ pub async fn clear(pass: &Pass) -> Result<(), Error> {
             Err(error) => return Err(error.into()),
         }
     }
+    let plan = ObjectRef::new(&name).within(pass.namespace());
+    pass.ctx.core.stores.config_maps.removed(&plan);
     Ok(())
 }

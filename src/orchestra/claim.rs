@@ -18,15 +18,18 @@ use crate::api::{
 use crate::class::{self, Way, budget};
 use crate::controller::conditions::{self, is_true};
 use crate::controller::error::Error;
+use crate::controller::latest::Latest;
 use crate::pool::candidates;
 use crate::supabase::marker;
 
 /// The database that this Orchestra claims, looked up by its UID in the watched objects.
 pub fn known(pass: &Pass) -> Option<OrchestraDatabase> {
-    let watched = || pass.ctx.core.stores.databases.find(|database| is_ours(pass, database));
-    pass.database
-        .clone()
-        .or_else(|| watched().map(|database| (*database).clone()))
+    let watched = databases(pass).find(|database| is_ours(pass, database));
+    watched.map(|database| (*database).clone())
+}
+
+fn databases(pass: &Pass) -> &Latest<OrchestraDatabase> {
+    &pass.ctx.core.stores.databases
 }
 
 /// The same in the API server itself, because a watch may lag behind our own claim: asked before one is
@@ -129,7 +132,7 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error>
 async fn can_take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<bool, Error> {
     let fits = |member: &OrchestraDatabase| candidates::fits(&pass.object, class, member);
     let open = pass.ctx.pool.choices.is_open(name, pass.uid());
-    let known = pass.ctx.core.stores.databases.get(&ObjectRef::new(name));
+    let known = databases(pass).get(&ObjectRef::new(name));
     if known.is_some_and(|member| fits(&member)) {
         return Ok(open);
     }
@@ -221,7 +224,7 @@ fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
 }
 
 /// Asks for a new database. Its name is made from our UID, so a second request finds the first.
-pub async fn create(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let Some(class) = observed.class.clone() else {
         return Ok(());
     };
@@ -260,17 +263,17 @@ pub async fn create(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,
         other => other?,
     };
-    pass.database = Some(created);
+    databases(pass).wrote(&created);
     Ok(())
 }
 
 /// Takes a member of a pool: of two who try, the API server lets one win, because the member must be the
 /// very version that was seen free.
-pub async fn take(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let (Some(class), Some(name)) = (&observed.class, observed.candidates.first()) else {
         return Ok(());
     };
-    let known = pass.ctx.core.stores.databases.get(&ObjectRef::new(name));
+    let known = databases(pass).get(&ObjectRef::new(name));
     let member = match known.filter(|member| candidates::fits(&pass.object, class, member)) {
         Some(member) => Some((*member).clone()),
         None => api(&pass.ctx).get_opt(name).await?,
@@ -289,12 +292,12 @@ pub async fn take(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let taken = api(&pass.ctx)
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;
-    pass.database = Some(taken);
+    databases(pass).wrote(&taken);
     Ok(())
 }
 
 /// Releases the claim. From here on the reclaim policy decides what becomes of the database.
-pub async fn release(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = observed.database.clone() else {
         return Ok(());
     };
@@ -311,8 +314,10 @@ pub async fn release(pass: &mut Pass, observed: &Observed) -> Result<(), Error> 
         .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
         .await;
     match patched {
-        Ok(released) => pass.database = Some(released),
-        Err(kube::Error::Api(status)) if status.is_not_found() => pass.database = None,
+        Ok(released) => databases(pass).wrote(&released),
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            databases(pass).removed(&ObjectRef::from_obj(&database));
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(())

@@ -20,7 +20,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use crate::api::{Orchestra, OrchestraDatabase, PublishedSecret};
+use crate::api::{Orchestra, PublishedSecret};
 use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
@@ -84,8 +84,6 @@ struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
     object: Orchestra,
-    /// The database that this pass has created, taken or released.
-    database: Option<OrchestraDatabase>,
     /// Name of the database whose claim is reserved.
     reserved: Option<String>,
     /// The owner's session, once the login is prepared.
@@ -110,7 +108,6 @@ impl Pass {
         Self {
             ctx,
             object,
-            database: None,
             reserved: None,
             session: None,
             way_in: None,

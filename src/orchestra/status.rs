@@ -256,13 +256,12 @@ fn published(pass: &Pass, observed: &Observed) -> Option<PublishedSecret> {
 
 /// Writes down which connection Secret was given back.
 pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&pass.ctx.core.client, &pass.object);
     let old = pass.object.status.as_ref();
     let new = OrchestraStatus {
         secret_ref: pass.published.clone(),
         ..old.cloned().unwrap_or_default()
     };
-    if let Some(object) = write_status(&api, &pass.object, old, &new).await? {
+    if let Some(object) = write_status(&pass.ctx.core, &pass.object, old, &new).await? {
         pass.object = object;
     }
     Ok(())
@@ -348,7 +347,6 @@ async fn store(
     reason: Reason,
     message: &str,
 ) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&pass.ctx.core.client, &pass.object);
     let told = |status: Option<&OrchestraStatus>| {
         let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
         let condition = find(conditions, Is::Stalled)
@@ -362,7 +360,7 @@ async fn store(
         })
     };
     let news = told(pass.object.status.as_ref()) != told(Some(&new));
-    if let Some(object) = write_status(&api, &pass.object, pass.object.status.as_ref(), &new).await? {
+    if let Some(object) = write_status(&pass.ctx.core, &pass.object, pass.object.status.as_ref(), &new).await? {
         pass.object = object;
     }
     // A claim is a moment on the way to what the next event tells.

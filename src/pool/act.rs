@@ -116,7 +116,7 @@ async fn create(pass: &Pass, key: &str, name: &str) -> Result<(), Refusal> {
         Err(kube::Error::Api(status)) if status.is_already_exists() => existing(pass, &api, key, name).await?,
         Err(error) => return Err(Refusal::from(&Error::from(error))),
     };
-    pass.ctx.memory.recent.insert(member);
+    pass.ctx.core.stores.databases.wrote(&member);
     Ok(())
 }
 

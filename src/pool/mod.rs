@@ -11,7 +11,6 @@ mod observe;
 pub mod plan;
 mod preparation;
 mod probe;
-mod recent;
 mod status;
 
 use std::collections::HashSet;
@@ -29,7 +28,6 @@ use crate::{class, content, credentials, rollout};
 use attempts::Attempts;
 use candidates::Choices;
 use preparation::Wanted;
-use recent::Recent;
 
 pub use status::report;
 
@@ -62,8 +60,6 @@ pub struct Memory {
     probes: Attempts<String>,
     /// Preparations of members by UID.
     preparations: Attempts<()>,
-    /// Members that the watch may not show yet.
-    recent: Recent,
 }
 
 impl AsRef<Core> for Context {

@@ -53,18 +53,14 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let ctx = pass.ctx.clone();
     let inventory = inventory::inventory(&ctx.credentials, &pass.pool).await?;
     let stores = &ctx.core.stores;
-    let recent = ctx.memory.recent.of(pass.name(), &stores.databases);
-    let catching_up = !recent.is_empty();
     let mut members = stores
         .databases
         .state_filter(|database| database.pool() == Some(pass.name()));
-    members.extend(recent);
     members.retain(|member| !pass.withdrawn.contains(&member.name_any()));
     let left = members.iter().filter(|member| has_left(member, &inventory));
     let mut seen = Seen {
         left: left.map(|member| member.name_any()).collect(),
         free_preparations: preparation::AT_ONCE.saturating_sub(ctx.preparations.under_way()),
-        catching_up,
         spent: pass.began.elapsed() >= PASS_TIME,
         ..Seen::default()
     };
@@ -133,7 +129,7 @@ fn entry_state(pass: &Pass, attempt: Attempt<String>) -> EntryState {
         (AttemptState::Refused, Some(refusal)) => {
             let exists = |name: &String| {
                 let watched = &pass.ctx.core.stores.databases;
-                watched.get(&ObjectRef::new(name)).is_some() || pass.ctx.memory.recent.contains(name)
+                watched.get(&ObjectRef::new(name)).is_some()
             };
             let wait = match &refusal.duplicate_of {
                 Some(other) if exists(other) => SLOWEST,

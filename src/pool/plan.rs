@@ -29,8 +29,6 @@ pub struct Seen {
     pub preparation: Preparation,
     /// Further members that can be prepared now.
     pub free_preparations: usize,
-    /// The watch does not show every member yet that was enlisted.
-    pub catching_up: bool,
     /// The pass has used up its time: what is left is the next pass's.
     pub spent: bool,
 }
@@ -232,8 +230,7 @@ fn rest(seen: &Seen, unprepared: &[Unprepared]) -> Step {
         UnpreparedState::Running { .. } => Some(FALLBACK),
         UnpreparedState::Refused(refused) => refused.passing.then_some(refused.again),
     });
-    let catching_up = seen.catching_up.then_some(BUSY);
-    match entries.chain(members).chain(catching_up).min() {
+    match entries.chain(members).min() {
         Some(wait) => Step::Wait(wait),
         None => Step::Rest,
     }

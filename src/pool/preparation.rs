@@ -18,6 +18,7 @@ use crate::api::condition::Reason;
 use crate::api::{AppliedTemplate, OrchestraDatabase, OrchestraPool, Template};
 use crate::class;
 use crate::content;
+use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::controller::write::write_status;
@@ -144,7 +145,7 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
         .ok_or_else(|| waits(Reason::Queued, "waiting for other migrations on the same server"))?;
     let preparing = ctx.choices.prepare(&member.name_any());
     let preparing = preparing.ok_or_else(|| waits(Reason::Queued, "an Orchestra is about to claim it"))?;
-    let Some(member) = announce(&pass.api(), member, wanted).await? else {
+    let Some(member) = announce(&ctx.core, member, wanted).await? else {
         return Ok(false);
     };
     let uid = member.uid().unwrap_or_default();
@@ -191,7 +192,6 @@ async fn prepare(
     migrate::apply(session, &wanted.source, &options, &mut |_| {}).await?;
     // The Orchestras that wait for it are woken by what is noted next.
     drop(busy);
-    let api = Api::all(ctx.core.client.clone());
     let applied = wanted.applied(&wanted.template.version);
     tracing::info!(
         database = member.name_any(),
@@ -199,7 +199,7 @@ async fn prepare(
         version = applied.version,
         "prepared"
     );
-    note(&api, member, |status| {
+    note(&ctx.core, member, |status| {
         *status = Some(applied.clone());
         Ok(())
     })
@@ -213,11 +213,11 @@ async fn prepare(
 /// # Errors
 /// When it holds another template's tables, or Kubernetes fails.
 async fn announce(
-    api: &Api<OrchestraDatabase>,
+    core: &Core,
     member: &OrchestraDatabase,
     wanted: &Wanted,
 ) -> Result<Option<OrchestraDatabase>, Error> {
-    note(api, member, |status| match status {
+    note(core, member, |status| match status {
         Some(is) if !is.is(&wanted.class, &wanted.template.name) => Err(Error::blocked(
             Reason::InUse,
             format!(
@@ -240,10 +240,11 @@ async fn announce(
 /// Changes the template in the status of an unclaimed member by compare-and-swap, and returns the member as
 /// it is then; none when it is no longer unclaimed.
 async fn note(
-    api: &Api<OrchestraDatabase>,
+    core: &Core,
     member: &OrchestraDatabase,
     change: impl Fn(&mut Option<AppliedTemplate>) -> Result<(), Error>,
 ) -> Result<Option<OrchestraDatabase>, Error> {
+    let api: Api<OrchestraDatabase> = Api::all(core.client.clone());
     for _ in 0..TRIES {
         let Some(current) = api.get_opt(&member.name_any()).await? else {
             return Ok(None);
@@ -253,7 +254,7 @@ async fn note(
         }
         let mut status = current.status.clone().unwrap_or_default();
         change(&mut status.template)?;
-        match write_status(api, &current, current.status.as_ref(), &status).await {
+        match write_status(core, &current, current.status.as_ref(), &status).await {
             Err(error) if error.is_conflict() => {}
             written => return Ok(Some(written?.unwrap_or(current))),
         }

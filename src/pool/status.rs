@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use kube::Resource;
-use kube::api::Api;
 use kube::runtime::events::EventType;
 
 use super::attempts::Refusal;
@@ -118,7 +117,7 @@ async fn tell(
     conditions.progress(progress, reason, &message);
     status.conditions = conditions.finish();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
-    write_status(&Api::all(ctx.core.client.clone()), pool, old, status).await?;
+    write_status(&ctx.core, pool, old, status).await?;
     let news = find(before, ConditionType::Ready).is_none_or(|last| last.reason != reason.as_str());
     if news {
         let normal = ready || matches!(reason, Reason::Pending | Reason::Migrating | Reason::Queued);

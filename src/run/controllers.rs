@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
@@ -22,6 +22,7 @@ use crate::api::names::DATABASE_LABEL;
 use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
 use crate::controller::Core;
 use crate::controller::conditions::is_true;
+use crate::controller::latest::Latest;
 use crate::controller::reconcile::reconcile;
 use crate::pool::candidates;
 use crate::{class, database, orchestra, pool};
@@ -43,7 +44,7 @@ pub async fn run(
     let stores = &ctx.core.stores;
 
     let (by_class, by_map) = (stores.orchestras.clone(), ctx.clone());
-    let orchestras = Controller::for_shared_stream(watched.orchestras.wishes(), stores.orchestras.clone())
+    let orchestras = Controller::for_shared_stream(watched.orchestras.wishes(), stores.orchestras.store().clone())
         .watches_shared_stream(watched.databases.events(), |database: Arc<OrchestraDatabase>| {
             claimant(&database)
         })
@@ -72,7 +73,7 @@ pub async fn run(
         .for_each(|_| async {});
 
     let hosted = stores.databases.clone();
-    let databases = Controller::for_shared_stream(watched.databases.wishes(), stores.databases.clone())
+    let databases = Controller::for_shared_stream(watched.databases.wishes(), stores.databases.store().clone())
         .watches_shared_stream(watched.secrets.events(), |secret: Arc<PartialObjectMeta<Secret>>| {
             secret.labels().get(DATABASE_LABEL).map(|name| ObjectRef::new(name))
         })
@@ -95,7 +96,7 @@ pub async fn run(
         .for_each(|_| async {});
 
     let by_token = stores.classes.clone();
-    let classes = Controller::for_shared_stream(watched.classes.wishes(), stores.classes.clone())
+    let classes = Controller::for_shared_stream(watched.classes.wishes(), stores.classes.store().clone())
         .watches_shared_stream(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_token(&secret, &by_token),
@@ -138,7 +139,7 @@ fn pools(
     let by_inventory = stores.pools.clone();
     let (by_class, by_map) = (stores.pools.clone(), stores.pools.clone());
     let namespace = ctx.core.settings.namespace.clone();
-    Controller::for_shared_stream(watched.pools.wishes(), stores.pools.clone())
+    Controller::for_shared_stream(watched.pools.wishes(), stores.pools.store().clone())
         .watches_shared_stream(
             watched.secrets.events(),
             move |secret: Arc<PartialObjectMeta<Secret>>| with_inventory(&secret, &by_inventory),
@@ -246,14 +247,14 @@ fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
     Some(ObjectRef::new(&claim.name).within(&claim.namespace))
 }
 
-fn unclaimed(orchestras: &Store<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
+fn unclaimed(orchestras: &Latest<Orchestra>) -> Vec<ObjectRef<Orchestra>> {
     let unmet = orchestras.state_filter(candidates::is_unmet);
     unmet.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
 /// Orchestras of a namespace that wait: a label of it may admit them.
 fn unclaimed_in(
-    orchestras: &Store<Orchestra>,
+    orchestras: &Latest<Orchestra>,
 ) -> impl Fn(Arc<PartialObjectMeta<Namespace>>) -> Vec<ObjectRef<Orchestra>> + Send + Sync + 'static {
     let orchestras = orchestras.clone();
     move |namespace| {
@@ -291,7 +292,7 @@ fn naming(map: &PartialObjectMeta<ConfigMap>, core: &Core) -> Vec<ObjectRef<Orch
 }
 
 /// Databases of a class that are not usable now.
-fn of_class(class: &OrchestraClass, databases: &Store<OrchestraDatabase>) -> Vec<ObjectRef<OrchestraDatabase>> {
+fn of_class(class: &OrchestraClass, databases: &Latest<OrchestraDatabase>) -> Vec<ObjectRef<OrchestraDatabase>> {
     let name = class.name_any();
     let waits = |database: &OrchestraDatabase| {
         database.spec.class_name.as_ref() == Some(&name)
@@ -309,7 +310,7 @@ fn of_class(class: &OrchestraClass, databases: &Store<OrchestraDatabase>) -> Vec
 
 /// The classes that are marked as default ones.
 fn default_classes(
-    classes: &Store<OrchestraClass>,
+    classes: &Latest<OrchestraClass>,
 ) -> impl Fn(Arc<OrchestraClass>) -> Vec<ObjectRef<OrchestraClass>> + Send + Sync + 'static {
     let classes = classes.clone();
     move |_| {
@@ -319,7 +320,7 @@ fn default_classes(
 }
 
 /// Classes whose token is in a Secret.
-fn with_token(secret: &PartialObjectMeta<Secret>, classes: &Store<OrchestraClass>) -> Vec<ObjectRef<OrchestraClass>> {
+fn with_token(secret: &PartialObjectMeta<Secret>, classes: &Latest<OrchestraClass>) -> Vec<ObjectRef<OrchestraClass>> {
     let name = secret.name_any();
     let uses = |class: &OrchestraClass| {
         let token = class
@@ -337,7 +338,7 @@ fn with_token(secret: &PartialObjectMeta<Secret>, classes: &Store<OrchestraClass
 }
 
 /// Pools whose databases are prepared from what `wanted` says.
-fn prepared(pools: &Store<OrchestraPool>, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
+fn prepared(pools: &Latest<OrchestraPool>, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
     pools
         .state_filter(|pool| pool.spec.prepare.as_ref().is_some_and(&wanted))
         .iter()
@@ -346,7 +347,7 @@ fn prepared(pools: &Store<OrchestraPool>, wanted: impl Fn(&Preparation) -> bool)
 }
 
 /// Pools whose inventory is in a Secret.
-fn with_inventory(secret: &PartialObjectMeta<Secret>, pools: &Store<OrchestraPool>) -> Vec<ObjectRef<OrchestraPool>> {
+fn with_inventory(secret: &PartialObjectMeta<Secret>, pools: &Latest<OrchestraPool>) -> Vec<ObjectRef<OrchestraPool>> {
     let name = secret.name_any();
     let uses = |pool: &OrchestraPool| {
         pool.spec

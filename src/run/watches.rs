@@ -23,6 +23,7 @@ use crate::api::names::MANAGED_BY;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class;
 use crate::controller::Stores;
+use crate::controller::latest::Latest;
 
 /// Changes that wait for a slow controller before the watch itself waits.
 const BUFFER: usize = 1024;
@@ -116,13 +117,13 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
     let config_maps = share(Api::all(client.clone()), all(), &mut tasks);
     let namespaces = share(Api::all(client.clone()), all(), &mut tasks);
     let stores = Stores {
-        orchestras: orchestras.store(),
-        classes: classes.store(),
-        databases: databases.store(),
-        pools: pools.store(),
-        secrets: secrets.store(),
-        connections: connections.store(),
-        config_maps: config_maps.store(),
+        orchestras: Latest::new(orchestras.store()),
+        classes: Latest::new(classes.store()),
+        databases: Latest::new(databases.store()),
+        pools: Latest::new(pools.store()),
+        secrets: Latest::new(secrets.store()),
+        connections: Latest::new(connections.store()),
+        config_maps: Latest::new(config_maps.store()),
         namespaces: namespaces.store(),
     };
     Watched {

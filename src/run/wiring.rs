@@ -46,7 +46,7 @@ pub fn class(
         core: core.clone(),
         sources: Sources::new(
             core.client.clone(),
-            core.stores.config_maps.clone(),
+            core.stores.config_maps.store().clone(),
             settings.sources_folder.clone(),
             settings.oci_hosts.clone(),
             settings.resync,

@@ -46,11 +46,6 @@ fn an_entry_is_probed_enlisted_and_rests() {
     assert_eq!(plan(&pool([usable("x")])), enlist(&[(0, "x")]));
     assert_eq!(plan(&pool([EntryState::Member])), Step::Rest);
     assert_eq!(plan(&pool([])), Step::Rest);
-    let catching_up = Seen {
-        catching_up: true,
-        ..pool([EntryState::Member])
-    };
-    assert_eq!(plan(&catching_up), Step::Wait(BUSY));
 }
 
 #[test]
