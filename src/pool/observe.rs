@@ -158,7 +158,7 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
         None => preparation::wanted(pass).await,
     };
     match wanted {
-        Ok(wanted) => observed.wanted = pass.wanted.get_or_init(|| wanted).clone(),
+        Ok(wanted) => observed.wanted.clone_from(pass.wanted.get_or_init(|| wanted)),
         Err(error) => {
             observed.seen.preparation = Preparation::Blocked;
             observed.trouble = Some(error);
