@@ -119,7 +119,7 @@ fn offer(pass: &mut Pass, class: &OrchestraClass) -> (Supply, String) {
     let mut trouble = None;
     for way in class::ways(class) {
         match way {
-            Way::Provider => match class::provider_trouble(class) {
+            Way::Provider => match class.provider_trouble() {
                 None => match budget::has_room(&pass.ctx.class, class, &pass.object, &class::database_name(pass.uid()))
                 {
                     Ok(()) => return (Supply::Provider, String::new()),
@@ -131,7 +131,7 @@ fn offer(pass: &mut Pass, class: &OrchestraClass) -> (Supply, String) {
                         "the class has not been checked yet".into(),
                     );
                 }
-                Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message)),
+                Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message.to_owned())),
             },
             Way::Pools if has_member(pass, class) => return (Supply::Member, String::new()),
             Way::Pools => {

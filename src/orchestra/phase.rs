@@ -2,11 +2,11 @@
 
 use super::plan::Step;
 use crate::api::condition::Reason;
-use crate::controller::conditions::Progress;
+use crate::controller::conditions::Standing;
 
 /// Phase, progress, reason and words of a step.
-pub fn describe(step: Step) -> (&'static str, Progress, Reason, &'static str) {
-    use Progress::{Reconciling, Settled, Stalled};
+pub fn describe(step: Step) -> (&'static str, Standing, Reason, &'static str) {
+    use Standing::{Reconciling, Settled, Stalled};
     match step {
         Step::AddFinalizer => ("Pending", Reconciling, Reason::Pending, "begins"),
         Step::Intend => ("Provisioning", Reconciling, Reason::Claiming, "claiming a database"),

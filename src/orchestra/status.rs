@@ -14,7 +14,7 @@ use super::plan::{Database, Step, Work};
 use super::{Newer, Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
-use crate::controller::conditions::{Conditions, Progress, find, is_true};
+use crate::controller::conditions::{Conditions, Standing, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::write::{namespaced, publish, write_status};
 use crate::migrate::guard::Verdict;
@@ -51,7 +51,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
     // Nothing is begun, and nobody may think so after a restart.
     let waits = matches!(reason, Reason::ApprovalPending | Reason::RolloutPending);
-    let updating = served && progress == Progress::Reconciling && !leaving && !waits;
+    let updating = served && progress == Standing::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
     conditions.set(Is::Ready, ready, summary, message);
     let available = ready || (served && usable && !leaving);
@@ -68,7 +68,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     };
     conditions.set(Is::DatabaseReady, usable, why, told);
     parts(pass, observed, &mut conditions, reason);
-    conditions.progress(progress, summary, message);
+    conditions.stand(progress, summary, message);
     let conditions = conditions.finish();
     tell_approved(pass, &old).await;
     let new = facts(pass, old, phase, conditions);
@@ -285,11 +285,11 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         }
     }
     let progress = if passing {
-        Progress::Reconciling
+        Standing::Reconciling
     } else {
-        Progress::Stalled
+        Standing::Stalled
     };
-    conditions.progress(progress, reason, &message);
+    conditions.stand(progress, reason, &message);
     let deleting = pass.object.metadata.deletion_timestamp.is_some();
     let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
     let phase = match (deleting, passing) {
@@ -324,7 +324,7 @@ fn failed_part(reason: Reason) -> Option<Is> {
 async fn store(
     pass: &mut Pass,
     new: OrchestraStatus,
-    progress: Progress,
+    progress: Standing,
     reason: Reason,
     message: &str,
 ) -> Result<(), Error> {
@@ -346,7 +346,7 @@ async fn store(
     }
     // A claim is a moment on the way to what the next event tells.
     if news && reason != Reason::Claiming {
-        let kind = if progress == Progress::Stalled {
+        let kind = if progress == Standing::Stalled {
             EventType::Warning
         } else {
             EventType::Normal

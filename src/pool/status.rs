@@ -8,7 +8,7 @@ use kube::runtime::events::EventType;
 use super::Context;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
-use crate::controller::conditions::{Conditions, Progress, find};
+use crate::controller::conditions::{Conditions, Standing, find};
 use crate::controller::error::Error;
 use crate::controller::write::{publish, write_status};
 
@@ -36,9 +36,9 @@ pub async fn write(
     let reason = refused.first().map_or(Reason::Ready, |(_, error)| error.reason());
     let passing = refused.iter().all(|(_, error)| error.is_passing());
     let progress = match (refused.is_empty(), passing) {
-        (true, _) => Progress::Settled,
-        (false, true) => Progress::Reconciling,
-        (false, false) => Progress::Stalled,
+        (true, _) => Standing::Settled,
+        (false, true) => Standing::Reconciling,
+        (false, false) => Standing::Stalled,
     };
     tell(ctx, pool, &mut status, (refused.is_empty(), progress, reason), &message).await
 }
@@ -64,9 +64,9 @@ fn message(refused: &[(String, Error)]) -> String {
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let mut status = pool.status.clone().unwrap_or_default();
     let progress = if error.is_passing() {
-        Progress::Reconciling
+        Standing::Reconciling
     } else {
-        Progress::Stalled
+        Standing::Stalled
     };
     tell(
         &ctx,
@@ -82,14 +82,14 @@ async fn tell(
     ctx: &Context,
     pool: &OrchestraPool,
     status: &mut OrchestraPoolStatus,
-    (ready, progress, reason): (bool, Progress, Reason),
+    (ready, progress, reason): (bool, Standing, Reason),
     message: &str,
 ) -> Result<(), Error> {
     let old = pool.status.as_ref();
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let mut conditions = Conditions::new(before, pool.metadata.generation);
     conditions.set(ConditionType::Ready, ready, reason, message);
-    conditions.progress(progress, reason, message);
+    conditions.stand(progress, reason, message);
     status.conditions = conditions.finish();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
     write_status(&ctx.core, pool, old, status).await?;
