@@ -1,9 +1,127 @@
 //! Questions about stored objects that have one answer for every room.
 
-use super::condition::{ConditionType, Reason, find};
-use super::{AppliedTemplate, Orchestra, OrchestraDatabase, SeedPolicy};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource as _;
+
+use super::condition::{ConditionType, Reason, find, is_true, reason_of};
+use super::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, SeedPolicy};
+
+/// What keeps a claim waiting until others have made room in the budget of a class.
+fn is_about_room(reason: Reason) -> bool {
+    matches!(reason, Reason::BudgetExceeded | Reason::ProjectLimitReached)
+}
+
+impl Orchestra {
+    /// The conditions of the status; none when there is no status.
+    pub fn conditions(&self) -> &[Condition] {
+        let status = self.status.as_ref();
+        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
+    /// this one does not know.
+    pub fn stalled_reason(&self) -> Option<Reason> {
+        reason_of(self.conditions(), ConditionType::Stalled)
+    }
+
+    /// Whether it is Stalled because the budget of its class has no room.
+    pub fn waits_for_room(&self) -> bool {
+        self.stalled_reason().is_some_and(is_about_room)
+    }
+
+    /// Whether everything that the current generation asks for was in effect when the status was written.
+    pub fn is_settled(&self) -> bool {
+        let observed = self.status.as_ref().map(|status| status.observed_generation);
+        observed == self.metadata.generation && is_true(self.conditions(), ConditionType::Ready)
+    }
+
+    /// Why its last migration failed: reason and message. A status that the operator wrote before it had a
+    /// field for that has it in its condition `Stalled`.
+    pub fn migration_failure(&self) -> Option<(Reason, String)> {
+        let status = self.status.as_ref()?;
+        let failure = status.migrations.as_ref()?.failure.as_ref();
+        let stalled = find(&status.conditions, ConditionType::Stalled);
+        let (reason, message) = failure
+            .map(|failure| (&failure.reason, &failure.message))
+            .or(stalled.map(|stalled| (&stalled.reason, &stalled.message)))?;
+        Some((reason.parse().ok()?, message.clone()))
+    }
+}
+
+impl OrchestraClass {
+    /// The conditions of the status; none when there is no status.
+    pub fn conditions(&self) -> &[Condition] {
+        let status = self.status.as_ref();
+        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether the provider can create databases.
+    pub fn is_available(&self) -> bool {
+        is_true(self.conditions(), ConditionType::Available)
+    }
+
+    /// Why the provider cannot create databases now, with the message of the condition. `Pending` when the class
+    /// has not been checked yet, or when the trouble is one that passes.
+    pub fn provider_trouble(&self) -> Option<(Reason, &str)> {
+        if self.is_available() {
+            return None;
+        }
+        let reason = reason_of(self.conditions(), ConditionType::Available).filter(|reason| {
+            matches!(
+                reason,
+                Reason::TokenMissing | Reason::TokenRejected | Reason::PermissionDenied | Reason::OrganizationNotFound
+            )
+        });
+        let condition = find(self.conditions(), ConditionType::Available);
+        let message = condition.map(|condition| condition.message.as_str());
+        Some((reason.unwrap_or(Reason::Pending), message.unwrap_or_default()))
+    }
+}
 
 impl OrchestraDatabase {
+    /// The conditions of the status; none when there is no status.
+    pub fn conditions(&self) -> &[Condition] {
+        let status = self.status.as_ref();
+        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether it is proven usable.
+    pub fn is_ready(&self) -> bool {
+        is_true(self.conditions(), ConditionType::Ready)
+    }
+
+    /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
+    /// this one does not know.
+    pub fn stalled_reason(&self) -> Option<Reason> {
+        reason_of(self.conditions(), ConditionType::Stalled)
+    }
+
+    /// Whether its project was deleted at the provider.
+    pub fn is_lost(&self) -> bool {
+        self.stalled_reason() == Some(Reason::DatabaseLost)
+    }
+
+    /// Whether its creation waits for room in the budget of its class.
+    pub fn waits_for_room(&self) -> bool {
+        self.stalled_reason().is_some_and(is_about_room)
+    }
+
+    /// Whether its creation waits for its turn with the provider.
+    pub fn is_queued(&self) -> bool {
+        reason_of(self.conditions(), ConditionType::Reconciling) == Some(Reason::Queued)
+    }
+
+    /// Whether it has, or may have, a project: a request to create one was issued.
+    pub fn is_issued(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| status.create_issued_at.is_some() || status.project.is_some())
+    }
+
+    /// Whether it was made through this class.
+    pub fn is_of(&self, class: &OrchestraClass) -> bool {
+        self.spec.class_name.is_some() && self.spec.class_name == class.meta().name
+    }
+
     /// The OrchestraPool whose member the database is. Members that an earlier version enlisted name it
     /// only in their inventory entry.
     pub fn pool(&self) -> Option<&str> {
@@ -37,19 +155,5 @@ impl SeedPolicy {
             Self::Once => true,
             Self::OnChange => ran == wanted,
         }
-    }
-}
-
-impl Orchestra {
-    /// Why its last migration failed: reason and message. A status that the operator wrote before it had a
-    /// field for that has it in its condition `Stalled`.
-    pub fn migration_failure(&self) -> Option<(Reason, String)> {
-        let status = self.status.as_ref()?;
-        let failure = status.migrations.as_ref()?.failure.as_ref();
-        let stalled = find(&status.conditions, ConditionType::Stalled);
-        let (reason, message) = failure
-            .map(|failure| (&failure.reason, &failure.message))
-            .or(stalled.map(|stalled| (&stalled.reason, &stalled.message)))?;
-        Some((reason.parse().ok()?, message.clone()))
     }
 }

@@ -21,9 +21,8 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy};
-use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
 use crate::controller::{Core, Stores};
 use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
@@ -145,33 +144,6 @@ pub enum Way {
     Provider,
     /// A database of a pool.
     Pools,
-}
-
-/// Why the provider of a class cannot create databases now, as the class's condition says it.
-/// A class that has not been looked at yet is awaited.
-pub fn provider_trouble(class: &OrchestraClass) -> Option<(Reason, String)> {
-    let conditions = class
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    if is_true(conditions, ConditionType::Available) {
-        return None;
-    }
-    let known = [
-        Reason::TokenMissing,
-        Reason::TokenRejected,
-        Reason::PermissionDenied,
-        Reason::OrganizationNotFound,
-    ];
-    let condition = find(conditions, ConditionType::Available);
-    let reason = known
-        .into_iter()
-        .find(|reason| condition.is_some_and(|is| is.reason == reason.as_str()));
-    Some((
-        reason.unwrap_or(Reason::Pending),
-        condition.map(|is| is.message.clone()).unwrap_or_default(),
-    ))
 }
 
 /// Region of a new database.

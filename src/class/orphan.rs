@@ -58,9 +58,7 @@ pub fn unclaimed(database: &OrchestraDatabase, exists: impl Fn(&str) -> bool) ->
 
 /// Whether a hosted database has, or may have, a project.
 pub fn is_billed(database: &OrchestraDatabase) -> bool {
-    let status = database.status.as_ref();
-    database.spec.supabase.is_some()
-        && status.is_some_and(|status| status.project.is_some() || status.create_issued_at.is_some())
+    database.spec.supabase.is_some() && database.is_issued()
 }
 
 /// What a person can do about an unclaimed database.

@@ -41,6 +41,9 @@ pub struct Latest<K: Resource<DynamicType = ()> + Clone + 'static> {
 
 type Written<K> = HashMap<ObjectRef<K>, Write<K>>;
 
+/// A write that the store does not show: its object, and what it returned, or none for a deletion.
+type Unshown<K> = (ObjectRef<K>, Option<Arc<K>>);
+
 /// The last write of one object.
 struct Write<K> {
     /// What the write returned; none for a deletion.
@@ -183,7 +186,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
     }
 
     /// What the store does not show yet; none when it shows everything, which costs nothing.
-    fn unshown(&self) -> Option<Vec<(ObjectRef<K>, Option<Arc<K>>)>> {
+    fn unshown(&self) -> Option<Vec<Unshown<K>>> {
         let mut written = self.written.lock();
         if !written.is_empty() {
             settle(&self.store, &mut written, Instant::now());
@@ -251,9 +254,14 @@ fn version<K: Resource>(object: &K) -> &str {
     object.meta().resource_version.as_deref().unwrap_or_default()
 }
 
+/// Whether `one` is surely newer than `other`, of the same object.
+pub(super) fn is_newer<K: Resource>(one: &K, other: &K) -> bool {
+    compare(version(one), version(other)).is_some_and(Ordering::is_gt)
+}
+
 /// The order of two versions of objects of the same kind; none when they differ and one is not a positive
 /// decimal number.
-pub(super) fn compare(one: &str, other: &str) -> Option<Ordering> {
+fn compare(one: &str, other: &str) -> Option<Ordering> {
     if one == other {
         return Some(Ordering::Equal);
     }

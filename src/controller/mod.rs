@@ -9,6 +9,7 @@ pub mod latest;
 pub mod lease;
 pub mod reconcile;
 pub mod refusals;
+pub mod status;
 pub mod write;
 
 pub use self::core::{Core, Settings, Stores};

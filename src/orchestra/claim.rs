@@ -11,12 +11,11 @@ use super::Pass;
 use super::observe::Observed;
 use super::plan::{Database, Inside, Intent, Supply};
 use super::wait::Wait;
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::{
     ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
 };
 use crate::class::{self, Way, budget};
-use crate::controller::conditions::{self, is_true};
 use crate::controller::error::Error;
 use crate::controller::latest::Latest;
 use crate::pool::candidates;
@@ -51,32 +50,18 @@ pub fn state(database: &OrchestraDatabase) -> (Database, String) {
     if spec.released_at.is_some() {
         return (Database::Leaving, "the claim on the database is released".into());
     }
-    let conditions = database
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    if is_true(conditions, ConditionType::Ready) {
+    if database.is_ready() {
         return (Database::Usable(Inside::UNSEEN), String::new());
     }
-    let message = conditions::find(conditions, ConditionType::Ready)
-        .map(|is| is.message.clone())
+    let message = condition::find(database.conditions(), ConditionType::Ready)
+        .map(|ready| ready.message.clone())
         .unwrap_or_default();
-    match conditions::find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
+    match database.stalled_reason() {
         Some(reason) => (Database::Stopped(reason), message),
-        None if conditions::find(conditions, ConditionType::Reconciling)
-            .is_some_and(|is| is.reason == Reason::Queued.as_str()) =>
-        {
-            (Database::Queued, message)
-        }
+        None if database.is_queued() => (Database::Queued, message),
         // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
         None => (Database::Provisioning, String::new()),
     }
-}
-
-/// The reasons that stop a database, by their names.
-fn reason(name: &str) -> Option<Reason> {
-    Reason::all().find(|reason| reason.as_str() == name)
 }
 
 /// How a claim could be met now.
@@ -145,7 +130,7 @@ fn offer(pass: &Pass, class: &OrchestraClass, own: String) -> Offer {
     let mut trouble = None;
     for way in class::ways(class) {
         match way {
-            Way::Provider => match class::provider_trouble(class) {
+            Way::Provider => match class.provider_trouble() {
                 None => match budget::has_room(&pass.ctx.class, class, &pass.object, &own) {
                     Ok(()) => return Offer::of(Supply::Provider(Intent::Open), own),
                     Err(full) => return no_room(pass, class, &full),

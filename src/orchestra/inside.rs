@@ -10,11 +10,9 @@ use sqlx::postgres::PgConnection;
 use super::plan::{Inside, Work};
 use super::wait::Wait;
 use super::{Pass, approval, drift, migrating};
-use crate::api::condition::ConditionType;
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
 use crate::controller::background::WorkKind;
-use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
@@ -446,24 +444,17 @@ fn is_settled(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted) -> bool {
         .rows
         .as_ref()
         .is_none_or(|rows| rows.are_met_by(status.seed.as_deref()));
-    is_ready(pass)
+    pass.object.is_settled()
         && status.database_name == tenant.database.map(ResourceExt::name_any)
         && is_untouched(pass)
         && migrated
         && seeded
 }
 
-fn is_ready(pass: &Pass) -> bool {
-    pass.object.status.as_ref().is_some_and(|status| {
-        Some(status.observed_generation) == pass.object.metadata.generation
-            && is_true(&status.conditions, ConditionType::Ready)
-    })
-}
-
 /// A registry or a volume that fails, or refuses what it gave before, leaves a tenant that is Ready alone.
 fn undisturbed(pass: &Pass, error: Error) -> Error {
     match &error {
-        Error::Source(failed) if is_ready(pass) && failed.is_outside() && !error.is_passing() => {
+        Error::Source(failed) if pass.object.is_settled() && failed.is_outside() && !error.is_passing() => {
             Error::transient(failed.reason(), failed.to_string())
         }
         _ => error,

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::Api;
-use kube::runtime::events::EventType;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use super::Context;
 use super::inside::{Facts, Newer};
@@ -17,9 +15,10 @@ use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
     AppliedTemplate, MigrationFailure, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret,
 };
-use crate::controller::conditions::{Conditions, MESSAGE_LIMIT, Progress, find, is_true};
+use crate::controller;
+use crate::controller::conditions::{Conditions, MESSAGE_LIMIT, Standing, is_true};
 use crate::controller::error::Error;
-use crate::controller::write::{namespaced, publish, write_status};
+use crate::controller::status::{News, is_news, tell};
 use crate::migrate::guard::Verdict;
 use crate::rollout::Kept;
 
@@ -30,7 +29,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     }
     let Description {
         phase,
-        progress,
+        standing,
         reason,
         message: words,
     } = describe(step);
@@ -48,7 +47,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     // Nothing is begun, and nobody may think so after a restart.
     let waits = matches!(reason, Reason::ApprovalPending | Reason::RolloutPending);
     let leaving = pass.is_deleting();
-    let updating = served && progress == Progress::Reconciling && !leaving && !waits;
+    let updating = served && standing == Standing::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
     let ready = step == Step::Rest;
     conditions.set(Is::Ready, ready, summary, message);
@@ -64,15 +63,13 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         conditions.set(type_, is, why, told);
     }
     parts(pass, observed, &mut conditions, reason);
-    conditions.progress(progress, summary, message);
+    conditions.stand(standing, summary, message);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
     let new = facts(pass, observed, old, phase, conditions);
-    store(pass, new, progress, reason, message).await?;
+    store(pass, new, standing, reason, message).await?;
     if let Some(lost) = lost {
-        let subject = pass.object.object_ref(&());
-        let recorder = &pass.ctx.core.recorder;
-        publish(recorder, &subject, EventType::Warning, Reason::HistoryLost, &lost).await;
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::HistoryLost, lost)).await;
     }
     Ok(())
 }
@@ -105,15 +102,7 @@ async fn tell_approved(pass: &Pass, old: &OrchestraStatus, observed: &Observed) 
     let approved = review.filter(|review| review.verdict == Verdict::Approved);
     if let Some(review) = approved.filter(|review| waited.is_some_and(|plan| plan.digest == review.plan.digest)) {
         let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
-        let subject = pass.object.object_ref(&());
-        publish(
-            &pass.ctx.core.recorder,
-            &subject,
-            EventType::Normal,
-            Reason::Approved,
-            &note,
-        )
-        .await;
+        tell(&pass.ctx.core, &pass.object, &News::normal(Reason::Approved, note)).await;
     }
 }
 
@@ -256,21 +245,17 @@ fn published(pass: &Pass, observed: &Observed) -> Option<PublishedSecret> {
 
 /// Writes down which connection Secret was given back.
 pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
-    let old = pass.object.status.as_ref();
     let new = OrchestraStatus {
         secret_ref: pass.published.clone(),
-        ..old.cloned().unwrap_or_default()
+        ..pass.object.status.clone().unwrap_or_default()
     };
-    if let Some(object) = write_status(&pass.ctx.core, &pass.object, old, &new).await? {
-        pass.object = object;
-    }
+    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
     Ok(())
 }
 
 /// Writes what stopped a pass. A tenant in use stays Ready through a blip that passes by itself.
 pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&ctx.core.client, &*orchestra);
-    let Some(object) = api.get_opt(&orchestra.name_any()).await? else {
+    let Some(object) = controller::status::current(&ctx.core, &*orchestra).await? else {
         return Ok(());
     };
     let mut pass = Pass::new(object, ctx);
@@ -299,12 +284,12 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             conditions.keep(part, Reason::Pending);
         }
     }
-    let progress = if passing {
-        Progress::Reconciling
+    let standing = if passing {
+        Standing::Reconciling
     } else {
-        Progress::Stalled
+        Standing::Stalled
     };
-    conditions.progress(progress, reason, &message);
+    conditions.stand(standing, reason, &message);
     let deleting = pass.is_deleting();
     let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
     let phase = match (deleting, passing) {
@@ -326,7 +311,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             message: message.chars().take(MESSAGE_LIMIT).collect(),
         });
     }
-    store(&mut pass, new, progress, reason, &message).await
+    store(&mut pass, new, standing, reason, &message).await
 }
 
 /// The part that a failure belongs to.
@@ -343,41 +328,13 @@ fn failed_part(reason: Reason) -> Option<Is> {
 async fn store(
     pass: &mut Pass,
     new: OrchestraStatus,
-    progress: Progress,
+    standing: Standing,
     reason: Reason,
     message: &str,
 ) -> Result<(), Error> {
-    let told = |status: Option<&OrchestraStatus>| {
-        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let condition = find(conditions, Is::Stalled)
-            .or_else(|| find(conditions, Is::Reconciling))
-            .or_else(|| find(conditions, Is::Ready));
-        // Whoever waits for long in the queue is told of it once more, and of each plan that waits.
-        condition.map(|condition| {
-            let again = [Reason::Queued.as_str(), Reason::ApprovalPending.as_str()];
-            let again = again.contains(&condition.reason.as_str());
-            (condition.reason.clone(), again.then(|| condition.message.clone()))
-        })
-    };
-    let news = told(pass.object.status.as_ref()) != told(Some(&new));
-    if let Some(object) = write_status(&pass.ctx.core, &pass.object, pass.object.status.as_ref(), &new).await? {
-        pass.object = object;
-    }
     // A claim is a moment on the way to what the next event tells.
-    if news && reason != Reason::Claiming {
-        let kind = if progress == Progress::Stalled {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        };
-        publish(
-            &pass.ctx.core.recorder,
-            &pass.object.object_ref(&()),
-            kind,
-            reason,
-            message,
-        )
-        .await;
-    }
+    let is_news = is_news(pass.object.conditions(), &new.conditions) && reason != Reason::Claiming;
+    let news = is_news.then(|| News::of(standing, reason, message));
+    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
     Ok(())
 }

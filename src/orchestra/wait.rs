@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::plan::Step;
 use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
-use crate::controller::conditions::Progress::{self, Reconciling, Settled, Stalled};
+use crate::controller::conditions::Standing::{self, Reconciling, Settled, Stalled};
 
 /// A watch tells of what is waited for; this pace is for what no watch tells.
 pub const UNWATCHED: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ pub struct Description {
     /// A word for people.
     pub phase: &'static str,
     /// Who acts next.
-    pub progress: Progress,
+    pub standing: Standing,
     /// Of the conditions and the event.
     pub reason: Reason,
     /// For people; what was observed says more where it can.
@@ -99,7 +99,7 @@ pub fn pace_of_stop(reason: Reason) -> Duration {
 
 /// What a step is called before people.
 pub fn describe(step: Step) -> Description {
-    let (phase, progress, reason, message) = match step {
+    let (phase, standing, reason, message) = match step {
         Step::AddFinalizer => ("Pending", Reconciling, Reason::Pending, "the operator begins"),
         Step::Reserve | Step::Intend => ("Provisioning", Reconciling, Reason::Claiming, "claiming a database"),
         Step::Create => (
@@ -144,13 +144,13 @@ pub fn describe(step: Step) -> Description {
     };
     Description {
         phase,
-        progress,
+        standing,
         reason,
         message,
     }
 }
 
-fn describe_wait(wait: Wait) -> (&'static str, Progress, Reason, &'static str) {
+fn describe_wait(wait: Wait) -> (&'static str, Standing, Reason, &'static str) {
     let (_, phase, reason, message) = wait.table();
     (phase, Reconciling, reason, message)
 }

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use kube::Resource;
-use kube::runtime::events::EventType;
-
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::Step;
 use super::{Context, Pass};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
-use crate::controller::conditions::{Conditions, Progress, find};
+use crate::controller;
+use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
-use crate::controller::write::{publish, write_status};
+use crate::controller::status::{News, has_come_to};
 
 /// Entries that a condition names: its message is limited to 32768 characters.
 const NAMED: usize = 20;
@@ -28,21 +26,21 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
         i32::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
     };
     let pool = &pass.pool;
-    let mut status = OrchestraPoolStatus {
+    let status = OrchestraPoolStatus {
         desired: i32::try_from(observed.inventory.len()).unwrap_or(i32::MAX),
         available: count(OrchestraDatabase::is_unclaimed),
         bound: count(OrchestraDatabase::is_held),
         ..pool.status.clone().unwrap_or_default()
     };
     let described = describe(&observed.refusals);
-    tell(&pass.ctx, pool, &mut status, described).await
+    tell(&pass.ctx, pool, status, described).await
 }
 
 /// What the conditions of a pool say.
 #[derive(Debug, PartialEq, Eq)]
 struct Described {
     ready: bool,
-    progress: Progress,
+    standing: Standing,
     reason: Reason,
     message: String,
 }
@@ -51,14 +49,14 @@ struct Described {
 fn describe(refusals: &[(String, Refusal)]) -> Described {
     let mut refusals: Vec<_> = refusals.iter().collect();
     refusals.sort_by_key(|(_, refusal)| refusal.is_passing());
-    let progress = match refusals.first() {
-        None => Progress::Settled,
-        Some((_, refusal)) if refusal.is_passing() => Progress::Reconciling,
-        Some(_) => Progress::Stalled,
+    let standing = match refusals.first() {
+        None => Standing::Settled,
+        Some((_, refusal)) if refusal.is_passing() => Standing::Reconciling,
+        Some(_) => Standing::Stalled,
     };
     Described {
         ready: refusals.is_empty(),
-        progress,
+        standing,
         reason: refusals.first().map_or(Reason::Ready, |(_, refusal)| refusal.reason),
         message: message(&refusals),
     }
@@ -83,30 +81,30 @@ fn message(refusals: &[&(String, Refusal)]) -> String {
 
 /// Writes the error that stopped a pass.
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let mut status = pool.status.clone().unwrap_or_default();
-    let progress = if error.is_passing() {
-        Progress::Reconciling
+    let status = pool.status.clone().unwrap_or_default();
+    let standing = if error.is_passing() {
+        Standing::Reconciling
     } else {
-        Progress::Stalled
+        Standing::Stalled
     };
     let described = Described {
         ready: false,
-        progress,
+        standing,
         reason: error.reason(),
         message: error.to_string(),
     };
-    tell(&ctx, &pool, &mut status, described).await
+    tell(&ctx, &pool, status, described).await
 }
 
 async fn tell(
     ctx: &Context,
     pool: &OrchestraPool,
-    status: &mut OrchestraPoolStatus,
+    mut status: OrchestraPoolStatus,
     described: Described,
 ) -> Result<(), Error> {
     let Described {
         ready,
-        progress,
+        standing,
         reason,
         message,
     } = described;
@@ -114,17 +112,16 @@ async fn tell(
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let mut conditions = Conditions::new(before, pool.metadata.generation);
     conditions.set(ConditionType::Ready, ready, reason, &message);
-    conditions.progress(progress, reason, &message);
+    conditions.stand(standing, reason, &message);
     status.conditions = conditions.finish();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
-    write_status(&ctx.core, pool, old, status).await?;
-    let news = find(before, ConditionType::Ready).is_none_or(|last| last.reason != reason.as_str());
-    if news {
-        let normal = ready || matches!(reason, Reason::Pending | Reason::Migrating | Reason::Queued);
-        let kind = if normal { EventType::Normal } else { EventType::Warning };
-        publish(&ctx.core.recorder, &pool.object_ref(&()), kind, reason, &message).await;
-    }
-    Ok(())
+    // Nothing is wrong with what is being prepared, or waits for its turn.
+    let well = ready || matches!(reason, Reason::Migrating | Reason::Queued);
+    let news = has_come_to(before, &status.conditions, ConditionType::Ready, reason).then(|| match well {
+        true => News::normal(reason, message),
+        false => News::warning(reason, message),
+    });
+    controller::status::write(&ctx.core, pool, status, news).await.map(drop)
 }
 
 #[cfg(test)]
@@ -137,12 +134,12 @@ mod tests {
         let passing = refusal(&Error::transient(Reason::DatabaseUnreachable, "no answer"));
         let blocked = refusal(&Error::blocked(Reason::InUse, "full"));
         let described = describe(&[passing.clone(), blocked]);
-        assert_eq!(described.progress, Progress::Stalled);
+        assert_eq!(described.standing, Standing::Stalled);
         assert_eq!((described.ready, described.reason), (false, Reason::InUse));
         assert_eq!(described.message, "KEY: full; KEY: no answer");
-        assert_eq!(describe(&[passing]).progress, Progress::Reconciling);
+        assert_eq!(describe(&[passing]).standing, Standing::Reconciling);
         let well = describe(&[]);
-        assert_eq!((well.ready, well.progress), (true, Progress::Settled));
+        assert_eq!((well.ready, well.standing), (true, Standing::Settled));
         assert_eq!(
             (well.reason, well.message.as_str()),
             (Reason::Ready, "every entry is usable")

@@ -123,14 +123,14 @@ pub async fn run(
         orchestras,
         databases,
         classes,
-        pools(ctx.clone(), &watched, config, (prepared, stop)),
+        pools(&ctx, &watched, config, (prepared, stop)),
     )
     .await;
 }
 
 /// The controller of the pools.
 fn pools(
-    ctx: Arc<orchestra::Context>,
+    ctx: &orchestra::Context,
     watched: &Watched,
     config: Config,
     (preparations, stop): (UnboundedReceiver<ObjectRef<OrchestraPool>>, watch::Receiver<bool>),
