@@ -207,7 +207,7 @@ async fn observe_work(pass: &mut Pass, seen: &mut Seen) -> Result<Option<String>
 async fn source(pass: &mut Pass) -> Result<Option<Arc<Source>>, Error> {
     pass.kept = None;
     let found = migrations(pass).await;
-    let member = rollout::is_member(&pass.object);
+    let member = rollout::takes_part(&pass.object);
     let (Some(class), Some(database)) = (pass.class.as_ref().filter(|_| member), &pass.database) else {
         return found;
     };
