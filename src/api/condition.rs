@@ -195,7 +195,7 @@ pub enum Reason {
     RolloutProgressing,
     /// The rollout was paused in the class's spec.
     RolloutPaused,
-    /// Too many Orchestras failed: no further one is begun with.
+    /// Too many Orchestras failed: no further Orchestra is migrated.
     RolloutHalted,
     /// The seed failed.
     SeedFailed,

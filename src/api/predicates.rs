@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
-use super::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, SeedPolicy};
+use super::{
+    AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, SeedPolicy,
+};
 
 /// What keeps a claim waiting until others have made room in the budget of a class.
 fn is_about_room(reason: Reason) -> bool {
@@ -35,6 +37,57 @@ impl Orchestra {
         observed == self.metadata.generation && is_true(self.conditions(), ConditionType::Ready)
     }
 
+    /// Whether its connection Secret is published, so that applications may use the database.
+    pub fn is_published(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| status.secret_ref.is_some())
+    }
+
+    /// Whether its spec names a source of migrations, so that those of its class do not apply.
+    pub fn has_own_migrations(&self) -> bool {
+        let own = self.spec.migrations.as_ref();
+        own.is_some_and(|own| own.source.is_some())
+    }
+
+    /// The class that meets its claim, once that is decided.
+    pub fn decided_class(&self) -> Option<&str> {
+        self.status.as_ref()?.class_name.as_deref()
+    }
+
+    /// The status of its migrations, once they were looked at.
+    pub fn migrations(&self) -> Option<&MigrationStatus> {
+        self.status.as_ref()?.migrations.as_ref()
+    }
+
+    /// Whether a migration was started before the status was written, and may still be running.
+    pub fn may_be_migrating(&self) -> bool {
+        let reason = reason_of(self.conditions(), ConditionType::Reconciling);
+        self.migrations().is_some_and(|migrations| migrations.pending > 0)
+            && matches!(reason, Some(Reason::Migrating | Reason::Updating))
+    }
+
+    /// Whether nothing but its migrations keeps it from being settled. An Orchestra with another problem asks
+    /// for its migrations itself when that is solved.
+    pub fn is_settled_but_for_migrations(&self) -> bool {
+        let stalled = find(self.conditions(), ConditionType::Stalled);
+        let problem = stalled.or_else(|| find(self.conditions(), ConditionType::Reconciling));
+        problem.is_none_or(|problem| {
+            matches!(
+                problem.reason.parse().ok(),
+                Some(
+                    Reason::RolloutPending
+                        | Reason::ApprovalPending
+                        | Reason::Queued
+                        | Reason::Updating
+                        | Reason::Migrating
+                        | Reason::MigrationFailed
+                        | Reason::MigrationUnfinished
+                        | Reason::HistoryDiverged
+                )
+            )
+        })
+    }
+
     /// Why its last migration failed: reason and message. A status that the operator wrote before it had a
     /// field for that has it in its condition `Stalled`.
     pub fn migration_failure(&self) -> Option<(Reason, String)> {
@@ -45,6 +98,13 @@ impl Orchestra {
             .map(|failure| (&failure.reason, &failure.message))
             .or(stalled.map(|stalled| (&stalled.reason, &stalled.message)))?;
         Some((reason.parse().ok()?, message.clone()))
+    }
+}
+
+impl OrchestraStatus {
+    /// Whether the seed failed when it ran last.
+    pub fn has_failed_seed(&self) -> bool {
+        reason_of(&self.conditions, ConditionType::Seeded) == Some(Reason::SeedFailed)
     }
 }
 

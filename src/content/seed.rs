@@ -6,9 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::{Context, Tenant, scripts};
-use crate::api::condition::{ConditionType, Reason};
 use crate::api::{Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy};
-use crate::controller::conditions::find;
 use crate::controller::error::Error;
 use crate::migrate::{self, SeedSource, Source, Variables};
 use crate::source::Place;
@@ -51,11 +49,8 @@ impl Rows {
         if waits && status.is_none_or(|status| status.seed.is_none()) {
             return Ok(Self::None);
         }
-        // A pass that looks at a new generation says that nothing is seeded until it has looked.
-        let failed = |status: &OrchestraStatus| {
-            find(&status.conditions, ConditionType::Seeded).is_some_and(|is| is.reason == Reason::SeedFailed.as_str())
-        };
-        let ran = |status: &OrchestraStatus| status.seed.is_some() && !failed(status);
+        // Not the Seeded condition: it is False when a new generation is observed, until its seed was looked at.
+        let ran = |status: &OrchestraStatus| status.seed.is_some() && !status.has_failed_seed();
         if waits || seed.policy == SeedPolicy::Once && status.is_some_and(ran) {
             return Ok(Self::Applied);
         }

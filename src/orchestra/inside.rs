@@ -322,7 +322,7 @@ async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
 async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
     let mut wanted = Wanted::default();
     let found = migrations(pass, tenant).await;
-    let Some(class) = tenant.class.filter(|_| rollout::is_member(&pass.object)) else {
+    let Some(class) = tenant.class.filter(|_| rollout::takes_part(&pass.object)) else {
         wanted.source = found?;
         return Ok(wanted);
     };

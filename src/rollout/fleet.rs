@@ -1,5 +1,5 @@
-//! The Orchestras of a class as a rollout sees them: read from what they say of themselves, and from
-//! what this process has done since.
+//! The Orchestras of a class that take part in its rollouts, with the facts that the decision needs: read from
+//! their statuses, and from what this process has done since.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -8,20 +8,19 @@ use kube::core::{Selector, SelectorExt};
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
-use super::plan::{Limits, State, Tenant};
+use super::plan::{Allowance, Participant, Standing};
 use super::revisions::Revisions;
-use super::turns::{Outcome, Turns};
-use crate::api::condition::{ConditionType, Reason};
+use super::turns::{Ledger, Outcome, Turns};
+use crate::api::condition::Reason;
 use crate::api::{MigrationStatus, Orchestra, OrchestraClass, selector};
 use crate::content::template_of;
-use crate::controller::conditions::find;
 use crate::controller::error::Error;
 use crate::credentials::servers;
 
-/// An Orchestra of a rollout.
-pub struct Member {
-    /// What is decided by.
-    pub tenant: Tenant,
+/// A participant of a rollout, with its object and the migrations that it has.
+pub struct Enrolled {
+    /// The facts that the decision needs.
+    pub participant: Participant,
     /// Its object.
     pub object: ObjectRef<Orchestra>,
     /// Digest of the source that it has.
@@ -30,9 +29,9 @@ pub struct Member {
     pub migration: Option<String>,
 }
 
-/// What a class asks of its rollouts.
+/// The rollout settings of a class.
 pub struct Rules {
-    pub limits: Limits,
+    pub allowance: Allowance,
     canary: Option<Selector>,
 }
 
@@ -40,12 +39,12 @@ impl Rules {
     /// Reads them.
     ///
     /// # Errors
-    /// When the canaries' selector is not valid: then nothing is begun with.
+    /// When the selector of the canaries is not valid: then no migration is started.
     pub fn of(class: &OrchestraClass, turns: &Turns) -> Result<Self, Error> {
         let rollout = &class.spec.rollout;
         let canary = rollout.canary.as_ref().map(|canary| selector(class, &canary.selector));
         Ok(Self {
-            limits: Limits {
+            allowance: Allowance {
                 concurrent: usize::try_from(rollout.max_concurrent).unwrap_or(1),
                 failures: usize::try_from(rollout.max_failures).unwrap_or_default(),
                 per_server: turns.per_server(),
@@ -61,81 +60,61 @@ fn selector(class: &OrchestraClass, selector: &LabelSelector) -> Result<Selector
         let name = class.name_any();
         Error::blocked(
             Reason::SelectorInvalid,
-            format!("rollout.canary.selector of class {name} is not valid: {wrong}. Nothing is rolled out"),
+            format!("rollout.canary.selector of class {name} is not valid: {wrong}. No Orchestra is migrated until it is corrected"),
         )
     })
 }
 
-/// Whether an Orchestra is in use, with the class's migrations: then a new source comes to it by a
-/// rollout. Any other begins with the source that is there.
-pub fn is_member(orchestra: &Orchestra) -> bool {
-    let published = orchestra
-        .status
-        .as_ref()
-        .is_some_and(|status| status.secret_ref.is_some());
-    published && !has_own(orchestra) && orchestra.metadata.deletion_timestamp.is_none()
+/// Whether an Orchestra is in use with the class's migrations: then a rollout brings it a new source. Any other
+/// Orchestra starts with the source that the class has now.
+pub fn takes_part(orchestra: &Orchestra) -> bool {
+    orchestra.is_published() && !orchestra.has_own_migrations() && orchestra.metadata.deletion_timestamp.is_none()
 }
 
-/// Whether an Orchestra has a source of its own.
-pub fn has_own(orchestra: &Orchestra) -> bool {
-    let own = orchestra.spec.migrations.as_ref();
-    own.is_some_and(|own| own.source.is_some())
-}
-
-/// Whether the class has migrations for an Orchestra, be they right or wrong.
+/// Whether the class has migrations for an Orchestra, be they valid or not.
 fn asks_for_any(orchestra: &Orchestra, class: &OrchestraClass) -> bool {
     let own = class.spec.migrations.as_ref().is_some_and(|own| own.source.is_some());
     own || orchestra.spec.source.is_some() || template_of(orchestra, class).is_some()
 }
 
-/// The Orchestras of a class; `asker` as it is, whatever the watch tells of it.
-pub fn members(
+/// The Orchestras of a class that take part in its rollouts. `asker` is used as it is, because the watch may
+/// have an older version of it.
+pub fn enrolled(
     ctx: &Context,
     class: &OrchestraClass,
     rules: &Rules,
-    turns: &super::turns::State,
+    ledger: &Ledger,
     (revisions, asker): (&Revisions, Option<&Orchestra>),
-) -> Vec<Member> {
+) -> Vec<Enrolled> {
     let name = class.name_any();
     let belongs = |orchestra: &Orchestra| {
-        is_member(orchestra)
-            && orchestra
-                .status
-                .as_ref()
-                .is_some_and(|status| status.class_name.as_ref() == Some(&name))
-            && asks_for_any(orchestra, class)
+        takes_part(orchestra) && orchestra.decided_class() == Some(&name) && asks_for_any(orchestra, class)
     };
     let all = ctx.core.stores.orchestras.state_filter(belongs);
     all.iter()
         .map(|watched| {
             let asking = asker.filter(|asker| asker.metadata.uid == watched.metadata.uid);
             let orchestra = asking.unwrap_or(watched);
-            member(ctx, orchestra, rules, turns, revisions.wanted(orchestra, class))
+            enroll(ctx, orchestra, rules, ledger, revisions.wanted(orchestra, class))
         })
         .collect()
 }
 
-fn member(
-    ctx: &Context,
-    orchestra: &Orchestra,
-    rules: &Rules,
-    turns: &super::turns::State,
-    wanted: Option<&str>,
-) -> Member {
+fn enroll(ctx: &Context, orchestra: &Orchestra, rules: &Rules, ledger: &Ledger, wanted: Option<&str>) -> Enrolled {
     let uid = orchestra.uid().unwrap_or_default();
-    let migrations = orchestra.status.as_ref().and_then(|status| status.migrations.as_ref());
+    let migrations = orchestra.migrations();
     let canary = rules.canary.as_ref();
-    // Whose source cannot be used waits for it.
+    // An Orchestra whose source cannot be used waits for it.
     let revision = wanted.unwrap_or_default();
-    Member {
-        tenant: Tenant {
+    Enrolled {
+        participant: Participant {
             name: format!("{}/{}", orchestra.namespace().unwrap_or_default(), orchestra.name_any()),
             created: orchestra.creation_timestamp().map_or(Timestamp::MAX, |at| at.0),
-            state: state(migrations, turns.outcome(&uid, revision), revision),
+            standing: standing_of(migrations, ledger.outcome(&uid, revision), revision),
             canary: canary.is_some_and(|canary| canary.matches(orchestra.labels())),
             pinned: orchestra.spec.pin_migrations,
-            engaged: turns.is_engaged(&uid) || is_stranger(orchestra, turns),
-            able: wanted.is_some() && is_able(orchestra),
+            engaged: ledger.is_engaged(&uid) || is_inherited(orchestra, ledger),
+            able: wanted.is_some() && orchestra.is_settled_but_for_migrations(),
             server: servers::of(&ctx.credentials, orchestra),
             uid,
         },
@@ -145,78 +124,50 @@ fn member(
     }
 }
 
-/// What this process did last is newer than any status.
-fn state(migrations: Option<&MigrationStatus>, outcome: Option<Outcome>, revision: &str) -> State {
+/// What this process did last is newer than the status.
+fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<Outcome>, revision: &str) -> Standing {
     let Some(migrations) = migrations else {
         return match outcome {
-            Some(Outcome::Applied) => State::Updated,
-            Some(Outcome::Failed) => State::Failed,
-            Some(Outcome::Held) => State::Held,
-            Some(Outcome::Cut) | None => State::Pending,
+            Some(Outcome::Applied) => Standing::Updated,
+            Some(Outcome::Failed) => Standing::Failed,
+            Some(Outcome::Held) => Standing::AwaitsApproval,
+            Some(Outcome::Cut) | None => Standing::Pending,
         };
     };
     let this = migrations.source == revision;
     match outcome {
-        Some(Outcome::Applied) => State::Updated,
-        _ if this && migrations.pending == 0 && !migrations.failed => State::Updated,
-        Some(Outcome::Failed) => State::Failed,
-        _ if this && migrations.failed => State::Failed,
+        Some(Outcome::Applied) => Standing::Updated,
+        _ if this && migrations.pending == 0 && !migrations.failed => Standing::Updated,
+        Some(Outcome::Failed) => Standing::Failed,
+        _ if this && migrations.failed => Standing::Failed,
         // A status of this source says itself whether it still waits.
-        Some(Outcome::Held) if !this => State::Held,
-        _ if this && migrations.plan.is_some() => State::Held,
-        _ if migrations.pending > 0 || migrations.failed => State::Broken,
-        _ => State::Pending,
+        Some(Outcome::Held) if !this => Standing::AwaitsApproval,
+        _ if this && migrations.plan.is_some() => Standing::AwaitsApproval,
+        _ if migrations.pending > 0 || migrations.failed => Standing::Broken,
+        _ => Standing::Pending,
     }
 }
 
-/// How it stands to the source, as far as is known without asking its database.
-pub fn standing(orchestra: &Orchestra, turns: &super::turns::State, revision: &str) -> State {
-    let migrations = orchestra.status.as_ref().and_then(|status| status.migrations.as_ref());
+/// How far an Orchestra is with a source, as far as is known without a query to its database.
+pub fn standing(orchestra: &Orchestra, ledger: &Ledger, revision: &str) -> Standing {
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
-    state(migrations, turns.outcome(uid, revision), revision)
+    standing_of(orchestra.migrations(), ledger.outcome(uid, revision), revision)
 }
 
-/// Whether an earlier process began with it, and its migration may still be under way.
-pub fn is_stranger(orchestra: &Orchestra, turns: &super::turns::State) -> bool {
+/// Whether an earlier process started its migration, which may still be running.
+pub fn is_inherited(orchestra: &Orchestra, ledger: &Ledger) -> bool {
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
-    let Some(status) = orchestra.status.as_ref().filter(|_| !turns.knows(uid)) else {
-        return false;
-    };
-    let begun = [Reason::Migrating.as_str(), Reason::Updating.as_str()];
-    status.migrations.as_ref().is_some_and(|is| is.pending > 0)
-        && find(&status.conditions, ConditionType::Reconciling).is_some_and(|is| begun.contains(&is.reason.as_str()))
+    !ledger.knows(uid) && orchestra.may_be_migrating()
 }
 
-/// Migrations of earlier processes that may still be under way on a server.
-pub fn strangers(ctx: &Context, turns: &super::turns::State, server: &str, asker: &Orchestra) -> usize {
+/// Migrations of earlier processes that may still be running on a server.
+pub fn inherited(ctx: &Context, ledger: &Ledger, server: &str, asker: &Orchestra) -> usize {
     let counts = |orchestra: &Orchestra| {
         orchestra.metadata.uid != asker.metadata.uid
-            && is_stranger(orchestra, turns)
+            && is_inherited(orchestra, ledger)
             && servers::of(&ctx.credentials, orchestra).as_deref() == Some(server)
     };
     ctx.core.stores.orchestras.state_filter(counts).len()
-}
-
-/// Whether nothing but its migrations is wrong with it. Who is in other trouble asks by itself when
-/// that is over.
-fn is_able(orchestra: &Orchestra) -> bool {
-    let ours = [
-        Reason::RolloutPending,
-        Reason::ApprovalPending,
-        Reason::Queued,
-        Reason::Updating,
-        Reason::Migrating,
-        Reason::MigrationFailed,
-        Reason::MigrationUnfinished,
-        Reason::HistoryDiverged,
-    ];
-    let conditions = orchestra
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    let trouble = find(conditions, ConditionType::Stalled).or_else(|| find(conditions, ConditionType::Reconciling));
-    trouble.is_none_or(|is| ours.iter().any(|reason| reason.as_str() == is.reason))
 }
 
 #[cfg(test)]
@@ -240,44 +191,44 @@ mod tests {
     fn what_this_process_did_goes_before_what_a_status_says() {
         use Outcome::{Applied, Cut, Failed, Held};
         for (source, pending, failed, outcome, is) in [
-            ("new", 0, false, None, State::Updated),
-            ("old", 0, false, None, State::Pending),
-            ("old", 0, false, Some(Cut), State::Pending),
-            ("old", 0, false, Some(Applied), State::Updated),
-            ("old", 0, false, Some(Failed), State::Failed),
-            ("old", 2, true, None, State::Broken),
-            ("new", 2, false, None, State::Broken),
-            ("new", 2, false, Some(Applied), State::Updated),
-            ("new", 2, true, None, State::Failed),
-            ("new", 2, true, Some(Cut), State::Failed),
-            ("new", 0, true, None, State::Failed),
+            ("new", 0, false, None, Standing::Updated),
+            ("old", 0, false, None, Standing::Pending),
+            ("old", 0, false, Some(Cut), Standing::Pending),
+            ("old", 0, false, Some(Applied), Standing::Updated),
+            ("old", 0, false, Some(Failed), Standing::Failed),
+            ("old", 2, true, None, Standing::Broken),
+            ("new", 2, false, None, Standing::Broken),
+            ("new", 2, false, Some(Applied), Standing::Updated),
+            ("new", 2, true, None, Standing::Failed),
+            ("new", 2, true, Some(Cut), Standing::Failed),
+            ("new", 0, true, None, Standing::Failed),
             // The status does not say yet that it waits, and then it does not any more.
-            ("old", 0, false, Some(Held), State::Held),
-            ("new", 2, false, Some(Held), State::Broken),
+            ("old", 0, false, Some(Held), Standing::AwaitsApproval),
+            ("new", 2, false, Some(Held), Standing::Broken),
         ] {
             let status = migrations(source, pending, failed);
-            assert_eq!(state(Some(&status), outcome, "new"), is, "{status:?} {outcome:?}");
+            assert_eq!(standing_of(Some(&status), outcome, "new"), is, "{status:?} {outcome:?}");
         }
         let waits = |source: &str, failed| MigrationStatus {
             plan: Some(MigrationPlan::default()),
             ..migrations(source, 1, failed)
         };
         for (source, failed, outcome, is) in [
-            ("new", false, None, State::Held),
-            ("new", false, Some(Held), State::Held),
-            ("new", false, Some(Cut), State::Held),
-            ("new", true, Some(Held), State::Failed),
-            ("old", false, None, State::Broken),
+            ("new", false, None, Standing::AwaitsApproval),
+            ("new", false, Some(Held), Standing::AwaitsApproval),
+            ("new", false, Some(Cut), Standing::AwaitsApproval),
+            ("new", true, Some(Held), Standing::Failed),
+            ("old", false, None, Standing::Broken),
         ] {
             assert_eq!(
-                state(Some(&waits(source, failed)), outcome, "new"),
+                standing_of(Some(&waits(source, failed)), outcome, "new"),
                 is,
                 "{source} {failed}"
             );
         }
-        assert_eq!(state(None, Some(Held), "new"), State::Held);
-        assert_eq!(state(None, None, "new"), State::Pending);
-        assert_eq!(state(None, Some(Failed), "new"), State::Failed);
+        assert_eq!(standing_of(None, Some(Held), "new"), Standing::AwaitsApproval);
+        assert_eq!(standing_of(None, None, "new"), Standing::Pending);
+        assert_eq!(standing_of(None, Some(Failed), "new"), Standing::Failed);
     }
 
     fn orchestra(reason: &str, pending: i32) -> Orchestra {
@@ -296,7 +247,7 @@ mod tests {
     fn what_an_earlier_process_began_counts_until_this_one_knows_better() {
         let (wake, _woken) = tokio::sync::mpsc::unbounded_channel();
         let turns = std::sync::Arc::new(Turns::new(1, wake));
-        let stranger = |orchestra: &Orchestra| turns.look(|turns| is_stranger(orchestra, turns));
+        let inherited = |orchestra: &Orchestra| turns.look(|ledger| is_inherited(orchestra, ledger));
         for (reason, pending, is) in [
             ("Updating", 1, true),
             ("Migrating", 1, true),
@@ -305,7 +256,7 @@ mod tests {
             ("RolloutPending", 1, false),
             ("DatabaseUnreachable", 1, false),
         ] {
-            assert_eq!(stranger(&orchestra(reason, pending)), is, "{reason} {pending}");
+            assert_eq!(inherited(&orchestra(reason, pending)), is, "{reason} {pending}");
         }
         let begun = orchestra("Updating", 1);
         let request = super::super::turns::Request {
@@ -315,7 +266,7 @@ mod tests {
             revision: "new".into(),
         };
         drop(turns.ask(request, |_| Some(0)));
-        assert!(!stranger(&begun));
+        assert!(!inherited(&begun));
     }
 
     #[test]
@@ -325,8 +276,8 @@ mod tests {
             ("MigrationFailed", true),
             ("LoginFailed", false),
         ] {
-            assert_eq!(is_able(&orchestra(reason, 0)), able, "{reason}");
+            assert_eq!(orchestra(reason, 0).is_settled_but_for_migrations(), able, "{reason}");
         }
-        assert!(is_member(&orchestra("", 0)));
+        assert!(takes_part(&orchestra("", 0)));
     }
 }

@@ -1,8 +1,8 @@
-//! Rollouts: a class's new migrations go over its Orchestras as a Deployment goes over pods. Canaries
-//! first, then the others, so many at once, until too many fail. [`plan`] is the decision.
+//! Rollouts: the new migrations of a class are brought to its Orchestras as a Deployment updates pods. Canaries
+//! are migrated first, then the others, a limited number at once, until too many fail. [`plan`] is the decision.
 //!
-//! Everything is read from the statuses of the Orchestras: one that has not been come to keeps its
-//! digest there, and needs its older scripts for nothing, because all of them are applied.
+//! The state of a rollout is read from the statuses of the Orchestras. An Orchestra whose turn has not come keeps
+//! the digest of its older source there. It does not need the older scripts, because all of them are applied.
 
 mod fleet;
 pub mod plan;
@@ -19,15 +19,15 @@ use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, RETRY_ROLLOUT_ANN
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::credentials::{self, servers};
-use fleet::{Member, Rules};
-use plan::Decision;
+use fleet::{Enrolled, Rules};
+use plan::{Decision, Standing};
 use revisions::Revisions;
 use turns::{Answer, Outcome, Request, Turn};
 
-pub use fleet::is_member;
+pub use fleet::takes_part;
 pub use turns::Turns;
 
-/// What a room needs that asks for turns to migrate.
+/// The context of a room that asks for turns to migrate.
 pub struct Context {
     /// What every pass needs.
     pub core: Arc<Core>,
@@ -46,7 +46,7 @@ impl AsRef<Core> for Context {
 /// Whether an Orchestra may have the source of its class now, as far as is known without asking for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// No rollout stands between them: it is new, has it already, or waits for approval.
+    /// No rollout holds it back: it is new, has the source already, or waits for approval.
     Open,
     /// It needs a turn of the rollout.
     Closed,
@@ -56,39 +56,39 @@ pub enum Gate {
 
 /// What an Orchestra is told that asks for a turn.
 pub enum Verdict {
-    /// It is its turn.
+    /// Its turn has come.
     Now(Turn),
-    /// It keeps what it has for now.
+    /// It keeps its migrations for now.
     Kept(Kept),
 }
 
-/// Why an Orchestra keeps what it has.
+/// Why an Orchestra keeps its migrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// Its spec says so.
     Pinned,
-    /// The rollout has not come to it.
+    /// The rollout has not reached it.
     Waits,
-    /// The rollout has come to it, and its server is busy.
+    /// The rollout has reached it, and its server is busy.
     Queued,
 }
 
 /// Whether an Orchestra may have this source of its class now. It reads only.
 pub fn gate(ctx: &Context, orchestra: &Orchestra, revision: &str) -> Gate {
-    if !is_member(orchestra) {
+    if !takes_part(orchestra) {
         return Gate::Open;
     }
     if orchestra.spec.pin_migrations {
         return Gate::Kept(Kept::Pinned);
     }
     // An Orchestra that waits for approval looks for it without a turn.
-    match ctx.turns.look(|turns| fleet::standing(orchestra, turns, revision)) {
-        plan::State::Updated | plan::State::Held => Gate::Open,
+    match ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) {
+        Standing::Updated | Standing::AwaitsApproval => Gate::Open,
         _ => Gate::Closed,
     }
 }
 
-/// Asks for the turn of an Orchestra that waits for nothing but the rollout.
+/// Asks for the turn of an Orchestra that waits only for the rollout.
 pub fn released(
     ctx: &Context,
     orchestra: &Orchestra,
@@ -102,20 +102,20 @@ pub fn released(
     ) else {
         return Verdict::Kept(Kept::Waits);
     };
-    let admit = |turns: &turns::State| {
-        let begun = fleet::is_stranger(orchestra, turns) && revision_of(orchestra) == Some(revision);
+    let admit = |ledger: &turns::Ledger| {
+        let begun = fleet::is_inherited(orchestra, ledger) && revision_of(orchestra) == Some(revision);
         if !begun {
-            let mut members = fleet::members(ctx, class, &rules, turns, (revisions, Some(orchestra)));
-            let asks = |member: &&mut Member| Some(&member.tenant.uid) == orchestra.metadata.uid.as_ref();
-            let member = members.iter_mut().find(asks)?;
-            (member.tenant.engaged, member.tenant.able) = (false, true);
-            if member.tenant.state == plan::State::Held {
-                member.tenant.state = plan::State::Broken;
+            let mut fleet = fleet::enrolled(ctx, class, &rules, ledger, (revisions, Some(orchestra)));
+            let asks = |one: &&mut Enrolled| Some(&one.participant.uid) == orchestra.metadata.uid.as_ref();
+            let asker = &mut fleet.iter_mut().find(asks)?.participant;
+            (asker.engaged, asker.able) = (false, true);
+            if asker.standing == Standing::AwaitsApproval {
+                asker.standing = Standing::Broken;
             }
-            let uid = member.tenant.uid.clone();
-            decide(&members, &rules).lets(&uid).then_some(())?;
+            let uid = asker.uid.clone();
+            decide(&fleet, &rules).lets(&uid).then_some(())?;
         }
-        Some(fleet::strangers(ctx, turns, &server, orchestra))
+        Some(fleet::inherited(ctx, ledger, &server, orchestra))
     };
     match ctx.turns.ask(request(orchestra, &server, revision), admit) {
         Answer::Now(turn) => Verdict::Now(turn),
@@ -124,22 +124,23 @@ pub fn released(
     }
 }
 
-/// Whether its migration to this source waited for approval, as far as is known without asking its database.
+/// Whether its migration to this source waited for approval, as far as is known without a query to its database.
 pub fn was_held(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
-    ctx.turns.look(|turns| fleet::standing(orchestra, turns, revision)) == plan::State::Held
+    ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) == Standing::AwaitsApproval
 }
 
-/// Asks for a turn outside of any rollout: only the server has to have room.
+/// Asks for a turn outside of any rollout: only the limit of the server counts.
 pub fn turn(ctx: &Context, orchestra: &Orchestra, database: &OrchestraDatabase, revision: &str) -> Option<Turn> {
     let server = servers::of_database(&ctx.credentials, database)?;
-    let strangers = |turns: &turns::State| Some(fleet::strangers(ctx, turns, &server, orchestra));
-    match ctx.turns.ask(request(orchestra, &server, revision), strangers) {
+    let inherited = |ledger: &turns::Ledger| Some(fleet::inherited(ctx, ledger, &server, orchestra));
+    match ctx.turns.ask(request(orchestra, &server, revision), inherited) {
         Answer::Now(turn) => Some(turn),
         Answer::Queued | Answer::Refused => None,
     }
 }
 
-/// Asks for a turn for a database that nobody has claimed: whoever has a claim goes first.
+/// Asks for a turn for a database without a claim. It takes no place in the queue, so that databases with a claim
+/// go first.
 pub fn spare_turn(ctx: &Context, database: &OrchestraDatabase) -> Option<Turn> {
     let request = Request {
         uid: database.name_any(),
@@ -167,54 +168,49 @@ fn revision_of(orchestra: &Orchestra) -> Option<&str> {
     Some(&migrations.source)
 }
 
-fn decide(members: &[Member], rules: &Rules) -> Decision {
-    let tenants: Vec<_> = members.iter().map(|member| member.tenant.clone()).collect();
-    plan::decide(&tenants, &rules.limits)
+fn decide(fleet: &[Enrolled], rules: &Rules) -> Decision {
+    let participants: Vec<_> = fleet.iter().map(|one| one.participant.clone()).collect();
+    plan::decide(&participants, &rules.allowance)
 }
 
-/// Where the rollout of a class stands; whoever may begin is woken.
+/// Decides on the rollout of a class, and wakes the Orchestras that may start.
 ///
 /// # Errors
-/// When the class's own rules cannot be used.
-pub fn drive(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Result<(Vec<Member>, Decision), Error> {
+/// When the rollout settings of the class are not valid.
+pub fn drive(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Result<(Vec<Enrolled>, Decision), Error> {
     let rules = Rules::of(class, &ctx.turns)?;
-    let members = ctx
+    let fleet = ctx
         .turns
-        .look(|turns| fleet::members(ctx, class, &rules, turns, (revisions, None)));
-    let decision = decide(&members, &rules);
-    let failed = || {
-        members
-            .iter()
-            .filter(|member| member.tenant.state == plan::State::Failed)
-    };
+        .look(|ledger| fleet::enrolled(ctx, class, &rules, ledger, (revisions, None)));
+    let decision = decide(&fleet, &rules);
+    let failed = || fleet.iter().filter(|one| one.participant.standing == Standing::Failed);
     if let Some(value) = class.annotations().get(RETRY_ROLLOUT_ANNOTATION) {
-        let uids = failed().map(|member| member.tenant.uid.clone());
+        let uids = failed().map(|one| one.participant.uid.clone());
         if ctx.turns.asks_again(&class.name_any(), value, uids) {
-            failed().for_each(|member| ctx.core.refusals.forget(&member.tenant.uid));
+            failed().for_each(|one| ctx.core.refusals.forget(&one.participant.uid));
         }
     }
-    let again = |uid: &String| ctx.turns.look(|turns| turns.is_asked_again(uid));
+    let again = |uid: &String| ctx.turns.look(|ledger| ledger.is_asked_again(uid));
     let next: Vec<_> = decision
         .start
         .iter()
         .chain(decision.retry.iter().filter(|uid| again(uid)))
         .collect();
-    let named = members.iter().filter(|member| next.contains(&&member.tenant.uid));
-    ctx.turns.wake(named.map(|member| member.object.clone()));
-    Ok((members, decision))
+    let named = fleet.iter().filter(|one| next.contains(&&one.participant.uid));
+    ctx.turns.wake(named.map(|one| one.object.clone()));
+    Ok((fleet, decision))
 }
 
-/// Ends a turn, and lets the next ones of its class begin.
+/// Ends a turn, and wakes the Orchestras of the class that may start next.
 pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: Outcome) {
     turn.ended(outcome);
     drop(turn);
     let Some((name, revisions)) = rollout else { return };
-    // As the class says it now.
     if let Some(class) = ctx.core.stores.classes.get(&ObjectRef::new(name)) {
-        // What is wrong with its rules is the class's own pass to tell.
+        // An error is in the settings of the class, which its own pass reports.
         let _ = drive(ctx, &class, revisions);
     }
 }
 
-/// A class by its name, and what its Orchestras are to have.
+/// The name of a class, and the revisions that its Orchestras are to have.
 pub type Rolled = (String, Arc<Revisions>);

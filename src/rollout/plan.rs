@@ -1,7 +1,6 @@
 //! The decision: which Orchestras of a class may be migrated to its new source now.
 //!
-//! Nothing is stored for it: a rollout that was cut off goes on from what the Orchestras say of
-//! themselves.
+//! The decision stores nothing: a rollout that was interrupted continues from the statuses of the Orchestras.
 
 use std::collections::HashMap;
 
@@ -11,79 +10,79 @@ use crate::api::RolloutPhase as Phase;
 
 /// What a class allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct Allowance {
     /// Orchestras that may be migrated at once.
     pub concurrent: usize,
     /// Orchestras that may fail before the rollout halts.
     pub failures: usize,
-    /// Migrations that one database server bears at once.
+    /// Migrations that may run on one database server at once.
     pub per_server: usize,
-    /// Nothing further is begun.
+    /// No further migration is started.
     pub paused: bool,
 }
 
-/// How an Orchestra stands to the source of its class.
+/// How far an Orchestra is with the source of its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It has it.
+pub enum Standing {
+    /// All migrations of the source are applied.
     Updated,
-    /// Its migration to it failed.
+    /// The migration to the source failed.
     Failed,
-    /// Its migration to it waits for a person's approval: nothing of it has begun, and nobody waits for
-    /// it but those that a canary goes before.
-    Held,
-    /// It was cut off in the middle of an older source, or failed there: its turn comes first,
-    /// because it waits for a cure.
+    /// The migration to the source waits for a person's approval. None of it is applied. Only when a canary
+    /// waits for approval do others wait for it.
+    AwaitsApproval,
+    /// A migration to an older source failed or was interrupted. Its turn comes first, because the new source
+    /// may repair it.
     Broken,
-    /// It has an older source, whole.
+    /// All migrations of an older source are applied.
     Pending,
 }
 
-/// An Orchestra in use.
+/// An Orchestra that takes part in the rollout: the facts that the decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "facts, each of which is either so or not")]
-pub struct Tenant {
+pub struct Participant {
     /// Its UID.
     pub uid: String,
     /// `<namespace>/<name>`.
     pub name: String,
-    /// When it was created: the older has the older right.
+    /// When it was created: older Orchestras are migrated first.
     pub created: Timestamp,
-    /// How it stands to the source.
-    pub state: State,
-    /// It comes first.
+    /// How far it is with the source.
+    pub standing: Standing,
+    /// It is migrated before the others.
     pub canary: bool,
-    /// It keeps what it has.
+    /// Its spec keeps it at the migrations that it has.
     pub pinned: bool,
-    /// It is being migrated, or waits for its server.
+    /// It is being migrated, or waits in the queue of its server.
     pub engaged: bool,
-    /// Nothing else is wrong with it.
+    /// Nothing but its migrations is wrong with it.
     pub able: bool,
-    /// Whose budget its migration is on; none while nobody knows.
+    /// The database server that its migration runs on; `None` while it is not known.
     pub server: Option<String>,
 }
 
-/// What may begin, and where the rollout stands.
+/// Which migrations may start, and the phase and counts of the rollout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// Where it stands.
+    /// The phase of the rollout.
     pub phase: Phase,
-    /// UIDs of those that may begin now, in their order.
+    /// UIDs of the Orchestras that may start now, in order.
     pub start: Vec<String>,
-    /// UIDs of those that failed and may try again. Neither a halt nor a pause keeps them from it:
-    /// they are begun with already, and a cure is what the others wait for.
+    /// UIDs of the Orchestras that failed and may try again, also while the rollout is halted or paused: they
+    /// have started already, and the others wait for their repair.
     pub retry: Vec<String>,
     /// Orchestras that have the source.
     pub updated: usize,
-    /// Orchestras under way to it.
+    /// Orchestras that are being migrated to it.
     pub running: usize,
-    /// Orchestras that it has not come to.
+    /// Orchestras whose migration has not started.
     pub pending: usize,
     /// Orchestras whose migrations wait for approval.
     pub held: usize,
     /// Orchestras that failed.
     pub failed: usize,
-    /// Orchestras that keep what they have.
+    /// Orchestras whose spec keeps them at the migrations that they have.
     pub pinned: usize,
 }
 
@@ -94,82 +93,82 @@ impl Decision {
     }
 }
 
-/// Decides. Canaries go first; of others those that wait for a cure, and then the oldest.
-pub fn decide(tenants: &[Tenant], limits: &Limits) -> Decision {
-    let mut decision = count(tenants);
-    let active = || tenants.iter().filter(|tenant| !tenant.pinned);
-    let canaries = || active().filter(|tenant| tenant.canary);
-    let testing = canaries().any(|tenant| tenant.state != State::Updated);
-    let halted = decision.failed > limits.failures || canaries().any(|tenant| tenant.state == State::Failed);
+/// Decides. Canaries are migrated first; of the others, broken ones before the rest, and then the oldest.
+pub fn decide(participants: &[Participant], allowance: &Allowance) -> Decision {
+    let mut decision = count(participants);
+    let active = || participants.iter().filter(|is| !is.pinned);
+    let canaries = || active().filter(|is| is.canary);
+    let testing = canaries().any(|is| is.standing != Standing::Updated);
+    let halted = decision.failed > allowance.failures || canaries().any(|is| is.standing == Standing::Failed);
     decision.phase = match decision.pending + decision.running + decision.held + decision.failed {
         0 => Phase::Complete,
         _ if halted => Phase::Halted,
-        _ if limits.paused => Phase::Paused,
+        _ if allowance.paused => Phase::Paused,
         _ if testing => Phase::Canary,
         _ => Phase::Rolling,
     };
-    let mut room = Room::new(tenants, limits);
+    let mut capacity = Capacity::new(participants, allowance);
     if matches!(decision.phase, Phase::Canary | Phase::Rolling) {
-        let waits = |tenant: &&Tenant| {
-            matches!(tenant.state, State::Pending | State::Broken) && tenant.able && (tenant.canary || !testing)
+        let waits = |is: &&Participant| {
+            matches!(is.standing, Standing::Pending | Standing::Broken) && is.able && (is.canary || !testing)
         };
         let mut waiting: Vec<_> = active().filter(waits).collect();
-        waiting.sort_by_key(|tenant| (tenant.state != State::Broken, tenant.created, &tenant.name));
-        decision.start = room.take(waiting);
+        waiting.sort_by_key(|is| (is.standing != Standing::Broken, is.created, &is.name));
+        decision.start = capacity.take(waiting);
     }
-    decision.retry = room.take(active().filter(|tenant| tenant.state == State::Failed));
+    decision.retry = capacity.take(active().filter(|is| is.standing == Standing::Failed));
     decision
 }
 
-fn count(tenants: &[Tenant]) -> Decision {
+fn count(participants: &[Participant]) -> Decision {
     let mut decision = Decision::default();
-    for tenant in tenants {
-        let of = match (tenant.pinned, tenant.state, tenant.engaged) {
+    for participant in participants {
+        let of = match (participant.pinned, participant.standing, participant.engaged) {
             (true, ..) => &mut decision.pinned,
-            (_, State::Updated, _) => &mut decision.updated,
-            (_, State::Failed, _) => &mut decision.failed,
-            (_, State::Held, _) => &mut decision.held,
-            (_, State::Pending | State::Broken, true) => &mut decision.running,
-            (_, State::Pending | State::Broken, false) => &mut decision.pending,
+            (_, Standing::Updated, _) => &mut decision.updated,
+            (_, Standing::Failed, _) => &mut decision.failed,
+            (_, Standing::AwaitsApproval, _) => &mut decision.held,
+            (_, Standing::Pending | Standing::Broken, true) => &mut decision.running,
+            (_, Standing::Pending | Standing::Broken, false) => &mut decision.pending,
         };
         *of += 1;
     }
     decision
 }
 
-/// What is left of the limits.
-struct Room<'a> {
-    limits: &'a Limits,
+/// What is left of the allowance.
+struct Capacity<'a> {
+    allowance: &'a Allowance,
     used: usize,
     servers: HashMap<&'a str, usize>,
 }
 
-impl<'a> Room<'a> {
-    fn new(tenants: &'a [Tenant], limits: &'a Limits) -> Self {
-        let mut room = Self {
-            limits,
+impl<'a> Capacity<'a> {
+    fn new(participants: &'a [Participant], allowance: &'a Allowance) -> Self {
+        let mut capacity = Self {
+            allowance,
             used: 0,
             servers: HashMap::new(),
         };
-        for tenant in tenants.iter().filter(|tenant| tenant.engaged) {
-            room.used += 1;
-            if let Some(server) = &tenant.server {
-                *room.servers.entry(server).or_default() += 1;
+        for participant in participants.iter().filter(|is| is.engaged) {
+            capacity.used += 1;
+            if let Some(server) = &participant.server {
+                *capacity.servers.entry(server).or_default() += 1;
             }
         }
-        room
+        capacity
     }
 
-    /// Those that there is room for. One whose server is busy holds up nobody on another.
-    fn take(&mut self, tenants: impl IntoIterator<Item = &'a Tenant>) -> Vec<String> {
+    /// The participants that there is capacity for. A busy server does not delay participants on other servers.
+    fn take(&mut self, participants: impl IntoIterator<Item = &'a Participant>) -> Vec<String> {
         let mut taken = Vec::new();
-        for tenant in tenants.into_iter().filter(|tenant| !tenant.engaged) {
-            let Some(server) = &tenant.server else { continue };
+        for participant in participants.into_iter().filter(|is| !is.engaged) {
+            let Some(server) = &participant.server else { continue };
             let load = self.servers.entry(server).or_default();
-            if self.used < self.limits.concurrent && *load < self.limits.per_server {
+            if self.used < self.allowance.concurrent && *load < self.allowance.per_server {
                 self.used += 1;
                 *load += 1;
-                taken.push(tenant.uid.clone());
+                taken.push(participant.uid.clone());
             }
         }
         taken

@@ -1,4 +1,5 @@
-//! What the Orchestras of a class are to have: the class's own source, and those of its templates.
+//! The migrations that the Orchestras of a class are to have: the source of the class itself, and those of its
+//! templates.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +15,12 @@ use crate::source::Place;
 pub struct Revisions {
     own: Option<String>,
     templates: BTreeMap<String, String>,
-    /// What is wrong with one of them. Whoever is to have that one is left as it is.
+    /// The first source that is not valid. Orchestras that are to have a source that is not valid keep their migrations.
     pub wrong: Option<Error>,
 }
 
 impl Revisions {
-    /// Reads them.
+    /// Reads the sources.
     ///
     /// # Errors
     /// When the cluster cannot be asked.
@@ -47,7 +48,7 @@ impl Revisions {
         }
     }
 
-    /// The one that an Orchestra of the class is to have; none when there is none, or it is wrong.
+    /// The digest that an Orchestra of the class is to have; `None` when there is no source, or it is not valid.
     pub fn wanted(&self, orchestra: &Orchestra, class: &OrchestraClass) -> Option<&str> {
         match template_of(orchestra, class) {
             Some(template) => self.templates.get(&template.name).map(String::as_str),
@@ -56,12 +57,12 @@ impl Revisions {
         }
     }
 
-    /// Whether one of them is this one.
+    /// Whether one of the sources has this digest.
     pub fn has(&self, revision: &str) -> bool {
         self.all().any(|digest| digest == revision)
     }
 
-    /// One name for all of them.
+    /// One digest for all sources together.
     pub fn digest(&self) -> Option<String> {
         let all: Vec<_> = self.all().collect();
         match all.as_slice() {

@@ -1,31 +1,31 @@
-//! What a class says of its rollout.
+//! The status of a rollout, and the messages about it.
 
 use std::collections::HashMap;
 
-use super::fleet::Member;
-use super::plan::{Decision, State};
+use super::fleet::Enrolled;
+use super::plan::{Decision, Standing};
 use super::revisions::Revisions;
 use crate::api::condition::Reason;
 use crate::api::{RevisionSkew, RolloutPhase as Phase, RolloutStatus};
 
-/// Names and sources that a status lists at most.
+/// Most names and sources that a status lists.
 const LISTED: usize = 10;
 
-/// Names that a message holds at most.
+/// Most names that a message lists.
 const NAMED: usize = 5;
 
-/// Longest part of a digest that people are shown.
+/// Length of the part of a digest that messages show.
 const SHORT: usize = "sha256:".len() + 12;
 
 /// The status for a decision.
-pub fn render(members: &[Member], decision: &Decision, revisions: &Revisions) -> RolloutStatus {
+pub fn render(fleet: &[Enrolled], decision: &Decision, revisions: &Revisions) -> RolloutStatus {
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let of = |state: State| {
-        members
+    let of = |standing: Standing| {
+        fleet
             .iter()
-            .filter(move |is| is.tenant.state == state && !is.tenant.pinned)
+            .filter(move |is| is.participant.standing == standing && !is.participant.pinned)
     };
-    let mut failing: Vec<_> = of(State::Failed).map(|is| is.tenant.name.clone()).collect();
+    let mut failing: Vec<_> = of(Standing::Failed).map(|is| is.participant.name.clone()).collect();
     failing.sort();
     failing.truncate(LISTED);
     RolloutStatus {
@@ -37,19 +37,18 @@ pub fn render(members: &[Member], decision: &Decision, revisions: &Revisions) ->
         held: number(decision.held),
         failed: number(decision.failed),
         pinned: number(decision.pinned),
-        skew: skew(members, revisions),
+        skew: skew(fleet, revisions),
         failing,
     }
 }
 
-/// How many are on which source. Of one source the last migration is told by those that have all of
-/// it, when there is one.
-fn skew(members: &[Member], revisions: &Revisions) -> Vec<RevisionSkew> {
+/// How many Orchestras have which source, with the last migration of it that any of them has applied.
+fn skew(fleet: &[Enrolled], revisions: &Revisions) -> Vec<RevisionSkew> {
     let mut by: HashMap<Option<&str>, (i32, Option<&str>)> = HashMap::new();
-    for member in members {
-        let entry = by.entry(member.revision.as_deref()).or_default();
+    for one in fleet {
+        let entry = by.entry(one.revision.as_deref()).or_default();
         entry.0 += 1;
-        entry.1 = entry.1.max(member.migration.as_deref());
+        entry.1 = entry.1.max(one.migration.as_deref());
     }
     let mut skew: Vec<_> = by
         .into_iter()
@@ -70,7 +69,7 @@ pub fn short(revision: &str) -> &str {
     revision.get(..SHORT).unwrap_or(revision)
 }
 
-/// Whether everybody has the source, why, and what to tell people.
+/// The condition `RolledOut` of a status: whether all Orchestras have the source, the reason and the message.
 pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
     let revision = short(&status.revision);
     let total = status.updated + status.running + status.pending + status.held + status.failed;
@@ -106,7 +105,7 @@ pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
             false,
             Reason::RolloutHalted,
             format!(
-                "{far}; {} failed: {}. No further one is begun with: correct the source or those tenants, or raise \
+                "{far}; {} failed: {}. No further Orchestra will be migrated: correct the source or those tenants, or raise \
                  spec.rollout.maxFailures{pinned}",
                 status.failed,
                 names(status)
@@ -115,7 +114,7 @@ pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
     }
 }
 
-/// Those that failed, the first of them by name.
+/// The Orchestras that failed: the first ones by name, and the number of the others.
 pub fn names(status: &RolloutStatus) -> String {
     let named: Vec<_> = status.failing.iter().take(NAMED).map(String::as_str).collect();
     let more = usize::try_from(status.failed)
@@ -127,7 +126,7 @@ pub fn names(status: &RolloutStatus) -> String {
     }
 }
 
-/// What became of a rollout since the last status, when people should know of it.
+/// Whether the change of a rollout since the last status is worth an event.
 pub fn news(old: Option<&RolloutStatus>, new: &RolloutStatus) -> bool {
     match old {
         None => new.phase != Phase::Complete,

@@ -1,31 +1,31 @@
-//! Who is being migrated now, by this process: the one place where a migration gets its turn.
+//! Turns to migrate: which databases this process is migrating now. Every migration takes its turn here.
 //!
-//! Of two passes at the same moment, only so many get one as there is room for. A turn is taken before
-//! the intent is written into the status, and given back when the work ends, however it ends.
+//! The limit of a server holds also for passes that ask at the same moment. A turn is taken before the intent is
+//! written into the status, and returned when the work ends, however it ends.
 
-use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::Orchestra;
 use crate::controller::error::Error;
 use crate::migrate;
 
-/// Whoever waits asks again within 30 s; one that does not is gone.
+/// An Orchestra that waits asks again within 30 s. After this time it has lost its place.
 const STALE: Duration = Duration::from_mins(2);
 
-/// Who asks for a turn.
+/// A request for a turn.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// UID of the Orchestra.
+    /// UID of the Orchestra, or name of a database without a claim.
     pub uid: String,
-    /// The Orchestra, to be woken when its turn comes. Who is not woken waits in no queue.
+    /// The Orchestra that is woken when its turn comes. A request without one takes no place in the queue.
     pub object: Option<ObjectRef<Orchestra>>,
-    /// Server whose budget it is on.
+    /// The database server of the migration.
     pub server: String,
     /// Digest of the source.
     pub revision: String,
@@ -34,22 +34,22 @@ pub struct Request {
 /// How the last turn of an Orchestra ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything is applied.
+    /// All migrations are applied.
     Applied,
     /// The migrations failed.
     Failed,
-    /// Nothing was begun: it waits for a person's approval.
+    /// No migration was started: they wait for a person's approval.
     Held,
-    /// It ended for another reason, and is begun again.
+    /// The turn ended for another reason, and the work is started again.
     Cut,
 }
 
 impl Outcome {
-    /// What the end of some work means.
+    /// The outcome of work that ended with this result.
     pub fn of(ended: Result<(), &Error>) -> Self {
         match ended {
             Ok(()) => Self::Applied,
-            // It would take as long again.
+            // Another attempt would take as long.
             Err(Error::Migrate(migrate::Error::Timeout(_))) => Self::Failed,
             Err(error) if error.is_passing() => Self::Cut,
             Err(_) => Self::Failed,
@@ -61,20 +61,23 @@ impl Outcome {
 pub struct Turns {
     per_server: usize,
     wake: UnboundedSender<ObjectRef<Orchestra>>,
-    state: Mutex<State>,
+    ledger: Mutex<Ledger>,
 }
 
-/// What is known of turns at one moment.
+/// The turns, queues and outcomes at one moment.
 #[derive(Default)]
-pub struct State {
-    /// Servers of those at work, by UID.
+pub struct Ledger {
+    /// The server of each turn that is taken, by UID.
     running: HashMap<String, String>,
+    /// Places in the queues of servers, by UID.
     waiting: HashMap<String, Waiting>,
+    /// Source and outcome of the last turn, by UID.
     last: HashMap<String, (String, Outcome)>,
-    /// Value of the retry annotation of each class that was acted on.
+    /// The value of the retry annotation that was acted on last, by class.
     retried: HashMap<String, String>,
-    /// Those of them that have not had their turn since.
+    /// UIDs of Orchestras that are to be tried again and have had no turn since.
     again: HashSet<String>,
+    /// Number of the next place in a queue.
     asked: u64,
 }
 
@@ -84,8 +87,8 @@ struct Waiting {
     request: Request,
 }
 
-impl State {
-    /// Whether an Orchestra has its turn, or waits for its server.
+impl Ledger {
+    /// Whether an Orchestra has a turn, or waits in the queue of its server.
     pub fn is_engaged(&self, uid: &str) -> bool {
         self.running.contains_key(uid) || self.waiting.contains_key(uid)
     }
@@ -96,7 +99,7 @@ impl State {
         (of == revision).then_some(*outcome)
     }
 
-    /// Whether this process knows of it: what a status says of a turn is then older than this.
+    /// Whether this process knows of it: the ledger is then newer than the status.
     pub fn knows(&self, uid: &str) -> bool {
         self.is_engaged(uid) || self.last.contains_key(uid)
     }
@@ -106,7 +109,7 @@ impl State {
         self.again.contains(uid)
     }
 
-    /// Of those that wait for a server, the first ones that there is room for.
+    /// The first ones in the queue of a server that there is room for.
     fn next(&self, server: &str, room: usize) -> Vec<ObjectRef<Orchestra>> {
         let mut waiting: Vec<_> = self.waiting.values().filter(|is| is.request.server == server).collect();
         waiting.sort_by_key(|is| is.number);
@@ -123,44 +126,44 @@ impl State {
 }
 
 impl Turns {
-    /// Nobody is at work. At most `per_server` are at once on one server; those that may go on are
-    /// told to `wake`.
+    /// No turn is taken. At most `per_server` are taken at once on one server; Orchestras whose turn has come are
+    /// sent to `wake`.
     pub fn new(per_server: usize, wake: UnboundedSender<ObjectRef<Orchestra>>) -> Self {
         Self {
             per_server,
             wake,
-            state: Mutex::default(),
+            ledger: Mutex::default(),
         }
     }
 
-    /// Migrations that one server bears at once.
+    /// Migrations that may run on one server at once.
     pub fn per_server(&self) -> usize {
         self.per_server
     }
 
-    /// Looks at one moment.
-    pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+    /// Reads the ledger.
+    pub fn look<T>(&self, at: impl FnOnce(&Ledger) -> T) -> T {
         at(&self.lock())
     }
 
-    /// Asks for a turn. `admit` says whether it may have one at all, and if so how many migrations
-    /// that this process knows nothing of are under way on the server. Without room on the server it
-    /// waits in the order of asking.
-    pub fn ask(self: &Arc<Self>, request: Request, admit: impl FnOnce(&State) -> Option<usize>) -> Answer {
-        let mut state = self.lock();
-        if state.running.contains_key(&request.uid) {
+    /// Asks for a turn. `admit` returns `None` when the request is refused, and otherwise the number of migrations
+    /// of earlier processes that may still be running on the server. When the server has no room, the request
+    /// takes a place in its queue, first come first served.
+    pub fn ask(self: &Arc<Self>, request: Request, admit: impl FnOnce(&Ledger) -> Option<usize>) -> Answer {
+        let mut ledger = self.lock();
+        if ledger.running.contains_key(&request.uid) {
             return Answer::Queued;
         }
-        let Some(strangers) = admit(&state) else {
-            state.waiting.remove(&request.uid);
+        let Some(inherited) = admit(&ledger) else {
+            ledger.waiting.remove(&request.uid);
             return Answer::Refused;
         };
-        state.waiting.retain(|_, is| is.at.elapsed() < STALE);
-        let number = state.waiting.get(&request.uid).map_or(state.asked, |is| is.number);
-        state.asked += 1;
+        ledger.waiting.retain(|_, is| is.at.elapsed() < STALE);
+        let number = ledger.waiting.get(&request.uid).map_or(ledger.asked, |is| is.number);
+        ledger.asked += 1;
         let ahead = |is: &&Waiting| is.request.server == request.server && is.number < number;
-        let before = state.waiting.values().filter(ahead).count();
-        if state.load(&request.server) + strangers + before >= self.per_server {
+        let before = ledger.waiting.values().filter(ahead).count();
+        if ledger.load(&request.server) + inherited + before >= self.per_server {
             if request.object.is_none() {
                 return Answer::Queued;
             }
@@ -169,12 +172,12 @@ impl Turns {
                 at: Instant::now(),
                 request: request.clone(),
             };
-            state.waiting.insert(request.uid, waiting);
+            ledger.waiting.insert(request.uid, waiting);
             return Answer::Queued;
         }
-        state.waiting.remove(&request.uid);
-        state.again.remove(&request.uid);
-        state.running.insert(request.uid.clone(), request.server);
+        ledger.waiting.remove(&request.uid);
+        ledger.again.remove(&request.uid);
+        ledger.running.insert(request.uid.clone(), request.server);
         Answer::Now(Turn {
             turns: self.clone(),
             uid: request.uid,
@@ -183,11 +186,11 @@ impl Turns {
         })
     }
 
-    /// Whether an Orchestra has a place in a queue for this source and others are before it, so that it need
+    /// Whether an Orchestra has a place in a queue for this source and others are ahead of it, so that it need
     /// not ask again.
     pub fn still_waits(&self, uid: &str, revision: &str) -> bool {
-        let state = self.lock();
-        let State { running, waiting, .. } = &*state;
+        let ledger = self.lock();
+        let Ledger { running, waiting, .. } = &*ledger;
         let place = waiting.get(uid).filter(|is| is.request.revision == revision);
         let Some((number, server)) = place.map(|is| (is.number, is.request.server.clone())) else {
             return false;
@@ -204,70 +207,71 @@ impl Turns {
         }
     }
 
-    /// Gives up the place in a queue: what it waited for cannot be used now.
+    /// Gives up the place in a queue, because the Orchestra cannot use its turn now.
     pub fn leave(&self, uid: &str) {
-        let mut state = self.lock();
-        if let Some(waiting) = state.waiting.remove(uid) {
-            self.go_on(&state, &waiting.request.server);
+        let mut ledger = self.lock();
+        if let Some(waiting) = ledger.waiting.remove(uid) {
+            self.go_on(&ledger, &waiting.request.server);
         }
     }
 
     /// Forgets an Orchestra.
     pub fn forget(&self, uid: &str) {
         self.leave(uid);
-        let mut state = self.lock();
-        state.last.remove(uid);
-        state.again.remove(uid);
+        let mut ledger = self.lock();
+        ledger.last.remove(uid);
+        ledger.again.remove(uid);
     }
 
-    /// Source whose migration failed in its last turn.
+    /// The source whose migration failed in the last turn.
     pub fn failed(&self, uid: &str) -> Option<String> {
-        let state = self.lock();
-        let (revision, outcome) = state.last.get(uid)?;
+        let ledger = self.lock();
+        let (revision, outcome) = ledger.last.get(uid)?;
         (*outcome == Outcome::Failed).then(|| revision.clone())
     }
 
-    /// Whether a class asks anew for what failed to be tried again at once: `failed`, by their UIDs.
+    /// Whether the retry annotation of a class has a new value. Then the Orchestras in `failed`, by UID, are to be
+    /// tried again at once.
     pub fn asks_again(&self, class: &str, value: &str, failed: impl IntoIterator<Item = String>) -> bool {
-        let mut state = self.lock();
-        let before = state.retried.insert(class.into(), value.into());
+        let mut ledger = self.lock();
+        let before = ledger.retried.insert(class.into(), value.into());
         let anew = before.as_deref() != Some(value);
         if anew {
-            state.again.extend(failed);
+            ledger.again.extend(failed);
         }
         anew
     }
 
-    /// Wakes Orchestras that may begin.
+    /// Wakes Orchestras whose turn has come.
     pub fn wake(&self, objects: impl IntoIterator<Item = ObjectRef<Orchestra>>) {
         for object in objects {
-            // Nobody listens any more only when the operator is shutting down.
+            // Sending fails only while the operator is shutting down.
             let _ = self.wake.send(object);
         }
     }
 
-    fn go_on(&self, state: &State, server: &str) {
-        let room = self.per_server.saturating_sub(state.load(server));
-        self.wake(state.next(server, room));
+    fn go_on(&self, ledger: &Ledger, server: &str) {
+        let room = self.per_server.saturating_sub(ledger.load(server));
+        self.wake(ledger.next(server, room));
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
-        self.state.lock()
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Ledger> {
+        self.ledger.lock()
     }
 }
 
-/// What an Orchestra that asks is told.
+/// The answer to a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// It is its turn.
+    /// The turn has come.
     Now(Turn),
-    /// It waits for its server, and is woken.
+    /// The server is busy. The Orchestra is woken when its turn comes.
     Queued,
-    /// It is not its turn.
+    /// The rollout has not reached the Orchestra.
     Refused,
 }
 
-/// A turn, held while the work goes on. Dropping it lets the next go on.
+/// A turn. It is returned when it is dropped, and the next in the queue is woken.
 pub struct Turn {
     turns: Arc<Turns>,
     uid: String,
@@ -276,7 +280,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Says how the work ended; without a word it was cut off.
+    /// Records how the work ended. A turn without a record was cut off.
     pub fn ended(&mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
@@ -290,12 +294,12 @@ impl std::fmt::Debug for Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.turns.lock();
-        state
+        let mut ledger = self.turns.lock();
+        ledger
             .last
             .insert(self.uid.clone(), (self.revision.clone(), self.outcome));
-        if let Some(server) = state.running.remove(&self.uid) {
-            self.turns.go_on(&state, &server);
+        if let Some(server) = ledger.running.remove(&self.uid) {
+            self.turns.go_on(&ledger, &server);
         }
     }
 }

@@ -1,8 +1,12 @@
-//! The process: what it is told, what it waits for, who leads, and how it ends.
+//! The process: its flags, watches, wiring, leadership and shutdown.
 
 mod arguments;
+mod changes;
 mod controllers;
 mod pace;
+mod shared;
+mod triggers;
+mod trim;
 mod watches;
 pub mod wiring;
 
@@ -14,6 +18,8 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::wait::Condition;
+use kube::runtime::wait::conditions::is_crd_established;
 use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
@@ -21,14 +27,15 @@ use tokio::sync::watch;
 
 use crate::api::crds;
 use crate::class::environment;
+use crate::controller::Core;
 use crate::controller::backoff::Backoff;
-use crate::controller::lease::{Lease, Timing};
+use crate::controller::lease::{Held, Lease, Timing};
 use crate::controller::refusals::Refusals;
-use crate::controller::{Core, Settings};
 use crate::credentials::inventory;
 use crate::supabase;
 use crate::telemetry::health::{self, Readiness};
 use crate::telemetry::metrics::Metrics;
+use controllers::Woken;
 use wiring::Wakers;
 
 pub use arguments::{Arguments, duration};
@@ -36,14 +43,16 @@ pub use arguments::{Arguments, duration};
 const CRDS: &str = "crds";
 const CACHES: &str = "caches";
 
-/// Pace at which objects are counted for the metrics; Prometheus usually asks every 15 s or 30 s.
+const LOST: &str = "the lease was lost: another operator may lead now, so this one ends at once";
+
+/// How often objects are counted for the metrics. Prometheus usually asks every 15 s or 30 s.
 const CENSUS: Duration = Duration::from_secs(5);
 
 /// Runs the operator until it is told to stop, or loses the lease.
 ///
 /// # Errors
-/// One readable line about what is missing or wrong: the log settings, the API server, the
-/// resource definitions, the lease.
+/// One readable line about what is missing or wrong: the log settings, the API server, the resource
+/// definitions, the lease.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let metrics = Arc::new(Metrics::default());
@@ -64,7 +73,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for what it needs, and leads. Told to stop before that, it has nothing to finish.
+/// Waits for the API server, the resource definitions, the stores and the lease, and leads. When it is told to
+/// stop before that, there is no work to finish.
 async fn work(
     arguments: Arguments,
     readiness: Arc<Readiness>,
@@ -93,19 +103,6 @@ async fn work(
         &arguments.identity(),
         Timing::of(arguments.lease_duration),
     );
-    lead(lease, client, settings, provider, watched, metrics, stop).await
-}
-
-/// Waits for the lease, works while it is held, and gives it back.
-async fn lead(
-    lease: Lease,
-    client: Client,
-    settings: Settings,
-    provider: Arc<supabase::Settings>,
-    watched: watches::Watched,
-    metrics: Arc<Metrics>,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
     let mut held = tokio::select! {
         held = lease.acquire() => held.context("the lease could not be taken")?,
         () = stopped(stop.clone()) => return Ok(()),
@@ -115,16 +112,12 @@ async fn lead(
     environment::bridge(&client, &settings)
         .await
         .context("the default class could not be made from the environment")?;
-    let grace = settings.shutdown_grace;
-    let (ended, ends) = unbounded_channel();
-    let (prepared, preparations) = unbounded_channel();
     let reporter = Reporter {
         controller: "orchestra-operator".into(),
         instance: std::env::var("POD_NAME").ok(),
     };
-    let recorder = Recorder::new(client.clone(), reporter);
     let core = Arc::new(Core {
-        recorder,
+        recorder: Recorder::new(client.clone(), reporter),
         client,
         stores: watched.stores.clone(),
         metrics: metrics.clone(),
@@ -132,46 +125,58 @@ async fn lead(
         backoff: Backoff::default(),
         settings,
     });
-    let ctx = wiring::orchestra(
-        core,
-        provider,
-        Wakers {
-            ended,
-            prepared,
-            stop: stop.clone(),
-        },
-    )?;
-    inventory::survey(&ctx.credentials).await;
-    let census = census(ctx.clone(), metrics.clone());
-    let works = ctx.clone();
-    let work = controllers::run(ctx, watched, (ends, preparations), stop.clone());
-    tokio::pin!(work);
-    tokio::select! {
-        () = &mut work => {}
-        () = census => {}
-        () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
-        () = stopped(stop) => {
-            let ending = async {
-                (&mut work).await;
-                works.works.finished().await;
-                works.pool.preparations.finished().await;
-            };
-            tokio::select! {
-                ended = tokio::time::timeout(grace, ending) => if ended.is_err() {
-                    tracing::warn!("work under way did not end in time; it is safe to cut it off");
-                },
-                () = held.lost() => bail!("the lease was lost: another operator may lead now, so this one ends at once"),
-            }
-        }
-    }
+    lead(core, provider, watched, &mut held, stop).await?;
     metrics.set_leader(false);
     held.release().await;
     Ok(())
 }
 
-/// Counts the objects by phase and those that wait in queues, for as long as it is let. Only the
-/// leader does, so that the sum over
-/// all replicas is right.
+/// Runs the controllers while the lease is held, until `stop` becomes true. Work that is under way then has the
+/// grace period to end.
+async fn lead(
+    core: Arc<Core>,
+    provider: Arc<supabase::Settings>,
+    watched: watches::Watched,
+    held: &mut Held,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let (ended, orchestras) = unbounded_channel();
+    let (prepared, pools) = unbounded_channel();
+    let wakers = Wakers {
+        ended,
+        prepared,
+        stop: stop.clone(),
+    };
+    let (grace, metrics) = (core.settings.shutdown_grace, core.metrics.clone());
+    let ctx = wiring::orchestra(core, provider, wakers)?;
+    inventory::survey(&ctx.credentials).await;
+    let census = census(ctx.clone(), metrics);
+    let works = ctx.clone();
+    let controllers = controllers::run(ctx, watched, Woken { orchestras, pools }, stop.clone());
+    tokio::pin!(controllers);
+    tokio::select! {
+        () = &mut controllers => {}
+        () = census => {}
+        () = held.lost() => bail!(LOST),
+        () = stopped(stop) => {
+            let ending = async {
+                (&mut controllers).await;
+                works.works.finished().await;
+                works.pool.preparations.finished().await;
+            };
+            tokio::select! {
+                ended = tokio::time::timeout(grace, ending) => if ended.is_err() {
+                    tracing::warn!(?grace, "work under way did not end within the grace period and is cut off; the next leader repeats it");
+                },
+                () = held.lost() => bail!(LOST),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Counts the objects by phase and those that wait in queues, again and again. Only the leader counts, so that
+/// the sum over all replicas is right.
 async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
     let stores = &ctx.core.stores;
     loop {
@@ -213,7 +218,8 @@ pub async fn connect() -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// The resource definitions may be applied after the operator: it waits for them, and says so.
+/// Waits for the resource definitions, which may be applied after the operator has started. Reads them again and
+/// again: to watch them is a right that the operator does not have.
 async fn await_crds(client: &Client) -> anyhow::Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut told = false;
@@ -225,7 +231,7 @@ async fn await_crds(client: &Client) -> anyhow::Result<()> {
                 .get_opt(&name)
                 .await
                 .with_context(|| format!("cannot read CustomResourceDefinition {name}"))?;
-            if !there.is_some_and(|crd| is_established(&crd)) {
+            if !is_crd_established().matches_object(there.as_ref()) {
                 missing.push(name);
             }
         }
@@ -243,12 +249,7 @@ async fn await_crds(client: &Client) -> anyhow::Result<()> {
     }
 }
 
-fn is_established(crd: &CustomResourceDefinition) -> bool {
-    let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|all| all.iter().any(|is| is.type_ == "Established" && is.status == "True"))
-}
-
-/// Becomes true at the first SIGTERM or SIGINT; the second ends the process.
+/// A value that becomes true at the first SIGTERM or SIGINT. The second signal ends the process.
 fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -260,10 +261,10 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
                 _ = interrupt.recv() => {}
             }
             if again {
-                tracing::warn!("told to stop twice: ending at once");
+                tracing::warn!("second signal to stop: the process ends at once");
                 std::process::exit(130);
             }
-            tracing::info!("stopping: work under way is finished first");
+            tracing::info!("stopping after the work that is under way");
             tell.send_replace(true);
         }
     });
@@ -271,6 +272,6 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and nobody will tell any more.
+    // Waiting fails when the sender is gone: then the process ends as well.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -3,19 +3,19 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits {
+const ALLOWANCE: Allowance = Allowance {
     concurrent: 3,
     failures: 0,
     per_server: 100,
     paused: false,
 };
 
-fn tenant(number: usize, state: State) -> Tenant {
-    Tenant {
+fn participant(number: usize, standing: Standing) -> Participant {
+    Participant {
         uid: format!("uid-{number}"),
         name: format!("tenants/t{number}"),
         created: Timestamp::from_second(i64::try_from(number).unwrap()).unwrap(),
-        state,
+        standing,
         canary: false,
         pinned: false,
         engaged: false,
@@ -24,11 +24,11 @@ fn tenant(number: usize, state: State) -> Tenant {
     }
 }
 
-fn fleet(states: &[State]) -> Vec<Tenant> {
-    states
+fn fleet(standings: &[Standing]) -> Vec<Participant> {
+    standings
         .iter()
         .enumerate()
-        .map(|(number, state)| tenant(number, *state))
+        .map(|(number, standing)| participant(number, *standing))
         .collect()
 }
 
@@ -38,84 +38,100 @@ fn started(decision: &Decision) -> Vec<&str> {
 
 #[test]
 fn the_oldest_begin_and_no_more_than_may() {
-    let mut tenants = fleet(&[State::Pending; 5]);
-    tenants.reverse();
-    let decision = decide(&tenants, &LIMITS);
+    let mut participants = fleet(&[Standing::Pending; 5]);
+    participants.reverse();
+    let decision = decide(&participants, &ALLOWANCE);
     assert_eq!(started(&decision), ["uid-0", "uid-1", "uid-2"]);
     assert_eq!((decision.phase, decision.pending), (Phase::Rolling, 5));
-    tenants[4].engaged = true;
-    let decision = decide(&tenants, &LIMITS);
+    participants[4].engaged = true;
+    let decision = decide(&participants, &ALLOWANCE);
     assert_eq!(started(&decision), ["uid-1", "uid-2"]);
     assert_eq!((decision.running, decision.pending), (1, 4));
 }
 
 #[test]
 fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
-    let mut tenants = fleet(&[State::Held, State::Held, State::Held, State::Pending, State::Updated]);
-    let limits = Limits {
+    let mut participants = fleet(&[
+        Standing::AwaitsApproval,
+        Standing::AwaitsApproval,
+        Standing::AwaitsApproval,
+        Standing::Pending,
+        Standing::Updated,
+    ]);
+    let allowance = Allowance {
         concurrent: 1,
-        ..LIMITS
+        ..ALLOWANCE
     };
-    let decision = decide(&tenants, &limits);
+    let decision = decide(&participants, &allowance);
     assert_eq!((decision.phase, started(&decision)), (Phase::Rolling, vec!["uid-3"]));
     assert_eq!((decision.held, decision.failed, decision.pending), (3, 0, 1));
     assert!(decision.retry.is_empty());
-    tenants.truncate(3);
-    assert_eq!(decide(&tenants, &limits).phase, Phase::Rolling, "it is not over");
+    participants.truncate(3);
+    assert_eq!(
+        decide(&participants, &allowance).phase,
+        Phase::Rolling,
+        "it is not over"
+    );
     // Others wait for a canary that waits.
-    let mut tenants = fleet(&[State::Held, State::Pending]);
-    tenants[0].canary = true;
-    let decision = decide(&tenants, &limits);
+    let mut participants = fleet(&[Standing::AwaitsApproval, Standing::Pending]);
+    participants[0].canary = true;
+    let decision = decide(&participants, &allowance);
     assert_eq!((decision.phase, decision.start.len()), (Phase::Canary, 0));
 }
 
 #[test]
 fn canaries_come_first_and_alone() {
-    let mut tenants = fleet(&[State::Pending; 4]);
-    tenants[2].canary = true;
-    tenants[3].canary = true;
-    let decision = decide(&tenants, &LIMITS);
+    let mut participants = fleet(&[Standing::Pending; 4]);
+    participants[2].canary = true;
+    participants[3].canary = true;
+    let decision = decide(&participants, &ALLOWANCE);
     assert_eq!(
         (decision.phase, started(&decision)),
         (Phase::Canary, vec!["uid-2", "uid-3"])
     );
-    tenants[2].state = State::Updated;
-    tenants[3].engaged = true;
-    assert!(decide(&tenants, &LIMITS).start.is_empty(), "one is not done yet");
-    tenants[3] = Tenant {
-        state: State::Updated,
+    participants[2].standing = Standing::Updated;
+    participants[3].engaged = true;
+    assert!(
+        decide(&participants, &ALLOWANCE).start.is_empty(),
+        "one is not done yet"
+    );
+    participants[3] = Participant {
+        standing: Standing::Updated,
         engaged: false,
-        ..tenants[3].clone()
+        ..participants[3].clone()
     };
-    assert_eq!(started(&decide(&tenants, &LIMITS)), ["uid-0", "uid-1"]);
+    assert_eq!(started(&decide(&participants, &ALLOWANCE)), ["uid-0", "uid-1"]);
 }
 
 #[test]
 fn a_canary_that_cannot_be_updated_is_waited_for_unless_it_is_pinned() {
-    let mut tenants = fleet(&[State::Pending; 2]);
-    tenants[0].canary = true;
-    tenants[0].able = false;
-    let decision = decide(&tenants, &LIMITS);
+    let mut participants = fleet(&[Standing::Pending; 2]);
+    participants[0].canary = true;
+    participants[0].able = false;
+    let decision = decide(&participants, &ALLOWANCE);
     assert_eq!((decision.phase, decision.start.len()), (Phase::Canary, 0));
-    tenants[0].pinned = true;
-    let decision = decide(&tenants, &LIMITS);
+    participants[0].pinned = true;
+    let decision = decide(&participants, &ALLOWANCE);
     assert_eq!((decision.phase, started(&decision)), (Phase::Rolling, vec!["uid-1"]));
     assert_eq!(decision.pinned, 1);
 }
 
 #[test]
 fn too_many_failures_halt_and_only_the_failed_try_again() {
-    let mut tenants = fleet(&[State::Failed, State::Pending, State::Updated]);
-    let halted = decide(&tenants, &LIMITS);
+    let mut participants = fleet(&[Standing::Failed, Standing::Pending, Standing::Updated]);
+    let halted = decide(&participants, &ALLOWANCE);
     assert_eq!((halted.phase, halted.start.len()), (Phase::Halted, 0));
     assert!(halted.lets("uid-0") && !halted.lets("uid-1"));
-    let one = Limits { failures: 1, ..LIMITS };
-    assert_eq!(started(&decide(&tenants, &one)), ["uid-1"], "one may fail");
-    tenants[0].canary = true;
-    assert_eq!(decide(&tenants, &one).phase, Phase::Halted, "but no canary");
+    let one = Allowance {
+        failures: 1,
+        ..ALLOWANCE
+    };
+    assert_eq!(started(&decide(&participants, &one)), ["uid-1"], "one may fail");
+    participants[0].canary = true;
+    assert_eq!(decide(&participants, &one).phase, Phase::Halted, "but no canary");
     // One that tries again counts as failed until it is cured.
-    tenants[0].engaged = true;
-    let trying = decide(&tenants, &LIMITS);
+    participants[0].engaged = true;
+    let trying = decide(&participants, &ALLOWANCE);
     assert_eq!(
         (trying.phase, trying.failed, trying.running, trying.start.len()),
         (Phase::Halted, 1, 0, 0)
@@ -125,12 +141,12 @@ fn too_many_failures_halt_and_only_the_failed_try_again() {
 #[test]
 fn a_changed_source_goes_first_to_those_that_wait_for_a_cure() {
     // Of another source nothing has failed yet: what failed is Broken, and the halt is over.
-    let tenants = fleet(&[State::Pending, State::Pending, State::Broken]);
+    let participants = fleet(&[Standing::Pending, Standing::Pending, Standing::Broken]);
     let decision = decide(
-        &tenants,
-        &Limits {
+        &participants,
+        &Allowance {
             concurrent: 1,
-            ..LIMITS
+            ..ALLOWANCE
         },
     );
     assert_eq!((decision.phase, started(&decision)), (Phase::Rolling, vec!["uid-2"]));
@@ -138,60 +154,65 @@ fn a_changed_source_goes_first_to_those_that_wait_for_a_cure() {
 
 #[test]
 fn nothing_begins_while_it_is_paused_and_all_is_well_when_all_have_it() {
-    let paused = Limits { paused: true, ..LIMITS };
-    let mut tenants = fleet(&[State::Updated, State::Pending]);
-    let decision = decide(&tenants, &paused);
+    let paused = Allowance {
+        paused: true,
+        ..ALLOWANCE
+    };
+    let mut participants = fleet(&[Standing::Updated, Standing::Pending]);
+    let decision = decide(&participants, &paused);
     assert_eq!((decision.phase, decision.start.len()), (Phase::Paused, 0));
-    tenants[1].state = State::Updated;
-    assert_eq!(decide(&tenants, &paused).phase, Phase::Complete);
-    assert_eq!(decide(&[], &LIMITS).phase, Phase::Complete);
+    participants[1].standing = Standing::Updated;
+    assert_eq!(decide(&participants, &paused).phase, Phase::Complete);
+    assert_eq!(decide(&[], &ALLOWANCE).phase, Phase::Complete);
 }
 
 #[test]
 fn a_busy_server_holds_up_no_other_and_who_is_in_trouble_holds_up_nobody() {
-    let mut tenants = fleet(&[State::Pending; 6]);
-    tenants[5].server = Some("two:5432".into());
-    tenants[0].able = false;
-    tenants[1].server = None;
-    let limits = Limits {
+    let mut participants = fleet(&[Standing::Pending; 6]);
+    participants[5].server = Some("two:5432".into());
+    participants[0].able = false;
+    participants[1].server = None;
+    let allowance = Allowance {
         per_server: 1,
-        ..LIMITS
+        ..ALLOWANCE
     };
-    assert_eq!(started(&decide(&tenants, &limits)), ["uid-2", "uid-5"]);
+    assert_eq!(started(&decide(&participants, &allowance)), ["uid-2", "uid-5"]);
 }
 
-fn any_tenant() -> impl Strategy<Value = Tenant> {
-    let states = prop_oneof![
-        1 => Just(State::Updated),
-        1 => Just(State::Failed),
-        1 => Just(State::Held),
-        1 => Just(State::Broken),
-        4 => Just(State::Pending),
+fn any_participant() -> impl Strategy<Value = Participant> {
+    let standings = prop_oneof![
+        1 => Just(Standing::Updated),
+        1 => Just(Standing::Failed),
+        1 => Just(Standing::AwaitsApproval),
+        1 => Just(Standing::Broken),
+        4 => Just(Standing::Pending),
     ];
     let flags = (any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.9));
-    (states, flags, 0..3_usize, 0..50_usize).prop_map(|(state, (canary, pinned, able), server, number)| Tenant {
-        canary,
-        pinned,
-        able,
-        server: Some(format!("server-{server}")),
-        ..tenant(number, state)
+    (standings, flags, 0..3_usize, 0..50_usize).prop_map(|(standing, (canary, pinned, able), server, number)| {
+        Participant {
+            canary,
+            pinned,
+            able,
+            server: Some(format!("server-{server}")),
+            ..participant(number, standing)
+        }
     })
 }
 
 /// A class of Orchestras with names of their own.
-fn any_fleet() -> impl Strategy<Value = Vec<Tenant>> {
-    prop::collection::vec(any_tenant(), 0..40).prop_map(|mut tenants| {
-        for (number, tenant) in tenants.iter_mut().enumerate() {
-            tenant.uid = format!("uid-{number}");
-            tenant.name = format!("tenants/t{number}");
+fn any_fleet() -> impl Strategy<Value = Vec<Participant>> {
+    prop::collection::vec(any_participant(), 0..40).prop_map(|mut participants| {
+        for (number, participant) in participants.iter_mut().enumerate() {
+            participant.uid = format!("uid-{number}");
+            participant.name = format!("tenants/t{number}");
         }
-        tenants
+        participants
     })
 }
 
-fn any_limits() -> impl Strategy<Value = Limits> {
+fn any_allowance() -> impl Strategy<Value = Allowance> {
     (1..6_usize, 0..4_usize, 1..4_usize, prop::bool::weighted(0.2)).prop_map(
-        |(concurrent, failures, per_server, paused)| Limits {
+        |(concurrent, failures, per_server, paused)| Allowance {
             concurrent,
             failures,
             per_server,
@@ -205,44 +226,44 @@ proptest! {
     /// come first, nothing begins after a halt, and what can be updated is.
     #[test]
     fn the_bounds_hold_at_every_moment(
-        mut tenants in any_fleet(),
-        limits in any_limits(),
+        mut participants in any_fleet(),
+        allowance in any_allowance(),
         ends in prop::collection::vec((any::<prop::sample::Index>(), prop::bool::weighted(0.05)), 1..200),
     ) {
         for (which, fails) in ends {
-            let decision = decide(&tenants, &limits);
+            let decision = decide(&participants, &allowance);
             let total = [decision.updated, decision.running, decision.pending, decision.held, decision.failed, decision.pinned];
             let total: usize = total.iter().sum();
-            prop_assert_eq!(total, tenants.len());
-            let testing = tenants.iter().any(|is| is.canary && !is.pinned && is.state != State::Updated);
-            for tenant in &mut tenants {
-                if decision.start.contains(&tenant.uid) {
-                    prop_assert!(!limits.paused && decision.failed <= limits.failures);
-                    prop_assert!(!testing || tenant.canary, "{} before the canaries", tenant.uid);
+            prop_assert_eq!(total, participants.len());
+            let testing = participants.iter().any(|is| is.canary && !is.pinned && is.standing != Standing::Updated);
+            for participant in &mut participants {
+                if decision.start.contains(&participant.uid) {
+                    prop_assert!(!allowance.paused && decision.failed <= allowance.failures);
+                    prop_assert!(!testing || participant.canary, "{} before the canaries", participant.uid);
                 }
-                if decision.lets(&tenant.uid) {
-                    prop_assert!(!tenant.pinned && !tenant.engaged && tenant.state != State::Updated);
-                    tenant.engaged = true;
+                if decision.lets(&participant.uid) {
+                    prop_assert!(!participant.pinned && !participant.engaged && participant.standing != Standing::Updated);
+                    participant.engaged = true;
                 }
             }
-            let engaged: Vec<_> = tenants.iter().filter(|is| is.engaged).map(|is| is.uid.clone()).collect();
-            prop_assert!(engaged.len() <= limits.concurrent);
+            let engaged: Vec<_> = participants.iter().filter(|is| is.engaged).map(|is| is.uid.clone()).collect();
+            prop_assert!(engaged.len() <= allowance.concurrent);
             for server in 0..3 {
                 let server = Some(format!("server-{server}"));
-                let load = tenants.iter().filter(|is| is.engaged && is.server == server).count();
-                prop_assert!(load <= limits.per_server);
+                let load = participants.iter().filter(|is| is.engaged && is.server == server).count();
+                prop_assert!(load <= allowance.per_server);
             }
             if engaged.is_empty() {
-                let stuck = tenants.iter().any(|is| {
-                    is.able && !is.pinned && matches!(is.state, State::Pending | State::Broken) && (is.canary || !testing)
+                let stuck = participants.iter().any(|is| {
+                    is.able && !is.pinned && matches!(is.standing, Standing::Pending | Standing::Broken) && (is.canary || !testing)
                 });
                 prop_assert!(!stuck || matches!(decision.phase, Phase::Halted | Phase::Paused), "{:?}", decision);
                 break;
             }
             let ended = which.get(&engaged);
-            let tenant = tenants.iter_mut().find(|is| &is.uid == ended).unwrap();
-            tenant.engaged = false;
-            tenant.state = if fails { State::Failed } else { State::Updated };
+            let participant = participants.iter_mut().find(|is| &is.uid == ended).unwrap();
+            participant.engaged = false;
+            participant.standing = if fails { Standing::Failed } else { Standing::Updated };
         }
     }
 }

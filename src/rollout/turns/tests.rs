@@ -89,11 +89,11 @@ fn who_leaves_holds_up_nobody() {
 }
 
 #[test]
-fn strangers_count_and_a_refusal_takes_no_place() {
+fn inherited_migrations_count_and_a_refusal_takes_no_place() {
     let (turns, _woken) = turns(2);
     assert!(matches!(turns.ask(request("a", "a:1"), |_| Some(2)), Answer::Queued));
     assert!(matches!(turns.ask(request("a", "a:1"), |_| None), Answer::Refused));
-    assert!(!turns.look(|state| state.is_engaged("a")));
+    assert!(!turns.look(|ledger| ledger.is_engaged("a")));
     assert!(matches!(turns.ask(request("b", "a:1"), |_| Some(1)), Answer::Now(_)));
 }
 
@@ -101,17 +101,20 @@ fn strangers_count_and_a_refusal_takes_no_place() {
 fn the_last_outcome_is_known() {
     let (turns, _woken) = turns(1);
     let mut turn = ask(&turns, "one", "a:1").unwrap();
-    assert!(turns.look(|state| state.is_engaged("one")));
+    assert!(turns.look(|ledger| ledger.is_engaged("one")));
     turn.ended(Outcome::Failed);
     drop(turn);
     assert_eq!(turns.failed("one").as_deref(), Some("sha256:1"));
-    assert_eq!(turns.look(|state| state.outcome("one", "sha256:2")), None);
+    assert_eq!(turns.look(|ledger| ledger.outcome("one", "sha256:2")), None);
     drop(ask(&turns, "one", "a:1"));
     assert_eq!(turns.failed("one"), None);
-    assert_eq!(turns.look(|state| state.outcome("one", "sha256:1")), Some(Outcome::Cut));
+    assert_eq!(
+        turns.look(|ledger| ledger.outcome("one", "sha256:1")),
+        Some(Outcome::Cut)
+    );
     let again = |value| turns.asks_again("standard", value, ["one".to_owned()]);
     assert!(again("x") && !again("x"));
-    assert!(turns.look(|state| state.is_asked_again("one")));
+    assert!(turns.look(|ledger| ledger.is_asked_again("one")));
     drop(ask(&turns, "one", "a:1"));
-    assert!(!turns.look(|state| state.is_asked_again("one")) && again("y"));
+    assert!(!turns.look(|ledger| ledger.is_asked_again("one")) && again("y"));
 }

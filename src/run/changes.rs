@@ -1,0 +1,53 @@
+//! What counts as a change of an object for a controller: a hash of the fields that the controller reads.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use kube::Resource;
+
+use crate::api::{Orchestra, OrchestraClass};
+use crate::class;
+
+/// A hash of what users write: the spec, labels, annotations and the deletion, but not the status and our
+/// finalizer.
+pub fn user_changes<K: Resource>(object: &K) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let meta = object.meta();
+    (meta.generation, meta.deletion_timestamp.is_some()).hash(&mut hash);
+    (&meta.labels, &meta.annotations).hash(&mut hash);
+    hash.finish()
+}
+
+/// A hash of what other default classes report about a class: that it is a default class, and is not being
+/// deleted.
+pub fn is_default(class: &OrchestraClass) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (class::is_default(class), class.metadata.deletion_timestamp.is_some()).hash(&mut hash);
+    hash.finish()
+}
+
+/// A hash of what Orchestras and databases wait for in a class: its spec and its conditions, not its count of
+/// tenants.
+pub fn spec_and_conditions(class: &OrchestraClass) -> u64 {
+    let mut hash = DefaultHasher::new();
+    user_changes(class).hash(&mut hash);
+    for condition in class.status.iter().flat_map(|status| &status.conditions) {
+        (&condition.type_, &condition.status, &condition.reason).hash(&mut hash);
+    }
+    hash.finish()
+}
+
+/// A hash of what a rollout reads of an Orchestra.
+pub fn rollout_facts(orchestra: &Orchestra) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (user_changes(orchestra), orchestra.status.is_some()).hash(&mut hash);
+    if let Some(status) = &orchestra.status {
+        (&status.class_name, status.secret_ref.is_some()).hash(&mut hash);
+        if let Some(is) = &status.migrations {
+            (&is.source, is.pending, is.failed).hash(&mut hash);
+        }
+        for condition in &status.conditions {
+            (&condition.type_, &condition.status, &condition.reason).hash(&mut hash);
+        }
+    }
+    hash.finish()
+}

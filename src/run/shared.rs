@@ -1,0 +1,119 @@
+//! A watch that several controllers share, and the store that it fills.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::{poll_fn, ready};
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures::{Stream, StreamExt, stream};
+use kube::Resource;
+use kube::api::Api;
+use kube::runtime::reflector::{self, ReflectHandle, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::BroadcastStream;
+
+use super::changes::user_changes;
+
+/// Changes that wait for a slow controller before the watch itself waits.
+const BUFFER: usize = 1024;
+
+/// A shared watch. Its changes are always read, also on a standby, which runs no controllers.
+pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static> {
+    changes: Arc<Mutex<ReflectHandle<K>>>,
+    deletions: broadcast::Sender<Arc<K>>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
+    /// Objects that are created or changed from now on. Objects that are in the store already are not repeated.
+    pub fn changes(&self) -> ReflectHandle<K> {
+        self.changes.lock().clone()
+    }
+
+    /// Objects that are created, changed or deleted from now on.
+    pub fn events(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        stream::select(self.changes(), self.deletions())
+    }
+
+    /// Objects that a user changes. Status writes are ignored, or a controller would retrigger itself after
+    /// every failure, whatever its backoff says.
+    pub fn user_changes(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        self.changed(user_changes)
+    }
+
+    /// Objects whose hash changes, and deletions.
+    pub fn changes_of(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        stream::select(self.changed(hash), self.deletions())
+    }
+
+    /// The store that the watch fills.
+    pub fn store(&self) -> Store<K> {
+        self.changes.lock().reader()
+    }
+
+    /// Deleted objects, which a shared store does not pass on by itself. When too many are deleted at once for
+    /// the channel, the resync looks at the rest.
+    fn deletions(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        BroadcastStream::new(self.deletions.subscribe()).filter_map(|deleted| ready(deleted.ok()))
+    }
+
+    fn changed(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
+        let (store, mut seen) = (self.store(), HashMap::new());
+        self.changes().filter(move |object| {
+            let now = hash(object);
+            // Deleted objects are not removed one by one. An object that is forgotten here is passed on once more.
+            if seen.len() > 1000 + 2 * store.len() {
+                seen.clear();
+            }
+            let uid = object.meta().uid.clone().unwrap_or_default();
+            ready(seen.insert(uid, now) != Some(now))
+        })
+    }
+}
+
+/// Starts a watch. `trim` removes from each object what nobody reads, before it enters the store.
+pub fn share<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    trim: impl FnMut(&mut K) + Send + 'static,
+    tasks: &mut JoinSet<()>,
+) -> Shared<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (_, writer) = reflector::store_shared(BUFFER);
+    let Some(handle) = writer.subscribe() else {
+        unreachable!("a shared store can be subscribed to")
+    };
+    let (deletions, _) = broadcast::channel(BUFFER);
+    let stream = watcher(api, config)
+        .default_backoff()
+        .modify(trim)
+        .reflect_shared(writer);
+    tasks.spawn({
+        let deletions = deletions.clone();
+        stream.for_each(move |event| {
+            match event {
+                // Sending fails when there is no receiver, as on a standby.
+                Ok(watcher::Event::Delete(object)) => drop(deletions.send(Arc::new(object))),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "a watch was interrupted and is restarted"),
+            }
+            ready(())
+        })
+    });
+    let changes = Arc::new(Mutex::new(handle));
+    tasks.spawn({
+        let changes = changes.clone();
+        poll_fn(move |cx| {
+            let mut handle = changes.lock();
+            while std::task::ready!(handle.poll_next_unpin(cx)).is_some() {}
+            Poll::Ready(())
+        })
+    });
+    Shared { changes, deletions }
+}

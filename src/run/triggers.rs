@@ -1,0 +1,169 @@
+//! Which objects a changed object concerns. Each function looks into the stores and at the changed object, and
+//! names the objects that a controller looks at again.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+
+use crate::api::names::DATABASE_LABEL;
+use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
+use crate::class;
+use crate::controller::Core;
+use crate::controller::latest::Latest;
+use crate::pool::candidates;
+
+/// The Orchestra that holds or held the claim on a database.
+pub fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
+    let claim = database.spec.claim_ref.as_ref()?;
+    Some(ObjectRef::new(&claim.name).within(&claim.namespace))
+}
+
+/// Orchestras without a database: a change of a class may give them one.
+pub fn unclaimed(core: &Core, _: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
+    select(&core.stores.orchestras, candidates::is_unmet)
+}
+
+/// Orchestras without a database in a namespace: a label of it may admit them.
+pub fn unclaimed_in(core: &Core, namespace: &PartialObjectMeta<Namespace>) -> Vec<ObjectRef<Orchestra>> {
+    let name = Some(namespace.name_any());
+    select(&core.stores.orchestras, |orchestra| {
+        orchestra.namespace() == name && candidates::is_unmet(orchestra)
+    })
+}
+
+/// Orchestras whose migrations or seed are in a ConfigMap: their own, or those of their class and its
+/// templates in the operator's namespace.
+pub fn orchestras_with_source(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<Orchestra>> {
+    let (namespace, name) = (map.namespace(), map.name_any());
+    let of_class = |class: &OrchestraClass| has_migrations_in(class, &name) || has_seed_in(class, &name);
+    let by_class = is_operators(core, map) && core.stores.classes.find(of_class).is_some();
+    select(&core.stores.orchestras, |orchestra| {
+        let spec = &orchestra.spec;
+        let own = spec.migrations.as_ref();
+        let inherits = own.is_none_or(|own| own.source.is_none()) || spec.seed.is_none();
+        let here = orchestra.namespace() == namespace
+            && (uses(scripts(own), &name) || uses(spec.seed.as_ref().map(|seed| &seed.source), &name));
+        here || (by_class && inherits)
+    })
+}
+
+/// The database whose Secret it is.
+pub fn database_of_secret(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<OrchestraDatabase>> {
+    secret.labels().get(DATABASE_LABEL).map(|name| ObjectRef::new(name))
+}
+
+/// The database of an Orchestra: a user who changes the Orchestra wants its database looked at as well.
+pub fn database_of_orchestra(orchestra: &Orchestra) -> Option<ObjectRef<OrchestraDatabase>> {
+    let name = orchestra.status.as_ref()?.database_name.as_ref()?;
+    Some(ObjectRef::new(name))
+}
+
+/// Databases of a class that are not usable now.
+pub fn unready_databases(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraDatabase>> {
+    let name = Some(class.name_any());
+    select(&core.stores.databases, |database| {
+        database.spec.class_name == name && !database.is_ready()
+    })
+}
+
+/// Classes whose token is in a Secret.
+pub fn classes_with_token(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraClass>> {
+    let name = secret.name_any();
+    select(&core.stores.classes, |class| {
+        let provider = class.spec.provider.as_ref();
+        let token = provider.and_then(|provider| provider.supabase.token_secret_ref.as_ref());
+        token.is_some_and(|token| token.name == name)
+    })
+}
+
+/// Classes that are marked as the default one: each reports when there are several.
+pub fn default_classes(core: &Core, _: &OrchestraClass) -> Vec<ObjectRef<OrchestraClass>> {
+    select(&core.stores.classes, class::is_default)
+}
+
+/// Classes whose migrations or templates are in a ConfigMap.
+pub fn classes_with_source(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<OrchestraClass>> {
+    if !is_operators(core, map) {
+        return Vec::new();
+    }
+    let name = map.name_any();
+    select(&core.stores.classes, |class| has_migrations_in(class, &name))
+}
+
+/// The class that a database counts for.
+pub fn class_of_database(database: &OrchestraDatabase) -> Option<ObjectRef<OrchestraClass>> {
+    database.spec.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+/// The class whose rollout an Orchestra belongs to.
+pub fn class_of_orchestra(orchestra: &Orchestra) -> Option<ObjectRef<OrchestraClass>> {
+    let status = orchestra.status.as_ref()?;
+    status.class_name.as_ref().map(|name| ObjectRef::new(name))
+}
+
+/// The pool that a database counts for.
+pub fn pool_of_database(database: &OrchestraDatabase) -> Option<ObjectRef<OrchestraPool>> {
+    database.pool().map(ObjectRef::new)
+}
+
+/// Pools whose inventory is in a Secret.
+pub fn pools_with_inventory(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraPool>> {
+    let name = secret.name_any();
+    select(&core.stores.pools, |pool| {
+        let inventory = pool.spec.inventory.secret_ref.as_ref();
+        inventory.is_some_and(|secret| secret.name == name)
+    })
+}
+
+/// Pools whose databases are prepared from a class.
+pub fn pools_prepared_by(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraPool>> {
+    let name = class.name_any();
+    prepared(core, |wanted| wanted.class_name == name)
+}
+
+/// Pools whose databases are prepared: their scripts may be in a ConfigMap of the operator's namespace.
+pub fn pools_with_source(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<OrchestraPool>> {
+    let ours = is_operators(core, map);
+    prepared(core, |_| ours)
+}
+
+fn prepared(core: &Core, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
+    select(&core.stores.pools, |pool| {
+        pool.spec.prepare.as_ref().is_some_and(&wanted)
+    })
+}
+
+fn select<K>(store: &Latest<K>, wanted: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let found = store.state_filter(wanted);
+    found.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+}
+
+/// Whether a ConfigMap is in the operator's namespace, where classes have their sources.
+fn is_operators(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> bool {
+    map.namespace().as_ref() == Some(&core.settings.namespace)
+}
+
+fn uses(source: Option<&ScriptSource>, map: &str) -> bool {
+    source.is_some_and(|source| source.config_maps().any(|used| used == map))
+}
+
+fn scripts(migrations: Option<&Migrations>) -> Option<&ScriptSource> {
+    migrations?.source.as_ref()
+}
+
+/// Whether the migrations of a class or of its templates are in a ConfigMap.
+fn has_migrations_in(class: &OrchestraClass, map: &str) -> bool {
+    let mut templates = class.spec.templates.iter().flatten();
+    uses(scripts(class.spec.migrations.as_ref()), map)
+        || templates.any(|template| uses(template.migrations.source.as_ref(), map))
+}
+
+/// Whether a template of a class has its seed in a ConfigMap.
+fn has_seed_in(class: &OrchestraClass, map: &str) -> bool {
+    let mut templates = class.spec.templates.iter().flatten();
+    templates.any(|template| uses(template.seed.as_ref().map(|seed| &seed.source), map))
+}
