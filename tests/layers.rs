@@ -199,7 +199,7 @@ fn circle(code: &Crate, start: &Module) -> Option<Vec<Module>> {
                 return Some(way);
             }
             if next[0] == start[0] && seen.insert(next.clone()) {
-                ways.push([way.as_slice(), &[next.clone()]].concat());
+                ways.push([way.as_slice(), std::slice::from_ref(next)].concat());
             }
         }
     }

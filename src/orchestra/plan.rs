@@ -7,6 +7,11 @@
 //! deleted:       Revoke → Release → Forget
 //! ```
 
+#![allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the facts grow with each link, whose signature stays as it is"
+)]
+
 use super::wait::Wait;
 use crate::api::condition::Reason;
 

@@ -117,9 +117,12 @@ async fn tell(
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
     // Nothing is wrong with what is being prepared, or waits for its turn.
     let well = ready || matches!(reason, Reason::Migrating | Reason::Queued);
-    let news = has_come_to(before, &status.conditions, ConditionType::Ready, reason).then(|| match well {
-        true => News::normal(reason, message),
-        false => News::warning(reason, message),
+    let news = has_come_to(before, &status.conditions, ConditionType::Ready, reason).then(|| {
+        if well {
+            News::normal(reason, message)
+        } else {
+            News::warning(reason, message)
+        }
     });
     controller::status::write(&ctx.core, pool, status, news).await.map(drop)
 }
