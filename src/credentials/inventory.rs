@@ -14,15 +14,15 @@ use crate::api::{InventoryEntry, OrchestraPool};
 use crate::controller::error::Error;
 use crate::postgres::Login;
 
-/// Keys of an inventory begin so.
+/// The prefix of the keys of an inventory.
 pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
 
-/// Reads all inventories once: which databases share a server has to be known before any is migrated.
+/// Reads all inventories once, because the servers of databases must be known before any is migrated.
 pub async fn survey(ctx: &Context) {
     for pool in ctx.core.stores.pools.state() {
         match inventory(ctx, &pool).await {
             Ok(inventory) => learn(ctx, &pool, &inventory),
-            // The pool's own pass tells of it.
+            // The pass of the pool reports the error.
             Err(error) => tracing::debug!(pool = pool.name_any(), %error, "the inventory could not be read"),
         }
     }

@@ -16,9 +16,9 @@ use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{self, Accounts};
 use crate::{class, content, credentials, database, orchestra, pool, rollout};
 
-/// Whom background work wakes when it ends, and what tells it to stop.
+/// How background work wakes objects, and is told to stop.
 pub struct Wakers {
-    /// Orchestras whose work ended, or whose turn has come.
+    /// Orchestras whose work ended, or whose turn to migrate has come.
     pub ended: UnboundedSender<ObjectRef<Orchestra>>,
     /// Pools of which a database was prepared.
     pub prepared: UnboundedSender<ObjectRef<OrchestraPool>>,
@@ -26,10 +26,10 @@ pub struct Wakers {
     pub stop: watch::Receiver<bool>,
 }
 
-/// The context of the highest room, which holds those of all others.
+/// The context of the orchestra room, which holds those of all rooms below it.
 ///
 /// # Errors
-/// When the cluster has no namespace whose UID marks its projects.
+/// When the namespace is missing whose UID identifies the cluster.
 pub fn orchestra(
     core: Arc<Core>,
     provider: Arc<supabase::Settings>,
@@ -93,10 +93,10 @@ pub fn orchestra(
     }))
 }
 
-/// What marks the projects of this cluster.
+/// The identity of this cluster in the names of its projects.
 fn cluster(stores: &Stores) -> anyhow::Result<Cluster> {
     let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE));
     namespace
         .and_then(|namespace| Cluster::of(namespace.metadata.uid.as_deref()?))
-        .with_context(|| format!("there is no namespace {CLUSTER_NAMESPACE}, whose UID stands for the cluster"))
+        .with_context(|| format!("namespace {CLUSTER_NAMESPACE} does not exist; its UID identifies the cluster"))
 }
