@@ -13,26 +13,26 @@ use crate::controller::error::Error;
 use crate::migrate::TimeLimits;
 use crate::source::Place;
 
-/// The migrations of a tenant: the source of its own, its template or its class, and what its own spec
-/// says beyond it.
+/// The migrations of a tenant: the source of its own, of its template or of its class, and the other settings of
+/// its own spec.
 pub struct MigrationSpec<'a> {
     /// Where the scripts are.
     pub place: Place,
-    /// Their format, when it is told.
+    /// Their format, when the spec names it.
     pub format: Option<MigrationFormat>,
-    /// What the Orchestra says.
+    /// The settings of the Orchestra.
     pub own: Option<&'a Migrations>,
-    /// What the template or the class says; of an own source, the same as `own`.
+    /// The settings of the template or the class. When the Orchestra has a source of its own, the same as `own`.
     base: &'a Migrations,
 }
 
 impl<'a> MigrationSpec<'a> {
-    /// What the Orchestra says of a field, or else its template or class.
+    /// A setting of the Orchestra, or else of its template or class.
     pub fn either<T>(&self, field: impl Fn(&'a Migrations) -> Option<T>) -> Option<T> {
         self.own.and_then(&field).or_else(|| field(self.base))
     }
 
-    /// How a finished database is looked at again.
+    /// The settings of the drift check.
     pub fn drift(&self) -> Option<&'a DriftCheck> {
         self.either(|migrations| migrations.drift.as_ref())
     }
@@ -85,7 +85,7 @@ pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), 
     Err(Error::blocked(
         Reason::TemplateNotFound,
         format!(
-            "OrchestraClass {} has no template {}: add it there, and it goes on by itself",
+            "OrchestraClass {} has no template {}: add it to the class, and the Orchestra goes on by itself",
             class.name_any(),
             source.template_ref.name
         ),

@@ -15,13 +15,13 @@ pub use migrations::{MigrationSpec, check_template, migrations_of, template_of};
 pub use scripts::{Scripts, migrations};
 pub use seed::{Rows, SeedRun, wanted as seed_of};
 
-/// What a room needs that reads scripts.
+/// The context of a room that reads scripts.
 pub struct Context {
     /// What every pass needs.
     pub core: Arc<Core>,
-    /// What is known of sources, and files that were just fetched.
+    /// Versions of sources, and files that were fetched a short time ago.
     pub sources: Sources,
-    /// Migrations and seeds that were read from sources, shared by all tenants that name them.
+    /// Migrations and seeds that were read, shared by all tenants that name their source.
     pub scripts: Scripts,
 }
 
@@ -31,7 +31,7 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// The Orchestra whose content it is, with what its class and its database say.
+/// The Orchestra whose content it is, with its class and its database.
 #[derive(Clone, Copy)]
 pub struct Tenant<'a> {
     /// The Orchestra.
@@ -43,7 +43,7 @@ pub struct Tenant<'a> {
 }
 
 impl<'a> Tenant<'a> {
-    /// The template that it is made from: the one it names, or its class's.
+    /// The template that it is made from: the one that it names, or the default one of its class.
     pub fn template(&self) -> Option<&'a Template> {
         template_of(self.object, self.class?)
     }

@@ -1,6 +1,8 @@
-//! Migrations and seeds, read once for each version of their source and shared by all tenants.
+//! Migrations and seeds, read once for each version of their source and shared by all tenants. The cache is
+//! bounded in time and in bytes. It holds the text of the scripts, and no parse trees.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,12 +15,16 @@ use crate::controller::error::Error;
 use crate::migrate::{SeedSource, Source};
 use crate::source::{self, Place, Version, layout};
 
-/// What was read, by where it came from and what it is; a new version takes the place of the old one.
+/// Most bytes of scripts that the cache holds. The source that was used longest ago is removed first; whoever
+/// needs it again reads it again.
+const MAX_BYTES: usize = 64 << 20;
+
+/// The scripts that were read, by place and purpose. A new version replaces the old one.
 pub struct Scripts {
     read: Mutex<HashMap<Key, Entry>>,
     /// Migrations by their digest, so that copies of one set are held once.
     same: Mutex<Same>,
-    /// What nobody asked for this long is forgotten.
+    /// Scripts that were not used for this long are removed.
     idle: Duration,
 }
 
@@ -29,7 +35,7 @@ type Key = (Place, What);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum What {
-    /// In this format, or in the one that the files tell.
+    /// In this format, or in the one that the names of the files show.
     Migrations(Option<MigrationFormat>),
     Seed,
 }
@@ -37,6 +43,7 @@ enum What {
 struct Entry {
     version: Version,
     loaded: Loaded,
+    bytes: usize,
     used: Instant,
 }
 
@@ -46,8 +53,21 @@ enum Loaded {
     Seed(Arc<SeedSource>),
 }
 
+impl Entry {
+    fn size(&self) -> Size {
+        Size {
+            used: self.used,
+            bytes: self.bytes,
+            address: match &self.loaded {
+                Loaded::Migrations(source) => Arc::as_ptr(source).addr(),
+                Loaded::Seed(source) => Arc::as_ptr(source).addr(),
+            },
+        }
+    }
+}
+
 impl Scripts {
-    /// Nothing is read. What settled tenants use is asked for at every `resync`, and kept.
+    /// An empty cache. Settled tenants use their scripts at every `resync`, so those are kept.
     pub fn new(resync: Duration) -> Self {
         Self {
             read: Mutex::default(),
@@ -64,16 +84,22 @@ impl Scripts {
         Some(entry.loaded.clone())
     }
 
-    fn keep(&self, key: Key, version: Version, loaded: Loaded) {
+    fn keep(&self, key: Key, version: Version, loaded: Loaded, bytes: usize) {
         let entry = Entry {
             version,
             loaded,
+            bytes,
             used: Instant::now(),
         };
-        self.read.lock().insert(key, entry);
+        let mut read = self.read.lock();
+        read.insert(key, entry);
+        let sizes = read.values().map(Entry::size).collect();
+        if let Some(oldest) = oldest_that_fits(sizes, MAX_BYTES) {
+            read.retain(|_, entry| entry.used >= oldest);
+        }
     }
 
-    /// The one in use, if the same is in use.
+    /// The copy that is in use already, if there is one.
     fn shared(&self, source: Source) -> Arc<Source> {
         let key = (source.digest(), source.revision().map(ToString::to_string));
         let mut same = self.same.lock();
@@ -85,6 +111,32 @@ impl Scripts {
         same.insert(key, Arc::downgrade(&source));
         source
     }
+}
+
+/// What the bound of the cache looks at in an entry.
+#[derive(Clone, Copy)]
+struct Size {
+    used: Instant,
+    bytes: usize,
+    /// The same for all entries that share one copy.
+    address: usize,
+}
+
+/// When the oldest entry was used that still fits into this many bytes. The entry that was used last
+/// fits in any case, and entries that share one copy count once.
+fn oldest_that_fits(mut sizes: Vec<Size>, most: usize) -> Option<Instant> {
+    sizes.sort_by_key(|size| Reverse(size.used));
+    let (mut counted, mut bytes, mut oldest) = (HashSet::new(), 0, None);
+    for size in sizes {
+        if counted.insert(size.address) {
+            bytes += size.bytes;
+        }
+        if bytes > most && oldest.is_some() {
+            break;
+        }
+        oldest = Some(size.used);
+    }
+    oldest
 }
 
 /// The migrations of a source.
@@ -121,18 +173,51 @@ async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
         place: place.to_string(),
         flaw,
     };
-    let loaded = match key.1 {
+    let size = |found: &[(String, Vec<u8>)]| found.iter().map(|(_, bytes)| bytes.len()).sum();
+    let (loaded, bytes) = match key.1 {
         What::Seed => {
             let found = layout::seed(&files, path).map_err(flaw)?;
-            Loaded::Seed(Arc::new(SeedSource::read(found).map_err(crate::migrate::Error::from)?))
+            let bytes = size(&found);
+            let source = SeedSource::read(found).map_err(crate::migrate::Error::from)?;
+            (Loaded::Seed(Arc::new(source)), bytes)
         }
         What::Migrations(wanted) => {
             let (found, format) = layout::migrations(&files, path, wanted).map_err(flaw)?;
+            let bytes = size(&found);
             let source = Source::read(format, found).map_err(crate::migrate::Error::from)?;
             let source = source.with_revision(version.revision.clone());
-            Loaded::Migrations(ctx.scripts.shared(source))
+            (Loaded::Migrations(ctx.scripts.shared(source)), bytes)
         }
     };
-    ctx.scripts.keep(key, version, loaded.clone());
+    ctx.scripts.keep(key, version, loaded.clone(), bytes);
     Ok(loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_longest_ago_makes_room() {
+        let start = Instant::now();
+        // Each with its bytes and its copy, the one that was used longest ago first.
+        for (entries, stay) in [
+            ([(30, 1), (30, 2), (30, 3)], 3),
+            ([(30, 1), (30, 2), (50, 3)], 2),
+            ([(30, 1), (30, 2), (500, 3)], 1),
+            ([(60, 1), (60, 1), (60, 1)], 3),
+        ] {
+            let used = |number: u64| start + Duration::from_secs(number);
+            let sizes: Vec<_> = (0..)
+                .zip(entries)
+                .map(|(number, (bytes, address))| Size {
+                    used: used(number),
+                    bytes,
+                    address,
+                })
+                .collect();
+            assert_eq!(oldest_that_fits(sizes, 100), Some(used(3 - stay)), "{entries:?}");
+        }
+        assert_eq!(oldest_that_fits(Vec::new(), 100), None);
+    }
 }

@@ -1,4 +1,4 @@
-//! The seed of a tenant: which one it is to have, with which values, and whether it has to run.
+//! The seed of a tenant: which seed applies, with which values, and whether it has to run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::controller::error::Error;
 use crate::migrate::{self, SeedSource, Source, Variables};
 use crate::source::Place;
 
-/// Language of an orchestra that names none.
+/// The language of an Orchestra whose spec names none.
 const LOCALE: &str = "en";
 
 /// What an Orchestra is to be seeded with.
 pub enum Rows {
-    /// Nothing is asked for.
+    /// No seed applies.
     None,
-    /// The one that ran is all that is asked for, whatever its source is now: with policy Once, and while a
-    /// rollout of its template has not come here.
+    /// The seed that ran is enough, whatever its source is now: with policy Once, and while a rollout of its
+    /// template has not reached the Orchestra.
     Applied,
-    /// This seed.
+    /// This seed applies.
     Wanted(SeedRun),
 }
 
@@ -45,7 +45,7 @@ impl Rows {
         };
         let status = tenant.object.status.as_ref();
         let waits = kept && tenant.object.spec.seed.is_none();
-        // The template has got its first seed since.
+        // The template got its first seed after the Orchestra was seeded.
         if waits && status.is_none_or(|status| status.seed.is_none()) {
             return Ok(Self::None);
         }
@@ -57,7 +57,7 @@ impl Rows {
         Ok(wanted(ctx, tenant).await?.map_or(Self::None, Self::Wanted))
     }
 
-    /// Whether nothing is to be done in a database where the seed of this digest ran last.
+    /// Whether no seed has to run in a database where the seed with this digest ran last.
     pub fn are_met_by(&self, ran: Option<&str>) -> bool {
         match (self, ran) {
             (Self::None, _) | (Self::Applied, Some(_)) => true,
@@ -66,8 +66,8 @@ impl Rows {
         }
     }
 
-    /// What would run, and after which migrations: a refusal holds for both together, because the seed may
-    /// lack a table that the next migration brings.
+    /// The seed that would run, and the migrations before it. A failure is remembered for both together, because
+    /// the seed may lack a table that the next migration creates.
     pub fn attempt(&self, source: Option<&Source>) -> Option<String> {
         match self {
             Self::None | Self::Applied => None,
@@ -79,7 +79,7 @@ impl Rows {
     }
 }
 
-/// The seed of the Orchestra's own, or else of its template, and where it is.
+/// The seed of the Orchestra itself, or else of its template, with its place.
 fn named<'a>(ctx: &Context, tenant: &Tenant<'a>) -> Option<(&'a Seed, Place)> {
     if let Some(own) = &tenant.object.spec.seed {
         return Some((own, Place::of_orchestra(tenant.object, &own.source)));
@@ -88,7 +88,7 @@ fn named<'a>(ctx: &Context, tenant: &Tenant<'a>) -> Option<(&'a Seed, Place)> {
     Some((theirs, Place::of_class(&ctx.core.settings.namespace, &theirs.source)))
 }
 
-/// The seed that applies, read in any case.
+/// The seed that applies, read whatever its policy says.
 pub async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun>, Error> {
     let Some((seed, place)) = named(ctx, tenant) else {
         return Ok(None);
@@ -105,7 +105,7 @@ pub async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun
     }))
 }
 
-/// What a seed may know of its Orchestra.
+/// The variables of a seed: what it may know of its Orchestra.
 fn variables(
     object: &Orchestra,
     database: Option<&OrchestraDatabase>,

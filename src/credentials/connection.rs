@@ -20,14 +20,14 @@ use crate::postgres::Login;
 pub struct Handover {
     /// The tenant's login for sessions.
     pub session: Login,
-    /// The tenant's login for transactions; an entry of a static pool has none of its own.
+    /// The tenant's login for transactions; `None` for an entry of a static pool.
     pub transaction: Option<Login>,
-    /// The hosted project's address and keys; an entry of a static pool has none.
+    /// The hosted project's address and keys; `None` for an entry of a static pool.
     pub address: Option<Address>,
 }
 
 impl Handover {
-    /// The login that `DATABASE_URL` and the libpq keys lead to.
+    /// The login of `DATABASE_URL` and of the libpq keys.
     pub fn primary(&self, mode: ConnectionMode) -> &Login {
         match (mode, &self.transaction) {
             (ConnectionMode::TransactionPooler, Some(login)) => login,
@@ -35,17 +35,17 @@ impl Handover {
         }
     }
 
-    /// Whether that login is one for transactions.
+    /// Whether that login is the one for transactions.
     pub fn is_pooled(&self, mode: ConnectionMode) -> bool {
         mode == ConnectionMode::TransactionPooler && self.transaction.is_some()
     }
 
-    /// The Secret's data. A key whose value would not be true is absent: an entry of a static pool
-    /// has no `SUPABASE_URL`.
+    /// The Secret's data. Keys without a value are absent: an entry of a static pool has no
+    /// `SUPABASE_URL`.
     fn data(&self, mode: ConnectionMode) -> BTreeMap<String, ByteString> {
         let primary = self.primary(mode);
         let url = primary.url().expose_secret().to_string();
-        // Prisma needs to be told that prepared statements do not outlive a transaction there.
+        // With this flag Prisma does not use prepared statements, which do not outlive a transaction at the pooler.
         let pooled = self.is_pooled(mode);
         let flag = if url.contains('?') {
             "&pgbouncer=true"
@@ -99,8 +99,8 @@ pub fn render(orchestra: &Orchestra, handover: &Handover) -> Secret {
     }
 }
 
-/// Reads the Secret and says whether it is as it should be. One of that name that this Orchestra
-/// does not own is refused: it is never overwritten.
+/// Reads the Secret, and whether it holds the wanted data. A Secret of that name that this Orchestra does not own is
+/// an error: it is never overwritten.
 pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> Result<Option<(Secret, bool)>, Error> {
     let name = orchestra.secret_name();
     let Some(secret) = api.get_opt(&name).await? else {

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use crate::controller::Core;
 use servers::Servers;
 
-/// What a room needs that logs in to databases.
+/// The context of a room that logs in to databases.
 pub struct Context {
     /// What every pass needs.
     pub core: Arc<Core>,
-    /// Which entries of pools share a server.
+    /// The servers of the entries of static pools.
     pub servers: Servers,
     /// Inventories of pools as they were last read.
     pub inventories: inventory::Inventories,

@@ -1,4 +1,4 @@
-//! Which database server an Orchestra's database is on: what is on one server shares its budget.
+//! Which database server an Orchestra's database is on. Databases on one server share its limit of migrations.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use super::Context;
 use crate::api::{InventoryEntry, Orchestra, OrchestraDatabase};
 use crate::postgres::Login;
 
-/// Servers of the entries of static pools, as their inventories were last read: `host:port`.
+/// The servers of the entries of static pools, as `host:port`, from the inventories that were read last.
 #[derive(Default)]
 pub struct Servers(Mutex<HashMap<(String, String), String>>);
 
 impl Servers {
-    /// Remembers where an entry leads to.
+    /// Remembers the server of an entry.
     pub fn learn(&self, pool: &str, key: &str, login: &Login) {
         let server = format!("{}:{}", login.host, login.port);
         let mut known = self.0.lock();
@@ -28,7 +28,7 @@ impl Servers {
     }
 }
 
-/// The server of a database. A hosted project is one of its own; that of an entry is known once its
+/// The server of a database. A hosted project is a server of its own. The server of an entry is known once its
 /// inventory was read.
 pub fn of_database(ctx: &Context, database: &OrchestraDatabase) -> Option<String> {
     match &database.spec.inventory {

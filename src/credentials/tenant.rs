@@ -59,7 +59,7 @@ fn render(database: &str, password: &SecretString) -> Secret {
     secrets::render(&tenant_secret(database), &labels, [value])
 }
 
-/// What the tenant is given: its own login where the owner logs in.
+/// What the tenant is given: its own login, where the owner logs in.
 pub fn handover(owner: &Login, uid: &str, password: SecretString, address: Option<Address>) -> Handover {
     let session = tenant_login(owner, uid, password);
     let transaction = address.as_ref().map(|address| Login {
@@ -73,7 +73,7 @@ pub fn handover(owner: &Login, uid: &str, password: SecretString, address: Optio
     }
 }
 
-/// A pooler knows a role of a project as `<role>.<ref>`, as it knows the owner.
+/// At a pooler, the user of a role is `<role>.<ref>`, as it is for the owner.
 fn tenant_login(owner: &Login, uid: &str, password: SecretString) -> Login {
     let role = role_name(uid);
     let user = match owner.user.split_once('.') {

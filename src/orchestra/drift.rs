@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::inside::{Found, Wanted};
+use super::inside::Found;
+use super::wanted::Wanted;
 use super::{Pass, login, migrating};
 use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;

@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::plan::{Inside, Work};
 use super::wait::Wait;
+use super::wanted::{Wanted, wanted, without_a_look};
 use super::{Pass, approval, drift, migrating};
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
@@ -16,10 +17,9 @@ use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::credentials::connection;
+use crate::migrate;
 use crate::migrate::guard::{self, Review};
-use crate::migrate::{self, Source};
-use crate::rollout::revisions::Revisions;
-use crate::rollout::{self, Gate, Kept, Rolled};
+use crate::rollout::Kept;
 
 /// What was looked up inside of a usable database.
 pub struct Facts {
@@ -33,35 +33,6 @@ pub struct Facts {
     pub found: Option<Arc<Found>>,
     /// The connection Secret.
     pub secret: SecretState,
-}
-
-/// What the database is to have, resolved once a look.
-#[derive(Default)]
-pub struct Wanted {
-    /// The migrations; none while it keeps what it has.
-    pub source: Option<Arc<Source>>,
-    /// The seed.
-    pub rows: Option<Rows>,
-    /// Why it keeps what it has instead of the class's source.
-    pub kept: Option<Kept>,
-    /// Whether the class has a newer source.
-    pub newer: Newer,
-    /// The rollout that it is in.
-    pub rolled: Option<Rolled>,
-    /// The rollout has to give it a turn before its database is looked into.
-    due: bool,
-}
-
-/// Whether the class has a newer source than the Orchestra is to have now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Newer {
-    /// It was not looked at.
-    #[default]
-    Unknown,
-    /// It has none.
-    Nothing,
-    /// Its digest.
-    Source(String),
 }
 
 /// What a look into the database has found.
@@ -306,84 +277,6 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wante
         found.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
     }
     Ok(found)
-}
-
-/// What the database is to have.
-async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
-    let mut wanted = wanted_source(pass, tenant).await?;
-    if !wanted.due {
-        let rows = Rows::of(&pass.ctx.content, tenant, wanted.kept.is_some()).await?;
-        wanted.rows = Some(rows);
-    }
-    Ok(wanted)
-}
-
-/// The source that the database is to have now: none while it keeps what it has.
-async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
-    let mut wanted = Wanted::default();
-    let found = migrations(pass, tenant).await;
-    let Some(class) = tenant.class.filter(|_| rollout::takes_part(&pass.object)) else {
-        wanted.source = found?;
-        return Ok(wanted);
-    };
-    let source = match found {
-        // What is wrong with the class's source is the class's to tell: no Orchestra in use is touched.
-        Err(error) if !error.is_passing() => {
-            wanted.kept = Some(Kept::Waits);
-            return Ok(wanted);
-        }
-        found => found?,
-    };
-    let Some(source) = source else { return Ok(wanted) };
-    let digest = source.digest();
-    let revisions = Arc::new(Revisions::of(&pass.ctx.content, class).await?);
-    if let Some(error) = pass.ctx.core.refusals.refusal(pass.uid(), &digest) {
-        return Err(error);
-    }
-    let gate = match (&pass.turn, pass.denied) {
-        (Some(_), _) => Gate::Open,
-        (None, denied) => match rollout::gate(&pass.ctx.rollout, &pass.object, &digest) {
-            Gate::Closed => denied.map_or(Gate::Closed, Gate::Kept),
-            gate => gate,
-        },
-    };
-    wanted.rolled = Some((class.name_any(), revisions));
-    match gate {
-        Gate::Open => (wanted.newer, wanted.source) = (Newer::Nothing, Some(source)),
-        Gate::Kept(kept) => (wanted.newer, wanted.kept) = (Newer::Source(digest), Some(kept)),
-        Gate::Closed => (wanted.due, wanted.source) = (true, Some(source)),
-    }
-    Ok(wanted)
-}
-
-/// The migrations that apply: the Orchestra's own, or else the template's or the class's.
-async fn migrations(pass: &Pass, tenant: &Tenant<'_>) -> Result<Option<Arc<Source>>, Error> {
-    let Some(spec) = migrating::spec(pass, tenant) else {
-        return Ok(None);
-    };
-    let read = content::migrations(&pass.ctx.content, spec.place, spec.format);
-    read.await.map(Some)
-}
-
-/// What its migrations are without a look into the database: of an Orchestra that keeps what it has while
-/// that is not whole, why its migration failed, or that it waits; and of one that needs a turn first.
-fn without_a_look(pass: &Pass, wanted: &Wanted) -> Result<Option<Work>, Error> {
-    if wanted.due {
-        return Ok(Some(Work::Due));
-    }
-    let Some(kept) = wanted.kept else { return Ok(None) };
-    let status = pass.object.status.as_ref();
-    let Some(migrations) = status.and_then(|status| status.migrations.as_ref()) else {
-        return Ok(None);
-    };
-    if kept == Kept::Pinned || (migrations.pending == 0 && !migrations.failed) {
-        return Ok(None);
-    }
-    let same = matches!(&wanted.newer, Newer::Source(digest) if *digest == migrations.source);
-    match pass.object.migration_failure().filter(|_| migrations.failed && same) {
-        Some((reason, message)) => Err(Error::blocked(reason, message)),
-        None => Ok(Some(Work::Waiting(Wait::Rollout))),
-    }
 }
 
 /// The connection Secret. One that is not watched is not asked for: it is created.

@@ -11,6 +11,7 @@ mod observe;
 pub mod plan;
 mod status;
 mod wait;
+mod wanted;
 mod work;
 
 use std::sync::Arc;

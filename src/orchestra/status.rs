@@ -6,10 +6,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::Context;
-use super::inside::{Facts, Newer};
+use super::inside::Facts;
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, describe};
+use super::wanted::Newer;
 use super::{Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{

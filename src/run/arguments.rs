@@ -1,4 +1,4 @@
-//! What the operator can be told: each flag has an environment variable.
+//! The flags of the operator. Each has an environment variable.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

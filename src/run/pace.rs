@@ -1,4 +1,4 @@
-//! Fewer wake-ups: what comes in a burst is passed on once.
+//! Fewer passes: an item that comes many times in a burst is passed on once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,8 +8,8 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep_until};
 
-/// Passes each item on at once, and then at most once in a period: what comes meanwhile is passed on
-/// at the end of it. So the last one is never lost, and a burst of a thousand costs two.
+/// Passes each item on at once, and then at most once in a period: an item that comes again in the period is passed
+/// on at its end. So the last one is never lost, and a burst of a thousand equal items leads to two.
 pub fn paced<T>(items: impl Stream<Item = T> + Send + 'static, period: Duration) -> impl Stream<Item = T> + Send
 where
     T: Eq + Hash + Clone + Send + 'static,
@@ -25,7 +25,7 @@ where
 struct Paced<T> {
     items: BoxStream<'static, T>,
     period: Duration,
-    /// When an item was last passed on, and whether it came again since.
+    /// When each item was passed on last, and whether it has come again since.
     told: HashMap<T, (Instant, bool)>,
 }
 

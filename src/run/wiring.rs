@@ -16,9 +16,9 @@ use crate::supabase::marker::CLUSTER_NAMESPACE;
 use crate::supabase::{self, Accounts};
 use crate::{class, content, credentials, database, orchestra, pool, rollout};
 
-/// Whom background work wakes when it ends, and what tells it to stop.
+/// How background work wakes objects, and is told to stop.
 pub struct Wakers {
-    /// Orchestras whose work ended, or whose turn has come.
+    /// Orchestras whose work ended, or whose turn to migrate has come.
     pub ended: UnboundedSender<ObjectRef<Orchestra>>,
     /// Pools whose probe of an entry, or preparation of a member, ended.
     pub prepared: UnboundedSender<ObjectRef<OrchestraPool>>,
@@ -78,7 +78,7 @@ pub fn class(
 /// The context of the highest room, which holds those of all others.
 ///
 /// # Errors
-/// When the cluster has no namespace whose UID marks its projects.
+/// When the namespace is missing whose UID identifies the cluster.
 pub fn orchestra(
     core: Arc<Core>,
     provider: Arc<supabase::Settings>,

@@ -34,6 +34,7 @@ mod secret_drift;
 mod secrets;
 mod seed;
 mod sources;
+mod stored;
 mod support;
 mod templates;
 mod token;

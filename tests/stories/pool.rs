@@ -110,7 +110,7 @@ async fn an_exhausted_pool_is_waited_for() {
     ready(&world, "second").await;
 }
 
-fn pool_only(world: &World) {
+pub fn pool_only(world: &World) {
     world
         .apply(
             r#"
