@@ -6,7 +6,7 @@ use kube::Resource as _;
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, SeedPolicy};
 
-/// What keeps a claim waiting until others have made room in the budget of a class.
+/// Whether the reason is that the budget of a class has no room.
 fn is_about_room(reason: Reason) -> bool {
     matches!(reason, Reason::BudgetExceeded | Reason::ProjectLimitReached)
 }

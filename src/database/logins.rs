@@ -1,5 +1,5 @@
-//! Refused logins. The pooler blocks an address that keeps failing, for up to two minutes and
-//! longer with each try (Supavisor's circuit breaker), so the next one has to wait.
+//! Refused logins. The pooler blocks an address whose logins keep failing, for up to two minutes and longer with each
+//! attempt (Supavisor's circuit breaker), so the next login has to wait.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ impl Logins {
         self.0.lock().insert(database.into(), refused);
     }
 
-    /// Forgets it: the password was set, a login succeeded, or the database is gone.
+    /// Forgets a refused login: the password was set, a login succeeded, or the database is gone.
     pub fn forget(&self, database: &str) {
         self.0.lock().remove(database);
     }
