@@ -8,7 +8,7 @@ use super::{
     AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, SeedPolicy,
 };
 
-/// What keeps a claim waiting until others have made room in the budget of a class.
+/// Whether the reason is that the budget of a class has no room.
 fn is_about_room(reason: Reason) -> bool {
     matches!(reason, Reason::BudgetExceeded | Reason::ProjectLimitReached)
 }

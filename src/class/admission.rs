@@ -1,5 +1,5 @@
-//! Which Orchestras may claim through a class: those of the namespaces that it names, and none once
-//! it is being deleted.
+//! Which Orchestras may claim through a class: those of the namespaces that it allows, and none once the class is
+//! being deleted.
 
 use kube::ResourceExt;
 use kube::core::SelectorExt;
@@ -10,14 +10,14 @@ use crate::api::condition::Reason;
 use crate::api::{OrchestraClass, selector};
 use crate::controller::error::Error;
 
-/// Whether an Orchestra of this namespace may claim through the class now. One that holds a claim
-/// already is not asked again: it keeps its database.
+/// Whether an Orchestra of this namespace may make a claim through the class now. An Orchestra that holds a claim
+/// keeps its database and is not checked again.
 pub fn admit(ctx: &Context, class: &OrchestraClass, namespace: &str) -> Result<(), Error> {
     let name = class.name_any();
     if class.metadata.deletion_timestamp.is_some() {
         return Err(Error::blocked(
             Reason::ClassDeleting,
-            format!("OrchestraClass {name} is being deleted and takes no new claims: use another class"),
+            format!("OrchestraClass {name} is being deleted and admits no new claims: use another class"),
         ));
     }
     let Some(allowed) = &class.spec.allowed_namespaces else {
@@ -31,13 +31,13 @@ pub fn admit(ctx: &Context, class: &OrchestraClass, namespace: &str) -> Result<(
     Err(Error::blocked(
         Reason::NamespaceNotAllowed,
         format!(
-            "class {name} does not admit namespace {namespace}: it admits namespaces with labels {wanted}. Label the \
-             namespace so, or use another class; the operator goes on by itself"
+            "class {name} does not admit namespace {namespace}: it admits namespaces with labels {wanted}. Add \
+             these labels to the namespace, or use another class; the operator then continues"
         ),
     ))
 }
 
-/// What is wrong with a class by itself, before anybody claims through it.
+/// Checks the class itself, before anybody claims through it.
 pub fn check(class: &OrchestraClass) -> Result<(), Error> {
     let Some(allowed) = &class.spec.allowed_namespaces else {
         return Ok(());
@@ -50,6 +50,6 @@ pub fn check(class: &OrchestraClass) -> Result<(), Error> {
 fn wrong_selector(class: &str, wrong: &str) -> Error {
     Error::blocked(
         Reason::SelectorInvalid,
-        format!("class {class} admits no namespace, as its allowedNamespaces.selector is not valid: {wrong}"),
+        format!("class {class} admits no namespace, because its allowedNamespaces.selector is not valid: {wrong}"),
     )
 }

@@ -1,9 +1,9 @@
-//! The budget of a class: whether there is room for one more project, asked before it is created.
+//! The budget of a class: whether there is room for one more project.
 //!
-//! Two creations at once cannot both take the last dollar: what is let through counts at once, before
-//! the watch tells of it, and everybody asks under one lock. It is asked twice: before an
-//! OrchestraDatabase is made, and before the provider is asked for the project, because a limit may
-//! have been lowered between the two. The decision itself is [`room`].
+//! Two concurrent creations cannot both take the last dollar: every decision is made under one lock, and a grant
+//! counts from that moment, before the watch shows it. The budget is checked twice: before an OrchestraDatabase is
+//! created, and before the project is requested from the provider, because the limit may have been lowered in
+//! between. The decision itself is [`room`].
 
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -20,39 +20,39 @@ use crate::class::Context;
 use crate::controller::error::Error;
 use crate::money;
 
-pub use room::{Full, Limits, Project, Sum, room};
+pub use room::{BudgetItem, BudgetLimits, Full, Spending, room};
 
-/// How long a grant counts that the watch never shows: its creation failed, or was not tried.
+/// How long a grant counts that the watch never shows, because its creation failed or was not tried.
 const GRANT: Duration = Duration::from_mins(1);
 
-/// What the operator knows of money: prices, and what was let through a moment ago.
+/// Prices, and the grants of the last moments.
 #[derive(Default)]
 pub struct Budgets {
     pub(super) prices: price::Prices,
     grants: Mutex<HashMap<String, Grant>>,
 }
 
-/// What was let through and the watch may not show yet.
+/// A project that was granted and that the watch may not show yet.
 struct Grant {
     class: String,
-    project: Project,
+    project: BudgetItem,
     at: Instant,
 }
 
 impl Budgets {
-    /// Decides under the lock: with what is `shown`, what was granted, and who is `ahead`. A candidate
-    /// that is let through counts from now on, when it is to be `taken`.
+    /// Decides under the lock, from the projects that are `shown`, the grants, and those who wait `ahead`. When the
+    /// room is to be `taken`, a granted candidate counts from now on.
     fn decide(
         &self,
-        (class, limits): (&str, &Limits),
-        shown: impl FnOnce() -> Vec<Project>,
-        ahead: Vec<Project>,
-        candidate: &Project,
+        (class, limits): (&str, &BudgetLimits),
+        shown: impl FnOnce() -> Vec<BudgetItem>,
+        ahead: Vec<BudgetItem>,
+        candidate: &BudgetItem,
         taken: bool,
     ) -> Result<(), Full> {
         let now = Instant::now();
         let mut grants = self.grants.lock();
-        // Looked up under the lock: a grant is dropped only when what is shown here holds it.
+        // Read under the lock: a grant is dropped only when the projects shown here include it.
         let mut projects = shown();
         merge(&mut grants, class, &mut projects, now);
         let known: HashSet<String> = projects.iter().map(|project| project.name.clone()).collect();
@@ -60,7 +60,7 @@ impl Budgets {
         room(&projects, candidate, limits)?;
         if taken {
             let mut project = candidate.clone();
-            // Whoever asks from now on comes after it.
+            // Every later candidate ranks after it.
             project.created = project.created.min(Timestamp::now());
             let grant = Grant {
                 class: class.to_owned(),
@@ -72,15 +72,15 @@ impl Budgets {
         Ok(())
     }
 
-    /// Drops the grants that are shown by now: what goes afterwards makes room at once.
-    fn settle(&self, class: &str, shown: impl FnOnce() -> Vec<Project>) {
+    /// Drops the grants that are shown by now, so that a project that is deleted later makes room at once.
+    fn settle(&self, class: &str, shown: impl FnOnce() -> Vec<BudgetItem>) {
         let mut grants = self.grants.lock();
         merge(&mut grants, class, &mut shown(), Instant::now());
     }
 }
 
-/// Adds what was granted to what is shown, and drops the grants that are shown or have run out.
-fn merge(grants: &mut HashMap<String, Grant>, class: &str, projects: &mut Vec<Project>, now: Instant) {
+/// Adds the grants to the projects that are shown, and drops the grants that are shown or have expired.
+fn merge(grants: &mut HashMap<String, Grant>, class: &str, projects: &mut Vec<BudgetItem>, now: Instant) {
     grants.retain(|_, grant| now.saturating_duration_since(grant.at) < GRANT);
     let mut seen = HashSet::new();
     for project in projects.iter_mut() {
@@ -94,7 +94,7 @@ fn merge(grants: &mut HashMap<String, Grant>, class: &str, projects: &mut Vec<Pr
     }
     grants.retain(|name, _| !seen.contains(name));
     let shown: HashSet<&str> = projects.iter().map(|project| project.name.as_str()).collect();
-    let unseen: Vec<Project> = grants
+    let unseen: Vec<BudgetItem> = grants
         .values()
         .filter(|grant| grant.class == class && !shown.contains(grant.project.name.as_str()))
         .map(|grant| grant.project.clone())
@@ -102,13 +102,13 @@ fn merge(grants: &mut HashMap<String, Grant>, class: &str, projects: &mut Vec<Pr
     projects.extend(unseen);
 }
 
-/// Whether there is room for the database of an Orchestra that has none yet. Others of its class that
-/// were told to wait for room, and are older, go first.
+/// Whether there is room for the database of an Orchestra that has none yet. Older Orchestras of the class that
+/// wait for room go first.
 pub fn has_room(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, database: &str) -> Result<(), Error> {
     ask(ctx, class, orchestra, database, false)
 }
 
-/// Takes the room, just before the OrchestraDatabase is made.
+/// Takes the room, just before the OrchestraDatabase is created.
 pub fn take_room(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, database: &str) -> Result<(), Error> {
     ask(ctx, class, orchestra, database, true)
 }
@@ -116,14 +116,14 @@ pub fn take_room(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, d
 fn ask(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, database: &str, taken: bool) -> Result<(), Error> {
     let Some(limits) = limits(class) else { return Ok(()) };
     let price = price::of_class(ctx, class).map(|quote| quote.price.monthly);
-    let candidate = Project {
+    let candidate = BudgetItem {
         name: database.to_owned(),
-        // It will be younger than everything that there is.
+        // It will be younger than every existing project.
         created: Timestamp::MAX,
         issued: false,
         monthly: price,
     };
-    let ahead = waiting(ctx, class, orchestra).map(|(created, uid)| Project {
+    let ahead = waiting(ctx, class, orchestra).map(|(created, uid)| BudgetItem {
         name: super::database_name(&uid),
         created,
         issued: false,
@@ -136,7 +136,7 @@ fn ask(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, database: &
     decided.map_err(|full| refusal(class, full, price))
 }
 
-/// Whether the provider may still be asked for the project of a database.
+/// Whether the project of a database may still be requested from the provider.
 pub fn confirm(ctx: &Context, database: &OrchestraDatabase) -> Result<(), Error> {
     let class = super::resolve(ctx, database.spec.class_name.as_deref())?;
     let Some(limits) = limits(&class) else { return Ok(()) };
@@ -150,10 +150,10 @@ pub fn confirm(ctx: &Context, database: &OrchestraDatabase) -> Result<(), Error>
 }
 
 /// The limits of a class, if it has any.
-pub fn limits(class: &OrchestraClass) -> Option<Limits> {
+pub fn limits(class: &OrchestraClass) -> Option<BudgetLimits> {
     let budget = class.spec.budget.as_ref()?;
-    let limits = Limits {
-        // The API accepts amounts only; one that is none after all lets nothing through.
+    let limits = BudgetLimits {
+        // The API accepts amounts only; should the text be no amount after all, nothing is granted.
         monthly: budget
             .monthly_limit
             .as_ref()
@@ -162,7 +162,7 @@ pub fn limits(class: &OrchestraClass) -> Option<Limits> {
             .max_projects
             .map(|most| usize::try_from(most).unwrap_or_default()),
     };
-    (limits != Limits::default()).then_some(limits)
+    (limits != BudgetLimits::default()).then_some(limits)
 }
 
 /// Currency of a class's amounts.
@@ -175,21 +175,21 @@ pub fn currency(class: &OrchestraClass) -> Currency {
         .unwrap_or_default()
 }
 
-/// Whether the pools meet what the budget has no room for.
+/// Whether a pool meets a claim that the budget has no room for.
 pub fn uses_pool(class: &OrchestraClass) -> bool {
     let on_exceed = class.spec.budget.as_ref().map(|budget: &Budget| budget.on_exceed);
     on_exceed == Some(OnExceed::UsePool) && class.spec.pools.is_some()
 }
 
-/// Forgets what was let through and is shown by now; called when databases of the class have changed.
+/// Drops the grants that are shown by now; called when databases of the class have changed.
 pub(super) fn settle(ctx: &Context, class: &OrchestraClass) {
     ctx.budgets.settle(&class.name_any(), || projects(ctx, class));
 }
 
-/// What is billed of a class: everything that the provider was asked for, and what is about to be,
-/// but not what waits for room.
-pub(super) fn sum(ctx: &Context, class: &OrchestraClass) -> Sum {
-    let mut sum = Sum::default();
+/// What a class is billed for: every project that was or is about to be requested, without those that wait for
+/// room.
+pub(super) fn sum(ctx: &Context, class: &OrchestraClass) -> Spending {
+    let mut sum = Spending::default();
     for database in ctx
         .core
         .stores
@@ -204,13 +204,13 @@ pub(super) fn sum(ctx: &Context, class: &OrchestraClass) -> Sum {
     sum
 }
 
-/// Whether one more project fits beside what is billed.
-pub(super) fn fits(class: &OrchestraClass, sum: &Sum, price: Option<Decimal>) -> Result<(), Full> {
+/// Whether one more project fits beside those that are billed.
+pub(super) fn fits(class: &OrchestraClass, sum: &Spending, price: Option<Decimal>) -> Result<(), Full> {
     limits(class).map_or(Ok(()), |limits| sum.fits(price, &limits))
 }
 
-/// The hosted databases of a class that have or may get a project.
-fn projects(ctx: &Context, class: &OrchestraClass) -> Vec<Project> {
+/// The projects of a class that exist or may be created.
+fn projects(ctx: &Context, class: &OrchestraClass) -> Vec<BudgetItem> {
     let databases = ctx
         .core
         .stores
@@ -226,13 +226,13 @@ fn is_counted(database: &OrchestraDatabase, class: &OrchestraClass) -> bool {
     database.spec.supabase.is_some() && database.is_of(class) && wanted && !database.is_lost()
 }
 
-fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) -> Project {
+fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) -> BudgetItem {
     let size = database
         .spec
         .supabase
         .as_ref()
         .and_then(|wanted| wanted.instance_size.as_deref());
-    Project {
+    BudgetItem {
         name: database.name_any(),
         created: database.creation_timestamp().map_or(Timestamp::MAX, |at| at.0),
         issued: database.is_issued(),
@@ -240,7 +240,7 @@ fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) 
     }
 }
 
-/// Older Orchestras of a class that were told to wait for room.
+/// Older Orchestras of a class that wait for room.
 fn waiting(ctx: &Context, class: &OrchestraClass, own: &Orchestra) -> impl Iterator<Item = (Timestamp, String)> {
     let age = |orchestra: &Orchestra| {
         let created = orchestra.creation_timestamp().map_or(Timestamp::MAX, |at| at.0);
@@ -265,17 +265,18 @@ fn refusal(class: &OrchestraClass, full: Full, price: Option<Decimal>) -> Error 
     Error::blocked(reason, message)
 }
 
-/// Why there is no room, and what to do. What is in use is the class's to tell: here it would change
-/// the status of everybody who waits whenever anybody leaves.
+/// Why there is no room, and what to do. The sum in use is not part of the message but of the class's status: here
+/// each change of it would be a write for every Orchestra that waits.
 pub(super) fn explain(class: &OrchestraClass, full: Full, price: Option<Decimal>) -> (Reason, String) {
     let budget = class.spec.budget.clone().unwrap_or_default();
     let (name, currency) = (class.name_any(), budget.currency.as_str());
-    let then = "or delete databases that are not needed (Released ones count). It goes on by itself when there is room";
+    let then =
+        "or delete databases that are not needed (Released ones count). The operator continues when there is room";
     match full {
         Full::Projects => (
             Reason::ProjectLimitReached,
             format!(
-                "class {name} may have {} projects, and has them: raise spec.budget.maxProjects, {then}",
+                "class {name} has reached its limit of {} projects: raise spec.budget.maxProjects, {then}",
                 budget.max_projects.unwrap_or_default()
             ),
         ),
@@ -291,7 +292,7 @@ pub(super) fn explain(class: &OrchestraClass, full: Full, price: Option<Decimal>
         Full::Unpriced => (
             Reason::BudgetExceeded,
             format!(
-                "class {name} has a monthly limit, and the price of a project of its size is not known: write it into \
+                "class {name} has a monthly limit, but the price of a project of its size is unknown: add it to \
                  spec.budget.prices"
             ),
         ),

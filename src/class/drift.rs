@@ -1,4 +1,4 @@
-//! Which tenants of a class have another schema than the others, though their migrations are the same.
+//! Schema drift: which tenants of a class have another schema than the others with the same migrations.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use crate::api::{OrchestraClass, SchemaComparison};
 use crate::class::Context;
 
-/// The most names that a status lists.
+/// The number of names in a status, at most.
 const LISTED: usize = 20;
 
 /// Compares the fingerprints of the tenants; `None` when fewer than two have one.
@@ -34,8 +34,8 @@ pub fn compare(ctx: &Context, class: &OrchestraClass) -> Option<SchemaComparison
     })
 }
 
-/// Of those with the same migrations, all that have another fingerprint than most of them. Where no
-/// fingerprint is the one of more than half, nobody is odd.
+/// The tenants whose fingerprint differs from that of the majority with the same migrations. Without a majority of
+/// more than half, no tenant is odd.
 fn odd_ones(known: &[(String, String, String)]) -> Vec<String> {
     let mut sources: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for (name, source, fingerprint) in known {

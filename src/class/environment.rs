@@ -1,5 +1,5 @@
-//! The bridge to the product's old configuration: without any OrchestraClass, the operator's
-//! environment variables make the default one, and its pool.
+//! The bridge to the product's old configuration: in a cluster without any OrchestraClass, the operator's environment
+//! variables define the default class and its pool.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::api::{
 use crate::controller::Settings;
 use crate::controller::error::Error;
 
-/// Name of the class and the pool that are made from the environment.
+/// Name of the class and of the pool that are created from the environment.
 pub const NAME: &str = "environment";
 
-/// Makes the default class when the cluster has no OrchestraClass and the environment says how.
+/// Creates the default class when the cluster has no OrchestraClass and the environment defines one.
 pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
     let classes: Api<OrchestraClass> = Api::all(client.clone());
     let nothing = settings.token.is_none() && settings.inventory.is_empty();
@@ -49,7 +49,7 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
     create(&classes, &class).await?;
     tracing::info!(
         class = NAME,
-        "made the default class from the environment, because the cluster has none"
+        "created the default class from the environment, because the cluster has no class"
     );
     Ok(())
 }

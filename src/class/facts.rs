@@ -1,4 +1,4 @@
-//! What the metrics tell of classes, read from their statuses.
+//! The metrics of classes, read from their statuses.
 
 use kube::ResourceExt;
 
@@ -7,7 +7,7 @@ use crate::api::{OrchestraClass, RolloutStatus};
 use crate::money;
 use crate::telemetry::classes::ClassFacts;
 
-/// What the metrics tell of a class.
+/// The metrics of a class.
 pub fn facts(class: &OrchestraClass) -> ClassFacts {
     let status = class.status.as_ref();
     let cost = status.and_then(|status| status.cost.as_ref());

@@ -15,7 +15,7 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::{self, News};
 use crate::controller::write::set_finalizer;
 
-/// Holders that a message names.
+/// The number of holders that the message names, at most.
 const NAMED: usize = 5;
 
 /// Puts the finalizer on a class, and returns the class as it is then.
@@ -29,7 +29,7 @@ pub async fn hold(class: OrchestraClass, ctx: &Context) -> Result<OrchestraClass
 
 /// One pass over a class that is being deleted. Its tenants are not affected.
 pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Error> {
-    // The watch may lag behind a claim: the API server is asked.
+    // Asked of the API server, because the watch may not show a claim yet.
     let selector = format!("spec.className={}", class.name_any());
     let databases: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
     let found = databases.list(&ListParams::default().fields(&selector)).await?;
@@ -63,8 +63,8 @@ pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Err
     Ok(Next::After(SLOWEST))
 }
 
-/// A hosted project needs the class's token to be looked after and destroyed; an entry of a pool
-/// needs the class only while it is held.
+/// Whether a database needs its class: a hosted project, because the class's token is used to observe and destroy
+/// it, and an entry of a pool while it is claimed.
 fn needs(database: &OrchestraDatabase) -> bool {
     database.spec.supabase.is_some() || database.is_held()
 }

@@ -1,5 +1,5 @@
-//! OrchestraClass: which class meets a claim, its token, whether the provider accepts it, and what its
-//! projects cost and may cost.
+//! OrchestraClass: which class meets a claim, its token and whether the provider accepts it, and what its projects
+//! cost and may cost.
 
 pub mod admission;
 pub mod budget;
@@ -36,13 +36,13 @@ pub use reconcile::pass;
 pub use status::report;
 pub use token::Tokens;
 
-/// What a room needs that asks for a class, its account and its budget.
+/// What is needed to look up a class, its account and its budget.
 pub struct Context {
     /// What every pass needs.
     pub core: Arc<Core>,
     /// Scripts.
     pub content: Arc<content::Context>,
-    /// Turns to migrate.
+    /// Turns of migrations.
     pub rollout: Arc<rollout::Context>,
     /// Management API accounts, one for each token and organization.
     pub accounts: Accounts,
@@ -50,9 +50,9 @@ pub struct Context {
     pub tokens: Tokens,
     /// What marks the projects of this cluster.
     pub cluster: Cluster,
-    /// What costs money and serves nobody.
+    /// Orphans that were found.
     pub orphans: Orphans,
-    /// Prices, and what budgets have let through.
+    /// Prices, and the grants of budgets.
     pub budgets: Budgets,
 }
 
@@ -72,7 +72,7 @@ pub fn cluster(stores: &Stores) -> Option<Cluster> {
 /// Region of a database when neither the Orchestra nor the class names one.
 const FALLBACK_REGION: &str = "eu-central-1";
 
-/// Name of the OrchestraDatabase that is made for an Orchestra, by the Orchestra's UID.
+/// Name of the OrchestraDatabase that is created for an Orchestra, by the Orchestra's UID.
 pub fn database_name(uid: &str) -> String {
     format!("orchdb-{uid}")
 }
@@ -87,8 +87,8 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
             )
         });
     }
-    // An admin's default class goes before the one that was made from the environment; of several
-    // the youngest wins, as with StorageClasses.
+    // An admin's default class takes precedence over the one from the environment; of several, the youngest is used,
+    // as with StorageClasses.
     let mut classes = ctx.core.stores.classes.state_filter(|class| {
         annotated(class, DEFAULT_CLASS_ANNOTATION) && class.metadata.deletion_timestamp.is_none()
     });
@@ -119,7 +119,7 @@ fn annotated(class: &OrchestraClass, annotation: &str) -> bool {
     class.annotations().get(annotation).is_some_and(|value| value == "true")
 }
 
-/// Ways of meeting a claim, in the order in which the class wants them tried.
+/// Ways of meeting a claim, in the order of the class's policy.
 pub fn ways(class: &OrchestraClass) -> Vec<Way> {
     let provider = class.spec.provider.is_some().then_some(Way::Provider);
     let pools = class.spec.pools.is_some().then_some(Way::Pools);
@@ -178,8 +178,8 @@ pub fn alternatives(class: &OrchestraClass, region: &str) -> Vec<String> {
     others
 }
 
-/// The Management API account of a class: its token, as the Secret holds it now, and an
-/// organization; without one that is known already, the class's.
+/// The Management API account of a class: the token that its Secret holds now, and the organization, which is the
+/// class's unless the database's is `known`.
 pub async fn account(ctx: &Context, class: &OrchestraClass, known: Option<&str>) -> Result<Arc<Account>, Error> {
     let Some(provider) = class.spec.provider.as_ref().map(|provider| &provider.supabase) else {
         let message = format!("class {} has no provider", class.name_any());

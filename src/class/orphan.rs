@@ -1,5 +1,5 @@
-//! Orphans: what costs money and serves nobody. Projects with this cluster's marker that no
-//! OrchestraDatabase holds, and hosted databases that no Orchestra claims.
+//! Orphans cost money and serve nobody: projects with this cluster's marker that no OrchestraDatabase refers to, and
+//! hosted databases that no Orchestra claims.
 
 use std::collections::HashSet;
 
@@ -10,9 +10,9 @@ use crate::api::OrchestraDatabase;
 use crate::supabase::marker::Cluster;
 use crate::supabase::types::{ListedProject, StatusClass};
 
-/// The projects of a listing that are of this cluster, are not on their way out, and that none of
-/// these databases holds. A creation under way is held by its OrchestraDatabase, which is there before
-/// the request is sent; so the databases must be read after the listing.
+/// The projects of a listing that this cluster created, that are not being deleted, and that none of these databases
+/// refers to. An OrchestraDatabase exists before its project is requested; so the databases must be read after the
+/// listing.
 pub fn projects<'a>(
     cluster: &Cluster,
     listed: &'a [ListedProject],
@@ -33,18 +33,17 @@ pub fn projects<'a>(
         .collect()
 }
 
-/// Why nobody claims a hosted database.
+/// Why no Orchestra claims a hosted database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 pub enum Unclaimed {
-    /// Its Orchestra was deleted, and the policy was to keep it.
+    /// Its Orchestra was deleted, and the deletion policy is to keep the database.
     Released,
-    /// The Orchestra that it names does not exist, and never let it go.
+    /// Its Orchestra no longer exists, and never released it.
     Deserted,
 }
 
-/// Why nobody claims a hosted database that has, or may have, a project; none when somebody does, it
-/// waits for its first claim, or it is being deleted. `exists` tells whether there is an Orchestra of
-/// this UID.
+/// Why no Orchestra claims a hosted database that has, or may have, a project; none when an Orchestra claims it, when it
+/// waits for its first claim, or when it is being deleted. `exists` says whether there is an Orchestra of this UID.
 pub fn unclaimed(database: &OrchestraDatabase, exists: impl Fn(&str) -> bool) -> Option<Unclaimed> {
     let claim = database.spec.claim_ref.as_ref()?;
     if database.metadata.deletion_timestamp.is_some() || !is_billed(database) {
@@ -70,7 +69,7 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
              '{{\"spec\":{{\"reclaimPolicy\":\"Delete\"}}}}'"
         ),
         Unclaimed::Deserted => format!(
-            "its Orchestra is gone without letting it go; release it: kubectl patch orchdb {name} --type=merge -p \
+            "its Orchestra no longer exists and never released it; release it: kubectl patch orchdb {name} --type=merge -p \
              '{{\"spec\":{{\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'"
         ),
     }

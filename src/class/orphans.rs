@@ -1,4 +1,4 @@
-//! The orphans of a class, as the operator counts and tells them. It never deletes one.
+//! The orphans of a class: the operator counts them and publishes an event for each. It never deletes one.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
@@ -22,40 +22,40 @@ use crate::supabase::Account;
 use crate::supabase::types::ListedProject;
 use crate::telemetry::orphans::OrphanFacts;
 
-/// What was found and told.
+/// The orphans that were found, by class.
 #[derive(Default)]
-pub struct Orphans(Mutex<BTreeMap<String, Found>>);
+pub struct Orphans(Mutex<BTreeMap<String, ClassOrphans>>);
 
-/// What was found of one class: name of each orphan, and what it costs a month.
+/// The orphans of one class: the name of each, and what it costs a month.
 #[derive(Clone, Default)]
-struct Found {
+struct ClassOrphans {
     currency: &'static str,
     projects: BTreeMap<String, Option<Decimal>>,
     databases: BTreeMap<String, Option<Decimal>>,
 }
 
-/// One that was not told of yet.
-struct Newly {
+/// An orphan without an event yet.
+struct Unreported {
     kind: &'static str,
     name: String,
     note: String,
 }
 
 impl Orphans {
-    fn known(&self, class: &str) -> Found {
+    fn known(&self, class: &str) -> ClassOrphans {
         self.lock().get(class).cloned().unwrap_or_default()
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, BTreeMap<String, Found>> {
+    fn lock(&self) -> parking_lot::MutexGuard<'_, BTreeMap<String, ClassOrphans>> {
         self.0.lock()
     }
 }
 
-/// Looks for orphans of a class, counts them, and tells of each once. A listing that anybody asked
-/// for within the resync will do. That it cannot be had stops nothing.
+/// Looks for orphans of a class, counts them, and publishes one event for each. Any listing of the last resync
+/// interval is recent enough. Without a listing, the projects found before still count.
 pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Account) {
     let (name, known) = (class.name_any(), ctx.orphans.known(&class.name_any()));
-    let mut found = Found {
+    let mut found = ClassOrphans {
         currency: budget::currency(class).as_str(),
         projects: known.projects.clone(),
         databases: BTreeMap::new(),
@@ -73,7 +73,7 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
                     newly.push(of_project(project, account.organization(), cost));
                 }
             }
-            Err(error) => tracing::debug!(%error, "orphans are looked for later"),
+            Err(error) => tracing::debug!(%error, "the projects cannot be listed; orphans are looked for later"),
         }
     } else {
         found.projects.clear();
@@ -82,7 +82,7 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
         let cost = database.status.as_ref().and_then(|status| status.cost.as_ref());
         let cost = cost.and_then(|cost| money::parse(&cost.monthly));
         found.databases.insert(database.name_any(), cost);
-        newly.push(Newly {
+        newly.push(Unreported {
             kind: "OrchestraDatabase",
             name: database.name_any(),
             note: format!(
@@ -98,14 +98,14 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
     set(ctx, name, found);
 }
 
-fn of_project(project: &ListedProject, organization: &str, cost: Option<Decimal>) -> Newly {
+fn of_project(project: &ListedProject, organization: &str, cost: Option<Decimal>) -> Unreported {
     let (reference, name) = (&project.reference, &project.name);
-    Newly {
+    Unreported {
         kind: "Project",
         name: reference.clone(),
         note: format!(
-            "project {reference} of organization {organization} is of this cluster, no OrchestraDatabase holds it, and \
-             it costs {} a month; see: orchestra-operator orphans. Its name is {name}",
+            "project {reference} of organization {organization} was created by this cluster, no OrchestraDatabase refers \
+             to it, and it costs {} a month; see: orchestra-operator orphans. Its name is {name}",
             amount(cost)
         ),
     }
@@ -115,8 +115,8 @@ fn amount(cost: Option<Decimal>) -> String {
     cost.map_or_else(|| "an unknown amount".into(), money::text)
 }
 
-/// Of several classes with one organization one speaks for its projects, so that none counts twice:
-/// the first by name whose token works.
+/// Whether this class counts the projects of its organization. Of several classes with one organization, the first
+/// by name whose token works does, so that no project counts twice.
 fn speaks_for(ctx: &Context, class: &OrchestraClass, organization: &str) -> bool {
     let name = class.name_any();
     let earlier = ctx.core.stores.classes.find(|other| {
@@ -129,13 +129,13 @@ fn speaks_for(ctx: &Context, class: &OrchestraClass, organization: &str) -> bool
     earlier.is_none()
 }
 
-/// The orphans among the projects. The watch may lag behind: before one is told of for the first time,
-/// the API server is asked for the databases, after the listing.
+/// The orphans among the projects. The watch may lag behind: before an orphan is reported for the first time, the
+/// databases are read from the API server, after the listing.
 async fn listed(
     ctx: &Context,
     account: &Account,
     not_before: Instant,
-    known: &Found,
+    known: &ClassOrphans,
 ) -> Result<Vec<ListedProject>, Error> {
     let listing = account.poll().projects_since(not_before).await?;
     let mut found = orphan::projects(&ctx.cluster, &listing.projects, ctx.core.stores.databases.state());
@@ -151,7 +151,7 @@ async fn listed(
     Ok(found.into_iter().cloned().collect())
 }
 
-/// The databases of a class that nobody claims.
+/// The databases of a class that no Orchestra claims.
 fn databases(ctx: &Context, class: &str) -> Vec<(Arc<OrchestraDatabase>, orphan::Unclaimed)> {
     let orchestras: HashSet<String> = ctx
         .core
@@ -173,8 +173,8 @@ fn databases(ctx: &Context, class: &str) -> Vec<(Arc<OrchestraDatabase>, orphan:
         .collect()
 }
 
-/// One event for each: they differ in what they relate to, so they are not folded into one.
-async fn publish(ctx: &Context, class: &OrchestraClass, newly: Vec<Newly>) {
+/// Publishes one event for each orphan. They differ in their `related` object, so they are not aggregated into one.
+async fn publish(ctx: &Context, class: &OrchestraClass, newly: Vec<Unreported>) {
     let regarding = class.object_ref(&());
     for one in newly {
         tracing::warn!(
@@ -200,14 +200,14 @@ async fn publish(ctx: &Context, class: &OrchestraClass, newly: Vec<Newly>) {
     }
 }
 
-/// Remembers what was found, and tells the metrics.
-fn set(ctx: &Context, class: String, found: Found) {
+/// Remembers the orphans of a class, and updates the metrics.
+fn set(ctx: &Context, class: String, found: ClassOrphans) {
     let mut all = ctx.orphans.lock();
     all.insert(class, found);
     tell(ctx, &all);
 }
 
-/// Forgets a class that is gone, or has no provider any more.
+/// Forgets the orphans of a class that is gone, or that has no provider any more.
 pub(super) fn forget(ctx: &Context, class: &OrchestraClass) {
     let mut all = ctx.orphans.lock();
     if all.remove(&class.name_any()).is_some() {
@@ -215,7 +215,7 @@ pub(super) fn forget(ctx: &Context, class: &OrchestraClass) {
     }
 }
 
-fn tell(ctx: &Context, all: &BTreeMap<String, Found>) {
+fn tell(ctx: &Context, all: &BTreeMap<String, ClassOrphans>) {
     let facts = all.iter().flat_map(|(class, found)| {
         [("project", &found.projects), ("database", &found.databases)].map(|(kind, orphans)| {
             let sum: Decimal = orphans.values().flatten().sum();

@@ -1,4 +1,4 @@
-//! What a project of a class costs, and where that is known from.
+//! What a project of a class costs, and where the price comes from.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -14,12 +14,12 @@ use crate::error::ErrorClass;
 use crate::money::{self, Price};
 use crate::supabase::Account;
 
-/// Day that [`DEFAULT_TABLE`] is of: the traffic that it was read from was recorded by then.
+/// Day of [`DEFAULT_TABLE`]: the traffic that it was read from had been recorded by then.
 const DEFAULT_AS_OF: &str = "2026-05-22";
 
 /// US dollars an hour by compute size, in units of 0.00001, as the Management API named them in
-/// `v1-list-project-addons` on [`DEFAULT_AS_OF`]; the provider's documentation "Compute and Disk" has
-/// the same. Only what is known neither from a class nor from the provider itself is taken from here.
+/// `v1-list-project-addons` on [`DEFAULT_AS_OF`]; the provider's documentation "Compute and Disk" has the same.
+/// Used only when neither the class nor the provider gives a price.
 const DEFAULT_TABLE: [(&str, i64); 10] = [
     ("micro", 1_344),
     ("small", 2_060),
@@ -33,31 +33,30 @@ const DEFAULT_TABLE: [(&str, i64); 10] = [
     ("16xlarge", 512_000),
 ];
 
-/// The smallest size of a paid plan; what is smaller is billed as this one (Supabase, "Compute and
-/// Disk": nano is billed as micro).
+/// The smallest size of a paid plan; smaller ones are billed as this one (Supabase, "Compute and Disk": nano is
+/// billed as micro).
 const SMALLEST_BILLED: &str = "micro";
 
-/// Prices hardly change, and each look is a request.
+/// Pace at which the prices are requested: they hardly change.
 const ASK_AGAIN: Duration = Duration::from_hours(24);
 /// The same after the provider did not answer.
 const ASK_AGAIN_AFTER_FAILURE: Duration = Duration::from_hours(1);
 
-/// A price, and where it is from.
+/// A price, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quote {
     /// What a project costs.
     pub price: Price,
-    /// Who says so.
+    /// Where the price comes from.
     pub source: PriceSource,
-    /// Day of the table, where it is from one.
+    /// Day of the table, when it comes from one.
     pub as_of: Option<String>,
 }
 
-/// The price of a project of this size, or none when nobody knows it.
+/// The price of a project of this size; none when it is unknown.
 ///
-/// On the plan `free` a project costs nothing. Else the class's own table goes before everything, so
-/// that an admin can correct or reckon with other prices; then what the provider told; then the
-/// operator's dated table.
+/// On the plan `free` a project costs nothing. Otherwise the class's own table takes precedence, so that an admin can
+/// correct prices; then the prices of the provider (`live`); then the operator's dated table.
 pub fn quote(
     size: Option<&str>,
     plan: Option<&str>,
@@ -94,19 +93,19 @@ pub fn quote(
     Some(of_default(Price::of_hour(Decimal::new(hourly, 5))))
 }
 
-/// Prices that the provider told, by organization.
+/// Prices from the provider, by organization.
 #[derive(Default)]
-pub struct Prices(Mutex<HashMap<String, Told>>);
+pub struct Prices(Mutex<HashMap<String, LivePrices>>);
 
 #[derive(Clone, Default)]
-struct Told {
+struct LivePrices {
     prices: Option<Arc<BTreeMap<String, Price>>>,
-    /// When to ask again; none: now.
+    /// When to request them again; none: now.
     again: Option<Instant>,
 }
 
 impl Prices {
-    fn of(&self, organization: &str) -> Told {
+    fn of(&self, organization: &str) -> LivePrices {
         let told = self.0.lock();
         told.get(organization).cloned().unwrap_or_default()
     }
@@ -115,7 +114,7 @@ impl Prices {
         self.of(organization).again.is_none_or(|again| again <= now)
     }
 
-    /// Remembers an answer; one that failed leaves the last prices as they are.
+    /// Remembers an answer; after a failed request the last prices stay valid.
     fn learn(&self, organization: &str, prices: Option<BTreeMap<String, Price>>, now: Instant) {
         let mut told = self.0.lock();
         let told = told.entry(organization.to_owned()).or_default();
@@ -132,9 +131,9 @@ impl Prices {
     }
 }
 
-/// Asks the provider what projects cost: of one project of the class, and once a day, for all classes
-/// of the organization together. Prices are no ground to stop a class: without them the tables hold.
-/// Says when to come back, where the request has to wait for its turn.
+/// Requests the prices of the provider, which lists them for a project: once a day, for all classes of the
+/// organization together. Without an answer the tables are used, and the class is not stopped. Returns when to come
+/// back if the request has to wait for its turn.
 pub(super) async fn ask(
     ctx: &Context,
     class: &OrchestraClass,
@@ -162,7 +161,7 @@ pub(super) async fn ask(
             if let ErrorClass::After(wait) = error.class() {
                 return Some(wait);
             }
-            tracing::warn!(%error, "the provider did not tell its prices; reckoning with the tables");
+            tracing::warn!(%error, "the provider's prices cannot be read; using the tables");
             None
         }
     };
@@ -198,10 +197,10 @@ pub fn of_database(ctx: &Context, database: &OrchestraDatabase) -> Option<Cost> 
     let Some(quote) = of_size(ctx, &class, project.instance_size.as_deref()) else {
         return known;
     };
-    // After a start the provider has not been asked again yet: what it told before still holds.
-    let told = class.status.as_ref().and_then(|status| status.cost.as_ref());
-    let told = told.is_some_and(|cost| cost.price_source == PriceSource::BillingAddons);
-    if quote.source == PriceSource::Default && told && known.is_some() {
+    // After a restart, before the provider's prices are requested again, the last ones stay valid.
+    let was_live = class.status.as_ref().and_then(|status| status.cost.as_ref());
+    let was_live = was_live.is_some_and(|cost| cost.price_source == PriceSource::BillingAddons);
+    if quote.source == PriceSource::Default && was_live && known.is_some() {
         return known;
     }
     Some(quote.price.cost(super::budget::currency(&class)))

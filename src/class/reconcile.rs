@@ -1,4 +1,4 @@
-//! The class's own pass: whether the token is there, whether the provider accepts it, and what a project costs.
+//! The class's own pass: whether the token exists, whether the provider accepts it, and what a project costs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::error::ErrorClass;
 use crate::supabase::billing::Allowed;
 use crate::supabase::{self, Account};
 
-/// Pace at which a rollout is looked at without an event: the event of an Orchestra that ended may be lost.
+/// Pace of passes during a rollout: the event of an Orchestra that has finished may be lost.
 const ROLLING: Duration = Duration::from_secs(30);
 
 /// Checks the provider once after each change of the class. Afterwards its use shows whether the token still works:

@@ -60,7 +60,7 @@ async fn render(
             Expiry::Unknown | Expiry::Unreadable(_) => None,
         };
     }
-    // Prices depend on the plan, which this pass may be the first to know.
+    // Prices depend on the plan, which this pass may have read for the first time.
     let mut priced = class.clone();
     priced.status.get_or_insert_default().account.clone_from(&account);
     let mut conditions = Conditions::new(class.conditions(), class.metadata.generation);
@@ -134,7 +134,7 @@ fn token_condition(conditions: &mut Conditions<'_>, error: Option<&Error>, user:
     }
 }
 
-/// What the projects cost, and whether there is room for one more.
+/// The cost of the class's projects, and the condition that says whether there is room for one more.
 fn cost_of(ctx: &Context, class: &OrchestraClass, conditions: &mut Conditions<'_>) -> Option<ClassCost> {
     budget::settle(ctx, class);
     let sum = budget::sum(ctx, class);
@@ -159,8 +159,8 @@ fn cost_of(ctx: &Context, class: &OrchestraClass, conditions: &mut Conditions<'_
 /// True while there is room for one more project, and with a warning from `warnAtPercent` on.
 fn budget_condition(
     class: &OrchestraClass,
-    sum: &budget::Sum,
-    limits: &budget::Limits,
+    sum: &budget::Spending,
+    limits: &budget::BudgetLimits,
     full: Option<budget::Full>,
     price: Option<rust_decimal::Decimal>,
 ) -> (bool, Reason, String) {
@@ -173,7 +173,7 @@ fn budget_condition(
     if used >= u32::try_from(warn_at).unwrap_or_default() && used > 0 {
         let message = format!(
             "more than {warn_at} % of the monthly limit is in use: raise spec.budget.monthlyLimit, or delete databases \
-             that are not needed, before new Orchestras are held"
+             that are not needed, before new Orchestras have to wait"
         );
         return (true, Reason::BudgetNearLimit, message);
     }

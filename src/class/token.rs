@@ -1,5 +1,5 @@
-//! The Management API token of a class: read from its Secret when that has changed, and when it
-//! expires, as the Secret says.
+//! The Management API token of a class, read from its Secret whenever that has changed, and its expiry, from the
+//! Secret's annotation.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -21,15 +21,15 @@ use crate::class::Context;
 use crate::controller::error::Error;
 use crate::supabase::Account;
 
-/// How long before its end a token is warned of: two weeks to make a new one.
+/// How long before a token's expiry the class warns of it: two weeks to create a new one.
 pub const WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Tokens that were read from Secrets, and what the provider has accepted.
+/// Tokens that were read from Secrets, and the accounts that the provider has accepted.
 #[derive(Default)]
 pub struct Tokens {
     /// Values by the Secret's name and key, with the version that was read.
     read: Mutex<HashMap<SecretKeyReference, Read>>,
-    /// By class: what was accepted.
+    /// The accepted account by class.
     accepted: Mutex<HashMap<String, Accepted>>,
 }
 
@@ -42,8 +42,8 @@ struct Accepted {
 }
 
 impl Tokens {
-    /// What the provider told of this very account when it accepted it for this very class, while it
-    /// goes on accepting it.
+    /// The facts that the provider gave when it accepted this account for this generation of the class, as long as it
+    /// has not rejected the token since.
     pub(super) fn accepted(&self, class: &OrchestraClass, account: &Arc<Account>) -> Option<ProviderAccount> {
         if account.client().token_state().is_rejected() {
             return None;
@@ -103,7 +103,7 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
     let version = seen.meta().resource_version.clone();
     let cached = ctx.tokens.read.lock().get(reference).cloned();
     if let Some((known, token)) = cached.filter(|(known, _)| *known == version) {
-        tracing::trace!(version = ?known, "the token is known");
+        tracing::trace!(version = ?known, "the token has been read already");
         return Ok(token);
     }
     let api: Api<Secret> = Api::namespaced(ctx.core.client.clone(), namespace);
@@ -124,18 +124,18 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
     Ok(token)
 }
 
-/// When a token ends, as far as its Secret says.
+/// When a token expires, by the annotation of its Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// The Secret says nothing.
+    /// There is no annotation.
     Unknown,
-    /// Then.
+    /// At this time.
     At(Timestamp),
-    /// What the Secret says is no date; these words say so.
+    /// The annotation is no date; the text says what to do.
     Unreadable(String),
 }
 
-/// When the token of a class ends.
+/// When the token of a class expires.
 pub(super) fn expiry(ctx: &Context, class: &OrchestraClass) -> Expiry {
     let provider = class.spec.provider.as_ref();
     let Some(reference) = provider.and_then(|provider| provider.supabase.token_secret_ref.as_ref()) else {
@@ -151,14 +151,14 @@ pub(super) fn expiry(ctx: &Context, class: &OrchestraClass) -> Expiry {
         Some(at) => Expiry::At(at),
         None => Expiry::Unreadable(format!(
             "the annotation {TOKEN_EXPIRES_ANNOTATION} of Secret {} is neither a date like 2026-12-31 nor a timestamp \
-             like 2026-12-31T12:00:00Z, so nobody is warned before the token expires: write one",
+             like 2026-12-31T12:00:00Z, so the operator cannot warn before the token expires: use one of these forms",
             reference.name
         )),
     }
 }
 
-/// A date, or a timestamp of RFC 3339. A date means the beginning of that day in UTC: too early rather
-/// than too late.
+/// A date, or a timestamp of RFC 3339. A date means the beginning of that day in UTC, so the warning is rather too
+/// early than too late.
 fn read_expiry(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let day = |text: &str| {
@@ -168,7 +168,7 @@ fn read_expiry(text: &str) -> Option<Timestamp> {
     text.parse().ok().or_else(|| day(text))
 }
 
-/// What to say of a token that the provider accepts.
+/// Reason and message of a token that the provider accepts.
 pub fn accepted(user: Option<&str>, expiry: &Expiry, now: Timestamp) -> (Reason, String) {
     let whose = user.map_or_else(String::new, |user| format!("; it belongs to user {user}"));
     let accepted = format!("the provider accepts the token{whose}");

@@ -1,4 +1,4 @@
-//! Work inside databases that goes on in the background: a long migration holds up nothing else.
+//! Background work inside databases, so that a long migration occupies no worker of a controller.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,13 +25,13 @@ pub enum WorkKind {
     Probe,
 }
 
-/// Where a piece of work stands.
+/// The state of a piece of work.
 pub enum WorkProgress<T> {
-    /// Nothing was begun.
+    /// No work was started.
     None,
-    /// It goes on; what it does, for people.
+    /// The work is running; with what it does, for people.
     Running(WorkKind, Option<String>),
-    /// It ended, with this.
+    /// The work has ended, with this result.
     Done(T),
 }
 
@@ -41,8 +41,8 @@ struct Work<T> {
     task: JoinHandle<Result<T, Error>>,
 }
 
-/// Work by the UID of its object: one piece at a time for each. Each ends with a `T`, and its
-/// end brings a `K` back.
+/// Work by the UID of its object, one piece at a time for each. A piece of work results in a `T`, and its end
+/// triggers its `K`.
 pub struct Works<K: Resource, T> {
     running: Mutex<HashMap<String, Work<T>>>,
     ended: UnboundedSender<ObjectRef<K>>,
@@ -50,8 +50,8 @@ pub struct Works<K: Resource, T> {
 }
 
 impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
-    /// Nothing under way; the end of each piece of work is told to `ended`. `stopping` becomes true when
-    /// the operator is told to stop.
+    /// No work yet. The end of each piece of work is sent to `ended`. `stopping` becomes true when the operator is
+    /// told to stop.
     pub fn new(ended: UnboundedSender<ObjectRef<K>>, stopping: watch::Receiver<bool>) -> Self {
         Self {
             running: Mutex::default(),
@@ -65,7 +65,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         self.stopping.clone()
     }
 
-    /// Begins a piece of work.
+    /// Starts a piece of work.
     pub fn start(
         &self,
         (uid, object): (&str, ObjectRef<K>),
@@ -76,7 +76,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         let ended = self.ended.clone();
         let task = tokio::spawn(async move {
             let outcome = work.await;
-            // Nobody listens any more only when the operator is shutting down.
+            // The channel is closed only while the operator is shutting down.
             let _ = ended.send(object);
             outcome
         });
@@ -90,7 +90,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         Some((work.kind, work.watch.describe()))
     }
 
-    /// Waits a moment for the work to end, so that what is quick is done in one pass.
+    /// Waits for the work to end, at most `patience`, so that short work is done in one pass.
     pub async fn progress(&self, uid: &str, patience: Duration) -> Result<WorkProgress<T>, Error> {
         let Some(mut work) = self.lock().remove(uid) else {
             return Ok(WorkProgress::None);
@@ -104,20 +104,20 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
             Ok(Ok(outcome)) => outcome.map(WorkProgress::Done),
             Ok(Err(_)) => Err(Error::transient(
                 Reason::DatabaseUnreachable,
-                "the work was cut off; it is begun again",
+                "the work was interrupted; it starts again",
             )),
         }
     }
 
-    /// Cuts the work off. Its session closes with it, and the server ends the script within
-    /// seconds (`client_connection_check_interval`).
+    /// Aborts the work. Its session closes, and the server ends the script within seconds
+    /// (`client_connection_check_interval`).
     pub fn stop(&self, uid: &str) {
         if let Some(work) = self.lock().remove(uid) {
             work.task.abort();
         }
     }
 
-    /// Waits until all work under way has ended; what it does is told when it takes long.
+    /// Waits until all running work has ended, and logs what it waits for every two seconds.
     pub async fn finished(&self) {
         loop {
             let next = {
@@ -138,7 +138,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
         }
     }
 
-    /// Pieces of work that go on.
+    /// The number of running pieces of work.
     pub fn under_way(&self) -> usize {
         self.lock().values().filter(|work| !work.task.is_finished()).count()
     }

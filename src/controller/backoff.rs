@@ -1,15 +1,15 @@
-//! Backoff per object: 1 s to 10 min with jitter, forgotten on success.
+//! Backoff per object: 1 s to 10 min with jitter, reset on success.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::BackoffBuilder;
+use parking_lot::Mutex;
 
-/// The longest wait, which is also the pace at which something stalled is looked at again.
+/// The longest wait, which is also the pace at which a Stalled object is reconciled again.
 pub const SLOWEST: Duration = Duration::from_mins(10);
 
-/// Attempts of each object that did not end well.
+/// Failed attempts of each object.
 #[derive(Default)]
 pub struct Backoff {
     pending: Mutex<HashMap<String, backon::ExponentialBackoff>>,
@@ -18,7 +18,7 @@ pub struct Backoff {
 impl Backoff {
     /// How long to wait before the next attempt.
     pub fn next(&self, key: &str) -> Duration {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         let backoff = pending.entry(key.to_string()).or_insert_with(|| {
             backon::ExponentialBuilder::new()
                 .with_min_delay(Duration::from_secs(1))
@@ -32,7 +32,7 @@ impl Backoff {
 
     /// Forgets an object's attempts.
     pub fn reset(&self, key: &str) {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.pending.lock().remove(key);
     }
 }
 

@@ -6,23 +6,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::api::condition::{ConditionType, Reason};
 pub use crate::api::condition::{find, is_true};
 
-/// Longest message of a condition, in characters: enough for an error with its context, and short
-/// enough for a table.
+/// Longest message of a condition, in characters: enough for an error with its context, and still readable in
+/// a table.
 pub const MESSAGE_LIMIT: usize = 1000;
 
-/// How an object goes on.
+/// How an object stands: whether anything is to be done, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing is under way.
+    /// Nothing is to be done.
     Settled,
-    /// It goes on by itself.
+    /// The operator is working on it, or waits and then continues.
     Reconciling,
     /// A person must act.
     Stalled,
 }
 
-/// Builds the conditions of an object: a transition time moves only when a status flips, and every
-/// condition carries the generation that it speaks of.
+/// Builds the conditions of an object. A transition time changes only when the status flips, and every condition
+/// carries the generation that it was computed for.
 pub struct Conditions<'a> {
     old: &'a [Condition],
     generation: i64,
@@ -31,7 +31,7 @@ pub struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Begins with none.
+    /// Starts without conditions.
     pub fn new(old: &'a [Condition], generation: Option<i64>) -> Self {
         Self {
             old,
@@ -41,7 +41,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Adds one.
+    /// Adds a condition.
     pub fn set(&mut self, type_: ConditionType, status: bool, reason: Reason, message: &str) {
         let status = if status { "True" } else { "False" };
         let last = self.old.iter().find(|condition| condition.type_ == type_.as_str());
@@ -59,18 +59,18 @@ impl<'a> Conditions<'a> {
         });
     }
 
-    /// Keeps one as it was, under the new generation, or sets it False when there is none.
+    /// Keeps a condition as it was, under the new generation; one that did not exist is False with this reason.
     pub fn keep(&mut self, type_: ConditionType, reason: Reason) {
         match self.old.iter().find(|condition| condition.type_ == type_.as_str()) {
             Some(last) => self.new.push(Condition {
                 observed_generation: Some(self.generation),
                 ..last.clone()
             }),
-            None => self.set(type_, false, reason, "not begun"),
+            None => self.set(type_, false, reason, "not started"),
         }
     }
 
-    /// Adds Reconciling or Stalled, never both, and neither when it is settled.
+    /// Adds Reconciling or Stalled, never both, and neither for a settled object.
     pub fn stand(&mut self, standing: Standing, reason: Reason, message: &str) {
         match standing {
             Standing::Settled => {}

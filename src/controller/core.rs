@@ -1,4 +1,4 @@
-//! What every pass needs, whatever it is about.
+//! What every pass needs, of whichever kind.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,31 +20,32 @@ use super::write::namespaced;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::telemetry::metrics::Metrics;
 
-/// What an operator is told at its start.
+/// Settings of the operator, from its flags and environment.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Namespace of the operator: tokens and owners' passwords live there and nowhere else.
+    /// Namespace of the operator: tokens and owners' passwords are stored there and nowhere else.
     pub namespace: String,
-    /// How long a create request whose outcome is unknown is looked for before another one is sent.
+    /// How long a project is searched for after a create request with unknown outcome, before another request is
+    /// sent.
     pub create_settle: Duration,
-    /// Pace at which projects that are on their way are looked at.
+    /// Pace at which projects that are being created are polled.
     pub poll_interval: Duration,
     /// Least time between two logins after a refused one: the pooler blocks an address that keeps
     /// failing (Supavisor's circuit breaker).
     pub login_spacing: Duration,
-    /// Pace at which a settled object is looked at again.
+    /// Pace at which a settled object is reconciled again.
     pub resync: Duration,
-    /// Longest time that the migrations of one Orchestra may take in one go.
+    /// Longest time that one run of an Orchestra's migrations may take.
     pub migration_limit: Duration,
-    /// Migrations that one database server bears at once.
+    /// Migrations that run at the same time on one database server.
     pub migrations_per_server: u16,
-    /// How long work under way may take to end after the operator is told to stop.
+    /// How long running work may take to end after the operator is told to stop.
     pub shutdown_grace: Duration,
-    /// Folder of the sources that are mounted into the operator's pod.
+    /// Folder where sources are mounted in the operator's pod.
     pub sources_folder: Option<PathBuf>,
-    /// Registries that an Orchestra may name, each `host` or `host:port`.
+    /// Registries that Orchestras may use, each `host` or `host:port`.
     pub oci_hosts: Vec<String>,
-    /// Objects of one kind that are worked on at once.
+    /// Objects of one kind that are reconciled at the same time.
     pub concurrency: u16,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.
     pub token: Option<SecretString>,
@@ -116,11 +117,11 @@ impl Remembered for OrchestraPool {
     }
 }
 
-/// What every pass needs. No room keeps state of its own here.
+/// What every pass needs. Rooms keep no state of their own here.
 pub struct Core {
     /// Client of the Kubernetes API.
     pub client: Client,
-    /// What the operator was told at its start.
+    /// Settings of the operator.
     pub settings: Settings,
     /// Watched objects.
     pub stores: Stores,
@@ -128,7 +129,7 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// Publisher of events.
     pub recorder: Recorder,
-    /// What was refused, and is not to be tried again yet.
+    /// What was refused, and must not be tried again yet.
     pub refusals: Refusals,
     /// Backoff per object.
     pub backoff: Backoff,

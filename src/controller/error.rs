@@ -1,4 +1,4 @@
-//! Errors are sorted by who can move them; the class alone decides the requeue.
+//! Errors of a pass. The class of an error says who can act on it, and alone decides the requeue.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::{migrate, postgres, source, supabase};
 
-/// What can end a pass before its time.
+/// An error that ends a pass.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The Kubernetes API failed or refused.
-    #[error("the Kubernetes API did not do as asked: {0}")]
+    #[error("the Kubernetes API failed or refused the request: {0}")]
     Kubernetes(#[from] kube::Error),
     /// The Management API failed or refused.
     #[error(transparent)]
@@ -24,20 +24,20 @@ pub enum Error {
     /// A source of scripts cannot be read.
     #[error(transparent)]
     Source(#[from] source::Error),
-    /// What was seen leaves nothing to do.
+    /// The operator stops by its own decision.
     #[error("{message}")]
     Stop {
-        /// Who can move it.
+        /// Who can act on it.
         class: ErrorClass,
         /// Why.
         reason: Reason,
-        /// What a person should know, and do.
+        /// What is the matter, and what to do.
         message: String,
     },
 }
 
 impl Error {
-    /// A stop that only a person can end.
+    /// A stop that only a person can resolve.
     pub fn blocked(reason: Reason, message: impl Into<String>) -> Self {
         Self::Stop {
             class: ErrorClass::Blocked,
@@ -46,7 +46,7 @@ impl Error {
         }
     }
 
-    /// A stop that ends by itself.
+    /// A stop that passes without anybody's help.
     pub fn transient(reason: Reason, message: impl Into<String>) -> Self {
         Self::Stop {
             class: ErrorClass::Transient,
@@ -55,7 +55,7 @@ impl Error {
         }
     }
 
-    /// Who can move it.
+    /// Who can act on it.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Kubernetes(error) => kubernetes_class(error),
@@ -79,19 +79,19 @@ impl Error {
         }
     }
 
-    /// Whether it passes by itself, sooner or later.
+    /// Whether it passes without anybody's help.
     pub fn is_passing(&self) -> bool {
         matches!(self.class(), ErrorClass::Transient | ErrorClass::After(_))
     }
 
-    /// Whether a write met a newer version of its object: nothing is wrong, the pass begins anew.
+    /// Whether a write met a newer version of its object: nothing is wrong, and the pass starts again.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_conflict())
     }
 }
 
-/// The API server's own 429s are retried quickly: a burst of them must not stop everything for
-/// minutes (API Priority and Fairness answers so under load).
+/// A 429 of the API server is retried quickly: API Priority and Fairness sends many of them under load, and a
+/// burst must not stop everything for minutes.
 fn kubernetes_class(error: &kube::Error) -> ErrorClass {
     match error {
         kube::Error::Api(status) if status.code == 429 => ErrorClass::After(Duration::from_secs(1)),

@@ -1,4 +1,5 @@
-//! What all controllers share: wiring, retry by error class, status writing, lease.
+//! What all controllers share: [`Core`], the reconcile loop, retry by error class, the status writer, our own
+//! latest writes, background work, and the lease.
 
 pub mod background;
 pub mod backoff;

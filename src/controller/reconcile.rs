@@ -1,4 +1,4 @@
-//! What surrounds every pass: a span, a time limit, metrics, and the requeue by error class.
+//! The reconcile loop around every pass: a span, a time limit, metrics, and the requeue by error class.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::telemetry::metrics::{Metrics, Outcome};
 
-/// The longest that one pass may take. Nothing waits inside a pass, so this ends only what hangs.
+/// The longest time of one pass. A pass never waits for long, so this ends only a pass that hangs.
 const PASS_LIMIT: Duration = Duration::from_mins(2);
 
 /// The wait after a write met a newer version of its object: by then the watch shows it.
@@ -24,16 +24,16 @@ const CONFLICT: Duration = Duration::from_millis(100);
 /// How a pass ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing to do until something changes; looked at again at the resync.
+    /// Nothing to do until something changes; reconciled again at the resync.
     Rest,
-    /// Look again after this time.
+    /// Reconcile again after this time.
     After(Duration),
     /// The object is gone.
     Gone,
 }
 
-/// Runs one pass of a controller over an object. An error is first written into the object's
-/// status by `report`, and its class alone decides when the object is looked at again.
+/// Runs one pass of a controller over an object. An error is written into the object's status by `report`, and its
+/// class alone decides when the object is reconciled again.
 pub async fn reconcile<K, C, P, R>(
     controller: &'static str,
     object: Arc<K>,
@@ -76,7 +76,7 @@ where
                 after_success(next, core)
             }
             Err(error) if error.is_conflict() => {
-                tracing::debug!("the object changed meanwhile");
+                tracing::debug!("the object has changed meanwhile");
                 Action::requeue(CONFLICT)
             }
             Err(error) => {
@@ -136,14 +136,14 @@ fn after_success(next: Next, core: &Core) -> Action {
 
 fn after_error(error: &Error, key: &str, core: &Core) -> Action {
     match error.class() {
-        // The cure may be outside Kubernetes, where nothing is watched.
+        // The fix may be made outside Kubernetes, where nothing is watched.
         ErrorClass::Transient | ErrorClass::Blocked => Action::requeue(core.backoff.next(key)),
         ErrorClass::After(wait) => Action::requeue(wait),
         ErrorClass::Invalid => Action::requeue(jittered(SLOWEST)),
     }
 }
 
-/// Up to a tenth more, so that a restart does not bring every object back at the same moment.
+/// Up to a tenth more, so that after a restart the objects do not return all at the same moment.
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(1.0 + rand::random::<f64>() / 10.0)
 }

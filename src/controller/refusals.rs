@@ -1,9 +1,9 @@
-//! What was refused, and is not tried again at every event: a status that tells of a refusal wakes
-//! the controller that wrote it.
+//! Refusals. What was refused is not tried again at every event, but after a wait that doubles.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::backoff::SLOWEST;
 use super::error::Error;
@@ -13,7 +13,7 @@ use crate::error::ErrorClass;
 /// The first wait after a refusal; each further one doubles it, up to [`SLOWEST`].
 const FIRST: Duration = Duration::from_secs(10);
 
-/// Refusals by a key, for what was tried (a digest of it).
+/// The last refusal of each key, with a digest of what was tried.
 #[derive(Default)]
 pub struct Refusals(Mutex<HashMap<String, Refused>>);
 
@@ -33,12 +33,12 @@ impl Refused {
 }
 
 impl Refusals {
-    /// Remembers a refusal that does not pass by itself.
+    /// Remembers a refusal, unless its error is a passing one.
     pub fn refuse(&self, key: &str, digest: &str, error: &Error) {
         if error.is_passing() {
             return;
         }
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.0.lock();
         let times = refused
             .get(key)
             .filter(|last| last.digest == digest)
@@ -54,9 +54,9 @@ impl Refusals {
         refused.insert(key.into(), last);
     }
 
-    /// The refusal, while the same is not to be tried again yet.
+    /// The refusal, as long as the same must not be tried again.
     pub fn refusal(&self, key: &str, digest: &str) -> Option<Error> {
-        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = self.0.lock();
         let last = refused
             .get(key)
             .filter(|last| last.digest == digest && last.at.elapsed() < last.wait())?;
@@ -67,9 +67,9 @@ impl Refusals {
         })
     }
 
-    /// Forgets it.
+    /// Forgets the refusal of a key.
     pub fn forget(&self, key: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.0.lock().remove(key);
     }
 }
 

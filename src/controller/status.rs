@@ -34,7 +34,7 @@ pub trait Reported: Remembered + DeserializeOwned + Debug {
     fn conditions(status: &Self::Status) -> &[Condition];
 }
 
-/// What an event tells of an object.
+/// The content of an event about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
     /// Normal, or a warning.
@@ -58,7 +58,7 @@ impl News {
         Self { kind, reason, note }
     }
 
-    /// What is told of an object that stands so: a warning when a person must act.
+    /// The news of an object with this standing: a warning when a person must act.
     pub fn of(standing: Standing, reason: Reason, note: impl Into<String>) -> Self {
         match standing {
             Standing::Stalled => Self::warning(reason, note),

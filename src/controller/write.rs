@@ -15,8 +15,8 @@ use super::latest::Remembered;
 use crate::api::condition::Reason;
 use crate::api::names::FIELD_MANAGER;
 
-/// Server-side applies a status when it differs from the old one, and returns the object as it is
-/// then. The write is a compare-and-swap: an object that has changed meanwhile is a conflict.
+/// Server-side applies a status when it differs from the old one, and returns the object as it is then. The write
+/// is a compare-and-swap: an object that has changed meanwhile is a conflict.
 pub async fn write_status<K, S>(core: &Core, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
     K: Remembered + DeserializeOwned + std::fmt::Debug,
@@ -40,8 +40,8 @@ where
     Ok(Some(written))
 }
 
-/// Puts a finalizer on or takes it off, by compare-and-swap, and returns the object as it is then.
-/// An object that is gone already needs no finalizer taken off.
+/// Adds or removes a finalizer, by compare-and-swap, and returns the object as it is then. Removing it from an
+/// object that is gone is no error.
 pub async fn set_finalizer<K>(core: &Core, object: &K, finalizer: &str, present: bool) -> Result<Option<K>, Error>
 where
     K: Remembered + DeserializeOwned + std::fmt::Debug,

@@ -1,12 +1,12 @@
-//! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
+//! Carries out one step. Each step has one effect, and may be interrupted and repeated at any point.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 use kube::api::{DeleteParams, Preconditions};
-use kube::runtime::events::EventType;
-use kube::{Resource, ResourceExt};
+use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
@@ -15,7 +15,8 @@ use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{publish, set_finalizer};
+use crate::controller::status::{News, tell};
+use crate::controller::write::set_finalizer;
 use crate::credentials::{owner, password};
 use crate::postgres;
 use crate::postgres::APPLICATION;
@@ -23,13 +24,13 @@ use crate::supabase::Account;
 use crate::supabase::health::{Service, health_ready};
 use crate::supabase::pooler::PoolerEndpoint;
 
-/// How many times slower a project is polled that is past its deadline.
+/// How many times slower a project past its deadline is polled.
 const LATE: u32 = 12;
 
-/// Services that a tenant uses from the first moment.
+/// Services that every tenant uses.
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 
-/// Carries out a step; `None` when the pass goes on at once.
+/// Carries out a step; `None` when the next step follows at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
     let poll = Some(Next::After(pace(pass)));
     match step {
@@ -54,7 +55,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::Rest => Ok(Some(Next::Rest)),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
-        // The cure may come at the provider, where nothing is watched.
+        // The fix may be made at the provider, where nothing is watched.
         Step::Stop(_) => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
@@ -62,7 +63,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
     }
 }
 
-/// The pace of polling; slower for what is too late already.
+/// The pace of polling; slower for a project past its deadline.
 fn pace(pass: &Pass) -> Duration {
     let pace = pass.ctx.core.settings.poll_interval;
     if deadline::passed(pass).is_some() {
@@ -73,7 +74,12 @@ fn pace(pass: &Pass) -> Duration {
 }
 
 fn account(observed: &Observed) -> Result<&Account, Error> {
-    let missing = || Error::transient(Reason::ProviderUnavailable, "the provider's account was not looked up");
+    let missing = || {
+        Error::transient(
+            Reason::ProviderUnavailable,
+            "the provider's account has not been looked up",
+        )
+    };
     observed.account.as_deref().ok_or_else(missing)
 }
 
@@ -110,9 +116,9 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     Ok(None)
 }
 
-/// The decision is written before anything is deleted: from here on the project is never used.
+/// The decision is written before anything is deleted: the project is never used afterwards.
 async fn replace(pass: &mut Pass, reference: String) -> Result<Option<Next>, Error> {
-    tracing::warn!(project = reference, "the project never became usable; it is replaced");
+    tracing::warn!(project = reference, "the project never became usable, and is replaced");
     status::change(pass, Step::Replace, |status| status.replaced.push(reference)).await?;
     Ok(None)
 }
@@ -130,7 +136,7 @@ async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
 async fn restore(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let account = account(observed)?;
     let reference = reference(pass, observed)?.to_string();
-    // Written first, so that it is not asked in a tight loop.
+    // Written before the request, so that a failure does not repeat the request at once.
     status::change(pass, Step::Restore, |status| {
         status.restore_issued_at = Some(Time(Timestamp::now()));
     })
@@ -143,7 +149,7 @@ async fn restore(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
 }
 
-/// Health, pooler and keys are asked once for each project, and stored.
+/// Reads health, pooler and keys, once for each project, and stores the address.
 async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?);
     let client = account.client();
@@ -205,8 +211,8 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
     }
 }
 
-/// The project has another password than the one we know, as happens when the stored one was
-/// deleted after the create request, or the provider restored an old one.
+/// Sets the stored password on a project that has another one, as after the Secret was deleted since the create
+/// request, or after the provider restored an older state.
 async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?);
     let owner = owner::read(&owner::secrets(&pass.ctx.core), pass.name())
@@ -214,8 +220,8 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
         .unwrap_or_default();
     if let Some(password) = &owner.password {
         account.client().update_database_password(reference, password).await?;
-        tracing::info!(project = reference, "the project was given the password that is stored");
-        // Remembered as a refusal that is not the password's fault: the pooler may lag behind.
+        tracing::info!(project = reference, "the stored password was set on the project");
+        // Not as a wrong password: the pooler may accept the new one only after a while.
         pass.ctx.logins.refused(pass.name(), false);
     }
     Ok(Some(Next::After(pass.ctx.core.settings.login_spacing)))
@@ -230,15 +236,19 @@ async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
         preconditions: Some(preconditions),
         ..DeleteParams::default()
     };
-    match pass.api().delete(pass.name(), &parameters).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Some(Next::Gone)),
+    let deleted = match pass.api().delete(pass.name(), &parameters).await {
+        Ok(deleted) => deleted.left(),
+        Err(kube::Error::Api(status)) if status.is_not_found() => None,
         Err(error) => return Err(error.into()),
-    }
-    match pass.api().get_opt(pass.name()).await? {
-        Some(object) => pass.object = object,
-        None => return Ok(Some(Next::Gone)),
-    }
+    };
+    let databases = &pass.ctx.core.stores.databases;
+    // With our finalizer on it, the deletion has only begun.
+    let Some(object) = deleted.filter(|object| !object.finalizers().is_empty()) else {
+        databases.removed(&ObjectRef::from_obj(&pass.object));
+        return Ok(Some(Next::Gone));
+    };
+    databases.wrote(&object);
+    pass.object = object;
     Ok(None)
 }
 
@@ -255,19 +265,12 @@ async fn destroy(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
 async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     if let Some(project) = &observed.project {
         let note = format!(
-            "project {} stays with the provider and goes on costing money: its reclaim policy is Retain",
+            "project {} remains at the provider and continues to cost money: the reclaim policy is Retain",
             project.reference
         );
-        publish(
-            &pass.ctx.core.recorder,
-            &pass.object.object_ref(&()),
-            EventType::Warning,
-            Reason::Released,
-            &note,
-        )
-        .await;
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
     } else {
-        // Nothing is left that the password would open.
+        // There is no project that the password belongs to.
         owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     }
     pass.ctx.logins.forget(pass.name());

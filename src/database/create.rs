@@ -1,4 +1,4 @@
-//! The one request that costs money: whose turn it is, the intent, the request, and its outcome.
+//! The one request that costs money: the turn, the intent, the request, and its outcome.
 
 use std::time::Duration;
 
@@ -17,21 +17,21 @@ use crate::credentials::owner;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, QueuePlace};
 
-/// An intent that is older was not carried out at once, as when the process was stopped in between: another operator
-/// may have acted on it since, so it is looked up again. Far below the shortest settling time that is safe.
+/// An older intent was not carried out at once, as when the process was stopped in between. Another operator may have
+/// acted on it since, so the project is looked up again. Far below the shortest safe settling time.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// What a refused creation is remembered as: with another token it is another one.
+/// The digest under which a refused creation is remembered; a new token makes it another one.
 fn creation(account: &Account) -> String {
     format!("creation with token {}", account.token_digest())
 }
 
-/// The intent is written by compare-and-swap: of two operators only one goes on.
+/// Writes the intent by compare-and-swap: of two operators only one continues.
 pub async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
     if let Some(error) = pass.ctx.core.refusals.refusal(pass.name(), &creation(account)) {
         return Err(error);
     }
-    // Whose turn has not come, and what there is no room for, writes nothing.
+    // A creation that gets no permit, or that the budget has no room for, writes nothing.
     let permit = account
         .client()
         .permit_creation(account.organization(), &place(pass))
@@ -46,7 +46,7 @@ pub async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>
     Ok(None)
 }
 
-/// The place of a creation among those that wait: the older Orchestra goes first.
+/// The place of a creation in the queue: the older Orchestra goes first.
 fn place(pass: &Pass) -> QueuePlace {
     let claim = pass.object.spec.claim_ref.as_ref();
     let orchestra = claim.and_then(|claim| {
@@ -65,14 +65,14 @@ fn place(pass: &Pass) -> QueuePlace {
     }
 }
 
-/// Sends the one request. Whatever does not clearly say «refused» may have created the project,
-/// and is looked up before another one is sent.
+/// Sends the one request. Any answer but a clear refusal may mean that the project was created, and it is looked up
+/// before another request is sent.
 pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
     let Some(permit) = pass.announced.take() else {
         return Ok(None);
     };
     if !is_fresh(pass) {
-        tracing::warn!("the create request is not sent: its intent is old already");
+        tracing::warn!("the create request is not sent, because its intent is too old");
         return Ok(None);
     }
     let stored = owner::read(&owner::secrets(&pass.ctx.core), pass.name())
@@ -100,7 +100,7 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
             let wait = pass.ctx.core.settings.poll_interval.max(too_early(pass, account));
             Ok(Some(Next::After(wait)))
         }
-        // A name that is taken is ours alone: an earlier request created the project, and it is not listed yet.
+        // Our names are unique: a taken name means that an earlier request created the project, which is not listed yet.
         Err(error) if error.outcome_unknown() || matches!(error, supabase::Error::NameTaken { .. }) => {
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
@@ -118,8 +118,8 @@ fn is_fresh(pass: &Pass) -> bool {
     issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, FRESH.min(pass.ctx.core.settings.create_settle / 2)))
 }
 
-/// Nothing was created. A region without room is left for the next one that is allowed; the others
-/// are asked again when all have been.
+/// Nothing was created. After a region without capacity, the next allowed region is tried; after the last, the first
+/// again.
 async fn not_created(
     pass: &mut Pass,
     account: &Account,
@@ -136,7 +136,7 @@ async fn not_created(
     })
     .await?;
     if go_on {
-        tracing::info!(%error, "asking the next region");
+        tracing::info!(%error, "trying the next region");
         return Ok(None);
     }
     let error = refused::explain(error, wanted);
@@ -152,7 +152,7 @@ pub fn await_outcome(pass: &Pass) -> Next {
         .and_then(|status| status.create_issued_at.as_ref());
     let settled = issued.map(|at| settled_at(at.0, pass.ctx.core.settings.create_settle));
     let left = settled.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
-    // Looked at more often than once, to find the project early.
+    // Looked up more often than once, to find the project early.
     Next::After(
         left.unwrap_or_default()
             .clamp(Duration::from_millis(100), pass.ctx.core.settings.poll_interval),

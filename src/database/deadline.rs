@@ -1,4 +1,4 @@
-//! How long a database may take to become usable, and which one is replaced when it takes longer.
+//! How long a database may take to become usable, and which project is replaced when it takes longer.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::api::GoDuration;
 use crate::class;
 use crate::supabase::types::ProjectStatus;
 
-/// How often a project that never became usable is replaced, at most. A provider that fails three
-/// times over needs a person.
+/// How often a project that never became usable is replaced, at most. After three failures in a row a person must
+/// act.
 pub const REPLACEMENTS: usize = 2;
 
-/// Says how late a database is that was never usable, when its class does not allow it more time.
-/// The time counts from the last request to create it, and before one from its own creation.
+/// A message when a database that was never usable is past the deadline of its class. The time counts from the last
+/// create request, and before the first one from the creation of the OrchestraDatabase.
 pub fn passed(pass: &Pass) -> Option<String> {
     let status = pass.object.status.as_ref();
     if pass.object.metadata.deletion_timestamp.is_some() || status.is_some_and(|status| status.usable_since.is_some()) {
@@ -24,12 +24,12 @@ pub fn passed(pass: &Pass) -> Option<String> {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref()).ok()?;
     let issued = status.and_then(|status| status.create_issued_at.as_ref());
     let since = issued.or(pass.object.metadata.creation_timestamp.as_ref())?.0;
-    // The deadline, not the time taken: a status does not count seconds.
+    // The deadline, not the time taken, which would change the status at every pass.
     is_past(class.spec.progress_deadline, since, Timestamp::now())
-        .then(|| format!("not usable {} after it was asked for", class.spec.progress_deadline))
+        .then(|| format!("not usable {} after it was requested", class.spec.progress_deadline))
 }
 
-/// How long ago the project was asked for, while it was never usable.
+/// How long ago a project that was never usable was requested.
 pub fn age(pass: &Pass) -> Option<Duration> {
     let status = pass
         .object
@@ -44,9 +44,9 @@ fn is_past(deadline: GoDuration, since: Timestamp, now: Timestamp) -> bool {
     SignedDuration::try_from(deadline.as_std()).is_ok_and(|deadline| now.duration_since(since) > deadline)
 }
 
-/// Whether the recorded project is to be replaced: its class wants it, an Orchestra waits for it, it
-/// was asked for by this very resource, and nothing was ever stored of it that only a project in use
-/// can have told. A status that was lost with a restored resource counts as one in use.
+/// Whether the recorded project is to be replaced: its class says `replaceStuck`, an Orchestra waits for it, this
+/// very resource requested it, and nothing was stored that only a usable project can provide. A project whose status
+/// was lost, as after a restore of the resource, counts as one in use.
 pub fn is_to_be_replaced(pass: &Pass, project: &ProjectStatus, connected: bool) -> bool {
     let Some(status) = &pass.object.status else {
         return false;

@@ -1,4 +1,4 @@
-//! OrchestraDatabase: the life of the paid thing. [`plan`] tells it on one page.
+//! OrchestraDatabase: the life of a database, which is what costs money. [`plan`] has it on one page.
 
 mod act;
 mod create;
@@ -25,7 +25,7 @@ use crate::supabase::Permit;
 pub use crate::postgres::Logins;
 pub use status::report;
 
-/// What a room needs that looks after databases.
+/// What is needed to reconcile databases.
 pub struct Context {
     /// What every pass needs.
     pub core: Arc<Core>,
@@ -49,7 +49,7 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
     let mut pass = Pass::new(object, ctx);
     loop {
         let observed = observe::observe(&mut pass).await?;
-        let step = plan::plan(&observed.seen);
+        let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step).await?;
         if let Some(next) = act::act(&mut pass, step, &observed).await? {
@@ -58,26 +58,26 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
     }
 }
 
-/// One pass over an OrchestraDatabase, with what it alone knows.
+/// The state of one pass over an OrchestraDatabase.
 #[allow(
     clippy::struct_excessive_bools,
-    reason = "what this pass has done, each of which is either so or not"
+    reason = "independent facts about what this pass has done"
 )]
 struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
     object: OrchestraDatabase,
-    /// The intent to create was written in this pass, and nothing was sent since: the request may go.
+    /// Set when the intent to create was written in this pass and no request was sent since: the request may be sent.
     announced: Option<Permit>,
     /// A login succeeded in this pass.
     proven: bool,
     /// The Orchestra that the claim names does not exist.
     abandoned: bool,
-    /// What the provider last said of the project, for the message of a deadline that passed.
+    /// The provider's last word on the project, for the message of a deadline that passed.
     said: Option<String>,
-    /// The password was stored in this pass; the watch may not tell of it yet.
+    /// The password was stored in this pass; the watch may not show it yet.
     stored: bool,
-    /// The address was stored in this pass; the watch may not tell of it yet.
+    /// The address was stored in this pass; the watch may not show it yet.
     connected: bool,
 }
 

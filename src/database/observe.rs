@@ -1,4 +1,4 @@
-//! Looks things up for [`super::plan`]. It reads only, and stops at the first thing that decides.
+//! Looks up the facts for [`super::plan`]. It only reads, and stops at the first fact that decides the step.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Pass;
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Claim, Connection, Hosted, Issued, Kind, Project, Seen};
+use super::plan::{Backing, Claim, Connection, Facts, Hosted, Issued, Project};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
@@ -21,24 +21,23 @@ use crate::supabase::poll::Listing;
 use crate::supabase::types::{ListedProject, StatusClass};
 use crate::supabase::{self, Account};
 
-/// A listing that is as many paces of polling old still answers for a project that nothing was sent
-/// for yet: a minute by default. Only a resource whose status was lost can have one, and that is
-/// then older.
+/// How many poll intervals old a listing may be before the first create request: a minute by default. Only a resource
+/// whose status was lost can already have a project then, and that project is older.
 const FIRST_LOOK: u32 = 12;
 
-/// A project that has been on its way for longer is not looked for from the youngest on.
+/// A project that was requested longer ago is not searched for in a listing that starts at the youngest.
 const YOUNG: Duration = Duration::from_mins(10);
 
-/// Least time between two requests to restore a project. One that could not be restored was seen to
-/// fall back to INACTIVE after some 15 minutes (github.com/orgs/supabase/discussions/51807).
+/// Least time between two requests to restore a project. A restore that fails was seen to return to INACTIVE after
+/// some 15 minutes (github.com/orgs/supabase/discussions/51807).
 const RESTORE_SPACING: Duration = Duration::from_mins(20);
 
 /// What was looked up.
 pub struct Observed {
-    pub seen: Seen,
+    pub facts: Facts,
     /// The account, for a hosted database whose finalizer is on.
     pub account: Option<Arc<Account>>,
-    /// The project under our marker.
+    /// The project with our marker.
     pub project: Option<ListedProject>,
 }
 
@@ -49,15 +48,15 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
     let destroy = object.spec.reclaim_policy == DeletionPolicy::Delete;
-    let mut seen = Seen {
+    let mut facts = Facts {
         deleting,
         finalizer,
         claim,
         destroy,
-        kind: Kind::Static,
+        backing: Backing::Static,
     };
     let mut observed = Observed {
-        seen,
+        facts,
         account: None,
         project: None,
     };
@@ -65,9 +64,9 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         return Ok(observed);
     };
     if !finalizer || (deleting && claim == Claim::Held) {
-        // Nothing of the project matters to the next step.
+        // The next step does not depend on the project.
         let (project, issued, connection) = (Project::Absent, Issued::Settling, Connection::Unread);
-        observed.seen.kind = Kind::Hosted(Hosted {
+        observed.facts.backing = Backing::Hosted(Hosted {
             password: false,
             project,
             issued,
@@ -89,13 +88,13 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let project = project(pass, &account, &found, &listing, connected).await?;
     observed.project = found.first().map(|project| (*project).clone());
     observed.account = Some(account);
-    seen.kind = Kind::Hosted(Hosted {
+    facts.backing = Backing::Hosted(Hosted {
         password: pass.stored || secret.is_some_and(|secret| secret.labels().contains_key(PASSWORD_LABEL)),
         project,
         issued: issued(pass, &listing),
         connection: connection(pass, connected, observed.project.as_ref()),
     });
-    observed.seen = seen;
+    observed.facts = facts;
     let said = observed.project.as_ref().map(|project| project.status.to_string());
     if said.is_some() {
         pass.said = said;
@@ -103,8 +102,8 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     Ok(observed)
 }
 
-/// Whether the Orchestra that holds the claim is gone without having let it go, as after a finalizer
-/// was taken off by hand. Asked of the API server before it is believed.
+/// Whether the Orchestra that holds the claim no longer exists and never released it, as after its finalizer was
+/// removed by hand. Confirmed by the API server, because the watch may lag behind.
 async fn is_abandoned(pass: &Pass) -> Result<bool, Error> {
     let (Some(claim), None) = (&pass.object.spec.claim_ref, &pass.object.spec.released_at) else {
         return Ok(false);
@@ -119,7 +118,7 @@ async fn is_abandoned(pass: &Pass) -> Result<bool, Error> {
     Ok(holder.is_none_or(|orchestra| orchestra.metadata.uid.as_ref() != Some(&claim.uid)))
 }
 
-/// The projects under our marker, but for those that are replaced.
+/// The projects with our marker, without those that are replaced.
 fn found<'a>(pass: &Pass, wanted: &SupabaseProject, listing: &'a Listing) -> Vec<&'a ListedProject> {
     let replaced = pass.object.status.as_ref().map(|status| status.replaced.as_slice());
     let mut found = listing.by_name(&wanted.name);
@@ -127,19 +126,19 @@ fn found<'a>(pass: &Pass, wanted: &SupabaseProject, listing: &'a Listing) -> Vec
     found
 }
 
-/// A listing that is new enough for the question: of a project that something was sent for, one as
-/// new as the pace of polling; before that, one that any other database asked for will do; and of one
-/// that is settled, one that any other has asked for within a resync: one listing a resync is for all.
+/// A listing that is recent enough: for a requested project, one of the last poll interval; before the request, one of
+/// the last [`FIRST_LOOK`] intervals; and for a settled project, one of the last resync, so that one listing a resync
+/// serves all databases.
 async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> {
     let status = pass.object.status.as_ref();
     let settings = &pass.ctx.core.settings;
     let awaited = status.is_some_and(|status| status.project.is_some() && status.usable_since.is_none());
     if awaited && pass.object.metadata.deletion_timestamp.is_none() && deadline::passed(pass).is_none() {
-        // Before it is worth a look, an older listing tells as much.
+        // Before the project can be ready, an older listing is as good.
         let age = settings.poll_interval.max(too_early(pass, account));
         return Ok(account.poll().youngest(age, || all_awaited(pass, account)).await?);
     }
-    // What was announced in this very pass goes by the listing that it was announced by, or a later one.
+    // An intent that was written in this pass was decided by a listing; the same one or a later one is used.
     let sent = pass.announced.is_none() && status.is_some_and(|status| status.create_issued_at.is_some());
     let ready = pass.object.is_ready();
     let age = match (pass.object.metadata.deletion_timestamp.is_some(), ready, sent) {
@@ -154,13 +153,13 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
         .await?)
 }
 
-/// How long it takes until the project is worth a look, by what others took.
+/// How long it is still too early to poll the project, by the time that other projects took.
 pub fn too_early(pass: &Pass, account: &Account) -> Duration {
     let age = deadline::age(pass).unwrap_or(Duration::MAX);
     account.poll().worth_a_look_after().saturating_sub(age)
 }
 
-/// The projects of the account's organization that are on their way, and not for too long.
+/// The projects of the account's organization that are being created, and not for too long.
 fn all_awaited(pass: &Pass, account: &Account) -> HashSet<String> {
     let young = |status: &OrchestraDatabaseStatus| {
         let issued = status.create_issued_at.as_ref();
@@ -183,8 +182,8 @@ fn all_awaited(pass: &Pass, account: &Account) -> HashSet<String> {
         .collect()
 }
 
-/// What the listing means. A project that was recorded and is not listed is gone only when the
-/// provider says so of it by name.
+/// What the listing means. A recorded project that is not listed is gone only when a request for that very project
+/// says so.
 async fn project(
     pass: &Pass,
     account: &Account,
@@ -229,8 +228,8 @@ async fn project(
     Ok(state(pass, &listed.status))
 }
 
-/// What has become of a project that is being replaced. That it is gone is asked by name: only then
-/// another one may be bought.
+/// The state of a project that is being replaced. Another one may be bought only when a request for this very project
+/// says that it is gone.
 async fn discarded(account: &Account, reference: &str, listing: &Listing) -> Result<Project, Error> {
     let class = match listing.by_ref(reference).map(|listed| listed.status.class()) {
         Some(class) if class != StatusClass::Gone => class,
@@ -250,7 +249,7 @@ fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
     let status = pass.object.status.as_ref();
     let used = status.is_some_and(|status| status.usable_since.is_some());
     match said.class() {
-        // Of one in use a login tells more.
+        // For a project in use, a login is the better evidence.
         _ if used && said.is_vague() => Project::Active,
         StatusClass::Waiting | StatusClass::Degraded => Project::Waiting,
         StatusClass::Usable => Project::Active,
@@ -271,7 +270,8 @@ fn is_to_be_restored(pass: &Pass) -> bool {
     pass.claim() == Claim::Held && class.is_ok_and(|class| class.spec.auto_restore)
 }
 
-/// The settling time has passed only when a listing that was begun after it shows nothing.
+/// Whether a create request was issued. The settling time has passed only when a listing that was requested after it
+/// shows no project.
 fn issued(pass: &Pass, listing: &Listing) -> Issued {
     if pass.announced.is_some() {
         return Issued::Now;
@@ -291,7 +291,7 @@ fn issued(pass: &Pass, listing: &Listing) -> Issued {
     }
 }
 
-/// When the outcome of a request that was issued then counts as known.
+/// When the outcome of a request that was issued at this time counts as known.
 pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
     SignedDuration::try_from(settle)
         .ok()

@@ -1,4 +1,4 @@
-//! The whole life of an OrchestraDatabase on one page: what was seen → the one next step.
+//! The whole life of an OrchestraDatabase on one page: from the facts to the one next step.
 //!
 //! ```text
 //! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest
@@ -11,7 +11,7 @@ use crate::api::condition::Reason;
 
 /// What the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Backing {
     /// A hosted project, as far as it was looked up.
     Hosted(Hosted),
     /// An entry of a static pool.
@@ -23,7 +23,7 @@ pub enum Kind {
 pub struct Hosted {
     /// Whether the owner's password is stored.
     pub password: bool,
-    /// What a listing that is newer than our last request shows under our marker.
+    /// What a listing that is newer than our last request shows with our marker.
     pub project: Project,
     /// Whether a request to create it was issued.
     pub issued: Issued,
@@ -31,7 +31,7 @@ pub struct Hosted {
     pub connection: Connection,
 }
 
-/// What a fresh listing shows under our marker.
+/// What a fresh listing shows with our marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Project {
     /// No project.
@@ -40,23 +40,23 @@ pub enum Project {
     Lost,
     /// More than one project.
     Many,
-    /// The project is there and not recorded yet.
+    /// The project exists and is not recorded yet.
     Unrecorded,
-    /// On its way to usable.
+    /// Not usable yet.
     Waiting,
-    /// Usable by its status.
+    /// Usable, by its status at the provider.
     Active,
-    /// Never usable, too late, and its class wants such a one replaced.
+    /// Never usable, past its deadline, and its class says `replaceStuck`.
     Stuck,
-    /// Replaced by decision, and still there.
+    /// To be replaced, and still there.
     Discarded,
-    /// Replaced by decision, and being deleted.
+    /// To be replaced, and being deleted.
     Discarding,
-    /// Replaced by decision, and the provider confirms that it is gone.
+    /// To be replaced, and the provider confirms that it is gone.
     Replaced,
-    /// Paused by the provider, and its class wants such a one restored.
+    /// Paused by the provider, and its class says `autoRestore`.
     Paused {
-        /// The provider was asked a short while ago.
+        /// A restore was requested recently.
         asked: bool,
     },
     /// Stopped by the provider or a person.
@@ -68,7 +68,7 @@ pub enum Project {
 /// Whether a request to create the project was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Issued {
-    /// Never, or the last one was refused for certain.
+    /// Never, or the last request was clearly refused.
     Never,
     /// The intent was written in this pass, and the request has not been sent.
     Now,
@@ -94,49 +94,49 @@ pub enum Connection {
 /// Who holds the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Nobody, ever.
+    /// No Orchestra, ever.
     None,
     /// An Orchestra.
     Held,
-    /// An Orchestra that no longer exists, and that did not let it go.
+    /// An Orchestra that no longer exists, and never released it.
     Abandoned,
-    /// An Orchestra held it and let it go.
+    /// An Orchestra held it and released it.
     Released,
 }
 
-/// Everything that the next step depends on.
+/// All facts that the next step depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// The resource is being deleted.
+pub struct Facts {
+    /// Whether the resource is being deleted.
     pub deleting: bool,
-    /// Our finalizer is on it.
+    /// Whether it has our finalizer.
     pub finalizer: bool,
-    /// Who holds it.
+    /// Which Orchestra holds it.
     pub claim: Claim,
-    /// The reclaim policy is Delete.
+    /// Whether the reclaim policy is Delete.
     pub destroy: bool,
     /// What it is.
-    pub kind: Kind,
+    pub backing: Backing,
 }
 
 /// The one next step. Each is idempotent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Put our finalizer on.
+    /// Add our finalizer.
     AddFinalizer,
     /// Generate the owner's password and store it.
     StorePassword,
-    /// Write down that a request to create the project is about to be sent.
+    /// Record that a request to create the project is about to be sent.
     Announce,
     /// Send it.
     Create,
     /// Wait until the outcome of a request is known.
     AwaitOutcome,
-    /// Write down which project it is.
+    /// Record which project it is.
     Record,
-    /// Write down that the project never became usable and is to be replaced.
+    /// Record that the project never became usable and is to be replaced.
     Replace,
-    /// Write down that the replaced project is gone: the creation begins anew.
+    /// Record that the replaced project is gone: the creation starts again.
     Renew,
     /// Ask the provider to restore the paused project.
     Restore,
@@ -148,61 +148,63 @@ pub enum Step {
     Connect,
     /// Log in.
     Probe,
-    /// Set the password that we know.
+    /// Set the stored password.
     ResetPassword,
     /// Nothing to do.
     Rest,
     /// Delete this resource, and with it the project.
     DeleteSelf,
-    /// Refuse to go while an Orchestra holds the claim.
+    /// Wait with the deletion while an Orchestra holds the claim.
     Hold,
-    /// Destroy the project: its deletion was asked for, or it is being replaced.
+    /// Destroy the project: its deletion was requested, or it is being replaced.
     Destroy,
     /// Wait until the provider no longer lists it.
     AwaitGone,
-    /// Take our finalizer off.
+    /// Remove our finalizer.
     Forget,
     /// A person must act.
     Stop(Reason),
 }
 
-/// The next step for what was seen.
-pub fn plan(seen: &Seen) -> Step {
-    if seen.deleting {
-        return plan_deletion(*seen);
+/// The next step.
+pub fn plan(facts: &Facts) -> Step {
+    if facts.deleting {
+        return plan_deletion(*facts);
     }
-    match (seen.finalizer, seen.kind) {
+    match (facts.finalizer, facts.backing) {
         (false, _) => Step::AddFinalizer,
-        (true, Kind::Static) => Step::Rest,
-        // A claim that was let go before anything was bought: there is nothing to keep.
-        (true, Kind::Hosted(hosted)) if seen.claim == Claim::Released => match (hosted.project, hosted.issued) {
+        (true, Backing::Static) => Step::Rest,
+        // A claim that was released before anything was bought: there is nothing to keep.
+        (true, Backing::Hosted(hosted)) if facts.claim == Claim::Released => match (hosted.project, hosted.issued) {
             (Project::Absent, Issued::Settling) => Step::AwaitOutcome,
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
-            _ if seen.destroy => Step::DeleteSelf,
-            // What is kept stays usable, with a password that we know.
+            _ if facts.destroy => Step::DeleteSelf,
+            // A kept database stays usable, with a stored password.
             _ => plan_hosted(hosted),
         },
-        // Nobody is left to buy for.
-        (true, Kind::Hosted(hosted)) if seen.claim == Claim::Abandoned && hosted.is_surely_absent() => Step::DeleteSelf,
-        (true, Kind::Hosted(hosted)) => plan_hosted(hosted),
+        // No Orchestra is left that a project would be bought for.
+        (true, Backing::Hosted(hosted)) if facts.claim == Claim::Abandoned && hosted.is_surely_absent() => {
+            Step::DeleteSelf
+        }
+        (true, Backing::Hosted(hosted)) => plan_hosted(hosted),
     }
 }
 
 impl Hosted {
-    /// There is no project, and no request is under way that could make one.
+    /// Whether there is no project, and no pending request that could create one.
     fn is_surely_absent(self) -> bool {
         self.project == Project::Absent && self.issued != Issued::Settling
     }
 
-    /// It never became usable, and is on its way to be replaced.
+    /// Whether it never became usable and is being replaced.
     fn is_discarded(self) -> bool {
         matches!(self.project, Project::Discarded | Project::Discarding)
     }
 }
 
-fn plan_hosted(seen: Hosted) -> Step {
-    match (seen.project, seen.issued) {
+fn plan_hosted(hosted: Hosted) -> Step {
+    match (hosted.project, hosted.issued) {
         (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
         (Project::Stopped(reason), _) => Step::Stop(reason),
         (Project::Lost | Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
@@ -213,13 +215,13 @@ fn plan_hosted(seen: Hosted) -> Step {
         (Project::Replaced, _) => Step::Renew,
         (Project::Paused { asked: false }, _) => Step::Restore,
         (Project::Paused { asked: true }, _) => Step::AwaitRestore,
-        // A project without a password that we know is never left so, and none is bought so.
-        (_, _) if !seen.password => Step::StorePassword,
+        // The password is stored before anything else: no project exists, or is bought, without a stored password.
+        (_, _) if !hosted.password => Step::StorePassword,
         (Project::Absent, Issued::Never | Issued::Settled) => Step::Announce,
         (Project::Absent, Issued::Now) => Step::Create,
         (Project::Absent, Issued::Settling) => Step::AwaitOutcome,
         (Project::Waiting, _) => Step::AwaitHealthy,
-        (Project::Active, _) => match seen.connection {
+        (Project::Active, _) => match hosted.connection {
             Connection::Unread => Step::Connect,
             Connection::Unproven => Step::Probe,
             Connection::WrongPassword => Step::ResetPassword,
@@ -228,22 +230,24 @@ fn plan_hosted(seen: Hosted) -> Step {
     }
 }
 
-fn plan_deletion(seen: Seen) -> Step {
-    match (seen.finalizer, seen.claim, seen.kind) {
+fn plan_deletion(facts: Facts) -> Step {
+    match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, _) => Step::Hold,
-        (true, _, Kind::Static) => Step::Forget,
-        (true, _, Kind::Hosted(hosted)) if !seen.destroy && seen.claim == Claim::None && !hosted.is_discarded() => {
+        (true, _, Backing::Static) => Step::Forget,
+        (true, _, Backing::Hosted(hosted))
+            if !facts.destroy && facts.claim == Claim::None && !hosted.is_discarded() =>
+        {
             Step::Forget
         }
-        (true, _, Kind::Hosted(hosted)) => match (hosted.project, hosted.issued) {
+        (true, _, Backing::Hosted(hosted)) => match (hosted.project, hosted.issued) {
             (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
             (Project::Absent, Issued::Settling) => Step::AwaitOutcome,
             (Project::Absent | Project::Lost | Project::Replaced, _) => Step::Forget,
-            // It was to be destroyed before, whatever the policy says of what holds data.
+            // It was to be destroyed before; the reclaim policy is about databases that hold data.
             (Project::Discarded, _) => Step::Destroy,
             (Project::Discarding, _) => Step::AwaitGone,
-            _ if !seen.destroy => Step::Forget,
+            _ if !facts.destroy => Step::Forget,
             (Project::Leaving, _) => Step::AwaitGone,
             _ => Step::Destroy,
         },

@@ -1,5 +1,5 @@
-//! A creation that the provider refuses as wrong, told with what was asked: its own words may name
-//! a field and not the value.
+//! The message of a creation that the provider refuses as invalid. It adds the requested values, because the
+//! provider's own message may name a field without its value.
 
 use crate::api::SupabaseProject;
 use crate::api::condition::Reason;
@@ -16,8 +16,8 @@ pub fn explain(error: supabase::Error, asked: &SupabaseProject) -> Error {
         None => String::new(),
     };
     let message = format!(
-        "{error}. The project was asked for with region {}{size}: where the provider has no such, delete the Orchestra \
-         and create it anew with another region, or correct the class's placement and instanceSize",
+        "{error}. The request named region {}{size}: if the provider does not offer that, delete the Orchestra and create it \
+         again with another region, or correct the class's placement and instanceSize",
         asked.region
     );
     Error::blocked(Reason::RequestRefused, message)

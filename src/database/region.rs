@@ -1,24 +1,24 @@
-//! Which region is asked for a project.
+//! Which region a project is requested in.
 
 use super::Pass;
 use crate::api::SupabaseProject;
 use crate::supabase::Error;
 
-/// Regions that were found without room for this database.
+/// Regions without capacity for this database, by the provider's refusals.
 pub fn full(pass: &Pass) -> &[String] {
     let status = pass.object.status.as_ref();
     status.map(|status| status.full_regions.as_slice()).unwrap_or_default()
 }
 
-/// The first wanted region that was not found without room.
+/// The first wanted region that is not known to be full.
 pub fn next<'a>(wanted: &'a SupabaseProject, full: &[String]) -> &'a str {
     candidates(wanted)
         .find(|region| !full.iter().any(|full| full == region))
         .unwrap_or(&wanted.region)
 }
 
-/// The regions without room after one more refusal; none when every one was asked, or when the
-/// refusal is not about a region: the next attempt begins with the first again.
+/// The full regions after one more refusal; none when every region was tried, or when the refusal is not about a
+/// region: the next attempt starts with the first region again.
 pub fn after_refusal(wanted: &SupabaseProject, full: &[String], asked: String, error: &Error) -> Vec<String> {
     if !matches!(error, Error::RegionAtCapacity { .. }) {
         return Vec::new();

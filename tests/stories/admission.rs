@@ -315,7 +315,7 @@ async fn a_class_that_is_deleted_stays_while_a_database_needs_it() {
     let class = world.until(Kind::Class, ("", "standard"), LONG, held).await.unwrap();
     let (_, _, message) = condition(&class, "Ready");
     assert!(
-        message.contains("1 of its databases are left: Orchestra tenants/one"),
+        message.contains("1 of its databases still exist: Orchestra tenants/one"),
         "{message}"
     );
 

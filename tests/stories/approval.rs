@@ -144,7 +144,7 @@ async fn what_destroys_waits_while_the_tenant_is_served() {
     for part in [
         "20260104000000_tidy, line 2: ALTER TABLE \"Member\" DROP COLUMN email (DropColumn)",
         "20260104000000_tidy, line 3: CREATE INDEX by_name ON \"Member\" (CreateIndex)",
-        "a history of 3, the last of which is 20260103000000_email",
+        "Applied so far: 3 migrations, the last of which is 20260103000000_email",
         &command_line,
     ] {
         assert!(text.contains(part), "{part}: {text}");

@@ -182,7 +182,7 @@ async fn the_pool_meets_what_the_budget_does_not() {
     let waits = reason(&world, "waits", "PoolExhausted").await;
     let message = condition(&waits, "Ready").2;
     assert!(
-        message.contains("in pool house") && message.contains("class standard may have 1 projects"),
+        message.contains("in pool house") && message.contains("class standard has reached its limit of 1 projects"),
         "{message}"
     );
     assert_eq!(world.api.ledger().projects().len(), 1);

@@ -3,60 +3,60 @@
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-/// What the projects of a class may be.
+/// The limits of a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// What they may cost a month together.
+pub struct BudgetLimits {
+    /// What all its projects together may cost a month.
     pub monthly: Option<Decimal>,
-    /// How many there may be.
+    /// How many projects it may have.
     pub projects: Option<usize>,
 }
 
 /// A project as a budget sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Project {
+pub struct BudgetItem {
     /// Name of its OrchestraDatabase.
     pub name: String,
-    /// When that was created: what waits longer has the older right.
+    /// When that was created: the older one goes first.
     pub created: Timestamp,
-    /// Whether the provider was asked for it: then it counts whatever the limits say.
+    /// Whether it was requested from the provider: then it counts, whatever the limits are.
     pub issued: bool,
-    /// What it costs a month; none when nobody knows.
+    /// What it costs a month; none when the price is unknown.
     pub monthly: Option<Decimal>,
 }
 
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// One more would cost too much.
+    /// One more project would exceed the monthly limit.
     Money,
-    /// One more would be one too many.
+    /// One more project would exceed the number of projects.
     Projects,
-    /// What it costs is not known, and there is a limit.
+    /// There is a monthly limit, and a price is unknown.
     Unpriced,
 }
 
-/// What was counted so far.
+/// The number and the cost of the projects counted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sum {
+pub struct Spending {
     /// How many projects.
     pub projects: usize,
     /// What they cost a month.
     pub monthly: Decimal,
-    /// Whether one was among them that nobody knows the price of.
+    /// Whether the price of one of them is unknown.
     unpriced: bool,
 }
 
-impl Sum {
-    /// Counts one more.
-    pub fn add(&mut self, project: &Project) {
+impl Spending {
+    /// Adds a project.
+    pub fn add(&mut self, project: &BudgetItem) {
         self.projects += 1;
         self.unpriced |= project.monthly.is_none();
         self.monthly += project.monthly.unwrap_or_default();
     }
 
-    /// Whether one more at this price a month would be within the limits.
-    pub fn fits(&self, monthly: Option<Decimal>, limits: &Limits) -> Result<(), Full> {
+    /// Whether one more project at this price a month would be within the limits.
+    pub fn fits(&self, monthly: Option<Decimal>, limits: &BudgetLimits) -> Result<(), Full> {
         if limits.projects.is_some_and(|limit| self.projects >= limit) {
             return Err(Full::Projects);
         }
@@ -69,14 +69,14 @@ impl Sum {
     }
 }
 
-/// Whether a project may be created: what the provider was asked for counts first, then what waits,
-/// the oldest first, each only where there is room for it, and then this one.
+/// Whether a project may be created. The requested projects count first, then those that wait, the oldest first and
+/// only where there is room for it, and then this one.
 pub fn room<'a>(
-    projects: impl IntoIterator<Item = &'a Project>,
-    candidate: &Project,
-    limits: &Limits,
+    projects: impl IntoIterator<Item = &'a BudgetItem>,
+    candidate: &BudgetItem,
+    limits: &BudgetLimits,
 ) -> Result<(), Full> {
-    let mut sum = Sum::default();
+    let mut sum = Spending::default();
     let mut before = Vec::new();
     for project in projects.into_iter().filter(|project| project.name != candidate.name) {
         if project.issued {
@@ -85,7 +85,7 @@ pub fn room<'a>(
             before.push(project);
         }
     }
-    // What is in use already decides for most who wait.
+    // The requested projects alone decide for most candidates.
     sum.fits(candidate.monthly, limits)?;
     before.sort_by_key(|project| rank(project));
     for project in before {
@@ -96,6 +96,6 @@ pub fn room<'a>(
     sum.fits(candidate.monthly, limits)
 }
 
-fn rank(project: &Project) -> (Timestamp, &str) {
+fn rank(project: &BudgetItem) -> (Timestamp, &str) {
     (project.created, &project.name)
 }

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-fn project(name: &str, created: i64, issued: bool, monthly: &str) -> Project {
-    Project {
+fn project(name: &str, created: i64, issued: bool, monthly: &str) -> BudgetItem {
+    BudgetItem {
         name: name.into(),
         created: Timestamp::from_second(created).unwrap(),
         issued,
@@ -10,8 +10,8 @@ fn project(name: &str, created: i64, issued: bool, monthly: &str) -> Project {
     }
 }
 
-fn limits(monthly: &str, projects: Option<usize>) -> Limits {
-    Limits {
+fn limits(monthly: &str, projects: Option<usize>) -> BudgetLimits {
+    BudgetLimits {
         monthly: money::parse(monthly),
         projects,
     }
@@ -26,7 +26,7 @@ fn the_last_cent_may_be_spent_and_not_one_more() {
     assert_eq!(room(&there, &next, &limits("", Some(3))), Ok(()));
     assert_eq!(room(&there, &next, &limits("", Some(2))), Err(Full::Projects));
     assert_eq!(room(&there, &next, &limits("1000", Some(2))), Err(Full::Projects));
-    assert_eq!(room(&there, &next, &Limits::default()), Ok(()));
+    assert_eq!(room(&there, &next, &BudgetLimits::default()), Ok(()));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_price_that_nobody_knows_fits_into_no_limit_of_money() {
 fn a_grant_counts_until_it_is_shown() {
     let budgets = Budgets::default();
     let limits = limits("20", None);
-    let ask = |shown: Vec<Project>, name: &str, taken| {
+    let ask = |shown: Vec<BudgetItem>, name: &str, taken| {
         let mut candidate = project(name, 9, false, "9.81");
         // As one whose OrchestraDatabase is not made yet.
         candidate.created = Timestamp::MAX;
@@ -118,7 +118,7 @@ fn what_was_shown_and_goes_makes_room_at_once() {
     let budgets = Budgets::default();
     let limits = limits("10", None);
     let mut issued = project("a", 1, true, "9.81");
-    let ask = |candidate: &Project| budgets.decide(("standard", &limits), Vec::new, Vec::new(), candidate, true);
+    let ask = |candidate: &BudgetItem| budgets.decide(("standard", &limits), Vec::new, Vec::new(), candidate, true);
     assert_eq!(ask(&issued), Ok(()));
     let next = project("b", 2, true, "9.81");
     issued.issued = false;
@@ -137,7 +137,7 @@ fn what_was_announced_counts_as_such_before_the_watch_says_so() {
     let (old, young) = (project("a", 1, false, "9.81"), project("b", 1, false, "9.81"));
     let mut candidate = young.clone();
     candidate.issued = true;
-    let decide = |shown: Vec<Project>, candidate: &Project| {
+    let decide = |shown: Vec<BudgetItem>, candidate: &BudgetItem| {
         budgets.decide(("standard", &limits), || shown, Vec::new(), candidate, true)
     };
     assert_eq!(decide(vec![young.clone()], &candidate), Ok(()));

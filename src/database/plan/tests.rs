@@ -1,6 +1,6 @@
 use super::*;
 
-fn every_state() -> Vec<Seen> {
+fn every_state() -> Vec<Facts> {
     let projects = [
         Project::Absent,
         Project::Lost,
@@ -24,12 +24,12 @@ fn every_state() -> Vec<Seen> {
         Connection::WrongPassword,
         Connection::Proven,
     ];
-    let mut kinds = vec![Kind::Static];
+    let mut backings = vec![Backing::Static];
     for password in [false, true] {
         for project in projects {
             for issued in issues {
                 for connection in connections {
-                    kinds.push(Kind::Hosted(Hosted {
+                    backings.push(Backing::Hosted(Hosted {
                         password,
                         project,
                         issued,
@@ -44,13 +44,13 @@ fn every_state() -> Vec<Seen> {
         for finalizer in [false, true] {
             for claim in [Claim::None, Claim::Held, Claim::Abandoned, Claim::Released] {
                 for destroy in [false, true] {
-                    for kind in &kinds {
-                        states.push(Seen {
+                    for backing in &backings {
+                        states.push(Facts {
                             deleting,
                             finalizer,
                             claim,
                             destroy,
-                            kind: *kind,
+                            backing: *backing,
                         });
                     }
                 }
@@ -61,13 +61,13 @@ fn every_state() -> Vec<Seen> {
 }
 
 /// What the world looks like after a step that went well.
-fn after(mut seen: Seen, step: Step) -> Seen {
-    let Kind::Hosted(mut hosted) = seen.kind else {
-        seen.finalizer = step == Step::AddFinalizer || (seen.finalizer && step != Step::Forget);
-        return seen;
+fn after(mut facts: Facts, step: Step) -> Facts {
+    let Backing::Hosted(mut hosted) = facts.backing else {
+        facts.finalizer = step == Step::AddFinalizer || (facts.finalizer && step != Step::Forget);
+        return facts;
     };
     match step {
-        Step::AddFinalizer => seen.finalizer = true,
+        Step::AddFinalizer => facts.finalizer = true,
         Step::StorePassword => hosted.password = true,
         Step::Announce => hosted.issued = Issued::Now,
         Step::Create | Step::Record | Step::AwaitRestore => hosted.project = Project::Waiting,
@@ -75,7 +75,7 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::AwaitHealthy => hosted.project = Project::Active,
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
         Step::Probe => hosted.connection = Connection::Proven,
-        Step::DeleteSelf => seen.deleting = true,
+        Step::DeleteSelf => facts.deleting = true,
         Step::Replace => hosted.project = Project::Discarded,
         Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
         Step::Restore => hosted.project = Project::Paused { asked: true },
@@ -83,27 +83,27 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Destroy => hosted.project = Project::Leaving,
         Step::AwaitGone if hosted.project == Project::Discarding => hosted.project = Project::Replaced,
         Step::AwaitGone => hosted.project = Project::Absent,
-        Step::Forget => seen.finalizer = false,
+        Step::Forget => facts.finalizer = false,
         Step::Rest | Step::Hold | Step::Stop(_) => {}
     }
-    seen.kind = Kind::Hosted(hosted);
-    seen
+    facts.backing = Backing::Hosted(hosted);
+    facts
 }
 
 #[test]
 fn every_life_settles_and_buys_at_most_once() {
     for start in every_state() {
-        let mut seen = start;
+        let mut facts = start;
         let mut created = 0;
         for _ in 0..14 {
-            let step = plan(&seen);
+            let step = plan(&facts);
             created += usize::from(step == Step::Create);
-            seen = after(seen, step);
+            facts = after(facts, step);
         }
         assert!(
-            matches!(plan(&seen), Step::Rest | Step::Hold | Step::Stop(_)),
+            matches!(plan(&facts), Step::Rest | Step::Hold | Step::Stop(_)),
             "{start:?} never settles: {:?}",
-            plan(&seen)
+            plan(&facts)
         );
         assert!(created <= 1, "{start:?} creates {created} times");
     }
@@ -111,24 +111,29 @@ fn every_life_settles_and_buys_at_most_once() {
 
 #[test]
 fn nothing_is_bought_without_a_password_a_written_intent_and_an_empty_listing() {
-    for seen in every_state() {
-        if plan(&seen) == Step::Create {
-            let Kind::Hosted(hosted) = seen.kind else {
-                panic!("{seen:?}")
+    for facts in every_state() {
+        if plan(&facts) == Step::Create {
+            let Backing::Hosted(hosted) = facts.backing else {
+                panic!("{facts:?}")
             };
             assert!(hosted.password && hosted.issued == Issued::Now && hosted.project == Project::Absent);
-            assert!(seen.finalizer && !seen.deleting);
-            assert!(!matches!(seen.claim, Claim::Released | Claim::Abandoned), "{seen:?}");
+            assert!(facts.finalizer && !facts.deleting);
+            assert!(!matches!(facts.claim, Claim::Released | Claim::Abandoned), "{facts:?}");
         }
     }
 }
 
 #[test]
 fn nothing_is_destroyed_that_is_held_or_retained() {
-    for seen in every_state() {
-        let Kind::Hosted(hosted) = seen.kind else { continue };
-        if plan(&seen) == Step::Destroy && hosted.project != Project::Discarded {
-            assert!(seen.deleting && seen.destroy && seen.claim != Claim::Held, "{seen:?}");
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        if plan(&facts) == Step::Destroy && hosted.project != Project::Discarded {
+            assert!(
+                facts.deleting && facts.destroy && facts.claim != Claim::Held,
+                "{facts:?}"
+            );
         }
     }
 }
@@ -141,22 +146,26 @@ fn another_project_is_bought_only_when_the_replaced_one_is_gone() {
         Project::Discarding,
         Project::Replaced,
     ];
-    for seen in every_state() {
-        let Kind::Hosted(hosted) = seen.kind else { continue };
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
         if before.contains(&hosted.project) {
-            assert!(!matches!(plan(&seen), Step::Create | Step::Announce), "{seen:?}");
+            assert!(!matches!(plan(&facts), Step::Create | Step::Announce), "{facts:?}");
         }
     }
 }
 
 #[test]
 fn nothing_is_forgotten_while_an_outcome_is_unknown() {
-    for seen in every_state() {
-        let Kind::Hosted(hosted) = seen.kind else { continue };
-        if plan(&seen) == Step::Forget && seen.destroy {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        if plan(&facts) == Step::Forget && facts.destroy {
             assert!(
                 hosted.issued != Issued::Settling || hosted.project != Project::Absent,
-                "{seen:?}"
+                "{facts:?}"
             );
         }
     }
