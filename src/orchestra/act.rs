@@ -6,7 +6,7 @@ use kube::{Resource, ResourceExt};
 
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
-use super::wait::{UNWATCHED, Wait, pace_of_stop};
+use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
 use super::{Pass, approval, claim, login, status, work};
 use crate::api::condition::Reason;
 use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret};
@@ -65,10 +65,11 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         Step::Wait(Wait::Migrations | Wait::Seed) => work::wait(pass, observed.inside.message.is_some()).await,
         Step::Wait(wait) => {
-            if wait == Wait::Turn {
-                pass.ctx.rollout.turns.stay(pass.uid());
-            }
-            Ok(Some(Next::After(wait.pace())))
+            let turns = &pass.ctx.rollout.turns;
+            let waited = turns.waited(pass.uid()).filter(|_| wait == Wait::Turn);
+            turns.stay(pass.uid());
+            let untold = waited.and_then(|waited| SHORT_QUEUE.checked_sub(waited));
+            Ok(Some(Next::After(untold.map_or(wait.pace(), |left| left + SOON))))
         }
         Step::Stop(reason) => Ok(Some(Next::After(pace_of_stop(reason)))),
     }

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::plan::{Inside, Work};
 use super::wait::Wait;
-use super::wanted::{Wanted, wanted, without_a_look};
+use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
 use super::{Pass, approval, drift, migrating};
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
@@ -19,7 +19,6 @@ use crate::controller::write::namespaced;
 use crate::credentials::connection;
 use crate::migrate;
 use crate::migrate::guard::{self, Review};
-use crate::rollout::Kept;
 
 /// What was looked up inside of a usable database.
 pub struct Facts {
@@ -167,7 +166,10 @@ async fn look(
         }
         facts.message = check.lost;
     }
-    refused(pass, facts)?;
+    let source = facts.wanted.source.as_ref().map(|source| source.digest());
+    for digest in source.into_iter().chain(facts.attempt()) {
+        refused(pass, &digest)?;
+    }
     match session {
         Some(session) => look_inside(pass, tenant, session, facts).await,
         // A tenant that waits for its server opens no session until it has a turn.
@@ -195,17 +197,6 @@ fn waits_for_turn(pass: &Pass, wanted: &Wanted) -> bool {
     source.is_some_and(|source| turns.still_waits(pass.uid(), &source.digest()))
 }
 
-/// What was refused is not tried again yet.
-fn refused(pass: &Pass, facts: &Facts) -> Result<(), Error> {
-    let source = facts.wanted.source.as_ref().map(|source| source.digest());
-    let refusals = &pass.ctx.core.refusals;
-    let mut digests = source.into_iter().chain(facts.attempt());
-    match digests.find_map(|digest| refusals.refusal(pass.uid(), &digest)) {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
-}
-
 /// Asks the database itself.
 async fn look_inside(
     pass: &Pass,
@@ -223,7 +214,8 @@ async fn look_inside(
     facts.inside.migrations = match (found.migrated, held) {
         (true, _) => Work::Done,
         (false, true) => Work::Held,
-        (false, false) => turn(pass),
+        (false, false) if pass.turn.is_some() => Work::Pending,
+        (false, false) => without_a_turn(pass.denied),
     };
     let rows = facts.wanted.rows.as_ref();
     if rows.is_none_or(|rows| rows.are_met_by(found.seed.as_deref())) {
@@ -236,16 +228,6 @@ async fn look_inside(
         facts.inside.published = facts.secret.right.is_some();
     }
     Ok(())
-}
-
-/// What is pending needs a turn.
-fn turn(pass: &Pass) -> Work {
-    match (&pass.turn, pass.denied) {
-        (Some(_), _) => Work::Pending,
-        (None, None) => Work::Due,
-        (None, Some(Kept::Waits | Kept::Pinned)) => Work::Waiting(Wait::Rollout),
-        (None, Some(Kept::Queued)) => Work::Waiting(Wait::Turn),
-    }
 }
 
 async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wanted: &Wanted) -> Result<Found, Error> {

@@ -9,7 +9,7 @@ use super::Context;
 use super::inside::Facts;
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
-use super::wait::{Description, describe};
+use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
 use super::{Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
@@ -92,6 +92,8 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::ClearPlan
             | Step::Publish
     );
+    let waited = pass.ctx.rollout.turns.waited(pass.uid());
+    let quick = quick || (step == Step::Wait(Wait::Turn) && waited.is_some_and(|waited| waited < SHORT_QUEUE));
     let observed = pass.object.status.as_ref().map(|status| status.observed_generation);
     !quick || (observed != pass.object.metadata.generation && observed != Some(-1))
 }
@@ -333,8 +335,9 @@ async fn store(
     reason: Reason,
     message: &str,
 ) -> Result<(), Error> {
-    // A claim is a moment on the way to what the next event tells.
-    let is_news = is_news(pass.object.conditions(), &new.conditions) && reason != Reason::Claiming;
+    // A claim is a moment on the way to what the next event tells, and migrations have events of their own.
+    let told_otherwise = matches!(reason, Reason::Claiming | Reason::Migrating);
+    let is_news = is_news(pass.object.conditions(), &new.conditions) && !told_otherwise;
     let news = is_news.then(|| News::of(standing, reason, message));
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
     Ok(())

@@ -11,6 +11,12 @@ use crate::controller::conditions::Standing::{self, Reconciling, Settled, Stalle
 /// A watch tells of what is waited for; this pace is for what no watch tells.
 pub const UNWATCHED: Duration = Duration::from_secs(30);
 
+/// As good as at once.
+pub const SOON: Duration = Duration::from_millis(50);
+
+/// An Orchestra whose turn comes sooner is not told that it waits: each status is a request, and an event.
+pub const SHORT_QUEUE: Duration = Duration::from_secs(5);
+
 /// Pace at which the status tells how work goes that takes long.
 const TELLING: Duration = Duration::from_secs(10);
 

@@ -59,6 +59,12 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
     let found = migrations(pass, tenant).await;
     let Some(class) = tenant.class.filter(|_| rollout::takes_part(&pass.object)) else {
         wanted.source = found?;
+        let digest = wanted.source.as_ref().map(|source| source.digest());
+        // A tenant that was never migrated asks for its turn first, and logs in once.
+        if let Some(digest) = digest.filter(|_| pass.turn.is_none() && pass.object.migrations().is_none()) {
+            refused(pass, &digest)?;
+            wanted.due = true;
+        }
         return Ok(wanted);
     };
     let source = match found {
@@ -72,9 +78,7 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
     let Some(source) = source else { return Ok(wanted) };
     let digest = source.digest();
     let revisions = Arc::new(Revisions::of(&pass.ctx.content, class).await?);
-    if let Some(error) = pass.ctx.core.refusals.refusal(pass.uid(), &digest) {
-        return Err(error);
-    }
+    refused(pass, &digest)?;
     let gate = match (&pass.turn, pass.denied) {
         (Some(_), _) => Gate::Open,
         (None, denied) => match rollout::gate(&pass.ctx.rollout, &pass.object, &digest) {
@@ -91,6 +95,21 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
     Ok(wanted)
 }
 
+/// What was refused is not tried again yet.
+pub fn refused(pass: &Pass, digest: &str) -> Result<(), Error> {
+    let refusal = pass.ctx.core.refusals.refusal(pass.uid(), digest);
+    refusal.map_or(Ok(()), Err)
+}
+
+/// What is to be migrated and has no turn.
+pub fn without_a_turn(denied: Option<Kept>) -> Work {
+    match denied {
+        None => Work::Due,
+        Some(Kept::Waits | Kept::Pinned) => Work::Waiting(Wait::Rollout),
+        Some(Kept::Queued) => Work::Waiting(Wait::Turn),
+    }
+}
+
 /// The migrations that apply: the Orchestra's own, or else the template's or the class's.
 async fn migrations(pass: &Pass, tenant: &Tenant<'_>) -> Result<Option<Arc<Source>>, Error> {
     let Some(spec) = migrating::spec(pass, tenant) else {
@@ -104,7 +123,7 @@ async fn migrations(pass: &Pass, tenant: &Tenant<'_>) -> Result<Option<Arc<Sourc
 /// that is not whole, why its migration failed, or that it waits; and of one that needs a turn first.
 pub fn without_a_look(pass: &Pass, wanted: &Wanted) -> Result<Option<Work>, Error> {
     if wanted.due {
-        return Ok(Some(Work::Due));
+        return Ok(Some(without_a_turn(pass.denied)));
     }
     let Some(kept) = wanted.kept else { return Ok(None) };
     let status = pass.object.status.as_ref();

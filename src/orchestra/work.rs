@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use super::Pass;
 use super::migrating::{self, Teller};
 use super::observe::Observed;
-use super::wait::Wait;
+use super::wait::{SOON, Wait};
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -20,9 +20,6 @@ use crate::rollout::turns::Outcome;
 
 /// How long a pass waits for work that is under way before others are reconciled.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// As good as at once.
-const SOON: Duration = Duration::from_millis(50);
 
 /// Begins to apply the pending migrations.
 pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {

@@ -83,6 +83,9 @@ pub struct Ledger {
 
 struct Waiting {
     number: u64,
+    /// When it asked for the first time.
+    since: Instant,
+    /// When it asked last.
     at: Instant,
     request: Request,
 }
@@ -159,7 +162,9 @@ impl Turns {
             return Answer::Refused;
         };
         ledger.waiting.retain(|_, is| is.at.elapsed() < STALE);
-        let number = ledger.waiting.get(&request.uid).map_or(ledger.asked, |is| is.number);
+        let place = ledger.waiting.get(&request.uid);
+        let since = place.map_or_else(Instant::now, |is| is.since);
+        let number = place.map_or(ledger.asked, |is| is.number);
         ledger.asked += 1;
         let ahead = |is: &&Waiting| is.request.server == request.server && is.number < number;
         let before = ledger.waiting.values().filter(ahead).count();
@@ -169,6 +174,7 @@ impl Turns {
             }
             let waiting = Waiting {
                 number,
+                since,
                 at: Instant::now(),
                 request: request.clone(),
             };
@@ -198,6 +204,11 @@ impl Turns {
         let load = running.values().filter(|at| **at == server).count();
         let ahead = |is: &&Waiting| is.request.server == server && is.number < number && is.at.elapsed() < STALE;
         load + waiting.values().filter(ahead).count() >= self.per_server
+    }
+
+    /// How long an Orchestra has waited for its turn.
+    pub fn waited(&self, uid: &str) -> Option<Duration> {
+        self.lock().waiting.get(uid).map(|place| place.since.elapsed())
     }
 
     /// Keeps the place of an Orchestra in its queue: it still waits.
