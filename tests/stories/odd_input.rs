@@ -37,7 +37,7 @@ spec:
             let (status, _, message) = condition(object, "Ready");
             status == "True"
                 && message.contains(&format!("Class {other} is marked as the default one, too"))
-                && message.contains("Orchestras without className take newer, the youngest")
+                && message.contains("Orchestras without className use newer, the youngest")
         };
         world.until(Kind::Class, ("", name), LONG, says).await.unwrap();
     }
@@ -90,7 +90,7 @@ async fn odd_names_and_regions_have_a_clear_end() {
     assert!(is_true(&refused, "Stalled"), "{refused:#}");
     let (_, _, message) = condition(&refused, "Ready");
     assert!(
-        message.contains("region eu-nowhere-9") && message.contains("anew with another region"),
+        message.contains("region eu-nowhere-9") && message.contains("again with another region"),
         "{message}"
     );
     assert_eq!(world.api.ledger().projects().len(), 1, "nothing was bought");

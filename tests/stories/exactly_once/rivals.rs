@@ -92,7 +92,7 @@ async fn an_intent_is_not_carried_out_long_after() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     signal(&first, "-CONT");
     scene.usable("late", false).await;
-    assert!(first.log().contains("its intent is old already"), "{}", first.log());
+    assert!(first.log().contains("its intent is too old"), "{}", first.log());
     assert_eq!(scene.world.api.ledger().count(Operation::CreateProject), 1);
     scene.sound().await;
 }
