@@ -1,25 +1,25 @@
-//! Money, in decimal arithmetic only: binary floats cannot hold a cent.
+//! Amounts of money, in decimal arithmetic: a binary float cannot represent a cent exactly.
 //!
-//! The arithmetic is `rust_decimal`'s: 28 digits, so neither an amount that the API accepts nor a sum
-//! of a hundred thousand of them is rounded on the way.
+//! `rust_decimal` has 28 digits, so neither an amount that the API accepts nor a sum of a hundred thousand of them is
+//! rounded in between.
 
 use rust_decimal::prelude::ToPrimitive as _;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::api::{Cost, Currency};
 
-/// Hours of a month, as the provider's own monthly prices count them (365 days / 12, in hours).
+/// Hours of a month in the provider's own monthly prices (365 days / 12, in hours).
 pub const HOURS_A_MONTH: u32 = 730;
 
-/// Digits after the point of an hourly price that was made from a monthly one.
+/// Digits after the point of an hourly price that is derived from a monthly one.
 const HOURLY_DIGITS: u32 = 8;
 
-/// What something costs. The provider bills each started hour; the month is what people reckon with.
+/// A price. The provider bills each started hour; people budget by the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
     /// A started hour.
     pub hourly: Decimal,
-    /// A month of [`HOURS_A_MONTH`], rounded to cents: sums add up to what is shown.
+    /// A month of [`HOURS_A_MONTH`], rounded to cents so that sums equal the sum of the amounts that are shown.
     pub monthly: Decimal,
 }
 
@@ -45,7 +45,7 @@ impl Price {
         }
     }
 
-    /// As statuses show it.
+    /// The price in the form that statuses show.
     pub fn cost(&self, currency: Currency) -> Cost {
         Cost {
             currency: currency.as_str().into(),
@@ -55,15 +55,15 @@ impl Price {
     }
 }
 
-/// An amount as people and the API write it: digits, and digits after a point.
+/// Reads an amount as people and the API write it: digits, and digits after a point.
 pub fn parse(text: &str) -> Option<Decimal> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     plain.then(|| Decimal::from_str_exact(text).ok()).flatten()
 }
 
-/// An amount in a JSON number. `serde_json` keeps a number as a float and prints the shortest decimal
-/// that reads back as the same float; up to 15 digits, which no price exceeds, that is the very
-/// decimal that was sent. So it is taken from the text, and never calculated with as a float.
+/// An amount in a JSON number. `serde_json` keeps a number as a float and prints the shortest decimal that reads back
+/// as the same float. Up to 15 digits, which no price exceeds, this is the decimal that was sent: so the amount is
+/// read from the text, and nothing is calculated with the float.
 pub fn of_json(number: &serde_json::Number) -> Option<Decimal> {
     let text = number.to_string();
     let amount = Decimal::from_str_exact(&text).or_else(|_| Decimal::from_scientific(&text));
@@ -75,7 +75,7 @@ pub fn text(amount: Decimal) -> String {
     format!("{:.2}", cents(amount))
 }
 
-/// How much of a limit an amount is, in whole percent, rounded down. Of nothing, any amount is 100.
+/// An amount in percent of a limit, rounded down. Any amount is 100 percent of a limit of zero.
 pub fn percent(amount: Decimal, limit: Decimal) -> u32 {
     if amount.is_zero() {
         return 0;

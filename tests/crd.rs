@@ -219,6 +219,8 @@ async fn databases_are_selected_by_claim(client: &Client) {
         );
         create(client, "OrchestraDatabase", name, &database).await.unwrap();
     }
+    let member = "spec: {pool: cellar, static: {pool: cellar, key: DATABASE_URL_POOL_1}}";
+    create(client, "OrchestraDatabase", "member", member).await.unwrap();
     create(client, "Orchestra", "classy", "spec: {className: classy}")
         .await
         .unwrap();
@@ -226,6 +228,7 @@ async fn databases_are_selected_by_claim(client: &Client) {
         ("OrchestraDatabase", "spec.claimRef.uid=uid-2", vec!["two"]),
         ("OrchestraDatabase", "spec.className=standard", vec!["one", "two"]),
         ("OrchestraDatabase", "spec.claimRef.uid=uid-4", vec![]),
+        ("OrchestraDatabase", "spec.pool=cellar", vec!["member"]),
         ("Orchestra", "spec.className=classy", vec!["classy"]),
     ] {
         let found = api(client, kind)

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::api::ResolvedAs;
-use orchestra_operator::migrate::{Error, Options, Progress, apply};
+use orchestra_operator::migrate::{Error, Options, RunEvent, apply};
 use support::{INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source};
 
 /// The server goes away, or the operator is killed, at every statement of every kind of script.
@@ -95,7 +95,7 @@ async fn a_server_that_fails_at_every_step_ends_alike() {
             let task = tokio::spawn({
                 let (cut, all) = (cut.clone(), source(&set));
                 async move {
-                    let tell = &mut |_: Progress<'_>| {
+                    let tell = &mut |_: RunEvent<'_>| {
                         let _ = tell.send(());
                     };
                     apply(session(&cut).await, &all, &Options::default(), tell)

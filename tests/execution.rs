@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use orchestra_operator::api::{MigrationFormat, ResolvedAs};
-use orchestra_operator::migrate::{Error, Limits, Options, Progress, apply};
+use orchestra_operator::migrate::{Error, Options, RunEvent, TimeLimits, apply};
 use orchestra_operator::postgres::Login;
 use support::{
     INIT, ask, execute, migrate, migrate_with, pending, postgres::server, resolve, session, source, source_of,
@@ -39,7 +39,7 @@ async fn what_nothing_else_can_run_runs_statement_by_statement() {
     let mut one_by_one = Vec::new();
     let all = source(&[INIT, mixed, enumeration, used]);
     let (_, status) = apply(session(&login).await, &all, &Options::default(), &mut |step| {
-        if let Progress::Started {
+        if let RunEvent::Started {
             name,
             per_statement: true,
             ..
@@ -280,16 +280,16 @@ async fn it_says_who_holds_it_up() {
         .unwrap();
     let mut told = Vec::new();
     let options = Options {
-        limits: Limits {
+        limits: TimeLimits {
             table_lock: Duration::from_secs(3),
-            ..Limits::default()
+            ..TimeLimits::default()
         },
         login: Some(login.clone()),
         ..Options::default()
     };
     let all = source(&[INIT, ("2_alter", "ALTER TABLE a ADD b int;")]);
     let error = apply(session(&login).await, &all, &options, &mut |step| {
-        if let Progress::Blocked { by } = step {
+        if let RunEvent::Blocked { by } = step {
             told.push(by.map(ToOwned::to_owned));
         }
     })
@@ -310,9 +310,9 @@ async fn it_says_who_holds_it_up() {
 async fn timeouts_are_the_scripts_own() {
     let server = server().await;
     let login = server.login("postgres");
-    let limits = Limits {
+    let limits = TimeLimits {
         statement: Duration::from_millis(300),
-        ..Limits::default()
+        ..TimeLimits::default()
     };
     let all = source(&[INIT, ("2_slow", "CREATE TABLE b ();\nSELECT pg_sleep(30);")]);
     let error = migrate_with(&login, &all, &support::within(limits)).await.unwrap_err();

@@ -4,7 +4,7 @@
 mod support;
 
 use orchestra_operator::api::{Approval, ResolvedAs};
-use orchestra_operator::migrate::guard::{Consent, Kind, Review, Verdict, review};
+use orchestra_operator::migrate::guard::{Consent, FindingKind, Review, Verdict, review};
 use orchestra_operator::migrate::{Options, Source};
 use sqlx::PgConnection;
 use support::{INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source};
@@ -44,7 +44,7 @@ async fn what_was_approved_is_looked_at_again_under_the_lock() {
     let asking = options(&consent(None));
     let first = look(&mut conn, &all, &asking).await;
     assert_eq!(first.verdict, Verdict::Waits);
-    assert_eq!(first.plan.findings[0].kind, Kind::DropTable);
+    assert_eq!(first.plan.findings[0].kind, FindingKind::DropTable);
     assert_eq!(look(&mut conn, &all, &asking).await.plan, first.plan);
 
     let approved = consent(Some(&first.plan.digest));
@@ -121,7 +121,7 @@ async fn a_baseline_is_no_plan() {
     let waiting = look(&mut conn, &all, &behind("2_tidy")).await;
     assert_eq!(waiting.verdict, Verdict::Waits);
     let kinds: Vec<_> = waiting.plan.findings.iter().map(|finding| finding.kind).collect();
-    assert_eq!(kinds, [Kind::DropColumn]);
+    assert_eq!(kinds, [FindingKind::DropColumn]);
 }
 
 /// What an attempt before has committed is not run again, and not listed.
@@ -139,12 +139,15 @@ async fn a_script_that_is_gone_on_with_is_judged_from_where_it_stands() {
     let all = source(&[INIT, ("2_mixed", &script)]);
     let asking = options(&consent(None));
     let first = look(&mut conn, &all, &asking).await;
-    assert_eq!(first.plan.findings[0].kind, Kind::DropTable);
+    assert_eq!(first.plan.findings[0].kind, FindingKind::DropTable);
     let approved = options(&consent(Some(&first.plan.digest)));
     migrate_with(&login, &all, &approved).await.unwrap_err();
     let second = look(&mut conn, &all, &asking).await;
     let kinds: Vec<_> = second.plan.findings.iter().map(|finding| finding.kind).collect();
-    assert_eq!((kinds, second.verdict), (vec![Kind::AddConstraint], Verdict::Free));
+    assert_eq!(
+        (kinds, second.verdict),
+        (vec![FindingKind::AddConstraint], Verdict::Free)
+    );
 }
 
 #[tokio::test]
@@ -191,37 +194,37 @@ async fn the_guard_knows_what_is_in_the_database() {
         ("ALTER TABLE filled ALTER COLUMN email TYPE varchar(50)", None),
         (
             "ALTER TABLE filled ALTER COLUMN email TYPE varchar(30)",
-            Some(Kind::NarrowType),
+            Some(FindingKind::NarrowType),
         ),
         ("ALTER TABLE filled ALTER COLUMN fee TYPE numeric(12,2)", None),
         (
             "ALTER TABLE filled ALTER COLUMN fee TYPE numeric(12,4)",
-            Some(Kind::RewriteTable),
+            Some(FindingKind::RewriteTable),
         ),
         ("ALTER TABLE filled ALTER COLUMN tags TYPE varchar(20)[]", None),
         (
             "ALTER TABLE filled ALTER COLUMN tags TYPE varchar(2)[]",
-            Some(Kind::NarrowType),
+            Some(FindingKind::NarrowType),
         ),
         ("ALTER TABLE filled ALTER COLUMN id SET NOT NULL", None),
         (
             "ALTER TABLE filled ALTER COLUMN fee SET NOT NULL",
-            Some(Kind::RequireValue),
+            Some(FindingKind::RequireValue),
         ),
         ("ALTER TABLE empty ALTER COLUMN note SET NOT NULL", None),
         ("ALTER TABLE empty ADD COLUMN more int NOT NULL", None),
         (
             "ALTER TABLE filled ADD COLUMN more int NOT NULL",
-            Some(Kind::RequireValue),
+            Some(FindingKind::RequireValue),
         ),
         ("CREATE INDEX ON empty (id)", None),
-        ("CREATE INDEX ON filled (email)", Some(Kind::CreateIndex)),
-        ("DELETE FROM parts", Some(Kind::DeleteAll)),
+        ("CREATE INDEX ON filled (email)", Some(FindingKind::CreateIndex)),
+        ("DELETE FROM parts", Some(FindingKind::DeleteAll)),
         ("DROP TABLE IF EXISTS hidden", None),
-        ("DROP TABLE IF EXISTS other.hidden", Some(Kind::DropTable)),
+        ("DROP TABLE IF EXISTS other.hidden", Some(FindingKind::DropTable)),
         (
             "SET search_path = other; DROP TABLE IF EXISTS hidden",
-            Some(Kind::DropTable),
+            Some(FindingKind::DropTable),
         ),
     ] {
         let found = look(&mut conn, &source(&[first, ("2_next", script)]), &options(&in_use)).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::{Error, Limits, Options, apply};
+use orchestra_operator::migrate::{Error, Options, TimeLimits, apply};
 use support::{ask, execute, migrate, pending, postgres::server, session, source, within};
 
 const INIT: (&str, &str) = (
@@ -235,9 +235,9 @@ async fn a_killed_session_leaves_nothing() {
         ("2_slow", "CREATE TABLE b ();"),
         ("3_long", "SELECT pg_sleep(60);"),
     ]);
-    let limits = Limits {
+    let limits = TimeLimits {
         total: Duration::from_millis(500),
-        ..Limits::default()
+        ..TimeLimits::default()
     };
     let error = apply(session(&login).await, &long, &within(limits), &mut |_| {})
         .await
@@ -252,9 +252,9 @@ async fn the_lock_is_prismas_and_waits_a_bounded_time() {
     let login = server.login("postgres");
     let mut holder = orchestra_operator::postgres::connect(&login, "prisma").await.unwrap();
     execute(&mut holder, "SELECT pg_advisory_lock(72707369)").await.unwrap();
-    let limits = Limits {
+    let limits = TimeLimits {
         lock: Duration::from_millis(300),
-        ..Limits::default()
+        ..TimeLimits::default()
     };
     let error = apply(session(&login).await, &source(&[INIT]), &within(limits), &mut |_| {})
         .await

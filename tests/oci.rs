@@ -12,7 +12,7 @@ use oci_client::client::ImageLayer;
 use orchestra_operator::api::OciSource;
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::source::pull_secret::Login;
+use orchestra_operator::source::pull_secret::RegistryLogin;
 use orchestra_operator::source::{Error, Files, oci};
 use orchestra_sandbox::registry::{Fault, Login as Asked, Registry};
 
@@ -42,14 +42,14 @@ fn of(registry: &Registry, repository: &str) -> OciSource {
     }
 }
 
-fn login(password: &str) -> Login {
-    Login {
+fn login(password: &str) -> RegistryLogin {
+    RegistryLogin {
         user: "ada".into(),
         password: password.to_owned().into(),
     }
 }
 
-async fn pull(source: &OciSource, login: Option<Login>) -> Result<(String, Files), Error> {
+async fn pull(source: &OciSource, login: Option<RegistryLogin>) -> Result<(String, Files), Error> {
     let artifact = oci::look_up(source, login.clone()).await?;
     let digest = artifact.digest.clone();
     oci::pull(source, artifact, login).await.map(|files| (digest, files))
@@ -130,7 +130,7 @@ async fn a_registry_is_not_believed() {
             Fault::Corrupt,
             ErrorClass::Invalid,
             Reason::SourceInvalid,
-            "is not what its digest says",
+            "does not match its digest",
         ),
         (
             Fault::Endless,

@@ -5,7 +5,7 @@
 mod support;
 
 use orchestra_operator::api::MigrationFormat;
-use orchestra_operator::migrate::{Error, Limits, Source, apply};
+use orchestra_operator::migrate::{Error, Source, TimeLimits, apply};
 use orchestra_operator::postgres::Login;
 use sqlx::migrate::{MigrateError, Migrator};
 use std::time::Duration;
@@ -151,9 +151,9 @@ async fn one_waits_for_the_other() {
         while ask(&mut root, held).await != "true" {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let limits = Limits {
+        let limits = TimeLimits {
             lock: Duration::ZERO,
-            ..Limits::default()
+            ..TimeLimits::default()
         };
         let hasty = apply(session(&login).await, &source(&slow), &within(limits), &mut |_| {}).await;
         let patient = migrate(&login, &source(&slow)).await;

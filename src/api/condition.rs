@@ -237,6 +237,12 @@ pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == "True")
 }
 
+/// The reason of a condition; none when there is no such condition, or when another version of the operator
+/// gave a reason that this one does not know.
+pub fn reason_of(conditions: &[Condition], type_: ConditionType) -> Option<Reason> {
+    find(conditions, type_)?.reason.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
     doc = "OrchestraDatabase is a database that costs money and holds data: a hosted project or an entry of a static pool. The operator writes it.",
     selectable = ".spec.claimRef.uid",
     selectable = ".spec.className",
+    selectable = ".spec.pool",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Claim", type_ = "string", json_path = ".status.claim"),
     printcolumn(name = "Project", type_ = "string", json_path = ".status.project.ref"),
@@ -41,6 +42,8 @@ use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
     validation = Rule::new("has(self.supabase) != has(self.static)").message("exactly one of supabase and static must be set"),
     validation = Rule::new("has(self.supabase) == has(oldSelf.supabase) && (!has(self.supabase) || self.supabase == oldSelf.supabase)").message("supabase is immutable: it names a paid project"),
     validation = Rule::new("!has(oldSelf.static) || (has(self.static) && self.static == oldSelf.static)").message("static is immutable: it names a database that may hold a tenant's data"),
+    validation = Rule::new("!has(self.pool) || !has(self.static) || self.pool == self.static.pool").message("pool must be the pool of static"),
+    validation = Rule::new("!has(oldSelf.pool) || (has(self.pool) && self.pool == oldSelf.pool)").message("pool is immutable once set"),
     validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && self.claimRef == oldSelf.claimRef)").message("claimRef is immutable once set: a database that held one tenant's data is never handed to another"),
 )]
 pub struct OrchestraDatabaseSpec {
@@ -48,6 +51,11 @@ pub struct OrchestraDatabaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
+    /// OrchestraPool whose member the database is, claimed or not. Absent: no pool keeps it, or an
+    /// earlier version enlisted it and `static` names the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub pool: Option<String>,
     /// A project of hosted Supabase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supabase: Option<SupabaseProject>,
@@ -66,18 +74,19 @@ pub struct OrchestraDatabaseSpec {
     pub reclaim_policy: DeletionPolicy,
 }
 
-/// What is asked of hosted Supabase.
+/// The project that is requested from hosted Supabase.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SupabaseProject {
-    /// Name of the project, minted once; it ends in a marker that no other project carries.
+    /// Name of the project, minted once; it ends in a marker that names this OrchestraDatabase, and that no
+    /// other project carries.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
     /// Region of the project.
     #[schemars(length(min = 1, max = 32))]
     pub region: String,
-    /// Regions that are asked in turn when `region` has no room; none where the Orchestra names its
-    /// region itself.
+    /// Regions that are requested in turn when `region` has no room; none when the Orchestra names its
+    /// own region.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
     pub alternatives: Vec<String>,
@@ -109,19 +118,19 @@ pub struct ClaimReference {
     /// Name of the Orchestra.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
-    /// UID of the Orchestra: another one of the same name does not hold this claim.
+    /// UID of the Orchestra: another Orchestra of the same name does not hold this claim.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }
 
-/// What was last seen of a database, and the journal of its creation.
+/// The last observed state of a database, and the journal of its creation.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraDatabaseStatus {
-    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// A word for people: Pending, Queued, Provisioning, Available, Bound, Released, Failed or Deleting.
+    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Released, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready: usable, proven by a real login. Reconciling and Stalled as kstatus defines them.
@@ -134,20 +143,20 @@ pub struct OrchestraDatabaseStatus {
     /// The hosted project, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectStatus>,
-    /// Organization that was asked for the project. Written before the request, and it stays: where
-    /// the class names another one later, this project is still looked for where it is.
+    /// Organization that the project was requested in. Written before the request and kept: when the
+    /// class names another organization later, this project is still looked up in this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
     /// When the last request to create the project was issued. Written before the request: while
     /// its outcome is unknown no other one is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_issued_at: Option<Time>,
-    /// Regions that had no room for the project; the next allowed one is asked.
+    /// Regions that had no room for the project; the next allowed region is requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub full_regions: Vec<String>,
-    /// Projects that never became usable and are replaced, the last one last. Written before the
-    /// project is deleted.
+    /// Projects that never became usable and are replaced, in the order of replacement. Written before
+    /// the project is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub replaced: Vec<String>,
@@ -157,7 +166,7 @@ pub struct OrchestraDatabaseStatus {
     /// What the project costs; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// Template whose migrations it was given while it waited for a claim.
+    /// Template whose migrations were applied while the database waited for a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<AppliedTemplate>,
     /// When the database was first proven usable. A database that was ever usable may hold data.

@@ -213,6 +213,9 @@ pub struct MigrationStatus {
     /// repeated, so that nobody else is begun with meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub failed: bool,
+    /// Why that attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<MigrationFailure>,
     /// Digest of the source that a rollout has not come here with yet, or that `pinMigrations` keeps
     /// away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -267,4 +270,14 @@ impl Orchestra {
             .clone()
             .unwrap_or_else(|| format!("{name}-connection"))
     }
+}
+
+/// Why the last attempt of a rollout to apply a source failed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationFailure {
+    /// The reason of the condition.
+    pub reason: String,
+    /// The message of the condition, at most 1000 characters.
+    pub message: String,
 }

@@ -1,4 +1,4 @@
-//! `OrchestraPool`: databases that wait for a claim.
+//! `OrchestraPool`: keeps databases ready for claims.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -39,13 +39,13 @@ pub struct OrchestraPoolSpec {
     /// Databases that already exist.
     #[serde(rename = "static")]
     pub inventory: StaticInventory,
-    /// Template whose migrations the databases are given while they wait, so that a claim is met in
-    /// seconds. They then meet claims of that template only.
+    /// Template whose migrations are applied to the databases while they wait for a claim, so that a
+    /// claim is met in seconds. A prepared database meets only claims of that template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<Preparation>,
 }
 
-/// What the databases of a pool are prepared from.
+/// Where the migrations come from that the databases of a pool are prepared with.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preparation {
@@ -76,11 +76,11 @@ pub struct SecretReference {
     pub name: String,
 }
 
-/// What was last seen of a pool.
+/// The last observed state of a pool.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraPoolStatus {
-    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
     /// Ready: every entry of the inventory is usable. Reconciling and Stalled as kstatus defines them.

@@ -1,11 +1,42 @@
 //! Questions about stored objects that have one answer for every room.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource as _;
 
-use super::condition::{ConditionType, Reason, find, is_true};
-use super::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraDatabase, OrchestraStatus, SeedPolicy};
+use super::condition::{ConditionType, Reason, find, is_true, reason_of};
+use super::{
+    AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, SeedPolicy,
+};
+
+/// What keeps a claim waiting until others have made room in the budget of a class.
+fn is_about_room(reason: Reason) -> bool {
+    matches!(reason, Reason::BudgetExceeded | Reason::ProjectLimitReached)
+}
 
 impl Orchestra {
+    /// The conditions of the status; none when there is no status.
+    pub fn conditions(&self) -> &[Condition] {
+        let status = self.status.as_ref();
+        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
+    /// this one does not know.
+    pub fn stalled_reason(&self) -> Option<Reason> {
+        reason_of(self.conditions(), ConditionType::Stalled)
+    }
+
+    /// Whether it is Stalled because the budget of its class has no room.
+    pub fn waits_for_room(&self) -> bool {
+        self.stalled_reason().is_some_and(is_about_room)
+    }
+
+    /// Whether everything that the current generation asks for was in effect when the status was written.
+    pub fn is_settled(&self) -> bool {
+        let observed = self.status.as_ref().map(|status| status.observed_generation);
+        observed == self.metadata.generation && is_true(self.conditions(), ConditionType::Ready)
+    }
+
     /// Whether its connection Secret is published, so that applications may use the database.
     pub fn is_published(&self) -> bool {
         let status = self.status.as_ref();
@@ -30,7 +61,7 @@ impl Orchestra {
 
     /// Whether a migration was started before the status was written, and may still be running.
     pub fn may_be_migrating(&self) -> bool {
-        let reason = self.condition(ConditionType::Reconciling).and_then(reason);
+        let reason = reason_of(self.conditions(), ConditionType::Reconciling);
         self.migrations().is_some_and(|migrations| migrations.pending > 0)
             && matches!(reason, Some(Reason::Migrating | Reason::Updating))
     }
@@ -38,11 +69,11 @@ impl Orchestra {
     /// Whether nothing but its migrations keeps it from being settled. An Orchestra with another problem asks
     /// for its migrations itself when that is solved.
     pub fn is_settled_but_for_migrations(&self) -> bool {
-        let stalled = self.condition(ConditionType::Stalled);
-        let problem = stalled.or_else(|| self.condition(ConditionType::Reconciling));
+        let stalled = find(self.conditions(), ConditionType::Stalled);
+        let problem = stalled.or_else(|| find(self.conditions(), ConditionType::Reconciling));
         problem.is_none_or(|problem| {
             matches!(
-                reason(problem),
+                problem.reason.parse().ok(),
                 Some(
                     Reason::RolloutPending
                         | Reason::ApprovalPending
@@ -57,28 +88,105 @@ impl Orchestra {
         })
     }
 
-    fn condition(&self, type_: ConditionType) -> Option<&Condition> {
-        find(&self.status.as_ref()?.conditions, type_)
+    /// Why its last migration failed: reason and message. A status that the operator wrote before it had a
+    /// field for that has it in its condition `Stalled`.
+    pub fn migration_failure(&self) -> Option<(Reason, String)> {
+        let status = self.status.as_ref()?;
+        let failure = status.migrations.as_ref()?.failure.as_ref();
+        let stalled = find(&status.conditions, ConditionType::Stalled);
+        let (reason, message) = failure
+            .map(|failure| (&failure.reason, &failure.message))
+            .or(stalled.map(|stalled| (&stalled.reason, &stalled.message)))?;
+        Some((reason.parse().ok()?, message.clone()))
     }
 }
 
 impl OrchestraStatus {
     /// Whether the seed failed when it ran last.
     pub fn has_failed_seed(&self) -> bool {
-        find(&self.conditions, ConditionType::Seeded).and_then(reason) == Some(Reason::SeedFailed)
+        reason_of(&self.conditions, ConditionType::Seeded) == Some(Reason::SeedFailed)
     }
 }
 
-/// The reason of a condition; `None` for one that only another version of the operator knows.
-fn reason(condition: &Condition) -> Option<Reason> {
-    condition.reason.parse().ok()
+impl OrchestraClass {
+    /// The conditions of the status; none when there is no status.
+    pub fn conditions(&self) -> &[Condition] {
+        let status = self.status.as_ref();
+        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether the provider can create databases.
+    pub fn is_available(&self) -> bool {
+        is_true(self.conditions(), ConditionType::Available)
+    }
+
+    /// Why the provider cannot create databases now, with the message of the condition. `Pending` when the class
+    /// has not been checked yet, or when the trouble is one that passes.
+    pub fn provider_trouble(&self) -> Option<(Reason, &str)> {
+        if self.is_available() {
+            return None;
+        }
+        let reason = reason_of(self.conditions(), ConditionType::Available).filter(|reason| {
+            matches!(
+                reason,
+                Reason::TokenMissing | Reason::TokenRejected | Reason::PermissionDenied | Reason::OrganizationNotFound
+            )
+        });
+        let condition = find(self.conditions(), ConditionType::Available);
+        let message = condition.map(|condition| condition.message.as_str());
+        Some((reason.unwrap_or(Reason::Pending), message.unwrap_or_default()))
+    }
 }
 
 impl OrchestraDatabase {
-    /// Whether its Ready condition is True.
-    pub fn is_ready(&self) -> bool {
+    /// The conditions of the status; none when there is no status.
+    pub fn conditions(&self) -> &[Condition] {
         let status = self.status.as_ref();
-        status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
+        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether it is proven usable.
+    pub fn is_ready(&self) -> bool {
+        is_true(self.conditions(), ConditionType::Ready)
+    }
+
+    /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
+    /// this one does not know.
+    pub fn stalled_reason(&self) -> Option<Reason> {
+        reason_of(self.conditions(), ConditionType::Stalled)
+    }
+
+    /// Whether its project was deleted at the provider.
+    pub fn is_lost(&self) -> bool {
+        self.stalled_reason() == Some(Reason::DatabaseLost)
+    }
+
+    /// Whether its creation waits for room in the budget of its class.
+    pub fn waits_for_room(&self) -> bool {
+        self.stalled_reason().is_some_and(is_about_room)
+    }
+
+    /// Whether its creation waits for its turn with the provider.
+    pub fn is_queued(&self) -> bool {
+        reason_of(self.conditions(), ConditionType::Reconciling) == Some(Reason::Queued)
+    }
+
+    /// Whether it has, or may have, a project: a request to create one was issued.
+    pub fn is_issued(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| status.create_issued_at.is_some() || status.project.is_some())
+    }
+
+    /// Whether it was made through this class.
+    pub fn is_of(&self, class: &OrchestraClass) -> bool {
+        self.spec.class_name.is_some() && self.spec.class_name == class.meta().name
+    }
+
+    /// The OrchestraPool whose member the database is. Members that an earlier version enlisted name it
+    /// only in their inventory entry.
+    pub fn pool(&self) -> Option<&str> {
+        let entry = || Some(self.spec.inventory.as_ref()?.pool.as_str());
+        self.spec.pool.as_deref().or_else(entry)
     }
 
     /// Whether an Orchestra holds the claim and has not released it.

@@ -10,15 +10,13 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use rust_decimal::Decimal;
 
 use super::price;
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::api::{Budget, Currency, OnExceed, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class::Context;
-use crate::controller::conditions::find;
 use crate::controller::error::Error;
 use crate::money;
 
@@ -196,10 +194,10 @@ pub(super) fn sum(ctx: &Context, class: &OrchestraClass) -> Sum {
         .core
         .stores
         .databases
-        .state_filter(|database| is_of(database, class))
+        .state_filter(|database| is_counted(database, class))
     {
         let project = project(ctx, class, &database);
-        if project.issued || !waits_for_room(conditions(&database)) {
+        if project.issued || !database.waits_for_room() {
             sum.add(&project);
         }
     }
@@ -217,24 +215,15 @@ fn projects(ctx: &Context, class: &OrchestraClass) -> Vec<Project> {
         .core
         .stores
         .databases
-        .state_filter(|database| is_of(database, class));
+        .state_filter(|database| is_counted(database, class));
     databases.iter().map(|database| project(ctx, class, database)).collect()
 }
 
-fn is_of(database: &OrchestraDatabase, class: &OrchestraClass) -> bool {
-    let lost = find(conditions(database), ConditionType::Stalled)
-        .is_some_and(|stalled| stalled.reason == Reason::DatabaseLost.as_str());
-    // A claim that was let go before anything was bought takes no room.
-    let wanted = is_issued(database) || (database.is_held() && database.metadata.deletion_timestamp.is_none());
-    database.spec.supabase.is_some()
-        && database.spec.class_name.as_deref() == class.metadata.name.as_deref()
-        && wanted
-        && !lost
-}
-
-fn is_issued(database: &OrchestraDatabase) -> bool {
-    let status = database.status.as_ref();
-    status.is_some_and(|status| status.create_issued_at.is_some() || status.project.is_some())
+/// Whether a database has, or may get, a project that the class pays for.
+fn is_counted(database: &OrchestraDatabase, class: &OrchestraClass) -> bool {
+    // A claim that was released before anything was bought takes no room.
+    let wanted = database.is_issued() || (database.is_held() && database.metadata.deletion_timestamp.is_none());
+    database.spec.supabase.is_some() && database.is_of(class) && wanted && !database.is_lost()
 }
 
 fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) -> Project {
@@ -246,23 +235,9 @@ fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) 
     Project {
         name: database.name_any(),
         created: database.creation_timestamp().map_or(Timestamp::MAX, |at| at.0),
-        issued: is_issued(database),
+        issued: database.is_issued(),
         monthly: price::of_size(ctx, class, size).map(|quote| quote.price.monthly),
     }
-}
-
-fn conditions(database: &OrchestraDatabase) -> &[Condition] {
-    database
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default()
-}
-
-fn waits_for_room(conditions: &[Condition]) -> bool {
-    let waits = [Reason::BudgetExceeded, Reason::ProjectLimitReached];
-    find(conditions, ConditionType::Stalled)
-        .is_some_and(|stalled| waits.iter().any(|reason| reason.as_str() == stalled.reason))
 }
 
 /// Older Orchestras of a class that were told to wait for room.
@@ -274,9 +249,11 @@ fn waiting(ctx: &Context, class: &OrchestraClass, own: &Orchestra) -> impl Itera
     let (class, before) = (class.metadata.name.clone(), age(own));
     let waits = |orchestra: &Orchestra| {
         orchestra.metadata.deletion_timestamp.is_none()
-            && orchestra.status.as_ref().is_some_and(|status| {
-                status.database_name.is_none() && status.class_name == class && waits_for_room(&status.conditions)
-            })
+            && orchestra
+                .status
+                .as_ref()
+                .is_some_and(|status| status.database_name.is_none() && status.class_name == class)
+            && orchestra.waits_for_room()
             && age(orchestra) < before
     };
     let waiting = ctx.core.stores.orchestras.state_filter(waits);

@@ -1,4 +1,4 @@
-//! Several default classes: the youngest is taken, as with StorageClasses, and each says so.
+//! Several default classes: the youngest is used, as with StorageClasses, and the status of each says so.
 
 use kube::ResourceExt;
 
@@ -6,8 +6,8 @@ use super::annotated;
 use crate::api::{DEFAULT_CLASS_ANNOTATION, OrchestraClass};
 use crate::class::Context;
 
-/// What a class that can meet claims says of itself.
-pub fn words(ctx: &Context, class: &OrchestraClass) -> String {
+/// The message of a class that can meet claims.
+pub fn describe(ctx: &Context, class: &OrchestraClass) -> String {
     let well = "claims can be met";
     if !annotated(class, DEFAULT_CLASS_ANNOTATION) {
         return well.into();
@@ -28,7 +28,7 @@ pub fn words(ctx: &Context, class: &OrchestraClass) -> String {
         return well.into();
     }
     format!(
-        "{well}. Class {} is marked as the default one, too: Orchestras without className take {}, the youngest. Leave \
+        "{well}. Class {} is marked as the default one, too: Orchestras without className use {}, the youngest. Leave \
          the annotation {DEFAULT_CLASS_ANNOTATION} on one class",
         others.join(", "),
         taken.name_any()

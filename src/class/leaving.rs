@@ -2,47 +2,45 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use kube::api::{Api, ListParams};
-use kube::runtime::events::EventType;
-use kube::{Resource, ResourceExt};
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{CLASS_FINALIZER, OrchestraClass, OrchestraDatabase};
 use crate::class::Context;
 use crate::controller::backoff::SLOWEST;
-use crate::controller::conditions::{Conditions, Progress, find};
+use crate::controller::conditions::{Conditions, Standing, find};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{publish, set_finalizer, write_status};
+use crate::controller::status::{self, News};
+use crate::controller::write::set_finalizer;
 
 /// Holders that a message names.
 const NAMED: usize = 5;
 
-/// Puts the finalizer on a class.
-pub async fn hold(class: &OrchestraClass, ctx: &Context) -> Result<(), Error> {
-    let leaving = class.metadata.deletion_timestamp.is_some();
-    if !leaving && !class.finalizers().iter().any(|name| name == CLASS_FINALIZER) {
-        set_finalizer(&Api::all(ctx.core.client.clone()), class, CLASS_FINALIZER, true).await?;
+/// Puts the finalizer on a class, and returns the class as it is then.
+pub async fn hold(class: OrchestraClass, ctx: &Context) -> Result<OrchestraClass, Error> {
+    if class.finalizers().iter().any(|name| name == CLASS_FINALIZER) {
+        return Ok(class);
     }
-    Ok(())
+    let held = set_finalizer(&ctx.core, &class, CLASS_FINALIZER, true).await?;
+    Ok(held.unwrap_or(class))
 }
 
-/// One pass over a class that is being deleted. Its tenants go on as before.
-pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let api: Api<OrchestraClass> = Api::all(ctx.core.client.clone());
+/// One pass over a class that is being deleted. Its tenants are not affected.
+pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Error> {
     // The watch may lag behind a claim: the API server is asked.
     let selector = format!("spec.className={}", class.name_any());
     let databases: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
     let found = databases.list(&ListParams::default().fields(&selector)).await?;
     let holders: Vec<_> = found.items.iter().filter(|database| needs(database)).collect();
     if holders.is_empty() {
-        super::orphans::forget(&ctx, &class);
-        set_finalizer(&api, &class, CLASS_FINALIZER, false).await?;
+        super::orphans::forget(ctx, &class);
+        set_finalizer(&ctx.core, &class, CLASS_FINALIZER, false).await?;
         return Ok(Next::Gone);
     }
-    let message = words(&holders);
+    let message = describe(&holders);
     let old = class.status.clone().unwrap_or_default();
-    let told = find(&old.conditions, ConditionType::Stalled).is_some_and(|is| is.reason == Reason::InUse.as_str());
     let mut new = old.clone();
     let mut conditions = Conditions::new(&old.conditions, class.metadata.generation);
     conditions.set(ConditionType::Ready, false, Reason::InUse, &message);
@@ -55,23 +53,13 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
             conditions.keep(type_, Reason::InUse);
         }
     }
-    new.rollout = super::progress::look(&ctx, &class, &mut conditions).await;
-    conditions.progress(Progress::Stalled, Reason::InUse, &message);
+    new.rollout = super::progress::look(ctx, &class, &mut conditions).await;
+    conditions.stand(Standing::Stalled, Reason::InUse, &message);
     new.conditions = conditions.finish();
     new.observed_generation = class.metadata.generation.unwrap_or_default();
-    write_status(&api, &class, class.status.as_ref(), &new).await?;
-    if !told {
-        let subject = class.object_ref(&());
-        publish(
-            &ctx.core.recorder,
-            &subject,
-            EventType::Warning,
-            Reason::InUse,
-            &message,
-        )
-        .await;
-    }
-    // The databases tell when they go; this is for what no watch tells.
+    let news = status::is_news(&old.conditions, &new.conditions).then(|| News::warning(Reason::InUse, message));
+    status::write(&ctx.core, &class, new, news).await?;
+    // A deleted database triggers the class at once; this covers what no watch reports.
     Ok(Next::After(SLOWEST))
 }
 
@@ -81,7 +69,8 @@ fn needs(database: &OrchestraDatabase) -> bool {
     database.spec.supabase.is_some() || database.is_held()
 }
 
-fn words(holders: &[&OrchestraDatabase]) -> String {
+/// Which databases keep the class from being deleted.
+fn describe(holders: &[&OrchestraDatabase]) -> String {
     let mut names: Vec<_> = holders
         .iter()
         .map(|database| match &database.spec.claim_ref {
@@ -98,8 +87,8 @@ fn words(holders: &[&OrchestraDatabase]) -> String {
     };
     names.truncate(NAMED);
     format!(
-        "deletion was asked for, but {} of its databases are left: {}{rest}. They go on as before, and no new claim is \
-         taken; the class goes when the last one is deleted",
+        "deletion was requested, but {} of its databases still exist: {}{rest}. They are not affected, and the class \
+         admits no new claim; it is deleted when the last of them is deleted",
         holders.len(),
         names.join(", ")
     )

@@ -21,12 +21,11 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass, PoolPolicy};
-use crate::controller::Core;
-use crate::controller::conditions::{find, is_true};
 use crate::controller::error::Error;
-use crate::supabase::marker::Cluster;
+use crate::controller::{Core, Stores};
+use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
 use crate::supabase::{Account, Accounts};
 use crate::{content, rollout};
 
@@ -61,6 +60,13 @@ impl AsRef<Core> for Context {
     fn as_ref(&self) -> &Core {
         &self.core
     }
+}
+
+/// What marks the projects of this cluster: the UID of the namespace `kube-system`. None when the store
+/// does not hold that namespace, or its UID is not a UUID.
+pub fn cluster(stores: &Stores) -> Option<Cluster> {
+    let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE))?;
+    Cluster::of(namespace.metadata.uid.as_deref()?)
 }
 
 /// Region of a database when neither the Orchestra nor the class names one.
@@ -138,33 +144,6 @@ pub enum Way {
     Provider,
     /// A database of a pool.
     Pools,
-}
-
-/// Why the provider of a class cannot create databases now, as the class's condition says it.
-/// A class that has not been looked at yet is awaited.
-pub fn provider_trouble(class: &OrchestraClass) -> Option<(Reason, String)> {
-    let conditions = class
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    if is_true(conditions, ConditionType::Available) {
-        return None;
-    }
-    let known = [
-        Reason::TokenMissing,
-        Reason::TokenRejected,
-        Reason::PermissionDenied,
-        Reason::OrganizationNotFound,
-    ];
-    let condition = find(conditions, ConditionType::Available);
-    let reason = known
-        .into_iter()
-        .find(|reason| condition.is_some_and(|is| is.reason == reason.as_str()));
-    Some((
-        reason.unwrap_or(Reason::Pending),
-        condition.map(|is| is.message.clone()).unwrap_or_default(),
-    ))
 }
 
 /// Region of a new database.

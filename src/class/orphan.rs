@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use kube::ResourceExt;
+use strum::IntoStaticStr;
 
 use crate::api::OrchestraDatabase;
 use crate::supabase::marker::Cluster;
@@ -33,7 +34,7 @@ pub fn projects<'a>(
 }
 
 /// Why nobody claims a hosted database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 pub enum Unclaimed {
     /// Its Orchestra was deleted, and the policy was to keep it.
     Released,
@@ -57,9 +58,7 @@ pub fn unclaimed(database: &OrchestraDatabase, exists: impl Fn(&str) -> bool) ->
 
 /// Whether a hosted database has, or may have, a project.
 pub fn is_billed(database: &OrchestraDatabase) -> bool {
-    let status = database.status.as_ref();
-    database.spec.supabase.is_some()
-        && status.is_some_and(|status| status.project.is_some() || status.create_issued_at.is_some())
+    database.spec.supabase.is_some() && database.is_issued()
 }
 
 /// What a person can do about an unclaimed database.

@@ -13,10 +13,9 @@ use rust_decimal::Decimal;
 
 use super::orphan;
 use super::{budget, price};
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::api::{OrchestraClass, OrchestraDatabase};
 use crate::class::Context;
-use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::money;
 use crate::supabase::Account;
@@ -121,12 +120,11 @@ fn amount(cost: Option<Decimal>) -> String {
 fn speaks_for(ctx: &Context, class: &OrchestraClass, organization: &str) -> bool {
     let name = class.name_any();
     let earlier = ctx.core.stores.classes.find(|other| {
-        let status = other.status.as_ref();
-        let account = status.and_then(|status| status.account.as_ref());
+        let account = other.status.as_ref().and_then(|status| status.account.as_ref());
         other.name_any() < name
             && other.metadata.deletion_timestamp.is_none()
             && account.is_some_and(|account| account.organization == organization)
-            && status.is_some_and(|status| is_true(&status.conditions, ConditionType::Available))
+            && other.is_available()
     });
     earlier.is_none()
 }

@@ -181,7 +181,7 @@ pub(super) fn of_class(ctx: &Context, class: &OrchestraClass) -> Option<Quote> {
 }
 
 /// What a project of this size costs in a class.
-pub(super) fn of_size(ctx: &Context, class: &OrchestraClass, size: Option<&str>) -> Option<Quote> {
+pub fn of_size(ctx: &Context, class: &OrchestraClass, size: Option<&str>) -> Option<Quote> {
     let account = class.status.as_ref().and_then(|status| status.account.as_ref());
     let live = account.and_then(|account| ctx.budgets.prices.of(&account.organization).prices);
     let plan = account.and_then(|account| account.plan.as_deref());

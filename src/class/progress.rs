@@ -1,21 +1,21 @@
-//! The rollout of a class's migrations, as the class tells it: whoever may begin is woken on the way.
+//! The rollout of a class's migrations in the class's status. On the way, the Orchestras whose turn it is are
+//! triggered.
 
 use std::sync::Arc;
 
-use kube::runtime::events::EventType;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraClass, RolloutPhase, RolloutStatus};
 use crate::class::Context;
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
-use crate::controller::write::publish;
+use crate::controller::status::News;
 use crate::rollout::revisions::Revisions;
 use crate::rollout::{drive, status};
 
-/// Where the rollout stands, and the condition that says so. What is wrong with a source or the rules
-/// leaves those that it is about as they are.
+/// Where the rollout stands, and the condition `RolledOut`. An error in a source or in the rollout's rules changes
+/// nothing for the Orchestras that it is about.
 pub async fn look(
     ctx: &Arc<Context>,
     class: &OrchestraClass,
@@ -54,28 +54,25 @@ async fn read(ctx: &Arc<Context>, class: &OrchestraClass) -> Result<(Option<Roll
     Ok((Some(status), revisions.wrong))
 }
 
-/// Tells people what became of it since the last status.
-pub async fn tell(ctx: &Context, class: &OrchestraClass, new: Option<&RolloutStatus>) {
+/// What people should know of the rollout since the last status.
+pub fn news(class: &OrchestraClass, new: Option<&RolloutStatus>) -> Option<News> {
     let old = class.status.as_ref().and_then(|status| status.rollout.as_ref());
-    let Some(new) = new.filter(|new| status::news(old, new)) else {
-        return;
-    };
+    let new = new.filter(|new| status::news(old, new))?;
     let (_, reason, message) = status::words(new);
-    let kind = if reason == Reason::RolloutHalted {
-        EventType::Warning
-    } else {
-        EventType::Normal
-    };
     tracing::info!(
         class = class.name_any(),
         phase = new.phase.as_str(),
         message,
         "the rollout"
     );
-    publish(&ctx.core.recorder, &class.object_ref(&()), kind, reason, &message).await;
+    Some(if reason == Reason::RolloutHalted {
+        News::warning(reason, message)
+    } else {
+        News::normal(reason, message)
+    })
 }
 
-/// Whether Orchestras are to be begun with.
+/// Whether the rollout admits further Orchestras.
 pub fn goes_on(status: Option<&RolloutStatus>) -> bool {
     status.is_some_and(|status| matches!(status.phase, RolloutPhase::Canary | RolloutPhase::Rolling))
 }

@@ -1,4 +1,4 @@
-//! The class's own pass: is the token there, does the provider accept it, and what does a project cost.
+//! The class's own pass: whether the token is there, whether the provider accepts it, and what a project costs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,24 @@ use crate::api::{OrchestraClass, ProviderAccount};
 use crate::class::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::status::current;
 use crate::error::ErrorClass;
 use crate::supabase::billing::Allowed;
 use crate::supabase::{self, Account};
 
-/// Pace at which a rollout is looked at that nothing tells of: what an end has woken may have been lost.
+/// Pace at which a rollout is looked at without an event: the event of an Orchestra that ended may be lost.
 const ROLLING: Duration = Duration::from_secs(30);
 
-/// Checks the provider once a change, and then by use only: whoever meets a 401 brings the class back
-/// here. The check is two calls, and the prices are one a day.
+/// Checks the provider once after each change of the class. Afterwards its use shows whether the token still works:
+/// a 401 anywhere triggers the class. The check takes two requests, and the prices one request a day.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
+    let Some(class) = current(&ctx.core, &*class).await? else {
+        return Ok(Next::Gone);
+    };
     if class.metadata.deletion_timestamp.is_some() {
-        return leaving::pass(class, ctx).await;
+        return leaving::pass(class, &ctx).await;
     }
-    leaving::hold(&class, &ctx).await?;
+    let class = leaving::hold(class, &ctx).await?;
     admission::check(&class)?;
     let (mut facts, mut next) = (None, Next::Rest);
     if ways(&class).contains(&Way::Provider) {
@@ -50,25 +54,25 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     })
 }
 
-/// What the account is and may. A token that may not read the entitlements is good enough all the
-/// same: nothing is decided by them.
+/// The account, and what its plan allows. A token without permission to read the entitlements is accepted all the
+/// same: no decision depends on them.
 async fn look(account: &Account) -> Result<ProviderAccount, Error> {
     let (client, slug) = (account.client(), account.organization());
     let organization = client.get_organization(slug).await?;
     let allowed = match client.entitlements(slug).await {
         Ok(entitlements) => Allowed::read(&entitlements),
         Err(error @ supabase::Error::TokenRejected { .. }) => return Err(error.into()),
-        // It has only to wait for its turn.
+        // The request only waits for its turn.
         Err(error) if matches!(error.class(), ErrorClass::After(_)) => return Err(error.into()),
         Err(error) => {
-            tracing::info!(%error, "the provider did not tell what the plan allows");
+            tracing::info!(%error, "the entitlements of the plan cannot be read");
             Allowed::default()
         }
     };
     Ok(ProviderAccount {
         organization: slug.to_owned(),
         plan: organization.plan,
-        user: client.identity().user(),
+        user: client.token_state().user(),
         token_expires_at: None,
         pausing: allowed.pausing,
         instance_sizes: allowed.instance_sizes,

@@ -1,46 +1,59 @@
-//! What a class says of itself: whether claims can be met, whose token it has, what it costs.
+//! The status of a class: whether claims can be met, whose token it has, what its projects cost.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::Api;
-use kube::runtime::events::EventType;
-use kube::{Resource, ResourceExt};
 
 use super::token::{self, Expiry};
 use super::{Way, budget, defaults, drift, price, progress, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
 use crate::class::Context;
-use crate::controller::conditions::{Conditions, Progress, find};
+use crate::controller::conditions::{Conditions, Standing, find};
 use crate::controller::error::Error;
-use crate::controller::write::{publish, write_status};
+use crate::controller::status::{self, News, current};
 use crate::money;
 
-/// Writes what stopped a pass. A class whose pools can still meet claims stays Ready.
+/// Writes the error that ended a pass. A class whose pools can still meet claims stays Ready.
 pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let api: Api<OrchestraClass> = Api::all(ctx.core.client.clone());
-    let Some(class) = api.get_opt(&class.name_any()).await? else {
+    let Some(class) = current(&ctx.core, &*class).await? else {
         return Ok(());
     };
     write(&class, &ctx, Err(&error)).await.map(drop)
 }
 
 /// Writes the status for how a pass ended: with what is known of the account, or an error. Returns
-/// whether a rollout goes on.
+/// whether a rollout is under way.
 pub async fn write(
     class: &OrchestraClass,
     ctx: &Arc<Context>,
     outcome: Result<Option<ProviderAccount>, &Error>,
 ) -> Result<bool, Error> {
-    let old = class.status.clone().unwrap_or_default();
+    let new = render(class, ctx, outcome).await;
+    let rollout = progress::news(class, new.rollout.as_ref());
+    let goes_on = progress::goes_on(new.rollout.as_ref());
+    let mut news = warnings(class.conditions(), &new.conditions);
+    news.extend(rollout);
+    let class = status::write(&ctx.core, class, new, None).await?;
+    for one in &news {
+        status::tell(&ctx.core, &class, one).await;
+    }
+    Ok(goes_on)
+}
+
+/// The status after a pass that ended so.
+async fn render(
+    class: &OrchestraClass,
+    ctx: &Arc<Context>,
+    outcome: Result<Option<ProviderAccount>, &Error>,
+) -> OrchestraClassStatus {
     let error = outcome.as_ref().err().copied();
-    let mut account = match &outcome {
-        Ok(account) => account.clone(),
-        Err(_) => old.account.clone(),
-    };
     let expiry = token::expiry(ctx, class);
+    let mut account = match outcome {
+        Ok(account) => account,
+        Err(_) => class.status.as_ref().and_then(|status| status.account.clone()),
+    };
     if let Some(account) = &mut account {
         account.token_expires_at = match expiry {
             Expiry::At(at) => Some(Time(at)),
@@ -48,25 +61,21 @@ pub async fn write(
         };
     }
     // Prices depend on the plan, which this pass may be the first to know.
-    let mut seen = class.clone();
-    seen.status.get_or_insert_default().account.clone_from(&account);
-    let mut conditions = Conditions::new(&old.conditions, class.metadata.generation);
+    let mut priced = class.clone();
+    priced.status.get_or_insert_default().account.clone_from(&account);
+    let mut conditions = Conditions::new(class.conditions(), class.metadata.generation);
     let ways = ways(class);
-    usability(&mut conditions, &ways, error, &defaults::words(ctx, class));
+    usability(&mut conditions, &ways, error, &defaults::describe(ctx, class));
     let mut cost = None;
     if ways.contains(&Way::Provider) {
         let user = account.as_ref().and_then(|account| account.user.as_deref());
         token_condition(&mut conditions, error, user, &expiry);
-        cost = cost_of(ctx, &seen, &mut conditions);
+        cost = cost_of(ctx, &priced, &mut conditions);
     }
     let rollout = progress::look(ctx, class, &mut conditions).await;
-    let name = class.name_any();
-    let tenants = ctx
-        .core
-        .stores
-        .databases
-        .state_filter(|database| database.is_held() && database.spec.class_name.as_ref() == Some(&name));
-    let new = OrchestraClassStatus {
+    let databases = &ctx.core.stores.databases;
+    let tenants = databases.state_filter(|database| database.is_held() && database.is_of(class));
+    OrchestraClassStatus {
         observed_generation: class.metadata.generation.unwrap_or_default(),
         conditions: conditions.finish(),
         provider: Some(provider(&ways).into()),
@@ -75,22 +84,7 @@ pub async fn write(
         cost,
         rollout,
         schema: drift::compare(ctx, class),
-    };
-    write_status(&Api::all(ctx.core.client.clone()), class, class.status.as_ref(), &new).await?;
-    for warning in warnings(&old.conditions, &new.conditions) {
-        let reason = Reason::all().find(|reason| reason.as_str() == warning.reason);
-        let (subject, reason) = (class.object_ref(&()), reason.unwrap_or(Reason::Pending));
-        publish(
-            &ctx.core.recorder,
-            &subject,
-            EventType::Warning,
-            reason,
-            &warning.message,
-        )
-        .await;
     }
-    progress::tell(ctx, class, new.rollout.as_ref()).await;
-    Ok(progress::goes_on(new.rollout.as_ref()))
 }
 
 fn provider(ways: &[Way]) -> &'static str {
@@ -101,8 +95,8 @@ fn provider(ways: &[Way]) -> &'static str {
     }
 }
 
-/// Available, Ready and the progress. Available speaks of the provider alone; what the provider has
-/// once accepted stays accepted through an outage.
+/// Available, Ready, and Reconciling or Stalled. Available is about the provider alone; a token that the provider
+/// has accepted stays accepted through an outage.
 fn usability(conditions: &mut Conditions<'_>, ways: &[Way], error: Option<&Error>, well: &str) {
     let (provider, pools) = (ways.contains(&Way::Provider), ways.contains(&Way::Pools));
     let reason = error.map_or(Reason::Ready, Error::reason);
@@ -114,17 +108,16 @@ fn usability(conditions: &mut Conditions<'_>, ways: &[Way], error: Option<&Error
         conditions.set(Is::Available, provider && error.is_none(), reason, &message);
     }
     conditions.set(Is::Ready, error.is_none() || pools, reason, &message);
-    let progress = match error {
-        None => Progress::Settled,
-        Some(_) if passing => Progress::Reconciling,
-        Some(_) if pools => Progress::Settled,
-        Some(_) => Progress::Stalled,
+    let standing = match error {
+        None => Standing::Settled,
+        Some(_) if passing => Standing::Reconciling,
+        Some(_) if pools => Standing::Settled,
+        Some(_) => Standing::Stalled,
     };
-    conditions.progress(progress, reason, &message);
+    conditions.stand(standing, reason, &message);
 }
 
-/// Whether the provider accepts the token. What it refuses to a token that it knows does not make the
-/// token a wrong one.
+/// Whether the provider accepts the token. A token that lacks a permission is an accepted one.
 fn token_condition(conditions: &mut Conditions<'_>, error: Option<&Error>, user: Option<&str>, expiry: &Expiry) {
     match error.map(|error| (error, error.reason())) {
         Some((error, reason @ (Reason::TokenMissing | Reason::TokenRejected))) => {
@@ -163,7 +156,7 @@ fn cost_of(ctx: &Context, class: &OrchestraClass, conditions: &mut Conditions<'_
     })
 }
 
-/// True while there is room for one more project, and from `warnAtPercent` on with a warning.
+/// True while there is room for one more project, and with a warning from `warnAtPercent` on.
 fn budget_condition(
     class: &OrchestraClass,
     sum: &budget::Sum,
@@ -188,8 +181,8 @@ fn budget_condition(
 }
 
 /// The conditions that have just come to a reason which a person should know of.
-fn warnings<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
-    let told = [
+fn warnings(old: &[Condition], new: &[Condition]) -> Vec<News> {
+    let warned = [
         (Is::TokenAccepted, Reason::TokenMissing),
         (Is::TokenAccepted, Reason::TokenRejected),
         (Is::TokenAccepted, Reason::TokenExpiring),
@@ -197,9 +190,9 @@ fn warnings<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Ite
         (Is::WithinBudget, Reason::BudgetExceeded),
         (Is::WithinBudget, Reason::ProjectLimitReached),
     ];
-    told.into_iter().filter_map(move |(type_, reason)| {
-        let now = find(new, type_).filter(|now| now.reason == reason.as_str())?;
-        let before = find(old, type_).is_some_and(|before| before.reason == now.reason);
-        (!before).then_some(now)
-    })
+    let just = warned
+        .into_iter()
+        .filter(|(type_, reason)| status::has_come_to(old, new, *type_, *reason));
+    just.filter_map(|(type_, reason)| Some(News::warning(reason, &*find(new, type_)?.message)))
+        .collect()
 }

@@ -45,7 +45,7 @@ impl Tokens {
     /// What the provider told of this very account when it accepted it for this very class, while it
     /// goes on accepting it.
     pub(super) fn accepted(&self, class: &OrchestraClass, account: &Arc<Account>) -> Option<ProviderAccount> {
-        if account.client().identity().is_rejected() {
+        if account.client().token_state().is_rejected() {
             return None;
         }
         let accepted = self.accepted.lock();
@@ -73,7 +73,8 @@ pub(super) async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<
     ctx.core.settings.token.clone().ok_or_else(|| {
         Error::blocked(
             Reason::TokenMissing,
-            "the class names no tokenSecretRef and the operator has no SUPABASE_MANAGEMENT_TOKEN: set one of them",
+            "the class names no tokenSecretRef and the environment variable SUPABASE_MANAGEMENT_TOKEN is not set: set one of \
+             them",
         )
     })
 }
@@ -86,15 +87,18 @@ fn watched(ctx: &Context, reference: &SecretKeyReference) -> Option<Arc<PartialO
 /// The token is read again when the Secret's `resourceVersion` has changed.
 async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<SecretString, Error> {
     let namespace = &ctx.core.settings.namespace;
-    let missing = |what: &str| {
-        let (name, key) = (&reference.name, &reference.key);
-        Error::blocked(
-            Reason::TokenMissing,
-            format!("{what}: put the Management API token into key {key} of Secret {name} in namespace {namespace}"),
-        )
+    let SecretKeyReference { name, key } = reference;
+    let missing = |what: String| {
+        let message = format!("{what}: put the Management API token into key {key} of Secret {name}");
+        Error::blocked(Reason::TokenMissing, message)
+    };
+    let not_found = || {
+        missing(format!(
+            "cannot read Secret {name} in namespace {namespace}, it was not found"
+        ))
     };
     let Some(seen) = watched(ctx, reference) else {
-        return Err(missing("there is no such Secret"));
+        return Err(not_found());
     };
     let version = seen.meta().resource_version.clone();
     let cached = ctx.tokens.read.lock().get(reference).cloned();
@@ -103,16 +107,18 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
         return Ok(token);
     }
     let api: Api<Secret> = Api::namespaced(ctx.core.client.clone(), namespace);
-    let secret = api
-        .get_opt(&reference.name)
-        .await?
-        .ok_or_else(|| missing("there is no such Secret"))?;
-    let value = secret.data.as_ref().and_then(|data| data.get(&reference.key));
+    let secret = api.get_opt(name).await?.ok_or_else(not_found)?;
+    let value = secret.data.as_ref().and_then(|data| data.get(key));
     let text = value
         .and_then(|value| std::str::from_utf8(&value.0).ok())
         .map(str::trim)
         .filter(|text| !text.is_empty());
-    let token = SecretString::from(text.ok_or_else(|| missing("the Secret has no such key, or it is empty"))?);
+    let empty = || {
+        missing(format!(
+            "Secret {name} in namespace {namespace} has no key {key}, or it is empty"
+        ))
+    };
+    let token = SecretString::from(text.ok_or_else(empty)?);
     let entry = (secret.metadata.resource_version, token.clone());
     ctx.tokens.read.lock().insert(reference.clone(), entry);
     Ok(token)

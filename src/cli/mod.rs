@@ -1,27 +1,140 @@
-//! Commands that print: the bill, the orphans, plans of migrations, rollouts.
+//! The command line: its subcommands, and those that print what [`crate::views`] compute.
 
-pub mod bill;
-mod month;
-pub mod orphans;
+mod bill;
+mod cluster;
+mod crd;
+mod orphans;
 mod output;
-pub mod plan;
-pub mod rollout;
+mod plan;
+mod rollout;
 
-pub use output::Output;
+use anyhow::bail;
+use clap::{Parser, Subcommand};
+use kube::Client;
 
-use anyhow::Context as _;
-use kube::api::{Api, ListParams};
-use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
+use crate::{run, telemetry};
+use output::say;
 
-/// All resources of a kind, or what a person lacks who cannot read them.
-async fn all<K>(client: &Client) -> anyhow::Result<Vec<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let list = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
-    let kind = K::plural(&());
-    Ok(list
-        .with_context(|| format!("cannot list {kind} of the cluster (ClusterRole orchestra-viewer lets you)"))?
-        .items)
+/// Kubernetes operator that gives each Orchestra a database on hosted Supabase or from a pool.
+#[derive(Parser)]
+#[command(version)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// All subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the operator.
+    ///
+    /// Secrets have no flags, because other users of the machine can read a command line. They come from
+    /// the environment only. While the cluster has no `OrchestraClass`, `SUPABASE_MANAGEMENT_TOKEN` and
+    /// `SUPABASE_ORGANIZATION_ID` make a default class for hosted Supabase, and `DATABASE_URL_POOL_1`,
+    /// `DATABASE_URL_POOL_2`, … make a static pool.
+    Run(Box<run::Arguments>),
+    /// A command that reads the cluster, and prints or changes something.
+    #[command(flatten)]
+    Cluster(ClusterCommand),
+    /// Print the CustomResourceDefinitions, as crds/ holds them.
+    Crd(crd::Arguments),
+}
+
+/// Subcommands that use the cluster of the kubeconfig, and need no running operator.
+#[derive(Subcommand)]
+pub enum ClusterCommand {
+    /// Print the cost of each hosted database, including released ones.
+    ///
+    /// Reads only the cluster (KUBECONFIG): the `OrchestraDatabases`, with the prices that the operator
+    /// has written into their statuses. `MONTHLY` is the cost of a month of 730 hours at the current
+    /// size. `MONTH TO DATE` counts the hours started since the beginning of the calendar month in UTC or
+    /// since the creation, whichever is later, because the provider bills each started hour.
+    ///
+    /// The bill does not cover: projects that were deleted this month; the earlier size of a project that
+    /// was resized this month; projects that the operator did not create (see `orphans`); the
+    /// organization's plan, credits, taxes, traffic and disk. The provider's billing cycle may begin on
+    /// another day. A database without a known price is shown with `-` and counted beside the total.
+    /// Amounts in different currencies are not added.
+    ///
+    /// JSON: `{at, by, rows, totals, unpriced}`. A row by tenant is `{namespace, name, class, database,
+    /// project, region, state, currency, monthly, monthToDate}`. A row by class or namespace, and the
+    /// total of a currency, is `{name, databases, unpriced, currency, monthly, monthToDate}`. Amounts are
+    /// decimal strings, and null when they are not known.
+    Bill(bill::Arguments),
+    /// List what costs money and serves no tenant: projects of this cluster that no `OrchestraDatabase`
+    /// holds, and hosted databases that no Orchestra claims.
+    ///
+    /// Reads the cluster (KUBECONFIG) and the organizations' projects at the provider, and changes
+    /// nothing. It uses the token that each class names: a Secret in the operator's namespace, which you
+    /// must be allowed to read. For a class that names none it uses the environment variable
+    /// `SUPABASE_MANAGEMENT_TOKEN`. A project belongs to this cluster when the marker in its name says so.
+    ///
+    /// JSON: a list of `{kind, project, name, class, region, status, since, currency, monthly, next}`,
+    /// where unknown values are null. Exits with 1 when the projects of an organization could not be
+    /// listed.
+    Orphans(orphans::Arguments),
+    /// Print the plan of an Orchestra's pending migrations that wait for approval: what they destroy,
+    /// break, expose or lock.
+    ///
+    /// Reads only the cluster (KUBECONFIG): the Orchestra's status and the ConfigMap that it names.
+    ///
+    /// JSON: `{digest, head: {count, last, digest}, pending: [{name, checksum}], findings: [{migration,
+    /// line, kind, effect, object, statement}], pendingCount, destructiveCount, lockingCount}`, or null
+    /// when no migrations wait. At most 500 pending migrations and 500 findings are listed.
+    Plan(plan::PlanArguments),
+    /// Approve the plan of an Orchestra's pending migrations, by its digest.
+    ///
+    /// Sets the annotation `stagesub.io/approve-migrations`, as `kubectl annotate` does; this needs the
+    /// right to update the Orchestra. The approval is void when the plan or the history changes.
+    Approve(plan::ApproveArguments),
+    /// Show, pause or resume the rollout of a class's migrations.
+    ///
+    /// Reads and changes only the `OrchestraClass` (KUBECONFIG). The operator does the rest.
+    Rollout {
+        /// What to do with the rollout.
+        #[command(subcommand)]
+        command: rollout::Command,
+    },
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// When the command fails; the message is meant for its user.
+pub fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(arguments) => {
+            telemetry::logs::init(arguments.log_format, &arguments.log)?;
+            block_on(run::run(*arguments))
+        }
+        Command::Cluster(command) => block_on(async {
+            let client = run::connect().await?;
+            ask(&client, command).await
+        }),
+        Command::Crd(arguments) => crd::run(&arguments),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    // It fails only when another TLS provider is installed, and only one is compiled in.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Runtime::new()?.block_on(work)
+}
+
+async fn ask(client: &Client, command: ClusterCommand) -> anyhow::Result<()> {
+    match command {
+        ClusterCommand::Bill(arguments) => say(&bill::run(client, &arguments).await?),
+        ClusterCommand::Orphans(arguments) => {
+            let report = orphans::run(client, &arguments).await?;
+            say(&report.printed)?;
+            if !report.missed.is_empty() {
+                bail!("this is not all: {}", report.missed.join("; "));
+            }
+            Ok(())
+        }
+        ClusterCommand::Plan(arguments) => say(&plan::run(client, &arguments).await?),
+        ClusterCommand::Approve(arguments) => say(&plan::approve(client, &arguments).await?),
+        ClusterCommand::Rollout { command } => rollout::run(client, &command).await,
+    }
 }

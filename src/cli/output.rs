@@ -1,24 +1,26 @@
-//! Rows as people and programs read them.
+//! Output formats: a table for people, JSON and CSV for programs.
+
+use std::io::Write as _;
 
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
 
-/// How a report is printed.
+/// Output format of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
-    /// Columns for people.
+    /// Aligned columns.
     #[default]
     Table,
     /// One JSON document.
     Json,
-    /// A header and a line for each row (RFC 4180).
+    /// A header line and one line for each row (RFC 4180).
     Csv,
 }
 
-/// A cell: a text, or nothing that is known.
+/// The text of a cell; none when it is not known.
 pub type Cell = Option<String>;
 
-/// Columns for people; what is not known is `-`. Columns of these names are set to the right.
+/// Formats rows as aligned columns. An unknown cell is `-`. The columns named in `right` are aligned right.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>, right: &[&str]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -36,7 +38,7 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>, right: 
     lines.join("\n")
 }
 
-/// CSV with a header; what is not known is empty.
+/// Formats rows as CSV with a header line. An unknown cell is empty.
 pub fn csv(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header)?;
@@ -47,13 +49,24 @@ pub fn csv(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> anyhow
     Ok(String::from_utf8(bytes)?.trim_end().to_owned())
 }
 
-/// A text that begins like a formula gets an apostrophe, so that no spreadsheet calculates with it
-/// (OWASP, "CSV Injection"). Amounts and names of Kubernetes never begin so.
+/// Puts an apostrophe before a text that a spreadsheet would run as a formula (OWASP, "CSV Injection").
+/// Amounts and Kubernetes names never begin like a formula.
 fn plain(text: String) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
     } else {
         text
+    }
+}
+
+/// Prints a line. A reader that closes the pipe early, such as `head`, is not an error.
+///
+/// # Errors
+/// When standard output cannot be written for another reason.
+pub fn say(line: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `orchestra-operator rollout`: what `kubectl rollout` is for a Deployment.
+//! `orchestra-operator rollout`: shows, pauses and resumes the rollout of a class, as `kubectl rollout` does
+//! for a Deployment.
 
 use std::time::Duration;
 
@@ -9,28 +10,29 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::output::{self, Cell};
-use crate::api::{OrchestraClass, RETRY_ROLLOUT_ANNOTATION, RolloutPhase as Phase, RolloutStatus};
+use super::output::{self, Cell, say};
+use crate::api::{OrchestraClass, RETRY_ROLLOUT_ANNOTATION, RevisionSkew, RolloutStatus};
 use crate::rollout::status::{names, short};
+use crate::views::fleet::{self, Stage};
 
-/// Pace at which a watched rollout is looked at.
+/// How often a watched rollout is read.
 const PACE: Duration = Duration::from_millis(500);
 
-/// What `orchestra-operator rollout` does.
+/// Subcommands of `orchestra-operator rollout`.
 #[derive(clap::Subcommand, Clone, Debug)]
 pub enum Command {
-    /// Print how far a class's migrations have come over its Orchestras. It exits with 1 when the
-    /// rollout is halted, or some are left that failed.
+    /// Print how many Orchestras of a class have its current migrations. Exits with 1 when the rollout
+    /// is halted, or ended with failed Orchestras.
     Status(StatusArguments),
-    /// Begin with no further Orchestra; those under way are finished.
+    /// Migrate no further Orchestra. Migrations that have begun are finished.
     Pause(Named),
-    /// Go on with a paused rollout, and have what failed tried again at once.
+    /// Continue a paused rollout, and retry failed Orchestras at once.
     Resume(Named),
-    /// Print how many Orchestras are on which source.
+    /// Print how many Orchestras have which version of the source.
     History(Named),
 }
 
-/// A class.
+/// Arguments of the subcommands that only need a class.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Named {
     /// Name of the OrchestraClass.
@@ -42,28 +44,29 @@ pub struct Named {
 pub struct StatusArguments {
     /// Name of the OrchestraClass.
     pub class: String,
-    /// Wait until it is complete or halted, and print each change. The operator sees a changed
-    /// ConfigMap within a second or two; before that the rollout is that of the older source.
+    /// Wait until the rollout is complete or halted, and print each change. The operator sees a changed
+    /// ConfigMap after a second or two; until then the status is that of the previous source.
     #[arg(short, long)]
     pub watch: bool,
-    /// How long to wait: 90s, 10m or 1h30m. Omitted: until the end.
+    /// How long to wait, such as 90s, 10m or 1h30m. Default: until the rollout ends.
     #[arg(long, value_parser = crate::run::duration)]
     pub timeout: Option<Duration>,
 }
 
-/// Runs the command; `say` prints a line.
+/// Runs the subcommand and prints its lines.
 ///
 /// # Errors
-/// One line: the class cannot be read or changed, the rollout is halted, or the time is over.
-pub async fn run(client: &Client, command: &Command, say: impl Fn(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// When the class cannot be read or changed, the rollout is halted or has failed Orchestras, or the time
+/// to wait is over.
+pub async fn run(client: &Client, command: &Command) -> anyhow::Result<()> {
     let classes: Api<OrchestraClass> = Api::all(client.clone());
     match command {
-        Command::Status(arguments) => follow(&classes, arguments, say).await,
-        Command::History(Named { class }) => say(&history(&rollout(&read(&classes, class).await?)?)),
+        Command::Status(arguments) => follow(&classes, arguments).await,
+        Command::History(Named { class }) => say(&history(rollout(&read(&classes, class).await?)?)),
         Command::Pause(Named { class }) => {
             let found = read(&classes, class).await?;
             if found.spec.rollout.paused {
-                bail!("the rollout of class {class} is paused already");
+                bail!("the rollout of class {class} is already paused");
             }
             set(&classes, class, true, json!({})).await?;
             say(&format!("orchestraclass.stagesub.io/{class} paused"))
@@ -81,7 +84,7 @@ async fn read(classes: &Api<OrchestraClass>, name: &str) -> anyhow::Result<Orche
     let found = classes.get(name).await;
     let class = found.with_context(|| format!("cannot read OrchestraClass {name}"))?;
     if class.spec.migrations.is_none() && class.spec.templates.is_none() {
-        bail!("class {name} has neither migrations nor templates, and so no rollout");
+        bail!("class {name} has no rollout, because it has neither migrations nor templates");
     }
     Ok(class)
 }
@@ -98,87 +101,73 @@ async fn set(classes: &Api<OrchestraClass>, name: &str, paused: bool, annotation
     let patched = classes.patch(name, &parameters, &Patch::Merge(patch)).await;
     patched
         .map(drop)
-        .with_context(|| format!("cannot change OrchestraClass {name} (ClusterRole orchestra-class-admin lets you)"))
+        .with_context(|| format!("cannot change OrchestraClass {name} (ClusterRole orchestra-class-admin grants it)"))
 }
 
-/// What the operator has written of the rollout, for the class as it is now.
-fn rollout(class: &OrchestraClass) -> anyhow::Result<RolloutStatus> {
-    let status = class.status.as_ref();
-    let current = status.filter(|status| Some(status.observed_generation) == class.metadata.generation);
-    current
-        .and_then(|status| status.rollout.clone())
-        .with_context(|| format!("the operator has not looked at class {} yet", class.name_any()))
+fn rollout(class: &OrchestraClass) -> anyhow::Result<&RolloutStatus> {
+    fleet::rollout(class).with_context(|| {
+        let name = class.name_any();
+        format!("the operator has not reconciled the current spec of class {name} yet")
+    })
 }
 
-async fn follow(
-    classes: &Api<OrchestraClass>,
-    arguments: &StatusArguments,
-    say: impl Fn(&str) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+/// Prints each change of the rollout until it ends, or once without `--watch`.
+async fn follow(classes: &Api<OrchestraClass>, arguments: &StatusArguments) -> anyhow::Result<()> {
     let (began, mut last) = (Instant::now(), String::new());
     loop {
         let class = read(classes, &arguments.class).await?;
-        let found = rollout(&class);
-        if let Ok(rollout) = &found {
-            let told = tell(&arguments.class, rollout)?;
-            if told.line != last {
-                say(&told.line)?;
-                last = told.line;
+        match rollout(&class) {
+            Ok(rollout) => {
+                let line = describe(&arguments.class, rollout)?;
+                if line != last {
+                    say(&line)?;
+                    last = line;
+                }
+                if fleet::stage(rollout) == Stage::Complete || !arguments.watch {
+                    return Ok(());
+                }
             }
-            if told.complete || !arguments.watch {
-                return Ok(());
-            }
-        } else if !arguments.watch {
-            return found.map(drop);
+            Err(error) if !arguments.watch => return Err(error),
+            Err(_) => {}
         }
         if arguments.timeout.is_some_and(|limit| began.elapsed() >= limit) {
-            bail!("the rollout of class {} did not end in time", arguments.class);
+            bail!(
+                "the rollout of class {} did not end within the timeout",
+                arguments.class
+            );
         }
         tokio::time::sleep(PACE).await;
     }
 }
 
-struct Told {
-    line: String,
-    complete: bool,
-}
-
-/// The line for a rollout, in the words of `kubectl rollout status`.
-fn tell(class: &str, rollout: &RolloutStatus) -> anyhow::Result<Told> {
-    let total = rollout.updated + rollout.running + rollout.pending + rollout.held + rollout.failed;
+/// The line for a rollout, in the words of `kubectl rollout status`. A rollout that ended without
+/// updating every Orchestra is an error.
+fn describe(class: &str, rollout: &RolloutStatus) -> anyhow::Result<String> {
     let held = match rollout.held {
         0 => String::new(),
         held => format!(", {held} wait for approval"),
     };
-    let far = format!("{} of {total} tenants updated{held}", rollout.updated);
-    let going = |line: String| Ok(Told { line, complete: false });
-    match rollout.phase {
-        Phase::Complete => Ok(Told {
-            line: format!(
-                "rollout of class {class} complete: {} tenants on {}",
-                rollout.updated,
-                short(&rollout.revision)
-            ),
-            complete: true,
-        }),
-        Phase::Halted => bail!(
-            "rollout of class {class} halted: {far}, {} failed: {}",
-            rollout.failed,
-            names(rollout)
-        ),
-        Phase::Rolling if rollout.running + rollout.pending + rollout.held == 0 => bail!(
-            "rollout of class {class} is over: {far}, {} failed: {}",
-            rollout.failed,
-            names(rollout)
-        ),
-        Phase::Paused => going(format!("rollout of class {class} is paused: {far}")),
-        Phase::Canary => going(format!("Waiting for canaries of class {class} to be updated: {far}...")),
-        Phase::Rolling => going(format!("Waiting for rollout of class {class} to finish: {far}...")),
-    }
+    let total = fleet::total(rollout);
+    let progress = format!("{} of {total} tenants updated{held}", rollout.updated);
+    let failed = || format!("{} failed: {}", rollout.failed, names(rollout));
+    Ok(match fleet::stage(rollout) {
+        Stage::Complete => {
+            let revision = short(&rollout.revision);
+            format!(
+                "rollout of class {class} complete: {} tenants on {revision}",
+                rollout.updated
+            )
+        }
+        Stage::Halted => bail!("rollout of class {class} halted: {progress}, {}", failed()),
+        Stage::Failed => bail!("rollout of class {class} is over: {progress}, {}", failed()),
+        Stage::Paused => format!("rollout of class {class} is paused: {progress}"),
+        Stage::Canary => format!("Waiting for canaries of class {class} to be updated: {progress}..."),
+        Stage::Rolling => format!("Waiting for rollout of class {class} to finish: {progress}..."),
+    })
 }
 
 fn history(rollout: &RolloutStatus) -> String {
-    let row = |skew: &crate::api::RevisionSkew| -> Vec<Cell> {
+    let row = |skew: &RevisionSkew| -> Vec<Cell> {
         vec![
             skew.revision.as_deref().map(|revision| short(revision).to_owned()),
             skew.migration.clone(),
@@ -197,7 +186,7 @@ fn history(rollout: &RolloutStatus) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::api::RevisionSkew;
+    use crate::api::RolloutPhase as Phase;
 
     fn at(phase: Phase, failed: i32) -> RolloutStatus {
         RolloutStatus {
@@ -212,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn it_speaks_as_kubectl_does() {
+    fn status_lines_read_like_those_of_kubectl() {
         for (phase, line) in [
             (
                 Phase::Rolling,
@@ -227,9 +216,9 @@ mod tests {
                 "rollout of class standard complete: 12 tenants on sha256:aaaaaaaaaaaa",
             ),
         ] {
-            assert_eq!(tell("standard", &at(phase, 0)).unwrap().line, line);
+            assert_eq!(describe("standard", &at(phase, 0)).unwrap(), line);
         }
-        let halted = tell("standard", &at(Phase::Halted, 7)).err().unwrap().to_string();
+        let halted = describe("standard", &at(Phase::Halted, 7)).err().unwrap().to_string();
         assert_eq!(
             halted,
             "rollout of class standard halted: 12 of 40 tenants updated, 7 failed: tenants/t0, tenants/t1, tenants/t2, \
@@ -238,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn history_says_who_is_where() {
+    fn history_counts_the_tenants_of_each_revision() {
         let mut rollout = at(Phase::Rolling, 0);
         let now = rollout.revision.clone();
         let skew = |revision: &str, tenants| RevisionSkew {

@@ -10,7 +10,7 @@ use crate::api::{
     DriftCheck, GoDuration, MigrationFormat, MigrationTimeouts, Migrations, Orchestra, OrchestraClass, Template,
 };
 use crate::controller::error::Error;
-use crate::migrate::Limits;
+use crate::migrate::TimeLimits;
 use crate::source::Place;
 
 /// The migrations of a tenant: the source of its own, of its template or of its class, and the other settings of
@@ -94,19 +94,19 @@ pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), 
 
 impl MigrationSpec<'_> {
     /// The time limits; `total` is the default of the whole.
-    pub fn limits(&self, total: Duration) -> Limits {
+    pub fn limits(&self, total: Duration) -> TimeLimits {
         let timeouts = self.either(|migrations| migrations.timeouts.as_ref());
         limits(timeouts, total)
     }
 }
 
-fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> Limits {
-    let limits = Limits {
+fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> TimeLimits {
+    let limits = TimeLimits {
         total,
-        ..Limits::default()
+        ..TimeLimits::default()
     };
     let Some(timeouts) = timeouts else { return limits };
-    Limits {
+    TimeLimits {
         table_lock: timeouts.lock.map_or(limits.table_lock, GoDuration::as_std),
         statement: timeouts.statement.map_or(limits.statement, GoDuration::as_std),
         total: timeouts.total.map_or(limits.total, GoDuration::as_std),

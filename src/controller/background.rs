@@ -21,6 +21,8 @@ pub enum WorkKind {
     Migrate,
     /// Applies the seed.
     Seed,
+    /// Probes an entry of a pool's inventory.
+    Probe,
 }
 
 /// Where a piece of work stands.
@@ -79,6 +81,13 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
             outcome
         });
         self.lock().insert(uid.into(), Work { kind, watch, task });
+    }
+
+    /// The work of an object, until its outcome is taken by [`Works::progress`]: its kind, and what it does.
+    pub fn under_way_of(&self, uid: &str) -> Option<(WorkKind, Option<String>)> {
+        let running = self.lock();
+        let work = running.get(uid)?;
+        Some((work.kind, work.watch.describe()))
     }
 
     /// Waits a moment for the work to end, so that what is quick is done in one pass.

@@ -8,11 +8,11 @@ pub use crate::api::condition::{find, is_true};
 
 /// Longest message of a condition, in characters: enough for an error with its context, and short
 /// enough for a table.
-const MESSAGE_LIMIT: usize = 1000;
+pub const MESSAGE_LIMIT: usize = 1000;
 
 /// How an object goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum Standing {
     /// Nothing is under way.
     Settled,
     /// It goes on by itself.
@@ -71,11 +71,11 @@ impl<'a> Conditions<'a> {
     }
 
     /// Adds Reconciling or Stalled, never both, and neither when it is settled.
-    pub fn progress(&mut self, progress: Progress, reason: Reason, message: &str) {
-        match progress {
-            Progress::Settled => {}
-            Progress::Reconciling => self.set(ConditionType::Reconciling, true, reason, message),
-            Progress::Stalled => self.set(ConditionType::Stalled, true, reason, message),
+    pub fn stand(&mut self, standing: Standing, reason: Reason, message: &str) {
+        match standing {
+            Standing::Settled => {}
+            Standing::Reconciling => self.set(ConditionType::Reconciling, true, reason, message),
+            Standing::Stalled => self.set(ConditionType::Stalled, true, reason, message),
         }
     }
 
@@ -113,12 +113,12 @@ mod tests {
     #[test]
     fn reconciling_and_stalled_exclude_each_other() {
         for (progress, expected) in [
-            (Progress::Settled, None),
-            (Progress::Reconciling, Some("Reconciling")),
-            (Progress::Stalled, Some("Stalled")),
+            (Standing::Settled, None),
+            (Standing::Reconciling, Some("Reconciling")),
+            (Standing::Stalled, Some("Stalled")),
         ] {
             let mut conditions = Conditions::new(&[], None);
-            conditions.progress(progress, Reason::Pending, "");
+            conditions.stand(progress, Reason::Pending, "");
             assert_eq!(
                 conditions
                     .finish()

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::Client;
+use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use secrecy::SecretString;
 
 use super::backoff::Backoff;
+use super::latest::{Latest, Remembered};
 use super::refusals::Refusals;
+use super::write::namespaced;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::telemetry::metrics::Metrics;
 
@@ -51,25 +54,66 @@ pub struct Settings {
     pub inventory: BTreeMap<String, SecretString>,
 }
 
-/// Watched objects. A controller is triggered after the store has changed, never before.
+/// Watched objects, with our own latest writes. A controller is triggered after the store has changed, never
+/// before.
 #[derive(Clone)]
 pub struct Stores {
     /// Tenants.
-    pub orchestras: Store<Orchestra>,
+    pub orchestras: Latest<Orchestra>,
     /// Classes.
-    pub classes: Store<OrchestraClass>,
+    pub classes: Latest<OrchestraClass>,
     /// Databases.
-    pub databases: Store<OrchestraDatabase>,
+    pub databases: Latest<OrchestraDatabase>,
     /// Pools.
-    pub pools: Store<OrchestraPool>,
+    pub pools: Latest<OrchestraPool>,
     /// Metadata of the Secrets in the operator's namespace.
-    pub secrets: Store<PartialObjectMeta<Secret>>,
+    pub secrets: Latest<PartialObjectMeta<Secret>>,
     /// Metadata of the connection Secrets that the operator wrote.
-    pub connections: Store<PartialObjectMeta<Secret>>,
+    pub connections: Latest<PartialObjectMeta<Secret>>,
     /// Metadata of all ConfigMaps.
-    pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    pub config_maps: Latest<PartialObjectMeta<ConfigMap>>,
     /// Metadata of all namespaces.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
+}
+
+impl Remembered for Orchestra {
+    fn latest(stores: &Stores) -> &Latest<Self> {
+        &stores.orchestras
+    }
+
+    fn api(&self, client: &Client) -> Api<Self> {
+        namespaced(client, self)
+    }
+}
+
+impl Remembered for OrchestraClass {
+    fn latest(stores: &Stores) -> &Latest<Self> {
+        &stores.classes
+    }
+
+    fn api(&self, client: &Client) -> Api<Self> {
+        Api::all(client.clone())
+    }
+}
+
+impl Remembered for OrchestraDatabase {
+    fn latest(stores: &Stores) -> &Latest<Self> {
+        &stores.databases
+    }
+
+    fn api(&self, client: &Client) -> Api<Self> {
+        Api::all(client.clone())
+    }
+}
+
+impl Remembered for OrchestraPool {
+    fn latest(stores: &Stores) -> &Latest<Self> {
+        &stores.pools
+    }
+
+    fn api(&self, client: &Client) -> Api<Self> {
+        Api::all(client.clone())
+    }
 }
 
 /// What every pass needs. No room keeps state of its own here.

@@ -5,9 +5,11 @@ pub mod backoff;
 pub mod conditions;
 mod core;
 pub mod error;
+pub mod latest;
 pub mod lease;
 pub mod reconcile;
 pub mod refusals;
+pub mod status;
 pub mod write;
 
 pub use self::core::{Core, Settings, Stores};

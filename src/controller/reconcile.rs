@@ -13,12 +13,15 @@ use super::backoff::SLOWEST;
 use super::error::Error;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
-use crate::telemetry::metrics::Outcome;
+use crate::telemetry::metrics::{Metrics, Outcome};
 
 /// The longest that one pass may take. Nothing waits inside a pass, so this ends only what hangs.
 const PASS_LIMIT: Duration = Duration::from_mins(2);
 
-/// How a pass ended well.
+/// The wait after a write met a newer version of its object: by then the watch shows it.
+const CONFLICT: Duration = Duration::from_millis(100);
+
+/// How a pass ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Nothing to do until something changes; looked at again at the resync.
@@ -36,7 +39,7 @@ pub async fn reconcile<K, C, P, R>(
     object: Arc<K>,
     ctx: Arc<C>,
     pass: impl FnOnce(Arc<K>, Arc<C>) -> P,
-    report: impl FnOnce(Arc<K>, Arc<C>, Arc<Error>) -> R,
+    report: impl Fn(Arc<K>, Arc<C>, Arc<Error>) -> R,
 ) -> Result<Action, Infallible>
 where
     K: Resource<DynamicType = ()>,
@@ -74,24 +77,12 @@ where
             }
             Err(error) if error.is_conflict() => {
                 tracing::debug!("the object changed meanwhile");
-                Action::requeue(Duration::from_millis(100))
-            }
-            // Hundreds may wait for their turn, and nothing is wrong with any.
-            Err(error) if error.reason() == Reason::Queued => {
-                core.metrics.reconciled(controller, Outcome::Requeued, began.elapsed());
-                tracing::debug!(%error, "the pass waits");
-                let error = Arc::new(error);
-                if let Err(error) = report(object, ctx.clone(), error.clone()).await {
-                    tracing::debug!(%error, "the status could not be written");
-                }
-                after_error(&error, &key, core)
+                Action::requeue(CONFLICT)
             }
             Err(error) => {
                 let error = Arc::new(error);
-                core.metrics.reconciled(controller, Outcome::Failed, began.elapsed());
-                core.metrics.reconcile_failed(controller, error.reason());
-                tracing::warn!(reason = %error.reason(), %error, "the pass stopped");
-                if let Err(error) = report(object, ctx.clone(), error.clone()).await {
+                log(&core.metrics, controller, &error, began.elapsed());
+                if let Err(error) = tell(report, object, ctx.clone(), error.clone()).await {
                     tracing::debug!(%error, "the status could not be written");
                 }
                 after_error(&error, &key, core)
@@ -101,6 +92,38 @@ where
     }
     .instrument(span)
     .await
+}
+
+/// Writes an error into the status, and tries once more when the object has changed meanwhile: a status alone
+/// triggers no pass that would make up for it.
+async fn tell<K, C, R>(
+    report: impl Fn(Arc<K>, Arc<C>, Arc<Error>) -> R,
+    object: Arc<K>,
+    ctx: Arc<C>,
+    error: Arc<Error>,
+) -> Result<(), Error>
+where
+    R: Future<Output = Result<(), Error>>,
+{
+    match report(object.clone(), ctx.clone(), error.clone()).await {
+        Err(conflict) if conflict.is_conflict() => {
+            tokio::time::sleep(CONFLICT).await;
+            report(object, ctx, error).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// Counts and logs an error. Hundreds may wait in the queue, and nothing is wrong with any of them.
+fn log(metrics: &Metrics, controller: &'static str, error: &Error, took: Duration) {
+    if error.reason() == Reason::Queued {
+        metrics.reconciled(controller, Outcome::Requeued, took);
+        tracing::debug!(%error, "the pass waits");
+    } else {
+        metrics.reconciled(controller, Outcome::Failed, took);
+        metrics.reconcile_failed(controller, error.reason());
+        tracing::warn!(reason = %error.reason(), %error, "the pass stopped");
+    }
 }
 
 fn after_success(next: Next, core: &Core) -> Action {

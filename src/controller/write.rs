@@ -9,15 +9,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::Core;
 use super::error::Error;
+use super::latest::Remembered;
 use crate::api::condition::Reason;
 use crate::api::names::FIELD_MANAGER;
 
 /// Server-side applies a status when it differs from the old one, and returns the object as it is
 /// then. The write is a compare-and-swap: an object that has changed meanwhile is a conflict.
-pub async fn write_status<K, S>(api: &Api<K>, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
+pub async fn write_status<K, S>(core: &Core, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Remembered + DeserializeOwned + std::fmt::Debug,
     S: Serialize + PartialEq,
 {
     if old == Some(new) {
@@ -30,17 +32,19 @@ where
         "status": new,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    Ok(Some(
-        api.patch_status(&object.name_any(), &parameters, &Patch::Apply(body))
-            .await?,
-    ))
+    let api = object.api(&core.client);
+    let written = api
+        .patch_status(&object.name_any(), &parameters, &Patch::Apply(body))
+        .await?;
+    K::latest(&core.stores).wrote(&written);
+    Ok(Some(written))
 }
 
 /// Puts a finalizer on or takes it off, by compare-and-swap, and returns the object as it is then.
 /// An object that is gone already needs no finalizer taken off.
-pub async fn set_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str, present: bool) -> Result<Option<K>, Error>
+pub async fn set_finalizer<K>(core: &Core, object: &K, finalizer: &str, present: bool) -> Result<Option<K>, Error>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Remembered + DeserializeOwned + std::fmt::Debug,
 {
     let mut finalizers = object.finalizers().to_vec();
     finalizers.retain(|name| name != finalizer);
@@ -48,11 +52,15 @@ where
         finalizers.push(finalizer.to_string());
     }
     let patch = json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
-    match api
+    match object
+        .api(&core.client)
         .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch))
         .await
     {
-        Ok(object) => Ok(Some(object)),
+        Ok(object) => {
+            K::latest(&core.stores).wrote(&object);
+            Ok(Some(object))
+        }
         Err(kube::Error::Api(status)) if status.is_not_found() && !present => Ok(None),
         Err(error) => Err(error.into()),
     }

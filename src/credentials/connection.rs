@@ -123,18 +123,24 @@ pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> 
     Ok(Some((secret, current)))
 }
 
-/// Writes the Secret: a new one is created, so that a foreign Secret of that name is never changed, and an existing
-/// one is server-side applied.
-pub async fn publish(api: &Api<Secret>, wanted: &Secret, exists: bool) -> Result<Secret, Error> {
-    if exists {
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        return Ok(api
-            .patch(&wanted.name_any(), &parameters, &Patch::Apply(wanted))
-            .await?);
+/// Writes the Secret. A new one is created, so that a foreign Secret of that name is never changed: when there is one
+/// already, it is read first. One of ours is server-side applied.
+///
+/// # Errors
+/// When a foreign Secret has the name, or Kubernetes fails.
+pub async fn publish(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret, exists: bool) -> Result<Secret, Error> {
+    if !exists {
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PostParams::default()
+        };
+        match api.create(&parameters, wanted).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            created => return Ok(created?),
+        }
+        find(api, orchestra, wanted).await?;
     }
-    let parameters = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
-    Ok(api.create(&parameters, wanted).await?)
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let name = wanted.name_any();
+    Ok(api.patch(&name, &parameters, &Patch::Apply(wanted)).await?)
 }

@@ -1,11 +1,13 @@
-//! The inventory of a static pool: its entries, each the login of a database's owner.
+//! The inventory of a static pool: its entries, each with the login of a database's owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
 use super::Context;
@@ -14,25 +16,46 @@ use crate::api::{InventoryEntry, OrchestraPool};
 use crate::controller::error::Error;
 use crate::postgres::Login;
 
-/// The prefix of the keys of an inventory.
+/// Prefix of the keys of an inventory.
 pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
 
-/// Reads all inventories once, because the servers of databases must be known before any is migrated.
-pub async fn survey(ctx: &Context) {
-    for pool in ctx.core.stores.pools.state() {
-        match inventory(ctx, &pool).await {
-            Ok(inventory) => learn(ctx, &pool, &inventory),
-            // The pass of the pool reports the error.
-            Err(error) => tracing::debug!(pool = pool.name_any(), %error, "the inventory could not be read"),
-        }
+/// The entries of an inventory: database URLs by key.
+pub type Inventory = BTreeMap<String, SecretString>;
+
+/// The inventories as they were last read, by the name of the pool. An inventory is read again when its
+/// Secret has another `resourceVersion`.
+#[derive(Default)]
+pub struct Inventories(Mutex<HashMap<String, Cached>>);
+
+struct Cached {
+    /// Name and `resourceVersion` of the Secret; none for the operator's environment.
+    secret: Option<(String, String)>,
+    entries: Arc<Inventory>,
+}
+
+impl Inventories {
+    fn get(&self, pool: &str, secret: Option<&(String, String)>) -> Option<Arc<Inventory>> {
+        let cached = self.0.lock();
+        let found = cached.get(pool).filter(|cached| cached.secret.as_ref() == secret)?;
+        Some(found.entries.clone())
+    }
+
+    fn put(&self, pool: String, secret: Option<(String, String)>, entries: Arc<Inventory>) {
+        self.0.lock().insert(pool, Cached { secret, entries });
+    }
+
+    fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|pool, _| exists(pool));
     }
 }
 
-/// Remembers where the entries of a pool lead to.
-pub fn learn(ctx: &Context, pool: &OrchestraPool, inventory: &BTreeMap<String, SecretString>) {
-    for (key, url) in inventory {
-        if let Ok(login) = Login::parse(url) {
-            ctx.servers.learn(&pool.name_any(), key, &login);
+/// Reads all inventories once, before any migration begins: migrations on one server share its limit, and
+/// the inventories say which databases share a server.
+pub async fn survey(ctx: &Context) {
+    for pool in ctx.core.stores.pools.state() {
+        if let Err(error) = inventory(ctx, &pool).await {
+            // The pool's own pass writes the error into its status.
+            tracing::debug!(pool = pool.name_any(), %error, "the inventory could not be read");
         }
     }
 }
@@ -43,7 +66,7 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error
         let (pool, key) = (&entry.pool, &entry.key);
         Error::blocked(
             Reason::InventoryNotFound,
-            format!("entry {key} is not in the inventory of pool {pool}: put it back"),
+            format!("entry {key} is not in the inventory of pool {pool}: add the entry again"),
         )
     };
     let pool = ctx
@@ -53,17 +76,27 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error
         .get(&ObjectRef::new(&entry.pool))
         .ok_or_else(missing)?;
     let inventory = inventory(ctx, &pool).await?;
-    let login = Login::parse(inventory.get(&entry.key).ok_or_else(missing)?)?;
-    ctx.servers.learn(&entry.pool, &entry.key, &login);
-    Ok(login)
+    Ok(Login::parse(inventory.get(&entry.key).ok_or_else(missing)?)?)
 }
 
-/// The entries, from the pool's Secret or the operator's environment.
-pub async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<BTreeMap<String, SecretString>, Error> {
+/// The entries of a pool, from its Secret or the operator's environment. The Secret is read only when the
+/// watch shows another `resourceVersion` than the one that was read last.
+pub async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<Arc<Inventory>, Error> {
+    let name = pool.name_any();
     let Some(reference) = &pool.spec.inventory.secret_ref else {
-        return Ok(ctx.core.settings.inventory.clone());
+        let entries = ctx.inventories.get(&name, None);
+        return Ok(entries.unwrap_or_else(|| remember(ctx, name, None, ctx.core.settings.inventory.clone())));
     };
     let namespace = &ctx.core.settings.namespace;
+    let watched = ctx
+        .core
+        .stores
+        .secrets
+        .get(&ObjectRef::new(&reference.name).within(namespace));
+    let version = watched.and_then(|secret| Some((reference.name.clone(), secret.resource_version()?)));
+    if let Some(entries) = version.as_ref().and_then(|read| ctx.inventories.get(&name, Some(read))) {
+        return Ok(entries);
+    }
     let api: Api<Secret> = Api::namespaced(ctx.core.client.clone(), namespace);
     let secret = api.get_opt(&reference.name).await?.ok_or_else(|| {
         let name = &reference.name;
@@ -72,17 +105,67 @@ pub async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<BTreeMap<S
             format!("Secret {name} does not exist in namespace {namespace}: create it with keys {KEY_PREFIX}1, {KEY_PREFIX}2, …"),
         )
     })?;
-    let entries = secret
-        .data
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|(key, _)| key.starts_with(KEY_PREFIX));
-    Ok(entries
+    let read = Some((reference.name.clone(), secret.resource_version().unwrap_or_default()));
+    Ok(remember(ctx, name, read, entries(secret)))
+}
+
+fn entries(secret: Secret) -> Inventory {
+    let data = secret.data.unwrap_or_default();
+    data.into_iter()
+        .filter(|(key, _)| key.starts_with(KEY_PREFIX))
         .filter_map(|(key, value)| {
-            Some((
-                key,
-                SecretString::from(String::from_utf8(value.0).ok()?.trim().to_string()),
-            ))
+            let url = String::from_utf8(value.0).ok()?;
+            Some((key, SecretString::from(url.trim())))
         })
-        .collect())
+        .collect()
+}
+
+/// Keeps an inventory, and the servers that its entries lead to. Those of pools that are gone are dropped.
+fn remember(ctx: &Context, pool: String, secret: Option<(String, String)>, entries: Inventory) -> Arc<Inventory> {
+    for (key, url) in &entries {
+        if let Ok(login) = Login::parse(url) {
+            ctx.servers.learn(&pool, key, &login);
+        }
+    }
+    let pools = &ctx.core.stores.pools;
+    ctx.inventories
+        .retain(|pool| pools.get(&ObjectRef::new(pool)).is_some());
+    let entries = Arc::new(entries);
+    ctx.inventories.put(pool, secret, entries.clone());
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_is_read_again_when_its_secret_has_another_version() {
+        let inventories = Inventories::default();
+        let read = |name: &str, version: &str| Some((name.to_owned(), version.to_owned()));
+        inventories.put("house".into(), read("a", "1"), Arc::default());
+        assert!(inventories.get("house", read("a", "1").as_ref()).is_some());
+        for other in [read("a", "2"), read("b", "1"), None] {
+            assert!(inventories.get("house", other.as_ref()).is_none());
+        }
+        assert!(inventories.get("cellar", read("a", "1").as_ref()).is_none());
+        inventories.retain(|pool| pool == "cellar");
+        assert!(inventories.get("house", read("a", "1").as_ref()).is_none());
+    }
+
+    #[test]
+    fn only_keys_of_databases_are_entries() {
+        let data = [("DATABASE_URL_POOL_2", "postgres://b\n"), ("OTHER", "x")];
+        let secret = Secret {
+            string_data: None,
+            data: Some(
+                data.into_iter()
+                    .map(|(key, value)| (key.into(), k8s_openapi::ByteString(value.into())))
+                    .collect(),
+            ),
+            ..Secret::default()
+        };
+        let found = entries(secret);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["DATABASE_URL_POOL_2"]);
+    }
 }

@@ -19,6 +19,8 @@ pub struct Context {
     pub core: Arc<Core>,
     /// The servers of the entries of static pools.
     pub servers: Servers,
+    /// Inventories of pools as they were last read.
+    pub inventories: inventory::Inventories,
 }
 
 impl AsRef<Core> for Context {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, DeleteParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
@@ -34,7 +34,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
     let poll = Some(Next::After(pace(pass)));
     match step {
         Step::AddFinalizer => {
-            if let Some(object) = set_finalizer(&pass.api(), &pass.object, DATABASE_FINALIZER, true).await? {
+            if let Some(object) = set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, true).await? {
                 pass.object = object;
             }
             Ok(None)
@@ -272,7 +272,6 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     }
     pass.ctx.logins.forget(pass.name());
     pass.ctx.core.refusals.forget(pass.name());
-    let api: Api<_> = pass.api();
-    set_finalizer(&api, &pass.object, DATABASE_FINALIZER, false).await?;
+    set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))
 }

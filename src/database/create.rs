@@ -15,7 +15,7 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::owner;
 use crate::supabase::types::{NewProject, RegionSelection};
-use crate::supabase::{self, Account, Turn};
+use crate::supabase::{self, Account, QueuePlace};
 
 /// An intent that is older was not carried out at once, as when the process was stopped in between: another operator
 /// may have acted on it since, so it is looked up again. Far below the shortest settling time that is safe.
@@ -32,7 +32,10 @@ pub async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>
         return Err(error);
     }
     // Whose turn has not come, and what there is no room for, writes nothing.
-    let permit = account.client().take_turn(account.organization(), &turn(pass)).await?;
+    let permit = account
+        .client()
+        .permit_creation(account.organization(), &place(pass))
+        .await?;
     crate::class::budget::confirm(&pass.ctx.class, &pass.object)?;
     status::change(pass, Step::Create, |status| {
         status.create_issued_at = Some(Time(Timestamp::now()));
@@ -44,14 +47,14 @@ pub async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>
 }
 
 /// The place of a creation among those that wait: the older Orchestra goes first.
-fn turn(pass: &Pass) -> Turn {
+fn place(pass: &Pass) -> QueuePlace {
     let claim = pass.object.spec.claim_ref.as_ref();
     let orchestra = claim.and_then(|claim| {
         let orchestra = ObjectRef::new(&claim.name).within(&claim.namespace);
         pass.ctx.core.stores.orchestras.get(&orchestra)
     });
     let since = orchestra.and_then(|orchestra| orchestra.creation_timestamp());
-    Turn {
+    QueuePlace {
         since: since
             .or_else(|| pass.object.creation_timestamp())
             .map_or(Timestamp::MAX, |at| at.0),

@@ -1,124 +1,119 @@
-//! What each step is called: phase, conditions, reason, and words for people.
+//! The words of each step: phase, conditions, reason and message.
 
 use super::plan::{Claim, Step};
 use crate::api::condition::Reason;
-use crate::controller::conditions::Progress;
+use crate::controller::conditions::Standing;
 
-/// Phase, Ready, progress, reason and message.
-pub type Words = (&'static str, bool, Progress, Reason, &'static str);
+/// What a step means in the status.
+#[derive(Clone, Copy)]
+pub struct Description {
+    pub phase: &'static str,
+    pub ready: bool,
+    pub standing: Standing,
+    pub reason: Reason,
+    /// The message, for people.
+    pub text: &'static str,
+}
 
-/// What a step is called. `replacement`: a project is deleted to make room for the next one.
-pub fn describe(step: Step, claim: Claim, replacement: bool) -> Words {
-    use Progress::{Reconciling, Stalled};
+/// The words of a step. `replacement`: the project is deleted because another one takes its place.
+pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
     match step {
         Step::Replace | Step::Renew => REPLACING,
         Step::Destroy | Step::AwaitGone if replacement => REPLACING,
-        Step::AddFinalizer | Step::StorePassword | Step::Announce => (
-            "Pending",
-            false,
-            Reconciling,
-            Reason::Pending,
-            "preparing the creation of the project",
-        ),
-        Step::Restore | Step::AwaitRestore => (
-            "Provisioning",
-            false,
-            Reconciling,
+        Step::AddFinalizer | Step::StorePassword | Step::Announce => {
+            working("Pending", Reason::Pending, "preparing the creation of the project")
+        }
+        Step::Restore | Step::AwaitRestore => provisioning(
             Reason::Restoring,
-            "the provider had paused the project, and was asked to restore it",
+            "the provider paused the project and was asked to restore it",
         ),
-        Step::Create | Step::Record => (
-            "Provisioning",
-            false,
-            Reconciling,
-            Reason::Provisioning,
-            "creating the project",
-        ),
-        Step::AwaitOutcome => (
-            "Provisioning",
-            false,
-            Reconciling,
+        Step::Create | Step::Record => provisioning(Reason::Provisioning, "creating the project"),
+        Step::AwaitOutcome => provisioning(
             Reason::OutcomeUnknown,
-            "the outcome of the create request is unknown; it is looked up before another one is sent",
+            "the outcome of the create request is unknown; the operator looks it up before it sends another one",
         ),
-        Step::AwaitHealthy => (
-            "Provisioning",
-            false,
-            Reconciling,
+        Step::AwaitHealthy => provisioning(
             Reason::Provisioning,
             "waiting for the provider: the project is being set up",
         ),
-        Step::Connect => (
-            "Provisioning",
-            false,
-            Reconciling,
+        Step::Connect => provisioning(
             Reason::Provisioning,
             "waiting for the project's services, pooler and keys",
         ),
-        Step::Probe => (
-            "Provisioning",
-            false,
-            Reconciling,
-            Reason::Provisioning,
-            "waiting for the first login to succeed",
-        ),
-        Step::ResetPassword => (
-            "Provisioning",
-            false,
-            Reconciling,
+        Step::Probe => provisioning(Reason::Provisioning, "waiting for the first login to succeed"),
+        Step::ResetPassword => provisioning(
             Reason::LoginFailed,
-            "the project has another password; setting the one that is stored",
+            "the project has another password; setting the stored one",
         ),
         Step::Rest => rest(claim),
-        Step::Hold => (
-            "Bound",
-            true,
-            Stalled,
-            Reason::InUse,
-            "deletion was asked for, but an Orchestra holds the claim: delete the Orchestra first",
-        ),
-        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => (
-            "Deleting",
-            false,
-            Reconciling,
-            Reason::Deleting,
-            "the project is being destroyed",
-        ),
-        Step::Stop(reason) => ("Failed", false, Stalled, reason, advice(reason)),
+        Step::Hold => Description {
+            phase: "Bound",
+            ready: true,
+            standing: Standing::Stalled,
+            reason: Reason::InUse,
+            text: "deletion was requested, but an Orchestra holds the claim: delete the Orchestra first",
+        },
+        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => {
+            working("Deleting", Reason::Deleting, "the project is being destroyed")
+        }
+        Step::Stop(reason) => Description {
+            phase: "Failed",
+            ready: false,
+            standing: Standing::Stalled,
+            reason,
+            text: advice(reason),
+        },
     }
 }
 
-const REPLACING: Words = (
-    "Provisioning",
-    false,
-    Progress::Reconciling,
+const REPLACING: Description = provisioning(
     Reason::Replacing,
     "the project never became usable: it is deleted, and another one is created",
 );
 
-fn rest(claim: Claim) -> Words {
-    use Progress::{Settled, Stalled};
+const fn working(phase: &'static str, reason: Reason, text: &'static str) -> Description {
+    Description {
+        phase,
+        ready: false,
+        standing: Standing::Reconciling,
+        reason,
+        text,
+    }
+}
+
+const fn provisioning(reason: Reason, text: &'static str) -> Description {
+    working("Provisioning", reason, text)
+}
+
+const fn usable(phase: &'static str, standing: Standing, reason: Reason, text: &'static str) -> Description {
+    Description {
+        phase,
+        ready: true,
+        standing,
+        reason,
+        text,
+    }
+}
+
+fn rest(claim: Claim) -> Description {
     match claim {
-        Claim::None => ("Available", true, Settled, Reason::Available, "waits for a claim"),
-        Claim::Held => (
+        Claim::None => usable("Available", Standing::Settled, Reason::Available, "waits for a claim"),
+        Claim::Held => usable(
             "Bound",
-            true,
-            Settled,
+            Standing::Settled,
             Reason::Bound,
             "claimed, and proven usable by a login",
         ),
-        Claim::Abandoned => (
+        Claim::Abandoned => usable(
             "Released",
-            true,
-            Stalled,
+            Standing::Stalled,
             Reason::Orphaned,
-            "the Orchestra that claimed it is gone without letting it go; the database, its data and its cost stay. Set \
-             spec.releasedAt to let it go: the reclaim policy says what becomes of it then",
+            "the Orchestra that claimed it no longer exists and never released it; the database, its data and its cost \
+             remain. Set spec.releasedAt to release it: the reclaim policy then decides whether it is kept or destroyed",
         ),
-        Claim::Released => (
+        Claim::Released => usable(
             "Released",
-            true,
-            Settled,
+            Standing::Settled,
             Reason::Released,
             "the claim is gone; the database and its data are kept",
         ),
@@ -134,15 +129,15 @@ fn advice(reason: Reason) -> &'static str {
         }
         Reason::DatabaseLost => {
             "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \
-             support, or delete the Orchestra and create it anew"
+             support, or delete the Orchestra and create it again"
         }
         Reason::ProjectPaused => {
             "the provider has paused the project. Restore it in the provider's dashboard, or set autoRestore on the class; \
-             the operator goes on by itself"
+             the operator then continues"
         }
         Reason::ProviderFailed => {
-            "the provider says that the project failed. Ask its support; a project that never became usable is replaced \
-             when the class says replaceStuck, or when the Orchestra is deleted and created anew"
+            "the provider reports that the project failed. Ask its support; a project that never became usable is replaced \
+             when the class says replaceStuck, or when the Orchestra is deleted and created again"
         }
         _ => "a person must act",
     }

@@ -19,6 +19,7 @@ use crate::class;
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::status::current;
 use crate::supabase::Permit;
 
 pub use crate::postgres::Logins;
@@ -42,7 +43,10 @@ impl AsRef<Core> for Context {
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let mut pass = Pass::new((*database).clone(), ctx);
+    let Some(object) = current(&ctx.core, &*database).await? else {
+        return Ok(Next::Gone);
+    };
+    let mut pass = Pass::new(object, ctx);
     loop {
         let observed = observe::observe(&mut pass).await?;
         let step = plan::plan(&observed.seen);

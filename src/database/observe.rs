@@ -12,11 +12,10 @@ use kube::runtime::reflector::ObjectRef;
 use super::Pass;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Claim, Connection, Hosted, Issued, Kind, Project, Seen};
-use crate::api::condition::{ConditionType, Reason};
+use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
 use crate::class;
-use crate::controller::conditions::is_true;
 use crate::controller::error::Error;
 use crate::supabase::poll::Listing;
 use crate::supabase::types::{ListedProject, StatusClass};
@@ -142,7 +141,7 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
     }
     // What was announced in this very pass goes by the listing that it was announced by, or a later one.
     let sent = pass.announced.is_none() && status.is_some_and(|status| status.create_issued_at.is_some());
-    let ready = status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready));
+    let ready = pass.object.is_ready();
     let age = match (pass.object.metadata.deletion_timestamp.is_some(), ready, sent) {
         (true, ..) | (false, false, true) => settings.poll_interval,
         (false, true, _) => settings.resync,
@@ -302,15 +301,9 @@ pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
 
 fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> Connection {
     let vague = project.is_some_and(|project| project.status.is_vague());
-    let conditions = pass
-        .object
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
     match connected {
         false => Connection::Unread,
-        true if pass.proven || (!vague && is_true(conditions, ConditionType::Ready)) => Connection::Proven,
+        true if pass.proven || (!vague && pass.object.is_ready()) => Connection::Proven,
         true if pass.ctx.logins.wrong_password(pass.name()) => Connection::WrongPassword,
         true => Connection::Unproven,
     }

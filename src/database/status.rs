@@ -2,26 +2,22 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::Resource;
-use kube::api::Api;
-use kube::runtime::events::EventType;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::Context;
-use super::Pass;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::describe;
 use super::plan::Step;
+use super::{Context, Pass};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
-use crate::controller::conditions::{Conditions, Progress, find, is_true};
+use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
-use crate::controller::write::{publish, write_status};
+use crate::controller::status::{self, News};
 
-/// Writes the status for a step that something is waited for at, when it differs from what is there.
-/// What is quick goes into the next write: each write is a request, and wakes others.
+/// Writes the status for a step that has to wait, when it differs from the last one. Steps that take a moment
+/// are left to the next write: each write is a request, and triggers other controllers.
 pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
-    let quick = matches!(
+    let takes_a_moment = matches!(
         step,
         Step::AddFinalizer
             | Step::StorePassword
@@ -36,20 +32,18 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::DeleteSelf
             | Step::Forget
     );
-    // What was proven with a password that is lost is not proven: this is written before another one is
-    // stored, or nobody would know any more that the project has still the old one.
-    let status = pass.object.status.as_ref();
-    let loses_proof =
-        step == Step::StorePassword && status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready));
-    if quick && !loses_proof {
+    // A Ready database whose stored password is lost is no longer proven. Its status says so before another
+    // password is stored; otherwise a restart could not tell that the project still has the old one.
+    let loses_proof = step == Step::StorePassword && pass.object.is_ready();
+    if takes_a_moment && !loses_proof {
         return Ok(());
     }
     let mut new = pass.object.status.clone().unwrap_or_default();
-    let told = describe_into(pass, step, &mut new);
+    let message = render(pass, step, &mut new);
     if step == Step::Rest && new.usable_since.is_none() {
         new.usable_since = Some(Time(jiff::Timestamp::now()));
     }
-    store(pass, new, told).await
+    store(pass, new, message).await
 }
 
 /// Changes the journal in the status, by compare-and-swap, together with what the step means.
@@ -59,106 +53,88 @@ pub async fn change(
     change: impl FnOnce(&mut OrchestraDatabaseStatus),
 ) -> Result<(), Error> {
     let mut new = pass.object.status.clone().unwrap_or_default();
-    let told = describe_into(pass, step, &mut new);
+    let message = render(pass, step, &mut new);
     change(&mut new);
-    store(pass, new, told).await
+    store(pass, new, message).await
 }
 
-/// What a status says, for the event that tells of it.
-struct Told {
+/// How the database stands, for its Stalled or Reconciling condition and for the event.
+struct Message {
+    standing: Standing,
     reason: Reason,
-    message: String,
-    progress: Progress,
+    text: String,
 }
 
-fn describe_into(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Told {
-    let (phase, ready, progress, reason, message) = describe(step, pass.claim(), is_replacement(pass));
-    let late = (progress == Progress::Reconciling && reason != Reason::Replacing)
-        .then(|| too_late(pass, message))
+/// Fills the status with what a step means.
+fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message {
+    let said = describe(step, pass.claim(), is_replacement(pass));
+    let late = (said.standing == Standing::Reconciling && said.reason != Reason::Replacing)
+        .then(|| too_late(pass, said.text))
         .flatten();
-    let (progress, reason, message) = match late {
-        Some(late) => (Progress::Stalled, Reason::DeadlineExceeded, late),
-        None => (progress, reason, message.to_string()),
-    };
+    let message = late.unwrap_or_else(|| Message {
+        standing: said.standing,
+        reason: said.reason,
+        text: said.text.to_owned(),
+    });
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
-    conditions.set(ConditionType::Ready, ready, reason, &message);
-    conditions.progress(progress, reason, &message);
+    conditions.set(ConditionType::Ready, said.ready, message.reason, &message.text);
+    conditions.stand(message.standing, message.reason, &message.text);
     let conditions = conditions.finish();
     new.conditions = conditions;
-    new.phase = Some(phase.into());
+    new.phase = Some(said.phase.into());
     new.cost = crate::class::price::of_database(&pass.ctx.class, &pass.object);
     new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
-    new.claim = pass
-        .object
-        .spec
-        .claim_ref
-        .as_ref()
-        .map(|claim| format!("{}/{}", claim.namespace, claim.name));
-    Told {
-        reason,
-        message,
-        progress,
-    }
+    let claim = pass.object.spec.claim_ref.as_ref();
+    new.claim = claim.map(|claim| format!("{}/{}", claim.namespace, claim.name));
+    message
 }
 
-/// Writes what stopped a pass. A usable database stays Ready through a blip that passes by itself.
+/// Writes the error that ended a pass. A database that was usable keeps its Ready condition: an error on the way
+/// to the provider does not stop it from serving.
 pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let api: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
-    let Some(object) = api
-        .get_opt(database.metadata.name.as_deref().unwrap_or_default())
-        .await?
-    else {
+    let Some(object) = status::current(&ctx.core, &*database).await? else {
         return Ok(());
     };
-    let passing = error.is_passing();
     let mut pass = Pass::new(object, ctx);
     let mut new = pass.object.status.clone().unwrap_or_default();
-    let (reason, message) = (error.reason(), error.to_string());
-    let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
+    new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
+    let (reason, text) = (error.reason(), error.to_string());
+    let old = new.conditions.clone();
+    let mut conditions = Conditions::new(&old, pass.object.metadata.generation);
+    let was_usable = new.usable_since.is_some();
     let leaving = pass.object.metadata.deletion_timestamp.is_some();
-    if new.usable_since.is_some() && !leaving && is_of_account(reason) {
-        // One wrong token would otherwise stop all databases of its class that are in use.
+    if was_usable && !leaving && is_of_account(reason) {
+        // The class reports it. One rejected token must not turn every database in use into a failed one.
         conditions.keep(ConditionType::Ready, reason);
         new.conditions = conditions.finish();
-        new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
-        write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await?;
+        pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
         return Ok(());
     }
-    if new.usable_since.is_some() {
-        // What stops us from looking does not stop the database from serving.
+    if was_usable {
         conditions.keep(ConditionType::Ready, reason);
     } else {
-        conditions.set(ConditionType::Ready, false, reason, &message);
+        conditions.set(ConditionType::Ready, false, reason, &text);
     }
-    let late = passing.then(|| too_late(&pass, &message)).flatten();
-    let (progress, reason, message) = match (late, passing) {
-        (Some(late), _) => (Progress::Stalled, Reason::DeadlineExceeded, late),
-        (None, true) => (Progress::Reconciling, reason, message),
-        (None, false) => (Progress::Stalled, reason, message),
+    let passing = error.is_passing();
+    let late = passing.then(|| too_late(&pass, &text)).flatten();
+    let standing = if passing {
+        Standing::Reconciling
+    } else {
+        Standing::Stalled
     };
-    conditions.progress(progress, reason, &message);
-    let conditions = conditions.finish();
-    new.conditions = conditions;
-    new.observed_generation = pass.object.metadata.generation.unwrap_or_default();
-    match (passing, new.usable_since.is_some()) {
+    let message = late.unwrap_or(Message { standing, reason, text });
+    conditions.stand(message.standing, message.reason, &message.text);
+    new.conditions = conditions.finish();
+    match (passing, was_usable) {
         (false, false) => new.phase = Some("Failed".into()),
-        (true, false) if reason == Reason::Queued => new.phase = Some("Queued".into()),
+        (true, false) if message.reason == Reason::Queued => new.phase = Some("Queued".into()),
         _ => {}
     }
-    store(
-        &mut pass,
-        new,
-        Told {
-            reason,
-            message,
-            progress,
-        },
-    )
-    .await
+    store(&mut pass, new, message).await
 }
 
-/// Whether it is the provider's account that is in trouble, which the class tells of, and which stops
-/// nothing but creations and deletions.
+/// Whether an error is about the provider's account. The class reports those, and they stop nothing but
+/// creations and deletions.
 fn is_of_account(reason: Reason) -> bool {
     matches!(
         reason,
@@ -166,49 +142,17 @@ fn is_of_account(reason: Reason) -> bool {
     )
 }
 
-async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, told: Told) -> Result<(), Error> {
-    let Told {
-        reason,
-        message,
-        progress,
-    } = told;
-    let type_ = if progress == Progress::Stalled {
-        ConditionType::Stalled
-    } else {
-        ConditionType::Ready
-    };
-    let before = pass
-        .object
-        .status
-        .as_ref()
-        .and_then(|status| find(&status.conditions, type_).cloned());
-    if let Some(object) = write_status(&pass.api(), &pass.object, pass.object.status.as_ref(), &new).await? {
-        pass.object = object;
-    }
-    // Whoever waits for long in the queue is told of it once more.
-    let is_news = |before: &Condition| {
-        before.reason != reason.as_str() || (reason == Reason::Queued && before.message != message)
-    };
-    if before.as_ref().is_none_or(is_news) {
-        let kind = if progress == Progress::Stalled {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        };
-        publish(
-            &pass.ctx.core.recorder,
-            &pass.object.object_ref(&()),
-            kind,
-            reason,
-            &message,
-        )
-        .await;
-    }
+async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) -> Result<(), Error> {
+    let old = pass.object.status.as_ref();
+    let old = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let news = status::is_news(old, &new.conditions);
+    let news = news.then(|| News::of(message.standing, message.reason, message.text));
+    pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
     Ok(())
 }
 
-/// Says that the database is past its deadline, what the provider last said of it, and what to do.
-fn too_late(pass: &Pass, message: &str) -> Option<String> {
+/// The message of a database that is past its deadline: what the provider last said of it, and what to do.
+fn too_late(pass: &Pass, waits_for: &str) -> Option<Message> {
     let late = deadline::passed(pass)?;
     let said = pass
         .said
@@ -220,13 +164,17 @@ fn too_late(pass: &Pass, message: &str) -> Option<String> {
         0 => String::new(),
         count => format!("; replaced {count} of {REPLACEMENTS} times"),
     };
-    Some(format!(
-        "{late}{said}{replaced}; {message}. It goes on by itself when the project becomes usable; else ask the \
-         provider's support, or delete the Orchestra and create it anew"
-    ))
+    Some(Message {
+        standing: Standing::Stalled,
+        reason: Reason::DeadlineExceeded,
+        text: format!(
+            "{late}{said}{replaced}; {waits_for}. The operator continues when the project becomes usable; otherwise \
+             ask the provider's support, or delete the Orchestra and create it again"
+        ),
+    })
 }
 
-/// A project is deleted because another one takes its place.
+/// Whether the project is deleted because another one takes its place.
 fn is_replacement(pass: &Pass) -> bool {
     let status = pass.object.status.as_ref();
     let recorded = status.and_then(|status| status.project.as_ref());

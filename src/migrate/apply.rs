@@ -1,119 +1,25 @@
-//! Applying what is pending: one session, one lock, one migration after the other.
+//! Applies the pending migrations: one session, one lock, one migration after the other.
 
-use std::time::Duration;
-
-use sqlx::{AssertSqlSafe, PgConnection};
-use tokio::sync::watch;
+use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 
 use super::blockers::Blockers;
-use super::guard::{self, Consent, Verdict};
+use super::error::{Error, Result};
+use super::guard::{self, Verdict};
 use super::history::History;
-use super::policy::Mode;
+use super::mode::Mode;
+use super::options::Options;
+use super::run_event::RunEvent;
+use super::session::set_up;
 use super::source::{Migration, Source};
-use super::{Error, Result, lock, run};
-use crate::api::{MigrationFormat, Resolution};
-use crate::postgres::{Login, watch_client};
+use super::status::Status;
+use super::{lock, run};
+use crate::api::MigrationFormat;
 
-/// How long things may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Waiting for the migration lock.
-    pub lock: Duration,
-    /// A statement's wait for a lock on a table: while it waits, everybody behind it waits too.
-    pub table_lock: Duration,
-    /// One statement; zero for no limit of its own.
-    pub statement: Duration,
-    /// All of it.
-    pub total: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            lock: Duration::from_secs(10),
-            table_lock: Duration::from_secs(10),
-            statement: Duration::ZERO,
-            total: Duration::from_hours(1),
-        }
-    }
-}
-
-/// How migrations are applied.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// How long things may take.
-    pub limits: Limits,
-    /// Every script is run statement by statement, not only those that cannot be run otherwise.
-    pub per_statement: bool,
-    /// What a person says of migrations that did not finish, or that the operator cannot know.
-    pub resolve: Vec<Resolution>,
-    /// The last migration whose changes a database without a history holds already.
-    pub baseline: Option<String>,
-    /// The login that tells, over a second session, who holds up a script; the script's own.
-    pub login: Option<Login>,
-    /// What of it needs a person's word; without it nothing does.
-    pub consent: Option<Consent>,
-    /// Becomes true when the operator is told to stop: no further script is begun.
-    pub stop: Option<watch::Receiver<bool>>,
-}
-
-/// Where a database stands against a source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Migrations of the source that are applied.
-    pub applied: usize,
-    /// Migrations of the source that are not.
-    pub pending: usize,
-    /// What must be written into the history before more is applied: of unfinished ones, and as a person
-    /// has said.
-    pub unsettled: usize,
-    /// The last migration of the source that is applied.
-    pub current: Option<String>,
-    /// Where the history and the source do not agree, and the tool goes on all the same; empty when
-    /// they agree.
-    pub divergence: String,
-}
-
-impl Status {
-    /// Nothing is to be done.
-    pub fn is_done(&self) -> bool {
-        self.pending == 0 && self.unsettled == 0
-    }
-}
-
-/// Told while migrations are applied.
-#[derive(Clone, Debug)]
-pub enum Progress<'a> {
-    /// A migration begins.
-    Started {
-        /// Its name.
-        name: &'a str,
-        /// Its place among all of the source, from 1.
-        number: usize,
-        /// Migrations of the source.
-        of: usize,
-        /// It is run statement by statement: a failure leaves what stands before it.
-        per_statement: bool,
-    },
-    /// It waits for somebody else's lock, or no longer does.
-    Blocked {
-        /// By whom, for people.
-        by: Option<&'a str>,
-    },
-    /// A migration is applied and recorded.
-    Applied {
-        /// Its name.
-        name: &'a str,
-        /// How long it took.
-        took: Duration,
-    },
-}
-
-/// Reads how far the database is. Writes nothing and takes no lock.
+/// Reads which migrations are applied and which are pending. Writes nothing and takes no lock.
 ///
 /// # Errors
-/// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::OtherTool`]: what would stop [`apply`] too.
+/// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::OtherTool`]: the errors that also stop [`apply`].
 pub async fn pending(conn: &mut PgConnection, source: &Source, options: &Options) -> Result<Status> {
     if source.is_empty() {
         return Ok(Status::default());
@@ -123,31 +29,16 @@ pub async fn pending(conn: &mut PgConnection, source: &Source, options: &Options
     history.check(source)?;
     Ok(Status {
         unsettled,
-        ..status(&history, source)
+        ..Status::of(&history, source)
     })
 }
 
-fn status(history: &History, source: &Source) -> Status {
-    let applied: Vec<_> = source
-        .migrations()
-        .iter()
-        .filter(|migration| history.has(migration))
-        .collect();
-    Status {
-        applied: applied.len(),
-        pending: source.len() - applied.len(),
-        unsettled: 0,
-        current: applied.last().map(|migration| migration.name.clone()),
-        divergence: history.divergence(source).describe(),
-    }
-}
-
-/// Applies what is pending, in order, and stops at the first failure. A migration in atomic mode
-/// that fails, or whose operator dies, has not happened. Takes the connection, which holds the lock
-/// and whatever a failed script left behind, and gives it back only after success.
+/// Applies the pending migrations in order, and stops at the first failure. A migration in atomic mode
+/// that fails, or during which the operator is killed, leaves no trace. The function owns the connection,
+/// which holds the lock and the session state of a failed script, and returns it only after success.
 ///
-/// The guard is asked again while the lock is held. When what is pending then waits for approval,
-/// nothing is written, and the status says what is pending.
+/// The guard reviews the pending migrations again while the lock is held. If they need approval then,
+/// nothing is written, and the status lists them as pending.
 ///
 /// # Errors
 /// See [`Error`].
@@ -155,7 +46,7 @@ pub async fn apply(
     mut conn: PgConnection,
     source: &Source,
     options: &Options,
-    observer: &mut (impl FnMut(Progress<'_>) + Send),
+    observer: &mut (impl FnMut(RunEvent<'_>) + Send),
 ) -> Result<(PgConnection, Status)> {
     if source.is_empty() {
         return Ok((conn, Status::default()));
@@ -172,10 +63,10 @@ pub async fn apply(
             lock::release(&mut conn, key).await?;
             return Ok(Status {
                 unsettled,
-                ..status(&foreseen, source)
+                ..Status::of(&foreseen, source)
             });
         }
-        if unsettled > 0 || status(&history, source).pending > 0 {
+        if unsettled > 0 || Status::of(&history, source).pending > 0 {
             history.prepare(&mut conn).await?;
         }
         history.settle(&mut conn, source, options).await?;
@@ -187,23 +78,23 @@ pub async fn apply(
             if options.stop.as_ref().is_some_and(|stop| *stop.borrow()) {
                 return Err(Error::Stopping);
             }
-            observer(Progress::Started {
+            observer(RunEvent::Started {
                 name: &migration.name,
                 number: index + 1,
                 of: source.len(),
                 per_statement: mode(&history, migration, options) == Mode::PerStatement,
             });
-            let begun = Instant::now();
+            let started = Instant::now();
             one(&mut conn, &mut history, migration, options, observer).await?;
-            history.applied(migration);
-            observer(Progress::Applied {
+            history.note_applied(migration);
+            observer(RunEvent::Applied {
                 name: &migration.name,
-                took: begun.elapsed(),
+                took: started.elapsed(),
             });
             set_up(&mut conn, limits).await?;
         }
         lock::release(&mut conn, key).await?;
-        Ok::<_, Error>(status(&history, source))
+        Ok::<_, Error>(Status::of(&history, source))
     };
     let status = timeout(limits.total, work)
         .await
@@ -211,7 +102,7 @@ pub async fn apply(
     Ok((conn, status))
 }
 
-/// Whether the guard lets it wait, now that nobody else migrates.
+/// Whether the pending migrations need an approval that is missing. The lock must be held.
 async fn waits(conn: &mut PgConnection, history: &History, source: &Source, options: &Options) -> Result<bool> {
     let Some(consent) = &options.consent else {
         return Ok(false);
@@ -220,7 +111,7 @@ async fn waits(conn: &mut PgConnection, history: &History, source: &Source, opti
     Ok(review.is_some_and(|review| review.verdict == Verdict::Waits))
 }
 
-/// How a migration is run. What was begun statement by statement is gone on with in that way.
+/// How a migration is run. A migration that was started statement by statement is continued in that mode.
 fn mode(history: &History, migration: &Migration, options: &Options) -> Mode {
     if options.per_statement || history.statements_committed(migration) > 0 {
         Mode::PerStatement
@@ -229,15 +120,15 @@ fn mode(history: &History, migration: &Migration, options: &Options) -> Mode {
     }
 }
 
-/// Runs one migration, and tells who holds it up.
+/// Runs one migration, and reports which session blocks it.
 async fn one(
     conn: &mut PgConnection,
     history: &mut History,
     migration: &Migration,
     options: &Options,
-    observer: &mut (impl FnMut(Progress<'_>) + Send),
+    observer: &mut (impl FnMut(RunEvent<'_>) + Send),
 ) -> Result<()> {
-    let mut blockers = Blockers::of(conn, options.login.as_ref()).await?;
+    let mut blockers = Blockers::new(conn, options.login.as_ref()).await?;
     let mode = mode(history, migration, options);
     let outcome = {
         let script = async {
@@ -251,7 +142,7 @@ async fn one(
         loop {
             tokio::select! {
                 outcome = &mut script => break outcome,
-                by = blockers.changed() => observer(Progress::Blocked { by: by.as_deref() }),
+                by = blockers.changed() => observer(RunEvent::Blocked { by: by.as_deref() }),
             }
         }
     };
@@ -259,10 +150,10 @@ async fn one(
         Err(Error::Failed(mut failure)) => {
             if failure.sqlstate == NEW_ENUM_VALUE && mode == Mode::Atomic && history.format() == MigrationFormat::Prisma
             {
-                // What only a commit in between makes possible, as Prisma's engine does from 7.4 on.
+                // The new value can be used only after a commit. Prisma's engine does the same since 7.4.
                 sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 set_up(conn, options.limits).await?;
-                observer(Progress::Started {
+                observer(RunEvent::Started {
                     name: &migration.name,
                     number: 0,
                     of: 0,
@@ -277,32 +168,7 @@ async fn one(
     }
 }
 
-/// `unsafe_new_enum_value_usage`: a value of an enum is used in the transaction that adds it.
+/// `unsafe_new_enum_value_usage`: the script uses an enum value in the transaction that adds it.
 const NEW_ENUM_VALUE: &str = "55P04";
-/// `lock_not_available`: the lock timeout.
+/// `lock_not_available`: the lock timeout expired.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-
-/// The session as every script finds it, whatever the one before has set.
-pub(super) async fn set_up(conn: &mut PgConnection, limits: Limits) -> Result<()> {
-    reset(conn, limits).await?;
-    watch_client(conn).await?;
-    Ok(())
-}
-
-/// The part of [`set_up`] that fits into a transaction.
-pub(super) async fn reset(conn: &mut PgConnection, limits: Limits) -> Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(format!(
-        "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
-         SET idle_in_transaction_session_timeout = 0; SET statement_timeout = {}; SET lock_timeout = {}",
-        milliseconds(limits.statement),
-        milliseconds(limits.table_lock),
-    )))
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// As the server takes it: an integer of 31 bits.
-fn milliseconds(duration: Duration) -> i32 {
-    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
-}

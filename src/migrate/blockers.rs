@@ -1,4 +1,4 @@
-//! Who holds up a script: whoever waits for a lock is told of on which query of whom.
+//! Reports which session blocks a script that waits for a lock, and what query that session runs.
 
 use std::time::Duration;
 
@@ -6,14 +6,15 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use tokio::time::sleep;
 
-use super::{Result, lexer};
+use super::error::Result;
+use super::lexer;
 use crate::postgres::APPLICATION;
 use crate::postgres::{self, Login};
 
-/// How often it is looked, and how long a script runs before the first look.
+/// Time between two checks, and before the first one.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Looks, over a second session, at what a session waits for.
+/// Checks over a second session whether another session blocks the script's session.
 pub(super) struct Blockers {
     process: i32,
     login: Option<Login>,
@@ -22,8 +23,8 @@ pub(super) struct Blockers {
 }
 
 impl Blockers {
-    /// Of this session. Without a login nothing is ever told.
-    pub async fn of(conn: &mut PgConnection, login: Option<&Login>) -> Result<Self> {
+    /// Watches the session `conn`. Without a login no blocker is ever reported.
+    pub async fn new(conn: &mut PgConnection, login: Option<&Login>) -> Result<Self> {
         let process = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()")
             .fetch_one(conn)
             .await?;
@@ -35,14 +36,14 @@ impl Blockers {
         })
     }
 
-    /// Waits until somebody else, or nobody, holds it up. It may be dropped and called again at any time.
+    /// Waits until the blocking session changes; `None` when the script is no longer blocked. Cancel-safe.
     pub async fn changed(&mut self) -> Option<String> {
         let Some(login) = self.login.clone() else {
             return std::future::pending().await;
         };
         loop {
             sleep(PACE).await;
-            // What cannot be looked at now is looked at later: it is for people only.
+            // A failed check is repeated later: its result is only information for users.
             let Some(by) = self.look(&login).await else {
                 self.session = None;
                 continue;
@@ -54,7 +55,7 @@ impl Blockers {
         }
     }
 
-    /// Who held it up when it was looked last.
+    /// The blocking session at the last check.
     pub fn last(&self) -> Option<String> {
         self.last.clone()
     }
@@ -76,12 +77,12 @@ impl Drop for Blockers {
     }
 }
 
-/// The one that has held it up for longest.
+/// The blocking session with the oldest transaction.
 async fn blocker(session: &mut PgConnection, process: i32) -> Result<Option<String>> {
     let row = sqlx::query(
         "SELECT pg_catalog.format('%s as %s from %s, process %s, %s for %s s', \
              coalesce(nullif(application_name, ''), 'an application without name'), coalesce(usename, '?'), \
-             coalesce(pg_catalog.host(client_addr), 'a local socket'), pid, coalesce(state, 'in a state unknown'), \
+             coalesce(pg_catalog.host(client_addr), 'a local socket'), pid, coalesce(state, 'in an unknown state'), \
              coalesce(pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp() - coalesce(xact_start, backend_start)))::text, '?')), \
              coalesce(query, '') \
          FROM pg_stat_activity WHERE pid = ANY (pg_catalog.pg_blocking_pids($1)) \
@@ -95,5 +96,5 @@ async fn blocker(session: &mut PgConnection, process: i32) -> Result<Option<Stri
     Ok(Some(format!("{who}: {}", lexer::without_literals(&query, SHOWN))))
 }
 
-/// Characters of a query that are shown.
+/// The number of characters of a query that are shown.
 const SHOWN: usize = 120;

@@ -1,52 +1,47 @@
-//! What can stop migrations and seeds.
+//! The errors of migrations and seeds.
 
-use std::fmt;
 use std::time::Duration;
 
-use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
-
-use super::RowFailure;
-use super::lexer::{self, Kind};
-use super::redact;
-use super::source::{SourceError, line_and_column};
+use super::failure::{RowFailure, ScriptFailure};
+use super::source_error::SourceError;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::postgres;
 
-/// An error of migrations or the seed. `Display` is one line for a person.
+/// An error of migrations or the seed. `Display` writes one line for the user.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A migration failed.
     #[error("migration {0}")]
     Failed(Box<ScriptFailure>),
-    /// A script of the seed failed; nothing of the seed is kept.
+    /// A script of the seed failed; the whole seed is rolled back.
     #[error("seed {0}")]
     SeedFailed(Box<ScriptFailure>),
-    /// Rows of a table of the seed were refused; nothing of the seed is kept.
+    /// The server refused rows of a seed table; the whole seed is rolled back.
     #[error("seed {0}")]
     RowFailed(Box<RowFailure>),
-    /// A source that cannot be used.
+    /// The source cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The history holds a migration that began and neither ended nor was rolled back.
+    /// The history holds a migration that was started, and neither finished nor rolled back.
     #[error(
-        "migration {name}, started at {started_at}, did not finish, and what of it was kept is not known: look at the \
-         database, then say in migrations.resolve {{name: {name}, as: Applied}}, or as: RolledBack to have it run \
-         again{}",
-        if *again { format!(", with startedAt: \"{started_at}\" since one of that name was resolved before") } else { String::new() }
+        "migration {name}, started at {started_at}, did not finish, and the history does not tell which of its changes \
+         are in the database: check the database, then add {{name: {name}, as: Applied}} to migrations.resolve, or as: \
+         RolledBack to run the migration again{}",
+        if *again { format!(", with startedAt: \"{started_at}\", because an earlier run of it was resolved before") } else { String::new() }
     )]
     Unfinished {
         /// The migration.
         name: String,
-        /// When it began, by the history.
+        /// When it was started, according to the history.
         started_at: String,
-        /// One of this name was resolved by a person's word before.
+        /// An earlier run of this migration was resolved by `migrations.resolve`.
         again: bool,
     },
-    /// Tables but no history (Prisma's P3005).
+    /// The schema holds tables but no history (Prisma's P3005).
     #[error(
-        "the schema {schema} already holds tables ({table}) but no migration history; to take it over, name the last \
-         migration whose changes it holds in migrations.baseline: it and those before it are recorded as applied \
+        "the schema {schema} already holds tables ({table}) but no migration history; set migrations.baseline to the \
+         last migration whose changes the schema holds: that migration and all before it are then recorded as applied \
          without being run (Prisma's P3005)"
     )]
     NotEmpty {
@@ -56,48 +51,48 @@ pub enum Error {
         table: String,
     },
     /// The baseline is not a migration of the source.
-    #[error("migrations.baseline names {0}, which is not in the source")]
+    #[error("migrations.baseline names {0}, which is not in the source; name a migration of the source")]
     NoBaseline(String),
-    /// The operator ends; the script that ran was finished, the next one is not begun.
-    #[error("the operator is stopping; what is pending is applied when it runs again")]
+    /// The operator is stopping: it finished the running script and starts no other.
+    #[error("the operator is stopping; it applies the pending migrations after its restart")]
     Stopping,
     /// The database belongs to another migration tool.
-    #[error("the database is managed by {0}; its history is not touched")]
+    #[error("the operator does not migrate this database, because {0}")]
     OtherTool(String),
-    /// The history and the source do not agree, and the tool itself would not go on.
+    /// The history and the source do not agree, and the tool itself would stop.
     #[error("the migration history and the source do not agree: {what}")]
     Diverged {
-        /// Which migrations, and what to do.
+        /// Which migrations differ, and what to do.
         what: String,
     },
     /// Another tool, which takes no lock, applied the migration at the same time.
-    #[error("migration {name} was applied by another tool at the same time; the history is read again")]
+    #[error("another tool applied migration {name} at the same time; the operator reads the history again")]
     Overtaken {
         /// The migration.
         name: String,
     },
-    /// The guard did not come to an end with the scripts.
-    #[error("the pending scripts could not be looked at; it is tried again")]
+    /// The guard crashed while it parsed the scripts.
+    #[error("the pending scripts could not be parsed; the operator tries again")]
     Unreadable,
     /// Another session holds the lock.
     #[error("another session holds the migration lock: {holder}")]
     Locked {
-        /// Application, process and time, as far as the server tells.
+        /// Application, process and start time, as far as the server reports them.
         holder: String,
     },
     /// The migrations took too long.
-    #[error("the migrations were not done within {} s; what was begun was given up", .0.as_secs())]
+    #[error("the migrations took longer than {} s, and the running script was cancelled; raise migrations.timeouts.total if they need more time", .0.as_secs())]
     Timeout(Duration),
-    /// The seed took too long; nothing of it is kept.
-    #[error("the seed was not done within {} s and was given up", .0.as_secs())]
+    /// The seed took too long and was rolled back.
+    #[error("the seed took longer than {} s and was rolled back; divide it, or make its scripts faster", .0.as_secs())]
     SeedTimeout(Duration),
-    /// Between scripts.
+    /// A statement of the operator itself failed.
     #[error(transparent)]
     Database(#[from] postgres::Error),
 }
 
 impl Error {
-    /// Who can move this error.
+    /// Whether a retry, a changed source or a person resolves this error.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Failed(failure) | Self::SeedFailed(failure) if postgres::is_transient(&failure.sqlstate) => {
@@ -117,7 +112,7 @@ impl Error {
         }
     }
 
-    /// The word for conditions, events and metrics.
+    /// The reason for conditions, events and metrics.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Failed(_)
@@ -143,86 +138,5 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Where and why a script failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScriptFailure {
-    /// Name of the migration, or key of the seed's file.
-    pub name: String,
-    /// PostgreSQL's error code.
-    pub sqlstate: String,
-    /// PostgreSQL's message.
-    pub message: String,
-    /// PostgreSQL's detail. It may hold values of a row, which are not shown.
-    pub detail: Option<String>,
-    /// PostgreSQL's hint.
-    pub hint: Option<String>,
-    /// Line in the script, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// Who stood in its way, when it waited for a lock.
-    pub blocked_by: Option<String>,
-}
-
-impl ScriptFailure {
-    /// `completed` statements from the byte `from` of the script on succeeded before the error. It tells
-    /// the statement when the server tells no position, as with a violated constraint.
-    pub(super) fn new(name: &str, script: &str, from: usize, completed: usize, error: &PgDatabaseError) -> Self {
-        let mut pieces = lexer::split(script).unwrap_or_default();
-        pieces.retain(|piece| piece.span.end > from);
-        let at = match error.position() {
-            Some(PgErrorPosition::Original(position)) => {
-                let mut sent = script[from..].char_indices();
-                sent.nth(position.saturating_sub(1)).map(|(at, _)| from + at)
-            }
-            _ => None,
-        };
-        let piece = match at {
-            Some(at) => pieces.iter().find(|piece| piece.span.contains(&at)),
-            None => pieces.iter().filter(|piece| piece.kind != Kind::Empty).nth(completed),
-        };
-        let at = at.or(piece.map(|piece| piece.start)).unwrap_or(0);
-        let (line, column) = line_and_column(script, at);
-        Self {
-            name: name.to_owned(),
-            sqlstate: error.code().to_owned(),
-            message: error.message().to_owned(),
-            detail: error.detail().map(str::to_owned),
-            hint: error.hint().map(str::to_owned),
-            line,
-            column,
-            blocked_by: None,
-        }
-    }
-}
-
-/// What goes into statuses and events: no statement, and no values of rows.
-impl fmt::Display for ScriptFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            sqlstate,
-            message,
-            detail,
-            hint,
-            line,
-            column,
-            blocked_by,
-        } = self;
-        write!(
-            f,
-            "{name} failed at line {line}, column {column}: {} (SQLSTATE {sqlstate})",
-            redact::message(sqlstate, message)
-        )?;
-        if let Some(detail) = detail.as_deref().and_then(|detail| redact::detail(sqlstate, detail)) {
-            write!(f, "; detail: {detail}")?;
-        }
-        if let Some(blocker) = blocked_by {
-            write!(f, "; it waited for {blocker}")?;
-        }
-        if let Some(hint) = hint {
-            write!(f, "; hint: {}", hint.replace('\n', " "))?;
-        }
-        Ok(())
-    }
-}
+/// The result of migrations and seeds.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,13 +1,13 @@
-//! A digest of what a database's owner has made, the same for two databases that were migrated alike.
+//! A digest of the objects that a database's owner created. Two databases that were migrated alike have the same digest.
 
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Result, hex};
+use super::error::Result;
 use crate::postgres::OPERATOR_SCHEMA;
 
-/// One line for each thing, as PostgreSQL itself writes it. What belongs to an extension, to another role
-/// or to a tool's history is left out; so are comments, privileges, and the order of columns.
+/// One line for each object, as PostgreSQL itself writes its definition. Objects of an extension, of another
+/// role or of a tool's history are left out, and so are comments, privileges and the order of columns.
 const LINES: &str = "
 WITH mine AS (
     SELECT c.oid, c.relkind, c.relrowsecurity, n.nspname, c.relname
@@ -55,12 +55,12 @@ WITH mine AS (
 )
 SELECT line FROM lines AS lines(line) ORDER BY line COLLATE \"C\"";
 
-/// `sha256:` and 64 digits.
+/// The digest: `sha256:` and 64 hexadecimal digits.
 ///
 /// # Errors
-/// [`super::Error::Database`].
+/// [`super::error::Error::Database`].
 pub async fn fingerprint(conn: &mut PgConnection) -> Result<String> {
-    // Definitions are written relative to the search path, which is empty in here.
+    // PostgreSQL writes definitions relative to the search path, which is empty in this transaction.
     crate::postgres::begin(conn).await?;
     let sql = LINES.replace("{OPERATOR}", OPERATOR_SCHEMA);
     let lines: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut *conn).await?;
@@ -70,5 +70,5 @@ pub async fn fingerprint(conn: &mut PgConnection) -> Result<String> {
         hash.update(line);
         hash.update([b'\n']);
     }
-    Ok(format!("sha256:{}", hex(&hash.finalize())))
+    Ok(format!("sha256:{}", hex::encode(hash.finalize())))
 }

@@ -1,27 +1,28 @@
-//! What a file's name says in the format of each tool, and which format a set of files is in.
+//! What a file is according to its name in the format of each tool, and which format a set of files has.
 
 use std::collections::BTreeSet;
 
-use super::source::SourceError;
+use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
 
-/// Files of the first `supabase init`, which the CLI no longer applies (pkg/migration/list.go).
+/// `<timestamp>_init.sql` with an earlier timestamp is of an old `supabase init`; the CLI no longer applies it
+/// (pkg/migration/list.go).
 const LEGACY_INIT_BEFORE: &str = "20211209000000";
 
-/// What a file is by its name.
+/// How a tool uses a file, according to its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum FileUse {
     /// A migration.
-    Migration(Name),
-    /// Not for this tool, or of no effect with it.
+    Migration(MigrationName),
+    /// The tool ignores the file.
     Ignored,
-    /// The tool refuses it, or would leave out what looks like a migration.
+    /// The tool refuses the file, or would ignore one that looks like a migration.
     Refused(String),
 }
 
-/// A migration's name as its tool takes it apart.
+/// The parts of a migration's name, as its tool splits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum MigrationName {
     /// The folder's name.
     Prisma(String),
     /// `<version>_<name>`.
@@ -30,8 +31,8 @@ pub(super) enum Name {
     Sqlx { version: i64, description: String },
 }
 
-/// Takes a file's name apart.
-pub(super) fn named(format: Format, file: &str) -> Named {
+/// How the tool of a format uses a file.
+pub(super) fn file_use(format: Format, file: &str) -> FileUse {
     match format {
         Format::Prisma => prisma(file),
         Format::Supabase => supabase(file),
@@ -39,61 +40,60 @@ pub(super) fn named(format: Format, file: &str) -> Named {
     }
 }
 
-/// `<name>.sql`, or as Prisma keeps them `<name>/migration.sql`; what else is in such a folder is no
-/// business of Prisma's.
-fn prisma(file: &str) -> Named {
+/// `<name>.sql`, or `<name>/migration.sql` as in a Prisma project. Prisma ignores other files in such a folder.
+fn prisma(file: &str) -> FileUse {
     if let Some((folder, rest)) = file.split_once('/') {
         return if rest == SCRIPT {
-            Named::Migration(Name::Prisma(folder.into()))
+            FileUse::Migration(MigrationName::Prisma(folder.into()))
         } else {
-            Named::Ignored
+            FileUse::Ignored
         };
     }
     if file == LOCK_FILE || has_extension(file, "md") {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
     match file.strip_suffix(".sql") {
-        Some(name) if !name.is_empty() => Named::Migration(Name::Prisma(name.into())),
-        _ => Named::Refused("a migration's key must be <migration name>.sql".into()),
+        Some(name) if !name.is_empty() => FileUse::Migration(MigrationName::Prisma(name.into())),
+        _ => FileUse::Refused("a migration's key must be <migration name>.sql".into()),
     }
 }
 
-/// As the CLI reads a folder: what lies in folders of it is left out.
-fn supabase(file: &str) -> Named {
+/// As the CLI reads a folder: files in subfolders are left out.
+fn supabase(file: &str) -> FileUse {
     if file.contains('/') {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
     let Some((version, name)) = file.strip_suffix(".sql").and_then(numbered) else {
         return if has_extension(file, "sql") {
-            Named::Refused("a migration of the Supabase CLI must be named <timestamp>_<name>.sql".into())
+            FileUse::Refused("a migration of the Supabase CLI must be named <timestamp>_<name>.sql".into())
         } else {
-            Named::Ignored
+            FileUse::Ignored
         };
     };
     if version.len() == LEGACY_INIT_BEFORE.len() && version < LEGACY_INIT_BEFORE && name == "init" {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
-    Named::Migration(Name::Supabase {
+    FileUse::Migration(MigrationName::Supabase {
         version: version.into(),
         name: name.into(),
     })
 }
 
 /// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`.
-fn sqlx(file: &str) -> Named {
+fn sqlx(file: &str) -> FileUse {
     if file.contains('/') {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
     let Some((version, rest)) = file.strip_suffix(".sql").and_then(|stem| stem.split_once('_')) else {
-        return Named::Ignored;
+        return FileUse::Ignored;
     };
     let Ok(version) = version.parse::<i64>() else {
-        return Named::Refused("a migration of sqlx must be named <number>_<description>.sql".into());
+        return FileUse::Refused("a migration of sqlx must be named <number>_<description>.sql".into());
     };
     if rest.strip_suffix(".down").is_some() {
-        return Named::Ignored;
+        return FileUse::Ignored;
     }
-    Named::Migration(Name::Sqlx {
+    FileUse::Migration(MigrationName::Sqlx {
         version,
         description: rest.strip_suffix(".up").unwrap_or(rest).replace('_', " "),
     })
@@ -111,14 +111,14 @@ fn has_extension(file: &str, extension: &str) -> bool {
     found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
-/// The file that Prisma keeps beside its migrations.
+/// The file in which Prisma records the provider, beside the migrations.
 pub(super) const LOCK_FILE: &str = "migration_lock.toml";
 
-/// The script in a migration's folder.
+/// The name of the script in a Prisma migration's folder.
 const SCRIPT: &str = "migration.sql";
 
-/// What Prisma would refuse of its folders, or read otherwise than it is meant: each holds a
-/// `migration.sql` (P3015), and the scripts are in folders or beside each other, never both.
+/// Refuses folders that Prisma refuses or that it would not read as their author expects: each folder must hold
+/// a `migration.sql` (P3015), and either all scripts are in folders of their own or none is.
 pub(super) fn check_folders(files: &[(String, Vec<u8>)]) -> Result<(), SourceError> {
     let names = || files.iter().map(|(file, _)| file.as_str());
     let folders: BTreeSet<_> = names()
@@ -131,33 +131,33 @@ pub(super) fn check_folders(files: &[(String, Vec<u8>)]) -> Result<(), SourceErr
     if let Some(folder) = folders.iter().find(|folder| !scripts.contains(*folder)) {
         return Err(SourceError::file(
             folder,
-            "could not find the migration file at migration.sql (Prisma's P3015): restore it, delete the folder, or say \
-             by path where the migrations are",
+            "could not find the migration file at migration.sql (Prisma's P3015): restore it, delete the folder, or set \
+             path to the folder of the migrations",
         ));
     }
     let loose = names().find(|file| !file.contains('/') && has_extension(file, "sql"));
     match loose {
         Some(loose) if !folders.is_empty() => Err(SourceError::file(
             loose,
-            "the other migrations are in folders, where Prisma looks for them: put it into one, as <name>/migration.sql",
+            "the other migrations are in folders, where Prisma looks for them: move this one to <name>/migration.sql",
         )),
         _ => Ok(()),
     }
 }
 
-/// A script that lies where its tool does not look.
+/// The first script in a folder, where the tools that keep scripts beside each other do not look.
 pub(super) fn nested(files: &[String]) -> Option<&str> {
     let nested = |file: &&String| file.contains('/') && has_extension(file, "sql");
     files.iter().find(nested).map(String::as_str)
 }
 
-/// Begins a script of sqlx that is not to run in a transaction.
+/// The first line of an sqlx script that runs outside of a transaction.
 pub(super) const NO_TRANSACTION: &str = "-- no-transaction";
 
-/// The format that the files are in, by what only one of the tools writes.
+/// Detects the format by files that only one of the tools writes.
 ///
 /// # Errors
-/// [`SourceError::Ambiguous`] when several tools would take them.
+/// [`SourceError::Ambiguous`] if several tools would accept the files.
 pub(super) fn detect(files: &[(String, Vec<u8>)]) -> Result<Format, SourceError> {
     let names = || files.iter().map(|(file, _)| file.as_str());
     if names().any(|file| file == LOCK_FILE) {
@@ -180,8 +180,8 @@ pub(super) fn detect(files: &[(String, Vec<u8>)]) -> Result<Format, SourceError>
     let Some((example, _)) = scripts().next() else {
         return Ok(Format::Prisma);
     };
-    let takes = |format: &Format| names().all(|file| !matches!(named(*format, file), Named::Refused(_)));
-    let all_numbered = scripts().all(|(file, _)| matches!(sqlx(file), Named::Migration(_)));
+    let takes = |format: &Format| names().all(|file| !matches!(file_use(*format, file), FileUse::Refused(_)));
+    let all_numbered = scripts().all(|(file, _)| matches!(sqlx(file), FileUse::Migration(_)));
     let readings: BTreeSet<&str> = [Format::Prisma, Format::Supabase, Format::Sqlx]
         .iter()
         .filter(|format| takes(format) && (**format == Format::Prisma || all_numbered))
@@ -233,13 +233,13 @@ mod tests {
     #[test]
     fn names_are_taken_apart_as_their_tools_do() {
         let supabase = |version: &str, name: &str| {
-            Named::Migration(Name::Supabase {
+            FileUse::Migration(MigrationName::Supabase {
                 version: version.into(),
                 name: name.into(),
             })
         };
         let sqlx = |version, description: &str| {
-            Named::Migration(Name::Sqlx {
+            FileUse::Migration(MigrationName::Sqlx {
                 version,
                 description: description.into(),
             })
@@ -247,25 +247,25 @@ mod tests {
         for (file, named_as) in [
             ("20260101000000_add_parts.sql", supabase("20260101000000", "add_parts")),
             ("1_.sql", supabase("1", "")),
-            ("20200101000000_init.sql", Named::Ignored),
+            ("20200101000000_init.sql", FileUse::Ignored),
             ("20220101000000_init.sql", supabase("20220101000000", "init")),
-            ("README.md", Named::Ignored),
-            ("old/20260101000000_a.sql", Named::Ignored),
+            ("README.md", FileUse::Ignored),
+            ("old/20260101000000_a.sql", FileUse::Ignored),
         ] {
-            assert_eq!(named(Format::Supabase, file), named_as, "{file}");
+            assert_eq!(file_use(Format::Supabase, file), named_as, "{file}");
         }
         for (file, named_as) in [
             ("001_add_some_parts.sql", sqlx(1, "add some parts")),
             ("20260101000000_a.up.sql", sqlx(20_260_101_000_000, "a")),
-            ("20260101000000_a.down.sql", Named::Ignored),
-            ("seed.sql", Named::Ignored),
-            ("old/1_a.sql", Named::Ignored),
+            ("20260101000000_a.down.sql", FileUse::Ignored),
+            ("seed.sql", FileUse::Ignored),
+            ("old/1_a.sql", FileUse::Ignored),
         ] {
-            assert_eq!(named(Format::Sqlx, file), named_as, "{file}");
+            assert_eq!(file_use(Format::Sqlx, file), named_as, "{file}");
         }
-        assert!(matches!(named(Format::Sqlx, "abc_x.sql"), Named::Refused(_)));
-        assert!(matches!(named(Format::Supabase, "init.sql"), Named::Refused(_)));
-        assert!(matches!(named(Format::Prisma, "notes.txt"), Named::Refused(_)));
+        assert!(matches!(file_use(Format::Sqlx, "abc_x.sql"), FileUse::Refused(_)));
+        assert!(matches!(file_use(Format::Supabase, "init.sql"), FileUse::Refused(_)));
+        assert!(matches!(file_use(Format::Prisma, "notes.txt"), FileUse::Refused(_)));
     }
 
     #[test]
@@ -297,8 +297,8 @@ mod tests {
                 "{files:?}: {given}"
             );
         }
-        let migration = Named::Migration(Name::Prisma("1 a copy".into()));
-        assert_eq!(named(Format::Prisma, "1 a copy/migration.sql"), migration);
-        assert_eq!(named(Format::Prisma, "1_a/more/migration.sql"), Named::Ignored);
+        let migration = FileUse::Migration(MigrationName::Prisma("1 a copy".into()));
+        assert_eq!(file_use(Format::Prisma, "1 a copy/migration.sql"), migration);
+        assert_eq!(file_use(Format::Prisma, "1_a/more/migration.sql"), FileUse::Ignored);
     }
 }

@@ -1,20 +1,20 @@
-//! `CREATE INDEX CONCURRENTLY` leaves an invalid index behind when it fails. It would stand in the
-//! way of the next attempt, so what this attempt left is dropped.
+//! A failed `CREATE INDEX CONCURRENTLY` leaves an invalid index, whose name blocks the next attempt. The
+//! operator drops the index that its own attempt left.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::Result;
+use super::error::Result;
 use super::lexer::concurrent_index;
 
-/// Invalid indexes that bear the name which the script gives to its index, before it runs.
+/// The invalid indexes that have the name of the script's index before the script runs.
 pub(super) struct Leftovers {
     name: String,
     before: Vec<i64>,
 }
 
 impl Leftovers {
-    /// None when the script builds no index concurrently, or lets PostgreSQL choose the name: then
-    /// a leftover is in nobody's way.
+    /// None if the script builds no index concurrently, or lets PostgreSQL choose the name: an index with a
+    /// generated name blocks no later attempt.
     pub async fn before(conn: &mut PgConnection, script: &str) -> Result<Option<Self>> {
         let Some(name) = concurrent_index(script) else {
             return Ok(None);
@@ -23,7 +23,7 @@ impl Leftovers {
         Ok(Some(Self { name, before }))
     }
 
-    /// Drops what is there now and was not before.
+    /// Drops the invalid indexes that did not exist before the script.
     pub async fn drop(self, conn: &mut PgConnection) -> Result<()> {
         for (oid, name) in invalid(conn, &self.name).await? {
             if !self.before.contains(&oid) {
@@ -35,7 +35,7 @@ impl Leftovers {
     }
 }
 
-/// Of each index of this name, whether it is valid.
+/// For each index of this name, whether it is valid.
 pub(super) async fn validity(conn: &mut PgConnection, name: &str) -> Result<Vec<bool>> {
     Ok(sqlx::query_scalar(
         "SELECT indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
@@ -46,7 +46,7 @@ pub(super) async fn validity(conn: &mut PgConnection, name: &str) -> Result<Vec<
     .await?)
 }
 
-/// Drops what a build that was cut off left of the index.
+/// Drops the invalid index that an interrupted build left.
 pub(super) async fn drop_invalid(conn: &mut PgConnection, name: &str) -> Result<()> {
     let nothing = Leftovers {
         name: name.to_owned(),
@@ -55,7 +55,7 @@ pub(super) async fn drop_invalid(conn: &mut PgConnection, name: &str) -> Result<
     nothing.drop(conn).await
 }
 
-/// Oids and quoted names.
+/// The oids and quoted names of the invalid indexes of this name.
 async fn invalid(conn: &mut PgConnection, name: &str) -> Result<Vec<(i64, String)>> {
     let rows = sqlx::query(
         "SELECT indexrelid::bigint, pg_catalog.format('%I.%I', nspname, relname) FROM pg_index \

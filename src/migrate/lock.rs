@@ -1,4 +1,5 @@
-//! The lock that each tool takes, so that the operator and a developer's laptop never migrate at once.
+//! The advisory lock of each tool, so that the operator and a developer's tool never migrate a database at the
+//! same time.
 
 use std::time::Duration;
 
@@ -6,27 +7,28 @@ use crc::{CRC_32_ISO_HDLC, Crc};
 use sqlx::{PgConnection, Row};
 use tokio::time::{Instant, sleep};
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 use crate::api::MigrationFormat as Format;
 use crate::postgres::APPLICATION;
 
-/// Prisma Migrate's (schema-engine, `sql-schema-connector`).
+/// The lock of Prisma Migrate (schema-engine, `sql-schema-connector`).
 const PRISMA: i64 = 72_707_369;
-/// sqlx multiplies it with a checksum of the database's name (sqlx-postgres, `migrate.rs`).
+/// The factor of sqlx's lock: sqlx multiplies it with a checksum of the database's name (sqlx-postgres,
+/// `migrate.rs`).
 const SQLX: i64 = 0x3d32_ad9e;
-/// The Supabase CLI takes none, so this one keeps operators apart only. "supabase" in ASCII.
+/// The Supabase CLI takes no lock, so this one excludes only other operators. "supabase" in ASCII.
 const SUPABASE: i64 = 0x7375_7061_6261_7365;
 
-/// Who holds a lock.
+/// The session that holds a lock.
 struct Holder {
     process: i32,
-    /// For people: application, address, process and time.
+    /// Application, address, process and start time, for messages.
     description: String,
-    /// A session of an operator under this very login.
+    /// It is a session of an operator with the same login.
     ours: bool,
 }
 
-/// The lock of a format in the current database.
+/// The key of a format's lock in the current database.
 pub(super) async fn key(conn: &mut PgConnection, format: Format) -> Result<i64> {
     Ok(match format {
         Format::Prisma => PRISMA,
@@ -42,11 +44,12 @@ pub(super) async fn key(conn: &mut PgConnection, format: Format) -> Result<i64> 
     })
 }
 
-/// Polls: a session that waited inside `pg_advisory_lock` would hold a snapshot, and with it stop
-/// the lock's holder from building an index concurrently. Halfway, a session that an operator left
-/// behind is ended: only one operator leads, and it begins one piece of work for a database.
+/// Takes the lock, and tries again until `limit` is over. A session that waits inside `pg_advisory_lock` would
+/// hold a snapshot, for which a concurrent index build of the lock's holder waits. After half of the time, a
+/// session that another operator left is terminated: only one operator leads, and it does one piece of work at a
+/// time for a database.
 pub(super) async fn take(conn: &mut PgConnection, key: i64, limit: Duration) -> Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut ended = false;
     loop {
         let got: bool = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)")
@@ -56,10 +59,10 @@ pub(super) async fn take(conn: &mut PgConnection, key: i64, limit: Duration) -> 
         if got {
             return Ok(());
         }
-        if begun.elapsed() >= limit {
+        if started.elapsed() >= limit {
             break;
         }
-        if !ended && begun.elapsed() >= limit / 2 {
+        if !ended && started.elapsed() >= limit / 2 {
             ended = true;
             end_orphan(conn, key).await?;
         }
@@ -67,7 +70,10 @@ pub(super) async fn take(conn: &mut PgConnection, key: i64, limit: Duration) -> 
     }
     let holder = holder(conn, key).await?;
     Err(Error::Locked {
-        holder: holder.map_or_else(|| "it has just let go".to_owned(), |holder| holder.description),
+        holder: holder.map_or_else(
+            || "a session that has just released it".to_owned(),
+            |holder| holder.description,
+        ),
     })
 }
 
@@ -85,7 +91,7 @@ async fn end_orphan(conn: &mut PgConnection, key: i64) -> Result<()> {
     };
     tracing::warn!(
         holder = orphan.description,
-        "ending a session that an operator left behind with the migration lock"
+        "terminating a session of an earlier operator that still holds the migration lock"
     );
     sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
         .bind(orphan.process)

@@ -1,9 +1,10 @@
-//! Migrations in the formats of Prisma, the Supabase CLI and sqlx, applied natively, and the seed:
-//! source → format → policy → history → guard → apply.
+//! Migrations in the formats of Prisma, the Supabase CLI and sqlx, which the operator applies itself, and seeds:
+//! source → format → mode → history → guard → apply.
 
 mod apply;
 mod blockers;
 mod error;
+mod failure;
 mod fingerprint;
 mod format;
 pub mod guard;
@@ -11,27 +12,34 @@ mod history;
 mod index;
 mod lexer;
 mod lock;
+mod missing_tables;
+mod mode;
+mod options;
 mod order;
 mod parse;
-mod policy;
 mod redact;
 mod run;
+mod run_event;
+mod script_text;
 mod seed;
+mod session;
 mod source;
-mod tables;
+mod source_error;
+mod status;
 mod unfinished;
 mod watch;
 
-pub use apply::{Limits, Options, Progress, Status, apply, pending};
-pub use error::{Error, ScriptFailure};
+pub use apply::{apply, pending};
+pub use error::{Error, Result};
+pub use failure::{RowFailure, ScriptFailure};
 pub use fingerprint::fingerprint;
-pub use policy::Mode;
-pub use seed::{Rendered, RowFailure, Script, SeedOutcome, SeedSource, Seeded, Variables, seed, seeded};
-pub(crate) use source::hex;
-pub use source::{Identity, MAX_MIGRATIONS, MAX_NAME_BYTES, MAX_SCRIPT_BYTES, Migration, Source, SourceError};
-
-pub use tables::missing_tables;
+pub use missing_tables::missing_tables;
+pub use mode::Mode;
+pub use options::{Options, TimeLimits};
+pub use run_event::RunEvent;
+pub use script_text::MAX_SCRIPT_BYTES;
+pub use seed::{Rendered, Script, SeedOutcome, SeedSource, Seeded, Variables, seed, seeded};
+pub use source::{MAX_NAME_BYTES, Migration, MigrationId, Source};
+pub use source_error::{MAX_MIGRATIONS, SourceError};
+pub use status::Status;
 pub use watch::Watch;
-
-/// A short result of this module.
-pub type Result<T> = std::result::Result<T, Error>;

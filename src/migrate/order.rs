@@ -4,9 +4,9 @@
 use icu_collator::options::CollatorOptions;
 use icu_collator::{CollatorBorrowed, CollatorPreferences};
 
-/// Those of `names`, which are in the order of their bytes, that Prisma from 6.6 on applies in another place.
+/// The names that Prisma from 6.6 on applies at another position. `names` must be in byte order.
 pub fn displaced<'a>(names: &[&'a str]) -> Vec<&'a str> {
-    // Only data that is not there can fail, and the root collation is compiled in.
+    // This fails only if collation data is missing, and the data of the root collation is compiled in.
     let Ok(collator) = CollatorBorrowed::try_new(CollatorPreferences::default(), CollatorOptions::default()) else {
         return Vec::new();
     };
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn unusual_names_are_told() {
+    fn unusual_names_are_listed() {
         // As Node sorts them: ["_x", "0_init", "20240101_a", "20240101_A", "zed", "Zed"].
         let bytes = ["0_init", "20240101_A", "20240101_a", "Zed", "_x", "zed"];
         assert_eq!(displaced(&bytes), ["0_init", "20240101_A", "Zed", "_x", "zed"]);

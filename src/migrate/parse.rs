@@ -1,17 +1,17 @@
-//! Scripts as PostgreSQL's own grammar reads them, statement by statement.
+//! Parses scripts with PostgreSQL's own grammar, statement by statement.
 
 use std::ops::Range;
 
 use pg_query::NodeEnum;
 
-use super::lexer::{self, Kind};
+use super::lexer::{self, StatementKind};
 
 /// The longest statement that is parsed, in bytes: a parse tree takes about two hundred times the
 /// memory of its text.
 const LONGEST: usize = 256 << 10;
 
-/// Words that tell of more than adding something. They are looked for where nothing better can be
-/// done, in strings and comments too.
+/// Words of statements that do more than add something. They are searched for in text that is not parsed, and
+/// so they are also found in its strings and comments.
 const ALARMING: [&str; 18] = [
     "ALTER", "CALL", "CLUSTER", "DELETE", "DETACH", "DISABLE", "DROP", "EXECUTE", "LOCK", "MERGE", "MOVE", "PERFORM",
     "REASSIGN", "REINDEX", "RENAME", "TRUNCATE", "UPDATE", "VACUUM",
@@ -20,16 +20,16 @@ const ALARMING: [&str; 18] = [
 /// One statement.
 #[derive(Debug)]
 pub struct Statement {
-    /// Line where it begins, from 1.
+    /// Line of its first token, from 1.
     pub line: usize,
     /// Its bytes in the script.
     pub span: Range<usize>,
-    /// Its parse tree; none when it could not be parsed.
+    /// Its parse tree; none if it could not be parsed.
     pub tree: Option<NodeEnum>,
 }
 
-/// The statements of a script after the first so many. What is too long to be parsed and begins with
-/// INSERT only adds rows, unless a word in it says otherwise, and is left out.
+/// The statements of a script without the first `skipped` ones. An INSERT that is too long to be parsed is left
+/// out, because it only adds rows, unless it contains one of the words in [`ALARMING`].
 pub fn statements(script: &str, skipped: usize) -> Vec<Statement> {
     let Ok(pieces) = lexer::split(script) else {
         return vec![Statement {
@@ -40,7 +40,7 @@ pub fn statements(script: &str, skipped: usize) -> Vec<Statement> {
     };
     let (mut line, mut counted) = (1, 0);
     let mut statements = Vec::new();
-    let pieces = pieces.iter().filter(|piece| piece.kind != Kind::Empty);
+    let pieces = pieces.iter().filter(|piece| piece.kind != StatementKind::Empty);
     for piece in pieces.skip(skipped) {
         line += script[counted..piece.start].matches('\n').count();
         counted = piece.start;
@@ -65,15 +65,15 @@ pub fn statements(script: &str, skipped: usize) -> Vec<Statement> {
     statements
 }
 
-/// The parser's messages may show values of the script; none is passed on. A panic in it is caught,
-/// as everything that the scripts of a user might bring about.
+/// The parser's messages can contain values of the script, so none is passed on. A panic in the parser is caught,
+/// because a user's script must not stop the operator.
 fn parse(text: &str) -> Option<Vec<NodeEnum>> {
     let parsed = std::panic::catch_unwind(|| pg_query::parse(text, 0)).ok()?.ok()?;
     let trees = parsed.protobuf.stmts.into_iter();
     trees.map(|raw| raw.stmt.and_then(|node| node.node)).collect()
 }
 
-/// Whether a text holds a word that tells of more than adding something.
+/// Whether a text contains one of the words in [`ALARMING`].
 pub fn is_alarming(text: &str) -> bool {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
         .any(|word| ALARMING.iter().any(|alarming| word.eq_ignore_ascii_case(alarming)))

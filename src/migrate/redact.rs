@@ -1,35 +1,35 @@
-//! What PostgreSQL says of a failure, without the values of rows, in whatever language the server speaks.
+//! Removes the values of rows from PostgreSQL's messages, in any language of the server.
 
-/// `bad_copy_file_format`: its messages quote columns only.
+/// `bad_copy_file_format`: its messages quote only names of columns.
 const BAD_FORMAT: &str = "22P04";
 
-/// Quotation marks of PostgreSQL's translations.
+/// The quotation marks in PostgreSQL's translations.
 const QUOTES: [char; 12] = ['"', '„', '“', '”', '«', '»', '‹', '›', '「', '」', '‘', '’'];
 
-/// A message: a data exception (class 22) has values in quotes.
+/// Redacts a message. Messages of data exceptions (class 22) contain values in quotation marks.
 pub fn message(sqlstate: &str, message: &str) -> String {
     if !sqlstate.starts_with("22") || sqlstate == BAD_FORMAT {
         return message.replace('\n', " ");
     }
-    let told = match (message.find(QUOTES), message.rfind(QUOTES)) {
+    let redacted = match (message.find(QUOTES), message.rfind(QUOTES)) {
         (Some(first), Some(last)) if first < last => {
             let end = last + message[last..].chars().next().map_or(0, char::len_utf8);
             format!("{}\"…\"{}", &message[..first], &message[end..])
         }
         _ => message.to_owned(),
     };
-    told.replace('\n', " ")
+    redacted.replace('\n', " ")
 }
 
-/// A detail: that of a data exception may be all value; that of a constraint (class 23) has a row in
-/// parentheses, and before it perhaps the columns of a key, which are kept.
+/// Redacts a detail. The detail of a data exception can consist of a value alone, and is dropped. The detail of a
+/// violated constraint (class 23) has a row in parentheses; the names of key columns before it are kept.
 pub fn detail(sqlstate: &str, detail: &str) -> Option<String> {
-    let told = match sqlstate.get(..2) {
+    let redacted = match sqlstate.get(..2) {
         Some("22") => return None,
         Some("23") => without_values(detail),
         _ => detail.to_owned(),
     };
-    Some(told.replace('\n', "; "))
+    Some(redacted.replace('\n', "; "))
 }
 
 fn without_values(detail: &str) -> String {
@@ -40,7 +40,7 @@ fn without_values(detail: &str) -> String {
     if let Some(columns) = detail[open..].find(")=(") {
         open += columns + 2;
     }
-    // Values may hold parentheses themselves; the last one ends them for certain.
+    // A value can contain parentheses, so only the last one certainly ends the row.
     let end = detail
         .rfind(')')
         .filter(|end| *end > open)
@@ -53,8 +53,8 @@ mod tests {
     use super::{detail, message};
 
     #[test]
-    fn names_are_told_and_values_are_not() {
-        for (sqlstate, said, told) in [
+    fn names_are_shown_and_values_are_not() {
+        for (sqlstate, said, shown) in [
             (
                 "22P02",
                 "invalid input syntax for type integer: \"geheim\"",
@@ -71,9 +71,9 @@ mod tests {
                 "relation \"members\" does not exist",
             ),
         ] {
-            assert_eq!(message(sqlstate, said), told);
+            assert_eq!(message(sqlstate, said), shown);
         }
-        for (sqlstate, said, told) in [
+        for (sqlstate, said, shown) in [
             ("22P02", "Token \"geheim\" is invalid.", None),
             (
                 "23505",
@@ -96,7 +96,7 @@ mod tests {
                 Some("view v depends on function f(integer); view w"),
             ),
         ] {
-            assert_eq!(detail(sqlstate, said).as_deref(), told);
+            assert_eq!(detail(sqlstate, said).as_deref(), shown);
         }
     }
 }

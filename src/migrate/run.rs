@@ -1,4 +1,4 @@
-//! Running one migration, and recording it truly whenever it is cut off.
+//! Runs one migration, and keeps its record in the history true even if the run is interrupted at any point.
 
 use std::ops::Range;
 
@@ -7,17 +7,18 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::Instant;
 
+use super::error::{Error, Result};
+use super::failure::ScriptFailure;
 use super::history::{Entry, History};
 use super::index::Leftovers;
-use super::lexer::{Kind, Piece};
+use super::lexer::{Piece, StatementKind};
 use super::source::Migration;
 use super::unfinished::pieces;
-use super::{Error, Result, ScriptFailure};
 use crate::api::MigrationFormat as Format;
 
-/// In one transaction together with its row: it has happened as a whole, or not at all.
+/// Runs the script in one transaction together with its row: both are committed, or neither.
 pub(super) async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
     history.insert(conn, migration).await?;
     let before = transaction(conn).await?;
@@ -27,29 +28,29 @@ pub(super) async fn atomic(conn: &mut PgConnection, history: &History, migration
     if before.is_none() || transaction(conn).await? != before {
         return Err(Error::Database(crate::postgres::Error::refused(
             "25000",
-            "the script left its transaction; nothing more is applied",
+            "the script left its transaction; no further migration is applied",
         )));
     }
     match sqlx::raw_sql("COMMIT").execute(&mut *conn).await {
-        Ok(_) => history.took(conn, migration, begun.elapsed()).await,
-        // A deferred constraint speaks up only here.
+        Ok(_) => history.took(conn, migration, started.elapsed()).await,
+        // Deferred constraints are checked only here.
         Err(error) => Err(ScriptError::new(&migration.name, &migration.script, 0, usize::MAX, error).into_migration()),
     }
 }
 
-/// As one message outside of a transaction.
+/// Runs the script as one message outside of a transaction.
 pub(super) async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
     let leftovers = Leftovers::before(conn, &migration.script).await?;
     let entry = history.begin(conn, migration, None).await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     match run(conn, &migration.name, &migration.script).await {
         Ok(()) => {
             history.finish(conn, entry, migration).await?;
-            history.took(conn, migration, begun.elapsed()).await
+            history.took(conn, migration, started.elapsed()).await
         }
         Err(error) => {
             if let ScriptError::Failed(failure) = &error {
-                // The script may have left a failed transaction of its own.
+                // The script can have left a failed transaction of its own open.
                 if migration.own_transactions {
                     sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 }
@@ -63,9 +64,10 @@ pub(super) async fn whole(conn: &mut PgConnection, history: &History, migration:
     }
 }
 
-/// One statement after the other. With Prisma each has a transaction of its own, in which the history
-/// records how many there are, as its engine does from 7.4 on; the others, as the Supabase CLI does, share
-/// one up to the next statement that PostgreSQL keeps out of transactions, and the last one holds the row.
+/// Runs one statement after the other. With Prisma, each statement has a transaction of its own, which also records
+/// the number of committed statements; its engine runs them so since 7.4. With the other formats, statements share a
+/// transaction up to the next statement that PostgreSQL refuses inside one, as in the Supabase CLI, and the last
+/// transaction holds the history's row.
 pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
     let committed = history.statements_committed(migration);
     let entry = history.begin(conn, migration, Some(committed)).await?;
@@ -74,9 +76,9 @@ pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, mi
         migration,
         entry: entry.as_ref(),
         committed,
-        open: Open::No,
+        open: OpenTransaction::No,
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     let pieces = pieces(&migration.script);
     for (index, piece) in pieces.iter().enumerate().skip(committed) {
         let leftovers = Leftovers::before(conn, &migration.script[piece.span.clone()]).await?;
@@ -96,15 +98,15 @@ pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, mi
     }
     let open = steps.open;
     history.finish(conn, entry, migration).await?;
-    if open == Open::Ours {
+    if open == OpenTransaction::Ours {
         sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
     }
-    history.took(conn, migration, begun.elapsed()).await
+    history.took(conn, migration, started.elapsed()).await
 }
 
-/// A transaction that is open between two statements.
+/// Which transaction is open between two statements.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum OpenTransaction {
     No,
     Ours,
     Theirs,
@@ -114,9 +116,9 @@ struct Steps<'a> {
     history: &'a History,
     migration: &'a Migration,
     entry: Option<&'a Entry>,
-    /// Statements that are committed for certain.
+    /// Number of statements that are certainly committed.
     committed: usize,
-    open: Open,
+    open: OpenTransaction,
 }
 
 enum StepError {
@@ -154,36 +156,36 @@ impl Steps<'_> {
     ) -> std::result::Result<(), StepError> {
         let done = index + 1;
         match (piece.kind, self.open) {
-            (Kind::Begin | Kind::Chain | Kind::Other, Open::Theirs) => {
+            (StatementKind::Begin | StatementKind::Chain | StatementKind::Other, OpenTransaction::Theirs) => {
                 self.send(conn, piece).await?;
-                self.note(conn, done).await?;
+                self.record_committed(conn, done).await?;
             }
-            (Kind::End, Open::Theirs) => {
-                // Rolled back with the rest, or committed with it.
-                self.note(conn, done).await?;
+            (StatementKind::End, OpenTransaction::Theirs) => {
+                // This record is committed or rolled back together with the script's transaction.
+                self.record_committed(conn, done).await?;
                 self.send(conn, piece).await?;
-                self.open = Open::No;
-                self.note(conn, done).await?;
+                self.open = OpenTransaction::No;
+                self.record_committed(conn, done).await?;
                 self.committed = done;
             }
-            (Kind::Other, _) => {
-                if self.open == Open::No {
+            (StatementKind::Other, _) => {
+                if self.open == OpenTransaction::No {
                     sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
-                    self.open = Open::Ours;
+                    self.open = OpenTransaction::Ours;
                 }
                 self.send(conn, piece).await?;
                 if self.history.format() == Format::Prisma {
-                    self.note(conn, done).await?;
+                    self.record_committed(conn, done).await?;
                     self.commit(conn, done, piece).await?;
                 }
             }
             (kind, _) => {
                 self.commit(conn, index, piece).await?;
                 self.send(conn, piece).await?;
-                if kind == Kind::Begin {
-                    self.open = Open::Theirs;
+                if kind == StatementKind::Begin {
+                    self.open = OpenTransaction::Theirs;
                 } else {
-                    self.note(conn, done).await?;
+                    self.record_committed(conn, done).await?;
                     self.committed = done;
                 }
             }
@@ -191,24 +193,24 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// Commits our transaction, if one is open. A deferred constraint speaks up only here.
+    /// Commits the operator's transaction, if one is open. Deferred constraints are checked only here.
     async fn commit(
         &mut self,
         conn: &mut PgConnection,
         done: usize,
         piece: &Piece,
     ) -> std::result::Result<(), StepError> {
-        if self.open == Open::Ours {
+        if self.open == OpenTransaction::Ours {
             let Migration { name, script, .. } = self.migration;
             let committed = sqlx::raw_sql("COMMIT").execute(conn).await;
             committed.map_err(|error| StepError::Script(ScriptError::new(name, script, piece.start, 0, error)))?;
-            self.open = Open::No;
+            self.open = OpenTransaction::No;
             self.committed = done;
         }
         Ok(())
     }
 
-    async fn note(&self, conn: &mut PgConnection, done: usize) -> Result<()> {
+    async fn record_committed(&self, conn: &mut PgConnection, done: usize) -> Result<()> {
         self.history.committed(conn, self.entry, self.migration, done).await
     }
 
@@ -220,7 +222,7 @@ impl Steps<'_> {
     }
 }
 
-/// The id of the transaction, if it has one.
+/// The id of the current transaction, if one is assigned.
 async fn transaction(conn: &mut PgConnection) -> Result<Option<String>> {
     Ok(
         sqlx::query_scalar("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text")
@@ -229,7 +231,7 @@ async fn transaction(conn: &mut PgConnection) -> Result<Option<String>> {
     )
 }
 
-/// The script failed, or the connection did.
+/// Why a script did not succeed: its own failure, or that of the connection.
 pub(super) enum ScriptError {
     Failed(Box<ScriptFailure>),
     Database(crate::postgres::Error),

@@ -1,6 +1,6 @@
-//! The seed: scripts and tables that begin a database, as its owner, all in one transaction with the
-//! record that they ran. The record is in the operator's own schema, where Prisma does not look and the
-//! tenant has no right.
+//! The seed: scripts and tables with a database's first data. They run as the database's owner, in one transaction
+//! with the record that they ran. The record is in the operator's own schema, which Prisma does not look at and the
+//! tenant has no rights on.
 
 mod csv;
 mod seed_files;
@@ -14,18 +14,19 @@ use tokio::time::timeout;
 
 use self::seed_files::SeedFiles;
 use self::source::Part;
-use super::apply::{Limits, reset, set_up};
+use super::error::{Error, Result};
+use super::failure::ScriptFailure;
+use super::options::TimeLimits;
 use super::run::{ScriptError, run};
-use super::source::line_and_column;
-use super::{Error, Result, ScriptFailure};
+use super::session::{reset, set_up};
+use super::source_error::line_and_column;
 use crate::api::{MigrationFormat, SeedPolicy};
 use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
 
-pub use csv::RowFailure;
 pub use source::{Script, SeedSource};
 pub use variables::{Rendered, Variables};
 
-/// Two operators never seed at once. The number is "seed" in ASCII.
+/// The advisory lock that keeps two operators from seeding a database at the same time. "seed" in ASCII.
 const LOCK: i64 = 0x7365_6564;
 
 /// What [`seed`] did.
@@ -33,7 +34,7 @@ const LOCK: i64 = 0x7365_6564;
 pub enum SeedOutcome {
     /// The seed ran and is recorded.
     Applied,
-    /// By the policy nothing was to be done; the newest record.
+    /// The policy asks for no further run; this is the newest record.
     AlreadySeeded(Seeded),
 }
 
@@ -42,7 +43,7 @@ pub enum SeedOutcome {
 pub struct Seeded {
     /// Digest of what ran, see [`SeedSource::digest`].
     pub digest: String,
-    /// When, in UTC, as RFC 3339.
+    /// When it ran, in UTC, as RFC 3339.
     pub applied_at: String,
 }
 
@@ -74,13 +75,13 @@ pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
     .transpose()
 }
 
-/// Runs the seed, unless the one that ran last is all that the policy asks for. Takes the connection and
-/// gives it back only after success. Where the migrations are the Supabase CLI's, its table of seeds is kept,
-/// too, and what it says holds at the first time.
+/// Runs the seed, unless the policy is met by the seed that ran last. The function owns the connection and returns
+/// it only after success. If the migrations have the Supabase CLI's format, the CLI's table of seeds is written too,
+/// and scripts that it records as applied are not run by the first seed.
 ///
 /// # Errors
-/// [`Error::Source`] before the database is touched; [`Error::SeedFailed`] and [`Error::RowFailed`], after
-/// which nothing of the seed is kept; [`Error::Locked`] while another session seeds.
+/// [`Error::Source`] before anything is written; [`Error::SeedFailed`] and [`Error::RowFailed`] after the whole
+/// seed is rolled back; [`Error::Locked`] while another session applies a seed.
 pub async fn seed(
     mut conn: PgConnection,
     source: &SeedSource,
@@ -91,18 +92,18 @@ pub async fn seed(
 ) -> Result<(PgConnection, SeedOutcome)> {
     let digest = source.digest(variables)?;
     let work = async {
-        set_up(&mut conn, Limits::default()).await?;
+        set_up(&mut conn, TimeLimits::default()).await?;
         begin(&mut conn).await?;
         let outcome = inside(&mut conn, source, variables, policy, format, &digest).await?;
         match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
             Ok(_) => {}
-            // A deferred constraint speaks up only here.
+            // Deferred constraints are checked only here.
             Err(error) => {
                 let name = source.parts().last().map_or("", Part::file);
                 return Err(failed(ScriptError::new(name, "", 0, 0, error)));
             }
         }
-        set_up(&mut conn, Limits::default()).await?;
+        set_up(&mut conn, TimeLimits::default()).await?;
         Ok::<_, Error>(outcome)
     };
     let outcome = timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))??;
@@ -123,7 +124,7 @@ async fn inside(
         .await?;
     if !got {
         return Err(Error::Locked {
-            holder: "it applies a seed".to_owned(),
+            holder: "a session that applies a seed".to_owned(),
         });
     }
     let before = seeded(conn).await?;
@@ -138,7 +139,7 @@ async fn inside(
         _ => None,
     };
     make_table(conn).await?;
-    // One that comes back is the newest again, also for a server whose clock was set back.
+    // A seed that runs again becomes the newest record, even if the server's clock was set back.
     sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO {OPERATOR_SCHEMA}.seed (digest, applied_at) SELECT $1, \
              greatest(now(), (SELECT max(applied_at) + interval '1 microsecond' FROM {OPERATOR_SCHEMA}.seed)) \
@@ -148,7 +149,7 @@ async fn inside(
     .execute(&mut *conn)
     .await?;
     for part in source.parts() {
-        reset(conn, Limits::default()).await?;
+        reset(conn, TimeLimits::default()).await?;
         match part {
             Part::Table(table) => table.copy(conn).await?,
             Part::Script(script) if is_first && theirs.as_ref().is_some_and(|theirs| theirs.hold(script, policy)) => {}
@@ -156,7 +157,7 @@ async fn inside(
         }
     }
     if let Some(theirs) = theirs {
-        reset(conn, Limits::default()).await?;
+        reset(conn, TimeLimits::default()).await?;
         theirs.record(conn, source.scripts()).await?;
     }
     Ok(SeedOutcome::Applied)
@@ -171,7 +172,7 @@ async fn send(conn: &mut PgConnection, script: &Script, variables: &Variables) -
     })
 }
 
-/// The place of a failure in the script, where it is told of the text that was sent.
+/// Translates the position of a failure from the text that was sent to the script as the user wrote it.
 fn as_written(failure: ScriptFailure, script: &Script, rendered: &Rendered) -> ScriptFailure {
     let line = rendered.text.split_inclusive('\n').take(failure.line.saturating_sub(1));
     let start: usize = line.map(str::len).sum();
@@ -192,7 +193,7 @@ fn failed(error: ScriptError) -> Error {
     }
 }
 
-/// Makes the record's table, and takes back what default privileges gave to others on it.
+/// Creates the record's table, and revokes the rights on it that default privileges grant to other roles.
 async fn make_table(conn: &mut PgConnection) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(format!(
         "CREATE SCHEMA IF NOT EXISTS {OPERATOR_SCHEMA}; \

@@ -1,33 +1,29 @@
-//! Migrations as the user wrote them, checked before any database is touched.
+//! The user's migrations, checked before the operator connects to a database.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use sha2::{Digest, Sha256, Sha384};
 
-use super::format::{self, Name, Named};
-use super::policy::{self, Mode};
+use super::format::{self, FileUse, MigrationName};
+use super::mode::{self, Mode};
+use super::script_text;
+use super::source_error::{MAX_MIGRATIONS, SourceError};
 use crate::api::MigrationFormat;
-use crate::api::condition::Reason;
-use crate::error::ErrorClass;
 
-/// The most migrations of one source.
-pub const MAX_MIGRATIONS: usize = 10_000;
-/// The most bytes of one script: 64 MiB.
-pub const MAX_SCRIPT_BYTES: usize = 64 << 20;
-/// The most bytes of a migration's name, as in Prisma's table.
+/// The maximum length of a migration's name in bytes, as in Prisma's table.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// What a migration is known by in the history: of one identity there is one in a source.
+/// What identifies a migration in the history. It is unique within a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Identity {
-    /// Prisma's name, or the Supabase CLI's version, which is text.
+pub enum MigrationId {
+    /// Prisma's name, or the Supabase CLI's version.
     Text(String),
     /// The version of sqlx.
     Number(i64),
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for MigrationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
@@ -39,24 +35,24 @@ impl fmt::Display for Identity {
 /// One migration.
 #[derive(Clone, Debug)]
 pub struct Migration {
-    /// Name for people: of Prisma the folder's, of the others the file's without its extension.
+    /// The name in messages: Prisma's folder, or the file's name without its extension.
     pub name: String,
-    /// What the history knows it by.
-    pub identity: Identity,
-    /// The rest of the name, as the history of the Supabase CLI and of sqlx holds it.
+    /// What identifies it in the history.
+    pub identity: MigrationId,
+    /// The rest of the name, as the histories of the Supabase CLI and of sqlx record it.
     pub title: String,
     /// The script, byte for byte.
     pub script: String,
-    /// Lower-case hexadecimal digest of the script's bytes: SHA-384 for sqlx, else SHA-256.
+    /// Hexadecimal digest of the script's bytes: SHA-384 for sqlx, else SHA-256.
     pub checksum: String,
     /// How it is run.
     pub mode: Mode,
-    /// The script has its own BEGIN or COMMIT: after a failure a part may be committed.
+    /// The script has its own BEGIN or COMMIT: after a failure, a part of it can be committed.
     pub own_transactions: bool,
 }
 
 impl Migration {
-    /// Whether a person who writes this name means it: its name or its version.
+    /// Whether a name in the spec means this migration: its name or its version.
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.identity.to_string() == name
     }
@@ -70,78 +66,11 @@ pub struct Source {
     migrations: Vec<Migration>,
 }
 
-/// Why a source cannot be used. Only a changed source helps.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
-    /// The text of a script.
-    #[error("{file}:{line}:{column}: {what}")]
-    Text {
-        /// Key of the file.
-        file: String,
-        /// Line, from 1.
-        line: usize,
-        /// Column in characters, from 1.
-        column: usize,
-        /// What is wrong.
-        what: String,
-    },
-    /// A file as a whole.
-    #[error("{file}: {what}")]
-    File {
-        /// Key of the file.
-        file: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// Several tools would take these files.
-    #[error(
-        "{file} and the others could be migrations of any of these formats: {readings}; say which by migrations.format"
-    )]
-    Ambiguous {
-        /// One of the files.
-        file: String,
-        /// The formats.
-        readings: String,
-    },
-    /// Too many files.
-    #[error("more than {MAX_MIGRATIONS} migrations")]
-    TooMany,
-}
-
-impl SourceError {
-    /// Always [`ErrorClass::Invalid`].
-    pub fn class(&self) -> ErrorClass {
-        ErrorClass::Invalid
-    }
-
-    /// Always [`Reason::SourceInvalid`].
-    pub fn reason(&self) -> Reason {
-        Reason::SourceInvalid
-    }
-
-    pub(super) fn file(file: &str, what: impl Into<String>) -> Self {
-        Self::File {
-            file: file.to_owned(),
-            what: what.into(),
-        }
-    }
-
-    pub(super) fn text(file: &str, script: &str, at: usize, what: impl Into<String>) -> Self {
-        let (line, column) = line_and_column(script, at);
-        Self::Text {
-            file: file.to_owned(),
-            line,
-            column,
-            what: what.into(),
-        }
-    }
-}
-
 impl Source {
-    /// Reads migrations from files by their paths: those of a Prisma project as `<name>/migration.sql` or,
-    /// as keys of a `ConfigMap`, `<name>.sql`, and perhaps its `migration_lock.toml`; those of the
-    /// Supabase CLI and of sqlx by their names. Without a format it is found out from the files. A path
-    /// that ends with `/` is a folder with nothing in it.
+    /// Reads migrations from files, given as paths and contents. Prisma's migrations are `<name>/migration.sql`
+    /// or, as keys of a `ConfigMap`, `<name>.sql`, optionally with a `migration_lock.toml`; those of the Supabase
+    /// CLI and of sqlx are recognized by their names. Without a format, it is detected from the files. A path that
+    /// ends with `/` is an empty folder.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
@@ -159,15 +88,15 @@ impl Source {
             if format == MigrationFormat::Prisma && file == format::LOCK_FILE {
                 check_lock(&file, &bytes)?;
             }
-            let name = match format::named(format, &file) {
-                Named::Ignored => continue,
-                Named::Refused(what) => return Err(SourceError::file(&file, what)),
-                Named::Migration(name) => name,
+            let name = match format::file_use(format, &file) {
+                FileUse::Ignored => continue,
+                FileUse::Refused(what) => return Err(SourceError::file(&file, what)),
+                FileUse::Migration(name) => name,
             };
             let migration = read(&file, format, name, bytes)?;
             if let Some(twice) = found.insert(migration.identity.clone(), migration) {
                 let what = format!(
-                    "this migration is there twice: {} is {} too",
+                    "this migration is in the source twice: {} is also {}; rename or remove one",
                     twice.identity, twice.name
                 );
                 return Err(SourceError::file(&file, what));
@@ -176,10 +105,10 @@ impl Source {
                 return Err(SourceError::TooMany);
             }
         }
-        // Nothing to do where nothing was found could be a mistake of the path.
+        // A source without migrations but with scripts in folders is probably a wrong path.
         if let Some(file) = format::nested(&names).filter(|_| found.is_empty()) {
             let what = format!(
-                "it lies in a folder, where {} does not look for migrations: say by path which folder holds them",
+                "it is in a folder, where {} does not look for migrations: set path to the folder that holds them",
                 format.as_str()
             );
             return Err(SourceError::file(file, what));
@@ -191,23 +120,23 @@ impl Source {
         })
     }
 
-    /// The same, with the revision that it was read from.
+    /// Sets the revision that the source was read from.
     #[must_use]
     pub fn with_revision(self, revision: Option<String>) -> Self {
         Self { revision, ..self }
     }
 
-    /// Digest of the OCI manifest that it was read from.
+    /// Digest of the OCI manifest that the source was read from.
     pub fn revision(&self) -> Option<&str> {
         self.revision.as_deref()
     }
 
-    /// The format of all of them.
+    /// The format of the migrations.
     pub fn format(&self) -> MigrationFormat {
         self.format
     }
 
-    /// `sha256:` and 64 digits over all names and contents.
+    /// Digest of all names and contents: `sha256:` and 64 hexadecimal digits.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         if self.format != MigrationFormat::Prisma {
@@ -221,7 +150,7 @@ impl Source {
                 migration.checksum
             ));
         }
-        format!("sha256:{}", hex(&hash.finalize()))
+        format!("sha256:{}", hex::encode(hash.finalize()))
     }
 
     /// Number of migrations.
@@ -245,62 +174,38 @@ impl Source {
     }
 }
 
-fn read(file: &str, format: MigrationFormat, name: Name, bytes: Vec<u8>) -> Result<Migration, SourceError> {
+fn read(file: &str, format: MigrationFormat, name: MigrationName, bytes: Vec<u8>) -> Result<Migration, SourceError> {
     let checksum = match format {
-        MigrationFormat::Sqlx => hex(&Sha384::digest(&bytes)),
-        MigrationFormat::Prisma | MigrationFormat::Supabase => hex(&Sha256::digest(&bytes)),
+        MigrationFormat::Sqlx => hex::encode(Sha384::digest(&bytes)),
+        MigrationFormat::Prisma | MigrationFormat::Supabase => hex::encode(Sha256::digest(&bytes)),
     };
     let (identity, title) = match name {
-        Name::Prisma(name) => (Identity::Text(name), String::new()),
-        Name::Supabase { version, name } => (Identity::Text(version), name),
-        Name::Sqlx { version, description } => (Identity::Number(version), description),
+        MigrationName::Prisma(name) => (MigrationId::Text(name), String::new()),
+        MigrationName::Supabase { version, name } => (MigrationId::Text(version), name),
+        MigrationName::Sqlx { version, description } => (MigrationId::Number(version), description),
     };
     let name = match &identity {
-        Identity::Text(name) if format == MigrationFormat::Prisma => name.clone(),
+        MigrationId::Text(name) if format == MigrationFormat::Prisma => name.clone(),
         _ => file.strip_suffix(".sql").unwrap_or(file).to_owned(),
     };
     if name.len() > MAX_NAME_BYTES {
-        let what = format!("the name is longer than {MAX_NAME_BYTES} bytes");
+        let what = format!("the name is longer than {MAX_NAME_BYTES} bytes; shorten it");
         return Err(SourceError::file(file, what));
     }
-    let script = text(file, bytes)?;
-    let mut plan = policy::plan(file, &script, format)?;
+    let script = script_text::decode(file, bytes)?;
+    let mut execution = mode::execution(file, &script, format)?;
     if format == MigrationFormat::Sqlx && script.starts_with(format::NO_TRANSACTION) {
-        plan.mode = Mode::Whole;
+        execution.mode = Mode::Whole;
     }
     Ok(Migration {
         name,
         identity,
         title,
         checksum,
-        mode: plan.mode,
-        own_transactions: plan.own_transactions,
+        mode: execution.mode,
+        own_transactions: execution.own_transactions,
         script,
     })
-}
-
-/// The text rules that migrations and seeds share.
-pub(super) fn text(file: &str, bytes: Vec<u8>) -> Result<String, SourceError> {
-    if bytes.len() > MAX_SCRIPT_BYTES {
-        return Err(SourceError::file(file, "the script is larger than 64 MiB"));
-    }
-    let script = String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
-        SourceError::text(file, &text, good, "the text is not UTF-8")
-    })?;
-    if script.starts_with('\u{feff}') {
-        return Err(SourceError::text(
-            file,
-            &script,
-            0,
-            "the file begins with a byte order mark; save it without",
-        ));
-    }
-    if let Some(at) = script.find('\0') {
-        return Err(SourceError::text(file, &script, at, "a NUL character"));
-    }
-    Ok(script)
 }
 
 /// Prisma's own check (P3019): the first line that begins with `provider` must name postgresql.
@@ -318,25 +223,9 @@ fn check_lock(file: &str, bytes: &[u8]) -> Result<(), SourceError> {
         )),
         None => Err(SourceError::file(
             file,
-            "it names no provider; Prisma writes provider = \"postgresql\" (P3019)",
+            "it names no provider; add provider = \"postgresql\" (Prisma's P3019)",
         )),
     }
-}
-
-/// Line and column of a byte offset, both from 1, the column in characters.
-pub(super) fn line_and_column(script: &str, at: usize) -> (usize, usize) {
-    let before = &script[..at.min(script.len())];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

@@ -119,15 +119,15 @@ proptest! {
         shuffled.sort_by_key(|(name, _)| Sha256::digest(format!("{seed}{name}")).to_vec());
         let again = Source::read(Some(format), shuffled).unwrap();
         prop_assert_eq!(again.digest(), source.digest());
-        let mut before: Option<&Identity> = None;
+        let mut before: Option<&MigrationId> = None;
         for migration in source.migrations() {
             prop_assert!(before.is_none_or(|before| *before < migration.identity));
             before = Some(&migration.identity);
             let bytes = &files.iter().find(|(name, _)| *name == format!("{}.sql", migration.name)).unwrap().1;
             prop_assert_eq!(migration.script.as_bytes(), bytes.as_slice());
             let checksum = match format {
-                MigrationFormat::Sqlx => hex(&Sha384::digest(bytes)),
-                _ => hex(&Sha256::digest(bytes)),
+                MigrationFormat::Sqlx => hex::encode(Sha384::digest(bytes)),
+                _ => hex::encode(Sha256::digest(bytes)),
             };
             prop_assert_eq!(&migration.checksum, &checksum);
         }

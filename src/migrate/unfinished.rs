@@ -1,25 +1,27 @@
-//! What becomes of a migration that began and did not end. `finished_at` says nothing of what a script
-//! left behind, so it is never guessed: only what is certain is done without asking.
+//! What the operator does with a migration that was started and did not finish. A missing `finished_at` does not
+//! tell what the script changed, and the operator never guesses: without the user's decision it takes only steps
+//! that are certainly right.
 
 use sha2::{Digest, Sha256};
 
-use super::lexer::{self, Kind, Piece};
-use super::source::{Migration, hex};
+use super::lexer::{self, Piece, StatementKind};
+use super::source::Migration;
 use crate::api::{Resolution, ResolvedAs};
 
-/// Ends the record of a script that left nothing behind: it may be marked rolled back without asking.
+/// The last line of the logs of a script that changed nothing: its row can be marked rolled back without asking.
+/// Stored in databases; must not change.
 pub(super) const NOTHING_KEPT: &str = "orchestra-operator: nothing of this script was kept.";
 
-/// Begins the last line of the record of a script that runs statement by statement.
+/// The start of the last line of the logs of a script that runs statement by statement. Must not change.
 const COMMITTED: &str = "orchestra-operator: statements committed: ";
 
-/// Ends that line when the statement after them failed, and left nothing.
+/// The end of that line if the next statement failed and changed nothing. Must not change.
 const FAILED: &str = " (the next one failed)";
 
-/// Ends the record of a row that a person's word has resolved.
+/// The end of the logs of a row that `migrations.resolve` has resolved. Must not change.
 pub(super) const RESOLVED: &str = "orchestra-operator: resolved by migrations.resolve.";
 
-/// A row of the history that has neither ended nor been rolled back.
+/// A row of the history that is neither finished nor rolled back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unfinished {
     pub id: String,
@@ -30,25 +32,26 @@ pub(super) struct Unfinished {
     pub logs: String,
 }
 
-/// What to do about it.
+/// What to do with an unfinished row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cure {
-    /// Nothing of it was kept: mark it rolled back and run it again.
+    /// The script changed nothing: mark the row rolled back and run the script again.
     RollBack,
-    /// As a person says, who has looked: the same.
-    RollBackAsTold,
-    /// As a person says, it is applied.
+    /// The user decided `RolledBack`: mark the row rolled back and run the script again.
+    RollBackByUser,
+    /// The user decided `Applied`: record the migration as applied.
     Apply,
-    /// So many of its statements are committed: mark it rolled back and go on behind them.
+    /// This many of its statements are committed: mark the row rolled back and continue after them.
     Resume(usize),
-    /// Behind so many statements, the next one builds this index, or has built it: ask the database.
+    /// The statement after this many builds the index of this name, and it is unknown whether it did: check the
+    /// database.
     CheckIndex(usize, String),
-    /// A person must say.
+    /// The user must decide.
     Ask,
 }
 
-/// How many statements are committed, with a digest of them, so that a changed script goes on only
-/// where it begins in the same way.
+/// The line that records how many statements are committed, with a digest of them: a changed script is continued
+/// only if these statements are unchanged.
 pub(super) fn committed(script: &str, statements: usize, failed: bool) -> String {
     let tail = if failed { FAILED } else { "" };
     format!("{COMMITTED}{statements} sha256:{}{tail}", prefix(script, statements))
@@ -60,29 +63,29 @@ fn prefix(script: &str, statements: usize) -> String {
         hash.update(script[piece.span.clone()].trim());
         hash.update([0]);
     }
-    hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
-/// The statements of a script without the empty ones.
+/// The statements of a script, without empty ones.
 pub(super) fn pieces(script: &str) -> Vec<Piece> {
     let mut pieces = lexer::split(script).unwrap_or_default();
-    pieces.retain(|piece| piece.kind != Kind::Empty);
+    pieces.retain(|piece| piece.kind != StatementKind::Empty);
     pieces
 }
 
-/// The cure of a row. `migration` is the one of that name in the source; `again` says that a row of this
-/// name was resolved by a person's word before.
+/// The cure of a row. `migration` is the migration of that name in the source; `again` means that an earlier row
+/// of this name was resolved by `migrations.resolve`.
 pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[Resolution], again: bool) -> Cure {
-    let word = resolve.iter().find(|word| {
-        (word.name == row.name || migration.is_some_and(|migration| migration.is_named(&word.name)))
-            && match &word.started_at {
+    let decision = resolve.iter().find(|decision| {
+        (decision.name == row.name || migration.is_some_and(|migration| migration.is_named(&decision.name)))
+            && match &decision.started_at {
                 Some(started_at) => *started_at == row.started_at,
                 None => !again,
             }
     });
-    match word.map(|word| word.resolved_as) {
+    match decision.map(|decision| decision.resolved_as) {
         Some(ResolvedAs::Applied) => return Cure::Apply,
-        Some(ResolvedAs::RolledBack) => return Cure::RollBackAsTold,
+        Some(ResolvedAs::RolledBack) => return Cure::RollBackByUser,
         None => {}
     }
     let last = row.logs.trim_end().rsplit('\n').next().unwrap_or_default();
@@ -93,9 +96,9 @@ pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[R
         return Cure::Ask;
     };
     let script = &migration.script;
-    if let Some(told) = last.strip_prefix(COMMITTED) {
-        let failed = told.ends_with(FAILED);
-        let mut parts = told.trim_end_matches(FAILED).split(" sha256:");
+    if let Some(record) = last.strip_prefix(COMMITTED) {
+        let failed = record.ends_with(FAILED);
+        let mut parts = record.trim_end_matches(FAILED).split(" sha256:");
         let count = parts.next().and_then(|count| count.parse::<usize>().ok());
         let (Some(count), Some(digest)) = (count, parts.next()) else {
             return Cure::Ask;
@@ -118,12 +121,12 @@ pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[R
     Cure::Ask
 }
 
-/// Behind `count` statements: whether the next one may have run is certain where it shares a transaction
-/// with the record, and where it is known to have failed.
+/// The cure after `count` committed statements. Whether the next statement was committed is certain if it shares
+/// a transaction with the record, or if it is known to have failed.
 fn next(script: &str, count: usize, failed: bool) -> Cure {
     let pieces = pieces(script);
     match pieces.get(count) {
-        Some(piece) if !failed && matches!(piece.kind, Kind::Outside(_)) => {
+        Some(piece) if !failed && matches!(piece.kind, StatementKind::Outside(_)) => {
             match lexer::concurrent_index(&script[piece.span.clone()]) {
                 Some(index) => Cure::CheckIndex(count, index),
                 None => Cure::Ask,
@@ -160,7 +163,7 @@ mod tests {
     const INDEX: &str = "CREATE INDEX CONCURRENTLY i ON t (a)";
 
     #[test]
-    fn only_what_is_certain_is_done_without_asking() {
+    fn only_certain_cures_need_no_decision() {
         let three = format!("CREATE TABLE t (a int); {INDEX}; SELECT 1;");
         let vacuum = "SELECT 1; VACUUM t; SELECT 2;";
         for (script, logs, cured) in [
@@ -201,21 +204,21 @@ mod tests {
     }
 
     #[test]
-    fn a_word_counts_once_unless_it_names_the_row() {
+    fn a_decision_counts_once_unless_it_names_the_row() {
         let script = migration("SELECT 1");
         let row = row(&script, "");
-        let word = |started_at: Option<&str>| Resolution {
+        let decision = |started_at: Option<&str>| Resolution {
             name: "1_a".into(),
             resolved_as: ResolvedAs::Applied,
             started_at: started_at.map(ToOwned::to_owned),
         };
-        for (word, again, cured) in [
-            (word(None), false, Cure::Apply),
-            (word(None), true, Cure::Ask),
-            (word(Some("2026-01-01 00:00:00 UTC")), true, Cure::Apply),
-            (word(Some("2025-01-01 00:00:00 UTC")), false, Cure::Ask),
+        for (decision, again, cured) in [
+            (decision(None), false, Cure::Apply),
+            (decision(None), true, Cure::Ask),
+            (decision(Some("2026-01-01 00:00:00 UTC")), true, Cure::Apply),
+            (decision(Some("2025-01-01 00:00:00 UTC")), false, Cure::Ask),
         ] {
-            assert_eq!(cure(&row, Some(&script), &[word], again), cured);
+            assert_eq!(cure(&row, Some(&script), &[decision], again), cured);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::apply::Progress;
+use super::run_event::RunEvent;
 
 /// What a run is doing now.
 #[derive(Clone, Default)]
@@ -39,12 +39,12 @@ impl Watch {
     }
 
     /// Takes a step of the run.
-    pub fn tell(&self, progress: &Progress<'_>) {
+    pub fn tell(&self, event: &RunEvent<'_>) {
         let mut now = self.0.lock();
-        match *progress {
+        match *event {
             // The same one is begun again, statement by statement.
-            Progress::Started { number: 0, .. } | Progress::Applied { .. } => {}
-            Progress::Started { name, number, of, .. } => {
+            RunEvent::Started { number: 0, .. } | RunEvent::Applied { .. } => {}
+            RunEvent::Started { name, number, of, .. } => {
                 *now = Some(Now {
                     name: name.to_owned(),
                     number,
@@ -53,7 +53,7 @@ impl Watch {
                     blocked_by: None,
                 });
             }
-            Progress::Blocked { by } => {
+            RunEvent::Blocked { by } => {
                 if let Some(now) = now.as_mut() {
                     now.blocked_by = by.map(ToOwned::to_owned);
                 }

@@ -1,212 +1,174 @@
 //! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
 
-use std::time::Duration;
+use jiff::{SignedDuration, Timestamp};
+use kube::runtime::events::EventType;
+use kube::{Resource, ResourceExt};
 
-use kube::ResourceExt;
-use kube::api::Api;
-use kube::runtime::reflector::ObjectRef;
-
-use super::migrating::{self, Teller};
-use super::observe::PATIENCE;
-use super::plan::Step;
-use super::{Pass, approval, claim, login, observe, status};
-use crate::api::ORCHESTRA_FINALIZER;
+use super::observe::Observed;
+use super::plan::{Database, Step, Work};
+use super::wait::{UNWATCHED, Wait, pace_of_stop};
+use super::{Pass, approval, claim, login, status, work};
 use crate::api::condition::Reason;
-use crate::content;
-use crate::controller::background::{WorkKind, WorkProgress};
-use crate::controller::backoff::SLOWEST;
+use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::{namespaced, set_finalizer};
+use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
 use crate::credentials::connection;
-use crate::credentials::tenant;
-use crate::migrate::{self, Watch};
-use crate::postgres;
-use crate::postgres::APPLICATION;
+use crate::postgres::{self, APPLICATION};
 use crate::rollout::turns::Outcome;
-use crate::rollout::{self, Kept};
+use crate::rollout::{self, Kept, Verdict};
 
-/// Pace at which the status tells how work goes that takes long.
-const TELLING: Duration = Duration::from_secs(10);
-
-/// As good as at once.
-const SOON: Duration = Duration::from_millis(50);
-
-/// A watch tells of what is waited for; this is for what it does not tell.
-const UNWATCHED: Duration = Duration::from_secs(30);
+/// How long a deletion is held up by a database that does not answer, so that the tenant's login can be
+/// revoked.
+const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 
 /// Carries out a step; `None` when the pass goes on at once.
-pub async fn act(pass: &mut Pass, step: Step) -> Result<Option<Next>, Error> {
+///
+/// # Errors
+/// What kept it from being carried out.
+pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Option<Next>, Error> {
+    pass.found.clone_from(&observed.inside.found);
+    settle_turn(pass, &observed);
     match step {
-        Step::AddFinalizer => finalizer(pass, true).await.map(|()| None),
+        Step::AddFinalizer => set_our_finalizer(pass, true).await.map(|()| None),
+        Step::Reserve => {
+            claim::reserve(pass, &observed);
+            Ok(None)
+        }
         // The status that says so is its effect, and is written by now.
         Step::Intend => Ok(None),
-        Step::Create => claim::create(pass).await.map(|()| None),
-        Step::Take => claim::take(pass).await.map(|()| None),
-        Step::PrepareLogin => prepare(pass).await,
-        Step::Migrate => migrate(pass).await,
-        Step::TellPlan => approval::tell(pass).await.map(|()| None),
-        Step::ClearPlan => approval::clear(pass).await.map(|()| None),
-        Step::Seed => seed(pass).await,
-        Step::Publish => publish(pass).await,
-        Step::Rest if pass.object.metadata.deletion_timestamp.is_some() => Ok(Some(Next::Gone)),
-        // Whoever waits for its server says so again and again, or loses its place.
-        Step::Rest if pass.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
-        Step::Rest => Ok(Some(Next::Rest)),
-        Step::Release => {
-            pass.ctx.works.stop(pass.uid());
-            pass.ctx.core.refusals.forget(pass.uid());
-            pass.ctx.rollout.turns.forget(pass.uid());
-            claim::release(pass).await.map(|()| None)
+        Step::Create => claim::create(pass, &observed).await.map(|()| None),
+        Step::Take => claim::take(pass, &observed).await.map(|()| None),
+        Step::PrepareLogin => prepare_login(pass, &observed).await,
+        Step::TakeTurn => {
+            take_turn(pass, &observed);
+            Ok(None)
         }
-        // The end of a deletion is an event that shared watches do not pass on.
-        Step::AwaitRelease => Ok(Some(Next::After(Duration::from_millis(500)))),
+        Step::Migrate => work::migrate(pass, &observed).await,
+        Step::TellPlan => approval::tell(pass, observed.inside.review()).await.map(|()| None),
+        Step::ClearPlan => approval::clear(pass).await.map(|()| None),
+        Step::Seed => work::seed(pass, &observed).await,
+        Step::Publish => publish(pass, &observed).await,
+        Step::Rest if pass.is_deleting() => Ok(Some(Next::Gone)),
+        // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
+        Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
+        Step::Rest => Ok(Some(Next::Rest)),
+        Step::Revoke => revoke(pass, &observed).await,
+        Step::Release => {
+            end_work(pass);
+            claim::release(pass, &observed).await.map(|()| None)
+        }
         Step::Forget => {
-            finalizer(pass, false).await?;
+            end_work(pass);
+            set_our_finalizer(pass, false).await?;
             Ok(Some(Next::Gone))
         }
-        Step::Wait(Reason::Migrating | Reason::Seeding) => wait(pass).await,
-        // The annotation and the source are watched; only another tool's work is not.
-        Step::Wait(Reason::ApprovalPending) => Ok(Some(Next::After(SLOWEST))),
-        // Asking a budget again costs no request.
-        Step::AwaitDatabase | Step::Wait(_) | Step::Stop(Reason::BudgetExceeded | Reason::ProjectLimitReached) => {
-            Ok(Some(Next::After(UNWATCHED)))
+        Step::Wait(Wait::Migrations | Wait::Seed) => work::wait(pass, observed.inside.message.is_some()).await,
+        Step::Wait(wait) => {
+            if wait == Wait::Turn {
+                pass.ctx.rollout.turns.stay(pass.uid());
+            }
+            Ok(Some(Next::After(wait.pace())))
         }
-        Step::Stop(_) => Ok(Some(Next::After(SLOWEST))),
+        Step::Stop(reason) => Ok(Some(Next::After(pace_of_stop(reason)))),
     }
 }
 
-async fn finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
-    let api: Api<_> = namespaced(&pass.ctx.core.client, &pass.object);
-    if let Some(object) = set_finalizer(&api, &pass.object, ORCHESTRA_FINALIZER, present).await? {
+async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
+    if let Some(object) = set_finalizer(&pass.ctx.core, &pass.object, ORCHESTRA_FINALIZER, present).await? {
         pass.object = object;
     }
     Ok(())
 }
 
-async fn prepare(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let Some(database) = pass.database.clone() else {
+/// Ends what goes on for an Orchestra that is being deleted.
+fn end_work(pass: &Pass) {
+    pass.ctx.works.stop(pass.uid());
+    pass.ctx.core.refusals.forget(pass.uid());
+    pass.ctx.rollout.turns.forget(pass.uid());
+}
+
+async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let Some(database) = &observed.database else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
-    let name = database.name_any();
-    if let Some(wait) = pass
-        .ctx
-        .database
-        .logins
-        .wait(&name, pass.ctx.core.settings.login_spacing)
-    {
+    let (ctx, name) = (pass.ctx.clone(), database.name_any());
+    if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    match login::prepare(pass, &database).await {
-        Ok(prepared) => {
-            pass.session = Some(prepared.session);
-            pass.owner = Some(prepared.owner);
-            pass.handover = Some(prepared.handover);
+    let prepared = login::prepare(pass, database).await.inspect_err(|error| {
+        if error.reason() == Reason::LoginFailed {
+            ctx.database.logins.refused(&name, false);
         }
-        Err(error) => {
-            if error.reason() == Reason::LoginFailed {
-                pass.ctx.database.logins.refused(&name, false);
-            }
-            return Err(error);
-        }
-    }
+    });
+    let (session, way_in) = prepared?;
+    (pass.session, pass.way_in) = (Some(session), Some(way_in));
     Ok(None)
 }
 
-async fn migrate(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let (Some(session), Some(source)) = (pass.session.take(), observe::migrations(pass).await?) else {
-        return Ok(None);
+/// Asks for a turn: of the class's rollout where it decides, else of the server alone.
+fn take_turn(pass: &mut Pass, observed: &Observed) {
+    let wanted = &observed.inside.wanted;
+    let (Some(source), Some(database)) = (&wanted.source, &observed.database) else {
+        return;
     };
-    let (options, watch) = (migrating::options(pass), Watch::default());
-    let teller = Teller::new(pass, watch.clone());
-    let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let role = tenant::role_name(&uid);
-    let (turn, rolled) = (pass.turn.take(), pass.rolled.clone());
-    let work = async move {
-        let digest = source.digest();
-        let work = async {
-            let tell = &mut |progress: migrate::Progress<'_>| teller.tell(&progress);
-            let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
-            // Default privileges cover what the owner creates; this covers what a script gave away.
-            postgres::grant_existing(&mut session, &role).await?;
-            Ok::<_, Error>((session, status))
-        };
-        let outcome = work.await;
-        if let Err(error) = &outcome {
-            ctx.core.refusals.refuse(&uid, &digest, error);
-        }
-        if let Some(turn) = turn {
-            let ended = match &outcome {
-                // Something has changed since it was approved: the next pass looks at it.
-                Ok((_, status)) if !status.is_done() => Outcome::Cut,
-                other => Outcome::of(other.as_ref().map(drop)),
-            };
-            rollout::end(&ctx.rollout, turn, rolled.as_ref(), ended);
-        }
-        outcome.map(|(session, _)| session)
+    let (ctx, object, digest) = (&pass.ctx.rollout, &pass.object, source.digest());
+    let rolled = observed.class.as_ref().zip(wanted.rolled.as_ref());
+    let asks = observed.inside.found.is_none() || rollout::was_held(ctx, object, &digest);
+    let verdict = match rolled.filter(|_| asks) {
+        Some((class, (_, revisions))) => rollout::released(ctx, object, class, database, (&digest, revisions)),
+        None => rollout::turn(ctx, object, database, &digest).map_or(Verdict::Kept(Kept::Queued), Verdict::Now),
     };
-    start(pass, WorkKind::Migrate, watch, work);
-    wait(pass).await
+    match verdict {
+        Verdict::Now(turn) => pass.turn = Some((turn, wanted.rolled.clone())),
+        Verdict::Kept(kept) => pass.denied = Some(kept),
+    }
 }
 
-async fn seed(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let (Some(session), Some(seed)) = (
-        pass.session.take(),
-        content::seed_of(&pass.ctx.content, &pass.tenant()).await?,
-    ) else {
-        return Ok(None);
+/// Gives the turn back when nothing is left to begin, and the place in the queue with it.
+fn settle_turn(pass: &mut Pass, observed: &Observed) {
+    let Database::Usable(inside) = &observed.seen.database else {
+        return;
     };
-    let limit = pass.ctx.core.settings.migration_limit;
-    let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let attempt = pass.attempt.clone().unwrap_or_default();
-    let format = migrating::format(pass);
-    let work = async move {
-        let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit)
-            .await
-            .map_err(Error::from);
-        let (session, _) = outcome.inspect_err(|error| ctx.core.refusals.refuse(&uid, &attempt, error))?;
-        Ok(session)
+    let outcome = match inside.migrations {
+        Work::Done => Outcome::Applied,
+        Work::Held => Outcome::Held,
+        _ => return,
     };
-    start(pass, WorkKind::Seed, Watch::default(), work);
-    wait(pass).await
+    // Without a look into the database nothing is known that was not known before.
+    if observed
+        .inside
+        .found
+        .as_ref()
+        .is_some_and(|found| found.migrations.is_some())
+        && pass.session.is_some()
+    {
+        pass.ctx.rollout.turns.leave(pass.uid());
+        end_turn(pass, outcome);
+    }
 }
 
-fn start(
-    pass: &Pass,
-    kind: WorkKind,
-    watch: Watch,
-    work: impl Future<Output = Result<sqlx::postgres::PgConnection, Error>> + Send + 'static,
-) {
-    let object = ObjectRef::new(pass.name()).within(pass.namespace());
-    pass.ctx.works.start((pass.uid(), object), kind, watch, work);
+/// Gives the turn back after the database could not be looked into.
+pub fn give_turn_back(pass: &mut Pass, error: &Error) {
+    if matches!(error, Error::Migrate(_)) {
+        end_turn(pass, Outcome::of(Err(error)));
+    }
 }
 
-/// Waits a moment; what takes longer brings the Orchestra back when it ends.
-async fn wait(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    match pass.ctx.works.progress(pass.uid(), PATIENCE).await? {
-        // What it does is told by the next pass, and then from time to time.
-        WorkProgress::Running(_, doing) if doing.is_some() && !pass.told => Ok(Some(Next::After(SOON))),
-        WorkProgress::Running(..) => Ok(Some(Next::After(TELLING))),
-        WorkProgress::Done(session) => {
-            pass.session = Some(session);
-            Ok(None)
-        }
-        WorkProgress::None => Ok(None),
+fn end_turn(pass: &mut Pass, outcome: Outcome) {
+    if let Some((turn, rolled)) = pass.turn.take() {
+        rollout::end(&pass.ctx.rollout, turn, rolled.as_ref(), outcome);
     }
 }
 
 /// Publishes the login only after it has worked, through the very address that is published.
-async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let (Some(handover), Some(database)) = (&pass.handover, &pass.database) else {
+async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let (Some(way_in), Some(database)) = (&pass.way_in, &observed.database) else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
-    let name = database.name_any();
-    if let Some(wait) = pass
-        .ctx
-        .database
-        .logins
-        .wait(&name, pass.ctx.core.settings.login_spacing)
-    {
+    let (name, handover) = (database.name_any(), &way_in.handover);
+    let logins = &pass.ctx.database.logins;
+    if let Some(wait) = logins.wait(&name, pass.ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
     let mode = pass.object.spec.connection.mode;
@@ -216,20 +178,57 @@ async fn publish(pass: &mut Pass) -> Result<Option<Next>, Error> {
     } else {
         postgres::connect(login, APPLICATION).await
     };
-    if let Err(error) = proven {
-        // It is the tenant's password that is wrong, not the owner's.
-        pass.ctx.database.logins.refused(&name, false);
-        return Err(error.into());
-    }
-    pass.ctx.database.logins.forget(&name);
+    // The tenant's password is wrong then, not the owner's.
+    proven.inspect_err(|_| logins.refused(&name, false))?;
+    logins.forget(&name);
     let wanted = connection::render(&pass.object, handover);
     let api = namespaced(&pass.ctx.core.client, &pass.object);
-    let secret = connection::publish(&api, &wanted, pass.secret_exists).await?;
+    let secret = connection::publish(&api, &pass.object, &wanted, observed.inside.secret.exists).await?;
+    pass.ctx.core.stores.connections.wrote_whole(&secret);
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
-    pass.secret_version = secret.metadata.resource_version;
+    pass.published = Some(PublishedSecret {
+        name: pass.object.secret_name(),
+        resource_version: secret.metadata.resource_version,
+    });
     if pass.is_serving() {
-        // What the pass goes on to do may fail, and would have the Secret looked at again and again.
+        // A later step of the pass may fail, and the Secret would be compared again and again.
         status::note_secret(pass).await?;
     }
     Ok(None)
+}
+
+/// Revokes the tenant's login before the claim is released. A database that does not answer holds up a
+/// deletion for a short time only, and one whose owner's login is refused not at all: it is not handed to
+/// another tenant, and its owner can revoke the login later.
+async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    end_work(pass);
+    let Some(database) = &observed.database else {
+        pass.revoked = true;
+        return Ok(None);
+    };
+    let (ctx, name) = (pass.ctx.clone(), database.name_any());
+    let late = is_late(pass);
+    if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing)
+        && !late
+    {
+        return Ok(Some(Next::After(wait)));
+    }
+    if let Err(error) = login::revoke(pass, database).await {
+        if error.is_passing() && !late {
+            return Err(error);
+        }
+        let role = crate::credentials::tenant::role_name(pass.uid());
+        let note = format!("the tenant's login {role} was not revoked ({error}): drop the role in database {name}");
+        tracing::warn!(%error, database = name, role, "the tenant's login was not revoked");
+        let subject = pass.object.object_ref(&());
+        publish_event(&ctx.core.recorder, &subject, EventType::Warning, error.reason(), &note).await;
+    }
+    pass.revoked = true;
+    Ok(None)
+}
+
+/// Whether the deletion was asked for long enough ago.
+fn is_late(pass: &Pass) -> bool {
+    let asked = pass.object.metadata.deletion_timestamp.as_ref();
+    asked.is_some_and(|asked| Timestamp::now().duration_since(asked.0) > REVOKE_WITHIN)
 }

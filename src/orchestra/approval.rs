@@ -14,6 +14,7 @@ use super::plan::Notice;
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY, PLAN_DIGEST};
 use crate::api::{APPROVE_MIGRATIONS, Approval, MigrationPlan};
+use crate::content::Tenant;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::migrate::guard::{Consent, Plan, Review, Verdict};
@@ -25,8 +26,8 @@ pub const PLAN_TEXT: &str = "plan.txt";
 pub const PLAN_JSON: &str = "plan.json";
 
 /// What the guard is asked for this tenant.
-pub fn consent(pass: &Pass, policy: Approval) -> Consent {
-    let database = pass.database.as_ref().and_then(|database| database.status.as_ref());
+pub fn consent(pass: &Pass, tenant: &Tenant<'_>, policy: Approval) -> Consent {
+    let database = tenant.database.and_then(|database| database.status.as_ref());
     Consent {
         policy,
         approved: annotation(pass).map(ToOwned::to_owned),
@@ -42,21 +43,20 @@ fn annotation(pass: &Pass) -> Option<&str> {
 }
 
 /// The plan that waits.
-fn waiting(pass: &Pass) -> Option<&Plan> {
-    let review = pass.review.as_ref().filter(|review| review.verdict == Verdict::Waits);
+fn waiting(review: Option<&Review>) -> Option<&Plan> {
+    let review = review.filter(|review| review.verdict == Verdict::Waits);
     review.map(|review| &review.plan)
 }
 
 /// Whether the ConfigMap says what it should, by what is known of it without asking.
-pub fn notice(pass: &Pass) -> Notice {
+pub fn notice(pass: &Pass, review: Option<&Review>) -> Notice {
     let store = &pass.ctx.core.stores.config_maps;
     let map = store.get(&ObjectRef::new(&pass.object.plan_name()).within(pass.namespace()));
     let ours = map.filter(|map| is_ours(pass, &**map));
-    match (waiting(pass), ours) {
-        (Some(plan), _) if pass.plan_told.as_ref() == Some(&plan.digest) => Notice::Told,
+    match (waiting(review), ours) {
         (Some(plan), Some(map)) if map.annotations().get(PLAN_DIGEST) == Some(&plan.digest) => Notice::Told,
         (Some(_), _) => Notice::Untold,
-        (None, Some(_)) if !pass.plan_cleared => Notice::Leftover,
+        (None, Some(_)) => Notice::Leftover,
         (None, _) => Notice::Told,
     }
 }
@@ -79,8 +79,8 @@ pub fn status(name: &str, review: &Review) -> Option<MigrationPlan> {
 }
 
 /// What people are told while it waits. An event holds the beginning only.
-pub fn message(pass: &Pass) -> Option<String> {
-    let plan = waiting(pass)?;
+pub fn message(pass: &Pass, review: Option<&Review>) -> Option<String> {
+    let plan = waiting(review)?;
     let void = match annotation(pass) {
         Some(_) => "the approval is void, the plan or the history is another now; ",
         None => "",
@@ -105,26 +105,26 @@ fn command(pass: &Pass, plan: &Plan) -> String {
 }
 
 /// Writes the plan into its ConfigMap. One of that name that this Orchestra does not own is refused.
-pub async fn tell(pass: &mut Pass) -> Result<(), Error> {
-    let Some(plan) = waiting(pass) else { return Ok(()) };
-    let digest = plan.digest.clone();
+pub async fn tell(pass: &Pass, review: Option<&Review>) -> Result<(), Error> {
+    let Some(plan) = waiting(review) else { return Ok(()) };
     let json = plan
         .json()
         .map_err(|error| Error::blocked(Reason::ApprovalPending, error.to_string()))?;
     let wanted = render(pass, plan, json);
     let api: Api<ConfigMap> = namespaced(&pass.ctx.core.client, &pass.object);
     let name = pass.object.plan_name();
+    let maps = &pass.ctx.core.stores.config_maps;
     match api.get_metadata_opt(&name).await? {
         None => {
             let parameters = PostParams {
                 field_manager: Some(FIELD_MANAGER.into()),
                 ..PostParams::default()
             };
-            api.create(&parameters, &wanted).await?;
+            maps.wrote_whole(&api.create(&parameters, &wanted).await?);
         }
         Some(found) if is_ours(pass, &found) => {
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch(&name, &parameters, &Patch::Apply(&wanted)).await?;
+            maps.wrote_whole(&api.patch(&name, &parameters, &Patch::Apply(&wanted)).await?);
         }
         Some(_) => {
             return Err(Error::blocked(
@@ -136,7 +136,6 @@ pub async fn tell(pass: &mut Pass) -> Result<(), Error> {
             ));
         }
     }
-    pass.plan_told = Some(digest);
     Ok(())
 }
 
@@ -159,7 +158,7 @@ fn render(pass: &Pass, plan: &Plan, json: String) -> ConfigMap {
 }
 
 /// Takes the ConfigMap away, if it is ours.
-pub async fn clear(pass: &mut Pass) -> Result<(), Error> {
+pub async fn clear(pass: &Pass) -> Result<(), Error> {
     let api: Api<ConfigMap> = namespaced(&pass.ctx.core.client, &pass.object);
     let name = pass.object.plan_name();
     let found: Option<PartialObjectMeta<ConfigMap>> = api.get_metadata_opt(&name).await?;
@@ -177,6 +176,7 @@ pub async fn clear(pass: &mut Pass) -> Result<(), Error> {
             Err(error) => return Err(error.into()),
         }
     }
-    pass.plan_cleared = true;
+    let plan = ObjectRef::new(&name).within(pass.namespace());
+    pass.ctx.core.stores.config_maps.removed(&plan);
     Ok(())
 }

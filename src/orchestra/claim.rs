@@ -3,27 +3,32 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
 use super::Context;
 use super::Pass;
-use super::plan::{Database, Supply};
-use crate::api::condition::{ConditionType, Reason};
+use super::observe::Observed;
+use super::plan::{Database, Inside, Intent, Supply};
+use super::wait::Wait;
+use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::{
     ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
 };
 use crate::class::{self, Way, budget};
-use crate::controller::conditions::{self, is_true};
 use crate::controller::error::Error;
+use crate::controller::latest::Latest;
 use crate::pool::candidates;
 use crate::supabase::marker;
 
 /// The database that this Orchestra claims, looked up by its UID in the watched objects.
 pub fn known(pass: &Pass) -> Option<OrchestraDatabase> {
-    let watched = || pass.ctx.core.stores.databases.find(|database| is_ours(pass, database));
-    pass.database
-        .clone()
-        .or_else(|| watched().map(|database| (*database).clone()))
+    let watched = databases(pass).find(|database| is_ours(pass, database));
+    watched.map(|database| (*database).clone())
+}
+
+fn databases(pass: &Pass) -> &Latest<OrchestraDatabase> {
+    &pass.ctx.core.stores.databases
 }
 
 /// The same in the API server itself, because a watch may lag behind our own claim: asked before one is
@@ -40,129 +45,154 @@ fn is_ours(pass: &Pass, database: &OrchestraDatabase) -> bool {
 }
 
 /// What the claimed database means to its Orchestra, and what to tell people.
-pub fn state(pass: &Pass, database: &OrchestraDatabase) -> (Database, String) {
+pub fn state(database: &OrchestraDatabase) -> (Database, String) {
     let spec = &database.spec;
     if spec.released_at.is_some() {
-        let destroyed = spec.reclaim_policy == DeletionPolicy::Delete && spec.supabase.is_some();
-        return match (pass.object.metadata.deletion_timestamp.is_some(), destroyed) {
-            (true, false) => (Database::None(Supply::Awaited(Reason::Released)), String::new()),
-            _ => (Database::Leaving, "the database was released".into()),
-        };
+        return (Database::Leaving, "the claim on the database is released".into());
     }
-    let conditions = database
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    if is_true(conditions, ConditionType::Ready) {
-        return (Database::Usable, String::new());
+    if database.is_ready() {
+        return (Database::Usable(Inside::UNSEEN), String::new());
     }
-    let message = conditions::find(conditions, ConditionType::Ready)
-        .map(|is| is.message.clone())
+    let message = condition::find(database.conditions(), ConditionType::Ready)
+        .map(|ready| ready.message.clone())
         .unwrap_or_default();
-    match conditions::find(conditions, ConditionType::Stalled).and_then(|is| reason(&is.reason)) {
+    match database.stalled_reason() {
         Some(reason) => (Database::Stopped(reason), message),
-        None if conditions::find(conditions, ConditionType::Reconciling)
-            .is_some_and(|is| is.reason == Reason::Queued.as_str()) =>
-        {
-            (Database::Queued, message)
-        }
+        None if database.is_queued() => (Database::Queued, message),
         // The details are the OrchestraDatabase's to tell: repeated here, each would be a write.
         None => (Database::Provisioning, String::new()),
     }
 }
 
-/// The reasons that stop a database, by their names.
-fn reason(name: &str) -> Option<Reason> {
-    Reason::all().find(|reason| reason.as_str() == name)
+/// How a claim could be met now.
+pub struct Offer {
+    /// How, and how far it has come.
+    pub supply: Supply,
+    /// The names of the databases that could be claimed, the best one first.
+    pub candidates: Vec<String>,
+    /// What to tell people when it cannot be met.
+    pub message: String,
 }
 
-/// How a claim could be met now, and what to tell people when it cannot. What was intended before is
-/// kept to while it is possible: another operator may be about to carry it out.
-pub async fn supply(pass: &mut Pass, class: &OrchestraClass) -> Result<(Supply, String), Error> {
-    let intended = pass.object.status.as_ref().and_then(|status| status.claiming.clone());
-    if let Some(name) = intended {
-        let own = name == class::database_name(pass.uid());
-        if own
-            || api(&pass.ctx)
-                .get_opt(&name)
-                .await?
-                .is_some_and(|member| candidates::fits(&pass.object, class, &member))
-                && pass.ctx.pool.choices.first([name.as_str()], pass.uid()).is_some()
-        {
-            pass.candidate = Some(name);
-            return Ok((if own { Supply::Provider } else { Supply::Member }, String::new()));
+impl Offer {
+    fn of(supply: Supply, candidate: String) -> Self {
+        Self {
+            supply,
+            candidates: vec![candidate],
+            message: String::new(),
         }
     }
-    let (mut supply, mut message) = offer(pass, class);
-    // The room is taken before the intent is written: what was intended is kept to.
-    if supply == Supply::Provider
-        && let Err(full) = budget::take_room(&pass.ctx.class, class, &pass.object, &class::database_name(pass.uid()))
-    {
-        (supply, message) = no_room(pass, class, &full);
+
+    fn none(supply: Supply, message: impl Into<String>) -> Self {
+        Self {
+            supply,
+            candidates: Vec::new(),
+            message: message.into(),
+        }
     }
-    match supply {
-        Supply::Provider => pass.candidate = Some(class::database_name(pass.uid())),
-        Supply::Member => {}
-        Supply::Awaited(_) | Supply::Blocked(_) => pass.candidate = None,
-    }
-    Ok((supply, message))
 }
 
-/// Chooses a database of a pool.
-fn has_member(pass: &mut Pass, class: &OrchestraClass) -> bool {
-    pass.candidate = candidates::choose(&pass.ctx.pool, &pass.object, class);
-    pass.candidate.is_some()
+/// How a claim could be met now. What was intended before is kept to while it is possible: another operator
+/// may be about to carry it out.
+pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error> {
+    let own = class::database_name(pass.uid());
+    let status = pass.object.status.as_ref();
+    if let Some(name) = status.and_then(|status| status.claiming.clone()) {
+        if name == own {
+            return Ok(Offer::of(Supply::Provider(Intent::Written), name));
+        }
+        if can_take(pass, class, &name).await? {
+            return Ok(Offer::of(Supply::Member(Intent::Written), name));
+        }
+    }
+    if let Some(name) = pass.reserved.clone() {
+        let supply = if name == own { Supply::Provider } else { Supply::Member };
+        return Ok(Offer::of(supply(Intent::Reserved), name));
+    }
+    Ok(offer(pass, class, own))
 }
 
-fn offer(pass: &mut Pass, class: &OrchestraClass) -> (Supply, String) {
+/// Whether the member that was intended can still be taken. The watch may lag behind what an operator that
+/// led before has seen: only the API server's word gives an intent up.
+async fn can_take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<bool, Error> {
+    let fits = |member: &OrchestraDatabase| candidates::fits(&pass.object, class, member);
+    let open = pass.ctx.pool.choices.is_open(name, pass.uid());
+    let known = databases(pass).get(&ObjectRef::new(name));
+    if known.is_some_and(|member| fits(&member)) {
+        return Ok(open);
+    }
+    let found = api(&pass.ctx).get_opt(name).await?;
+    Ok(open && found.is_some_and(|member| fits(&member)))
+}
+
+/// The first way of the class that can meet a claim.
+fn offer(pass: &Pass, class: &OrchestraClass, own: String) -> Offer {
     let mut trouble = None;
     for way in class::ways(class) {
         match way {
-            Way::Provider => match class::provider_trouble(class) {
-                None => match budget::has_room(&pass.ctx.class, class, &pass.object, &class::database_name(pass.uid()))
-                {
-                    Ok(()) => return (Supply::Provider, String::new()),
-                    Err(error) => return no_room(pass, class, &error),
+            Way::Provider => match class.provider_trouble() {
+                None => match budget::has_room(&pass.ctx.class, class, &pass.object, &own) {
+                    Ok(()) => return Offer::of(Supply::Provider(Intent::Open), own),
+                    Err(full) => return no_room(pass, class, &full),
                 },
                 Some((Reason::Pending, _)) => {
-                    return (
-                        Supply::Awaited(Reason::Pending),
-                        "the class has not been checked yet".into(),
-                    );
+                    let message = "the operator has not checked the class yet";
+                    return Offer::none(Supply::Awaited(Wait::ClassCheck), message);
                 }
-                Some((reason, message)) => trouble = Some((Supply::Blocked(reason), message)),
+                Some((reason, message)) => trouble = Some(Offer::none(Supply::Blocked(reason), message)),
             },
-            Way::Pools if has_member(pass, class) => return (Supply::Member, String::new()),
             Way::Pools => {
-                let before = trouble.map(|(_, message): (Supply, String)| message);
-                trouble = Some(exhausted(pass, class, before.as_deref()));
+                let before = trouble.map(|trouble: Offer| trouble.message);
+                let offer = of_pools(pass, class, before.as_deref());
+                if matches!(offer.supply, Supply::Member(_)) {
+                    return offer;
+                }
+                trouble = Some(offer);
             }
         }
     }
     trouble.unwrap_or_else(|| {
-        (
-            Supply::Blocked(Reason::NoProvider),
-            "the class has neither a provider nor pools".into(),
-        )
+        let message = "the class has neither a provider nor pools: give it one of them";
+        Offer::none(Supply::Blocked(Reason::NoProvider), message)
     })
 }
 
 /// What there is instead of a project that the budget has no room for.
-fn no_room(pass: &mut Pass, class: &OrchestraClass, error: &Error) -> (Supply, String) {
-    if !budget::uses_pool(class) {
-        return (Supply::Blocked(error.reason()), error.to_string());
+fn no_room(pass: &Pass, class: &OrchestraClass, full: &Error) -> Offer {
+    if budget::uses_pool(class) {
+        return of_pools(pass, class, Some(&full.to_string()));
     }
-    if has_member(pass, class) {
-        return (Supply::Member, String::new());
-    }
-    exhausted(pass, class, Some(&error.to_string()))
+    Offer::none(Supply::Blocked(full.reason()), full.to_string())
 }
 
-fn exhausted(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> (Supply, String) {
-    let before = before.map(|message| format!("; {message}")).unwrap_or_default();
-    let message = candidates::shortage(&pass.ctx.pool, &pass.object, class) + &before;
-    (Supply::Awaited(Reason::PoolExhausted), message)
+/// The free members of the class's pools. `before` says why the provider was not asked.
+fn of_pools(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> Offer {
+    let found = candidates::candidates(&pass.ctx.pool, &pass.object, class);
+    if found.is_empty() {
+        let before = before.map(|message| format!("; {message}")).unwrap_or_default();
+        let message = candidates::shortage(&pass.ctx.pool, &pass.object, class) + &before;
+        return Offer::none(Supply::Awaited(Wait::Member), message);
+    }
+    Offer {
+        supply: Supply::Member(Intent::Open),
+        candidates: found,
+        message: String::new(),
+    }
+}
+
+/// Reserves what could be claimed: room in the budget, or the first member that no other Orchestra has
+/// reserved. Nothing is reserved when others were faster.
+pub fn reserve(pass: &mut Pass, observed: &Observed) {
+    let Some(class) = &observed.class else { return };
+    let pass_uid = pass.uid().to_owned();
+    pass.reserved = match observed.seen.database {
+        Database::None(Supply::Provider(_)) => {
+            let own = class::database_name(&pass_uid);
+            let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);
+            room.is_ok().then_some(own)
+        }
+        _ => candidates::reserve(&pass.ctx.pool, &pass.object, &observed.candidates),
+    };
 }
 
 fn claim_reference(pass: &Pass) -> ClaimReference {
@@ -179,8 +209,10 @@ fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
 }
 
 /// Asks for a new database. Its name is made from our UID, so a second request finds the first.
-pub async fn create(pass: &mut Pass) -> Result<(), Error> {
-    let Some(class) = pass.class.clone() else { return Ok(()) };
+pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(class) = observed.class.clone() else {
+        return Ok(());
+    };
     let wanted = pass
         .object
         .spec
@@ -193,8 +225,9 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         .as_ref()
         .and_then(|provider| provider.supabase.instance_size.clone());
     let region = class::region(&class, wanted)?;
+    let name = class::database_name(pass.uid());
     let project = SupabaseProject {
-        name: marker::mint(&pass.ctx.class.cluster, pass.namespace(), pass.name(), pass.uid()),
+        name: marker::mint(&pass.ctx.class.cluster, pass.namespace(), pass.name(), &name),
         alternatives: if wanted.is_some() {
             Vec::new()
         } else {
@@ -210,27 +243,27 @@ pub async fn create(pass: &mut Pass) -> Result<(), Error> {
         reclaim_policy: policy(pass, Some(&class)),
         ..OrchestraDatabaseSpec::default()
     };
-    let name = class::database_name(pass.uid());
     let database = OrchestraDatabase::new(&name, spec);
     let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api(&pass.ctx).get(&name).await?,
         other => other?,
     };
-    pass.database = Some(created);
+    databases(pass).wrote(&created);
     Ok(())
 }
 
-/// Takes a database of a pool: of two who try, the API server lets one win.
-pub async fn take(pass: &mut Pass) -> Result<(), Error> {
-    let Some(class) = pass.class.clone() else { return Ok(()) };
-    let Some(name) = pass.candidate.clone() else {
+/// Takes a member of a pool: of two who try, the API server lets one win, because the member must be the
+/// very version that was seen free.
+pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
+    let (Some(class), Some(name)) = (&observed.class, observed.candidates.first()) else {
         return Ok(());
     };
-    let Some(member) = api(&pass.ctx)
-        .get_opt(&name)
-        .await?
-        .filter(|member| candidates::fits(&pass.object, &class, member))
-    else {
+    let known = databases(pass).get(&ObjectRef::new(name));
+    let member = match known.filter(|member| candidates::fits(&pass.object, class, member)) {
+        Some(member) => Some((*member).clone()),
+        None => api(&pass.ctx).get_opt(name).await?,
+    };
+    let Some(member) = member.filter(|member| candidates::fits(&pass.object, class, member)) else {
         return Ok(());
     };
     let patch = json!({
@@ -238,19 +271,19 @@ pub async fn take(pass: &mut Pass) -> Result<(), Error> {
         "spec": {
             "className": class.name_any(),
             "claimRef": claim_reference(pass),
-            "reclaimPolicy": policy(pass, Some(&class)),
+            "reclaimPolicy": policy(pass, Some(class)),
         },
     });
     let taken = api(&pass.ctx)
-        .patch(&member.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;
-    pass.database = Some(taken);
+    databases(pass).wrote(&taken);
     Ok(())
 }
 
-/// Lets the claim go. From here on the reclaim policy decides what becomes of the database.
-pub async fn release(pass: &mut Pass) -> Result<(), Error> {
-    let Some(database) = pass.database.clone() else {
+/// Releases the claim. From here on the reclaim policy decides what becomes of the database.
+pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(database) = observed.database.clone() else {
         return Ok(());
     };
     let class = class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()).ok();
@@ -266,8 +299,10 @@ pub async fn release(pass: &mut Pass) -> Result<(), Error> {
         .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
         .await;
     match patched {
-        Ok(released) => pass.database = Some(released),
-        Err(kube::Error::Api(status)) if status.is_not_found() => pass.database = None,
+        Ok(released) => databases(pass).wrote(&released),
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            databases(pass).removed(&ObjectRef::from_obj(&database));
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(())

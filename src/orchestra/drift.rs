@@ -8,10 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
+use super::inside::{Found, Wanted};
 use super::{Pass, login, migrating};
 use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
 use crate::content::MigrationSpec;
-use crate::content::Rows;
+use crate::content::Tenant;
 use crate::controller::error::Error;
 use crate::migrate::{self, Source, Status};
 
@@ -19,7 +20,7 @@ use crate::migrate::{self, Source, Status};
 const INTERVAL: Duration = Duration::from_hours(24);
 
 /// Whether it is time, or somebody asks for it.
-pub fn is_due(pass: &Pass, now: Timestamp) -> bool {
+pub fn is_due(pass: &Pass, tenant: &Tenant<'_>, now: Timestamp) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };
@@ -32,7 +33,7 @@ pub fn is_due(pass: &Pass, now: Timestamp) -> bool {
         .migrations
         .as_ref()
         .and_then(|migrations| migrations.checked_at.as_ref());
-    last.is_some_and(|last| now.duration_since(last.0) > spread(interval(pass), pass.uid()))
+    last.is_some_and(|last| now.duration_since(last.0) > spread(interval(pass, tenant), pass.uid()))
 }
 
 /// What somebody who asks for a look has written.
@@ -40,8 +41,8 @@ pub fn asked(pass: &Pass) -> Option<&String> {
     pass.object.annotations().get(CHECK_ANNOTATION)
 }
 
-fn interval(pass: &Pass) -> SignedDuration {
-    let wanted = migrating::wanted(pass).and_then(|wanted| wanted.drift()?.interval);
+fn interval(pass: &Pass, tenant: &Tenant<'_>) -> SignedDuration {
+    let wanted = migrating::spec(pass, tenant).and_then(|wanted| wanted.drift()?.interval);
     let interval = wanted.map_or(INTERVAL, GoDuration::as_std);
     SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX)
 }
@@ -54,39 +55,63 @@ fn spread(interval: SignedDuration, uid: &str) -> SignedDuration {
     interval.saturating_add(interval / 500 * part)
 }
 
-/// Looks at a database that counts as finished. Returns whether it still is.
-pub async fn look(pass: &mut Pass, source: Option<&Source>, rows: &Rows) -> Result<bool, Error> {
-    let (Some(database), Some(source)) = (pass.database.clone(), source) else {
-        return Ok(true);
+/// What a drift check has found.
+pub struct Check {
+    /// Nothing is to be done.
+    pub whole: bool,
+    /// Where the migrations stand.
+    pub found: Option<Found>,
+    /// What the history has lost since the last look.
+    pub lost: Option<String>,
+}
+
+impl Check {
+    /// Nothing was looked at, and nothing is to be done.
+    pub fn skipped() -> Self {
+        Self {
+            whole: true,
+            found: None,
+            lost: None,
+        }
+    }
+}
+
+/// Looks, with a session of its own, whether a database that was finished before still is.
+pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted) -> Result<Check, Error> {
+    let (Some(database), Some(source)) = (tenant.database, &wanted.source) else {
+        return Ok(Check::skipped());
     };
-    let options = migrating::options(pass);
-    let mut session = login::open(pass, &database).await?;
+    let options = migrating::options(pass, tenant);
+    let mut session = login::open(pass, database).await?;
     let status = migrate::pending(&mut session, source, &options).await?;
-    let before = pass
-        .object
-        .status
-        .as_ref()
-        .and_then(|status| status.migrations.as_ref());
-    let lost = before.is_some_and(|before| usize::try_from(before.applied).is_ok_and(|before| before > status.applied));
-    if lost {
-        pass.restored = Some(format!(
-            "the history holds {} of the {} migrations that were applied: the database was restored to an older state, \
-             or somebody changed its history; what is missing is applied again",
-            status.applied,
-            before.map_or(0, |before| before.applied)
-        ));
-    }
     let ran = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
-    if !status.is_done() || !rows.are_met_by(ran.as_deref()) {
-        return Ok(false);
-    }
-    pass.migrations = Some(migration_status(pass, &mut session, source, status).await?);
-    Ok(true)
+    let seeded = wanted.rows.as_ref().is_none_or(|rows| rows.are_met_by(ran.as_deref()));
+    let whole = status.is_done() && seeded;
+    let now = migration_status(pass, tenant, &mut session, source, status).await?;
+    let lost = lost(pass, Some(&now));
+    Ok(Check {
+        whole,
+        lost,
+        found: Some(Found::migrated(now)).filter(|_| whole),
+    })
+}
+
+/// What the history has lost since the last look, as after a restore of an older state.
+pub fn lost(pass: &Pass, now: Option<&MigrationStatus>) -> Option<String> {
+    let status = pass.object.status.as_ref();
+    let before = status.and_then(|status| status.migrations.as_ref())?;
+    let now = now.filter(|now| now.source == before.source && now.applied < before.applied)?;
+    Some(format!(
+        "the history holds {} of the {} migrations that were applied: the database was restored to an older state, or \
+         somebody changed its history; what is missing is applied again",
+        now.applied, before.applied
+    ))
 }
 
 /// What the status says of the migrations after a look at the database.
 pub async fn migration_status(
     pass: &Pass,
+    tenant: &Tenant<'_>,
     session: &mut sqlx::PgConnection,
     source: &Source,
     status: Status,
@@ -106,7 +131,7 @@ pub async fn migration_status(
             .collect::<Vec<_>>()
             .join("; ");
     }
-    let wanted = migrating::wanted(pass);
+    let wanted = migrating::spec(pass, tenant);
     let fingerprint = match wanted.as_ref().and_then(MigrationSpec::drift) {
         Some(drift) if drift.fingerprint && done => Some(migrate::fingerprint(session).await?),
         _ => None,
@@ -122,6 +147,7 @@ pub async fn migration_status(
         checked_at: done.then(|| Time(Timestamp::now())),
         fingerprint,
         failed: false,
+        failure: None,
         available: None,
         plan: None,
     })

@@ -35,10 +35,8 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
     Ok((login, stored))
 }
 
-/// The way in, proven.
-pub struct Prepared {
-    /// The owner's session.
-    pub session: PgConnection,
+/// The way into a database, proven.
+pub struct WayIn {
     /// The owner's login.
     pub owner: Login,
     /// What the tenant is given.
@@ -53,7 +51,7 @@ pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnect
 
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
-pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<Prepared, Error> {
+pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgConnection, WayIn), Error> {
     let (login, stored) = owner(pass, database).await?;
     let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), stored.tenant_password).await?;
     let mut session = postgres::connect(&login, APPLICATION).await?;
@@ -68,11 +66,19 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<Prepar
         Sharing::Own
     };
     postgres::ensure_tenant_role(&mut session, &role, sharing).await?;
-    Ok(Prepared {
-        session,
+    let way_in = WayIn {
         handover: tenant::handover(&login, pass.uid(), tenant_password, stored.address),
         owner: login,
-    })
+    };
+    Ok((session, way_in))
+}
+
+/// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
+/// but the owner's.
+pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+    let mut session = open(pass, database).await?;
+    postgres::drop_tenant_role(&mut session, &tenant::role_name(pass.uid())).await?;
+    Ok(())
 }
 
 /// Records the claim inside the database, which refuses when it records that of another Orchestra.

@@ -8,31 +8,27 @@ use kube::Resource as _;
 use kube::runtime::events::EventType;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::observe::Observed;
 use super::{Pass, approval};
 use crate::api::condition::Reason;
-use crate::api::{MigrationFormat, Template, Transactions};
-use crate::content::{self, MigrationSpec};
+use crate::api::{MigrationFormat, Transactions};
+use crate::content::{self, MigrationSpec, Tenant};
 use crate::controller::Core;
 use crate::controller::write::publish;
-use crate::migrate::{Options, Progress, Watch};
+use crate::migrate::{Options, RunEvent, Watch};
 
 /// A migration that takes longer has an event for its beginning and one for its end; the others of a
 /// run share one, because a new tenant has dozens.
 const QUICK: Duration = Duration::from_secs(1);
 
 /// The migrations that apply; `None` when there are none.
-pub fn wanted(pass: &Pass) -> Option<MigrationSpec<'_>> {
-    content::migrations_of(&pass.object, pass.class.as_deref(), &pass.ctx.core.settings.namespace)
-}
-
-/// The template that the Orchestra is made from: the one it names, or its class's.
-pub fn template(pass: &Pass) -> Option<&Template> {
-    content::template_of(&pass.object, pass.class.as_ref()?)
+pub fn spec<'a>(pass: &Pass, tenant: &Tenant<'a>) -> Option<MigrationSpec<'a>> {
+    content::migrations_of(tenant.object, tenant.class, &pass.ctx.core.settings.namespace)
 }
 
 /// How the migrations are to be applied.
-pub fn options(pass: &Pass) -> Options {
-    let Some(wanted) = wanted(pass) else {
+pub fn options(pass: &Pass, tenant: &Tenant<'_>) -> Options {
+    let Some(wanted) = spec(pass, tenant) else {
         return Options::default();
     };
     let transactions = wanted.either(|migrations| migrations.transactions);
@@ -42,8 +38,8 @@ pub fn options(pass: &Pass) -> Options {
         per_statement: transactions == Some(Transactions::PerStatement),
         resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
         baseline: wanted.own.and_then(|own| own.baseline.clone()),
-        login: pass.owner.clone(),
-        consent: Some(approval::consent(pass, policy)),
+        login: pass.way_in.as_ref().map(|way_in| way_in.owner.clone()),
+        consent: Some(approval::consent(pass, tenant, policy)),
         stop: Some(pass.ctx.works.stopping()),
     }
 }
@@ -70,12 +66,12 @@ impl Teller {
     }
 
     /// Takes a step of a run.
-    pub fn tell(&self, progress: &Progress<'_>) {
-        self.watch.tell(progress);
+    pub fn tell(&self, event: &RunEvent<'_>) {
+        self.watch.tell(event);
         // Nobody listens any more only when the operator is shutting down.
         let news = |news| drop(self.news.send(news));
-        match *progress {
-            Progress::Started {
+        match *event {
+            RunEvent::Started {
                 name,
                 number,
                 of,
@@ -89,12 +85,12 @@ impl Teller {
                     news(News::Started(format!("{name} ({number} of {of})")));
                 }
             }
-            Progress::Blocked { by: Some(by) } => {
+            RunEvent::Blocked { by: Some(by) } => {
                 tracing::info!(by, "the migration waits for a lock");
                 news(News::Blocked(by.to_owned()));
             }
-            Progress::Blocked { by: None } => tracing::info!("the migration goes on"),
-            Progress::Applied { name, took } => {
+            RunEvent::Blocked { by: None } => tracing::info!("the migration goes on"),
+            RunEvent::Applied { name, took } => {
                 tracing::info!(migration = name, ?took, "applied");
                 news(News::Applied(name.to_owned(), took));
             }
@@ -149,8 +145,10 @@ async fn events(core: Arc<Core>, subject: ObjectReference, mut heard: UnboundedR
 }
 
 /// The format of the migrations that the seed stands on.
-pub fn format(pass: &Pass) -> Option<MigrationFormat> {
+pub fn format(pass: &Pass, observed: &Observed) -> Option<MigrationFormat> {
+    let found = observed.inside.found.as_ref();
+    let now = found.and_then(|found| found.migrations.as_ref());
     let before = || pass.object.status.as_ref()?.migrations.as_ref();
-    wanted(pass)?;
-    Some(pass.migrations.as_ref().or_else(before)?.format)
+    spec(pass, &observed.tenant(&pass.object))?;
+    Some(now.or_else(before)?.format)
 }

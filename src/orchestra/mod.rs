@@ -4,12 +4,14 @@ mod act;
 mod approval;
 mod claim;
 mod drift;
+mod inside;
 mod login;
 mod migrating;
 mod observe;
-mod phase;
 pub mod plan;
 mod status;
+mod wait;
+mod work;
 
 use std::sync::Arc;
 
@@ -18,17 +20,16 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use crate::api::{MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::{Orchestra, PublishedSecret};
 use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::credentials::connection::Handover;
-use crate::migrate::guard::Review;
-use crate::postgres::Login;
-use crate::rollout::turns::{Outcome, Turn};
-use crate::rollout::{self, Kept, Rolled};
-use crate::{class, content, credentials, database, pool};
+use crate::rollout::turns::Turn;
+use crate::rollout::{Kept, Rolled};
+use crate::{class, content, credentials, database, pool, rollout};
+use inside::Found;
+use login::WayIn;
 
 pub use approval::{PLAN_JSON, PLAN_TEXT};
 pub use status::report;
@@ -64,72 +65,42 @@ impl AsRef<Core> for Context {
 pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, Error> {
     let mut pass = Pass::new((*orchestra).clone(), ctx);
     loop {
-        let observed = observe::observe(&mut pass).await?;
+        // Reading needs the session for itself; all else of a pass is changed by `act` alone.
+        let mut session = pass.session.take();
+        let observed = observe::observe(&pass, session.as_mut()).await;
+        pass.session = session;
+        let observed = observed.inspect_err(|error| act::give_turn_back(&mut pass, error))?;
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
-        if let Some(next) = act::act(&mut pass, step).await? {
+        if let Some(next) = act::act(&mut pass, step, observed).await? {
             return Ok(next);
         }
     }
 }
 
-/// Whether the class has a newer source than the Orchestra is to have now.
-#[derive(PartialEq, Eq)]
-enum Newer {
-    /// It was not looked at.
-    Unknown,
-    /// It has none.
-    Nothing,
-    /// Its digest.
-    Source(String),
-}
-
-/// One pass over an Orchestra, with what it alone knows.
+/// One pass over an Orchestra, with what it alone knows. Only `act` and the status writer change it.
 struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
     object: Orchestra,
-    /// The claimed database, as this pass left it.
-    database: Option<OrchestraDatabase>,
-    /// Name of the database that could be claimed now.
-    candidate: Option<String>,
-    /// The class that meets the claim.
-    class: Option<Arc<OrchestraClass>>,
+    /// Name of the database whose claim is reserved.
+    reserved: Option<String>,
     /// The owner's session, once the login is prepared.
     session: Option<PgConnection>,
-    /// The status tells what the work under way does.
-    told: bool,
-    /// What a look at a finished database found lost.
-    restored: Option<String>,
-    /// Where the migrations stand, when the database was asked.
-    migrations: Option<MigrationStatus>,
-    /// Its turn to migrate, from before the intent is written until the work ends.
-    turn: Option<Turn>,
-    /// The rollout that it is in.
-    rolled: Option<Rolled>,
-    /// Why it keeps what it has instead of the class's source.
-    kept: Option<Kept>,
-    /// Whether the class has a newer source.
-    newer: Newer,
-    /// Digest of the seed that is applied, when the database was asked.
-    seed: Option<String>,
-    /// What a refusal of the seed is remembered by.
-    attempt: Option<String>,
-    /// What the guard makes of the pending migrations, when it was asked.
-    review: Option<Review>,
-    /// Digest of the plan that was written into its ConfigMap, which the store may not know yet.
-    plan_told: Option<String>,
-    /// The plan's ConfigMap was taken away, which the store may not know yet.
-    plan_cleared: bool,
-    /// The owner's login, once it has worked.
-    owner: Option<Login>,
-    /// What the tenant is given, once the login is prepared.
-    handover: Option<Handover>,
-    /// Whether there is a connection Secret of ours, when it was looked for.
-    secret_exists: bool,
-    /// `resourceVersion` of the connection Secret that was found right or written.
-    secret_version: Option<String>,
+    /// The owner's login and what the tenant is given, once both have worked.
+    way_in: Option<WayIn>,
+    /// Its turn to migrate, from before the intent is written until the work ends, and the rollout that
+    /// it belongs to.
+    turn: Option<(Turn, Option<Rolled>)>,
+    /// Why it was given no turn.
+    denied: Option<Kept>,
+    /// What a look into the database has found; void after each change of the database.
+    found: Option<Arc<Found>>,
+    /// The connection Secret that was written.
+    published: Option<PublishedSecret>,
+    /// The tenant's login is revoked, or cannot be revoked now.
+    revoked: bool,
 }
 
 impl Pass {
@@ -137,37 +108,18 @@ impl Pass {
         Self {
             ctx,
             object,
-            database: None,
-            candidate: None,
-            class: None,
+            reserved: None,
             session: None,
-            told: false,
-            restored: None,
-            migrations: None,
+            way_in: None,
             turn: None,
-            rolled: None,
-            kept: None,
-            newer: Newer::Unknown,
-            seed: None,
-            attempt: None,
-            review: None,
-            plan_told: None,
-            plan_cleared: false,
-            owner: None,
-            handover: None,
-            secret_exists: false,
-            secret_version: None,
+            denied: None,
+            found: None,
+            published: None,
+            revoked: false,
         }
     }
 
-    /// Gives the turn back: nothing had to be begun.
-    fn end_turn(&mut self, outcome: Outcome) {
-        if let Some(turn) = self.turn.take() {
-            rollout::end(&self.ctx.rollout, turn, self.rolled.as_ref(), outcome);
-        }
-    }
-
-    /// The tenant uses its database: its Secret was handed over.
+    /// The tenant uses its database: its Secret was published.
     fn is_serving(&self) -> bool {
         let status = self.object.status.as_ref();
         status.is_some_and(|status| status.secret_ref.is_some())
@@ -179,13 +131,8 @@ impl Pass {
         self.ctx.core.stores.connections.get(&secret)
     }
 
-    /// The Orchestra with what its class and its database say.
-    fn tenant(&self) -> content::Tenant<'_> {
-        content::Tenant {
-            object: &self.object,
-            class: self.class.as_deref(),
-            database: self.database.as_ref(),
-        }
+    fn is_deleting(&self) -> bool {
+        self.object.metadata.deletion_timestamp.is_some()
     }
 
     fn uid(&self) -> &str {

@@ -1,12 +1,28 @@
 //! The whole life of an Orchestra on one page: what was seen → the one next step.
 //!
 //! ```text
-//! AddFinalizer → Intend → Create | Take → AwaitDatabase → PrepareLogin → Migrate → Seed → Publish → Rest
-//! approval:      TellPlan → Wait … → Migrate → ClearPlan
-//! deleted:       Release → AwaitRelease → Forget
+//! AddFinalizer → Reserve → Intend → Create | Take → Wait(Database) → [inside] → Rest
+//! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
+//! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
+//! deleted:       Revoke → Release → Forget
 //! ```
 
+use super::wait::Wait;
 use crate::api::condition::Reason;
+
+/// Everything that the next step depends on. What comes later is looked at only when it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The resource is being deleted.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub finalizer: bool,
+    /// While it is being deleted: the tenant's login opens its database no more, or cannot be revoked
+    /// now.
+    pub revoked: bool,
+    /// Its database.
+    pub database: Database,
+}
 
 /// The database of this Orchestra.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +31,15 @@ pub enum Database {
     None(Supply),
     /// One was claimed, and its OrchestraDatabase is gone.
     Lost,
-    /// Claimed, and its creation waits for its turn.
+    /// Claimed, and its creation waits in the queue of requests.
     Queued,
-    /// Claimed and on its way.
+    /// Claimed, and not usable yet.
     Provisioning,
     /// Claimed, and a person must act before it is usable.
     Stopped(Reason),
     /// Claimed and usable.
-    Usable,
-    /// The claim is let go, and the database is being destroyed.
+    Usable(Inside),
+    /// The claim is released.
     Leaving,
 }
 
@@ -31,31 +47,44 @@ pub enum Database {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Supply {
     /// The provider can create a database.
-    Provider,
-    /// A database of a pool waits for a claim.
-    Member,
-    /// Nothing now; it goes on by itself.
-    Awaited(Reason),
-    /// Nothing until a person acts.
+    Provider(Intent),
+    /// A database of a pool is free.
+    Member(Intent),
+    /// By nothing now; the operator tries again by itself.
+    Awaited(Wait),
+    /// By nothing until a person acts.
     Blocked(Reason),
+}
+
+/// How far the very claim that could be made now has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Nothing was done for it.
+    Open,
+    /// The room in the budget, or the pool's member, is reserved in this process.
+    Reserved,
+    /// It is written in the status.
+    Written,
 }
 
 /// A part of the work inside the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
+    /// Not done, and it needs a turn first.
+    Due,
     /// Not done.
     Pending,
     /// Not done, and waiting for a person's approval.
     Held,
-    /// Not done, and not its turn.
-    Waiting(Reason),
+    /// Not done, and waiting for something else.
+    Waiting(Wait),
     /// Being done in the background.
     Running,
     /// Done, or not asked for.
     Done,
 }
 
-/// Where the plan of migrations that wait is written down.
+/// Where the plan of migrations that wait for approval is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// As it should be.
@@ -66,19 +95,10 @@ pub enum Notice {
     Leftover,
 }
 
-/// Everything that the next step depends on. What comes later is looked at only when it matters.
+/// What was seen inside of a usable database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "facts, each of which is either so or not")]
-pub struct Seen {
-    /// The resource is being deleted.
-    pub deleting: bool,
-    /// Our finalizer is on it.
-    pub finalizer: bool,
-    /// The very claim that could be made now is written down.
-    pub intended: bool,
-    /// Its database.
-    pub database: Database,
-    /// The tenant's login role works.
+pub struct Inside {
+    /// The owner's session is open and the tenant's login works, or nothing needs them.
     pub login: bool,
     /// The migrations.
     pub migrations: Work,
@@ -93,11 +113,25 @@ pub struct Seen {
     pub serving: bool,
 }
 
+impl Inside {
+    /// Stands for what is inside of a database that is not looked into.
+    pub const UNSEEN: Self = Self {
+        login: false,
+        migrations: Work::Pending,
+        notice: Notice::Told,
+        seed: Work::Pending,
+        published: false,
+        serving: false,
+    };
+}
+
 /// The one next step. Each is idempotent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Put our finalizer on.
     AddFinalizer,
+    /// Reserve room in the budget, or a member of a pool, for this Orchestra.
+    Reserve,
     /// Write down which database is about to be claimed, by compare-and-swap: of two operators only
     /// one goes on.
     Intend,
@@ -105,15 +139,15 @@ pub enum Step {
     Create,
     /// Take a database of a pool, by compare-and-swap.
     Take,
-    /// Wait until the database is usable.
-    AwaitDatabase,
     /// Make the tenant's login role.
     PrepareLogin,
+    /// Ask for a turn to migrate.
+    TakeTurn,
     /// Apply the pending migrations.
     Migrate,
     /// Write down the plan of migrations that wait for approval.
     TellPlan,
-    /// Take the plan away.
+    /// Delete the plan.
     ClearPlan,
     /// Apply the seed.
     Seed,
@@ -121,236 +155,128 @@ pub enum Step {
     Publish,
     /// Nothing to do.
     Rest,
-    /// Let the claim go.
+    /// Revoke the tenant's login.
+    Revoke,
+    /// Release the claim.
     Release,
-    /// Wait until the database is destroyed.
-    AwaitRelease,
     /// Take our finalizer off.
     Forget,
     /// Go on when something else has changed.
-    Wait(Reason),
+    Wait(Wait),
     /// A person must act.
     Stop(Reason),
 }
 
 /// The next step for what was seen.
 pub fn plan(seen: &Seen) -> Step {
-    match (seen.deleting, seen.finalizer, seen.database) {
-        (true, false, _) => Step::Rest,
-        (true, true, Database::None(_) | Database::Lost) => Step::Forget,
-        (true, true, Database::Leaving) => Step::AwaitRelease,
-        (true, true, _) => Step::Release,
-        (false, false, _) => Step::AddFinalizer,
-        (false, true, Database::None(Supply::Provider | Supply::Member)) if !seen.intended => Step::Intend,
-        (false, true, Database::None(Supply::Provider)) => Step::Create,
-        (false, true, Database::None(Supply::Member)) => Step::Take,
-        (false, true, Database::None(Supply::Awaited(reason))) => Step::Wait(reason),
-        (false, true, Database::None(Supply::Blocked(reason)) | Database::Stopped(reason)) => Step::Stop(reason),
-        (false, true, Database::Lost | Database::Leaving) => Step::Stop(Reason::DatabaseLost),
-        (false, true, Database::Queued) => Step::Wait(Reason::Queued),
-        (false, true, Database::Provisioning) => Step::AwaitDatabase,
-        (false, true, Database::Usable) => match (seen.login, seen.migrations, seen.seed, seen.published) {
-            (false, ..) => Step::PrepareLogin,
-            (true, Work::Running, ..) => Step::Wait(Reason::Migrating),
-            (true, Work::Done, Work::Running, _) => Step::Wait(Reason::Seeding),
-            // Whoever uses its database has its Secret back before anything else.
-            (true, _, _, false) if seen.serving => Step::Publish,
-            (true, Work::Pending, ..) => Step::Migrate,
-            (true, Work::Held, ..) if seen.notice != Notice::Told => Step::TellPlan,
-            (true, Work::Held, ..) => Step::Wait(Reason::ApprovalPending),
-            (true, Work::Waiting(_) | Work::Done, ..) if seen.notice == Notice::Leftover => Step::ClearPlan,
-            (true, Work::Waiting(reason), ..) | (true, Work::Done, Work::Waiting(reason), _) => Step::Wait(reason),
-            (true, Work::Done, Work::Pending | Work::Held, _) => Step::Seed,
-            (true, Work::Done, Work::Done, false) => Step::Publish,
-            (true, Work::Done, Work::Done, true) => Step::Rest,
-        },
+    match (seen.deleting, seen.finalizer) {
+        (true, false) => Step::Rest,
+        (true, true) => leave(seen),
+        (false, false) => Step::AddFinalizer,
+        (false, true) => live(&seen.database),
     }
+}
+
+/// A deletion waits for nothing: what becomes of the database is decided after the claim is released.
+fn leave(seen: &Seen) -> Step {
+    match seen.database {
+        Database::None(_) | Database::Lost | Database::Leaving => Step::Forget,
+        Database::Usable(_) if !seen.revoked => Step::Revoke,
+        _ => Step::Release,
+    }
+}
+
+fn live(database: &Database) -> Step {
+    match database {
+        Database::None(supply) => claim(*supply),
+        // A lost database is never replaced by an empty one.
+        Database::Lost | Database::Leaving => Step::Stop(Reason::DatabaseLost),
+        Database::Stopped(reason) => Step::Stop(*reason),
+        Database::Queued => Step::Wait(Wait::Creation),
+        Database::Provisioning => Step::Wait(Wait::Database),
+        Database::Usable(inside) => INSIDE.iter().find_map(|link| link(inside)).unwrap_or(Step::Rest),
+    }
+}
+
+/// Nothing is claimed before it is written down, and nothing is written down that is not reserved.
+fn claim(supply: Supply) -> Step {
+    match supply {
+        Supply::Provider(Intent::Open) | Supply::Member(Intent::Open) => Step::Reserve,
+        Supply::Provider(Intent::Reserved) | Supply::Member(Intent::Reserved) => Step::Intend,
+        Supply::Provider(Intent::Written) => Step::Create,
+        Supply::Member(Intent::Written) => Step::Take,
+        Supply::Awaited(wait) => Step::Wait(wait),
+        Supply::Blocked(reason) => Step::Stop(reason),
+    }
+}
+
+/// The work inside a usable database: the first link that has something to do decides.
+const INSIDE: [fn(&Inside) -> Option<Step>; 8] = [
+    await_work,
+    restore_secret,
+    take_turn,
+    prepare_login,
+    migrate,
+    clear_plan,
+    seed,
+    publish,
+];
+
+/// First, because nothing else is done in a database while a script runs in it.
+fn await_work(seen: &Inside) -> Option<Step> {
+    match (seen.migrations, seen.seed) {
+        (Work::Running, _) => Some(Step::Wait(Wait::Migrations)),
+        (Work::Done, Work::Running) => Some(Step::Wait(Wait::Seed)),
+        _ => None,
+    }
+}
+
+/// Before all other work: a tenant that uses its database needs its Secret back, whatever else fails or
+/// waits.
+fn restore_secret(seen: &Inside) -> Option<Step> {
+    let lost = seen.serving && !seen.published;
+    let step = if seen.login { Step::Publish } else { Step::PrepareLogin };
+    lost.then_some(step)
+}
+
+/// Before the login, because a tenant that waits for its turn holds no session.
+fn take_turn(seen: &Inside) -> Option<Step> {
+    (seen.migrations == Work::Due).then_some(Step::TakeTurn)
+}
+
+/// Before everything that looks or writes into the database.
+fn prepare_login(seen: &Inside) -> Option<Step> {
+    (!seen.login).then_some(Step::PrepareLogin)
+}
+
+/// Before the seed, whose tables the migrations make. What waits for approval is told first.
+fn migrate(seen: &Inside) -> Option<Step> {
+    match (seen.migrations, seen.notice) {
+        (Work::Pending, _) => Some(Step::Migrate),
+        (Work::Held, Notice::Told) => Some(Step::Wait(Wait::Approval)),
+        (Work::Held, _) => Some(Step::TellPlan),
+        _ => None,
+    }
+}
+
+/// After what waits for approval is decided: the plan of anything else is out of date.
+fn clear_plan(seen: &Inside) -> Option<Step> {
+    (seen.notice == Notice::Leftover).then_some(Step::ClearPlan)
+}
+
+/// After the migrations.
+fn seed(seen: &Inside) -> Option<Step> {
+    match (seen.migrations, seen.seed) {
+        (Work::Waiting(wait), _) | (_, Work::Waiting(wait)) => Some(Step::Wait(wait)),
+        (_, Work::Done) => None,
+        _ => Some(Step::Seed),
+    }
+}
+
+/// Last: applications get a login only to a database that is migrated and seeded.
+fn publish(seen: &Inside) -> Option<Step> {
+    (!seen.published).then_some(Step::Publish)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn every_state() -> Vec<Seen> {
-        let databases = [
-            Database::None(Supply::Provider),
-            Database::None(Supply::Member),
-            Database::None(Supply::Awaited(Reason::PoolExhausted)),
-            Database::None(Supply::Blocked(Reason::ClassNotFound)),
-            Database::Lost,
-            Database::Queued,
-            Database::Provisioning,
-            Database::Stopped(Reason::ProviderFailed),
-            Database::Usable,
-            Database::Leaving,
-        ];
-        let mut states = Vec::new();
-        for deleting in [false, true] {
-            for (finalizer, intended) in [(false, false), (true, false), (true, true)] {
-                for database in databases {
-                    let outside = Seen {
-                        deleting,
-                        finalizer,
-                        intended,
-                        database,
-                        login: false,
-                        migrations: Work::Pending,
-                        notice: Notice::Told,
-                        seed: Work::Pending,
-                        published: false,
-                        serving: false,
-                    };
-                    states.extend(every_inside(outside));
-                }
-            }
-        }
-        states
-    }
-
-    fn every_inside(outside: Seen) -> Vec<Seen> {
-        let works = [
-            Work::Pending,
-            Work::Held,
-            Work::Waiting(Reason::RolloutPending),
-            Work::Running,
-            Work::Done,
-        ];
-        let mut states = Vec::new();
-        for migrations in works {
-            for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {
-                for seed in works {
-                    for bits in 0..8 {
-                        states.push(Seen {
-                            login: bits & 1 > 0,
-                            migrations,
-                            notice,
-                            seed,
-                            published: bits & 2 > 0,
-                            serving: bits & 4 > 0,
-                            ..outside
-                        });
-                    }
-                }
-            }
-        }
-        states
-    }
-
-    /// What the world looks like after a step that went well.
-    fn after(mut seen: Seen, step: Step) -> Seen {
-        match step {
-            Step::AddFinalizer => seen.finalizer = true,
-            Step::Intend => seen.intended = true,
-            Step::Create | Step::Wait(Reason::Queued) => seen.database = Database::Provisioning,
-            Step::Take | Step::AwaitDatabase => seen.database = Database::Usable,
-            Step::PrepareLogin => seen.login = true,
-            Step::Migrate => seen.migrations = Work::Running,
-            Step::Wait(Reason::Migrating) => seen.migrations = Work::Done,
-            Step::TellPlan | Step::ClearPlan => seen.notice = Notice::Told,
-            Step::Seed => seen.seed = Work::Running,
-            Step::Wait(Reason::Seeding) => seen.seed = Work::Done,
-            Step::Publish => seen.published = true,
-            Step::Release => seen.database = Database::Leaving,
-            Step::AwaitRelease => seen.database = Database::None(Supply::Provider),
-            Step::Forget => seen.finalizer = false,
-            Step::Rest | Step::Wait(_) | Step::Stop(_) => {}
-        }
-        seen
-    }
-
-    #[test]
-    fn every_life_settles_and_claims_at_most_once() {
-        for start in every_state() {
-            let mut seen = start;
-            let mut claims = 0;
-            for _ in 0..11 {
-                let step = plan(&seen);
-                claims += usize::from(matches!(step, Step::Create | Step::Take));
-                seen = after(seen, step);
-            }
-            let last = plan(&seen);
-            assert!(
-                matches!(last, Step::Rest | Step::Wait(_) | Step::Stop(_)),
-                "{start:?} never settles: {last:?}"
-            );
-            assert!(claims <= 1, "{start:?} claims {claims} times");
-        }
-    }
-
-    #[test]
-    fn nothing_is_claimed_before_it_is_written_down() {
-        for seen in every_state() {
-            if matches!(plan(&seen), Step::Create | Step::Take) {
-                assert!(seen.intended && seen.finalizer, "{seen:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
-        for seen in every_state() {
-            let held = seen.migrations == Work::Held && seen.database == Database::Usable;
-            if !held || seen.deleting || !seen.finalizer || !seen.login {
-                continue;
-            }
-            let step = plan(&seen);
-            assert!(!matches!(step, Step::Migrate | Step::Seed | Step::Rest), "{seen:?}");
-            if matches!(step, Step::Wait(_)) {
-                assert_eq!(step, Step::Wait(Reason::ApprovalPending));
-                assert!(
-                    seen.notice == Notice::Told && (seen.published || !seen.serving),
-                    "{seen:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn who_uses_its_database_has_its_secret_back_first() {
-        for seen in every_state() {
-            let lost = seen.serving && !seen.published && seen.login && seen.database == Database::Usable;
-            let busy = seen.migrations == Work::Running || (seen.migrations, seen.seed) == (Work::Done, Work::Running);
-            if lost && !busy && seen.finalizer && !seen.deleting {
-                assert_eq!(plan(&seen), Step::Publish, "{seen:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_is_published_before_it_is_migrated_and_seeded() {
-        for seen in every_state() {
-            if seen.serving && plan(&seen) == Step::Publish {
-                continue;
-            }
-            if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {
-                assert!(
-                    seen.login && seen.migrations == Work::Done && seen.seed == Work::Done,
-                    "{seen:?}"
-                );
-                assert_eq!(seen.database, Database::Usable);
-            }
-        }
-    }
-
-    #[test]
-    fn a_lost_database_is_never_replaced() {
-        for seen in every_state() {
-            if matches!(seen.database, Database::Lost | Database::Leaving) {
-                assert!(!matches!(plan(&seen), Step::Create | Step::Take), "{seen:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_is_claimed_or_changed_while_deleting() {
-        for seen in every_state().into_iter().filter(|seen| seen.deleting) {
-            assert!(
-                matches!(
-                    plan(&seen),
-                    Step::Rest | Step::Release | Step::AwaitRelease | Step::Forget
-                ),
-                "{seen:?}"
-            );
-        }
-    }
-}
+mod tests;

@@ -3,140 +3,139 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::Api;
-use kube::runtime::events::EventType;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use super::Context;
+use super::inside::{Facts, Newer};
 use super::observe::Observed;
-use super::phase::describe;
 use super::plan::{Database, Step, Work};
-use super::{Newer, Pass, drift, migrating};
+use super::wait::{Description, describe};
+use super::{Pass, drift, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
-use crate::controller::conditions::{Conditions, Progress, find, is_true};
+use crate::api::{
+    AppliedTemplate, MigrationFailure, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret,
+};
+use crate::controller;
+use crate::controller::conditions::{Conditions, MESSAGE_LIMIT, Standing, is_true};
 use crate::controller::error::Error;
-use crate::controller::write::{namespaced, publish, write_status};
+use crate::controller::status::{News, is_news, tell};
 use crate::migrate::guard::Verdict;
 use crate::rollout::Kept;
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
-    // The finalizer is the first thing on a new object, and the last; no status goes with it.
-    let leaving = pass.object.metadata.deletion_timestamp.is_some();
-    if matches!(step, Step::AddFinalizer | Step::Forget) || (leaving && step == Step::Rest) {
+    if !is_written(pass, step) {
         return Ok(());
     }
-    // What is quick goes into the next write: each write is a request, and wakes others. A new
-    // generation is observed at once all the same.
-    let quick = matches!(
-        step,
-        Step::Create | Step::Take | Step::PrepareLogin | Step::ClearPlan | Step::Publish
-    );
-    let observed_before = pass.object.status.as_ref().map(|status| status.observed_generation);
-    if quick && (observed_before == pass.object.metadata.generation || observed_before == Some(-1)) {
-        return Ok(());
-    }
-    let (phase, progress, reason, words) = describe(step);
+    let Description {
+        phase,
+        standing,
+        reason,
+        message: words,
+    } = describe(step);
     let message = if observed.message.is_empty() {
         words
     } else {
         &observed.message
     };
     let old = pass.object.status.clone().unwrap_or_default();
+    let lost = drift::lost(pass, observed.inside.migrations());
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
-    let ready = step == Step::Rest;
-    let usable = observed.seen.database == Database::Usable;
-    // It has its Secret: what was wrong with its database is over.
+    let usable = matches!(observed.seen.database, Database::Usable(_));
+    // A published Secret says that it was used: what was wrong with its database is over.
     let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
     // Nothing is begun, and nobody may think so after a restart.
     let waits = matches!(reason, Reason::ApprovalPending | Reason::RolloutPending);
-    let updating = served && progress == Progress::Reconciling && !leaving && !waits;
+    let leaving = pass.is_deleting();
+    let updating = served && standing == Standing::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
+    let ready = step == Step::Rest;
     conditions.set(Is::Ready, ready, summary, message);
-    let available = ready || (served && usable && !leaving);
-    let (why, told) = if available {
-        (Reason::Ready, "applications can use it")
-    } else {
-        (reason, message)
-    };
-    conditions.set(Is::Available, available, why, told);
-    let (why, told) = if usable {
-        (Reason::Ready, "proven usable by a login")
-    } else {
-        (reason, message)
-    };
-    conditions.set(Is::DatabaseReady, usable, why, told);
+    for (type_, is, words) in [
+        (
+            Is::Available,
+            ready || (served && usable && !leaving),
+            "applications can use it",
+        ),
+        (Is::DatabaseReady, usable, "proven usable by a login"),
+    ] {
+        let (why, told) = if is { (Reason::Ready, words) } else { (reason, message) };
+        conditions.set(type_, is, why, told);
+    }
     parts(pass, observed, &mut conditions, reason);
-    conditions.progress(progress, summary, message);
+    conditions.stand(standing, summary, message);
+    tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
-    tell_approved(pass, &old).await;
-    let new = facts(pass, old, phase, conditions);
-    store(pass, new, progress, reason, message).await?;
-    if let Some(lost) = pass.restored.take() {
-        let subject = pass.object.object_ref(&());
-        publish(
-            &pass.ctx.core.recorder,
-            &subject,
-            EventType::Warning,
-            Reason::HistoryLost,
-            &lost,
-        )
-        .await;
+    let new = facts(pass, observed, old, phase, conditions);
+    store(pass, new, standing, reason, message).await?;
+    if let Some(lost) = lost {
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::HistoryLost, lost)).await;
     }
     Ok(())
 }
 
+/// Whether a step has a status of its own. What is quick goes into the next write: each write is a request,
+/// and wakes others. A new generation is observed at once all the same.
+fn is_written(pass: &Pass, step: Step) -> bool {
+    // The finalizer is the first thing on a new object, and the last; no status goes with it.
+    if matches!(step, Step::AddFinalizer | Step::Forget) || (pass.is_deleting() && step == Step::Rest) {
+        return false;
+    }
+    let quick = matches!(
+        step,
+        Step::Reserve
+            | Step::Create
+            | Step::Take
+            | Step::PrepareLogin
+            | Step::TakeTurn
+            | Step::ClearPlan
+            | Step::Publish
+    );
+    let observed = pass.object.status.as_ref().map(|status| status.observed_generation);
+    !quick || (observed != pass.object.metadata.generation && observed != Some(-1))
+}
+
 /// An event for the approval that was waited for. Who gave it, the annotation does not say.
-async fn tell_approved(pass: &Pass, old: &OrchestraStatus) {
+async fn tell_approved(pass: &Pass, old: &OrchestraStatus, observed: &Observed) {
     let waited = old.migrations.as_ref().and_then(|migrations| migrations.plan.as_ref());
-    let approved = pass
-        .review
-        .as_ref()
-        .filter(|review| review.verdict == Verdict::Approved);
+    let review = observed.inside.review();
+    let approved = review.filter(|review| review.verdict == Verdict::Approved);
     if let Some(review) = approved.filter(|review| waited.is_some_and(|plan| plan.digest == review.plan.digest)) {
         let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
-        let subject = pass.object.object_ref(&());
-        publish(
-            &pass.ctx.core.recorder,
-            &subject,
-            EventType::Normal,
-            Reason::Approved,
-            &note,
-        )
-        .await;
+        tell(&pass.ctx.core, &pass.object, &News::normal(Reason::Approved, note)).await;
     }
 }
 
 /// The conditions of the parts inside the database.
 fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reason: Reason) {
-    let seen = &observed.seen;
-    if seen.database != Database::Usable {
+    let Database::Usable(seen) = &observed.seen.database else {
         for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
             conditions.keep(part, Reason::Pending);
         }
         return;
-    }
+    };
     let (why, told) = if seen.published {
         (Reason::Ready, "the connection Secret is published")
     } else {
         (
             reason,
-            "the connection Secret follows when the database is migrated and seeded",
+            "the connection Secret is published when the database is migrated and seeded",
         )
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
-    let template = migrating::template(pass);
-    let migrates = migrating::wanted(pass).is_some();
+    let tenant = observed.tenant(&pass.object);
+    let template = tenant.template();
+    let migrates = migrating::spec(pass, &tenant).is_some();
     let seeds = pass.object.spec.seed.is_some() || template.is_some_and(|template| template.seed.is_some());
+    let kept = observed.inside.wanted.kept;
     for (part, work, asked) in [
         (Is::Migrated, seen.migrations, migrates),
         (Is::Seeded, seen.seed, seeds),
     ] {
         match (asked, work) {
-            (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
+            (false, _) => conditions.set(part, true, Reason::NotRequested, "none is requested"),
             (true, Work::Done) => {
-                let (why, told) = done(pass.kept.filter(|_| part == Is::Migrated));
+                let (why, told) = done(kept.filter(|_| part == Is::Migrated));
                 conditions.set(part, true, why, told);
             }
             (true, _) => conditions.set(part, false, reason, "not applied yet"),
@@ -147,14 +146,12 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         .status
         .as_ref()
         .and_then(|status| status.migrations.as_ref());
-    if let Some(migrations) = pass.migrations.as_ref().or(old) {
+    if let Some(migrations) = observed.inside.migrations().or(old) {
         match &migrations.divergence {
-            None => conditions.set(
-                Is::HistoryAgrees,
-                true,
-                Reason::Ready,
-                "the history and the source agree",
-            ),
+            None => {
+                let told = "the history and the source agree";
+                conditions.set(Is::HistoryAgrees, true, Reason::Ready, told);
+            }
             Some(what) => conditions.set(Is::HistoryAgrees, false, Reason::HistoryDiverged, what),
         }
     }
@@ -173,11 +170,11 @@ fn done(kept: Option<Kept>) -> (Reason, &'static str) {
 }
 
 /// The migrations, with what waits to be applied instead of them.
-fn migrations(pass: &Pass, old: Option<MigrationStatus>) -> Option<MigrationStatus> {
-    let mut now = pass.migrations.clone().or(old)?;
+fn migrations(inside: &Facts, old: Option<MigrationStatus>) -> Option<MigrationStatus> {
+    let mut now = inside.migrations().cloned().or(old)?;
     // What it keeps is not what the plan would change.
-    now.plan = now.plan.filter(|_| pass.kept.is_none());
-    match &pass.newer {
+    now.plan = now.plan.filter(|_| inside.wanted.kept.is_none());
+    match &inside.wanted.newer {
         Newer::Unknown => {}
         Newer::Nothing => now.available = None,
         Newer::Source(newer) => now.available = Some(newer.clone()).filter(|newer| *newer != now.source),
@@ -188,9 +185,16 @@ fn migrations(pass: &Pass, old: Option<MigrationStatus>) -> Option<MigrationStat
 /// What was learned in this pass, over what the last status said.
 ///
 /// A look that was asked for is done when the pass ends at rest.
-fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Condition>) -> OrchestraStatus {
+fn facts(
+    pass: &Pass,
+    observed: &Observed,
+    old: OrchestraStatus,
+    phase: &str,
+    conditions: Vec<Condition>,
+) -> OrchestraStatus {
     let settled = is_true(&conditions, Is::Ready);
-    let database = pass.database.as_ref();
+    let database = observed.database.as_ref();
+    let class_name = observed.class.as_ref().map(|class| class.name_any());
     let project = database
         .and_then(|database| database.status.as_ref())
         .and_then(|status| status.project.as_ref());
@@ -198,12 +202,12 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions,
-        class_name: pass.class.as_ref().map(|class| class.name_any()).or(old.class_name),
+        class_name: class_name.clone().or(old.class_name),
         // The claim itself says the rest.
         claiming: if database.is_some() {
             None
         } else {
-            pass.candidate.clone().or(old.claiming)
+            pass.reserved.clone().or(old.claiming)
         },
         cost: database
             .and_then(|database| database.status.as_ref())
@@ -216,47 +220,42 @@ fn facts(pass: &Pass, old: OrchestraStatus, phase: &str, conditions: Vec<Conditi
                 region: project.region.clone(),
             })
             .or(old.project),
-        secret_ref: published(pass).or(old.secret_ref),
-        migrations: migrations(pass, old.migrations),
+        secret_ref: published(pass, observed).or(old.secret_ref),
+        migrations: migrations(&observed.inside, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
-        template: migrating::template(pass)
-            .filter(|_| settled && pass.kept.is_none())
+        template: observed
+            .tenant(&pass.object)
+            .template()
+            .filter(|_| settled && observed.inside.wanted.kept.is_none())
             .map(|template| AppliedTemplate {
-                class_name: pass.class.as_ref().map(|class| class.name_any()).unwrap_or_default(),
+                class_name: class_name.unwrap_or_default(),
                 name: template.name.clone(),
                 version: template.version.clone(),
             })
             .or(old.template),
-        seed: pass.seed.clone().or(old.seed),
+        seed: observed.inside.seed().or(old.seed),
     }
 }
 
 /// The connection Secret that this pass has found right or written.
-fn published(pass: &Pass) -> Option<PublishedSecret> {
-    pass.secret_version.clone().map(|version| PublishedSecret {
-        name: pass.object.secret_name(),
-        resource_version: Some(version),
-    })
+fn published(pass: &Pass, observed: &Observed) -> Option<PublishedSecret> {
+    let right = &observed.inside.secret.right;
+    pass.published.clone().or_else(|| right.clone())
 }
 
 /// Writes down which connection Secret was given back.
 pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&pass.ctx.core.client, &pass.object);
-    let old = pass.object.status.as_ref();
     let new = OrchestraStatus {
-        secret_ref: published(pass),
-        ..old.cloned().unwrap_or_default()
+        secret_ref: pass.published.clone(),
+        ..pass.object.status.clone().unwrap_or_default()
     };
-    if let Some(object) = write_status(&api, &pass.object, old, &new).await? {
-        pass.object = object;
-    }
+    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
     Ok(())
 }
 
 /// Writes what stopped a pass. A tenant in use stays Ready through a blip that passes by itself.
 pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&ctx.core.client, &*orchestra);
-    let Some(object) = api.get_opt(&orchestra.name_any()).await? else {
+    let Some(object) = controller::status::current(&ctx.core, &*orchestra).await? else {
         return Ok(());
     };
     let mut pass = Pass::new(object, ctx);
@@ -285,30 +284,34 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             conditions.keep(part, Reason::Pending);
         }
     }
-    let progress = if passing {
-        Progress::Reconciling
+    let standing = if passing {
+        Standing::Reconciling
     } else {
-        Progress::Stalled
+        Standing::Stalled
     };
-    conditions.progress(progress, reason, &message);
-    let deleting = pass.object.metadata.deletion_timestamp.is_some();
+    conditions.stand(standing, reason, &message);
+    let deleting = pass.is_deleting();
     let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
     let phase = match (deleting, passing) {
         (true, _) => "Deleting",
         (false, true) => before.as_str(),
         (false, false) => "Failed",
     };
-    let conditions = conditions.finish();
-    if let Some(failed) = pass.ctx.rollout.turns.failed(pass.uid()) {
-        pass.migrations = Some(MigrationStatus {
-            source: failed,
-            failed: true,
-            plan: None,
-            ..old.migrations.clone().unwrap_or_default()
+    let mut new = OrchestraStatus {
+        observed_generation: pass.object.metadata.generation.unwrap_or_default(),
+        phase: Some(phase.into()),
+        conditions: conditions.finish(),
+        ..old
+    };
+    if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {
+        let migrations = new.migrations.get_or_insert_default();
+        (migrations.source, migrations.failed, migrations.plan) = (source, true, None);
+        migrations.failure = Some(MigrationFailure {
+            reason: reason.as_str().into(),
+            message: message.chars().take(MESSAGE_LIMIT).collect(),
         });
     }
-    let new = facts(&pass, old, phase, conditions);
-    store(&mut pass, new, progress, reason, &message).await
+    store(&mut pass, new, standing, reason, &message).await
 }
 
 /// The part that a failure belongs to.
@@ -325,42 +328,13 @@ fn failed_part(reason: Reason) -> Option<Is> {
 async fn store(
     pass: &mut Pass,
     new: OrchestraStatus,
-    progress: Progress,
+    standing: Standing,
     reason: Reason,
     message: &str,
 ) -> Result<(), Error> {
-    let api: Api<Orchestra> = namespaced(&pass.ctx.core.client, &pass.object);
-    let told = |status: Option<&OrchestraStatus>| {
-        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let condition = find(conditions, Is::Stalled)
-            .or_else(|| find(conditions, Is::Reconciling))
-            .or_else(|| find(conditions, Is::Ready));
-        // Whoever waits for long in the queue is told of it once more, and of each plan that waits.
-        condition.map(|condition| {
-            let again = [Reason::Queued.as_str(), Reason::ApprovalPending.as_str()];
-            let again = again.contains(&condition.reason.as_str());
-            (condition.reason.clone(), again.then(|| condition.message.clone()))
-        })
-    };
-    let news = told(pass.object.status.as_ref()) != told(Some(&new));
-    if let Some(object) = write_status(&api, &pass.object, pass.object.status.as_ref(), &new).await? {
-        pass.object = object;
-    }
     // A claim is a moment on the way to what the next event tells.
-    if news && reason != Reason::Claiming {
-        let kind = if progress == Progress::Stalled {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        };
-        publish(
-            &pass.ctx.core.recorder,
-            &pass.object.object_ref(&()),
-            kind,
-            reason,
-            message,
-        )
-        .await;
-    }
+    let is_news = is_news(pass.object.conditions(), &new.conditions) && reason != Reason::Claiming;
+    let news = is_news.then(|| News::of(standing, reason, message));
+    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
     Ok(())
 }

@@ -1,6 +1,5 @@
-//! The databases of pools that wait for a claim: which one an Orchestra takes, and who is told of a free one.
+//! Which member of a pool an Orchestra claims, and which Orchestras are woken when a member becomes free.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,138 +7,168 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 
-use super::Context;
+use super::{Context, preparation};
 use crate::api::condition::ConditionType;
 use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 use crate::content;
 use crate::controller::conditions::is_true;
 
-/// How long a pass has to claim what it chose, before others may choose it.
+/// How long a pass has to claim the member that it chose, before other passes may choose it.
 const CHOSEN: Duration = Duration::from_secs(10);
 
-/// Which databases passes of this process have chosen: of many Orchestras at once each chooses another
-/// one, and none that is being prepared. The API server alone decides who has it.
+/// The members that passes of this process have chosen to claim or to prepare, by name. They keep many
+/// Orchestras from trying to claim one member at the same time; the claim itself is decided by the API
+/// server.
 #[derive(Default)]
 pub struct Choices(Mutex<HashMap<String, Choice>>);
 
 enum Choice {
-    /// For the Orchestra of this UID.
-    Claim(String, Instant),
-    /// Until its [`Hold`] is dropped.
-    Hold,
+    /// A pass of the Orchestra of this UID is about to claim the member.
+    Claim { uid: String, at: Instant },
+    /// The member is being prepared, until its [`Preparing`] is dropped.
+    Prepare,
 }
 
-/// Keeps a database of a pool from being chosen until it is dropped.
-pub struct Hold {
+impl Choice {
+    /// Whether it keeps the Orchestra of this UID from choosing the member.
+    fn excludes(&self, uid: &str) -> bool {
+        match self {
+            Self::Claim { uid: by, at } => by != uid && at.elapsed() < CHOSEN,
+            Self::Prepare => true,
+        }
+    }
+}
+
+/// Keeps a member from being chosen while it is prepared, until it is dropped.
+pub struct Preparing {
     choices: Arc<Choices>,
     name: String,
 }
 
-impl Drop for Hold {
+impl Drop for Preparing {
     fn drop(&mut self) {
-        self.choices.lock().remove(&self.name);
+        self.choices.0.lock().remove(&self.name);
     }
 }
 
 impl Choices {
-    /// Chooses the first of `names` that nobody else has chosen.
+    /// Chooses, for the Orchestra of this UID, the first of `names` that no other pass has chosen. Its
+    /// earlier choice is given up.
     pub fn first<'a>(&self, names: impl IntoIterator<Item = &'a str>, uid: &str) -> Option<&'a str> {
-        let mut chosen = self.lock();
-        chosen.retain(|_, choice| !matches!(choice, Choice::Claim(by, _) if by == uid));
+        let mut chosen = self.0.lock();
+        chosen.retain(
+            |_, choice| !matches!(choice, Choice::Claim { uid: by, at } if by == uid || at.elapsed() >= CHOSEN),
+        );
         let name = names.into_iter().find(|name| !chosen.contains_key(*name))?;
-        chosen.insert(name.to_owned(), Choice::Claim(uid.to_owned(), Instant::now()));
+        let (uid, at) = (uid.to_owned(), Instant::now());
+        chosen.insert(name.to_owned(), Choice::Claim { uid, at });
         Some(name)
     }
 
-    /// Keeps a database from being chosen; none when somebody has chosen it.
-    pub fn hold(self: &Arc<Self>, name: &str) -> Option<Hold> {
-        let mut chosen = self.lock();
-        let Entry::Vacant(free) = chosen.entry(name.to_owned()) else {
-            return None;
-        };
-        free.insert(Choice::Hold);
-        Some(Hold {
+    /// Chooses a member to prepare; none when another pass has chosen it.
+    pub fn prepare(self: &Arc<Self>, name: &str) -> Option<Preparing> {
+        let mut chosen = self.0.lock();
+        match chosen.entry(name.to_owned()) {
+            Entry::Occupied(choice) if choice.get().excludes("") => return None,
+            Entry::Occupied(mut late) => drop(late.insert(Choice::Prepare)),
+            Entry::Vacant(free) => drop(free.insert(Choice::Prepare)),
+        }
+        Some(Preparing {
             choices: self.clone(),
             name: name.to_owned(),
         })
     }
 
-    /// The choices that are not too old.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Choice>> {
-        let mut chosen = self.0.lock();
-        chosen.retain(|_, choice| !matches!(choice, Choice::Claim(_, at) if at.elapsed() >= CHOSEN));
-        chosen
+    /// Whether the Orchestra of this UID can choose a member now.
+    pub fn is_open(&self, name: &str, uid: &str) -> bool {
+        let chosen = self.0.lock();
+        chosen.get(name).is_none_or(|choice| !choice.excludes(uid))
+    }
+
+    /// The members that the Orchestra of this UID cannot choose now.
+    fn excluded(&self, uid: &str) -> HashSet<String> {
+        let chosen = self.0.lock();
+        let excluded = chosen.iter().filter(|(_, choice)| choice.excludes(uid));
+        excluded.map(|(name, _)| name.clone()).collect()
     }
 }
 
-/// The first database of the class's pools that is free, and that no other Orchestra is about to take.
-pub fn choose(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Option<String> {
+/// The members of the class's pools that an Orchestra can claim now, the best first. It reads only:
+/// members that another Orchestra is about to claim, or that are being prepared, are left out.
+pub fn candidates(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> Vec<String> {
     let rank = |database: &OrchestraDatabase| rank(object, class, database);
     let stores = &ctx.core.stores;
     let mut members = stores
         .databases
         .state_filter(|database| is_free(database) && rank(database).is_some());
     if members.is_empty() {
-        return None;
+        return Vec::new();
     }
     let others = stores.orchestras.state_filter(|other| {
         other.metadata.uid.as_deref() != object.metadata.uid.as_deref()
             && other.metadata.deletion_timestamp.is_none()
             && !is_stalled(other)
     });
-    let mut taken: HashSet<_> = others
-        .iter()
-        .filter_map(|other| other.status.as_ref()?.claiming.as_deref())
-        .collect();
-    // What this Orchestra intended before was found taken, whatever the watch shows.
-    let void = object.status.as_ref().and_then(|status| status.claiming.as_deref());
-    taken.extend(void);
+    let claiming = |object: &Orchestra| object.status.as_ref()?.claiming.clone();
+    let mut excluded = ctx.choices.excluded(object.metadata.uid.as_deref().unwrap_or_default());
+    excluded.extend(others.iter().filter_map(|other| claiming(other)));
+    // The member that this Orchestra tried to claim before was claimed by another one, even when the watch
+    // does not show it yet.
+    excluded.extend(claiming(object));
     members.sort_by_cached_key(|database| rank(database));
-    let names = members.iter().filter_map(|member| member.metadata.name.as_deref());
-    let left = names.filter(|name| !taken.contains(name));
-    ctx.choices
-        .first(left, object.metadata.uid.as_deref().unwrap_or_default())
-        .map(ToOwned::to_owned)
+    let names = members.iter().filter_map(|member| member.metadata.name.clone());
+    names.filter(|name| !excluded.contains(name)).collect()
 }
 
-/// Who is Stalled carries out no intent until somebody has helped.
+/// Chooses the first of these members that no other pass has chosen meanwhile. Other passes leave it out
+/// for a few seconds, in which the Orchestra claims it.
+pub fn reserve(ctx: &Context, object: &Orchestra, names: &[String]) -> Option<String> {
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let names = names.iter().map(String::as_str);
+    ctx.choices.first(names, uid).map(ToOwned::to_owned)
+}
+
+/// A Stalled Orchestra claims nothing until a person has acted.
 fn is_stalled(object: &Orchestra) -> bool {
     let status = object.status.as_ref();
     status.is_some_and(|status| is_true(&status.conditions, ConditionType::Stalled))
 }
 
-/// Whether an Orchestra of this class can take a database.
+/// Whether an Orchestra of this class can claim a database.
 pub fn fits(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatabase) -> bool {
     database.is_unclaimed() && rank(object, class, database).is_some()
 }
 
-/// Whether a database of a pool is there for the taking.
+/// Whether a database is a usable member of a pool that nobody has claimed.
 fn is_free(database: &OrchestraDatabase) -> bool {
     let ready = |database: &OrchestraDatabase| {
         let status = database.status.as_ref();
         status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
     };
-    database.spec.inventory.is_some() && database.is_unclaimed() && ready(database)
+    database.pool().is_some() && database.is_unclaimed() && ready(database)
 }
 
-/// The place of a database among those that an Orchestra of this class can take, the least one first.
+/// The order of a member among those that an Orchestra of this class can claim, the least first; none when
+/// it cannot claim it.
 fn rank(
     object: &Orchestra,
     class: &OrchestraClass,
     database: &OrchestraDatabase,
 ) -> Option<(bool, usize, usize, String)> {
-    let entry = database.spec.inventory.as_ref()?;
+    let member_of = database.pool()?;
     let pools = &class.spec.pools.as_ref()?.names;
-    let pool = pools.iter().position(|pool| *pool == entry.pool)?;
-    // What was prepared from another template holds tables that nobody here asks for.
+    let pool = pools.iter().position(|pool| pool == member_of)?;
+    // A member that was prepared from another template holds that template's tables.
     let prepared = database.status.as_ref().and_then(|status| status.template.as_ref());
     if prepared.is_some_and(|prepared| !is_of(prepared, object, class)) {
         return None;
     }
     // DATABASE_URL_POOL_10 comes after DATABASE_URL_POOL_9.
-    Some((prepared.is_none(), pool, entry.key.len(), entry.key.clone()))
+    let key = preparation::key(database).unwrap_or_default();
+    Some((prepared.is_none(), pool, key.len(), key.to_owned()))
 }
 
 fn is_of(prepared: &AppliedTemplate, object: &Orchestra, class: &OrchestraClass) -> bool {
@@ -147,40 +176,41 @@ fn is_of(prepared: &AppliedTemplate, object: &Orchestra, class: &OrchestraClass)
     wanted.is_some_and(|wanted| prepared.is(&class.name_any(), &wanted.name))
 }
 
-/// Why no database of the class's pools can be taken, and what to do.
+/// Why no member of the class's pools can be claimed, and what to do.
 pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> String {
     let names = class.spec.pools.as_ref().map(|pools| pools.names.as_slice());
     let (names, many) = (names.unwrap_or_default(), names.is_some_and(|names| names.len() > 1));
     let pools = format!("pool{} {}", if many { "s" } else { "" }, names.join(", "));
     let stores = &ctx.core.stores;
-    let free = stores.databases.state_filter(|database| {
-        let entry = database.spec.inventory.as_ref();
-        is_free(database) && entry.is_some_and(|entry| names.contains(&entry.pool))
-    });
+    let free = stores
+        .databases
+        .state_filter(|database| is_free(database) && names.iter().any(|name| database.pool() == Some(name)));
     if free.is_empty() {
-        return format!("no database is left in {pools}: add one, and the claim is met by itself");
+        return format!(
+            "no database is left in {pools}: add a database to the pool's inventory, and the operator claims it"
+        );
     }
     if free.iter().any(|database| fits(object, class, database)) {
         return format!(
-            "every free database of {pools} is being prepared, or about to be taken by another Orchestra: the claim is met \
-             by itself when one is left; add some for those who want to wait less"
+            "every free database of {pools} is being prepared, or is about to be claimed by another Orchestra: the \
+             operator claims one as soon as it is free; add databases to the pool's inventory to shorten the wait"
         );
     }
     format!(
-        "what is left in {pools} was prepared from another template than this Orchestra's: add a database, or have \
-         the pool prepare from this one"
+        "the free databases of {pools} were prepared from another template than this Orchestra's: add a database to the \
+         pool's inventory, or let the pool prepare databases from this Orchestra's template"
     )
 }
 
-/// Who is told of a free database: of the Orchestras that can take it as many as databases are free, the
-/// oldest first, so that a thousand that wait do not all look at each of a thousand databases. Who is
-/// Stalled may have ceased to be, and takes nobody's place.
+/// The Orchestras that are woken when a member becomes free: of those that can claim it, as many as members
+/// are free, the oldest first, so that a thousand waiting Orchestras do not each look at a thousand members.
+/// Stalled Orchestras are woken too, without counting against the free databases.
 pub fn awaiting(ctx: &Context, database: &OrchestraDatabase) -> Vec<ObjectRef<Orchestra>> {
     if !is_free(database) {
         return Vec::new();
     }
     let mut classes = HashMap::new();
-    let mut can_take = |object: &Orchestra| {
+    let mut can_claim = |object: &Orchestra| {
         let name = object.spec.class_name.clone();
         let class = classes
             .entry(name)
@@ -190,29 +220,30 @@ pub fn awaiting(ctx: &Context, database: &OrchestraDatabase) -> Vec<ObjectRef<Or
             .is_some_and(|class| rank(object, class, database).is_some())
     };
     let mut unmet = ctx.core.stores.orchestras.state_filter(is_unmet);
-    unmet.retain(|object| can_take(object));
-    let (mut told, mut waiting): (Vec<_>, Vec<_>) = unmet.into_iter().partition(|object| is_stalled(object));
+    unmet.retain(|object| can_claim(object));
+    let (mut woken, mut waiting): (Vec<_>, Vec<_>) = unmet.into_iter().partition(|object| is_stalled(object));
     waiting.sort_by_key(|object| (object.metadata.creation_timestamp.clone(), object.metadata.uid.clone()));
     waiting.truncate(ctx.core.stores.databases.state_filter(is_free).len());
-    told.append(&mut waiting);
-    told.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+    woken.append(&mut waiting);
+    woken.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
-/// Whether an Orchestra wants a database and is not known to hold one.
+/// Whether an Orchestra needs a database and does not have one by its status.
 pub fn is_unmet(object: &Orchestra) -> bool {
     let status = object.status.as_ref();
-    let wants = object.metadata.deletion_timestamp.is_none();
-    wants && status.is_none_or(|status| status.database_name.is_none())
+    let needs = object.metadata.deletion_timestamp.is_none();
+    needs && status.is_none_or(|status| status.database_name.is_none())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::sync::Arc;
 
     use super::Choices;
 
     #[test]
-    fn each_chooses_another_one_and_only_one() {
+    fn each_pass_chooses_another_member_and_only_one() {
         let choices = Arc::new(Choices::default());
         let names = ["a", "b"];
         assert_eq!(choices.first(names, "one"), Some("a"));
@@ -221,12 +252,26 @@ mod tests {
         assert_eq!(choices.first(["b"], "two"), Some("b"));
         assert_eq!(choices.first(["c"], "one"), Some("c"));
         assert_eq!(choices.first(names, "three"), Some("a"));
-        // What is prepared is not chosen, and what is chosen is not prepared.
+        // A member that is being prepared is not chosen, and a chosen one is not prepared.
         assert_eq!(choices.first(["d"], "two"), Some("d"));
-        let held = choices.hold("b");
-        assert!(held.is_some() && choices.hold("a").is_none() && choices.hold("b").is_none());
+        let preparing = choices.prepare("b");
+        assert!(preparing.is_some() && choices.prepare("a").is_none() && choices.prepare("b").is_none());
         assert_eq!(choices.first(["b"], "two"), None);
-        drop(held);
+        drop(preparing);
         assert_eq!(choices.first(["b"], "two"), Some("b"));
+    }
+
+    #[test]
+    fn candidates_leave_out_what_others_have_chosen() {
+        let choices = Arc::new(Choices::default());
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<HashSet<_>>();
+        choices.first(["a"], "one");
+        let preparing = choices.prepare("b");
+        assert_eq!(choices.excluded("one"), names(&["b"]));
+        assert_eq!(choices.excluded("two"), names(&["a", "b"]));
+        drop(preparing);
+        // Asking changes nothing.
+        assert_eq!(choices.excluded("two"), names(&["a"]));
+        assert_eq!(choices.first(["a"], "two"), None);
     }
 }

@@ -1,45 +1,45 @@
-//! Databases that wait for a claim are given a template's migrations beforehand, so that a claim is met in
-//! seconds. Seeds carry a tenant's own name, and come with the claim.
+//! Members that wait for a claim are prepared: a template's migrations are applied to them, so that a claim
+//! is met in seconds. Seeds contain a tenant's own name and are applied after the claim.
 //!
-//! A long script holds up nobody else: it goes on in the background, and its end brings the pool back.
+//! A preparation runs in the background, and its end brings the pool back.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
-use secrecy::SecretString;
 
-use super::Context;
-use super::WHILE;
+use super::attempts::Refusal;
+use super::candidates::Preparing;
+use super::observe::Observed;
+use super::{Context, Pass, plan, probe};
 use crate::api::condition::Reason;
 use crate::api::{AppliedTemplate, OrchestraDatabase, OrchestraPool, Template};
 use crate::class;
 use crate::content;
-use crate::controller::background::{WorkKind, WorkProgress};
+use crate::controller::Core;
+use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::controller::write::write_status;
 use crate::error::ErrorClass;
-use crate::migrate::{self, Limits, Options, Source, Watch};
-use crate::postgres::APPLICATION;
-use crate::postgres::{self, Login};
+use crate::migrate::{self, Options, Source, TimeLimits, Watch};
+use crate::postgres::{self, APPLICATION, Login};
 use crate::rollout;
+use crate::rollout::turns::Turn;
 use crate::source::Place;
 
-/// Databases that are prepared at once: they may share a server.
-const AT_ONCE: usize = 4;
+/// Members that are prepared at once: they may share a server.
+pub const AT_ONCE: usize = 4;
 
-/// How long a pass waits for a database that is being prepared.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a member is left alone that could not be prepared because something else is busy.
+const BUSY: Duration = plan::BUSY;
 
-/// How long what is busy is left alone.
-const BUSY: Duration = Duration::from_secs(5);
+/// How often a status is written anew that somebody else changed in between.
+const TRIES: usize = 3;
 
-/// What a pool's databases are to have.
-struct Wanted {
+/// What the members of a pool are to have.
+pub struct Wanted {
     pool: ObjectRef<OrchestraPool>,
     class: String,
     template: Template,
@@ -55,45 +55,37 @@ impl Wanted {
         }
     }
 
-    fn is_met_by(&self, member: &OrchestraDatabase) -> bool {
+    /// Whether a member has it.
+    pub fn is_met_by(&self, member: &OrchestraDatabase) -> bool {
         let known = member.status.as_ref().and_then(|status| status.template.as_ref());
         known == Some(&self.applied(&self.template.version))
     }
+
+    /// What attempts to prepare a member are remembered by.
+    pub fn subject(&self) -> String {
+        let Template { name, version, .. } = &self.template;
+        format!("{}/{name}/{version}/{}", self.class, self.source.digest())
+    }
+
+    /// What the status tells of a member while it is prepared.
+    pub fn running(&self) -> Refusal {
+        let Template { name, version, .. } = &self.template;
+        let message = format!("it is being prepared from version {version} of template {name}");
+        Refusal::from(&waits(Reason::Migrating, &message))
+    }
 }
 
-/// Prepares the databases that nobody has claimed. Returns the keys of those that are not prepared, with why.
+/// Key of a member's entry.
+pub fn key(member: &OrchestraDatabase) -> Option<&str> {
+    member.spec.inventory.as_ref().map(|entry| entry.key.as_str())
+}
+
+/// What the members of the pool are to have; none when the pool asks for nothing.
 ///
 /// # Errors
 /// When the class, the template or its source is missing.
-pub async fn prepare(
-    ctx: &Arc<Context>,
-    pool: &OrchestraPool,
-    inventory: &BTreeMap<String, SecretString>,
-    members: &[OrchestraDatabase],
-) -> Result<Vec<(String, Error)>, Error> {
-    let Some(wanted) = wanted(ctx, pool).await? else {
-        return Ok(Vec::new());
-    };
-    let entries = members
-        .iter()
-        .filter(|member| member.is_unclaimed() && !wanted.is_met_by(member))
-        .filter_map(|member| {
-            let key = &member.spec.inventory.as_ref()?.key;
-            Some((member, key, inventory.get(key)?))
-        });
-    let due: Vec<_> = entries
-        .map(|(member, key, url)| {
-            let outcome = one(ctx, &wanted, member, url);
-            async move { Some((key.clone(), outcome.await.err()?)) }
-        })
-        .collect();
-    // What is left is the next pass's.
-    let due = stream::iter(due).take_until(tokio::time::sleep(WHILE));
-    let refused: Vec<_> = due.buffer_unordered(AT_ONCE).collect().await;
-    Ok(refused.into_iter().flatten().collect())
-}
-
-async fn wanted(ctx: &Arc<Context>, pool: &OrchestraPool) -> Result<Option<Wanted>, Error> {
+pub async fn wanted(pass: &Pass) -> Result<Option<Arc<Wanted>>, Error> {
+    let (ctx, pool) = (&pass.ctx, &*pass.pool);
     let Some(preparation) = &pool.spec.prepare else {
         return Ok(None);
     };
@@ -107,40 +99,13 @@ async fn wanted(ctx: &Arc<Context>, pool: &OrchestraPool) -> Result<Option<Wante
     let Some(from) = &template.migrations.source else {
         return Ok(None);
     };
-    Ok(Some(Wanted {
+    let place = Place::of_class(&ctx.core.settings.namespace, from);
+    Ok(Some(Arc::new(Wanted {
         pool: ObjectRef::from_obj(pool),
         class: class_name.clone(),
         template: template.clone(),
-        source: content::migrations(
-            &ctx.content,
-            Place::of_class(&ctx.core.settings.namespace, from),
-            template.migrations.format,
-        )
-        .await?,
-    }))
-}
-
-/// Prepares a database, or looks how that goes.
-async fn one(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, url: &SecretString) -> Result<(), Error> {
-    let uid = member.uid().unwrap_or_default();
-    if let Some(refusal) = ctx.core.refusals.refusal(&uid, &wanted.source.digest()) {
-        return Err(refusal);
-    }
-    if let WorkProgress::None = ctx.preparations.progress(&uid, Duration::ZERO).await? {
-        if ctx.preparations.under_way() >= AT_ONCE {
-            // The end of one of them brings the pool back.
-            return Ok(());
-        }
-        begin(ctx, wanted, member, Login::parse(url)?).await?;
-    }
-    match ctx.preparations.progress(&uid, PATIENCE).await? {
-        WorkProgress::Running(..) => {
-            let Template { name, version, .. } = &wanted.template;
-            let message = format!("it is being prepared from version {version} of template {name}");
-            Err(waits(Reason::Migrating, &message))
-        }
-        WorkProgress::None | WorkProgress::Done(()) => Ok(()),
-    }
+        source: content::migrations(&ctx.content, place, template.migrations.format).await?,
+    })))
 }
 
 fn waits(reason: Reason, message: &str) -> Error {
@@ -151,108 +116,149 @@ fn waits(reason: Reason, message: &str) -> Error {
     }
 }
 
-async fn begin(ctx: &Arc<Context>, wanted: &Wanted, member: &OrchestraDatabase, login: Login) -> Result<(), Error> {
-    let turn = rollout::spare_turn(&ctx.rollout, member).ok_or_else(|| {
-        waits(
-            Reason::Queued,
-            "its server is busy with other migrations; its turn comes",
-        )
-    })?;
-    let hold = ctx.choices.hold(&member.name_any());
-    let hold = hold.ok_or_else(|| waits(Reason::Queued, "an Orchestra is about to claim it"))?;
-    let api: Api<OrchestraDatabase> = Api::all(ctx.core.client.clone());
-    let Some(member) = reserve(&api, member, wanted).await? else {
-        return Ok(());
+/// Begins to prepare the member of an entry, or remembers why it cannot.
+pub async fn begin(pass: &Pass, observed: &Observed, key: &str) {
+    let (Some(wanted), Some(member)) = (&observed.wanted, observed.member(key)) else {
+        return;
     };
-    let mut session = postgres::connect(&login, APPLICATION).await?;
-    super::check_unmarked(&mut session).await?;
+    let Some(url) = observed.inventory.get(key) else { return };
+    let (uid, subject) = (member.uid().unwrap_or_default(), wanted.subject());
+    let attempts = &pass.ctx.memory.preparations;
+    attempts.begin(pass.uid(), &uid, &subject);
+    let login = Login::parse(url).map_err(Error::from);
+    let outcome = async { start(pass, wanted, member, login?).await };
+    match outcome.await {
+        Ok(true) => {}
+        // Claimed or deleted meanwhile; the watch will show it.
+        Ok(false) => attempts.end(pass.uid(), &uid, &subject, Ok(())),
+        Err(error) => {
+            pass.ctx.core.refusals.refuse(&uid, &subject, &error);
+            attempts.end(pass.uid(), &uid, &subject, Err(Refusal::from(&error)));
+        }
+    }
+}
+
+/// Starts the preparation of a member; false when it is no longer unclaimed.
+async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, login: Login) -> Result<bool, Error> {
+    let ctx = &pass.ctx;
+    let turn = rollout::spare_turn(&ctx.rollout, member)
+        .ok_or_else(|| waits(Reason::Queued, "waiting for other migrations on the same server"))?;
+    let preparing = ctx.choices.prepare(&member.name_any());
+    let preparing = preparing.ok_or_else(|| waits(Reason::Queued, "an Orchestra is about to claim it"))?;
+    let Some(member) = announce(&ctx.core, member, wanted).await? else {
+        return Ok(false);
+    };
+    let uid = member.uid().unwrap_or_default();
+    let (all, pool, id, subject) = (ctx.clone(), pass.uid().to_owned(), uid.clone(), wanted.subject());
+    let wanted = wanted.clone();
+    let object = wanted.pool.clone();
+    let work = async move {
+        let outcome = prepare(&all, &wanted, &member, login, (preparing, turn)).await;
+        if let Err(error) = &outcome {
+            all.core.refusals.refuse(&id, &subject, error);
+        }
+        let outcome = outcome.map_err(|error| Refusal::from(&error));
+        all.memory.preparations.end(&pool, &id, &subject, outcome);
+        Ok(())
+    };
+    ctx.preparations
+        .start((&uid, object), WorkKind::Migrate, Watch::default(), work);
+    Ok(true)
+}
+
+/// Applies the template's migrations and notes its version.
+async fn prepare(
+    ctx: &Context,
+    wanted: &Wanted,
+    member: &OrchestraDatabase,
+    login: Login,
+    busy: (Preparing, Turn),
+) -> Result<(), Error> {
+    let session = probe::bounded(async {
+        let mut session = postgres::connect(&login, APPLICATION).await?;
+        probe::check_unmarked(&mut session).await?;
+        Ok(session)
+    });
+    let session = session.await?;
     let options = Options {
-        limits: Limits {
+        limits: TimeLimits {
             total: ctx.core.settings.migration_limit,
-            ..Limits::default()
+            ..TimeLimits::default()
         },
         login: Some(login),
         stop: Some(ctx.preparations.stopping()),
         ..Options::default()
     };
-    let uid = member.uid().unwrap_or_default();
-    let (all, source, key) = (ctx.clone(), wanted.source.clone(), uid.clone());
+    migrate::apply(session, &wanted.source, &options, &mut |_| {}).await?;
+    // The Orchestras that wait for it are woken by what is noted next.
+    drop(busy);
     let applied = wanted.applied(&wanted.template.version);
-    let work = async move {
-        let outcome = migrate::apply(session, &source, &options, &mut |_| {}).await;
-        // Those who wait for it are woken by what is noted next.
-        drop((hold, turn));
-        if let Err(error) = outcome.map_err(Error::from) {
-            all.core.refusals.refuse(&key, &source.digest(), &error);
-            return Err(error);
-        }
-        note(&api, &member, applied).await
-    };
-    ctx.preparations
-        .start((&uid, wanted.pool.clone()), WorkKind::Migrate, Watch::default(), work);
-    Ok(())
-}
-
-/// Says in the status of a database that it is about to be prepared, so that it meets claims of this
-/// template only from now on. None: it was claimed, or has changed, and whoever changed it has the pass
-/// repeated.
-///
-/// # Errors
-/// When it holds another template's tables, or Kubernetes fails.
-async fn reserve(
-    api: &Api<OrchestraDatabase>,
-    member: &OrchestraDatabase,
-    wanted: &Wanted,
-) -> Result<Option<OrchestraDatabase>, Error> {
-    let Some(member) = api
-        .get_opt(&member.name_any())
-        .await?
-        .filter(OrchestraDatabase::is_unclaimed)
-    else {
-        return Ok(None);
-    };
-    let mut status = member.status.clone().unwrap_or_default();
-    match &status.template {
-        Some(is) if !is.is(&wanted.class, &wanted.template.name) => {
-            return Err(Error::blocked(
-                Reason::InUse,
-                format!(
-                    "it was prepared from template {} of OrchestraClass {}, whose tables it holds: empty the database, \
-                     drop its schema stagesub, and delete OrchestraDatabase {}",
-                    is.name,
-                    is.class_name,
-                    member.name_any()
-                ),
-            ));
-        }
-        Some(_) => return Ok(Some(member)),
-        None => {}
-    }
-    status.template = Some(wanted.applied(""));
-    match write_status(api, &member, member.status.as_ref(), &status).await {
-        Ok(written) => Ok(Some(written.unwrap_or(member))),
-        Err(error) if error.is_conflict() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Says in the status of a database what it has now.
-async fn note(api: &Api<OrchestraDatabase>, member: &OrchestraDatabase, applied: AppliedTemplate) -> Result<(), Error> {
     tracing::info!(
         database = member.name_any(),
         template = applied.name,
         version = applied.version,
         "prepared"
     );
-    let mut status = member.status.clone().unwrap_or_default();
-    status.template = Some(applied);
-    match write_status(api, member, member.status.as_ref(), &status).await {
-        Ok(_) => Ok(()),
-        // Changed meanwhile, perhaps claimed: whoever changed it has this pass repeated.
-        Err(error) if error.is_passing() => {
-            tracing::debug!(%error, "not noted yet");
+    note(&ctx.core, member, |status| {
+        *status = Some(applied.clone());
+        Ok(())
+    })
+    .await?;
+    Ok(())
+}
+
+/// Writes into the status of a member that it is about to be prepared, so that it meets claims of this
+/// template only from now on. None when it is no longer unclaimed.
+///
+/// # Errors
+/// When it holds another template's tables, or Kubernetes fails.
+async fn announce(
+    core: &Core,
+    member: &OrchestraDatabase,
+    wanted: &Wanted,
+) -> Result<Option<OrchestraDatabase>, Error> {
+    note(core, member, |status| match status {
+        Some(is) if !is.is(&wanted.class, &wanted.template.name) => Err(Error::blocked(
+            Reason::InUse,
+            format!(
+                "it was prepared from template {} of OrchestraClass {}, whose tables it holds: empty the database, \
+                 drop its schema stagesub, and delete OrchestraDatabase {}",
+                is.name,
+                is.class_name,
+                member.name_any()
+            ),
+        )),
+        Some(_) => Ok(()),
+        None => {
+            *status = Some(wanted.applied(""));
             Ok(())
         }
-        Err(error) => Err(error),
+    })
+    .await
+}
+
+/// Changes the template in the status of an unclaimed member by compare-and-swap, and returns the member as
+/// it is then; none when it is no longer unclaimed.
+async fn note(
+    core: &Core,
+    member: &OrchestraDatabase,
+    change: impl Fn(&mut Option<AppliedTemplate>) -> Result<(), Error>,
+) -> Result<Option<OrchestraDatabase>, Error> {
+    let api: Api<OrchestraDatabase> = Api::all(core.client.clone());
+    for _ in 0..TRIES {
+        let Some(current) = api.get_opt(&member.name_any()).await? else {
+            return Ok(None);
+        };
+        if !current.is_unclaimed() || current.uid() != member.uid() {
+            return Ok(None);
+        }
+        let mut status = current.status.clone().unwrap_or_default();
+        change(&mut status.template)?;
+        match write_status(core, &current, current.status.as_ref(), &status).await {
+            Err(error) if error.is_conflict() => {}
+            written => return Ok(Some(written?.unwrap_or(current))),
+        }
     }
+    let message = "its OrchestraDatabase is changed by others; the preparation is tried again";
+    Err(waits(Reason::Queued, message))
 }

@@ -1,107 +1,127 @@
-//! What a pool says of itself: how many databases wait, how many are claimed, what was refused.
+//! Describes a pool: how many of its databases are available and bound, and which entries are refused.
 
 use std::sync::Arc;
 
-use kube::Resource;
-use kube::api::Api;
-use kube::runtime::events::EventType;
-
-use super::Context;
+use super::attempts::Refusal;
+use super::observe::Observed;
+use super::plan::Step;
+use super::{Context, Pass};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
-use crate::controller::conditions::{Conditions, Progress, find};
+use crate::controller;
+use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
-use crate::controller::write::{publish, write_status};
+use crate::controller::status::{News, has_come_to};
 
-/// Entries that a condition tells of: its message ends at 32768 characters.
-const TOLD: usize = 20;
+/// Entries that a condition names: its message is limited to 32768 characters.
+const NAMED: usize = 20;
 
-/// Writes the status after a pass. Refused entries do not keep the others from being claimed.
-pub async fn write(
-    ctx: &Context,
-    pool: &OrchestraPool,
-    desired: usize,
-    members: &[OrchestraDatabase],
-    refused: &[(String, Error)],
-) -> Result<(), Error> {
+/// Writes the status at a step that ends the pass. Refused entries do not keep the others from being claimed.
+pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
+    if !matches!(step, Step::Yield | Step::Wait(_) | Step::Rest) {
+        return Ok(());
+    }
+    let members = &observed.members;
     let count = |wanted: fn(&OrchestraDatabase) -> bool| {
         i32::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
     };
-    let mut status = OrchestraPoolStatus {
-        desired: i32::try_from(desired).unwrap_or(i32::MAX),
+    let pool = &pass.pool;
+    let status = OrchestraPoolStatus {
+        desired: i32::try_from(observed.inventory.len()).unwrap_or(i32::MAX),
         available: count(OrchestraDatabase::is_unclaimed),
         bound: count(OrchestraDatabase::is_held),
         ..pool.status.clone().unwrap_or_default()
     };
-    let message = message(refused);
-    let reason = refused.first().map_or(Reason::Ready, |(_, error)| error.reason());
-    let passing = refused.iter().all(|(_, error)| error.is_passing());
-    let progress = match (refused.is_empty(), passing) {
-        (true, _) => Progress::Settled,
-        (false, true) => Progress::Reconciling,
-        (false, false) => Progress::Stalled,
-    };
-    tell(ctx, pool, &mut status, (refused.is_empty(), progress, reason), &message).await
+    let described = describe(&observed.refusals);
+    tell(&pass.ctx, pool, status, described).await
 }
 
-/// What is to be told of entries; of very many, the first ones.
-fn message(refused: &[(String, Error)]) -> String {
-    if refused.is_empty() {
+/// What the conditions of a pool say.
+#[derive(Debug, PartialEq, Eq)]
+struct Described {
+    ready: bool,
+    standing: Standing,
+    reason: Reason,
+    message: String,
+}
+
+/// What the conditions say of these entries, those that need a person first.
+fn describe(refusals: &[(String, Refusal)]) -> Described {
+    let mut refusals: Vec<_> = refusals.iter().collect();
+    refusals.sort_by_key(|(_, refusal)| refusal.is_passing());
+    let standing = match refusals.first() {
+        None => Standing::Settled,
+        Some((_, refusal)) if refusal.is_passing() => Standing::Reconciling,
+        Some(_) => Standing::Stalled,
+    };
+    Described {
+        ready: refusals.is_empty(),
+        standing,
+        reason: refusals.first().map_or(Reason::Ready, |(_, refusal)| refusal.reason),
+        message: message(&refusals),
+    }
+}
+
+/// The refused entries; of very many, the first ones.
+fn message(refusals: &[&(String, Refusal)]) -> String {
+    if refusals.is_empty() {
         return "every entry is usable".into();
     }
-    let told = refused
+    let named = refusals
         .iter()
-        .take(TOLD)
-        .map(|(key, error)| format!("{key}: {error}"))
+        .take(NAMED)
+        .map(|(key, refusal)| format!("{key}: {}", refusal.message))
         .collect::<Vec<_>>()
         .join("; ");
-    match refused.len().saturating_sub(TOLD) {
-        0 => told,
-        more => format!("{told}; and {more} more"),
+    match refusals.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
     }
 }
 
-/// Writes what stopped a pass.
+/// Writes the error that stopped a pass.
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
-    let mut status = pool.status.clone().unwrap_or_default();
-    let progress = if error.is_passing() {
-        Progress::Reconciling
+    let status = pool.status.clone().unwrap_or_default();
+    let standing = if error.is_passing() {
+        Standing::Reconciling
     } else {
-        Progress::Stalled
+        Standing::Stalled
     };
-    tell(
-        &ctx,
-        &pool,
-        &mut status,
-        (false, progress, error.reason()),
-        &error.to_string(),
-    )
-    .await
+    let described = Described {
+        ready: false,
+        standing,
+        reason: error.reason(),
+        message: error.to_string(),
+    };
+    tell(&ctx, &pool, status, described).await
 }
 
 async fn tell(
     ctx: &Context,
     pool: &OrchestraPool,
-    status: &mut OrchestraPoolStatus,
-    (ready, progress, reason): (bool, Progress, Reason),
-    message: &str,
+    mut status: OrchestraPoolStatus,
+    described: Described,
 ) -> Result<(), Error> {
+    let Described {
+        ready,
+        standing,
+        reason,
+        message,
+    } = described;
     let old = pool.status.as_ref();
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let mut conditions = Conditions::new(before, pool.metadata.generation);
-    conditions.set(ConditionType::Ready, ready, reason, message);
-    conditions.progress(progress, reason, message);
+    conditions.set(ConditionType::Ready, ready, reason, &message);
+    conditions.stand(standing, reason, &message);
     status.conditions = conditions.finish();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
-    write_status(&Api::all(ctx.core.client.clone()), pool, old, status).await?;
-    let news = find(before, ConditionType::Ready).is_none_or(|last| last.reason != reason.as_str());
-    if news {
-        // Nothing is wrong with what is being prepared, or waits for its turn.
-        let well = ready || matches!(reason, Reason::Migrating | Reason::Queued);
-        let kind = if well { EventType::Normal } else { EventType::Warning };
-        publish(&ctx.core.recorder, &pool.object_ref(&()), kind, reason, message).await;
-    }
-    Ok(())
+    // Nothing is wrong with what is being prepared, or waits for its turn.
+    let well = ready || matches!(reason, Reason::Migrating | Reason::Queued);
+    let news = has_come_to(before, &status.conditions, ConditionType::Ready, reason).then(|| match well {
+        true => News::normal(reason, message),
+        false => News::warning(reason, message),
+    });
+    controller::status::write(&ctx.core, pool, status, news).await.map(drop)
 }
 
 #[cfg(test)]
@@ -109,13 +129,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_has_an_end() {
-        let refused: Vec<_> = (0..1000)
-            .map(|number| (format!("KEY_{number}"), Error::blocked(Reason::InUse, "full")))
+    fn what_needs_a_person_comes_first() {
+        let refusal = |error: &Error| ("KEY".to_owned(), Refusal::from(error));
+        let passing = refusal(&Error::transient(Reason::DatabaseUnreachable, "no answer"));
+        let blocked = refusal(&Error::blocked(Reason::InUse, "full"));
+        let described = describe(&[passing.clone(), blocked]);
+        assert_eq!(described.standing, Standing::Stalled);
+        assert_eq!((described.ready, described.reason), (false, Reason::InUse));
+        assert_eq!(described.message, "KEY: full; KEY: no answer");
+        assert_eq!(describe(&[passing]).standing, Standing::Reconciling);
+        let well = describe(&[]);
+        assert_eq!((well.ready, well.standing), (true, Standing::Settled));
+        assert_eq!(
+            (well.reason, well.message.as_str()),
+            (Reason::Ready, "every entry is usable")
+        );
+    }
+
+    #[test]
+    fn a_message_is_bounded() {
+        let refusals: Vec<_> = (0..1000)
+            .map(|number| {
+                let error = Error::blocked(Reason::InUse, "full");
+                (format!("KEY_{number}"), Refusal::from(&error))
+            })
             .collect();
-        assert_eq!(message(&refused[..2]), "KEY_0: full; KEY_1: full");
-        let all = message(&refused);
+        let all = describe(&refusals).message;
         assert!(all.len() < 1000 && all.ends_with("KEY_19: full; and 980 more"), "{all}");
-        assert_eq!(message(&[]), "every entry is usable");
     }
 }

@@ -15,9 +15,9 @@ pub const APPLICATION: &str = "orchestra-operator";
 /// How long a connection and its login may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens a session. The server is asked to look every two seconds whether the operator is still
-/// there (`client_connection_check_interval`, PostgreSQL 14), so that a script ends when it is not.
-/// sqlx logs no statement of the session.
+/// Opens a session. The server checks every two seconds whether the connection is still open
+/// (`client_connection_check_interval`, PostgreSQL 14), so that a script ends when the operator does. sqlx logs no
+/// statement of the session.
 ///
 /// # Errors
 /// See [`Error`]; [`Error::Timeout`] after [`CONNECT_TIMEOUT`].
@@ -25,8 +25,8 @@ pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnecti
     open(options(login, application_name)).await
 }
 
-/// As [`connect`], through a pooler that gives every transaction another server session: nothing
-/// is prepared and no setting is made. Good for a probe, not for locks or migrations.
+/// As [`connect`], through a pooler that gives every transaction another server session: no statement is prepared
+/// and no setting is changed. Fit for a probe, not for locks or migrations.
 ///
 /// # Errors
 /// As [`connect`].
@@ -70,8 +70,8 @@ fn options(login: &Login, application_name: &str) -> PgConnectOptions {
         .disable_statement_logging()
 }
 
-/// Asks the server to look whether the client is still there. A server that cannot (before
-/// version 14, or on a platform without the means) is left as it is.
+/// Makes the server check whether the connection is still open. A server that cannot (before version 14, or on a
+/// platform without support) keeps its setting.
 pub(crate) async fn watch_client(conn: &mut PgConnection) -> sqlx::Result<()> {
     match sqlx::raw_sql("SET client_connection_check_interval = '2s'")
         .execute(conn)

@@ -1,12 +1,12 @@
-//! What a database can answer instead of working.
+//! Errors of a database.
 
 use std::time::Duration;
 
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 
-/// An error of a connection or of a statement of the operator. No message holds a URL, a password
-/// or the text of a statement.
+/// An error of a connection or of one of the operator's own statements. No message holds a URL, a password or the
+/// text of a statement.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection, or the connection broke.
@@ -43,19 +43,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// Who can move this error.
+    /// Who can resolve it.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Unreachable(_) | Self::UnknownTenant | Self::Timeout(_) => ErrorClass::Transient,
-            // XX000 is what the hosted pooler says of its own limits, and PostgreSQL of two changes
-            // of one catalogue row at a time.
+            // The hosted pooler reports its own limits as XX000, and PostgreSQL two concurrent changes of one
+            // catalog row.
             Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => ErrorClass::Transient,
             Self::LoginFailed { .. } | Self::Refused { .. } => ErrorClass::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
     }
 
-    /// The word for conditions, events and metrics.
+    /// The reason for conditions, events and metrics.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
@@ -65,7 +65,7 @@ impl Error {
         }
     }
 
-    /// The server says that the password is wrong (28P01).
+    /// Whether the server says that the password is wrong (28P01).
     pub fn is_wrong_password(&self) -> bool {
         matches!(self, Self::LoginFailed { sqlstate, .. } if sqlstate == "28P01")
     }
@@ -81,8 +81,8 @@ impl Error {
 /// A result whose error is that of a database.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Whether a statement that failed with this code may simply be tried again: connection trouble,
-/// a serialization failure or deadlock, a lock not available, a shutdown, too few resources.
+/// Whether a statement that failed with this SQLSTATE may be retried: a connection failure, a serialization failure,
+/// a deadlock, a lock that is not available, a shutdown, insufficient resources.
 pub(crate) fn is_transient(sqlstate: &str) -> bool {
     matches!(sqlstate, "40001" | "40P01" | "55P03")
         || ["08", "53", "57P0"].iter().any(|class| sqlstate.starts_with(class))

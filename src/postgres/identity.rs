@@ -1,11 +1,11 @@
-//! Which database a URL really leads to.
+//! Identifies a database, whatever URL leads to it.
 
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row};
 
 use super::error::{Error, Result};
 
-/// One database of one server, whatever host name, pooler or user led there.
+/// One database of one server. Host name, pooler and user do not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DatabaseIdentity {
     server: String,
@@ -14,7 +14,7 @@ pub struct DatabaseIdentity {
 }
 
 impl DatabaseIdentity {
-    /// 32 hexadecimal digits, the same for every way to this database; fit for an object's name.
+    /// 32 hexadecimal digits, the same for every URL of this database; fit for the name of an object.
     pub fn digest(&self) -> String {
         let hash = Sha256::digest(format!("{}/{}", self.server, self.database));
         hash.iter()
@@ -22,15 +22,14 @@ impl DatabaseIdentity {
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     }
 
-    /// Whether the server told its system identifier. When it refused, the identity is made of the
-    /// address and port that the server itself sees, and two ways to one database may differ.
+    /// Whether the identity is made of the server's system identifier. If the server refuses to tell it, the identity
+    /// is made of the server's own address and port, and two URLs of one database may have two identities.
     pub fn is_certain(&self) -> bool {
         self.certain
     }
 }
 
-/// Asks the server which database this is: `pg_control_system().system_identifier`, made by
-/// `initdb`, and the oid of the current database.
+/// Identifies the current database by `pg_control_system().system_identifier`, which `initdb` makes, and its oid.
 ///
 /// # Errors
 /// See [`Error`].

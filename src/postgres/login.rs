@@ -1,9 +1,10 @@
-//! Where a database is and how to log in.
+//! The address of a database, and a login to it.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
+use strum::{EnumString, IntoStaticStr};
 use url::Url;
 
 use super::error::Error;
@@ -12,43 +13,26 @@ use super::error::Error;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// libpq's `sslmode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Tls {
-    /// Never.
+    /// TLS is not used.
     Disable,
-    /// When the server offers it. The default, as in libpq.
+    /// TLS is used when the server offers it. The default, as in libpq.
     #[default]
     Prefer,
-    /// Always; the certificate is not checked.
+    /// TLS is used; the certificate is not checked.
     Require,
-    /// Always; the certificate must come from a known authority.
+    /// TLS is used; a known authority must have issued the certificate.
     VerifyCa,
-    /// Always; the certificate must come from a known authority and name the host.
+    /// TLS is used; a known authority must have issued the certificate, for this host.
     VerifyFull,
 }
 
 impl Tls {
-    /// The word as `sslmode` spells it.
+    /// The value as `sslmode` spells it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Prefer => "prefer",
-            Self::Require => "require",
-            Self::VerifyCa => "verify-ca",
-            Self::VerifyFull => "verify-full",
-        }
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        [
-            Self::Disable,
-            Self::Prefer,
-            Self::Require,
-            Self::VerifyCa,
-            Self::VerifyFull,
-        ]
-        .into_iter()
-        .find(|tls| tls.as_str() == word)
+        self.into()
     }
 }
 
@@ -70,9 +54,9 @@ pub struct Login {
 }
 
 impl Login {
-    /// Reads a `postgres://` or `postgresql://` URL. Of its parameters only `sslmode` counts; those
-    /// for a client library (`connection_limit`, `pool_timeout`, `pgbouncer`, `schema`, …) are left
-    /// out. Without a database name it is the user's name, as in libpq.
+    /// Reads a `postgres://` or `postgresql://` URL. Of its parameters only `sslmode` is read; those of a client
+    /// library (`connection_limit`, `pool_timeout`, `pgbouncer`, `schema`, …) are ignored. The default database name
+    /// is the user's name, as in libpq.
     ///
     /// # Errors
     /// [`Error::InvalidUrl`], which never repeats the URL.
@@ -103,9 +87,8 @@ impl Login {
             .query_pairs()
             .find(|(key, _)| key == "sslmode")
             .map(|(_, mode)| {
-                Tls::parse(&mode).ok_or(invalid(
-                    "sslmode must be disable, prefer, require, verify-ca or verify-full",
-                ))
+                mode.parse()
+                    .map_err(|_| invalid("sslmode must be disable, prefer, require, verify-ca or verify-full"))
             })
             .transpose()?
             .unwrap_or_default();
@@ -119,8 +102,7 @@ impl Login {
         })
     }
 
-    /// The login as a URL that any client library reads. `sslmode` is written unless it is
-    /// [`Tls::Prefer`].
+    /// The login as a URL that any client library reads. `sslmode` is left out if it is [`Tls::Prefer`].
     pub fn url(&self) -> SecretString {
         let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
         let host = if self.host.contains(':') {
@@ -137,7 +119,7 @@ impl Login {
         format!("postgresql://{user}:{password}@{host}:{}/{database}{mode}", self.port).into()
     }
 
-    /// The same place for another user.
+    /// A login of another user to the same database.
     #[must_use]
     pub fn as_user(&self, user: impl Into<String>, password: SecretString) -> Self {
         Self {

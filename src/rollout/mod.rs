@@ -43,10 +43,19 @@ impl AsRef<Core> for Context {
     }
 }
 
-/// Whether an Orchestra may have the source of its class now.
-pub enum Verdict {
+/// Whether an Orchestra may have the source of its class now, as far as is known without asking for a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
     /// No rollout holds it back: it is new, has the source already, or waits for approval.
-    Free,
+    Open,
+    /// It needs a turn of the rollout.
+    Closed,
+    /// It keeps what it has.
+    Kept(Kept),
+}
+
+/// What an Orchestra is told that asks for a turn.
+pub enum Verdict {
     /// Its turn has come.
     Now(Turn),
     /// It keeps its migrations for now.
@@ -64,26 +73,19 @@ pub enum Kept {
     Queued,
 }
 
-/// Asks whether an Orchestra may have this source of its class now.
-pub fn verdict(
-    ctx: &Context,
-    orchestra: &Orchestra,
-    class: &OrchestraClass,
-    database: &OrchestraDatabase,
-    (revision, revisions): (&str, &Revisions),
-) -> Verdict {
+/// Whether an Orchestra may have this source of its class now. It reads only.
+pub fn gate(ctx: &Context, orchestra: &Orchestra, revision: &str) -> Gate {
     if !takes_part(orchestra) {
-        return Verdict::Free;
+        return Gate::Open;
     }
     if orchestra.spec.pin_migrations {
-        return Verdict::Kept(Kept::Pinned);
+        return Gate::Kept(Kept::Pinned);
     }
-    let standing = ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision));
     // An Orchestra that waits for approval looks for it without a turn.
-    if matches!(standing, Standing::Updated | Standing::AwaitsApproval) {
-        return Verdict::Free;
+    match ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) {
+        Standing::Updated | Standing::AwaitsApproval => Gate::Open,
+        _ => Gate::Closed,
     }
-    released(ctx, orchestra, class, database, (revision, revisions))
 }
 
 /// Asks for the turn of an Orchestra that waits only for the rollout.

@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 use crate::api::{Migrations, Orchestra, OrchestraClass};
 use crate::content::{self, template_of};
 use crate::controller::error::Error;
-use crate::migrate::hex;
 use crate::source::Place;
 
 /// Digests of the sources of a class.
@@ -69,7 +68,7 @@ impl Revisions {
         match all.as_slice() {
             [] => None,
             [one] => Some((*one).to_owned()),
-            several => Some(format!("sha256:{}", hex(&Sha256::digest(several.join(","))))),
+            several => Some(format!("sha256:{}", hex::encode(Sha256::digest(several.join(","))))),
         }
     }
 

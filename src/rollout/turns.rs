@@ -189,19 +189,22 @@ impl Turns {
     /// Whether an Orchestra has a place in a queue for this source and others are ahead of it, so that it need
     /// not ask again.
     pub fn still_waits(&self, uid: &str, revision: &str) -> bool {
-        let mut ledger = self.lock();
-        let Ledger { running, waiting, .. } = &mut *ledger;
+        let ledger = self.lock();
+        let Ledger { running, waiting, .. } = &*ledger;
         let place = waiting.get(uid).filter(|is| is.request.revision == revision);
         let Some((number, server)) = place.map(|is| (is.number, is.request.server.clone())) else {
             return false;
         };
         let load = running.values().filter(|at| **at == server).count();
         let ahead = |is: &&Waiting| is.request.server == server && is.number < number && is.at.elapsed() < STALE;
-        let waits = load + waiting.values().filter(ahead).count() >= self.per_server;
-        if let Some(place) = waiting.get_mut(uid) {
+        load + waiting.values().filter(ahead).count() >= self.per_server
+    }
+
+    /// Keeps the place of an Orchestra in its queue: it still waits.
+    pub fn stay(&self, uid: &str) {
+        if let Some(place) = self.lock().waiting.get_mut(uid) {
             place.at = Instant::now();
         }
-        waits
     }
 
     /// Gives up the place in a queue, because the Orchestra cannot use its turn now.

@@ -8,7 +8,7 @@ mod shared;
 mod triggers;
 mod trim;
 mod watches;
-mod wiring;
+pub mod wiring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,13 +3,14 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::api::names::DATABASE_LABEL;
 use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
 use crate::class;
 use crate::controller::Core;
+use crate::controller::latest::Latest;
 use crate::pool::candidates;
 
 /// The Orchestra that holds or held the claim on a database.
@@ -103,8 +104,7 @@ pub fn class_of_orchestra(orchestra: &Orchestra) -> Option<ObjectRef<OrchestraCl
 
 /// The pool that a database counts for.
 pub fn pool_of_database(database: &OrchestraDatabase) -> Option<ObjectRef<OrchestraPool>> {
-    let entry = database.spec.inventory.as_ref()?;
-    Some(ObjectRef::new(&entry.pool))
+    database.pool().map(ObjectRef::new)
 }
 
 /// Pools whose inventory is in a Secret.
@@ -134,7 +134,7 @@ fn prepared(core: &Core, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef
     })
 }
 
-fn select<K>(store: &Store<K>, wanted: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>
+fn select<K>(store: &Latest<K>, wanted: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {

@@ -8,11 +8,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::api::{Orchestra, OrchestraPool};
+use crate::controller::Core;
 use crate::controller::background::Works;
-use crate::controller::{Core, Stores};
 use crate::rollout::Turns;
 use crate::source::Sources;
-use crate::supabase::marker::{CLUSTER_NAMESPACE, Cluster};
+use crate::supabase::marker::CLUSTER_NAMESPACE;
 use crate::supabase::{self, Accounts};
 use crate::{class, content, credentials, database, orchestra, pool, rollout};
 
@@ -20,10 +20,60 @@ use crate::{class, content, credentials, database, orchestra, pool, rollout};
 pub struct Wakers {
     /// Orchestras whose work ended, or whose turn to migrate has come.
     pub ended: UnboundedSender<ObjectRef<Orchestra>>,
-    /// Pools of which a database was prepared.
+    /// Pools whose probe of an entry, or preparation of a member, ended.
     pub prepared: UnboundedSender<ObjectRef<OrchestraPool>>,
     /// Becomes true when the operator is told to stop.
     pub stop: watch::Receiver<bool>,
+}
+
+/// The context of the room `class`, which holds those of the rooms below it. Commands that ask about
+/// classes use it without an operator. Orchestras whose turn to migrate has come are
+/// sent to `ended`.
+///
+/// # Errors
+/// When the namespace is missing whose UID identifies the cluster.
+pub fn class(
+    core: Arc<Core>,
+    provider: Arc<supabase::Settings>,
+    ended: UnboundedSender<ObjectRef<Orchestra>>,
+) -> anyhow::Result<Arc<class::Context>> {
+    let settings = &core.settings;
+    let cluster = class::cluster(&core.stores).with_context(|| {
+        format!(
+            "the UID of namespace {CLUSTER_NAMESPACE} marks the projects of this cluster, and it is missing or no UUID"
+        )
+    })?;
+    let content = Arc::new(content::Context {
+        core: core.clone(),
+        sources: Sources::new(
+            core.client.clone(),
+            core.stores.config_maps.store().clone(),
+            settings.sources_folder.clone(),
+            settings.oci_hosts.clone(),
+            settings.resync,
+        ),
+        scripts: content::Scripts::new(settings.resync),
+    });
+    let credentials = Arc::new(credentials::Context {
+        core: core.clone(),
+        servers: credentials::servers::Servers::default(),
+        inventories: credentials::inventory::Inventories::default(),
+    });
+    let rollout = Arc::new(rollout::Context {
+        core: core.clone(),
+        credentials,
+        turns: Arc::new(Turns::new(settings.migrations_per_server.into(), ended)),
+    });
+    Ok(Arc::new(class::Context {
+        accounts: Accounts::new(provider, core.metrics.clone()).with_poll_interval(settings.poll_interval),
+        core,
+        content,
+        rollout,
+        tokens: class::Tokens::default(),
+        cluster,
+        orphans: class::Orphans::default(),
+        budgets: class::Budgets::default(),
+    }))
 }
 
 /// The context of the orchestra room, which holds those of all rooms below it.
@@ -35,37 +85,9 @@ pub fn orchestra(
     provider: Arc<supabase::Settings>,
     wakers: Wakers,
 ) -> anyhow::Result<Arc<orchestra::Context>> {
-    let settings = &core.settings;
-    let credentials = Arc::new(credentials::Context {
-        core: core.clone(),
-        servers: credentials::servers::Servers::default(),
-    });
-    let content = Arc::new(content::Context {
-        core: core.clone(),
-        sources: Sources::new(
-            core.client.clone(),
-            core.stores.config_maps.clone(),
-            settings.sources_folder.clone(),
-            settings.oci_hosts.clone(),
-            settings.resync,
-        ),
-        scripts: content::Scripts::new(settings.resync),
-    });
-    let rollout = Arc::new(rollout::Context {
-        core: core.clone(),
-        credentials: credentials.clone(),
-        turns: Arc::new(Turns::new(settings.migrations_per_server.into(), wakers.ended.clone())),
-    });
-    let class = Arc::new(class::Context {
-        core: core.clone(),
-        content: content.clone(),
-        rollout: rollout.clone(),
-        accounts: Accounts::new(provider, core.metrics.clone()).with_poll_interval(settings.poll_interval),
-        tokens: class::Tokens::default(),
-        cluster: cluster(&core.stores)?,
-        orphans: class::Orphans::default(),
-        budgets: class::Budgets::default(),
-    });
+    let class = class(core.clone(), provider, wakers.ended.clone())?;
+    let (content, rollout) = (class.content.clone(), class.rollout.clone());
+    let credentials = rollout.credentials.clone();
     let database = Arc::new(database::Context {
         core: core.clone(),
         class: class.clone(),
@@ -78,7 +100,9 @@ pub fn orchestra(
         credentials: credentials.clone(),
         rollout: rollout.clone(),
         choices: Arc::default(),
-        preparations: Works::new(wakers.prepared, wakers.stop.clone()),
+        preparations: Works::new(wakers.prepared.clone(), wakers.stop.clone()),
+        probes: Works::new(wakers.prepared, wakers.stop.clone()),
+        memory: Arc::default(),
     });
     let works = Works::new(wakers.ended, wakers.stop);
     Ok(Arc::new(orchestra::Context {
@@ -91,12 +115,4 @@ pub fn orchestra(
         pool,
         works,
     }))
-}
-
-/// The identity of this cluster in the names of its projects.
-fn cluster(stores: &Stores) -> anyhow::Result<Cluster> {
-    let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE));
-    namespace
-        .and_then(|namespace| Cluster::of(namespace.metadata.uid.as_deref()?))
-        .with_context(|| format!("namespace {CLUSTER_NAMESPACE} does not exist; its UID identifies the cluster"))
 }

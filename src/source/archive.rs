@@ -1,5 +1,5 @@
-//! Tar archives, compressed with gzip or not. Nothing is written anywhere, and memory is bounded
-//! whatever an archive claims of itself.
+//! Tar archives, with gzip or without. They are unpacked into memory, within limits that hold whatever sizes an
+//! archive states.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -8,13 +8,14 @@ use std::io::{self, Read};
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
-use super::files::{Files, MAX_BYTES, MAX_FILES};
+use super::files::Files;
 use super::flaw::Flaw;
+use super::limits::{MAX_BYTES, MAX_FILES};
 
-/// Begins what gzip compressed (RFC 1952).
+/// The first two bytes of a gzip file (RFC 1952).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// The most that an archive of a source may unpack to, with the headers of its entries.
+/// The most bytes that an archive may unpack to, the headers of its entries included.
 const MAX_STREAM: usize = MAX_BYTES + MAX_FILES * 2048;
 
 /// Whether a file's name is that of an archive.
@@ -25,7 +26,7 @@ pub fn is_archive(name: &str) -> bool {
 /// Adds the files of an archive.
 ///
 /// # Errors
-/// The first thing that cannot be used; what was added before stays.
+/// The first entry that cannot be used; entries before it stay added.
 pub fn unpack(packed: &[u8], files: &mut Files) -> Result<(), Flaw> {
     if packed.starts_with(&GZIP) {
         unpack_tar(MultiGzDecoder::new(packed), files)
@@ -58,16 +59,16 @@ fn unpack_tar(stream: impl Read, files: &mut Files) -> Result<(), Flaw> {
         take(entry.map_err(broken)?, files, broken)?;
     }
     if count == 0 {
-        return Err(Flaw::Archive("it holds nothing".into()));
+        return Err(Flaw::Archive("it is empty".into()));
     }
-    // What follows the last entry: gzip's checksum is at the end.
+    // Read to the end: gzip verifies its checksum there.
     io::copy(&mut stream, &mut io::sink()).map_err(broken)?;
     Ok(())
 }
 
 fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io::Error) -> Flaw) -> Result<(), Flaw> {
     let kind = entry.header().entry_type();
-    // Git's archives begin with one, for the commit.
+    // Archives of Git begin with this entry, which holds the commit.
     if kind == EntryType::XGlobalHeader {
         return Ok(());
     }
@@ -95,7 +96,7 @@ fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io:
     }
 }
 
-/// Fails at its limit, and remembers that this was why.
+/// A stream that fails at its limit, and records that the limit was the cause.
 struct Bounded<'a, R> {
     stream: R,
     left: usize,

@@ -16,7 +16,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A tar with one entry for each path, which is written as it is, whatever it is.
+/// A tar with one entry for each path, which is written unchecked.
 fn tar_of(entries: &[(EntryType, &str, &[u8])]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for (kind, path, bytes) in entries {
@@ -138,7 +138,7 @@ fn bombs_do_not_go_off() {
         (EntryType::Regular, "b.sql", &zeros[..=MAX_BYTES / 2]),
     ]);
     assert_eq!(unpacked(&gzip(&two)), Err(Flaw::TooLarge));
-    // What is before and after the files counts as well.
+    // Bytes before and after the files count as well.
     let mut name = Header::new_gnu();
     name.set_entry_type(EntryType::GNULongName);
     name.set_size(MAX_STREAM as u64);
@@ -158,7 +158,7 @@ fn bombs_do_not_go_off() {
     assert_eq!(unpacked(&gzip(&many.into_inner().unwrap())), Err(Flaw::TooMany));
 }
 
-/// A header may say what it likes of its size.
+/// A header may state any size.
 #[test]
 fn a_size_is_not_believed() {
     for size in [u64::MAX, u64::MAX / 2, 1 << 40, MAX_BYTES as u64 + 1, 4096] {
@@ -176,7 +176,7 @@ fn a_size_is_not_believed() {
     }
 }
 
-/// What must hold of whatever comes out.
+/// Asserts what holds for every unpacked archive.
 fn is_sound(files: &Files) {
     let mut total = 0;
     for (path, bytes) in files.iter() {
@@ -239,7 +239,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        // A checksum that fits lets the odd header through to what reads it.
+        // With a correct checksum the odd header reaches the code that reads it.
         if mends && !outside {
             for block in bytes.chunks_exact_mut(512) {
                 let mut header = Header::from_byte_slice(block).clone();

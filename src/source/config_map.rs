@@ -1,4 +1,4 @@
-//! ConfigMaps, and files that are given in the resource itself.
+//! Files of ConfigMaps, and inline files of the resource itself.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::archive::{is_archive, unpack};
 use super::files::Files;
 use super::flaw::Flaw;
 
-/// Adds the keys of a ConfigMap; archives in `binaryData` are unpacked.
+/// Adds the keys of a ConfigMap as files; archives in `binaryData` are unpacked.
 ///
 /// # Errors
 /// The first key that cannot be used, with its name.
@@ -27,7 +27,7 @@ pub fn add(map: ConfigMap, files: &mut Files) -> Result<(), (String, Flaw)> {
     Ok(())
 }
 
-/// The files that the resource itself holds.
+/// The inline files of a resource.
 ///
 /// # Errors
 /// The first name that cannot be used.

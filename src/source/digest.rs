@@ -1,7 +1,5 @@
 //! Digests as the OCI specifications write them: the algorithm, a colon, lower-case hexadecimal digits.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256, Sha512};
 
 /// The SHA-256 of bytes.
@@ -16,8 +14,5 @@ pub fn sha512(bytes: &[u8]) -> String {
 
 /// A digest that is known already.
 pub fn written(algorithm: &str, digest: &[u8]) -> String {
-    digest.iter().fold(format!("{algorithm}:"), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("{algorithm}:{}", hex::encode(digest))
 }

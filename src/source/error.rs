@@ -1,4 +1,4 @@
-//! What can stop a source from being read.
+//! Reasons why a source cannot be read.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,10 +11,12 @@ use crate::error::ErrorClass;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A ConfigMap is missing.
-    #[error("{0} does not exist: create it, and the operator goes on by itself")]
+    #[error("{0} does not exist: create it, and the operator continues by itself")]
     NotFound(String),
-    /// A folder is missing, which nothing tells of when it is made.
-    #[error("{0} does not exist below the operator's --sources-folder: create it, and the operator goes on by itself")]
+    /// A folder is missing. No watch reports its creation, so it is looked for again.
+    #[error(
+        "{0} does not exist below the operator's --sources-folder: create it, and the operator continues by itself"
+    )]
     NoFolder(String),
     /// The registry has no such artifact.
     #[error("the registry has no {0}: push it, or correct the image, the tag or the digest")]
@@ -24,17 +26,17 @@ pub enum Error {
     Invalid {
         /// Which source.
         place: String,
-        /// What is wrong with it.
+        /// What is wrong with its files.
         flaw: Flaw,
     },
-    /// It cannot be read now.
+    /// It cannot be read at the moment.
     #[error("{place} cannot be read now: {what}")]
     Unavailable {
         /// Which source.
         place: String,
         /// What happened.
         what: String,
-        /// When to come back, where the other side said so.
+        /// When to try again, if the registry says so.
         after: Option<Duration>,
     },
     /// Access is refused.
@@ -42,7 +44,7 @@ pub enum Error {
     Denied {
         /// Which source.
         place: String,
-        /// By whom, and what to do.
+        /// Who refuses, and what to do.
         what: String,
     },
     /// The operator's flags do not allow it.
@@ -76,12 +78,13 @@ impl Error {
     pub(super) fn moved(place: &dyn fmt::Display) -> Self {
         Self::Unavailable {
             place: place.to_string(),
-            what: "it changes just now".into(),
+            what: "it is changing".into(),
             after: Some(Duration::from_secs(1)),
         }
     }
 
-    /// Whether a registry or a volume failed, or what leads to it: it may come back as it was.
+    /// Whether the cause is outside the cluster's objects (a registry, a volume, the way to them): the source may
+    /// come back unchanged.
     pub fn is_outside(&self) -> bool {
         matches!(
             self,
@@ -93,7 +96,7 @@ impl Error {
         )
     }
 
-    /// Who can move it.
+    /// Who can resolve it.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound(_) | Self::Invalid { .. } => ErrorClass::Invalid,
@@ -103,7 +106,7 @@ impl Error {
         }
     }
 
-    /// Why.
+    /// The reason for conditions and events.
     pub fn reason(&self) -> Reason {
         match self {
             Self::NotFound(_) | Self::NoFolder(_) | Self::NoArtifact(_) => Reason::SourceNotFound,

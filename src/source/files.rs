@@ -1,4 +1,4 @@
-//! A bounded set of files by their paths: what every kind of source is read into.
+//! A bounded set of files by their paths. Every kind of source is read into one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::digest::written;
 use super::flaw::Flaw;
+use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
 
-/// The most files and folders of one source.
-pub const MAX_FILES: usize = 20_000;
-/// The most bytes of one source, unpacked: 64 MiB.
-pub const MAX_BYTES: usize = 64 << 20;
-/// The most bytes of a path.
-pub const MAX_PATH_BYTES: usize = 1024;
-/// The most names in a path.
-pub const MAX_DEPTH: usize = 16;
-
-/// Files and folders, whose paths are relative and lead nowhere else.
+/// Files and folders with relative paths that stay inside the set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     contents: BTreeMap<String, Vec<u8>>,
@@ -25,15 +17,15 @@ pub struct Files {
 }
 
 impl Files {
-    /// How many more bytes fit.
+    /// How many more bytes the set may take.
     pub fn room(&self) -> usize {
         MAX_BYTES - self.bytes
     }
 
-    /// Adds a file. The same once more is no error.
+    /// Adds a file. Adding the same file again is no error.
     ///
     /// # Errors
-    /// A path that leads elsewhere, other contents under the same path, or too much.
+    /// A path that leaves the set, other contents under the same path, too many files or too many bytes.
     pub fn insert(&mut self, path: &str, bytes: Vec<u8>) -> Result<(), Flaw> {
         let Some(path) = clean(path)? else {
             return Err(Flaw::Path { path: path.to_owned() });
@@ -57,7 +49,7 @@ impl Files {
     /// Adds a folder, which may stay empty.
     ///
     /// # Errors
-    /// A path that leads elsewhere, or too many.
+    /// A path that leaves the set, or too many folders.
     pub fn insert_folder(&mut self, path: &str) -> Result<(), Flaw> {
         if let Some(path) = clean(path)? {
             self.check_count()?;
@@ -80,12 +72,12 @@ impl Files {
             .map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
     }
 
-    /// Paths of the folders that were told of by themselves.
+    /// Paths of the folders that were added by themselves.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
         self.folders.iter().map(String::as_str)
     }
 
-    /// Stable over paths and contents: `sha256:` and 64 digits.
+    /// The digest of all paths and contents, whatever their order: `sha256:` and 64 digits.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
@@ -104,7 +96,7 @@ impl Files {
     }
 }
 
-/// A path without `.` and doubled slashes; nothing for the folder that holds everything.
+/// A path without `.` and doubled slashes; none for the root of the set.
 fn clean(path: &str) -> Result<Option<String>, Flaw> {
     let names = || path.split('/').filter(|name| !matches!(*name, "" | "."));
     let odd = path.starts_with('/')

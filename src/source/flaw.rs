@@ -1,12 +1,12 @@
-//! What is wrong with the files of a source. Only other files help.
+//! Reasons why the files of a source cannot be used. Only a change of the files helps.
 
-use super::files::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
+use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
 
 /// Why files cannot be used. `Display` is one line for a person, and shows no content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// A path that is absolute, leads upwards, or is none on every system.
-    #[error("{path:?} is no path of a file inside of the source: it must be relative, without `..` and `\\`")]
+    /// A path that is absolute, contains `..`, or is not valid on every system.
+    #[error("{path:?} is not a path inside the source: make it relative, without `..` and `\\`")]
     Path {
         /// The path.
         path: String,
@@ -17,7 +17,7 @@ pub enum Flaw {
         /// The path.
         path: String,
     },
-    /// A link, which could lead anywhere.
+    /// A link, which could point outside the source.
     #[error("{path:?} is a link: put the file itself in its place")]
     Link {
         /// The path.
@@ -29,7 +29,7 @@ pub enum Flaw {
         /// The path.
         path: String,
     },
-    /// One path, two contents.
+    /// Two files of one path with different contents.
     #[error("{path} is there twice, with different contents")]
     Twice {
         /// The path.
@@ -41,27 +41,27 @@ pub enum Flaw {
     /// Too many bytes.
     #[error("more than {} MiB in all, unpacked", MAX_BYTES >> 20)]
     TooLarge,
-    /// No archive, or a broken one.
+    /// Not an archive, or a damaged one.
     #[error("the archive cannot be unpacked, make it with `tar czf`: {0}")]
     Archive(String),
-    /// `path` leads to nothing.
+    /// Nothing is at `path`.
     #[error("there is nothing at path {path}; at the top there are: {there}")]
     NoPath {
-        /// What the source says.
+        /// The path that the source names.
         path: String,
-        /// Some names.
+        /// Names at the top of the source.
         there: String,
     },
     /// Several folders of migrations.
-    #[error("there are migrations in {0}: say by path which are meant")]
+    #[error("there are migrations in {0}: set path to the folder of one of them")]
     Several(String),
     /// A script or a table of a seed in a folder.
-    #[error("{0} of the seed lies in a folder: say by path which folder or file is meant")]
+    #[error("{0} of the seed lies in a folder: set path to that folder or file")]
     Nested(String),
-    /// An artifact that is none of scripts.
+    /// An artifact whose layers are not scripts.
     #[error("the artifact cannot be used: {0}")]
     Artifact(String),
-    /// Contents that are not what their digest says.
-    #[error("{0} is not what its digest says")]
+    /// Contents that do not match their digest.
+    #[error("{0} does not match its digest")]
     Digest(String),
 }

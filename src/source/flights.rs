@@ -1,22 +1,22 @@
-//! Work that is done once for all who ask for it, and whose outcome is kept for a while.
+//! Work that is done once for all callers that ask for it at the same time, and whose outcome is kept for a while.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
 
 use super::error::Error;
 
-/// How long a pass waits for work that is under way, before it lets others have their turn.
+/// How long a caller waits for work in progress before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long after a failure nobody tries again: hundreds of tenants may ask.
+/// How long a failure is kept, so that hundreds of tenants do not each try again.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Outcomes by what was asked for. Those that nobody asks for any more are forgotten.
+/// Outcomes by key. Those that are no longer asked for are dropped.
 pub struct Flights<K, V> {
     entries: Mutex<HashMap<K, Entry<V>>>,
     idle: Duration,
@@ -27,7 +27,7 @@ struct Entry<V> {
     job: Shared<BoxFuture<'static, Result<V, Error>>>,
     began: Instant,
     used: Instant,
-    /// What the job before it had made.
+    /// The outcome of the last job that succeeded before this one.
     last: Option<V>,
 }
 
@@ -53,7 +53,7 @@ where
     K: Clone + Eq + Hash,
     V: Clone + Send + Sync + 'static,
 {
-    /// Nothing is kept for longer than `idle` after it was last asked for.
+    /// An empty cache. An outcome is dropped when it was not asked for during `idle`.
     pub fn new(idle: Duration) -> Self {
         Self {
             entries: Mutex::default(),
@@ -62,11 +62,11 @@ where
         }
     }
 
-    /// The outcome of the work, which is begun unless it is under way or has an outcome that is younger
-    /// than `fresh`. Where it fails or takes its time, what was made before goes on being used.
+    /// The outcome of the work, which is started unless it is in progress or has an outcome that is younger than
+    /// `fresh`. While the work fails or is in progress, its last outcome is returned.
     ///
     /// # Errors
-    /// That of the work, or [`Error::Unavailable`] while it is under way for the first time.
+    /// The error of the work, or [`Error::Unavailable`] while it is in progress for the first time.
     pub async fn get<F>(&self, key: &K, place: &str, fresh: Duration, work: impl FnOnce() -> F) -> Result<V, Error>
     where
         F: Future<Output = Result<V, Error>> + Send + 'static,
@@ -75,7 +75,7 @@ where
         match (tokio::time::timeout(self.patience, job).await, last) {
             (Ok(Ok(value)), _) => Ok(value),
             (Ok(Err(error)), Some(last)) => {
-                tracing::warn!(%error, "what was read before goes on being used");
+                tracing::warn!(%error, "the source cannot be read; the version that was read before is still used");
                 Ok(last)
             }
             (Ok(Err(error)), None) => Err(error),
@@ -88,7 +88,7 @@ where
         }
     }
 
-    #[allow(clippy::type_complexity, reason = "the two that get needs, once")]
+    #[allow(clippy::type_complexity, reason = "returned to one caller")]
     fn join<F>(
         &self,
         key: &K,
@@ -99,7 +99,7 @@ where
     where
         F: Future<Output = Result<V, Error>> + Send + 'static,
     {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock();
         entries.retain(|_, entry| entry.used.elapsed() < self.idle);
         if let Some(entry) = entries.get_mut(key).filter(|entry| !entry.is_over(fresh)) {
             entry.used = Instant::now();
@@ -108,7 +108,7 @@ where
         let last = entries.get(key).and_then(Entry::made);
         let (task, place) = (tokio::spawn(work()), place.to_owned());
         let job = async move {
-            // It panicked, or the operator is shutting down.
+            // The task panicked, or the operator is shutting down.
             task.await
                 .unwrap_or_else(|_| Err(Error::unavailable(&place, "the work was cut off")))
         };

@@ -1,4 +1,4 @@
-//! A folder of a volume that is mounted into the operator's pod.
+//! Folders of a volume that is mounted into the operator's pod.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -6,19 +6,20 @@ use std::path::Path;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use super::files::{Files, MAX_FILES};
+use super::files::Files;
 use super::flaw::Flaw;
+use super::limits::MAX_FILES;
 
 /// Why a folder cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It is not there.
+    /// It does not exist.
     #[error("it does not exist")]
     Missing,
-    /// What is in it cannot be used.
+    /// Its files cannot be used.
     #[error(transparent)]
     Flaw(#[from] Flaw),
-    /// The system failed or refused.
+    /// The operating system reports an error.
     #[error(transparent)]
     Io(io::Error),
 }
@@ -32,14 +33,14 @@ impl From<io::Error> for FolderError {
     }
 }
 
-/// Reads a folder below `root`. A link is followed as far as it stays below `root`, as the links of a
-/// mounted ConfigMap and of git-sync do. Names that begin with two dots are Kubernetes' own (`AtomicWriter`),
-/// and `.git` is Git's.
+/// Reads a folder below `root`. A link is followed if its target is below `root`, as those of a mounted ConfigMap
+/// and of git-sync are. Names that begin with two dots are skipped because Kubernetes uses them (`AtomicWriter`),
+/// and so is `.git`.
 ///
 /// # Errors
 /// See [`FolderError`].
 pub fn read(root: &Path, folder: &str) -> Result<Files, FolderError> {
-    // Whatever is opened through this, links and races included, is below it.
+    // Paths that are opened through this handle stay below it, also when a link is swapped meanwhile.
     let root = Dir::open_ambient_dir(root, ambient_authority())?;
     let mut files = Files::default();
     let mut seen = 0;
@@ -84,7 +85,7 @@ fn walk(root: &Dir, folder: &str, path: &str, files: &mut Files, seen: &mut usiz
     Ok(())
 }
 
-/// Reads one byte more than there is room for, so that too much is noticed.
+/// Reads one byte more than there is room for, so that the caller notices a file that is too large.
 fn read_file(dir: &Dir, path: &str, room: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1);
@@ -92,7 +93,7 @@ fn read_file(dir: &Dir, path: &str, room: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A link that leads out of the folder of all sources is refused by its opening, before the system is asked.
+/// A link to a target outside the root: cap-std refuses to open it, and so there is no error number of the system.
 fn outside(error: &io::Error, path: &str) -> FolderError {
     match (error.kind(), error.raw_os_error()) {
         (io::ErrorKind::PermissionDenied, None) => Flaw::Link { path: path.to_owned() }.into(),

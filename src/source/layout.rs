@@ -1,4 +1,4 @@
-//! Which folder of a source holds the scripts: the one that `path` names, or the one that can be meant.
+//! Finds the folder of a source that holds the scripts: the one that `path` names, or the only candidate.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,22 +7,22 @@ use super::files::Files;
 use super::flaw::Flaw;
 use crate::api::MigrationFormat as Format;
 
-/// Files by their paths below a folder. An empty folder's path ends with `/`.
+/// Files by their paths below a folder. The path of an empty folder ends with `/`.
 pub type Found = Vec<(String, Vec<u8>)>;
 
-/// Where tools keep their migrations in a project.
+/// Folders in which tools keep the migrations of a project.
 const PROJECTS: [(&str, Format); 2] = [
     ("prisma/migrations", Format::Prisma),
     ("supabase/migrations", Format::Supabase),
 ];
 
-/// The script of a migration of Prisma; its folder is the migration's name.
+/// The script of a Prisma migration; the name of its folder is the name of the migration.
 const PRISMA_SCRIPT: &str = "migration.sql";
 
-/// The files of migrations, and their format as far as the folder's name tells it.
+/// The files of migrations, and their format if the name of the folder determines it.
 ///
 /// # Errors
-/// When `path` leads to nothing, or several folders could be meant.
+/// When nothing is at `path`, or there are several candidates.
 pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
     if let Some(path) = path {
         let told = PROJECTS
@@ -54,7 +54,7 @@ pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> 
 /// The files of a seed.
 ///
 /// # Errors
-/// When `path` leads to nothing, or a script or a table lies in a folder: it could be anything.
+/// When nothing is at `path`, or a script or a table lies in a folder below: its purpose is unknown.
 pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
     let found = match path {
         Some(path) => at(files, path)?,
@@ -72,7 +72,7 @@ fn is_seed(path: &str) -> bool {
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case("sql") || kind.eq_ignore_ascii_case("csv"))
 }
 
-/// What bsdtar adds on macOS beside each file is none of the project's.
+/// Whether bsdtar or the Finder of macOS made this file: the project did not.
 fn is_junk(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.starts_with("._") || name == ".DS_Store"
@@ -121,7 +121,7 @@ fn below(files: &Files, folder: &str) -> Found {
     found
 }
 
-/// The deepest folder that holds all files. That of a migration of Prisma is a name, and stays.
+/// The deepest folder that holds all files. The folder of a Prisma migration is its name and does not count.
 fn common(files: &Files) -> String {
     let mut common: Option<Vec<&str>> = None;
     for path in paths(files) {
@@ -144,7 +144,7 @@ fn common(files: &Files) -> String {
     common.unwrap_or_default().join("/")
 }
 
-/// A path up to the end of this folder, if it goes through it.
+/// The part of a path up to this folder, if the folder is in it.
 fn up_to<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
     let parent = path.rsplit_once('/')?.0;
     let ends = parent.match_indices('/').map(|(at, _)| at).chain([parent.len()]);

@@ -13,6 +13,7 @@ mod flaw;
 mod flights;
 mod folder;
 pub mod layout;
+mod limits;
 pub mod oci;
 mod place;
 pub mod pull_secret;
@@ -20,7 +21,8 @@ mod registry;
 mod sources;
 
 pub use error::Error;
-pub use files::{Files, MAX_BYTES, MAX_FILES};
+pub use files::Files;
 pub use flaw::Flaw;
+pub use limits::{MAX_BYTES, MAX_FILES};
 pub use place::Place;
 pub use sources::{Sources, Version};

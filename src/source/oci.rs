@@ -9,28 +9,29 @@ use oci_client::manifest::{OciDescriptor, OciManifest};
 
 use super::archive::unpack;
 use super::error::Error;
-use super::files::{Files, MAX_BYTES};
+use super::files::Files;
 use super::flaw::Flaw;
-use super::pull_secret::Login;
+use super::limits::MAX_BYTES;
+use super::pull_secret::RegistryLogin;
 use super::registry::Repository;
 use crate::api::OciSource;
 
-/// The longest that all of a pull may take.
+/// The longest that a pull may take in all.
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// The most layers of an artifact: `oras push` makes one for each file.
 const MAX_LAYERS: usize = 2000;
 
-/// Layers that are fetched at once.
+/// Layers that are fetched at the same time.
 const AT_ONCE: usize = 4;
 
-/// Path of the file that a layer is (OCI image specification, predefined annotations).
+/// Annotation with the path of the file that a layer holds (OCI image specification, predefined annotations).
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// Says that a layer is the archive of a folder (oras-go, content/file).
+/// Annotation of a layer that is the archive of a folder (oras-go, content/file).
 const UNPACK: &str = "io.deis.oras.content.unpack";
 
-/// A manifest that was looked up, and whoever may read it.
+/// A manifest that was looked up.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     /// Digest of the manifest.
@@ -53,11 +54,11 @@ fn reference(source: &OciSource) -> Reference {
     }
 }
 
-/// What the tag leads to now, or the manifest of the digest.
+/// Looks up the manifest that the tag or the digest of a source names.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn look_up(source: &OciSource, login: Option<Login>) -> Result<Artifact, Error> {
+pub async fn look_up(source: &OciSource, login: Option<RegistryLogin>) -> Result<Artifact, Error> {
     let reference = reference(source);
     let place = reference.to_string();
     let work = async {
@@ -73,7 +74,7 @@ pub async fn look_up(source: &OciSource, login: Option<Login>) -> Result<Artifac
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn pull(source: &OciSource, artifact: Artifact, login: Option<Login>) -> Result<Files, Error> {
+pub async fn pull(source: &OciSource, artifact: Artifact, login: Option<RegistryLogin>) -> Result<Files, Error> {
     let reference = reference(source).clone_with_digest(artifact.digest);
     let place = reference.to_string();
     let work = async {
@@ -89,7 +90,7 @@ pub async fn pull(source: &OciSource, artifact: Artifact, login: Option<Login>) 
             .await?;
         let unpacked = tokio::task::spawn_blocking(move || files(layers)).await;
         unpacked
-            .map_err(|_| Error::unavailable(&place, "the unpacking was cut off"))?
+            .map_err(|_| Error::unavailable(&place, "the operator stopped while it unpacked the artifact"))?
             .map_err(|flaw| repository.flaw(flaw))
     };
     within(&place, work).await
@@ -108,17 +109,22 @@ fn size(layer: &OciDescriptor) -> usize {
     usize::try_from(layer.size).unwrap_or(usize::MAX)
 }
 
-/// The layers of a manifest, as far as there are not too many and they are not too large.
+/// The layers of a manifest.
+///
+/// # Errors
+/// When they are too many or too large, or it is no manifest of an image.
 fn layers(manifest: &[u8]) -> Result<Vec<OciDescriptor>, Flaw> {
     let artifact = |what: &str| Flaw::Artifact(what.to_owned());
     let manifest: OciManifest =
-        serde_json::from_slice(manifest).map_err(|_| artifact("its manifest is none of an OCI image"))?;
+        serde_json::from_slice(manifest).map_err(|_| artifact("its manifest is not that of an OCI image"))?;
     let OciManifest::Image(manifest) = manifest else {
-        return Err(artifact("it is an index of several: name the digest of one of them"));
+        return Err(artifact(
+            "it is an index of several manifests: set digest to that of one of them",
+        ));
     };
     if manifest.layers.is_empty() || manifest.layers.len() > MAX_LAYERS {
         return Err(Flaw::Artifact(format!(
-            "it has {} layers, and may have 1 to {MAX_LAYERS}",
+            "it has {} layers, but 1 to {MAX_LAYERS} are allowed",
             manifest.layers.len()
         )));
     }
@@ -149,7 +155,7 @@ fn add(layer: &OciDescriptor, bytes: Vec<u8>, files: &mut Files) -> Result<(), F
         Some(title) => files.insert(title, bytes),
         None if archive => unpack(&bytes, files),
         None => Err(Flaw::Artifact(format!(
-            "a layer of type {kind:?} has no title ({TITLE}), and is no tar archive with gzip or without"
+            "a layer of type {kind:?} has no title ({TITLE}) and is not a tar archive: push it with `oras push` or `flux push artifact`"
         ))),
     }
 }

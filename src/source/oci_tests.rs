@@ -65,7 +65,7 @@ fn a_layer_is_a_file_or_an_archive() {
             "text/plain",
             json!({TITLE: "../a.sql"}),
             b"x".to_vec(),
-            Err("no path of a file"),
+            Err("not a path inside"),
         ),
         (
             "x",
@@ -89,8 +89,8 @@ fn a_manifest_is_checked_before_anything_is_fetched() {
     let one = |size: i64| json!({"mediaType": "text/plain", "digest": DIGEST, "size": size});
     assert_eq!(layers(&manifest(&[one(3)])).unwrap().len(), 1);
     for (manifest, says) in [
-        (b"not json".to_vec(), "none of an OCI image"),
-        (b"{}".to_vec(), "none of an OCI image"),
+        (b"not json".to_vec(), "not that of an OCI image"),
+        (b"{}".to_vec(), "not that of an OCI image"),
         (
             json!({"schemaVersion": 2, "manifests": []}).to_string().into_bytes(),
             "index",

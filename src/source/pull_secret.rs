@@ -1,4 +1,4 @@
-//! The login of a registry, from a Secret of type `kubernetes.io/dockerconfigjson`.
+//! Reads the login of a registry from a Secret of type `kubernetes.io/dockerconfigjson`.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// The type of such a Secret, and its key.
+/// The type of such a Secret.
 pub const TYPE: &str = "kubernetes.io/dockerconfigjson";
-/// Key of the Secret that holds the logins.
+/// The key of the Secret that holds the logins.
 pub const KEY: &str = ".dockerconfigjson";
 
-/// What Docker Hub is called in Docker's own file, besides `docker.io`.
+/// Names of Docker Hub in Docker's configuration, besides `docker.io`.
 const DOCKER_HUB: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
-/// A login.
+/// The login of a registry.
 #[derive(Clone, Debug)]
-pub struct Login {
-    /// Name of the user.
+pub struct RegistryLogin {
+    /// The user.
     pub user: String,
-    /// Its password or token.
+    /// The password or token.
     pub password: SecretString,
 }
 
@@ -37,13 +37,13 @@ struct Entry {
     password: Option<SecretString>,
 }
 
-/// The login for a repository. Of several entries for its host the one with the longest path counts, as
-/// in Kubernetes (pkg/credentialprovider, without its wildcards).
+/// The login for a repository. Of several entries for its host the one with the longest path is used, as in
+/// Kubernetes (pkg/credentialprovider, without its wildcards).
 ///
 /// # Errors
-/// What is wrong with the file, without any of it.
-pub fn login(config: &[u8], host: &str, repository: &str) -> Result<Login, String> {
-    // The error of serde shows what it read.
+/// What is wrong with the file. The text holds no content of the file.
+pub fn login(config: &[u8], host: &str, repository: &str) -> Result<RegistryLogin, String> {
+    // The error of serde is left out: it would show content.
     let config: Config =
         serde_json::from_slice(config).map_err(|_| format!("its key {KEY} holds no Docker configuration"))?;
     let fitting = config.auths.iter().filter_map(|(key, entry)| {
@@ -57,7 +57,7 @@ pub fn login(config: &[u8], host: &str, repository: &str) -> Result<Login, Strin
     read(entry).ok_or_else(|| format!("its login for {host} has neither `auth` nor `username` and `password`"))
 }
 
-/// The path of an entry for this host, such as `acme` of `https://ghcr.io/acme/`.
+/// The path of an entry if it is for this host, such as `acme` of `https://ghcr.io/acme/`.
 fn path_of<'a>(key: &'a str, host: &str) -> Option<&'a str> {
     let bare = key
         .strip_prefix("https://")
@@ -66,22 +66,22 @@ fn path_of<'a>(key: &'a str, host: &str) -> Option<&'a str> {
     let (its, path) = bare.split_once('/').unwrap_or((bare, ""));
     let hub = |host: &str| host == "docker.io" || DOCKER_HUB.contains(&host);
     let same = its == host || (hub(its) && hub(host));
-    // The addresses of the API's versions are no repositories.
+    // `v1` and `v2` are the versions of the API, not repositories.
     let path = path.trim_end_matches('/');
     same.then_some(if matches!(path, "v1" | "v2") { "" } else { path })
 }
 
-fn read(entry: &Entry) -> Option<Login> {
+fn read(entry: &Entry) -> Option<RegistryLogin> {
     use secrecy::ExposeSecret as _;
     if let (Some(user), Some(password)) = (&entry.username, &entry.password) {
-        return Some(Login {
+        return Some(RegistryLogin {
             user: user.clone(),
             password: password.clone(),
         });
     }
     let decoded = STANDARD.decode(entry.auth.as_ref()?.expose_secret().trim()).ok()?;
     let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some(Login {
+    Some(RegistryLogin {
         user: user.to_owned(),
         password: SecretString::from(password),
     })

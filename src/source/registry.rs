@@ -1,8 +1,8 @@
 //! Pulls from an OCI registry (OCI distribution specification 1.1).
 //!
-//! The handshake for a token is oci-client's, and so are the types. What is downloaded is read here,
-//! because oci-client reads manifests and error answers of any length (rust-oci-client issue 206), and
-//! fetches a layer from the addresses that its manifest names (`urls`), wherever they lead.
+//! The crate oci-client does the handshake for a token and has the types. Manifests and layers are downloaded here,
+//! because oci-client reads manifests and error answers of any length (rust-oci-client issue 206), and fetches a
+//! layer from any address that its manifest names (`urls`).
 
 use std::time::Duration;
 
@@ -20,21 +20,21 @@ use secrecy::ExposeSecret as _;
 use super::digest::{sha256, sha512};
 use super::error::Error;
 use super::flaw::Flaw;
-use super::pull_secret::Login;
+use super::pull_secret::RegistryLogin;
 
-/// How long a connection may take, and the pause between two pieces of an answer.
+/// How long a connection may take to open, and the longest pause between two chunks of an answer.
 const CONNECT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(20);
 
 /// The most bytes of a manifest: clients and registries should expect 4 MiB (OCI distribution 1.1).
 const MAX_MANIFEST: usize = 4 << 20;
 
-/// The longest that a registry may make the operator wait.
+/// The longest `Retry-After` that is followed.
 const MAX_AFTER: Duration = Duration::from_mins(10);
 
 const AGENT: &str = concat!("orchestra-operator/", env!("CARGO_PKG_VERSION"));
 
-/// A repository that can be read from. It lives for one pull, so that no login outlasts it.
+/// A repository that is open for reading. It is dropped after one pull, and the login with it.
 pub struct Repository {
     http: reqwest::Client,
     reference: Reference,
@@ -43,11 +43,11 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Gets the right to pull, with a login or without.
+    /// Opens a repository for pulls, with a login or without.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Denied`].
-    pub async fn open(reference: Reference, insecure: bool, login: Option<&Login>) -> Result<Self, Error> {
+    pub async fn open(reference: Reference, insecure: bool, login: Option<&RegistryLogin>) -> Result<Self, Error> {
         let (scheme, protocol) = if insecure {
             ("http", ClientProtocol::Http)
         } else {
@@ -58,7 +58,7 @@ impl Repository {
             .user_agent(AGENT)
             .connect_timeout(CONNECT)
             .read_timeout(PAUSE)
-            // A redirect must not take what is fetched, or a token, out of TLS.
+            // A redirect must not send a token, or fetch content, without TLS.
             .https_only(!insecure)
             .build()
             .map_err(|error| Error::unavailable(&place, cause(error)))?;
@@ -108,7 +108,7 @@ impl Repository {
         Ok((digest, bytes))
     }
 
-    /// A blob of this digest and of this size, and no byte more.
+    /// The blob of this digest, of at most this size.
     ///
     /// # Errors
     /// See [`Error`].
@@ -136,7 +136,7 @@ impl Repository {
             .http
             .get(format!("{}://{host}/v2/{repository}/{what}", self.scheme))
             .header(ACCEPT, accept);
-        // reqwest takes it off again where a redirect leads to another host or port.
+        // reqwest drops the header when a redirect leads to another host or port.
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
@@ -146,7 +146,7 @@ impl Repository {
         let mut bytes = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(lost)? {
             if bytes.len() + piece.len() > most {
-                let what = format!("{what} has more than the {most} bytes that it may have");
+                let what = format!("{what} has more than the {most} bytes that are allowed");
                 return Err(self.flaw(Flaw::Artifact(what)));
             }
             bytes.extend_from_slice(&piece);
@@ -172,19 +172,19 @@ impl Repository {
     }
 }
 
-fn header(token: Option<&str>, login: Option<&Login>) -> Result<Option<HeaderValue>, String> {
+fn header(token: Option<&str>, login: Option<&RegistryLogin>) -> Result<Option<HeaderValue>, String> {
     use base64::Engine as _;
     let value = match (token, login) {
         (Some(token), _) => format!("Bearer {token}"),
-        // The registry asked for no token: it takes the login itself, or needs none.
-        (None, Some(Login { user, password })) => {
+        // The registry uses no tokens: it takes the login itself, or needs none.
+        (None, Some(RegistryLogin { user, password })) => {
             let pair = format!("{user}:{}", password.expose_secret());
             format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
         }
         (None, None) => return Ok(None),
     };
     let mut value =
-        HeaderValue::try_from(value).map_err(|_| "the registry's token is no text of a header".to_owned())?;
+        HeaderValue::try_from(value).map_err(|_| "the registry's token cannot be sent in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
@@ -194,7 +194,7 @@ fn retry_after(answer: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds).clamp(Duration::from_secs(1), MAX_AFTER))
 }
 
-/// What the handshake failed with; an answer's text and addresses may hold tokens, and are not told.
+/// The error of a failed handshake. It leaves out text and addresses of answers: they may hold tokens.
 fn refused(place: &str, error: OciDistributionError) -> Error {
     match error {
         OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
@@ -204,11 +204,14 @@ fn refused(place: &str, error: OciDistributionError) -> Error {
             )
         }
         OciDistributionError::RequestError(error) => Error::unavailable(&place, cause(error)),
-        _ => Error::unavailable(&place, "the registry does not answer as a registry does"),
+        _ => Error::unavailable(
+            &place,
+            "the server does not answer as an OCI registry does: check the image",
+        ),
     }
 }
 
-/// The innermost reason, without the address, which may hold a token after a redirect.
+/// The innermost cause, without the address: after a redirect it may hold a token.
 fn cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut inner: &dyn std::error::Error = &error;

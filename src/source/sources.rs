@@ -15,7 +15,7 @@ use super::files::Files;
 use super::flights::Flights;
 use super::oci::{self, Artifact};
 use super::place::Place;
-use super::pull_secret::{self, Login};
+use super::pull_secret::{self, RegistryLogin};
 use super::{config_map, folder};
 use crate::api::{OciSource, ScriptSource};
 
@@ -224,7 +224,7 @@ fn missing(namespace: &str, name: &str) -> Error {
 }
 
 /// The login of the artifact's registry, when the source names a pull Secret.
-async fn login(client: &Client, namespace: &str, oci: &OciSource) -> Result<Option<Login>, Error> {
+async fn login(client: &Client, namespace: &str, oci: &OciSource) -> Result<Option<RegistryLogin>, Error> {
     let Some(reference) = &oci.pull_secret_ref else {
         return Ok(None);
     };

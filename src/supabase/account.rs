@@ -1,11 +1,11 @@
-//! One account for each token and organization: all who use them share a client, its budget, and
-//! the poll.
+//! One account for each token and organization. Its users share the client, the rate limiter and the poll.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OnceCell, watch};
@@ -16,7 +16,7 @@ use super::poll::{DEFAULT_INTERVAL, Poll};
 use super::settings::Settings;
 use crate::telemetry::metrics::{Metrics, RequestQueue};
 
-/// How long a token that nobody asks for is remembered; longer than the slowest re-check.
+/// How long an unused token is kept: longer than the slowest re-check.
 const UNUSED: Duration = Duration::from_hours(1);
 
 /// A token's access to one organization.
@@ -35,8 +35,7 @@ impl Account {
         &self.organization
     }
 
-    /// A name for the token that does not give it away: what was tried with one token may be tried
-    /// again with another.
+    /// A name for the token that does not reveal it. Requests that failed with one token may be tried with another.
     pub fn token_digest(&self) -> String {
         self.token.iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -44,7 +43,7 @@ impl Account {
         })
     }
 
-    /// The token's client, with its budget.
+    /// The token's client, with its rate limiter.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -55,7 +54,7 @@ impl Account {
     }
 }
 
-/// What is kept of one token.
+/// The client and the accounts of one token.
 #[derive(Debug)]
 struct Token {
     client: Arc<Client>,
@@ -72,12 +71,12 @@ pub struct Accounts {
     metrics: Arc<Metrics>,
     poll_interval: Duration,
     tokens: Mutex<HashMap<[u8; 32], Token>>,
-    /// Counts how often the API began or ceased to accept a token.
+    /// Counts how often the API has begun or ceased to accept a token.
     verdicts: watch::Sender<u64>,
 }
 
 impl Accounts {
-    /// No accounts yet; they come with [`Accounts::get`].
+    /// No accounts. [`Accounts::get`] adds them.
     pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>) -> Self {
         let tokens = Mutex::default();
         Self {
@@ -89,19 +88,19 @@ impl Accounts {
         }
     }
 
-    /// Sets the least time between two listings of an organization, for accounts yet to come.
+    /// Sets the least time between two listings of an organization, for accounts that are added later.
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// Changes whenever the API begins or ceases to accept a token, met by use.
+    /// Changes whenever the answers show that the API has begun or ceased to accept a token.
     pub fn verdicts(&self) -> watch::Receiver<u64> {
         self.verdicts.subscribe()
     }
 
-    /// Where the API is and whom it may name.
+    /// The address of the API, and the hosts that it may name.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
@@ -119,7 +118,7 @@ impl Accounts {
             Some(slug) => slug.to_owned(),
             None => only.get_or_try_init(|| the_only_one(&client)).await?.clone(),
         };
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock();
         let account = || {
             let poll = Poll::new(client.clone(), organization.clone(), self.poll_interval);
             let organization = organization.clone();
@@ -142,20 +141,20 @@ impl Accounts {
 
     /// The Orchestras that wait to send a request, for each token and operation.
     pub fn queues(&self) -> Vec<RequestQueue> {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let queues = tokens.values().flat_map(|token| token.client.budget().queues());
+        let tokens = self.tokens.lock();
+        let queues = tokens.values().flat_map(|token| token.client.rate_limiter().queues());
         queues
-            .map(|(operation, turns)| RequestQueue {
+            .map(|(operation, places)| RequestQueue {
                 operation: operation.as_str(),
-                orchestras: turns.into_iter().map(|turn| turn.name).collect(),
+                orchestras: places.into_iter().map(|place| place.name).collect(),
             })
             .collect()
     }
 
-    /// What is kept of a token, and what is not used any more is dropped.
+    /// The client of a token, which is made if needed. Tokens that are no longer used are dropped.
     fn token(&self, key: [u8; 32], token: &SecretString) -> Result<(Arc<Client>, Arc<OnceCell<String>>), Error> {
         let now = Instant::now();
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock();
         drop_unused(&mut tokens, now);
         if let Some(known) = tokens.get_mut(&key) {
             known.used = now;

@@ -1,28 +1,28 @@
-//! From a failed HTTP answer to an [`Error`]: by message first and by status second, since the
-//! API documents neither which refusal carries which status.
+//! Turns a failed HTTP answer into an [`Error`]: by its message first and by its status second, since the API does not
+//! document the status of a refusal.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::budget::{Operation, Scope};
 use super::error::Error;
+use super::operation::{Operation, Scope};
 
-/// The most characters of foreign text that we repeat.
+/// The most characters of the API's text that are repeated.
 const CAP: usize = 300;
 
-/// What a failed answer says.
+/// The content of a failed answer.
 pub(super) struct Answer {
     pub status: u16,
     pub message: String,
     missing: Vec<String>,
-    /// Whether the API itself spoke, rather than something in front of it.
+    /// Whether the API itself has answered, and not a proxy in front of it.
     is_json: bool,
 }
 
 impl Answer {
-    /// Reads a body: the API's `{"message": text or list}`, `{"error": {"message"}}`, or whatever
-    /// a proxy in front of it writes. `secrets` are blotted out.
+    /// Reads a body: the API's `{"message": text or list}`, `{"error": {"message"}}`, or the text of a proxy in
+    /// front of it. `secrets` are redacted.
     pub fn read(status: u16, body: &[u8], secrets: &[&str]) -> Self {
         let raw = String::from_utf8_lossy(body);
         let json: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
@@ -57,7 +57,7 @@ impl Answer {
         }
     }
 
-    /// The error it stands for. `pause` is when to come back after a 429.
+    /// The error of the answer. `pause` is the time after which to come back after a 429.
     pub fn classify(self, operation: Operation, pause: Duration) -> Error {
         let Self {
             status,
@@ -93,7 +93,7 @@ impl Answer {
                 missing,
             },
             409 if operation == Operation::CreateProject => Error::NameTaken { message },
-            // A route that does not exist is a wrong address, not a project that is gone.
+            // «Cannot GET …» means that the route does not exist: the address is wrong, and the project may exist.
             404 if is_json && !message.starts_with("Cannot ") => not_found(operation, message),
             400..500 if operation.is_part_of_a_project() => Error::NotReady { operation, message },
             _ => Error::Refused {
@@ -105,7 +105,7 @@ impl Answer {
     }
 }
 
-/// The refusals that the API is known to word; the same words came with different statuses.
+/// The refusals that are known by their wording. The same wording has come with different statuses.
 fn by_message(operation: Operation, message: &str) -> Option<Error> {
     let lower = message.to_lowercase();
     let says = |words: &str| lower.contains(words);
@@ -137,7 +137,7 @@ fn by_message(operation: Operation, message: &str) -> Option<Error> {
 fn not_found(operation: Operation, message: String) -> Error {
     match operation.scope() {
         Scope::Organization | Scope::User => Error::OrganizationNotFound { message },
-        // Right after creation a part may be missing while the project is there.
+        // For a while after its creation a project may lack a part.
         Scope::Project if operation.is_part_of_a_project() => Error::NotReady { operation, message },
         Scope::Project => Error::Gone { message },
     }
@@ -156,7 +156,7 @@ fn list(value: &Value) -> Vec<String> {
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Foreign text on one line, without control characters, at most 300 characters.
+/// A text of the API on one line, without control characters, of at most 300 characters.
 pub(super) fn capped(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");

@@ -1,4 +1,4 @@
-//! Wire types of entitlements and billing add-ons, and what they mean for us.
+//! Wire types of entitlements and billing add-ons, and what they mean to the operator.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use crate::money;
 
-/// How the API calls the compute size among the add-ons.
+/// The type of the add-on that is the compute size.
 const COMPUTE: &str = "compute_instance";
-/// What the name of a compute size begins with there: `ci_micro`.
+/// Prefix of the name of a compute size among the add-ons, as in `ci_micro`.
 const SIZE_PREFIX: &str = "ci_";
 
 /// `V1ListEntitlementsResponse`.
@@ -18,37 +18,37 @@ pub(super) struct Entitlements {
     pub entitlements: Vec<Entitlement>,
 }
 
-/// One thing that a plan allows, or does not.
+/// A feature that a plan includes or excludes.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Entitlement {
-    /// What it is about.
+    /// The feature.
     pub feature: Feature,
-    /// Whether the plan has it.
+    /// Whether the plan includes it.
     #[serde(default, rename = "hasAccess")]
     pub has_access: bool,
-    /// How much of it.
+    /// Its extent.
     #[serde(default)]
-    pub config: Limit,
+    pub config: EntitlementLimit,
 }
 
-/// What an [`Entitlement`] is about.
+/// The feature of an [`Entitlement`].
 #[derive(Clone, Debug, Deserialize)]
 pub struct Feature {
     /// For example `project_pausing`.
     pub key: String,
 }
 
-/// How much a plan allows. The document has three shapes for it that differ in nothing but which
-/// fields are there.
+/// The extent of a feature. The official document has three shapes for it, which differ only in which fields are
+/// present.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Limit {
+pub struct EntitlementLimit {
     /// A number, for example of days.
     pub value: Option<serde_json::Number>,
     /// Names, for example of compute sizes.
     pub set: Option<Vec<String>>,
 }
 
-/// What of an organization's entitlements matters to a class.
+/// The entitlements of an organization that matter to a class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// Whether projects can be paused.
@@ -60,7 +60,7 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// Reads it from what the API answered; what it did not answer stays unknown.
+    /// Reads the entitlements that the API returned. One that is missing stays unknown.
     pub fn read(entitlements: &[Entitlement]) -> Self {
         let find = |key: &str| entitlements.iter().find(|it| it.feature.key == key);
         let sizes = find("instances.compute_update_available_sizes").map(|it| {
@@ -83,55 +83,55 @@ impl Allowed {
 /// `ListProjectAddonsResponse`.
 #[derive(Debug, Deserialize)]
 pub struct Addons {
-    /// What the project has.
+    /// The add-ons that the project has.
     #[serde(default)]
-    pub selected_addons: Vec<Selected>,
-    /// What it could have.
+    pub selected_addons: Vec<SelectedAddon>,
+    /// The add-ons that the project could have.
     #[serde(default)]
-    pub available_addons: Vec<Available>,
+    pub available_addons: Vec<AvailableAddon>,
 }
 
 /// An add-on that a project has.
 #[derive(Debug, Deserialize)]
-pub struct Selected {
-    /// Its kind.
+pub struct SelectedAddon {
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Which of them.
-    pub variant: Variant,
+    /// Its variant.
+    pub variant: AddonVariant,
 }
 
 /// An add-on that a project could have.
 #[derive(Debug, Deserialize)]
-pub struct Available {
-    /// Its kind.
+pub struct AvailableAddon {
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// All of them.
-    pub variants: Vec<Variant>,
+    /// Its variants.
+    pub variants: Vec<AddonVariant>,
 }
 
 /// One variant of an add-on.
 #[derive(Debug, Deserialize)]
-pub struct Variant {
+pub struct AddonVariant {
     /// Its name, for example `ci_micro`.
     pub id: String,
-    /// What it costs.
-    pub price: VariantPrice,
+    /// Its price.
+    pub price: AddonPrice,
 }
 
-/// The price of a [`Variant`], in US dollars.
+/// The price of a [`AddonVariant`], in US dollars.
 #[derive(Debug, Deserialize)]
-pub struct VariantPrice {
+pub struct AddonPrice {
     /// `hourly` or `monthly`.
     pub interval: String,
-    /// How much. Read as a number's text, see [`money::of_json`].
+    /// The amount. It is read from the text of the number: see [`money::of_json`].
     pub amount: serde_json::Number,
 }
 
 impl Addons {
-    /// Prices of the compute sizes that the API names. What a project has goes before what it could
-    /// have: it is what is billed.
+    /// Prices of the compute sizes. The price of the size that the project has, which is billed, takes precedence over
+    /// that of the same size among those that it could have.
     pub fn compute_prices(&self) -> BTreeMap<String, money::Price> {
         let available = self.available_addons.iter().filter(|addon| addon.kind == COMPUTE);
         let selected = self.selected_addons.iter().filter(|addon| addon.kind == COMPUTE);
@@ -143,7 +143,7 @@ impl Addons {
     }
 }
 
-impl VariantPrice {
+impl AddonPrice {
     fn read(&self) -> Option<money::Price> {
         let amount: Decimal = money::of_json(&self.amount)?;
         match self.interval.as_str() {

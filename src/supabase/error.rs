@@ -1,52 +1,51 @@
-//! What can go wrong with the Management API, and who can move it.
+//! Errors of the Management API, and who can resolve them.
 
 use std::time::Duration;
 
-use super::budget::Operation;
+use super::operation::Operation;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 
-/// How soon a deletion is tried again that came too early.
+/// When a deletion is tried again that came too early.
 const DELETION_RETRY: Duration = Duration::from_secs(30);
 
-/// A failed call of the Management API. Texts of the API are cut to 300 characters, and never hold
-/// the token or a password of the request. A text never counts seconds: it goes into a status, and a
-/// status that changes wakes its controller. Clones are cheap: callers of the shared poll share its
-/// error.
+/// A failed call of the Management API. Texts of the API are cut to 300 characters, and never hold the token or a
+/// password of the request. No text holds a number of seconds: it is written to a status, and each change of a status
+/// triggers its controller. The callers of the shared poll get clones of one error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A setting of ours is wrong.
+    /// A setting of the operator is wrong.
     #[error("{message}")]
     Settings {
-        /// What, and how to put it right.
+        /// What is wrong, and how to correct it.
         message: String,
     },
     /// The token cannot be sent as a header.
     #[error("the Management API token is empty or holds characters that no token has; check its Secret")]
     TokenMalformed,
-    /// Our own budget or interval: nothing was sent.
-    #[error("waiting for the Management API request budget")]
-    Budget {
-        /// When to come back.
+    /// The operator's own rate limit, or its interval between two listings. Nothing was sent.
+    #[error("waiting until the rate limit of the Management API allows another request")]
+    Throttled {
+        /// When to try again.
         after: Duration,
     },
-    /// Others go first: nothing was sent.
+    /// The creation is queued behind those of older Orchestras. Nothing was sent.
     #[error(
-        "waiting for its turn: the Management API allows so many creations a minute, and older Orchestras go first{}",
-        if *long { " (for more than a minute now)" } else { "" }
+        "queued{}: the Management API limits how many projects can be created in a minute, and older Orchestras go first",
+        if *long { " for more than a minute" } else { "" }
     )]
     Queued {
-        /// When to come back.
+        /// When to try again.
         after: Duration,
         /// It has waited for more than a minute.
         long: bool,
     },
     /// 429.
-    #[error("the Management API asked for fewer requests of {operation}; going on by itself when it allows more")]
+    #[error("the Management API limits the requests of {operation}; the operator continues when it allows more")]
     RateLimited {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// When to come back.
+        /// When to try again.
         after: Duration,
     },
     /// 401.
@@ -54,111 +53,111 @@ pub enum Error {
         "the Management API rejected the token ({message}): it is wrong, expired or revoked; put a new one into the token Secret"
     )]
     TokenRejected {
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
     /// 403.
     #[error("the token may not {operation} ({message}){}", missing_permissions(missing))]
     PermissionDenied {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// The API's words.
+        /// The API's message.
         message: String,
         /// The permissions that a scoped token lacks.
         missing: Vec<String>,
     },
-    /// The members' limit of free projects.
+    /// The limit of free projects is reached.
     #[error(
         "the limit of free projects is reached ({message}): pause or delete a project, or upgrade the organization"
     )]
     FreeProjectLimit {
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
     /// Overdue invoices or service restrictions.
     #[error("the organization cannot create or run projects ({message}): settle its billing in the Supabase dashboard")]
     BillingRestricted {
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
     /// The region has no room for another project.
     #[error("the region has no room for another project ({message}): allow the class more regions, or wait")]
     RegionAtCapacity {
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
     /// The password's length is not one that the API accepts.
     #[error("the Management API refused the password that the operator made ({message}): report this as a bug")]
     PasswordRefused {
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
-    /// A project of that name exists: maybe the one an earlier, lost answer created.
+    /// A project of that name exists: perhaps created by an earlier request whose answer was lost.
     #[error("a project of this name exists in the organization ({message}); looking it up")]
     NameTaken {
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
-    /// The organization is not there, or not for this token.
+    /// The organization does not exist, or this token may not see it.
     #[error("the organization was not found ({message}): check its slug, and that the token's user is a member")]
     OrganizationNotFound {
-        /// The API's words, or ours.
+        /// The API's message, or the operator's.
         message: String,
     },
     /// A project that is being set up cannot be deleted yet.
     #[error("the project cannot be deleted yet; trying again in 30 s")]
     NotReadyForDeletion,
-    /// The project does not exist (any more).
+    /// The project does not exist, or no longer.
     #[error("the project does not exist ({message})")]
     Gone {
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
     /// A part of the project does not answer yet, as happens for minutes after its creation.
     #[error("the project is not ready for {operation} ({message})")]
     NotReady {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// The API's words, or ours.
+        /// The API's message, or the operator's.
         message: String,
     },
     /// The API refused the request as wrong.
     #[error("the Management API refused to {operation} (HTTP {status}: {message}){}", address_hint(*status))]
     Refused {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
         /// The HTTP status.
         status: u16,
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
-    /// 5xx, or what stands before the API failed.
+    /// 5xx: the API or a proxy in front of it failed.
     #[error("the Management API failed to {operation} (HTTP {status}: {message})")]
     Unavailable {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
         /// The HTTP status.
         status: u16,
-        /// The API's words.
+        /// The API's message.
         message: String,
     },
     /// No complete answer: no connection, a broken one, or a timeout.
     #[error("no answer from the Management API to {operation}: {cause}")]
     Unreachable {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// What went wrong, without address and content.
+        /// The cause, without address and content.
         cause: String,
     },
-    /// A success whose body is not what the operation answers.
-    #[error("the Management API answered {operation} with something else than it documents: {cause}")]
+    /// A success whose body does not match the operation.
+    #[error("the Management API answered {operation} with an undocumented body: {cause}")]
     Undecodable {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// Where it went wrong, without content.
+        /// The position of the error, without content.
         cause: String,
     },
-    /// The listing changed under our hands, so it may lack a project.
+    /// The listing changed while it was read, so it may lack a project.
     #[error("the list of projects changed while it was read; reading it again")]
     ListingChanged,
     /// The API masked the secret key.
@@ -180,10 +179,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Who can move it.
+    /// Who can resolve it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Budget { after } | Self::Queued { after, .. } | Self::RateLimited { after, .. } => {
+            Self::Throttled { after } | Self::Queued { after, .. } | Self::RateLimited { after, .. } => {
                 ErrorClass::After(*after)
             }
             Self::NotReadyForDeletion => ErrorClass::After(DELETION_RETRY),
@@ -209,13 +208,13 @@ impl Error {
         }
     }
 
-    /// The one word for it.
+    /// The reason for conditions, events and metrics.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Settings { .. } | Self::Refused { .. } => Reason::RequestRefused,
             Self::TokenMalformed | Self::TokenRejected { .. } => Reason::TokenRejected,
             Self::Queued { .. } => Reason::Queued,
-            Self::Budget { .. } | Self::RateLimited { .. } => Reason::RateLimited,
+            Self::Throttled { .. } | Self::RateLimited { .. } => Reason::RateLimited,
             Self::PermissionDenied { .. } | Self::KeyMasked { .. } => Reason::PermissionDenied,
             Self::FreeProjectLimit { .. } => Reason::QuotaExceeded,
             Self::BillingRestricted { .. } => Reason::BillingRestricted,
@@ -233,8 +232,8 @@ impl Error {
         }
     }
 
-    /// For a write: whether it may have happened all the same. Then only a look-up tells; the
-    /// write must not be sent again before.
+    /// Whether a write may have happened in spite of the error. Then the caller must look it up before it sends the
+    /// write again.
     pub fn outcome_unknown(&self) -> bool {
         matches!(
             self,
@@ -247,13 +246,13 @@ impl Error {
         matches!(self, Self::Gone { .. })
     }
 
-    /// Whether a read may be sent again at once.
+    /// Whether a read may be retried at once.
     pub(super) fn is_worth_a_retry(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Unreachable { .. })
     }
 }
 
-/// The API itself answers neither so to what we ask: the address or something before it is wrong.
+/// A hint for statuses that the API itself does not answer: the address or a proxy in front of it is wrong.
 fn address_hint(status: u16) -> &'static str {
     match status {
         300..400 | 403 | 404 | 405 => "; check the Management API address and any proxy before it",

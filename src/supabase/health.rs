@@ -1,41 +1,50 @@
 //! The health of a project's services.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use strum::{AsRefStr, Display};
 
-use super::types::wire_enum;
-
-wire_enum! {
-    /// A service of a project, as the health operation names it.
-    Service {
-        /// `GoTrue`.
-        Auth = "auth",
-        /// Postgres.
-        Db = "db",
-        /// The login of `postgres`.
-        DbPostgresUser = "db_postgres_user",
-        /// The shared pooler.
-        Pooler = "pooler",
-        /// Realtime.
-        Realtime = "realtime",
-        /// `PostgREST`; unhealthy for ever where the Data API is off.
-        Rest = "rest",
-        /// Storage.
-        Storage = "storage",
-        /// The dedicated pooler.
-        PgBouncer = "pg_bouncer",
-    }
+/// A service of a project, as the health operation names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Service {
+    /// `GoTrue`.
+    Auth,
+    /// Postgres.
+    Db,
+    /// The login of `postgres`.
+    DbPostgresUser,
+    /// The shared pooler.
+    Pooler,
+    /// Realtime.
+    Realtime,
+    /// `PostgREST`; it stays unhealthy while the Data API is off.
+    Rest,
+    /// Storage.
+    Storage,
+    /// The dedicated pooler.
+    PgBouncer,
+    /// A value that this version does not know.
+    #[serde(untagged)]
+    #[strum(transparent)]
+    Other(String),
 }
 
-wire_enum! {
-    /// The state of a service.
-    HealthStatus {
-        /// Starting.
-        ComingUp = "COMING_UP",
-        /// Up.
-        ActiveHealthy = "ACTIVE_HEALTHY",
-        /// In trouble.
-        Unhealthy = "UNHEALTHY",
-    }
+/// The state of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum HealthStatus {
+    /// Starting.
+    ComingUp,
+    /// Up.
+    ActiveHealthy,
+    /// Not healthy.
+    Unhealthy,
+    /// A value that this version does not know.
+    #[serde(untagged)]
+    #[strum(transparent)]
+    Other(String),
 }
 
 /// The health of one service.
@@ -43,14 +52,13 @@ wire_enum! {
 pub struct ServiceHealth {
     /// Which service.
     pub name: Service,
-    /// How it is.
+    /// Its state.
     pub status: HealthStatus,
-    /// What is wrong; may itself be JSON text.
+    /// What is wrong. It may be JSON text.
     pub error: Option<String>,
 }
 
-/// Whether every service is up; otherwise each service that is not, and why. An empty answer is
-/// not health.
+/// Whether every service is up; otherwise each service that is not, and why. An empty answer is an error.
 ///
 /// # Errors
 /// The services that are not up.

@@ -1,21 +1,21 @@
-//! A project's API keys, and which of them a tenant gets.
+//! The API keys of a project, and the choice of those that a tenant gets.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 
-use super::budget::Operation;
 use super::error::Error;
+use super::operation::Operation;
 use super::types::KeyType;
 
-/// What a masked key holds instead of its letters.
+/// The character that replaces those of a masked key.
 const MASK: char = '\u{b7}';
 
-/// An API key. Two keys may bear the same name: type and name together tell them apart.
+/// An API key. Two keys may have the same name, but not the same name and type.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ApiKey {
     /// Its name, such as `default` or `anon`.
     pub name: String,
-    /// What it is; absent in old answers, which hold legacy keys only.
+    /// Its type; absent in old answers, which hold legacy keys only.
     #[serde(rename = "type")]
     pub kind: Option<KeyType>,
     /// The key itself.
@@ -41,12 +41,12 @@ pub struct ChosenKeys {
     pub service_role: SecretString,
 }
 
-/// Chooses the publishable key (`default` before others) and a secret key of `service_role`, and
-/// where there is none, the legacy one.
+/// Chooses a publishable key and a secret key of `service_role`, of each kind `default` before others, and a legacy
+/// key if there is none of a kind.
 ///
 /// # Errors
-/// [`Error::NotReady`] while the list lacks a key, as it does for a while after creation;
-/// [`Error::KeyMasked`] when a key came without its value.
+/// [`Error::NotReady`] while a key is missing, as for some time after the creation;
+/// [`Error::KeyMasked`] when the API masked a key.
 pub fn choose(keys: &[ApiKey]) -> Result<ChosenKeys, Error> {
     let of = |kind: KeyType| keys.iter().filter(move |key| key.kind.as_ref() == Some(&kind));
     let legacy = |name: &'static str| {
@@ -78,7 +78,7 @@ pub fn choose(keys: &[ApiKey]) -> Result<ChosenKeys, Error> {
 
 fn value(key: Option<&ApiKey>, wanted: &str) -> Result<SecretString, Error> {
     let missing = || Error::NotReady {
-        operation: Operation::ApiKeys,
+        operation: Operation::GetApiKeys,
         message: format!("there is no {wanted} key yet"),
     };
     let key = key.ok_or_else(missing)?;

@@ -1,17 +1,25 @@
-//! The marker in a project's name: of which cluster it is, and of which Orchestra. The name is the
-//! only field of ours that a listing shows.
+//! The marker in a project's name: which cluster made the project, and which OrchestraDatabase it belongs
+//! to. The name is the only field of ours that a listing of projects shows.
 //!
-//! `<readable>-<12 hexadecimal digits of the cluster>-<32 of the Orchestra's UID>`
+//! `<readable>-<12 hexadecimal digits of the cluster>-<name of the OrchestraDatabase>`, for example
+//! `tenants-acme-7d1f0c2e93ab-orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f`. Earlier versions ended the name
+//! with the 32 digits of the Orchestra's UID instead; their projects are recognised too.
+
+use sha2::{Digest, Sha256};
 
 /// Digits of the cluster's part: 48 random bits of a version 4 UUID.
 const CLUSTER_DIGITS: usize = 12;
 /// Digits of a whole UUID.
 const UID_DIGITS: usize = 32;
-/// Longest readable part. With the marker it is well within the API's 256 characters.
+/// Longest readable part. With the marker it is within the API's 256 characters.
 const READABLE: usize = 180;
+/// What the name of every OrchestraDatabase begins with that the operator makes.
+const DATABASE_PREFIX: &str = "orchdb-";
+/// Longest rest of an OrchestraDatabase's name that the marker repeats; a longer one is represented by its
+/// digest.
+const DATABASE_REST: usize = 48;
 
-/// Namespace whose UID stands for the cluster, as nothing else does: it is there from the first
-/// moment and is never deleted.
+/// Namespace whose UID identifies the cluster: every cluster has it from the start, and it is never deleted.
 pub const CLUSTER_NAMESPACE: &str = "kube-system";
 
 /// The part of a marker that is the same for all projects of a cluster.
@@ -19,7 +27,7 @@ pub const CLUSTER_NAMESPACE: &str = "kube-system";
 pub struct Cluster(String);
 
 impl Cluster {
-    /// From the UID of the namespace `kube-system`; none when it is not a UUID.
+    /// The cluster of this UID of the namespace `kube-system`; none when it is not a UUID.
     pub fn of(uid: &str) -> Option<Self> {
         let digits = uid.replace('-', "").to_lowercase();
         is_hex(&digits, UID_DIGITS).then(|| Self(digits[..CLUSTER_DIGITS].to_owned()))
@@ -31,30 +39,62 @@ impl Cluster {
     }
 }
 
-/// What a project's name tells.
+/// The parts of a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker<'a> {
-    /// The cluster's part.
+    /// The cluster's digits.
     pub cluster: &'a str,
-    /// The Orchestra's UID, without hyphens.
-    pub orchestra: &'a str,
+    /// The object that the project was made for.
+    pub owner: Owner<'a>,
 }
 
-/// Name of the project of an Orchestra: readable, without a dot, and ending in the marker.
-pub fn mint(cluster: &Cluster, namespace: &str, name: &str, uid: &str) -> String {
+/// The object that a project was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// The OrchestraDatabase of this name, without its prefix `orchdb-`; or the digest of its name.
+    Database(&'a str),
+    /// The Orchestra of this UID, without hyphens: the form of earlier versions.
+    Orchestra(&'a str),
+}
+
+/// Name of the project of an OrchestraDatabase, with the namespace and name of its Orchestra for people:
+/// without a dot, and ending in the marker. It is the same for the same arguments.
+pub fn mint(cluster: &Cluster, namespace: &str, name: &str, database: &str) -> String {
     let readable: String = format!("{namespace}-{name}")
         .replace('.', "-")
         .chars()
         .take(READABLE)
         .collect();
-    format!("{readable}-{}-{}", cluster.0, uid.replace('-', ""))
+    let owner = match database.strip_prefix(DATABASE_PREFIX) {
+        Some(rest) if is_rest(rest) => rest.to_owned(),
+        _ => digest(database),
+    };
+    format!("{readable}-{}-{DATABASE_PREFIX}{owner}", cluster.0)
 }
 
-/// The marker of a project's name. A name that an earlier version minted names no cluster.
+/// The marker of a project's name, in either form. A name that names no cluster has none.
 pub fn parse(name: &str) -> Option<Marker<'_>> {
-    let (rest, orchestra) = name.rsplit_once('-')?;
+    let (rest, owner) = match name.rsplit_once("-orchdb-") {
+        Some((rest, database)) if is_rest(database) => (rest, Owner::Database(database)),
+        _ => {
+            let (rest, uid) = name.rsplit_once('-')?;
+            (is_hex(uid, UID_DIGITS)).then_some((rest, Owner::Orchestra(uid)))?
+        }
+    };
     let (_, cluster) = rest.rsplit_once('-')?;
-    (is_hex(orchestra, UID_DIGITS) && is_hex(cluster, CLUSTER_DIGITS)).then_some(Marker { cluster, orchestra })
+    is_hex(cluster, CLUSTER_DIGITS).then_some(Marker { cluster, owner })
+}
+
+/// Whether the marker repeats this rest of an OrchestraDatabase's name as it is.
+fn is_rest(rest: &str) -> bool {
+    let plain = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-');
+    (1..=DATABASE_REST).contains(&rest.len()) && rest.bytes().all(plain) && !rest.contains(DATABASE_PREFIX)
+}
+
+fn digest(name: &str) -> String {
+    let mut digits = hex::encode(Sha256::digest(name));
+    digits.truncate(UID_DIGITS);
+    digits
 }
 
 fn is_hex(text: &str, digits: usize) -> bool {
@@ -66,34 +106,83 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const ORCHESTRA: &str = "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
+    const UID: &str = "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
+    const DATABASE: &str = "orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
 
     fn cluster() -> Cluster {
         Cluster::of("7D1F0c2e-93ab-4c1d-8e2f-001122334455").unwrap()
     }
 
     #[test]
-    fn a_name_is_one_the_api_accepts_and_tells_cluster_and_orchestra() {
+    fn a_name_is_one_the_api_accepts_and_names_cluster_and_database() {
         for name in ["one".to_owned(), "a.b".repeat(80), "a.b1-".repeat(50)] {
-            let name = mint(&cluster(), "tenants", &name, ORCHESTRA);
+            let name = mint(&cluster(), "tenants", &name, DATABASE);
             assert!(name.len() <= 256 && !name.contains('.'), "{name}");
+            assert!(name.ends_with(DATABASE), "{name}");
             let marker = parse(&name).unwrap();
             assert_eq!(marker.cluster, "7d1f0c2e93ab");
-            assert_eq!(marker.orchestra, "0f3c6a3e5b1d4a529d0e6f5b7c1e2d3f");
+            assert_eq!(marker.owner, Owner::Database(UID));
             assert!(cluster().made(&name));
+        }
+    }
+
+    #[test]
+    fn markers_of_both_forms_are_recognised() {
+        let old = "tenants-one-7d1f0c2e93ab-0f3c6a3e5b1d4a529d0e6f5b7c1e2d3f";
+        let new = mint(&cluster(), "tenants", "one", DATABASE);
+        assert_eq!(
+            new,
+            "tenants-one-7d1f0c2e93ab-orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f"
+        );
+        assert!(cluster().made(old) && cluster().made(&new));
+        assert_eq!(
+            parse(old).unwrap().owner,
+            Owner::Orchestra("0f3c6a3e5b1d4a529d0e6f5b7c1e2d3f")
+        );
+        // A readable part that looks like a marker does not count.
+        let odd = mint(&cluster(), "x-001122334455-orchdb-1", "one", DATABASE);
+        assert_eq!(parse(&odd).unwrap().owner, Owner::Database(UID));
+    }
+
+    #[test]
+    fn any_name_of_a_database_has_a_marker_of_its_own() {
+        let long = format!("orchdb-{}", "a".repeat(246));
+        let databases = [
+            "orchdb-a",
+            "orchdb-a.b",
+            "orchdb-a-orchdb-b",
+            "orchdb-b",
+            "a",
+            &long,
+            &long[..252],
+        ];
+        let names: std::collections::HashSet<_> = databases
+            .iter()
+            .map(|database| mint(&cluster(), &"n".repeat(63), &"o".repeat(253), database))
+            .collect();
+        assert_eq!(names.len(), databases.len());
+        for name in names {
+            assert!(
+                name.len() <= 256 && !name.contains('.') && cluster().made(&name),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn what_is_not_of_this_cluster_is_not_ours() {
         let other = Cluster::of("11111111-93ab-4c1d-8e2f-001122334455").unwrap();
-        let uid = ORCHESTRA.replace('-', "");
+        let uid = UID.replace('-', "");
         for name in [
-            mint(&other, "tenants", "one", ORCHESTRA),
+            mint(&other, "tenants", "one", DATABASE),
             format!("tenants-one-{uid}"),
+            format!("tenants-one-{DATABASE}"),
             format!("tenants-one-7d1f0c2e93a-{uid}"),
+            format!("tenants-one-7d1f0c2e93a-{DATABASE}"),
             format!("tenants-one-7d1f0c2e93ab-{}", &uid[1..]),
+            "tenants-one-7d1f0c2e93ab-orchdb-".into(),
             format!("7d1f0c2e93ab-{uid}"),
+            format!("7d1f0c2e93ab-{DATABASE}"),
             "my project".into(),
             String::new(),
         ] {

@@ -1,22 +1,22 @@
-//! The Supabase Management API: one client a token, its request budget, and the shared poll of an
+//! The Supabase Management API: one client and one rate limiter a token, and the shared poll of an
 //! organization's projects.
 //!
-//! A write is never resent by this module: whoever gets an error asks [`Error::outcome_unknown`]
-//! and looks the outcome up. A call never waits long for the budget: it fails with a class that
-//! says when to come back.
+//! This module never resends a write: its caller asks [`Error::outcome_unknown`] and looks the outcome up. A call
+//! waits two seconds for the rate limiter at most, and then fails with a class that says when to call again.
 
 pub mod account;
 pub mod billing;
-pub mod budget;
 pub mod client;
 pub mod error;
 pub mod health;
-pub mod identity;
 pub mod keys;
 pub mod marker;
+pub mod operation;
 pub mod poll;
 pub mod pooler;
+pub mod rate_limit;
 pub mod settings;
+pub mod token_state;
 pub mod types;
 
 mod answer;
@@ -24,7 +24,7 @@ mod answer;
 mod wire;
 
 pub use account::{Account, Accounts};
-pub use budget::{Permit, Turn};
 pub use client::Client;
 pub use error::Error;
+pub use rate_limit::{Permit, QueuePlace};
 pub use settings::Settings;

@@ -1,10 +1,11 @@
-//! The shared poll: one listing of an organization's projects answers for all who wait for one.
+//! The shared poll: one listing of an organization's projects answers all callers that wait for a project.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::client::{Client, PAGE};
 use super::error::Error;
@@ -16,14 +17,13 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
 /// All projects of an organization, as they were at one time.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// When its first request was sent: what happened before shows in it.
+    /// When its first request was sent. It shows all earlier changes.
     pub started: Instant,
-    /// The same as a time of day.
+    /// The same as a timestamp.
     pub at: Timestamp,
     /// The projects, without branches.
     pub projects: Vec<ListedProject>,
-    /// Whether these are all of them; otherwise the youngest ones, and what is not among them may be
-    /// there all the same.
+    /// Whether these are all projects. Otherwise they are the youngest ones, and a project that is missing may exist.
     pub complete: bool,
 }
 
@@ -33,7 +33,7 @@ impl Listing {
         self.projects.iter().filter(|project| project.name == name).collect()
     }
 
-    /// This listing with what a later one shows: nobody is told less of a project than was known before.
+    /// This listing, updated by a later listing of the youngest projects.
     fn with_younger(&self, later: &Self) -> Self {
         let known: HashSet<_> = later.projects.iter().map(|project| &project.reference).collect();
         let mut projects = self.projects.clone();
@@ -52,7 +52,7 @@ impl Listing {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PollState {
     latest: Option<Arc<Listing>>,
     /// The last listing of the youngest projects, or of all when that is newer.
     youngest: Option<Arc<Listing>>,
@@ -60,7 +60,7 @@ struct State {
     setup: Option<Duration>,
     /// Pages of the last listing of the youngest.
     pages: u32,
-    /// When the last listing of all, and of the youngest, was begun, successful or not.
+    /// When the last listing of all, and that of the youngest, was begun, whether it succeeded or not.
     begun: [Option<Instant>; 2],
     /// When the last listing failed, and how.
     failed: Option<(Instant, Error)>,
@@ -72,13 +72,13 @@ pub struct Poll {
     client: Arc<Client>,
     organization: String,
     interval: Duration,
-    state: Mutex<State>,
-    /// Held by whoever lists: the references of the last listing of all, in their order.
+    state: Mutex<PollState>,
+    /// Locked while a listing is read. Holds the references of the last listing of all, in their order.
     flight: tokio::sync::Mutex<Vec<String>>,
 }
 
 impl Poll {
-    /// A poll that begins a listing every `interval` at most.
+    /// A poll that begins one listing in an `interval` at most.
     pub fn new(client: Arc<Client>, organization: String, interval: Duration) -> Self {
         let flight = tokio::sync::Mutex::default();
         Self {
@@ -90,25 +90,24 @@ impl Poll {
         }
     }
 
-    /// A listing that was begun at `not_before` or later, from the last one or a new one. Callers
-    /// at the same time share one listing, and its error.
+    /// A listing that was begun at `not_before` or later: the last one, or a new one. Concurrent callers share one
+    /// listing, and its error.
     ///
     /// # Errors
-    /// [`Error::Budget`] when the last listing is too old and a new one may not begin yet; else
-    /// what the listing fails with.
+    /// [`Error::Throttled`] when the last listing is too old and a new one may not begin yet; otherwise the error of
+    /// the listing.
     pub async fn projects_since(&self, not_before: Instant) -> Result<Arc<Listing>, Error> {
         self.since(not_before, self.interval, None::<fn() -> HashSet<String>>)
             .await
     }
 
-    /// A listing that is no older than `age`, for whoever waits for young projects: it is read from the
-    /// youngest on, and only until all that are `awaited` have been seen. A page more for a hundred that
-    /// are created at once, and not one for each hundred that there are. One of several pages is begun as
-    /// many times less often, and until then the last one is the answer: it is about what will come by
-    /// itself.
+    /// A listing that is no older than `age`, for a caller that waits for young projects. It is read from the youngest
+    /// project on, until all `awaited` ones have been found, so its pages grow with the number of projects that are
+    /// being created and not with that of all projects. A listing of n pages is begun n times less often; until then
+    /// the last one is returned, although it is older than `age`.
     ///
     /// # Errors
-    /// What the listing fails with, and [`Error::Budget`] while there is none at all.
+    /// The error of the listing, and [`Error::Throttled`] while there is no listing.
     pub async fn youngest(
         &self,
         age: Duration,
@@ -118,17 +117,17 @@ impl Poll {
         let not_before = now.checked_sub(age).unwrap_or(now);
         let listed = self.since(not_before, self.interval.max(age), Some(awaited)).await;
         match (listed, self.with(|state| state.youngest.clone())) {
-            (Err(Error::Budget { .. }), Some(last)) => Ok(last),
+            (Err(Error::Throttled { .. }), Some(last)) => Ok(last),
             (listed, _) => listed,
         }
     }
 
-    /// Learns how long a project took to become usable.
+    /// Records how long a project took to become usable.
     pub fn took(&self, setup: Duration) {
         self.with(|state| state.setup = Some(state.setup.map_or(setup, |known| known.min(setup))));
     }
 
-    /// How long after its creation a project is worth a look: no project was usable much sooner.
+    /// How long after its creation a project is looked at for the first time: none was usable much sooner.
     pub fn worth_a_look_after(&self) -> Duration {
         self.with(|state| state.setup.unwrap_or_default()).mul_f64(0.9)
     }
@@ -155,9 +154,7 @@ impl Poll {
         let listed = if let Some(awaited) = awaited {
             self.client.list_youngest_projects(&self.organization, awaited()).await
         } else {
-            let again = self
-                .client
-                .list_organization_projects_again(&self.organization, &mut order);
+            let again = self.client.list_organization_projects(&self.organization, &mut order);
             let all = again.await;
             all.map(|projects| (projects, true))
         };
@@ -191,7 +188,8 @@ impl Poll {
     }
 
     /// The last listing of all that succeeded.
-    pub fn latest(&self) -> Option<Arc<Listing>> {
+    #[cfg(test)]
+    fn latest(&self) -> Option<Arc<Listing>> {
         self.with(|state| state.latest.clone())
     }
 
@@ -209,7 +207,7 @@ impl Poll {
     fn may_begin(&self, called: Instant, not_before: Instant, spacing: Duration, young: bool) -> Result<(), Error> {
         let now = Instant::now();
         self.with(|state| {
-            // This caller waited for a listing that failed: its error is this caller's too.
+            // This caller waited for a listing that failed, and shares its error.
             if let Some((failed, error)) = &state.failed
                 && *failed >= called
             {
@@ -219,19 +217,19 @@ impl Poll {
             let spacing = spacing * if young { state.pages.max(1) } else { 1 };
             let next = begun.map_or(now, |begun| begun + spacing).max(not_before);
             if next > now {
-                Err(Error::Budget { after: next - now })
+                Err(Error::Throttled { after: next - now })
             } else {
                 Ok(())
             }
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, work: impl FnOnce(&mut PollState) -> T) -> T {
+        work(&mut self.state.lock())
     }
 }
 
-/// What is new stands at the end of the next listing of all. Should it not, that is noticed there.
+/// Adds new projects at the end, where the next listing of all has them. That listing notices if they are not there.
 fn append(order: &mut Vec<String>, youngest_first: &[ListedProject]) {
     let known: HashSet<_> = order.iter().cloned().collect();
     let new = youngest_first.iter().rev().map(|project| &project.reference);

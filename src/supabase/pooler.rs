@@ -1,18 +1,18 @@
-//! Where a project's database is reached: read from the API, never composed, since the cluster
-//! number in a pooler's host name is assigned project by project.
+//! The address of a project's database. It is read from the API and never composed: the cluster number in a pooler's
+//! host name is assigned project by project.
 
 use serde::Deserialize;
 
-use super::budget::Operation;
 use super::error::Error;
+use super::operation::Operation;
 use super::settings::Settings;
 use super::types::{DatabaseType, PoolMode};
 
-/// The port of sessions on the shared pooler. The API lists the transaction entry only; the same
-/// host and user take sessions here (the official CLI relies on it).
+/// The port for sessions on the shared pooler. The API lists the transaction entry only; the same host accepts
+/// sessions of the same user on this port (the official CLI relies on it).
 const SESSION_PORT: u16 = 5432;
 
-/// An entry of the shared pooler, without its connection strings: they are built from its parts.
+/// An entry of the shared pooler. Its connection strings are left out: the operator builds its own.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PoolerConfig {
     /// Primary or replica.
@@ -56,7 +56,7 @@ impl PoolerEndpoint {
             .find(|entry| entry.pool_mode == PoolMode::Transaction)
             .or_else(|| primary().next())
             .ok_or_else(|| Error::NotReady {
-                operation: Operation::PoolerConfig,
+                operation: Operation::GetPoolerConfig,
                 message: "the pooler has no entry for the primary database yet".to_owned(),
             })?;
         let untrusted = |name: &str| Error::UntrustedHost {

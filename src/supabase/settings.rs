@@ -1,19 +1,19 @@
-//! Which Management API is spoken to, and which hosts may be sent a password.
+//! The address of the Management API, and the hosts that a password may be sent to.
 
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::Error;
+use super::error::Error;
 
 /// The hosted Management API.
 pub const DEFAULT_API_URL: &str = "https://api.supabase.com";
 /// The domain of the projects of the hosted API.
 pub const DEFAULT_PROJECT_DOMAIN: &str = "supabase.co";
-/// Where the hosted API's databases and poolers live.
+/// The domains of the hosted API's databases and poolers.
 const SUPABASE_DOMAINS: [&str; 2] = ["supabase.co", "supabase.com"];
 
-/// Where the API is and whom it may name.
+/// The address of the API, and the hosts that it may name.
 #[derive(Clone, Debug)]
 pub struct Settings {
     api_url: Url,
@@ -64,11 +64,9 @@ impl Settings {
         })
     }
 
-    /// The hosted API.
-    ///
-    /// # Errors
-    /// Never; the address is known to be good.
-    pub fn hosted() -> Result<Self, Error> {
+    /// Settings of the hosted API.
+    #[cfg(test)]
+    pub(super) fn hosted() -> Result<Self, Error> {
         Self::new(DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN, &[])
     }
 

@@ -1,126 +1,85 @@
-//! Wire types of the operations we use. Names and shapes are those of the official `OpenAPI`
-//! document; unknown fields are ignored, and every enum keeps a value it does not know.
+//! Wire types of the operations that the operator uses. Names and shapes are those of the official `OpenAPI` document.
+//! Unknown fields are ignored, and every enum keeps a value that it does not know.
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
+use strum::{AsRefStr, Display};
 
-/// An enum of the API: its known values, and `Other` for one that is newer than this code.
-macro_rules! wire_enum {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$doc])* $variant,)+
-            /// A value that this version does not know.
-            Other(String),
-        }
-
-        impl $name {
-            /// The value as the API spells it.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Other(text) => text,
-                }
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(text: &str) -> Self {
-                match text {
-                    $($text => Self::$variant,)+
-                    _ => Self::Other(text.to_owned()),
-                }
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Ok(Self::from(String::deserialize(deserializer)?.as_str()))
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
+/// The state of a project (`V1ProjectResponse.status`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum ProjectStatus {
+    /// Paused.
+    Inactive,
+    /// In use; the pooler, the keys and the login may still lag behind.
+    ActiveHealthy,
+    /// In use, but not healthy.
+    ActiveUnhealthy,
+    /// Being created, or waking up.
+    ComingUp,
+    /// The answer to a creation; otherwise a passing state.
+    Unknown,
+    /// Being deleted.
+    GoingDown,
+    /// Its creation failed.
+    InitFailed,
+    /// Deleted.
+    Removed,
+    /// A backup is being restored.
+    Restoring,
+    /// Postgres is being upgraded.
+    Upgrading,
+    /// Being paused.
+    Pausing,
+    /// A restore failed.
+    RestoreFailed,
+    /// Restarting.
+    Restarting,
+    /// A pause failed.
+    PauseFailed,
+    /// The compute size is being changed.
+    Resizing,
+    /// A value that this version does not know.
+    #[serde(untagged)]
+    #[strum(transparent)]
+    Other(String),
 }
 
-wire_enum! {
-    /// The state of a project (`V1ProjectResponse.status`).
-    ProjectStatus {
-        /// Paused.
-        Inactive = "INACTIVE",
-        /// In use; the pooler, the keys and the login may still lag behind.
-        ActiveHealthy = "ACTIVE_HEALTHY",
-        /// In use, with trouble.
-        ActiveUnhealthy = "ACTIVE_UNHEALTHY",
-        /// Being created, or waking up.
-        ComingUp = "COMING_UP",
-        /// What a create answers; elsewhere a passing state.
-        Unknown = "UNKNOWN",
-        /// Being deleted.
-        GoingDown = "GOING_DOWN",
-        /// Its creation failed.
-        InitFailed = "INIT_FAILED",
-        /// Deleted.
-        Removed = "REMOVED",
-        /// A backup is being restored.
-        Restoring = "RESTORING",
-        /// Postgres is being upgraded.
-        Upgrading = "UPGRADING",
-        /// Being paused.
-        Pausing = "PAUSING",
-        /// A restore failed.
-        RestoreFailed = "RESTORE_FAILED",
-        /// Restarting.
-        Restarting = "RESTARTING",
-        /// A pause failed.
-        PauseFailed = "PAUSE_FAILED",
-        /// The compute size is being changed.
-        Resizing = "RESIZING",
-    }
-}
-
-pub(super) use wire_enum;
-
-/// What a project's status means for us.
+/// What the status of a project means to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatusClass {
-    /// It goes on by itself.
+    /// It will change by itself.
     Waiting,
-    /// Ready as far as the status tells.
+    /// Ready, according to the status.
     Usable,
-    /// In trouble that may pass; never a ground to delete or create.
+    /// Not healthy, which may pass: never a reason to delete or create.
     Degraded,
     /// Paused until someone restores it.
     Paused,
     /// Failed for good; the provider or a person must act.
     Failed,
-    /// On its way out.
+    /// Being deleted.
     Deleting,
     /// Gone.
     Gone,
 }
 
 impl ProjectStatus {
-    /// Whether a project that was never seen in use can be in this state: it is being created, or
-    /// its creation failed.
+    /// Whether the project may never have been in use: it is being created, or its creation has failed.
     pub fn is_before_first_use(&self) -> bool {
         matches!(self, Self::Unknown | Self::ComingUp | Self::InitFailed)
     }
 
-    /// Whether it says little of a project in use: in trouble that may pass, a passing state without a
-    /// name, or a state that is newer than this code.
+    /// Whether the status does not tell if a project in use works: it is not healthy, in a passing state without a
+    /// name, or in a state that is newer than this code.
     pub fn is_vague(&self) -> bool {
         matches!(self, Self::ActiveUnhealthy | Self::Unknown | Self::Other(_))
     }
 
-    /// What the status means. A status we do not know is waited for: it is neither ready nor a
-    /// ground for anything drastic.
+    /// What the status means. An unknown status means waiting: it is no sign of readiness, and no reason to delete or
+    /// replace anything.
     pub fn class(&self) -> StatusClass {
         match self {
             Self::ActiveHealthy => StatusClass::Usable,
@@ -141,39 +100,54 @@ impl ProjectStatus {
     }
 }
 
-wire_enum! {
-    /// The kind of an API key.
-    KeyType {
-        /// A JWT: `anon` or `service_role`.
-        Legacy = "legacy",
-        /// `sb_publishable_…`
-        Publishable = "publishable",
-        /// `sb_secret_…`
-        Secret = "secret",
-    }
+/// The kind of an API key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum KeyType {
+    /// A JWT: `anon` or `service_role`.
+    Legacy,
+    /// `sb_publishable_…`
+    Publishable,
+    /// `sb_secret_…`
+    Secret,
+    /// A value that this version does not know.
+    #[serde(untagged)]
+    #[strum(transparent)]
+    Other(String),
 }
 
-wire_enum! {
-    /// The role of a database among a project's databases.
-    DatabaseType {
-        /// The one that takes writes.
-        Primary = "PRIMARY",
-        /// A copy.
-        ReadReplica = "READ_REPLICA",
-    }
+/// The role of a database among a project's databases.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum DatabaseType {
+    /// The one that takes writes.
+    Primary,
+    /// A copy.
+    ReadReplica,
+    /// A value that this version does not know.
+    #[serde(untagged)]
+    #[strum(transparent)]
+    Other(String),
 }
 
-wire_enum! {
-    /// How a pooler entry shares connections.
-    PoolMode {
-        /// A server connection for each transaction.
-        Transaction = "transaction",
-        /// A server connection for each client.
-        Session = "session",
-    }
+/// How a pooler entry shares connections.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum PoolMode {
+    /// A server connection for each transaction.
+    Transaction,
+    /// A server connection for each client.
+    Session,
+    /// A value that this version does not know.
+    #[serde(untagged)]
+    #[strum(transparent)]
+    Other(String),
 }
 
-/// Where a project is to run (`region_selection`).
+/// Where a project is to be created (`region_selection`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", content = "code")]
 pub enum RegionSelection {
@@ -188,28 +162,28 @@ pub enum RegionSelection {
 /// What [`super::Client::create_project`] creates.
 #[derive(Clone, Debug)]
 pub struct NewProject {
-    /// The only field of ours that a listing shows: it carries our marker. At most 256 characters,
-    /// no dot.
+    /// The name, which carries the marker: no other field that the operator sets is in a listing. At most 256
+    /// characters, without a dot.
     pub name: String,
     /// The slug of the organization that pays.
     pub organization: String,
-    /// The password of `postgres`; the API never tells it again.
+    /// The password of `postgres`. The API never returns it.
     pub password: SecretString,
-    /// Where.
+    /// The region.
     pub region: RegionSelection,
     /// The compute size, such as `micro`; absent means the smallest of the plan.
     pub instance_size: Option<String>,
 }
 
-/// A project as create answers it (`V1ProjectResponse`).
+/// The answer to a creation (`V1ProjectResponse`).
 #[derive(Clone, Debug, Deserialize)]
 pub struct CreatedProject {
-    /// The provider's name of the project, twenty letters.
+    /// The provider's identifier of the project, twenty letters.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Our name of it.
+    /// The name that the operator gave it.
     pub name: String,
-    /// The region it really runs in.
+    /// The region in which it runs.
     pub region: String,
     /// Its state: `UNKNOWN` at first.
     pub status: ProjectStatus,
@@ -218,14 +192,14 @@ pub struct CreatedProject {
 /// A project (`V1ProjectWithDatabaseResponse`).
 #[derive(Clone, Debug, Deserialize)]
 pub struct Project {
-    /// The provider's name of the project, twenty letters.
+    /// The provider's identifier of the project, twenty letters.
     #[serde(rename = "ref")]
     pub reference: String,
     /// The organization that pays.
     pub organization_slug: String,
-    /// Our name of it.
+    /// The name that the operator gave it.
     pub name: String,
-    /// The region it runs in.
+    /// The region in which it runs.
     pub region: String,
     /// When it was created.
     #[serde(default, deserialize_with = "lenient_timestamp")]
@@ -248,12 +222,12 @@ pub struct ProjectDatabase {
 /// One project of an organization's listing.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ListedProject {
-    /// The provider's name of the project, twenty letters.
+    /// The provider's identifier of the project, twenty letters.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Our name of it.
+    /// The name that the operator gave it.
     pub name: String,
-    /// The region it runs in.
+    /// The region in which it runs.
     pub region: String,
     /// Whether it is a preview branch of another project.
     #[serde(default)]
@@ -263,7 +237,7 @@ pub struct ListedProject {
     /// When it was created.
     #[serde(default, deserialize_with = "lenient_timestamp")]
     pub inserted_at: Option<Timestamp>,
-    /// Its databases, the primary and its read replicas.
+    /// Its databases: the primary, and read replicas.
     #[serde(default)]
     pub databases: Vec<ListedDatabase>,
 }
@@ -291,11 +265,11 @@ pub struct ListedDatabase {
 pub struct ProjectPage {
     /// The projects.
     pub projects: Vec<ListedProject>,
-    /// Where the page lies.
+    /// The position of the page.
     pub pagination: Pagination,
 }
 
-/// Where a [`ProjectPage`] lies.
+/// The position of a [`ProjectPage`].
 #[derive(Clone, Debug, Deserialize)]
 pub struct Pagination {
     /// How many projects there are in all.
@@ -309,10 +283,10 @@ pub struct Pagination {
 /// An organization.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Organization {
-    /// What other operations call it by. The detail operation leaves it out.
+    /// Its identifier in other operations. The answer of the detail operation omits it.
     #[serde(default)]
     pub slug: String,
-    /// What people call it.
+    /// Its display name.
     pub name: String,
     /// `free`, `pro`, `team`, `enterprise` or `platform`; only in the detail.
     pub plan: Option<String>,

@@ -1,9 +1,10 @@
-//! For tests: a loopback HTTP server that plays recorded answers, also broken ones, byte by byte.
+//! For tests: a loopback HTTP server that plays recorded answers byte by byte, broken ones included.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,15 +16,15 @@ use crate::telemetry::metrics::Metrics;
 /// A token that must not show anywhere.
 pub(super) const TOKEN: &str = "sbp_0123456789abcdef0123456789abcdef01234567";
 
-/// A request as it came.
+/// A request that was received.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct Received {
     pub line: String,
     pub head: String,
     pub body: String,
 }
 
-impl Seen {
+impl Received {
     pub fn number(&self, parameter: &str) -> usize {
         let (_, rest) = self.line.split_once(&format!("{parameter}=")).unwrap();
         rest.split(['&', ' ']).next().unwrap().parse().unwrap()
@@ -37,7 +38,7 @@ pub(super) enum Play {
     Answer(u16, &'static str, String),
     /// A success that breaks off in its body.
     Truncated(u16, String),
-    /// The connection is closed without an answer.
+    /// No answer: the connection is closed.
     Dropped,
     /// An answer that takes its time.
     Slow(Duration, String),
@@ -71,7 +72,7 @@ impl From<serde_json::Value> for Body {
 /// Serves until dropped.
 pub(super) struct Wire {
     pub url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<Received>>>,
     served: JoinHandle<()>,
 }
 
@@ -83,10 +84,10 @@ impl Drop for Wire {
 
 impl Wire {
     /// Plays `script` for each request; it is given the request and how many came before.
-    pub async fn play(script: impl Fn(&Seen, usize) -> Play + Send + Sync + 'static) -> Self {
+    pub async fn play(script: impl Fn(&Received, usize) -> Play + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let seen = Arc::<Mutex<Vec<Received>>>::default();
         let (requests, script) = (seen.clone(), Arc::new(script));
         let served = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -105,14 +106,14 @@ impl Wire {
         Client::new(self.settings(), &token, metrics.clone()).unwrap()
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub fn seen(&self) -> Vec<Received> {
+        self.seen.lock().clone()
     }
 }
 
-async fn serve<F>(stream: TcpStream, requests: Arc<Mutex<Vec<Seen>>>, script: Arc<F>)
+async fn serve<F>(stream: TcpStream, requests: Arc<Mutex<Vec<Received>>>, script: Arc<F>)
 where
-    F: Fn(&Seen, usize) -> Play,
+    F: Fn(&Received, usize) -> Play,
 {
     let mut stream = BufReader::new(stream);
     let mut head = String::new();
@@ -127,13 +128,13 @@ where
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await.unwrap();
     let line = head.lines().next().unwrap().to_owned();
-    let seen = Seen {
+    let seen = Received {
         line,
         head,
         body: String::from_utf8(body).unwrap(),
     };
     let play = {
-        let mut requests = requests.lock().unwrap();
+        let mut requests = requests.lock();
         requests.push(seen.clone());
         script(&seen, requests.len() - 1)
     };
@@ -148,7 +149,7 @@ where
     };
     let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n");
     let answer = format!("{head}{lines}\r\n{body}");
-    // The client may have gone away: that is its right.
+    // The client may have closed the connection.
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
 }

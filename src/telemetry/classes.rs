@@ -1,4 +1,4 @@
-//! Gauges of the classes: what their projects cost, what they may cost, and when their tokens end.
+//! Gauges of the classes: the cost of their projects, the limit of the cost, and the expiry of their tokens.
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// An amount of money; only here is it a float, because all metrics are.
+/// An amount of money. It is a float because the values of all metrics are.
 type Amount = Gauge<f64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,10 +27,10 @@ struct RolloutLabels {
     state: &'static str,
 }
 
-/// What is told of one class.
+/// The values of one class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassFacts {
-    /// Name of the class. Admins make classes, so there are few.
+    /// Name of the class.
     pub class: String,
     /// Currency of the amounts.
     pub currency: String,
@@ -38,13 +38,13 @@ pub struct ClassFacts {
     pub projected: Option<f64>,
     /// What they may cost a month.
     pub limit: Option<f64>,
-    /// How much of that is in use, in percent.
+    /// The cost in percent of the limit.
     pub used_percent: Option<u32>,
-    /// Tenants that have another schema than most others with the same migrations.
+    /// Tenants whose schema differs from that of most others with the same migrations.
     pub schema_odd: Option<i64>,
     /// When its token expires, in seconds since 1970.
     pub token_expires: Option<i64>,
-    /// Its tenants by how they stand to its migrations.
+    /// Numbers of its tenants by the state of the rollout of its migrations.
     pub rollout: Vec<(&'static str, i32)>,
 }
 
@@ -73,7 +73,7 @@ impl Classes {
         );
         registry.register(
             "class_budget_used_percent",
-            "How much of its monthly limit a class uses",
+            "Cost of the projects of a class in percent of its monthly limit",
             self.used.clone(),
         );
         registry.register(
@@ -83,17 +83,17 @@ impl Classes {
         );
         registry.register(
             "rollout_tenants",
-            "Tenants of a class by how they stand to its migrations",
+            "Tenants of a class by the state of the rollout of its migrations",
             self.rollout.clone(),
         );
         registry.register(
             "class_schema_odd",
-            "Tenants of a class that have another schema than most others with the same migrations",
+            "Tenants of a class whose schema differs from that of most others with the same migrations",
             self.schema_odd.clone(),
         );
     }
 
-    /// Replaces everything: classes not named are gone.
+    /// Replaces all values. A class that is not named loses its gauges.
     pub(super) fn set(&self, classes: impl IntoIterator<Item = ClassFacts>) {
         self.projected.clear();
         self.limit.clear();

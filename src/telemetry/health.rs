@@ -1,7 +1,7 @@
-//! The endpoints that kubelet and Prometheus read: `/livez`, `/readyz` and `/metrics`.
+//! The endpoints for the kubelet and Prometheus: `/livez`, `/readyz` and `/metrics`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,21 +9,22 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use super::metrics::{CONTENT_TYPE, Metrics};
 
-/// How long the event loop may take for one turn before it counts as stuck.
-const TURN: Duration = Duration::from_secs(5);
+/// How long a new task may wait for the runtime before the runtime counts as blocked.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// What must hold before the operator is ready. Each condition begins unmet.
+/// The conditions of readiness. Each of them is unmet at the start.
 #[derive(Debug)]
 pub struct Readiness {
     conditions: Mutex<BTreeMap<&'static str, bool>>,
 }
 
 impl Readiness {
-    /// Readiness that needs all these conditions, such as `crds` and `caches`.
+    /// Readiness that requires these conditions, such as `crds` and `caches`.
     pub fn new(conditions: &[&'static str]) -> Self {
         let conditions = conditions.iter().map(|name| (*name, false)).collect();
         Self {
@@ -31,17 +32,14 @@ impl Readiness {
         }
     }
 
-    /// Says whether a condition holds now. A name that was not declared is added.
+    /// Sets whether a condition is met. A name that was not declared is added.
     pub fn set(&self, condition: &'static str, met: bool) {
-        self.conditions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(condition, met);
+        self.conditions.lock().insert(condition, met);
     }
 
-    /// The conditions that do not hold, in alphabetical order; none means ready.
+    /// The conditions that are not met, in alphabetical order. The operator is ready when there is none.
     pub fn missing(&self) -> Vec<&'static str> {
-        let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        let conditions = self.conditions.lock();
         conditions
             .iter()
             .filter(|(_, met)| !**met)
@@ -56,7 +54,7 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// Serves the three endpoints until `shutdown` resolves, then finishes the requests under way.
+/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests.
 ///
 /// # Errors
 /// When the listener fails.
@@ -74,12 +72,15 @@ pub async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// A task of its own has to get its turn: a runtime whose workers are all blocked does not answer
-/// `ok`, even if this handler still runs.
+/// Answers `ok` only if the runtime runs a new task: if all of its other workers are blocked it does not, although
+/// this handler still runs.
 async fn livez() -> impl IntoResponse {
-    match tokio::time::timeout(TURN, tokio::spawn(async {})).await {
+    match tokio::time::timeout(STUCK_AFTER, tokio::spawn(async {})).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n"),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "the event loop does not turn\n"),
+        _ => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the runtime is blocked: it starts no new task\n",
+        ),
     }
 }
 

@@ -1,26 +1,26 @@
-//! Logs on standard error, as text or JSON, filtered by the user and capped by us.
+//! Logs on standard error, as text or JSON, filtered by the user and capped by the operator.
 //!
 //! # No level prints a secret
-//! Some libraries log what passes through them. [`CAPS`] limits those targets before the user's
-//! filter is asked, so that not even `trace` for everything lifts a cap. What they print, read in
-//! the sources of the versions in `Cargo.lock`:
+//! Some libraries log the data that they handle. [`CAPS`] limits the levels of those targets before the user's
+//! filter applies, so that no filter lifts a cap. The table lists what they print, as the sources of the versions in
+//! `Cargo.lock` show:
 //!
 //! | target | prints | cap |
 //! |---|---|---|
 //! | `sqlx::query` | the SQL text: at debug every statement, **at warn** slow ones, so `ALTER ROLE … PASSWORD` | off |
-//! | `sqlx::postgres::notice` | the server's notices, what the scripts of migrations raise | info, and with a level alone only from debug on |
+//! | `sqlx::postgres::notice` | the server's notices, which scripts of migrations can raise | info, and with a level alone only from debug on |
 //! | `sqlx_postgres::options` | **at warn** unknown parameters of a connection URL with their values | error |
 //! | `sqlx_*` | descriptions of statements at trace and debug | error |
 //! | `kube_client::client` | **at warn** a whole response body that does not decode, which may be a Secret; at trace response headers | error |
-//! | `kube_client::client::builder` | at error what its caller is told and says with its context | off |
+//! | `kube_client::client::builder` | at error what the operator reports itself, with its context | off |
 //! | `kube_client` | parts of the kubeconfig at trace | info |
 //! | `h2` | every frame at debug, header values at trace when they are malformed | info |
 //! | `hyper`, `hyper_util`, `tower_http` | connections and heads at debug and trace | info |
 //! | `reqwest` | bytes read and written, at trace when connections are verbose | info |
 //! | `rustls` | handshake messages and session tickets at trace | info |
 //!
-//! The operator's own targets are free: its types keep secrets in `secrecy::SecretString`, whose
-//! `Debug` is redacted.
+//! The operator's own targets have no cap: its types keep secrets in `secrecy::SecretString`, whose `Debug` is
+//! redacted.
 
 use std::str::FromStr;
 
@@ -32,17 +32,14 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-/// The environment variable that holds the filter when the flag does not.
-pub const FILTER_VARIABLE: &str = "ORCHESTRA_LOG";
-
-/// What a filter of a single level means for libraries: only what goes wrong.
+/// The levels of libraries when the filter is a single level: warnings and errors only.
 const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,sqlx=warn,\
                      kube=warn,kube_client=warn,kube_runtime=warn,tower=warn,tower_http=warn";
 
 /// The server's notices.
 const NOTICES: &str = "sqlx::postgres::notice";
 
-/// The most a target may ever say (the longest matching prefix counts).
+/// The highest level that a target may log at. The longest matching prefix counts.
 const CAPS: [(&str, LevelFilter); 11] = [
     ("sqlx::query", LevelFilter::OFF),
     (NOTICES, LevelFilter::INFO),
@@ -57,7 +54,7 @@ const CAPS: [(&str, LevelFilter); 11] = [
     ("rustls", LevelFilter::INFO),
 ];
 
-/// How a line looks.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// For people.
@@ -134,23 +131,25 @@ fn parse(filter: &str) -> Result<EnvFilter, Error> {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
-    /// What was logged.
+    /// The lines that were logged.
     #[derive(Clone, Default)]
     pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Lines {
         pub(crate) fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+            String::from_utf8(self.0.lock().clone()).unwrap()
         }
     }
 
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())

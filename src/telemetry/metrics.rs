@@ -1,5 +1,5 @@
-//! Prometheus metrics. Labels are bounded sets: of all objects only classes are named, which admins
-//! make, and the first hundred Orchestras that wait in a queue.
+//! Prometheus metrics. The number of label values is bounded: the only objects that are named are classes, which
+//! admins make, and the first hundred Orchestras of a queue.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use strum::IntoStaticStr;
 
 use super::classes::{ClassFacts, Classes};
 use super::orphans::{OrphanFacts, Orphans};
@@ -20,11 +21,12 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Seconds; a reconcile is a few API calls, and a Management API call may take its 30 s.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Places of a queue that are told one by one; how many wait in all is told of every queue.
+/// Orchestras of a queue that have a gauge of their own. The depth counts all of them.
 const POSITIONS: usize = 100;
 
 /// How a reconcile ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// Nothing is left to do.
     Done,
@@ -32,17 +34,6 @@ pub enum Outcome {
     Requeued,
     /// It failed.
     Failed,
-}
-
-impl Outcome {
-    /// The label's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Requeued => "requeued",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// The Orchestras that wait to send one kind of request with one token.
@@ -170,12 +161,12 @@ impl Metrics {
         registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
         registry.register(
             "queue_depth",
-            "Requests that wait for their turn in the budget of a token, by operation",
+            "Requests that are queued until the rate limit of a token allows them, by operation",
             self.queue_depth.clone(),
         );
         registry.register(
             "queue_position",
-            "Place in the queue of an Orchestra whose creation waits for its turn, 1 is next; the first hundred",
+            "Place in the queue of an Orchestra whose creation is queued, 1 is next; the first hundred",
             self.queue_position.clone(),
         );
         self.classes.register(registry);
@@ -183,11 +174,11 @@ impl Metrics {
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
 
-    /// Counts a reconcile that ended, and its duration.
+    /// Counts a reconcile that has ended, and its duration.
     pub fn reconciled(&self, controller: &'static str, outcome: Outcome, took: Duration) {
         let labels = OutcomeLabels {
             controller,
-            outcome: outcome.as_str(),
+            outcome: outcome.into(),
         };
         self.reconciles.get_or_create(&labels).inc();
         self.reconcile_duration
@@ -204,8 +195,8 @@ impl Metrics {
         self.reconcile_errors.get_or_create(&labels).inc();
     }
 
-    /// Counts a Management API request. `code` is the HTTP status, or `timeout`, `connect` or
-    /// `transport` where there was no complete answer.
+    /// Counts a Management API request. `code` is the HTTP status; or `timeout`, `connect` or `transport` when there
+    /// was no complete answer.
     pub fn management_request(&self, operation: &'static str, code: &str, took: Duration) {
         let labels = RequestLabels {
             operation,
@@ -217,12 +208,12 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Replaces the count of Orchestras by phase; phases not named are gone.
+    /// Replaces the counts of Orchestras by phase. A phase that is not named loses its gauge.
     pub fn set_orchestras<'a>(&self, phases: impl IntoIterator<Item = (&'a str, usize)>) {
         replace(&self.orchestras, phases);
     }
 
-    /// Replaces the count of `OrchestraDatabases` by phase; phases not named are gone.
+    /// Replaces the counts of `OrchestraDatabases` by phase. A phase that is not named loses its gauge.
     pub fn set_databases<'a>(&self, phases: impl IntoIterator<Item = (&'a str, usize)>) {
         replace(&self.databases, phases);
     }
@@ -245,17 +236,17 @@ impl Metrics {
         }
     }
 
-    /// Replaces what is told of orphans; classes not named are gone.
+    /// Replaces the gauges of orphans. A class that is not named loses its gauges.
     pub fn set_orphans(&self, orphans: impl IntoIterator<Item = OrphanFacts>) {
         self.orphans.set(orphans);
     }
 
-    /// Replaces what is told of classes; classes not named are gone.
+    /// Replaces the gauges of classes. A class that is not named loses its gauges.
     pub fn set_classes(&self, classes: impl IntoIterator<Item = ClassFacts>) {
         self.classes.set(classes);
     }
 
-    /// Says whether this replica holds the lease.
+    /// Sets whether this replica holds the lease.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }

@@ -1,4 +1,4 @@
-//! What the operator says about itself: logs, metrics and health endpoints.
+//! Logs, metrics and health endpoints of the operator.
 
 pub mod classes;
 pub mod health;

@@ -1,4 +1,4 @@
-//! Gauges of orphans: what costs money and serves nobody.
+//! Gauges of orphans: projects and databases that cost money and that no Orchestra uses.
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// An amount of money; only here is it a float, because all metrics are.
+/// An amount of money. It is a float because the values of all metrics are.
 type Amount = Gauge<f64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,7 +34,7 @@ pub struct OrphanFacts {
     pub count: usize,
     /// Currency of the amount.
     pub currency: String,
-    /// What all of them cost a month, as far as it is known.
+    /// What those whose price is known cost a month.
     pub monthly: f64,
 }
 
@@ -59,7 +59,7 @@ impl Orphans {
         );
     }
 
-    /// Replaces everything: classes not named are gone.
+    /// Replaces all values. A class that is not named loses its gauges.
     pub(super) fn set(&self, all: impl IntoIterator<Item = OrphanFacts>) {
         self.count.clear();
         self.monthly.clear();

@@ -248,6 +248,21 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ),
     (
         "OrchestraDatabase",
+        "spec: {pool: house, static: {pool: house, key: k}}",
+        "",
+    ),
+    (
+        "OrchestraDatabase",
+        "spec: {pool: other, static: {pool: house, key: k}}",
+        "pool must be the pool of static",
+    ),
+    (
+        "OrchestraDatabase",
+        "spec: {pool: A_B, supabase: {name: acme, region: eu-west-3}}",
+        "spec.pool: Invalid value",
+    ),
+    (
+        "OrchestraDatabase",
         "spec: {supabase: {name: acme, region: eu-west-3}, claimRef: {namespace: tenants, name: acme}}",
         "spec.claimRef.uid: Required value",
     ),
@@ -370,6 +385,18 @@ pub const CHANGES: &[(&str, &str, &str, &str)] = &[
         "spec: {static: {pool: house, key: k}}",
         "spec: {static: {pool: house, key: l}}",
         "static is immutable",
+    ),
+    (
+        "OrchestraDatabase",
+        "spec: {pool: house, static: {pool: house, key: k}}",
+        "spec: {static: {pool: house, key: k}}",
+        "pool is immutable once set",
+    ),
+    (
+        "OrchestraDatabase",
+        "spec: {static: {pool: house, key: k}}",
+        "spec: {static: {pool: house, key: k}, claimRef: {namespace: tenants, name: acme, uid: uid-1}}",
+        "",
     ),
     (
         "OrchestraClass",

@@ -78,12 +78,13 @@ async fn delete_destroys_once_and_waits_for_a_provider_that_says_no() {
         .until(Kind::Database, ("", &database), LONG, stopped)
         .await
         .unwrap();
-    assert!(world.get(Kind::Orchestra, TENANTS, "dropped").await.unwrap().is_some());
+    // The Orchestra waits for nothing, as a PersistentVolumeClaim; the database is there until the provider agrees.
+    gone(&world, Kind::Orchestra, TENANTS, "dropped").await;
+    assert!(world.get(Kind::Database, "", &database).await.unwrap().is_some());
     assert!(world.api.ledger().projects()[0].deleted.is_none());
 
     world.api.set_tokens(vec![token, "rotated".into()]);
     world.store_secret("supabase-token", "token", "rotated").unwrap();
-    gone(&world, Kind::Orchestra, TENANTS, "dropped").await;
     gone(&world, Kind::Database, "", &database).await;
     gone(&world, Kind::Secret, SYSTEM, &database).await;
     assert!(world.api.ledger().projects()[0].deleted.is_some());
@@ -149,9 +150,11 @@ async fn a_class_that_moves_to_another_organization_keeps_its_projects() {
     assert_eq!(seen, ["acme-org", "other-org"]);
     let early = world.get(Kind::Orchestra, TENANTS, "early").await.unwrap().unwrap();
     assert!(is_true(&early, "Ready"), "{early:#}");
+    let database = database_name(&world, "early").await;
     world
         .kubectl(["delete", "orch", "early", "-n", TENANTS, "--timeout=60s"])
         .unwrap();
+    gone(&world, Kind::Database, "", &database).await;
     let projects = world.api.ledger().projects();
     assert_eq!(projects.len(), 2);
     assert_eq!(projects.iter().filter(|project| project.deleted.is_some()).count(), 1);

@@ -99,7 +99,7 @@ async fn orphans_are_counted_told_once_and_listed() {
     assert!(String::from_utf8_lossy(&nothing.stdout).starts_with("none: "));
     assert!(listed(&world).is_empty() && told(&world).await.is_empty());
 
-    // Its marker names this cluster, and nobody holds it; the others are not ours.
+    // Its marker names this cluster, and no OrchestraDatabase holds it; the others are not ours.
     let uid = world
         .kubectl(["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])
         .unwrap();

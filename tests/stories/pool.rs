@@ -1,7 +1,12 @@
-//! Databases from a static pool: the fallback without a token, exhaustion, and refused entries.
+//! Databases from a static pool: the fallback without a token, exhaustion, and refused or hanging entries.
+
+use std::time::{Duration, Instant};
 
 use orchestra_sandbox::random;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use crate::support::{LONG, gone, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world};
 
@@ -173,4 +178,60 @@ async fn a_released_entry_is_never_handed_to_another_tenant() {
     let pool = world.until(Kind::Pool, ("", "house"), LONG, in_use).await.unwrap();
     assert!(condition(&pool, "Ready").2.contains("tenants/first"), "{pool:#}");
     reason(&world, "second", "PoolExhausted").await;
+}
+
+/// A server that accepts connections and never answers: its address, and when the operator gave up its
+/// first connection.
+async fn silent_server() -> (String, oneshot::Receiver<Duration>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (given_up, when) = oneshot::channel();
+    tokio::spawn(async move {
+        let mut given_up = Some(given_up);
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let (accepted, given_up) = (Instant::now(), given_up.take());
+            tokio::spawn(async move {
+                let mut sent = [0; 256];
+                while connection.read(&mut sent).await.is_ok_and(|count| count > 0) {}
+                if let Some(given_up) = given_up {
+                    let _ = given_up.send(accepted.elapsed());
+                }
+            });
+        }
+    });
+    (address, when)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_never_answers_delays_no_claim() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    sources(&world);
+    pool_only(&world);
+    orchestra(&world, "other", "");
+    reason(&world, "other", "PoolExhausted").await;
+
+    let (address, mut given_up) = silent_server().await;
+    let usable = inventory(&world, &["one"]).await.remove(0).replace("POOL_1", "POOL_2");
+    let silent = format!("DATABASE_URL_POOL_1: \"postgres://owner:secret@{address}/one?sslmode=disable\"");
+    house(&world, &[silent, usable]);
+    let claimed = |object: &serde_json::Value| object["status"]["databaseName"].is_string();
+    world
+        .until(Kind::Orchestra, (TENANTS, "other"), LONG, claimed)
+        .await
+        .unwrap();
+    assert!(
+        given_up.try_recv().is_err(),
+        "the claim was met while the first key's entry was still being probed"
+    );
+    ready(&world, "other").await;
+
+    let told = |pool: &serde_json::Value| {
+        pool["status"]["bound"] == 1 && condition(pool, "Reconciling").1 == "DatabaseUnreachable"
+    };
+    let pool = world.until(Kind::Pool, ("", "house"), LONG, told).await.unwrap();
+    let (_, _, message) = condition(&pool, "Ready");
+    assert!(message.starts_with("DATABASE_URL_POOL_1: "), "{message}");
+    let member = world.list(Kind::Database).await.unwrap().remove(0);
+    assert_eq!(member["spec"]["pool"], "house", "{member:#}");
 }

@@ -35,7 +35,7 @@ pub async fn database_name(world: &World, name: &str) -> String {
 
 /// The projects that were ever created for an Orchestra.
 pub async fn projects(world: &World, name: &str) -> Vec<Created> {
-    let marker = database_name(world, name).await.replace("orchdb-", "").replace('-', "");
+    let marker = database_name(world, name).await;
     world
         .api
         .ledger()

@@ -90,7 +90,7 @@ async fn a_deadline_tells_what_is_waited_for_and_what_to_do() {
     let late = reason(&world, "late", "DeadlineExceeded").await;
     assert!(is_true(&late, "Stalled") && !is_true(&late, "Reconciling"), "{late}");
     let message = condition(&late, "Stalled").2;
-    for part in ["not usable 2s after", "COMING_UP", "support", "goes on by itself"] {
+    for part in ["not usable 2s after", "COMING_UP", "support", "operator continues"] {
         assert!(message.contains(part), "{part:?} is not in {message:?}");
     }
     // The pooler keeps it waiting next.

@@ -132,7 +132,7 @@ async fn an_archive_the_resource_and_a_folder_are_sources() {
         (b"no archive".to_vec(), "the archive cannot be unpacked"),
         (
             odd_tar_gz(tar::EntryType::Regular, "../../etc/passwd", 0),
-            "is no path of a file inside of the source",
+            "is not a path inside the source",
         ),
         (odd_tar_gz(tar::EntryType::Symlink, "1_a.sql", 0), "is a link"),
         (
@@ -223,7 +223,7 @@ async fn artifacts_are_fetched_once_and_followed() {
     registry.fail(Some(Fault::Down));
     let before = get(&world, "one").await;
     soon("the tag is looked up", async || {
-        operator.log().contains("goes on being used")
+        operator.log().contains("is still used")
     })
     .await;
     assert_eq!(get(&world, "one").await["status"], before["status"]);

@@ -5,7 +5,7 @@ pub mod npm;
 pub mod postgres;
 
 use orchestra_operator::api::{MigrationFormat, Resolution, ResolvedAs};
-use orchestra_operator::migrate::{self, Error, Limits, Options, Source, Status, apply};
+use orchestra_operator::migrate::{self, Error, Options, Source, Status, TimeLimits, apply};
 use orchestra_operator::postgres::{Login, connect};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -46,7 +46,7 @@ pub async fn migrate(login: &Login, source: &Source) -> Result<Status, Error> {
     migrate_with(login, source, &Options::default()).await
 }
 
-pub fn within(limits: Limits) -> Options {
+pub fn within(limits: TimeLimits) -> Options {
     Options {
         limits,
         ..Options::default()

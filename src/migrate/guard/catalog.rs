@@ -1,22 +1,22 @@
-//! What the guard must know of the database: which relations there are, whether they hold rows, and
-//! the types of their columns. Rows are never read: a table is filled when it has pages.
+//! The part of the database's catalog that the guard needs: relations, whether they hold rows, and the types of
+//! their columns. Rows are never read: a table counts as filled if it has pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{PgConnection, Row};
 
 use super::types::Type;
-use crate::migrate::Result;
+use crate::migrate::error::Result;
 use crate::postgres::{OPERATOR_SCHEMA, begin};
 
-/// Relations of a database, as far as they were asked for.
+/// The relations of a database whose names were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// The schema that a new table goes to.
+    /// The schema in which a new table is created.
     pub current: Option<String>,
-    /// What is there.
+    /// The relations that exist.
     pub relations: Vec<Relation>,
-    /// No table that a migration could reach holds a row.
+    /// No table that a migration could change holds a row.
     pub empty: bool,
 }
 
@@ -25,9 +25,9 @@ pub struct Catalog {
 pub struct Relation {
     pub schema: String,
     pub name: String,
-    /// A name without a schema may mean it.
+    /// A name without a schema can mean it.
     pub visible: bool,
-    /// It, or what inherits from it, has pages; or it is a view or a foreign table, and shows rows of others.
+    /// It or one of its child tables has pages, or it is a view or foreign table, which shows rows of other tables.
     pub filled: bool,
     pub columns: BTreeMap<String, Column>,
 }
@@ -36,7 +36,7 @@ pub struct Relation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Column {
     pub type_: Type,
-    /// It is NOT NULL already.
+    /// It is NOT NULL.
     pub required: bool,
 }
 
@@ -57,7 +57,8 @@ LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdro
 LEFT JOIN pg_type t ON t.oid = atttypid
 LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'";
 
-/// Tables of ours or in our search path; not those of extensions, nor histories of migrations.
+/// Whether no table holds rows that is in the login's search path or owned by it, and is neither of an extension nor
+/// a migration history.
 const EMPTY: &str = "\
 SELECT NOT EXISTS (
     SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
@@ -68,7 +69,7 @@ SELECT NOT EXISTS (
         AND pg_relation_size(c.oid) > 0)";
 
 impl Catalog {
-    /// Reads what is known of these names. Writes nothing.
+    /// Reads the relations with these names. Writes nothing.
     pub async fn read(conn: &mut PgConnection, names: &BTreeSet<String>) -> Result<Self> {
         let path: Vec<String> = sqlx::query_scalar("SELECT pg_catalog.current_schemas(false)::pg_catalog.text[]")
             .fetch_one(&mut *conn)

@@ -1,103 +1,52 @@
-//! `DROP`, and what takes the place of something dropped.
+//! `DROP`, and objects that a script drops and creates again.
 
-use pg_query::protobuf::{AlterTableStmt, AlterTableType, DropBehavior, DropStmt, ObjectType};
+use pg_query::protobuf::{DropBehavior, DropStmt, ObjectType};
 use pg_query::{Node, NodeEnum};
 
-use super::finding::Kind;
+use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
-use super::names::{Name, dotted, inner, strings};
+use super::names::{Name, dotted, quoted, strings};
+use super::objects::key;
 
-/// The word for a thing that is no relation, with its name: what is made and dropped under the same
-/// key is the same thing. Functions are told apart by their names alone.
-pub fn key(what: ObjectType, name: &[String]) -> String {
-    let word = match what {
-        ObjectType::ObjectDomain | ObjectType::ObjectType => "type",
-        ObjectType::ObjectFunction
-        | ObjectType::ObjectProcedure
-        | ObjectType::ObjectRoutine
-        | ObjectType::ObjectAggregate => "function",
-        ObjectType::ObjectView => "view",
-        other => other.as_str_name(),
-    };
-    format!("{word} {}", dotted(name))
-}
-
-/// Whether a statement may take the place of something that was there before.
-pub fn replaces(tree: &NodeEnum) -> bool {
+/// Judges a statement that drops objects.
+pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
-        NodeEnum::CreateFunctionStmt(it) => it.replace,
-        NodeEnum::ViewStmt(it) => it.replace,
-        NodeEnum::CreateTrigStmt(it) => it.replace,
-        NodeEnum::RuleStmt(it) => it.replace,
-        _ => false,
-    }
-}
-
-/// The things that a statement makes, by their keys.
-pub fn made_by(tree: &NodeEnum) -> Vec<String> {
-    let beside = |what, relation: &Option<pg_query::protobuf::RangeVar>, name: &String| {
-        let mut parts = relation
-            .as_ref()
-            .map(|it| strings(&[range(it.clone())]))
-            .unwrap_or_default();
-        parts.push(name.clone());
-        vec![key(what, &parts)]
-    };
-    match tree {
-        NodeEnum::CreateSchemaStmt(it) if !it.if_not_exists => {
-            vec![key(ObjectType::ObjectSchema, std::slice::from_ref(&it.schemaname))]
+        NodeEnum::DropStmt(it) => drop(judge, it),
+        NodeEnum::DropdbStmt(it) => {
+            let name = quoted(&it.dbname);
+            judge.find(FindingKind::DropDatabase, &name, format!("DROP DATABASE {name}"));
         }
-        NodeEnum::CreateEnumStmt(it) => vec![key(ObjectType::ObjectType, &strings(&it.type_name))],
-        NodeEnum::CreateRangeStmt(it) => vec![key(ObjectType::ObjectType, &strings(&it.type_name))],
-        NodeEnum::CreateDomainStmt(it) => vec![key(ObjectType::ObjectType, &strings(&it.domainname))],
-        NodeEnum::CompositeTypeStmt(it) => match &it.typevar {
-            Some(name) => vec![key(ObjectType::ObjectType, &strings(&[range(name.clone())]))],
-            None => Vec::new(),
-        },
-        NodeEnum::CreateFunctionStmt(it) => vec![key(ObjectType::ObjectFunction, &strings(&it.funcname))],
-        NodeEnum::ViewStmt(it) => match &it.view {
-            Some(name) => vec![key(ObjectType::ObjectView, &strings(&[range(name.clone())]))],
-            None => Vec::new(),
-        },
-        NodeEnum::CreatePolicyStmt(it) => beside(ObjectType::ObjectPolicy, &it.table, &it.policy_name),
-        NodeEnum::CreateTrigStmt(it) => beside(ObjectType::ObjectTrigger, &it.relation, &it.trigname),
-        NodeEnum::RuleStmt(it) => beside(ObjectType::ObjectRule, &it.relation, &it.rulename),
-        NodeEnum::AlterTableStmt(it) => constraints(it),
-        _ => Vec::new(),
+        NodeEnum::DropRoleStmt(it) => drop_roles(judge, &it.roles, FindingKind::DropRole, "DROP ROLE"),
+        NodeEnum::DropOwnedStmt(it) => drop_roles(judge, &it.roles, FindingKind::DropOwned, "DROP OWNED BY"),
+        NodeEnum::DropTableSpaceStmt(it) => other(judge, "DROP TABLESPACE", &it.tablespacename),
+        NodeEnum::DropSubscriptionStmt(it) => other(judge, "DROP SUBSCRIPTION", &it.subname),
+        NodeEnum::DropUserMappingStmt(it) => other(judge, "DROP USER MAPPING FOR SERVER", &it.servername),
+        _ => {}
     }
 }
 
-fn range(name: pg_query::protobuf::RangeVar) -> Node {
-    Node {
-        node: Some(NodeEnum::RangeVar(name)),
-    }
-}
-
-/// The key of a constraint.
-pub fn constraint(table: &Name, name: &str) -> String {
-    format!("constraint {table} {name}")
-}
-
-fn constraints(it: &AlterTableStmt) -> Vec<String> {
-    let Some(table) = it.relation.as_ref().map(Name::from) else {
-        return Vec::new();
-    };
-    let named = it.cmds.iter().filter_map(|node| match &node.node {
-        Some(NodeEnum::AlterTableCmd(command)) if command.subtype() == AlterTableType::AtAddConstraint => {
-            match inner(command.def.as_deref()) {
-                Some(NodeEnum::Constraint(added)) if !added.conname.is_empty() => Some(&added.conname),
-                _ => None,
-            }
+fn drop_roles(judge: &mut Judge<'_>, roles: &[Node], kind: FindingKind, words: &str) {
+    for role in roles.iter().filter_map(|node| node.node.as_ref()) {
+        if let NodeEnum::RoleSpec(role) = role {
+            let name = if role.rolename.is_empty() {
+                "CURRENT_ROLE".into()
+            } else {
+                quoted(&role.rolename)
+            };
+            judge.find(kind, &name, format!("{words} {name}"));
         }
-        _ => None,
-    });
-    named.map(|name| constraint(&table, name)).collect()
+    }
 }
 
-/// Relations are looked up; what else the scripts make themselves, or make anew in the place of the
-/// old, is no loss unless CASCADE takes more with it.
-pub fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
+fn other(judge: &mut Judge<'_>, words: &str, name: &str) {
+    let name = quoted(name);
+    judge.find(FindingKind::DropOther, &name, format!("{words} {name}"));
+}
+
+/// Judges `DROP`. Relations are looked up among the known ones. Dropping another object is no finding if the scripts
+/// created it or create it again, unless CASCADE drops more with it.
+fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
     let what = it.remove_type();
     let (kind, words) = kind(what);
     for object in &it.objects {
@@ -115,18 +64,18 @@ pub fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
             | ObjectType::ObjectSequence
             | ObjectType::ObjectView
             | ObjectType::ObjectIndex => {
-                let anew = what == ObjectType::ObjectView && !cascades && judge.made_later(&key(what, &parts));
+                let recreated = what == ObjectType::ObjectView && !cascades && judge.made_later(&key(what, &parts));
                 let relation = Name::of(parts);
                 let standing = judge.known.standing(&relation);
                 let harmless = match standing {
                     Standing::New => !cascades,
                     Standing::Absent => it.missing_ok,
-                    Standing::There { .. } => anew || it.concurrent,
+                    Standing::There { .. } => recreated || it.concurrent,
                 };
                 if !harmless {
                     judge.find(kind, &name, statement);
                 }
-                if !anew || standing == Standing::New {
+                if !recreated || standing == Standing::New {
                     judge.known.drop(&relation);
                 }
             }
@@ -141,16 +90,16 @@ pub fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
     }
 }
 
-/// Whether the same script makes anew what it drops here.
+/// Whether the same script creates the dropped object again.
 pub fn replaced(judge: &mut Judge<'_>, key: &str) -> bool {
-    let anew = judge.made_later(key);
-    if anew {
+    let recreated = judge.made_later(key);
+    if recreated {
         judge.known.keep(key.to_owned());
     }
-    anew
+    recreated
 }
 
-/// Things without data of their own: the new one does what the old one did.
+/// Objects that hold no data: the new object replaces the old one completely.
 fn is_replaced(what: ObjectType) -> bool {
     matches!(
         what,
@@ -163,23 +112,23 @@ fn is_replaced(what: ObjectType) -> bool {
     )
 }
 
-fn kind(what: ObjectType) -> (Kind, String) {
+fn kind(what: ObjectType) -> (FindingKind, String) {
     let kind = match what {
-        ObjectType::ObjectTable | ObjectType::ObjectForeignTable => Kind::DropTable,
-        ObjectType::ObjectMatview => Kind::DropMaterializedView,
-        ObjectType::ObjectSequence => Kind::DropSequence,
-        ObjectType::ObjectView => Kind::DropView,
-        ObjectType::ObjectIndex => Kind::DropIndex,
-        ObjectType::ObjectSchema => Kind::DropSchema,
-        ObjectType::ObjectType | ObjectType::ObjectDomain => Kind::DropType,
-        ObjectType::ObjectExtension => Kind::DropExtension,
+        ObjectType::ObjectTable | ObjectType::ObjectForeignTable => FindingKind::DropTable,
+        ObjectType::ObjectMatview => FindingKind::DropMaterializedView,
+        ObjectType::ObjectSequence => FindingKind::DropSequence,
+        ObjectType::ObjectView => FindingKind::DropView,
+        ObjectType::ObjectIndex => FindingKind::DropIndex,
+        ObjectType::ObjectSchema => FindingKind::DropSchema,
+        ObjectType::ObjectType | ObjectType::ObjectDomain => FindingKind::DropType,
+        ObjectType::ObjectExtension => FindingKind::DropExtension,
         ObjectType::ObjectFunction
         | ObjectType::ObjectProcedure
         | ObjectType::ObjectRoutine
-        | ObjectType::ObjectAggregate => Kind::DropFunction,
-        ObjectType::ObjectTrigger => Kind::DropTrigger,
-        ObjectType::ObjectPolicy => Kind::DropPolicy,
-        _ => Kind::DropOther,
+        | ObjectType::ObjectAggregate => FindingKind::DropFunction,
+        ObjectType::ObjectTrigger => FindingKind::DropTrigger,
+        ObjectType::ObjectPolicy => FindingKind::DropPolicy,
+        _ => FindingKind::DropOther,
     };
     let words = match what {
         ObjectType::ObjectMatview => "MATERIALIZED VIEW".into(),

@@ -1,39 +1,39 @@
-//! What a statement would do to what is there.
+//! Findings: what a statement would do to existing data, applications and sessions.
 
 use serde::Serialize;
 use strum::IntoStaticStr;
 
-/// What becomes of data, of applications or of time.
+/// The effect of a statement on existing data, applications or sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, Serialize)]
 pub enum Effect {
-    /// Something is gone afterwards, or what is there may stand in the way of it.
+    /// Data or an object is lost, or existing data can make the statement fail.
     Destructive,
-    /// Applications that know the old name or place no longer find it.
+    /// Applications that use the old name or schema no longer find the object.
     Breaking,
-    /// Rows may be seen that could not be seen before.
+    /// Roles can see rows that they could not see before.
     Exposing,
-    /// It cannot be judged.
+    /// The guard cannot judge the statement.
     Unknown,
-    /// Others wait while it runs.
+    /// Other sessions wait while the statement runs.
     Locking,
-    /// All rows are written anew, while others wait.
+    /// All rows are rewritten while other sessions wait.
     Rewriting,
 }
 
 impl Effect {
-    /// Whether `OnDestructive` waits for it: all but what only takes time.
+    /// Whether the policy `OnDestructive` requires approval: for all effects except those that only take time.
     pub fn waits(self) -> bool {
         !matches!(self, Self::Locking | Self::Rewriting)
     }
 }
 
-/// What a statement does: one word for one thing, and never more words than these.
+/// What a statement does. The set is fixed: it is used in plans and digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, Serialize)]
 #[allow(
     missing_docs,
-    reason = "the words say it; docs/migrations.md lists them with their effects"
+    reason = "the names are self-explanatory; docs/migrations.md lists them with their effects"
 )]
-pub enum Kind {
+pub enum FindingKind {
     DropTable,
     DropColumn,
     DropSchema,
@@ -71,8 +71,8 @@ pub enum Kind {
     RewriteTable,
 }
 
-impl Kind {
-    /// What it does to what is there.
+impl FindingKind {
+    /// The effect of statements of this kind.
     pub fn effect(self) -> Effect {
         match self {
             Self::DropTable
@@ -108,25 +108,25 @@ impl Kind {
         }
     }
 
-    /// The word.
+    /// The name in plans.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// One statement of a pending migration that a person should know of.
+/// A statement of a pending migration that a person should look at before it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Name of the migration.
     pub migration: String,
-    /// Line where the statement begins, from 1.
+    /// Line of the statement's first token, from 1.
     pub line: usize,
-    /// What it does.
-    pub kind: Kind,
-    /// What that means.
+    /// What the statement does.
+    pub kind: FindingKind,
+    /// The effect of its kind.
     pub effect: Effect,
-    /// What it does it to, as the script spells it.
+    /// The object that it changes, as the script spells it.
     pub object: String,
-    /// The statement in short: names and types, never a value.
+    /// The statement in short form: names and types, never values.
     pub statement: String,
 }

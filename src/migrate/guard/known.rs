@@ -1,19 +1,19 @@
-//! What the guard knows of relations while it follows the pending scripts: what the catalog tells,
-//! and what the statements before have made, renamed and dropped.
+//! The state of relations at one point of the pending scripts: what the catalog holds, changed by the earlier
+//! statements that create, rename and drop relations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::{Catalog, Column};
 use super::names::Name;
 
-/// What is known of a relation at one point of the scripts.
+/// Whether a relation exists at one point of the scripts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The pending scripts make it: nothing of it can be lost.
+    /// The pending scripts create it, so it holds nothing that could be lost.
     New,
-    /// There is none of this name.
+    /// No relation has this name.
     Absent,
-    /// It is there. Without columns nobody can say which ones it has.
+    /// It exists already. `columns` is none if they are not known.
     There {
         filled: bool,
         columns: Option<BTreeMap<String, Column>>,
@@ -21,45 +21,45 @@ pub enum Standing {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct KnownRelation {
     schema: Option<String>,
     name: String,
     visible: bool,
-    /// None: made by the pending scripts.
-    found: Option<Found>,
-    /// It is a view, which shows rows of others.
+    /// None if the pending scripts create it.
+    found: Option<Existing>,
+    /// It is a view, which shows rows of other relations.
     view: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Found {
+struct Existing {
     filled: bool,
-    /// None: nobody can say.
+    /// None if they are not known.
     columns: Option<BTreeMap<String, Column>>,
 }
 
-/// Relations, and other things that the pending scripts made.
+/// The relations, and other objects that the pending scripts create.
 #[derive(Debug, Default)]
 pub struct Known {
-    entries: Vec<Entry>,
+    entries: Vec<KnownRelation>,
     current: Option<String>,
-    /// The script has set a search path: a name without a schema may mean any.
+    /// The script has set a search path: a name without a schema can mean a relation of any schema.
     pub elsewhere: bool,
-    /// Things that are no relations, by kind and name.
+    /// Keys of objects other than relations that the scripts created.
     made: BTreeSet<String>,
-    /// Those that are dropped only to be made anew: what is made then is what was there before.
+    /// Keys of objects that a script drops and creates again: the new object replaces an existing one.
     kept: BTreeSet<String>,
-    /// Names that were asked for.
+    /// Names of relations that statements refer to.
     asked: BTreeSet<String>,
 }
 
 impl Known {
     pub fn new(catalog: &Catalog) -> Self {
-        let entries = catalog.relations.iter().map(|relation| Entry {
+        let entries = catalog.relations.iter().map(|relation| KnownRelation {
             schema: Some(relation.schema.clone()),
             name: relation.name.clone(),
             visible: relation.visible,
-            found: Some(Found {
+            found: Some(Existing {
                 filled: relation.filled,
                 columns: Some(relation.columns.clone()),
             }),
@@ -72,12 +72,12 @@ impl Known {
         }
     }
 
-    /// The names whose relations the catalog must tell of.
+    /// The names of relations to read from the catalog.
     pub fn into_asked(self) -> BTreeSet<String> {
         self.asked
     }
 
-    fn is(&self, entry: &Entry, name: &Name) -> bool {
+    fn is(&self, entry: &KnownRelation, name: &Name) -> bool {
         entry.name == name.name
             && match (&name.schema, &entry.schema) {
                 (Some(wanted), Some(schema)) => wanted == schema,
@@ -86,14 +86,14 @@ impl Known {
             }
     }
 
-    /// What is known of a relation. Of several that a name may mean, the worst.
+    /// The state of a relation. If the name can mean several relations, the one with most to lose.
     pub fn standing(&mut self, name: &Name) -> Standing {
         self.asked.insert(name.name.clone());
-        let meant: Vec<&Entry> = self.entries.iter().filter(|entry| self.is(entry, name)).collect();
+        let meant: Vec<&KnownRelation> = self.entries.iter().filter(|entry| self.is(entry, name)).collect();
         if meant.is_empty() {
             return Standing::Absent;
         }
-        let found: Vec<&Found> = meant.iter().filter_map(|entry| entry.found.as_ref()).collect();
+        let found: Vec<&Existing> = meant.iter().filter_map(|entry| entry.found.as_ref()).collect();
         match found.as_slice() {
             [] => Standing::New,
             [only] => Standing::There {
@@ -107,12 +107,12 @@ impl Known {
         }
     }
 
-    /// A relation is made, unless it is there and the statement leaves it alone then.
+    /// Adds a relation. With `unless_there`, an existing relation stays as it is.
     pub fn create(&mut self, name: &Name, unless_there: bool) {
         self.made_as(name, unless_there, false);
     }
 
-    /// A view is made, or one that was there replaced.
+    /// Adds a view. With `replaces`, an existing view stays as it is.
     pub fn create_view(&mut self, name: &Name, replaces: bool) {
         self.made_as(name, replaces, true);
     }
@@ -126,7 +126,7 @@ impl Known {
             None if !self.elsewhere => self.current.clone(),
             schema => schema.clone(),
         };
-        self.entries.push(Entry {
+        self.entries.push(KnownRelation {
             schema,
             name: name.name.clone(),
             visible: name.schema.is_none() || name.schema == self.current,
@@ -135,12 +135,12 @@ impl Known {
         });
     }
 
-    /// Whether the name may mean a view that the pending scripts make.
+    /// Whether the name can mean a view that the pending scripts create.
     pub fn may_be_view(&self, name: &Name) -> bool {
         self.entries.iter().any(|entry| entry.view && self.is(entry, name))
     }
 
-    /// A table that the pending scripts make gets the rows of one that was there.
+    /// Marks a table that the pending scripts create as filled: it gets the rows of an existing table.
     pub fn fill(&mut self, name: &Name) {
         for at in self.meant(name) {
             let found = self.entries[at].found.get_or_insert_default();
@@ -148,19 +148,19 @@ impl Known {
         }
     }
 
-    /// Places of the entries that the name may mean.
+    /// Indices of the entries that the name can mean.
     fn meant(&self, name: &Name) -> Vec<usize> {
         let all = 0..self.entries.len();
         all.filter(|at| self.is(&self.entries[*at], name)).collect()
     }
 
-    /// A relation is dropped.
+    /// Removes a relation.
     pub fn drop(&mut self, name: &Name) {
         let kept = self.entries.iter().filter(|entry| !self.is(entry, name)).cloned();
         self.entries = kept.collect();
     }
 
-    /// A relation gets another name or schema, with all that is in it.
+    /// Gives a relation another name or schema.
     pub fn rename(&mut self, from: &Name, to: &Name) {
         self.asked.insert(from.name.clone());
         for at in self.meant(from) {
@@ -173,7 +173,7 @@ impl Known {
         }
     }
 
-    /// The columns of a relation, to be changed as a statement changes them.
+    /// Changes the columns of a relation.
     pub fn columns(&mut self, name: &Name, change: impl Fn(&mut BTreeMap<String, Column>)) {
         for at in self.meant(name) {
             if let Some(columns) = self.entries[at].found.as_mut().and_then(|found| found.columns.as_mut()) {
@@ -182,19 +182,19 @@ impl Known {
         }
     }
 
-    /// Something else is made.
+    /// Adds an object other than a relation.
     pub fn make(&mut self, key: String) {
         if !self.kept.contains(&key) {
             self.made.insert(key);
         }
     }
 
-    /// Something that was there is dropped, and the same script makes it anew.
+    /// Records that the script drops an existing object and creates it again.
     pub fn keep(&mut self, key: String) {
         self.kept.insert(key);
     }
 
-    /// Whether the pending scripts made it; it is gone afterwards.
+    /// Removes an object. Returns whether the pending scripts created it.
     pub fn unmake(&mut self, key: &str) -> bool {
         self.made.remove(key)
     }

@@ -1,6 +1,6 @@
 //! Rows that are lost by another name than the table's.
 
-use super::finding::Kind::*;
+use super::finding::FindingKind::*;
 use super::tests::kinds;
 
 #[test]

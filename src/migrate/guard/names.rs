@@ -1,11 +1,9 @@
-//! Names and small pieces of parse trees.
+//! Names of relations, and access to small nodes of parse trees.
 
 use std::fmt;
 
-use pg_query::protobuf::{RangeVar, TypeName, a_const};
+use pg_query::protobuf::RangeVar;
 use pg_query::{Node, NodeEnum};
-
-use super::types::Type;
 
 /// A relation as a script spells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +13,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// From the parts of a dotted name; a database's name before them says nothing.
+    /// From the parts of a dotted name; a database's name in front is ignored.
     pub fn of(mut parts: Vec<String>) -> Self {
         let name = parts.pop().unwrap_or_default();
         Self {
@@ -43,7 +41,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// A name as a script would spell it. Control characters have no place in a line for people.
+/// A name as a script spells it, without control characters, because messages have one line.
 pub fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let clean: String = name.chars().filter(|c| !c.is_control()).collect();
@@ -54,7 +52,7 @@ pub fn quoted(name: &str) -> String {
     }
 }
 
-/// The texts in a list of names, however deep.
+/// The names in a list of nodes, including nested lists.
 pub fn strings(nodes: &[Node]) -> Vec<String> {
     let mut found = Vec::new();
     for node in nodes.iter().filter_map(|node| node.node.as_ref()) {
@@ -73,7 +71,7 @@ pub fn strings(nodes: &[Node]) -> Vec<String> {
     found
 }
 
-/// A dotted name as a script would spell it.
+/// A dotted name as a script spells it.
 pub fn dotted(parts: &[String]) -> String {
     parts.iter().map(|part| quoted(part)).collect::<Vec<_>>().join(".")
 }
@@ -86,25 +84,9 @@ pub fn ranges(nodes: &[Node]) -> impl Iterator<Item = &RangeVar> {
     })
 }
 
-/// What a node holds.
+/// The content of a node.
 pub fn inner(node: Option<&Node>) -> Option<&NodeEnum> {
     node.and_then(|node| node.node.as_ref())
-}
-
-/// A type as a script spells it.
-pub fn type_of(name: &TypeName) -> Type {
-    let modifier = |node: &Node| match &node.node {
-        Some(NodeEnum::AConst(constant)) => match &constant.val {
-            Some(a_const::Val::Ival(number)) => Some(number.ival),
-            _ => None,
-        },
-        _ => None,
-    };
-    Type {
-        name: strings(&name.names).pop().unwrap_or_default(),
-        modifiers: name.typmods.iter().filter_map(modifier).collect(),
-        array: !name.array_bounds.is_empty(),
-    }
 }
 
 /// Whether an option of a statement is on: `(ANALYZE)` and `(ANALYZE true)`, not `(ANALYZE off)`.

@@ -1,4 +1,4 @@
-//! The plan: what would be applied to which history, and what a person should know of it.
+//! The plan: which migrations would be applied to which history, with the findings in them.
 
 use std::fmt::Write as _;
 
@@ -6,21 +6,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::finding::Finding;
-use crate::migrate::source::{Migration, hex};
+use crate::migrate::history::Head;
+use crate::migrate::source::Migration;
 
-/// The most migrations and findings that are written out; a ConfigMap holds 1 MiB.
+/// The maximum number of migrations and findings that a plan lists; a ConfigMap holds 1 MiB.
 const LISTED: usize = 500;
-
-/// Where a history stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Head {
-    /// Number of applied migrations.
-    pub count: usize,
-    /// The last of them.
-    pub last: Option<String>,
-    /// Over all of them, with what the history keeps of their scripts: 64 hexadecimal digits.
-    pub digest: String,
-}
 
 /// A migration that would be applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,21 +30,21 @@ impl From<&Migration> for Pending {
     }
 }
 
-/// What would be applied.
+/// The migrations that would be applied, and the findings in them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// `sha256:` and 64 digits over all the rest: what is approved.
+    /// Digest of all other fields, which an approval names: `sha256:` and 64 hexadecimal digits.
     pub digest: String,
-    /// The history that it would be applied to.
+    /// The history that the plan would be applied to.
     pub head: Head,
     /// The migrations, in order.
     pub pending: Vec<Pending>,
-    /// What a person should know, in the order of the scripts.
+    /// The findings, in the order of the scripts.
     pub findings: Vec<Finding>,
 }
 
 impl Plan {
-    /// The same parts make the same digest.
+    /// Makes a plan. The digest depends on the arguments only.
     pub fn new(head: Head, pending: Vec<Pending>, findings: Vec<Finding>) -> Self {
         let mut hash = Sha256::new();
         let mut part = |text: &str| hash.update(format!("{}:{text}", text.len()));
@@ -74,38 +64,44 @@ impl Plan {
             part(&finding.statement);
         }
         Self {
-            digest: format!("sha256:{}", hex(&hash.finalize())),
+            digest: format!("sha256:{}", hex::encode(hash.finalize())),
             head,
             pending,
             findings,
         }
     }
 
-    /// Findings that `OnDestructive` waits for.
+    /// Number of findings for which `OnDestructive` requires approval.
     pub fn destructive(&self) -> usize {
         self.findings.iter().filter(|finding| finding.effect.waits()).count()
     }
 
-    /// Findings that hold others up.
+    /// Number of findings that only make other sessions wait.
     pub fn locking(&self) -> usize {
         self.findings.len() - self.destructive()
     }
 
-    /// The plan for people. `approve`: the command that approves it.
+    /// The plan as text. `approve`: the command that approves it.
     pub fn text(&self, approve: &str) -> String {
         let mut text = format!("Plan {}\n\n", self.digest);
         let history = match &self.head.last {
-            Some(last) => format!("To a history of {}, the last of which is {last}.", self.head.count),
-            None => "To an empty history.".into(),
+            Some(last) => format!(
+                "Applied so far: {} migrations, the last of which is {last}.",
+                self.head.count
+            ),
+            None => "Applied so far: no migrations.".into(),
         };
-        let _ = writeln!(text, "{history}\n\nMigrations, in this order:");
+        let _ = writeln!(text, "{history}\n\nPending migrations, in this order:");
         for migration in self.pending.iter().take(LISTED) {
             let _ = writeln!(text, "  {}", migration.name);
         }
         more(&mut text, self.pending.len());
         for (title, waits) in [
-            ("What destroys, breaks or exposes, or cannot be judged:", true),
-            ("What holds others up:", false),
+            (
+                "Statements that destroy, break or expose something, or cannot be judged:",
+                true,
+            ),
+            ("Statements that make other sessions wait:", false),
         ] {
             let _ = writeln!(text, "\n{title}");
             let found: Vec<_> = self.findings.iter().filter(|it| it.effect.waits() == waits).collect();
@@ -121,17 +117,17 @@ impl Plan {
             }
             more(&mut text, found.len());
             if found.is_empty() {
-                text.push_str("  nothing\n");
+                text.push_str("  none\n");
             }
         }
-        let _ = writeln!(text, "\nTo approve this very plan:\n  {approve}");
+        let _ = writeln!(text, "\nTo approve exactly this plan:\n  {approve}");
         text
     }
 
-    /// The plan for programs, cut as the text is.
+    /// The plan as JSON, shortened like the text.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// When the plan cannot be serialized.
     pub fn json(&self) -> serde_json::Result<String> {
         let mut cut = self.clone();
         cut.pending.truncate(LISTED);

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::tests::{findings, kinds};
 use super::*;
+use crate::api::Approval;
+use crate::migrate::parse;
 
 #[test]
 fn a_long_insert_adds_rows_and_anything_else_that_is_long_is_not_judged() {
@@ -11,17 +13,17 @@ fn a_long_insert_adds_rows_and_anything_else_that_is_long_is_not_judged() {
     assert!(kinds(&format!("INSERT INTO members (id) VALUES (0){values}")).is_empty());
     assert_eq!(
         kinds(&format!("SELECT * FROM (VALUES (0){values}) v")),
-        [Kind::Unparsed]
+        [FindingKind::Unparsed]
     );
     let hidden =
         format!("INSERT INTO empty WITH d AS (DELETE FROM members RETURNING id) SELECT 1 FROM (VALUES (0){values}) v");
-    assert_eq!(kinds(&hidden), [Kind::Unparsed]);
+    assert_eq!(kinds(&hidden), [FindingKind::Unparsed]);
     // Deeper than the parser goes: it says so, and does not take the operator with it.
     for deep in [
         format!("SELECT {}1", "NOT ".repeat(50_000)),
         format!("SELECT {}1", "1||".repeat(5_000)),
     ] {
-        assert_eq!(kinds(&deep), [Kind::Unparsed]);
+        assert_eq!(kinds(&deep), [FindingKind::Unparsed]);
     }
 }
 
@@ -140,7 +142,7 @@ proptest! {
         let whole = pg_query::parse(&text, 0);
         let pieces = crate::migrate::lexer::split(&text);
         if let (Ok(whole), Ok(pieces)) = (whole, pieces) {
-            let count = pieces.iter().filter(|piece| piece.kind != crate::migrate::lexer::Kind::Empty).count();
+            let count = pieces.iter().filter(|piece| piece.kind != crate::migrate::lexer::StatementKind::Empty).count();
             prop_assert_eq!(whole.protobuf.stmts.len(), count, "{}", text);
             prop_assert!(parse::statements(&text, 0).iter().all(|statement| statement.tree.is_some()), "{}", text);
         }

@@ -1,20 +1,20 @@
-//! Statements that change rows, wherever they stand: also in a WITH of another.
+//! Statements that change rows, also inside the WITH clause of another statement.
 
-use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, SelectStmt, WithClause};
+use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
 
-use super::finding::Kind;
+use super::finding::FindingKind;
 use super::judge::Judge;
 use super::names::{Name, inner, ranges, strings};
 
-/// Judges a statement that changes rows, or reads them.
-pub fn judge(judge: &mut Judge<'_>, tree: &NodeEnum) {
+/// Judges a statement that changes or reads rows.
+pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     match tree {
         NodeEnum::TruncateStmt(it) => {
             for name in ranges(&it.relations).map(Name::from) {
-                // With CASCADE it reaches every table that refers to this one.
+                // CASCADE also truncates every table that refers to this one.
                 if judge.is_filled(&name) || it.behavior() == DropBehavior::DropCascade {
-                    judge.find(Kind::Truncate, &name, format!("TRUNCATE {name}"));
+                    judge.find(FindingKind::Truncate, &name, format!("TRUNCATE {name}"));
                 }
             }
         }
@@ -22,50 +22,56 @@ pub fn judge(judge: &mut Judge<'_>, tree: &NodeEnum) {
             with(judge, it.with_clause.as_ref());
             let name = it.relation.as_ref().map(Name::from);
             if let Some(name) = name.filter(|name| is_unbounded(it.where_clause.as_deref()) && judge.is_filled(name)) {
-                judge.find(Kind::DeleteAll, &name, format!("DELETE FROM {name}"));
+                judge.find(FindingKind::DeleteAll, &name, format!("DELETE FROM {name}"));
             }
         }
         NodeEnum::UpdateStmt(it) => {
             with(judge, it.with_clause.as_ref());
             let name = it.relation.as_ref().map(Name::from);
             if let Some(name) = name.filter(|name| is_unbounded(it.where_clause.as_deref()) && judge.is_filled(name)) {
-                judge.find(Kind::UpdateAll, &name, format!("UPDATE {name}"));
+                judge.find(FindingKind::UpdateAll, &name, format!("UPDATE {name}"));
             }
         }
         NodeEnum::InsertStmt(it) => {
             with(judge, it.with_clause.as_ref());
             if let Some(select) = inner(it.select_stmt.as_deref()) {
-                self::judge(judge, select);
+                statement(judge, select);
             }
         }
-        NodeEnum::MergeStmt(it) => {
-            with(judge, it.with_clause.as_ref());
-            let all = is_unbounded(it.join_condition.as_deref());
-            let deletes = it.merge_when_clauses.iter().any(|node| match &node.node {
-                Some(NodeEnum::MergeWhenClause(when)) => {
-                    when.command_type() == CmdType::CmdDelete
-                        && (all || when.match_kind() == MergeMatchKind::MergeWhenNotMatchedBySource)
-                        && is_unbounded(when.condition.as_deref())
-                }
-                _ => false,
-            });
-            let name = it.relation.as_ref().map(Name::from);
-            if let Some(name) = name.filter(|name| deletes && judge.is_filled(name)) {
-                judge.find(Kind::DeleteAll, &name, format!("MERGE INTO {name} … THEN DELETE"));
-            }
-        }
+        NodeEnum::MergeStmt(it) => merge(judge, it),
         NodeEnum::SelectStmt(it) => select(judge, it),
         NodeEnum::CreateTableAsStmt(it) => {
             if let Some(query) = inner(it.query.as_deref()) {
-                self::judge(judge, query);
+                statement(judge, query);
             }
         }
         NodeEnum::CopyStmt(it) => {
             if let Some(query) = inner(it.query.as_deref()) {
-                self::judge(judge, query);
+                statement(judge, query);
             }
         }
         _ => {}
+    }
+}
+
+fn merge(judge: &mut Judge<'_>, it: &MergeStmt) {
+    with(judge, it.with_clause.as_ref());
+    let all = is_unbounded(it.join_condition.as_deref());
+    let deletes = it.merge_when_clauses.iter().any(|node| match &node.node {
+        Some(NodeEnum::MergeWhenClause(when)) => {
+            when.command_type() == CmdType::CmdDelete
+                && (all || when.match_kind() == MergeMatchKind::MergeWhenNotMatchedBySource)
+                && is_unbounded(when.condition.as_deref())
+        }
+        _ => false,
+    });
+    let name = it.relation.as_ref().map(Name::from);
+    if let Some(name) = name.filter(|name| deletes && judge.is_filled(name)) {
+        judge.find(
+            FindingKind::DeleteAll,
+            &name,
+            format!("MERGE INTO {name} … THEN DELETE"),
+        );
     }
 }
 
@@ -74,7 +80,7 @@ fn with(judge: &mut Judge<'_>, clause: Option<&WithClause>) {
         if let Some(NodeEnum::CommonTableExpr(common)) = &node.node
             && let Some(query) = inner(common.ctequery.as_deref())
         {
-            self::judge(judge, query);
+            statement(judge, query);
         }
     }
 }
@@ -91,7 +97,7 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
         Some(NodeEnum::ResTarget(target)) => inner(target.val.as_deref()),
         _ => None,
     });
-    // As pg_dump sets the search path.
+    // pg_dump sets the search path by set_config.
     for function in called {
         if let NodeEnum::FuncCall(call) = function
             && strings(&call.funcname).last().is_some_and(|name| name == "set_config")
@@ -101,7 +107,7 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
     }
 }
 
-/// Whether no condition on a row is there: none, or one of constants.
+/// Whether a statement has no condition on rows: it has none, or one that consists of constants.
 fn is_unbounded(condition: Option<&Node>) -> bool {
     inner(condition).is_none_or(is_constant)
 }

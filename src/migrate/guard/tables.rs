@@ -1,4 +1,4 @@
-//! `CREATE` and `ALTER TABLE`, part by part.
+//! `CREATE TABLE`, and `ALTER TABLE` command by command.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use pg_query::protobuf::{
 use pg_query::{Node, NodeEnum};
 
 use super::catalog::Column;
-use super::drops;
-use super::finding::Kind;
+use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
-use super::names::{Name, inner, quoted, strings, type_of};
+use super::names::{Name, inner, quoted, strings};
 use super::types::{Change, Type, change};
+use super::{drops, objects};
 
-/// Takes note of the relations that a statement makes.
+/// Adds the relation that a statement creates to the known ones.
 pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
     let (relation, unless_there) = match tree {
         NodeEnum::CreateStmt(it) => (it.relation.as_ref(), it.if_not_exists),
@@ -24,7 +24,7 @@ pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
             None => return,
         },
         NodeEnum::CreateTableAsStmt(it) => (it.into.as_ref().and_then(|into| into.rel.as_ref()), it.if_not_exists),
-        // One that is replaced was there before.
+        // A view that is replaced existed before.
         NodeEnum::ViewStmt(it) => (it.view.as_ref(), it.replace),
         NodeEnum::CreateSeqStmt(it) => (it.sequence.as_ref(), it.if_not_exists),
         _ => return,
@@ -37,21 +37,21 @@ pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
-/// A table that is altered.
-struct Table {
+/// The table of an `ALTER TABLE`.
+struct AlteredTable {
     name: Name,
     filled: bool,
     columns: BTreeMap<String, Column>,
-    /// These are all of them.
+    /// `columns` holds all columns of the table.
     complete: bool,
 }
 
-impl Table {
+impl AlteredTable {
     fn column(&self, name: &str) -> String {
         format!("{}.{}", self.name, quoted(name))
     }
 
-    /// The statement in short.
+    /// The statement in short form.
     fn says(&self, words: &str, name: &str) -> String {
         let gap = if name.is_empty() { "" } else { " " };
         let name = if name.is_empty() { String::new() } else { quoted(name) };
@@ -59,7 +59,7 @@ impl Table {
     }
 }
 
-/// `ALTER TABLE`, and of other relations what is spelled so.
+/// Judges `ALTER TABLE`, which PostgreSQL accepts for other relations too.
 pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     let Some(name) = it.relation.as_ref().map(Name::from) else {
         return;
@@ -73,7 +73,7 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     };
     let complete = columns.is_some();
     let columns = columns.unwrap_or_default();
-    let mut table = Table {
+    let mut table = AlteredTable {
         name,
         filled,
         columns,
@@ -91,7 +91,8 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
     }
 }
 
-/// What was there and is hung below a table of the pending scripts goes and is emptied with that.
+/// Judges the attachment of partitions to a table that the pending scripts create. Dropping or emptying the table
+/// then loses the rows of an existing partition.
 fn attach(judge: &mut Judge<'_>, parent: &Name, it: &AlterTableStmt) {
     for node in &it.cmds {
         let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
@@ -105,19 +106,19 @@ fn attach(judge: &mut Judge<'_>, parent: &Name, it: &AlterTableStmt) {
         };
         if let Some(child) = child.filter(|child| judge.is_filled(child)) {
             let statement = format!("ALTER TABLE {parent} ATTACH PARTITION {child}");
-            judge.find(Kind::AttachPartition, parent, statement);
+            judge.find(FindingKind::AttachPartition, parent, statement);
             judge.known.fill(parent);
         }
     }
 }
 
-/// A column that the scripts added has an empty type: nothing is known of it, and nothing is lost with it.
-fn is_added(table: &Table, column: &str) -> bool {
+/// Whether the scripts added the column. Such a column has an empty type here, and holds nothing to lose.
+fn is_added(table: &AlteredTable, column: &str) -> bool {
     let known = table.columns.get(column).filter(|_| table.complete);
     known.is_some_and(|column| column.type_ == Type::default())
 }
 
-fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
+fn part(judge: &mut Judge<'_>, table: &mut AlteredTable, command: &AlterTableCmd) {
     use AlterTableType as Is;
     let name = command.name.as_str();
     match command.subtype() {
@@ -129,7 +130,11 @@ fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
         Is::AtDropColumn => {
             let absent = command.missing_ok && table.complete && !table.columns.contains_key(name);
             if !is_added(table, name) && !absent {
-                judge.find(Kind::DropColumn, table.column(name), table.says("DROP COLUMN", name));
+                judge.find(
+                    FindingKind::DropColumn,
+                    table.column(name),
+                    table.says("DROP COLUMN", name),
+                );
             }
             table.columns.remove(name);
         }
@@ -137,7 +142,7 @@ fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
             let required = table.columns.get(name).is_some_and(|column| column.required);
             if table.filled && !required {
                 let statement = format!("{} SET NOT NULL", table.says("ALTER COLUMN", name));
-                judge.find(Kind::RequireValue, table.column(name), statement);
+                judge.find(FindingKind::RequireValue, table.column(name), statement);
             }
         }
         Is::AtDropNotNull => {
@@ -157,12 +162,12 @@ fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
             }
         }
         Is::AtDropConstraint => {
-            let key = drops::constraint(&table.name, name);
-            // What refers to a key goes with it.
+            let key = objects::constraint(&table.name, name);
+            // CASCADE also drops the foreign keys that refer to a key.
             let cascades = command.behavior() == DropBehavior::DropCascade;
             if !judge.known.unmake(&key) && (cascades || !drops::replaced(judge, &key)) {
                 judge.find(
-                    Kind::DropConstraint,
+                    FindingKind::DropConstraint,
                     table.column(name),
                     table.says("DROP CONSTRAINT", name),
                 );
@@ -172,8 +177,8 @@ fn part(judge: &mut Judge<'_>, table: &mut Table, command: &AlterTableCmd) {
     }
 }
 
-/// What concerns the table as a whole.
-fn whole(judge: &mut Judge<'_>, table: &Table, what: AlterTableType, command: &AlterTableCmd) {
+/// Judges a command that concerns the whole table.
+fn whole(judge: &mut Judge<'_>, table: &AlteredTable, what: AlterTableType, command: &AlterTableCmd) {
     use AlterTableType as Is;
     let partition = || match inner(command.def.as_deref()) {
         Some(NodeEnum::PartitionCmd(partition)) => partition.name.as_ref().map(Name::from),
@@ -181,19 +186,19 @@ fn whole(judge: &mut Judge<'_>, table: &Table, what: AlterTableType, command: &A
         _ => None,
     };
     let (kind, words) = match what {
-        Is::AtDisableRowSecurity => (Kind::DisableRowSecurity, "DISABLE ROW LEVEL SECURITY"),
-        Is::AtNoForceRowSecurity => (Kind::DisableRowSecurity, "NO FORCE ROW LEVEL SECURITY"),
-        Is::AtSetLogged => (Kind::RewriteTable, "SET LOGGED"),
-        Is::AtSetUnLogged => (Kind::RewriteTable, "SET UNLOGGED"),
-        Is::AtSetAccessMethod => (Kind::RewriteTable, "SET ACCESS METHOD"),
-        Is::AtSetTableSpace => (Kind::RewriteTable, "SET TABLESPACE"),
-        Is::AtSetExpression => (Kind::RewriteTable, "ALTER COLUMN … SET EXPRESSION"),
-        Is::AtDetachPartition => (Kind::DetachPartition, "DETACH PARTITION"),
-        Is::AtDropInherit => (Kind::DetachPartition, "NO INHERIT"),
+        Is::AtDisableRowSecurity => (FindingKind::DisableRowSecurity, "DISABLE ROW LEVEL SECURITY"),
+        Is::AtNoForceRowSecurity => (FindingKind::DisableRowSecurity, "NO FORCE ROW LEVEL SECURITY"),
+        Is::AtSetLogged => (FindingKind::RewriteTable, "SET LOGGED"),
+        Is::AtSetUnLogged => (FindingKind::RewriteTable, "SET UNLOGGED"),
+        Is::AtSetAccessMethod => (FindingKind::RewriteTable, "SET ACCESS METHOD"),
+        Is::AtSetTableSpace => (FindingKind::RewriteTable, "SET TABLESPACE"),
+        Is::AtSetExpression => (FindingKind::RewriteTable, "ALTER COLUMN … SET EXPRESSION"),
+        Is::AtDetachPartition => (FindingKind::DetachPartition, "DETACH PARTITION"),
+        Is::AtDropInherit => (FindingKind::DetachPartition, "NO INHERIT"),
         Is::AtAttachPartition => {
             if let Some(name) = partition().filter(|name| judge.is_filled(name)) {
                 judge.find(
-                    Kind::AttachPartition,
+                    FindingKind::AttachPartition,
                     &table.name,
                     format!("ALTER TABLE {} ATTACH PARTITION {name}", table.name),
                 );
@@ -208,7 +213,7 @@ fn whole(judge: &mut Judge<'_>, table: &Table, what: AlterTableType, command: &A
         }
         _ => return,
     };
-    if kind == Kind::RewriteTable && !table.filled {
+    if kind == FindingKind::RewriteTable && !table.filled {
         return;
     }
     let other = partition().map(|name| format!(" {name}")).unwrap_or_default();
@@ -222,12 +227,12 @@ fn constraints(column: &ColumnDef) -> impl Iterator<Item = &Constraint> {
     })
 }
 
-fn add_column(judge: &mut Judge<'_>, table: &mut Table, column: &ColumnDef, unless_there: bool) {
+fn add_column(judge: &mut Judge<'_>, table: &mut AlteredTable, column: &ColumnDef, unless_there: bool) {
     let name = column.colname.as_str();
     if unless_there && table.columns.contains_key(name) {
         return;
     }
-    let type_ = column.type_name.as_ref().map(type_of).unwrap_or_default();
+    let type_ = column.type_name.as_ref().map(Type::from).unwrap_or_default();
     let has = |what| constraints(column).any(|constraint| constraint.contype() == what);
     let counts = matches!(
         type_.name.as_str(),
@@ -243,10 +248,14 @@ fn add_column(judge: &mut Judge<'_>, table: &mut Table, column: &ColumnDef, unle
     if table.filled {
         if required && !valued {
             let statement = format!("{} {type_} NOT NULL", table.says("ADD COLUMN", name));
-            judge.find(Kind::RequireValue, table.column(name), statement);
+            judge.find(FindingKind::RequireValue, table.column(name), statement);
         }
         if computed || default.is_some_and(is_volatile) {
-            judge.find(Kind::RewriteTable, table.column(name), table.says("ADD COLUMN", name));
+            judge.find(
+                FindingKind::RewriteTable,
+                table.column(name),
+                table.says("ADD COLUMN", name),
+            );
         }
         let scans = [
             ConstrType::ConstrPrimary,
@@ -256,7 +265,11 @@ fn add_column(judge: &mut Judge<'_>, table: &mut Table, column: &ColumnDef, unle
         .into_iter()
         .any(has);
         if scans || has(ConstrType::ConstrForeign) && valued {
-            judge.find(Kind::AddConstraint, table.column(name), table.says("ADD COLUMN", name));
+            judge.find(
+                FindingKind::AddConstraint,
+                table.column(name),
+                table.says("ADD COLUMN", name),
+            );
         }
     }
     table.columns.insert(
@@ -268,18 +281,18 @@ fn add_column(judge: &mut Judge<'_>, table: &mut Table, column: &ColumnDef, unle
     );
 }
 
-fn alter_type(judge: &mut Judge<'_>, table: &mut Table, name: &str, column: &ColumnDef) {
-    let new = column.type_name.as_ref().map(type_of).unwrap_or_default();
+fn alter_type(judge: &mut Judge<'_>, table: &mut AlteredTable, name: &str, column: &ColumnDef) {
+    let new = column.type_name.as_ref().map(Type::from).unwrap_or_default();
     let old = table.columns.get(name).map(|column| column.type_.clone());
     if !table.filled || is_added(table, name) {
         return;
     }
-    // A cast to the very type that is wanted says no more than the statement itself, unless it cuts.
+    // A USING clause that only casts the column to its new type changes nothing, unless the cast cuts values.
     let using = inner(column.raw_default.as_deref());
     let plain = using.is_none_or(|node| {
         matches!(node, NodeEnum::TypeCast(cast)
         if matches!(inner(cast.arg.as_deref()), Some(NodeEnum::ColumnRef(of)) if strings(&of.fields) == [name])
-            && cast.type_name.as_ref().map(type_of).as_ref() == Some(&new))
+            && cast.type_name.as_ref().map(Type::from).as_ref() == Some(&new))
     });
     let effect = match &old {
         Some(old) if plain => change(old, &new),
@@ -289,8 +302,8 @@ fn alter_type(judge: &mut Judge<'_>, table: &mut Table, name: &str, column: &Col
     let statement = format!("{} TYPE {new}{from}", table.says("ALTER COLUMN", name));
     match effect {
         Change::Free => {}
-        Change::Rewrites => judge.find(Kind::RewriteTable, table.column(name), statement),
-        Change::Narrows => judge.find(Kind::NarrowType, table.column(name), statement),
+        Change::Rewrites => judge.find(FindingKind::RewriteTable, table.column(name), statement),
+        Change::Narrows => judge.find(FindingKind::NarrowType, table.column(name), statement),
     }
     table
         .columns
@@ -298,7 +311,7 @@ fn alter_type(judge: &mut Judge<'_>, table: &mut Table, name: &str, column: &Col
         .and_modify(|column| column.type_ = new);
 }
 
-fn add_constraint(judge: &mut Judge<'_>, table: &mut Table, it: &Constraint) {
+fn add_constraint(judge: &mut Judge<'_>, table: &mut AlteredTable, it: &Constraint) {
     let scans = match it.contype() {
         ConstrType::ConstrCheck | ConstrType::ConstrForeign => !it.skip_validation && it.is_enforced,
         ConstrType::ConstrPrimary | ConstrType::ConstrUnique => it.indexname.is_empty(),
@@ -308,7 +321,7 @@ fn add_constraint(judge: &mut Judge<'_>, table: &mut Table, it: &Constraint) {
             let required = table.columns.get(&name).is_some_and(|column| column.required);
             if table.filled && !it.skip_validation && !required {
                 judge.find(
-                    Kind::RequireValue,
+                    FindingKind::RequireValue,
                     table.column(&name),
                     table.says("ADD NOT NULL", &name),
                 );
@@ -319,15 +332,15 @@ fn add_constraint(judge: &mut Judge<'_>, table: &mut Table, it: &Constraint) {
     };
     if scans && table.filled {
         judge.find(
-            Kind::AddConstraint,
+            FindingKind::AddConstraint,
             &table.name,
             table.says("ADD CONSTRAINT", &it.conname),
         );
     }
 }
 
-/// Whether a default has another value for each row, so that all are written: a function that is
-/// not known to be the same throughout a statement.
+/// Whether a default can have another value for each row, so that all rows are rewritten: it calls a function that is
+/// not known to be constant throughout a statement.
 fn is_volatile(node: &NodeEnum) -> bool {
     const SAME: [&str; 10] = [
         "now",

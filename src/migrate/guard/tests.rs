@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::catalog::{Catalog, Column, Relation};
+use super::judge::PendingScript;
+use super::known::Known;
 use super::types::Type;
-use super::*;
-use Kind::*;
+use super::{Finding, FindingKind, statements};
+use crate::migrate::parse;
+use FindingKind::*;
 
 /// `members`: in use, with a column of each interesting type. `empty`: no rows. `auth.users`: in use,
 /// not in the search path.
@@ -41,8 +44,8 @@ fn catalog() -> Catalog {
     }
 }
 
-fn scripts(texts: &[&str]) -> Vec<Script> {
-    let script = |(at, text): (usize, &&str)| Script {
+fn scripts(texts: &[&str]) -> Vec<PendingScript> {
+    let script = |(at, text): (usize, &&str)| PendingScript {
         migration: format!("m{}", at + 1),
         statements: parse::statements(text, 0),
     };
@@ -50,15 +53,15 @@ fn scripts(texts: &[&str]) -> Vec<Script> {
 }
 
 pub(super) fn findings(texts: &[&str]) -> Vec<Finding> {
-    judge::judge(&scripts(texts), Known::new(&catalog())).0
+    statements::judge(&scripts(texts), Known::new(&catalog())).0
 }
 
-pub(super) fn kinds(text: &str) -> Vec<Kind> {
+pub(super) fn kinds(text: &str) -> Vec<FindingKind> {
     findings(&[text]).iter().map(|finding| finding.kind).collect()
 }
 
 /// Statements, and what is found in them.
-const STATEMENTS: &[(&str, &[Kind])] = &[
+const STATEMENTS: &[(&str, &[FindingKind])] = &[
     // What only adds.
     ("SELECT 1", &[]),
     ("CREATE TABLE t (id int PRIMARY KEY, a text NOT NULL)", &[]),
@@ -315,7 +318,10 @@ fn what_the_same_plan_makes_is_no_loss() {
     );
     // One that was there is not made by IF NOT EXISTS.
     let found = findings(&["CREATE TABLE IF NOT EXISTS members (id int)", "DROP TABLE members"]);
-    assert_eq!(found.iter().map(|it| it.kind).collect::<Vec<_>>(), [Kind::DropTable]);
+    assert_eq!(
+        found.iter().map(|it| it.kind).collect::<Vec<_>>(),
+        [FindingKind::DropTable]
+    );
     // Nor does a name of the plan's own hide a table of another schema.
     let found = findings(&["CREATE TABLE app.members (id int)", "DROP TABLE members"]);
     assert_eq!(found.len(), 1);
@@ -356,6 +362,13 @@ fn a_finding_says_where_and_what_and_no_value() {
         ]
     );
     let kinds: Vec<_> = found[2..].iter().map(|it| (it.line, it.kind)).collect();
-    assert_eq!(kinds, [(2, Kind::DeleteAll), (3, Kind::UpdateAll), (4, Kind::Unparsed)]);
+    assert_eq!(
+        kinds,
+        [
+            (2, FindingKind::DeleteAll),
+            (3, FindingKind::UpdateAll),
+            (4, FindingKind::Unparsed)
+        ]
+    );
     assert!(!format!("{found:?}").contains("hush"));
 }

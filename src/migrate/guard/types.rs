@@ -1,18 +1,23 @@
-//! What `ALTER COLUMN … TYPE` does to the values of a column.
+//! Types of columns, and what `ALTER COLUMN … TYPE` does to their values.
 
 use std::fmt;
 
-/// A type, by the name that the catalog knows it by.
+use pg_query::protobuf::{TypeName, a_const};
+use pg_query::{Node, NodeEnum};
+
+use super::names::{quoted, strings};
+
+/// A type, by its name in the catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Type {
     pub name: String,
-    /// As a script writes them: a length, or precision and scale.
+    /// Modifiers as a script writes them: a length, or precision and scale.
     pub modifiers: Vec<i32>,
     pub array: bool,
 }
 
 impl Type {
-    /// From the catalog, where a modifier is one number (`typmodin` of each type).
+    /// From the catalog, where all modifiers are one number (`typmodin` of each type).
     pub fn of_catalog(name: String, modifier: i32, array: bool) -> Self {
         let modifiers = match (name.as_str(), modifier) {
             (_, ..0) => Vec::new(),
@@ -24,9 +29,27 @@ impl Type {
     }
 }
 
+/// As a script spells it.
+impl From<&TypeName> for Type {
+    fn from(name: &TypeName) -> Self {
+        let modifier = |node: &Node| match &node.node {
+            Some(NodeEnum::AConst(constant)) => match &constant.val {
+                Some(a_const::Val::Ival(number)) => Some(number.ival),
+                _ => None,
+            },
+            _ => None,
+        };
+        Self {
+            name: strings(&name.names).pop().unwrap_or_default(),
+            modifiers: name.typmods.iter().filter_map(modifier).collect(),
+            array: !name.array_bounds.is_empty(),
+        }
+    }
+}
+
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&super::names::quoted(&self.name))?;
+        f.write_str(&quoted(&self.name))?;
         if !self.modifiers.is_empty() {
             let numbers: Vec<String> = self.modifiers.iter().map(ToString::to_string).collect();
             write!(f, "({})", numbers.join(","))?;
@@ -35,20 +58,19 @@ impl fmt::Display for Type {
     }
 }
 
-/// What a change of type does.
+/// What a change of type does to the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The catalog alone changes.
+    /// Only the catalog changes.
     Free,
-    /// Every row is written anew, and every value is still there.
+    /// Every row is rewritten, and every value is kept.
     Rewrites,
-    /// A value may be cut, rounded, or refused.
+    /// A value can be cut, rounded or refused.
     Narrows,
 }
 
-/// What it does to change one type into another (PostgreSQL's binary coercible casts, and the
-/// support functions that find a cast of length to be nothing). What is not known to keep every
-/// value narrows.
+/// What a change from one type to another does, by PostgreSQL's binary coercible casts and by the support functions
+/// that omit a cast of length. A change that is not known to keep every value narrows.
 pub fn change(old: &Type, new: &Type) -> Change {
     use Change::{Free, Narrows, Rewrites};
     if old.array != new.array {
@@ -75,7 +97,7 @@ pub fn change(old: &Type, new: &Type) -> Change {
         {
             Rewrites
         }
-        // The text form of a value holds all of it.
+        // The text form of a value is complete.
         _ if is_text(new) && open => Rewrites,
         _ => Narrows,
     }
@@ -85,7 +107,7 @@ fn is_text(of: &Type) -> bool {
     !of.array && matches!(of.name.as_str(), "text" | "varchar")
 }
 
-/// Of one type to the same with other modifiers.
+/// What a change of the modifiers of a type does.
 fn within(name: &str, old: &[i32], new: &[i32]) -> Change {
     use Change::{Free, Narrows, Rewrites};
     if old == new {

@@ -1,26 +1,32 @@
-//! Where a history and a source do not agree, and what the tool itself makes of it.
+//! The differences between a history and a source, and which of them stop the tool itself.
 
-use super::History;
-use crate::api::MigrationFormat as Format;
-use crate::migrate::source::{Identity, Source};
-use crate::migrate::{Error, order, policy};
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
-/// Where a history and a source do not agree, by the names of the migrations.
+use super::prisma;
+use super::record::History;
+use crate::api::MigrationFormat as Format;
+use crate::migrate::error::Error;
+use crate::migrate::mode;
+use crate::migrate::order;
+use crate::migrate::source::{Migration, MigrationId, Source};
+
+/// The differences between a history and a source: names of migrations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Divergence {
-    /// Applied, and their scripts have changed since.
+    /// Applied migrations whose scripts have changed since.
     pub edited: Vec<String>,
-    /// Applied, and no longer in the source.
+    /// Applied migrations that are no longer in the source.
     pub missing: Vec<String>,
-    /// Not applied, although later ones are.
+    /// Pending migrations that are older than an applied one.
     pub out_of_order: Vec<String>,
-    /// In another place for newer versions of the tool.
+    /// Migrations that newer versions of the tool apply at another position.
     pub displaced: Vec<String>,
 }
 
 impl Divergence {
-    /// One line for a person; empty when they agree.
+    /// One line for the user; empty if there is no difference.
     pub fn describe(&self) -> String {
         let parts = [
             ("changed since they were applied", &self.edited),
@@ -28,13 +34,13 @@ impl Divergence {
             ("older than one that is applied", &self.out_of_order),
             ("in another order for Prisma from 6.6 on", &self.displaced),
         ];
-        let told = parts.iter().filter(|(_, names)| !names.is_empty());
-        let told = told.map(|(what, names)| format!("{what}: {}", listed(names)));
-        told.collect::<Vec<_>>().join("; ")
+        let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+        let parts = parts.map(|(what, names)| format!("{what}: {}", listed(names)));
+        parts.collect::<Vec<_>>().join("; ")
     }
 }
 
-/// The first few of them.
+/// The first names, and the number of the others.
 fn listed(names: &[String]) -> String {
     const FEW: usize = 3;
     let few = names
@@ -50,15 +56,15 @@ fn listed(names: &[String]) -> String {
 }
 
 impl History {
-    /// Compares.
+    /// Compares the history with a source.
     pub fn divergence(&self, source: &Source) -> Divergence {
-        let known: std::collections::BTreeSet<&Identity> = source
+        let known: BTreeSet<&MigrationId> = source
             .migrations()
             .iter()
             .map(|migration| &migration.identity)
             .collect();
         let last = self.applied.keys().filter(|identity| known.contains(identity)).max();
-        let name = |migration: &&crate::migrate::Migration| migration.name.clone();
+        let name = |migration: &&Migration| migration.name.clone();
         let applied = source.migrations().iter().filter(|migration| self.has(migration));
         let pending = source.migrations().iter().filter(|migration| !self.has(migration));
         Divergence {
@@ -88,18 +94,18 @@ impl History {
         order::displaced(&names).into_iter().map(ToOwned::to_owned).collect()
     }
 
-    fn is_edited(&self, migration: &crate::migrate::Migration) -> bool {
+    fn is_edited(&self, migration: &Migration) -> bool {
         let Some(Some(recorded)) = self.applied.get(&migration.identity) else {
             return false;
         };
         match self.format {
-            Format::Prisma => !super::prisma::matches(recorded, migration),
+            Format::Prisma => !prisma::matches(recorded, migration),
             Format::Sqlx => *recorded != migration.checksum,
-            Format::Supabase => *recorded != fingerprint(&policy::statements(&migration.script)),
+            Format::Supabase => *recorded != fingerprint(&mode::statements(&migration.script)),
         }
     }
 
-    /// What the tool itself would refuse to go on with.
+    /// Fails with the differences at which the tool itself stops.
     pub fn check(&self, source: &Source) -> Result<(), Error> {
         let Divergence {
             edited,
@@ -111,7 +117,7 @@ impl History {
             Format::Supabase if !missing.is_empty() => (
                 "are applied and not in the source",
                 missing,
-                "put them back, or take them out of the history: supabase migration repair --status reverted",
+                "restore them, or remove them from the history: supabase migration repair --status reverted",
             ),
             Format::Supabase if !out_of_order.is_empty() => (
                 "are older than the last one that is applied",
@@ -121,12 +127,12 @@ impl History {
             Format::Sqlx if !missing.is_empty() => (
                 "are applied and not in the source",
                 missing,
-                "put them back: sqlx knows no way around a missing one",
+                "restore them: sqlx does not continue while one is missing",
             ),
             Format::Sqlx if !edited.is_empty() => (
                 "were changed after they were applied",
                 edited,
-                "restore their scripts, and write the change as a migration of its own",
+                "restore their scripts, and write the change as a new migration",
             ),
             _ => return Ok(()),
         };
@@ -136,11 +142,11 @@ impl History {
     }
 }
 
-/// Of what the Supabase CLI keeps of a script.
+/// Digest of the statements that the Supabase CLI records of a script.
 pub(super) fn fingerprint(statements: &[String]) -> String {
     let mut hash = Sha256::new();
     for statement in statements {
         hash.update(format!("{}:{statement}", statement.len()));
     }
-    crate::migrate::hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }

@@ -1,13 +1,14 @@
-//! Prisma's `_prisma_migrations`. The layout and the meaning of its rows are those of Prisma Migrate
-//! up to version 7.
+//! Prisma's table `_prisma_migrations`. The columns and the meaning of the rows are those of Prisma Migrate up to
+//! version 7.
 
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use sha2::{Digest, Sha256};
 
-use super::History;
-use crate::migrate::source::{Identity, Migration, hex};
+use super::record::History;
+use crate::migrate::error::Result;
+use crate::migrate::failure::ScriptFailure;
+use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::{RESOLVED, Unfinished};
-use crate::migrate::{Result, ScriptFailure};
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
     let rows = ::sqlx::query(AssertSqlSafe(format!(
@@ -26,7 +27,7 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
                 history.resolved.insert(name);
             }
         } else if row.try_get(3)? {
-            history.applied.insert(Identity::Text(name), Some(row.try_get(2)?));
+            history.applied.insert(MigrationId::Text(name), Some(row.try_get(2)?));
         } else {
             history.unfinished.push(Unfinished {
                 id,
@@ -60,13 +61,13 @@ pub(super) async fn prepare(history: &History, conn: &mut PgConnection) -> Resul
     Ok(())
 }
 
-/// Writes the row of a migration that is applied. Returns its id.
+/// Writes the row of an applied migration. Returns its id.
 pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
     let columns = "started_at, finished_at, applied_steps_count";
     write(history, conn, migration, columns, "at, at, 1", None).await
 }
 
-/// Writes the row of a migration that begins. Returns its id.
+/// Writes the row of a migration that is started. Returns its id.
 pub(super) async fn begin(
     history: &History,
     conn: &mut PgConnection,
@@ -113,16 +114,16 @@ pub(super) async fn finish(history: &History, conn: &mut PgConnection, id: &str)
     update(history, conn, id, set, None).await
 }
 
-/// Replaces what the row says of how it went.
+/// Replaces the row's logs.
 pub(super) async fn log(history: &History, conn: &mut PgConnection, id: &str, logs: &str) -> Result<()> {
     update(history, conn, id, "logs = $2", Some(logs)).await
 }
 
-/// As `prisma migrate resolve --rolled-back`, with a word of who said so.
-pub(super) async fn roll_back(history: &History, conn: &mut PgConnection, id: &str, told: bool) -> Result<()> {
+/// As `prisma migrate resolve --rolled-back`; `by_user` adds to the logs that the user decided it.
+pub(super) async fn roll_back(history: &History, conn: &mut PgConnection, id: &str, by_user: bool) -> Result<()> {
     let set = "rolled_back_at = pg_catalog.clock_timestamp(), logs = pg_catalog.concat(logs, $2)";
-    let word = format!("\n\n{RESOLVED}");
-    update(history, conn, id, set, Some(if told { &word } else { "" })).await
+    let note = format!("\n\n{RESOLVED}");
+    update(history, conn, id, set, Some(if by_user { &note } else { "" })).await
 }
 
 async fn update(history: &History, conn: &mut PgConnection, id: &str, set: &str, value: Option<&str>) -> Result<()> {
@@ -135,8 +136,8 @@ async fn update(history: &History, conn: &mut PgConnection, id: &str, set: &str,
     Ok(())
 }
 
-/// Records why the script failed, in Prisma's words (P3018), so that Prisma too stops here, and what is
-/// known of what it left.
+/// Records why the script failed in Prisma's own text (P3018), so that Prisma stops at this migration too, and then
+/// what is known of the script's changes.
 pub(super) async fn fail(
     history: &History,
     conn: &mut PgConnection,
@@ -156,9 +157,9 @@ pub(super) async fn fail(
     log(history, conn, id, &logs).await
 }
 
-/// As Prisma compares: the file as it is, or with the other line ends.
+/// As Prisma compares: the checksum of the file as it is, or with the other line ends.
 pub(super) fn matches(recorded: &str, migration: &Migration) -> bool {
-    let sum = |text: &str| hex(&Sha256::digest(text));
+    let sum = |text: &str| hex::encode(Sha256::digest(text));
     recorded == migration.checksum || {
         let unix = migration.script.replace("\r\n", "\n");
         recorded == sum(&unix) || recorded == sum(&unix.replace('\n', "\r\n"))

@@ -1,41 +1,42 @@
-//! What must be written into a history before more is applied: what was left unfinished, what a person
-//! said of it, and the baseline of a database that was there before.
+//! Changes to a history that are due before more is applied: unfinished rows, the user's decisions in
+//! `migrations.resolve`, and the baseline of a database that holds tables but no history.
 
 use ::sqlx::PgConnection;
 
-use super::{History, prisma, sqlx, supabase};
+use super::record::History;
+use super::{prisma, sqlx, supabase};
 use crate::api::{MigrationFormat as Format, ResolvedAs};
-use crate::migrate::apply::Options;
+use crate::migrate::error::{Error, Result};
 use crate::migrate::index;
-use crate::migrate::source::{Identity, Migration, Source};
+use crate::migrate::options::Options;
+use crate::migrate::source::{Migration, MigrationId, Source};
 use crate::migrate::unfinished::{Cure, Unfinished, cure, pieces};
-use crate::migrate::{Error, Result};
 
-/// One thing to write.
+/// One change to the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Action {
-    /// An unfinished row, and what becomes of it.
+    /// An unfinished row, and its cure.
     Settle(Unfinished, Cure),
     /// A migration of the source is recorded as applied without being run.
     Record(usize),
-    /// A migration that is not in the source is taken out of the history.
-    Remove(Identity),
+    /// A migration that is not in the source is removed from the history.
+    Remove(MigrationId),
 }
 
 impl History {
-    /// Does in memory what [`Self::settle`] writes. Returns how many things those are.
+    /// Makes the changes of [`Self::settle`] in memory only. Returns their number.
     ///
     /// # Errors
     /// [`Error::Unfinished`], [`Error::NotEmpty`], [`Error::NoBaseline`].
     pub fn foresee(&mut self, source: &Source, options: &Options) -> Result<usize> {
         let actions = self.actions(source, options)?;
         for action in &actions {
-            self.note(action, source);
+            self.update_in_memory(action, source);
         }
         Ok(actions.len())
     }
 
-    /// Writes what must be written before more is applied. The lock must be held, and the table be there.
+    /// Writes the changes that are due before more is applied. The lock must be held, and the table must exist.
     ///
     /// # Errors
     /// As [`Self::foresee`], and those of the database.
@@ -49,7 +50,7 @@ impl History {
                     self.record(conn, migration).await?;
                 }
                 Action::Remove(identity) => {
-                    tracing::info!(migration = %identity, "taken out of the history");
+                    tracing::info!(migration = %identity, "removed from the history");
                     match self.format {
                         Format::Supabase => supabase::remove(self, conn, identity).await?,
                         Format::Sqlx => sqlx::remove(self, conn, identity).await?,
@@ -57,7 +58,7 @@ impl History {
                     }
                 }
             }
-            self.note(&action, source);
+            self.update_in_memory(&action, source);
         }
         Ok(())
     }
@@ -65,14 +66,14 @@ impl History {
     fn actions(&self, source: &Source, options: &Options) -> Result<Vec<Action>> {
         let mut actions = Vec::new();
         for row in &self.unfinished {
-            let migration = self.of(row, source);
+            let migration = self.migration_of(row, source);
             let again = self.resolved.contains(&row.name);
             match cure(row, migration, &options.resolve, again) {
                 Cure::Ask => return Err(self.unfinished_of(row, source)),
                 cure => actions.push(Action::Settle(row.clone(), cure)),
             }
         }
-        self.words(source, options, &mut actions);
+        self.decisions(source, options, &mut actions);
         self.baseline(source, options, &mut actions)?;
         Ok(actions)
     }
@@ -80,7 +81,7 @@ impl History {
     fn unfinished_of(&self, row: &Unfinished, source: &Source) -> Error {
         Error::Unfinished {
             name: self
-                .of(row, source)
+                .migration_of(row, source)
                 .map_or(&row.name, |migration| &migration.name)
                 .clone(),
             started_at: row.started_at.clone(),
@@ -88,8 +89,8 @@ impl History {
         }
     }
 
-    /// The migration that an unfinished row is of.
-    fn of<'a>(&self, row: &Unfinished, source: &'a Source) -> Option<&'a Migration> {
+    /// The migration of an unfinished row.
+    fn migration_of<'a>(&self, row: &Unfinished, source: &'a Source) -> Option<&'a Migration> {
         let mut all = source.migrations().iter();
         match self.format {
             Format::Sqlx => all.find(|migration| migration.identity.to_string() == row.name),
@@ -97,21 +98,24 @@ impl History {
         }
     }
 
-    /// A person's words on what is not unfinished: a pending migration that is applied already, and one
-    /// of the history that is in the source no more.
-    fn words(&self, source: &Source, options: &Options, actions: &mut Vec<Action>) {
-        for word in &options.resolve {
-            let known = source.migrations().iter().position(|it| it.is_named(&word.name));
-            match (word.resolved_as, known) {
+    /// The user's decisions on migrations without an unfinished row: a pending migration that is already applied,
+    /// and a recorded one that is no longer in the source.
+    fn decisions(&self, source: &Source, options: &Options, actions: &mut Vec<Action>) {
+        for decision in &options.resolve {
+            let known = source.migrations().iter().position(|it| it.is_named(&decision.name));
+            match (decision.resolved_as, known) {
                 (ResolvedAs::Applied, Some(index)) => {
                     let migration = &source.migrations()[index];
                     let unfinished = self.unfinished.iter().any(|row| migration.is_named(&row.name));
-                    if !self.has(migration) && !unfinished && word.started_at.is_none() {
+                    if !self.has(migration) && !unfinished && decision.started_at.is_none() {
                         actions.push(Action::Record(index));
                     }
                 }
                 (ResolvedAs::RolledBack, None) if self.format != Format::Prisma => {
-                    let gone = self.applied.keys().find(|identity| identity.to_string() == word.name);
+                    let gone = self
+                        .applied
+                        .keys()
+                        .find(|identity| identity.to_string() == decision.name);
                     actions.extend(gone.cloned().map(Action::Remove));
                 }
                 _ => {}
@@ -119,14 +123,14 @@ impl History {
         }
     }
 
-    /// Tables without a history: what made them is recorded, when the spec says what that is.
+    /// A database with tables and without a history: the migrations up to the baseline are recorded as applied.
     fn baseline(&self, source: &Source, options: &Options, actions: &mut Vec<Action>) -> Result<()> {
         let empty = self.applied.is_empty() && self.unfinished.is_empty();
         let Some(table) = self.tables.as_ref().filter(|_| empty) else {
             return Ok(());
         };
         let Some(name) = &options.baseline else {
-            // Only Prisma refuses by itself (P3005), and only where it has no table yet.
+            // Only Prisma itself refuses such a database (P3005), and only before its history table exists.
             if self.present || self.format != Format::Prisma {
                 return Ok(());
             }
@@ -144,10 +148,10 @@ impl History {
     }
 
     async fn cure(&mut self, conn: &mut PgConnection, row: &Unfinished, cure: &Cure, source: &Source) -> Result<()> {
-        let migration = self.of(row, source);
+        let migration = self.migration_of(row, source);
         match (cure, migration) {
             (Cure::RollBack | Cure::Resume(_), _) => self.roll_back(conn, row, false).await,
-            (Cure::RollBackAsTold, _) => self.roll_back(conn, row, true).await,
+            (Cure::RollBackByUser, _) => self.roll_back(conn, row, true).await,
             (Cure::Apply, Some(migration)) => {
                 self.roll_back(conn, row, true).await?;
                 self.record(conn, migration).await
@@ -166,12 +170,12 @@ impl History {
                     migration = migration.name,
                     index = name,
                     built,
-                    "looked at what was left of it"
+                    "checked the index of an unfinished migration"
                 );
                 let done = count + usize::from(built);
                 if done == pieces(&migration.script).len() {
                     prisma::finish(self, conn, &row.id).await?;
-                    self.applied(migration);
+                    self.note_applied(migration);
                     return Ok(());
                 }
                 self.resume.insert(migration.name.clone(), done);
@@ -181,12 +185,12 @@ impl History {
         }
     }
 
-    async fn roll_back(&self, conn: &mut PgConnection, row: &Unfinished, word: bool) -> Result<()> {
-        tracing::info!(migration = row.name, "what was left unfinished is marked rolled back");
+    async fn roll_back(&self, conn: &mut PgConnection, row: &Unfinished, by_user: bool) -> Result<()> {
+        tracing::info!(migration = row.name, "an unfinished migration is marked rolled back");
         match self.format {
-            Format::Prisma => prisma::roll_back(self, conn, &row.id, word).await,
+            Format::Prisma => prisma::roll_back(self, conn, &row.id, by_user).await,
             Format::Sqlx => match row.id.parse() {
-                Ok(version) => sqlx::remove(self, conn, &Identity::Number(version)).await,
+                Ok(version) => sqlx::remove(self, conn, &MigrationId::Number(version)).await,
                 Err(_) => Ok(()),
             },
             Format::Supabase => Ok(()),
@@ -200,24 +204,24 @@ impl History {
         }
     }
 
-    /// What is known when it is written.
-    fn note(&mut self, action: &Action, source: &Source) {
+    /// Updates the history in memory after an action.
+    fn update_in_memory(&mut self, action: &Action, source: &Source) {
         match action {
-            Action::Record(index) => self.applied(&source.migrations()[*index]),
+            Action::Record(index) => self.note_applied(&source.migrations()[*index]),
             Action::Remove(identity) => {
                 self.applied.remove(identity);
             }
             Action::Settle(row, cure) => {
                 self.unfinished.retain(|other| other.id != row.id);
-                let Some(migration) = self.of(row, source) else {
+                let Some(migration) = self.migration_of(row, source) else {
                     return;
                 };
                 match cure {
-                    Cure::Apply => self.applied(migration),
+                    Cure::Apply => self.note_applied(migration),
                     Cure::Resume(count) => {
                         self.resume.insert(migration.name.clone(), *count);
                     }
-                    Cure::CheckIndex(..) | Cure::RollBack | Cure::RollBackAsTold | Cure::Ask => {}
+                    Cure::CheckIndex(..) | Cure::RollBack | Cure::RollBackByUser | Cure::Ask => {}
                 }
             }
         }

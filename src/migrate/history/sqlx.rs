@@ -1,13 +1,13 @@
-//! The `_sqlx_migrations` of sqlx 0.5 to 0.9: a row for each version, written together with its script.
+//! The table `_sqlx_migrations` of sqlx 0.5 to 0.9: one row for each version, written in its script's transaction.
 
 use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::History;
-use crate::migrate::source::{Identity, Migration, hex};
+use super::record::History;
+use crate::migrate::error::{Error, Result};
+use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::Unfinished;
-use crate::migrate::{Error, Result};
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
     let sql = format!(
@@ -21,13 +21,15 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
                 id: version.to_string(),
                 name: version.to_string(),
                 started_at: row.try_get(3)?,
-                checksum: hex(&row.try_get::<Vec<u8>, _>(2)?),
+                checksum: hex::encode(row.try_get::<Vec<u8>, _>(2)?),
                 logs: String::new(),
             });
             continue;
         }
         let checksum: Vec<u8> = row.try_get(2)?;
-        history.applied.insert(Identity::Number(version), Some(hex(&checksum)));
+        history
+            .applied
+            .insert(MigrationId::Number(version), Some(hex::encode(checksum)));
     }
     Ok(())
 }
@@ -50,7 +52,7 @@ pub(super) async fn prepare(history: &History, conn: &mut PgConnection) -> Resul
     Ok(())
 }
 
-/// How long it took is not known yet: -1, as sqlx writes it.
+/// Writes the row of a version. The duration is not known yet: -1, as sqlx writes it.
 pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
     let sql = format!(
         "INSERT INTO {} (version, description, success, checksum, execution_time) \
@@ -73,8 +75,8 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
     }
 }
 
-/// Takes a version out of the history.
-pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &Identity) -> Result<()> {
+/// Removes a version from the history.
+pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
     let sql = format!("DELETE FROM {} WHERE version::text = $1", history.table());
     ::sqlx::query(AssertSqlSafe(sql))
         .bind(version.to_string())
@@ -83,7 +85,7 @@ pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: 
     Ok(())
 }
 
-/// Nanoseconds, in a statement of its own, as sqlx does.
+/// Records the duration in nanoseconds, in a statement of its own, as sqlx does.
 pub(super) async fn took(
     history: &History,
     conn: &mut PgConnection,
@@ -101,8 +103,8 @@ pub(super) async fn took(
 
 fn version(migration: &Migration) -> i64 {
     match migration.identity {
-        Identity::Number(version) => version,
-        // A source of sqlx has numbers only.
-        Identity::Text(_) => 0,
+        MigrationId::Number(version) => version,
+        // All migrations of an sqlx source have numbers.
+        MigrationId::Text(_) => 0,
     }
 }

@@ -1,13 +1,13 @@
-//! The Supabase CLI's `supabase_migrations.schema_migrations`, as its versions 2 and 3 keep it: a row for
-//! each version, written together with its script, and none for one that failed.
+//! The table `supabase_migrations.schema_migrations` of the Supabase CLI's versions 2 and 3: one row for each version,
+//! written in its script's transaction, and none for a failed one.
 
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::History;
 use super::divergence::fingerprint;
-use crate::migrate::policy::statements;
-use crate::migrate::source::{Identity, Migration};
-use crate::migrate::{Error, Result};
+use super::record::History;
+use crate::migrate::error::{Error, Result};
+use crate::migrate::mode::statements;
+use crate::migrate::source::{Migration, MigrationId};
 use crate::postgres;
 
 /// The CLI's own statements (`pkg/migration/history.go`).
@@ -36,7 +36,7 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
     let sql = format!("SELECT version, {statements} FROM {}", history.table());
     for row in ::sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await? {
         let recorded: Option<Vec<String>> = row.try_get(1)?;
-        let version = Identity::Text(row.try_get(0)?);
+        let version = MigrationId::Text(row.try_get(0)?);
         history
             .applied
             .insert(version, recorded.map(|recorded| fingerprint(&recorded)));
@@ -73,7 +73,7 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
 }
 
 /// As `supabase migration repair --status reverted`.
-pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &Identity) -> Result<()> {
+pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
     let sql = format!("DELETE FROM {} WHERE version = $1", history.table());
     ::sqlx::query(AssertSqlSafe(sql))
         .bind(version.to_string())

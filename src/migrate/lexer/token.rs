@@ -2,7 +2,14 @@
 
 use std::ops::Range;
 
-use super::LexError;
+/// Text that a server would not accept as SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LexError {
+    /// Byte offset.
+    pub at: usize,
+    /// What is wrong.
+    pub what: &'static str,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
@@ -45,7 +52,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The byte so far ahead of the next token's beginning; 0 behind the end.
+    /// The byte at this offset from the current position; 0 after the end.
     pub(super) fn peek(&self, ahead: usize) -> u8 {
         self.bytes.get(self.at + ahead).copied().unwrap_or(0)
     }
@@ -66,7 +73,7 @@ impl<'a> Lexer<'a> {
             b'\\' => {
                 return Err(LexError {
                     at: start,
-                    what: "a psql command (backslash) is not SQL",
+                    what: "a psql command (backslash) is not SQL; remove it",
                 });
             }
             b'e' | b'E' if self.peek(1) == b'\'' => {
@@ -96,7 +103,7 @@ impl<'a> Lexer<'a> {
         }))
     }
 
-    /// White space and comments.
+    /// Skips white space and comments.
     fn blank(&mut self) -> Result<(), LexError> {
         loop {
             match (self.peek(0), self.peek(1)) {
@@ -134,7 +141,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A string with the parts that follow on later lines; they keep the first part's rules.
+    /// A string with its continuations on later lines, which follow the escape rules of the first part.
     fn string(&mut self, start: usize, escapes: bool) -> Result<TokenKind, LexError> {
         loop {
             self.quoted(start, b'\'', escapes, "a string without end")?;
@@ -171,7 +178,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// `$tag$ … $tag$`; false when this `$` begins no such string.
+    /// `$tag$ … $tag$`; false if this `$` starts no such string.
     fn dollar(&mut self, start: usize) -> Result<bool, LexError> {
         let mut end = start + 1;
         while self.bytes.get(end).is_some_and(|&b| word_goes_on(b)) {

@@ -1,14 +1,13 @@
-//! Variables as psql writes them: `:'name'` for a value, `:"name"` for a name.
+//! Variables in psql's syntax: `:'name'` for a value, `:"name"` for an identifier.
 
 use std::ops::Range;
 
-use super::token::word_begins;
-use super::{LexError, Lexer, TokenKind};
+use super::token::{LexError, Lexer, TokenKind, word_begins};
 
-/// How the value of a variable is put into the script.
+/// How the value of a variable is quoted in the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quoting {
-    /// `:'name'`: as a string.
+    /// `:'name'`: as a string literal.
     Literal,
     /// `:"name"`: as a quoted identifier.
     Identifier,
@@ -25,16 +24,16 @@ pub struct Variable {
     pub quoting: Quoting,
 }
 
-/// The variables of a script. Casts (`::`), `:=`, and in square brackets colons before a word or a quoted
-/// name, which are slices, are none; strings, comments and dollar quotes hold none.
+/// The variables of a script. Casts (`::`), `:=` and array slices (in square brackets, a colon before a word or a
+/// quoted name) are no variables; strings, comments and dollar quotes contain none.
 ///
 /// # Errors
-/// What [`super::split`] refuses, and a bare `:name`: it would be put into the script as it stands.
+/// Text that [`super::statement::split`] refuses, and a bare `:name`, whose value would become part of the script.
 pub fn variables(sql: &str) -> Result<Vec<Variable>, LexError> {
     let mut lexer = Lexer::new(sql);
     let (mut found, mut brackets, mut string) = (Vec::new(), 0_usize, false);
     while let Some(token) = lexer.next()? {
-        let behind_string = std::mem::replace(&mut string, is_string(&sql[token.span.clone()], token.kind));
+        let after_string = std::mem::replace(&mut string, is_string(&sql[token.span.clone()], token.kind));
         if token.is(b"[", sql) {
             brackets += 1;
         } else if token.is(b"]", sql) {
@@ -59,8 +58,8 @@ pub fn variables(sql: &str) -> Result<Vec<Variable>, LexError> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err(LexError { at, what: ODD });
         }
-        // PostgreSQL would take the two for one string, by the rules of the first.
-        if behind_string && quoting == Quoting::Literal {
+        // PostgreSQL would read the two as one string, with the escape rules of the first.
+        if after_string && quoting == Quoting::Literal {
             return Err(LexError { at, what: JOINED });
         }
         found.push(Variable {
@@ -73,10 +72,10 @@ pub fn variables(sql: &str) -> Result<Vec<Variable>, LexError> {
 }
 
 const BARE: &str = "a variable without quotes would become a part of the script; write :'name' for a value or :\"name\" \
-                    for a name (before anything else that follows a colon, write a space)";
-const ODD: &str = "the name of a variable is of letters, digits and underscores (before a string or a name that follows a \
-                   colon and is no variable, write a space)";
-const JOINED: &str = "a variable right behind a string; join them with ||";
+                    for a name (if this is no variable, write a space after the colon)";
+const ODD: &str = "the name of a variable consists of letters, digits and underscores (if this is no variable, write a \
+                   space after the colon)";
+const JOINED: &str = "a variable directly follows a string; join them with ||";
 
 fn is_string(text: &str, kind: TokenKind) -> bool {
     kind == TokenKind::Symbol && text.ends_with('\'')
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_alone_what_is_none() {
+    fn passes_over_colons_that_start_no_variable() {
         for sql in [
             "SELECT a::text, a::\"char\", a [1:2], a[b:c], a[:n], a[b:\"c\"]",
             "SELECT ':x', \":x\", $$ :x :'x' $$, E'\\':x', $t$:x$t$ -- :x :'x'\n /* :x /* :'x' */ */",
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_be_a_part_of_the_script() {
+    fn refuses_variables_whose_value_would_become_part_of_the_script() {
         for (sql, at, what) in [
             ("SELECT :x", 7, BARE),
             ("SELECT 1 LIMIT :n", 15, BARE),

@@ -1,20 +1,21 @@
-//! Tables as CSV, sent with `COPY`.
-
-use std::fmt;
+//! Tables of a seed: CSV files that are sent with `COPY`.
 
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::migrate::source::text;
-use crate::migrate::{Error, SourceError, redact};
+use crate::migrate::error::Error;
+use crate::migrate::failure::RowFailure;
+use crate::migrate::redact;
+use crate::migrate::script_text;
+use crate::migrate::source_error::SourceError;
 use crate::postgres::quote;
 
-/// Excel and others begin a CSV file with it.
+/// Excel and other programs start CSV files with it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A table of a seed.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct SeedTable {
     /// Name of its file.
     pub file: String,
     /// Schema, if the file names one, and table.
@@ -23,26 +24,25 @@ pub struct Table {
     text: String,
 }
 
-impl Table {
+impl SeedTable {
     /// Reads `<digits>_<table>.csv`, whose first line names the columns.
     ///
     /// # Errors
-    /// Where and why it cannot be used.
+    /// Where and why the file cannot be used.
     pub fn read(file: &str, mut bytes: Vec<u8>) -> Result<Self, SourceError> {
         if bytes.starts_with(BYTE_ORDER_MARK) {
             bytes.drain(..BYTE_ORDER_MARK.len());
         }
-        let text = text(file, bytes)?;
+        let text = script_text::decode(file, bytes)?;
         let name = name(file).ok_or_else(|| {
             SourceError::file(
                 file,
-                "the name is no table's: it must be <table>.csv or <schema>.<table>.csv, with digits and _ before it for the order",
+                "the name is no table's: rename the file to <table>.csv or <schema>.<table>.csv, optionally with digits and _ in front for the order",
             )
         })?;
         let columns = header(&text).map_err(|what| SourceError::text(file, &text, 0, what))?;
         if let Some(at) = end_of_data(&text) {
-            let what =
-                "a line of \\. alone, which ends the data for PostgreSQL before version 18; write \"\\.\" in quotes";
+            let what = "a line of \\. alone, which PostgreSQL before version 18 reads as the end of the data; write \"\\.\" in quotes";
             return Err(SourceError::text(file, &text, at, what));
         }
         Ok(Self {
@@ -62,7 +62,7 @@ impl Table {
         };
         copied.await.map(drop).map_err(|error| match &error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
-                Some(answer) => Error::RowFailed(Box::new(RowFailure::new(self, answer))),
+                Some(answer) => Error::RowFailed(Box::new(self.failure(answer))),
                 None => error.into(),
             },
             _ => error.into(),
@@ -91,13 +91,13 @@ fn name(file: &str) -> Option<Vec<String>> {
     (parts.len() <= 2 && parts.iter().all(|part| !part.is_empty())).then_some(parts)
 }
 
-/// The columns that the first line names.
+/// The columns, from the first line.
 fn header(text: &str) -> Result<Vec<String>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .from_reader(text.as_bytes());
     let first = match reader.records().next() {
-        // The reader passes over empty lines; PostgreSQL does not.
+        // The reader skips empty lines; PostgreSQL does not.
         Some(Ok(first)) if !text.starts_with(['\n', '\r']) => first,
         _ => return Err("the first line must name the columns".to_owned()),
     };
@@ -118,7 +118,7 @@ fn header(text: &str) -> Result<Vec<String>, String> {
     Ok(columns)
 }
 
-/// PostgreSQL up to version 17 takes such a line for the end, and leaves out what follows.
+/// The position of a line `\.`, which PostgreSQL up to version 17 reads as the end of the data.
 fn end_of_data(text: &str) -> Option<usize> {
     let mut at = 0;
     text.split_inclusive(['\n', '\r']).find_map(|line| {
@@ -127,64 +127,34 @@ fn end_of_data(text: &str) -> Option<usize> {
     })
 }
 
-/// Where and why rows of a table were refused. It holds no value of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowFailure {
-    /// Name of the file.
-    pub file: String,
-    /// Line of the file, from 1, as far as it is known: of a row of several lines the last or the first.
-    pub line: Option<usize>,
-    /// Column, as far as the server tells.
-    pub column: Option<String>,
-    /// PostgreSQL's error code.
-    pub sqlstate: String,
-    /// PostgreSQL's message without values.
-    pub message: String,
-}
-
-impl RowFailure {
-    fn new(table: &Table, error: &PgDatabaseError) -> Self {
+impl SeedTable {
+    fn failure(&self, error: &PgDatabaseError) -> RowFailure {
         let context = error.r#where().unwrap_or_default();
-        let (mut line, mut column) = table.place(context);
+        let (mut line, mut column) = self.place(context);
         if line.is_none() {
-            (line, column) = table.with_key(error.detail().unwrap_or_default());
+            (line, column) = self.with_key(error.detail().unwrap_or_default());
         }
-        // It was refused before the first row.
+        // The server refused the statement before it read a row.
         if line.is_none() && error.code().starts_with("42") {
             line = Some(1);
         }
-        Self {
-            file: table.file.clone(),
+        RowFailure {
+            file: self.file.clone(),
             line,
             column: column.or(error.column().map(ToOwned::to_owned)),
             sqlstate: error.code().to_owned(),
-            message: without_values(error.code(), table.is_inside(context), error.message()),
+            message: without_values(error.code(), self.is_inside(context), error.message()),
         }
     }
-}
 
-impl fmt::Display for RowFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed", self.file)?;
-        if let Some(line) = self.line {
-            write!(f, " at line {line}")?;
-        }
-        if let Some(column) = &self.column {
-            write!(f, ", column {column}")?;
-        }
-        write!(f, ": {} (SQLSTATE {})", self.message, self.sqlstate)
-    }
-}
-
-impl Table {
-    /// Line and column by `COPY <table>, line <n>, column <name>: "<value>"` in whatever language.
+    /// Line and column from `COPY <table>, line <n>, column <name>: "<value>"`, in any language of the server.
     fn place(&self, context: &str) -> (Option<usize>, Option<String>) {
-        let Some(told) = context.lines().find_map(|line| line.strip_prefix(&self.context())) else {
+        let Some(place) = context.lines().find_map(|line| line.strip_prefix(&self.context())) else {
             return (None, None);
         };
-        let told = told.trim_start_matches(|char: char| !char.is_ascii_digit());
-        let digits = told.bytes().take_while(u8::is_ascii_digit).count();
-        let (line, rest) = told.split_at(digits);
+        let place = place.trim_start_matches(|char: char| !char.is_ascii_digit());
+        let digits = place.bytes().take_while(u8::is_ascii_digit).count();
+        let (line, rest) = place.split_at(digits);
         let rest = rest.strip_prefix(", ").and_then(|rest| rest.split_once(' '));
         let column = rest.and_then(|(_, rest)| {
             let is = |column: &&String| {
@@ -196,8 +166,8 @@ impl Table {
         (line.parse().ok(), column)
     }
 
-    /// The row of a key that other rows refuse, as with a missing row of another table: the server looks
-    /// for it after the last row, and tells `Key (<columns>)=(<values>)`.
+    /// Line and column of the row with the key in `Key (<columns>)=(<values>)`. The server checks foreign keys after
+    /// the last row, and reports the key but no line.
     fn with_key(&self, detail: &str) -> (Option<usize>, Option<String>) {
         let key = detail.split_once('(').and_then(|(_, rest)| rest.split_once(")=("));
         let Some((names, values)) = key.and_then(|(names, rest)| Some((names, rest.rsplit_once(')')?.0))) else {
@@ -221,7 +191,7 @@ impl Table {
         (line, (indices.len() == 1).then(|| names.trim_matches('"').to_owned()))
     }
 
-    /// Whether the error is from a function that was called for a row.
+    /// Whether the error comes from a function that was called for a row.
     fn is_inside(&self, context: &str) -> bool {
         !context.is_empty() && !context.starts_with(&self.context())
     }
@@ -231,7 +201,8 @@ impl Table {
     }
 }
 
-/// PostgreSQL's message without values of the row. What a function or trigger says itself may be all value.
+/// PostgreSQL's message without values of the row. A message of a trigger or function can consist of values alone, and
+/// is replaced.
 fn without_values(sqlstate: &str, inside: bool, message: &str) -> String {
     if inside {
         return "a trigger or a function refused the row".into();

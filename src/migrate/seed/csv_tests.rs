@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-fn table(file: &str, text: &str) -> Result<Table, String> {
-    Table::read(file, text.as_bytes().to_vec()).map_err(|error| error.to_string())
+fn table(file: &str, text: &str) -> Result<SeedTable, String> {
+    SeedTable::read(file, text.as_bytes().to_vec()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn the_servers_context_tells_the_place() {
 
 #[test]
 fn messages_hold_no_values() {
-    for (sqlstate, inside, message, told) in [
+    for (sqlstate, inside, message, shown) in [
         (
             "22P02",
             false,
@@ -113,6 +113,6 @@ fn messages_hold_no_values() {
         ("P0001", true, "no secret", "a trigger or a function refused the row"),
         ("23514", true, "no secret", "a trigger or a function refused the row"),
     ] {
-        assert_eq!(without_values(sqlstate, inside, message), told);
+        assert_eq!(without_values(sqlstate, inside, message), shown);
     }
 }

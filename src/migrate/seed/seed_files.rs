@@ -1,5 +1,5 @@
-//! The Supabase CLI's `supabase_migrations.seed_files`: a row for each script of a seed, with its path in the
-//! project and the SHA-256 of its bytes. The CLI runs no script again that has a row, whatever it says now.
+//! The Supabase CLI's `supabase_migrations.seed_files`: one row for each script of a seed, with its path in
+//! the project and the SHA-256 of its bytes. The CLI does not run a script again that has a row, even if it changed.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use sqlx::{PgConnection, Row};
 
 use super::source::Script;
 use crate::api::SeedPolicy;
-use crate::migrate::Result;
+use crate::migrate::error::Result;
 
 /// The CLI's own statements (`pkg/migration/history.go`).
 const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \
      CREATE TABLE IF NOT EXISTS supabase_migrations.seed_files (path text NOT NULL PRIMARY KEY, hash text NOT NULL)";
 
-/// What the CLI has recorded.
+/// The rows of the table: hashes by path.
 #[derive(Default)]
 pub(super) struct SeedFiles(BTreeMap<String, String>);
 
@@ -34,13 +34,13 @@ impl SeedFiles {
         Ok(Self(rows.collect::<sqlx::Result<_>>()?))
     }
 
-    /// Whether a script was applied by the CLI, in a database that the operator has not seeded yet.
+    /// Whether the CLI has applied a script, by the table of a database that the operator has not seeded yet.
     pub(super) fn hold(&self, script: &Script, policy: SeedPolicy) -> bool {
         self.find(script)
             .is_some_and(|(_, hash)| policy == SeedPolicy::Once || *hash == script.hash())
     }
 
-    /// Writes down scripts that are applied.
+    /// Records scripts as applied.
     pub(super) async fn record(&self, conn: &mut PgConnection, scripts: impl Iterator<Item = &Script>) -> Result<()> {
         sqlx::raw_sql(TABLE).execute(&mut *conn).await?;
         for script in scripts {
@@ -59,7 +59,7 @@ impl SeedFiles {
         Ok(())
     }
 
-    /// The row of a script: where its path in the project is another one, that of its name.
+    /// The row of a script: by its usual path in a project, else by its name if only one path ends with it.
     fn find(&self, script: &Script) -> Option<(&String, &String)> {
         let named = || {
             let end = format!("/{}", script.file);
@@ -70,7 +70,7 @@ impl SeedFiles {
     }
 }
 
-/// Where a script lies in a project of the CLI.
+/// The usual path of a script in a project of the CLI.
 fn path(file: &str) -> String {
     match file {
         "seed.sql" => "supabase/seed.sql".to_owned(),

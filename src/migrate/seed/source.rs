@@ -1,13 +1,13 @@
-//! A seed as the user wrote it, checked before any database is touched.
+//! The user's seed, checked before the operator connects to a database.
 
 use sha2::{Digest, Sha256};
 
-use super::csv::Table;
+use super::csv::SeedTable;
 use super::variables::{Rendered, Variables};
 use crate::migrate::lexer::{self, LexError, Variable};
-use crate::migrate::policy::check_seed;
-use crate::migrate::source::text;
-use crate::migrate::{SourceError, hex};
+use crate::migrate::mode::check_seed;
+use crate::migrate::script_text;
+use crate::migrate::source_error::SourceError;
 
 /// The scripts and tables of a seed, in the order of their files' names.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct SeedSource {
 #[derive(Clone, Debug)]
 pub(super) enum Part {
     Script(Script),
-    Table(Table),
+    Table(SeedTable),
 }
 
 impl Part {
@@ -43,12 +43,12 @@ pub struct Script {
 }
 
 impl SeedSource {
-    /// Reads the files `*.sql` and `*.csv`; others are left alone.
+    /// Reads the files `*.sql` and `*.csv`; other files are ignored.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
     pub fn read(mut files: Vec<(String, Vec<u8>)>) -> Result<Self, SourceError> {
-        files.retain(|(file, _)| kind(file).is_some());
+        files.retain(|(file, _)| file_type(file).is_some());
         files.sort();
         if let Some(twice) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(SourceError::file(&twice[0].0, "this file of the seed is there twice"));
@@ -60,22 +60,22 @@ impl SeedSource {
         for (file, bytes) in files {
             update(&mut hash, file.as_bytes());
             update(&mut hash, &bytes);
-            parts.push(match kind(&file) {
-                Some(Kind::Csv) => Part::Table(Table::read(&file, bytes)?),
+            parts.push(match file_type(&file) {
+                Some(FileType::Csv) => Part::Table(SeedTable::read(&file, bytes)?),
                 _ => Part::Script(Script::read(&file, bytes)?),
             });
         }
         Ok(Self {
             parts,
-            digest: format!("sha256:{}", hex(&hash.finalize())),
+            digest: format!("sha256:{}", hex::encode(hash.finalize())),
         })
     }
 
-    /// `sha256:` and 64 digits over the files' names and contents and, where scripts use variables, over
-    /// the names and values of those.
+    /// Digest of the files' names and contents and of the names and values of the variables that scripts use:
+    /// `sha256:` and 64 hexadecimal digits.
     ///
     /// # Errors
-    /// A script uses a variable that has no value that could be put there.
+    /// A script uses a variable without a usable value.
     pub fn digest(&self, variables: &Variables) -> Result<String, SourceError> {
         let mut used = Vec::new();
         for script in self.scripts() {
@@ -94,7 +94,7 @@ impl SeedSource {
             update(&mut hash, name.as_bytes());
             update(&mut hash, value.as_bytes());
         }
-        Ok(format!("sha256:{}", hex(&hash.finalize())))
+        Ok(format!("sha256:{}", hex::encode(hash.finalize())))
     }
 
     pub(super) fn parts(&self) -> &[Part] {
@@ -110,13 +110,13 @@ impl SeedSource {
 }
 
 impl Script {
-    /// Reads a script: the text rules, nothing that leaves the seed's one transaction, and variables that
+    /// Reads a script, and checks its text, that no statement leaves the seed's transaction, and that its variables
     /// are quoted.
     ///
     /// # Errors
     /// Where and why it cannot be used.
     pub fn read(file: &str, bytes: Vec<u8>) -> Result<Self, SourceError> {
-        let text = text(file, bytes)?;
+        let text = script_text::decode(file, bytes)?;
         check_seed(file, &text)?;
         let variables =
             lexer::variables(&text).map_err(|LexError { at, what }| SourceError::text(file, &text, at, what))?;
@@ -127,10 +127,10 @@ impl Script {
         })
     }
 
-    /// The script with the values in the place of its variables.
+    /// Inserts the values of the script's variables.
     ///
     /// # Errors
-    /// Where there is a variable that has no value that could be put there.
+    /// Where the script uses a variable without a usable value.
     pub fn render(&self, variables: &Variables) -> Result<Rendered, SourceError> {
         Ok(Rendered::new(&self.text, self.values(variables)?.into_iter()))
     }
@@ -139,9 +139,9 @@ impl Script {
         &self.text
     }
 
-    /// SHA-256 of its bytes, in digits.
+    /// SHA-256 of its bytes, in hexadecimal.
     pub(super) fn hash(&self) -> String {
-        hex(&Sha256::digest(self.text.as_bytes()))
+        hex::encode(Sha256::digest(self.text.as_bytes()))
     }
 
     fn values<'a>(&'a self, variables: &'a Variables) -> Result<Vec<(&'a Variable, &'a str)>, SourceError> {
@@ -151,22 +151,22 @@ impl Script {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum FileType {
     Sql,
     Csv,
 }
 
-fn kind(file: &str) -> Option<Kind> {
+fn file_type(file: &str) -> Option<FileType> {
     let (name, extension) = file.rsplit('/').next()?.rsplit_once('.')?;
     match extension.to_ascii_lowercase().as_str() {
         _ if name.is_empty() => None,
-        "sql" => Some(Kind::Sql),
-        "csv" => Some(Kind::Csv),
+        "sql" => Some(FileType::Sql),
+        "csv" => Some(FileType::Csv),
         _ => None,
     }
 }
 
-/// Each part with its length, so that no two lists of parts are alike.
+/// Hashes a part with its length, so that different lists of parts have different digests.
 fn update(hash: &mut Sha256, part: &[u8]) {
     hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(part);

@@ -1,36 +1,36 @@
-//! The variables of a seed, and how their values are put into its scripts: quoted, so that no value can
-//! be anything but one string or one name.
+//! The variables of a seed, and how their values are inserted into its scripts: quoted, so that a value is always
+//! one string or one identifier.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use postgres_protocol::escape::escape_literal;
 
-use crate::migrate::SourceError;
 use crate::migrate::lexer::{Quoting, Variable};
+use crate::migrate::source_error::SourceError;
 use crate::postgres::quote;
 
-/// The most bytes of a name: PostgreSQL cuts longer ones (`NAMEDATALEN`).
+/// The maximum length of an identifier in bytes; PostgreSQL cuts longer ones (`NAMEDATALEN`).
 const MAX_NAME: usize = 63;
 
-/// Names and values.
+/// The names and values of variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<String, Value>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Value {
     Text(String),
-    /// Two sources give one name different values; what they are.
+    /// Two origins give the name a value; the text names the origins.
     Torn(String),
 }
 
 impl Variables {
-    /// Sets a value. `origin` names for people where it is from; a second one of the same name makes the
-    /// variable unusable.
+    /// Sets a value. `origin` names its source in messages. A second value for the same name makes the variable
+    /// unusable.
     pub fn set(&mut self, name: &str, value: impl Into<String>, origin: &str) {
         let value = match self.0.get(name) {
             None => Value::Text(value.into()),
-            Some(Value::Text(_)) => Value::Torn(format!("{origin} and another one of the same letters")),
+            Some(Value::Text(_)) => Value::Torn(format!("{origin} and another one with the same letters")),
             Some(Value::Torn(before)) => Value::Torn(before.clone()),
         };
         self.0.insert(name.to_owned(), value);
@@ -39,7 +39,7 @@ impl Variables {
     /// The value of a variable of a script.
     ///
     /// # Errors
-    /// Where and why there is none that can be put there.
+    /// Where and why the variable has no usable value.
     pub(super) fn value(&self, file: &str, script: &str, variable: &Variable) -> Result<&str, SourceError> {
         let Variable { span, name, quoting } = variable;
         let refuse = |what: String| Err(SourceError::text(file, script, span.start, what));
@@ -61,7 +61,7 @@ impl Variables {
         }
         if *quoting == Quoting::Identifier && !(1..=MAX_NAME).contains(&value.len()) {
             return refuse(format!(
-                "the value of {name} is no name: it has {} bytes, and PostgreSQL takes 1 to {MAX_NAME}",
+                "the value of {name} is no name: it has {} bytes, and PostgreSQL accepts 1 to {MAX_NAME}",
                 value.len()
             ));
         }
@@ -69,12 +69,12 @@ impl Variables {
     }
 }
 
-/// A script with the values in it.
+/// A script with the values of its variables inserted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// What is sent to the server.
     pub text: String,
-    /// Places in the text, and of the variables that stood there.
+    /// The ranges of the values in the text, and of their variables in the script.
     replaced: Vec<(Range<usize>, Range<usize>)>,
 }
 
@@ -84,7 +84,7 @@ impl Rendered {
         for (variable, value) in values {
             text.push_str(&script[at..variable.span.start]);
             let start = text.len();
-            // Or it would become a part of the word or the name before it.
+            // The space keeps the value apart from a word or name directly before the variable.
             text.push(' ');
             text.push_str(&match variable.quoting {
                 Quoting::Literal => escape_literal(value),
@@ -97,7 +97,7 @@ impl Rendered {
         Self { text, replaced }
     }
 
-    /// Where in the script is what stands at this byte of the text.
+    /// The position in the script that corresponds to a byte of the text.
     pub(super) fn origin(&self, at: usize) -> usize {
         let (mut text, mut script) = (0, 0);
         for (new, old) in &self.replaced {

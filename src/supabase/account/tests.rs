@@ -29,7 +29,7 @@ async fn one_token_and_organization_is_one_account() {
 
     let other = accounts.get(&token, Some("other")).await.unwrap();
     assert!(!Arc::ptr_eq(&named, &other));
-    assert!(Arc::ptr_eq(&named.client, &other.client), "one budget a token");
+    assert!(Arc::ptr_eq(&named.client, &other.client), "one rate limiter a token");
     let stranger = accounts
         .get(&SecretString::from("sbp_other"), Some("acme"))
         .await
@@ -56,7 +56,7 @@ async fn a_token_that_nobody_asks_for_is_dropped() {
     let wire = Wire::play(|_, _| ok("[]")).await;
     let accounts = Accounts::new(wire.settings(), Arc::default());
     accounts.get(&SecretString::from(TOKEN), Some("acme")).await.unwrap();
-    let mut tokens = accounts.tokens.lock().unwrap();
+    let mut tokens = accounts.tokens.lock();
     drop_unused(&mut tokens, Instant::now());
     assert_eq!(tokens.len(), 1);
     drop_unused(&mut tokens, Instant::now() + UNUSED);

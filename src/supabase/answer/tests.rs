@@ -1,4 +1,4 @@
-use Operation::{ApiKeys, CreateProject, DeleteProject, GetProject, ListProjects, PoolerConfig};
+use Operation::{CreateProject, DeleteProject, GetApiKeys, GetPoolerConfig, GetProject, ListProjects};
 
 use super::*;
 use crate::api::condition::Reason;
@@ -108,15 +108,15 @@ fn refusals_are_sorted_by_words_and_then_by_status() {
             Reason::RequestRefused,
             blocked,
         ),
-        (ApiKeys, 404, "Project not found", Reason::Provisioning, transient),
+        (GetApiKeys, 404, "Project not found", Reason::Provisioning, transient),
         (
-            ApiKeys,
+            GetApiKeys,
             400,
             "Project must be active and healthy.",
             Reason::Provisioning,
             transient,
         ),
-        (PoolerConfig, 406, "Not acceptable", Reason::Provisioning, transient),
+        (GetPoolerConfig, 406, "Not acceptable", Reason::Provisioning, transient),
         (GetProject, 429, "Rate limit exceeded", Reason::RateLimited, after(9)),
         (GetProject, 500, "Failed", Reason::ProviderUnavailable, transient),
         (GetProject, 544, "Timed out", Reason::ProviderUnavailable, transient),

@@ -1,20 +1,20 @@
-//! What an organization's plan allows, and what its projects cost.
+//! The entitlements of an organization, and the prices of add-ons.
 
-use super::super::billing::{Addons, Entitlement, Entitlements};
-use super::super::budget::Operation;
-use super::super::error::Error;
-use super::Client;
+use super::http::Client;
+use crate::supabase::billing::{Addons, Entitlement, Entitlements};
+use crate::supabase::error::Error;
+use crate::supabase::operation::Operation;
 
 impl Client {
-    /// What the plan of an organization allows (`v1-get-organization-entitlements`).
+    /// Reads the entitlements of an organization (`v1-get-organization-entitlements`).
     pub async fn entitlements(&self, slug: &str) -> Result<Vec<Entitlement>, Error> {
         let path = ["v1", "organizations", slug, "entitlements"];
         let answer: Entitlements = self.read(Operation::GetEntitlements, slug, &path, vec![]).await?;
         Ok(answer.entitlements)
     }
 
-    /// The add-ons of a project and their prices (`v1-list-project-addons`); those that it could have
-    /// are the same for all projects of an organization.
+    /// Reads the add-ons of a project and their prices (`v1-list-project-addons`). The available ones are the same for
+    /// all projects of an organization.
     pub async fn addons(&self, reference: &str) -> Result<Addons, Error> {
         let path = ["v1", "projects", reference, "billing", "addons"];
         self.read(Operation::ListAddons, reference, &path, vec![]).await

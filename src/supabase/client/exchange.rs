@@ -1,4 +1,4 @@
-//! One request and its answer: the budget, the metrics, what the answer teaches, and what went wrong.
+//! One request and its answer: the permit, the metrics, what the answer says about limit and token, the error.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +8,20 @@ use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 
-use super::super::answer::{Answer, capped};
-use super::super::budget::{Operation, Permit};
-use super::super::error::Error;
-use super::{Client, Request, decode};
+use super::http::{Client, Request, causes, decode};
+use crate::supabase::answer::Answer;
+use crate::supabase::error::Error;
+use crate::supabase::operation::Operation;
+use crate::supabase::rate_limit::Permit;
 
-/// A read is sent again only while its caller has not waited this long.
+/// A read is retried only while its caller has waited for less than this.
 const RETRY_UNTIL: Duration = Duration::from_secs(10);
 const RETRIES: usize = 3;
-/// More than any answer of ours holds; a body that goes on is not one.
+/// The most bytes of a body; every answer that the operator uses is smaller.
 const MAX_BODY: usize = 8 << 20;
 
 impl Client {
-    /// A GET, sent again a few times when the API or the way to it fails.
+    /// Sends a GET, and retries it a few times when the API or the connection fails.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
         operation: Operation,
@@ -46,9 +47,9 @@ impl Client {
         decode(operation, &body)
     }
 
-    /// Sends a request once; the body of a success.
+    /// Sends a request once, and returns the body of a success.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
-        let permit = self.budget.acquire(request.operation, request.scope, None).await?;
+        let permit = self.limiter.acquire(request.operation, request.scope, None).await?;
         self.exchange_with(request, permit).await
     }
 
@@ -71,7 +72,7 @@ impl Client {
             .management_request(operation.as_str(), &code, started.elapsed());
         let identity = headers.get("x-gotrue-id").and_then(|id| id.to_str().ok());
         tracing::debug!(%operation, status, identity, "Management API request");
-        self.identity.learn(status, identity);
+        self.token_state.learn(status, identity);
         let pause = permit.learn(status, &headers).unwrap_or_default();
         if (200..300).contains(&status) {
             return Ok(body);
@@ -81,7 +82,7 @@ impl Client {
         Err(Answer::read(status, &body, &secrets).classify(operation, pause))
     }
 
-    /// The whole answer, or a metric's code and what went wrong.
+    /// The whole answer; otherwise the code for the metrics, and the cause.
     async fn exchange(&self, request: &Request<'_>) -> Result<(u16, HeaderMap, Vec<u8>), (&'static str, String)> {
         let failed = |error: reqwest::Error| {
             let code = match () {
@@ -112,16 +113,4 @@ impl Client {
         }
         Ok((answer.status().as_u16(), answer.headers().clone(), body))
     }
-}
-
-/// An error of the HTTP client and its causes, without the address.
-pub(super) fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    capped(&text)
 }

@@ -1,37 +1,32 @@
-//! An organization's projects, page by page.
+//! Lists the projects of an organization, page by page.
 
 use std::collections::HashSet;
 
-use super::super::budget::Operation;
-use super::super::error::Error;
-use super::super::types::{ListedProject, ProjectPage};
-use super::Client;
+use super::http::Client;
+use crate::supabase::error::Error;
+use crate::supabase::operation::Operation;
+use crate::supabase::types::{ListedProject, ProjectPage};
 
 /// Projects a page (the API's maximum).
 pub const PAGE: usize = 100;
-/// How often a listing is begun again that changes while it is read.
+/// How often a listing is read again that changes while it is read.
 const LISTING_ATTEMPTS: usize = 3;
 
-/// Whether the projects are the first ones of a listing before.
+/// Whether the projects are the first ones of an earlier listing.
 fn is_as_before(projects: &[ListedProject], known: &[String]) -> bool {
     let mut pairs = projects.iter().zip(known);
     projects.len() <= known.len() && pairs.all(|(project, known)| project.reference == *known)
 }
 
 impl Client {
-    /// All projects of an organization but branches (`v1-get-all-projects-for-organization`),
-    /// oldest first. Complete or an error: pages overlap by one, so that a deletion between two
-    /// pages cannot hide a project. Prefer the shared [`super::poll::Poll`].
-    pub async fn list_organization_projects(&self, organization: &str) -> Result<Vec<ListedProject>, Error> {
-        self.list_organization_projects_again(organization, &mut Vec::new())
-            .await
-    }
-
-    /// The same for one who has listed them before: `order` holds all references of that time, and
-    /// then those of this one. A page that begins with the project that it began with before needs no
-    /// overlap, because what was deleted before it would have moved another one there; so a
-    /// thousand projects of which none is new or gone are ten pages, and not eleven.
-    pub async fn list_organization_projects_again(
+    /// All projects of an organization except branches (`v1-get-all-projects-for-organization`), oldest first. The
+    /// list is complete, or there is an error: pages overlap by one, so that a deletion between two pages cannot hide a
+    /// project. Prefer the shared [`crate::supabase::poll::Poll`].
+    ///
+    /// `order` holds all references of the caller's last listing, and afterwards those of this one. A page that begins
+    /// with the same project as last time needs no overlap, because a deletion before it would have moved another
+    /// project there. So a thousand projects of which none is new or gone are ten pages, and not eleven.
+    pub async fn list_organization_projects(
         &self,
         organization: &str,
         order: &mut Vec<String>,
@@ -46,7 +41,7 @@ impl Client {
         Err(Error::ListingChanged)
     }
 
-    /// Every page once; nothing when the pages do not fit together.
+    /// Reads every page once; none when the pages do not fit together.
     async fn list_once(&self, organization: &str, known: &[String]) -> Result<Option<Vec<ListedProject>>, Error> {
         let mut all: Vec<ListedProject> = Vec::new();
         loop {
@@ -62,15 +57,15 @@ impl Client {
             let full = projects.len() >= pagination.limit.clamp(2, PAGE);
             all.extend(projects);
             let counted = all.len() >= pagination.count;
-            // That none is new since the last time is what the count alone would have to say.
+            // The count alone does not prove that the listing is complete; that all are known does.
             if !full || (counted && all.len() == known.len() && is_as_before(&all, known)) {
                 return Ok(counted.then_some(all));
             }
         }
     }
 
-    /// The youngest projects of an organization, until all that are awaited have been seen, and
-    /// whether they are all there are. What is created or deleted between two pages may hide one.
+    /// The youngest projects of an organization, up to the page on which the last awaited one is, and whether these are
+    /// all projects. A creation or deletion between two pages may hide a project.
     pub async fn list_youngest_projects(
         &self,
         organization: &str,
@@ -90,7 +85,7 @@ impl Client {
                 }
             }
             if !full {
-                // Of one page nothing can be hidden.
+                // A single page is complete.
                 return Ok((projects, offset < PAGE));
             }
             if awaited.is_empty() {

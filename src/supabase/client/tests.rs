@@ -1,11 +1,19 @@
 #![allow(clippy::unwrap_used)]
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::super::types::RegionSelection;
-use super::super::wire::{Play, TOKEN, Wire, ok};
-use super::*;
+use super::Client;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
+use crate::supabase::error::Error;
+use crate::supabase::health::Service;
+use crate::supabase::rate_limit::QueuePlace;
+use crate::supabase::settings::Settings;
+use crate::supabase::types::{CreatedProject, NewProject, RegionSelection};
+use crate::supabase::wire::{Play, TOKEN, Wire, ok};
+use crate::telemetry::metrics::Metrics;
 
 const PASSWORD: &str = "Very-secret_password.0123456789~";
 const REF: &str = "abcdefghijklmnopqrst";
@@ -21,11 +29,11 @@ fn new_project() -> NewProject {
 }
 
 async fn create(client: &Client) -> Result<CreatedProject, Error> {
-    let turn = Turn {
+    let place = QueuePlace {
         since: jiff::Timestamp::UNIX_EPOCH,
         name: "tenants/one".into(),
     };
-    let permit = client.take_turn("acme", &turn).await?;
+    let permit = client.permit_creation("acme", &place).await?;
     client.create_project(&new_project(), permit).await
 }
 
@@ -58,7 +66,7 @@ async fn a_create_sends_what_the_schema_allows_and_nothing_else() {
     let wire = Wire::play(|_, _| Play::Answer(201, "", created().to_string())).await;
     let client = wire.client(&Arc::default());
     let project = create(&client).await.unwrap();
-    assert_eq!((project.reference.as_str(), project.status.as_str()), (REF, "UNKNOWN"));
+    assert_eq!((project.reference.as_str(), project.status.as_ref()), (REF, "UNKNOWN"));
     let seen = &wire.seen()[0];
     assert_eq!(seen.line, "POST /v1/projects HTTP/1.1");
     assert!(
@@ -156,7 +164,7 @@ async fn a_read_is_sent_again_where_that_helps() {
 }
 
 #[tokio::test]
-async fn a_429_goes_to_the_budget_and_stops_its_endpoint_and_scope_only() {
+async fn a_429_goes_to_the_rate_limiter_and_stops_its_endpoint_and_scope_only() {
     let headers = "x-ratelimit-limit: 120\r\nx-ratelimit-remaining: 0\r\nx-ratelimit-reset: 40\r\n";
     let wire = Wire::play(move |seen, _| {
         if seen.line.contains(REF) {

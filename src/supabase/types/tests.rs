@@ -28,7 +28,7 @@ fn every_status_has_a_class() {
     for (text, class) in table {
         let status: ProjectStatus = from_value(json!(text)).unwrap();
         assert_eq!(status.class(), class, "{text}");
-        assert_eq!(status.as_str(), text);
+        assert_eq!(status.as_ref(), text);
         assert_eq!(matches!(status, ProjectStatus::Other(_)), text == "BRAND_NEW");
     }
 }

@@ -25,7 +25,7 @@ async fn a_listing_reads_every_page_and_leaves_branches_out() {
         let wire = Wire::play(move |seen, _| page(&all, seen.number("offset"), seen.number("limit"))).await;
         let projects = wire
             .client(&Arc::default())
-            .list_organization_projects("acme")
+            .list_organization_projects("acme", &mut Vec::new())
             .await
             .unwrap();
         assert_eq!(projects.len(), total - usize::from(total > 7), "{total}");
@@ -51,16 +51,10 @@ async fn again(before: usize, now: impl Fn(usize) -> Vec<usize> + Send + Sync + 
     .await;
     let client = wire.client(&Arc::default());
     let mut order = Vec::new();
-    client
-        .list_organization_projects_again("acme", &mut order)
-        .await
-        .unwrap();
+    client.list_organization_projects("acme", &mut order).await.unwrap();
     assert_eq!(order.len(), before);
     counted.store(0, std::sync::atomic::Ordering::SeqCst);
-    client
-        .list_organization_projects_again("acme", &mut order)
-        .await
-        .unwrap();
+    client.list_organization_projects("acme", &mut order).await.unwrap();
     (order, counted.load(std::sync::atomic::Ordering::SeqCst))
 }
 
@@ -106,7 +100,7 @@ async fn a_deletion_between_two_pages_hides_no_project() {
     .await;
     let projects = wire
         .client(&Arc::default())
-        .list_organization_projects("acme")
+        .list_organization_projects("acme", &mut Vec::new())
         .await
         .unwrap();
     assert!(projects.iter().any(|project| project.reference == "ref100"));
@@ -119,7 +113,7 @@ async fn a_deletion_between_two_pages_hides_no_project() {
     .await;
     let error = restless
         .client(&Arc::default())
-        .list_organization_projects("acme")
+        .list_organization_projects("acme", &mut Vec::new())
         .await
         .unwrap_err();
     assert_eq!(error, Error::ListingChanged);

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn kinds(sql: &str) -> Vec<Kind> {
+fn kinds(sql: &str) -> Vec<StatementKind> {
     split(sql).unwrap().into_iter().map(|piece| piece.kind).collect()
 }
 
@@ -25,54 +25,60 @@ fn semicolons_inside_of_things_do_not_split() {
         "SELECT a$b$c, $1",
     ] {
         assert_eq!(split(sql).unwrap().len(), 1, "{sql}");
-        assert_eq!(kinds(&format!("{sql}\n; SELECT 2")), [Kind::Other; 2], "{sql}");
+        assert_eq!(kinds(&format!("{sql}\n; SELECT 2")), [StatementKind::Other; 2], "{sql}");
     }
     assert_eq!(
         kinds("CREATE TABLE \"begin\" (\"end\" int); SELECT 1;\n-- end\n"),
-        [Kind::Other, Kind::Other, Kind::Empty]
+        [StatementKind::Other, StatementKind::Other, StatementKind::Empty]
     );
 }
 
 #[test]
 fn says_what_a_statement_is() {
     for (sql, kind) in [
-        ("-- x\nBEGIN", Kind::Begin),
-        ("start transaction read write", Kind::Begin),
-        ("/* c */ commit work", Kind::End),
-        ("END", Kind::End),
-        ("ROLLBACK", Kind::End),
-        ("COMMIT AND CHAIN", Kind::Chain),
-        ("ROLLBACK TO SAVEPOINT a", Kind::Other),
-        ("SAVEPOINT a", Kind::Other),
-        ("PREPARE TRANSACTION 'x'", Kind::Prepare),
-        ("PREPARE p AS SELECT 1", Kind::Other),
-        ("COPY t FROM STDIN", Kind::CopyFromStdin),
-        ("COPY t (a, b) FROM stdin WITH (FORMAT csv)", Kind::CopyFromStdin),
-        ("COPY t FROM '/file'", Kind::Other),
+        ("-- x\nBEGIN", StatementKind::Begin),
+        ("start transaction read write", StatementKind::Begin),
+        ("/* c */ commit work", StatementKind::End),
+        ("END", StatementKind::End),
+        ("ROLLBACK", StatementKind::End),
+        ("COMMIT AND CHAIN", StatementKind::Chain),
+        ("ROLLBACK TO SAVEPOINT a", StatementKind::Other),
+        ("SAVEPOINT a", StatementKind::Other),
+        ("PREPARE TRANSACTION 'x'", StatementKind::Prepare),
+        ("PREPARE p AS SELECT 1", StatementKind::Other),
+        ("COPY t FROM STDIN", StatementKind::CopyFromStdin),
+        (
+            "COPY t (a, b) FROM stdin WITH (FORMAT csv)",
+            StatementKind::CopyFromStdin,
+        ),
+        ("COPY t FROM '/file'", StatementKind::Other),
         (
             "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a)",
-            Kind::Outside("CREATE INDEX CONCURRENTLY"),
+            StatementKind::Outside("CREATE INDEX CONCURRENTLY"),
         ),
-        ("CREATE INDEX \"CONCURRENTLY\" ON t (a)", Kind::Other),
-        ("drop index concurrently i", Kind::Outside("DROP INDEX CONCURRENTLY")),
+        ("CREATE INDEX \"CONCURRENTLY\" ON t (a)", StatementKind::Other),
+        (
+            "drop index concurrently i",
+            StatementKind::Outside("DROP INDEX CONCURRENTLY"),
+        ),
         (
             "REINDEX (VERBOSE) TABLE CONCURRENTLY t",
-            Kind::Outside("REINDEX CONCURRENTLY"),
+            StatementKind::Outside("REINDEX CONCURRENTLY"),
         ),
-        ("REINDEX TABLE t", Kind::Other),
-        ("VACUUM (ANALYZE) t", Kind::Outside("VACUUM")),
-        ("ALTER SYSTEM SET a = 1", Kind::Outside("ALTER SYSTEM")),
+        ("REINDEX TABLE t", StatementKind::Other),
+        ("VACUUM (ANALYZE) t", StatementKind::Outside("VACUUM")),
+        ("ALTER SYSTEM SET a = 1", StatementKind::Outside("ALTER SYSTEM")),
         (
             "ALTER DATABASE d SET TABLESPACE x",
-            Kind::Outside("ALTER DATABASE SET TABLESPACE"),
+            StatementKind::Outside("ALTER DATABASE SET TABLESPACE"),
         ),
-        ("ALTER DATABASE d SET work_mem = '1MB'", Kind::Other),
-        ("CLUSTER", Kind::Outside("CLUSTER of all tables")),
-        ("CLUSTER t USING i", Kind::Other),
-        ("ALTER TYPE e ADD VALUE 'x'", Kind::Other),
+        ("ALTER DATABASE d SET work_mem = '1MB'", StatementKind::Other),
+        ("CLUSTER", StatementKind::Outside("CLUSTER of all tables")),
+        ("CLUSTER t USING i", StatementKind::Other),
+        ("ALTER TYPE e ADD VALUE 'x'", StatementKind::Other),
         (
             "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
-            Kind::Outside("DETACH PARTITION CONCURRENTLY"),
+            StatementKind::Outside("DETACH PARTITION CONCURRENTLY"),
         ),
     ] {
         assert_eq!(kinds(sql), [kind], "{sql}");
@@ -117,7 +123,7 @@ proptest! {
             let mut at = 0;
             for piece in &pieces {
                 prop_assert_eq!(piece.span.start, at);
-                prop_assert!(piece.span.contains(&piece.start) || piece.kind == Kind::Empty);
+                prop_assert!(piece.span.contains(&piece.start) || piece.kind == StatementKind::Empty);
                 at = piece.span.end;
             }
             prop_assert_eq!(at, sql.len());

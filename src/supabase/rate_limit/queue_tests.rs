@@ -1,4 +1,4 @@
-//! Many who wait, against a server that counts as the real one does.
+//! Many Orchestras in a queue, against a server that counts as the real one does.
 #![allow(clippy::unwrap_used)]
 
 use std::cmp::Reverse;
@@ -7,10 +7,11 @@ use std::collections::BinaryHeap;
 use proptest::prelude::*;
 
 use super::core::{Core, Key};
-use super::tests::turn;
+use super::tests::place;
 use super::*;
+use crate::supabase::operation::Priority;
 
-/// A server that opens a window at the first request after the last one, and tells its end in whole
+/// A server that opens a window with the first request after the end of the last one, and states its end in whole
 /// seconds, rounded up.
 struct Server {
     limit: u32,
@@ -40,9 +41,9 @@ impl Server {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// The server's answer comes in: what was left, and the seconds until the end.
-    Answer(Grant, u32, u64),
+    Answer(Slot, u32, u64),
     /// The request of this waiter comes to the server.
-    Count(Grant, usize),
+    Count(Slot, usize),
     /// One that waits asks again.
     Ask(usize),
 }
@@ -57,7 +58,7 @@ struct Scene {
     /// request has its own.
     way: u64,
     work: u64,
-    /// Milliseconds between two who come; 0 for all at once.
+    /// Milliseconds between the first requests of two waiters; 0 if all ask at once.
     apart: u64,
 }
 
@@ -77,7 +78,7 @@ fn some(n: usize, most: u64) -> Duration {
     Duration::from_millis(mixed % (most + 1))
 }
 
-/// Lets the waiters of a scene ask, each again when it was told to; those `gone` never come back.
+/// Lets the waiters of a scene ask, each again after the time that it is given; those in `gone` never ask again.
 fn play(scene: Scene, gone: &[usize]) -> Outcome {
     let Scene { count, limit, .. } = scene;
     let start = Instant::now();
@@ -90,7 +91,7 @@ fn play(scene: Scene, gone: &[usize]) -> Outcome {
         used: 0,
         refused: 0,
     };
-    // Those who come at once come the youngest first: it is not the order in which they are served.
+    // Waiters that ask at once ask the youngest first, which is not the order in which they are served.
     let first = |n: usize| match scene.apart {
         0 => Duration::from_micros((count - n) as u64),
         apart => Duration::from_millis(n as u64 * apart),
@@ -101,7 +102,7 @@ fn play(scene: Scene, gone: &[usize]) -> Outcome {
         let now = start + at;
         match event {
             Event::Answer(grant, remaining, reset) => {
-                let taught = Taught {
+                let taught = LimitHeaders {
                     limit: Some(limit),
                     remaining: Some(remaining),
                     reset: Some(Duration::from_secs(reset)),
@@ -117,14 +118,14 @@ fn play(scene: Scene, gone: &[usize]) -> Outcome {
             }
             Event::Ask(n) => {
                 asked[n] += 1;
-                match core.take(Priority::Create, &key, Some(&turn(n)), now) {
+                match core.take(Priority::Create, &key, Some(&place(n)), now) {
                     Ok(grant) => {
                         order.push(n);
                         took = at;
                         events.push(Reverse((at + some(n, scene.way), Event::Count(grant, n))));
                     }
                     Err(_) if gone.contains(&n) => {}
-                    Err(wait) => events.push(Reverse((at + wait.time + Duration::from_millis(1), Event::Ask(n)))),
+                    Err(wait) => events.push(Reverse((at + wait.after + Duration::from_millis(1), Event::Ask(n)))),
                 }
             }
         }
@@ -151,11 +152,11 @@ proptest! {
         prop_assert!(refused <= 10_u32.saturating_sub(limit), "{} were refused", refused);
         let windows = count.div_ceil(limit as usize);
         prop_assert!(asked <= 16 + 3 * windows, "somebody had to ask {} times", asked);
-        // Before the first answer a few go out a second, and each end is told up to a second late.
+        // Before the first answer a few requests are sent a second, and each end is stated up to a second late.
         let most = Duration::from_millis((windows as u64 - 1) * (window * 1000 + 2500) + 6000 + 10 * count as u64);
         prop_assert!(took <= most, "{:?} for {} windows of {} s", took, windows, window);
-        // Nobody waited yet when the first window was given away; of the rest whoever is older by more
-        // than a window's worth goes first.
+        // Nobody waited yet when the first window was given away; of the rest, a waiter that is older by more than a
+        // window's worth goes first.
         let waited: Vec<_> = order.iter().skip(limit as usize + 10).copied().collect();
         let mut fair = waited.clone();
         fair.sort_unstable();

@@ -1,36 +1,43 @@
-//! The state of a budget, without clock and waiting.
+//! The state of a rate limiter, without clock and waiting.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::queue::{Queue, Turn};
-use super::window::{Grant, Told, Window};
-use super::{BURST, Operation, Priority, RATE, Taught};
+use super::headers::LimitHeaders;
+use super::queue::{Queue, QueuePlace};
+use super::window::{Slot, Window, WindowReport};
+use crate::supabase::operation::{Operation, Priority};
 
-/// Windows kept before those that ran out are dropped.
+/// Requests that may be sent at once before any limit is known.
+const BURST: f64 = 10.0;
+/// Requests a second before any limit is known.
+const RATE: f64 = 1.0;
+/// Windows that are kept before those that have ended are dropped.
 const MANY: usize = 4096;
-/// Between two who come back for the same window, so that they do not come at once.
+/// Time between two callers that wait for the same window, so that they do not ask at the same moment.
 const SPREAD: Duration = Duration::from_millis(5);
-/// Whoever waits for longer asks in between: those before it may have gone.
+/// The longest time after which a caller is to ask again: callers before it may have gone.
 const LONGEST: Duration = Duration::from_mins(5);
-/// The longest wait while a limit is not known: the first answer tells it.
+/// The longest wait while a limit is not known: the first answer reports it.
 const UNKNOWN: Duration = Duration::from_secs(1);
-/// How soon one is to ask again who waits for the answers of those on their way.
+/// When a caller is to ask again that waits for the answers to requests in flight.
 const SOON: Duration = Duration::from_millis(200);
 
 /// What is limited: an endpoint for a scope.
 pub(super) type Key = (Operation, String);
 
-/// How long to wait, and how long it has been.
+/// A request may not be sent yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wait {
-    pub time: Duration,
-    pub so_far: Duration,
+pub(super) struct NotYet {
+    /// When to ask again.
+    pub after: Duration,
+    /// How long the Orchestra has been in the queue.
+    pub waited: Duration,
 }
 
-/// The limit that an endpoint has shown.
+/// The limit of an endpoint, as its answers have reported it.
 #[derive(Clone, Copy, Debug)]
-struct Limit {
+struct EndpointLimit {
     count: u32,
     /// Length of a window.
     length: Duration,
@@ -38,13 +45,13 @@ struct Limit {
 
 #[derive(Debug)]
 pub(super) struct Core {
-    /// Tokens of the starting budget, as of `refilled`.
+    /// Tokens of the bucket that serves endpoints whose limit is not known, as of `refilled`.
     tokens: f64,
     refilled: Instant,
-    limits: HashMap<Operation, Limit>,
+    limits: HashMap<Operation, EndpointLimit>,
     pub(super) windows: HashMap<Key, Window>,
     queues: HashMap<Key, Queue>,
-    /// Requests that are not answered yet.
+    /// Requests that were taken and are not finished.
     in_flight: HashMap<Key, u32>,
     numbers: u64,
 }
@@ -62,40 +69,40 @@ impl Core {
         }
     }
 
-    /// Takes one request, or says how long to wait. Of those who wait for their turn, as many get one
-    /// as are left, the first ones first.
+    /// Takes one request, or says when to ask again. Of the Orchestras in a queue, the first ones may send as many
+    /// requests as are left.
     pub(super) fn take(
         &mut self,
         priority: Priority,
         key: &Key,
-        turn: Option<&Turn>,
+        place: Option<&QueuePlace>,
         now: Instant,
-    ) -> Result<Grant, Wait> {
-        let rank = turn.map_or(0, |turn| self.queues.entry(key.clone()).or_default().rank(turn, now));
+    ) -> Result<Slot, NotYet> {
+        let rank = place.map_or(0, |place| self.queues.entry(key.clone()).or_default().rank(place, now));
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
         let taken = self
             .take_ranked(priority, key, rank, now)
             .map_err(|wait| wait.min(LONGEST) + SPREAD * (rank % 100));
-        let Some(turn) = turn else {
-            return taken.map_err(|time| Wait {
-                time,
-                so_far: Duration::ZERO,
+        let Some(place) = place else {
+            return taken.map_err(|after| NotYet {
+                after,
+                waited: Duration::ZERO,
             });
         };
         let queue = self.queues.entry(key.clone()).or_default();
         match taken {
-            Ok(grant) => {
-                queue.leave(turn);
-                Ok(grant)
+            Ok(slot) => {
+                queue.leave(place);
+                Ok(slot)
             }
-            Err(time) => Err(Wait {
-                time,
-                so_far: queue.wait(turn, time, now),
+            Err(after) => Err(NotYet {
+                after,
+                waited: queue.wait(place, after, now),
             }),
         }
     }
 
-    fn take_ranked(&mut self, priority: Priority, key: &Key, rank: u32, now: Instant) -> Result<Grant, Duration> {
+    fn take_ranked(&mut self, priority: Priority, key: &Key, rank: u32, now: Instant) -> Result<Slot, Duration> {
         let limit = self.limits.get(&key.0).copied();
         let live = self.windows.get_mut(key).filter(|window| window.resets > now);
         let in_flight = self.in_flight.get(key).copied().unwrap_or_default();
@@ -127,7 +134,7 @@ impl Core {
             }
         };
         *self.in_flight.entry(key.clone()).or_default() += 1;
-        Ok(Grant { number, at: now })
+        Ok(Slot { number, at: now })
     }
 
     fn keep(&mut self, key: &Key, window: Window, now: Instant) -> u64 {
@@ -143,7 +150,7 @@ impl Core {
         let passed = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.tokens = (self.tokens + passed * RATE).min(BURST);
         self.refilled = now;
-        let needed = 1.0 + priority.reserve() * BURST;
+        let needed = 1.0 + kept_back(priority) * BURST;
         let before = f64::from(rank);
         if self.tokens < needed + before {
             let wait = Duration::from_secs_f64((needed + before - self.tokens) / RATE);
@@ -157,57 +164,60 @@ impl Core {
         Ok(())
     }
 
-    /// Goes by what the server counts.
-    pub(super) fn learn(&mut self, key: &Key, grant: Grant, taught: Taught, now: Instant) {
-        let (Some(count), Some(remaining), Some(reset)) = (taught.limit, taught.remaining, taught.reset) else {
-            self.lose(key, grant, now);
+    /// Corrects the estimate by what the server reports.
+    pub(super) fn learn(&mut self, key: &Key, slot: Slot, headers: LimitHeaders, now: Instant) {
+        let (Some(count), Some(remaining), Some(reset)) = (headers.limit, headers.remaining, headers.reset) else {
+            self.lose(key, slot, now);
             return;
         };
-        let told = Told::new(grant, count.saturating_sub(remaining), reset, now);
-        let limit = self.limits.entry(key.0).or_insert(Limit { count, length: reset });
+        let report = WindowReport::new(slot, count.saturating_sub(remaining), reset, now);
+        let limit = self
+            .limits
+            .entry(key.0)
+            .or_insert(EndpointLimit { count, length: reset });
         limit.count = count;
-        // The first request of a window is told its whole length.
-        limit.length = if told.counted == 1 {
+        // The answer to the first request of a window reports its whole length.
+        limit.length = if report.counted == 1 {
             reset
         } else {
             limit.length.max(reset)
         };
         let others = self.in_flight.get(key).map_or(0, |all| all.saturating_sub(1));
         match self.windows.get_mut(key) {
-            Some(window) if window.resets > now && !window.is_over(grant, told) => window.answer(grant, told),
-            // It came late, and tells of a window that is over.
-            Some(window) if !told.ends_after(window.resets) => {}
+            Some(window) if window.resets > now && !window.is_over(slot, report) => window.answer(slot, report),
+            // The answer is late and reports a window that has ended.
+            Some(window) if !report.ends_after(window.resets) => {}
             _ => {
                 self.numbers += 1;
-                self.keep(key, Window::told(self.numbers, grant, others, told), now);
+                self.keep(key, Window::reported(self.numbers, slot, others, report), now);
             }
         }
     }
 
-    /// Sends nothing more for this endpoint and scope for a while.
+    /// Sends no request of this endpoint and scope for a while.
     pub(super) fn pause(&mut self, key: &Key, pause: Duration, now: Instant) {
         self.numbers += 1;
         self.keep(key, Window::closed(self.numbers, pause, now), now);
     }
 
-    /// A request got no answer that tells anything.
-    pub(super) fn lose(&mut self, key: &Key, grant: Grant, now: Instant) {
+    /// Counts a request that got no answer, or one without the headers.
+    pub(super) fn lose(&mut self, key: &Key, slot: Slot, now: Instant) {
         if let Some(window) = self.windows.get_mut(key).filter(|window| window.resets > now) {
-            window.lose(grant);
+            window.lose(slot);
         }
     }
 
-    /// A request was not sent.
-    pub(super) fn give_back(&mut self, key: &Key, grant: Grant, now: Instant) {
-        if grant.number == 0 {
+    /// Takes back a request that was not sent.
+    pub(super) fn give_back(&mut self, key: &Key, slot: Slot, now: Instant) {
+        if slot.number == 0 {
             self.tokens = (self.tokens + 1.0).min(BURST);
         }
         if let Some(window) = self.windows.get_mut(key).filter(|window| window.resets > now) {
-            window.give_back(grant);
+            window.give_back(slot);
         }
     }
 
-    /// A request is not on its way any more, whatever became of it.
+    /// Ends a request, whatever its outcome.
     pub(super) fn done(&mut self, key: &Key) {
         if let Some(in_flight) = self.in_flight.get_mut(key) {
             *in_flight = in_flight.saturating_sub(1);
@@ -217,20 +227,30 @@ impl Core {
         }
     }
 
-    /// Those who wait, by operation.
-    pub(super) fn queues(&self, now: Instant) -> Vec<(Operation, Vec<Turn>)> {
+    /// The Orchestras that wait, by operation, the first one first.
+    pub(super) fn queues(&self, now: Instant) -> Vec<(Operation, Vec<QueuePlace>)> {
         let waiting = self
             .queues
             .iter()
-            .map(|((operation, _), queue)| (*operation, queue.turns(now)));
-        waiting.filter(|(_, turns)| !turns.is_empty()).collect()
+            .map(|((operation, _), queue)| (*operation, queue.places(now)));
+        waiting.filter(|(_, places)| !places.is_empty()).collect()
     }
 }
 
-impl Limit {
-    /// How much later than the next window the one comes that has room for this many before.
+impl EndpointLimit {
+    /// How much later than the next window that window begins which serves a caller with this many before it.
     fn windows_later(self, before: u32) -> Duration {
         let count = self.count.max(1);
         self.length * (before / count) + SPREAD * (before % count)
+    }
+}
+
+/// The share of the bucket that is kept for requests of a higher priority. An endpoint whose limit is known needs
+/// none: requests of other endpoints do not count against it.
+fn kept_back(priority: Priority) -> f64 {
+    match priority {
+        Priority::Create => 0.0,
+        Priority::Readiness => 0.2,
+        Priority::Drift => 0.5,
     }
 }

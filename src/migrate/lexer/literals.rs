@@ -1,30 +1,30 @@
-//! A statement as it may be shown to anybody.
+//! Statements without their values, for messages that everybody may see.
 
-use super::{Lexer, TokenKind};
+use super::token::{Lexer, TokenKind};
 
-/// The statement on one line, without its comments and with `?` for each value, cut after so many
+/// The statement on one line, without its comments and with `?` for each value, cut after `most`
 /// characters.
 pub fn without_literals(sql: &str, most: usize) -> String {
     let mut lexer = Lexer::new(sql);
-    let (mut told, mut end) = (String::new(), 0);
-    // What has no end, because the server cuts long queries, is left out with what follows.
+    let (mut shown, mut end) = (String::new(), 0);
+    // The server cuts long queries: a token without its end is left out, with all that follows.
     while let Ok(Some(token)) = lexer.next() {
         let text = &sql[token.span.clone()];
         let value = token.kind == TokenKind::Symbol
             && text != "$"
             && text.starts_with(|first: char| "'$eE".contains(first) || first.is_ascii_digit());
         if end > 0 && token.span.start > end {
-            told.push(' ');
+            shown.push(' ');
         }
         end = token.span.end;
-        told.push_str(if value { "?" } else { text });
-        if told.chars().count() > most {
-            told = told.chars().take(most).collect();
-            told.push('…');
+        shown.push_str(if value { "?" } else { text });
+        if shown.chars().count() > most {
+            shown = shown.chars().take(most).collect();
+            shown.push('…');
             break;
         }
     }
-    told
+    shown
 }
 
 #[cfg(test)]

@@ -2,15 +2,17 @@
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::core::{Core, Key};
+use super::headers::{MAX_PAUSE, WINDOW};
 use super::*;
+use crate::supabase::operation::Priority;
 
 fn key(operation: Operation, scope: &str) -> Key {
     (operation, scope.to_owned())
 }
 
 /// The place of the nth Orchestra.
-pub fn turn(n: usize) -> Turn {
-    Turn {
+pub fn place(n: usize) -> QueuePlace {
+    QueuePlace {
         since: jiff::Timestamp::UNIX_EPOCH,
         name: format!("tenants/{n:06}"),
     }
@@ -20,16 +22,16 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Takes a request that needs no turn, which is sent and given up without an answer.
+/// Takes a request that is not queued, which is sent and gets no answer.
 fn take(core: &mut Core, priority: Priority, key: &Key, now: Instant) -> Result<(), Duration> {
-    let grant = core.take(priority, key, None, now).map_err(|wait| wait.time)?;
+    let grant = core.take(priority, key, None, now).map_err(|wait| wait.after)?;
     core.lose(key, grant, now);
     core.done(key);
     Ok(())
 }
 
-fn learn(core: &mut Core, key: &Key, taught: Taught, now: Instant) {
-    core.learn(key, Grant { number: 0, at: now }, taught, now);
+fn learn(core: &mut Core, key: &Key, taught: LimitHeaders, now: Instant) {
+    core.learn(key, Slot { number: 0, at: now }, taught, now);
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -38,8 +40,8 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().map(pair).collect()
 }
 
-fn taught(limit: u32, remaining: u32, reset: u64) -> Taught {
-    Taught {
+fn taught(limit: u32, remaining: u32, reset: u64) -> LimitHeaders {
+    LimitHeaders {
         limit: Some(limit),
         remaining: Some(remaining),
         reset: Some(seconds(reset)),
@@ -85,7 +87,7 @@ fn creates_go_before_readiness_and_readiness_before_drift() {
 fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
     let start = Instant::now();
     let mut core = Core::new(start);
-    let first = key(Operation::ApiKeys, "a");
+    let first = key(Operation::GetApiKeys, "a");
     learn(&mut core, &first, taught(120, 119, 60), start);
     let spend = |core: &mut Core, key: &Key, at| {
         (0..1000)
@@ -95,9 +97,9 @@ fn what_the_server_counts_replaces_the_guess_for_each_endpoint_and_scope() {
     assert_eq!(spend(&mut core, &first, start), 119);
     assert_eq!(take(&mut core, Priority::Create, &first, start), Err(seconds(60)));
     // Another project of the same endpoint has its own window, also before it was ever asked.
-    assert_eq!(spend(&mut core, &key(Operation::ApiKeys, "b"), start), 120);
-    // Another endpoint still goes by the starting budget, which none of this used up.
-    assert_eq!(spend(&mut core, &key(Operation::PoolerConfig, "a"), start), 10);
+    assert_eq!(spend(&mut core, &key(Operation::GetApiKeys, "b"), start), 120);
+    // Another endpoint still goes by the bucket, which none of this used.
+    assert_eq!(spend(&mut core, &key(Operation::GetPoolerConfig, "a"), start), 10);
     assert_eq!(spend(&mut core, &first, start + seconds(60)), 120, "a new window");
 }
 
@@ -154,7 +156,7 @@ fn a_429_pauses_its_own_endpoint_and_scope_only() {
 
 #[test]
 fn headers_are_read_leniently() {
-    let read = |pairs: &[(&'static str, &str)]| Taught::read(&headers(pairs));
+    let read = |pairs: &[(&'static str, &str)]| LimitHeaders::read(&headers(pairs));
     let full = [
         ("x-ratelimit-limit", "120"),
         ("x-ratelimit-remaining", "7"),
@@ -174,15 +176,15 @@ fn headers_are_read_leniently() {
     );
     assert_eq!(
         read(&[("x-ratelimit-limit", "0"), ("retry-after", "soon")]),
-        Taught::default()
+        LimitHeaders::default()
     );
     assert_eq!(read(&[]).pause(), WINDOW);
 }
 
 #[tokio::test]
 async fn a_caller_is_not_kept_waiting() {
-    let budget = Arc::new(Budget::default());
-    let list = |scope: &'static str| budget.acquire(Operation::ListProjects, scope, None);
+    let limiter = Arc::new(RateLimiter::default());
+    let list = |scope: &'static str| limiter.acquire(Operation::ListProjects, scope, None);
     let limits = headers(&[("retry-after", "30")]);
     let mut first = list("acme").await.unwrap();
     first.send();
@@ -193,7 +195,7 @@ async fn a_caller_is_not_kept_waiting() {
     let refused = list("acme").await.unwrap_err();
     assert!(started.elapsed() < seconds(1));
     assert!(
-        matches!(refused, Error::Budget { after } if after > seconds(29)),
+        matches!(refused, Error::Throttled { after } if after > seconds(29)),
         "{refused}"
     );
     assert!(!refused.outcome_unknown(), "nothing was sent");
@@ -202,9 +204,9 @@ async fn a_caller_is_not_kept_waiting() {
 
 #[tokio::test]
 async fn a_permit_that_is_not_used_is_given_back() {
-    let budget = Arc::new(Budget::default());
-    let turn = turn(1);
-    let create = || budget.acquire(Operation::CreateProject, "acme", Some(&turn));
+    let limiter = Arc::new(RateLimiter::default());
+    let place = place(1);
+    let create = || limiter.acquire(Operation::CreateProject, "acme", Some(&place));
     let one_left = headers(&[
         ("x-ratelimit-limit", "120"),
         ("x-ratelimit-remaining", "1"),
@@ -222,5 +224,5 @@ async fn a_permit_that_is_not_used_is_given_back() {
         matches!(refused, Error::Queued { long: false, after } if after > seconds(30)),
         "{refused}"
     );
-    assert_eq!(budget.queues(), [(Operation::CreateProject, vec![turn.clone()])]);
+    assert_eq!(limiter.queues(), [(Operation::CreateProject, vec![place.clone()])]);
 }

@@ -1,4 +1,5 @@
-//! What a project has cost in this month: each started hour counts in full, as the provider bills.
+//! The cost of a project in the current calendar month. Each started hour counts in full, as the provider
+//! bills it.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -6,23 +7,23 @@ use rust_decimal::Decimal;
 
 const HOUR: i64 = 3600;
 
-/// The beginning of the month of a time, in UTC.
-pub fn beginning(now: Timestamp) -> Timestamp {
+/// Start of the calendar month of `now`, in UTC.
+fn beginning(now: Timestamp) -> Timestamp {
     let day = now.to_zoned(TimeZone::UTC).date().first_of_month();
     day.to_zoned(TimeZone::UTC).map_or(now, |zoned| zoned.timestamp())
 }
 
-/// Started hours of this month since then.
-pub fn started_hours(since: Timestamp, now: Timestamp) -> u32 {
+/// Hours of the current month that were started between `since` and `now`.
+fn started_hours(since: Timestamp, now: Timestamp) -> u32 {
     let seconds = now.as_second() - since.max(beginning(now)).as_second();
     if seconds < 0 {
         return 0;
     }
-    // The hour that begins at this very second is not started yet, but for the first one.
+    // An hour that begins exactly at `now` has not started, except the first one.
     u32::try_from(((seconds + HOUR - 1) / HOUR).max(1)).unwrap_or(u32::MAX)
 }
 
-/// What a project that is there since then has cost in this month.
+/// Cost in the current month of a project that exists since `since`.
 pub fn to_date(hourly: Decimal, since: Timestamp, now: Timestamp) -> Decimal {
     hourly.saturating_mul(Decimal::from(started_hours(since, now)))
 }
@@ -44,12 +45,12 @@ mod tests {
             ("2026-11-10T10:00:00Z", "2026-11-10T11:00:00Z", 1),
             ("2026-11-10T10:00:00Z", "2026-11-10T11:00:01Z", 2),
             ("2026-11-10T10:30:00Z", "2026-11-10T11:00:00Z", 1),
-            // Only the hours of this month.
+            // Hours of earlier months do not count.
             ("2026-01-01T00:00:00Z", "2026-11-01T00:30:00Z", 1),
             ("2026-10-31T23:59:00Z", "2026-11-02T00:00:00Z", 24),
             ("2026-02-01T00:00:00Z", "2026-02-28T23:59:59Z", 28 * 24),
             ("2028-02-01T00:00:00Z", "2028-02-29T23:59:59Z", 29 * 24),
-            // Another clock's future.
+            // The provider's clock may be ahead.
             ("2026-11-10T10:00:01Z", "2026-11-10T10:00:00Z", 0),
         ] {
             assert_eq!(started_hours(at(since), at(now)), hours, "{since} to {now}");

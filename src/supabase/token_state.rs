@@ -1,20 +1,20 @@
-//! Whose token it is, and whether the API accepts it: both are learned from every answer.
+//! The state of a token: whose it is, and whether the API accepts it. Every answer updates it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// What the answers to one token's requests have said about the token.
+/// The state of one token, as the answers to its requests show it.
 #[derive(Debug, Default)]
-pub struct Identity {
+pub struct TokenState {
     user: Mutex<Option<String>>,
     rejected: AtomicBool,
     verdicts: watch::Sender<u64>,
 }
 
-impl Identity {
-    /// Nothing is known yet; each change of the verdict adds one.
+impl TokenState {
+    /// A state in which nothing is known. Each change of the verdict adds one to `verdicts`.
     pub(super) fn telling(verdicts: watch::Sender<u64>) -> Self {
         Self {
             verdicts,
@@ -24,15 +24,16 @@ impl Identity {
 
     /// UUID of the user whom the token belongs to (header `x-gotrue-id`), once an answer has named it.
     pub fn user(&self) -> Option<String> {
-        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.user.lock().clone()
     }
 
-    /// Whether the last answer that tells was 401. It ends with the next success.
+    /// Whether the API rejects the token: it has answered 401, and no request has succeeded since.
     pub fn is_rejected(&self) -> bool {
         self.rejected.load(Ordering::Relaxed)
     }
 
-    /// Learns from an answer: 401 is a rejection, and a success the opposite; others do not tell.
+    /// Updates the state by an answer: 401 is a rejection and a success an acceptance. Other answers say nothing about
+    /// the token.
     pub(super) fn learn(&self, status: u16, user: Option<&str>) {
         let rejected = match status {
             401 => true,
@@ -40,7 +41,7 @@ impl Identity {
             _ => return,
         };
         if let Some(user) = user.filter(|user| !rejected && uuid::Uuid::try_parse(user).is_ok()) {
-            *self.user.lock().unwrap_or_else(PoisonError::into_inner) = Some(user.to_owned());
+            *self.user.lock() = Some(user.to_owned());
         }
         if self.rejected.swap(rejected, Ordering::Relaxed) != rejected {
             self.verdicts.send_modify(|changes| *changes += 1);
@@ -58,7 +59,7 @@ mod tests {
     fn a_rejection_is_told_once_and_ends_with_a_success() {
         let verdicts = watch::Sender::default();
         let told = verdicts.subscribe();
-        let identity = Identity::telling(verdicts);
+        let state = TokenState::telling(verdicts);
         for (status, rejected, changes) in [
             (200, false, 0),
             (401, true, 1),
@@ -69,23 +70,19 @@ mod tests {
             (201, false, 2),
             (404, false, 2),
         ] {
-            identity.learn(status, None);
-            assert_eq!(
-                (identity.is_rejected(), *told.borrow()),
-                (rejected, changes),
-                "{status}"
-            );
+            state.learn(status, None);
+            assert_eq!((state.is_rejected(), *told.borrow()), (rejected, changes), "{status}");
         }
     }
 
     #[test]
     fn the_user_is_the_one_that_a_success_names() {
-        let identity = Identity::default();
-        identity.learn(401, Some(USER));
-        identity.learn(200, Some("not a uuid"));
-        assert_eq!(identity.user(), None);
-        identity.learn(200, Some(USER));
-        identity.learn(200, None);
-        assert_eq!(identity.user().as_deref(), Some(USER));
+        let state = TokenState::default();
+        state.learn(401, Some(USER));
+        state.learn(200, Some("not a uuid"));
+        assert_eq!(state.user(), None);
+        state.learn(200, Some(USER));
+        state.learn(200, None);
+        assert_eq!(state.user().as_deref(), Some(USER));
     }
 }

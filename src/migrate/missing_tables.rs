@@ -1,34 +1,35 @@
-//! Which tables a source's scripts leave behind, and which of them a database does not have: a history may
-//! claim what somebody has dropped since, or a restore has left out.
+//! Which tables the scripts of a source create, and which of them a database lacks although its history records
+//! the scripts as applied: a person dropped them, or a restore left them out.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ObjectType, RangeVar};
 use sqlx::PgConnection;
 
+use super::error::Result;
 use super::guard::names::{Name, strings};
+use super::parse;
 use super::source::Source;
-use super::{Result, parse};
 
-/// Whether two names may mean one table: without a schema on one side, the name decides.
+/// Whether two names can mean the same table: if one of them has no schema, only the names are compared.
 fn are_one(one: &Name, other: &Name) -> bool {
     one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
 }
 
-/// What is known after some scripts.
+/// The tables that exist after some scripts, according to their statements.
 #[derive(Default)]
-struct Left {
+struct ClaimedTables {
     tables: Vec<Name>,
-    /// Text that runs without being SQL that can be read here: bodies of functions and DO.
+    /// Code that is not parsed: bodies of functions and DO blocks, and statements that the parser refuses.
     opaque: String,
 }
 
-/// The tables that the applied scripts of a source claim and the database does not have, as
-/// `schema.name` or `name`. A table that a function or a DO block may have changed is not claimed.
+/// The tables that the scripts of a source create and the database lacks, as `schema.name` or `name`. Tables that
+/// a function or a DO block names are left out, because that code can drop or rename them.
 ///
 /// # Errors
-/// [`super::Error::Database`].
+/// [`super::error::Error::Database`].
 pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<Vec<String>> {
-    let mut left = Left::default();
+    let mut left = ClaimedTables::default();
     for migration in source.migrations() {
         left.run(&migration.script);
     }
@@ -58,7 +59,7 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
     Ok(missing)
 }
 
-impl Left {
+impl ClaimedTables {
     fn run(&mut self, script: &str) {
         for statement in parse::statements(script, 0) {
             let text = &script[statement.span];
@@ -137,8 +138,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scripts_leave_what_they_make_and_do_not_take_away() {
-        let mut left = Left::default();
+    fn scripts_claim_the_tables_that_they_create_and_do_not_drop() {
+        let mut left = ClaimedTables::default();
         for script in [
             "CREATE TABLE a (id int); CREATE TABLE IF NOT EXISTS \"B\" (id int); CREATE TEMP TABLE t ();",
             "CREATE SCHEMA s; CREATE TABLE s.c (); CREATE TABLE s.d AS SELECT 1; CREATE TABLE public.e ();",

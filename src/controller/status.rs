@@ -1,0 +1,214 @@
+//! The one writer of statuses: re-read when stale, write when changed, publish an event when there is news.
+
+use std::fmt::Debug;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Core;
+use super::conditions::{Standing, find};
+use super::error::Error;
+use super::latest::{self, Remembered};
+use super::write::{publish, write_status};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{
+    Orchestra, OrchestraClass, OrchestraClassStatus, OrchestraDatabase, OrchestraDatabaseStatus, OrchestraPool,
+    OrchestraPoolStatus, OrchestraStatus,
+};
+
+/// Reasons under which an object may stay for long: a changed message is published again.
+const RETOLD: [Reason; 2] = [Reason::Queued, Reason::ApprovalPending];
+
+/// A kind whose status the operator writes.
+pub trait Reported: Remembered + DeserializeOwned + Debug {
+    /// Its status.
+    type Status: Serialize + PartialEq + Clone + Default;
+
+    /// The status as it is.
+    fn status(&self) -> Option<&Self::Status>;
+
+    /// The conditions of a status.
+    fn conditions(status: &Self::Status) -> &[Condition];
+}
+
+/// What an event tells of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// Normal, or a warning.
+    pub kind: EventType,
+    /// Why.
+    pub reason: Reason,
+    /// What a person should know, and do.
+    pub note: String,
+}
+
+impl News {
+    /// A warning.
+    pub fn warning(reason: Reason, note: impl Into<String>) -> Self {
+        let (kind, note) = (EventType::Warning, note.into());
+        Self { kind, reason, note }
+    }
+
+    /// An event that warns of nothing.
+    pub fn normal(reason: Reason, note: impl Into<String>) -> Self {
+        let (kind, note) = (EventType::Normal, note.into());
+        Self { kind, reason, note }
+    }
+
+    /// What is told of an object that stands so: a warning when a person must act.
+    pub fn of(standing: Standing, reason: Reason, note: impl Into<String>) -> Self {
+        match standing {
+            Standing::Stalled => Self::warning(reason, note),
+            Standing::Settled | Standing::Reconciling => Self::normal(reason, note),
+        }
+    }
+}
+
+/// Writes a status when it has changed, remembers what the write returned, publishes the news if there are
+/// any, and returns the object as it is then. The write is a compare-and-swap: an object that has changed
+/// meanwhile is a conflict, and nothing is published.
+///
+/// # Errors
+/// When the object has changed, or the Kubernetes API fails.
+pub async fn write<K: Reported>(core: &Core, object: &K, new: K::Status, news: Option<News>) -> Result<K, Error> {
+    let written = write_status(core, object, object.status(), &new).await?;
+    let object = written.unwrap_or_else(|| object.clone());
+    if let Some(news) = news {
+        tell(core, &object, &news).await;
+    }
+    Ok(object)
+}
+
+/// Publishes an event about an object.
+pub async fn tell<K: Reported>(core: &Core, object: &K, news: &News) {
+    let subject = object.object_ref(&());
+    publish(&core.recorder, &subject, news.kind, news.reason, &news.note).await;
+}
+
+/// The object as our own last write or the watch has it, when the one at hand may be older; what no store
+/// shows is asked of the API server. None when it is gone, or another one has its name.
+///
+/// A write of somebody else that no watch shows yet is not waited for: it makes the next write a conflict.
+///
+/// # Errors
+/// When the Kubernetes API fails.
+pub async fn current<K: Reported>(core: &Core, object: &K) -> Result<Option<K>, Error> {
+    let is_same = |other: &K| other.meta().uid == object.meta().uid;
+    let known = K::latest(&core.stores).get(&ObjectRef::from_obj(object));
+    if let Some(known) = known.filter(|known| is_same(known)) {
+        return Ok(Some(if latest::is_newer(object, &*known) {
+            object.clone()
+        } else {
+            (*known).clone()
+        }));
+    }
+    let name = object.meta().name.as_deref().unwrap_or_default();
+    Ok(object.api(&core.client).get_opt(name).await?.filter(is_same))
+}
+
+/// The condition that says how an object stands: Stalled or Reconciling, and Ready when it is settled.
+pub fn summary(conditions: &[Condition]) -> Option<&Condition> {
+    [ConditionType::Stalled, ConditionType::Reconciling, ConditionType::Ready]
+        .into_iter()
+        .find_map(|type_| find(conditions, type_))
+}
+
+/// Whether new conditions are worth an event: they give another reason than the old ones, or the object has
+/// become Stalled, or an object that may wait for long has another message.
+pub fn is_news(old: &[Condition], new: &[Condition]) -> bool {
+    let (Some(new), old) = (summary(new), summary(old)) else {
+        return false;
+    };
+    let Some(old) = old else { return true };
+    let is_stalled = |condition: &Condition| condition.type_ == ConditionType::Stalled.as_str();
+    let retold = RETOLD.iter().any(|reason| reason.as_str() == new.reason);
+    old.reason != new.reason || (is_stalled(new) && !is_stalled(old)) || (retold && old.message != new.message)
+}
+
+/// Whether a condition has just come to this reason.
+pub fn has_come_to(old: &[Condition], new: &[Condition], type_: ConditionType, reason: Reason) -> bool {
+    let is = |conditions| find(conditions, type_).is_some_and(|condition| condition.reason == reason.as_str());
+    is(new) && !is(old)
+}
+
+macro_rules! reported {
+    ($kind:ty, $status:ty) => {
+        impl Reported for $kind {
+            type Status = $status;
+
+            fn status(&self) -> Option<&Self::Status> {
+                self.status.as_ref()
+            }
+
+            fn conditions(status: &Self::Status) -> &[Condition] {
+                &status.conditions
+            }
+        }
+    };
+}
+
+reported!(Orchestra, OrchestraStatus);
+reported!(OrchestraClass, OrchestraClassStatus);
+reported!(OrchestraDatabase, OrchestraDatabaseStatus);
+reported!(OrchestraPool, OrchestraPoolStatus);
+
+#[cfg(test)]
+mod tests {
+    use super::super::conditions::Conditions;
+    use super::*;
+
+    fn conditions(standing: Standing, reason: Reason, message: &str) -> Vec<Condition> {
+        let mut conditions = Conditions::new(&[], Some(1));
+        conditions.set(ConditionType::Ready, standing == Standing::Settled, reason, message);
+        conditions.stand(standing, reason, message);
+        conditions.finish()
+    }
+
+    #[test]
+    fn another_reason_is_news_and_another_message_only_of_what_waits() {
+        use Standing::{Reconciling, Settled, Stalled};
+        let migrating = conditions(Reconciling, Reason::Migrating, "1 of 3");
+        for (new, news) in [
+            (conditions(Reconciling, Reason::Migrating, "1 of 3"), false),
+            (conditions(Reconciling, Reason::Migrating, "2 of 3"), false),
+            (conditions(Stalled, Reason::Migrating, "1 of 3"), true),
+            (conditions(Reconciling, Reason::Seeding, "1 of 3"), true),
+            (conditions(Settled, Reason::Ready, ""), true),
+            (Vec::new(), false),
+        ] {
+            assert_eq!(is_news(&migrating, &new), news, "{new:?}");
+        }
+        assert!(is_news(&[], &migrating));
+        for reason in RETOLD {
+            let waits = conditions(Reconciling, reason, "third in the queue");
+            assert!(!is_news(&waits, &waits));
+            assert!(is_news(&waits, &conditions(Reconciling, reason, "second in the queue")));
+        }
+        let stalled = conditions(Stalled, Reason::QuotaExceeded, "");
+        assert!(!is_news(&stalled, &conditions(Reconciling, Reason::QuotaExceeded, "")));
+    }
+
+    #[test]
+    fn a_condition_comes_to_a_reason_once() {
+        let ready = ConditionType::Ready;
+        let (old, new) = (
+            conditions(Standing::Settled, Reason::Ready, ""),
+            conditions(Standing::Stalled, Reason::TokenRejected, ""),
+        );
+        assert!(has_come_to(&old, &new, ready, Reason::TokenRejected));
+        assert!(!has_come_to(&new, &new, ready, Reason::TokenRejected));
+        assert!(!has_come_to(&old, &new, ready, Reason::TokenMissing));
+        assert!(has_come_to(&[], &new, ready, Reason::TokenRejected));
+    }
+
+    #[test]
+    fn only_what_is_stalled_warns() {
+        let kind = |standing| News::of(standing, Reason::Pending, "").kind;
+        assert_eq!(kind(Standing::Stalled), EventType::Warning);
+        assert_eq!(kind(Standing::Reconciling), EventType::Normal);
+        assert_eq!(kind(Standing::Settled), EventType::Normal);
+    }
+}

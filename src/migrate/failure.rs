@@ -1,0 +1,124 @@
+//! Where and why a script or the rows of a table failed.
+
+use std::fmt;
+
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+
+use super::lexer::{self, StatementKind};
+use super::redact;
+use super::source_error::line_and_column;
+
+/// Where and why a script failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptFailure {
+    /// Name of the migration, or key of the seed's file.
+    pub name: String,
+    /// PostgreSQL's error code.
+    pub sqlstate: String,
+    /// PostgreSQL's message.
+    pub message: String,
+    /// PostgreSQL's detail. It can hold values of a row; `Display` leaves them out.
+    pub detail: Option<String>,
+    /// PostgreSQL's hint.
+    pub hint: Option<String>,
+    /// Line in the script, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The session that held the lock, if the script failed while it waited for one.
+    pub blocked_by: Option<String>,
+}
+
+impl ScriptFailure {
+    /// The failure of a script that was sent from the byte `from` on, after `completed` successful statements.
+    /// The count locates the statement if the server reports no position, as with a violated constraint.
+    pub(super) fn new(name: &str, script: &str, from: usize, completed: usize, error: &PgDatabaseError) -> Self {
+        let mut pieces = lexer::split(script).unwrap_or_default();
+        pieces.retain(|piece| piece.span.end > from);
+        let at = match error.position() {
+            Some(PgErrorPosition::Original(position)) => {
+                let mut sent = script[from..].char_indices();
+                sent.nth(position.saturating_sub(1)).map(|(at, _)| from + at)
+            }
+            _ => None,
+        };
+        let piece = match at {
+            Some(at) => pieces.iter().find(|piece| piece.span.contains(&at)),
+            None => pieces
+                .iter()
+                .filter(|piece| piece.kind != StatementKind::Empty)
+                .nth(completed),
+        };
+        let at = at.or(piece.map(|piece| piece.start)).unwrap_or(0);
+        let (line, column) = line_and_column(script, at);
+        Self {
+            name: name.to_owned(),
+            sqlstate: error.code().to_owned(),
+            message: error.message().to_owned(),
+            detail: error.detail().map(str::to_owned),
+            hint: error.hint().map(str::to_owned),
+            line,
+            column,
+            blocked_by: None,
+        }
+    }
+}
+
+/// The text for statuses and events: it holds no statement and no values of rows.
+impl fmt::Display for ScriptFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            sqlstate,
+            message,
+            detail,
+            hint,
+            line,
+            column,
+            blocked_by,
+        } = self;
+        write!(
+            f,
+            "{name} failed at line {line}, column {column}: {} (SQLSTATE {sqlstate})",
+            redact::message(sqlstate, message)
+        )?;
+        if let Some(detail) = detail.as_deref().and_then(|detail| redact::detail(sqlstate, detail)) {
+            write!(f, "; detail: {detail}")?;
+        }
+        if let Some(blocker) = blocked_by {
+            write!(f, "; it waited for {blocker}")?;
+        }
+        if let Some(hint) = hint {
+            write!(f, "; hint: {}", hint.replace('\n', " "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where and why the server refused rows of a table. It holds no value of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFailure {
+    /// Name of the file.
+    pub file: String,
+    /// Line of the file, from 1, if it is known. For a row of several lines, the first or the last of them.
+    pub line: Option<usize>,
+    /// Column, if the server reports it.
+    pub column: Option<String>,
+    /// PostgreSQL's error code.
+    pub sqlstate: String,
+    /// PostgreSQL's message without values.
+    pub message: String,
+}
+
+impl fmt::Display for RowFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed", self.file)?;
+        if let Some(line) = self.line {
+            write!(f, " at line {line}")?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, ", column {column}")?;
+        }
+        write!(f, ": {} (SQLSTATE {})", self.message, self.sqlstate)
+    }
+}

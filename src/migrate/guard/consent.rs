@@ -1,0 +1,16 @@
+//! When a plan needs approval, and the facts about the tenant that decide it.
+
+use crate::api::Approval;
+
+/// The approval settings and facts of one tenant.
+#[derive(Clone, Debug)]
+pub struct Consent {
+    /// When a plan needs approval.
+    pub policy: Approval,
+    /// The digest of the plan that the Orchestra's annotation approves.
+    pub approved: Option<String>,
+    /// The database was handed over to its tenant before.
+    pub handed_over: bool,
+    /// The operator prepared the database from a template before it had a tenant: all its rows come from scripts.
+    pub prepared: bool,
+}

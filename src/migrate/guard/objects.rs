@@ -1,0 +1,93 @@
+//! Objects other than relations: their keys, and the statements that create them.
+
+use pg_query::protobuf::{AlterTableStmt, AlterTableType, ObjectType, RangeVar};
+use pg_query::{Node, NodeEnum};
+
+use super::names::{Name, dotted, inner, strings};
+
+/// The key of an object that is no relation: its kind and name. The guard takes objects with the same key for the same
+/// object; functions are distinguished by their names only.
+pub fn key(what: ObjectType, name: &[String]) -> String {
+    let word = match what {
+        ObjectType::ObjectDomain | ObjectType::ObjectType => "type",
+        ObjectType::ObjectFunction
+        | ObjectType::ObjectProcedure
+        | ObjectType::ObjectRoutine
+        | ObjectType::ObjectAggregate => "function",
+        ObjectType::ObjectView => "view",
+        other => other.as_str_name(),
+    };
+    format!("{word} {}", dotted(name))
+}
+
+/// Whether a statement can replace an existing object.
+pub fn replaces(tree: &NodeEnum) -> bool {
+    match tree {
+        NodeEnum::CreateFunctionStmt(it) => it.replace,
+        NodeEnum::ViewStmt(it) => it.replace,
+        NodeEnum::CreateTrigStmt(it) => it.replace,
+        NodeEnum::RuleStmt(it) => it.replace,
+        _ => false,
+    }
+}
+
+/// The keys of the objects that a statement creates.
+pub fn made_by(tree: &NodeEnum) -> Vec<String> {
+    let beside = |what, relation: &Option<RangeVar>, name: &String| {
+        let mut parts = relation
+            .as_ref()
+            .map(|it| strings(&[range(it.clone())]))
+            .unwrap_or_default();
+        parts.push(name.clone());
+        vec![key(what, &parts)]
+    };
+    match tree {
+        NodeEnum::CreateSchemaStmt(it) if !it.if_not_exists => {
+            vec![key(ObjectType::ObjectSchema, std::slice::from_ref(&it.schemaname))]
+        }
+        NodeEnum::CreateEnumStmt(it) => vec![key(ObjectType::ObjectType, &strings(&it.type_name))],
+        NodeEnum::CreateRangeStmt(it) => vec![key(ObjectType::ObjectType, &strings(&it.type_name))],
+        NodeEnum::CreateDomainStmt(it) => vec![key(ObjectType::ObjectType, &strings(&it.domainname))],
+        NodeEnum::CompositeTypeStmt(it) => match &it.typevar {
+            Some(name) => vec![key(ObjectType::ObjectType, &strings(&[range(name.clone())]))],
+            None => Vec::new(),
+        },
+        NodeEnum::CreateFunctionStmt(it) => vec![key(ObjectType::ObjectFunction, &strings(&it.funcname))],
+        NodeEnum::ViewStmt(it) => match &it.view {
+            Some(name) => vec![key(ObjectType::ObjectView, &strings(&[range(name.clone())]))],
+            None => Vec::new(),
+        },
+        NodeEnum::CreatePolicyStmt(it) => beside(ObjectType::ObjectPolicy, &it.table, &it.policy_name),
+        NodeEnum::CreateTrigStmt(it) => beside(ObjectType::ObjectTrigger, &it.relation, &it.trigname),
+        NodeEnum::RuleStmt(it) => beside(ObjectType::ObjectRule, &it.relation, &it.rulename),
+        NodeEnum::AlterTableStmt(it) => constraints(it),
+        _ => Vec::new(),
+    }
+}
+
+fn range(name: RangeVar) -> Node {
+    Node {
+        node: Some(NodeEnum::RangeVar(name)),
+    }
+}
+
+/// The key of a constraint.
+pub fn constraint(table: &Name, name: &str) -> String {
+    format!("constraint {table} {name}")
+}
+
+fn constraints(it: &AlterTableStmt) -> Vec<String> {
+    let Some(table) = it.relation.as_ref().map(Name::from) else {
+        return Vec::new();
+    };
+    let named = it.cmds.iter().filter_map(|node| match &node.node {
+        Some(NodeEnum::AlterTableCmd(command)) if command.subtype() == AlterTableType::AtAddConstraint => {
+            match inner(command.def.as_deref()) {
+                Some(NodeEnum::Constraint(added)) if !added.conname.is_empty() => Some(&added.conname),
+                _ => None,
+            }
+        }
+        _ => None,
+    });
+    named.map(|name| constraint(&table, name)).collect()
+}

@@ -1,0 +1,206 @@
+//! The statements of a script: where each begins and ends, and how it relates to transactions.
+
+use std::ops::Range;
+
+use super::token::{LexError, Lexer, Token, TokenKind};
+
+/// How a statement relates to transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatementKind {
+    /// Only white space and comments.
+    Empty,
+    /// `BEGIN` or `START TRANSACTION`.
+    Begin,
+    /// The end of a transaction: `COMMIT`, `END`, `ROLLBACK`, `ABORT`.
+    End,
+    /// As [`StatementKind::End`] with `AND CHAIN`: the next transaction begins at once.
+    Chain,
+    /// `PREPARE TRANSACTION`, after which another session can commit the transaction.
+    Prepare,
+    /// PostgreSQL refuses the statement inside a transaction; the text names the statement.
+    Outside(&'static str),
+    /// `COPY … FROM STDIN`, whose data psql sends and a script cannot.
+    CopyFromStdin,
+    /// Any other statement.
+    Other,
+}
+
+/// One statement with the white space and comments before it. The pieces of a script join to the whole script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes of the piece, from the end of the piece before to the `;`, inclusive.
+    pub span: Range<usize>,
+    /// Byte offset of the statement's first token.
+    pub start: usize,
+    /// How the statement relates to transactions.
+    pub kind: StatementKind,
+}
+
+/// Splits a script at its top-level semicolons.
+///
+/// # Errors
+/// A quote or comment without end, or a backslash outside of quotes (a psql command).
+pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
+    let mut lexer = Lexer::new(sql);
+    let (mut pieces, mut from) = (Vec::new(), 0);
+    let mut reader = StatementReader::default();
+    while let Some(token) = lexer.next()? {
+        if token.is(b";", sql) && reader.parens == 0 && reader.atomic == 0 {
+            pieces.push(reader.piece(from..lexer.at, token.span.start));
+            from = lexer.at;
+            reader = StatementReader::default();
+        } else {
+            reader.take(&token, sql);
+        }
+    }
+    if from < sql.len() {
+        pieces.push(reader.piece(from..sql.len(), sql.len()));
+    }
+    Ok(pieces)
+}
+
+/// The index's name, if the script is a `CREATE INDEX CONCURRENTLY` that names its index.
+pub fn concurrent_index(sql: &str) -> Option<String> {
+    let mut lexer = Lexer::new(sql);
+    let (mut words, mut concurrently) = (0, false);
+    loop {
+        let token = lexer.next().ok()??;
+        let text = &sql[token.span];
+        let upper = if token.kind == TokenKind::Word {
+            text.to_ascii_uppercase()
+        } else {
+            String::new()
+        };
+        words += 1;
+        match (words, upper.as_str()) {
+            (1, "CREATE") | (2.., "UNIQUE" | "INDEX") if !concurrently => {}
+            (3.., "CONCURRENTLY") if !concurrently => concurrently = true,
+            (_, "IF" | "NOT" | "EXISTS") if concurrently => {}
+            (_, "ON") => return None,
+            _ if !concurrently => return None,
+            (_, "") => return Some(text.trim_matches('"').replace("\"\"", "\"")),
+            _ => return Some(text.to_ascii_lowercase()),
+        }
+    }
+}
+
+/// Collects the words of one statement, which decide on its kind.
+#[derive(Default)]
+struct StatementReader {
+    start: Option<usize>,
+    /// The first [`WORDS`] words outside of parentheses in upper case, and `(` for each opening parenthesis.
+    words: Vec<String>,
+    last: [String; 2],
+    parens: usize,
+    atomic: usize,
+    from_stdin: bool,
+}
+
+/// Enough words to recognize `CREATE UNIQUE INDEX CONCURRENTLY` or `ALTER DATABASE x SET TABLESPACE`.
+const WORDS: usize = 12;
+
+impl StatementReader {
+    fn take(&mut self, token: &Token, sql: &str) {
+        self.start.get_or_insert(token.span.start);
+        match token.kind {
+            TokenKind::Symbol if token.is(b"(", sql) => {
+                if self.parens == 0 && self.words.len() < WORDS {
+                    self.words.push("(".to_owned());
+                }
+                self.parens += 1;
+            }
+            TokenKind::Symbol if token.is(b")", sql) => self.parens = self.parens.saturating_sub(1),
+            TokenKind::Word | TokenKind::Quoted if self.parens == 0 => {
+                let word = if token.kind == TokenKind::Word {
+                    sql[token.span.clone()].to_ascii_uppercase()
+                } else {
+                    "\"".to_owned()
+                };
+                self.body(&word);
+                self.from_stdin |= word == "STDIN" && self.last[1] == "FROM";
+                if self.words.len() < WORDS {
+                    self.words.push(word.clone());
+                }
+                self.last.swap(0, 1);
+                self.last[1] = word;
+            }
+            TokenKind::Symbol | TokenKind::Word | TokenKind::Quoted => {}
+        }
+    }
+
+    /// Follows the nesting of `CREATE FUNCTION … BEGIN ATOMIC …; END`, whose semicolons end no piece.
+    fn body(&mut self, word: &str) {
+        let mut words = self
+            .words
+            .iter()
+            .map(String::as_str)
+            .filter(|w| !matches!(*w, "OR" | "REPLACE"));
+        if words.next() != Some("CREATE") || !matches!(words.next(), Some("FUNCTION" | "PROCEDURE")) {
+            return;
+        }
+        match word {
+            "ATOMIC" if self.atomic == 0 && self.last[1] == "BEGIN" => self.atomic = 1,
+            "CASE" if self.atomic > 0 => self.atomic += 1,
+            "END" if self.atomic > 0 => self.atomic -= 1,
+            _ => {}
+        }
+    }
+
+    fn piece(&self, span: Range<usize>, end: usize) -> Piece {
+        let kind = if self.start.is_some() {
+            self.kind()
+        } else {
+            StatementKind::Empty
+        };
+        Piece {
+            start: self.start.unwrap_or(end),
+            span,
+            kind,
+        }
+    }
+
+    fn kind(&self) -> StatementKind {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let chain = words.windows(2).any(|pair| pair == ["AND", "CHAIN"]);
+        match words.as_slice() {
+            ["BEGIN", ..] | ["START", "TRANSACTION", ..] => StatementKind::Begin,
+            ["COMMIT" | "ROLLBACK", "PREPARED", ..] => StatementKind::Outside("COMMIT or ROLLBACK PREPARED"),
+            ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => StatementKind::Other,
+            ["COMMIT" | "END" | "ROLLBACK" | "ABORT", ..] if chain => StatementKind::Chain,
+            ["COMMIT" | "END" | "ROLLBACK" | "ABORT", ..] => StatementKind::End,
+            ["PREPARE", "TRANSACTION", ..] => StatementKind::Prepare,
+            ["COPY", ..] if self.from_stdin => StatementKind::CopyFromStdin,
+            words => outside(words).map_or(StatementKind::Other, StatementKind::Outside),
+        }
+    }
+}
+
+/// Statements that call `PreventInTransactionBlock` in PostgreSQL's source (15 to 18).
+fn outside(words: &[&str]) -> Option<&'static str> {
+    Some(match words {
+        ["CREATE", "INDEX", "CONCURRENTLY", ..] | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", ..] => {
+            "CREATE INDEX CONCURRENTLY"
+        }
+        ["DROP", "INDEX", "CONCURRENTLY", ..] => "DROP INDEX CONCURRENTLY",
+        ["REINDEX", rest @ ..] if rest.iter().take(4).any(|word| *word == "CONCURRENTLY") => "REINDEX CONCURRENTLY",
+        ["REINDEX", "DATABASE" | "SYSTEM" | "SCHEMA", ..] | ["REINDEX", "(", "DATABASE" | "SYSTEM" | "SCHEMA", ..] => {
+            "REINDEX DATABASE, SCHEMA or SYSTEM"
+        }
+        ["VACUUM", ..] => "VACUUM",
+        ["CREATE", "DATABASE", ..] => "CREATE DATABASE",
+        ["DROP", "DATABASE", ..] => "DROP DATABASE",
+        ["CREATE", "TABLESPACE", ..] => "CREATE TABLESPACE",
+        ["DROP", "TABLESPACE", ..] => "DROP TABLESPACE",
+        ["ALTER", "SYSTEM", ..] => "ALTER SYSTEM",
+        ["ALTER", "DATABASE", _, "SET", "TABLESPACE", ..] => "ALTER DATABASE SET TABLESPACE",
+        ["ALTER", "TABLE", rest @ .., "CONCURRENTLY"] if rest.contains(&"DETACH") => "DETACH PARTITION CONCURRENTLY",
+        ["CREATE" | "DROP", "SUBSCRIPTION", ..] => "CREATE or DROP SUBSCRIPTION",
+        ["CLUSTER"] | ["CLUSTER", "VERBOSE" | "("] => "CLUSTER of all tables",
+        ["DISCARD", "ALL"] => "DISCARD ALL",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+#[path = "statement_tests.rs"]
+mod tests;

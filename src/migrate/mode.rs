@@ -1,0 +1,122 @@
+//! How a script is run, decided from its statements before any database is touched.
+
+use super::lexer::{self, LexError, Piece, StatementKind};
+use super::source_error::SourceError;
+use crate::api::MigrationFormat as Format;
+
+/// How a script is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In one transaction together with its row in the history. This is the normal case.
+    Atomic,
+    /// As one message outside of a transaction: a single statement that PostgreSQL refuses inside a
+    /// transaction, or a script with its own BEGIN and COMMIT.
+    Whole,
+    /// One statement after the other: a script of several statements, at least one of which PostgreSQL
+    /// refuses inside a transaction. After a failure the statements before it stay committed.
+    PerStatement,
+}
+
+/// How a script is run, according to its statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Execution {
+    pub mode: Mode,
+    /// It has its own BEGIN or COMMIT.
+    pub own_transactions: bool,
+}
+
+/// Decides how a script is run.
+///
+/// # Errors
+/// Where and why it cannot be run.
+pub(super) fn execution(file: &str, script: &str, format: Format) -> Result<Execution, SourceError> {
+    let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
+    let mode = mode(&pieces, format).map_err(|(at, what)| SourceError::text(file, script, at, what))?;
+    let own = |piece: &Piece| {
+        matches!(
+            piece.kind,
+            StatementKind::Begin | StatementKind::End | StatementKind::Chain
+        )
+    };
+    Ok(Execution {
+        mode,
+        own_transactions: pieces.iter().any(own),
+    })
+}
+
+/// The statements as the Supabase CLI records them (`parser.SplitAndTrim`): without semicolons and surrounding
+/// white space, and without empty statements.
+pub(super) fn statements(script: &str) -> Vec<String> {
+    let pieces = lexer::split(script).unwrap_or_default();
+    let trimmed = pieces
+        .iter()
+        .map(|piece| script[piece.span.clone()].trim_end_matches(';').trim());
+    trimmed
+        .filter(|statement| !statement.is_empty())
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// Refuses a seed's script if one of its statements leaves the seed's transaction.
+pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
+    let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
+    for piece in &pieces {
+        let what = match piece.kind {
+            StatementKind::Empty | StatementKind::Other => continue,
+            StatementKind::CopyFromStdin => {
+                "COPY … FROM STDIN needs psql; put the rows into a .csv file of the seed".to_owned()
+            }
+            StatementKind::Outside(what) => {
+                format!("{what} cannot run inside a transaction, and a seed is one transaction")
+            }
+            _ => "a seed is one transaction, and its scripts cannot begin or end one; remove this statement".to_owned(),
+        };
+        return Err(SourceError::text(file, script, piece.start, what));
+    }
+    Ok(())
+}
+
+const COPY: &str = "COPY … FROM STDIN needs psql; write INSERT";
+
+/// The mode of a script, or where and why it cannot be run.
+fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
+    let (mut open, mut own, mut outside, mut count) = (None, false, None, 0);
+    for piece in pieces.iter().filter(|piece| piece.kind != StatementKind::Empty) {
+        count += 1;
+        match piece.kind {
+            StatementKind::Begin => (own, open) = (true, open.or(Some(piece.start))),
+            StatementKind::Chain => (own, open) = (true, Some(piece.start)),
+            StatementKind::End => (own, open) = (true, None),
+            StatementKind::Outside(what) => outside = outside.or(Some((piece.start, what))),
+            StatementKind::Prepare => {
+                return Err((
+                    piece.start,
+                    "PREPARE TRANSACTION would leave the migration's transaction to another session; use COMMIT".into(),
+                ));
+            }
+            StatementKind::CopyFromStdin => return Err((piece.start, COPY.into())),
+            StatementKind::Empty | StatementKind::Other => {}
+        }
+        if let (Some(begin), StatementKind::Outside(what)) = (open, piece.kind) {
+            let what = format!("{what} cannot run inside the transaction that the script begins before it");
+            return Err((begin.max(piece.start), what));
+        }
+    }
+    match (open, outside) {
+        (Some(at), _) => Err((
+            at,
+            "this transaction is never committed, so it would be rolled back; add COMMIT, or remove BEGIN".into(),
+        )),
+        // sqlx sends every script as one message, which the server runs in one transaction.
+        (None, Some((at, what))) if count > 1 && format == Format::Sqlx => Err((
+            at,
+            format!(
+                "{what} cannot run inside a transaction, and sqlx runs a script of several statements in one; move it to a migration of its own"
+            ),
+        )),
+        (None, Some(_)) if count > 1 => Ok(Mode::PerStatement),
+        (None, Some(_)) => Ok(Mode::Whole),
+        (None, None) if own => Ok(Mode::Whole),
+        (None, None) => Ok(Mode::Atomic),
+    }
+}

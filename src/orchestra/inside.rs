@@ -1,0 +1,462 @@
+//! Looks into a usable database for [`super::observe`]: what is wanted there, and how far it has come. It
+//! reads only.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use sqlx::postgres::PgConnection;
+
+use super::plan::{Inside, Work};
+use super::wait::Wait;
+use super::{Pass, approval, drift, migrating};
+use crate::api::{MigrationStatus, PublishedSecret};
+use crate::content::{self, Rows, Tenant};
+use crate::controller::background::WorkKind;
+use crate::controller::error::Error;
+use crate::controller::write::namespaced;
+use crate::credentials::connection;
+use crate::migrate::guard::{self, Review};
+use crate::migrate::{self, Source};
+use crate::rollout::revisions::Revisions;
+use crate::rollout::{self, Gate, Kept, Rolled};
+
+/// What was looked up inside of a usable database.
+pub struct Facts {
+    /// What the plan goes by.
+    pub inside: Inside,
+    /// What to tell people.
+    pub message: Option<String>,
+    /// What the database is to have.
+    pub wanted: Wanted,
+    /// What a look into the database has found, when one was taken.
+    pub found: Option<Arc<Found>>,
+    /// The connection Secret.
+    pub secret: SecretState,
+}
+
+/// What the database is to have, resolved once a look.
+#[derive(Default)]
+pub struct Wanted {
+    /// The migrations; none while it keeps what it has.
+    pub source: Option<Arc<Source>>,
+    /// The seed.
+    pub rows: Option<Rows>,
+    /// Why it keeps what it has instead of the class's source.
+    pub kept: Option<Kept>,
+    /// Whether the class has a newer source.
+    pub newer: Newer,
+    /// The rollout that it is in.
+    pub rolled: Option<Rolled>,
+    /// The rollout has to give it a turn before its database is looked into.
+    due: bool,
+}
+
+/// Whether the class has a newer source than the Orchestra is to have now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Newer {
+    /// It was not looked at.
+    #[default]
+    Unknown,
+    /// It has none.
+    Nothing,
+    /// Its digest.
+    Source(String),
+}
+
+/// What a look into the database has found.
+pub struct Found {
+    /// Where the migrations stand; none when there are none.
+    pub migrations: Option<MigrationStatus>,
+    /// Nothing is pending, and nothing has to be settled.
+    migrated: bool,
+    /// What the guard makes of the pending migrations.
+    pub review: Option<Review>,
+    /// Digest of the seed that is applied.
+    pub seed: Option<String>,
+}
+
+/// The connection Secret, as far as it was looked at.
+#[derive(Default)]
+pub struct SecretState {
+    /// One of ours is there.
+    pub exists: bool,
+    /// It holds what it should.
+    pub right: Option<PublishedSecret>,
+}
+
+impl Found {
+    /// All migrations are applied.
+    pub fn migrated(migrations: MigrationStatus) -> Self {
+        Self {
+            migrations: Some(migrations),
+            migrated: true,
+            review: None,
+            seed: None,
+        }
+    }
+}
+
+impl Facts {
+    /// Nothing was looked up but this.
+    pub fn new(inside: Inside) -> Self {
+        Self {
+            inside,
+            message: None,
+            wanted: Wanted::default(),
+            found: None,
+            secret: SecretState::default(),
+        }
+    }
+
+    /// What the guard makes of the pending migrations.
+    pub fn review(&self) -> Option<&Review> {
+        self.found.as_ref()?.review.as_ref()
+    }
+
+    /// Where the migrations stand.
+    pub fn migrations(&self) -> Option<&MigrationStatus> {
+        self.found.as_ref()?.migrations.as_ref()
+    }
+
+    /// Digest of the seed that is applied.
+    pub fn seed(&self) -> Option<String> {
+        self.found.as_ref()?.seed.clone()
+    }
+
+    /// What a refusal of the seed is remembered by.
+    pub fn attempt(&self) -> Option<String> {
+        self.wanted.rows.as_ref()?.attempt(self.wanted.source.as_deref())
+    }
+}
+
+/// The work inside the database. A tenant that uses its database has its Secret back first. When the last
+/// status says that all of it was done for this very generation and these very sources, and the Secret is
+/// as the operator wrote it, the database is not asked.
+///
+/// # Errors
+/// What keeps it from being looked up, or a refusal that is remembered.
+pub async fn observe(pass: &Pass, tenant: &Tenant<'_>, session: Option<&mut PgConnection>) -> Result<Facts, Error> {
+    let serving = pass.is_serving();
+    let mut facts = Facts::new(Inside {
+        serving,
+        published: serving && is_untouched(pass),
+        ..Inside::UNSEEN
+    });
+    look(pass, tenant, session, &mut facts).await?;
+    facts.inside.notice = approval::notice(pass, facts.review());
+    Ok(facts)
+}
+
+async fn look(
+    pass: &Pass,
+    tenant: &Tenant<'_>,
+    session: Option<&mut PgConnection>,
+    facts: &mut Facts,
+) -> Result<(), Error> {
+    if let Some((kind, doing)) = pass.ctx.works.under_way_of(pass.uid()) {
+        let inside = &mut facts.inside;
+        (inside.login, facts.message) = (true, doing);
+        (inside.migrations, inside.seed) = match kind {
+            WorkKind::Migrate | WorkKind::Probe => (Work::Running, Work::Pending),
+            WorkKind::Seed => (Work::Done, Work::Running),
+        };
+        return Ok(());
+    }
+    let session = session.filter(|_| pass.way_in.is_some());
+    if facts.inside.serving && !facts.inside.published {
+        if session.is_some() {
+            facts.secret = secret(pass).await?;
+        }
+        (facts.inside.login, facts.inside.published) = (session.is_some(), facts.secret.right.is_some());
+        if !facts.inside.published {
+            return Ok(());
+        }
+        facts.inside.login = false;
+    }
+    if let Some(class) = tenant.class {
+        content::check_template(&pass.object, class)?;
+    }
+    facts.wanted = wanted(pass, tenant).await.map_err(|error| undisturbed(pass, error))?;
+    if let Some(work) = without_a_look(pass, &facts.wanted)? {
+        (facts.inside.login, facts.inside.migrations) = (true, work);
+        return Ok(());
+    }
+    if is_settled(pass, tenant, &facts.wanted) && session.is_none() {
+        let due = drift::is_due(pass, tenant, Timestamp::now());
+        let check = if due {
+            drift::check(pass, tenant, &facts.wanted).await?
+        } else {
+            drift::Check::skipped()
+        };
+        if check.whole {
+            facts.found = check.found.map(Arc::new);
+            settled(&mut facts.inside);
+            return Ok(());
+        }
+        facts.message = check.lost;
+    }
+    refused(pass, facts)?;
+    match session {
+        Some(session) => look_inside(pass, tenant, session, facts).await,
+        // A tenant that waits for its server opens no session until it has a turn.
+        None if pass.turn.is_none() && waits_for_turn(pass, &facts.wanted) => {
+            (facts.inside.login, facts.inside.migrations) = (true, Work::Waiting(Wait::Turn));
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+fn settled(inside: &mut Inside) {
+    *inside = Inside {
+        login: true,
+        migrations: Work::Done,
+        seed: Work::Done,
+        published: true,
+        ..*inside
+    };
+}
+
+fn waits_for_turn(pass: &Pass, wanted: &Wanted) -> bool {
+    let turns = &pass.ctx.rollout.turns;
+    let source = wanted.source.as_ref();
+    source.is_some_and(|source| turns.still_waits(pass.uid(), &source.digest()))
+}
+
+/// What was refused is not tried again yet.
+fn refused(pass: &Pass, facts: &Facts) -> Result<(), Error> {
+    let source = facts.wanted.source.as_ref().map(|source| source.digest());
+    let refusals = &pass.ctx.core.refusals;
+    let mut digests = source.into_iter().chain(facts.attempt());
+    match digests.find_map(|digest| refusals.refusal(pass.uid(), &digest)) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Asks the database itself.
+async fn look_inside(
+    pass: &Pass,
+    tenant: &Tenant<'_>,
+    session: &mut PgConnection,
+    facts: &mut Facts,
+) -> Result<(), Error> {
+    facts.inside.login = true;
+    let found = match &pass.found {
+        Some(found) => found.clone(),
+        None => Arc::new(ask(pass, tenant, session, &facts.wanted).await?),
+    };
+    facts.message = drift::lost(pass, found.migrations.as_ref()).or(facts.message.take());
+    let held = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
+    facts.inside.migrations = match (found.migrated, held) {
+        (true, _) => Work::Done,
+        (false, true) => Work::Held,
+        (false, false) => turn(pass),
+    };
+    let rows = facts.wanted.rows.as_ref();
+    if rows.is_none_or(|rows| rows.are_met_by(found.seed.as_deref())) {
+        facts.inside.seed = Work::Done;
+    }
+    facts.found = Some(found);
+    let done = (facts.inside.migrations, facts.inside.seed) == (Work::Done, Work::Done);
+    if done || (held && facts.inside.serving) {
+        facts.secret = secret(pass).await?;
+        facts.inside.published = facts.secret.right.is_some();
+    }
+    Ok(())
+}
+
+/// What is pending needs a turn.
+fn turn(pass: &Pass) -> Work {
+    match (&pass.turn, pass.denied) {
+        (Some(_), _) => Work::Pending,
+        (None, None) => Work::Due,
+        (None, Some(Kept::Waits | Kept::Pinned)) => Work::Waiting(Wait::Rollout),
+        (None, Some(Kept::Queued)) => Work::Waiting(Wait::Turn),
+    }
+}
+
+async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wanted: &Wanted) -> Result<Found, Error> {
+    let mut found = Found {
+        migrations: None,
+        migrated: true,
+        review: None,
+        seed: None,
+    };
+    if let Some(source) = &wanted.source {
+        let options = migrating::options(pass, tenant);
+        let status = migrate::pending(session, source, &options).await?;
+        found.review = guard::review(session, source, &options).await?;
+        found.migrated = status.is_done();
+        let mut now = drift::migration_status(pass, tenant, session, source, status).await?;
+        let before = pass
+            .object
+            .status
+            .as_ref()
+            .and_then(|status| status.migrations.as_ref());
+        let failed = before.filter(|before| !found.migrated && before.failed && before.source == now.source);
+        now.failed = failed.is_some();
+        now.failure = failed.and_then(|before| before.failure.clone());
+        let name = pass.object.plan_name();
+        now.plan = found.review.as_ref().and_then(|review| approval::status(&name, review));
+        found.migrations = Some(now);
+    }
+    if !matches!(wanted.rows, None | Some(Rows::None)) {
+        found.seed = migrate::seeded(session).await?.map(|seeded| seeded.digest);
+    }
+    Ok(found)
+}
+
+/// What the database is to have.
+async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
+    let mut wanted = wanted_source(pass, tenant).await?;
+    if !wanted.due {
+        let rows = Rows::of(&pass.ctx.content, tenant, wanted.kept.is_some()).await?;
+        wanted.rows = Some(rows);
+    }
+    Ok(wanted)
+}
+
+/// The source that the database is to have now: none while it keeps what it has.
+async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
+    let mut wanted = Wanted::default();
+    let found = migrations(pass, tenant).await;
+    let Some(class) = tenant.class.filter(|_| rollout::takes_part(&pass.object)) else {
+        wanted.source = found?;
+        return Ok(wanted);
+    };
+    let source = match found {
+        // What is wrong with the class's source is the class's to tell: no Orchestra in use is touched.
+        Err(error) if !error.is_passing() => {
+            wanted.kept = Some(Kept::Waits);
+            return Ok(wanted);
+        }
+        found => found?,
+    };
+    let Some(source) = source else { return Ok(wanted) };
+    let digest = source.digest();
+    let revisions = Arc::new(Revisions::of(&pass.ctx.content, class).await?);
+    if let Some(error) = pass.ctx.core.refusals.refusal(pass.uid(), &digest) {
+        return Err(error);
+    }
+    let gate = match (&pass.turn, pass.denied) {
+        (Some(_), _) => Gate::Open,
+        (None, denied) => match rollout::gate(&pass.ctx.rollout, &pass.object, &digest) {
+            Gate::Closed => denied.map_or(Gate::Closed, Gate::Kept),
+            gate => gate,
+        },
+    };
+    wanted.rolled = Some((class.name_any(), revisions));
+    match gate {
+        Gate::Open => (wanted.newer, wanted.source) = (Newer::Nothing, Some(source)),
+        Gate::Kept(kept) => (wanted.newer, wanted.kept) = (Newer::Source(digest), Some(kept)),
+        Gate::Closed => (wanted.due, wanted.source) = (true, Some(source)),
+    }
+    Ok(wanted)
+}
+
+/// The migrations that apply: the Orchestra's own, or else the template's or the class's.
+async fn migrations(pass: &Pass, tenant: &Tenant<'_>) -> Result<Option<Arc<Source>>, Error> {
+    let Some(spec) = migrating::spec(pass, tenant) else {
+        return Ok(None);
+    };
+    let read = content::migrations(&pass.ctx.content, spec.place, spec.format);
+    read.await.map(Some)
+}
+
+/// What its migrations are without a look into the database: of an Orchestra that keeps what it has while
+/// that is not whole, why its migration failed, or that it waits; and of one that needs a turn first.
+fn without_a_look(pass: &Pass, wanted: &Wanted) -> Result<Option<Work>, Error> {
+    if wanted.due {
+        return Ok(Some(Work::Due));
+    }
+    let Some(kept) = wanted.kept else { return Ok(None) };
+    let status = pass.object.status.as_ref();
+    let Some(migrations) = status.and_then(|status| status.migrations.as_ref()) else {
+        return Ok(None);
+    };
+    if kept == Kept::Pinned || (migrations.pending == 0 && !migrations.failed) {
+        return Ok(None);
+    }
+    let same = matches!(&wanted.newer, Newer::Source(digest) if *digest == migrations.source);
+    match pass.object.migration_failure().filter(|_| migrations.failed && same) {
+        Some((reason, message)) => Err(Error::blocked(reason, message)),
+        None => Ok(Some(Work::Waiting(Wait::Rollout))),
+    }
+}
+
+/// The connection Secret. One that is not watched is not asked for: it is created.
+async fn secret(pass: &Pass) -> Result<SecretState, Error> {
+    if let Some(published) = &pass.published {
+        return Ok(SecretState {
+            exists: true,
+            right: Some(published.clone()),
+        });
+    }
+    let (Some(way_in), Some(_)) = (&pass.way_in, pass.known_secret()) else {
+        return Ok(SecretState::default());
+    };
+    let wanted = connection::render(&pass.object, &way_in.handover);
+    let api = namespaced(&pass.ctx.core.client, &pass.object);
+    let found = connection::find(&api, &pass.object, &wanted).await?;
+    let right = found.as_ref().filter(|(_, right)| *right);
+    let right = right.map(|(secret, _)| PublishedSecret {
+        name: pass.object.secret_name(),
+        resource_version: secret.resource_version(),
+    });
+    Ok(SecretState {
+        exists: found.is_some(),
+        right,
+    })
+}
+
+/// Whether the connection Secret is the very one that was written last.
+fn is_untouched(pass: &Pass) -> bool {
+    if pass.published.is_some() {
+        return true;
+    }
+    let name = pass.object.secret_name();
+    let status = pass.object.status.as_ref();
+    let written = status
+        .and_then(|status| status.secret_ref.as_ref())
+        .filter(|written| written.name == name);
+    pass.known_secret().is_some_and(|secret| {
+        written.is_some_and(|written| written.resource_version == secret.metadata.resource_version)
+    })
+}
+
+/// Whether all of what is wanted was done for this very generation.
+fn is_settled(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted) -> bool {
+    let Some(status) = &pass.object.status else {
+        return false;
+    };
+    let migrated = match (&wanted.source, &status.migrations) {
+        (None, _) => true,
+        (Some(source), Some(migrations)) => {
+            migrations.source == source.digest()
+                && migrations.revision.as_deref() == source.revision()
+                && migrations.pending == 0
+        }
+        (Some(_), None) => false,
+    };
+    let seeded = wanted
+        .rows
+        .as_ref()
+        .is_none_or(|rows| rows.are_met_by(status.seed.as_deref()));
+    pass.object.is_settled()
+        && status.database_name == tenant.database.map(ResourceExt::name_any)
+        && is_untouched(pass)
+        && migrated
+        && seeded
+}
+
+/// A registry or a volume that fails, or refuses what it gave before, leaves a tenant that is Ready alone.
+fn undisturbed(pass: &Pass, error: Error) -> Error {
+    match &error {
+        Error::Source(failed) if pass.object.is_settled() && failed.is_outside() && !error.is_passing() => {
+            Error::transient(failed.reason(), failed.to_string())
+        }
+        _ => error,
+    }
+}

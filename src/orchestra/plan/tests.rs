@@ -1,0 +1,230 @@
+use super::*;
+
+fn every_state() -> Vec<Seen> {
+    let mut databases = vec![
+        Database::None(Supply::Awaited(Wait::Member)),
+        Database::None(Supply::Blocked(Reason::ClassNotFound)),
+        Database::Lost,
+        Database::Queued,
+        Database::Provisioning,
+        Database::Stopped(Reason::ProviderFailed),
+        Database::Leaving,
+    ];
+    for intent in [Intent::Open, Intent::Reserved, Intent::Written] {
+        databases.push(Database::None(Supply::Provider(intent)));
+        databases.push(Database::None(Supply::Member(intent)));
+    }
+    databases.extend(every_inside().into_iter().map(Database::Usable));
+    let mut states = Vec::new();
+    for database in databases {
+        for bits in 0..8 {
+            states.push(Seen {
+                deleting: bits & 1 > 0,
+                finalizer: bits & 2 > 0,
+                revoked: bits & 4 > 0,
+                database,
+            });
+        }
+    }
+    states
+}
+
+fn every_inside() -> Vec<Inside> {
+    let works = [
+        Work::Due,
+        Work::Pending,
+        Work::Held,
+        Work::Waiting(Wait::Rollout),
+        Work::Running,
+        Work::Done,
+    ];
+    let mut states = Vec::new();
+    for migrations in works {
+        for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {
+            for seed in works {
+                for bits in 0..8 {
+                    states.push(Inside {
+                        login: bits & 1 > 0,
+                        migrations,
+                        notice,
+                        seed,
+                        published: bits & 2 > 0,
+                        serving: bits & 4 > 0,
+                    });
+                }
+            }
+        }
+    }
+    states
+}
+
+fn inside(seen: &Seen) -> Option<Inside> {
+    match seen.database {
+        Database::Usable(inside) => Some(inside),
+        _ => None,
+    }
+}
+
+/// What the world looks like after a step that went well.
+fn after(mut seen: Seen, step: Step) -> Seen {
+    let claim = |intent| match seen.database {
+        Database::None(Supply::Provider(_)) => Database::None(Supply::Provider(intent)),
+        _ => Database::None(Supply::Member(intent)),
+    };
+    match step {
+        Step::AddFinalizer => seen.finalizer = true,
+        Step::Reserve => seen.database = claim(Intent::Reserved),
+        Step::Intend => seen.database = claim(Intent::Written),
+        Step::Create | Step::Wait(Wait::Creation) => seen.database = Database::Provisioning,
+        Step::Take | Step::Wait(Wait::Database) => seen.database = Database::Usable(Inside::UNSEEN),
+        Step::Revoke => seen.revoked = true,
+        Step::Release => seen.database = Database::Leaving,
+        Step::Forget => seen.finalizer = false,
+        Step::Rest | Step::Stop(_) => {}
+        _ => {
+            if let Database::Usable(inside) = &mut seen.database {
+                after_inside(inside, step);
+            }
+        }
+    }
+    seen
+}
+
+fn after_inside(seen: &mut Inside, step: Step) {
+    match step {
+        Step::PrepareLogin => seen.login = true,
+        Step::TakeTurn => seen.migrations = Work::Pending,
+        Step::Migrate => seen.migrations = Work::Running,
+        Step::Wait(Wait::Migrations) => seen.migrations = Work::Done,
+        Step::TellPlan | Step::ClearPlan => seen.notice = Notice::Told,
+        Step::Seed => seen.seed = Work::Running,
+        Step::Wait(Wait::Seed) => seen.seed = Work::Done,
+        Step::Publish => seen.published = true,
+        _ => {}
+    }
+}
+
+#[test]
+fn every_life_settles_and_claims_at_most_once() {
+    for start in every_state() {
+        let mut seen = start;
+        let mut claims = 0;
+        for _ in 0..15 {
+            let step = plan(&seen);
+            claims += usize::from(matches!(step, Step::Create | Step::Take));
+            seen = after(seen, step);
+        }
+        let last = plan(&seen);
+        assert!(
+            matches!(last, Step::Rest | Step::Wait(_) | Step::Stop(_)),
+            "{start:?} never settles: {last:?}"
+        );
+        assert!(claims <= 1, "{start:?} claims {claims} times");
+    }
+}
+
+#[test]
+fn nothing_is_claimed_before_it_is_written_down() {
+    for seen in every_state() {
+        let step = plan(&seen);
+        let intent = match seen.database {
+            Database::None(Supply::Provider(intent) | Supply::Member(intent)) => Some(intent),
+            _ => None,
+        };
+        if matches!(step, Step::Create | Step::Take) {
+            assert!(intent == Some(Intent::Written) && seen.finalizer, "{seen:?}");
+        }
+        if step == Step::Intend {
+            assert_eq!(intent, Some(Intent::Reserved), "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
+    for seen in every_state() {
+        let Some(inside) = inside(&seen).filter(|inside| inside.migrations == Work::Held && inside.login) else {
+            continue;
+        };
+        if seen.deleting || !seen.finalizer {
+            continue;
+        }
+        let step = plan(&seen);
+        assert!(!matches!(step, Step::Migrate | Step::Seed | Step::Rest), "{seen:?}");
+        if matches!(step, Step::Wait(_)) {
+            assert_eq!(step, Step::Wait(Wait::Approval));
+            assert!(
+                inside.notice == Notice::Told && (inside.published || !inside.serving),
+                "{seen:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_uses_its_database_has_its_secret_back_first() {
+    for seen in every_state() {
+        let Some(inside) = inside(&seen).filter(|_| seen.finalizer && !seen.deleting) else {
+            continue;
+        };
+        let lost = inside.serving && !inside.published && inside.login;
+        let busy =
+            inside.migrations == Work::Running || (inside.migrations, inside.seed) == (Work::Done, Work::Running);
+        if lost && !busy {
+            assert_eq!(plan(&seen), Step::Publish, "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_published_before_it_is_migrated_and_seeded() {
+    for seen in every_state() {
+        let found = inside(&seen);
+        if found.is_some_and(|inside| inside.serving) && plan(&seen) == Step::Publish {
+            continue;
+        }
+        if matches!(plan(&seen), Step::Publish) || (plan(&seen) == Step::Rest && !seen.deleting) {
+            let inside = found.unwrap_or_else(|| panic!("{seen:?}"));
+            assert!(
+                inside.login && inside.migrations == Work::Done && inside.seed == Work::Done,
+                "{seen:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_migrated_without_a_turn() {
+    for seen in every_state() {
+        let due = inside(&seen).is_some_and(|inside| inside.migrations == Work::Due);
+        assert!(!due || plan(&seen) != Step::Migrate, "{seen:?}");
+    }
+}
+
+#[test]
+fn a_lost_database_is_never_replaced() {
+    for seen in every_state() {
+        if matches!(seen.database, Database::Lost | Database::Leaving) {
+            assert!(!matches!(plan(&seen), Step::Create | Step::Take), "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_claimed_or_changed_while_deleting() {
+    for seen in every_state().into_iter().filter(|seen| seen.deleting) {
+        assert!(
+            matches!(plan(&seen), Step::Rest | Step::Revoke | Step::Release | Step::Forget),
+            "{seen:?}"
+        );
+    }
+}
+
+#[test]
+fn a_usable_database_is_revoked_before_it_is_released() {
+    for seen in every_state() {
+        if plan(&seen) == Step::Release && inside(&seen).is_some() {
+            assert!(seen.revoked, "{seen:?}");
+        }
+    }
+}

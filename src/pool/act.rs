@@ -1,0 +1,188 @@
+//! Carries out the steps. Nothing else in this room changes anything.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, PostParams, Preconditions};
+
+use super::attempts::Refusal;
+use super::observe::{Observed, digest};
+use super::plan::{EntryState, Preparation, Step, UnpreparedState};
+use super::{PATIENCE, Pass, preparation, probe};
+use crate::api::condition::Reason;
+use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
+use crate::controller::background::Works;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+
+/// Carries out a step; `None` when the pass goes on at once.
+pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
+    match step {
+        Step::Withdraw(names) => withdraw(pass, &observed, &names).await?,
+        Step::Enlist(entries) => {
+            for (key, name) in entries {
+                enlist(pass, &observed, &key, &name).await;
+            }
+        }
+        Step::Probe(keys) => {
+            for key in keys {
+                if let Some(url) = observed.inventory.get(&key) {
+                    probe::begin(pass, &key, url);
+                }
+            }
+        }
+        Step::AwaitProbes => {
+            let probed = observed.seen.entries.iter().filter(|entry| is_young(&entry.state));
+            let probed: Vec<_> = probed.map(|entry| probe::id(pass.uid(), &entry.key)).collect();
+            await_end(&pass.ctx.probes, &probed).await;
+        }
+        Step::Prepare(keys) => {
+            for key in keys {
+                preparation::begin(pass, &observed, &key).await;
+            }
+        }
+        Step::AwaitPreparations => {
+            let prepared = preparing(&observed);
+            await_end(&pass.ctx.preparations, &prepared).await;
+        }
+        // Its message is written by the report of the error.
+        Step::Stop => return observed.trouble.take().map_or(Ok(Some(Next::Rest)), Err),
+        Step::Yield => return Ok(Some(Next::After(Duration::ZERO))),
+        Step::Wait(wait) => {
+            forget(pass, &observed);
+            return Ok(Some(Next::After(wait)));
+        }
+        Step::Rest => {
+            forget(pass, &observed);
+            return Ok(Some(Next::Rest));
+        }
+    }
+    Ok(None)
+}
+
+fn is_young(state: &EntryState) -> bool {
+    *state == EntryState::Probing { young: true }
+}
+
+/// UIDs of the members whose preparation has just begun.
+fn preparing(observed: &Observed) -> Vec<String> {
+    let Preparation::Of(unprepared) = &observed.seen.preparation else {
+        return Vec::new();
+    };
+    let young = unprepared
+        .iter()
+        .filter(|member| member.state == UnpreparedState::Running { young: true });
+    young.filter_map(|member| observed.member(&member.key)?.uid()).collect()
+}
+
+/// Waits until these pieces of work have ended, for no longer than [`PATIENCE`] in all.
+async fn await_end(works: &Works<OrchestraPool, ()>, ids: &[String]) {
+    let until = Instant::now() + PATIENCE;
+    for id in ids {
+        let left = until.saturating_duration_since(Instant::now());
+        // How it ended is in the memory of attempts.
+        if let Err(error) = works.progress(id, left).await {
+            tracing::debug!(%error, "work of a pool was cut off");
+        }
+    }
+}
+
+/// Creates the OrchestraDatabase of an entry, unless another entry leads to the same database. The outcome
+/// of the probe is used up: the database is probed again before another member is made of it.
+async fn enlist(pass: &Pass, observed: &Observed, key: &str, name: &str) {
+    let probes = &pass.ctx.memory.probes;
+    match (create(pass, key, name).await, observed.inventory.get(key)) {
+        (Err(refusal), Some(url)) => probes.end(pass.uid(), key, &digest(url), Err(refusal)),
+        _ => probes.forget(pass.uid(), key),
+    }
+}
+
+async fn create(pass: &Pass, key: &str, name: &str) -> Result<(), Refusal> {
+    let spec = OrchestraDatabaseSpec {
+        pool: Some(pass.name().into()),
+        inventory: Some(InventoryEntry {
+            pool: pass.name().into(),
+            key: key.into(),
+        }),
+        ..OrchestraDatabaseSpec::default()
+    };
+    let api = pass.api();
+    let member = match api
+        .create(&PostParams::default(), &OrchestraDatabase::new(name, spec))
+        .await
+    {
+        Ok(member) => member,
+        Err(kube::Error::Api(status)) if status.is_already_exists() => existing(pass, &api, key, name).await?,
+        Err(error) => return Err(Refusal::from(&Error::from(error))),
+    };
+    pass.ctx.core.stores.databases.wrote(&member);
+    Ok(())
+}
+
+/// The OrchestraDatabase of this name, when it is this entry's and the watch does not show it yet.
+async fn existing(
+    pass: &Pass,
+    api: &Api<OrchestraDatabase>,
+    key: &str,
+    name: &str,
+) -> Result<OrchestraDatabase, Refusal> {
+    let other = api
+        .get(name)
+        .await
+        .map_err(|error| Refusal::from(&Error::from(error)))?;
+    let (its_pool, its_key) = (other.pool().unwrap_or_default(), preparation::key(&other));
+    if its_pool == pass.name() && its_key == Some(key) {
+        return Ok(other);
+    }
+    let its_key = its_key.unwrap_or(name);
+    let duplicate = Error::blocked(
+        Reason::DuplicateEntry,
+        format!("leads to the same server and database as {its_key} of pool {its_pool}: remove one of the two entries"),
+    );
+    Err(Refusal {
+        duplicate_of: Some(name.into()),
+        ..Refusal::from(&duplicate)
+    })
+}
+
+/// Deletes members whose entries left the inventory. A claim that comes in between changes the version, and
+/// the API server refuses the deletion.
+async fn withdraw(pass: &mut Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
+    let api = pass.api();
+    for member in observed
+        .members
+        .iter()
+        .filter(|member| names.contains(&member.name_any()))
+    {
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: member.uid(),
+                resource_version: member.resource_version(),
+            }),
+            ..DeleteParams::default()
+        };
+        match api.delete(&member.name_any(), &parameters).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            other => drop(other?),
+        }
+        pass.withdrawn.insert(member.name_any());
+    }
+    Ok(())
+}
+
+/// Forgets what was tried with entries and members that are gone, and ends what still runs for them.
+fn forget(pass: &Pass, observed: &Observed) {
+    let (ctx, uid) = (&pass.ctx, pass.uid());
+    let (probes, preparations) = (&ctx.memory.probes, &ctx.memory.preparations);
+    for key in probes.retain(uid, |key| observed.inventory.contains_key(key)) {
+        ctx.probes.stop(&probe::id(uid, &key));
+    }
+    let members: HashSet<_> = observed.members.iter().filter_map(|member| member.uid()).collect();
+    // A preparation that still runs ends by itself: its script is not cut off.
+    preparations.retain(uid, |member| members.contains(member));
+    let pools = ctx.core.stores.pools.state();
+    let pools: HashSet<_> = pools.iter().filter_map(|pool| pool.uid()).collect();
+    probes.retain_pools(|uid| pools.contains(uid));
+    preparations.retain_pools(|uid| pools.contains(uid));
+}

@@ -1,0 +1,185 @@
+//! What was tried in the background for pools, and how it ended. Probes of entries and preparations of
+//! members are remembered here, so that a pass reads their outcome and none is repeated too early.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::api::condition::Reason;
+use crate::controller::error::Error;
+use crate::error::ErrorClass;
+
+/// The last attempt on each entry or member, by the UID of its pool and by its key. A successful attempt
+/// has a `T`.
+pub struct Attempts<T>(Mutex<HashMap<String, HashMap<String, Attempt<T>>>>);
+
+/// The last attempt on one entry or member.
+#[derive(Clone, Debug)]
+pub struct Attempt<T> {
+    /// What was tried, as a digest: an attempt on something else does not count.
+    subject: String,
+    /// When it began; once it ended, when it ended.
+    at: Instant,
+    /// How it stands.
+    pub state: AttemptState<T>,
+    /// Why the last finished attempt was refused. It is kept while the next one goes on.
+    pub refusal: Option<Refusal>,
+}
+
+/// How an attempt stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptState<T> {
+    /// It goes on.
+    Running,
+    /// It succeeded.
+    Done(T),
+    /// It was refused.
+    Refused,
+}
+
+/// Why an attempt was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who can act on it.
+    pub class: ErrorClass,
+    /// Reason of the condition.
+    pub reason: Reason,
+    /// What is the matter, and what to do.
+    pub message: String,
+    /// The OrchestraDatabase of the entry that leads to the same database.
+    pub duplicate_of: Option<String>,
+}
+
+impl Refusal {
+    /// Whether it passes by itself.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.class, ErrorClass::Transient | ErrorClass::After(_))
+    }
+}
+
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        Self {
+            class: error.class(),
+            reason: error.reason(),
+            message: error.to_string(),
+            duplicate_of: None,
+        }
+    }
+}
+
+impl<T> Attempt<T> {
+    /// Time since it ended, or began while it goes on.
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+}
+
+impl<T> Default for Attempts<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Attempts<T> {
+    /// The last attempt with this subject.
+    pub fn get(&self, pool: &str, key: &str, subject: &str) -> Option<Attempt<T>> {
+        let attempts = self.0.lock();
+        let attempt = attempts.get(pool)?.get(key)?;
+        (attempt.subject == subject).then(|| attempt.clone())
+    }
+
+    /// Notes that an attempt begins. The refusal of an earlier one with the same subject is kept.
+    pub fn begin(&self, pool: &str, key: &str, subject: &str) {
+        let mut attempts = self.0.lock();
+        let attempts = attempts.entry(pool.into()).or_default();
+        let last = attempts.remove(key).filter(|last| last.subject == subject);
+        let attempt = Attempt {
+            subject: subject.into(),
+            at: Instant::now(),
+            state: AttemptState::Running,
+            refusal: last.and_then(|last| last.refusal),
+        };
+        attempts.insert(key.into(), attempt);
+    }
+
+    /// Notes how an attempt ended, unless it was forgotten or another subject is tried by now.
+    pub fn end(&self, pool: &str, key: &str, subject: &str, outcome: Result<T, Refusal>) {
+        let mut attempts = self.0.lock();
+        let attempt = attempts.get_mut(pool).and_then(|attempts| attempts.get_mut(key));
+        let Some(attempt) = attempt.filter(|attempt| attempt.subject == subject) else {
+            return;
+        };
+        attempt.at = Instant::now();
+        (attempt.state, attempt.refusal) = match outcome {
+            Ok(done) => (AttemptState::Done(done), None),
+            Err(refusal) => (AttemptState::Refused, Some(refusal)),
+        };
+    }
+
+    /// Forgets an attempt.
+    pub fn forget(&self, pool: &str, key: &str) {
+        if let Some(attempts) = self.0.lock().get_mut(pool) {
+            attempts.remove(key);
+        }
+    }
+
+    /// Forgets the attempts of a pool whose keys are not wanted any more, and returns those that were
+    /// running.
+    pub fn retain(&self, pool: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut cut_off = Vec::new();
+        let mut attempts = self.0.lock();
+        if let Some(attempts) = attempts.get_mut(pool) {
+            attempts.retain(|key, attempt| {
+                let keep = wanted(key);
+                if !keep && matches!(attempt.state, AttemptState::Running) {
+                    cut_off.push(key.clone());
+                }
+                keep
+            });
+        }
+        cut_off
+    }
+
+    /// Forgets the attempts of pools that do not exist any more.
+    pub fn retain_pools(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|pool, _| exists(pool));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_attempt_counts_for_its_subject_only() {
+        let attempts = Attempts::<u8>::default();
+        attempts.begin("pool", "key", "one");
+        assert!(attempts.get("pool", "key", "two").is_none());
+        assert!(attempts.get("other", "key", "one").is_none());
+        attempts.end("pool", "key", "two", Ok(2));
+        let state = attempts.get("pool", "key", "one").unwrap().state;
+        assert_eq!(state, AttemptState::Running);
+        attempts.end("pool", "key", "one", Ok(1));
+        assert_eq!(attempts.get("pool", "key", "one").unwrap().state, AttemptState::Done(1));
+        attempts.end("pool", "gone", "one", Ok(1));
+        assert!(attempts.get("pool", "gone", "one").is_none());
+    }
+
+    #[test]
+    fn a_refusal_is_told_while_the_next_attempt_goes_on() {
+        let attempts = Attempts::<u8>::default();
+        let refusal = Refusal::from(&Error::blocked(Reason::InUse, "full"));
+        attempts.begin("pool", "key", "one");
+        attempts.end("pool", "key", "one", Err(refusal.clone()));
+        attempts.begin("pool", "key", "one");
+        let running = attempts.get("pool", "key", "one").unwrap();
+        assert_eq!((running.state, running.refusal), (AttemptState::Running, Some(refusal)));
+        attempts.begin("pool", "key", "two");
+        assert_eq!(attempts.get("pool", "key", "two").unwrap().refusal, None);
+        assert_eq!(attempts.retain("pool", |key| key != "key"), ["key"]);
+        assert!(attempts.get("pool", "key", "two").is_none());
+    }
+}

@@ -1,0 +1,232 @@
+//! Looks up the facts for [`super::plan`]: the entries of the inventory, the pool's members and what they
+//! are to be prepared from. It reads only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use super::attempts::{Attempt, AttemptState, Refusal};
+use super::plan::{Entry, EntryState, Preparation, Refused, Seen, Unprepared, UnpreparedState};
+use super::preparation::{self, Wanted};
+use super::{PASS_TIME, PATIENCE, Pass, plan, probe};
+use crate::api::OrchestraDatabase;
+use crate::controller::backoff::SLOWEST;
+use crate::controller::error::Error;
+use crate::credentials::inventory::{self, Inventory};
+use crate::error::ErrorClass;
+use crate::postgres::Login;
+
+/// How old a successful probe may be when its entry becomes a member: by then the database may hold data.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// What was looked up.
+pub struct Observed {
+    /// The facts for the plan.
+    pub seen: Seen,
+    /// The entries of the inventory.
+    pub inventory: Arc<Inventory>,
+    /// The pool's members.
+    pub members: Vec<Arc<OrchestraDatabase>>,
+    /// Those of them that stand for an entry, by its key.
+    by_key: HashMap<String, Arc<OrchestraDatabase>>,
+    /// What the members are to be prepared from.
+    pub wanted: Option<Arc<Wanted>>,
+    /// Why that could not be looked up.
+    pub trouble: Option<Error>,
+    /// What the status tells of entries: their key, and what is the matter.
+    pub refusals: Vec<(String, Refusal)>,
+}
+
+impl Observed {
+    /// The member of an entry.
+    pub fn member(&self, key: &str) -> Option<&Arc<OrchestraDatabase>> {
+        self.by_key.get(key)
+    }
+}
+
+pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
+    let ctx = pass.ctx.clone();
+    let inventory = inventory::inventory(&ctx.credentials, &pass.pool).await?;
+    let stores = &ctx.core.stores;
+    let mut members = stores
+        .databases
+        .state_filter(|database| database.pool() == Some(pass.name()));
+    members.retain(|member| !pass.withdrawn.contains(&member.name_any()));
+    let left = members.iter().filter(|member| has_left(member, &inventory));
+    let mut seen = Seen {
+        left: left.map(|member| member.name_any()).collect(),
+        free_preparations: preparation::AT_ONCE.saturating_sub(ctx.preparations.under_way()),
+        spent: pass.began.elapsed() >= PASS_TIME,
+        ..Seen::default()
+    };
+    let mut refusals = Vec::new();
+    let by_key: HashMap<_, _> = members
+        .iter()
+        .filter_map(|member| Some((preparation::key(member)?.to_owned(), member.clone())))
+        .collect();
+    for (key, url) in &*inventory {
+        let state = if by_key.contains_key(key) {
+            EntryState::Member
+        } else {
+            entry(pass, key, url, &mut refusals)
+        };
+        let login = Login::parse(url).ok();
+        seen.entries.push(Entry {
+            key: key.clone(),
+            address: login.map(|login| format!("{}:{}/{}", login.host, login.port, login.database)),
+            state,
+        });
+    }
+    let mut observed = Observed {
+        seen,
+        inventory,
+        members,
+        by_key,
+        wanted: None,
+        trouble: None,
+        refusals,
+    };
+    if !plan::entries_come_first(&observed.seen) {
+        observe_preparation(pass, &mut observed).await;
+    }
+    Ok(observed)
+}
+
+/// An entry that was removed from the inventory before an Orchestra claimed its database.
+fn has_left(member: &OrchestraDatabase, inventory: &Inventory) -> bool {
+    member.is_unclaimed() && preparation::key(member).is_some_and(|key| !inventory.contains_key(key))
+}
+
+/// What the last probe of an entry means now, and what to tell of it.
+fn entry(pass: &Pass, key: &str, url: &SecretString, refusals: &mut Vec<(String, Refusal)>) -> EntryState {
+    let attempt = pass.ctx.memory.probes.get(pass.uid(), key, &digest(url));
+    let refusal = attempt.as_ref().and_then(|attempt| attempt.refusal.clone());
+    let state = match attempt {
+        None => EntryState::Unprobed,
+        Some(attempt) => entry_state(pass, attempt),
+    };
+    match (&state, refusal) {
+        (_, Some(refusal)) => refusals.push((key.into(), refusal)),
+        (EntryState::Unprobed | EntryState::Probing { .. }, None) => refusals.push((key.into(), probe::pending())),
+        _ => {}
+    }
+    state
+}
+
+fn entry_state(pass: &Pass, attempt: Attempt<String>) -> EntryState {
+    let age = attempt.age();
+    match (attempt.state, attempt.refusal) {
+        // Its task was cut off, or it would have ended by now.
+        (AttemptState::Running, _) if age > probe::LIMIT + PATIENCE => EntryState::Unprobed,
+        (AttemptState::Running, _) => EntryState::Probing { young: age < PATIENCE },
+        (AttemptState::Done(database), _) if age < FRESH => EntryState::Usable { database },
+        (AttemptState::Done(_), _) | (AttemptState::Refused, None) => EntryState::Unprobed,
+        (AttemptState::Refused, Some(refusal)) => {
+            let exists = |name: &String| {
+                let watched = &pass.ctx.core.stores.databases;
+                watched.get(&ObjectRef::new(name)).is_some()
+            };
+            let wait = match &refusal.duplicate_of {
+                Some(other) if exists(other) => SLOWEST,
+                Some(_) => Duration::ZERO,
+                None => pace(&refusal, pass.ctx.core.settings.login_spacing),
+            };
+            EntryState::Refused(Refused {
+                again: wait.saturating_sub(age),
+                passing: refusal.is_passing(),
+            })
+        }
+    }
+}
+
+/// How long what was refused is left alone.
+fn pace(refusal: &Refusal, spacing: Duration) -> Duration {
+    match refusal.class {
+        ErrorClass::After(wait) => wait,
+        _ => spacing,
+    }
+}
+
+async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
+    let wanted = match pass.wanted.get() {
+        Some(wanted) => Ok(wanted.clone()),
+        None => preparation::wanted(pass).await,
+    };
+    match wanted {
+        Ok(wanted) => observed.wanted.clone_from(pass.wanted.get_or_init(|| wanted)),
+        Err(error) => {
+            observed.seen.preparation = Preparation::Blocked;
+            observed.trouble = Some(error);
+        }
+    }
+    let Some(wanted) = observed.wanted.clone() else { return };
+    let mut unprepared = Vec::new();
+    for key in observed.inventory.keys() {
+        let Some(member) = observed.member(key).filter(|member| member.is_unclaimed()) else {
+            continue;
+        };
+        let Some((state, refusal)) = unprepared_state(pass, &wanted, member) else {
+            continue;
+        };
+        unprepared.push(Unprepared {
+            key: key.clone(),
+            state,
+        });
+        observed.refusals.extend(refusal.map(|refusal| (key.clone(), refusal)));
+    }
+    observed.seen.preparation = Preparation::Of(unprepared);
+}
+
+/// How the preparation of a member stands, and what to tell of it; none when it has what it is to have.
+fn unprepared_state(
+    pass: &Pass,
+    wanted: &Wanted,
+    member: &OrchestraDatabase,
+) -> Option<(UnpreparedState, Option<Refusal>)> {
+    if wanted.is_met_by(member) {
+        return None;
+    }
+    let (uid, subject) = (member.uid().unwrap_or_default(), wanted.subject());
+    if let Some(error) = pass.ctx.core.refusals.refusal(&uid, &subject) {
+        let refused = Refused {
+            again: SLOWEST,
+            passing: false,
+        };
+        return Some((UnpreparedState::Refused(refused), Some(Refusal::from(&error))));
+    }
+    let Some(attempt) = pass.ctx.memory.preparations.get(pass.uid(), &uid, &subject) else {
+        return Some((UnpreparedState::Due, None));
+    };
+    let age = attempt.age();
+    let limit = pass.ctx.core.settings.migration_limit + probe::LIMIT + PATIENCE;
+    match (attempt.state, attempt.refusal) {
+        // Its task was cut off, or it would have ended by now.
+        (AttemptState::Running, _) if age > limit => Some((UnpreparedState::Due, None)),
+        (AttemptState::Running, _) => {
+            let young = age < PATIENCE;
+            Some((UnpreparedState::Running { young }, Some(wanted.running())))
+        }
+        // The watch does not show it yet.
+        (AttemptState::Done(()), _) if age < FRESH => None,
+        (AttemptState::Refused, Some(refusal)) if refusal.is_passing() => {
+            let again = pace(&refusal, pass.ctx.core.settings.login_spacing).saturating_sub(age);
+            if again.is_zero() {
+                return Some((UnpreparedState::Due, Some(refusal)));
+            }
+            let passing = true;
+            Some((UnpreparedState::Refused(Refused { again, passing }), Some(refusal)))
+        }
+        (AttemptState::Done(()) | AttemptState::Refused, _) => Some((UnpreparedState::Due, None)),
+    }
+}
+
+/// What a probe of an entry is remembered by.
+pub fn digest(url: &SecretString) -> String {
+    let hash = Sha256::digest(url.expose_secret());
+    hash.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}

@@ -1,0 +1,250 @@
+//! The whole life of a static pool on one page: what was observed → the one next step.
+//!
+//! ```text
+//! an entry:   Probe → AwaitProbes → Enlist: it is a member, an OrchestraDatabase
+//! a member:   Prepare → AwaitPreparations, while no Orchestra has claimed it
+//! left:       Withdraw: its entry left the inventory before it was claimed
+//! ```
+
+use std::time::Duration;
+
+/// Entries of one pool that are probed at once: an unreachable host delays few others, and one server that
+/// holds all entries is not filled with sessions.
+pub const PROBED_AT_ONCE: usize = 32;
+
+/// When a pass looks again at what should have brought the pool back by then.
+pub const FALLBACK: Duration = Duration::from_secs(45);
+
+/// How long a pass waits before it looks again whether another pool's preparations have ended.
+pub const BUSY: Duration = Duration::from_secs(5);
+
+/// Everything that the next step depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The entries of the inventory, in the order of their keys.
+    pub entries: Vec<Entry>,
+    /// Names of the unclaimed members whose entry left the inventory.
+    pub left: Vec<String>,
+    /// What is to be prepared. It is looked up once the entries need nothing more.
+    pub preparation: Preparation,
+    /// Further members that can be prepared now.
+    pub free_preparations: usize,
+    /// The pass has used up its time: what is left is the next pass's.
+    pub spent: bool,
+}
+
+/// One entry of the inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Key of the entry.
+    pub key: String,
+    /// Host, port and database of its URL; none when the URL is not valid.
+    pub address: Option<String>,
+    /// How it stands.
+    pub state: EntryState,
+}
+
+/// How an entry stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryState {
+    /// An OrchestraDatabase stands for it.
+    Member,
+    /// It has never been probed.
+    Unprobed,
+    /// A probe goes on.
+    Probing {
+        /// It began a moment ago and is worth waiting for.
+        young: bool,
+    },
+    /// A probe has just found it usable.
+    Usable {
+        /// Name of the OrchestraDatabase of the database that it leads to.
+        database: String,
+    },
+    /// The last probe refused it.
+    Refused(Refused),
+}
+
+/// What was refused, and when it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Time until it may be tried again; zero when it may be now.
+    pub again: Duration,
+    /// It passes by itself.
+    pub passing: bool,
+}
+
+/// What is to be prepared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Preparation {
+    /// The pool asks for no preparation, or it was not looked up.
+    #[default]
+    None,
+    /// The class, the template or its source is missing.
+    Blocked,
+    /// The unclaimed members that do not have the template yet.
+    Of(Vec<Unprepared>),
+}
+
+/// A member that does not have the template yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unprepared {
+    /// Key of its entry.
+    pub key: String,
+    /// How its preparation stands.
+    pub state: UnpreparedState,
+}
+
+/// How the preparation of a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnpreparedState {
+    /// It can begin.
+    Due,
+    /// It goes on.
+    Running {
+        /// It began a moment ago and is worth waiting for.
+        young: bool,
+    },
+    /// The last attempt was refused, or could not begin.
+    Refused(Refused),
+}
+
+/// The one next step. Each is idempotent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Delete these members, which nobody has claimed.
+    Withdraw(Vec<String>),
+    /// Make these entries members: their keys and the names of their databases, in the order of the keys.
+    Enlist(Vec<(String, String)>),
+    /// Begin to probe the entries of these keys.
+    Probe(Vec<String>),
+    /// Wait a moment for the probes that have just begun.
+    AwaitProbes,
+    /// Begin to prepare the members of these keys.
+    Prepare(Vec<String>),
+    /// Wait a moment for the preparations that have just begun.
+    AwaitPreparations,
+    /// What the members are to be prepared from is missing.
+    Stop,
+    /// Give the worker back and go on in another pass.
+    Yield,
+    /// Nothing to do before this time, unless something changes.
+    Wait(Duration),
+    /// Nothing to do until something changes.
+    Rest,
+}
+
+/// The next step for what was observed.
+pub fn plan(seen: &Seen) -> Step {
+    if !seen.left.is_empty() {
+        return Step::Withdraw(seen.left.clone());
+    }
+    let (usable, due) = (usable(&seen.entries), due(&seen.entries));
+    if seen.spent && !(usable.is_empty() && due.is_empty()) {
+        return Step::Yield;
+    }
+    if !usable.is_empty() {
+        return Step::Enlist(usable);
+    }
+    if !due.is_empty() {
+        return Step::Probe(due);
+    }
+    if !seen.spent && seen.entries.iter().any(Entry::is_young) {
+        return Step::AwaitProbes;
+    }
+    match &seen.preparation {
+        Preparation::None => rest(seen, &[]),
+        Preparation::Blocked => Step::Stop,
+        Preparation::Of(unprepared) => prepare(seen, unprepared),
+    }
+}
+
+/// Whether the entries need something before the preparation is worth a look.
+pub fn entries_come_first(seen: &Seen) -> bool {
+    let without = Seen {
+        preparation: Preparation::None,
+        ..seen.clone()
+    };
+    !matches!(plan(&without), Step::Rest | Step::Wait(_))
+}
+
+fn prepare(seen: &Seen, unprepared: &[Unprepared]) -> Step {
+    let due = unprepared.iter().filter(|member| member.state == UnpreparedState::Due);
+    let due: Vec<_> = due
+        .take(seen.free_preparations)
+        .map(|member| member.key.clone())
+        .collect();
+    let young = |member: &Unprepared| member.state == UnpreparedState::Running { young: true };
+    match (due.is_empty(), seen.spent) {
+        (false, false) => Step::Prepare(due),
+        (false, true) => Step::Yield,
+        (true, false) if unprepared.iter().any(young) => Step::AwaitPreparations,
+        (true, _) => rest(seen, unprepared),
+    }
+}
+
+/// The entries that can become members. Of two entries for one database the first key is kept: an entry
+/// waits while an earlier one is probed, for as long as that is young, or has the same address.
+fn usable(entries: &[Entry]) -> Vec<(String, String)> {
+    let mut usable = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let EntryState::Usable { database } = &entry.state else {
+            continue;
+        };
+        let comes_first = |earlier: &Entry| match earlier.state {
+            EntryState::Probing { young } => young || earlier.leads_where(entry),
+            EntryState::Unprobed => earlier.leads_where(entry),
+            _ => false,
+        };
+        if !entries[..place].iter().any(comes_first) {
+            usable.push((entry.key.clone(), database.clone()));
+        }
+    }
+    usable
+}
+
+/// The entries to probe now: those that were never probed first, and only as many as may run at once.
+fn due(entries: &[Entry]) -> Vec<String> {
+    let running = entries
+        .iter()
+        .filter(|entry| matches!(entry.state, EntryState::Probing { .. }));
+    let free = PROBED_AT_ONCE.saturating_sub(running.count());
+    let fresh = entries.iter().filter(|entry| entry.state == EntryState::Unprobed);
+    let again = entries.iter().filter(|entry| match &entry.state {
+        EntryState::Refused(refused) => refused.again.is_zero(),
+        _ => false,
+    });
+    fresh.chain(again).take(free).map(|entry| entry.key.clone()).collect()
+}
+
+/// Until when nothing is to be done: what passes by itself is tried again, and what runs in the background
+/// brings the pool back when it ends.
+fn rest(seen: &Seen, unprepared: &[Unprepared]) -> Step {
+    let entries = seen.entries.iter().filter_map(|entry| match entry.state {
+        EntryState::Probing { .. } | EntryState::Unprobed => Some(FALLBACK),
+        EntryState::Refused(refused) => refused.passing.then_some(refused.again),
+        EntryState::Member | EntryState::Usable { .. } => None,
+    });
+    let members = unprepared.iter().filter_map(|member| match member.state {
+        UnpreparedState::Due => Some(BUSY),
+        UnpreparedState::Running { .. } => Some(FALLBACK),
+        UnpreparedState::Refused(refused) => refused.passing.then_some(refused.again),
+    });
+    match entries.chain(members).min() {
+        Some(wait) => Step::Wait(wait),
+        None => Step::Rest,
+    }
+}
+
+impl Entry {
+    fn is_young(&self) -> bool {
+        self.state == EntryState::Probing { young: true }
+    }
+
+    fn leads_where(&self, other: &Self) -> bool {
+        self.address.is_some() && self.address == other.address
+    }
+}
+
+#[cfg(test)]
+mod tests;

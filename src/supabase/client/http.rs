@@ -1,0 +1,168 @@
+//! The client of one token: its HTTP connections, its rate limiter, and the requests that it sends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::supabase::answer::capped;
+use crate::supabase::error::Error;
+use crate::supabase::operation::Operation;
+use crate::supabase::rate_limit::{Permit, QueuePlace, RateLimiter};
+use crate::supabase::settings::Settings;
+use crate::supabase::token_state::TokenState;
+use crate::telemetry::metrics::Metrics;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client for one token. Every call takes a permit from the token's [`RateLimiter`], and may fail with
+/// [`Error::Throttled`] before anything is sent.
+#[derive(Debug)]
+pub struct Client {
+    pub(super) http: reqwest::Client,
+    pub(super) settings: Arc<Settings>,
+    pub(super) token: SecretString,
+    pub(super) limiter: Arc<RateLimiter>,
+    pub(super) token_state: TokenState,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// One request, and the secret that its errors must not show.
+pub(super) struct Request<'a> {
+    pub(super) operation: Operation,
+    /// The project or organization that it counts against.
+    pub(super) scope: &'a str,
+    pub(super) method: Method,
+    pub(super) path: &'a [&'a str],
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) secret: Option<&'a SecretString>,
+}
+
+impl Client {
+    /// A client for a token. Whitespace around the token is dropped, because Secrets made from files often end in a
+    /// line feed.
+    ///
+    /// # Errors
+    /// When the token cannot be sent in a header, or TLS cannot be set up.
+    pub fn new(settings: Arc<Settings>, token: &SecretString, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let token = SecretString::from(token.expose_secret().trim());
+        if token.expose_secret().is_empty() {
+            return Err(Error::TokenMalformed);
+        }
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| Error::TokenMalformed)?;
+        bearer.set_sensitive(true);
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("orchestra-operator/", env!("CARGO_PKG_VERSION")))
+            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            // A redirect could carry the token elsewhere, and turns a POST into a GET.
+            .redirect(redirect::Policy::none())
+            // By default reqwest resends a request that the server says it did not process, but a write must not be
+            // resent here. (hyper still takes another connection when the first one was closed before a byte of the
+            // request was written.)
+            .retry(reqwest::retry::never());
+        if settings.is_loopback() {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| Error::Settings {
+            message: format!("no HTTP client for the Management API: {}", causes(error)),
+        })?;
+        Ok(Self {
+            http,
+            settings,
+            token,
+            limiter: Arc::default(),
+            token_state: TokenState::default(),
+            metrics,
+        })
+    }
+
+    /// The address of the API, and the hosts that it may name.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The token's rate limiter.
+    pub fn rate_limiter(&self) -> &RateLimiter {
+        &self.limiter
+    }
+
+    /// Takes the permit of one [`Client::create_project`], before anything is written or sent.
+    ///
+    /// # Errors
+    /// [`Error::Queued`] when older Orchestras go first.
+    pub async fn permit_creation(&self, organization: &str, place: &QueuePlace) -> Result<Permit, Error> {
+        self.limiter
+            .acquire(Operation::CreateProject, organization, Some(place))
+            .await
+    }
+
+    /// The state of the token: whose it is, and whether the API accepts it.
+    pub fn token_state(&self) -> &TokenState {
+        &self.token_state
+    }
+
+    /// Counts in `verdicts`, too, how often the API begins or ceases to accept the token.
+    #[must_use]
+    pub(crate) fn telling(mut self, verdicts: tokio::sync::watch::Sender<u64>) -> Self {
+        self.token_state = TokenState::telling(verdicts);
+        self
+    }
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(operation: Operation, scope: &'a str, method: Method, path: &'a [&'a str]) -> Self {
+        Self {
+            operation,
+            scope,
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            secret: None,
+        }
+    }
+}
+
+pub(super) fn encode(body: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body).map_err(|_| Error::Settings {
+        message: "a request to the Management API could not be written as JSON".to_owned(),
+    })
+}
+
+/// Decodes a body. The text of a `serde_json` error can repeat a value, so the error holds its position only.
+pub(super) fn decode<T: DeserializeOwned>(operation: Operation, body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| {
+        let (category, column) = (error.classify(), error.column());
+        let cause = format!("{category:?} error in line {}, column {column}", error.line());
+        Error::Undecodable { operation, cause }
+    })
+}
+
+/// Checks a success whose content is not used: it is empty or JSON, and not the page of a proxy.
+pub(super) fn done(operation: Operation, body: &[u8]) -> Result<(), Error> {
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    decode::<serde::de::IgnoredAny>(operation, body).map(|_| ())
+}
+
+/// An error of the HTTP client and its causes, without the address.
+pub(super) fn causes(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    capped(&text)
+}

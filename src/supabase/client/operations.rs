@@ -1,0 +1,139 @@
+//! The operations on projects and organizations, typed.
+//!
+//! The official document has Go and TypeScript clients only, and decodes enums strictly; the operator needs little of
+//! it, so the requests are written out here.
+
+use reqwest::Method;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+
+use super::http::{Client, Request, decode, done, encode};
+use crate::supabase::error::Error;
+use crate::supabase::health::{HealthStatus, Service, ServiceHealth};
+use crate::supabase::keys::ApiKey;
+use crate::supabase::operation::Operation;
+use crate::supabase::pooler::PoolerConfig;
+use crate::supabase::rate_limit::Permit;
+use crate::supabase::types::{CreatedProject, NewProject, Organization, Project, RegionSelection};
+
+#[derive(Serialize)]
+struct CreateBody<'a> {
+    name: &'a str,
+    organization_slug: &'a str,
+    db_pass: &'a str,
+    region_selection: &'a RegionSelection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desired_instance_size: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct PasswordBody<'a> {
+    password: &'a str,
+}
+
+impl Client {
+    /// Creates a project (`v1-create-a-project`). The API has no idempotency key: see
+    /// [`Error::outcome_unknown`].
+    pub async fn create_project(&self, project: &NewProject, permit: Permit) -> Result<CreatedProject, Error> {
+        let body = encode(&CreateBody {
+            name: &project.name,
+            organization_slug: &project.organization,
+            db_pass: project.password.expose_secret(),
+            region_selection: &project.region,
+            desired_instance_size: project.instance_size.as_deref(),
+        })?;
+        let operation = Operation::CreateProject;
+        let request = Request {
+            body: Some(body),
+            secret: Some(&project.password),
+            ..Request::new(operation, &project.organization, Method::POST, &["v1", "projects"])
+        };
+        decode(operation, &self.exchange_with(&request, permit).await?)
+    }
+
+    /// Reads one project (`v1-get-project`).
+    pub async fn get_project(&self, reference: &str) -> Result<Project, Error> {
+        self.read(Operation::GetProject, reference, &["v1", "projects", reference], vec![])
+            .await
+    }
+
+    /// Deletes a project and its backups irrevocably (`v1-delete-a-project`). An error that [`Error::is_gone`] means
+    /// that the project did not exist.
+    pub async fn delete_project(&self, reference: &str) -> Result<(), Error> {
+        let path = ["v1", "projects", reference];
+        let request = Request::new(Operation::DeleteProject, reference, Method::DELETE, &path);
+        done(Operation::DeleteProject, &self.send(&request).await?)
+    }
+
+    /// Restores a paused project (`v1-restore-a-project`). The API refuses if the project is not paused.
+    pub async fn restore_project(&self, reference: &str) -> Result<(), Error> {
+        let path = ["v1", "projects", reference, "restore"];
+        let request = Request::new(Operation::RestoreProject, reference, Method::POST, &path);
+        done(Operation::RestoreProject, &self.send(&request).await?)
+    }
+
+    /// Reads the health of services (`v1-get-services-health`). A service that the API omits is added as one that is
+    /// coming up.
+    pub async fn services_health(&self, reference: &str, services: &[Service]) -> Result<Vec<ServiceHealth>, Error> {
+        let path = ["v1", "projects", reference, "health"];
+        let query = services
+            .iter()
+            .map(|service| ("services", service.to_string()))
+            .collect();
+        let operation = Operation::GetServicesHealth;
+        let mut health: Vec<ServiceHealth> = self.read(operation, reference, &path, query).await?;
+        for service in services {
+            if !health.iter().any(|have| have.name == *service) {
+                health.push(ServiceHealth {
+                    name: service.clone(),
+                    status: HealthStatus::ComingUp,
+                    error: Some("not reported".to_owned()),
+                });
+            }
+        }
+        Ok(health)
+    }
+
+    /// Reads the entries of the shared pooler (`v1-get-pooler-config`); see
+    /// [`crate::supabase::pooler::PoolerEndpoint::choose`].
+    pub async fn pooler_config(&self, reference: &str) -> Result<Vec<PoolerConfig>, Error> {
+        let path = ["v1", "projects", reference, "config", "database", "pooler"];
+        self.read(Operation::GetPoolerConfig, reference, &path, vec![]).await
+    }
+
+    /// Reads the API keys, revealed (`v1-get-project-api-keys`); see [`crate::supabase::keys::choose`].
+    pub async fn api_keys(&self, reference: &str) -> Result<Vec<ApiKey>, Error> {
+        let path = ["v1", "projects", reference, "api-keys"];
+        let query = vec![("reveal", "true".to_owned())];
+        self.read(Operation::GetApiKeys, reference, &path, query).await
+    }
+
+    /// Sets the password of `postgres` (`v1-update-database-password`). After an unknown outcome the caller may repeat
+    /// it with the same password.
+    pub async fn update_database_password(&self, reference: &str, password: &SecretString) -> Result<(), Error> {
+        let path = ["v1", "projects", reference, "database", "password"];
+        let operation = Operation::UpdateDatabasePassword;
+        let request = Request {
+            body: Some(encode(&PasswordBody {
+                password: password.expose_secret(),
+            })?),
+            secret: Some(password),
+            ..Request::new(operation, reference, Method::PATCH, &path)
+        };
+        done(operation, &self.send(&request).await?)
+    }
+
+    /// Reads the organizations of the token's user (`v1-list-all-organizations`).
+    pub async fn list_organizations(&self) -> Result<Vec<Organization>, Error> {
+        self.read(Operation::ListOrganizations, "", &["v1", "organizations"], vec![])
+            .await
+    }
+
+    /// Reads one organization, with its plan (`v1-get-an-organization`).
+    pub async fn get_organization(&self, slug: &str) -> Result<Organization, Error> {
+        let path = ["v1", "organizations", slug];
+        let mut organization: Organization = self.read(Operation::GetOrganization, slug, &path, vec![]).await?;
+        slug.clone_into(&mut organization.slug);
+        Ok(organization)
+    }
+}

@@ -1,0 +1,122 @@
+//! The operations of the Management API that the operator uses.
+
+use strum::{Display, IntoStaticStr};
+
+/// What the API counts a request against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// The project that the path names.
+    Project,
+    /// The organization that the path or the body names.
+    Organization,
+    /// The user whose token it is.
+    User,
+}
+
+/// Which requests go first when requests are scarce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// What a creation or deletion waits for.
+    Create,
+    /// What the readiness of a database waits for.
+    Readiness,
+    /// Checks for drift.
+    Drift,
+}
+
+/// An endpoint of the API. The variant in snake case is its name in metrics, logs and messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Operation {
+    /// `v1-create-a-project`
+    CreateProject,
+    /// `v1-get-all-projects-for-organization`
+    ListProjects,
+    /// `v1-get-project`
+    GetProject,
+    /// `v1-delete-a-project`
+    DeleteProject,
+    /// `v1-restore-a-project`
+    RestoreProject,
+    /// `v1-get-services-health`
+    GetServicesHealth,
+    /// `v1-get-pooler-config`
+    GetPoolerConfig,
+    /// `v1-get-project-api-keys`
+    GetApiKeys,
+    /// `v1-update-database-password`
+    UpdateDatabasePassword,
+    /// `v1-list-all-organizations`
+    ListOrganizations,
+    /// `v1-get-an-organization`
+    GetOrganization,
+    /// `v1-get-organization-entitlements`
+    GetEntitlements,
+    /// `v1-list-project-addons`
+    ListAddons,
+}
+
+impl Operation {
+    /// The name in metrics, logs and messages.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// What the API counts it against.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::CreateProject | Self::ListProjects | Self::GetOrganization | Self::GetEntitlements => {
+                Scope::Organization
+            }
+            Self::ListOrganizations => Scope::User,
+            Self::GetProject
+            | Self::DeleteProject
+            | Self::RestoreProject
+            | Self::GetServicesHealth
+            | Self::GetPoolerConfig
+            | Self::GetApiKeys
+            | Self::UpdateDatabasePassword
+            | Self::ListAddons => Scope::Project,
+        }
+    }
+
+    /// Its priority. The listing has that of a creation, which looks for the project before it creates it.
+    pub fn priority(self) -> Priority {
+        match self {
+            Self::CreateProject | Self::ListProjects | Self::DeleteProject => Priority::Create,
+            Self::RestoreProject
+            | Self::GetServicesHealth
+            | Self::GetPoolerConfig
+            | Self::GetApiKeys
+            | Self::UpdateDatabasePassword
+            | Self::ListOrganizations => Priority::Readiness,
+            Self::GetProject | Self::GetOrganization | Self::GetEntitlements | Self::ListAddons => Priority::Drift,
+        }
+    }
+
+    /// Whether it is about a part of a project, which may not be ready although the project exists.
+    pub(super) fn is_part_of_a_project(self) -> bool {
+        matches!(
+            self,
+            Self::GetServicesHealth | Self::GetPoolerConfig | Self::GetApiKeys | Self::UpdateDatabasePassword
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_metrics() {
+        for (operation, name) in [
+            (Operation::CreateProject, "create_project"),
+            (Operation::GetServicesHealth, "get_services_health"),
+            (Operation::GetPoolerConfig, "get_pooler_config"),
+            (Operation::GetApiKeys, "get_api_keys"),
+            (Operation::UpdateDatabasePassword, "update_database_password"),
+        ] {
+            assert_eq!((operation.as_str(), operation.to_string().as_str()), (name, name));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! An estimate of what the server has counted in one window of its rate limit.
+
+use std::time::{Duration, Instant};
+
+/// One request that was taken from a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot {
+    /// The window that it was taken from; 0 before any limit was known.
+    pub number: u64,
+    /// When it was taken. The server counts the request later than that.
+    pub at: Instant,
+}
+
+/// What an answer says about the window that its request was counted in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WindowReport {
+    /// Requests that the server has counted in the window, those of other clients included.
+    pub counted: u32,
+    /// The window ends after this time. The server states the end in whole seconds, rounded up, as of the moment
+    /// when it counted the request, so only an interval is known.
+    earliest: Option<Instant>,
+    /// The window does not end after this time.
+    latest: Instant,
+}
+
+impl WindowReport {
+    pub fn new(slot: Slot, counted: u32, reset: Duration, now: Instant) -> Self {
+        Self {
+            counted,
+            earliest: (slot.at + reset).checked_sub(Duration::from_secs(1)),
+            latest: now + reset,
+        }
+    }
+
+    /// Whether the window ends after this time for sure.
+    pub fn ends_after(&self, at: Instant) -> bool {
+        self.earliest.is_some_and(|earliest| earliest > at)
+    }
+}
+
+/// A window of one endpoint and scope. The server opens a window with the first request that it counts after the
+/// end of the one before. Answers may overtake each other, and arrive windows later.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// Tells it from the windows before it.
+    pub number: u64,
+    /// When the first of its requests was taken.
+    begun: Instant,
+    /// When it has ended for sure.
+    pub resets: Instant,
+    /// An answer has reported it; before that it is a guess.
+    confirmed: bool,
+    /// No request is sent while it lasts.
+    closed: bool,
+    /// Requests that were taken from it, and earlier ones in flight that the server may count in it.
+    granted: u32,
+    /// The part of `granted` that was taken before the window began.
+    carried: u32,
+    /// The part of `granted` that was answered.
+    answered: u32,
+    /// The highest count that an answer has reported.
+    counted: u32,
+    /// The part of `counted` that other clients have sent for sure.
+    others: u32,
+}
+
+impl Window {
+    /// A window that is guessed to begin now, while requests are in flight.
+    pub fn guess(number: u64, in_flight: u32, length: Duration, now: Instant) -> Self {
+        Self {
+            number,
+            begun: now,
+            resets: now + length,
+            confirmed: false,
+            closed: false,
+            granted: in_flight,
+            carried: in_flight,
+            answered: 0,
+            counted: 0,
+            others: 0,
+        }
+    }
+
+    /// The window that an answer reports, while other requests are in flight.
+    pub fn reported(number: u64, slot: Slot, in_flight: u32, report: WindowReport) -> Self {
+        Self {
+            number,
+            begun: slot.at,
+            resets: report.latest,
+            confirmed: true,
+            closed: false,
+            granted: in_flight + 1,
+            carried: in_flight,
+            answered: 1,
+            counted: report.counted,
+            others: report.counted.saturating_sub(in_flight + 1),
+        }
+    }
+
+    /// A pause: a window in which no request is sent.
+    pub fn closed(number: u64, pause: Duration, now: Instant) -> Self {
+        Self {
+            closed: true,
+            confirmed: true,
+            ..Self::guess(number, 0, pause, now)
+        }
+    }
+
+    /// Requests that may be sent for sure. A request that the server has counted and whose answer has not arrived
+    /// may be another client's, or one of those in flight: it is subtracted from both.
+    pub fn free(&self, limit: u32) -> u32 {
+        let unknown = self.counted.saturating_sub(self.answered);
+        self.room(limit.saturating_sub(self.granted.saturating_add(unknown)))
+    }
+
+    /// Requests that may be sent, at the most, once those in flight are answered.
+    pub fn hoped(&self, limit: u32) -> u32 {
+        let own = self.granted.saturating_sub(self.carried);
+        self.room(limit.saturating_sub(own.saturating_add(self.others)))
+    }
+
+    fn room(&self, room: u32) -> u32 {
+        if self.closed { 0 } else { room }
+    }
+
+    /// Takes one request from the window.
+    pub fn grant(&mut self) {
+        self.granted += 1;
+    }
+
+    /// Whether the answer to a request of this window shows that the server has opened its next window.
+    pub fn is_over(&self, slot: Slot, report: WindowReport) -> bool {
+        !self.closed && self.confirmed && slot.number == self.number && report.ends_after(self.resets)
+    }
+
+    /// Counts an answer. The answer to an older request is about this window when the window that it reports ends
+    /// in the later half of this one.
+    pub fn answer(&mut self, slot: Slot, report: WindowReport) {
+        if self.closed {
+            return;
+        }
+        if slot.number < self.number {
+            let counted_here = report.ends_after(self.begun + (self.resets - self.begun) / 2);
+            if !counted_here {
+                self.drop_carried();
+                return;
+            }
+            self.carried = self.carried.saturating_sub(1);
+        }
+        self.answered += 1;
+        self.counted = self.counted.max(report.counted);
+        self.others = self.others.max(report.counted.saturating_sub(self.granted));
+        self.resets = if self.confirmed {
+            self.resets.min(report.latest)
+        } else {
+            report.latest
+        };
+        self.confirmed = true;
+    }
+
+    /// Counts a request that got no answer, or one without the headers. The server may have counted it.
+    pub fn lose(&mut self, slot: Slot) {
+        if slot.number == self.number {
+            self.answered += 1;
+        }
+    }
+
+    /// Takes back a request that was not sent.
+    pub fn give_back(&mut self, slot: Slot) {
+        if slot.number == self.number {
+            self.granted = self.granted.saturating_sub(1);
+        } else {
+            self.drop_carried();
+        }
+    }
+
+    /// A request that was in flight when the window began turns out not to be counted in it.
+    fn drop_carried(&mut self) {
+        let known = u32::from(self.carried > 0);
+        self.carried -= known;
+        self.granted = self.granted.saturating_sub(known);
+    }
+}

@@ -1,0 +1,88 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::{Value, json};
+
+use super::*;
+
+fn database(name: &str, of: &Value) -> OrchestraDatabase {
+    let claim = json!({"namespace": of["namespace"], "name": name, "uid": name});
+    let mut spec =
+        json!({"className": of["class"], "claimRef": claim, "supabase": {"name": name, "region": "eu-central-1"}});
+    if of["released"] == true {
+        spec["releasedAt"] = json!("2026-11-20T00:00:00Z");
+    }
+    let mut status = json!({"phase": "Bound", "createIssuedAt": of["since"], "project": {"ref": format!("ref{name}"), "region": "eu-west-1"}});
+    if of["hourly"].is_string() {
+        let currency = of["currency"].as_str().unwrap_or("USD");
+        status["cost"] = json!({"currency": currency, "monthly": of["monthly"], "hourly": of["hourly"]});
+    }
+    let whole = json!({
+        "apiVersion": "stagesub.io/v1alpha1", "kind": "OrchestraDatabase",
+        "metadata": {"name": format!("orchdb-{name}")}, "spec": spec, "status": status,
+    });
+    serde_json::from_value(whole).unwrap()
+}
+
+/// Databases of two classes, namespaces and currencies, with and without a price.
+pub fn several() -> Vec<OrchestraDatabase> {
+    let micro = |more: Value| {
+        let mut of = json!({"namespace": "tenants", "class": "standard", "since": "2026-10-01T00:00:00Z", "monthly": "9.81", "hourly": "0.01344"});
+        of.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        of
+    };
+    let mut waiting = database("waits", &micro(json!({})));
+    waiting.status = None;
+    vec![
+        database("one", &micro(json!({}))),
+        database(
+            "kept",
+            &micro(json!({"released": true, "since": "2026-11-22T23:30:00Z"})),
+        ),
+        database(
+            "big",
+            &micro(json!({"namespace": "others", "class": "large", "monthly": "110.74", "hourly": "0.1517"})),
+        ),
+        database("euro", &micro(json!({"class": "large", "currency": "EUR"}))),
+        database(
+            "new",
+            &json!({"namespace": "tenants", "class": "standard", "since": "2026-11-23T07:00:00Z"}),
+        ),
+        waiting,
+    ]
+}
+
+fn bill_of(databases: &[OrchestraDatabase]) -> Bill {
+    bill(databases, &Query::default(), "2026-11-23T08:00:00Z".parse().unwrap())
+}
+
+#[test]
+fn json_has_nulls_and_decimal_strings() {
+    let bill = serde_json::to_value(bill_of(&several())).unwrap();
+    assert_eq!(bill["at"], "2026-11-23T08:00:00Z");
+    assert_eq!((&bill["by"], &bill["unpriced"]), (&json!("tenant"), &json!(1)));
+    let rows = bill["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 5, "what was never asked for is not billed");
+    assert_eq!(
+        rows[2],
+        json!({
+            "namespace": "tenants", "name": "kept", "class": "standard", "database": "orchdb-kept", "project": "refkept",
+            "region": "eu-west-1", "state": "Released", "currency": "USD", "monthly": "9.81", "monthToDate": "0.12",
+        })
+    );
+    assert_eq!(
+        (&rows[3]["monthly"], &rows[3]["currency"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(bill["totals"][1]["monthly"], "130.36");
+}
+
+#[test]
+fn a_lost_project_is_shown_without_a_cost() {
+    let mut lost = several().remove(0);
+    let stalled = json!([{"type": "Stalled", "status": "True", "reason": "DatabaseLost", "message": "", "lastTransitionTime": "2026-11-01T00:00:00Z"}]);
+    lost.status.as_mut().unwrap().conditions = serde_json::from_value(stalled).unwrap();
+    let Rows::Tenants(rows) = bill_of(&[lost]).rows else {
+        panic!("the rows of a bill by tenant are databases");
+    };
+    let row = &rows[0];
+    assert_eq!((row.state.as_str(), &row.amounts), ("Lost", &Amounts::default()));
+}

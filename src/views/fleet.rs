@@ -1,0 +1,44 @@
+//! How far the rollout of a class's migrations has come over its Orchestras.
+
+use crate::api::{OrchestraClass, RolloutPhase, RolloutStatus};
+
+/// Where a rollout stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The canaries are updated first.
+    Canary,
+    /// The other Orchestras are updated.
+    Rolling,
+    /// No further Orchestra is updated until the rollout is resumed.
+    Paused,
+    /// Too many Orchestras failed, so no further one is updated.
+    Halted,
+    /// Every Orchestra was tried, and some failed.
+    Failed,
+    /// Every Orchestra is updated.
+    Complete,
+}
+
+/// The rollout in the status of a class; none while the operator has not seen the class's current spec.
+pub fn rollout(class: &OrchestraClass) -> Option<&RolloutStatus> {
+    let status = class.status.as_ref()?;
+    let current = Some(status.observed_generation) == class.metadata.generation;
+    status.rollout.as_ref().filter(|_| current)
+}
+
+/// Number of Orchestras that a rollout covers. Pinned ones are not part of it.
+pub fn total(rollout: &RolloutStatus) -> i32 {
+    rollout.updated + rollout.running + rollout.pending + rollout.held + rollout.failed
+}
+
+/// Where a rollout stands.
+pub fn stage(rollout: &RolloutStatus) -> Stage {
+    match rollout.phase {
+        RolloutPhase::Canary => Stage::Canary,
+        RolloutPhase::Rolling if rollout.running + rollout.pending + rollout.held == 0 => Stage::Failed,
+        RolloutPhase::Rolling => Stage::Rolling,
+        RolloutPhase::Paused => Stage::Paused,
+        RolloutPhase::Halted => Stage::Halted,
+        RolloutPhase::Complete => Stage::Complete,
+    }
+}

@@ -1,0 +1,7 @@
+//! Views: data for people, computed from objects and [`crate::class::Context`]. The command line prints
+//! them.
+
+pub mod bill;
+pub mod fleet;
+pub mod orphans;
+pub mod plans;
