@@ -27,10 +27,11 @@ pub struct Wakers {
 }
 
 /// The context of the room `class`, which holds those of the rooms below it. Commands that ask about
-/// classes use it without an operator. `ended` is told of each Orchestra whose turn has come.
+/// classes use it without an operator. Orchestras whose turn to migrate has come are
+/// sent to `ended`.
 ///
 /// # Errors
-/// When the cluster has no namespace whose UID marks its projects.
+/// When the namespace is missing whose UID identifies the cluster.
 pub fn class(
     core: Arc<Core>,
     provider: Arc<supabase::Settings>,

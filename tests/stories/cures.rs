@@ -136,7 +136,7 @@ async fn what_did_not_finish_is_cured_by_a_word_in_the_spec() {
     let (stalled, _, message) = condition(&object, "Stalled");
     assert_eq!(stalled, "True");
     assert!(
-        message.contains("migrations.resolve {name: 20260103000000_parts, as: Applied}"),
+        message.contains("{name: 20260103000000_parts, as: Applied} to migrations.resolve"),
         "{message}"
     );
     assert_eq!(condition(&object, "Available").0, "True");

@@ -155,15 +155,11 @@ fn patch(world: &World, file: &str, more: &[&str], change: &Value) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_previous_version_wrote_is_not_changed() {
-    let world = world().await;
-    sources(&world);
-    let url = database(&world).await;
-    let mut places = Places::of(&world, "", &url).await;
-    let mut versions = Vec::new();
+/// Puts the fixtures into the cluster and the server.
+async fn put(world: &World, url: &str) -> Places {
+    let mut places = Places::of(world, "", url).await;
     for fixture in FIXTURES {
-        create(&world, fixture, &places);
+        create(world, fixture, &places);
         if fixture.0 == "orchestra" {
             let object = world.get(Kind::Orchestra, TENANTS, "stored").await.unwrap().unwrap();
             places.uid = text(&object["metadata"]["uid"]);
@@ -172,15 +168,25 @@ async fn what_the_previous_version_wrote_is_not_changed() {
     let secret_there = world.get(Kind::Secret, TENANTS, "stored-connection").await.unwrap();
     places.version = text(&secret_there.unwrap()["metadata"]["resourceVersion"]);
     for (name, _) in FIXTURES {
-        write_status(&world, name, &places);
+        write_status(world, name, &places);
     }
-    let mut session = admin(&world).await;
+    let mut session = admin(world).await;
     let dump = std::fs::read_to_string(fixture("database.sql")).unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(places.fill(&dump)))
         .execute(&mut session)
         .await
         .unwrap();
     drop(session);
+    places
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_previous_version_wrote_is_not_changed() {
+    let world = world().await;
+    sources(&world);
+    let url = database(&world).await;
+    let places = put(&world, &url).await;
+    let mut versions = Vec::new();
     for (kind, namespace, name) in stored(&places) {
         let object = world.get(kind, namespace, &name).await.unwrap().unwrap();
         let observed = &object["status"]["observedGeneration"];
@@ -213,8 +219,11 @@ async fn what_the_previous_version_wrote_is_not_changed() {
     assert_eq!(secrets.iter().find(new), None, "the tenant has its password already");
     let object = world.get(Kind::Orchestra, TENANTS, "stored").await.unwrap().unwrap();
     assert!(is_true(&object, "Ready"), "{object:#}");
+    goes_on(&world).await;
+}
 
-    // Work in the database goes on from there: with the password of the tenant, and with its history.
+/// A new migration is applied with the password and the history that are there.
+async fn goes_on(world: &World) {
     let more = r#"{"data": {"20260103000000_halls.sql": "CREATE TABLE \"Hall\" (\"id\" SERIAL PRIMARY KEY);"}}"#;
     world
         .kubectl(["patch", "configmap", "schema", "-n", TENANTS, "-p", more])
@@ -224,9 +233,9 @@ async fn what_the_previous_version_wrote_is_not_changed() {
         .until(Kind::Orchestra, (TENANTS, "stored"), LONG, applied)
         .await
         .unwrap();
-    let keys = secret(&world, TENANTS, "stored-connection").await;
+    let keys = secret(world, TENANTS, "stored-connection").await;
     assert_eq!(keys["password"], PASSWORD);
-    let mut session = tenant(&world, "stored").await;
+    let mut session = tenant(world, "stored").await;
     assert_eq!(history(&mut session).await, 3);
     assert_eq!(scalar(&mut session, r#"SELECT count(*) FROM "Member""#).await, 3);
 }
