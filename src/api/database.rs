@@ -1,4 +1,4 @@
-//! `OrchestraDatabase`: the thing that costs money and holds data, as a PersistentVolume is.
+//! `OrchestraDatabase`: the resource that costs money and holds data, comparable to a PersistentVolume.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
 
-/// A database that an Orchestra can claim: a hosted project or an entry of a static pool. Written
-/// by the operator; it is the journal of creation, claim and release.
+/// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
+/// writes it, as the journal of creation, claim and release.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -44,7 +44,7 @@ use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
     validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && self.claimRef == oldSelf.claimRef)").message("claimRef is immutable once set: a database that held one tenant's data is never handed to another"),
 )]
 pub struct OrchestraDatabaseSpec {
-    /// Class that the database belongs to; absent for an unclaimed entry of a static pool.
+    /// Class of the database; absent for an unclaimed entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
@@ -66,22 +66,22 @@ pub struct OrchestraDatabaseSpec {
     pub reclaim_policy: DeletionPolicy,
 }
 
-/// What is asked of hosted Supabase.
+/// A project that is requested from hosted Supabase.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SupabaseProject {
-    /// Name of the project, minted once; it ends in a marker that no other project carries.
+    /// Name of the project, minted once. It ends in a marker that no other project has.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
     /// Region of the project.
     #[schemars(length(min = 1, max = 32))]
     pub region: String,
-    /// Regions that are asked in turn when `region` has no room; none where the Orchestra names its
-    /// region itself.
+    /// Regions to try in turn when `region` has no room; empty if the Orchestra names its region
+    /// itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
     pub alternatives: Vec<String>,
-    /// Compute size; absent: the smallest that the organization's plan allows.
+    /// Compute size. Absent: the smallest size of the organization's plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub instance_size: Option<String>,
@@ -91,7 +91,7 @@ pub struct SupabaseProject {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryEntry {
-    /// OrchestraPool that the entry belongs to.
+    /// OrchestraPool of the entry.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub pool: String,
     /// Key of the entry, for example `DATABASE_URL_POOL_1`.
@@ -109,22 +109,23 @@ pub struct ClaimReference {
     /// Name of the Orchestra.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
-    /// UID of the Orchestra: another one of the same name does not hold this claim.
+    /// UID of the Orchestra: another Orchestra of the same name does not hold this claim.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }
 
-/// What was last seen of a database, and the journal of its creation.
+/// The last observed state of a database, and the journal of its creation.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraDatabaseStatus {
-    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// A word for people: Pending, Queued, Provisioning, Available, Bound, Released, Failed or Deleting.
+    /// The current step, for people: Pending, Queued, Provisioning, Available, Bound, Released, Failed
+    /// or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready: usable, proven by a real login. Reconciling and Stalled as kstatus defines them.
+    /// Ready: usable, proven by a login. Reconciling and Stalled as kstatus defines them.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -134,42 +135,42 @@ pub struct OrchestraDatabaseStatus {
     /// The hosted project, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectStatus>,
-    /// Organization that was asked for the project. Written before the request, and it stays: where
-    /// the class names another one later, this project is still looked for where it is.
+    /// Organization that was asked to create the project. Written before the request and kept: if the
+    /// class names another organization later, the operator still looks for this project in the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
-    /// When the last request to create the project was issued. Written before the request: while
-    /// its outcome is unknown no other one is sent.
+    /// When the last request to create the project was sent. Written before the request: while its
+    /// outcome is unknown, no other request is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_issued_at: Option<Time>,
-    /// Regions that had no room for the project; the next allowed one is asked.
+    /// Regions that had no room for the project; the next allowed one is tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub full_regions: Vec<String>,
-    /// Projects that never became usable and are replaced, the last one last. Written before the
-    /// project is deleted.
+    /// Projects that were never usable and are replaced, the latest last. Written before the project is
+    /// deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub replaced: Vec<String>,
     /// When the provider was last asked to restore the paused project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_issued_at: Option<Time>,
-    /// What the project costs; absent for an entry of a static pool.
+    /// Cost of the project; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// Template whose migrations it was given while it waited for a claim.
+    /// Template whose migrations were applied before the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<AppliedTemplate>,
-    /// When the database was first proven usable. A database that was ever usable may hold data.
+    /// When a login first proved the database usable. A database that was ever usable may hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_since: Option<Time>,
 }
 
-/// A hosted project as it was last listed.
+/// A hosted project as of its last listing.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectStatus {
-    /// The provider's name of the project: twenty lower-case letters.
+    /// The provider's reference of the project: twenty lower-case letters.
     #[serde(rename = "ref")]
     pub reference: String,
     /// Region that the project is in.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{NAME, TemplateReference};
 
-/// Databases that wait for a claim. A static pool is the inventory of a cluster without a token.
+/// Databases that wait for a claim. A static pool is an inventory of existing databases, for a cluster
+/// without a token or as a fallback.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -39,13 +40,13 @@ pub struct OrchestraPoolSpec {
     /// Databases that already exist.
     #[serde(rename = "static")]
     pub inventory: StaticInventory,
-    /// Template whose migrations the databases are given while they wait, so that a claim is met in
-    /// seconds. They then meet claims of that template only.
+    /// Template whose migrations are applied to the databases while they wait, so that a claim is met
+    /// in seconds. A prepared database meets only claims of that template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<Preparation>,
 }
 
-/// What the databases of a pool are prepared from.
+/// The template from which a pool's databases are prepared.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preparation {
@@ -60,9 +61,8 @@ pub struct Preparation {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StaticInventory {
-    /// Secret in the operator's namespace whose keys `DATABASE_URL_POOL_<n>` hold the URLs, each
-    /// with the login of the database's owner. Omitted: the operator's environment variables of
-    /// those names.
+    /// Secret in the operator's namespace whose keys `DATABASE_URL_POOL_<n>` hold the URLs, each with
+    /// the login of the database's owner. Omitted: the operator's environment variables of those names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
 }
@@ -76,24 +76,24 @@ pub struct SecretReference {
     pub name: String,
 }
 
-/// What was last seen of a pool.
+/// The last observed state of a pool.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraPoolStatus {
-    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
     /// Ready: every entry of the inventory is usable. Reconciling and Stalled as kstatus defines them.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Entries in the inventory.
+    /// Number of entries in the inventory.
     #[serde(default)]
     pub desired: i32,
-    /// Databases that wait for a claim.
+    /// Number of databases that wait for a claim.
     #[serde(default)]
     pub available: i32,
-    /// Databases that are claimed.
+    /// Number of claimed databases.
     #[serde(default)]
     pub bound: i32,
 }
