@@ -1,4 +1,4 @@
-//! `OrchestraClass`: how claims are met, as a StorageClass says it for volumes.
+//! `OrchestraClass`: how claims are met, as a StorageClass says for volumes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::{CustomResource, KubeSchema};
@@ -11,9 +11,9 @@ use super::{
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
 /// deletion policy and default migrations.
 ///
-/// A class that is deleted while databases need it stays, with a finalizer, until the last of them is
-/// gone: its token is needed to look after their projects and to destroy them. Its tenants go on as
-/// before; new claims are refused. Ready says who holds it.
+/// A finalizer keeps a deleted class until the last database that needs it is gone: the class's token
+/// is needed to maintain those projects and to delete them. Its tenants continue to work; new claims
+/// are refused. The condition Ready names the databases that need the class.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -57,15 +57,15 @@ use super::{
 #[x_kube(
     validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"),
     validation = Rule::new("!has(self.migrations) || has(self.migrations.source)").message("a class's migrations need a source"),
-    validation = Rule::new("!has(self.migrations) || !has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline speak of one database: set them in its Orchestra"),
+    validation = Rule::new("!has(self.migrations) || !has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline describe one database: set them in its Orchestra"),
     validation = Rule::new("!has(self.template) || has(self.templates) && self.templates.exists(template, template.name == self.template)").message("template must be the name of one of templates"),
-    validation = Rule::new("!has(self.template) || !has(self.migrations)").message("set template or migrations: a template has its own"),
+    validation = Rule::new("!has(self.template) || !has(self.migrations)").message("set either template or migrations: a template has its own migrations"),
 )]
 pub struct OrchestraClassSpec {
     /// Provider that creates databases. Omitted: pools only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
-    /// Pools that claims may be met from.
+    /// Pools from which claims may be met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Pools>,
     /// Where databases are created.
@@ -74,22 +74,23 @@ pub struct OrchestraClassSpec {
     /// Namespaces whose Orchestras may claim through this class. Omitted: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
-    /// What the projects of this class may cost, and how many there may be. Omitted: no limit.
+    /// Limits on the cost and number of this class's projects. Omitted: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
-    /// Replaces a project that is not usable within `progressDeadline`, and never was: it is deleted
-    /// and created anew, twice at most. A project that was ever usable is never touched.
+    /// Replaces a project that is not usable within `progressDeadline` and never was: the operator
+    /// deletes it and creates it again, at most twice. It never replaces a project that was ever
+    /// usable.
     #[serde(default)]
     pub replace_stuck: bool,
-    /// Restores a project that the provider has paused by itself, as it does with free projects
-    /// that nobody uses.
+    /// Restores a project that the provider has paused, as it does with free projects that are not
+    /// used.
     #[serde(default)]
     pub auto_restore: bool,
-    /// What happens to databases whose Orchestra is deleted.
+    /// What happens to the database of a deleted Orchestra.
     #[serde(default)]
     pub deletion: Deletion,
     /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace. A
-    /// changed source goes over the Orchestras in use as a rollout.
+    /// changed source reaches the Orchestras in use by a rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
     /// Templates that Orchestras may name.
@@ -97,16 +98,16 @@ pub struct OrchestraClassSpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub templates: Option<Vec<Template>>,
-    /// Template of Orchestras that name neither a template nor migrations.
+    /// Template for Orchestras that name neither a template nor migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub template: Option<String>,
-    /// How a new source goes over the Orchestras that are in use, be it the class's or a template's.
+    /// How a changed source of the class or of a template reaches the Orchestras in use.
     #[serde(default)]
     pub rollout: Rollout,
-    /// How long a database may take to become usable before it counts as stuck: `90s`, `10m`
-    /// (default) or `1h30m`, from 1s to 24h. Past it the Orchestra is Stalled with reason
-    /// DeadlineExceeded; it goes on by itself when the database becomes usable after all.
+    /// How long a database may take to become usable: `90s`, `10m` (default) or `1h30m`, from 1s to
+    /// 24h. After that the Orchestra is Stalled with reason DeadlineExceeded; it becomes Ready when the
+    /// database becomes usable after all.
     #[serde(default = "default_progress_deadline")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("progressDeadline must be from 1s to 24h"))]
     pub progress_deadline: GoDuration,
@@ -137,8 +138,8 @@ pub struct SupabaseProvider {
     /// `SUPABASE_MANAGEMENT_TOKEN`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyReference>,
-    /// Compute size of new projects, for example `micro`. Omitted: the smallest that the
-    /// organization's plan allows.
+    /// Compute size of new projects, for example `micro`. Omitted: the smallest size of the
+    /// organization's plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9_]+$"))]
     pub instance_size: Option<String>,
@@ -168,14 +169,14 @@ pub struct Pools {
     /// OrchestraPools, in the order in which they are tried.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253), regex(pattern = NAME)))]
     pub names: Vec<String>,
-    /// Which way of meeting a claim comes first, and whether the other one may follow. `CloudFirst`
-    /// (default): the provider while its token works, else the pools. `PoolFirst`: the pools while
-    /// an entry is left, else the provider. `PoolOnly` and `CloudOnly`: that one alone.
+    /// Whether the provider or the pools come first. `CloudFirst` (default): the provider while its
+    /// token works, else the pools. `PoolFirst`: the pools while an entry is left, else the provider.
+    /// `PoolOnly` and `CloudOnly`: only the pools, only the provider.
     #[serde(default)]
     pub policy: PoolPolicy,
 }
 
-/// Which way of meeting a claim comes first.
+/// Whether the provider or the pools come first.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PoolPolicy {
     /// The provider while its token works, else the pools (default).
@@ -209,24 +210,24 @@ pub struct ClassPlacement {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllowedNamespaces {
-    /// Labels of the namespaces. The label `kubernetes.io/metadata.name` names one by its name.
+    /// Labels of the namespaces. The label `kubernetes.io/metadata.name` selects one by its name.
     pub selector: LabelSelector,
 }
 
-/// What happens to databases whose Orchestra is deleted.
+/// What happens to the database of a deleted Orchestra.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deletion {
-    /// `Retain` (default) keeps the database, Released; `Delete` destroys it.
+    /// `Retain` (default) keeps the database in phase Released; `Delete` destroys it.
     #[serde(default)]
     pub policy: DeletionPolicy,
 }
 
-/// What was last seen of a class.
+/// The last observed state of a class.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraClassStatus {
-    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
     /// Ready: claims can be met. Reconciling and Stalled as kstatus defines them.
@@ -239,29 +240,30 @@ pub struct OrchestraClassStatus {
     /// Number of Orchestras that hold a claim through this class.
     #[serde(default)]
     pub tenants: i32,
-    /// The provider's account, as it was when the token was last checked.
+    /// The provider's account, as of the last check of the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<ProviderAccount>,
-    /// What the projects of this class cost.
+    /// Cost of the projects of this class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<ClassCost>,
-    /// How far the migrations of the class and its templates have come over its Orchestras.
+    /// State of the rollout of the migrations of the class and its templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
-    /// How the schemas of the tenants compare, where `migrations.drift.fingerprint` is asked for.
+    /// Comparison of the tenants' schemas, if `migrations.drift.fingerprint` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaComparison>,
 }
 
-/// How the schemas of a class's tenants compare: those with the same migrations should be alike.
+/// Comparison of the schemas of a class's tenants: tenants with the same migrations should have the
+/// same schema.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SchemaComparison {
     /// Number of tenants whose schemas are known.
     pub compared: i32,
-    /// Number of tenants that have another schema than most others with the same migrations.
+    /// Number of tenants whose schema differs from that of most others with the same migrations.
     pub odd: i32,
-    /// The first of them, as `<namespace>/<name>`.
+    /// The first of these tenants, as `<namespace>/<name>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
 }
@@ -275,13 +277,13 @@ pub struct ProviderAccount {
     /// Plan of the organization: `free`, `pro`, `team`, `enterprise` or `platform`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
-    /// UUID of the user whom the token belongs to. Request limits count against this user.
+    /// UUID of the user to whom the token belongs. The provider's rate limits apply to this user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// When the token expires, as the annotation `stagesub.io/token-expires-at` of its Secret says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_expires_at: Option<Time>,
-    /// Whether the plan lets projects be paused.
+    /// Whether the plan allows projects to be paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pausing: Option<bool>,
     /// Compute sizes that the plan allows.

@@ -9,20 +9,20 @@ use strum::{Display, EnumIter, EnumString, IntoEnumIterator as _, IntoStaticStr}
 pub enum ConditionType {
     /// Everything that the spec asks for is in effect.
     Ready,
-    /// Applications can use it now, whatever else is going on.
+    /// Applications can use the database now, whatever else is in progress.
     Available,
-    /// The database is usable: proven by a real login.
+    /// The database is usable, proven by a login.
     DatabaseReady,
     /// The login is published in the connection Secret.
     CredentialsReady,
     /// No migration is pending.
     Migrated,
-    /// The migration history of the database and the source agree: nothing that is applied was changed
-    /// since, is missing, or stands behind something that is pending.
+    /// The migration history of the database and the source agree: no applied migration was changed
+    /// later, is missing, or comes after a pending one.
     HistoryAgrees,
     /// The seed is applied.
     Seeded,
-    /// It goes on by itself.
+    /// The operator is working on the object, or will continue without help.
     Reconciling,
     /// A person must act.
     Stalled,
@@ -30,7 +30,7 @@ pub enum ConditionType {
     TokenAccepted,
     /// The budget of a class has room.
     WithinBudget,
-    /// Every Orchestra of a class has the class's migrations, but those that pin others.
+    /// Every Orchestra of a class, except pinned ones, has the class's migrations.
     RolledOut,
 }
 
@@ -41,19 +41,19 @@ impl ConditionType {
     }
 }
 
-/// Why a condition, an event or an error metric says what it says. One word for one cause
-/// everywhere, and never more words than these: reasons are metric labels.
+/// The reason of a condition, an event or an error metric. One reason has one meaning everywhere.
+/// Reasons are metric labels, so this set is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumIter, EnumString, IntoStaticStr)]
 pub enum Reason {
-    /// All is well.
+    /// The object is settled.
     Ready,
-    /// Work has not begun yet.
+    /// Work has not begun.
     Pending,
-    /// The spec changed and the change is being carried out.
+    /// The spec changed, and the change is in progress.
     Updating,
     /// The database is being created, or is not usable yet.
     Provisioning,
-    /// A request waits for its turn in the budget of the token, or migrations on their server.
+    /// A request waits for its turn in the token's request budget, or migrations wait for their server.
     Queued,
     /// Waiting for a claim on a database.
     Claiming,
@@ -71,11 +71,11 @@ pub enum Reason {
     Publishing,
     /// The object is being deleted.
     Deleting,
-    /// A database waits for a claim.
+    /// The database waits for a claim.
     Available,
-    /// A database is claimed.
+    /// The database is claimed.
     Bound,
-    /// A claim is gone and the database was kept.
+    /// The claim was released, and the database was kept.
     Released,
     /// No class is named and there is no default one.
     NoDefaultClass,
@@ -101,7 +101,7 @@ pub enum Reason {
     TokenRejected,
     /// The provider accepts the token.
     TokenAccepted,
-    /// The token expires soon, or has expired by the date that is known of it.
+    /// The token expires soon, or has expired according to its Secret's annotation.
     TokenExpiring,
     /// The token lacks a permission (403).
     PermissionDenied,
@@ -117,27 +117,27 @@ pub enum Reason {
     PasswordRefused,
     /// The class's monthly budget has no room for another project.
     BudgetExceeded,
-    /// The share of the class's monthly budget that warns is in use.
+    /// The class's cost has reached the share of its monthly limit at which it warns.
     BudgetNearLimit,
-    /// The class has as many projects as it may have.
+    /// The class has its maximum number of projects.
     ProjectLimitReached,
     /// The class does not admit Orchestras of this namespace.
     NamespaceNotAllowed,
-    /// Projects with the marker of this cluster that no OrchestraDatabase holds.
+    /// Projects with this cluster's marker exist that no OrchestraDatabase holds.
     Orphaned,
-    /// The Management API refused the request as wrong.
+    /// The Management API refused the request as invalid.
     RequestRefused,
     /// The Management API asked for fewer requests (429).
     RateLimited,
     /// The Management API failed or could not be reached.
     ProviderUnavailable,
-    /// The outcome of a request is unknown; it is being looked up.
+    /// The outcome of a request is unknown; the operator looks for its project.
     OutcomeUnknown,
     /// More than one project carries this database's marker.
     ProjectConflict,
     /// A project that existed is gone.
     DatabaseLost,
-    /// The provider says that the project failed.
+    /// The provider reports the project as failed.
     ProviderFailed,
     /// The provider has paused the project.
     ProjectPaused,
@@ -147,7 +147,7 @@ pub enum Reason {
     Replacing,
     /// The progress deadline passed.
     DeadlineExceeded,
-    /// A host that the API names is not one that a password may be sent to.
+    /// The API names a host to which no password may be sent.
     UntrustedHost,
     /// The database cannot be reached.
     DatabaseUnreachable,
@@ -167,13 +167,13 @@ pub enum Reason {
     SourceNotAllowed,
     /// Migrations or a seed cannot be used as they are.
     SourceInvalid,
-    /// A migration is being applied that takes longer than a moment.
+    /// A migration that takes more than a second is being applied.
     MigrationStarted,
     /// Migrations were applied.
     MigrationApplied,
     /// A migration waits for a lock that another session holds on a table.
     MigrationBlocked,
-    /// A migration runs statement by statement: a failure leaves what stands before it.
+    /// A migration runs statement by statement: after a failure the statements before it stay applied.
     MigrationNotAtomic,
     /// A migration failed.
     MigrationFailed,
@@ -181,19 +181,19 @@ pub enum Reason {
     MigrationUnfinished,
     /// Another session holds the migration lock.
     MigrationLocked,
-    /// The history holds less than before: the database was restored to an older state.
+    /// The history contains less than before: the database was restored to an older state.
     HistoryLost,
     /// The migration history of the database and the source do not agree.
     HistoryDiverged,
-    /// The class has newer migrations, and the rollout has not come to this Orchestra.
+    /// The class has newer migrations, and the rollout has not reached this Orchestra.
     RolloutPending,
-    /// The spec keeps the migrations that are applied.
+    /// The spec pins the applied migrations.
     Pinned,
     /// Every Orchestra of the class has its migrations.
     RolloutComplete,
-    /// The class's migrations are on their way over its Orchestras.
+    /// The rollout of the class's migrations is in progress.
     RolloutProgressing,
-    /// The rollout was paused in the class's spec.
+    /// The class's spec pauses the rollout.
     RolloutPaused,
     /// Too many Orchestras failed: no further Orchestra is migrated.
     RolloutHalted,
@@ -205,13 +205,13 @@ pub enum Reason {
     RegionNotAllowed,
     /// An Orchestra still holds the claim.
     InUse,
-    /// A Secret of that name exists and is not this Orchestra's.
+    /// The connection Secret's name is taken by a Secret that is not this Orchestra's.
     SecretConflict,
-    /// A ConfigMap of the plan's name exists and is not this Orchestra's.
+    /// The plan's name is taken by a ConfigMap that is not this Orchestra's.
     ConfigMapConflict,
     /// The Kubernetes API failed or refused the request.
     KubernetesUnavailable,
-    /// Nothing asks for this part.
+    /// The spec does not ask for this part.
     NotRequested,
 }
 

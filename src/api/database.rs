@@ -1,4 +1,4 @@
-//! `OrchestraDatabase`: the thing that costs money and holds data, as a PersistentVolume is.
+//! `OrchestraDatabase`: the resource that costs money and holds data, comparable to a PersistentVolume.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
 
-/// A database that an Orchestra can claim: a hosted project or an entry of a static pool. Written
-/// by the operator; it is the journal of creation, claim and release.
+/// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
+/// writes it, as the journal of creation, claim and release.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -47,7 +47,7 @@ use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
     validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && self.claimRef == oldSelf.claimRef)").message("claimRef is immutable once set: a database that held one tenant's data is never handed to another"),
 )]
 pub struct OrchestraDatabaseSpec {
-    /// Class that the database belongs to; absent for an unclaimed entry of a static pool.
+    /// Class of the database; absent for an unclaimed entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
@@ -90,7 +90,7 @@ pub struct SupabaseProject {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
     pub alternatives: Vec<String>,
-    /// Compute size; absent: the smallest that the organization's plan allows.
+    /// Compute size. Absent: the smallest size of the organization's plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub instance_size: Option<String>,
@@ -100,7 +100,7 @@ pub struct SupabaseProject {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryEntry {
-    /// OrchestraPool that the entry belongs to.
+    /// OrchestraPool of the entry.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub pool: String,
     /// Key of the entry, for example `DATABASE_URL_POOL_1`.
@@ -133,7 +133,7 @@ pub struct OrchestraDatabaseStatus {
     /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Released, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready: usable, proven by a real login. Reconciling and Stalled as kstatus defines them.
+    /// Ready: usable, proven by a login. Reconciling and Stalled as kstatus defines them.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -147,8 +147,8 @@ pub struct OrchestraDatabaseStatus {
     /// class names another organization later, this project is still looked up in this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
-    /// When the last request to create the project was issued. Written before the request: while
-    /// its outcome is unknown no other one is sent.
+    /// When the last request to create the project was sent. Written before the request: while its
+    /// outcome is unknown, no other request is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_issued_at: Option<Time>,
     /// Regions that had no room for the project; the next allowed region is requested.
@@ -163,22 +163,22 @@ pub struct OrchestraDatabaseStatus {
     /// When the provider was last asked to restore the paused project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_issued_at: Option<Time>,
-    /// What the project costs; absent for an entry of a static pool.
+    /// Cost of the project; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
     /// Template whose migrations were applied while the database waited for a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<AppliedTemplate>,
-    /// When the database was first proven usable. A database that was ever usable may hold data.
+    /// When a login first proved the database usable. A database that was ever usable may hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_since: Option<Time>,
 }
 
-/// A hosted project as it was last listed.
+/// A hosted project as of its last listing.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectStatus {
-    /// The provider's name of the project: twenty lower-case letters.
+    /// The provider's reference of the project: twenty lower-case letters.
     #[serde(rename = "ref")]
     pub reference: String,
     /// Region that the project is in.

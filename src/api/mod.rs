@@ -1,7 +1,7 @@
 //! The contract with users: the kinds of `stagesub.io/v1alpha1`, their conditions and reasons.
 //!
-//! The names of five kinds are taken: `Orchestra`, `OrchestraClass`, `OrchestraDatabase`,
-//! `OrchestraPool`, and `OrchestraBackup` (`orchbackup`, namespaced), which is not served yet.
+//! Five kind names are reserved: `Orchestra`, `OrchestraClass`, `OrchestraDatabase`, `OrchestraPool`,
+//! and `OrchestraBackup` (`orchbackup`, namespaced), which is not served yet.
 
 mod budget;
 mod class;
@@ -36,7 +36,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::{CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-/// What the API server accepts as the name of an object that is named here (RFC 1123 subdomain).
+/// What the API server accepts as the name of a referenced object (RFC 1123 subdomain).
 const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
 /// What a region of the provider looks like.
@@ -54,19 +54,19 @@ const VERSION: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.+]*[A-Za-z0-9])?$";
 /// An amount of money: at most nine digits, and two after the point.
 const AMOUNT: &str = r"^[0-9]{1,9}(\.[0-9]{1,2})?$";
 
-/// What something costs. Money is in decimal strings.
+/// Cost of a database. Amounts are decimal strings.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
     /// Currency of the amount.
     pub currency: String,
-    /// What it costs a month, of 730 hours.
+    /// Cost of a month of 730 hours.
     pub monthly: String,
-    /// What each started hour of it costs, as the provider bills.
+    /// Cost of each started hour, as the provider bills it.
     pub hourly: String,
 }
 
-/// Where a database should be.
+/// Where a database is created.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
@@ -75,63 +75,66 @@ pub struct Placement {
     pub region: String,
 }
 
-/// Migrations and the format they are in.
+/// Migrations and their format.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.source) || !has(self.format)").message("format belongs to a source: set both or neither"))]
+#[x_kube(validation = Rule::new("has(self.source) || !has(self.format)").message("format belongs to a source: set source as well, or remove format"))]
 pub struct Migrations {
-    /// Where the scripts are, such as a ConfigMap with a key `<migration name>.sql` for each migration.
-    /// ConfigMaps and Secrets are those of the Orchestra's namespace; those of a class are in the
-    /// operator's. Omitted in an Orchestra: those of its template or its class.
+    /// Where the scripts are, such as a ConfigMap with a key `<migration name>.sql` for each
+    /// migration. ConfigMaps and Secrets are in the Orchestra's namespace; those that a class names are
+    /// in the operator's namespace. Omitted in an Orchestra: the source of its template or its class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ScriptSource>,
-    /// Format of the scripts and of the history that is kept in the database: `Prisma`, `Supabase` or
-    /// `Sqlx`. Omitted: known by what only one of the tools writes, such as Prisma's
-    /// `migration_lock.toml`; files that several would take need it.
+    /// Format of the scripts and of the history in the database: `Prisma`, `Supabase` or `Sqlx`.
+    /// Omitted: the format is recognized by files that only one of the tools writes, such as Prisma's
+    /// `migration_lock.toml`. Required when several tools would accept the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<MigrationFormat>,
-    /// When pending migrations wait for a person: `Automatic` never, `OnDestructive` (default) when they
-    /// would destroy or break something, or cannot be judged, `Always` also when they are harmless. The
-    /// first migrations of an empty database need no approval under `OnDestructive`. A plan is approved
-    /// by the Orchestra's annotation `stagesub.io/approve-migrations` with the plan's digest.
+    /// When pending migrations wait for a person's approval: `Automatic` never; `OnDestructive`
+    /// (default) when they would destroy or break something, or cannot be judged; `Always` also when
+    /// they are harmless. Under `OnDestructive` the first migrations of an empty database need no
+    /// approval. The Orchestra's annotation `stagesub.io/approve-migrations` with the digest of the
+    /// plan approves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
-    /// How scripts are run. `PerFile` (default): each in one transaction with its record, and statement
-    /// by statement only where nothing else can work. `PerStatement`: each statement by itself, as
-    /// Prisma does from 7.4 on; a failure then leaves what stands before it.
+    /// How scripts are run. `PerFile` (default): each script in one transaction with its record, and
+    /// statement by statement only where a transaction is impossible. `PerStatement`: each statement by
+    /// itself, as Prisma does from 7.4 on; after a failure the statements before it stay applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transactions: Option<Transactions>,
-    /// How long things may take.
+    /// Time limits of the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<MigrationTimeouts>,
-    /// What becomes of migrations that began and did not end, or of which the operator cannot know, as
-    /// `prisma migrate resolve` and `supabase migration repair` say it. A word counts once. Only an
-    /// Orchestra may have it: what is so in one database need not be so in another.
+    /// What happened to migrations that did not finish and that the operator cannot judge, as `prisma
+    /// migrate resolve` and `supabase migration repair` declare it. Each entry applies to one attempt.
+    /// Only an Orchestra may set this: it describes one database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub resolve: Option<Vec<Resolution>>,
-    /// Name of the last migration whose changes a database without a history holds already: it and
-    /// those before it are recorded as applied without being run. It has no effect on a database
-    /// without tables, or with a history. Only an Orchestra may have it.
+    /// Name of the last migration whose changes an existing database without a history contains: it and
+    /// those before it are recorded as applied without being run. No effect on a database without
+    /// tables, or with a history. Only an Orchestra may set this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub baseline: Option<String>,
-    /// How a finished database is looked at again.
+    /// How the database is checked after its migrations are applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftCheck>,
 }
 
-/// How a finished database is looked at again. The annotation `stagesub.io/check-requested-at`, with any
-/// new value, asks for it at once.
+/// How a database is checked after its migrations are applied. Any new value of the annotation
+/// `stagesub.io/check-requested-at` requests a check at once.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftCheck {
-    /// How often the history is read again, from 1m to 720h; default 24h. A history that holds less
-    /// than before, as of a database that was restored to an older state, is migrated again.
+    /// How often the history is read again, from 1m to 720h; default 24h. When the history contains
+    /// less than before, as after a restore to an older state, the missing migrations are applied
+    /// again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('720h')").message("interval must be from 1m to 720h"))]
     pub interval: Option<GoDuration>,
-    /// Keeps a digest of the schema in the status; the class tells which tenants differ from the others.
+    /// Keeps a digest of the schema in the status; the class reports tenants whose schema differs from
+    /// the others'.
     #[serde(default)]
     pub fingerprint: bool,
 }
@@ -140,12 +143,12 @@ pub struct DriftCheck {
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[schemars(transform = leave_description_to_field)]
 pub enum Approval {
-    /// Never: they are applied at once, and not looked at.
+    /// Never: they are applied at once, without analysis.
     Automatic,
     /// When they would destroy or break something, or cannot be judged (default).
     #[default]
     OnDestructive,
-    /// Always, the first ones too.
+    /// Always, the first migrations too.
     Always,
 }
 
@@ -160,51 +163,52 @@ pub enum Transactions {
     PerStatement,
 }
 
-/// How long migrations may take: `90s`, `10m` or `1h30m`.
+/// Time limits of migrations: `90s`, `10m` or `1h30m`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationTimeouts {
-    /// A statement's wait for a lock on a table, from 1s to 1h. While it waits, everybody behind it
-    /// waits too: keep it short, the migration is tried again. Default 10s.
+    /// How long a statement waits for a table lock, from 1s to 1h; default 10s. Other sessions queue
+    /// behind a statement that waits, so keep it short: the operator tries the migration again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('1h')").message("lock must be from 1s to 1h"))]
     pub lock: Option<GoDuration>,
-    /// One statement, from 1s to 24h. Omitted: as long as all of it may take.
+    /// Longest time of one statement, from 1s to 24h. Omitted: no limit other than `total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("statement must be from 1s to 24h"))]
     pub statement: Option<GoDuration>,
-    /// All that is pending, in one go, from 1s to 24h. Omitted: the operator's `--migration-limit`.
+    /// Longest time of all pending migrations together, from 1s to 24h. Omitted: the operator's
+    /// `--migration-limit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("total must be from 1s to 24h"))]
     pub total: Option<GoDuration>,
 }
 
-/// A person's word on a migration.
+/// What a person declares about a migration.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolution {
     /// Name of the migration, or its version.
     #[schemars(length(min = 1, max = 255))]
     pub name: String,
-    /// `Applied`: its changes are in the database, and it is recorded so without being run.
-    /// `RolledBack`: nothing of it is, and it is run again; one that is no longer in the source is taken
-    /// out of the history (Supabase CLI and sqlx).
+    /// `Applied`: the database contains its changes, and it is recorded as applied without being run.
+    /// `RolledBack`: the database contains none of its changes, and it is run again; one that is no
+    /// longer in the source is removed from the history (Supabase CLI and sqlx).
     #[serde(rename = "as")]
     pub resolved_as: ResolvedAs,
-    /// When it began, as the message of the condition says. Needed from the second time on that a
-    /// migration of this name did not finish, so that a word is never taken for another attempt.
+    /// When the attempt began, as the condition's message says. Required from the second time on that a
+    /// migration of this name did not finish, so that an entry never applies to another attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub started_at: Option<String>,
 }
 
-/// What became of a migration.
+/// What happened to a migration.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResolvedAs {
-    /// Its changes are in the database.
+    /// The database contains its changes.
     #[default]
     Applied,
-    /// Nothing of it is.
+    /// The database contains none of its changes.
     RolledBack,
 }
 
@@ -224,23 +228,23 @@ pub enum MigrationFormat {
 }
 
 impl MigrationFormat {
-    /// The word that manifests use.
+    /// The name as manifests spell it.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// Rows to begin with.
+/// Initial rows.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seed {
-    /// Where the scripts are; scripts `*.sql` and tables `*.csv` are applied in the order of
-    /// their names, in one transaction.
+    /// Where the scripts `*.sql` and tables `*.csv` are. They are applied in the order of their names,
+    /// in one transaction.
     #[serde(flatten)]
     pub source: ScriptSource,
     /// When the seed is applied. `Once` (default): once in the life of the database; a changed seed
-    /// changes nothing. `OnChange`: again whenever its files change, or the values of variables that it
-    /// uses; its scripts must bear that.
+    /// changes nothing. `OnChange`: again whenever its files, or the values of variables that it uses,
+    /// change; its scripts must tolerate that.
     #[serde(default)]
     pub policy: SeedPolicy,
 }
@@ -251,7 +255,7 @@ pub enum SeedPolicy {
     /// Once in the life of the database. A changed seed changes nothing (default).
     #[default]
     Once,
-    /// Whenever the seed, or a value of a variable that it uses, is another one than at the last time.
+    /// Whenever the seed, or the value of a variable that it uses, has changed since the last time.
     OnChange,
 }
 
@@ -266,7 +270,7 @@ pub enum DeletionPolicy {
     Delete,
 }
 
-/// kube puts the description of an optional enum in the place of its field's.
+/// Removes the description of an optional enum, which kube would show instead of its field's.
 fn leave_description_to_field(schema: &mut schemars::Schema) {
     schema.remove("description");
 }
@@ -292,18 +296,18 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     crds
 }
 
-/// Generation of a status that the operator has not written.
+/// Generation of a status that the operator has not written yet.
 const NOT_OBSERVED: i64 = -1;
 
 fn not_observed() -> i64 {
     NOT_OBSERVED
 }
 
-/// Makes a schema, and all in it, fit for people and rules.
+/// Prepares a schema, and all schemas in it, for people and for validation rules.
 ///
-/// Where null is no value, the API server takes it for an omitted field: `has()` in a rule is then
-/// as true as it reads, and a default applies. Lines of a description are joined, because kubectl
-/// breaks them itself.
+/// The API server treats null as an omitted field where null is not a valid value: `has()` in a rule
+/// then means what it says, and defaults apply. Lines of a description are joined, because kubectl
+/// wraps them itself.
 fn polish(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if let Some(description) = &mut schema.description {

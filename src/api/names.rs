@@ -34,7 +34,7 @@ pub const PASSWORD_LABEL: &str = "stagesub.io/password";
 /// Label of a Secret that holds the address.
 pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 
-/// Labels of an Orchestra under this prefix are variables of its seed: `seed.stagesub.io/season` is
+/// Prefix of an Orchestra's labels that are variables of its seed: `seed.stagesub.io/season` is
 /// `label_season`.
 pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
 
@@ -45,21 +45,21 @@ pub const DEFAULT_CLASS_ANNOTATION: &str = "stagesub.io/is-default-class";
 /// cluster has no OrchestraClass at all.
 pub const ENVIRONMENT_ANNOTATION: &str = "stagesub.io/from-environment";
 
-/// Annotation of a token's Secret that says when the token expires: a date (`2026-12-31`) or a
-/// timestamp (RFC 3339). The provider does not tell it.
+/// Annotation of a token's Secret with the token's expiry: a date (`2026-12-31`) or a timestamp (RFC
+/// 3339). The provider does not report it.
 pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 
-/// Annotation of an Orchestra that asks for a drift check of its database, whenever its value changes.
+/// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 
 /// Annotation of an Orchestra that approves its pending migrations: the digest of their plan.
 pub const APPROVE_MIGRATIONS: &str = "stagesub.io/approve-migrations";
 
-/// Annotation of the ConfigMap of a plan: the digest of the plan that it holds.
+/// Annotation of a plan's ConfigMap: the digest of the plan.
 pub const PLAN_DIGEST: &str = "stagesub.io/migration-plan";
 
-/// Annotation of a class that has what failed in its rollout tried again at once, whenever its value
-/// changes; `orchestra-operator rollout resume` writes the time.
+/// Annotation of a class: with each new value the operator tries failed Orchestras of its rollout again
+/// at once. `orchestra-operator rollout resume` writes the time.
 pub const RETRY_ROLLOUT_ANNOTATION: &str = "stagesub.io/retry-rollout";
 
 /// Finalizer that keeps an Orchestra until its claim is released.
@@ -68,5 +68,6 @@ pub const ORCHESTRA_FINALIZER: &str = "stagesub.io/orchestra";
 /// Finalizer that keeps a class while a database needs it.
 pub const CLASS_FINALIZER: &str = "stagesub.io/class";
 
-/// Finalizer that keeps an OrchestraDatabase until the project behind it is accounted for.
+/// Finalizer that keeps an OrchestraDatabase until its project is either kept on purpose or known to be
+/// gone.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";

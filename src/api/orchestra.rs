@@ -9,8 +9,8 @@ use super::{
     TemplateReference,
 };
 
-/// An orchestra that wants a database of its own: claimed, migrated, seeded, and handed over in a
-/// Secret beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
+/// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
+/// beside this resource. `spec: {}` is enough where a default OrchestraClass exists.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -22,7 +22,7 @@ use super::{
     namespaced,
     status = "OrchestraStatus",
     derive = "PartialEq",
-    doc = "Orchestra is a tenant: it claims a database, has it migrated and seeded, and receives the login in a Secret beside it.",
+    doc = "Orchestra is a tenant: it claims a database. The operator migrates and seeds the database, and publishes the tenant's login in a Secret beside this resource.",
     selectable = ".spec.className",
     validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
@@ -39,10 +39,10 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.migrations) || !has(self.migrations.source) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the migrations of the class: leave it out beside a source of its own"),
+    validation = Rule::new("!has(self.migrations) || !has(self.migrations.source) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the migrations of the class: remove it, or remove migrations.source"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
-    validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: a database is made once"),
-    validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set source.templateRef or migrations.source: a template has its own migrations"),
+    validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: create a new Orchestra to use another one"),
+    validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
     validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
 )]
 pub struct OrchestraSpec {
@@ -51,33 +51,34 @@ pub struct OrchestraSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
-    /// Name of the orchestra for people. Seeds know it as the variable `display_name`.
+    /// Name of the orchestra for people. Seeds have it as the variable `display_name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub display_name: Option<String>,
-    /// Language of the orchestra as a BCP 47 tag, for example `de-AT`. Seeds know it as the variable
+    /// Language of the orchestra as a BCP 47 tag, for example `de-AT`. Seeds have it as the variable
     /// `locale`. Omitted: `en`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35), regex(pattern = LANGUAGE_TAG))]
     pub locale: Option<String>,
-    /// Where the database should be. Omitted: the class decides. Immutable once set.
+    /// Where the database is created. Omitted: the class decides. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
-    /// What the database is made from. Omitted: empty, but for migrations and seed. Immutable once set.
+    /// What the database is created from. Omitted: an empty database, with the migrations and the seed
+    /// of this spec or of the class. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DatabaseSource>,
     /// Migrations to apply. Omitted, or without a source: those of the template or the class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
-    /// Keeps the migrations of the class or template as they are applied now: a rollout passes this
-    /// Orchestra by until it is taken back. A new Orchestra begins with those of its time. With a source
-    /// of its own, an Orchestra is in no rollout anyway.
+    /// Keeps the migrations of the class or template that are applied now: rollouts skip this Orchestra
+    /// until the field is removed. A new Orchestra begins with the current migrations. An Orchestra
+    /// with a source of its own is in no rollout anyway.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pin_migrations: bool,
-    /// Rows to begin with, applied once after the migrations.
+    /// Initial rows, applied after the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
-    /// How the tenant connects, and where the login is published.
+    /// How the tenant connects, and which Secret holds the login.
     #[serde(default)]
     pub connection: Connection,
     /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
@@ -86,7 +87,7 @@ pub struct OrchestraSpec {
     pub deletion_policy: Option<DeletionPolicy>,
 }
 
-/// What a database is made from.
+/// What a database is created from.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseSource {
@@ -98,13 +99,13 @@ pub struct DatabaseSource {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
-    /// Name of the Secret that receives the login. Default: `<name>-connection`.
+    /// Name of the Secret that holds the login. Default: `<name>-connection`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub secret_name: Option<String>,
-    /// What `DATABASE_URL` and the libpq keys lead to: `SessionPooler` (default) or
-    /// `TransactionPooler`. `DIRECT_URL` is always a session connection. A static pool entry has
-    /// one address only, and both lead to it.
+    /// Where `DATABASE_URL` and the libpq keys lead: `SessionPooler` (default) or `TransactionPooler`.
+    /// `DIRECT_URL` is always a session connection. A static pool entry has only one address, which
+    /// serves both modes.
     #[serde(default)]
     pub mode: ConnectionMode,
 }
@@ -119,18 +120,19 @@ pub enum ConnectionMode {
     TransactionPooler,
 }
 
-/// What was last seen of an Orchestra. A cache: nothing is decided from it alone.
+/// The last observed state of an Orchestra. It is a cache: the operator decides nothing from it alone.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrchestraStatus {
-    /// Generation that this status speaks of; -1 before the operator has seen the resource.
+    /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// A word for people: Pending, Queued, Provisioning, Migrating, Seeding, Ready, Failed or Deleting.
+    /// The current step, for people: Pending, Queued, Provisioning, Migrating, Seeding, Ready, Failed
+    /// or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready, Available, DatabaseReady, CredentialsReady, Migrated and Seeded; Reconciling while it
-    /// goes on by itself; Stalled when a person must act.
+    /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded;
+    /// Reconciling while the operator is working; Stalled when a person must act.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -140,7 +142,7 @@ pub struct OrchestraStatus {
     /// OrchestraDatabase that is claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_name: Option<String>,
-    /// OrchestraDatabase that is about to be created or taken. Written before the claim, so that of
+    /// OrchestraDatabase that is about to be created or claimed. Written before the claim, so that of
     /// two operators only one claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claiming: Option<String>,
@@ -153,13 +155,13 @@ pub struct OrchestraStatus {
     /// Secret that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<PublishedSecret>,
-    /// Where the migrations stand.
+    /// State of the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<MigrationStatus>,
-    /// The last value of the annotation `stagesub.io/check-requested-at` that was acted on.
+    /// The last value of the annotation `stagesub.io/check-requested-at` that the operator has handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_check: Option<String>,
-    /// Template of which the database has all migrations.
+    /// Template whose migrations are all applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<AppliedTemplate>,
     /// Digest of the seed that was applied.
@@ -190,7 +192,7 @@ pub struct PublishedSecret {
     pub resource_version: Option<String>,
 }
 
-/// Where the migrations of a tenant stand.
+/// State of a tenant's migrations.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationStatus {
@@ -202,15 +204,15 @@ pub struct MigrationStatus {
     /// Format of the scripts and of the history.
     #[serde(default)]
     pub format: MigrationFormat,
-    /// Name of the last migration that is applied.
+    /// Name of the last applied migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// Number of migrations of the source that are applied.
     pub applied: i32,
-    /// Number of migrations of the source that are not.
+    /// Number of migrations of the source that are not applied.
     pub pending: i32,
-    /// Whether the last attempt of a rollout to apply the source failed. It stays while the attempt is
-    /// repeated, so that nobody else is begun with meanwhile.
+    /// Whether the last attempt of a rollout to apply the source failed. It stays True while the
+    /// operator repeats the attempt, so that no further Orchestra is migrated meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub failed: bool,
     /// Why that attempt failed.
@@ -220,17 +222,17 @@ pub struct MigrationStatus {
     /// away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available: Option<String>,
-    /// Where the history and the source do not agree, although the tool goes on: what the
-    /// condition `HistoryAgrees` says.
+    /// Difference between the history and the source that the migration tool tolerates: the message of
+    /// the condition `HistoryAgrees`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divergence: Option<String>,
-    /// What waits for approval; absent when nothing does.
+    /// Plan that waits for approval; absent when no plan waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<MigrationPlan>,
     /// When the history in the database was last found complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked_at: Option<Time>,
-    /// Digest of the database's schema, where `migrations.drift.fingerprint` is asked for.
+    /// Digest of the database's schema, if `migrations.drift.fingerprint` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }
@@ -239,13 +241,13 @@ pub struct MigrationStatus {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationPlan {
-    /// Digest of the plan: what the annotation `stagesub.io/approve-migrations` must hold.
+    /// Digest of the plan: the value that the annotation `stagesub.io/approve-migrations` must have.
     pub digest: String,
     /// Number of pending migrations.
     pub pending: i32,
     /// Number of statements that destroy, break or expose something, or cannot be judged.
     pub destructive: i32,
-    /// Number of statements that hold others up for long.
+    /// Number of statements that block other sessions for long.
     pub locking: i32,
     /// ConfigMap beside the Orchestra that holds the whole plan.
     pub config_map: String,

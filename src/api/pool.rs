@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{NAME, TemplateReference};
 
-/// Databases that wait for a claim. A static pool is the inventory of a cluster without a token.
+/// Databases that wait for a claim. A static pool is an inventory of existing databases, for a cluster
+/// without a token or as a fallback.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -60,9 +61,8 @@ pub struct Preparation {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StaticInventory {
-    /// Secret in the operator's namespace whose keys `DATABASE_URL_POOL_<n>` hold the URLs, each
-    /// with the login of the database's owner. Omitted: the operator's environment variables of
-    /// those names.
+    /// Secret in the operator's namespace whose keys `DATABASE_URL_POOL_<n>` hold the URLs, each with
+    /// the login of the database's owner. Omitted: the operator's environment variables of those names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
 }
@@ -87,13 +87,13 @@ pub struct OrchestraPoolStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Entries in the inventory.
+    /// Number of entries in the inventory.
     #[serde(default)]
     pub desired: i32,
-    /// Databases that wait for a claim.
+    /// Number of databases that wait for a claim.
     #[serde(default)]
     pub available: i32,
-    /// Databases that are claimed.
+    /// Number of claimed databases.
     #[serde(default)]
     pub bound: i32,
 }

@@ -1,29 +1,30 @@
-//! How a class's new migrations go over its Orchestras: as a Deployment goes over pods.
+//! How a class's new migrations reach its Orchestras, as a Deployment updates its pods.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a new source goes over the Orchestras of a class that are in use. A new Orchestra has the new
-/// source from its beginning, and waits for no other.
+/// How a changed source reaches the Orchestras of a class that are in use. A new Orchestra begins with
+/// the current source and does not wait for the rollout.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// Orchestras that come first: no other is begun with until all of them are updated. One that
-    /// fails halts the rollout. Omitted: none.
+    /// Orchestras that are migrated first: no other Orchestra is migrated until all of them are
+    /// updated. A canary that fails halts the rollout. Omitted: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
-    /// How many Orchestras of the class may be migrated at once, from 1 to 1000. Default 20. All
-    /// classes together are bound by the operator's `--migrations-per-server`, too.
+    /// Limit on the Orchestras of the class that are migrated at once, from 1 to 1000. Default 20. The
+    /// operator's `--migrations-per-server` limits all classes together.
     #[serde(default = "default_max_concurrent")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_concurrent: i32,
-    /// How many Orchestras may fail before the rollout halts. Default 0: the first failure halts it.
-    /// It goes on when the source changes, when those that failed are cured, or when this is raised.
+    /// Number of failed Orchestras that do not halt the rollout. Default 0: the first failure halts it.
+    /// A halted rollout continues when the source changes, when the failed Orchestras are cured, or
+    /// when this number is raised.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100_000))]
     pub max_failures: i32,
-    /// Begins with no further Orchestra; those under way are finished.
+    /// Pauses the rollout: no further Orchestra will be migrated; migrations in progress are finished.
     #[serde(default)]
     pub paused: bool,
 }
@@ -43,79 +44,79 @@ impl Default for Rollout {
     }
 }
 
-/// Orchestras that come first.
+/// Orchestras that are migrated first.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Canary {
-    /// Their labels.
+    /// Labels of the Orchestras.
     pub selector: LabelSelector,
 }
 
-/// How far a rollout is. Only Orchestras in use with the class's migrations are counted.
+/// State of a rollout. It counts Orchestras in use whose source is the class's or a template's.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutStatus {
-    /// Where it stands: `Canary`, `Rolling`, `Paused`, `Halted` or `Complete`.
+    /// `Canary`, `Rolling`, `Paused`, `Halted` or `Complete`.
     pub phase: RolloutPhase,
-    /// Digest of the class's source; of several, with those of its templates, the digest of all of them.
+    /// Digest of the class's source; with templates, a digest of all their sources together.
     pub revision: String,
-    /// Orchestras that have the source that is theirs.
+    /// Orchestras that have their current source.
     pub updated: i32,
-    /// Orchestras that are being migrated to it, or wait for their server.
+    /// Orchestras that are being migrated, or wait for their database server.
     pub running: i32,
-    /// Orchestras that it has not come to.
+    /// Orchestras that the rollout has not reached.
     pub pending: i32,
-    /// Orchestras whose migration to it waits for approval.
+    /// Orchestras whose migrations wait for approval.
     #[serde(default)]
     pub held: i32,
-    /// Orchestras whose migration to it failed.
+    /// Orchestras whose migrations failed.
     pub failed: i32,
-    /// Orchestras that keep what they have (`pinMigrations`).
+    /// Orchestras that keep their migrations (`pinMigrations`).
     pub pinned: i32,
-    /// How many Orchestras are on which source, the most first; ten at most.
+    /// Number of Orchestras by source, the largest first; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skew: Vec<RevisionSkew>,
-    /// Those that failed, as `<namespace>/<name>`; ten at most.
+    /// Failed Orchestras, as `<namespace>/<name>`; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<String>,
 }
 
-/// Orchestras on one source.
+/// Orchestras that have the same source.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionSkew {
-    /// Digest of the source; omitted: none was ever applied.
+    /// Digest of the source. Omitted: no source was ever applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// Name of the last migration that is applied.
+    /// Name of the last applied migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<String>,
-    /// How many Orchestras.
+    /// Number of Orchestras.
     pub tenants: i32,
-    /// The class or one of its templates has this source now.
+    /// Whether this is the current source of the class or of one of its templates.
     pub current: bool,
 }
 
-/// Where a rollout stands.
+/// Phase of a rollout.
 #[derive(
     schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr,
 )]
 pub enum RolloutPhase {
-    /// The canaries come first.
+    /// The canaries are migrated.
     Canary,
-    /// All others follow.
+    /// The other Orchestras are migrated.
     Rolling,
-    /// The class's spec says so.
+    /// The class's spec pauses the rollout.
     Paused,
-    /// Too many failed, or a canary did.
+    /// Too many Orchestras failed, or a canary failed.
     Halted,
-    /// Nothing is left to do.
+    /// Every Orchestra has its current source.
     #[default]
     Complete,
 }
 
 impl RolloutPhase {
-    /// The word that statuses use.
+    /// The phase as statuses spell it.
     pub fn as_str(self) -> &'static str {
         self.into()
     }

@@ -1,4 +1,4 @@
-//! Where migration scripts and seeds are.
+//! Where migration scripts and seeds come from.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::NAME;
 
-/// A repository of an OCI registry, with its host: no tag, no digest.
+/// A repository of an OCI registry, with its host, without tag or digest.
 const IMAGE: &str = r"^(oci://)?[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$";
 
-/// A path below something: no empty part, and none that begins with two dots.
+/// A relative path: no empty part, and none that begins with two dots.
 const PATH: &str = r"^\.?[^./\\][^/\\]*(/\.?[^./\\][^/\\]*)*$";
 
-/// Where scripts are, of migrations or of a seed: exactly one of the kinds.
+/// Where the scripts of migrations or of a seed are: exactly one of `configMapRef`, `configMapRefs`,
+/// `inline`, `oci` and `folder`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.configMapRef), has(self.configMapRefs), has(self.inline), has(self.oci), has(self.folder)].filter(is, is).size() == 1").message("exactly one of configMapRef, configMapRefs, inline, oci and folder must be set"))]
 pub struct ScriptSource {
-    /// One ConfigMap that holds all of them, a key for each file. A key of `binaryData` that ends in
-    /// `.tar.gz` or `.tgz` is unpacked.
+    /// One ConfigMap with a key for each file. A key of `binaryData` that ends in `.tar.gz` or `.tgz`
+    /// is unpacked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapReference>,
-    /// Several ConfigMaps, read as one set: a ConfigMap holds 1 MiB at most.
+    /// Several ConfigMaps, read as one set: a ConfigMap holds at most 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub config_map_refs: Option<Vec<ConfigMapReference>>,
@@ -30,15 +31,15 @@ pub struct ScriptSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "inline")]
     pub inline: Option<BTreeMap<String, String>>,
-    /// An artifact of an OCI registry, as `oras push` and `flux push artifact` make it.
+    /// An artifact of an OCI registry, as `oras push` and `flux push artifact` create it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oci: Option<OciSource>,
-    /// A folder below the operator's `--sources-folder`, which a volume of its pod holds.
+    /// A folder below the operator's `--sources-folder`, on a volume of the operator's pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub folder: Option<String>,
-    /// Folder, or one file, inside of what was read. Omitted: a folder `prisma/migrations` or
-    /// `supabase/migrations`, or else the deepest folder that holds everything.
+    /// Folder, or one file, inside the source. Omitted: a folder `prisma/migrations` or
+    /// `supabase/migrations`, or else the deepest folder that contains all files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = PATH))]
     pub path: Option<String>,
@@ -78,12 +79,12 @@ pub struct ConfigMapReference {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.tag) != has(self.digest)").message("exactly one of tag and digest must be set"))]
 pub struct OciSource {
-    /// Host and repository, such as `oci://ghcr.io/acme/migrations`; `oci://` may be left out. An
-    /// Orchestra may name the hosts of the operator's `--oci-hosts` only; a class any.
+    /// Host and repository, for example `oci://ghcr.io/acme/migrations`; `oci://` may be omitted. An
+    /// Orchestra may name only the hosts of the operator's `--oci-hosts`; a class may name any.
     #[schemars(length(min = 3, max = 512), regex(pattern = IMAGE))]
     pub image: String,
-    /// Tag. It is looked up at the operator's `--resync`, and an artifact that it leads to then is
-    /// used by all tenants that name it.
+    /// Tag. The operator looks it up at every `--resync`; all tenants that name the tag then use the
+    /// artifact that it points to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"))]
     pub tag: Option<String>,
@@ -91,12 +92,12 @@ pub struct OciSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71), regex(pattern = r"^sha256:[a-f0-9]{64}$"))]
     pub digest: Option<String>,
-    /// Secret of type `kubernetes.io/dockerconfigjson` with the login: in the Orchestra's namespace,
-    /// that of a class in the operator's. Omitted: none.
+    /// Secret of type `kubernetes.io/dockerconfigjson` with the login, in the Orchestra's namespace;
+    /// for a class in the operator's. Omitted: no login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret_ref: Option<PullSecretReference>,
-    /// Speak HTTP, without TLS: for a registry on this machine. Anyone on the way can read the login
-    /// and change what a tag leads to.
+    /// Uses HTTP, without TLS: for a registry on the same machine. Anyone on the network path can read
+    /// the login and change the artifact of a tag.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub insecure: bool,
 }

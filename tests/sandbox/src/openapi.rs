@@ -29,7 +29,8 @@ pub fn document() -> Option<Value> {
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
     if document.is_none() {
         IGNORED.call_once(|| {
-            let line = "OpenAPI checks ignored: name the official document in SUPABASE_OPENAPI (see README.md)";
+            let line =
+                "OpenAPI checks ignored: name the official document in SUPABASE_OPENAPI (see docs/development.md)";
             // Nothing depends on whether it can be said.
             let _ = writeln!(std::io::stderr(), "{line}");
         });
