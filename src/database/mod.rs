@@ -22,7 +22,7 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::supabase::Permit;
 
-pub use crate::postgres::Logins;
+use crate::postgres::Logins;
 pub use status::report;
 
 /// What is needed to reconcile databases.

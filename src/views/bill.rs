@@ -7,10 +7,8 @@ use kube::ResourceExt;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::api::condition::{ConditionType, Reason};
 use crate::api::{Cost, OrchestraDatabase};
 use crate::class::orphan::is_billed;
-use crate::controller::conditions::find;
 use crate::money;
 
 mod month;
@@ -176,9 +174,7 @@ const LOST: &str = "Lost";
 
 fn state(database: &OrchestraDatabase) -> String {
     let status = database.status.as_ref();
-    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let lost = find(conditions, ConditionType::Stalled).is_some_and(|is| is.reason == Reason::DatabaseLost.as_str());
-    if lost {
+    if database.is_lost() {
         return LOST.into();
     }
     if database.metadata.deletion_timestamp.is_some() {
