@@ -37,7 +37,11 @@ pub trait Remembered: Resource<DynamicType = ()> + Clone + 'static {
 pub struct Latest<K: Resource<DynamicType = ()> + Clone + 'static> {
     store: Store<K>,
     written: Arc<Mutex<Written<K>>>,
+    deleted: Arc<Mutex<Deleted>>,
 }
+
+/// UIDs of objects whose deletion the watch has shown lately. The response of a write may arrive after it.
+type Deleted = HashMap<String, Instant>;
 
 type Written<K> = HashMap<ObjectRef<K>, Write<K>>;
 
@@ -60,6 +64,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Clone for Latest<K> {
         Self {
             store: self.store.clone(),
             written: self.written.clone(),
+            deleted: self.deleted.clone(),
         }
     }
 }
@@ -70,6 +75,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
         Self {
             store,
             written: Arc::default(),
+            deleted: Arc::default(),
         }
     }
 
@@ -155,7 +161,11 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
         let mut written = self.written.lock();
         let key = ObjectRef::from_obj(object);
         let is_older = written.get(&key).is_some_and(|last| is_outdated(&write, last));
-        if !is_older {
+        let is_deleted = meta
+            .uid
+            .as_ref()
+            .is_some_and(|uid| self.deleted.lock().contains_key(uid));
+        if !is_older && !is_deleted {
             written.insert(key, write);
         }
         // Also drops this write when the watch was faster than the response.
@@ -183,6 +193,27 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
         };
         written.insert(ObjectRef::from_obj(&*object), write);
         settle(&self.store, &mut written, now);
+    }
+
+    /// The watch has shown the deletion of an object: our own writes of it no longer count. Without this a write
+    /// would count for a minute when the store showed it only between two looks at it.
+    pub fn watch_deleted(&self, object: &K) {
+        self.watch_deleted_at(object, Instant::now());
+    }
+
+    fn watch_deleted_at(&self, object: &K, now: Instant) {
+        let Some(uid) = object.meta().uid.clone() else {
+            return;
+        };
+        let mut deleted = self.deleted.lock();
+        deleted.retain(|_, at| now.saturating_duration_since(*at) < UNSEEN);
+        deleted.insert(uid.clone(), now);
+        drop(deleted);
+        let mut written = self.written.lock();
+        let key = ObjectRef::from_obj(object);
+        if written.get(&key).is_some_and(|write| write.uid.as_ref() == Some(&uid)) {
+            written.remove(&key);
+        }
     }
 
     /// What the store does not show yet; none when it shows everything, which costs nothing.

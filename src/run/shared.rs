@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::changes::user_changes;
+use crate::controller::latest::Latest;
 
 /// Changes that wait for a slow controller before the watch itself waits.
 const BUFFER: usize = 1024;
@@ -26,6 +27,7 @@ const BUFFER: usize = 1024;
 pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static> {
     changes: Arc<Mutex<ReflectHandle<K>>>,
     deletions: broadcast::Sender<Arc<K>>,
+    latest: Latest<K>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
@@ -53,6 +55,11 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
     /// The store that the watch fills.
     pub fn store(&self) -> Store<K> {
         self.changes.lock().reader()
+    }
+
+    /// The store with our own latest writes laid over it.
+    pub fn latest(&self) -> Latest<K> {
+        self.latest.clone()
     }
 
     /// Deleted objects, which a shared store does not pass on by itself. When too many are deleted at once for
@@ -90,16 +97,21 @@ where
         unreachable!("a shared store can be subscribed to")
     };
     let (deletions, _) = broadcast::channel(BUFFER);
+    let latest = Latest::new(handle.reader());
     let stream = watcher(api, config)
         .default_backoff()
         .modify(trim)
         .reflect_shared(writer);
     tasks.spawn({
-        let deletions = deletions.clone();
+        let (deletions, latest) = (deletions.clone(), latest.clone());
         stream.for_each(move |event| {
             match event {
-                // Sending fails when there is no receiver, as on a standby.
-                Ok(watcher::Event::Delete(object)) => drop(deletions.send(Arc::new(object))),
+                Ok(watcher::Event::Delete(object)) => {
+                    // First, so that whoever is triggered by the deletion does not see the object.
+                    latest.watch_deleted(&object);
+                    // Sending fails when there is no receiver, as on a standby.
+                    drop(deletions.send(Arc::new(object)));
+                }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "a watch was interrupted and is restarted"),
             }
@@ -115,5 +127,9 @@ where
             Poll::Ready(())
         })
     });
-    Shared { changes, deletions }
+    Shared {
+        changes,
+        deletions,
+        latest,
+    }
 }

@@ -13,7 +13,6 @@ use super::trim;
 use crate::api::names::{MANAGED_BY, ORCHESTRA_LABEL};
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Stores;
-use crate::controller::latest::Latest;
 
 /// Objects of one page of the first list. A page is decoded as a whole, so this bounds the memory on top of the
 /// store. A streamed list (`watcher::Config::streaming_lists`) would need no pages, but an API server without
@@ -64,13 +63,13 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
     let config_maps = share(Api::all(client.clone()), all().fields(&own), trim::metadata, &mut tasks);
     let namespaces = share(Api::all(client.clone()), all(), trim::metadata, &mut tasks);
     let stores = Stores {
-        orchestras: Latest::new(orchestras.store()),
-        classes: Latest::new(classes.store()),
-        databases: Latest::new(databases.store()),
-        pools: Latest::new(pools.store()),
-        secrets: Latest::new(secrets.store()),
-        connections: Latest::new(connections.store()),
-        config_maps: Latest::new(config_maps.store()),
+        orchestras: orchestras.latest(),
+        classes: classes.latest(),
+        databases: databases.latest(),
+        pools: pools.latest(),
+        secrets: secrets.latest(),
+        connections: connections.latest(),
+        config_maps: config_maps.latest(),
         namespaces: namespaces.store(),
     };
     Watched {

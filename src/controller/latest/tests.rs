@@ -198,3 +198,24 @@ fn metadata_of_a_whole_object_is_remembered() {
     let found = latest.get(&ObjectRef::new("a").within("tenants"));
     assert_eq!(found.and_then(|found| found.metadata.uid.clone()).as_deref(), Some("u"));
 }
+
+#[test]
+fn a_deletion_that_the_watch_shows_ends_our_writes_also_when_nobody_looked_in_between() {
+    let (latest, mut writer) = with(&[]);
+    latest.wrote(&map("a", "u", "10"));
+    writer.apply_watcher_event(&Event::Apply(map("a", "u", "10")));
+    writer.apply_watcher_event(&Event::Delete(map("a", "u", "11")));
+    latest.watch_deleted(&map("a", "u", "11"));
+    assert_eq!(seen(&latest), None);
+    // The response of that write arrives late.
+    latest.wrote(&map("a", "u", "10"));
+    assert_eq!(seen(&latest), None);
+    // Another object of that name is another one.
+    latest.wrote(&map("a", "v", "12"));
+    latest.watch_deleted(&map("a", "u", "11"));
+    assert_eq!(seen(&latest).as_deref(), Some("12"));
+    // Deletions are forgotten.
+    let later = Instant::now() + UNSEEN;
+    latest.watch_deleted_at(&map("b", "w", "13"), later);
+    assert_eq!(latest.deleted.lock().len(), 1);
+}

@@ -140,7 +140,9 @@ impl Scene {
             let open: Vec<_> = cases.iter().filter(|case| case.held(self).is_none()).collect();
             let mut waiting = Vec::new();
             for case in &open {
-                if !self.ended(&case.name).await {
+                // The Orchestra goes before its database.
+                let there = self.world.get(Kind::Orchestra, TENANTS, &case.name).await.unwrap();
+                if !self.ended(&case.name).await || (there.is_none() && !self.settled(case).await) {
                     waiting.push(case.name.as_str());
                 }
             }
