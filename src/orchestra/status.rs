@@ -136,7 +136,7 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         (Is::Seeded, seen.seed, seeds),
     ] {
         match (asked, work) {
-            (false, _) => conditions.set(part, true, Reason::NotRequested, "none is requested"),
+            (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
             (true, Work::Done) => {
                 let (why, told) = done(kept.filter(|_| part == Is::Migrated));
                 conditions.set(part, true, why, told);

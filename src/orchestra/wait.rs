@@ -140,7 +140,7 @@ pub fn describe(step: Step) -> Description {
             "Ready",
             Settled,
             Reason::Ready,
-            "the database is migrated, seeded and published",
+            "the database is migrated, seeded and handed over",
         ),
         Step::Revoke | Step::Release | Step::Forget => {
             ("Deleting", Reconciling, Reason::Deleting, "releasing the database")

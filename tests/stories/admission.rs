@@ -281,14 +281,13 @@ async fn what_cannot_be_undone_takes_a_second_key() {
         .unwrap();
         gone(&world, Kind::Orchestra, TENANTS, name).await;
     }
-    let left = world
-        .api
-        .ledger()
-        .projects()
-        .iter()
-        .filter(|project| project.deleted.is_none())
-        .count();
-    assert_eq!(left, 1, "the one that is kept");
+    let left = || {
+        let projects = world.api.ledger().projects();
+        projects.iter().filter(|project| project.deleted.is_none()).count()
+    };
+    // An Orchestra waits for no provider: its project is destroyed afterwards.
+    soon("the confirmed ones are destroyed", async || left() <= 1).await;
+    assert_eq!(left(), 1, "the one that is kept");
 }
 
 fn annotate(world: &World, name: &str, annotation: &str) {
