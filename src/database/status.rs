@@ -145,7 +145,8 @@ fn is_of_account(reason: Reason) -> bool {
 async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) -> Result<(), Error> {
     let old = pass.object.status.as_ref();
     let old = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let news = status::is_news(old, &new.conditions);
+    // The Orchestra tells of its claim, as a PersistentVolumeClaim does for its volume.
+    let news = status::is_news(old, &new.conditions) && message.reason != Reason::Bound;
     let news = news.then(|| News::of(message.standing, message.reason, message.text));
     pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
     Ok(())
