@@ -1,7 +1,7 @@
 //! Condition types and the one bounded set of reasons.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use strum::{Display, EnumIter, EnumString, IntoEnumIterator as _, IntoStaticStr};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 /// The type of a condition. True is the good state of every type except Reconciling and Stalled, which
 /// kstatus defines.
@@ -216,11 +216,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::iter()
-    }
-
     /// The reason as conditions, events and metric labels spell it.
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -245,11 +240,13 @@ pub fn reason_of(conditions: &[Condition], type_: ConditionType) -> Option<Reaso
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator as _;
+
     use super::*;
 
     #[test]
     fn every_reason_is_read_back_from_its_own_name() {
-        for reason in Reason::all() {
+        for reason in Reason::iter() {
             assert_eq!(reason.as_str().parse(), Ok(reason));
             assert_eq!(reason.to_string(), reason.as_str());
         }

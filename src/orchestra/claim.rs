@@ -184,10 +184,9 @@ fn of_pools(pass: &Pass, class: &OrchestraClass, before: Option<&str>) -> Offer 
 /// reserved. Nothing is reserved when others were faster.
 pub fn reserve(pass: &mut Pass, observed: &Observed) {
     let Some(class) = &observed.class else { return };
-    let pass_uid = pass.uid().to_owned();
     pass.reserved = match observed.seen.database {
         Database::None(Supply::Provider(_)) => {
-            let own = class::database_name(&pass_uid);
+            let own = class::database_name(pass.uid());
             let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);
             room.is_ok().then_some(own)
         }

@@ -99,8 +99,7 @@ pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted) -> Result<
 
 /// What the history has lost since the last look, as after a restore of an older state.
 pub fn lost(pass: &Pass, now: Option<&MigrationStatus>) -> Option<String> {
-    let status = pass.object.status.as_ref();
-    let before = status.and_then(|status| status.migrations.as_ref())?;
+    let before = pass.object.migrations()?;
     let now = now.filter(|now| now.source == before.source && now.applied < before.applied)?;
     Some(format!(
         "the history holds {} of the {} migrations that were applied: the database was restored to an older state, or \

@@ -243,11 +243,7 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wante
         found.review = guard::review(session, source, &options).await?;
         found.migrated = status.is_done();
         let mut now = drift::migration_status(pass, tenant, session, source, status).await?;
-        let before = pass
-            .object
-            .status
-            .as_ref()
-            .and_then(|status| status.migrations.as_ref());
+        let before = pass.object.migrations();
         let failed = before.filter(|before| !found.migrated && before.failed && before.source == now.source);
         now.failed = failed.is_some();
         now.failure = failed.and_then(|before| before.failure.clone());

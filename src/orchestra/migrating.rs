@@ -148,7 +148,7 @@ async fn events(core: Arc<Core>, subject: ObjectReference, mut heard: UnboundedR
 pub fn format(pass: &Pass, observed: &Observed) -> Option<MigrationFormat> {
     let found = observed.inside.found.as_ref();
     let now = found.and_then(|found| found.migrations.as_ref());
-    let before = || pass.object.status.as_ref()?.migrations.as_ref();
+    let before = || pass.object.migrations();
     spec(pass, &observed.tenant(&pass.object))?;
     Some(now.or_else(before)?.format)
 }

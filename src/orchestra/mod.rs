@@ -122,8 +122,7 @@ impl Pass {
 
     /// The tenant uses its database: its Secret was published.
     fn is_serving(&self) -> bool {
-        let status = self.object.status.as_ref();
-        status.is_some_and(|status| status.secret_ref.is_some())
+        self.object.is_published()
     }
 
     /// The connection Secret, as the watch knows it.

@@ -144,11 +144,7 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
             (true, _) => conditions.set(part, false, reason, "not applied yet"),
         }
     }
-    let old = pass
-        .object
-        .status
-        .as_ref()
-        .and_then(|status| status.migrations.as_ref());
+    let old = pass.object.migrations();
     if let Some(migrations) = observed.inside.migrations().or(old) {
         match &migrations.divergence {
             None => {

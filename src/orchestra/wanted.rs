@@ -126,8 +126,7 @@ pub fn without_a_look(pass: &Pass, wanted: &Wanted) -> Result<Option<Work>, Erro
         return Ok(Some(without_a_turn(pass.denied)));
     }
     let Some(kept) = wanted.kept else { return Ok(None) };
-    let status = pass.object.status.as_ref();
-    let Some(migrations) = status.and_then(|status| status.migrations.as_ref()) else {
+    let Some(migrations) = pass.object.migrations() else {
         return Ok(None);
     };
     if kept == Kept::Pinned || (migrations.pending == 0 && !migrations.failed) {
