@@ -42,4 +42,4 @@ pub use seed::{Rendered, Script, SeedOutcome, SeedSource, Seeded, Variables, see
 pub use source::{MAX_NAME_BYTES, Migration, MigrationId, Source};
 pub use source_error::{MAX_MIGRATIONS, SourceError};
 pub use status::Status;
-pub use watch::Watch;
+pub use watch::{Note, Notes, Watch};

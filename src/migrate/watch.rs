@@ -1,15 +1,28 @@
-//! What a run of migrations is doing now, for people who look at it while it goes on.
+//! What a run of migrations is doing, for people: one line while it goes on, and notes of what has happened.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::run_event::RunEvent;
+use crate::api::condition::Reason;
+
+/// A migration that takes longer has a note for its beginning and one for its end; the others of a run share one,
+/// because a new tenant has dozens.
+const QUICK: Duration = Duration::from_secs(1);
 
 /// What a run is doing now.
 #[derive(Clone, Default)]
-pub struct Watch(Arc<Mutex<Option<Now>>>);
+pub struct Watch(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    now: Option<Now>,
+    /// Where the run's notes go, until it has ended.
+    notes: Option<UnboundedSender<Happened>>,
+}
 
 struct Now {
     name: String,
@@ -19,11 +32,49 @@ struct Now {
     blocked_by: Option<String>,
 }
 
+enum Happened {
+    Started(String),
+    PerStatement(String),
+    Blocked(String),
+    Applied(String, Duration),
+}
+
+/// Something that has happened in a run, in words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The kind of what has happened.
+    pub reason: Reason,
+    /// One line.
+    pub text: String,
+}
+
+/// The notes of one run, in the order in which things happened.
+pub struct Notes {
+    happened: UnboundedReceiver<Happened>,
+    /// The migration that has begun and has no note yet.
+    begun: Option<String>,
+    /// The migrations that were applied quickly.
+    quick: Vec<String>,
+}
+
 impl Watch {
+    /// The watch of a run whose notes are taken as well. They end with [`Watch::close`].
+    pub fn with_notes() -> (Self, Notes) {
+        let (sender, happened) = unbounded_channel();
+        let watch = Self::default();
+        watch.0.lock().notes = Some(sender);
+        let notes = Notes {
+            happened,
+            begun: None,
+            quick: Vec::new(),
+        };
+        (watch, notes)
+    }
+
     /// One line for a person; `None` before the first migration begins.
     pub fn describe(&self) -> Option<String> {
-        let now = self.0.lock();
-        let now = now.as_ref()?;
+        let state = self.0.lock();
+        let now = state.now.as_ref()?;
         let mut told = format!(
             "applying migration {} of {}, {}, for {} s",
             now.number,
@@ -38,14 +89,30 @@ impl Watch {
         Some(told)
     }
 
-    /// Takes a step of the run.
+    /// Takes an event of the run.
     pub fn tell(&self, event: &RunEvent<'_>) {
-        let mut now = self.0.lock();
+        log(event);
+        let mut state = self.0.lock();
+        state.take(event);
+        if let Some(notes) = &state.notes {
+            // Nobody reads the notes any more only when the operator is shutting down.
+            happened(event).into_iter().for_each(|next| drop(notes.send(next)));
+        }
+    }
+
+    /// The run has ended: no further note comes.
+    pub fn close(&self) {
+        self.0.lock().notes = None;
+    }
+}
+
+impl State {
+    fn take(&mut self, event: &RunEvent<'_>) {
         match *event {
             // The same one is begun again, statement by statement.
             RunEvent::Started { number: 0, .. } | RunEvent::Applied { .. } => {}
             RunEvent::Started { name, number, of, .. } => {
-                *now = Some(Now {
+                self.now = Some(Now {
                     name: name.to_owned(),
                     number,
                     of,
@@ -54,10 +121,142 @@ impl Watch {
                 });
             }
             RunEvent::Blocked { by } => {
-                if let Some(now) = now.as_mut() {
+                if let Some(now) = self.now.as_mut() {
                     now.blocked_by = by.map(ToOwned::to_owned);
                 }
             }
         }
+    }
+}
+
+impl Notes {
+    /// The next note; `None` when the run has ended.
+    pub async fn next(&mut self) -> Option<Note> {
+        loop {
+            let next = match self.begun.take() {
+                None => self.happened.recv().await,
+                Some(name) => {
+                    let Ok(next) = tokio::time::timeout(QUICK, self.happened.recv()).await else {
+                        return Some(Note::new(
+                            Reason::MigrationStarted,
+                            format!("applying migration {name}"),
+                        ));
+                    };
+                    self.begun = Some(name);
+                    next
+                }
+            };
+            let Some(next) = next else {
+                return self.of_the_quick_ones();
+            };
+            if let Some(note) = self.note(next) {
+                return Some(note);
+            }
+        }
+    }
+
+    fn note(&mut self, next: Happened) -> Option<Note> {
+        let (reason, text) = match next {
+            Happened::Started(name) => {
+                self.begun = Some(name);
+                return None;
+            }
+            Happened::Applied(name, _) if self.begun.take().is_some() => {
+                self.quick.push(name);
+                return None;
+            }
+            Happened::Applied(name, took) => (
+                Reason::MigrationApplied,
+                format!("applied migration {name} in {:.1} s", took.as_secs_f64()),
+            ),
+            Happened::PerStatement(name) => (
+                Reason::MigrationNotAtomic,
+                format!("migration {name} runs statement by statement: a failure leaves what stands before it"),
+            ),
+            Happened::Blocked(by) => (
+                Reason::MigrationBlocked,
+                format!("the migration waits for a lock that is held by {by}"),
+            ),
+        };
+        Some(Note::new(reason, text))
+    }
+
+    fn of_the_quick_ones(&mut self) -> Option<Note> {
+        let quick = std::mem::take(&mut self.quick);
+        let text = format!("applied {} migrations: {}", quick.len(), quick.join(", "));
+        (!quick.is_empty()).then(|| Note::new(Reason::MigrationApplied, text))
+    }
+}
+
+impl Note {
+    fn new(reason: Reason, text: String) -> Self {
+        Self { reason, text }
+    }
+}
+
+fn happened(event: &RunEvent<'_>) -> Vec<Happened> {
+    match *event {
+        RunEvent::Started {
+            name,
+            number,
+            of,
+            per_statement,
+        } => {
+            let mode = per_statement.then(|| Happened::PerStatement(name.to_owned()));
+            let start = (number > 0).then(|| Happened::Started(format!("{name} ({number} of {of})")));
+            mode.into_iter().chain(start).collect()
+        }
+        RunEvent::Blocked { by } => by.map(|by| Happened::Blocked(by.to_owned())).into_iter().collect(),
+        RunEvent::Applied { name, took } => vec![Happened::Applied(name.to_owned(), took)],
+    }
+}
+
+fn log(event: &RunEvent<'_>) {
+    match *event {
+        RunEvent::Started {
+            name,
+            number,
+            of,
+            per_statement,
+        } => tracing::info!(migration = name, number, of, per_statement, "applying"),
+        RunEvent::Blocked { by: Some(by) } => tracing::info!(by, "the migration waits for a lock"),
+        RunEvent::Blocked { by: None } => tracing::info!("the migration goes on"),
+        RunEvent::Applied { name, took } => tracing::info!(migration = name, ?took, "applied"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(name: &str, number: usize) -> RunEvent<'_> {
+        RunEvent::Started {
+            name,
+            number,
+            of: 2,
+            per_statement: false,
+        }
+    }
+
+    fn applied(name: &str) -> RunEvent<'_> {
+        let took = QUICK * 3;
+        RunEvent::Applied { name, took }
+    }
+
+    #[tokio::test]
+    async fn quick_migrations_share_a_note_and_slow_ones_have_two() {
+        let (watch, mut notes) = Watch::with_notes();
+        watch.tell(&started("one", 1));
+        watch.tell(&applied("one"));
+        watch.tell(&started("two", 2));
+        let note = notes.next().await.unwrap();
+        assert_eq!(note.reason, Reason::MigrationStarted);
+        assert_eq!(note.text, "applying migration two (2 of 2)");
+        assert!(watch.describe().unwrap().starts_with("applying migration 2 of 2, two"));
+        watch.tell(&applied("two"));
+        assert_eq!(notes.next().await.unwrap().text, "applied migration two in 3.0 s");
+        watch.close();
+        assert_eq!(notes.next().await.unwrap().text, "applied 1 migrations: one");
+        assert_eq!(notes.next().await, None);
     }
 }

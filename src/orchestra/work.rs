@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
 use super::Pass;
-use super::migrating::{self, Teller};
+use super::migrating;
 use super::observe::Observed;
 use super::wait::{SOON, Wait};
 use crate::controller::background::{WorkKind, WorkProgress};
@@ -28,20 +29,23 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
         return Ok(None);
     };
     let options = migrating::options(pass, &observed.tenant(&pass.object));
-    let watch = Watch::default();
-    let teller = Teller::new(pass, watch.clone());
+    let (watch, notes) = Watch::with_notes();
+    let subject = pass.object.object_ref(&());
+    tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject, notes));
+    let run = watch.clone();
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let role = tenant::role_name(&uid);
     let turn = pass.turn.take();
     let work = async move {
         let apply = async {
-            let tell = &mut |event: migrate::RunEvent<'_>| teller.tell(&event);
+            let tell = &mut |event: migrate::RunEvent<'_>| run.tell(&event);
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role).await?;
             Ok::<_, Error>((session, status))
         };
         let outcome = apply.await;
+        run.close();
         if let Err(error) = &outcome {
             ctx.core.refusals.refuse(&uid, &source.digest(), error);
         }

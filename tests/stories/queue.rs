@@ -21,13 +21,6 @@ async fn creations_take_turns_and_the_oldest_goes_first() {
         ..ApiOptions::default()
     })
     .await;
-    let _operator = world
-        .operator("operator", |command| {
-            command
-                .env("ORCHESTRA_POLL_INTERVAL", "2s")
-                .env("ORCHESTRA_LEASE_DURATION", "60s");
-        })
-        .unwrap();
     standard_class(&world, "");
     sources(&world);
     let names: Vec<_> = (0..COUNT).map(|n| format!("section-{n:02}")).collect();
@@ -37,6 +30,14 @@ async fn creations_take_turns_and_the_oldest_goes_first() {
         )
     };
     world.apply(&names.iter().map(one).collect::<String>()).unwrap();
+    // All of them are there before the first is created, however slow the machine is.
+    let _operator = world
+        .operator("operator", |command| {
+            command
+                .env("ORCHESTRA_POLL_INTERVAL", "2s")
+                .env("ORCHESTRA_LEASE_DURATION", "60s");
+        })
+        .unwrap();
 
     let queued = reason(&world, &names[COUNT - 1], "Queued").await;
     assert_eq!(queued["status"]["phase"], "Queued", "{queued}");
