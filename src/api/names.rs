@@ -49,6 +49,10 @@ pub const ENVIRONMENT_ANNOTATION: &str = "stagesub.io/from-environment";
 /// 3339). The provider does not report it.
 pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 
+/// Annotation of the OrchestraDatabase of a pool's entry: an admin confirms that the database, with its data, is
+/// another one now, by the identity that the refusal names.
+pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
+
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 

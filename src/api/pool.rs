@@ -65,6 +65,17 @@ pub struct StaticInventory {
     /// the login of the database's owner. Omitted: the operator's environment variables of those names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
+    /// Accept servers before PostgreSQL 16. There a script with CREATEROLE can make itself a member of every
+    /// role of the server that is not a superuser, read every database of the server, and run programs on its
+    /// machine. Set it only if all databases of the server belong to tenants that trust each other's scripts.
+    /// Hosted projects are accepted without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_legacy_servers: bool,
+    /// Accept databases that hold rows, default privileges, objects of other owners, or rights of roles other
+    /// than the entry's login. The next tenant gets those rows, and these roles reach its data: set it only if
+    /// an admin vouches for both. Logins of other Orchestras are refused nevertheless.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_non_empty: bool,
 }
 
 /// A Secret in the operator's namespace.

@@ -28,7 +28,7 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
     let pooled = !settings.inventory.is_empty();
     if pooled {
         let spec = OrchestraPoolSpec {
-            inventory: StaticInventory { secret_ref: None },
+            inventory: StaticInventory::default(),
             prepare: None,
         };
         let mut pool = OrchestraPool::new(NAME, spec);

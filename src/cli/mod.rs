@@ -6,6 +6,7 @@ mod crd;
 mod orphans;
 mod output;
 mod plan;
+mod recycle;
 mod rollout;
 
 use anyhow::bail;
@@ -88,6 +89,12 @@ pub enum ClusterCommand {
     /// Sets the annotation `stagesub.io/approve-migrations`, as `kubectl annotate` does; this needs the
     /// right to update the Orchestra. The approval is void when the plan or the history changes.
     Approve(plan::ApproveArguments),
+    /// Print the statements that make the database and the roles of a static pool's entry anew, after an
+    /// Orchestra or somebody else has used it. All of its data are lost when an admin runs them.
+    ///
+    /// Reads only the cluster (KUBECONFIG): the pool, its Secret and the `OrchestraDatabases`. Connects to no
+    /// database, and prints no password. Fails while an Orchestra uses the database.
+    Recycle(recycle::Arguments),
     /// Show, pause or resume the rollout of a class's migrations.
     ///
     /// Reads and changes only the `OrchestraClass` (KUBECONFIG). The operator does the rest.
@@ -135,6 +142,7 @@ async fn ask(client: &Client, command: ClusterCommand) -> anyhow::Result<()> {
         }
         ClusterCommand::Plan(arguments) => say(&plan::run(client, &arguments).await?),
         ClusterCommand::Approve(arguments) => say(&plan::approve(client, &arguments).await?),
+        ClusterCommand::Recycle(arguments) => say(&recycle::run(client, &arguments).await?),
         ClusterCommand::Rollout { command } => rollout::run(client, &command).await,
     }
 }

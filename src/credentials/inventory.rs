@@ -9,12 +9,14 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 use secrecy::SecretString;
+use sqlx::PgConnection;
 
 use super::Context;
 use crate::api::condition::Reason;
-use crate::api::{InventoryEntry, OrchestraPool};
+use crate::api::names::IDENTITY_ANNOTATION;
+use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraPool};
 use crate::controller::error::Error;
-use crate::postgres::Login;
+use crate::postgres::{self, DatabaseIdentity, Login};
 
 /// Prefix of the keys of an inventory.
 pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
@@ -58,6 +60,37 @@ pub async fn survey(ctx: &Context) {
             tracing::debug!(pool = pool.name_any(), %error, "the inventory could not be read");
         }
     }
+}
+
+/// Name of the OrchestraDatabase of an entry, whatever URL leads to its database.
+pub fn member_name(identity: &DatabaseIdentity) -> String {
+    format!("orchdb-{}", identity.digest())
+}
+
+/// Checks that the entry of an OrchestraDatabase still leads to the database that the name of the object was made
+/// from: the entries of an inventory may be reordered, and a host name may lead elsewhere.
+///
+/// # Errors
+/// When the login has reached another database.
+pub async fn check_identity(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<(), Error> {
+    let Some(entry) = &database.spec.inventory else {
+        return Ok(());
+    };
+    let found = postgres::identity(session).await?;
+    let confirmed = database.annotations().get(IDENTITY_ANNOTATION);
+    if member_name(&found) == database.name_any() || confirmed.is_some_and(|digest| *digest == found.digest()) {
+        return Ok(());
+    }
+    let (InventoryEntry { pool, key }, name) = (entry, database.name_any());
+    Err(Error::blocked(
+        Reason::InvalidEntry,
+        format!(
+            "entry {key} of pool {pool} leads to another database than {name} was made from: nothing was changed there. \
+             Put the entry's URL back. If the database was moved with its data, or its server upgraded: kubectl annotate \
+             orchdb {name} {IDENTITY_ANNOTATION}={} --overwrite",
+            found.digest()
+        ),
+    ))
 }
 
 /// The login of an entry's owner, as the inventory holds it now.
@@ -122,11 +155,9 @@ fn entries(secret: Secret) -> Inventory {
 
 /// Keeps an inventory, and the servers that its entries lead to. Those of pools that are gone are dropped.
 fn remember(ctx: &Context, pool: String, secret: Option<(String, String)>, entries: Inventory) -> Arc<Inventory> {
-    for (key, url) in &entries {
-        if let Ok(login) = Login::parse(url) {
-            ctx.servers.learn(&pool, key, &login);
-        }
-    }
+    let logins = entries.iter();
+    let logins = logins.filter_map(|(key, url)| Some((key.as_str(), Login::parse(url).ok()?)));
+    ctx.servers.learn(&pool, logins);
     let pools = &ctx.core.stores.pools;
     ctx.inventories
         .retain(|pool| pools.get(&ObjectRef::new(pool)).is_some());

@@ -10,22 +10,58 @@ use super::Context;
 use crate::api::{InventoryEntry, Orchestra, OrchestraDatabase};
 use crate::postgres::Login;
 
-/// The servers of the entries of static pools, as `host:port`, from the inventories that were read last.
+/// The servers of the entries of static pools, from the inventories that were read last.
 #[derive(Default)]
-pub struct Servers(Mutex<HashMap<(String, String), String>>);
+pub struct Servers(Mutex<HashMap<(String, String), Known>>);
+
+/// Where an entry leads.
+struct Known {
+    /// `host:port`.
+    server: String,
+    /// User of its login.
+    user: String,
+    /// The inventory that was read last has it.
+    listed: bool,
+}
 
 impl Servers {
-    /// Remembers the server of an entry.
-    pub fn learn(&self, pool: &str, key: &str, login: &Login) {
-        let server = format!("{}:{}", login.host, login.port);
+    /// Remembers where the entries of a pool lead. The server of an entry that has left stays known: an Orchestra
+    /// may use its database.
+    pub fn learn<'a>(&self, pool: &str, entries: impl Iterator<Item = (&'a str, Login)>) {
         let mut known = self.0.lock();
-        known.insert((pool.into(), key.into()), server);
+        for ((of, _), entry) in known.iter_mut() {
+            entry.listed &= of != pool;
+        }
+        for (key, login) in entries {
+            let entry = Known {
+                server: address(&login),
+                user: login.user,
+                listed: true,
+            };
+            known.insert((pool.into(), key.into()), entry);
+        }
+    }
+
+    /// Users of the other entries, of any pool, that lead to the server of this login, each with the name of its
+    /// entry.
+    pub fn other_users(&self, (pool, key): (&str, &str), login: &Login) -> Vec<(String, String)> {
+        let (server, known) = (address(login), self.0.lock());
+        let others = known.iter().filter(|((of, other), entry)| {
+            entry.listed && entry.server == server && entry.user != login.user && (of != pool || other != key)
+        });
+        let named = others.map(|((of, other), entry)| (entry.user.clone(), format!("{other} of pool {of}")));
+        named.collect()
     }
 
     fn of(&self, entry: &InventoryEntry) -> Option<String> {
         let known = self.0.lock();
-        known.get(&(entry.pool.clone(), entry.key.clone())).cloned()
+        let entry = known.get(&(entry.pool.clone(), entry.key.clone()))?;
+        Some(entry.server.clone())
     }
+}
+
+fn address(login: &Login) -> String {
+    format!("{}:{}", login.host, login.port)
 }
 
 /// The server of a database. A hosted project is a server of its own. The server of an entry is known once its
@@ -41,4 +77,34 @@ pub fn of_database(ctx: &Context, database: &OrchestraDatabase) -> Option<String
 pub fn of(ctx: &Context, orchestra: &Orchestra) -> Option<String> {
     let name = orchestra.status.as_ref()?.database_name.as_ref()?;
     of_database(ctx, &*ctx.core.stores.databases.get(&ObjectRef::new(name))?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_entry_that_left_is_nobodys_neighbour_but_its_server_stays_known() {
+        let login = |user: &str, host: &str| Login::parse(&format!("postgres://{user}:x@{host}/a").into()).unwrap();
+        let servers = Servers::default();
+        servers.learn(
+            "house",
+            [("1", login("a", "one")), ("2", login("b", "one"))].into_iter(),
+        );
+        servers.learn("hall", [("1", login("c", "one")), ("2", login("d", "two"))].into_iter());
+        let others = |servers: &Servers| {
+            let mut others = servers.other_users(("house", "1"), &login("a", "one"));
+            others.sort();
+            others.into_iter().map(|(user, _)| user).collect::<Vec<_>>()
+        };
+        assert_eq!(others(&servers), ["b", "c"]);
+        servers.learn("house", [("1", login("a", "one"))].into_iter());
+        assert_eq!(others(&servers), ["c"]);
+        let left = InventoryEntry {
+            pool: "house".into(),
+            key: "2".into(),
+        };
+        assert_eq!(servers.of(&left).as_deref(), Some("one:5432"));
+    }
 }

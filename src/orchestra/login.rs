@@ -12,7 +12,7 @@ use crate::credentials::inventory;
 use crate::credentials::{owner, secrets, tenant};
 use crate::postgres::APPLICATION;
 use crate::postgres::claim_record::{self, ClaimRecord};
-use crate::postgres::{self, Login, Sharing, TenantRole};
+use crate::postgres::{self, Login, Sharing, TenantRole, holdings};
 
 /// The owner's login.
 async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
@@ -46,7 +46,14 @@ pub struct WayIn {
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
     let (login, _) = owner(pass, database).await?;
-    Ok(postgres::connect(&login, APPLICATION).await?)
+    enter(&login, database).await
+}
+
+/// Opens the owner's session, in the very database that was claimed.
+async fn enter(login: &Login, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
+    let mut session = postgres::connect(login, APPLICATION).await?;
+    inventory::check_identity(&mut session, database).await?;
+    Ok(session)
 }
 
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
@@ -54,16 +61,15 @@ pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnect
 pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgConnection, WayIn), Error> {
     let (login, stored) = owner(pass, database).await?;
     let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), stored.tenant_password).await?;
-    let mut session = postgres::connect(&login, APPLICATION).await?;
+    let mut session = enter(&login, database).await?;
     record_claim(&mut session, pass).await?;
     let role = TenantRole {
         name: tenant::role_name(pass.uid()),
         password: tenant_password.clone(),
     };
-    let sharing = if database.spec.inventory.is_some() {
-        Sharing::Shared
-    } else {
-        Sharing::Own
+    let sharing = match &database.spec.inventory {
+        Some(_) if !holdings::is_hosted_project(&mut session).await? => Sharing::Shared,
+        _ => Sharing::Own,
     };
     postgres::ensure_tenant_role(&mut session, &role, sharing).await?;
     let way_in = WayIn {

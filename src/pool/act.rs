@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 
 use super::attempts::Refusal;
-use super::observe::{Observed, digest};
+use super::observe::Observed;
 use super::plan::{EntryState, Preparation, Step, UnpreparedState};
 use super::{PATIENCE, Pass, preparation, probe};
 use crate::api::condition::Reason;
@@ -93,7 +93,7 @@ async fn await_end(works: &Works<OrchestraPool, ()>, ids: &[String]) {
 async fn enlist(pass: &Pass, observed: &Observed, key: &str, name: &str) {
     let probes = &pass.ctx.memory.probes;
     match (create(pass, key, name).await, observed.inventory.get(key)) {
-        (Err(refusal), Some(url)) => probes.end(pass.uid(), key, &digest(url), Err(refusal)),
+        (Err(refusal), Some(url)) => probes.end(pass.uid(), key, &probe::subject(pass, url), Err(refusal)),
         _ => probes.forget(pass.uid(), key),
     }
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
+use secrecy::SecretString;
 
 use super::attempts::{Attempt, AttemptState, Refusal};
 use super::plan::{Entry, EntryState, Preparation, Refused, Seen, Unprepared, UnpreparedState};
@@ -104,7 +103,7 @@ fn has_left(member: &OrchestraDatabase, inventory: &Inventory) -> bool {
 
 /// What the last probe of an entry means now, and what to tell of it.
 fn entry(pass: &Pass, key: &str, url: &SecretString, refusals: &mut Vec<(String, Refusal)>) -> EntryState {
-    let attempt = pass.ctx.memory.probes.get(pass.uid(), key, &digest(url));
+    let attempt = pass.ctx.memory.probes.get(pass.uid(), key, &probe::subject(pass, url));
     let refusal = attempt.as_ref().and_then(|attempt| attempt.refusal.clone());
     let state = match attempt {
         None => EntryState::Unprobed,
@@ -223,10 +222,4 @@ fn unprepared_state(
         }
         (AttemptState::Done(()) | AttemptState::Refused, _) => Some((UnpreparedState::Due, None)),
     }
-}
-
-/// What a probe of an entry is remembered by.
-pub fn digest(url: &SecretString) -> String {
-    let hash = Sha256::digest(url.expose_secret());
-    hash.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

@@ -22,6 +22,7 @@ use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::controller::write::write_status;
+use crate::credentials::inventory;
 use crate::error::ErrorClass;
 use crate::migrate::{self, Options, Source, TimeLimits, Watch};
 use crate::postgres::{self, APPLICATION, Login};
@@ -176,6 +177,7 @@ async fn prepare(
 ) -> Result<(), Error> {
     let session = probe::bounded(async {
         let mut session = postgres::connect(&login, APPLICATION).await?;
+        inventory::check_identity(&mut session, member).await?;
         probe::check_unmarked(&mut session).await?;
         Ok(session)
     });
@@ -221,8 +223,8 @@ async fn announce(
         Some(is) if !is.is(&wanted.class, &wanted.template.name) => Err(Error::blocked(
             Reason::InUse,
             format!(
-                "it was prepared from template {} of OrchestraClass {}, whose tables it holds: empty the database, \
-                 drop its schema stagesub, and delete OrchestraDatabase {}",
+                "it was prepared from template {} of OrchestraClass {}, whose tables it holds: drop and create \
+                 the database with its roles, as `orchestra-operator recycle` prints it, and delete OrchestraDatabase {}",
                 is.name,
                 is.class_name,
                 member.name_any()

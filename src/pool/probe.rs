@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
 
 use super::Pass;
 use super::attempts::Refusal;
-use super::observe::digest;
 use crate::api::condition::Reason;
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
+use crate::credentials::inventory::member_name;
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
+use crate::postgres::holdings::{self, Allowed};
 use crate::postgres::{self, APPLICATION, Login};
 
 /// The longest that one probe may take: a server that stalls ends its own probe and nothing else.
@@ -31,14 +33,26 @@ pub fn pending() -> Refusal {
 
 /// Begins to probe an entry. The end of the probe brings the pool back.
 pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
-    let (uid, subject) = (pass.uid().to_owned(), digest(url));
+    let (uid, subject) = (pass.uid().to_owned(), subject(pass, url));
     let (ctx, memory) = (&pass.ctx, pass.ctx.memory.clone());
     // A probe of the URL that the entry had before, or one that was cut off.
     ctx.probes.stop(&id(&uid, key));
     memory.probes.begin(&uid, key, &subject);
     let (work, entry, url) = (id(&uid, key), key.to_owned(), url.clone());
+    let inventory = &pass.pool.spec.inventory;
+    let (legacy_servers, non_empty) = (inventory.allow_legacy_servers, inventory.accept_non_empty);
+    let (credentials, pool) = (ctx.credentials.clone(), pass.name().to_owned());
     let probe = async move {
-        let outcome = bounded(probe(&url)).await;
+        let outcome = async {
+            let login = Login::parse(&url)?;
+            let allowed = Allowed {
+                legacy_servers,
+                non_empty,
+                other_entries: credentials.servers.other_users((&pool, &entry), &login),
+            };
+            bounded(probe(&login, &allowed)).await
+        };
+        let outcome = outcome.await;
         memory
             .probes
             .end(&uid, &entry, &subject, outcome.map_err(|error| Refusal::from(&error)));
@@ -67,21 +81,35 @@ pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<
     })
 }
 
-/// Logs in, checks that the database is fit for tenants, closes it to PUBLIC, and returns the name of its
-/// OrchestraDatabase.
-async fn probe(url: &SecretString) -> Result<String, Error> {
-    let mut session = postgres::connect(&Login::parse(url)?, APPLICATION).await?;
-    if is_superuser(&mut session).await.map_err(postgres::Error::from)? {
-        return Err(Error::blocked(
-            Reason::InvalidEntry,
-            "its login is a superuser: a tenant's scripts would run as this login and reach every database of the \
-             server. Give the entry a login that owns only this database and has CREATEROLE",
-        ));
+/// What a probe of an entry is remembered by: another URL, and another word of the pool, is probed at once.
+pub fn subject(pass: &Pass, url: &SecretString) -> String {
+    let inventory = &pass.pool.spec.inventory;
+    let accepted = [inventory.allow_legacy_servers, inventory.accept_non_empty].map(u8::from);
+    let hash = Sha256::new_with_prefix(accepted)
+        .chain_update(url.expose_secret())
+        .finalize();
+    hash.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+/// Logs in, checks that the database is fit for tenants, closes it to PUBLIC unless it is a hosted project, and
+/// returns the name of its OrchestraDatabase.
+async fn probe(login: &Login, allowed: &Allowed) -> Result<String, Error> {
+    let mut session = postgres::connect(login, APPLICATION).await?;
+    let found = holdings::observe(&mut session).await?;
+    // Nothing that a tenant has made is read as a superuser.
+    if !found.login.superuser {
+        check_unmarked(&mut session).await?;
+    }
+    let objections = holdings::judge(&found, allowed);
+    if let Some(first) = objections.first() {
+        let messages: Vec<_> = objections.iter().map(|objection| objection.message.as_str()).collect();
+        return Err(Error::blocked(first.reason, messages.join("; also, ")));
     }
     let identity = postgres::identity(&mut session).await?;
-    check_unmarked(&mut session).await?;
-    postgres::isolate(&mut session).await?;
-    Ok(format!("orchdb-{}", identity.digest()))
+    if !found.is_hosted_project() {
+        postgres::isolate(&mut session).await?;
+    }
+    Ok(member_name(&identity))
 }
 
 /// Refuses a database that an Orchestra has had: it is neither handed out nor prepared.
@@ -92,14 +120,9 @@ pub async fn check_unmarked(session: &mut PgConnection) -> Result<(), Error> {
             Reason::InUse,
             format!(
                 "the database carries the claim record of Orchestra {holder} and may hold its data: no other Orchestra \
-                 gets it. If the data may be lost, drop the database's contents and its schema stagesub"
+                 gets it. If the data may be lost, drop and create the database with its roles, as `orchestra-operator \
+                 recycle` prints it"
             ),
         )),
     }
-}
-
-async fn is_superuser(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-        .fetch_one(session)
-        .await
 }

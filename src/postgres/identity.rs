@@ -3,7 +3,8 @@
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row};
 
-use super::error::{Error, Result};
+use super::error::Result;
+use super::sql::{begin, end};
 
 /// One database of one server. Host name, pooler and user do not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,11 @@ impl DatabaseIdentity {
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     }
 
+    /// Identifies the server alone, by what this identity is made of.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Whether the identity is made of the server's system identifier. If the server refuses to tell it, the identity
     /// is made of the server's own address and port, and two URLs of one database may have two identities.
     pub fn is_certain(&self) -> bool {
@@ -32,20 +38,25 @@ impl DatabaseIdentity {
 /// Identifies the current database by `pg_control_system().system_identifier`, which `initdb` makes, and its oid.
 ///
 /// # Errors
-/// See [`Error`].
+/// See [`super::Error`].
 pub async fn identity(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
-    let database = "(SELECT oid::bigint FROM pg_database WHERE datname = current_database())";
-    let sure = format!("SELECT system_identifier::text, {database} FROM pg_control_system()");
-    let (row, certain) = match sqlx::query(sqlx::AssertSqlSafe(sure)).fetch_one(&mut *conn).await {
-        Ok(row) => (row, true),
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
-            let address = format!(
-                "SELECT coalesce(host(inet_server_addr()), '') || ':' || coalesce(inet_server_port()::text, ''), {database}"
-            );
-            (sqlx::query(sqlx::AssertSqlSafe(address)).fetch_one(conn).await?, false)
-        }
-        Err(error) => return Err(Error::from(error)),
+    begin(conn).await?;
+    let found = read(conn).await;
+    end(conn, found).await
+}
+
+async fn read(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
+    let allowed = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
+    let certain = sqlx::query_scalar(allowed).fetch_one(&mut *conn).await?;
+    let query = if certain {
+        "SELECT s.system_identifier::text, d.oid::bigint FROM pg_catalog.pg_control_system() s, pg_catalog.pg_database d \
+         WHERE d.datname = pg_catalog.current_database()"
+    } else {
+        "SELECT coalesce(pg_catalog.host(pg_catalog.inet_server_addr()), '') || ':' \
+             || coalesce(pg_catalog.inet_server_port()::text, ''), d.oid::bigint \
+         FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
     };
+    let row = sqlx::query(query).fetch_one(conn).await?;
     Ok(DatabaseIdentity {
         server: row.try_get(0)?,
         database: row.try_get(1)?,

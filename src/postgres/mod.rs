@@ -5,6 +5,7 @@
 pub mod claim_record;
 mod connect;
 mod error;
+pub mod holdings;
 mod identity;
 mod login;
 mod logins;

@@ -273,6 +273,11 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("OrchestraPool", "spec: {static: {}}", ""),
+    (
+        "OrchestraPool",
+        "spec: {static: {allowLegacyServers: true, acceptNonEmpty: true}}",
+        "",
+    ),
     ("OrchestraPool", "spec: {}", "spec.static: Required value"),
     (
         "OrchestraPool",

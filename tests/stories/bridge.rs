@@ -1,6 +1,6 @@
 //! Without any OrchestraClass, the operator's environment makes the default one.
 
-use orchestra_sandbox::world::{Kind, TENANTS, World, is_true};
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 
 use crate::support::{LONG, login, ready, scalar, secret, standard_class, world};
 
@@ -62,6 +62,17 @@ async fn urls_in_the_environment_make_a_static_pool() {
         })
         .unwrap();
     bare_orchestra(&world);
+    if world.is_legacy() {
+        let refused = |pool: &serde_json::Value| {
+            let (_, reason, message) = condition(pool, "Ready");
+            reason == "InvalidEntry" && message.contains("static.allowLegacyServers")
+        };
+        world.until(Kind::Pool, ("", MADE), LONG, refused).await.unwrap();
+        let accept = r#"{"spec": {"static": {"allowLegacyServers": true}}}"#;
+        world
+            .kubectl(["patch", "orchpool", MADE, "--type=merge", "-p", accept])
+            .unwrap();
+    }
     ready(&world, "one").await;
 
     assert!(world.get(Kind::Pool, "", MADE).await.unwrap().is_some());

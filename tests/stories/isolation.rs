@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use orchestra_sandbox::world::{Kind, TENANTS, World};
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
+use orchestra_sandbox::{Postgres, loopback};
 use url::Url;
 
-use crate::pool::{house, inventory};
-use crate::support::{LONG, login, orchestra, ready, scalar, secret, sources, standard_class, world};
+use crate::pool::{admin, house, inventory, pool_only};
+use crate::proof::soon;
+use crate::support::{LONG, gone, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_tenant_reaches_another() {
@@ -117,4 +119,152 @@ async fn later_tables(world: &World, url: &str) {
         .execute(&mut tenant)
         .await
         .unwrap();
+}
+
+/// The superuser's session in a database of the stand-in's server.
+async fn root(world: &World, database: &str) -> sqlx::PgConnection {
+    let url = world.api.postgres().unwrap().admin_url();
+    login(&url.replace("/postgres?", &format!("/{database}?")))
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_tenants_login_is_dropped_also_by_an_operator_that_crashes() {
+    let world = world().await;
+    let mut operator = world.operator("operator", |_| {}).unwrap();
+    sources(&world);
+    house(&world, &inventory(&world, &["one"]).await);
+    pool_only(&world);
+    orchestra(&world, "first", "");
+    ready(&world, "first").await;
+    let url = secret(&world, TENANTS, "first-connection").await["DATABASE_URL"].clone();
+    let mut theirs = login(&url).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE theirs (); ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
+        .execute(&mut theirs)
+        .await
+        .unwrap();
+
+    let mut root = root(&world, "one").await;
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'orchestra\\_%'";
+    assert_eq!(scalar(&mut root, roles).await, 1);
+    // A lock keeps the operator between the end of the login's sessions and the end of its role.
+    let mut blocker = login(&world.api.postgres().unwrap().admin_url().replace("/postgres?", "/one?"))
+        .await
+        .unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE theirs")
+        .execute(&mut blocker)
+        .await
+        .unwrap();
+    world
+        .kubectl(["delete", "orch", "first", "-n", TENANTS, "--wait=false"])
+        .unwrap();
+    soon("its sessions end", async || {
+        sqlx::raw_sql("SELECT 1").execute(&mut theirs).await.is_err()
+    })
+    .await;
+    operator.kill().unwrap();
+    assert!(
+        login(&url).await.is_err(),
+        "it cannot log in while the release is half done"
+    );
+    let member = world.list(Kind::Database).await.unwrap().remove(0);
+    assert_eq!(member["spec"]["releasedAt"], serde_json::Value::Null, "{member:#}");
+    drop(blocker);
+    let _next = world.operator("next", |_| {}).unwrap();
+    gone(&world, Kind::Orchestra, TENANTS, "first").await;
+
+    assert_eq!(scalar(&mut root, roles).await, 0);
+    assert_eq!(scalar(&mut root, "SELECT count(*) FROM pg_default_acl").await, 0);
+    let grantees = "SELECT count(*) FROM pg_database, aclexplode(datacl) acl \
+                    WHERE datname = current_database() AND acl.grantee <> datdba";
+    assert_eq!(scalar(&mut root, grantees).await, 0);
+    assert!(login(&url).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_leads_to_another_database_is_not_touched() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    sources(&world);
+    let entries = inventory(&world, &["one", "two"]).await;
+    house(&world, &entries[..1]);
+    pool_only(&world);
+    orchestra(&world, "first", "");
+    ready(&world, "first").await;
+    // The tenant's own script has dropped the record of the claim; then the entry is given another URL.
+    admin(&world, "one", "DROP SCHEMA stagesub CASCADE").await;
+    house(&world, &[entries[1].replace("POOL_2", "POOL_1")]);
+    let more = r#"{"data":{"20260103000000_more.sql":"CREATE TABLE more ();"}}"#;
+    let patch = [
+        "patch",
+        "configmap",
+        "schema",
+        "-n",
+        TENANTS,
+        "--type=merge",
+        "-p",
+        more,
+    ];
+    world.kubectl(patch).unwrap();
+    let object = reason(&world, "first", "InvalidEntry").await;
+    let message = condition(&object, "Ready").2;
+    assert!(message.contains("leads to another database"), "{message}");
+    let mut other = root(&world, "two").await;
+    let made = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = 'stagesub') \
+                + (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)";
+    assert_eq!(scalar(&mut other, made).await, 0);
+    house(&world, &entries[..1]);
+    ready(&world, "first").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosted_project_by_url_is_an_entry() {
+    let world = world().await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Postgres::start(dir.path(), loopback::address()).await.unwrap();
+    let mut initial = login(&server.admin_url()).await.unwrap();
+    sqlx::raw_sql("CREATE ROLE admin SUPERUSER LOGIN PASSWORD 'admin'")
+        .execute(&mut initial)
+        .await
+        .unwrap();
+    drop(initial);
+    let url = |user: &str, password: &str| {
+        format!(
+            "postgresql://{user}:{password}@{}/postgres?sslmode=disable",
+            server.address()
+        )
+    };
+    let mut admin = login(&url("admin", "admin")).await.unwrap();
+    sqlx::raw_sql(include_str!("../fixtures/hosted.sql"))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    sources(&world);
+    world
+        .store_secret("hosted", "DATABASE_URL_POOL_1", &url("postgres", "owner"))
+        .unwrap();
+    // It needs no word of the pool, whatever the version of its server.
+    world
+        .apply(
+            "{apiVersion: stagesub.io/v1alpha1, kind: OrchestraPool, metadata: {name: house}, \
+             spec: {static: {secretRef: {name: hosted}}}}",
+        )
+        .unwrap();
+    pool_only(&world);
+    orchestra(&world, "first", "");
+    ready(&world, "first").await;
+    let keys = secret(&world, TENANTS, "first-connection").await;
+    assert!(
+        !keys.keys().any(|key| key.starts_with("SUPABASE")),
+        "nothing is known of its API"
+    );
+    let mut tenant = login(&keys["DATABASE_URL"]).await.unwrap();
+    assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);
+    // The project's own services connect as PUBLIC may.
+    let open = "SELECT count(*) FROM pg_database WHERE datname = current_database() \
+                AND has_database_privilege('authenticator', oid, 'CONNECT')";
+    assert_eq!(scalar(&mut admin, open).await, 1);
 }

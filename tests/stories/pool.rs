@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use orchestra_sandbox::random;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use sqlx::AssertSqlSafe;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::orphans::command;
+use crate::proof::soon;
 use crate::support::{LONG, gone, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world};
 
 /// Databases on one server, each with an owner of its own; their URLs as the inventory's entries.
@@ -30,7 +33,13 @@ pub async fn inventory(world: &World, names: &[&str]) -> Vec<String> {
 
 /// The inventory's Secret and its pool `house`.
 pub fn house(world: &World, entries: &[String]) {
+    house_with(world, entries, "");
+}
+
+/// The same, with more in the pool's `static`.
+fn house_with(world: &World, entries: &[String], more: &str) {
     let data = entries.join("\n  ");
+    let legacy = world.is_legacy();
     world
         .apply(&format!(
             "
@@ -43,7 +52,7 @@ stringData:
 apiVersion: stagesub.io/v1alpha1
 kind: OrchestraPool
 metadata: {{name: house}}
-spec: {{static: {{secretRef: {{name: database-pool}}}}}}
+spec: {{static: {{secretRef: {{name: database-pool}}, allowLegacyServers: {legacy}{more}}}}}
 "
         ))
         .unwrap();
@@ -188,6 +197,62 @@ async fn a_released_entry_is_never_handed_to_another_tenant() {
     let pool = world.until(Kind::Pool, ("", "house"), LONG, in_use).await.unwrap();
     assert!(condition(&pool, "Ready").2.contains("tenants/first"), "{pool:#}");
     reason(&world, "second", "PoolExhausted").await;
+
+    // Nor when the tenant's own script dropped that record.
+    admin(&world, "one", "DROP SCHEMA stagesub CASCADE").await;
+    let rows = |pool: &serde_json::Value| condition(pool, "Ready").2.contains("somebody's data (public.");
+    again(&world, rows).await;
+    reason(&world, "second", "PoolExhausted").await;
+
+    recycle(&world).await;
+    again(&world, |pool| pool["status"]["bound"] == 1).await;
+    ready(&world, "second").await;
+}
+
+/// Runs statements as the superuser in a database of the stand-in's server.
+pub async fn admin(world: &World, database: &str, sql: &str) {
+    let url = world.api.postgres().unwrap().admin_url();
+    let mut root = login(&url.replace("/postgres?", &format!("/{database}?")))
+        .await
+        .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut root)
+        .await
+        .unwrap();
+}
+
+/// Has the pool look at its entries until it is as it should be.
+async fn again(world: &World, is: impl Fn(&serde_json::Value) -> bool) {
+    soon("the pool has looked again", async || {
+        let now = format!("looked-at={}", random::alphanumeric(8));
+        world
+            .kubectl(["annotate", "orchpool", "house", &now, "--overwrite"])
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        is(&world.get(Kind::Pool, "", "house").await.unwrap().unwrap())
+    })
+    .await;
+}
+
+/// Does what the command prints for the first entry, with the password that the entry has.
+async fn recycle(world: &World) {
+    let printed = command(world, &["recycle", "house", "DATABASE_URL_POOL_1"]);
+    assert!(printed.status.success(), "{printed:?}");
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let entry = secret(world, SYSTEM, "database-pool").await["DATABASE_URL_POOL_1"].clone();
+    let password = url::Url::parse(&entry).unwrap().password().unwrap().to_owned();
+    assert!(!printed.contains(&password), "{printed}");
+    let file = world.dir().join("recycle.sql");
+    // psql asks at a terminal.
+    let set = format!("ALTER ROLE \"one_owner\" PASSWORD '{password}';");
+    std::fs::write(&file, printed.replace("\\password \"one_owner\"", &set)).unwrap();
+    let server = world.api.postgres().unwrap();
+    let done = std::process::Command::new(server.program("psql"))
+        .args(["-X", "-d", &server.admin_url(), "-f"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
 }
 
 /// A server that accepts connections and never answers: its address, and when the operator gave up its

@@ -86,6 +86,12 @@ impl Postgres {
         }
     }
 
+    /// Whether a pool accepts entries of this server only with `allowLegacyServers`: its version is before 16.
+    pub fn is_legacy(&self) -> bool {
+        let version = std::fs::read_to_string(self.data.join("PG_VERSION")).unwrap_or_default();
+        version.trim().parse::<u32>().is_ok_and(|version| version < 16)
+    }
+
     /// Where the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address

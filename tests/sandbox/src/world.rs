@@ -130,6 +130,11 @@ impl World {
         Ok(Operator { child, log })
     }
 
+    /// Whether pools need `allowLegacyServers` for databases of the stand-in's server.
+    pub fn is_legacy(&self) -> bool {
+        self.api.postgres().is_some_and(crate::postgres::Postgres::is_legacy)
+    }
+
     /// Puts the stand-in's token where the sample class looks for it.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub(super) async fn prepare(world: &World, databases: u32, scripts: u32, limit: 
         "apiVersion": "stagesub.io/v1alpha1",
         "kind": "OrchestraPool",
         "metadata": {"name": "house"},
-        "spec": {"static": {"secretRef": {"name": "database-pool"}}},
+        "spec": {"static": {"secretRef": {"name": "database-pool"}, "allowLegacyServers": world.is_legacy()}},
     });
     let mut class = json!({
         "apiVersion": "stagesub.io/v1alpha1",

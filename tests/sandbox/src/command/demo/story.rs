@@ -64,6 +64,11 @@ fn adopt_namespace(world: &World) -> Result<()> {
 async fn first_tenant(world: &World, project: &Path) -> Result<()> {
     headline("A tenant: kubectl apply, and wait");
     apply_sample(world, project, "orchestra.yaml")?;
+    if world.is_legacy() {
+        say("This machine's PostgreSQL is older than 16: the pool says that its databases trust each other's scripts");
+        let patch = r#"{"spec":{"static":{"allowLegacyServers":true}}}"#;
+        kubectl(world, &["patch", "orchpool", "house", "--type=merge", "-p", patch])?;
+    }
     watch::phases(world, FIRST).await?;
     kubectl(
         world,

@@ -1,0 +1,267 @@
+//! Whether a database can be handed to a tenant. Pure: it is given what [`super::observe`] has read.
+
+use super::{Holdings, LoginFacts, Role};
+use crate::api::condition::Reason;
+
+/// The first version whose CREATEROLE reaches only roles that the role itself has made.
+const CONFINED: u32 = 16;
+
+/// Roles that every hosted project has. Their names mean nothing on another server.
+const HOSTED_ROLES: [&str; 21] = [
+    "anon",
+    "authenticated",
+    "authenticator",
+    "cli_login_postgres",
+    "dashboard_user",
+    "pgbouncer",
+    "pgsodium_keyholder",
+    "pgsodium_keyiduser",
+    "pgsodium_keymaker",
+    "pgtle_admin",
+    "postgres",
+    "service_role",
+    "supabase_admin",
+    "supabase_auth_admin",
+    "supabase_etl_admin",
+    "supabase_functions_admin",
+    "supabase_privileged_role",
+    "supabase_read_only_user",
+    "supabase_realtime_admin",
+    "supabase_replication_admin",
+    "supabase_storage_admin",
+];
+
+/// What an admin has accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Servers before PostgreSQL 16.
+    pub legacy_servers: bool,
+    /// Databases that hold rows, or on which other roles have rights.
+    pub non_empty: bool,
+    /// Logins of other entries with the same address, with the name of their entry.
+    pub other_entries: Vec<(String, String)>,
+}
+
+/// Why a database is not handed to a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// The login or the server is not fit, or the database is in use.
+    pub reason: Reason,
+    /// What is the matter, and what to do.
+    pub message: String,
+}
+
+/// How to make what is accepted.
+const HOW: &str = "make the entry as deploy/samples/pool-entry.sql does";
+
+/// How to get an entry that somebody used back into the pool.
+const RECYCLE: &str = "to use the entry anew, drop and create the database with its roles, as `orchestra-operator \
+    recycle` prints it; if an admin vouches for all of it, set static.acceptNonEmpty of the pool";
+
+impl Holdings {
+    /// Whether the server is a hosted project: it is the tenant's own.
+    pub fn is_hosted_project(&self) -> bool {
+        self.server.supabase && !self.login.superuser && self.server.neighbours.is_empty()
+    }
+
+    /// The databases for administration that an admin of a shared server must close.
+    pub fn open(&self) -> &[super::Open] {
+        if self.is_hosted_project() {
+            &[]
+        } else {
+            &self.server.open
+        }
+    }
+}
+
+/// What speaks against handing the database to a tenant: first the server and the login, then what it holds.
+pub fn judge(found: &Holdings, allowed: &Allowed) -> Vec<Objection> {
+    let hosted = found.is_hosted_project();
+    let mut objections = Vec::new();
+    let mut refuse = |reason, message: Option<String>| {
+        objections.extend(message.map(|message| Objection { reason, message }));
+    };
+    if found.login.superuser {
+        let message = format!(
+            "its login is a superuser: a tenant's scripts would run as this login and reach every database of the \
+             server; {HOW}"
+        );
+        refuse(Reason::InvalidEntry, Some(message));
+        return objections;
+    }
+    if !hosted {
+        let legacy = found.server.version < CONFINED && !allowed.legacy_servers;
+        refuse(
+            Reason::InvalidEntry,
+            legacy.then(|| legacy_server(found.server.version)),
+        );
+        refuse(Reason::InvalidEntry, attributes(&found.login));
+        refuse(Reason::InvalidEntry, mighty_roles(&found.login));
+    }
+    refuse(Reason::InvalidEntry, ownership(found));
+    refuse(
+        Reason::InvalidEntry,
+        other_entries(&found.login, &allowed.other_entries),
+    );
+    refuse(Reason::InUse, earlier_tenants(found));
+    if !allowed.non_empty {
+        refuse(Reason::InUse, rows(found));
+        refuse(Reason::InUse, foreign_roles(found, hosted));
+        refuse(Reason::InUse, defaults(found, hosted));
+    }
+    objections
+}
+
+fn legacy_server(version: u32) -> String {
+    format!(
+        "its server runs PostgreSQL {version}: before version {CONFINED}, a script with CREATEROLE reaches every role \
+         of the server that is not a superuser, and programs of its machine. Use PostgreSQL {CONFINED} or later; if all \
+         databases of the server belong to tenants that trust each other, set static.allowLegacyServers of the pool"
+    )
+}
+
+fn attributes(login: &LoginFacts) -> Option<String> {
+    let role = &login.role;
+    login.replication.then(|| {
+        format!(
+            "its login {role} has REPLICATION, which reads every database of the server: ALTER ROLE \"{role}\" NOREPLICATION"
+        )
+    })
+}
+
+fn mighty_roles(login: &LoginFacts) -> Option<String> {
+    let mighty = |role: &&Role| role.superuser || role.name.starts_with("pg_") && role.name != "pg_database_owner";
+    let names = listed(login.member_of.iter().filter(mighty).map(|role| role.name.as_str()))?;
+    Some(format!(
+        "its login {} is a member of {names}, with rights beyond its database: revoke the membership, or {HOW}",
+        login.role
+    ))
+}
+
+fn ownership(found: &Holdings) -> Option<String> {
+    let LoginFacts {
+        role,
+        owns_database,
+        other_databases,
+        ..
+    } = &found.login;
+    if !owns_database {
+        let database = &found.database.name;
+        return Some(format!(
+            "its login {role} does not own the database {database}, so it cannot close it to other tenants: {HOW}"
+        ));
+    }
+    let others = listed(other_databases.iter().map(String::as_str))?;
+    Some(format!(
+        "its login {role} also owns {others}, or is a member of the owner: the scripts of one tenant would reach both \
+         databases. Give each entry a login of its own that owns nothing else: {HOW}"
+    ))
+}
+
+fn other_entries(login: &LoginFacts, entries: &[(String, String)]) -> Option<String> {
+    let is_known = |name: &str| entries.iter().any(|(user, _)| user == name);
+    let reached = login.member_of.iter().map(|role| role.name.as_str());
+    let joined = reached.chain(login.members.iter().map(String::as_str));
+    let names = listed(joined.filter(|name| is_known(name)))?;
+    Some(format!(
+        "its login {} and {names}, the login of another entry, are members of one another: the scripts of one tenant \
+         would reach both databases. Revoke the membership",
+        login.role
+    ))
+}
+
+/// Login roles of Orchestras that are still there.
+fn earlier_tenants(found: &Holdings) -> Option<String> {
+    let tenants = everybody(found).into_iter().filter(|name| is_tenants(name));
+    let names = listed(tenants)?;
+    Some(format!(
+        "{names} of another Orchestra has rights here or on its login: whoever has that Orchestra's Secret would read \
+         and write the next tenant's data. Drop and create the database with its roles, as `orchestra-operator recycle` \
+         prints it"
+    ))
+}
+
+fn rows(found: &Holdings) -> Option<String> {
+    let database = &found.database;
+    let large = database.large_objects.then_some("large objects");
+    let names = listed(database.filled.iter().map(String::as_str).chain(large))?;
+    Some(format!(
+        "the database holds somebody's data ({names}): no Orchestra gets it. An empty database is accepted, also with \
+         migrations applied; {RECYCLE}"
+    ))
+}
+
+fn foreign_roles(found: &Holdings, hosted: bool) -> Option<String> {
+    let foreign = everybody(found)
+        .into_iter()
+        .filter(|name| !is_tenants(name) && !is_own(name, hosted));
+    let names = listed(foreign)?;
+    Some(format!(
+        "{names} can reach the database: the role has rights on it or on its objects, or its login {} and the role are \
+         members of one another. Whoever used the database before may have left it; {RECYCLE}",
+        found.login.role
+    ))
+}
+
+fn defaults(found: &Holdings, hosted: bool) -> Option<String> {
+    let foreign = found.database.defaults.iter().filter(|(creator, grantee)| {
+        let grantee = grantee.as_deref();
+        !hosted || !is_own(creator, hosted) || grantee.is_some_and(|name| !is_own(name, hosted))
+    });
+    let creators = listed(foreign.map(|(creator, _)| creator.as_str()))?;
+    Some(format!(
+        "the database has default privileges for objects of {creators} (\\ddp in psql), which would apply to the next \
+         tenant's tables; {RECYCLE}"
+    ))
+}
+
+/// The roles other than the login that have something to do with the database.
+fn everybody(found: &Holdings) -> Vec<&str> {
+    let Holdings { login, database, .. } = found;
+    let reached = login.member_of.iter().filter(|role| !role.superuser);
+    let reached = reached.map(|role| role.name.as_str());
+    let mut all: Vec<_> = [&login.members, &database.grantees, &database.dependents]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .chain(reached)
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Roles that a database may have to do with, whoever uses it: PostgreSQL's own, and a hosted project's.
+fn is_own(role: &str, hosted: bool) -> bool {
+    role.starts_with("pg_") || hosted && HOSTED_ROLES.contains(&role)
+}
+
+/// Whether a role has the name of an Orchestra's login: `orchestra_` and a UID without hyphens.
+fn is_tenants(role: &str) -> bool {
+    let digits = role.strip_prefix("orchestra_");
+    digits.is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The first of these names, once each; none when there are none. Names come from a tenant's script.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    const NAMED: usize = 3;
+    let mut all: Vec<_> = names.collect();
+    all.sort_unstable();
+    all.dedup();
+    let named: Vec<_> = all.iter().take(NAMED).map(|name| printable(name)).collect();
+    match all.len() {
+        0 => None,
+        count if count > NAMED => Some(format!("{} and {} more", named.join(", "), count - NAMED)),
+        _ => Some(named.join(", ")),
+    }
+}
+
+fn printable(name: &str) -> String {
+    name.chars()
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

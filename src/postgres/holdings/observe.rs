@@ -1,0 +1,264 @@
+//! Reads what a database holds. Nothing that a tenant's script has left behind runs: only catalogs are read, and
+//! tables without looking at a column, a policy or a view.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::{Database, Holdings, LoginFacts, Open, Role, Server};
+use crate::postgres::error::{Error, Result};
+use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
+
+/// Names of each kind that are read at most.
+const MOST: i64 = 50;
+
+/// Tables with pages that are looked into: those that were emptied keep theirs until a VACUUM.
+const TABLES: i64 = 500;
+
+/// Tables with rows that are named.
+const NAMED: usize = 3;
+
+/// Reads what the current database holds, and what its server and the connection's login may do.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn observe(conn: &mut PgConnection) -> Result<Holdings> {
+    begin(conn).await?;
+    let seen = async {
+        // A policy that hides rows is an error then, and its function does not run.
+        run(
+            conn,
+            "SET LOCAL row_security = off; SET LOCAL lock_timeout = '2s'".into(),
+        )
+        .await?;
+        let login = login(conn).await?;
+        let server = server(conn).await?;
+        let database = database(conn, server.supabase).await?;
+        Ok(Holdings {
+            server,
+            login,
+            database,
+        })
+    };
+    let seen = seen.await;
+    end(conn, seen).await
+}
+
+/// A superuser `supabase_admin` that owns the schemas of a hosted project's services in this database.
+const SUPABASE: &str = "(SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_namespace n \
+    JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
+    WHERE n.nspname IN ('auth', 'storage') AND o.rolname = 'supabase_admin' AND o.rolsuper)";
+
+/// Whether the current database is a hosted project's, to whose services PUBLIC's rights belong. What the owner has
+/// made there since it was taken in changes nothing.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn is_hosted_project(conn: &mut PgConnection) -> Result<bool> {
+    begin(conn).await?;
+    let query = format!("SELECT {SUPABASE} AND NOT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user");
+    let seen = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut *conn).await;
+    end(conn, seen.map_err(Error::from)).await
+}
+
+async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(query).bind(MOST).fetch_all(conn).await?)
+}
+
+async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
+    let row = sqlx::query(
+        "SELECT r.rolname::text, r.rolsuper, r.rolreplication, d.datdba = r.oid \
+         FROM pg_catalog.pg_roles r, pg_catalog.pg_database d \
+         WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let reached = "WITH RECURSIVE reached AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user \
+         UNION SELECT m.roleid FROM pg_catalog.pg_auth_members m JOIN reached ON m.member = reached.oid) ";
+    let roles = format!(
+        "{reached} SELECT r.rolname::text, r.rolsuper FROM pg_catalog.pg_roles r JOIN reached USING (oid) \
+         WHERE r.rolname <> current_user ORDER BY 1 LIMIT $1"
+    );
+    let roles = sqlx::query(AssertSqlSafe(roles))
+        .bind(MOST)
+        .fetch_all(&mut *conn)
+        .await?;
+    let member_of = roles.iter().map(|row| {
+        Ok(Role {
+            name: row.try_get(0)?,
+            superuser: row.try_get(1)?,
+        })
+    });
+    let databases = format!(
+        "{reached} SELECT d.datname::text FROM pg_catalog.pg_database d JOIN reached ON d.datdba = reached.oid \
+         WHERE d.datname <> pg_catalog.current_database() ORDER BY 1 LIMIT $1"
+    );
+    Ok(LoginFacts {
+        role: row.try_get(0)?,
+        superuser: row.try_get(1)?,
+        replication: row.try_get(2)?,
+        owns_database: row.try_get(3)?,
+        member_of: member_of.collect::<sqlx::Result<_>>()?,
+        other_databases: sqlx::query_scalar(AssertSqlSafe(databases))
+            .bind(MOST)
+            .fetch_all(&mut *conn)
+            .await?,
+        members: members(conn).await?,
+    })
+}
+
+/// The roles that are members of the login. Since PostgreSQL 16, the role that made it is one, with nothing but the
+/// right to administer it, granted by the bootstrap superuser.
+async fn members(conn: &mut PgConnection) -> Result<Vec<String>> {
+    let options: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attname = 'set_option' \
+             AND attrelid = 'pg_catalog.pg_auth_members'::pg_catalog.regclass)",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let usable = if options {
+        "WHERE m.inherit_option OR m.set_option OR m.grantor <> 10"
+    } else {
+        ""
+    };
+    let query = format!(
+        "WITH RECURSIVE reaching AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user \
+             UNION SELECT m.member FROM pg_catalog.pg_auth_members m JOIN reaching ON m.roleid = reaching.oid {usable}) \
+         SELECT r.rolname::text FROM pg_catalog.pg_roles r JOIN reaching USING (oid) \
+         WHERE r.rolname <> current_user AND NOT r.rolsuper ORDER BY 1 LIMIT $1"
+    );
+    Ok(sqlx::query_scalar(AssertSqlSafe(query))
+        .bind(MOST)
+        .fetch_all(conn)
+        .await?)
+}
+
+async fn server(conn: &mut PgConnection) -> Result<Server> {
+    let query = format!("SELECT pg_catalog.current_setting('server_version_num')::int / 10000, {SUPABASE}");
+    let row = sqlx::query(AssertSqlSafe(query)).fetch_one(&mut *conn).await?;
+    let version: i32 = row.try_get(0)?;
+    let neighbours = names(
+        conn,
+        "SELECT d.datname::text FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba \
+         WHERE d.datname <> pg_catalog.current_database() AND NOT d.datistemplate AND NOT r.rolsuper \
+         ORDER BY 1 LIMIT $1",
+    )
+    .await?;
+    let open = names(
+        conn,
+        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE d.datname IN ('postgres', 'template1') \
+         AND d.datname <> pg_catalog.current_database() AND d.datallowconn AND EXISTS (SELECT FROM \
+             pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a \
+             WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT') ORDER BY 1 LIMIT $1",
+    )
+    .await?;
+    let open = open.into_iter().map(|database| Open {
+        database,
+        creates: version < 15,
+    });
+    Ok(Server {
+        version: u32::try_from(version).unwrap_or_default(),
+        supabase: row.try_get(1)?,
+        neighbours,
+        open: open.collect(),
+    })
+}
+
+async fn database(conn: &mut PgConnection, supabase: bool) -> Result<Database> {
+    let grantees = names(
+        conn,
+        "SELECT DISTINCT coalesce(r.rolname::text, a.grantee::text) FROM pg_catalog.pg_database d \
+         CROSS JOIN pg_catalog.aclexplode(d.datacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee \
+         WHERE d.datname = pg_catalog.current_database() AND a.grantee <> 0 \
+         AND r.rolname IS DISTINCT FROM current_user AND r.rolsuper IS NOT TRUE ORDER BY 1 LIMIT $1",
+    )
+    .await?;
+    let defaults = sqlx::query_as(
+        "SELECT DISTINCT pg_catalog.pg_get_userbyid(d.defaclrole)::text, \
+             CASE WHEN a.grantee <> 0 THEN pg_catalog.pg_get_userbyid(a.grantee)::text END \
+         FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.aclexplode(d.defaclacl) a ON true \
+         ORDER BY 1, 2 LIMIT $1",
+    )
+    .bind(MOST)
+    .fetch_all(&mut *conn)
+    .await?;
+    let dependents = names(
+        conn,
+        "SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_shdepend s \
+         JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid \
+         JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database() \
+         WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass \
+         AND (s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid \
+             AND s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass) \
+         AND r.rolname <> current_user AND NOT r.rolsuper ORDER BY 1 LIMIT $1",
+    )
+    .await?;
+    let row = sqlx::query(
+        "SELECT pg_catalog.current_database()::text, EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    Ok(Database {
+        name: row.try_get(0)?,
+        grantees,
+        defaults,
+        dependents,
+        filled: filled(conn, supabase).await?,
+        large_objects: row.try_get(1)?,
+    })
+}
+
+/// The tables that hold rows. One whose rows cannot be seen, because of a policy or a lock, counts as filled. A hosted
+/// project's own schemas are left out.
+async fn filled(conn: &mut PgConnection, supabase: bool) -> Result<Vec<String>> {
+    let with_pages: Vec<(String, String)> = sqlx::query_as(
+        "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
+         WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384 \
+         AND NOT ($3 AND o.rolsuper AND n.nspname <> 'public') \
+         AND (n.nspname <> $1 OR c.relname = 'seed') \
+         AND c.relname NOT IN ('_prisma_migrations', '_sqlx_migrations') \
+         AND NOT (n.nspname = 'supabase_migrations' AND c.relname IN ('schema_migrations', 'seed_files')) \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+             AND e.objid = c.oid AND e.deptype = 'e') \
+         AND pg_catalog.pg_relation_size(c.oid) > 0 ORDER BY 1, 2 LIMIT $2",
+    )
+    .bind(OPERATOR_SCHEMA)
+    .bind(TABLES)
+    .bind(supabase)
+    .fetch_all(&mut *conn)
+    .await?;
+    let all_seen = i64::try_from(with_pages.len()).is_ok_and(|count| count < TABLES);
+    let mut filled = Vec::new();
+    for (schema, table) in &with_pages {
+        if holds_rows(conn, schema, table).await? {
+            filled.push(format!("{schema}.{table}"));
+        }
+        if filled.len() == NAMED {
+            return Ok(filled);
+        }
+    }
+    if filled.is_empty() && !all_seen {
+        filled.push(format!("more than {TABLES} tables, which may hold rows"));
+    }
+    Ok(filled)
+}
+
+async fn holds_rows(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
+    run(conn, "SAVEPOINT table_looked_at".into()).await?;
+    let query = format!("SELECT EXISTS (SELECT FROM ONLY {}.{})", quote(schema), quote(table));
+    let seen: sqlx::Result<bool> = sqlx::query_scalar(AssertSqlSafe(query))
+        .persistent(false)
+        .fetch_one(&mut *conn)
+        .await;
+    match seen {
+        Ok(seen) => {
+            run(conn, "RELEASE SAVEPOINT table_looked_at".into()).await?;
+            Ok(seen)
+        }
+        Err(sqlx::Error::Database(_)) => {
+            run(conn, "ROLLBACK TO SAVEPOINT table_looked_at".into()).await?;
+            Ok(true)
+        }
+        Err(error) => Err(Error::from(error)),
+    }
+}

@@ -1,0 +1,385 @@
+//! What a database may hold when it is handed to a tenant, against a real PostgreSQL: what earlier users, their
+//! scripts and other entries have left behind.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use orchestra_operator::postgres::holdings::{Allowed, is_hosted_project, judge, observe};
+use orchestra_operator::postgres::{Login, Sharing, TenantRole, drop_tenant_role, ensure_tenant_role};
+use support::postgres::{Server, server};
+use support::{ask, execute, migrate, session, source};
+
+const TENANT: &str = "orchestra_0123456789abcdef0123456789abcdef";
+
+/// Runs statements as the superuser in a database.
+async fn admin(server: &Server, database: &str, sql: &str) {
+    let mut root = session(&server.login(database)).await;
+    execute(&mut root, sql).await.unwrap();
+}
+
+/// An entry as the sample makes it: a database and a login of its own.
+async fn entry(server: &Server, name: &str) -> Login {
+    for sql in [
+        format!("CREATE ROLE {name}_owner LOGIN CREATEROLE PASSWORD 'owner'"),
+        format!("CREATE DATABASE {name} OWNER {name}_owner"),
+    ] {
+        admin(server, "postgres", &sql).await;
+    }
+    server
+        .login(name)
+        .as_user(format!("{name}_owner"), "owner".to_owned().into())
+}
+
+/// What speaks against an entry on a server of this version.
+async fn said(login: &Login, allowed: Allowed) -> String {
+    let allowed = Allowed {
+        legacy_servers: true,
+        ..allowed
+    };
+    let found = observe(&mut session(login).await).await.unwrap();
+    let all = judge(&found, &allowed);
+    all.into_iter().map(|one| one.message).collect::<Vec<_>>().join("\n")
+}
+
+async fn refused(login: &Login, says: &str) {
+    let said = said(login, Allowed::default()).await;
+    assert!(said.contains(says), "{says:?} is not in: {said}");
+}
+
+async fn accepted(login: &Login) {
+    assert_eq!(said(login, Allowed::default()).await, "");
+}
+
+#[tokio::test]
+async fn an_empty_database_is_accepted_with_its_migrations_and_without_rows() {
+    let server = server().await;
+    let one = entry(&server, "one").await;
+    entry(&server, "two").await;
+    accepted(&one).await;
+    let scripts = source(&[(
+        "1_init",
+        "CREATE TABLE a (id int); CREATE SCHEMA more; CREATE TABLE more.b (id int); CREATE EXTENSION hstore; \
+         CREATE TABLE kept (id int); INSERT INTO kept VALUES (1); DELETE FROM kept;",
+    )]);
+    migrate(&one, &scripts).await.unwrap();
+    admin(&server, "one", "CREATE EXTENSION pg_stat_statements SCHEMA public").await;
+    accepted(&one).await;
+
+    let mut own = session(&one).await;
+    for (fill, says, empty) in [
+        ("INSERT INTO more.b VALUES (1)", "(more.b)", "TRUNCATE more.b"),
+        (
+            "CREATE MATERIALIZED VIEW m AS SELECT 1 AS x",
+            "(public.m)",
+            "DROP MATERIALIZED VIEW m",
+        ),
+        ("SELECT lo_create(4711)", "(large objects)", "SELECT lo_unlink(4711)"),
+        (
+            "CREATE SCHEMA stagesub; CREATE TABLE stagesub.seed AS SELECT 'x' AS digest",
+            "(stagesub.seed)",
+            "DROP SCHEMA stagesub CASCADE",
+        ),
+        (
+            "CREATE TABLE p (id int) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p DEFAULT; INSERT INTO p VALUES (1)",
+            "(public.p1)",
+            "DROP TABLE p",
+        ),
+    ] {
+        execute(&mut own, fill).await.unwrap();
+        refused(&one, says).await;
+        execute(&mut own, empty).await.unwrap();
+        accepted(&one).await;
+    }
+}
+
+#[tokio::test]
+async fn rows_are_found_without_running_what_a_script_left() {
+    let server = server().await;
+    let one = entry(&server, "one").await;
+    let mut own = session(&one).await;
+    // A policy that hides the rows from the owner too, and tells whoever looks; and a closer match than PostgreSQL's
+    // own for what the operator asks.
+    execute(
+        &mut own,
+        "CREATE TABLE ran (who text); TRUNCATE ran; CREATE TABLE loot (id int); INSERT INTO loot VALUES (1);
+         CREATE FUNCTION trap() RETURNS bool LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO public.ran VALUES (current_user); RETURN false; END';
+         ALTER TABLE loot ENABLE ROW LEVEL SECURITY; ALTER TABLE loot FORCE ROW LEVEL SECURITY;
+         CREATE POLICY hidden ON loot USING (public.trap());
+         CREATE FUNCTION pg_relation_size(oid) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint';
+         CREATE VIEW pg_roles AS SELECT 1 AS oid; CREATE FUNCTION current_database() RETURNS text LANGUAGE sql AS 'SELECT ''x''';
+         ALTER ROLE one_owner SET search_path = public, pg_catalog; ALTER ROLE one_owner SET row_security = on",
+    )
+    .await
+    .unwrap();
+    refused(&one, "(public.loot)").await;
+    assert_eq!(ask(&mut own, "SELECT count(*) FROM ran").await, "0");
+}
+
+#[tokio::test]
+async fn what_an_earlier_user_left_is_refused_unless_an_admin_vouches_for_it() {
+    let server = server().await;
+    let one = entry(&server, "one").await;
+    entry(&server, "two").await;
+    admin(&server, "postgres", "CREATE ROLE eve LOGIN").await;
+    for (given, says, taken) in [
+        (
+            "GRANT CONNECT ON DATABASE one TO eve",
+            "eve can reach",
+            "REVOKE CONNECT ON DATABASE one FROM eve",
+        ),
+        (
+            "CREATE SCHEMA s AUTHORIZATION eve",
+            "eve can reach",
+            "DROP SCHEMA s CASCADE",
+        ),
+        (
+            "CREATE TABLE t (); ALTER TABLE t OWNER TO eve",
+            "eve can reach",
+            "DROP TABLE t",
+        ),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; GRANT EXECUTE ON FUNCTION f() TO eve",
+            "eve can reach",
+            "DROP FUNCTION f()",
+        ),
+        (
+            "CREATE TABLE t (); CREATE POLICY p ON t TO eve",
+            "eve can reach",
+            "DROP TABLE t",
+        ),
+        ("GRANT one_owner TO eve", "eve can reach", "REVOKE one_owner FROM eve"),
+        ("GRANT eve TO one_owner", "eve can reach", "REVOKE eve FROM one_owner"),
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE one_owner GRANT SELECT ON TABLES TO PUBLIC",
+            "default privileges for objects of one_owner",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE one_owner REVOKE SELECT ON TABLES FROM PUBLIC",
+        ),
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE one_owner IN SCHEMA public GRANT SELECT ON TABLES TO eve",
+            "default privileges for objects of one_owner",
+            "DROP OWNED BY eve",
+        ),
+    ] {
+        admin(&server, "one", given).await;
+        refused(&one, says).await;
+        let allowed = Allowed {
+            non_empty: true,
+            ..Allowed::default()
+        };
+        assert_eq!(said(&one, allowed).await, "", "{given}");
+        admin(&server, "one", taken).await;
+        accepted(&one).await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_reaches_another_tenant_is_refused_whatever_the_pool_accepts() {
+    let server = server().await;
+    let (one, two) = (entry(&server, "one").await, entry(&server, "two").await);
+    let vouched = || Allowed {
+        non_empty: true,
+        ..Allowed::default()
+    };
+    admin(&server, "postgres", "CREATE ROLE middle; CREATE ROLE root SUPERUSER").await;
+    for (given, says, taken) in [
+        (
+            "ALTER DATABASE two OWNER TO one_owner",
+            "also owns two",
+            "ALTER DATABASE two OWNER TO two_owner",
+        ),
+        (
+            "GRANT two_owner TO one_owner",
+            "also owns two",
+            "REVOKE two_owner FROM one_owner",
+        ),
+        (
+            "GRANT two_owner TO middle; GRANT middle TO one_owner",
+            "also owns two",
+            "REVOKE two_owner FROM middle; REVOKE middle FROM one_owner",
+        ),
+        (
+            "GRANT root TO middle; GRANT middle TO one_owner",
+            "member of root",
+            "REVOKE middle FROM one_owner",
+        ),
+        (
+            "GRANT pg_read_all_data TO one_owner",
+            "member of pg_read_all_data",
+            "REVOKE pg_read_all_data FROM one_owner",
+        ),
+        (
+            "ALTER ROLE one_owner REPLICATION",
+            "REPLICATION",
+            "ALTER ROLE one_owner NOREPLICATION",
+        ),
+        (
+            "ALTER DATABASE one OWNER TO middle; GRANT middle TO one_owner",
+            "does not own the database one",
+            "ALTER DATABASE one OWNER TO one_owner; REVOKE middle FROM one_owner",
+        ),
+    ] {
+        admin(&server, "one", given).await;
+        let said = said(&one, vouched()).await;
+        assert!(said.contains(says), "{given}: {said}");
+        admin(&server, "one", taken).await;
+        accepted(&one).await;
+    }
+    // Two entries with one login own each other's databases, and neither is accepted.
+    admin(&server, "one", "ALTER DATABASE two OWNER TO one_owner").await;
+    let shared = Login {
+        database: "two".into(),
+        ..one.clone()
+    };
+    for login in [&one, &shared] {
+        assert!(said(login, vouched()).await.contains("also owns"));
+    }
+    admin(
+        &server,
+        "one",
+        "ALTER DATABASE two OWNER TO two_owner; GRANT one_owner TO two_owner",
+    )
+    .await;
+    let allowed = Allowed {
+        other_entries: vec![("two_owner".into(), "another".into())],
+        ..vouched()
+    };
+    let said = said(&one, allowed).await;
+    assert!(said.contains("two_owner, the login of another entry"), "{said}");
+    assert!(self::said(&two, vouched()).await.contains("also owns one"));
+}
+
+#[tokio::test]
+async fn a_former_tenants_login_is_gone_or_keeps_the_entry_back() {
+    let server = server().await;
+    let one = entry(&server, "one").await;
+    let tenant = TenantRole {
+        name: TENANT.into(),
+        password: "pass".to_owned().into(),
+    };
+    let mut own = session(&one).await;
+    ensure_tenant_role(&mut own, &tenant, Sharing::Shared).await.unwrap();
+    let mut theirs = session(&one.as_user(TENANT, tenant.password.clone())).await;
+    execute(&mut theirs, "CREATE TABLE mine ()").await.unwrap();
+    let allowed = Allowed {
+        non_empty: true,
+        ..Allowed::default()
+    };
+    let kept = said(&one, allowed).await;
+    assert!(kept.contains(&format!("{TENANT} of another Orchestra")), "{kept}");
+    drop_tenant_role(&mut own, TENANT).await.unwrap();
+    accepted(&one).await;
+}
+
+/// What a hosted project's server holds, as far as PostgreSQL without Supabase's extensions permits.
+const HOSTED: &str = include_str!("fixtures/hosted.sql");
+
+#[tokio::test]
+async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
+    let server = server().await;
+    // The superuser that renames the one of `initdb`.
+    admin(
+        &server,
+        "postgres",
+        "CREATE ROLE admin SUPERUSER LOGIN PASSWORD 'admin'",
+    )
+    .await;
+    let root = server.login("postgres").as_user("admin", "admin".to_owned().into());
+    let mut root = session(&root).await;
+    execute(&mut root, HOSTED).await.unwrap();
+    let owner = server.login("postgres").as_user("postgres", "owner".to_owned().into());
+    // No word of the pool is needed, on this version too.
+    let found = observe(&mut session(&owner).await).await.unwrap();
+    assert_eq!(judge(&found, &Allowed::default()), []);
+    assert!(is_hosted_project(&mut session(&owner).await).await.unwrap());
+
+    // The next owner of the project does not inherit what the last one left.
+    for (given, says, taken) in [
+        ("CREATE TABLE t AS SELECT 1 AS x", "public.t", "DROP TABLE t"),
+        (
+            "CREATE ROLE eve; GRANT postgres TO eve",
+            "eve can reach",
+            "DROP ROLE eve",
+        ),
+        (
+            "CREATE ROLE eve; ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT ALL ON TABLES TO eve",
+            "default privileges",
+            "DROP OWNED BY eve; DROP ROLE eve",
+        ),
+        // A server with several tenants is no project of one tenant.
+        (
+            "CREATE DATABASE other OWNER postgres",
+            "allowLegacyServers",
+            "DROP DATABASE other",
+        ),
+    ] {
+        for statement in given.split("; ") {
+            execute(&mut root, statement).await.unwrap();
+        }
+        let found = observe(&mut session(&owner).await).await.unwrap();
+        let all = judge(&found, &Allowed::default());
+        let said = all.into_iter().map(|one| one.message).collect::<Vec<_>>().join("\n");
+        assert!(said.contains(says), "{says}: {said}");
+        execute(&mut root, taken).await.unwrap();
+    }
+    let found = observe(&mut session(&owner).await).await.unwrap();
+    assert_eq!(judge(&found, &Allowed::default()), []);
+}
+
+#[tokio::test]
+async fn a_tenant_cannot_pass_its_shared_server_off_as_a_hosted_project() {
+    let server = server().await;
+    let one = entry(&server, "one").await;
+    entry(&server, "two").await;
+    let mut own = session(&one).await;
+    for forgery in [
+        "CREATE ROLE supabase_admin LOGIN CREATEROLE",
+        "GRANT supabase_admin TO one_owner",
+        "CREATE SCHEMA auth AUTHORIZATION supabase_admin",
+        "CREATE SCHEMA storage AUTHORIZATION supabase_admin",
+        "CREATE ROLE anon",
+        "CREATE ROLE authenticator",
+    ] {
+        execute(&mut own, forgery).await.unwrap();
+    }
+    assert!(execute(&mut own, "ALTER ROLE supabase_admin SUPERUSER").await.is_err());
+    assert!(!is_hosted_project(&mut own).await.unwrap());
+    let found = observe(&mut own).await.unwrap();
+    assert!(!found.is_hosted_project());
+    let said = said(&one, Allowed::default()).await;
+    assert!(said.contains("supabase_admin can reach"), "{said}");
+}
+
+#[tokio::test]
+async fn the_databases_for_administration_are_open_until_an_admin_closes_them() {
+    let server = server().await;
+    let one = entry(&server, "one").await;
+    let open = async || {
+        let found = observe(&mut session(&one).await).await.unwrap();
+        let names = found.open().iter().map(|open| open.database.clone());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(open().await, ["postgres", "template1"]);
+    admin(&server, "postgres", "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC").await;
+    assert_eq!(open().await, ["template1"]);
+    admin(&server, "postgres", "REVOKE ALL ON DATABASE template1 FROM PUBLIC").await;
+    assert!(open().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_sample_makes_an_entry_that_is_accepted() {
+    let server = server().await;
+    let sample = include_str!("../deploy/samples/pool-entry.sql");
+    // psql asks at a terminal.
+    let sample = sample.replace("\\password :\"entry\"", "ALTER ROLE :\"entry\" PASSWORD 'owner';");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), sample).unwrap();
+    let path = file.path().to_str().unwrap();
+    for entry in ["pool_1", "Pool 2"] {
+        server.psql("postgres", &["-v", &format!("entry={entry}"), "-f", path]);
+        let login = server.login(entry).as_user(entry, "owner".to_owned().into());
+        accepted(&login).await;
+        let found = observe(&mut session(&login).await).await.unwrap();
+        assert!(found.open().is_empty());
+    }
+}
