@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Budget, ClassCost, DeletionPolicy, GoDuration, Migrations, NAME, REGION, Rollout, RolloutStatus, Template,
+    Budget, ClassCost, DeletionPolicy, Effect, GoDuration, Migrations, NAME, REGION, Rollout, RolloutStatus, Template,
 };
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
@@ -93,6 +93,16 @@ pub struct OrchestraClassSpec {
     /// changed source reaches the Orchestras in use by a rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Migrations>,
+    /// Effects of pending migrations for which the approval `OnDestructive` makes them wait. Omitted:
+    /// `Destructive`, `Breaking`, `Exposing` and `Unknown`, which contains code that cannot be seen
+    /// through. `Granting`, `Locking` and `Rewriting` are listed in the plan in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 7))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.exists(effect, effect == 'Destructive')").message("approvalFor must contain Destructive; migrations.approval: Automatic is the policy without approval")
+    )]
+    pub approval_for: Option<Vec<Effect>>,
     /// Templates that Orchestras may name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]

@@ -8,6 +8,7 @@ mod class;
 pub mod condition;
 mod database;
 mod duration;
+mod effect;
 pub mod names;
 mod orchestra;
 mod pool;
@@ -21,6 +22,7 @@ pub use budget::*;
 pub use class::*;
 pub use database::*;
 pub use duration::*;
+pub use effect::*;
 pub use names::*;
 pub use orchestra::*;
 pub use pool::*;
@@ -91,8 +93,8 @@ pub struct Migrations {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<MigrationFormat>,
     /// When pending migrations wait for a person's approval: `Automatic` never; `OnDestructive`
-    /// (default) when they would destroy or break something, or cannot be judged; `Always` also when
-    /// they are harmless. Under `OnDestructive` the first migrations of an empty database need no
+    /// (default) when they would destroy, break or expose something, or cannot be judged (the class's
+    /// `approvalFor` lists the effects); `Always` also when they are harmless. Under `OnDestructive` the first migrations of an empty database need no
     /// approval. The Orchestra's annotation `stagesub.io/approve-migrations` with the digest of the
     /// plan approves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +147,7 @@ pub struct DriftCheck {
 pub enum Approval {
     /// Never: they are applied at once, without analysis.
     Automatic,
-    /// When they would destroy or break something, or cannot be judged (default).
+    /// When they would destroy, break or expose something, or cannot be judged (default).
     #[default]
     OnDestructive,
     /// Always, the first migrations too.

@@ -245,8 +245,11 @@ pub struct MigrationPlan {
     pub digest: String,
     /// Number of pending migrations.
     pub pending: i32,
-    /// Number of statements that destroy, break or expose something, or cannot be judged.
+    /// Number of statements that destroy or break something, or cannot be judged.
     pub destructive: i32,
+    /// Number of statements that expose data or give rights.
+    #[serde(default)]
+    pub exposing: i32,
     /// Number of statements that block other sessions for long.
     pub locking: i32,
     /// ConfigMap beside the Orchestra that holds the whole plan.

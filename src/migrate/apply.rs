@@ -5,7 +5,7 @@ use tokio::time::{Instant, timeout};
 
 use super::blockers::Blockers;
 use super::error::{Error, Result};
-use super::guard::{self, Verdict};
+use super::guard::{self, Clearance};
 use super::history::History;
 use super::mode::Mode;
 use super::options::Options;
@@ -108,7 +108,7 @@ async fn waits(conn: &mut PgConnection, history: &History, source: &Source, opti
         return Ok(false);
     };
     let review = guard::look(conn, history, source, consent).await?;
-    Ok(review.is_some_and(|review| review.verdict == Verdict::Waits))
+    Ok(review.is_some_and(|review| review.clearance == Clearance::Waits))
 }
 
 /// How a migration is run. A migration that was started statement by statement is continued in that mode.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use pg_query::NodeEnum;
+use parking_lot::Mutex;
+use pg_query::{NodeEnum, ParserOptions};
 
 use super::lexer::{self, StatementKind};
 
@@ -12,10 +13,31 @@ const LONGEST: usize = 256 << 10;
 
 /// Words of statements that do more than add something. They are searched for in text that is not parsed, and
 /// so they are also found in its strings and comments.
-const ALARMING: [&str; 18] = [
-    "ALTER", "CALL", "CLUSTER", "DELETE", "DETACH", "DISABLE", "DROP", "EXECUTE", "LOCK", "MERGE", "MOVE", "PERFORM",
-    "REASSIGN", "REINDEX", "RENAME", "TRUNCATE", "UPDATE", "VACUUM",
+const ALARMING: [&str; 19] = [
+    "ALTER",
+    "CALL",
+    "CLUSTER",
+    "DELETE",
+    "DETACH",
+    "DISABLE",
+    "DROP",
+    "EXECUTE",
+    "LOCK",
+    "MERGE",
+    "MOVE",
+    "PERFORM",
+    "REASSIGN",
+    "REINDEX",
+    "RENAME",
+    "SET_CONFIG",
+    "TRUNCATE",
+    "UPDATE",
+    "VACUUM",
 ];
+
+/// The parser redirects the standard error of the whole process while it reads a text. Two at once would leave it
+/// redirected for good.
+static PARSER: Mutex<()> = Mutex::new(());
 
 /// One statement.
 #[derive(Debug)]
@@ -28,49 +50,70 @@ pub struct Statement {
     pub tree: Option<NodeEnum>,
 }
 
-/// The statements of a script without the first `skipped` ones. An INSERT that is too long to be parsed is left
-/// out, because it only adds rows, unless it contains one of the words in [`ALARMING`].
-pub fn statements(script: &str, skipped: usize) -> Vec<Statement> {
-    let Ok(pieces) = lexer::split(script) else {
-        return vec![Statement {
-            line: 1,
-            span: 0..script.len(),
-            tree: None,
-        }];
-    };
+/// The statements of a script without the first `skipped` ones, each parsed when it is asked for, so that one parse
+/// tree is in memory at a time. An INSERT that is too long to be parsed is left out, because it only adds rows,
+/// unless it contains one of the words in [`ALARMING`].
+pub fn statements(script: &str, skipped: usize) -> impl Iterator<Item = Statement> {
+    let split = lexer::split(script).ok();
+    let unreadable = split.is_none().then(|| Statement {
+        line: 1,
+        span: 0..script.len(),
+        tree: None,
+    });
+    let pieces = split.unwrap_or_default().into_iter();
+    let pieces = pieces.filter(|piece| piece.kind != StatementKind::Empty).skip(skipped);
     let (mut line, mut counted) = (1, 0);
-    let mut statements = Vec::new();
-    let pieces = pieces.iter().filter(|piece| piece.kind != StatementKind::Empty);
-    for piece in pieces.skip(skipped) {
+    let parsed = pieces.flat_map(move |piece| {
         line += script[counted..piece.start].matches('\n').count();
         counted = piece.start;
         let span = piece.start..piece.span.end;
-        let text = &script[span.clone()];
-        let mut add = |tree| {
-            let span = span.clone();
-            statements.push(Statement { line, span, tree });
-        };
-        if text.len() > LONGEST {
-            let adds = text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("INSERT"));
-            if !adds || is_alarming(text) {
-                add(None);
-            }
-            continue;
-        }
-        match parse(text) {
-            Some(trees) => trees.into_iter().for_each(|tree| add(Some(tree))),
-            None => add(None),
-        }
-    }
-    statements
+        let trees = trees(&script[span.clone()]);
+        trees.into_iter().map(move |tree| Statement {
+            line,
+            span: span.clone(),
+            tree,
+        })
+    });
+    unreadable.into_iter().chain(parsed)
 }
 
-/// The parser's messages can contain values of the script, so none is passed on. A panic in the parser is caught,
-/// because a user's script must not stop the operator.
-fn parse(text: &str) -> Option<Vec<NodeEnum>> {
-    let parsed = std::panic::catch_unwind(|| pg_query::parse(text, 0)).ok()?.ok()?;
+/// The parse trees of one statement. An unknown statement can hold several.
+fn trees(text: &str) -> Vec<Option<NodeEnum>> {
+    if text.len() > LONGEST {
+        let adds = text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("INSERT"));
+        return if adds && !is_alarming(text) {
+            Vec::new()
+        } else {
+            vec![None]
+        };
+    }
+    match tree(text, ParserOptions::DEFAULT) {
+        Some(trees) => trees.into_iter().map(Some).collect(),
+        None => vec![None],
+    }
+}
+
+/// The parse trees of a text that the given grammar reads; none if it cannot be parsed. The parser's messages can
+/// contain values of the script, so none is passed on. A panic in the parser is caught, because a user's script must
+/// not stop the operator.
+pub fn tree(text: &str, grammar: ParserOptions) -> Option<Vec<NodeEnum>> {
+    if text.len() > LONGEST {
+        return None;
+    }
+    let one = PARSER.lock();
+    let parsed = std::panic::catch_unwind(|| pg_query::parse(text, grammar)).ok()?.ok()?;
+    drop(one);
     let trees = parsed.protobuf.stmts.into_iter();
     trees.map(|raw| raw.stmt.and_then(|node| node.node)).collect()
+}
+
+/// The PL/pgSQL blocks of a text of `DO` and `CREATE FUNCTION` statements, as the parser's JSON.
+pub fn plpgsql(text: &str) -> Option<serde_json::Value> {
+    if text.len() > LONGEST {
+        return None;
+    }
+    let _one = PARSER.lock();
+    std::panic::catch_unwind(|| pg_query::parse_plpgsql(text)).ok()?.ok()
 }
 
 /// Whether a text contains one of the words in [`ALARMING`].

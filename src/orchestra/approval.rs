@@ -13,11 +13,11 @@ use super::Pass;
 use super::plan::Notice;
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY, PLAN_DIGEST};
-use crate::api::{APPROVE_MIGRATIONS, Approval, MigrationPlan};
+use crate::api::{APPROVE_MIGRATIONS, Approval, Effect, MigrationPlan};
 use crate::content::Tenant;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
-use crate::migrate::guard::{Consent, Plan, Review, Verdict};
+use crate::migrate::guard::{Clearance, Consent, Plan, Review};
 
 /// Key of the plan for people.
 pub const PLAN_TEXT: &str = "plan.txt";
@@ -28,8 +28,10 @@ pub const PLAN_JSON: &str = "plan.json";
 /// What the guard is asked for this tenant.
 pub fn consent(pass: &Pass, tenant: &Tenant<'_>, policy: Approval) -> Consent {
     let database = tenant.database.and_then(|database| database.status.as_ref());
+    let effects = tenant.class.and_then(|class| class.spec.approval_for.as_deref());
     Consent {
         policy,
+        effects: effects.unwrap_or(&Effect::APPROVED).iter().copied().collect(),
         approved: annotation(pass).map(ToOwned::to_owned),
         // The Secret is there before the status says so.
         handed_over: pass.is_serving() || pass.known_secret().is_some(),
@@ -44,7 +46,7 @@ fn annotation(pass: &Pass) -> Option<&str> {
 
 /// The plan that waits.
 fn waiting(review: Option<&Review>) -> Option<&Plan> {
-    let review = review.filter(|review| review.verdict == Verdict::Waits);
+    let review = review.filter(|review| review.clearance == Clearance::Waits);
     review.map(|review| &review.plan)
 }
 
@@ -69,10 +71,11 @@ fn is_ours(pass: &Pass, map: &impl ResourceExt) -> bool {
 /// What the status says of the plan that waits, and that is in the ConfigMap of this name.
 pub fn status(name: &str, review: &Review) -> Option<MigrationPlan> {
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    (review.verdict == Verdict::Waits).then(|| MigrationPlan {
+    (review.clearance == Clearance::Waits).then(|| MigrationPlan {
         digest: review.plan.digest.clone(),
         pending: count(review.plan.pending.len()),
         destructive: count(review.plan.destructive()),
+        exposing: count(review.plan.exposing()),
         locking: count(review.plan.locking()),
         config_map: name.into(),
     })
@@ -86,10 +89,12 @@ pub fn message(pass: &Pass, review: Option<&Review>) -> Option<String> {
         None => "",
     };
     Some(format!(
-        "{void}approve with: {}; {} pending, {} destructive or not to be judged, {} that lock for long: read ConfigMap {} first",
+        "{void}approve with: {}; {} pending, {} destructive or not to be judged, {} \
+         that expose data or give rights, {} that lock for long: read ConfigMap {} first",
         command(pass, plan),
         plan.pending.len(),
         plan.destructive(),
+        plan.exposing(),
         plan.locking(),
         pass.object.plan_name(),
     ))

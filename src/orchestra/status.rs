@@ -20,7 +20,7 @@ use crate::controller;
 use crate::controller::conditions::{Conditions, MESSAGE_LIMIT, Standing, is_true};
 use crate::controller::error::Error;
 use crate::controller::status::{News, is_news, tell};
-use crate::migrate::guard::Verdict;
+use crate::migrate::guard::Clearance;
 use crate::rollout::Kept;
 
 /// Writes the status for a step, when it differs from what is there.
@@ -102,7 +102,7 @@ fn is_written(pass: &Pass, step: Step) -> bool {
 async fn tell_approved(pass: &Pass, old: &OrchestraStatus, observed: &Observed) {
     let waited = old.migrations.as_ref().and_then(|migrations| migrations.plan.as_ref());
     let review = observed.inside.review();
-    let approved = review.filter(|review| review.verdict == Verdict::Approved);
+    let approved = review.filter(|review| review.clearance == Clearance::Approved);
     if let Some(review) = approved.filter(|review| waited.is_some_and(|plan| plan.digest == review.plan.digest)) {
         let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
         tell(&pass.ctx.core, &pass.object, &News::normal(Reason::Approved, note)).await;

@@ -22,7 +22,10 @@
 //! The operator's own targets have no cap: its types keep secrets in `secrecy::SecretString`, whose `Debug` is
 //! redacted.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::str::FromStr;
+use std::sync::Mutex;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -78,6 +81,9 @@ pub enum Error {
         /// What is wrong with it.
         cause: String,
     },
+    /// Standard error cannot be duplicated.
+    #[error("standard error cannot be opened for logs: {0}")]
+    Descriptor(std::io::Error),
     /// Another subscriber is installed.
     #[error("logs were set up already")]
     Twice,
@@ -89,7 +95,12 @@ pub enum Error {
 /// # Errors
 /// When the filter cannot be read, or logs were set up before.
 pub fn init(format: Format, filter: &str) -> Result<(), Error> {
-    subscriber(format, filter, std::io::stderr)?
+    // The parser of SQL redirects descriptor 2 while it runs, and lines written to it meanwhile would be lost.
+    let own = std::io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(Error::Descriptor)?;
+    subscriber(format, filter, Mutex::new(File::from(own)))?
         .try_init()
         .map_err(|_| Error::Twice)
 }

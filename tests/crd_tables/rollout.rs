@@ -41,6 +41,26 @@ pub const ROLLOUTS: &[(&str, &str, &str)] = &[
         "spec: {migrations: {approval: Never}}",
         "supported values: \"Automatic\", \"OnDestructive\", \"Always\"",
     ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, approvalFor: [Destructive, Unknown, Exposing, Granting]}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, approvalFor: [Breaking]}",
+        "approvalFor must contain Destructive",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, approvalFor: [Destructive, Opaque]}",
+        "supported values: \"Destructive\"",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, approvalFor: [Destructive, Destructive]}",
+        "Duplicate value",
+    ),
     ("Orchestra", "spec: {pinMigrations: true}", ""),
     (
         "Orchestra",

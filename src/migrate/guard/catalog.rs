@@ -1,10 +1,12 @@
-//! The part of the database's catalog that the guard needs: relations, whether they hold rows, and the types of
-//! their columns. Rows are never read: a table counts as filled if it has pages.
+//! The part of the database's catalog that the guard needs: relations, whether they hold rows, the types of their
+//! columns, and the code that statements can run. Rows are never read: a table counts as filled if it has pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use super::names::Name;
 use super::types::Type;
 use crate::migrate::error::Result;
 use crate::postgres::{OPERATOR_SCHEMA, begin};
@@ -18,6 +20,31 @@ pub struct Catalog {
     pub relations: Vec<Relation>,
     /// No table that a migration could change holds a row.
     pub empty: bool,
+    /// The role that runs the scripts.
+    pub user: Option<String>,
+    /// The functions that exist, apart from those of PostgreSQL and of extensions.
+    pub routines: Vec<Routine>,
+    /// The triggers of the relations.
+    pub triggers: Vec<Trigger>,
+    /// The rules of the relations: each table with `CREATE RULE`.
+    pub rules: Vec<(Name, String)>,
+}
+
+/// One function or procedure.
+#[derive(Clone, Debug)]
+pub struct Routine {
+    pub name: Name,
+    /// Its `CREATE FUNCTION`; none if it is too long to be read.
+    pub definition: Option<String>,
+}
+
+/// One trigger.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    pub table: Name,
+    /// The bits of `pg_trigger.tgtype`.
+    pub events: i32,
+    pub function: Name,
 }
 
 /// One relation.
@@ -68,16 +95,89 @@ SELECT NOT EXISTS (
         AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
         AND pg_relation_size(c.oid) > 0)";
 
+/// Functions with these names. Of one that is long, or beyond 4 MiB in all, only the name is read.
+const ROUTINES: &str = "\
+SELECT nspname::pg_catalog.text, proname::pg_catalog.text,
+    CASE WHEN pg_catalog.length(prosrc) < 200000
+        AND pg_catalog.sum(pg_catalog.length(prosrc)) OVER (ORDER BY p.oid) < 4000000
+        THEN pg_catalog.pg_get_functiondef(p.oid) END
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
+WHERE proname = ANY($1) AND prokind IN ('f', 'p') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND deptype = 'e')
+ORDER BY p.oid LIMIT 2000";
+
+const TRIGGERS: &str = "\
+SELECT n.nspname::pg_catalog.text, relname::pg_catalog.text, tgtype::pg_catalog.int4, f.nspname::pg_catalog.text,
+    proname::pg_catalog.text
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+JOIN pg_catalog.pg_proc p ON p.oid = tgfoid JOIN pg_catalog.pg_namespace f ON f.oid = pronamespace
+WHERE relname = ANY($1) AND NOT tgisinternal AND tgenabled IN ('O', 'A') ORDER BY t.oid LIMIT 2000";
+
+const RULES: &str = "\
+SELECT nspname::pg_catalog.text, relname::pg_catalog.text, pg_catalog.pg_get_ruledef(r.oid)
+FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = ev_class
+JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+WHERE relname = ANY($1) AND rulename <> '_RETURN' AND ev_enabled IN ('O', 'A') AND nspname !~ '^pg_'
+    AND pg_catalog.length(ev_action::pg_catalog.text) < 400000
+ORDER BY r.oid LIMIT 200";
+
+fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
+    Ok(Name {
+        schema: Some(row.try_get(schema)?),
+        name: row.try_get(schema + 1)?,
+    })
+}
+
 impl Catalog {
-    /// Reads the relations with these names. Writes nothing.
-    pub async fn read(conn: &mut PgConnection, names: &BTreeSet<String>) -> Result<Self> {
+    /// Reads the relations and functions with these names. Writes nothing.
+    pub async fn read(conn: &mut PgConnection, names: &BTreeSet<String>, functions: &BTreeSet<String>) -> Result<Self> {
         let path: Vec<String> = sqlx::query_scalar("SELECT pg_catalog.current_schemas(false)::pg_catalog.text[]")
             .fetch_one(&mut *conn)
             .await?;
         begin(conn).await?;
-        let catalog = Self::look(conn, names, path).await;
+        let catalog = async {
+            let mut catalog = Self::look(conn, names, path).await?;
+            catalog.look_at_code(conn, names, functions).await?;
+            Ok(catalog)
+        };
+        let catalog = catalog.await;
         sqlx::raw_sql("ROLLBACK").execute(conn).await?;
         catalog
+    }
+
+    async fn look_at_code(
+        &mut self,
+        conn: &mut PgConnection,
+        names: &BTreeSet<String>,
+        functions: &BTreeSet<String>,
+    ) -> Result<()> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let rows = sqlx::query(TRIGGERS).bind(&names).fetch_all(&mut *conn).await?;
+        for row in rows {
+            self.triggers.push(Trigger {
+                table: name(&row, 0)?,
+                events: row.try_get(2)?,
+                function: name(&row, 3)?,
+            });
+        }
+        for row in sqlx::query(RULES).bind(&names).fetch_all(&mut *conn).await? {
+            self.rules.push((name(&row, 0)?, row.try_get(2)?));
+        }
+        let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
+        for row in sqlx::query(ROUTINES).bind(functions).fetch_all(&mut *conn).await? {
+            self.routines.push(Routine {
+                name: name(&row, 0)?,
+                definition: row.try_get(2)?,
+            });
+        }
+        self.user = Some(
+            sqlx::query_scalar("SELECT current_user::pg_catalog.text")
+                .fetch_one(conn)
+                .await?,
+        );
+        Ok(())
     }
 
     async fn look(conn: &mut PgConnection, names: &BTreeSet<String>, path: Vec<String>) -> Result<Self> {
@@ -105,6 +205,7 @@ impl Catalog {
             current: path.into_iter().next(),
             relations: relations.into_values().collect(),
             empty,
+            ..Self::default()
         })
     }
 }

@@ -3,29 +3,7 @@
 use serde::Serialize;
 use strum::IntoStaticStr;
 
-/// The effect of a statement on existing data, applications or sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, Serialize)]
-pub enum Effect {
-    /// Data or an object is lost, or existing data can make the statement fail.
-    Destructive,
-    /// Applications that use the old name or schema no longer find the object.
-    Breaking,
-    /// Roles can see rows that they could not see before.
-    Exposing,
-    /// The guard cannot judge the statement.
-    Unknown,
-    /// Other sessions wait while the statement runs.
-    Locking,
-    /// All rows are rewritten while other sessions wait.
-    Rewriting,
-}
-
-impl Effect {
-    /// Whether the policy `OnDestructive` requires approval: for all effects except those that only take time.
-    pub fn waits(self) -> bool {
-        !matches!(self, Self::Locking | Self::Rewriting)
-    }
-}
+use crate::api::Effect;
 
 /// What a statement does. The set is fixed: it is used in plans and digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, Serialize)]
@@ -58,8 +36,21 @@ pub enum FindingKind {
     DetachPartition,
     DropPolicy,
     DisableRowSecurity,
+    OpenPolicy,
+    AddPolicy,
+    AlterPolicy,
+    DisableTrigger,
+    ChangeOwner,
+    ChangeRole,
+    SwitchRole,
+    Grant,
+    GrantRole,
+    DefaultPrivileges,
+    SecurityDefiner,
+    ServerAccess,
     Opaque,
     Unparsed,
+    ChangeReading,
     CreateIndex,
     DropIndex,
     Reindex,
@@ -72,7 +63,7 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// The effect of statements of this kind.
+    /// The effect of statements of this kind, where a finding names no other.
     pub fn effect(self) -> Effect {
         match self {
             Self::DropTable
@@ -95,8 +86,19 @@ impl FindingKind {
             | Self::NarrowType
             | Self::RequireValue => Effect::Destructive,
             Self::Rename | Self::MoveSchema | Self::DetachPartition => Effect::Breaking,
-            Self::DropPolicy | Self::DisableRowSecurity => Effect::Exposing,
-            Self::Opaque | Self::Unparsed => Effect::Unknown,
+            Self::DropPolicy
+            | Self::DisableRowSecurity
+            | Self::OpenPolicy
+            | Self::DisableTrigger
+            | Self::ChangeOwner
+            | Self::ChangeRole
+            | Self::SwitchRole
+            | Self::GrantRole
+            | Self::ServerAccess => Effect::Exposing,
+            Self::AddPolicy | Self::AlterPolicy | Self::Grant | Self::DefaultPrivileges | Self::SecurityDefiner => {
+                Effect::Granting
+            }
+            Self::Opaque | Self::Unparsed | Self::ChangeReading => Effect::Unknown,
             Self::CreateIndex
             | Self::DropIndex
             | Self::Reindex
@@ -123,7 +125,7 @@ pub struct Finding {
     pub line: usize,
     /// What the statement does.
     pub kind: FindingKind,
-    /// The effect of its kind.
+    /// Its effect: that of its kind, or another because of what the statement concerns.
     pub effect: Effect,
     /// The object that it changes, as the script spells it.
     pub object: String,

@@ -1,27 +1,49 @@
 //! The guard's state while it goes through the pending scripts.
 
+use std::collections::HashMap;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use super::finding::{Finding, FindingKind};
 use super::known::{Known, Standing};
 use super::names::Name;
-use super::objects;
-use crate::migrate::parse::Statement;
+use crate::api::Effect;
 
-/// The parsed script of a pending migration.
+/// The script of a pending migration.
 #[derive(Debug)]
 pub struct PendingScript {
+    /// Name of the migration.
     pub migration: String,
-    pub statements: Vec<Statement>,
+    /// Its text.
+    pub text: String,
+    /// Number of statements that an earlier attempt committed.
+    pub committed: usize,
+    /// The objects that its statements create, each with the statement's index, once the script was gone through.
+    pub makes: Vec<(usize, String)>,
 }
+
+/// Bytes of code that are read in all.
+const CODE: usize = 2 << 20;
+
+/// The most findings; more are not judged.
+const MOST: usize = 20_000;
 
 /// Goes through the scripts and collects findings.
 pub struct Judge<'a> {
     pub known: Known,
     pub findings: Vec<Finding>,
+    /// The code that is being judged, from the outermost on.
+    pub active: Vec<Arc<str>>,
+    /// What runs it.
+    pub label: Option<String>,
+    /// Code that was judged, with the state before it.
+    judged: HashMap<Arc<str>, (u64, bool, bool)>,
     script: Option<&'a PendingScript>,
-    /// Index of the statement in its script.
-    at: usize,
+    /// Index of the statement in its script, and its line.
+    at: (usize, usize),
+    /// Only losses are told.
+    quiet: bool,
+    code: usize,
 }
 
 impl<'a> Judge<'a> {
@@ -30,8 +52,13 @@ impl<'a> Judge<'a> {
         Self {
             known,
             findings: Vec::new(),
+            active: Vec::new(),
+            label: None,
+            judged: HashMap::new(),
             script: None,
-            at: 0,
+            at: (0, 1),
+            quiet: false,
+            code: CODE,
         }
     }
 
@@ -42,31 +69,73 @@ impl<'a> Judge<'a> {
     }
 
     /// Goes to a statement of the script, by its index.
-    pub fn go_to(&mut self, at: usize) {
-        self.at = at;
+    pub fn go_to(&mut self, at: usize, line: usize) {
+        self.at = (at, line);
+    }
+
+    /// Adds a finding for the current statement, with the effect of its kind.
+    pub fn find(&mut self, kind: FindingKind, object: impl Display, statement: String) {
+        self.find_as(kind, kind.effect(), object, statement);
     }
 
     /// Adds a finding for the current statement.
-    pub fn find(&mut self, kind: FindingKind, object: impl Display, statement: String) {
+    pub fn find_as(&mut self, kind: FindingKind, effect: Effect, object: impl Display, statement: String) {
         let Some(script) = self.script else { return };
-        self.findings.push(Finding {
+        if self.quiet && effect != Effect::Destructive || self.findings.len() > MOST {
+            return;
+        }
+        let mut finding = Finding {
             migration: script.migration.clone(),
-            line: script.statements[self.at].line,
+            line: self.at.1,
             kind,
-            effect: kind.effect(),
+            effect,
             object: object.to_string(),
-            statement,
-        });
+            statement: match &self.label {
+                Some(label) => format!("{label}: {statement}"),
+                None => statement,
+            },
+        };
+        if self.findings.len() == MOST {
+            finding.kind = FindingKind::Unparsed;
+            finding.effect = FindingKind::Unparsed.effect();
+            finding.statement = "more than a plan lists; what follows is not judged".into();
+        }
+        let here = self.findings.iter().rev();
+        let mut here = here.take_while(|other| other.line == finding.line && other.migration == finding.migration);
+        if self.label.is_none() || here.all(|other| *other != finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Judges something of which, if `quiet`, only losses are told.
+    pub fn quietly(&mut self, quiet: bool, judges: impl FnOnce(&mut Self)) {
+        let before = self.quiet;
+        self.quiet |= quiet;
+        judges(self);
+        self.quiet = before;
+    }
+
+    /// Whether code was judged before in the state that is now: it would have the same findings. Records that it is.
+    pub fn was_judged(&mut self, text: &Arc<str>) -> bool {
+        let state = self.state();
+        self.judged.insert(text.clone(), state) == Some(state)
+    }
+
+    fn state(&self) -> (u64, bool, bool) {
+        (self.known.version, self.known.elsewhere, self.quiet)
+    }
+
+    /// Takes bytes from what is read of code. Returns whether they were left.
+    pub fn spend(&mut self, bytes: usize) -> bool {
+        let left = self.code.checked_sub(bytes);
+        self.code = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// Whether a later statement of the same script creates the object again.
     pub fn made_later(&self, key: &str) -> bool {
-        let later = self.script.map(|script| &script.statements[self.at + 1..]);
-        let trees = later
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|statement| statement.tree.as_ref());
-        trees.flat_map(objects::made_by).any(|made| made == key)
+        let makes = self.script.map(|script| script.makes.as_slice()).unwrap_or_default();
+        makes.iter().any(|(at, made)| *at > self.at.0 && made == key)
     }
 
     /// Whether a table holds rows. An unknown table is assumed to hold rows.

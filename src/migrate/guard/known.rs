@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::{Catalog, Column};
+use super::code::Code;
 use super::names::Name;
 
 /// Whether a relation exists at one point of the scripts.
@@ -51,6 +52,12 @@ pub struct Known {
     kept: BTreeSet<String>,
     /// Names of relations that statements refer to.
     asked: BTreeSet<String>,
+    /// Grows with every change.
+    pub version: u64,
+    /// The role that runs the scripts.
+    pub user: Option<String>,
+    /// Functions, triggers and the like.
+    pub code: Code,
 }
 
 impl Known {
@@ -68,13 +75,21 @@ impl Known {
         Self {
             entries: entries.collect(),
             current: catalog.current.clone(),
+            user: catalog.user.clone(),
+            code: Code::new(catalog),
             ..Self::default()
         }
     }
 
     /// The names of relations to read from the catalog.
-    pub fn into_asked(self) -> BTreeSet<String> {
-        self.asked
+    pub fn asked(&self) -> &BTreeSet<String> {
+        &self.asked
+    }
+
+    /// Adds names to read from the catalog.
+    pub fn ask(&mut self, relations: BTreeSet<String>, functions: BTreeSet<String>) {
+        self.asked.extend(relations);
+        self.code.ask(functions);
     }
 
     fn is(&self, entry: &KnownRelation, name: &Name) -> bool {
@@ -122,6 +137,7 @@ impl Known {
         if there && unless_there || name.name.is_empty() {
             return;
         }
+        self.version += 1;
         let schema = match &name.schema {
             None if !self.elsewhere => self.current.clone(),
             schema => schema.clone(),
@@ -142,6 +158,7 @@ impl Known {
 
     /// Marks a table that the pending scripts create as filled: it gets the rows of an existing table.
     pub fn fill(&mut self, name: &Name) {
+        self.version += 1;
         for at in self.meant(name) {
             let found = self.entries[at].found.get_or_insert_default();
             found.filled = true;
@@ -156,12 +173,14 @@ impl Known {
 
     /// Removes a relation.
     pub fn drop(&mut self, name: &Name) {
+        self.version += 1;
         let kept = self.entries.iter().filter(|entry| !self.is(entry, name)).cloned();
         self.entries = kept.collect();
     }
 
     /// Gives a relation another name or schema.
     pub fn rename(&mut self, from: &Name, to: &Name) {
+        self.version += 1;
         self.asked.insert(from.name.clone());
         for at in self.meant(from) {
             let entry = &mut self.entries[at];
@@ -175,6 +194,7 @@ impl Known {
 
     /// Changes the columns of a relation.
     pub fn columns(&mut self, name: &Name, change: impl Fn(&mut BTreeMap<String, Column>)) {
+        self.version += 1;
         for at in self.meant(name) {
             if let Some(columns) = self.entries[at].found.as_mut().and_then(|found| found.columns.as_mut()) {
                 change(columns);
@@ -184,6 +204,7 @@ impl Known {
 
     /// Adds an object other than a relation.
     pub fn make(&mut self, key: String) {
+        self.version += 1;
         if !self.kept.contains(&key) {
             self.made.insert(key);
         }
@@ -191,11 +212,18 @@ impl Known {
 
     /// Records that the script drops an existing object and creates it again.
     pub fn keep(&mut self, key: String) {
+        self.version += 1;
         self.kept.insert(key);
+    }
+
+    /// Whether the pending scripts created an object other than a relation.
+    pub fn is_made(&self, key: &str) -> bool {
+        self.made.contains(key)
     }
 
     /// Removes an object. Returns whether the pending scripts created it.
     pub fn unmake(&mut self, key: &str) -> bool {
+        self.version += 1;
         self.made.remove(key)
     }
 }

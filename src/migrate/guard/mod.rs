@@ -1,36 +1,46 @@
 //! The guard: finds what the pending migrations would destroy, break or block, with PostgreSQL's own grammar, and
-//! decides whether they need a person's approval: scripts → findings → plan → verdict.
+//! decides whether they need a person's approval: scripts → findings → plan → clearance.
 //!
-//! It reads statements, and not the code that they call: effects of functions and triggers are not found.
+//! It also reads the code that statements run: DO blocks, functions, triggers and rules, whether a pending script
+//! creates them or the database has them. What it cannot see through is a finding of its own.
 
+mod calls;
 mod catalog;
+mod clearance;
+mod code;
 pub(super) mod consent;
 mod drops;
+mod exposing;
 mod finding;
 mod judge;
 mod known;
 mod locks;
 pub(super) mod names;
 mod objects;
-mod opaque;
 mod plan;
+mod plpgsql;
 mod renames;
 mod review;
+mod rights;
 mod rows;
+mod settings;
 mod statements;
 mod tables;
 mod types;
-mod verdict;
 
+pub use clearance::{Clearance, decide};
 pub use consent::Consent;
-pub use finding::{Effect, Finding, FindingKind};
+pub use finding::{Finding, FindingKind};
 pub use plan::{Pending, Plan};
 pub(super) use review::look;
 pub use review::{Review, review};
-pub use verdict::{Verdict, decide};
 
 pub use super::history::Head;
 
+#[cfg(test)]
+mod code_tests;
+#[cfg(test)]
+mod exposing_tests;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]

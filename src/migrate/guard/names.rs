@@ -94,6 +94,8 @@ pub fn is_on(options: &[Node], name: &str) -> bool {
     options.iter().any(|option| match &option.node {
         Some(NodeEnum::DefElem(element)) if element.defname == name => match inner(element.arg.as_deref()) {
             Some(NodeEnum::String(text)) => !matches!(text.sval.as_str(), "off" | "false" | "0"),
+            // A word that is not reserved is read as the name of a type.
+            Some(NodeEnum::TypeName(name)) => !matches!(strings(&name.names).as_slice(), [word] if word == "off"),
             Some(NodeEnum::Boolean(value)) => value.boolval,
             Some(NodeEnum::Integer(value)) => value.ival != 0,
             _ => true,

@@ -6,11 +6,16 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::finding::Finding;
+use crate::api::Effect;
 use crate::migrate::history::Head;
 use crate::migrate::source::Migration;
 
 /// The maximum number of migrations and findings that a plan lists; a ConfigMap holds 1 MiB.
 const LISTED: usize = 500;
+
+const DESTRUCTIVE: &[Effect] = &[Effect::Destructive, Effect::Breaking, Effect::Unknown];
+const EXPOSING: &[Effect] = &[Effect::Exposing, Effect::Granting];
+const LOCKING: &[Effect] = &[Effect::Locking, Effect::Rewriting];
 
 /// A migration that would be applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,6 +67,9 @@ impl Plan {
             part(finding.kind.as_str());
             part(&finding.object);
             part(&finding.statement);
+            if finding.effect != finding.kind.effect() {
+                part(finding.effect.as_str());
+            }
         }
         Self {
             digest: format!("sha256:{}", hex::encode(hash.finalize())),
@@ -71,14 +79,23 @@ impl Plan {
         }
     }
 
-    /// Number of findings for which `OnDestructive` requires approval.
+    fn count(&self, effects: &[Effect]) -> usize {
+        self.findings.iter().filter(|it| effects.contains(&it.effect)).count()
+    }
+
+    /// Number of findings that destroy or break something, or cannot be judged.
     pub fn destructive(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.effect.waits()).count()
+        self.count(DESTRUCTIVE)
+    }
+
+    /// Number of findings that expose data or give rights.
+    pub fn exposing(&self) -> usize {
+        self.count(EXPOSING)
     }
 
     /// Number of findings that only make other sessions wait.
     pub fn locking(&self) -> usize {
-        self.findings.len() - self.destructive()
+        self.count(LOCKING)
     }
 
     /// The plan as text. `approve`: the command that approves it.
@@ -95,27 +112,36 @@ impl Plan {
         for migration in self.pending.iter().take(LISTED) {
             let _ = writeln!(text, "  {}", migration.name);
         }
-        more(&mut text, self.pending.len());
-        for (title, waits) in [
+        more(&mut text, self.pending.len(), LISTED);
+        for (title, effects, listed) in [
             (
-                "Statements that destroy, break or expose something, or cannot be judged:",
-                true,
+                "Statements that destroy or break something, or cannot be judged:",
+                DESTRUCTIVE,
+                LISTED,
             ),
-            ("Statements that make other sessions wait:", false),
+            ("Statements that expose data or give rights:", EXPOSING, LISTED / 2),
+            ("Statements that make other sessions wait:", LOCKING, LISTED / 2),
         ] {
             let _ = writeln!(text, "\n{title}");
-            let found: Vec<_> = self.findings.iter().filter(|it| it.effect.waits() == waits).collect();
+            let found = self.findings.iter().filter(|it| effects.contains(&it.effect));
+            let found: Vec<_> = found.collect();
             for Finding {
                 migration,
                 line,
                 kind,
+                effect,
                 statement,
                 ..
-            } in found.iter().take(LISTED)
+            } in found.iter().take(listed)
             {
-                let _ = writeln!(text, "  {migration}, line {line}: {statement} ({})", kind.as_str());
+                let _ = write!(text, "  {migration}, line {line}: {statement} ({}", kind.as_str());
+                // Of the other effects, the title says enough.
+                let _ = match effect {
+                    Effect::Exposing | Effect::Granting => writeln!(text, ", {})", effect.as_str()),
+                    _ => writeln!(text, ")"),
+                };
             }
-            more(&mut text, found.len());
+            more(&mut text, found.len(), listed);
             if found.is_empty() {
                 text.push_str("  none\n");
             }
@@ -136,6 +162,7 @@ impl Plan {
         for (key, count) in [
             ("pendingCount", self.pending.len()),
             ("destructiveCount", self.destructive()),
+            ("exposingCount", self.exposing()),
             ("lockingCount", self.locking()),
         ] {
             value[key] = count.into();
@@ -144,8 +171,8 @@ impl Plan {
     }
 }
 
-fn more(text: &mut String, count: usize) {
-    if let Some(more @ 1..) = count.checked_sub(LISTED) {
+fn more(text: &mut String, count: usize, listed: usize) {
+    if let Some(more @ 1..) = count.checked_sub(listed) {
         let _ = writeln!(text, "  and {more} more");
     }
 }

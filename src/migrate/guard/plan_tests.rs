@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::tests::{findings, kinds};
 use super::*;
-use crate::api::Approval;
+use crate::api::{Approval, Effect};
 use crate::migrate::parse;
 
 #[test]
@@ -42,11 +42,12 @@ fn who_waits() {
     let harmful = plan(findings(&["DROP TABLE members"]));
     assert_eq!((harmless.destructive(), harmless.locking()), (0, 1));
     assert_eq!((harmful.destructive(), harmful.locking()), (1, 0));
-    let verdict = |policy, plan: &Plan, untouched, approved: Option<&Plan>| {
+    let clearance = |policy, plan: &Plan, untouched, approved: Option<&Plan>| {
         let approved = approved.map(|plan| plan.digest.clone());
         decide(
             &Consent {
                 policy,
+                effects: Effect::APPROVED.into(),
                 approved,
                 handed_over: true,
                 prepared: false,
@@ -56,18 +57,18 @@ fn who_waits() {
         )
     };
     for (policy, plan, untouched, approved, expected) in [
-        (Automatic, &harmful, false, None, Verdict::Free),
-        (OnDestructive, &harmless, false, None, Verdict::Free),
-        (OnDestructive, &harmful, false, None, Verdict::Waits),
-        (OnDestructive, &harmful, true, None, Verdict::Free),
-        (OnDestructive, &harmful, false, Some(&harmless), Verdict::Waits),
-        (OnDestructive, &harmful, false, Some(&harmful), Verdict::Approved),
-        (Always, &harmless, false, None, Verdict::Waits),
-        (Always, &harmless, true, None, Verdict::Waits),
-        (Always, &harmless, false, Some(&harmless), Verdict::Approved),
+        (Automatic, &harmful, false, None, Clearance::Free),
+        (OnDestructive, &harmless, false, None, Clearance::Free),
+        (OnDestructive, &harmful, false, None, Clearance::Waits),
+        (OnDestructive, &harmful, true, None, Clearance::Free),
+        (OnDestructive, &harmful, false, Some(&harmless), Clearance::Waits),
+        (OnDestructive, &harmful, false, Some(&harmful), Clearance::Approved),
+        (Always, &harmless, false, None, Clearance::Waits),
+        (Always, &harmless, true, None, Clearance::Waits),
+        (Always, &harmless, false, Some(&harmless), Clearance::Approved),
     ] {
         assert_eq!(
-            verdict(policy, plan, untouched, approved),
+            clearance(policy, plan, untouched, approved),
             expected,
             "{policy:?} {untouched}"
         );
@@ -144,7 +145,7 @@ proptest! {
         if let (Ok(whole), Ok(pieces)) = (whole, pieces) {
             let count = pieces.iter().filter(|piece| piece.kind != crate::migrate::lexer::StatementKind::Empty).count();
             prop_assert_eq!(whole.protobuf.stmts.len(), count, "{}", text);
-            prop_assert!(parse::statements(&text, 0).iter().all(|statement| statement.tree.is_some()), "{}", text);
+            prop_assert!(parse::statements(&text, 0).all(|statement| statement.tree.is_some()), "{}", text);
         }
     }
 }

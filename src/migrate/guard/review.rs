@@ -1,21 +1,19 @@
-//! Reviews the pending migrations of one database: scripts → findings → plan → verdict.
-
-use std::collections::BTreeSet;
+//! Reviews the pending migrations of one database: scripts → findings → plan → clearance.
 
 use sqlx::PgConnection;
 
 use super::catalog::Catalog;
+use super::clearance::{Clearance, decide};
 use super::consent::Consent;
+use super::finding::Finding;
 use super::judge::PendingScript;
 use super::known::Known;
 use super::plan::{Pending, Plan};
 use super::statements;
-use super::verdict::{Verdict, decide};
 use crate::api::Approval;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::history::History;
 use crate::migrate::options::Options;
-use crate::migrate::parse;
 use crate::migrate::source::{Migration, Source};
 
 /// The result of a review.
@@ -24,7 +22,7 @@ pub struct Review {
     /// The plan.
     pub plan: Plan,
     /// Whether it may be applied.
-    pub verdict: Verdict,
+    pub clearance: Clearance,
 }
 
 /// Reviews the migrations that would be applied after the history is settled. Writes nothing and takes no lock.
@@ -56,29 +54,52 @@ pub async fn look(
         return Ok(None);
     }
     let listed = pending.iter().map(|(migration, _)| Pending::from(migration)).collect();
-    // Parsing of large scripts takes seconds.
-    let parsed = tokio::task::spawn_blocking(move || scripts(&pending));
-    let (scripts, names) = parsed.await.map_err(|_| Error::Unreadable)?;
-    let catalog = Catalog::read(conn, &names).await?;
-    let (findings, _) = statements::judge(&scripts, Known::new(&catalog));
+    let scripts = pending.into_iter().map(|(migration, committed)| PendingScript {
+        migration: migration.name,
+        text: migration.script,
+        committed,
+        makes: Vec::new(),
+    });
+    let (findings, empty) = judge(conn, scripts.collect()).await?;
     let plan = Plan::new(history.head(), listed, findings);
     let untouched = if consent.handed_over {
-        catalog.empty && plan.head.count == 0
+        empty && plan.head.count == 0
     } else {
-        catalog.empty || consent.prepared
+        empty || consent.prepared
     };
-    let verdict = decide(consent, &plan, untouched);
-    Ok(Some(Review { plan, verdict }))
+    let clearance = decide(consent, &plan, untouched);
+    Ok(Some(Review { plan, clearance }))
 }
 
-/// The parsed scripts, each from the first statement that is not committed yet, and the names of relations to read
-/// from the catalog. A first judgement without a catalog collects these names.
-fn scripts(pending: &[(Migration, usize)]) -> (Vec<PendingScript>, BTreeSet<String>) {
-    let script = |(migration, committed): &(Migration, usize)| PendingScript {
-        migration: migration.name.clone(),
-        statements: parse::statements(&migration.script, *committed),
-    };
-    let scripts: Vec<PendingScript> = pending.iter().map(script).collect();
-    let (_, asked) = statements::judge(&scripts, Known::default());
-    (scripts, asked.into_asked())
+/// How often the catalog is read again because code that was read names more of it.
+const ROUNDS: usize = 8;
+
+/// Judges the scripts against the database. Also returns whether it holds no rows. A first judgement without a
+/// catalog collects the names to read from it.
+async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(Vec<Finding>, bool)> {
+    let (mut scripts, _, mut known) = judged(scripts, Known::default()).await?;
+    for round in 1.. {
+        let (relations, functions) = (known.asked().clone(), known.code.asked().clone());
+        let catalog = Catalog::read(conn, &relations, &functions).await?;
+        let findings;
+        (scripts, findings, known) = judged(scripts, Known::new(&catalog)).await?;
+        let complete = known.asked().is_subset(&relations) && known.code.asked().is_subset(&functions);
+        if complete || round == ROUNDS {
+            return Ok((findings, catalog.empty));
+        }
+        known.ask(relations, functions);
+    }
+    Err(Error::Unreadable)
+}
+
+/// Judges the scripts outside of the runtime's threads: parsing of large scripts takes seconds.
+async fn judged(mut scripts: Vec<PendingScript>, known: Known) -> Result<(Vec<PendingScript>, Vec<Finding>, Known)> {
+    let work = tokio::task::spawn_blocking(move || {
+        let (findings, known, makes) = statements::judge(&scripts, known);
+        for (script, makes) in scripts.iter_mut().zip(makes) {
+            script.makes = makes;
+        }
+        (scripts, findings, known)
+    });
+    work.await.map_err(|_| Error::Unreadable)
 }

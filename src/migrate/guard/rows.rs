@@ -3,9 +3,10 @@
 use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
 
+use super::code::{self, fires};
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::names::{Name, inner, ranges, strings};
+use super::names::{Name, inner, ranges};
 
 /// Judges a statement that changes or reads rows.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -16,26 +17,40 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
                 if judge.is_filled(&name) || it.behavior() == DropBehavior::DropCascade {
                     judge.find(FindingKind::Truncate, &name, format!("TRUNCATE {name}"));
                 }
+                fires(judge, &name, code::TRUNCATE);
             }
         }
         NodeEnum::DeleteStmt(it) => {
             with(judge, it.with_clause.as_ref());
             let name = it.relation.as_ref().map(Name::from);
-            if let Some(name) = name.filter(|name| is_unbounded(it.where_clause.as_deref()) && judge.is_filled(name)) {
+            let Some(name) = name else { return };
+            if is_unbounded(it.where_clause.as_deref()) && judge.is_filled(&name) {
                 judge.find(FindingKind::DeleteAll, &name, format!("DELETE FROM {name}"));
             }
+            fires(judge, &name, code::DELETE);
         }
         NodeEnum::UpdateStmt(it) => {
             with(judge, it.with_clause.as_ref());
             let name = it.relation.as_ref().map(Name::from);
-            if let Some(name) = name.filter(|name| is_unbounded(it.where_clause.as_deref()) && judge.is_filled(name)) {
+            let Some(name) = name else { return };
+            if is_unbounded(it.where_clause.as_deref()) && judge.is_filled(&name) {
                 judge.find(FindingKind::UpdateAll, &name, format!("UPDATE {name}"));
             }
+            fires(judge, &name, code::UPDATE);
         }
         NodeEnum::InsertStmt(it) => {
             with(judge, it.with_clause.as_ref());
             if let Some(select) = inner(it.select_stmt.as_deref()) {
                 statement(judge, select);
+            }
+            if let Some(name) = it.relation.as_ref().map(Name::from) {
+                // ON CONFLICT DO UPDATE.
+                let updates = if it.on_conflict_clause.is_some() {
+                    code::UPDATE
+                } else {
+                    0
+                };
+                fires(judge, &name, code::INSERT | updates);
             }
         }
         NodeEnum::MergeStmt(it) => merge(judge, it),
@@ -46,6 +61,9 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             }
         }
         NodeEnum::CopyStmt(it) => {
+            if let Some(name) = it.relation.as_ref().filter(|_| it.is_from).map(Name::from) {
+                fires(judge, &name, code::INSERT);
+            }
             if let Some(query) = inner(it.query.as_deref()) {
                 statement(judge, query);
             }
@@ -66,13 +84,15 @@ fn merge(judge: &mut Judge<'_>, it: &MergeStmt) {
         _ => false,
     });
     let name = it.relation.as_ref().map(Name::from);
-    if let Some(name) = name.filter(|name| deletes && judge.is_filled(name)) {
+    let Some(name) = name else { return };
+    if deletes && judge.is_filled(&name) {
         judge.find(
             FindingKind::DeleteAll,
             &name,
             format!("MERGE INTO {name} … THEN DELETE"),
         );
     }
+    fires(judge, &name, code::INSERT | code::UPDATE | code::DELETE);
 }
 
 fn with(judge: &mut Judge<'_>, clause: Option<&WithClause>) {
@@ -93,18 +113,6 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
     if let Some(made) = it.into_clause.as_ref().and_then(|into| into.rel.as_ref()) {
         judge.known.create(&made.into(), false);
     }
-    let called = it.target_list.iter().filter_map(|node| match &node.node {
-        Some(NodeEnum::ResTarget(target)) => inner(target.val.as_deref()),
-        _ => None,
-    });
-    // pg_dump sets the search path by set_config.
-    for function in called {
-        if let NodeEnum::FuncCall(call) = function
-            && strings(&call.funcname).last().is_some_and(|name| name == "set_config")
-        {
-            judge.known.elsewhere = true;
-        }
-    }
 }
 
 /// Whether a statement has no condition on rows: it has none, or one that consists of constants.
@@ -112,7 +120,8 @@ fn is_unbounded(condition: Option<&Node>) -> bool {
     inner(condition).is_none_or(is_constant)
 }
 
-fn is_constant(node: &NodeEnum) -> bool {
+/// Whether an expression consists of constants.
+pub fn is_constant(node: &NodeEnum) -> bool {
     let constant = |node: &Option<Box<Node>>| inner(node.as_deref()).is_none_or(is_constant);
     match node {
         NodeEnum::AConst(_) => true,

@@ -7,17 +7,23 @@ use super::finding::{Finding, FindingKind};
 use super::judge::{Judge, PendingScript};
 use super::known::Known;
 use super::names::{dotted, inner, is_on, strings};
-use super::{drops, locks, objects, opaque, renames, rows, tables};
+use super::{code, drops, exposing, locks, objects, renames, rights, rows, settings, tables};
+use crate::migrate::parse;
 
-/// Judges the scripts against the known relations. Also returns the relations' state after the last script.
-pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known) {
-    let mut judge = Judge::new(known);
+/// Judges the scripts against the known relations and code. Also returns their state after the last script, and for
+/// each script the objects that its statements create.
+pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known, Vec<Makes>) {
+    let (mut judge, mut made) = (Judge::new(known), Vec::new());
     for script in scripts {
+        let mut makes = Makes::new();
         judge.enter(script);
-        for (at, statement) in script.statements.iter().enumerate() {
-            judge.go_to(at);
-            match &statement.tree {
-                Some(tree) => self::statement(&mut judge, tree),
+        for (at, part) in parse::statements(&script.text, script.committed).enumerate() {
+            judge.go_to(at, part.line);
+            match &part.tree {
+                Some(tree) => {
+                    makes.extend(objects::made_by(tree).into_iter().map(|key| (at, key)));
+                    statement(&mut judge, tree, &script.text[part.span.clone()]);
+                }
                 None => judge.find(
                     FindingKind::Unparsed,
                     "",
@@ -25,37 +31,45 @@ pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known) {
                 ),
             }
         }
+        made.push(makes);
     }
-    (judge.findings, judge.known)
+    (judge.findings, judge.known, made)
 }
 
-fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
+/// Objects that the statements of a script create, each with the statement's index.
+pub type Makes = Vec<(usize, String)>;
+
+/// Judges one statement. `text`: the statement, if it is known.
+pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     if !objects::replaces(tree) {
         for key in objects::made_by(tree) {
             judge.known.make(key);
         }
     }
+    // What the statement concerns is judged by its state before the statement.
+    exposing::statement(judge, tree);
+    rights::statement(judge, tree);
+    settings::statement(judge, tree);
+    code::statement(judge, tree, text);
     match tree {
         NodeEnum::AlterTableStmt(it) => tables::alter(judge, it),
         NodeEnum::AlterDomainStmt(it) => alter_domain(judge, it),
         NodeEnum::ExplainStmt(it) if is_on(&it.options, "analyze") => {
             if let Some(query) = inner(it.query.as_deref()) {
-                statement(judge, query);
+                statement(judge, query, "");
             }
         }
         NodeEnum::CreateSchemaStmt(it) => {
             let made = it.schema_elts.iter().filter_map(|node| node.node.as_ref());
             for tree in made {
-                statement(judge, tree);
+                statement(judge, tree, "");
             }
         }
-        NodeEnum::VariableSetStmt(it) if it.name == "search_path" => judge.known.elsewhere = true,
         // Each of these functions judges its own kinds of statements and ignores the others.
         _ => {
             drops::statement(judge, tree);
             renames::statement(judge, tree);
             locks::statement(judge, tree);
-            opaque::statement(judge, tree);
             tables::create(judge, tree);
             rows::statement(judge, tree);
         }

@@ -5,12 +5,11 @@ use super::judge::PendingScript;
 use super::known::Known;
 use super::types::Type;
 use super::{Finding, FindingKind, statements};
-use crate::migrate::parse;
 use FindingKind::*;
 
 /// `members`: in use, with a column of each interesting type. `empty`: no rows. `auth.users`: in use,
 /// not in the search path.
-fn catalog() -> Catalog {
+pub(super) fn catalog() -> Catalog {
     let column = |name: &str, modifier, required| Column {
         type_: Type::of_catalog(name.into(), modifier, false),
         required,
@@ -41,19 +40,29 @@ fn catalog() -> Catalog {
             relation("auth", "users", true),
         ],
         empty: false,
+        user: Some("owner".into()),
+        ..Catalog::default()
     }
 }
 
-fn scripts(texts: &[&str]) -> Vec<PendingScript> {
+/// Judged twice, as in a review: what a script creates later is known only then.
+pub(super) fn findings_in(texts: &[&str], catalog: &Catalog) -> Vec<Finding> {
     let script = |(at, text): (usize, &&str)| PendingScript {
         migration: format!("m{}", at + 1),
-        statements: parse::statements(text, 0),
+        text: (*text).to_owned(),
+        committed: 0,
+        makes: Vec::new(),
     };
-    texts.iter().enumerate().map(script).collect()
+    let mut scripts: Vec<_> = texts.iter().enumerate().map(script).collect();
+    let (_, _, makes) = statements::judge(&scripts, Known::default());
+    for (script, makes) in scripts.iter_mut().zip(makes) {
+        script.makes = makes;
+    }
+    statements::judge(&scripts, Known::new(catalog)).0
 }
 
 pub(super) fn findings(texts: &[&str]) -> Vec<Finding> {
-    statements::judge(&scripts(texts), Known::new(&catalog())).0
+    findings_in(texts, &catalog())
 }
 
 pub(super) fn kinds(text: &str) -> Vec<FindingKind> {
@@ -254,7 +263,10 @@ const STATEMENTS: &[(&str, &[FindingKind])] = &[
     ("ALTER TABLE members DISABLE ROW LEVEL SECURITY", &[DisableRowSecurity]),
     ("ALTER TABLE members NO FORCE ROW LEVEL SECURITY", &[DisableRowSecurity]),
     ("DROP POLICY p ON members", &[DropPolicy]),
-    ("DROP POLICY p ON members; CREATE POLICY p ON members USING (true)", &[]),
+    (
+        "DROP POLICY p ON members; CREATE POLICY p ON members USING (true)",
+        &[OpenPolicy],
+    ),
     // Locks.
     ("CREATE INDEX i ON members (email)", &[CreateIndex]),
     ("CREATE UNIQUE INDEX i ON empty (email)", &[]),
@@ -290,7 +302,7 @@ const STATEMENTS: &[(&str, &[FindingKind])] = &[
         &[],
     ),
     ("DO $$ BEGIN EXECUTE 'DR' || 'OP TABLE members'; END $$", &[Opaque]),
-    ("DO $$ BEGIN delete from members; END $$", &[Opaque]),
+    ("DO $$ BEGIN delete from members; END $$", &[DeleteAll]),
     ("DO LANGUAGE plperl $$ 1 $$", &[Opaque]),
     ("CALL p()", &[Opaque]),
     ("EXECUTE p", &[Opaque]),

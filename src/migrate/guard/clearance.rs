@@ -1,0 +1,28 @@
+//! Whether a plan may be applied.
+
+use super::consent::Consent;
+use super::plan::Plan;
+use crate::api::Approval;
+
+/// Whether the pending migrations may be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clearance {
+    /// They may: they need no approval.
+    Free,
+    /// They may: exactly this plan is approved.
+    Approved,
+    /// They may not: the plan needs approval.
+    Waits,
+}
+
+/// The clearance of a plan. `untouched`: the database holds no rows of a tenant.
+pub fn decide(consent: &Consent, plan: &Plan, untouched: bool) -> Clearance {
+    let approved = consent.approved.as_deref() == Some(plan.digest.as_str());
+    let asks = || plan.findings.iter().any(|it| consent.effects.contains(&it.effect));
+    match consent.policy {
+        Approval::Automatic => Clearance::Free,
+        _ if approved => Clearance::Approved,
+        Approval::OnDestructive if untouched || !asks() => Clearance::Free,
+        Approval::OnDestructive | Approval::Always => Clearance::Waits,
+    }
+}

@@ -1,0 +1,193 @@
+//! Statements that weaken what protects data: policies, row level security, triggers, owners.
+
+use pg_query::protobuf::{AlterPolicyStmt, AlterTableStmt, AlterTableType, CreatePolicyStmt, ObjectType, RangeVar};
+use pg_query::{Node, NodeEnum};
+
+use super::finding::FindingKind;
+use super::judge::Judge;
+use super::known::Standing;
+use super::names::{Name, dotted, inner, is_on, quoted, strings};
+use super::objects;
+use super::rights::{is_anyone, is_oneself, role, roles};
+use super::rows::is_constant;
+use crate::api::Effect;
+
+/// Judges a statement that changes who can reach data.
+pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
+    match tree {
+        NodeEnum::CreatePolicyStmt(it) => create_policy(judge, it),
+        NodeEnum::AlterPolicyStmt(it) => alter_policy(judge, it),
+        NodeEnum::AlterTableStmt(it) => alter_table(judge, it),
+        NodeEnum::AlterEventTrigStmt(it) if matches!(it.tgenabled.as_str(), "D" | "R") => {
+            let name = quoted(&it.trigname);
+            let statement = format!("ALTER EVENT TRIGGER {name} DISABLE");
+            judge.find(FindingKind::DisableTrigger, &name, statement);
+        }
+        NodeEnum::AlterOwnerStmt(it) => {
+            let parts = match inner(it.object.as_deref()) {
+                Some(NodeEnum::String(name)) => vec![name.sval.clone()],
+                Some(NodeEnum::List(list)) => strings(&list.items),
+                Some(_) => it
+                    .object
+                    .as_deref()
+                    .map(|node| strings(std::slice::from_ref(node)))
+                    .unwrap_or_default(),
+                None => Vec::new(),
+            };
+            let parts = it.relation.as_ref().map_or(parts, |relation| {
+                let name = Name::from(relation);
+                name.schema.into_iter().chain([name.name]).collect()
+            });
+            let new = judge.known.is_made(&objects::key(it.object_type(), &parts));
+            let name = dotted(&parts);
+            if let Some(owner) = it.newowner.as_ref().filter(|owner| !is_oneself(judge, owner)) {
+                let what = it
+                    .object_type()
+                    .as_str_name()
+                    .trim_start_matches("OBJECT_")
+                    .replace('_', " ");
+                change_owner(
+                    judge,
+                    new,
+                    &name,
+                    format!("ALTER {what} {name} OWNER TO {}", role(owner)),
+                );
+            }
+        }
+        NodeEnum::ReassignOwnedStmt(it) => {
+            let to = it.newrole.as_ref().map(role).unwrap_or_default();
+            let from = roles(&it.roles).map(role).collect::<Vec<_>>().join(", ");
+            let statement = format!("REASSIGN OWNED BY {from} TO {to}");
+            judge.find(FindingKind::ChangeOwner, from, statement);
+        }
+        _ => {}
+    }
+}
+
+fn change_owner(judge: &mut Judge<'_>, new: bool, name: &str, statement: String) {
+    let effect = if new { Effect::Granting } else { Effect::Exposing };
+    judge.find_as(FindingKind::ChangeOwner, effect, name, statement);
+}
+
+/// Whether a condition lets every row through: one of constants other than `false`.
+fn is_open(condition: Option<&Node>) -> bool {
+    use pg_query::protobuf::a_const::Val;
+    inner(condition).is_some_and(|node| match node {
+        NodeEnum::AConst(constant) => !matches!(&constant.val, Some(Val::Boolval(value)) if !value.boolval),
+        node => is_constant(node),
+    })
+}
+
+/// The table of a policy, and whether it holds rows that the pending scripts did not put there.
+fn policed(judge: &mut Judge<'_>, table: Option<&RangeVar>) -> Option<(Name, Standing, bool)> {
+    let table = Name::from(table?);
+    let standing = judge.known.standing(&table);
+    let in_use = standing != Standing::New && judge.is_filled(&table);
+    Some((table, standing, in_use))
+}
+
+fn create_policy(judge: &mut Judge<'_>, it: &CreatePolicyStmt) {
+    let Some((table, standing, in_use)) = policed(judge, it.table.as_ref()) else {
+        return;
+    };
+    if !it.permissive {
+        return;
+    }
+    let open = is_open(it.qual.as_deref()) || is_open(it.with_check.as_deref());
+    let to: Vec<String> = roles(&it.roles).map(role).collect();
+    let words = format!("CREATE POLICY {} ON {table}", quoted(&it.policy_name));
+    if open {
+        let anyone = roles(&it.roles).any(is_anyone);
+        let effect = if in_use && anyone {
+            Effect::Exposing
+        } else {
+            Effect::Granting
+        };
+        let statement = format!("{words} TO {} that lets every row through", to.join(", "));
+        judge.find_as(FindingKind::OpenPolicy, effect, &table, statement);
+    } else if standing != Standing::New {
+        judge.find(FindingKind::AddPolicy, &table, format!("{words} TO {}", to.join(", ")));
+    }
+}
+
+fn alter_policy(judge: &mut Judge<'_>, it: &AlterPolicyStmt) {
+    let Some((table, standing, _)) = policed(judge, it.table.as_ref()) else {
+        return;
+    };
+    let open = is_open(it.qual.as_deref()) || is_open(it.with_check.as_deref());
+    let words = format!("ALTER POLICY {} ON {table}", quoted(&it.policy_name));
+    let effect = if standing == Standing::New {
+        Effect::Granting
+    } else {
+        Effect::Exposing
+    };
+    if open {
+        let statement = format!("{words} so that it lets every row through");
+        judge.find_as(FindingKind::OpenPolicy, effect, &table, statement);
+    } else if let Some(to) = roles(&it.roles).find(|to| is_anyone(to)) {
+        judge.find_as(
+            FindingKind::OpenPolicy,
+            effect,
+            &table,
+            format!("{words} TO {}", role(to)),
+        );
+    } else if standing != Standing::New {
+        judge.find(FindingKind::AlterPolicy, &table, words);
+    }
+}
+
+fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
+    use AlterTableType as Is;
+    let Some(table) = it.relation.as_ref().map(Name::from) else {
+        return;
+    };
+    let new = judge.known.standing(&table) == Standing::New;
+    for node in &it.cmds {
+        let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
+            continue;
+        };
+        let words = match command.subtype() {
+            Is::AtDisableTrig => "DISABLE TRIGGER",
+            Is::AtDisableTrigAll => "DISABLE TRIGGER ALL",
+            Is::AtDisableTrigUser => "DISABLE TRIGGER USER",
+            Is::AtEnableReplicaTrig => "ENABLE REPLICA TRIGGER",
+            Is::AtDisableRule => "DISABLE RULE",
+            Is::AtEnableReplicaRule => "ENABLE REPLICA RULE",
+            Is::AtChangeOwner => {
+                if let Some(owner) = command.newowner.as_ref().filter(|owner| !is_oneself(judge, owner)) {
+                    let statement = format!("ALTER TABLE {table} OWNER TO {}", role(owner));
+                    change_owner(judge, new, &table.to_string(), statement);
+                }
+                continue;
+            }
+            Is::AtSetRelOptions | Is::AtResetRelOptions if it.objtype() == ObjectType::ObjectView && !new => {
+                let list = command.def.as_deref().map(|node| match inner(Some(node)) {
+                    Some(NodeEnum::List(list)) => list.items.clone(),
+                    _ => Vec::new(),
+                });
+                let list = list.unwrap_or_default();
+                let named = |node: &Node| matches!(inner(Some(node)), Some(NodeEnum::DefElem(element)) if element.defname == "security_invoker");
+                let resets = command.subtype() == Is::AtResetRelOptions;
+                if list.iter().any(named) && (resets || !is_on(&list, "security_invoker")) {
+                    let statement = format!("ALTER VIEW {table} with the rights of its owner");
+                    judge.find_as(FindingKind::SecurityDefiner, Effect::Exposing, &table, statement);
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if !new {
+            let gap = if command.name.is_empty() { "" } else { " " };
+            let name = if command.name.is_empty() {
+                String::new()
+            } else {
+                quoted(&command.name)
+            };
+            judge.find(
+                FindingKind::DisableTrigger,
+                &table,
+                format!("ALTER TABLE {table} {words}{gap}{name}"),
+            );
+        }
+    }
+}

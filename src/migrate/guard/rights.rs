@@ -1,0 +1,240 @@
+//! Statements that give rights: grants, roles, functions with the rights of their owner, and what reaches the server's
+//! files, programs and network.
+
+use pg_query::protobuf::{
+    CreateFunctionStmt, GrantRoleStmt, GrantStmt, GrantTargetType, ObjectType, RoleSpec, RoleSpecType, RoleStmtType,
+    VariableSetKind,
+};
+use pg_query::{Node, NodeEnum};
+
+use super::finding::FindingKind;
+use super::judge::Judge;
+use super::known::Standing;
+use super::names::{Name, dotted, inner, is_on, quoted, strings};
+use super::objects;
+use crate::api::Effect;
+
+/// Extensions that reach the server's files, programs or network, or run code at other times.
+const REACHING: [&str; 13] = [
+    "adminpack",
+    "dblink",
+    "file_fdw",
+    "http",
+    "mysql_fdw",
+    "oracle_fdw",
+    "pg_cron",
+    "pg_net",
+    "plperlu",
+    "plpython3u",
+    "plsh",
+    "postgres_fdw",
+    "pltclu",
+];
+
+/// Roles as statements name them.
+pub fn roles(nodes: &[Node]) -> impl Iterator<Item = &RoleSpec> {
+    nodes.iter().filter_map(|node| match &node.node {
+        Some(NodeEnum::RoleSpec(role)) => Some(role),
+        _ => None,
+    })
+}
+
+/// A role as statements spell it.
+pub fn role(role: &RoleSpec) -> String {
+    match role.roletype() {
+        RoleSpecType::RolespecPublic => "PUBLIC".into(),
+        RoleSpecType::RolespecCurrentRole | RoleSpecType::RolespecCurrentUser => "CURRENT_USER".into(),
+        RoleSpecType::RolespecSessionUser => "SESSION_USER".into(),
+        _ => quoted(&role.rolename),
+    }
+}
+
+/// Whether everybody has the role's rights: all logins, or whoever calls the Data API without one.
+pub fn is_anyone(role: &RoleSpec) -> bool {
+    role.roletype() == RoleSpecType::RolespecPublic || role.rolename == "anon"
+}
+
+/// Whether a role is the one that runs the scripts.
+pub fn is_oneself(judge: &Judge<'_>, role: &RoleSpec) -> bool {
+    !matches!(
+        role.roletype(),
+        RoleSpecType::RolespecCstring | RoleSpecType::RolespecPublic
+    ) || judge.known.user.as_ref() == Some(&role.rolename)
+}
+
+/// Judges a statement that gives rights.
+pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
+    match tree {
+        NodeEnum::GrantStmt(it) if it.is_grant => grant(judge, it),
+        NodeEnum::GrantRoleStmt(it) if it.is_grant => grant_role(judge, it),
+        NodeEnum::AlterDefaultPrivilegesStmt(it) => {
+            if let Some(action) = it.action.as_ref().filter(|action| action.is_grant) {
+                let to = roles(&action.grantees).map(role).collect::<Vec<_>>().join(", ");
+                let statement = format!("ALTER DEFAULT PRIVILEGES … GRANT … TO {to}");
+                judge.find(FindingKind::DefaultPrivileges, to, statement);
+            }
+        }
+        NodeEnum::CreateRoleStmt(it) => {
+            let login = it.stmt_type() == RoleStmtType::RolestmtUser && !is_off(&it.options, "canlogin");
+            let effect = if login || is_mighty(&it.options) {
+                Effect::Exposing
+            } else {
+                Effect::Granting
+            };
+            let name = quoted(&it.role);
+            judge.find_as(FindingKind::ChangeRole, effect, &name, format!("CREATE ROLE {name}"));
+        }
+        NodeEnum::AlterRoleStmt(it) if it.action > 0 && is_mighty(&it.options) => {
+            let name = it.role.as_ref().map(role).unwrap_or_default();
+            judge.find(FindingKind::ChangeRole, &name, format!("ALTER ROLE {name}"));
+        }
+        NodeEnum::CreateFunctionStmt(it) => create_function(judge, it),
+        NodeEnum::AlterFunctionStmt(it) => {
+            let parts = it.func.as_ref().map(|func| strings(&func.objname)).unwrap_or_default();
+            let sheds = settings(&it.actions).any(|set| {
+                set.kind() == VariableSetKind::VarResetAll
+                    || set.name == "search_path" && set.kind() != VariableSetKind::VarSetValue
+            });
+            let definer = is_on(&it.actions, "security") && !has_path(&it.actions);
+            if (definer || sheds) && !judge.known.is_made(&objects::key(ObjectType::ObjectFunction, &parts)) {
+                let name = dotted(&parts);
+                let words = if definer {
+                    "SECURITY DEFINER"
+                } else {
+                    "RESET search_path"
+                };
+                let statement = format!("ALTER FUNCTION {name} {words}");
+                judge.find_as(FindingKind::SecurityDefiner, Effect::Exposing, &name, statement);
+            }
+        }
+        _ => reach(judge, tree),
+    }
+}
+
+/// Judges a statement that reaches the server's files, programs or network.
+fn reach(judge: &mut Judge<'_>, tree: &NodeEnum) {
+    let (name, words) = match tree {
+        NodeEnum::CopyStmt(it) if it.is_program => (String::new(), "COPY with a PROGRAM of the server"),
+        NodeEnum::CopyStmt(it) if !it.filename.is_empty() => (String::new(), "COPY with a file of the server"),
+        NodeEnum::LoadStmt(_) => (String::new(), "LOAD"),
+        NodeEnum::CreateExtensionStmt(it) if REACHING.contains(&it.extname.as_str()) => {
+            (quoted(&it.extname), "CREATE EXTENSION")
+        }
+        NodeEnum::CreatePlangStmt(it) => (quoted(&it.plname), "CREATE LANGUAGE"),
+        NodeEnum::CreateFdwStmt(it) => (quoted(&it.fdwname), "CREATE FOREIGN DATA WRAPPER"),
+        NodeEnum::CreateForeignServerStmt(it) => (quoted(&it.servername), "CREATE SERVER"),
+        NodeEnum::CreateSubscriptionStmt(it) => (quoted(&it.subname), "CREATE SUBSCRIPTION"),
+        _ => return,
+    };
+    let gap = if name.is_empty() { "" } else { " " };
+    judge.find(FindingKind::ServerAccess, &name, format!("{words}{gap}{name}"));
+}
+
+fn is_off(options: &[Node], name: &str) -> bool {
+    let named = |node: &Node| matches!(inner(Some(node)), Some(NodeEnum::DefElem(element)) if element.defname == name);
+    options.iter().any(named) && !is_on(options, name)
+}
+
+/// Whether a role gets more than its name: a way in, members, or an attribute that passes by other rights.
+fn is_mighty(options: &[Node]) -> bool {
+    const MIGHT: [&str; 10] = [
+        "superuser",
+        "createrole",
+        "createdb",
+        "isreplication",
+        "bypassrls",
+        "canlogin",
+        "password",
+        "rolemembers",
+        "adminmembers",
+        "addroleto",
+    ];
+    MIGHT.iter().any(|name| is_on(options, name))
+}
+
+fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
+    let anyone = roles(&it.grantees).any(is_anyone);
+    let to = roles(&it.grantees).map(role).collect::<Vec<_>>().join(", ");
+    let privileges = it.privileges.iter().filter_map(|node| match &node.node {
+        Some(NodeEnum::AccessPriv(privilege)) => Some(privilege.priv_name.to_ascii_uppercase()),
+        _ => None,
+    });
+    let privileges: Vec<String> = privileges.filter(|name| !name.is_empty()).collect();
+    let creates = privileges.is_empty() || privileges.iter().any(|name| name == "CREATE");
+    let given = if privileges.is_empty() {
+        "ALL".to_owned()
+    } else {
+        privileges.join(", ")
+    };
+    let all = it.targtype() == GrantTargetType::AclTargetAllInSchema;
+    let objtype = it.objtype();
+    let what = objtype.as_str_name().trim_start_matches("OBJECT_").replace('_', " ");
+    for object in &it.objects {
+        let parts = match &object.node {
+            Some(NodeEnum::String(text)) => vec![text.sval.clone()],
+            _ => strings(std::slice::from_ref(object)),
+        };
+        let name = dotted(&parts);
+        let exposes = match objtype {
+            ObjectType::ObjectDatabase | ObjectType::ObjectParameterAcl => true,
+            ObjectType::ObjectTable if all => anyone,
+            ObjectType::ObjectTable => {
+                let table = Name::of(parts);
+                anyone && judge.known.standing(&table) != Standing::New && judge.is_filled(&table)
+            }
+            ObjectType::ObjectSchema => anyone && creates && !judge.known.is_made(&objects::key(objtype, &parts)),
+            ObjectType::ObjectFdw | ObjectType::ObjectForeignServer | ObjectType::ObjectLanguage => anyone,
+            _ => false,
+        };
+        let effect = if exposes { Effect::Exposing } else { Effect::Granting };
+        let whole = if all {
+            format!("ALL {what}S IN SCHEMA")
+        } else {
+            what.clone()
+        };
+        let statement = format!("GRANT {given} ON {whole} {name} TO {to}");
+        judge.find_as(FindingKind::Grant, effect, &name, statement);
+    }
+}
+
+fn grant_role(judge: &mut Judge<'_>, it: &GrantRoleStmt) {
+    let to = roles(&it.grantee_roles).map(role).collect::<Vec<_>>().join(", ");
+    for node in &it.granted_roles {
+        if let Some(NodeEnum::AccessPriv(granted)) = &node.node {
+            let name = quoted(&granted.priv_name);
+            judge.find(FindingKind::GrantRole, &name, format!("GRANT {name} TO {to}"));
+        }
+    }
+}
+
+/// The settings that a function's options set.
+fn settings(options: &[Node]) -> impl Iterator<Item = &pg_query::protobuf::VariableSetStmt> {
+    options.iter().filter_map(|node| match &node.node {
+        Some(NodeEnum::DefElem(element)) if element.defname == "set" => match inner(element.arg.as_deref()) {
+            Some(NodeEnum::VariableSetStmt(set)) => Some(set),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// Whether a function's options fix the schemas in which its names are looked up.
+pub fn has_path(options: &[Node]) -> bool {
+    settings(options).any(|set| set.name == "search_path" && set.kind() == VariableSetKind::VarSetValue)
+}
+
+fn create_function(judge: &mut Judge<'_>, it: &CreateFunctionStmt) {
+    let name = dotted(&strings(&it.funcname));
+    if is_on(&it.options, "security") && !has_path(&it.options) {
+        let statement = format!("CREATE FUNCTION {name} SECURITY DEFINER without a search_path");
+        judge.find(FindingKind::SecurityDefiner, &name, statement);
+    }
+    let language = super::code::language(&it.options);
+    if matches!(
+        language.as_str(),
+        "c" | "internal" | "plperlu" | "plpython3u" | "plpythonu" | "pltclu" | "plsh"
+    ) {
+        let statement = format!("CREATE FUNCTION {name} LANGUAGE {language}");
+        judge.find(FindingKind::ServerAccess, &name, statement);
+    }
+}
