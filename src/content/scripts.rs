@@ -12,8 +12,8 @@ use super::Context;
 use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
-use crate::migrate::{SeedSource, Source};
-use crate::source::{self, Place, Version, layout};
+use crate::migrate::{SeedSource, Source, SourceError};
+use crate::source::{self, Files, Place, Version, aside, layout};
 
 /// Most bytes of scripts that the cache holds. The source that was used longest ago is removed first; whoever
 /// needs it again reads it again.
@@ -42,7 +42,8 @@ enum What {
 
 struct Entry {
     version: Version,
-    loaded: Loaded,
+    /// What was refused is remembered as well: the same files are not read at every event again.
+    loaded: Result<Loaded, Refused>,
     bytes: usize,
     used: Instant,
 }
@@ -53,14 +54,40 @@ enum Loaded {
     Seed(Arc<SeedSource>),
 }
 
+impl Loaded {
+    fn is_large(&self) -> bool {
+        match self {
+            Self::Migrations(source) => source.is_large(),
+            Self::Seed(source) => source.is_large(),
+        }
+    }
+}
+
+/// Why files cannot be used, whatever else happens.
+#[derive(Clone)]
+enum Refused {
+    Files(source::Error),
+    Scripts(SourceError),
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Files(error) => error.into(),
+            Refused::Scripts(error) => crate::migrate::Error::from(error).into(),
+        }
+    }
+}
+
 impl Entry {
     fn size(&self) -> Size {
         Size {
             used: self.used,
             bytes: self.bytes,
             address: match &self.loaded {
-                Loaded::Migrations(source) => Arc::as_ptr(source).addr(),
-                Loaded::Seed(source) => Arc::as_ptr(source).addr(),
+                Ok(Loaded::Migrations(source)) => Arc::as_ptr(source).addr(),
+                Ok(Loaded::Seed(source)) => Arc::as_ptr(source).addr(),
+                Err(_) => 0,
             },
         }
     }
@@ -76,7 +103,7 @@ impl Scripts {
         }
     }
 
-    fn known(&self, key: &Key, version: &Version) -> Option<Loaded> {
+    fn known(&self, key: &Key, version: &Version) -> Option<Result<Loaded, Refused>> {
         let mut read = self.read.lock();
         read.retain(|_, entry| entry.used.elapsed() < self.idle);
         let entry = read.get_mut(key).filter(|entry| entry.version == *version)?;
@@ -84,11 +111,17 @@ impl Scripts {
         Some(entry.loaded.clone())
     }
 
-    fn keep(&self, key: Key, version: Version, loaded: Loaded, bytes: usize) {
+    /// Drops the large sources, so that another one can be read.
+    fn make_room(&self) {
+        let mut read = self.read.lock();
+        read.retain(|_, entry| !entry.loaded.as_ref().is_ok_and(Loaded::is_large));
+    }
+
+    fn keep(&self, key: Key, version: Version, outcome: &Result<(Loaded, usize), Refused>) {
         let entry = Entry {
             version,
-            loaded,
-            bytes,
+            bytes: outcome.as_ref().map_or(0, |(_, bytes)| *bytes),
+            loaded: outcome.as_ref().map(|(loaded, _)| loaded.clone()).map_err(Clone::clone),
             used: Instant::now(),
         };
         let mut read = self.read.lock();
@@ -163,34 +196,67 @@ pub async fn seed(ctx: &Context, place: Place) -> Result<Arc<SeedSource>, Error>
 
 async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
     let place = &key.0;
-    let version = ctx.sources.version(place).await?;
-    if let Some(loaded) = ctx.scripts.known(&key, &version) {
-        return Ok(loaded);
+    let version = ctx
+        .sources
+        .version(place)
+        .await
+        .inspect_err(|error| make_room(ctx, error))?;
+    if let Some(known) = ctx.scripts.known(&key, &version) {
+        return known.map_err(Error::from);
     }
-    let files = ctx.sources.files(place, &version).await?;
-    let path = place.source.path.as_deref();
-    let flaw = |flaw| source::Error::Invalid {
-        place: place.to_string(),
-        flaw,
+    let files = ctx.sources.files(place, &version).await;
+    let files = files.inspect_err(|error| make_room(ctx, error))?;
+    let (whole, what, revision) = (place.clone(), key.1, version.revision.clone());
+    let read = aside(move || read(&whole, what, &files, revision)).await;
+    let read =
+        read.ok_or_else(|| Error::transient(Reason::SourceUnavailable, "the work on the scripts was cut off"))?;
+    let outcome = match read {
+        Ok((Read::Migrations(source), bytes)) => Ok((Loaded::Migrations(ctx.scripts.shared(source)), bytes)),
+        Ok((Read::Seed(source), bytes)) => Ok((Loaded::Seed(Arc::new(source)), bytes)),
+        Err(refused) => Err(refused),
     };
-    let size = |found: &[(String, Vec<u8>)]| found.iter().map(|(_, bytes)| bytes.len()).sum();
-    let (loaded, bytes) = match key.1 {
+    ctx.scripts.keep(key, version, &outcome);
+    outcome.map(|(loaded, _)| loaded).map_err(Error::from)
+}
+
+/// Drops large sources that are only kept, when another one waits for its room.
+fn make_room(ctx: &Context, error: &source::Error) {
+    if error.waits_for_room() {
+        ctx.sources.make_room();
+        ctx.scripts.make_room();
+    }
+}
+
+/// What was read of files, and the bytes of it.
+enum Read {
+    Migrations(Source),
+    Seed(SeedSource),
+}
+
+fn read(place: &Place, what: What, files: &Files, revision: Option<String>) -> Result<(Read, usize), Refused> {
+    let path = place.source.path.as_deref();
+    let flaw = |flaw| {
+        Refused::Files(source::Error::Invalid {
+            place: place.to_string(),
+            flaw,
+        })
+    };
+    let size = |found: &layout::Found| found.iter().map(|(_, content)| content.len()).sum();
+    match what {
         What::Seed => {
-            let found = layout::seed(&files, path).map_err(flaw)?;
+            let found = layout::seed(files, path).map_err(flaw)?;
             let bytes = size(&found);
-            let source = SeedSource::read(found).map_err(crate::migrate::Error::from)?;
-            (Loaded::Seed(Arc::new(source)), bytes)
+            let source = SeedSource::read(found).map_err(Refused::Scripts)?;
+            Ok((Read::Seed(source.with_hold(files.hold().clone())), bytes))
         }
         What::Migrations(wanted) => {
-            let (found, format) = layout::migrations(&files, path, wanted).map_err(flaw)?;
+            let (found, format) = layout::migrations(files, path, wanted).map_err(flaw)?;
             let bytes = size(&found);
-            let source = Source::read(format, found).map_err(crate::migrate::Error::from)?;
-            let source = source.with_revision(version.revision.clone());
-            (Loaded::Migrations(ctx.scripts.shared(source)), bytes)
+            let source = Source::read(format, found).map_err(Refused::Scripts)?;
+            let source = source.with_revision(revision).with_hold(files.hold().clone());
+            Ok((Read::Migrations(source), bytes))
         }
-    };
-    ctx.scripts.keep(key, version, loaded.clone(), bytes);
-    Ok(loaded)
+    }
 }
 
 #[cfg(test)]

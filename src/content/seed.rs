@@ -151,7 +151,7 @@ mod tests {
         let script = Script::read("a.sql", script.as_bytes().to_vec()).unwrap();
         let rendered = script.render(&variables(&object, None, Some(&settings)));
         rendered
-            .map(|rendered| rendered.text)
+            .map(|rendered| rendered.text.to_string())
             .map_err(|error| error.to_string())
     }
 

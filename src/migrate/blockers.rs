@@ -84,7 +84,7 @@ async fn blocker(session: &mut PgConnection, process: i32) -> Result<Option<Stri
              coalesce(nullif(application_name, ''), 'an application without name'), coalesce(usename, '?'), \
              coalesce(pg_catalog.host(client_addr), 'a local socket'), pid, coalesce(state, 'in an unknown state'), \
              coalesce(pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp() - coalesce(xact_start, backend_start)))::text, '?')), \
-             coalesce(query, '') \
+             coalesce(pg_catalog.left(query, 4096), '') \
          FROM pg_stat_activity WHERE pid = ANY (pg_catalog.pg_blocking_pids($1)) \
          ORDER BY xact_start NULLS LAST LIMIT 1",
     )

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::content::Content;
 use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
 
@@ -119,7 +120,7 @@ const SCRIPT: &str = "migration.sql";
 
 /// Refuses folders that Prisma refuses or that it would not read as their author expects: each folder must hold
 /// a `migration.sql` (P3015), and either all scripts are in folders of their own or none is.
-pub(super) fn check_folders(files: &[(String, Vec<u8>)]) -> Result<(), SourceError> {
+pub(super) fn check_folders(files: &[(String, Content)]) -> Result<(), SourceError> {
     let names = || files.iter().map(|(file, _)| file.as_str());
     let folders: BTreeSet<_> = names()
         .filter_map(|file| file.split_once('/'))
@@ -158,7 +159,7 @@ pub(super) const NO_TRANSACTION: &str = "-- no-transaction";
 ///
 /// # Errors
 /// [`SourceError::Ambiguous`] if several tools would accept the files.
-pub(super) fn detect(files: &[(String, Vec<u8>)]) -> Result<Format, SourceError> {
+pub(super) fn detect(files: &[(String, Content)]) -> Result<Format, SourceError> {
     let names = || files.iter().map(|(file, _)| file.as_str());
     if names().any(|file| file == LOCK_FILE) {
         return Ok(Format::Prisma);
@@ -171,8 +172,10 @@ pub(super) fn detect(files: &[(String, Vec<u8>)]) -> Result<Format, SourceError>
             .iter()
             .filter(|(file, _)| has_extension(file, "sql") && !file.contains('/'))
     };
-    let for_sqlx = |(file, script): &(String, Vec<u8>)| {
-        file.ends_with(".up.sql") || file.ends_with(".down.sql") || script.starts_with(NO_TRANSACTION.as_bytes())
+    let for_sqlx = |(file, script): &(String, Content)| {
+        file.ends_with(".up.sql")
+            || file.ends_with(".down.sql")
+            || script.as_bytes().starts_with(NO_TRANSACTION.as_bytes())
     };
     if scripts().any(for_sqlx) {
         return Ok(Format::Sqlx);
@@ -201,7 +204,9 @@ mod tests {
     use super::*;
 
     fn detected(files: &[&str]) -> Result<Format, SourceError> {
-        let files = files.iter().map(|file| ((*file).to_owned(), b"SELECT 1".to_vec()));
+        let files = files
+            .iter()
+            .map(|file| ((*file).to_owned(), Content::from(b"SELECT 1".to_vec())));
         detect(&files.collect::<Vec<_>>())
     }
 
@@ -226,7 +231,7 @@ mod tests {
                 (found, _) => panic!("{files:?}: {found:?}"),
             }
         }
-        let untied = ("1_a.sql".to_owned(), b"-- no-transaction\nVACUUM".to_vec());
+        let untied = ("1_a.sql".to_owned(), b"-- no-transaction\nVACUUM".to_vec().into());
         assert_eq!(detect(&[untied]), Ok(Format::Sqlx));
     }
 
@@ -271,7 +276,10 @@ mod tests {
     #[test]
     fn prisma_keeps_a_folder_for_each_migration() {
         let check = |files: &[&str]| {
-            let files: Vec<_> = files.iter().map(|file| ((*file).to_owned(), Vec::new())).collect();
+            let files: Vec<_> = files
+                .iter()
+                .map(|file| ((*file).to_owned(), Content::from(Vec::new())))
+                .collect();
             check_folders(&files).map_err(|error| error.to_string())
         };
         for (files, refused) in [

@@ -41,8 +41,9 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
         .filter(|table| !opaque.contains(&table.name.to_lowercase()));
     let known: Vec<(String, String)> = sqlx::query_as(
         "SELECT nspname::text, relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE relkind IN ('r', 'p', 'f')",
+         WHERE relkind IN ('r', 'p', 'f') AND relname = ANY ($1)",
     )
+    .bind(left.tables.iter().map(|table| table.name.clone()).collect::<Vec<_>>())
     .fetch_all(conn)
     .await?;
     let known = known.into_iter().map(|(schema, name)| Name {

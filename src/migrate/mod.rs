@@ -3,6 +3,7 @@
 
 mod apply;
 mod blockers;
+mod content;
 mod error;
 mod failure;
 mod fingerprint;
@@ -30,6 +31,7 @@ mod unfinished;
 mod watch;
 
 pub use apply::{apply, pending};
+pub use content::{Content, Hold};
 pub use error::{Error, Result};
 pub use failure::{RowFailure, ScriptFailure};
 pub use fingerprint::fingerprint;

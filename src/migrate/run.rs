@@ -1,10 +1,12 @@
 //! Runs one migration, and keeps its record in the history true even if the run is interrupted at any point.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use sqlx::postgres::PgDatabaseError;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr, SqlStr};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::error::{Error, Result};
@@ -12,8 +14,9 @@ use super::failure::ScriptFailure;
 use super::history::{Entry, History};
 use super::index::Leftovers;
 use super::lexer::{Piece, StatementKind};
+use super::script_text::MAX_SCRIPT_BYTES;
 use super::source::Migration;
-use super::unfinished::pieces;
+use super::unfinished::{Progress, pieces};
 use crate::api::MigrationFormat as Format;
 
 /// Runs the script in one transaction together with its row: both are committed, or neither.
@@ -71,15 +74,16 @@ pub(super) async fn whole(conn: &mut PgConnection, history: &History, migration:
 pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
     let committed = history.statements_committed(migration);
     let entry = history.begin(conn, migration, Some(committed)).await?;
+    let pieces = pieces(&migration.script);
     let mut steps = Steps {
         history,
         migration,
         entry: entry.as_ref(),
+        progress: Progress::new(&migration.script, &pieces),
         committed,
         open: OpenTransaction::No,
     };
     let started = Instant::now();
-    let pieces = pieces(&migration.script);
     for (index, piece) in pieces.iter().enumerate().skip(committed) {
         let leftovers = Leftovers::before(conn, &migration.script[piece.span.clone()]).await?;
         let Err(error) = steps.step(conn, index, piece).await else {
@@ -116,6 +120,7 @@ struct Steps<'a> {
     history: &'a History,
     migration: &'a Migration,
     entry: Option<&'a Entry>,
+    progress: Progress<'a>,
     /// Number of statements that are certainly committed.
     committed: usize,
     open: OpenTransaction,
@@ -210,8 +215,12 @@ impl Steps<'_> {
         Ok(())
     }
 
-    async fn record_committed(&self, conn: &mut PgConnection, done: usize) -> Result<()> {
-        self.history.committed(conn, self.entry, self.migration, done).await
+    async fn record_committed(&mut self, conn: &mut PgConnection, done: usize) -> Result<()> {
+        if self.entry.is_none() {
+            return Ok(());
+        }
+        let record = self.progress.line(done, false);
+        self.history.committed(conn, self.entry, &record).await
     }
 
     async fn send(&self, conn: &mut PgConnection, piece: &Piece) -> std::result::Result<(), StepError> {
@@ -257,8 +266,12 @@ impl ScriptError {
 }
 
 /// Sends the script as one simple-query message.
-pub(super) async fn run(conn: &mut PgConnection, name: &str, script: &str) -> std::result::Result<(), ScriptError> {
-    part(conn, name, script, 0..script.len()).await
+pub(super) async fn run(
+    conn: &mut PgConnection,
+    name: &str,
+    script: &Arc<String>,
+) -> std::result::Result<(), ScriptError> {
+    send(conn, name, (script, 0), AssertSqlSafe(script.clone())).await
 }
 
 async fn part(
@@ -267,14 +280,49 @@ async fn part(
     script: &str,
     span: Range<usize>,
 ) -> std::result::Result<(), ScriptError> {
-    let from = span.start;
+    let text = script[span.clone()].to_owned();
+    send(conn, name, (script, span.start), AssertSqlSafe(text)).await
+}
+
+/// Sends the part of a script that begins at the byte `from`. The driver holds a copy of it until the server has
+/// answered.
+async fn send(
+    conn: &mut PgConnection,
+    name: &str,
+    (script, from): (&str, usize),
+    text: impl SqlSafeStr + Send,
+) -> std::result::Result<(), ScriptError> {
+    let text = text.into_sql_str();
+    let turn = sending(text.as_str().len()).await;
+    let outcome = answers(conn, text).await;
+    if turn.is_some() {
+        // The driver keeps the memory of the longest message that it has sent.
+        conn.shrink_buffers();
+    }
+    outcome.map_err(|(completed, error)| ScriptError::new(name, script, from, completed, error))
+}
+
+/// The bytes of long scripts that are being sent in all sessions together: one of 64 MiB, or several shorter ones.
+static SENDING: Semaphore = Semaphore::const_new(MAX_SCRIPT_BYTES >> 10);
+
+/// Scripts that are not longer are sent at once, whatever else is being sent.
+const SHORT: usize = 1 << 20;
+
+/// Waits until a script of this length may be sent.
+async fn sending(bytes: usize) -> Option<SemaphorePermit<'static>> {
+    let kibibytes = u32::try_from(bytes >> 10).ok().filter(|_| bytes > SHORT)?;
+    SENDING.acquire_many(kibibytes).await.ok()
+}
+
+/// Reads the answers to a script. After an error, the number of statements before it that succeeded.
+async fn answers(conn: &mut PgConnection, text: SqlStr) -> std::result::Result<(), (usize, sqlx::Error)> {
     let mut completed = 0;
-    let mut results = sqlx::raw_sql(AssertSqlSafe(script[span].to_owned())).execute_many(conn);
+    let mut results = sqlx::raw_sql(text).execute_many(conn);
     loop {
         match results.try_next().await {
             Ok(Some(_)) => completed += 1,
             Ok(None) => return Ok(()),
-            Err(error) => return Err(ScriptError::new(name, script, from, completed, error)),
+            Err(error) => return Err((completed, error)),
         }
     }
 }

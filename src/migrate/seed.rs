@@ -61,7 +61,7 @@ pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
         return Ok(None);
     }
     let row = sqlx::query(AssertSqlSafe(format!(
-        "SELECT digest, pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
+        "SELECT pg_catalog.left(digest, 128), pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
          FROM {OPERATOR_SCHEMA}.seed ORDER BY applied_at DESC LIMIT 1"
     )))
     .fetch_optional(conn)
@@ -164,6 +164,9 @@ async fn inside(
 }
 
 async fn send(conn: &mut PgConnection, script: &Script, variables: &Variables) -> Result<()> {
+    if script.is_constant() {
+        return run(conn, &script.file, script.text()).await.map_err(failed);
+    }
     let rendered = script.render(variables)?;
     let outcome = run(conn, &script.file, &rendered.text).await;
     outcome.map_err(|error| match failed(error) {

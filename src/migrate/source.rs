@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256, Sha384};
 
+use super::content::{Content, Hold};
 use super::format::{self, FileUse, MigrationName};
 use super::mode::{self, Mode};
 use super::script_text;
@@ -42,7 +44,7 @@ pub struct Migration {
     /// The rest of the name, as the histories of the Supabase CLI and of sqlx record it.
     pub title: String,
     /// The script, byte for byte.
-    pub script: String,
+    pub script: Arc<String>,
     /// Hexadecimal digest of the script's bytes: SHA-384 for sqlx, else SHA-256.
     pub checksum: String,
     /// How it is run.
@@ -64,6 +66,7 @@ pub struct Source {
     format: MigrationFormat,
     revision: Option<String>,
     migrations: Vec<Migration>,
+    hold: Hold,
 }
 
 impl Source {
@@ -74,7 +77,18 @@ impl Source {
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
-    pub fn read(format: Option<MigrationFormat>, files: Vec<(String, Vec<u8>)>) -> Result<Self, SourceError> {
+    pub fn read(
+        format: Option<MigrationFormat>,
+        files: Vec<(String, impl Into<Content>)>,
+    ) -> Result<Self, SourceError> {
+        let files: Vec<_> = files
+            .into_iter()
+            .map(|(file, content)| (file, content.into()))
+            .collect();
+        Self::of(format, files)
+    }
+
+    fn of(format: Option<MigrationFormat>, files: Vec<(String, Content)>) -> Result<Self, SourceError> {
         let format = match format {
             Some(format) => format,
             None => format::detect(&files)?,
@@ -84,16 +98,16 @@ impl Source {
         }
         let names: Vec<_> = files.iter().map(|(file, _)| file.clone()).collect();
         let mut found = BTreeMap::new();
-        for (file, bytes) in files {
+        for (file, content) in files {
             if format == MigrationFormat::Prisma && file == format::LOCK_FILE {
-                check_lock(&file, &bytes)?;
+                check_lock(&file, content.as_bytes())?;
             }
             let name = match format::file_use(format, &file) {
                 FileUse::Ignored => continue,
                 FileUse::Refused(what) => return Err(SourceError::file(&file, what)),
                 FileUse::Migration(name) => name,
             };
-            let migration = read(&file, format, name, bytes)?;
+            let migration = read(&file, format, name, &content)?;
             if let Some(twice) = found.insert(migration.identity.clone(), migration) {
                 let what = format!(
                     "this migration is in the source twice: {} is also {}; rename or remove one",
@@ -116,6 +130,7 @@ impl Source {
         Ok(Self {
             format,
             revision: None,
+            hold: None,
             migrations: found.into_values().collect(),
         })
     }
@@ -124,6 +139,17 @@ impl Source {
     #[must_use]
     pub fn with_revision(self, revision: Option<String>) -> Self {
         Self { revision, ..self }
+    }
+
+    /// Holds the memory of the source until it is dropped.
+    #[must_use]
+    pub fn with_hold(self, hold: Hold) -> Self {
+        Self { hold, ..self }
+    }
+
+    /// Whether it is one of the large sources, of which few are held at a time.
+    pub fn is_large(&self) -> bool {
+        self.hold.is_some()
     }
 
     /// Digest of the OCI manifest that the source was read from.
@@ -174,10 +200,10 @@ impl Source {
     }
 }
 
-fn read(file: &str, format: MigrationFormat, name: MigrationName, bytes: Vec<u8>) -> Result<Migration, SourceError> {
+fn read(file: &str, format: MigrationFormat, name: MigrationName, content: &Content) -> Result<Migration, SourceError> {
     let checksum = match format {
-        MigrationFormat::Sqlx => hex::encode(Sha384::digest(&bytes)),
-        MigrationFormat::Prisma | MigrationFormat::Supabase => hex::encode(Sha256::digest(&bytes)),
+        MigrationFormat::Sqlx => hex::encode(Sha384::digest(content.as_bytes())),
+        MigrationFormat::Prisma | MigrationFormat::Supabase => hex::encode(Sha256::digest(content.as_bytes())),
     };
     let (identity, title) = match name {
         MigrationName::Prisma(name) => (MigrationId::Text(name), String::new()),
@@ -192,7 +218,7 @@ fn read(file: &str, format: MigrationFormat, name: MigrationName, bytes: Vec<u8>
         let what = format!("the name is longer than {MAX_NAME_BYTES} bytes; shorten it");
         return Err(SourceError::file(file, what));
     }
-    let script = script_text::decode(file, bytes)?;
+    let script = script_text::decode(file, content)?;
     let mut execution = mode::execution(file, &script, format)?;
     if format == MigrationFormat::Sqlx && script.starts_with(format::NO_TRANSACTION) {
         execution.mode = Mode::Whole;

@@ -53,17 +53,47 @@ pub(super) enum Cure {
 /// The line that records how many statements are committed, with a digest of them: a changed script is continued
 /// only if these statements are unchanged.
 pub(super) fn committed(script: &str, statements: usize, failed: bool) -> String {
-    let tail = if failed { FAILED } else { "" };
-    format!("{COMMITTED}{statements} sha256:{}{tail}", prefix(script, statements))
+    Progress::new(script, &pieces(script)).line(statements, failed)
 }
 
 fn prefix(script: &str, statements: usize) -> String {
-    let mut hash = Sha256::new();
-    for piece in pieces(script).iter().take(statements) {
-        hash.update(script[piece.span.clone()].trim());
-        hash.update([0]);
+    Progress::new(script, &pieces(script)).digest(statements)
+}
+
+/// The record of a script that runs statement by statement. A statement is hashed once, however many follow it.
+pub(super) struct Progress<'a> {
+    script: &'a str,
+    pieces: &'a [Piece],
+    hash: Sha256,
+    /// Number of statements in the hash.
+    hashed: usize,
+}
+
+impl<'a> Progress<'a> {
+    /// Before the first statement.
+    pub(super) fn new(script: &'a str, pieces: &'a [Piece]) -> Self {
+        Self {
+            script,
+            pieces,
+            hash: Sha256::new(),
+            hashed: 0,
+        }
     }
-    hex::encode(hash.finalize())
+
+    /// The line of [`committed`]. The number of statements does not decrease from call to call.
+    pub(super) fn line(&mut self, statements: usize, failed: bool) -> String {
+        let tail = if failed { FAILED } else { "" };
+        format!("{COMMITTED}{statements} sha256:{}{tail}", self.digest(statements))
+    }
+
+    fn digest(&mut self, statements: usize) -> String {
+        for piece in self.pieces.iter().take(statements).skip(self.hashed) {
+            self.hash.update(self.script[piece.span.clone()].trim());
+            self.hash.update([0]);
+        }
+        self.hashed = statements.max(self.hashed);
+        hex::encode(self.hash.clone().finalize())
+    }
 }
 
 /// The statements of a script, without empty ones.

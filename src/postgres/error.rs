@@ -34,6 +34,12 @@ pub enum Error {
     /// No answer within the limit.
     #[error("no answer from the database within {} s", .0.as_secs())]
     Timeout(Duration),
+    /// A message of the server that is longer than the driver reads (`vendor/sqlx-postgres`).
+    #[error(
+        "the server sends a message of more than 4 MiB, and the operator reads none as long: change what raises or \
+         selects a text or a row of that length, which can be a script or a function that it calls"
+    )]
+    TooLong,
     /// The text is not a database URL that can be used. The text itself is not repeated.
     #[error("not a usable database URL: {0}")]
     InvalidUrl(&'static str),
@@ -50,7 +56,7 @@ impl Error {
             // The hosted pooler reports its own limits as XX000, and PostgreSQL two concurrent changes of one
             // catalog row.
             Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => ErrorClass::Transient,
-            Self::LoginFailed { .. } | Self::Refused { .. } => ErrorClass::Blocked,
+            Self::LoginFailed { .. } | Self::Refused { .. } | Self::TooLong => ErrorClass::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
     }
@@ -60,7 +66,7 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
-            Self::Refused { .. } | Self::InvalidRole(_) => Reason::DatabaseRefused,
+            Self::Refused { .. } | Self::TooLong | Self::InvalidRole(_) => Reason::DatabaseRefused,
             Self::InvalidUrl(_) => Reason::InvalidEntry,
         }
     }
@@ -105,6 +111,7 @@ impl From<sqlx::Error> for Error {
                     Self::Refused { sqlstate, message }
                 }
             }
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Self::TooLong,
             sqlx::Error::Io(error) => Self::Unreachable(error.to_string()),
             other => Self::Unreachable(other.to_string()),
         }

@@ -85,6 +85,7 @@ fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io:
             if size > room {
                 return Err(Flaw::TooLarge);
             }
+            files.reserve(usize::try_from(size).unwrap_or(usize::MAX))?;
             let mut bytes = Vec::new();
             let read = (&mut entry).take(room).read_to_end(&mut bytes).map_err(broken)?;
             if u64::try_from(read) != Ok(size) {

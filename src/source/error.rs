@@ -7,6 +7,9 @@ use super::flaw::Flaw;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 
+/// When a large source is asked for again while the memory for it is in use.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// An error of a source. `Display` is one line for a person; it holds no content and no login.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -39,6 +42,14 @@ pub enum Error {
         /// When to try again, if the registry says so.
         after: Option<Duration>,
     },
+    /// The memory for large sources is in use.
+    #[error("{place}: {flaw}")]
+    Busy {
+        /// Which source.
+        place: String,
+        /// [`Flaw::Busy`].
+        flaw: Flaw,
+    },
     /// Access is refused.
     #[error("{place}: {what}")]
     Denied {
@@ -69,9 +80,10 @@ impl Error {
     }
 
     pub(super) fn invalid(place: &dyn fmt::Display, flaw: Flaw) -> Self {
-        Self::Invalid {
-            place: place.to_string(),
-            flaw,
+        let place = place.to_string();
+        match flaw {
+            Flaw::Busy => Self::Busy { place, flaw },
+            flaw => Self::Invalid { place, flaw },
         }
     }
 
@@ -83,6 +95,11 @@ impl Error {
         }
     }
 
+    /// Whether the source waits for the memory of another one.
+    pub fn waits_for_room(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+
     /// Whether the cause is outside the cluster's objects (a registry, a volume, the way to them): the source may
     /// come back unchanged.
     pub fn is_outside(&self) -> bool {
@@ -91,6 +108,7 @@ impl Error {
             Self::NoFolder(_)
                 | Self::NoArtifact(_)
                 | Self::Unavailable { .. }
+                | Self::Busy { .. }
                 | Self::Denied { .. }
                 | Self::NotAllowed(_)
         )
@@ -101,6 +119,7 @@ impl Error {
         match self {
             Self::NotFound(_) | Self::Invalid { .. } => ErrorClass::Invalid,
             Self::Unavailable { after: Some(after), .. } => ErrorClass::After(*after),
+            Self::Busy { .. } => ErrorClass::After(BUSY),
             Self::Unavailable { after: None, .. } => ErrorClass::Transient,
             Self::NoFolder(_) | Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => ErrorClass::Blocked,
         }
@@ -111,7 +130,7 @@ impl Error {
         match self {
             Self::NotFound(_) | Self::NoFolder(_) | Self::NoArtifact(_) => Reason::SourceNotFound,
             Self::Invalid { .. } => Reason::SourceInvalid,
-            Self::Unavailable { .. } => Reason::SourceUnavailable,
+            Self::Unavailable { .. } | Self::Busy { .. } => Reason::SourceUnavailable,
             Self::Denied { .. } => Reason::SourceDenied,
             Self::NotAllowed(_) => Reason::SourceNotAllowed,
         }

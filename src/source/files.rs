@@ -7,16 +7,45 @@ use sha2::{Digest, Sha256};
 use super::digest::written;
 use super::flaw::Flaw;
 use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
+use super::room::{Room, Share};
+use crate::migrate::{Content, Hold};
 
 /// Files and folders with relative paths that stay inside the set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    contents: BTreeMap<String, Vec<u8>>,
+    contents: BTreeMap<String, Content>,
     folders: BTreeSet<String>,
     bytes: usize,
+    share: Share,
 }
 
 impl Files {
+    /// An empty set that takes this room when it becomes large.
+    pub fn within(room: &Room) -> Self {
+        Self {
+            share: Share::of(room),
+            ..Self::default()
+        }
+    }
+
+    /// Takes the room that this many more bytes need, before they are read.
+    ///
+    /// # Errors
+    /// [`Flaw::Busy`].
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), Flaw> {
+        self.share.cover(self.bytes.saturating_add(bytes))
+    }
+
+    /// Number of bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What keeps the memory of a large set reserved.
+    pub fn hold(&self) -> &Hold {
+        self.share.hold()
+    }
+
     /// How many more bytes the set may take.
     pub fn room(&self) -> usize {
         MAX_BYTES - self.bytes
@@ -31,7 +60,7 @@ impl Files {
             return Err(Flaw::Path { path: path.to_owned() });
         };
         if let Some(known) = self.contents.get(&path) {
-            return if *known == bytes {
+            return if known.as_bytes() == bytes {
                 Ok(())
             } else {
                 Err(Flaw::Twice { path })
@@ -41,8 +70,9 @@ impl Files {
         if bytes.len() > self.room() {
             return Err(Flaw::TooLarge);
         }
+        self.reserve(bytes.len())?;
         self.bytes += bytes.len();
-        self.contents.insert(path, bytes);
+        self.contents.insert(path, bytes.into());
         Ok(())
     }
 
@@ -67,9 +97,12 @@ impl Files {
 
     /// Paths and contents, in the order of the paths.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.contents
-            .iter()
-            .map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+        self.contents().map(|(path, content)| (path, content.as_bytes()))
+    }
+
+    /// As [`Files::iter`], with contents that can be shared.
+    pub fn contents(&self) -> impl Iterator<Item = (&str, &Content)> {
+        self.contents.iter().map(|(path, content)| (path.as_str(), content))
     }
 
     /// Paths of the folders that were added by themselves.
@@ -86,7 +119,7 @@ impl Files {
         };
         for (path, bytes) in &self.contents {
             part(path.as_bytes());
-            part(bytes);
+            part(bytes.as_bytes());
         }
         part(b"");
         for folder in &self.folders {

@@ -1,6 +1,6 @@
 //! Reasons why the files of a source cannot be used. Only a change of the files helps.
 
-use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
+use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES, SMALL_BYTES};
 
 /// Why files cannot be used. `Display` is one line for a person, and shows no content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,12 @@ pub enum Flaw {
     /// Too many bytes.
     #[error("more than {} MiB in all, unpacked", MAX_BYTES >> 20)]
     TooLarge,
+    /// The memory for large sources is in use; it is no fault of the files.
+    #[error(
+        "it has more than {} MiB, and one source as large is read at a time: it is read when the scripts of the other one are applied",
+        SMALL_BYTES >> 20
+    )]
+    Busy,
     /// Not an archive, or a damaged one.
     #[error("the archive cannot be unpacked, make it with `tar czf`: {0}")]
     Archive(String),

@@ -1,5 +1,6 @@
 //! Work that is done once for all callers that ask for it at the same time, and whose outcome is kept for a while.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -21,6 +22,9 @@ pub struct Flights<K, V> {
     entries: Mutex<HashMap<K, Entry<V>>>,
     idle: Duration,
     patience: Duration,
+    /// How many bytes an outcome holds, and the most bytes that are kept.
+    weight: fn(&V) -> usize,
+    most: usize,
 }
 
 struct Entry<V> {
@@ -59,6 +63,36 @@ where
             entries: Mutex::default(),
             idle,
             patience: PATIENCE,
+            weight: |_| 0,
+            most: usize::MAX,
+        }
+    }
+
+    /// Bounds the bytes of the outcomes that are kept. The one that was asked for last stays in any case.
+    #[must_use]
+    pub fn weighed(self, weight: fn(&V) -> usize, most: usize) -> Self {
+        Self { weight, most, ..self }
+    }
+
+    /// Drops the outcomes of this kind.
+    pub fn forget(&self, kind: impl Fn(&V) -> bool) {
+        let mut entries = self.entries.lock();
+        entries.retain(|_, entry| !entry.made().is_some_and(|made| kind(&made)));
+    }
+
+    /// Drops the outcomes that were asked for longest ago, until the others are no more than the bound.
+    fn fit(&self, entries: &mut HashMap<K, Entry<V>>) {
+        let mut kept: Vec<_> = entries
+            .iter()
+            .filter_map(|(key, entry)| Some((entry.used, (self.weight)(&entry.made()?), key.clone())))
+            .collect();
+        kept.sort_by_key(|(used, ..)| Reverse(*used));
+        let mut bytes: usize = 0;
+        for (at, (_, weight, key)) in kept.into_iter().enumerate() {
+            bytes = bytes.saturating_add(weight);
+            if at > 0 && bytes > self.most {
+                entries.remove(&key);
+            }
         }
     }
 
@@ -101,6 +135,7 @@ where
     {
         let mut entries = self.entries.lock();
         entries.retain(|_, entry| entry.used.elapsed() < self.idle);
+        self.fit(&mut entries);
         if let Some(entry) = entries.get_mut(key).filter(|entry| !entry.is_over(fresh)) {
             entry.used = Instant::now();
             return (entry.job.clone(), entry.last.clone());

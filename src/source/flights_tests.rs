@@ -99,3 +99,23 @@ async fn what_nobody_asks_for_is_forgotten() {
     flights.get(&2, "it", LONG, || async { Ok(2) }).await.unwrap();
     assert_eq!(flights.entries.lock().len(), 1);
 }
+
+#[tokio::test]
+async fn outcomes_are_kept_up_to_a_number_of_bytes() {
+    let (flights, work) = (
+        Flights::new(LONG).weighed(|bytes: &usize| *bytes, 10),
+        Arc::new(Work::default()),
+    );
+    for (key, bytes) in [(1, 4), (2, 4), (1, 4), (3, 4), (4, 40), (4, 40)] {
+        assert_eq!(flights.get(&key, "it", LONG, || work.begin(Ok(bytes))).await, Ok(bytes));
+    }
+    assert_eq!(work.count(), 4);
+    // The two that were asked for last before the long one are gone by now.
+    for key in [1, 3] {
+        assert_eq!(flights.get(&key, "it", LONG, || work.begin(Ok(4))).await, Ok(4));
+    }
+    assert_eq!(work.count(), 6);
+    flights.forget(|bytes| *bytes == 4);
+    assert_eq!(flights.get(&3, "it", LONG, || work.begin(Ok(4))).await, Ok(4));
+    assert_eq!(work.count(), 7);
+}

@@ -9,6 +9,7 @@ use cap_std::fs::Dir;
 use super::files::Files;
 use super::flaw::Flaw;
 use super::limits::MAX_FILES;
+use super::room::Room;
 
 /// Why a folder cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +40,10 @@ impl From<io::Error> for FolderError {
 ///
 /// # Errors
 /// See [`FolderError`].
-pub fn read(root: &Path, folder: &str) -> Result<Files, FolderError> {
+pub fn read(root: &Path, folder: &str, room: &Room) -> Result<Files, FolderError> {
     // Paths that are opened through this handle stay below it, also when a link is swapped meanwhile.
     let root = Dir::open_ambient_dir(root, ambient_authority())?;
-    let mut files = Files::default();
+    let mut files = Files::within(room);
     let mut seen = 0;
     walk(&root, folder, "", &mut files, &mut seen)?;
     Ok(files)
@@ -76,6 +77,7 @@ fn walk(root: &Dir, folder: &str, path: &str, files: &mut Files, seen: &mut usiz
             files.insert_folder(&path)?;
             walk(root, folder, &path, files, seen)?;
         } else if told.is_file() {
+            files.reserve(usize::try_from(told.len()).unwrap_or(usize::MAX))?;
             let bytes = read_file(root, &place(&path), files.room()).map_err(|error| outside(&error, &path))?;
             files.insert(&path, bytes)?;
         } else {
@@ -122,14 +124,17 @@ mod tests {
         write(at("schema/..2026_01_05/1_a.sql"), "SELECT 1").unwrap();
         symlink("..2026_01_05", at("schema/..data")).unwrap();
         symlink("..data/1_a.sql", at("schema/1_a.sql")).unwrap();
-        assert_eq!(names(&read(root.path(), "schema").unwrap()), ["1_a.sql"]);
+        assert_eq!(
+            names(&read(root.path(), "schema", &Room::default()).unwrap()),
+            ["1_a.sql"]
+        );
         // As git-sync does: a link to the commit's work tree.
         create_dir_all(at("repo/.worktrees/abc/db/2_b")).unwrap();
         create_dir_all(at("repo/.worktrees/abc/db/empty")).unwrap();
         write(at("repo/.worktrees/abc/db/2_b/migration.sql"), "\r\n").unwrap();
         write(at("repo/.worktrees/abc/.git"), "gitdir: elsewhere").unwrap();
         symlink(".worktrees/abc", at("repo/current")).unwrap();
-        let files = read(root.path(), "repo/current").unwrap();
+        let files = read(root.path(), "repo/current", &Room::default()).unwrap();
         assert_eq!(names(&files), ["db/2_b/migration.sql"]);
         assert!(files.folders().any(|folder| folder == "db/empty"));
     }
@@ -152,15 +157,21 @@ mod tests {
         symlink(dir.path(), root.join("b/up")).unwrap();
         symlink("..", root.join("up")).unwrap();
         for folder in ["a", "b", "up", "..", "../sources/../", "/etc"] {
-            let refused = read(&root, folder);
+            let refused = read(&root, folder, &Room::default());
             assert!(
                 matches!(refused, Err(FolderError::Flaw(Flaw::Link { .. }) | FolderError::Io(_))),
                 "{folder}: {refused:?}"
             );
         }
-        assert!(matches!(read(&root, "none"), Err(FolderError::Missing)));
+        assert!(matches!(
+            read(&root, "none", &Room::default()),
+            Err(FolderError::Missing)
+        ));
         write(root.join("file"), "").unwrap();
-        assert!(matches!(read(&root, "file"), Err(FolderError::Missing)));
+        assert!(matches!(
+            read(&root, "file", &Room::default()),
+            Err(FolderError::Missing)
+        ));
     }
 
     #[test]
@@ -169,11 +180,11 @@ mod tests {
         create_dir_all(root.path().join("a")).unwrap();
         symlink(".", root.path().join("a/one")).unwrap();
         symlink(".", root.path().join("a/two")).unwrap();
-        let refused = read(root.path(), "a");
+        let refused = read(root.path(), "a", &Room::default());
         assert!(matches!(refused, Err(FolderError::Flaw(_))), "{refused:?}");
         create_dir_all(root.path().join("b")).unwrap();
         std::os::unix::net::UnixListener::bind(root.path().join("b/pipe")).unwrap();
-        let refused = read(root.path(), "b");
+        let refused = read(root.path(), "b", &Room::default());
         assert!(
             matches!(refused, Err(FolderError::Flaw(Flaw::Special { .. }))),
             "{refused:?}"

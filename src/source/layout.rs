@@ -6,9 +6,10 @@ use std::path::Path;
 use super::files::Files;
 use super::flaw::Flaw;
 use crate::api::MigrationFormat as Format;
+use crate::migrate::Content;
 
 /// Files by their paths below a folder. The path of an empty folder ends with `/`.
-pub type Found = Vec<(String, Vec<u8>)>;
+pub type Found = Vec<(String, Content)>;
 
 /// Folders in which tools keep the migrations of a project.
 const PROJECTS: [(&str, Format); 2] = [
@@ -85,9 +86,9 @@ fn paths(files: &Files) -> impl Iterator<Item = &str> {
 /// The files below a folder, or one file.
 fn at(files: &Files, path: &str) -> Result<Found, Flaw> {
     let path = path.trim_end_matches('/');
-    if let Some((_, bytes)) = files.iter().find(|(file, _)| *file == path) {
+    if let Some((_, content)) = files.contents().find(|(file, _)| *file == path) {
         let name = path.rsplit('/').next().unwrap_or(path);
-        return Ok(vec![(name.to_owned(), bytes.to_vec())]);
+        return Ok(vec![(name.to_owned(), content.clone())]);
     }
     let found = below(files, path);
     if found.is_empty() && !files.folders().any(|folder| folder == path) {
@@ -108,15 +109,15 @@ fn below(files: &Files, folder: &str) -> Found {
         };
         rest.map(str::to_owned)
     };
-    let held = files.iter().filter(|(path, _)| !is_junk(path));
+    let held = files.contents().filter(|(path, _)| !is_junk(path));
     let mut found: Found = held
-        .filter_map(|(path, bytes)| Some((inside(path)?, bytes.to_vec())))
+        .filter_map(|(path, content)| Some((inside(path)?, content.clone())))
         .collect();
     let empty = files.folders().filter_map(inside).filter(|folder| {
         let begin = format!("{folder}/");
         !found.iter().any(|(path, _)| path.starts_with(&begin))
     });
-    let empty: Vec<_> = empty.map(|folder| (format!("{folder}/"), Vec::new())).collect();
+    let empty: Vec<_> = empty.map(|folder| (format!("{folder}/"), Vec::new().into())).collect();
     found.extend(empty);
     found
 }

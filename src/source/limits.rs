@@ -4,6 +4,13 @@
 pub const MAX_FILES: usize = 20_000;
 /// The most bytes of one source, unpacked: 64 MiB.
 pub const MAX_BYTES: usize = 64 << 20;
+/// The most bytes of a source that is read whatever else is in memory: 4 MiB. Of larger ones, one that an Orchestra
+/// names and one that a class names are in memory at a time, so that 256 MiB are enough for the operator.
+pub const SMALL_BYTES: usize = 4 << 20;
+/// The most bytes of files that are kept after they were read, for another reader of the same version: 32 MiB.
+pub const KEPT_BYTES: usize = 32 << 20;
+/// The most small artifacts that are downloaded at the same time, each of at most [`SMALL_BYTES`].
+pub const DOWNLOADS: usize = 16;
 /// The most bytes of a path.
 pub const MAX_PATH_BYTES: usize = 1024;
 /// The most names in a path.

@@ -5,6 +5,7 @@
 //! fetched once, however many tenants name the source.
 
 mod archive;
+mod aside;
 mod config_map;
 mod digest;
 mod error;
@@ -18,8 +19,10 @@ pub mod oci;
 mod place;
 pub mod pull_secret;
 mod registry;
+mod room;
 mod sources;
 
+pub use aside::aside;
 pub use error::Error;
 pub use files::Files;
 pub use flaw::Flaw;

@@ -6,14 +6,17 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oci_client::Reference;
 use oci_client::manifest::{OciDescriptor, OciManifest};
+use tokio::sync::Semaphore;
 
 use super::archive::unpack;
+use super::aside::aside;
 use super::error::Error;
 use super::files::Files;
 use super::flaw::Flaw;
-use super::limits::MAX_BYTES;
+use super::limits::{DOWNLOADS, MAX_BYTES};
 use super::pull_secret::RegistryLogin;
 use super::registry::Repository;
+use super::room::Room;
 use crate::api::OciSource;
 
 /// The longest that a pull may take in all.
@@ -24,6 +27,9 @@ const MAX_LAYERS: usize = 2000;
 
 /// Layers that are fetched at the same time.
 const AT_ONCE: usize = 4;
+
+/// The downloads in progress.
+static DOWNLOADING: Semaphore = Semaphore::const_new(DOWNLOADS);
 
 /// Annotation with the path of the file that a layer holds (OCI image specification, predefined annotations).
 const TITLE: &str = "org.opencontainers.image.title";
@@ -74,11 +80,20 @@ pub async fn look_up(source: &OciSource, login: Option<RegistryLogin>) -> Result
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn pull(source: &OciSource, artifact: Artifact, login: Option<RegistryLogin>) -> Result<Files, Error> {
+pub async fn pull(
+    source: &OciSource,
+    artifact: Artifact,
+    login: Option<RegistryLogin>,
+    room: &Room,
+) -> Result<Files, Error> {
     let reference = reference(source).clone_with_digest(artifact.digest);
     let place = reference.to_string();
     let work = async {
         let repository = Repository::open(reference, source.insecure, login.as_ref()).await?;
+        let mut empty = Files::within(room);
+        let total = artifact.layers.iter().map(size).fold(0, usize::saturating_add);
+        empty.reserve(total).map_err(|flaw| repository.flaw(flaw))?;
+        let _turn = DOWNLOADING.acquire().await;
         let fetch = async |layer: OciDescriptor| {
             let bytes = repository.blob(&layer.digest, size(&layer)).await?;
             Ok::<_, Error>((layer, bytes))
@@ -88,9 +103,9 @@ pub async fn pull(source: &OciSource, artifact: Artifact, login: Option<Registry
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        let unpacked = tokio::task::spawn_blocking(move || files(layers)).await;
+        let unpacked = aside(move || files(layers, empty)).await;
         unpacked
-            .map_err(|_| Error::unavailable(&place, "the operator stopped while it unpacked the artifact"))?
+            .ok_or_else(|| Error::unavailable(&place, "the operator stopped while it unpacked the artifact"))?
             .map_err(|flaw| repository.flaw(flaw))
     };
     within(&place, work).await
@@ -135,8 +150,7 @@ fn layers(manifest: &[u8]) -> Result<Vec<OciDescriptor>, Flaw> {
     Ok(manifest.layers)
 }
 
-fn files(layers: Vec<(OciDescriptor, Vec<u8>)>) -> Result<Files, Flaw> {
-    let mut files = Files::default();
+fn files(layers: Vec<(OciDescriptor, Vec<u8>)>, mut files: Files) -> Result<Files, Flaw> {
     for (layer, bytes) in layers {
         add(&layer, bytes, &mut files)?;
     }

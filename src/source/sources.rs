@@ -10,12 +10,15 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource as _};
 
+use super::aside::aside;
 use super::error::Error;
 use super::files::Files;
 use super::flights::Flights;
+use super::limits::KEPT_BYTES;
 use super::oci::{self, Artifact};
 use super::place::Place;
 use super::pull_secret::{self, RegistryLogin};
+use super::room::Room;
 use super::{config_map, folder};
 use crate::api::{OciSource, ScriptSource};
 
@@ -47,6 +50,9 @@ pub struct Sources {
     artifacts: Flights<Place, Artifact>,
     folders: Flights<Place, (String, Arc<Files>)>,
     files: Flights<String, Arc<Files>>,
+    /// For a large source that an Orchestra names, and for one that a class names: no tenant holds up the sources of
+    /// the classes.
+    rooms: [Room; 2],
 }
 
 impl Sources {
@@ -66,8 +72,9 @@ impl Sources {
             oci_hosts,
             resync,
             artifacts: Flights::new(resync * 3),
-            folders: Flights::new(FILES_KEPT),
-            files: Flights::new(FILES_KEPT),
+            folders: Flights::new(FILES_KEPT).weighed(|(_, files)| files.bytes(), KEPT_BYTES),
+            files: Flights::new(FILES_KEPT).weighed(|files| files.bytes(), KEPT_BYTES),
+            rooms: Default::default(),
         }
     }
 
@@ -100,6 +107,16 @@ impl Sources {
         Ok(of(versions.collect::<Result<Vec<_>, Error>>()?.join(",")))
     }
 
+    fn room(&self, place: &Place) -> Room {
+        self.rooms[usize::from(place.by_class)].clone()
+    }
+
+    /// Drops the large sources among the files that are kept, so that another one can be read.
+    pub fn make_room(&self) {
+        self.folders.forget(|(_, files)| files.hold().is_some());
+        self.files.forget(|files| files.hold().is_some());
+    }
+
     /// The files of a source at a version.
     ///
     /// # Errors
@@ -107,7 +124,7 @@ impl Sources {
     pub async fn files(&self, place: &Place, version: &Version) -> Result<Arc<Files>, Error> {
         let source = &place.source;
         if let Some(texts) = &source.inline {
-            let files = config_map::inline(texts).map_err(|flaw| Error::invalid(place, flaw))?;
+            let files = config_map::inline(texts, &self.room(place)).map_err(|flaw| Error::invalid(place, flaw))?;
             return Ok(Arc::new(files));
         }
         if let Some(name) = &source.folder {
@@ -121,8 +138,8 @@ impl Sources {
         if let Some(oci) = &source.oci {
             return self.pulled(place, oci, version).await;
         }
-        let (client, whole) = (self.client.clone(), place.clone());
-        let work = async move || config_maps(&client, &whole).await.map(Arc::new);
+        let (client, whole, room) = (self.client.clone(), place.clone(), self.room(place));
+        let work = async move || config_maps(&client, &whole, &room).await.map(Arc::new);
         let key = format!("{place}@{}", version.state);
         self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
     }
@@ -138,7 +155,8 @@ impl Sources {
         let oci = oci.clone();
         let (host, repository) = oci::split(&oci.image);
         let key = format!("{host}/{repository}@{}", version.state);
-        let work = async move || oci::pull(&oci, artifact, login).await.map(Arc::new);
+        let room = self.room(place);
+        let work = async move || oci::pull(&oci, artifact, login, &room).await.map(Arc::new);
         self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
     }
 
@@ -148,18 +166,18 @@ impl Sources {
                 "the operator has no folder of sources: start it with --sources-folder, or name another source".into(),
             ));
         };
-        let (whole, folder) = (place.to_string(), name.to_owned());
+        let (whole, folder, room) = (place.to_string(), name.to_owned(), self.room(place));
         let read = move || async move {
             let at = whole.clone();
-            let read = tokio::task::spawn_blocking(move || folder::read(&root, &folder)).await;
-            let files = match read {
-                Err(_) => return Err(Error::unavailable(&at, "the operator stopped while it read the folder")),
-                Ok(Err(folder::FolderError::Missing)) => return Err(Error::NoFolder(at)),
-                Ok(Err(folder::FolderError::Flaw(flaw))) => return Err(Error::invalid(&at, flaw)),
-                Ok(Err(folder::FolderError::Io(error))) => return Err(Error::unavailable(&at, error.to_string())),
-                Ok(Ok(files)) => files,
+            let read = aside(move || folder::read(&root, &folder, &room).map(|files| (files.digest(), files))).await;
+            let (digest, files) = match read {
+                None => return Err(Error::unavailable(&at, "the operator stopped while it read the folder")),
+                Some(Err(folder::FolderError::Missing)) => return Err(Error::NoFolder(at)),
+                Some(Err(folder::FolderError::Flaw(flaw))) => return Err(Error::invalid(&at, flaw)),
+                Some(Err(folder::FolderError::Io(error))) => return Err(Error::unavailable(&at, error.to_string())),
+                Some(Ok(read)) => read,
             };
-            Ok((files.digest(), Arc::new(files)))
+            Ok((digest, Arc::new(files)))
         };
         self.folders.get(place, &place.to_string(), FOLDER_FRESH, read).await
     }
@@ -204,16 +222,18 @@ impl Sources {
     }
 }
 
-async fn config_maps(client: &Client, place: &Place) -> Result<Files, Error> {
+async fn config_maps(client: &Client, place: &Place, room: &Room) -> Result<Files, Error> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &place.namespace);
-    let mut files = Files::default();
+    let mut files = Files::within(room);
     for name in place.source.config_maps() {
         let map = api
             .get_opt(name)
             .await
             .map_err(|error| Error::unavailable(place, error.to_string()))?
             .ok_or_else(|| missing(&place.namespace, name))?;
-        config_map::add(map, &mut files)
+        let added = aside(move || config_map::add(map, &mut files).map(|()| files)).await;
+        files = added
+            .ok_or_else(|| Error::unavailable(place, "the operator stopped while it unpacked the ConfigMap"))?
             .map_err(|(key, flaw)| Error::invalid(&format!("key {key} of ConfigMap {name}"), flaw))?;
     }
     Ok(files)

@@ -2,24 +2,30 @@
 //! version 7.
 
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
+use futures::TryStreamExt as _;
 use sha2::{Digest, Sha256};
 
-use super::record::History;
+use super::record::{History, MAX_TEXT};
 use crate::migrate::error::Result;
 use crate::migrate::failure::ScriptFailure;
 use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::{RESOLVED, Unfinished};
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
-    let rows = ::sqlx::query(AssertSqlSafe(format!(
-        "SELECT id, migration_name, checksum, finished_at IS NOT NULL, coalesce(logs, ''), \
+    // Only the last line of the logs matters.
+    let sql = AssertSqlSafe(format!(
+        "SELECT pg_catalog.left(id, {MAX_TEXT}), pg_catalog.left(migration_name, {MAX_TEXT}), \
+             pg_catalog.left(checksum, {MAX_TEXT}), finished_at IS NOT NULL, \
+             coalesce(pg_catalog.right(logs, {MAX_TEXT}), ''), \
              to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC'), rolled_back_at IS NOT NULL \
          FROM {} ORDER BY started_at",
         history.table()
-    )))
-    .fetch_all(conn)
-    .await?;
-    for row in rows {
+    ));
+    let mut rows = ::sqlx::query(sql).fetch(conn);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await? {
+        count += 1;
+        history.check_size(count)?;
         let (id, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let logs: String = row.try_get(4)?;
         if row.try_get(6)? {
@@ -159,9 +165,21 @@ pub(super) async fn fail(
 
 /// As Prisma compares: the checksum of the file as it is, or with the other line ends.
 pub(super) fn matches(recorded: &str, migration: &Migration) -> bool {
-    let sum = |text: &str| hex::encode(Sha256::digest(text));
-    recorded == migration.checksum || {
-        let unix = migration.script.replace("\r\n", "\n");
-        recorded == sum(&unix) || recorded == sum(&unix.replace('\n', "\r\n"))
-    }
+    let sum = |end: &str| {
+        let (mut hash, mut lines) = (Sha256::new(), migration.script.split('\n'));
+        let mut line = lines.next();
+        while let Some(text) = line {
+            line = lines.next();
+            // A carriage return at the end of the script is no part of a line end.
+            let is_last = line.is_none();
+            hash.update(if is_last {
+                text
+            } else {
+                text.strip_suffix('\r').unwrap_or(text)
+            });
+            hash.update(if is_last { "" } else { end });
+        }
+        hex::encode(hash.finalize())
+    };
+    recorded == migration.checksum || { recorded == sum("\n") || recorded == sum("\r\n") }
 }

@@ -6,9 +6,22 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::api::MigrationFormat as Format;
+use crate::migrate::error::{Error, Result};
 use crate::migrate::source::{Migration, MigrationId};
+use crate::migrate::source_error::MAX_MIGRATIONS;
 use crate::migrate::unfinished::Unfinished;
 use crate::postgres::quote;
+
+/// The most characters of a text that is read from a history: whoever owns the table may write 1 GiB into each. It
+/// is more than any tool writes into an identity or a checksum, so that a longer one never equals a right one.
+pub(super) const MAX_TEXT: usize = 1_024;
+
+/// The most rows of a history: ten times as many as a source may have migrations, because attempts that were rolled
+/// back stay in it.
+pub(super) const MAX_ROWS: usize = 10 * MAX_MIGRATIONS;
+
+/// The most unfinished rows. A tool stops at the first one.
+const MAX_UNFINISHED: usize = 20;
 
 /// A summary of a history: a plan is made for one head, and is void for another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,6 +64,19 @@ impl History {
     /// The table's qualified and quoted name.
     pub(super) fn table(&self) -> String {
         format!("{}.{}", quote(&self.schema), table_of(self.format))
+    }
+
+    /// Refuses a history with more rows than any tool writes.
+    pub(super) fn check_size(&self, rows: usize) -> Result<()> {
+        if rows <= MAX_ROWS && self.unfinished.len() <= MAX_UNFINISHED {
+            return Ok(());
+        }
+        Err(Error::OtherTool(format!(
+            "its history {}.{} has more than {MAX_ROWS} rows or {MAX_UNFINISHED} unfinished ones, which no tool writes: \
+             remove those that no tool wrote",
+            self.schema,
+            table_of(self.format)
+        )))
     }
 
     /// The format of the tool whose table it is.

@@ -3,18 +3,23 @@
 use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
+use futures::TryStreamExt as _;
 
-use super::record::History;
+use super::record::{History, MAX_TEXT};
 use crate::migrate::error::{Error, Result};
 use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::Unfinished;
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
     let sql = format!(
-        "SELECT version, success, checksum, to_char(installed_on AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') FROM {}",
+        "SELECT version, success, pg_catalog.substring(checksum, 1, {MAX_TEXT}), to_char(installed_on AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') FROM {}",
         history.table()
     );
-    for row in ::sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await? {
+    let mut rows = ::sqlx::query(AssertSqlSafe(sql)).fetch(conn);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await? {
+        count += 1;
+        history.check_size(count)?;
         let version: i64 = row.try_get(0)?;
         if !row.try_get::<bool, _>(1)? {
             history.unfinished.push(Unfinished {

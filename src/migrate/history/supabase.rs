@@ -2,9 +2,9 @@
 //! written in its script's transaction, and none for a failed one.
 
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
+use futures::TryStreamExt as _;
 
-use super::divergence::fingerprint;
-use super::record::History;
+use super::record::{History, MAX_TEXT};
 use crate::migrate::error::{Error, Result};
 use crate::migrate::mode::statements;
 use crate::migrate::source::{Migration, MigrationId};
@@ -15,6 +15,12 @@ const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \
      CREATE TABLE IF NOT EXISTS supabase_migrations.schema_migrations (version text NOT NULL PRIMARY KEY); \
      ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS statements text[]; \
      ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name text";
+
+/// As [`super::divergence::fingerprint`], computed by the server: a row holds whole scripts.
+const DIGEST: &str = "CASE WHEN statements IS NOT NULL THEN (SELECT pg_catalog.encode(pg_catalog.sha256( \
+         coalesce(pg_catalog.string_agg(pg_catalog.convert_to(pg_catalog.concat( \
+             pg_catalog.octet_length(pg_catalog.convert_to(it, 'UTF8')), ':', it), 'UTF8'), '' ORDER BY place), '')), 'hex') \
+     FROM pg_catalog.unnest(statements) WITH ORDINALITY AS one(it, place)) END";
 
 async fn has_columns(conn: &mut PgConnection) -> Result<bool> {
     Ok(::sqlx::query_scalar(
@@ -28,18 +34,22 @@ async fn has_columns(conn: &mut PgConnection) -> Result<bool> {
 }
 
 pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Result<()> {
-    let statements = if has_columns(conn).await? {
-        "statements"
+    let digest = if has_columns(conn).await? {
+        DIGEST
     } else {
-        "NULL::text[]"
+        "NULL::pg_catalog.text"
     };
-    let sql = format!("SELECT version, {statements} FROM {}", history.table());
-    for row in ::sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await? {
-        let recorded: Option<Vec<String>> = row.try_get(1)?;
+    let sql = format!(
+        "SELECT pg_catalog.left(version, {MAX_TEXT}), {digest} FROM {}",
+        history.table()
+    );
+    let mut rows = ::sqlx::query(AssertSqlSafe(sql)).fetch(conn);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await? {
+        count += 1;
+        history.check_size(count)?;
         let version = MigrationId::Text(row.try_get(0)?);
-        history
-            .applied
-            .insert(version, recorded.map(|recorded| fingerprint(&recorded)));
+        history.applied.insert(version, row.try_get(1)?);
     }
     Ok(())
 }

@@ -118,18 +118,9 @@ impl History {
     }
 
     /// Records the number of committed statements, in the transaction of the last of them.
-    pub async fn committed(
-        &self,
-        conn: &mut PgConnection,
-        started: Option<&Entry>,
-        migration: &Migration,
-        count: usize,
-    ) -> Result<()> {
+    pub async fn committed(&self, conn: &mut PgConnection, started: Option<&Entry>, record: &str) -> Result<()> {
         match started {
-            Some(entry) => {
-                let logs = unfinished::committed(&migration.script, count, false);
-                prisma::log(self, conn, &entry.id, &logs).await
-            }
+            Some(entry) => prisma::log(self, conn, &entry.id, record).await,
             None => Ok(()),
         }
     }

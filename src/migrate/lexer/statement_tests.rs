@@ -86,6 +86,17 @@ fn says_what_a_statement_is() {
 }
 
 #[test]
+fn the_number_of_statements_is_bounded() {
+    assert_eq!(split(&";".repeat(MAX_STATEMENTS)).unwrap().len(), MAX_STATEMENTS);
+    for many in [";".repeat(MAX_STATEMENTS + 1), "-- c\n;".repeat(MAX_STATEMENTS + 1)] {
+        let refused = split(&many).unwrap_err();
+        assert!(refused.what.contains("250,000 statements; divide it"), "{refused:?}");
+    }
+    // No word is copied that can be no keyword.
+    assert_eq!(kinds(&"x".repeat(10 << 20)), [StatementKind::Other]);
+}
+
+#[test]
 fn finds_the_name_of_an_index() {
     for (sql, name) in [
         (

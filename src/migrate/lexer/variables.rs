@@ -62,6 +62,9 @@ pub fn variables(sql: &str) -> Result<Vec<Variable>, LexError> {
         if after_string && quoting == Quoting::Literal {
             return Err(LexError { at, what: JOINED });
         }
+        if found.len() >= MAX_VARIABLES {
+            return Err(LexError { at, what: TOO_MANY });
+        }
         found.push(Variable {
             span: at..quoted.span.end,
             name: name.to_owned(),
@@ -71,6 +74,10 @@ pub fn variables(sql: &str) -> Result<Vec<Variable>, LexError> {
     Ok(found)
 }
 
+/// The most variables of one script: each place of one is kept, and takes the value's bytes in the text that is sent.
+const MAX_VARIABLES: usize = 10_000;
+
+const TOO_MANY: &str = "the script has more than 10,000 variables; divide it";
 const BARE: &str = "a variable without quotes would become a part of the script; write :'name' for a value or :\"name\" \
                     for a name (if this is no variable, write a space after the colon)";
 const ODD: &str = "the name of a variable consists of letters, digits and underscores (if this is no variable, write a \

@@ -1,8 +1,12 @@
 //! Tables of a seed: CSV files that are sent with `COPY`.
 
+use std::io::Read as _;
+use std::sync::Arc;
+
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
+use crate::migrate::content::Content;
 use crate::migrate::error::Error;
 use crate::migrate::failure::RowFailure;
 use crate::migrate::redact;
@@ -11,7 +15,16 @@ use crate::migrate::source_error::SourceError;
 use crate::postgres::quote;
 
 /// Excel and other programs start CSV files with it.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The most bytes of the line that names the columns. PostgreSQL allows 1,600 columns with names of 63 bytes.
+const MAX_HEADER_BYTES: usize = 128 << 10;
+
+/// The most columns of a table, as in PostgreSQL.
+const MAX_COLUMNS: usize = 1_600;
+
+/// Bytes that are sent at a time: the driver copies what it is given.
+const SENT_AT_ONCE: usize = 64 << 10;
 
 /// A table of a seed.
 #[derive(Clone, Debug)]
@@ -21,7 +34,8 @@ pub struct SeedTable {
     /// Schema, if the file names one, and table.
     name: Vec<String>,
     columns: Vec<String>,
-    text: String,
+    /// The file, which may begin with a byte order mark.
+    file_text: Arc<String>,
 }
 
 impl SeedTable {
@@ -29,27 +43,25 @@ impl SeedTable {
     ///
     /// # Errors
     /// Where and why the file cannot be used.
-    pub fn read(file: &str, mut bytes: Vec<u8>) -> Result<Self, SourceError> {
-        if bytes.starts_with(BYTE_ORDER_MARK) {
-            bytes.drain(..BYTE_ORDER_MARK.len());
-        }
-        let text = script_text::decode(file, bytes)?;
+    pub fn read(file: &str, content: &Content) -> Result<Self, SourceError> {
+        let file_text = script_text::decode_marked(file, content)?;
+        let text = unmarked(&file_text);
         let name = name(file).ok_or_else(|| {
             SourceError::file(
                 file,
                 "the name is no table's: rename the file to <table>.csv or <schema>.<table>.csv, optionally with digits and _ in front for the order",
             )
         })?;
-        let columns = header(&text).map_err(|what| SourceError::text(file, &text, 0, what))?;
-        if let Some(at) = end_of_data(&text) {
+        let columns = header(text).map_err(|what| SourceError::text(file, text, 0, what))?;
+        if let Some(at) = end_of_data(text) {
             let what = "a line of \\. alone, which PostgreSQL before version 18 reads as the end of the data; write \"\\.\" in quotes";
-            return Err(SourceError::text(file, &text, at, what));
+            return Err(SourceError::text(file, text, at, what));
         }
         Ok(Self {
             file: file.to_owned(),
             name,
             columns,
-            text,
+            file_text,
         })
     }
 
@@ -57,7 +69,9 @@ impl SeedTable {
     pub(super) async fn copy(&self, conn: &mut PgConnection) -> Result<(), Error> {
         let copied = async {
             let mut copy = conn.copy_in_raw(&self.statement()).await?;
-            copy.send(self.text.as_bytes()).await?;
+            for part in unmarked(&self.file_text).as_bytes().chunks(SENT_AT_ONCE) {
+                copy.send(part).await?;
+            }
             copy.finish().await
         };
         copied.await.map(drop).map_err(|error| match &error {
@@ -79,6 +93,10 @@ impl SeedTable {
     }
 }
 
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
 /// Schema and table of a file.
 fn name(file: &str) -> Option<Vec<String>> {
     let stem = file.rsplit('/').next()?.rsplit_once('.')?.0;
@@ -95,12 +113,19 @@ fn name(file: &str) -> Option<Vec<String>> {
 fn header(text: &str) -> Result<Vec<String>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
-        .from_reader(text.as_bytes());
+        .from_reader(text.as_bytes().take(MAX_HEADER_BYTES as u64));
     let first = match reader.records().next() {
         // The reader skips empty lines; PostgreSQL does not.
         Some(Ok(first)) if !text.starts_with(['\n', '\r']) => first,
         _ => return Err("the first line must name the columns".to_owned()),
     };
+    let whole = text.len() <= MAX_HEADER_BYTES || reader.position().byte() < MAX_HEADER_BYTES as u64;
+    if first.len() > MAX_COLUMNS || !whole {
+        return Err(format!(
+            "the first line must name the columns, at most {MAX_COLUMNS} in {} KiB",
+            MAX_HEADER_BYTES >> 10
+        ));
+    }
     let columns: Vec<_> = first.iter().map(ToOwned::to_owned).collect();
     if let [only] = columns.as_slice()
         && only.contains([';', '\t'])
@@ -182,7 +207,7 @@ impl SeedTable {
         };
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
-            .from_reader(self.text.as_bytes());
+            .from_reader(unmarked(&self.file_text).as_bytes());
         let row = reader.records().filter_map(Result::ok).find(|row| {
             let key: Vec<_> = indices.iter().filter_map(|index| row.get(*index)).collect();
             key.join(", ") == values

@@ -2,7 +2,7 @@
 use super::*;
 
 fn table(file: &str, text: &str) -> Result<SeedTable, String> {
-    SeedTable::read(file, text.as_bytes().to_vec()).map_err(|error| error.to_string())
+    SeedTable::read(file, &text.as_bytes().to_vec().into()).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{PgConnection, Row};
+use futures::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::source::Script;
 use crate::api::SeedPolicy;
@@ -12,6 +13,11 @@ use crate::migrate::error::Result;
 /// The CLI's own statements (`pkg/migration/history.go`).
 const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \
      CREATE TABLE IF NOT EXISTS supabase_migrations.seed_files (path text NOT NULL PRIMARY KEY, hash text NOT NULL)";
+
+/// The most rows that are read, and the most characters of each of their texts: more than a source has files, and
+/// more than a path or a digest has characters.
+const MAX_ROWS: usize = 20_000;
+const MAX_TEXT: usize = 1_024;
 
 /// The rows of the table: hashes by path.
 #[derive(Default)]
@@ -27,11 +33,16 @@ impl SeedFiles {
         if !present {
             return Ok(Self::default());
         }
-        let rows = sqlx::query("SELECT path, hash FROM supabase_migrations.seed_files")
-            .fetch_all(conn)
-            .await?;
-        let rows = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        Ok(Self(rows.collect::<sqlx::Result<_>>()?))
+        let sql = format!(
+            "SELECT pg_catalog.left(path, {MAX_TEXT}), pg_catalog.left(hash, {MAX_TEXT}) \
+             FROM supabase_migrations.seed_files ORDER BY 1 LIMIT {MAX_ROWS}"
+        );
+        let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(conn);
+        let mut found = BTreeMap::new();
+        while let Some(row) = rows.try_next().await? {
+            found.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+        Ok(Self(found))
     }
 
     /// Whether the CLI has applied a script, by the table of a database that the operator has not seeded yet.

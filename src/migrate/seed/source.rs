@@ -1,9 +1,12 @@
 //! The user's seed, checked before the operator connects to a database.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use super::csv::SeedTable;
 use super::variables::{Rendered, Variables};
+use crate::migrate::content::{Content, Hold};
 use crate::migrate::lexer::{self, LexError, Variable};
 use crate::migrate::mode::check_seed;
 use crate::migrate::script_text;
@@ -14,6 +17,7 @@ use crate::migrate::source_error::SourceError;
 pub struct SeedSource {
     parts: Vec<Part>,
     digest: String,
+    hold: Hold,
 }
 
 /// One file.
@@ -38,7 +42,7 @@ impl Part {
 pub struct Script {
     /// Name of its file.
     pub file: String,
-    text: String,
+    text: Arc<String>,
     variables: Vec<Variable>,
 }
 
@@ -47,7 +51,16 @@ impl SeedSource {
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].
-    pub fn read(mut files: Vec<(String, Vec<u8>)>) -> Result<Self, SourceError> {
+    pub fn read(files: Vec<(String, impl Into<Content>)>) -> Result<Self, SourceError> {
+        Self::of(
+            files
+                .into_iter()
+                .map(|(file, content)| (file, content.into()))
+                .collect(),
+        )
+    }
+
+    fn of(mut files: Vec<(String, Content)>) -> Result<Self, SourceError> {
         files.retain(|(file, _)| file_type(file).is_some());
         files.sort();
         if let Some(twice) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -57,18 +70,30 @@ impl SeedSource {
             return Err(SourceError::file("the seed", "it holds neither a .sql nor a .csv file"));
         }
         let (mut hash, mut parts) = (Sha256::new(), Vec::new());
-        for (file, bytes) in files {
+        for (file, content) in files {
             update(&mut hash, file.as_bytes());
-            update(&mut hash, &bytes);
+            update(&mut hash, content.as_bytes());
             parts.push(match file_type(&file) {
-                Some(FileType::Csv) => Part::Table(SeedTable::read(&file, bytes)?),
-                _ => Part::Script(Script::read(&file, bytes)?),
+                Some(FileType::Csv) => Part::Table(SeedTable::read(&file, &content)?),
+                _ => Part::Script(Script::read(&file, content)?),
             });
         }
         Ok(Self {
             parts,
+            hold: None,
             digest: format!("sha256:{}", hex::encode(hash.finalize())),
         })
+    }
+
+    /// Holds the memory of the source until it is dropped.
+    #[must_use]
+    pub fn with_hold(self, hold: Hold) -> Self {
+        Self { hold, ..self }
+    }
+
+    /// Whether it is one of the large sources, of which few are held at a time.
+    pub fn is_large(&self) -> bool {
+        self.hold.is_some()
     }
 
     /// Digest of the files' names and contents and of the names and values of the variables that scripts use:
@@ -115,8 +140,8 @@ impl Script {
     ///
     /// # Errors
     /// Where and why it cannot be used.
-    pub fn read(file: &str, bytes: Vec<u8>) -> Result<Self, SourceError> {
-        let text = script_text::decode(file, bytes)?;
+    pub fn read(file: &str, content: impl Into<Content>) -> Result<Self, SourceError> {
+        let text = script_text::decode(file, &content.into())?;
         check_seed(file, &text)?;
         let variables =
             lexer::variables(&text).map_err(|LexError { at, what }| SourceError::text(file, &text, at, what))?;
@@ -135,8 +160,13 @@ impl Script {
         Ok(Rendered::new(&self.text, self.values(variables)?.into_iter()))
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &Arc<String> {
         &self.text
+    }
+
+    /// Whether it uses no variable.
+    pub(super) fn is_constant(&self) -> bool {
+        self.variables.is_empty()
     }
 
     /// SHA-256 of its bytes, in hexadecimal.

@@ -91,7 +91,7 @@ fn values_that_cannot_be_put_there_are_not_shown() {
 fn places_are_those_of_the_file() {
     let script = Script::read("a.sql", b"SELECT :'x',\n  :\"x\", nope;".to_vec()).unwrap();
     let rendered = script.render(&values("two\nlines")).unwrap();
-    assert_eq!(rendered.text, "SELECT  'two\nlines',\n   \"two\nlines\", nope;");
+    assert_eq!(*rendered.text, "SELECT  'two\nlines',\n   \"two\nlines\", nope;");
     for (text, place) in [("nope", (2, 9)), ("lines'", (1, 8)), ("\"two", (2, 3)), (";", (2, 13))] {
         let at = rendered.text.find(text).unwrap();
         assert_eq!(line_and_column(script.text(), rendered.origin(at)), place, "{text}");

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use postgres_protocol::escape::escape_literal;
 
@@ -73,7 +74,7 @@ impl Variables {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// What is sent to the server.
-    pub text: String,
+    pub text: Arc<String>,
     /// The ranges of the values in the text, and of their variables in the script.
     replaced: Vec<(Range<usize>, Range<usize>)>,
 }
@@ -94,7 +95,10 @@ impl Rendered {
             at = variable.span.end;
         }
         text.push_str(&script[at..]);
-        Self { text, replaced }
+        Self {
+            text: Arc::new(text),
+            replaced,
+        }
     }
 
     /// The position in the script that corresponds to a byte of the text.

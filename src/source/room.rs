@@ -1,0 +1,90 @@
+//! Memory for large sources: one at a time.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::flaw::Flaw;
+use super::limits::SMALL_BYTES;
+use crate::migrate::Hold;
+
+/// The place for one source of more than [`SMALL_BYTES`]. It is taken while the source is read, and as long as any
+/// copy of its files or scripts is in memory.
+#[derive(Clone, Debug)]
+pub struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+/// What a set of files holds of a room. It is no part of what the set is.
+#[derive(Clone, Debug, Default)]
+pub struct Share {
+    room: Option<Room>,
+    hold: Hold,
+}
+
+impl PartialEq for Share {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Share {}
+
+impl Share {
+    /// A share of this room.
+    pub fn of(room: &Room) -> Self {
+        Self {
+            room: Some(room.clone()),
+            hold: None,
+        }
+    }
+
+    /// Takes the room if a set of this many bytes needs it.
+    ///
+    /// # Errors
+    /// [`Flaw::Busy`].
+    pub fn cover(&mut self, bytes: usize) -> Result<(), Flaw> {
+        match &self.room {
+            Some(room) if bytes > SMALL_BYTES && self.hold.is_none() => {
+                let permit = room.0.clone().try_acquire_owned().map_err(|_| Flaw::Busy)?;
+                self.hold = Some(Arc::new(permit));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What keeps the room taken.
+    pub fn hold(&self) -> &Hold {
+        &self.hold
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn one_large_source_is_in_memory_at_a_time() {
+        let room = Room::default();
+        let (mut one, mut other) = (Share::of(&room), Share::of(&room));
+        one.cover(SMALL_BYTES + 1).unwrap();
+        one.cover(SMALL_BYTES * 2).unwrap();
+        other.cover(SMALL_BYTES).unwrap();
+        assert_eq!(other.cover(SMALL_BYTES + 1), Err(Flaw::Busy));
+        let hold = one.hold().clone();
+        drop(one);
+        assert_eq!(
+            other.cover(SMALL_BYTES + 1),
+            Err(Flaw::Busy),
+            "its scripts are still in use"
+        );
+        drop(hold);
+        other.cover(SMALL_BYTES + 1).unwrap();
+    }
+}

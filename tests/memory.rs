@@ -1,0 +1,170 @@
+//! What a script or a table of a tenant can make the operator hold in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use orchestra_operator::api::MigrationFormat;
+use orchestra_operator::error::ErrorClass;
+use orchestra_operator::migrate::{Error, Options, SeedSource, Source, fingerprint, pending};
+use orchestra_operator::postgres;
+use support::{INIT, execute, migrate, migrate_with, postgres::server, session, source, source_of};
+
+/// One test at a time: the peak is that of the process.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// The memory of this process in KiB: `VmHWM` is the most since it was reset, `VmRSS` what it is now.
+fn memory(field: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim_start_matches(':')
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
+}
+
+/// Measures the most memory from now on.
+struct Peak(usize);
+
+impl Peak {
+    fn reset() -> Self {
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        Self(memory("VmRSS"))
+    }
+
+    fn is_below(&self, mebibytes: usize) {
+        let more = memory("VmHWM").saturating_sub(self.0) >> 10;
+        assert!(more < mebibytes, "{more} MiB more, at most {mebibytes} are allowed");
+    }
+}
+
+/// Whether an error says that the server sent too much, and waits for a person.
+fn is_too_long(error: &Error) -> bool {
+    matches!(error, Error::Database(postgres::Error::TooLong)) && error.class() == ErrorClass::Blocked
+}
+
+#[tokio::test]
+async fn a_long_message_of_the_server_is_not_read() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let login = server.login("postgres");
+    let peak = Peak::reset();
+    for script in [
+        "DO $$ BEGIN RAISE NOTICE '%', repeat('x', 400000000); END $$",
+        "DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 400000000); END $$",
+        "DO $$ BEGIN RAISE EXCEPTION 'a' USING DETAIL = repeat('x', 400000000); END $$",
+        "SELECT repeat('x', 400000000)",
+        "SELECT 1; SELECT set_config('application_name', 'a', false), repeat('x', 5000000)",
+    ] {
+        let error = migrate(&login, &source(&[("1_long", script)])).await.unwrap_err();
+        assert!(is_too_long(&error), "{script}: {error}");
+    }
+    // What real scripts do is read.
+    let usual = "DO $$ BEGIN RAISE NOTICE '%', repeat('x', 1000000); END $$; SELECT repeat('x', 4000000);";
+    migrate(&login, &source(&[("1_usual", usual)])).await.unwrap();
+    peak.is_below(64);
+}
+
+#[tokio::test]
+async fn long_columns_of_a_history_are_cut_by_the_server() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let login = server.login("postgres");
+    let all = source(&[INIT]);
+    migrate(&login, &all).await.unwrap();
+    let conn = &mut session(&login).await;
+    let peak = Peak::reset();
+    execute(
+        conn,
+        "ALTER TABLE _prisma_migrations DROP CONSTRAINT _prisma_migrations_pkey; \
+         ALTER TABLE _prisma_migrations ALTER migration_name TYPE text, ALTER checksum TYPE text, ALTER id TYPE text; \
+         INSERT INTO _prisma_migrations (id, checksum, migration_name, logs, rolled_back_at, finished_at) VALUES \
+         (repeat('i', 100000000), repeat('c', 100000000), 'long', repeat('l', 400000000), NULL, now()), \
+         ('2', 'c', repeat('n', 100000000), repeat('l', 400000000), now(), NULL)",
+    )
+    .await
+    .unwrap();
+    let status = pending(&mut session(&login).await, &all, &Options::default())
+        .await
+        .unwrap();
+    assert_eq!((status.applied, status.pending), (1, 0));
+    execute(
+        conn,
+        "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at) \
+         SELECT i, 'c', i, now() FROM generate_series(1, 100001) i",
+    )
+    .await
+    .unwrap();
+    let many = pending(&mut session(&login).await, &all, &Options::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(&many, Error::OtherTool(_)), "{many}");
+    assert!(many.to_string().contains("more than 100000 rows"), "{many}");
+    peak.is_below(96);
+}
+
+#[tokio::test]
+async fn recorded_statements_and_definitions_stay_in_the_server() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let login = server.login("postgres");
+    let all = source_of(
+        MigrationFormat::Supabase,
+        &[("1_a", "CREATE TABLE é (id int);\n-- ü\nSELECT 'ß';")],
+    );
+    migrate_with(&login, &all, &Options::default()).await.unwrap();
+    let conn = &mut session(&login).await;
+    let status = pending(conn, &all, &Options::default()).await.unwrap();
+    assert_eq!(status.divergence, "");
+    let peak = Peak::reset();
+    execute(
+        conn,
+        "UPDATE supabase_migrations.schema_migrations SET statements = ARRAY[repeat('x', 100000000), repeat('y', 100000000)]",
+    )
+    .await
+    .unwrap();
+    let status = pending(conn, &all, &Options::default()).await.unwrap();
+    assert_eq!(status.divergence, "changed since they were applied: 1_a");
+    let one = fingerprint(conn).await.unwrap();
+    execute(
+        conn,
+        "DO $$ BEGIN EXECUTE format('CREATE FUNCTION long() RETURNS text LANGUAGE sql AS %L', \
+         '/*' || repeat('x', 50000000) || '*/ SELECT ''a'''); END $$",
+    )
+    .await
+    .unwrap();
+    assert_ne!(fingerprint(conn).await.unwrap(), one);
+    peak.is_below(64);
+}
+
+#[test]
+fn text_that_grows_when_it_is_read_is_refused() {
+    let _alone = ALONE.blocking_lock();
+    let peak = Peak::reset();
+    let migration = |text: String| {
+        let files = vec![("1_a.sql".to_owned(), text.into_bytes())];
+        Source::read(Some(MigrationFormat::Prisma), files).map(drop)
+    };
+    let seed = |file: &str, text: String| SeedSource::read(vec![(file.to_owned(), text.into_bytes())]).map(drop);
+    for (refused, says) in [
+        (migration(";".repeat(60 << 20)), "more than 250,000 statements"),
+        (migration("a;".repeat(20 << 20)), "more than 250,000 statements"),
+        (seed("a.sql", ";".repeat(60 << 20)), "more than 250,000 statements"),
+        (seed("a.sql", ":'x' ".repeat(10 << 20)), "more than 10,000 variables"),
+        (seed("a.csv", "a,".repeat(20 << 20)), "at most 1600 in 128 KiB"),
+        (
+            seed("a.csv", format!("a{}\n", ",b".repeat(2_000))),
+            "at most 1600 in 128 KiB",
+        ),
+    ] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(says), "{refused}");
+    }
+    // A word may be as long as the script, and is no keyword then.
+    migration("x".repeat(60 << 20)).unwrap();
+    peak.is_below(256);
+    // What real projects have: a dump with a row in each statement, and a wide table.
+    migration("INSERT INTO t VALUES (1);\n".repeat(100_000)).unwrap();
+    let columns: Vec<_> = (0..1_600).map(|number| format!("column_{number}")).collect();
+    seed("a.csv", format!("{}\n", columns.join(","))).unwrap();
+}
