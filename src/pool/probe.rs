@@ -1,5 +1,6 @@
 //! Probes an entry in the background: a login, and what makes the database fit for tenants.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
@@ -12,9 +13,10 @@ use super::observe::digest;
 use crate::api::condition::Reason;
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
+use crate::credentials::inventory;
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
-use crate::postgres::{self, APPLICATION, Login};
+use crate::postgres::{self, APPLICATION};
 
 /// The longest that one probe may take: a server that stalls ends its own probe and nothing else.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -37,8 +39,9 @@ pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
     ctx.probes.stop(&id(&uid, key));
     memory.probes.begin(&uid, key, &subject);
     let (work, entry, url) = (id(&uid, key), key.to_owned(), url.clone());
+    let roots = ctx.core.settings.database_roots.clone();
     let probe = async move {
-        let outcome = bounded(probe(&url)).await;
+        let outcome = bounded(probe(&url, &roots)).await;
         memory
             .probes
             .end(&uid, &entry, &subject, outcome.map_err(|error| Refusal::from(&error)));
@@ -69,8 +72,8 @@ pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<
 
 /// Logs in, checks that the database is fit for tenants, closes it to PUBLIC, and returns the name of its
 /// OrchestraDatabase.
-async fn probe(url: &SecretString) -> Result<String, Error> {
-    let mut session = postgres::connect(&Login::parse(url)?, APPLICATION).await?;
+async fn probe(url: &SecretString, roots: &Arc<str>) -> Result<String, Error> {
+    let mut session = postgres::connect(&inventory::read(url, roots)?, APPLICATION).await?;
     if is_superuser(&mut session).await.map_err(postgres::Error::from)? {
         return Err(Error::blocked(
             Reason::InvalidEntry,

@@ -4,14 +4,31 @@ use std::time::Duration;
 
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
+use crate::text;
+
+/// Characters of a SQLSTATE.
+const SQLSTATE: usize = 5;
 
 /// An error of a connection or of one of the operator's own statements. No message holds a URL, a password or the
-/// text of a statement.
+/// text of a statement. Texts
+/// of the server are on one line, capped and without control characters.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection, or the connection broke.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
+    /// The server's certificate is not one that the login accepts.
+    #[error(
+        "the server's certificate is not trusted ({0}), so no password was sent: check that the address is right and \
+         that the certificate's authority is known (sslrootcert of a pool entry, --supabase-ca-file for hosted projects)"
+    )]
+    Untrusted(String),
+    /// A server whose certificate was not checked asked for the password.
+    #[error(
+        "the server asks for the password {0}, and its certificate was not checked, so nothing was sent: write \
+         sslmode=verify-full into the URL, or have the server use scram-sha-256"
+    )]
+    InsecureLogin(&'static str),
     /// The server refused the user or the password.
     #[error("the database refused the login: {message} (SQLSTATE {sqlstate})")]
     LoginFailed {
@@ -50,7 +67,9 @@ impl Error {
             // The hosted pooler reports its own limits as XX000, and PostgreSQL two concurrent changes of one
             // catalog row.
             Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => ErrorClass::Transient,
-            Self::LoginFailed { .. } | Self::Refused { .. } => ErrorClass::Blocked,
+            Self::LoginFailed { .. } | Self::Refused { .. } | Self::Untrusted(_) | Self::InsecureLogin(_) => {
+                ErrorClass::Blocked
+            }
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
     }
@@ -60,6 +79,7 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
+            Self::Untrusted(_) | Self::InsecureLogin(_) => Reason::UntrustedHost,
             Self::Refused { .. } | Self::InvalidRole(_) => Reason::DatabaseRefused,
             Self::InvalidUrl(_) => Reason::InvalidEntry,
         }
@@ -75,6 +95,14 @@ impl Error {
             sqlstate: sqlstate.to_owned(),
             message: message.to_owned(),
         }
+    }
+
+    pub(super) fn unreachable(cause: &str) -> Self {
+        Self::Unreachable(text::line(cause, text::MESSAGE))
+    }
+
+    pub(super) fn untrusted(cause: &str) -> Self {
+        Self::Untrusted(text::line(cause, text::MESSAGE))
     }
 }
 
@@ -92,8 +120,8 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => {
-                let message = error.message().to_owned();
-                let sqlstate = error.code().unwrap_or_default().into_owned();
+                let message = text::line(error.message(), text::MESSAGE);
+                let sqlstate = text::line(&error.code().unwrap_or_default(), SQLSTATE);
                 let lower = message.to_ascii_lowercase();
                 if lower.contains("tenant or user not found")
                     || lower.contains("tenant/user") && lower.contains("not found")
@@ -105,8 +133,8 @@ impl From<sqlx::Error> for Error {
                     Self::Refused { sqlstate, message }
                 }
             }
-            sqlx::Error::Io(error) => Self::Unreachable(error.to_string()),
-            other => Self::Unreachable(other.to_string()),
+            sqlx::Error::Io(error) => Self::unreachable(&error.to_string()),
+            other => Self::unreachable(&other.to_string()),
         }
     }
 }

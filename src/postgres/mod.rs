@@ -2,16 +2,19 @@
 //! tenant's login roles in it. Every connection is dedicated, never pooled: locks, roles and settings belong to
 //! one session.
 
+mod channel;
 pub mod claim_record;
 mod connect;
 mod error;
 mod identity;
 mod login;
 mod logins;
+mod relay;
 mod role_plan;
 mod roles;
 mod sql;
 
+pub use channel::{SUPABASE_ROOT, certificates};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use error::{Error, Result};
 pub use identity::{DatabaseIdentity, identity};
