@@ -198,6 +198,8 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
             pass.proven = true;
             Ok(None)
         }
+        // It stays so until a person acts.
+        Err(error) if error.reason() == Reason::UntrustedHost => Err(error.into()),
         Err(error) => {
             tracing::info!(%error, "the database does not accept the login yet");
             pass.ctx.logins.refused(pass.name(), error.is_wrong_password());

@@ -57,7 +57,7 @@ pub(super) async fn open(login: &Login) -> Result<Box<dyn Channel>> {
 fn failure(error: &std::io::Error) -> Error {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
-        Some(rustls::Error::InvalidCertificate(cause)) => Error::untrusted(&cause.to_string()),
+        Some(rustls::Error::InvalidCertificate(cause)) => Error::untrusted_server(&cause.to_string()),
         _ => Error::unreachable(&error.to_string()),
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity, PgSslMode};
 use sqlx::{ConnectOptions, PgConnection};
 
 use super::channel;
@@ -75,7 +76,13 @@ pub(crate) async fn watch_client(conn: &mut PgConnection) -> sqlx::Result<()> {
         .execute(conn)
         .await
     {
-        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
-        Err(error) => Err(error),
+        Err(sqlx::Error::Database(error)) if !is_fatal(&*error) => Ok(()),
+        done => done.map(drop),
     }
+}
+
+/// Whether the error has ended the session.
+fn is_fatal(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }

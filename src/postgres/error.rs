@@ -22,7 +22,7 @@ pub enum Error {
         "the server's certificate is not trusted ({0}), so no password was sent: check that the address is right and \
          that the certificate's authority is known (sslrootcert of a pool entry, --supabase-ca-file for hosted projects)"
     )]
-    Untrusted(String),
+    UntrustedServer(String),
     /// A server whose certificate was not checked asked for the password.
     #[error(
         "the server asks for the password {0}, and its certificate was not checked, so nothing was sent: write \
@@ -67,7 +67,7 @@ impl Error {
             // The hosted pooler reports its own limits as XX000, and PostgreSQL two concurrent changes of one
             // catalog row.
             Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => ErrorClass::Transient,
-            Self::LoginFailed { .. } | Self::Refused { .. } | Self::Untrusted(_) | Self::InsecureLogin(_) => {
+            Self::LoginFailed { .. } | Self::Refused { .. } | Self::UntrustedServer(_) | Self::InsecureLogin(_) => {
                 ErrorClass::Blocked
             }
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
@@ -79,7 +79,7 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
-            Self::Untrusted(_) | Self::InsecureLogin(_) => Reason::UntrustedHost,
+            Self::UntrustedServer(_) | Self::InsecureLogin(_) => Reason::UntrustedHost,
             Self::Refused { .. } | Self::InvalidRole(_) => Reason::DatabaseRefused,
             Self::InvalidUrl(_) => Reason::InvalidEntry,
         }
@@ -101,8 +101,8 @@ impl Error {
         Self::Unreachable(text::line(cause, text::MESSAGE))
     }
 
-    pub(super) fn untrusted(cause: &str) -> Self {
-        Self::Untrusted(text::line(cause, text::MESSAGE))
+    pub(super) fn untrusted_server(cause: &str) -> Self {
+        Self::UntrustedServer(text::line(cause, text::MESSAGE))
     }
 }
 
