@@ -42,3 +42,5 @@ pub mod money; // decimal amounts, hourly and monthly
 pub mod api; // the contract: the kinds, their names, conditions and reasons
 
 pub mod error; // the class of an error
+
+pub mod text; // text from outside: on one line, capped, without control characters

@@ -58,10 +58,12 @@ pub async fn class_context(client: &Client, namespace: &str, api_url: &str) -> a
     let mut arguments = Defaults::try_parse_from(["orchestra-operator"])?.run;
     namespace.clone_into(&mut arguments.namespace);
     api_url.clone_into(&mut arguments.supabase_api_url);
+    // A command logs in to no database.
+    arguments.supabase_ca_file = None;
     let provider = Arc::new(arguments.provider()?);
     let core = Arc::new(Core {
         client: client.clone(),
-        settings: arguments.settings(),
+        settings: arguments.settings()?,
         stores: stores(client, namespace).await?,
         metrics: Arc::new(Metrics::default()),
         recorder: Recorder::new(client.clone(), Reporter::from("orchestra-operator")),

@@ -45,6 +45,8 @@ pub struct Settings {
     pub sources_folder: Option<PathBuf>,
     /// Registries that Orchestras may use, each `host` or `host:port`.
     pub oci_hosts: Vec<String>,
+    /// Root certificates of hosted databases in PEM, trusted beside the system's and given to tenants.
+    pub database_roots: Arc<str>,
     /// Objects of one kind that are reconciled at the same time.
     pub concurrency: u16,
     /// `SUPABASE_MANAGEMENT_TOKEN`, for classes that name no Secret.

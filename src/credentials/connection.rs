@@ -63,6 +63,9 @@ impl Handover {
             ("user", primary.user.clone()),
             ("password", primary.password.expose_secret().to_string()),
         ];
+        if let Some(roots) = primary.published_roots() {
+            values.push(("ca.crt", roots.to_string()));
+        }
         if let Some(address) = &self.address {
             values.push(("SUPABASE_URL", address.project_url.clone()));
             values.push(("SUPABASE_ANON_KEY", address.anon_key.expose_secret().to_string()));

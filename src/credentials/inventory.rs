@@ -17,6 +17,7 @@ use crate::api::names::IDENTITY_ANNOTATION;
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraPool};
 use crate::controller::error::Error;
 use crate::postgres::{self, DatabaseIdentity, Login};
+use crate::supabase::settings::is_supabases;
 
 /// Prefix of the keys of an inventory.
 pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
@@ -109,7 +110,20 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error
         .get(&ObjectRef::new(&entry.pool))
         .ok_or_else(missing)?;
     let inventory = inventory(ctx, &pool).await?;
-    Ok(Login::parse(inventory.get(&entry.key).ok_or_else(missing)?)?)
+    read(
+        inventory.get(&entry.key).ok_or_else(missing)?,
+        &ctx.core.settings.database_roots,
+    )
+}
+
+/// The login of an entry's URL. A verified host of Supabase's domains shows a certificate that is issued by one of
+/// `roots`; any other one's are the system's, or those that the entry names.
+pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
+    let mut login = Login::parse(url)?;
+    if login.tls.verifies() && is_supabases(&login.host) {
+        login.roots.get_or_insert_with(|| roots.clone());
+    }
+    Ok(login)
 }
 
 /// The entries of a pool, from its Secret or the operator's environment. The Secret is read only when the
@@ -168,6 +182,7 @@ fn remember(ctx: &Context, pool: String, secret: Option<(String, String)>, entri
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -182,6 +197,16 @@ mod tests {
         assert!(inventories.get("cellar", read("a", "1").as_ref()).is_none());
         inventories.retain(|pool| pool == "cellar");
         assert!(inventories.get("house", read("a", "1").as_ref()).is_none());
+    }
+
+    #[test]
+    fn supabases_root_is_for_supabases_hosts_alone() {
+        let roots = |url: &str| read(&url.into(), &"roots".into()).unwrap().published_roots().is_some();
+        assert!(roots("postgres://a@db.abc.supabase.co/c?sslmode=verify-full"));
+        assert!(roots("postgres://a@aws-0.pooler.supabase.com/c?sslmode=verify-ca"));
+        assert!(!roots("postgres://a@aws-0.pooler.supabase.com/c?sslmode=require"));
+        assert!(!roots("postgres://a@evilsupabase.com/c?sslmode=verify-full"));
+        assert!(!roots("postgres://a@10.0.0.1/c?sslmode=verify-full"));
     }
 
     #[test]

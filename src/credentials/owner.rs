@@ -3,6 +3,7 @@
 //! its only writer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -52,8 +53,9 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The owner's login of a hosted database, once its password and address are stored.
-    pub fn login(&self) -> Option<Login> {
+    /// The owner's login of a hosted database, once its password and address are stored. The server's certificate
+    /// must be issued by one of `roots`, or of the system's.
+    pub fn login(&self, roots: &Arc<str>) -> Option<Login> {
         let (password, address) = (self.password.clone()?, self.address.as_ref()?);
         Some(Login {
             host: address.host.clone(),
@@ -61,7 +63,8 @@ impl Owner {
             database: address.database.clone(),
             user: address.user.clone(),
             password,
-            tls: Tls::Require,
+            tls: Tls::VerifyFull,
+            roots: Some(roots.clone()),
         })
     }
 
@@ -212,7 +215,9 @@ mod tests {
             let read = Owner::parse(&secret.data.clone().unwrap());
             assert_eq!(read.password.is_some(), password);
             assert_eq!(read.address.is_some(), connected);
-            assert_eq!(read.login().is_some(), password && connected);
+            let login = read.login(&"roots".into());
+            assert_eq!(login.is_some(), password && connected);
+            assert!(login.is_none_or(|login| login.tls == Tls::VerifyFull && login.roots.is_some()));
             assert_eq!(read.render("orchdb-1"), secret);
         }
     }

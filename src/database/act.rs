@@ -188,7 +188,7 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let owner = owner::read(&owner::secrets(&pass.ctx.core), pass.name())
         .await?
         .unwrap_or_default();
-    let Some(login) = owner.login() else {
+    let Some(login) = owner.login(&pass.ctx.core.settings.database_roots) else {
         return Ok(Some(Next::After(Duration::from_millis(50))));
     };
     match postgres::connect(&login, APPLICATION).await {
@@ -198,6 +198,8 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
             pass.proven = true;
             Ok(None)
         }
+        // It stays so until a person acts.
+        Err(error) if error.reason() == Reason::UntrustedHost => Err(error.into()),
         Err(error) => {
             tracing::info!(%error, "the database does not accept the login yet");
             pass.ctx.logins.refused(pass.name(), error.is_wrong_password());

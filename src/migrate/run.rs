@@ -18,6 +18,7 @@ use super::script_text::MAX_SCRIPT_BYTES;
 use super::source::Migration;
 use super::unfinished::{Progress, pieces};
 use crate::api::MigrationFormat as Format;
+use crate::postgres::is_too_long;
 
 /// Runs the script in one transaction together with its row: both are committed, or neither.
 pub(super) async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
@@ -250,8 +251,10 @@ impl ScriptError {
     pub(super) fn new(name: &str, script: &str, from: usize, completed: usize, error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
-                Some(answer) => Self::Failed(Box::new(ScriptFailure::new(name, script, from, completed, answer))),
-                None => Self::Database(error.into()),
+                Some(answer) if !is_too_long(answer) => {
+                    Self::Failed(Box::new(ScriptFailure::new(name, script, from, completed, answer)))
+                }
+                _ => Self::Database(error.into()),
             },
             _ => Self::Database(error.into()),
         }

@@ -25,7 +25,7 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
     };
     let login = match &database.spec.inventory {
         Some(entry) => inventory::login(&pass.ctx.credentials, entry).await?,
-        None => stored.login().ok_or_else(|| {
+        None => stored.login(&core.settings.database_roots).ok_or_else(|| {
             Error::transient(
                 Reason::Provisioning,
                 "the owner's login is not stored yet; it is stored again",

@@ -39,6 +39,8 @@ pub struct Observed {
     pub trouble: Option<Error>,
     /// What the status tells of entries: their key, and what is the matter.
     pub refusals: Vec<(String, Refusal)>,
+    /// Keys of the entries whose connections are open to whoever is on the way.
+    pub exposed: Vec<String>,
 }
 
 impl Observed {
@@ -63,7 +65,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         spent: pass.began.elapsed() >= PASS_TIME,
         ..Seen::default()
     };
-    let mut refusals = Vec::new();
+    let (mut refusals, mut exposed) = (Vec::new(), Vec::new());
     let by_key: HashMap<_, _> = members
         .iter()
         .filter_map(|member| Some((preparation::key(member)?.to_owned(), member.clone())))
@@ -75,6 +77,9 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             entry(pass, key, url, &mut refusals)
         };
         let login = Login::parse(url).ok();
+        if login.as_ref().is_some_and(Login::is_exposed) {
+            exposed.push(key.clone());
+        }
         seen.entries.push(Entry {
             key: key.clone(),
             address: login.map(|login| format!("{}:{}/{}", login.host, login.port, login.database)),
@@ -89,6 +94,7 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         wanted: None,
         trouble: None,
         refusals,
+        exposed,
     };
     if !plan::entries_come_first(&observed.seen) {
         observe_preparation(pass, &mut observed).await;

@@ -126,7 +126,7 @@ pub async fn begin(pass: &Pass, observed: &Observed, key: &str) {
     let (uid, subject) = (member.uid().unwrap_or_default(), wanted.subject());
     let attempts = &pass.ctx.memory.preparations;
     attempts.begin(pass.uid(), &uid, &subject);
-    let login = Login::parse(url).map_err(Error::from);
+    let login = inventory::read(url, &pass.ctx.core.settings.database_roots);
     let outcome = async { start(pass, wanted, member, login?).await };
     match outcome.await {
         Ok(true) => {}

@@ -12,7 +12,7 @@ use super::attempts::Refusal;
 use crate::api::condition::Reason;
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
-use crate::credentials::inventory::member_name;
+use crate::credentials::inventory::{self, member_name};
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
 use crate::postgres::holdings::{self, Allowed};
@@ -42,9 +42,10 @@ pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
     let inventory = &pass.pool.spec.inventory;
     let (legacy_servers, non_empty) = (inventory.allow_legacy_servers, inventory.accept_non_empty);
     let (credentials, pool) = (ctx.credentials.clone(), pass.name().to_owned());
+    let roots = ctx.core.settings.database_roots.clone();
     let probe = async move {
         let outcome = async {
-            let login = Login::parse(&url)?;
+            let login = inventory::read(&url, &roots)?;
             let allowed = Allowed {
                 legacy_servers,
                 non_empty,

@@ -32,7 +32,8 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
         bound: count(OrchestraDatabase::is_held),
         ..pool.status.clone().unwrap_or_default()
     };
-    let described = describe(&observed.refusals);
+    let mut described = describe(&observed.refusals);
+    described.message += &exposure(&observed.exposed);
     tell(&pass.ctx, pool, status, described).await
 }
 
@@ -77,6 +78,23 @@ fn message(refusals: &[&(String, Refusal)]) -> String {
         0 => named,
         more => format!("{named}; and {more} more"),
     }
+}
+
+/// What an admin has to know of entries whose connections are open to whoever is on the way. It keeps no entry from
+/// being used.
+fn exposure(keys: &[String]) -> String {
+    if keys.is_empty() {
+        return String::new();
+    }
+    let named = keys.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = match keys.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        ". Warning: {named}{more}: sslmode is disable or prefer, so whoever is on the way may read the traffic or answer in \
+         the server's place. Write sslmode=verify-full into the URL, with sslrootcert if the authority is your own"
+    )
 }
 
 /// Writes the error that stopped a pass.
@@ -159,5 +177,12 @@ mod tests {
             .collect();
         let all = describe(&refusals).message;
         assert!(all.len() < 1000 && all.ends_with("KEY_19: full; and 980 more"), "{all}");
+        let keys: Vec<_> = (0..1000).map(|number| format!("KEY_{number}")).collect();
+        let exposed = exposure(&keys);
+        assert!(
+            exposed.len() < 1000 && exposed.contains("KEY_19 and 980 more: sslmode"),
+            "{exposed}"
+        );
+        assert_eq!(exposure(&[]), "");
     }
 }

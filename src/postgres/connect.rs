@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity, PgSslMode};
 use sqlx::{ConnectOptions, PgConnection};
 
+use super::channel;
 use super::error::{Error, Result};
-use super::login::{Login, Tls};
+use super::login::Login;
+use super::relay::Relay;
 
 /// Name of the operator's sessions in `pg_stat_activity`.
 pub const APPLICATION: &str = "orchestra-operator";
@@ -17,12 +20,17 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a session. The server checks every two seconds whether the connection is still open
 /// (`client_connection_check_interval`, PostgreSQL 14), so that a script ends when the operator does. sqlx logs no
-/// statement of the session.
+/// statement of the session. A server whose certificate was not checked gets no password in clear text or as MD5.
 ///
 /// # Errors
 /// See [`Error`]; [`Error::Timeout`] after [`CONNECT_TIMEOUT`].
 pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnection> {
-    open(options(login, application_name)).await
+    bounded(async {
+        let mut conn = open(login, |options| options.application_name(application_name)).await?;
+        watch_client(&mut conn).await?;
+        Ok(conn)
+    })
+    .await
 }
 
 /// As [`connect`], through a pooler that gives every transaction another server session: no statement is prepared
@@ -31,43 +39,34 @@ pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnecti
 /// # Errors
 /// As [`connect`].
 pub async fn connect_through_transaction_pooler(login: &Login, application_name: &str) -> Result<PgConnection> {
-    let options = options(login, application_name).statement_cache_capacity(0);
-    bounded(options.connect()).await
-}
-
-async fn open(options: PgConnectOptions) -> Result<PgConnection> {
-    bounded(async {
-        let mut conn = options.connect().await?;
-        watch_client(&mut conn).await?;
-        Ok(conn)
-    })
+    bounded(open(login, |options| {
+        options.application_name(application_name).statement_cache_capacity(0)
+    }))
     .await
 }
 
-async fn bounded<T>(work: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, work).await {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(Error::Timeout(CONNECT_TIMEOUT)),
-    }
+async fn bounded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(CONNECT_TIMEOUT, work)
+        .await
+        .unwrap_or(Err(Error::Timeout(CONNECT_TIMEOUT)))
 }
 
-fn options(login: &Login, application_name: &str) -> PgConnectOptions {
-    let mode = match login.tls {
-        Tls::Disable => PgSslMode::Disable,
-        Tls::Prefer => PgSslMode::Prefer,
-        Tls::Require => PgSslMode::Require,
-        Tls::VerifyCa => PgSslMode::VerifyCa,
-        Tls::VerifyFull => PgSslMode::VerifyFull,
-    };
-    PgConnectOptions::new_without_pgpass()
-        .host(&login.host)
-        .port(login.port)
+/// Opens a session through a relay, which has the TLS connection to the server.
+async fn open(login: &Login, more: impl FnOnce(PgConnectOptions) -> PgConnectOptions) -> Result<PgConnection> {
+    let server = channel::open(login).await?;
+    let relay = Relay::start(server, login.tls.verifies())
+        .await
+        .map_err(|error| Error::unreachable(&error.to_string()))?;
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(relay.port)
+        .ssl_mode(PgSslMode::Disable)
         .database(&login.database)
         .username(&login.user)
         .password(login.password.expose_secret())
-        .ssl_mode(mode)
-        .application_name(application_name)
-        .disable_statement_logging()
+        .disable_statement_logging();
+    let connected = more(options).connect().await;
+    connected.map_err(|error| relay.refusal().unwrap_or_else(|| error.into()))
 }
 
 /// Makes the server check whether the connection is still open. A server that cannot (before version 14, or on a
@@ -77,7 +76,13 @@ pub(crate) async fn watch_client(conn: &mut PgConnection) -> sqlx::Result<()> {
         .execute(conn)
         .await
     {
-        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
-        Err(error) => Err(error),
+        Err(sqlx::Error::Database(error)) if !is_fatal(&*error) => Ok(()),
+        done => done.map(drop),
     }
+}
+
+/// Whether the error has ended the session.
+fn is_fatal(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }

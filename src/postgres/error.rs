@@ -2,16 +2,38 @@
 
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
+
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
+use crate::text;
+
+/// Characters of a SQLSTATE.
+const SQLSTATE: usize = 5;
+/// SQLSTATE `program_limit_exceeded`.
+pub(super) const TOO_LARGE: &str = "54000";
+/// What sqlx is told by the relay instead of a message that is too long.
+pub(super) const TOO_LONG: &str = "the server sent a message of more than 4 MiB";
 
 /// An error of a connection or of one of the operator's own statements. No message holds a URL, a password or the
-/// text of a statement.
+/// text of a statement. Texts of the server are on one line, capped and without control characters.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection, or the connection broke.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
+    /// The server's certificate is not one that the login accepts.
+    #[error(
+        "the server's certificate is not trusted ({0}), so no password was sent: check that the address is right and \
+         that the certificate's authority is known (sslrootcert of a pool entry, --supabase-ca-file for hosted projects)"
+    )]
+    UntrustedServer(String),
+    /// A server whose certificate was not checked asked for the password.
+    #[error(
+        "the server asks for the password {0}, and its certificate was not checked, so nothing was sent: write \
+         sslmode=verify-full into the URL, or have the server use scram-sha-256"
+    )]
+    InsecureLogin(&'static str),
     /// The server refused the user or the password.
     #[error("the database refused the login: {message} (SQLSTATE {sqlstate})")]
     LoginFailed {
@@ -34,7 +56,7 @@ pub enum Error {
     /// No answer within the limit.
     #[error("no answer from the database within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// A message of the server that is longer than the driver reads (`vendor/sqlx-postgres`).
+    /// A message of the server that is longer than the relay passes on.
     #[error(
         "the server sends a message of more than 4 MiB, and the operator reads none as long: change what raises or \
          selects a text or a row of that length, which can be a script or a function that it calls"
@@ -56,7 +78,11 @@ impl Error {
             // The hosted pooler reports its own limits as XX000, and PostgreSQL two concurrent changes of one
             // catalog row.
             Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => ErrorClass::Transient,
-            Self::LoginFailed { .. } | Self::Refused { .. } | Self::TooLong => ErrorClass::Blocked,
+            Self::LoginFailed { .. }
+            | Self::Refused { .. }
+            | Self::TooLong
+            | Self::UntrustedServer(_)
+            | Self::InsecureLogin(_) => ErrorClass::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
     }
@@ -66,6 +92,7 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
+            Self::UntrustedServer(_) | Self::InsecureLogin(_) => Reason::UntrustedHost,
             Self::Refused { .. } | Self::TooLong | Self::InvalidRole(_) => Reason::DatabaseRefused,
             Self::InvalidUrl(_) => Reason::InvalidEntry,
         }
@@ -82,6 +109,14 @@ impl Error {
             message: message.to_owned(),
         }
     }
+
+    pub(super) fn unreachable(cause: &str) -> Self {
+        Self::Unreachable(text::line(cause, text::MESSAGE))
+    }
+
+    pub(super) fn untrusted_server(cause: &str) -> Self {
+        Self::UntrustedServer(text::line(cause, text::MESSAGE))
+    }
 }
 
 /// A result whose error is that of a database.
@@ -94,14 +129,21 @@ pub(crate) fn is_transient(sqlstate: &str) -> bool {
         || ["08", "53", "57P0"].iter().any(|class| sqlstate.starts_with(class))
 }
 
+/// Whether the relay has ended the session because of a message that is too long.
+pub(crate) fn is_too_long(error: &dyn DatabaseError) -> bool {
+    error.code().as_deref() == Some(TOO_LARGE) && error.message() == TOO_LONG
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => {
-                let message = error.message().to_owned();
-                let sqlstate = error.code().unwrap_or_default().into_owned();
+                let message = text::line(error.message(), text::MESSAGE);
+                let sqlstate = text::line(&error.code().unwrap_or_default(), SQLSTATE);
                 let lower = message.to_ascii_lowercase();
-                if lower.contains("tenant or user not found")
+                if is_too_long(&*error) {
+                    Self::TooLong
+                } else if lower.contains("tenant or user not found")
                     || lower.contains("tenant/user") && lower.contains("not found")
                 {
                     Self::UnknownTenant
@@ -111,9 +153,8 @@ impl From<sqlx::Error> for Error {
                     Self::Refused { sqlstate, message }
                 }
             }
-            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Self::TooLong,
-            sqlx::Error::Io(error) => Self::Unreachable(error.to_string()),
-            other => Self::Unreachable(other.to_string()),
+            sqlx::Error::Io(error) => Self::unreachable(&error.to_string()),
+            other => Self::unreachable(&other.to_string()),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The address of a database, and a login to it.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +14,9 @@ use super::error::Error;
 
 /// All but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The most bytes of a file of root certificates: a system's whole bundle is smaller.
+const ROOTS: u64 = 1 << 20;
 
 /// libpq's `sslmode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
@@ -34,6 +40,11 @@ impl Tls {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Whether the server's certificate is checked before the password is sent.
+    pub fn verifies(self) -> bool {
+        matches!(self, Self::VerifyCa | Self::VerifyFull)
+    }
 }
 
 /// One login to one database. `Debug` shows everything but the password.
@@ -51,12 +62,15 @@ pub struct Login {
     pub password: SecretString,
     /// Whether and how to use TLS.
     pub tls: Tls,
+    /// Root certificates in PEM that are trusted beside the system's.
+    pub roots: Option<Arc<str>>,
 }
 
 impl Login {
-    /// Reads a `postgres://` or `postgresql://` URL. Of its parameters only `sslmode` is read; those of a client
-    /// library (`connection_limit`, `pool_timeout`, `pgbouncer`, `schema`, …) are ignored. The default database name
-    /// is the user's name, as in libpq.
+    /// Reads a `postgres://` or `postgresql://` URL. Of its parameters only `sslmode` is read and, where that asks for
+    /// a verified server, the file that `sslrootcert` names; those of a client library (`connection_limit`,
+    /// `pool_timeout`, `pgbouncer`, `schema`, …) are ignored. The default database name is the user's name, as in
+    /// libpq.
     ///
     /// # Errors
     /// [`Error::InvalidUrl`], which never repeats the URL.
@@ -83,7 +97,7 @@ impl Login {
             return Err(invalid("no user"));
         }
         let database = decode(url.path().trim_start_matches('/'))?;
-        let tls = url
+        let tls: Tls = url
             .query_pairs()
             .find(|(key, _)| key == "sslmode")
             .map(|(_, mode)| {
@@ -92,6 +106,11 @@ impl Login {
             })
             .transpose()?
             .unwrap_or_default();
+        let file = url.query_pairs().find(|(key, _)| key == "sslrootcert");
+        let roots = match file {
+            Some((_, file)) if tls.verifies() && file != "system" => Some(root_certificates(Path::new(&*file))?),
+            _ => None,
+        };
         Ok(Self {
             host,
             port: url.port().unwrap_or(5432),
@@ -99,6 +118,7 @@ impl Login {
             user,
             password: decode(url.password().unwrap_or_default())?.into(),
             tls,
+            roots,
         })
     }
 
@@ -119,6 +139,20 @@ impl Login {
         format!("postgresql://{user}:{password}@{host}:{}/{database}{mode}", self.port).into()
     }
 
+    /// The root certificates for whoever uses [`Login::url`]; none where the URL does not ask for a verified server.
+    pub fn published_roots(&self) -> Option<&Arc<str>> {
+        self.roots.as_ref().filter(|_| self.tls.verifies())
+    }
+
+    /// Whether the traffic may leave this machine without TLS, or with a server that anybody could be.
+    pub fn is_exposed(&self) -> bool {
+        let loopback = match self.host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => self.host == "localhost",
+        };
+        matches!(self.tls, Tls::Disable | Tls::Prefer) && !loopback
+    }
+
     /// A login of another user to the same database.
     #[must_use]
     pub fn as_user(&self, user: impl Into<String>, password: SecretString) -> Self {
@@ -128,6 +162,14 @@ impl Login {
             ..self.clone()
         }
     }
+}
+
+/// Reads the file of `sslrootcert`, on a volume of the operator's pod.
+fn root_certificates(file: &Path) -> Result<Arc<str>, Error> {
+    let small = std::fs::metadata(file).is_ok_and(|is| is.is_file() && is.len() <= ROOTS);
+    let text = small.then(|| std::fs::read_to_string(file).ok()).flatten();
+    let text = text.ok_or(Error::InvalidUrl("the file that sslrootcert names cannot be read"))?;
+    Ok(text.into())
 }
 
 fn decode(text: &str) -> Result<String, Error> {
@@ -149,6 +191,7 @@ impl fmt::Debug for Login {
             user,
             password: _,
             tls,
+            roots: _,
         } = self;
         f.debug_struct("Login")
             .field("host", host)
@@ -201,6 +244,32 @@ mod tests {
     }
 
     #[test]
+    fn roots_are_read_where_the_server_is_verified_and_exposed_entries_are_known() {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/postgres/certificates/supabase-root-2021-ca.pem"
+        );
+        for (mode, read) in [("require", false), ("verify-ca", true), ("verify-full", true)] {
+            let login = parse(&format!("postgres://a@h/c?sslmode={mode}&sslrootcert={file}")).unwrap();
+            assert_eq!(login.published_roots().is_some(), read, "{mode}");
+            let system = parse(&format!("postgres://a@h/c?sslmode={mode}&sslrootcert=system")).unwrap();
+            assert!(system.roots.is_none());
+        }
+        for (url, exposed) in [
+            ("postgres://a@h/c", true),
+            ("postgres://a@h/c?sslmode=disable", true),
+            ("postgres://a@10.0.0.1/c?sslmode=prefer", true),
+            ("postgres://a@h/c?sslmode=require", false),
+            ("postgres://a@127.8.9.1/c?sslmode=disable", false),
+            ("postgres://a@[::1]/c", false),
+            ("postgres://a@localhost/c", false),
+            ("postgres://a@localhost.example/c", true),
+        ] {
+            assert_eq!(parse(url).unwrap().is_exposed(), exposed, "{url}");
+        }
+    }
+
+    #[test]
     fn says_what_is_wrong_without_the_url() {
         for (url, says) in [
             ("mysql://u:hunter2@h/d", "postgres://"),
@@ -210,6 +279,14 @@ mod tests {
             ("postgres://u:hunter2@h/d?sslmode=maybe", "sslmode"),
             ("postgres://u:x@h/d#hunter2", "%23"),
             ("postgres://u:hunter2@h:port/d", "parse"),
+            (
+                "postgres://u:hunter2@h/d?sslmode=verify-ca&sslrootcert=/nowhere",
+                "sslrootcert",
+            ),
+            (
+                "postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=/",
+                "sslrootcert",
+            ),
         ] {
             let error = parse(url).unwrap_err();
             let text = format!("{error} {error:?}");

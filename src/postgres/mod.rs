@@ -2,6 +2,7 @@
 //! tenant's login roles in it. Every connection is dedicated, never pooled: locks, roles and settings belong to
 //! one session.
 
+mod channel;
 pub mod claim_record;
 mod connect;
 mod error;
@@ -9,10 +10,12 @@ pub mod holdings;
 mod identity;
 mod login;
 mod logins;
+mod relay;
 mod role_plan;
 mod roles;
 mod sql;
 
+pub use channel::{SUPABASE_ROOT, certificates};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use error::{Error, Result};
 pub use identity::{DatabaseIdentity, identity};
@@ -23,5 +26,5 @@ pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenan
 pub use sql::OPERATOR_SCHEMA;
 
 pub(crate) use connect::watch_client;
-pub(crate) use error::is_transient;
+pub(crate) use error::{is_too_long, is_transient};
 pub(crate) use sql::{begin, quote};

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use secrecy::SecretString;
 
 use crate::controller::Settings;
 use crate::credentials::inventory::KEY_PREFIX;
+use crate::postgres::{self, SUPABASE_ROOT};
 use crate::supabase;
 use crate::supabase::settings::{DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN};
 use crate::telemetry::logs::Format;
@@ -53,6 +56,10 @@ pub struct Arguments {
     /// default API address. Repeatable, or separated by commas.
     #[arg(long, env = "SUPABASE_TRUSTED_HOSTS", value_delimiter = ',')]
     pub supabase_trusted_hosts: Vec<String>,
+    /// File with the root certificates (PEM) of hosted databases, instead of Supabase's own, which is built in.
+    /// The system's are trusted as well.
+    #[arg(long, env = "SUPABASE_CA_FILE")]
+    pub supabase_ca_file: Option<PathBuf>,
     /// How long a create request whose outcome is unknown is looked for before another one is sent.
     #[arg(long, env = "ORCHESTRA_CREATE_SETTLE", default_value = "2m", value_parser = duration)]
     pub create_settle: Duration,
@@ -100,7 +107,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 impl Arguments {
     /// Settings of the controllers, with what only the environment may say.
-    pub fn settings(&self) -> Settings {
+    ///
+    /// # Errors
+    /// When the file of root certificates cannot be used.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
         let text = |name: &str| {
             std::env::var(name)
                 .ok()
@@ -111,7 +121,8 @@ impl Arguments {
             .filter(|(key, value)| key.starts_with(KEY_PREFIX) && !value.trim().is_empty())
             .map(|(key, value)| (key, SecretString::from(value.trim().to_string())))
             .collect();
-        Settings {
+        Ok(Settings {
+            database_roots: self.database_roots()?,
             namespace: self.namespace.clone(),
             create_settle: self.create_settle,
             poll_interval: self.poll_interval,
@@ -126,7 +137,22 @@ impl Arguments {
             token: text("SUPABASE_MANAGEMENT_TOKEN").map(SecretString::from),
             organization: text("SUPABASE_ORGANIZATION_ID"),
             inventory,
-        }
+        })
+    }
+
+    fn database_roots(&self) -> anyhow::Result<Arc<str>> {
+        let Some(file) = &self.supabase_ca_file else {
+            return Ok(SUPABASE_ROOT.into());
+        };
+        let wrong = || {
+            format!(
+                "{} (--supabase-ca-file) holds no root certificates in PEM",
+                file.display()
+            )
+        };
+        let text = std::fs::read_to_string(file).with_context(wrong)?;
+        postgres::certificates(&text).with_context(wrong)?;
+        Ok(text.into())
     }
 
     /// Settings of the Management API.

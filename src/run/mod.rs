@@ -81,7 +81,7 @@ async fn work(
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let settings = arguments.settings();
+    let settings = arguments.settings()?;
     let provider = Arc::new(arguments.provider()?);
     let prepare = async {
         let client = connect().await?;

@@ -90,19 +90,27 @@ impl Settings {
         let is_name =
             |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         host.split('.').all(is_name)
-            && self.trusted_hosts.iter().any(|trusted| {
-                if trusted.parse::<IpAddr>().is_ok() {
-                    return false;
-                }
-                host.strip_suffix(trusted.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            })
+            && self
+                .trusted_hosts
+                .iter()
+                .any(|trusted| trusted.parse::<IpAddr>().is_err() && is_under(&host, trusted))
     }
 
     /// Whether the API is on this machine.
     pub(super) fn is_loopback(&self) -> bool {
         is_loopback(&self.api_url)
     }
+}
+
+/// Whether a host is in one of Supabase's domains, whose certificates are issued by Supabase's own root.
+pub fn is_supabases(host: &str) -> bool {
+    let host = normal(host);
+    SUPABASE_DOMAINS.iter().any(|domain| is_under(&host, domain))
+}
+
+fn is_under(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 fn is_loopback(url: &Url) -> bool {

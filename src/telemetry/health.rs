@@ -1,6 +1,8 @@
 //! The endpoints for the kubelet and Prometheus: `/livez`, `/readyz` and `/metrics`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
@@ -16,6 +22,16 @@ use super::metrics::{CONTENT_TYPE, Metrics};
 
 /// How long a new task may wait for the runtime before the runtime counts as blocked.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a request's head may take, and a connection may be idle.
+const HEADERS: Duration = Duration::from_secs(10);
+/// How long a connection may last.
+const CONNECTION: Duration = Duration::from_mins(5);
+/// Connections at once, of all peers and of one.
+const CONNECTIONS: usize = 256;
+const PEER_CONNECTIONS: usize = 16;
+/// The most bytes of a request's head.
+const BUFFER: usize = 16 << 10;
 
 /// The conditions of readiness. Each of them is unmet at the start.
 #[derive(Debug)]
@@ -54,7 +70,8 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests.
+/// Serves the three endpoints until `shutdown` resolves, then finishes the open requests. Whoever reaches the port may
+/// connect, so connections are bounded in number, by peer as well, and in time.
 ///
 /// # Errors
 /// When the listener fails.
@@ -69,7 +86,76 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
         .with_state(Shared { readiness, metrics });
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    let service = TowerToHyperService::new(router);
+    let (open, slots) = (GracefulShutdown::new(), Slots::default());
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(BUFFER);
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, or the peer has left again.
+                tracing::debug!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(slot) = slots.take(peer.ip()) else { continue };
+        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        tokio::spawn(async move {
+            let _slot = slot;
+            // A peer that is too slow is cut off.
+            let _ = tokio::time::timeout(CONNECTION, connection).await;
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(HEADERS, open.shutdown()).await;
+    Ok(())
+}
+
+/// The connections that are open, by peer.
+#[derive(Clone, Default)]
+struct Slots(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of them.
+struct Slot {
+    slots: Slots,
+    peer: IpAddr,
+}
+
+impl Slots {
+    /// A place for one more connection, unless all are taken, or this peer has its share.
+    fn take(&self, peer: IpAddr) -> Option<Slot> {
+        let mut taken = self.0.lock();
+        let mine = taken.get(&peer).copied().unwrap_or_default();
+        if mine >= PEER_CONNECTIONS || taken.values().sum::<usize>() >= CONNECTIONS {
+            return None;
+        }
+        taken.insert(peer, mine + 1);
+        Some(Slot {
+            slots: self.clone(),
+            peer,
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut taken = self.slots.0.lock();
+        if let Some(mine) = taken.get_mut(&self.peer) {
+            *mine -= 1;
+            if *mine == 0 {
+                taken.remove(&self.peer);
+            }
+        }
+    }
 }
 
 /// Answers `ok` only if the runtime runs a new task: if all of its other workers are blocked it does not, although
@@ -130,5 +216,47 @@ mod tests {
         assert!(get("/metrics").await.1.ends_with("# EOF\n"));
         stop.send(()).unwrap();
         served.await.unwrap().unwrap();
+    }
+    #[tokio::test]
+    async fn idle_and_many_connections_keep_nobody_from_the_endpoints() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        use tokio::net::{TcpSocket, TcpStream};
+        use tokio::time::{Instant, timeout};
+
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let readiness = Arc::new(Readiness::new(&[]));
+        tokio::spawn(serve(listener, readiness, Arc::default(), std::future::pending()));
+        let began = Instant::now();
+        let mut held = Vec::new();
+        for _ in 0..2 * PEER_CONNECTIONS {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            // A request that never ends. It fails where the connection is over its limit.
+            let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nslow: ").await;
+            held.push(stream);
+        }
+        let get = async |from: &str| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(from.parse().unwrap()).unwrap();
+            let mut stream = socket.connect(([127, 0, 0, 1], port).into()).await.unwrap();
+            let _ = stream
+                .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                .await;
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer).await;
+            answer
+        };
+        assert!(get("127.0.0.1:0").await.is_empty(), "one peer has its share");
+        assert!(
+            get("127.0.0.2:0").await.starts_with("HTTP/1.1 200"),
+            "another one has its own"
+        );
+        // Those that send nothing more are closed.
+        for mut stream in held {
+            let mut rest = Vec::new();
+            let _ = timeout(HEADERS * 2, stream.read_to_end(&mut rest)).await.unwrap();
+        }
+        assert!(began.elapsed() < HEADERS * 2);
+        assert!(get("127.0.0.1:0").await.starts_with("HTTP/1.1 200"));
     }
 }

@@ -33,6 +33,7 @@ async fn an_orchestra_becomes_a_migrated_seeded_database() {
             "SUPABASE_ANON_KEY",
             "SUPABASE_SERVICE_ROLE_KEY",
             "SUPABASE_URL",
+            "ca.crt",
             "dbname",
             "host",
             "password",

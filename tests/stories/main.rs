@@ -37,5 +37,6 @@ mod sources;
 mod stored;
 mod support;
 mod templates;
+mod tls;
 mod token;
 mod two_operators;

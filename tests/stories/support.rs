@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use orchestra_sandbox::api::Options as ApiOptions;
+use orchestra_sandbox::router::Authority;
 use orchestra_sandbox::world::{self, Kind, Options, TENANTS, World, condition, is_true};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
@@ -138,9 +139,10 @@ pub fn decoded(secret: &Value) -> std::collections::BTreeMap<String, String> {
     data.iter().map(|(key, value)| (key.clone(), decode(value))).collect()
 }
 
-/// Logs in with nothing but a URL, as an application does.
+/// Logs in with nothing but a URL and the pooler's root, as an application does.
 pub async fn login(url: &str) -> Result<PgConnection, sqlx::Error> {
     let options: sqlx::postgres::PgConnectOptions = url.parse()?;
+    let options = options.ssl_root_cert_from_pem(Authority::of_poolers().unwrap().root().into());
     PgConnection::connect_with(&options.disable_statement_logging()).await
 }
 

@@ -15,7 +15,7 @@ pub struct PendingScript {
     /// Name of the migration.
     pub migration: String,
     /// Its text.
-    pub text: String,
+    pub text: Arc<String>,
     /// Number of statements that an earlier attempt committed.
     pub committed: usize,
     /// The objects that its statements create, each with the statement's index, once the script was gone through.

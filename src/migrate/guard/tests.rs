@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use super::catalog::{Catalog, Column, Relation};
 use super::judge::PendingScript;
 use super::known::Known;
@@ -49,7 +51,7 @@ pub(super) fn catalog() -> Catalog {
 pub(super) fn findings_in(texts: &[&str], catalog: &Catalog) -> Vec<Finding> {
     let script = |(at, text): (usize, &&str)| PendingScript {
         migration: format!("m{}", at + 1),
-        text: (*text).to_owned(),
+        text: Arc::new((*text).to_owned()),
         committed: 0,
         makes: Vec::new(),
     };

@@ -12,7 +12,7 @@ use crate::migrate::failure::RowFailure;
 use crate::migrate::redact;
 use crate::migrate::script_text;
 use crate::migrate::source_error::SourceError;
-use crate::postgres::quote;
+use crate::postgres::{is_too_long, quote};
 
 /// Excel and other programs start CSV files with it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -76,8 +76,8 @@ impl SeedTable {
         };
         copied.await.map(drop).map_err(|error| match &error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
-                Some(answer) => Error::RowFailed(Box::new(self.failure(answer))),
-                None => error.into(),
+                Some(answer) if !is_too_long(answer) => Error::RowFailed(Box::new(self.failure(answer))),
+                _ => error.into(),
             },
             _ => error.into(),
         })

@@ -8,19 +8,19 @@
 //! Both ports give a whole session. The transaction port therefore does not show what breaks in
 //! transaction mode (prepared statements, session state).
 
+mod certificates;
 mod session;
 mod startup;
 mod tenants;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use anyhow::Context;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+pub use certificates::Authority;
 pub use tenants::{Logins, Tenant, Tenants};
 
 /// How a [`Router`] is started.
@@ -52,7 +52,7 @@ impl Default for RouterOptions {
 pub struct Router {
     session: SocketAddr,
     transaction: SocketAddr,
-    certificate: String,
+    root: &'static str,
     tenants: Tenants,
     tasks: Vec<AbortHandle>,
 }
@@ -72,7 +72,8 @@ impl Router {
     /// # Errors
     /// When an address is in use.
     pub async fn start(options: &RouterOptions, server: SocketAddr) -> anyhow::Result<Self> {
-        let (tls, certificate) = self_signed(options.host)?;
+        let authority = Authority::of_poolers()?;
+        let tls = authority.acceptor(certificates::names(options.host))?;
         let tenants = Tenants::default();
         let gate = Gate {
             tls,
@@ -85,7 +86,7 @@ impl Router {
         Ok(Self {
             session: session.local_addr()?,
             transaction: transaction.local_addr()?,
-            certificate,
+            root: authority.root(),
             tenants,
             tasks: [session, transaction]
                 .map(|listener| tokio::spawn(serve(listener, gate.clone())).abort_handle())
@@ -103,9 +104,9 @@ impl Router {
         self.transaction
     }
 
-    /// The self-signed certificate it shows, in PEM.
-    pub fn certificate(&self) -> &str {
-        &self.certificate
+    /// The root that its certificate is issued by, in PEM.
+    pub fn root(&self) -> &str {
+        self.root
     }
 
     /// The projects it knows.
@@ -146,15 +147,4 @@ async fn serve(listener: TcpListener, gate: Gate) {
             Some(_) = sessions.join_next() => {}
         }
     }
-}
-
-fn self_signed(host: IpAddr) -> anyhow::Result<(TlsAcceptor, String)> {
-    let made = rcgen::generate_simple_self_signed([host.to_string(), "localhost".to_owned()])?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)?;
-    Ok((TlsAcceptor::from(Arc::new(config)), made.cert.pem()))
 }

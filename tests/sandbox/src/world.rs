@@ -21,6 +21,9 @@ pub const SYSTEM: &str = "orchestra-system";
 /// Namespace of tenants.
 pub const TENANTS: &str = "tenants";
 
+/// File with the pooler's root certificate, in the world's folder.
+const ROOT: &str = "supabase-ca.crt";
+
 /// What a world is made of.
 pub struct Options {
     /// The operator's program.
@@ -74,6 +77,7 @@ impl World {
             .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
             .await?;
         let admin = plane.admin_client().await?;
+        std::fs::write(dir.path().join(ROOT), api.router().root())?;
         let world = Self {
             options,
             plane,
@@ -110,6 +114,7 @@ impl World {
             .env("ORCHESTRA_POLL_INTERVAL", "200ms")
             .env("ORCHESTRA_CREATE_SETTLE", "3s")
             .env("ORCHESTRA_LOGIN_SPACING", "500ms")
+            .env("SUPABASE_CA_FILE", self.dir.path().join(ROOT))
             .args([
                 "run",
                 "--metrics-address=127.0.0.1:0",

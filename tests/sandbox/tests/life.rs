@@ -125,7 +125,7 @@ async fn the_pooler_wants_tls_on_both_ports() {
     }
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root.crt");
-    std::fs::write(&root, router.certificate()).unwrap();
+    std::fs::write(&root, router.root()).unwrap();
     let url = format!(
         "postgresql://postgres.{reference}:{PASSWORD}@{}/postgres",
         router.session_address()

@@ -65,6 +65,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     println!("Management API  {url}");
     println!("Organization    {organization}");
     println!("Session pooler  {}", stand_in.router().session_address());
+    let root = tempfile::Builder::new()
+        .prefix("pooler-root-")
+        .suffix(".crt")
+        .tempfile()?;
+    std::fs::write(root.path(), stand_in.router().root())?;
+    println!("Pooler's root   {} (--supabase-ca-file)", root.path().display());
     if let Some(postgres) = stand_in.postgres() {
         println!("PostgreSQL log  {}", postgres.log_file().display());
     }

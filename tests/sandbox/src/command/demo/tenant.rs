@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use orchestra_sandbox::router::Authority;
 use orchestra_sandbox::world::{Kind, TENANTS, World};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, Connection, Executor, Row, ValueRef};
@@ -91,6 +92,8 @@ fn masked(url: &Url) -> String {
 
 async fn login(url: &Url) -> sqlx::Result<PgConnection> {
     let options: PgConnectOptions = url.as_str().parse()?;
+    let root = Authority::of_poolers().map_err(|error| sqlx::Error::Tls(error.into()))?;
+    let options = options.ssl_root_cert_from_pem(root.root().into());
     PgConnection::connect_with(&options.disable_statement_logging()).await
 }
 

@@ -1,0 +1,76 @@
+//! Text from outside (servers, registries, the Management API, scripts) before it reaches a log, a status, an event or
+//! a terminal.
+
+/// Characters of a message of a server or registry that are repeated.
+pub const MESSAGE: usize = 1000;
+
+/// The text on one line, of at most `limit` characters, without what a terminal would carry out or hide: control
+/// characters (escape sequences among them) and Unicode's invisible and direction-changing characters. The work is
+/// bounded by the limit, not by the length of the text.
+pub fn line(text: &str, limit: usize) -> String {
+    let mut line = String::new();
+    let (mut count, mut gap) = (0, false);
+    // What is dropped is bounded as well: a text of spaces only is not read to its end.
+    for character in text.chars().take(limit.saturating_mul(16)) {
+        if character.is_whitespace() || character.is_control() {
+            gap = count > 0;
+            continue;
+        }
+        if is_invisible(character) {
+            continue;
+        }
+        if count + usize::from(gap) >= limit {
+            line.push('…');
+            return line;
+        }
+        if gap {
+            line.push(' ');
+            count += 1;
+            gap = false;
+        }
+        line.push(character);
+        count += 1;
+    }
+    line
+}
+
+/// A text of several lines for a terminal: as [`line()`], but line feeds and tabs stay, and nothing is cut off.
+pub fn lines(text: &str) -> String {
+    let shown = |c: &char| matches!(c, '\n' | '\t') || !(c.is_control() || is_invisible(*c));
+    text.chars().filter(shown).collect()
+}
+
+/// Characters that change the direction of the text around them, or are not seen: with them a text reads
+/// differently from what it says (<https://trojansource.codes>).
+fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a hostile server writes: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
+    pub(crate) const HOSTILE: &str =
+        "a\u{1b}[31mb\u{1b}]0;title\u{7}\r\nINFO forged\u{202e}txt\u{2066}x\u{200b}\0\u{9b}2J\u{7f}\u{feff}end";
+
+    #[test]
+    fn a_line_holds_nothing_that_a_terminal_carries_out() {
+        let shown = line(HOSTILE, 1000);
+        assert_eq!(shown, "a [31mb ]0;title INFO forgedtxtx 2J end");
+        assert!(!shown.chars().any(|c| c.is_control() || is_invisible(c)));
+        assert_eq!(lines("a\tb\n\u{1b}[2Jc\r\u{202e}d"), "a\tb\n[2Jcd");
+    }
+
+    #[test]
+    fn a_line_is_capped_in_characters() {
+        assert_eq!(line("ééééé", 5), "ééééé");
+        assert_eq!(line("éééééé", 5), "ééééé…");
+        assert_eq!(line("  a \n b  ", 3), "a b");
+        assert_eq!(line("aaa b", 3), "aaa…");
+        assert_eq!(line("", 3), "");
+        assert_eq!(line(&" ".repeat(1 << 20), 3), "");
+    }
+}
