@@ -50,10 +50,10 @@ async fn a_long_message_of_the_server_is_not_read() {
     let login = server.login("postgres");
     let peak = Peak::reset();
     for script in [
-        "DO $$ BEGIN RAISE NOTICE '%', repeat('x', 400000000); END $$",
-        "DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 400000000); END $$",
-        "DO $$ BEGIN RAISE EXCEPTION 'a' USING DETAIL = repeat('x', 400000000); END $$",
-        "SELECT repeat('x', 400000000)",
+        "DO $$ BEGIN RAISE NOTICE '%', repeat('x', 100000000); END $$",
+        "DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 100000000); END $$",
+        "DO $$ BEGIN RAISE EXCEPTION 'a' USING DETAIL = repeat('x', 100000000); END $$",
+        "SELECT repeat('x', 100000000)",
         "SELECT 1; SELECT set_config('application_name', 'a', false), repeat('x', 5000000)",
     ] {
         let error = migrate(&login, &source(&[("1_long", script)])).await.unwrap_err();
@@ -79,8 +79,8 @@ async fn long_columns_of_a_history_are_cut_by_the_server() {
         "ALTER TABLE _prisma_migrations DROP CONSTRAINT _prisma_migrations_pkey; \
          ALTER TABLE _prisma_migrations ALTER migration_name TYPE text, ALTER checksum TYPE text, ALTER id TYPE text; \
          INSERT INTO _prisma_migrations (id, checksum, migration_name, logs, rolled_back_at, finished_at) VALUES \
-         (repeat('i', 100000000), repeat('c', 100000000), 'long', repeat('l', 400000000), NULL, now()), \
-         ('2', 'c', repeat('n', 100000000), repeat('l', 400000000), now(), NULL)",
+         (repeat('i', 100000000), repeat('c', 100000000), 'long', repeat('l', 100000000), NULL, now()), \
+         ('2', 'c', repeat('n', 100000000), repeat('l', 100000000), now(), NULL)",
     )
     .await
     .unwrap();

@@ -239,7 +239,7 @@ async fn a_huge_message_ends_the_session_before_it_is_collected() {
     let server = Hostile::start(Act::Huge, None).await;
     let answer = tokio::time::timeout(Duration::from_secs(5), server.answers(Tls::Disable, None));
     let error = answer.await.unwrap().unwrap_err();
-    assert!(error.to_string().contains("more than 16 MiB"), "{error}");
+    assert!(error.to_string().contains("more than 4 MiB"), "{error}");
     assert_eq!(error.class(), ErrorClass::Blocked);
 }
 
