@@ -251,6 +251,13 @@ pub struct MigrationPlan {
     pub locking: i32,
     /// ConfigMap beside the Orchestra that holds the whole plan.
     pub config_map: String,
+    /// Digest of `plan.txt` as the operator wrote it: `sha256:` and 64 hexadecimal digits. `plan` and
+    /// `approve` refuse a ConfigMap whose texts have other digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_digest: Option<String>,
+    /// Digest of `plan.json` as the operator wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_digest: Option<String>,
 }
 
 impl Orchestra {

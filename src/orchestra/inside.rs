@@ -114,7 +114,7 @@ pub async fn observe(pass: &Pass, tenant: &Tenant<'_>, session: Option<&mut PgCo
         ..Inside::UNSEEN
     });
     look(pass, tenant, session, &mut facts).await?;
-    facts.inside.notice = approval::notice(pass, facts.review());
+    facts.inside.notice = approval::notice(pass, facts.review()).await?;
     Ok(facts)
 }
 
@@ -247,8 +247,7 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wante
         let failed = before.filter(|before| !found.migrated && before.failed && before.source == now.source);
         now.failed = failed.is_some();
         now.failure = failed.and_then(|before| before.failure.clone());
-        let name = pass.object.plan_name();
-        now.plan = found.review.as_ref().and_then(|review| approval::status(&name, review));
+        now.plan = approval::status(pass, found.review.as_ref())?;
         found.migrations = Some(now);
     }
     if !matches!(wanted.rows, None | Some(Rows::None)) {

@@ -64,7 +64,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
 
     /// Deleted objects, which a shared store does not pass on by itself. When too many are deleted at once for
     /// the channel, the resync looks at the rest.
-    fn deletions(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+    pub fn deletions(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
         BroadcastStream::new(self.deletions.subscribe()).filter_map(|deleted| ready(deleted.ok()))
     }
 
