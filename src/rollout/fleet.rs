@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::Context;
 use super::plan::{Allowance, Participant, Standing};
 use super::revisions::Revisions;
-use super::turns::{Ledger, Outcome, Turns};
+use super::turns::{Ledger, Load, Outcome, Turns};
 use crate::api::condition::Reason;
 use crate::api::{MigrationStatus, Orchestra, OrchestraClass, selector};
 use crate::content::template_of;
@@ -160,14 +160,18 @@ pub fn is_inherited(orchestra: &Orchestra, ledger: &Ledger) -> bool {
     !ledger.knows(uid) && orchestra.may_be_migrating()
 }
 
-/// Migrations of earlier processes that may still be running on a server.
-pub fn inherited(ctx: &Context, ledger: &Ledger, server: &str, asker: &Orchestra) -> usize {
-    let counts = |orchestra: &Orchestra| {
-        orchestra.metadata.uid != asker.metadata.uid
-            && is_inherited(orchestra, ledger)
-            && servers::of(&ctx.credentials, orchestra).as_deref() == Some(server)
+/// What an Orchestra that asks for a turn finds on its server.
+pub fn load(ctx: &Context, ledger: &Ledger, server: &str, asker: &Orchestra) -> Load {
+    let orchestras = &ctx.core.stores.orchestras;
+    let is_there = |orchestra: &Orchestra| servers::of(&ctx.credentials, orchestra).as_deref() == Some(server);
+    let inherited = |orchestra: &Orchestra| {
+        orchestra.metadata.uid != asker.metadata.uid && is_inherited(orchestra, ledger) && is_there(orchestra)
     };
-    ctx.core.stores.orchestras.state_filter(counts).len()
+    let shares = |orchestra: &Orchestra| orchestra.namespace() != asker.namespace() && is_there(orchestra);
+    Load {
+        inherited: orchestras.state_filter(inherited).len(),
+        shared: orchestras.find(shares).is_some(),
+    }
 }
 
 #[cfg(test)]
@@ -265,7 +269,7 @@ mod tests {
             server: "one:5432".into(),
             revision: "new".into(),
         };
-        drop(turns.ask(request, |_| Some(0)));
+        drop(turns.ask(request, |_| Some(Load::default())));
         assert!(!inherited(&begun));
     }
 

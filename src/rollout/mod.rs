@@ -22,7 +22,7 @@ use crate::credentials::{self, servers};
 use fleet::{Enrolled, Rules};
 use plan::{Decision, Standing};
 use revisions::Revisions;
-use turns::{Answer, Outcome, Request, Turn};
+use turns::{Answer, Load, Outcome, Request, Turn};
 
 pub use fleet::takes_part;
 pub use turns::Turns;
@@ -115,7 +115,7 @@ pub fn released(
             let uid = asker.uid.clone();
             decide(&fleet, &rules).lets(&uid).then_some(())?;
         }
-        Some(fleet::inherited(ctx, ledger, &server, orchestra))
+        Some(fleet::load(ctx, ledger, &server, orchestra))
     };
     match ctx.turns.ask(request(orchestra, &server, revision), admit) {
         Answer::Now(turn) => Verdict::Now(turn),
@@ -132,8 +132,8 @@ pub fn was_held(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
 /// Asks for a turn outside of any rollout: only the limit of the server counts.
 pub fn turn(ctx: &Context, orchestra: &Orchestra, database: &OrchestraDatabase, revision: &str) -> Option<Turn> {
     let server = servers::of_database(&ctx.credentials, database)?;
-    let inherited = |ledger: &turns::Ledger| Some(fleet::inherited(ctx, ledger, &server, orchestra));
-    match ctx.turns.ask(request(orchestra, &server, revision), inherited) {
+    let admit = |ledger: &turns::Ledger| Some(fleet::load(ctx, ledger, &server, orchestra));
+    match ctx.turns.ask(request(orchestra, &server, revision), admit) {
         Answer::Now(turn) => Some(turn),
         Answer::Queued | Answer::Refused => None,
     }
@@ -148,7 +148,7 @@ pub fn spare_turn(ctx: &Context, database: &OrchestraDatabase) -> Option<Turn> {
         server: servers::of_database(&ctx.credentials, database)?,
         revision: String::new(),
     };
-    match ctx.turns.ask(request, |_| Some(0)) {
+    match ctx.turns.ask(request, |_| Some(Load::default())) {
         Answer::Now(turn) => Some(turn),
         Answer::Queued | Answer::Refused => None,
     }
