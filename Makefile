@@ -52,6 +52,11 @@ pin-images: ## Pin the base images of deploy/Dockerfile to what their tags name 
 crds: ## Write crds/ anew from the Rust types
 	cargo run --quiet -- crd --output crds
 
+.PHONY: rbac
+rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespaced for the namespace tenants
+	cargo run --quiet -- rbac > deploy/kustomize/rbac.new && mv deploy/kustomize/rbac.new deploy/kustomize/rbac.yaml
+	cargo run --quiet -- rbac --watch-namespaces tenants > deploy/namespaced/rbac.new && mv deploy/namespaced/rbac.new deploy/namespaced/rbac.yaml
+
 .PHONY: deploy-check
 deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights
 	cargo test --package orchestra-sandbox --test deploy
