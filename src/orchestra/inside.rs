@@ -210,10 +210,10 @@ async fn look_inside(
         None => Arc::new(ask(pass, tenant, session, &facts.wanted).await?),
     };
     facts.message = drift::lost(pass, found.migrations.as_ref()).or(facts.message.take());
-    let held = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
-    facts.inside.migrations = match (found.migrated, held) {
+    let awaits_approval = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
+    facts.inside.migrations = match (found.migrated, awaits_approval) {
         (true, _) => Work::Done,
-        (false, true) => Work::Held,
+        (false, true) => Work::AwaitsApproval,
         (false, false) if pass.turn.is_some() => Work::Pending,
         (false, false) => without_a_turn(pass.denied),
     };
@@ -223,7 +223,7 @@ async fn look_inside(
     }
     facts.found = Some(found);
     let done = (facts.inside.migrations, facts.inside.seed) == (Work::Done, Work::Done);
-    if done || (held && facts.inside.serving) {
+    if done || (awaits_approval && facts.inside.serving) {
         facts.secret = secret(pass).await?;
         facts.inside.published = facts.secret.right.is_some();
     }

@@ -55,11 +55,11 @@ pub enum Gate {
 }
 
 /// What an Orchestra is told that asks for a turn.
-pub enum Verdict {
+pub enum TurnDecision {
     /// Its turn has come.
-    Now(Turn),
+    Granted(Turn),
     /// It keeps its migrations for now.
-    Kept(Kept),
+    Denied(Kept),
 }
 
 /// Why an Orchestra keeps its migrations.
@@ -95,12 +95,12 @@ pub fn released(
     class: &OrchestraClass,
     database: &OrchestraDatabase,
     (revision, revisions): (&str, &Revisions),
-) -> Verdict {
+) -> TurnDecision {
     let (Ok(rules), Some(server)) = (
         Rules::of(class, &ctx.turns),
         servers::of_database(&ctx.credentials, database),
     ) else {
-        return Verdict::Kept(Kept::Waits);
+        return TurnDecision::Denied(Kept::Waits);
     };
     let admit = |ledger: &turns::Ledger| {
         let begun = fleet::is_inherited(orchestra, ledger) && revision_of(orchestra) == Some(revision);
@@ -118,14 +118,14 @@ pub fn released(
         Some(fleet::load(ctx, ledger, &server, orchestra))
     };
     match ctx.turns.ask(request(orchestra, &server, revision), admit) {
-        Answer::Now(turn) => Verdict::Now(turn),
-        Answer::Queued => Verdict::Kept(Kept::Queued),
-        Answer::Refused => Verdict::Kept(Kept::Waits),
+        Answer::Now(turn) => TurnDecision::Granted(turn),
+        Answer::Queued => TurnDecision::Denied(Kept::Queued),
+        Answer::Refused => TurnDecision::Denied(Kept::Waits),
     }
 }
 
 /// Whether its migration to this source waited for approval, as far as is known without a query to its database.
-pub fn was_held(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
+pub fn awaited_approval(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
     ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) == Standing::AwaitsApproval
 }
 

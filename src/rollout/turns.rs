@@ -51,7 +51,7 @@ impl Request {
 pub struct Load {
     /// Migrations of earlier processes that may still be running there.
     pub inherited: usize,
-    /// Orchestras of other namespaces have databases there.
+    /// Orchestras of other namespaces may have databases there.
     pub shared: bool,
 }
 
@@ -63,7 +63,7 @@ pub enum Outcome {
     /// The migrations failed.
     Failed,
     /// No migration was started: they wait for a person's approval.
-    Held,
+    AwaitsApproval,
     /// The turn ended for another reason, and the work is started again.
     Cut,
 }
