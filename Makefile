@@ -24,28 +24,38 @@ test: setup ## Run all tests
 
 .PHONY: bench-api
 bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the API's rate limit
-	cargo build --release --workspace --bins
+	cargo build --locked --release --workspace --bins
 	target/release/orchestra-sandbox bench-api
 
 .PHONY: bench-cost
 bench-cost: setup ## Count the operator's requests for each of BENCH_COST_TENANTS (50) tenants, with 20 scripts and without
-	cargo build --release --workspace --bins
+	cargo build --locked --release --workspace --bins
 	target/release/orchestra-sandbox bench-cost
 
 .PHONY: bench-migrations
 bench-migrations: setup ## Measure migrations against psql -f of the same files
-	cargo bench --bench migrations
+	cargo bench --locked --bench migrations
 
 .PHONY: lint
-lint: ## Check format, lints and, where cargo-deny is installed, dependencies
+lint: ## Check format, lints, base images and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	scripts/images
 	@if cargo deny --version >/dev/null 2>&1; then scripts/deny; \
 	else echo "cargo-deny is not installed, dependencies not checked: cargo install --locked cargo-deny"; fi
+
+.PHONY: pin-images
+pin-images: ## Pin the base images of deploy/Dockerfile to what their tags name now; needs Docker
+	scripts/images --update
 
 .PHONY: crds
 crds: ## Write crds/ anew from the Rust types
 	cargo run --quiet -- crd --output crds
+
+.PHONY: rbac
+rbac: ## Write the operator's rights anew: deploy/kustomize, and deploy/namespaced for the namespace tenants
+	cargo run --quiet -- rbac > deploy/kustomize/rbac.new && mv deploy/kustomize/rbac.new deploy/kustomize/rbac.yaml
+	cargo run --quiet -- rbac --watch-namespaces tenants > deploy/namespaced/rbac.new && mv deploy/namespaced/rbac.new deploy/namespaced/rbac.yaml
 
 .PHONY: deploy-check
 deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check the operator's rights
@@ -58,5 +68,5 @@ soak: setup ## Disturb everything at random for SOAK_SECONDS (900); SOAK_SEED re
 
 .PHONY: rollout-bound
 rollout-bound: setup ## Roll out over ROLLOUT_TENANTS (1000) databases of one server, with the operator as released: 8 GB of disk
-	cargo build --release --bin orchestra-operator
+	cargo build --locked --release --bin orchestra-operator
 	ORCHESTRA_OPERATOR=target/release/orchestra-operator ROLLOUT_TENANTS=$${ROLLOUT_TENANTS:-1000} cargo test --test stories rollout::bound -- --nocapture

@@ -178,8 +178,8 @@ pub struct MigrationTimeouts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("statement must be from 1s to 24h"))]
     pub statement: Option<GoDuration>,
-    /// Longest time of all pending migrations together, from 1s to 24h. Omitted: the operator's
-    /// `--migration-limit`.
+    /// Longest time of all pending migrations together, from 1s to 24h; at most the operator's
+    /// `--migration-limit`, which applies when this is omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("total must be from 1s to 24h"))]
     pub total: Option<GoDuration>,

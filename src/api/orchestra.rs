@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::source::LOOPBACK_IMAGE;
 use super::{
     AppliedTemplate, Cost, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement, Seed,
     TemplateReference,
@@ -43,6 +44,8 @@ use super::{
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
     validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: create a new Orchestra to use another one"),
     validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
+    validation = Rule::new(insecure_only_on_loopback("self.migrations.source.oci")).message(INSECURE),
+    validation = Rule::new(insecure_only_on_loopback("self.seed.oci")).message(INSECURE),
     validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
 )]
 pub struct OrchestraSpec {
@@ -85,6 +88,26 @@ pub struct OrchestraSpec {
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+}
+
+const INSECURE: &str = "an Orchestra may set oci.insecure only for a registry at a loopback address, because others on the network could read its login: use a registry with TLS, or ask the cluster's admin to name the source in the OrchestraClass";
+
+/// The rule that an artifact of an Orchestra is read without TLS from the same machine only.
+fn insecure_only_on_loopback(oci: &str) -> String {
+    let mut present: Vec<String> = Vec::new();
+    let mut path = String::new();
+    for part in oci.split('.') {
+        if path.is_empty() {
+            path = part.to_owned();
+        } else {
+            path = format!("{path}.{part}");
+            present.push(format!("has({path})"));
+        }
+    }
+    format!(
+        "!({} && has({oci}.insecure) && {oci}.insecure) || {oci}.image.matches('{LOOPBACK_IMAGE}')",
+        present.join(" && ")
+    )
 }
 
 /// What a database is created from.
@@ -254,6 +277,13 @@ pub struct MigrationPlan {
     pub locking: i32,
     /// ConfigMap beside the Orchestra that holds the whole plan.
     pub config_map: String,
+    /// Digest of `plan.txt` as the operator wrote it: `sha256:` and 64 hexadecimal digits. `plan` and
+    /// `approve` refuse a ConfigMap whose texts have other digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_digest: Option<String>,
+    /// Digest of `plan.json` as the operator wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_digest: Option<String>,
 }
 
 impl Orchestra {

@@ -10,6 +10,10 @@ use super::NAME;
 /// A repository of an OCI registry, with its host, without tag or digest.
 const IMAGE: &str = r"^(oci://)?[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$";
 
+/// A registry whose host is an address of the same machine: only there may an Orchestra do without TLS.
+pub(super) const LOOPBACK_IMAGE: &str =
+    r"^(oci://)?(localhost|127[.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3})(:[0-9]{1,5})?/";
+
 /// A relative path: no empty part, and none that begins with two dots.
 const PATH: &str = r"^\.?[^./\\][^/\\]*(/\.?[^./\\][^/\\]*)*$";
 
@@ -96,8 +100,9 @@ pub struct OciSource {
     /// for a class in the operator's. Omitted: no login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret_ref: Option<PullSecretReference>,
-    /// Uses HTTP, without TLS: for a registry on the same machine. Anyone on the network path can read
-    /// the login and change the artifact of a tag.
+    /// Uses HTTP, without TLS. Anyone on the network path can read the login and change the artifact of a
+    /// tag. An Orchestra may say so only of a registry at a loopback address (`localhost`, `127.0.0.1`); a
+    /// class of any.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub insecure: bool,
 }

@@ -14,6 +14,15 @@ use crate::controller::error::Error;
 /// keeps its database and is not checked again.
 pub fn admit(ctx: &Context, class: &OrchestraClass, namespace: &str) -> Result<(), Error> {
     let name = class.name_any();
+    if namespace == ctx.core.settings.namespace {
+        return Err(Error::blocked(
+            Reason::NamespaceNotAllowed,
+            format!(
+                "namespace {namespace} is the operator's own: whoever may create Orchestras there would reach tokens and \
+                 owners' passwords. Create the Orchestra in another namespace"
+            ),
+        ));
+    }
     if class.metadata.deletion_timestamp.is_some() {
         return Err(Error::blocked(
             Reason::ClassDeleting,

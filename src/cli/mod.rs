@@ -6,6 +6,7 @@ mod crd;
 mod orphans;
 mod output;
 mod plan;
+mod rbac;
 mod recycle;
 mod rollout;
 
@@ -40,6 +41,11 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Print the CustomResourceDefinitions, as crds/ holds them.
     Crd(crd::Arguments),
+    /// Print the operator's service account and its rights, as deploy/kustomize/rbac.yaml holds them.
+    ///
+    /// With `--watch-namespaces` the operator has rights on Secrets and ConfigMaps in these namespaces and in
+    /// its own only.
+    Rbac(rbac::Arguments),
 }
 
 /// Subcommands that use the cluster of the kubeconfig, and need no running operator.
@@ -120,6 +126,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
             ask(&client, command).await
         }),
         Command::Crd(arguments) => crd::run(&arguments),
+        Command::Rbac(arguments) => say(&rbac::run(&arguments)?),
     }
 }
 

@@ -7,7 +7,7 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use super::output::{self, Cell, Output};
-use crate::api::{APPROVE_MIGRATIONS, Orchestra};
+use crate::api::{APPROVE_MIGRATIONS, MigrationPlan, Orchestra};
 use crate::views::plans::{Finding, Plan, waiting};
 
 /// Flags of `orchestra-operator plan`.
@@ -39,7 +39,7 @@ pub struct ApproveArguments {
 /// Returns the plan that waits for approval in the wanted format.
 ///
 /// # Errors
-/// When the cluster cannot be read, or the operator is just writing the plan.
+/// When the cluster cannot be read, the operator is just writing the plan, or somebody changed it.
 pub async fn run(client: &Client, arguments: &PlanArguments) -> anyhow::Result<String> {
     let orchestra = orchestra(client, arguments.namespace.as_deref(), &arguments.name).await?;
     let Some(summary) = waiting(&orchestra) else {
@@ -49,10 +49,7 @@ pub async fn run(client: &Client, arguments: &PlanArguments) -> anyhow::Result<S
             Output::Csv => output::csv(&HEADER, [])?,
         });
     };
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &orchestra.namespace().unwrap_or_default());
-    let map = maps.get(&summary.config_map).await;
-    let map = map.with_context(|| format!("cannot read ConfigMap {}", summary.config_map))?;
-    let plan = Plan::of(summary, &map)?;
+    let plan = written(client, &orchestra, summary).await?;
     match arguments.output {
         Output::Table => Ok(plan.text.trim_end().to_owned()),
         Output::Csv => output::csv(&HEADER, plan.findings()?.into_iter().map(cells)),
@@ -79,7 +76,8 @@ fn cells(finding: Finding) -> Vec<Cell> {
 /// Approves the plan with the given digest, and returns a line that says so.
 ///
 /// # Errors
-/// When no plan with this digest waits, or the Orchestra cannot be patched.
+/// When no plan with this digest waits, its ConfigMap is not as the operator wrote it, or the Orchestra cannot be
+/// patched.
 pub async fn approve(client: &Client, arguments: &ApproveArguments) -> anyhow::Result<String> {
     let orchestra = orchestra(client, arguments.namespace.as_deref(), &arguments.name).await?;
     let (namespace, name) = (orchestra.namespace().unwrap_or_default(), orchestra.name_any());
@@ -93,6 +91,8 @@ pub async fn approve(client: &Client, arguments: &ApproveArguments) -> anyhow::R
             plan.digest
         );
     }
+    // Whoever read the ConfigMap read what the operator wrote.
+    written(client, &orchestra, plan).await?;
     let api: Api<Orchestra> = Api::namespaced(client.clone(), &namespace);
     let patch = json!({"metadata": {"annotations": {APPROVE_MIGRATIONS: plan.digest}}});
     api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
@@ -102,6 +102,21 @@ pub async fn approve(client: &Client, arguments: &ApproveArguments) -> anyhow::R
         "approved: {} pending migrations of {namespace}/{name}",
         plan.pending
     ))
+}
+
+/// The plan in its ConfigMap, as the operator wrote it.
+async fn written(client: &Client, orchestra: &Orchestra, summary: &MigrationPlan) -> anyhow::Result<Plan> {
+    let namespace = orchestra.namespace().unwrap_or_default();
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+    let map = maps.get_opt(&summary.config_map).await;
+    let map = map.with_context(|| format!("cannot read ConfigMap {}", summary.config_map))?;
+    let map = map.with_context(|| {
+        format!(
+            "ConfigMap {} is missing: the operator writes it, so try again",
+            summary.config_map
+        )
+    })?;
+    Plan::of(summary, &map)
 }
 
 async fn orchestra(client: &Client, namespace: Option<&str>, name: &str) -> anyhow::Result<Orchestra> {

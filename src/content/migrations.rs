@@ -93,7 +93,7 @@ pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), 
 }
 
 impl MigrationSpec<'_> {
-    /// How long things may take; `total` when nothing else is said.
+    /// How long things may take; `total` at most, whatever the spec says.
     pub fn limits(&self, total: Duration) -> TimeLimits {
         let timeouts = self.either(|migrations| migrations.timeouts.as_ref());
         limits(timeouts, total)
@@ -109,7 +109,30 @@ fn limits(timeouts: Option<&MigrationTimeouts>, total: Duration) -> TimeLimits {
     TimeLimits {
         table_lock: timeouts.lock.map_or(limits.table_lock, GoDuration::as_std),
         statement: timeouts.statement.map_or(limits.statement, GoDuration::as_std),
-        total: timeouts.total.map_or(limits.total, GoDuration::as_std),
+        total: timeouts
+            .total
+            .map_or(limits.total, |own| own.as_std().min(limits.total)),
         ..limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_spec_takes_longer_than_the_operator_allows() {
+        let hour = Duration::from_hours(1);
+        let total = |own: Option<u64>| {
+            let timeouts = MigrationTimeouts {
+                total: own.map(GoDuration::from_mins),
+                ..MigrationTimeouts::default()
+            };
+            limits(Some(&timeouts), hour).total
+        };
+        assert_eq!(limits(None, hour).total, hour);
+        assert_eq!((total(None), total(Some(60))), (hour, hour));
+        assert_eq!(total(Some(5)), Duration::from_mins(5));
+        assert_eq!(total(Some(24 * 60)), hour);
     }
 }

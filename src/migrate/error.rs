@@ -81,7 +81,7 @@ pub enum Error {
         holder: String,
     },
     /// The migrations took too long.
-    #[error("the migrations took longer than {} s, and the running script was cancelled; raise migrations.timeouts.total if they need more time", .0.as_secs())]
+    #[error("the migrations took longer than {} s, and the running script was cancelled; raise migrations.timeouts.total if they need more time, and the operator's --migration-limit, which bounds it", .0.as_secs())]
     Timeout(Duration),
     /// The seed took too long and was rolled back.
     #[error("the seed took longer than {} s and was rolled back; divide it, or make its scripts faster", .0.as_secs())]

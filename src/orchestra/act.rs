@@ -16,7 +16,7 @@ use crate::controller::write::{namespaced, publish as publish_event, set_finaliz
 use crate::credentials::connection;
 use crate::postgres::{self, APPLICATION};
 use crate::rollout::turns::Outcome;
-use crate::rollout::{self, Kept, Verdict};
+use crate::rollout::{self, Kept, TurnDecision};
 
 /// How long a deletion is held up by a database that does not answer, so that the tenant's login can be
 /// revoked.
@@ -115,14 +115,15 @@ fn take_turn(pass: &mut Pass, observed: &Observed) {
     };
     let (ctx, object, digest) = (&pass.ctx.rollout, &pass.object, source.digest());
     let rolled = observed.class.as_ref().zip(wanted.rolled.as_ref());
-    let asks = observed.inside.found.is_none() || rollout::was_held(ctx, object, &digest);
+    let asks = observed.inside.found.is_none() || rollout::awaited_approval(ctx, object, &digest);
     let verdict = match rolled.filter(|_| asks) {
         Some((class, (_, revisions))) => rollout::released(ctx, object, class, database, (&digest, revisions)),
-        None => rollout::turn(ctx, object, database, &digest).map_or(Verdict::Kept(Kept::Queued), Verdict::Now),
+        None => rollout::turn(ctx, object, database, &digest)
+            .map_or(TurnDecision::Denied(Kept::Queued), TurnDecision::Granted),
     };
     match verdict {
-        Verdict::Now(turn) => pass.turn = Some((turn, wanted.rolled.clone())),
-        Verdict::Kept(kept) => pass.denied = Some(kept),
+        TurnDecision::Granted(turn) => pass.turn = Some((turn, wanted.rolled.clone())),
+        TurnDecision::Denied(kept) => pass.denied = Some(kept),
     }
 }
 
@@ -133,7 +134,7 @@ fn settle_turn(pass: &mut Pass, observed: &Observed) {
     };
     let outcome = match inside.migrations {
         Work::Done => Outcome::Applied,
-        Work::Held => Outcome::Held,
+        Work::AwaitsApproval => Outcome::AwaitsApproval,
         _ => return,
     };
     // Without a look into the database nothing is known that was not known before.

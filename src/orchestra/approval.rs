@@ -8,6 +8,7 @@ use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, P
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
+use sha2::{Digest as _, Sha256};
 
 use super::Pass;
 use super::plan::Notice;
@@ -50,17 +51,40 @@ fn waiting(review: Option<&Review>) -> Option<&Plan> {
     review.map(|review| &review.plan)
 }
 
-/// Whether the ConfigMap says what it should, by what is known of it without asking.
-pub fn notice(pass: &Pass, review: Option<&Review>) -> Notice {
+/// Whether the ConfigMap says what it should. While a plan waits, its texts are read: whoever may write ConfigMaps
+/// can change them.
+///
+/// # Errors
+/// When the ConfigMap cannot be read, or the plan cannot be rendered.
+pub async fn notice(pass: &Pass, review: Option<&Review>) -> Result<Notice, Error> {
     let store = &pass.ctx.core.stores.config_maps;
-    let map = store.get(&ObjectRef::new(&pass.object.plan_name()).within(pass.namespace()));
-    let ours = map.filter(|map| is_ours(pass, &**map));
-    match (waiting(review), ours) {
-        (Some(plan), Some(map)) if map.annotations().get(PLAN_DIGEST) == Some(&plan.digest) => Notice::Told,
-        (Some(_), _) => Notice::Untold,
-        (None, Some(_)) => Notice::Leftover,
-        (None, _) => Notice::Told,
+    let name = pass.object.plan_name();
+    let known = store.get(&ObjectRef::new(&name).within(pass.namespace()));
+    let known = known.is_some_and(|map| is_ours(pass, &*map));
+    let Some(plan) = waiting(review) else {
+        return Ok(if known { Notice::Leftover } else { Notice::Told });
+    };
+    if !known {
+        return Ok(Notice::Untold);
     }
+    let api: Api<ConfigMap> = namespaced(&pass.ctx.core.client, &pass.object);
+    let wanted = render(pass, plan)?;
+    let told = api.get_opt(&name).await?.is_some_and(|map| {
+        let (text, json) = (part(&map, PLAN_TEXT), part(&map, PLAN_JSON));
+        is_ours(pass, &map)
+            && map.annotations().get(PLAN_DIGEST) == Some(&plan.digest)
+            && (text, json) == (part(&wanted, PLAN_TEXT), part(&wanted, PLAN_JSON))
+    });
+    Ok(if told { Notice::Told } else { Notice::Untold })
+}
+
+fn part<'a>(map: &'a ConfigMap, key: &str) -> Option<&'a String> {
+    map.data.as_ref()?.get(key)
+}
+
+/// Digest of a text of the plan, as the status has it.
+pub fn digest(text: &str) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(text)))
 }
 
 fn is_ours(pass: &Pass, map: &impl ResourceExt) -> bool {
@@ -68,17 +92,25 @@ fn is_ours(pass: &Pass, map: &impl ResourceExt) -> bool {
     owners.iter().any(|owner| owner.uid == pass.uid())
 }
 
-/// What the status says of the plan that waits, and that is in the ConfigMap of this name.
-pub fn status(name: &str, review: &Review) -> Option<MigrationPlan> {
+/// What the status says of the plan that waits. It has the digests of the texts, because others may write the
+/// ConfigMap, and only the operator the status.
+///
+/// # Errors
+/// When the plan cannot be rendered.
+pub fn status(pass: &Pass, review: Option<&Review>) -> Result<Option<MigrationPlan>, Error> {
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    (review.clearance == Clearance::Waits).then(|| MigrationPlan {
-        digest: review.plan.digest.clone(),
-        pending: count(review.plan.pending.len()),
-        destructive: count(review.plan.destructive()),
-        exposing: count(review.plan.exposing()),
-        locking: count(review.plan.locking()),
-        config_map: name.into(),
-    })
+    let Some(plan) = waiting(review) else { return Ok(None) };
+    let map = render(pass, plan)?;
+    Ok(Some(MigrationPlan {
+        digest: plan.digest.clone(),
+        pending: count(plan.pending.len()),
+        destructive: count(plan.destructive()),
+        exposing: count(plan.exposing()),
+        locking: count(plan.locking()),
+        config_map: pass.object.plan_name(),
+        text_digest: part(&map, PLAN_TEXT).map(|text| digest(text)),
+        json_digest: part(&map, PLAN_JSON).map(|json| digest(json)),
+    }))
 }
 
 /// What people are told while it waits. An event holds the beginning only.
@@ -112,10 +144,7 @@ fn command(pass: &Pass, plan: &Plan) -> String {
 /// Writes the plan into its ConfigMap. One of that name that this Orchestra does not own is refused.
 pub async fn tell(pass: &Pass, review: Option<&Review>) -> Result<(), Error> {
     let Some(plan) = waiting(review) else { return Ok(()) };
-    let json = plan
-        .json()
-        .map_err(|error| Error::blocked(Reason::ApprovalPending, error.to_string()))?;
-    let wanted = render(pass, plan, json);
+    let wanted = render(pass, plan)?;
     let api: Api<ConfigMap> = namespaced(&pass.ctx.core.client, &pass.object);
     let name = pass.object.plan_name();
     let maps = &pass.ctx.core.stores.config_maps;
@@ -144,8 +173,11 @@ pub async fn tell(pass: &Pass, review: Option<&Review>) -> Result<(), Error> {
     Ok(())
 }
 
-fn render(pass: &Pass, plan: &Plan, json: String) -> ConfigMap {
-    ConfigMap {
+fn render(pass: &Pass, plan: &Plan) -> Result<ConfigMap, Error> {
+    let json = plan
+        .json()
+        .map_err(|error| Error::blocked(Reason::ApprovalPending, error.to_string()))?;
+    Ok(ConfigMap {
         metadata: ObjectMeta {
             name: Some(pass.object.plan_name()),
             namespace: pass.object.namespace(),
@@ -159,7 +191,7 @@ fn render(pass: &Pass, plan: &Plan, json: String) -> ConfigMap {
             (PLAN_JSON.to_owned(), json),
         ])),
         ..ConfigMap::default()
-    }
+    })
 }
 
 /// Takes the ConfigMap away, if it is ours.

@@ -114,7 +114,7 @@ pub async fn observe(pass: &Pass, tenant: &Tenant<'_>, session: Option<&mut PgCo
         ..Inside::UNSEEN
     });
     look(pass, tenant, session, &mut facts).await?;
-    facts.inside.notice = approval::notice(pass, facts.review());
+    facts.inside.notice = approval::notice(pass, facts.review()).await?;
     Ok(facts)
 }
 
@@ -210,10 +210,10 @@ async fn look_inside(
         None => Arc::new(ask(pass, tenant, session, &facts.wanted).await?),
     };
     facts.message = drift::lost(pass, found.migrations.as_ref()).or(facts.message.take());
-    let held = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
-    facts.inside.migrations = match (found.migrated, held) {
+    let awaits_approval = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
+    facts.inside.migrations = match (found.migrated, awaits_approval) {
         (true, _) => Work::Done,
-        (false, true) => Work::Held,
+        (false, true) => Work::AwaitsApproval,
         (false, false) if pass.turn.is_some() => Work::Pending,
         (false, false) => without_a_turn(pass.denied),
     };
@@ -223,7 +223,7 @@ async fn look_inside(
     }
     facts.found = Some(found);
     let done = (facts.inside.migrations, facts.inside.seed) == (Work::Done, Work::Done);
-    if done || (held && facts.inside.serving) {
+    if done || (awaits_approval && facts.inside.serving) {
         facts.secret = secret(pass).await?;
         facts.inside.published = facts.secret.right.is_some();
     }
@@ -247,8 +247,7 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wante
         let failed = before.filter(|before| !found.migrated && before.failed && before.source == now.source);
         now.failed = failed.is_some();
         now.failure = failed.and_then(|before| before.failure.clone());
-        let name = pass.object.plan_name();
-        now.plan = found.review.as_ref().and_then(|review| approval::status(&name, review));
+        now.plan = approval::status(pass, found.review.as_ref())?;
         found.migrations = Some(now);
     }
     if !matches!(wanted.rows, None | Some(Rows::None)) {

@@ -32,7 +32,7 @@ use crate::{class, content, credentials, database, pool, rollout};
 use inside::Found;
 use login::WayIn;
 
-pub use approval::{PLAN_JSON, PLAN_TEXT};
+pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use status::report;
 
 /// What the passes over Orchestras need.

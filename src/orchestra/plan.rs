@@ -80,7 +80,7 @@ pub enum Work {
     /// Not done.
     Pending,
     /// Not done, and waiting for a person's approval.
-    Held,
+    AwaitsApproval,
     /// Not done, and waiting for something else.
     Waiting(Wait),
     /// Being done in the background.
@@ -258,8 +258,8 @@ fn prepare_login(seen: &Inside) -> Option<Step> {
 fn migrate(seen: &Inside) -> Option<Step> {
     match (seen.migrations, seen.notice) {
         (Work::Pending, _) => Some(Step::Migrate),
-        (Work::Held, Notice::Told) => Some(Step::Wait(Wait::Approval)),
-        (Work::Held, _) => Some(Step::TellPlan),
+        (Work::AwaitsApproval, Notice::Told) => Some(Step::Wait(Wait::Approval)),
+        (Work::AwaitsApproval, _) => Some(Step::TellPlan),
         _ => None,
     }
 }

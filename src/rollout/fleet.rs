@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::Context;
 use super::plan::{Allowance, Participant, Standing};
 use super::revisions::Revisions;
-use super::turns::{Ledger, Outcome, Turns};
+use super::turns::{Ledger, Load, Outcome, Turns};
 use crate::api::condition::Reason;
 use crate::api::{MigrationStatus, Orchestra, OrchestraClass, selector};
 use crate::content::template_of;
@@ -130,7 +130,7 @@ fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<Outcome>, r
         return match outcome {
             Some(Outcome::Applied) => Standing::Updated,
             Some(Outcome::Failed) => Standing::Failed,
-            Some(Outcome::Held) => Standing::AwaitsApproval,
+            Some(Outcome::AwaitsApproval) => Standing::AwaitsApproval,
             Some(Outcome::Cut) | None => Standing::Pending,
         };
     };
@@ -141,7 +141,7 @@ fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<Outcome>, r
         Some(Outcome::Failed) => Standing::Failed,
         _ if this && migrations.failed => Standing::Failed,
         // A status of this source says itself whether it still waits.
-        Some(Outcome::Held) if !this => Standing::AwaitsApproval,
+        Some(Outcome::AwaitsApproval) if !this => Standing::AwaitsApproval,
         _ if this && migrations.plan.is_some() => Standing::AwaitsApproval,
         _ if migrations.pending > 0 || migrations.failed => Standing::Broken,
         _ => Standing::Pending,
@@ -160,14 +160,20 @@ pub fn is_inherited(orchestra: &Orchestra, ledger: &Ledger) -> bool {
     !ledger.knows(uid) && orchestra.may_be_migrating()
 }
 
-/// Migrations of earlier processes that may still be running on a server.
-pub fn inherited(ctx: &Context, ledger: &Ledger, server: &str, asker: &Orchestra) -> usize {
-    let counts = |orchestra: &Orchestra| {
-        orchestra.metadata.uid != asker.metadata.uid
-            && is_inherited(orchestra, ledger)
-            && servers::of(&ctx.credentials, orchestra).as_deref() == Some(server)
+/// What an Orchestra that asks for a turn finds on its server.
+pub fn load(ctx: &Context, ledger: &Ledger, server: &str, asker: &Orchestra) -> Load {
+    let orchestras = &ctx.core.stores.orchestras;
+    let is_there = |orchestra: &Orchestra| servers::of(&ctx.credentials, orchestra).as_deref() == Some(server);
+    let inherited = |orchestra: &Orchestra| {
+        orchestra.metadata.uid != asker.metadata.uid && is_inherited(orchestra, ledger) && is_there(orchestra)
     };
-    ctx.core.stores.orchestras.state_filter(counts).len()
+    // A hosted project is a server of its own. All others may come to share this one.
+    let is_hosted = |orchestra: &Orchestra| orchestra.status.as_ref().is_some_and(|status| status.project.is_some());
+    let shares = |orchestra: &Orchestra| orchestra.namespace() != asker.namespace() && !is_hosted(orchestra);
+    Load {
+        inherited: orchestras.state_filter(inherited).len(),
+        shared: orchestras.find(shares).is_some(),
+    }
 }
 
 #[cfg(test)]
@@ -189,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_this_process_did_goes_before_what_a_status_says() {
-        use Outcome::{Applied, Cut, Failed, Held};
+        use Outcome::{Applied, AwaitsApproval, Cut, Failed};
         for (source, pending, failed, outcome, is) in [
             ("new", 0, false, None, Standing::Updated),
             ("old", 0, false, None, Standing::Pending),
@@ -203,8 +209,8 @@ mod tests {
             ("new", 2, true, Some(Cut), Standing::Failed),
             ("new", 0, true, None, Standing::Failed),
             // The status does not say yet that it waits, and then it does not any more.
-            ("old", 0, false, Some(Held), Standing::AwaitsApproval),
-            ("new", 2, false, Some(Held), Standing::Broken),
+            ("old", 0, false, Some(AwaitsApproval), Standing::AwaitsApproval),
+            ("new", 2, false, Some(AwaitsApproval), Standing::Broken),
         ] {
             let status = migrations(source, pending, failed);
             assert_eq!(standing_of(Some(&status), outcome, "new"), is, "{status:?} {outcome:?}");
@@ -215,9 +221,9 @@ mod tests {
         };
         for (source, failed, outcome, is) in [
             ("new", false, None, Standing::AwaitsApproval),
-            ("new", false, Some(Held), Standing::AwaitsApproval),
+            ("new", false, Some(AwaitsApproval), Standing::AwaitsApproval),
             ("new", false, Some(Cut), Standing::AwaitsApproval),
-            ("new", true, Some(Held), Standing::Failed),
+            ("new", true, Some(AwaitsApproval), Standing::Failed),
             ("old", false, None, Standing::Broken),
         ] {
             assert_eq!(
@@ -226,7 +232,7 @@ mod tests {
                 "{source} {failed}"
             );
         }
-        assert_eq!(standing_of(None, Some(Held), "new"), Standing::AwaitsApproval);
+        assert_eq!(standing_of(None, Some(AwaitsApproval), "new"), Standing::AwaitsApproval);
         assert_eq!(standing_of(None, None, "new"), Standing::Pending);
         assert_eq!(standing_of(None, Some(Failed), "new"), Standing::Failed);
     }
@@ -265,7 +271,7 @@ mod tests {
             server: "one:5432".into(),
             revision: "new".into(),
         };
-        drop(turns.ask(request, |_| Some(0)));
+        drop(turns.ask(request, |_| Some(Load::default())));
         assert!(!inherited(&begun));
     }
 

@@ -22,7 +22,7 @@ use crate::credentials::{self, servers};
 use fleet::{Enrolled, Rules};
 use plan::{Decision, Standing};
 use revisions::Revisions;
-use turns::{Answer, Outcome, Request, Turn};
+use turns::{Answer, Load, Outcome, Request, Turn};
 
 pub use fleet::takes_part;
 pub use turns::Turns;
@@ -55,11 +55,11 @@ pub enum Gate {
 }
 
 /// What an Orchestra is told that asks for a turn.
-pub enum Verdict {
+pub enum TurnDecision {
     /// Its turn has come.
-    Now(Turn),
+    Granted(Turn),
     /// It keeps its migrations for now.
-    Kept(Kept),
+    Denied(Kept),
 }
 
 /// Why an Orchestra keeps its migrations.
@@ -95,12 +95,12 @@ pub fn released(
     class: &OrchestraClass,
     database: &OrchestraDatabase,
     (revision, revisions): (&str, &Revisions),
-) -> Verdict {
+) -> TurnDecision {
     let (Ok(rules), Some(server)) = (
         Rules::of(class, &ctx.turns),
         servers::of_database(&ctx.credentials, database),
     ) else {
-        return Verdict::Kept(Kept::Waits);
+        return TurnDecision::Denied(Kept::Waits);
     };
     let admit = |ledger: &turns::Ledger| {
         let begun = fleet::is_inherited(orchestra, ledger) && revision_of(orchestra) == Some(revision);
@@ -115,25 +115,25 @@ pub fn released(
             let uid = asker.uid.clone();
             decide(&fleet, &rules).lets(&uid).then_some(())?;
         }
-        Some(fleet::inherited(ctx, ledger, &server, orchestra))
+        Some(fleet::load(ctx, ledger, &server, orchestra))
     };
     match ctx.turns.ask(request(orchestra, &server, revision), admit) {
-        Answer::Now(turn) => Verdict::Now(turn),
-        Answer::Queued => Verdict::Kept(Kept::Queued),
-        Answer::Refused => Verdict::Kept(Kept::Waits),
+        Answer::Now(turn) => TurnDecision::Granted(turn),
+        Answer::Queued => TurnDecision::Denied(Kept::Queued),
+        Answer::Refused => TurnDecision::Denied(Kept::Waits),
     }
 }
 
 /// Whether its migration to this source waited for approval, as far as is known without a query to its database.
-pub fn was_held(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
+pub fn awaited_approval(ctx: &Context, orchestra: &Orchestra, revision: &str) -> bool {
     ctx.turns.look(|ledger| fleet::standing(orchestra, ledger, revision)) == Standing::AwaitsApproval
 }
 
 /// Asks for a turn outside of any rollout: only the limit of the server counts.
 pub fn turn(ctx: &Context, orchestra: &Orchestra, database: &OrchestraDatabase, revision: &str) -> Option<Turn> {
     let server = servers::of_database(&ctx.credentials, database)?;
-    let inherited = |ledger: &turns::Ledger| Some(fleet::inherited(ctx, ledger, &server, orchestra));
-    match ctx.turns.ask(request(orchestra, &server, revision), inherited) {
+    let admit = |ledger: &turns::Ledger| Some(fleet::load(ctx, ledger, &server, orchestra));
+    match ctx.turns.ask(request(orchestra, &server, revision), admit) {
         Answer::Now(turn) => Some(turn),
         Answer::Queued | Answer::Refused => None,
     }
@@ -148,7 +148,7 @@ pub fn spare_turn(ctx: &Context, database: &OrchestraDatabase) -> Option<Turn> {
         server: servers::of_database(&ctx.credentials, database)?,
         revision: String::new(),
     };
-    match ctx.turns.ask(request, |_| Some(0)) {
+    match ctx.turns.ask(request, |_| Some(Load::default())) {
         Answer::Now(turn) => Some(turn),
         Answer::Queued | Answer::Refused => None,
     }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use super::turns::fair::may_hold_more;
 use crate::api::RolloutPhase as Phase;
 
 /// What a class allows.
@@ -136,11 +137,25 @@ fn count(participants: &[Participant]) -> Decision {
     decision
 }
 
+impl Participant {
+    fn namespace(&self) -> &str {
+        self.name.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+}
+
 /// What is left of the allowance.
 struct Capacity<'a> {
     allowance: &'a Allowance,
     used: usize,
-    servers: HashMap<&'a str, usize>,
+    servers: HashMap<&'a str, Server<'a>>,
+}
+
+/// The load of a server.
+#[derive(Default)]
+struct Server<'a> {
+    load: usize,
+    /// Its part for each namespace that uses the server.
+    by_namespace: HashMap<&'a str, usize>,
 }
 
 impl<'a> Capacity<'a> {
@@ -150,24 +165,31 @@ impl<'a> Capacity<'a> {
             used: 0,
             servers: HashMap::new(),
         };
-        for participant in participants.iter().filter(|is| is.engaged) {
-            capacity.used += 1;
-            if let Some(server) = &participant.server {
-                *capacity.servers.entry(server).or_default() += 1;
-            }
+        for participant in participants {
+            capacity.used += usize::from(participant.engaged);
+            let Some(server) = &participant.server else { continue };
+            let server = capacity.servers.entry(server).or_default();
+            server.load += usize::from(participant.engaged);
+            *server.by_namespace.entry(participant.namespace()).or_default() += usize::from(participant.engaged);
         }
         capacity
     }
 
-    /// The participants that there is capacity for. A busy server does not delay participants on other servers.
+    /// The participants that there is capacity for. A busy server does not delay participants on other servers,
+    /// and those of one namespace leave a turn of their server to the others.
     fn take(&mut self, participants: impl IntoIterator<Item = &'a Participant>) -> Vec<String> {
+        let per_server = self.allowance.per_server;
         let mut taken = Vec::new();
         for participant in participants.into_iter().filter(|is| !is.engaged) {
             let Some(server) = &participant.server else { continue };
-            let load = self.servers.entry(server).or_default();
-            if self.used < self.allowance.concurrent && *load < self.allowance.per_server {
+            let server = self.servers.entry(server).or_default();
+            let shared = server.by_namespace.len() > 1;
+            let held = server.by_namespace.entry(participant.namespace()).or_default();
+            let fair = may_hold_more(*held, per_server, shared);
+            if fair && self.used < self.allowance.concurrent && server.load < per_server {
                 self.used += 1;
-                *load += 1;
+                server.load += 1;
+                *held += 1;
                 taken.push(participant.uid.clone());
             }
         }

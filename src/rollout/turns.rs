@@ -1,7 +1,11 @@
 //! Turns to migrate: which databases this process is migrating now. Every migration takes its turn here.
 //!
+//! Turns are fair between namespaces ([`fair`]): the Orchestras of one cannot hold up those of all others.
+//!
 //! The limit of a server holds also for passes that ask at the same moment. A turn is taken before the intent is
 //! written into the status, and returned when the work ends, however it ends.
+
+pub mod fair;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,6 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::api::Orchestra;
 use crate::controller::error::Error;
 use crate::migrate;
+use fair::Place;
 
 /// An Orchestra that waits asks again within 30 s. After this time it has lost its place.
 const STALE: Duration = Duration::from_mins(2);
@@ -31,6 +36,25 @@ pub struct Request {
     pub revision: String,
 }
 
+impl Request {
+    /// The namespace that the turn counts for; empty for a database without a claim.
+    fn namespace(&self) -> &str {
+        let object = self.object.as_ref();
+        object
+            .and_then(|object| object.namespace.as_deref())
+            .unwrap_or_default()
+    }
+}
+
+/// What an admitted request finds on its server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Migrations of earlier processes that may still be running there.
+    pub inherited: usize,
+    /// Orchestras of other namespaces may have databases there.
+    pub shared: bool,
+}
+
 /// How the last turn of an Orchestra ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -39,7 +63,7 @@ pub enum Outcome {
     /// The migrations failed.
     Failed,
     /// No migration was started: they wait for a person's approval.
-    Held,
+    AwaitsApproval,
     /// The turn ended for another reason, and the work is started again.
     Cut,
 }
@@ -67,8 +91,8 @@ pub struct Turns {
 /// The turns, queues and outcomes at one moment.
 #[derive(Default)]
 pub struct Ledger {
-    /// The server of each turn that is taken, by UID.
-    running: HashMap<String, String>,
+    /// The request of each turn that is taken, by UID.
+    running: HashMap<String, Request>,
     /// Places in the queues of servers, by UID.
     waiting: HashMap<String, Waiting>,
     /// Source and outcome of the last turn, by UID.
@@ -79,6 +103,8 @@ pub struct Ledger {
     again: HashSet<String>,
     /// Number of the next place in a queue.
     asked: u64,
+    /// When a namespace was last given a turn on a server, counted in places of queues.
+    given: HashMap<(String, String), u64>,
 }
 
 struct Waiting {
@@ -112,19 +138,60 @@ impl Ledger {
         self.again.contains(uid)
     }
 
-    /// The first ones in the queue of a server that there is room for.
-    fn next(&self, server: &str, room: usize) -> Vec<ObjectRef<Orchestra>> {
-        let mut waiting: Vec<_> = self.waiting.values().filter(|is| is.request.server == server).collect();
-        waiting.sort_by_key(|is| is.number);
-        waiting
-            .into_iter()
-            .take(room)
-            .filter_map(|is| is.request.object.clone())
-            .collect()
+    /// UIDs of those in the queue of a server whose turn is next, when there is room for so many. `asker` counts as
+    /// waiting with this number.
+    fn next(&self, server: &str, room: usize, asker: Option<(&Request, u64)>) -> HashSet<String> {
+        let mut held = HashMap::new();
+        for request in self.running.values().filter(|is| is.server == server) {
+            *held.entry(request.namespace()).or_default() += 1;
+        }
+        let others = self.waiting.iter().filter(|(uid, is)| {
+            is.request.server == server && is.at.elapsed() < STALE && asker.is_none_or(|(asker, _)| asker.uid != **uid)
+        });
+        let others = others.map(|(_, is)| (&is.request, is.number));
+        let places = others.chain(asker).map(|(request, number)| Place {
+            uid: &request.uid,
+            namespace: request.namespace(),
+            number,
+        });
+        let given = |namespace: &str| {
+            let key = (server.to_owned(), namespace.to_owned());
+            self.given.get(&key).copied().unwrap_or_default()
+        };
+        let next = fair::next(places.collect(), held, given, room);
+        next.into_iter().map(ToOwned::to_owned).collect()
     }
 
     fn load(&self, server: &str) -> usize {
-        self.running.values().filter(|at| *at == server).count()
+        self.running.values().filter(|is| is.server == server).count()
+    }
+
+    fn waiting_on(&self, server: &str) -> usize {
+        self.waiting.values().filter(|is| is.request.server == server).count()
+    }
+
+    /// How many turns the namespace of a request holds on its server.
+    fn held(&self, request: &Request) -> usize {
+        let same = |is: &&Request| is.server == request.server && is.namespace() == request.namespace();
+        self.running.values().filter(same).count()
+    }
+
+    /// Gives a turn.
+    fn give(&mut self, request: Request) {
+        self.waiting.remove(&request.uid);
+        self.again.remove(&request.uid);
+        let uses = |server: &str, namespace: &str| {
+            let mut all = self.running.values().chain(self.waiting.values().map(|is| &is.request));
+            all.any(|is| is.server == server && is.namespace() == namespace)
+        };
+        let given: HashMap<_, _> = std::mem::take(&mut self.given);
+        self.given = given
+            .into_iter()
+            .filter(|((server, namespace), _)| uses(server, namespace))
+            .collect();
+        let key = (request.server.clone(), request.namespace().to_owned());
+        self.given.insert(key, self.asked);
+        self.running.insert(request.uid.clone(), request);
     }
 }
 
@@ -149,15 +216,14 @@ impl Turns {
         at(&self.lock())
     }
 
-    /// Asks for a turn. `admit` returns `None` when the request is refused, and otherwise the number of migrations
-    /// of earlier processes that may still be running on the server. When the server has no room, the request
-    /// takes a place in its queue, first come first served.
-    pub fn ask(self: &Arc<Self>, request: Request, admit: impl FnOnce(&Ledger) -> Option<usize>) -> Answer {
+    /// Asks for a turn. `admit` returns `None` when the request is refused, and otherwise what it finds on the
+    /// server. When the server has no room for it, the request takes a place in its queue.
+    pub fn ask(self: &Arc<Self>, request: Request, admit: impl FnOnce(&Ledger) -> Option<Load>) -> Answer {
         let mut ledger = self.lock();
         if ledger.running.contains_key(&request.uid) {
             return Answer::Queued;
         }
-        let Some(inherited) = admit(&ledger) else {
+        let Some(load) = admit(&ledger) else {
             ledger.waiting.remove(&request.uid);
             return Answer::Refused;
         };
@@ -166,9 +232,12 @@ impl Turns {
         let since = place.map_or_else(Instant::now, |is| is.since);
         let number = place.map_or(ledger.asked, |is| is.number);
         ledger.asked += 1;
-        let ahead = |is: &&Waiting| is.request.server == request.server && is.number < number;
-        let before = ledger.waiting.values().filter(ahead).count();
-        if ledger.load(&request.server) + inherited + before >= self.per_server {
+        let taken = ledger.load(&request.server) + load.inherited;
+        let next = ledger.next(&request.server, self.room(taken), Some((&request, number)));
+        let may = fair::may_hold_more(ledger.held(&request), self.per_server, load.shared);
+        // A database without a claim goes after all that wait.
+        let last = request.object.is_some() || next.len() == ledger.waiting_on(&request.server) + 1;
+        if !(may && last && next.contains(&request.uid)) {
             if request.object.is_none() {
                 return Answer::Queued;
             }
@@ -181,9 +250,7 @@ impl Turns {
             ledger.waiting.insert(request.uid, waiting);
             return Answer::Queued;
         }
-        ledger.waiting.remove(&request.uid);
-        ledger.again.remove(&request.uid);
-        ledger.running.insert(request.uid.clone(), request.server);
+        ledger.give(request.clone());
         Answer::Now(Turn {
             turns: self.clone(),
             uid: request.uid,
@@ -196,14 +263,12 @@ impl Turns {
     /// not ask again.
     pub fn still_waits(&self, uid: &str, revision: &str) -> bool {
         let ledger = self.lock();
-        let Ledger { running, waiting, .. } = &*ledger;
-        let place = waiting.get(uid).filter(|is| is.request.revision == revision);
-        let Some((number, server)) = place.map(|is| (is.number, is.request.server.clone())) else {
-            return false;
-        };
-        let load = running.values().filter(|at| **at == server).count();
-        let ahead = |is: &&Waiting| is.request.server == server && is.number < number && is.at.elapsed() < STALE;
-        load + waiting.values().filter(ahead).count() >= self.per_server
+        let place = ledger.waiting.get(uid).filter(|is| is.request.revision == revision);
+        place.is_some_and(|is| {
+            let (request, server) = (&is.request, &is.request.server);
+            let room = self.room(ledger.load(server));
+            !ledger.next(server, room, Some((request, is.number))).contains(uid)
+        })
     }
 
     /// How long an Orchestra has waited for its turn.
@@ -262,8 +327,13 @@ impl Turns {
     }
 
     fn go_on(&self, ledger: &Ledger, server: &str) {
-        let room = self.per_server.saturating_sub(ledger.load(server));
-        self.wake(ledger.next(server, room));
+        let next = ledger.next(server, self.room(ledger.load(server)), None);
+        let waiting = next.iter().filter_map(|uid| ledger.waiting.get(uid));
+        self.wake(waiting.filter_map(|is| is.request.object.clone()));
+    }
+
+    fn room(&self, taken: usize) -> usize {
+        self.per_server.saturating_sub(taken)
     }
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, Ledger> {
@@ -309,8 +379,8 @@ impl Drop for Turn {
         ledger
             .last
             .insert(self.uid.clone(), (self.revision.clone(), self.outcome));
-        if let Some(server) = ledger.running.remove(&self.uid) {
-            self.turns.go_on(&ledger, &server);
+        if let Some(request) = ledger.running.remove(&self.uid) {
+            self.turns.go_on(&ledger, &request.server);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The flags of the operator. Each has an environment variable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
 use crate::controller::Settings;
@@ -30,6 +30,10 @@ pub struct Arguments {
     /// Namespace of the operator: tokens, owners' passwords and the lease live there.
     #[arg(long, env = "POD_NAMESPACE", default_value = "orchestra-system")]
     pub namespace: String,
+    /// Namespaces whose Orchestras this operator serves; omitted: all. It then needs rights in these
+    /// namespaces only, which `orchestra-operator rbac` prints. Repeatable, or separated by commas.
+    #[arg(long, env = "ORCHESTRA_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
     /// Address that serves /livez, /readyz and /metrics.
     #[arg(long, env = "ORCHESTRA_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     pub metrics_address: SocketAddr,
@@ -105,6 +109,31 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| "it must not be negative".to_string())
 }
 
+/// Names of tenants' namespaces, each once.
+///
+/// # Errors
+/// When one of them is no name of a namespace, or that of the operator.
+pub fn tenants(names: &[String], own: &str) -> anyhow::Result<Vec<String>> {
+    let names: BTreeSet<_> = names
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+        .collect();
+    for name in &names {
+        let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.len() > 63 || name.starts_with('-') || name.ends_with('-') || !name.bytes().all(letters) {
+            bail!("--watch-namespaces: {name} is no name of a namespace");
+        }
+        if *name == own {
+            bail!(
+                "--watch-namespaces: {name} is the operator's own namespace, where tokens and owners' passwords are: \
+                 Orchestras need another one"
+            );
+        }
+    }
+    Ok(names.into_iter().map(ToOwned::to_owned).collect())
+}
+
 impl Arguments {
     /// Settings of the controllers, with what only the environment may say.
     ///
@@ -153,6 +182,14 @@ impl Arguments {
         let text = std::fs::read_to_string(file).with_context(wrong)?;
         postgres::certificates(&text).with_context(wrong)?;
         Ok(text.into())
+    }
+
+    /// Namespaces whose Orchestras are served; none for all.
+    ///
+    /// # Errors
+    /// When one of them is no name of a namespace, or the operator's own.
+    pub fn tenants(&self) -> anyhow::Result<Vec<String>> {
+        tenants(&self.watch_namespaces, &self.namespace)
     }
 
     /// Settings of the Management API.

@@ -95,6 +95,9 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
             parts.by(triggers::unclaimed),
         )
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::orchestras_with_source))
+        .watches_shared_stream(watched.config_maps.deletions(), |map| {
+            triggers::orchestra_with_plan(&map)
+        })
         .watches_shared_stream(watched.namespaces.user_changes(), parts.by(triggers::unclaimed_in))
         .owns_shared_stream(watched.connections.events())
         .reconcile_on(UnboundedReceiverStream::new(woken))

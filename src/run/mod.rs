@@ -3,7 +3,9 @@
 mod arguments;
 mod changes;
 mod controllers;
+mod merged;
 mod pace;
+pub mod rights;
 mod shared;
 mod triggers;
 mod trim;
@@ -38,9 +40,11 @@ use crate::telemetry::metrics::Metrics;
 use controllers::Woken;
 use wiring::Wakers;
 
-pub use arguments::{Arguments, duration};
+pub use arguments::{Arguments, duration, tenants};
+pub use watches::Scope;
 
 const CRDS: &str = "crds";
+const RIGHTS: &str = "rights";
 const CACHES: &str = "caches";
 
 const LOST: &str = "the lease was lost: another operator may lead now, so this one ends at once";
@@ -56,7 +60,7 @@ const CENSUS: Duration = Duration::from_secs(5);
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let metrics = Arc::new(Metrics::default());
-    let readiness = Arc::new(Readiness::new(&[CRDS, CACHES]));
+    let readiness = Arc::new(Readiness::new(&[CRDS, RIGHTS, CACHES]));
     let listener = TcpListener::bind(arguments.metrics_address)
         .await
         .with_context(|| format!("cannot listen on {} (--metrics-address)", arguments.metrics_address))?;
@@ -83,11 +87,18 @@ async fn work(
 ) -> anyhow::Result<()> {
     let settings = arguments.settings()?;
     let provider = Arc::new(arguments.provider()?);
+    let tenants = arguments.tenants()?;
     let prepare = async {
         let client = connect().await?;
         await_crds(&client).await?;
         readiness.set(CRDS, true);
-        let watched = watches::start(&client, &settings.namespace);
+        let scope = Scope {
+            namespace: &settings.namespace,
+            tenants: &tenants,
+        };
+        rights::wait(&client, &rights::needed(&scope, &arguments.lease_name)).await?;
+        readiness.set(RIGHTS, true);
+        let watched = watches::start(&client, &scope);
         watched.synced().await;
         readiness.set(CACHES, true);
         anyhow::Ok((client, watched))

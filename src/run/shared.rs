@@ -13,24 +13,36 @@ use kube::runtime::reflector::{self, ReflectHandle, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::changes::user_changes;
+use super::merged::merge;
 use crate::controller::latest::Latest;
 
 /// Changes that wait for a slow controller before the watch itself waits.
 const BUFFER: usize = 1024;
+
+/// A way to watch objects of a kind: all of them, those of a namespace, or one by its name.
+pub type Part<K> = (Api<K>, watcher::Config);
 
 /// A shared watch. Its changes are always read, also on a standby, which runs no controllers.
 pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static> {
     changes: Arc<Mutex<ReflectHandle<K>>>,
     deletions: broadcast::Sender<Arc<K>>,
     latest: Latest<K>,
+    listed: watch::Receiver<bool>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
+    /// Waits until the store holds all objects.
+    pub async fn listed(&self) {
+        // Waiting fails only when the watch has ended: then the process ends as well.
+        let _ = self.latest.wait_until_ready().await;
+        let _ = self.listed.clone().wait_for(|listed| *listed).await;
+    }
+
     /// Objects that are created or changed from now on. Objects that are in the store already are not repeated.
     pub fn changes(&self) -> ReflectHandle<K> {
         self.changes.lock().clone()
@@ -64,7 +76,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
 
     /// Deleted objects, which a shared store does not pass on by itself. When too many are deleted at once for
     /// the channel, the resync looks at the rest.
-    fn deletions(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
+    pub fn deletions(&self) -> impl Stream<Item = Arc<K>> + Send + 'static {
         BroadcastStream::new(self.deletions.subscribe()).filter_map(|deleted| ready(deleted.ok()))
     }
 
@@ -82,13 +94,9 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
     }
 }
 
-/// Starts a watch. `trim` removes from each object what nobody reads, before it enters the store.
-pub fn share<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    trim: impl FnMut(&mut K) + Send + 'static,
-    tasks: &mut JoinSet<()>,
-) -> Shared<K>
+/// Starts a watch that consists of these parts, which have no object in common. `trim` removes from each object what
+/// nobody reads, before it enters the store.
+pub fn share<K>(parts: Vec<Part<K>>, trim: impl FnMut(&mut K) + Send + 'static, tasks: &mut JoinSet<()>) -> Shared<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -98,10 +106,20 @@ where
     };
     let (deletions, _) = broadcast::channel(BUFFER);
     let latest = Latest::new(handle.reader());
-    let stream = watcher(api, config)
-        .default_backoff()
-        .modify(trim)
-        .reflect_shared(writer);
+    let single = parts.len() == 1;
+    let (all_listed, listed) = watch::channel(single);
+    let mut watches: Vec<_> = parts
+        .into_iter()
+        .map(|(api, config)| watcher(api, config).default_backoff().boxed())
+        .collect();
+    let events = match watches.pop() {
+        Some(only) if single => only,
+        last => {
+            watches.extend(last);
+            merge(watches, handle.reader(), all_listed).boxed()
+        }
+    };
+    let stream = events.modify(trim).reflect_shared(writer);
     tasks.spawn({
         let (deletions, latest) = (deletions.clone(), latest.clone());
         stream.for_each(move |event| {
@@ -131,5 +149,6 @@ where
         changes,
         deletions,
         latest,
+        listed,
     }
 }

@@ -48,6 +48,15 @@ pub fn orchestras_with_source(core: &Core, map: &PartialObjectMeta<ConfigMap>) -
     })
 }
 
+/// The Orchestra whose plan of pending migrations is in a ConfigMap.
+pub fn orchestra_with_plan(map: &PartialObjectMeta<ConfigMap>) -> Option<ObjectRef<Orchestra>> {
+    let owner = map
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == Orchestra::kind(&()))?;
+    Some(ObjectRef::new(&owner.name).within(&map.namespace()?))
+}
+
 /// The database whose Secret it is.
 pub fn database_of_secret(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<OrchestraDatabase>> {
     secret.labels().get(DATABASE_LABEL).map(|name| ObjectRef::new(name))

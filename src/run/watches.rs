@@ -2,17 +2,18 @@
 //! triggered, so what a pass reads is never older than what triggered it.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::Client;
 use kube::api::Api;
-use kube::core::PartialObjectMeta;
+use kube::core::{ClusterResourceScope, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::watcher;
+use kube::{Client, Resource};
 use tokio::task::JoinSet;
 
-use super::shared::{Shared, share};
+use super::shared::{Part, Shared, share};
 use super::trim;
 use crate::api::names::{MANAGED_BY, ORCHESTRA_LABEL};
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Stores;
+use crate::supabase::marker::CLUSTER_NAMESPACE;
 
 /// Objects of one page of the first list. A page is decoded as a whole, so this bounds the memory on top of the
 /// store. A streamed list (`watcher::Config::streaming_lists`) would need no pages, but an API server without
@@ -37,31 +38,77 @@ pub struct Watched {
     _tasks: JoinSet<()>,
 }
 
+/// What an operator watches.
+pub struct Scope<'a> {
+    /// Namespace of the operator.
+    pub namespace: &'a str,
+    /// Namespaces of Orchestras; empty for all.
+    pub tenants: &'a [String],
+}
+
+impl Scope<'_> {
+    /// A kind of the tenants' namespaces.
+    fn tenants<K>(&self, client: &Client, config: &watcher::Config) -> Vec<Part<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        if self.tenants.is_empty() {
+            return vec![(Api::all(client.clone()), config.clone())];
+        }
+        let part = |namespace: &String| (Api::namespaced(client.clone(), namespace), config.clone());
+        self.tenants.iter().map(part).collect()
+    }
+
+    /// A kind of the tenants' namespaces and of the operator's own.
+    fn tenants_and_own<K>(&self, client: &Client, config: &watcher::Config) -> Vec<Part<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let mut parts = self.tenants(client, config);
+        if !self.tenants.is_empty() {
+            parts.push((Api::namespaced(client.clone(), self.namespace), config.clone()));
+        }
+        parts
+    }
+
+    /// The namespaces themselves: each by its name where the operator may not see all.
+    fn namespaces<K>(&self, client: &Client, config: &watcher::Config) -> Vec<Part<K>>
+    where
+        K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
+    {
+        if self.tenants.is_empty() {
+            return vec![(Api::all(client.clone()), config.clone())];
+        }
+        let names = self.tenants.iter().map(String::as_str).chain([CLUSTER_NAMESPACE]);
+        let part = |name: &str| {
+            let one = config.clone().fields(&format!("metadata.name={name}"));
+            (Api::all(client.clone()), one)
+        };
+        names.map(part).collect()
+    }
+}
+
 /// Starts to watch.
-pub fn start(client: &Client, namespace: &str) -> Watched {
+pub fn start(client: &Client, scope: &Scope<'_>) -> Watched {
     let mut tasks = JoinSet::new();
-    let all = || watcher::Config::default().page_size(PAGE);
+    let all = watcher::Config::default().page_size(PAGE);
     let connection_secrets = format!("{}={},{ORCHESTRA_LABEL}", MANAGED_BY.0, MANAGED_BY.1);
     let own = EVERYWHERE.map(|name| format!("metadata.name!={name}")).join(",");
 
-    let orchestras = share(Api::all(client.clone()), all(), trim::whole, &mut tasks);
-    let classes = share(Api::all(client.clone()), all(), trim::whole, &mut tasks);
-    let databases = share(Api::all(client.clone()), all(), trim::whole, &mut tasks);
-    let pools = share(Api::all(client.clone()), all(), trim::whole, &mut tasks);
+    let orchestras = share(scope.tenants(client, &all), trim::whole, &mut tasks);
+    let classes = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
+    let databases = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
+    let pools = share(vec![(Api::all(client.clone()), all.clone())], trim::whole, &mut tasks);
     let secrets = share(
-        Api::namespaced(client.clone(), namespace),
-        all(),
+        vec![(Api::namespaced(client.clone(), scope.namespace), all.clone())],
         trim::metadata,
         &mut tasks,
     );
-    let connections = share(
-        Api::all(client.clone()),
-        all().labels(&connection_secrets),
-        trim::metadata,
-        &mut tasks,
-    );
-    let config_maps = share(Api::all(client.clone()), all().fields(&own), trim::metadata, &mut tasks);
-    let namespaces = share(Api::all(client.clone()), all(), trim::metadata, &mut tasks);
+    let connections = all.clone().labels(&connection_secrets);
+    let connections = share(scope.tenants(client, &connections), trim::metadata, &mut tasks);
+    let config_maps = all.clone().fields(&own);
+    let config_maps = share(scope.tenants_and_own(client, &config_maps), trim::metadata, &mut tasks);
+    let namespaces = share(scope.namespaces(client, &all), trim::metadata, &mut tasks);
     let stores = Stores {
         orchestras: orchestras.latest(),
         classes: classes.latest(),
@@ -89,17 +136,15 @@ pub fn start(client: &Client, namespace: &str) -> Watched {
 impl Watched {
     /// Waits until every store has been filled once.
     pub async fn synced(&self) {
-        let stores = &self.stores;
-        // Waiting fails only when a store's writer is dropped. The tasks own the writers and live as long as this.
-        let _ = tokio::join!(
-            stores.orchestras.wait_until_ready(),
-            stores.classes.wait_until_ready(),
-            stores.databases.wait_until_ready(),
-            stores.pools.wait_until_ready(),
-            stores.secrets.wait_until_ready(),
-            stores.connections.wait_until_ready(),
-            stores.config_maps.wait_until_ready(),
-            stores.namespaces.wait_until_ready(),
+        tokio::join!(
+            self.orchestras.listed(),
+            self.classes.listed(),
+            self.databases.listed(),
+            self.pools.listed(),
+            self.secrets.listed(),
+            self.connections.listed(),
+            self.config_maps.listed(),
+            self.namespaces.listed(),
         );
     }
 }

@@ -3,6 +3,7 @@
 const ONE: &str = "exactly one of configMapRef, configMapRefs, inline, oci and folder must be set";
 const FOLDER: &str = "spec.migrations.source.folder: Invalid value";
 const PATH: &str = "spec.migrations.source.path: Invalid value";
+const INSECURE: &str = "an Orchestra may set oci.insecure only for a registry at a loopback address";
 const IMAGE: &str = "spec.migrations.source.oci.image: Invalid value";
 
 /// As the other tables.
@@ -53,6 +54,47 @@ pub const SOURCES: &[(&str, &str, &str)] = &[
         "OrchestraClass",
         "spec: {pools: {names: [a]}, migrations: {source: {oci: {image: registry.local/a, tag: a}}}}",
         "",
+    ),
+    // Without TLS: a class from anywhere, an Orchestra from the same machine.
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, migrations: {source: {oci: {image: registry.local/a, tag: a, insecure: true}}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: 'oci://localhost:5000/a', tag: a, insecure: true}}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {seed: {oci: {image: 127.0.0.2/a, tag: a, insecure: true}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {seed: {oci: {image: ghcr.io/a, tag: a, insecure: false}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: ghcr.io/a, tag: a, insecure: true}}}}",
+        INSECURE,
+    ),
+    (
+        "Orchestra",
+        "spec: {seed: {oci: {image: 'registry.tenants.svc:5000/a', tag: a, insecure: true}}}",
+        INSECURE,
+    ),
+    (
+        "Orchestra",
+        "spec: {seed: {oci: {image: 'localhost.evil.example/a', tag: a, insecure: true}}}",
+        INSECURE,
+    ),
+    (
+        "Orchestra",
+        "spec: {migrations: {source: {oci: {image: '127.0.0.1.evil.example:80/a', tag: a, insecure: true}}}}",
+        INSECURE,
     ),
     ("Orchestra", "spec: {migrations: {source: {folder: app/prisma}}}", ""),
     ("Orchestra", "spec: {migrations: {source: {folder: .hidden/a..b}}}", ""),

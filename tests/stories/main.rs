@@ -19,6 +19,7 @@ mod drift;
 mod exactly_once;
 mod happy_path;
 mod isolation;
+mod limited;
 mod lost_response;
 mod migration_failure;
 mod odd_input;

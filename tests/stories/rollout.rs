@@ -3,6 +3,7 @@
 
 mod approval;
 mod bound;
+mod fair;
 mod halt;
 mod pause;
 mod templates;

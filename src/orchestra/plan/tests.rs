@@ -33,7 +33,7 @@ fn every_inside() -> Vec<Inside> {
     let works = [
         Work::Due,
         Work::Pending,
-        Work::Held,
+        Work::AwaitsApproval,
         Work::Waiting(Wait::Rollout),
         Work::Running,
         Work::Done,
@@ -143,7 +143,8 @@ fn nothing_is_claimed_before_it_is_written_down() {
 #[test]
 fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
     for seen in every_state() {
-        let Some(inside) = inside(&seen).filter(|inside| inside.migrations == Work::Held && inside.login) else {
+        let Some(inside) = inside(&seen).filter(|inside| inside.migrations == Work::AwaitsApproval && inside.login)
+        else {
             continue;
         };
         if seen.deleting || !seen.finalizer {

@@ -267,3 +267,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_namespace_leaves_a_turn_of_a_shared_server_to_the_others() {
+    let mut participants = fleet(&[Standing::Pending; 6]);
+    participants[5].name = "modest/one".into();
+    let allowance = Allowance {
+        concurrent: 100,
+        per_server: 4,
+        ..ALLOWANCE
+    };
+    let decision = decide(&participants, &allowance);
+    assert_eq!(started(&decision), ["uid-0", "uid-1", "uid-2", "uid-5"]);
+    // Those that run count, and a server of one namespace is its own.
+    for participant in &mut participants[..3] {
+        participant.engaged = true;
+    }
+    assert_eq!(started(&decide(&participants, &allowance)), ["uid-5"]);
+    participants.pop();
+    assert_eq!(started(&decide(&participants, &allowance)), ["uid-3"]);
+}

@@ -17,8 +17,15 @@ fn request(name: &str, server: &str) -> Request {
     }
 }
 
+fn inherited(inherited: usize) -> Option<Load> {
+    Some(Load {
+        inherited,
+        shared: false,
+    })
+}
+
 fn ask(turns: &Arc<Turns>, name: &str, server: &str) -> Option<Turn> {
-    match turns.ask(request(name, server), |_| Some(0)) {
+    match turns.ask(request(name, server), |_| Some(Load::default())) {
         Answer::Now(turn) => Some(turn),
         Answer::Queued | Answer::Refused => None,
     }
@@ -70,10 +77,10 @@ fn who_is_not_woken_takes_no_place() {
         object: None,
         ..request("spare", "a:5432")
     };
-    assert!(matches!(turns.ask(spare(), |_| Some(0)), Answer::Queued));
+    assert!(matches!(turns.ask(spare(), |_| Some(Load::default())), Answer::Queued));
     drop(one);
     assert!(ask(&turns, "two", "a:5432").is_some());
-    assert!(matches!(turns.ask(spare(), |_| Some(0)), Answer::Now(_)));
+    assert!(matches!(turns.ask(spare(), |_| Some(Load::default())), Answer::Now(_)));
 }
 
 #[test]
@@ -91,10 +98,16 @@ fn who_leaves_holds_up_nobody() {
 #[test]
 fn inherited_migrations_count_and_a_refusal_takes_no_place() {
     let (turns, _woken) = turns(2);
-    assert!(matches!(turns.ask(request("a", "a:1"), |_| Some(2)), Answer::Queued));
+    assert!(matches!(
+        turns.ask(request("a", "a:1"), |_| inherited(2)),
+        Answer::Queued
+    ));
     assert!(matches!(turns.ask(request("a", "a:1"), |_| None), Answer::Refused));
     assert!(!turns.look(|ledger| ledger.is_engaged("a")));
-    assert!(matches!(turns.ask(request("b", "a:1"), |_| Some(1)), Answer::Now(_)));
+    assert!(matches!(
+        turns.ask(request("b", "a:1"), |_| inherited(1)),
+        Answer::Now(_)
+    ));
 }
 
 #[test]
@@ -117,4 +130,60 @@ fn the_last_outcome_is_known() {
     assert!(turns.look(|ledger| ledger.is_asked_again("one")));
     drop(ask(&turns, "one", "a:1"));
     assert!(!turns.look(|ledger| ledger.is_asked_again("one")) && again("y"));
+}
+
+/// Asks for an Orchestra of a namespace, on a server that several namespaces use.
+fn ask_shared(turns: &Arc<Turns>, namespace: &str, name: &str) -> Option<Turn> {
+    let request = Request {
+        uid: format!("{namespace}/{name}"),
+        object: Some(ObjectRef::new(name).within(namespace)),
+        ..request(name, "a:5432")
+    };
+    let load = Load {
+        shared: true,
+        ..Load::default()
+    };
+    match turns.ask(request, |_| Some(load)) {
+        Answer::Now(turn) => Some(turn),
+        Answer::Queued | Answer::Refused => None,
+    }
+}
+
+#[test]
+fn one_namespace_holds_up_no_other() {
+    let (turns, mut woken) = turns(4);
+    let mut running: Vec<_> = (0..9)
+        .filter_map(|number| ask_shared(&turns, "greedy", &number.to_string()))
+        .collect();
+    assert_eq!(running.len(), 3, "the last turn is left to the others");
+    let modest = ask_shared(&turns, "modest", "one").unwrap();
+    assert!(ask_shared(&turns, "other", "one").is_none(), "the server is full");
+    // Of all that wait, the namespace without a turn is next.
+    drop(running.pop());
+    let next = woken.try_recv().unwrap();
+    assert_eq!((next.namespace.as_deref(), next.name.as_str()), (Some("other"), "one"));
+    assert!(ask_shared(&turns, "greedy", "3").is_none());
+    let other = ask_shared(&turns, "other", "one").unwrap();
+    drop((modest, other));
+    let woken: Vec<_> = std::iter::from_fn(|| woken.try_recv().ok()).collect();
+    assert!(woken.iter().all(|object| object.namespace.as_deref() == Some("greedy")) && !woken.is_empty());
+    assert!(ask_shared(&turns, "greedy", "3").is_some());
+}
+
+#[test]
+fn namespaces_alternate_where_a_server_bears_one() {
+    let (turns, _woken) = turns(1);
+    let mut turn = ask_shared(&turns, "greedy", "0");
+    for number in 1..5 {
+        assert!(ask_shared(&turns, "greedy", &number.to_string()).is_none());
+    }
+    assert!(ask_shared(&turns, "modest", "one").is_none());
+    drop(turn.take());
+    assert!(
+        ask_shared(&turns, "greedy", "1").is_none(),
+        "the other namespace is next"
+    );
+    let modest = ask_shared(&turns, "modest", "one").unwrap();
+    drop(modest);
+    assert!(ask_shared(&turns, "greedy", "1").is_some());
 }

@@ -1,12 +1,17 @@
-//! The kustomize base gives the operator's service account what it needs, and no more.
+//! The kustomizations give the operator's service account what it needs, and no more. The answers are the API server's,
+//! to the service account's own token.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use orchestra_sandbox::control_plane::{ControlPlane, Options};
 
-/// Verb, resource, namespace, and whether the operator may.
-const RIGHTS: &[(&str, &str, &str, bool)] = &[
+/// Verb, resource, namespace, and whether the operator may. A resource may have a subresource after a slash, or the name
+/// of an object after a space.
+type Rights = &'static [(&'static str, &'static str, &'static str, bool)];
+
+/// Of the operator for all namespaces.
+const RIGHTS: Rights = &[
     ("watch", "orchestras.stagesub.io", "tenant", true),
     ("patch", "orchestras.stagesub.io", "tenant", true),
     ("create", "orchestras.stagesub.io", "tenant", false),
@@ -27,6 +32,9 @@ const RIGHTS: &[(&str, &str, &str, bool)] = &[
     ("update", "configmaps", "tenant", false),
     ("deletecollection", "configmaps", "tenant", false),
     ("create", "secrets", "tenant", true),
+    ("patch", "secrets", "tenant", true),
+    ("delete", "secrets", "tenant", false),
+    ("delete", "secrets", "orchestra-system", true),
     ("update", "secrets", "tenant", false),
     ("deletecollection", "secrets", "tenant", false),
     ("watch", "namespaces", "", true),
@@ -34,47 +42,150 @@ const RIGHTS: &[(&str, &str, &str, bool)] = &[
     ("patch", "namespaces", "tenant", false),
     ("delete", "namespaces", "tenant", false),
     ("patch", "events.events.k8s.io", "tenant", true),
-    ("get", "customresourcedefinitions.apiextensions.k8s.io", "tenant", true),
+    ("get", "customresourcedefinitions.apiextensions.k8s.io", "", false),
+    (
+        "get",
+        "customresourcedefinitions.apiextensions.k8s.io orchestras.stagesub.io",
+        "",
+        true,
+    ),
     (
         "create",
         "customresourcedefinitions.apiextensions.k8s.io",
         "tenant",
         false,
     ),
-    ("update", "leases.coordination.k8s.io", "orchestra-system", true),
-    ("get", "leases.coordination.k8s.io", "tenant", false),
+    (
+        "update",
+        "leases.coordination.k8s.io orchestra-operator",
+        "orchestra-system",
+        true,
+    ),
+    ("create", "leases.coordination.k8s.io", "orchestra-system", true),
+    ("update", "leases.coordination.k8s.io other", "orchestra-system", false),
+    ("get", "leases.coordination.k8s.io", "orchestra-system", false),
+    (
+        "delete",
+        "leases.coordination.k8s.io orchestra-operator",
+        "orchestra-system",
+        false,
+    ),
+    ("get", "leases.coordination.k8s.io orchestra-operator", "tenant", false),
     ("create", "pods", "orchestra-system", false),
     ("escalate", "clusterroles.rbac.authorization.k8s.io", "tenant", false),
     ("impersonate", "users", "tenant", false),
     ("create", "serviceaccounts/token", "orchestra-system", false),
 ];
 
-#[tokio::test]
-async fn the_service_account_has_least_privilege() {
+/// Of the operator for the namespace `tenants`.
+const LIMITED: Rights = &[
+    ("watch", "orchestras.stagesub.io", "tenants", true),
+    ("watch", "orchestras.stagesub.io", "", false),
+    ("patch", "orchestras.stagesub.io/status", "tenants", true),
+    ("patch", "orchestras.stagesub.io/status", "other", false),
+    ("get", "secrets", "tenants", true),
+    ("delete", "secrets", "tenants", false),
+    ("get", "secrets", "other", false),
+    ("list", "secrets", "", false),
+    ("get", "secrets", "kube-system", false),
+    ("create", "secrets", "other", false),
+    ("delete", "secrets", "orchestra-system", true),
+    ("create", "configmaps", "tenants", true),
+    ("get", "configmaps", "other", false),
+    ("list", "configmaps", "", false),
+    ("create", "configmaps", "orchestra-system", false),
+    ("watch", "orchestradatabases.stagesub.io", "", true),
+    ("patch", "orchestraclasses.stagesub.io/status", "", true),
+    ("list", "namespaces", "", false),
+    ("list", "namespaces tenants", "", true),
+    ("list", "namespaces other", "", false),
+    ("create", "events.events.k8s.io", "tenants", true),
+    ("create", "events.events.k8s.io", "default", true),
+    ("create", "events.events.k8s.io", "other", false),
+    (
+        "update",
+        "leases.coordination.k8s.io orchestra-operator",
+        "orchestra-system",
+        true,
+    ),
+    ("create", "pods", "tenants", false),
+    ("create", "rolebindings.rbac.authorization.k8s.io", "tenants", false),
+];
+
+async fn applied(folder: &str) -> (tempfile::TempDir, ControlPlane, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let plane = ControlPlane::start(dir.path(), Options::default()).await.unwrap();
+    let made = plane.kubectl(["create", "namespace", "tenants"]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
     let applied = plane
-        .apply(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kustomize"))
+        .apply(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(folder))
         .unwrap();
     assert!(
         applied.contains("deployment.apps/orchestra-operator serverside-applied"),
         "{applied}"
     );
-
     let kubeconfig = plane
         .kubeconfig_for_service_account("orchestra-system", "orchestra-operator")
         .await
         .unwrap();
-    for (verb, resource, namespace, expected) in RIGHTS {
+    (dir, plane, kubeconfig)
+}
+
+fn check(plane: &ControlPlane, kubeconfig: &Path, rights: Rights) {
+    for (verb, resource, namespace, expected) in rights {
+        let (resource, name) = resource.split_once(' ').unwrap_or((resource, ""));
         let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
         let part = format!("--subresource={part}");
-        let mut can = plane.kubectl(["auth", "can-i", verb, resource, &part, "-n", namespace]);
-        let output = can.env("KUBECONFIG", &kubeconfig).output().unwrap();
+        let object = if name.is_empty() {
+            resource.to_owned()
+        } else {
+            format!("{resource}/{name}")
+        };
+        let mut can = plane.kubectl(["auth", "can-i", verb, &object, &part]);
+        if namespace.is_empty() {
+            can.arg("--all-namespaces");
+        } else {
+            can.args(["-n", namespace]);
+        }
+        let output = can.env("KUBECONFIG", kubeconfig).output().unwrap();
         let answer = String::from_utf8_lossy(&output.stdout);
         assert_eq!(
             answer.trim() == "yes",
             *expected,
-            "{verb} {resource} {part} in {namespace}: {answer}"
+            "{verb} {object} {part} in {namespace:?}: {answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_service_account_has_least_privilege() {
+    let (_dir, plane, kubeconfig) = applied("kustomize").await;
+    check(&plane, &kubeconfig, RIGHTS);
+}
+
+#[tokio::test]
+async fn a_limited_service_account_reaches_its_namespaces_only() {
+    let (_dir, plane, kubeconfig) = applied("namespaced").await;
+    check(&plane, &kubeconfig, LIMITED);
+    for (namespace, says) in [("tenants", ""), ("other", "Forbidden"), ("default", "Forbidden")] {
+        let mut get = plane.kubectl(["get", "secrets", "-n", namespace]);
+        let output = get.env("KUBECONFIG", &kubeconfig).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), says.is_empty(), "{namespace}: {said}");
+        assert!(said.contains(says), "{namespace}: {said}");
+    }
+    let deployment = plane
+        .kubectl([
+            "get",
+            "deployment",
+            "orchestra-operator",
+            "-n",
+            "orchestra-system",
+            "-o",
+            "json",
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&deployment.stdout);
+    assert!(text.contains("--watch-namespaces=tenants"), "{text}");
 }
