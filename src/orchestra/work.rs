@@ -5,10 +5,10 @@ use std::time::Duration;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use super::Pass;
 use super::migrating::{self, Teller};
 use super::observe::Observed;
 use super::wait::{SOON, Wait};
+use super::{Pass, login};
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -31,14 +31,14 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let watch = Watch::default();
     let teller = Teller::new(pass, watch.clone());
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let role = tenant::role_name(&uid);
+    let (role, rights) = (tenant::role_name(&uid), login::rights(observed.class.as_deref()));
     let turn = pass.turn.take();
     let work = async move {
         let apply = async {
             let tell = &mut |event: migrate::RunEvent<'_>| teller.tell(&event);
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
-            postgres::grant_existing(&mut session, &role).await?;
+            postgres::grant_existing(&mut session, &role, &rights).await?;
             Ok::<_, Error>((session, status))
         };
         let outcome = apply.await;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use super::error::{Error, Result};
 use super::login::{Login, Tls};
+use super::sql::OWN_PATH;
 
 /// Name of the operator's sessions in `pg_stat_activity`.
 pub const APPLICATION: &str = "orchestra-operator";
@@ -15,7 +16,7 @@ pub const APPLICATION: &str = "orchestra-operator";
 /// How long a connection and its login may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens a session. The server checks every two seconds whether the connection is still open
+/// Opens a session in which names mean PostgreSQL's own objects. The server checks every two seconds whether the connection is still open
 /// (`client_connection_check_interval`, PostgreSQL 14), so that a script ends when the operator does. sqlx logs no
 /// statement of the session.
 ///
@@ -38,6 +39,8 @@ pub async fn connect_through_transaction_pooler(login: &Login, application_name:
 async fn open(options: PgConnectOptions) -> Result<PgConnection> {
     bounded(async {
         let mut conn = options.connect().await?;
+        let own = format!("SET {OWN_PATH}; SET standard_conforming_strings = on");
+        sqlx::raw_sql(AssertSqlSafe(own)).execute(&mut conn).await?;
         watch_client(&mut conn).await?;
         Ok(conn)
     })

@@ -31,6 +31,10 @@ pub enum Error {
         /// The server's message.
         message: String,
     },
+    /// A table of the operator's or of a migration tool's is not as its owner made it: it is neither believed nor
+    /// written.
+    #[error("{0}")]
+    Untrusted(String),
     /// No answer within the limit.
     #[error("no answer from the database within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -50,7 +54,7 @@ impl Error {
             // The hosted pooler reports its own limits as XX000, and PostgreSQL two concurrent changes of one
             // catalog row.
             Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => ErrorClass::Transient,
-            Self::LoginFailed { .. } | Self::Refused { .. } => ErrorClass::Blocked,
+            Self::LoginFailed { .. } | Self::Refused { .. } | Self::Untrusted(_) => ErrorClass::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
     }
@@ -60,7 +64,7 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
-            Self::Refused { .. } | Self::InvalidRole(_) => Reason::DatabaseRefused,
+            Self::Refused { .. } | Self::Untrusted(_) | Self::InvalidRole(_) => Reason::DatabaseRefused,
             Self::InvalidUrl(_) => Reason::InvalidEntry,
         }
     }

@@ -5,22 +5,28 @@
 pub mod claim_record;
 mod connect;
 mod error;
+mod grants;
 mod identity;
 mod login;
 mod logins;
+mod records;
 mod role_plan;
 mod roles;
 mod sql;
+mod wall;
 
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use error::{Error, Result};
+pub use grants::TenantRights;
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, Tls};
 pub use logins::Logins;
 pub use role_plan::Sharing;
-pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing, isolate};
+pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing};
 pub use sql::OPERATOR_SCHEMA;
+pub use wall::isolate;
 
 pub(crate) use connect::watch_client;
 pub(crate) use error::is_transient;
-pub(crate) use sql::{begin, quote};
+pub(crate) use records::{check as check_record, protect as protect_records_inside, protect_alone as protect_records};
+pub(crate) use sql::{OWN_PATH, begin, quote};

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, Row};
 
 use super::types::Type;
 use crate::migrate::error::Result;
+use crate::migrate::session::default_path;
 use crate::postgres::{OPERATOR_SCHEMA, begin};
 
 /// The relations of a database whose names were asked for.
@@ -71,9 +72,7 @@ SELECT NOT EXISTS (
 impl Catalog {
     /// Reads the relations with these names. Writes nothing.
     pub async fn read(conn: &mut PgConnection, names: &BTreeSet<String>) -> Result<Self> {
-        let path: Vec<String> = sqlx::query_scalar("SELECT pg_catalog.current_schemas(false)::pg_catalog.text[]")
-            .fetch_one(&mut *conn)
-            .await?;
+        let path = default_path(conn).await?;
         begin(conn).await?;
         let catalog = Self::look(conn, names, path).await;
         sqlx::raw_sql("ROLLBACK").execute(conn).await?;
