@@ -49,9 +49,9 @@ async fn a_tenants_trigger_on_the_history_never_runs_as_the_owner() {
     .await
     .unwrap();
 
-    // The next preparation takes the rights; what was made with them is told, and nothing runs.
-    drop(prepare(&owner, &tenant, &TenantRights::default()).await);
-    let next = source(&[INIT, ("2_next", "CREATE TABLE b (id int PRIMARY KEY);")]);
+    // What was made with such rights is told, and nothing runs.
+    let next = "CREATE TABLE b (id int PRIMARY KEY); INSERT INTO a VALUES (9);";
+    let next = source(&[INIT, ("2_next", next)]);
     for refused in [
         pending(&mut own, &next).await.unwrap_err(),
         migrate(&owner, &next).await.unwrap_err(),
@@ -60,9 +60,22 @@ async fn a_tenants_trigger_on_the_history_never_runs_as_the_owner() {
         let told = refused.to_string();
         assert!(told.contains("public._prisma_migrations has a trigger trap"), "{told}");
     }
-    execute(&mut own, "DROP TRIGGER trap ON _prisma_migrations")
+    execute(
+        &mut own,
+        "DROP TRIGGER trap ON _prisma_migrations; \
+         CREATE TRIGGER trap BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION trap()",
+    )
+    .await
+    .unwrap();
+    let rights = TenantRights::default();
+    let refused = ensure_tenant_role(&mut own, &tenant, &rights, Sharing::Shared)
         .await
-        .unwrap();
+        .unwrap_err();
+    let told = "trigger trap on table public.a calls public.trap()";
+    assert!(refused.to_string().contains(told), "{refused}");
+    execute(&mut own, "DROP TRIGGER trap ON a").await.unwrap();
+    // The next preparation takes the rights.
+    drop(prepare(&owner, &tenant, &rights).await);
     let status = migrate(&owner, &next).await.unwrap();
     assert_eq!((status.applied, status.pending), (2, 0));
     for sql in [

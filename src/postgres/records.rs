@@ -79,6 +79,26 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
     Ok(true)
 }
 
+/// Refuses triggers of the tenant's logins on tables of others, which earlier versions let them make: in a migration
+/// or a seed they run as the owner.
+pub(super) async fn check_triggers(conn: &mut PgConnection, tenant: &[String]) -> Result<()> {
+    let query = "SELECT format('trigger %I on table %s calls %s', tgname, tgrelid::regclass, tgfoid::regprocedure) \
+         FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN pg_proc p ON p.oid = tgfoid \
+         WHERE NOT tgisinternal AND pg_get_userbyid(proowner)::text = ANY ($1) \
+             AND pg_get_userbyid(relowner)::text <> ALL ($1) LIMIT 1";
+    match sqlx::query_scalar::<_, String>(query)
+        .bind(tenant)
+        .fetch_optional(conn)
+        .await?
+    {
+        None => Ok(()),
+        Some(trigger) => Err(Error::Untrusted(format!(
+            "{trigger}, a function that the tenant's login has made: a migration or seed that writes to the table would \
+             run it as the database's owner. Drop the trigger, or create it by a migration, with a function of the owner's"
+        ))),
+    }
+}
+
 /// A grant on one of these tables to a role that does not own it.
 struct Grant {
     table: String,

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::grants::{TenantRights, future_grants, grant_existing as grant, limit};
-use super::records::protect;
+use super::records::{check_triggers, protect};
 use super::role_plan::{Change, RoleFacts, ServerFacts, Sharing, TenantLogins, grants, plan};
 use super::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
 use super::wall::{close_database, current_database, end_foreign_sessions};
@@ -100,7 +100,7 @@ async fn change(conn: &mut PgConnection, given: Given<'_>, retired: &[&str], ser
         limited: given.rights.limits.is_some(),
     };
     begin(conn).await?;
-    let observed = observe(conn, &all).await;
+    let observed = observe_checked(conn, &all, server).await;
     let planned = end(conn, observed)
         .await
         .and_then(|facts| plan(logins, server, &facts))?;
@@ -134,6 +134,15 @@ fn check(name: &str) -> Result<()> {
         _ if name.starts_with("pg_") => Err(Error::InvalidRole("pg_ is PostgreSQL's own")),
         _ => Ok(()),
     }
+}
+
+/// As [`observe`]; a database that is being prepared for its tenant must hold no trap for its owner.
+async fn observe_checked(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing>) -> Result<ServerFacts> {
+    if server.is_some() {
+        let tenant: Vec<_> = roles.iter().map(ToString::to_string).collect();
+        check_triggers(conn, &tenant).await?;
+    }
+    observe(conn, roles).await
 }
 
 /// Reads what the plan needs to know of the server and of these roles.
