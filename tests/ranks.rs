@@ -28,7 +28,7 @@ const EVERYTHING: &str = "GRANT ALL ON SCHEMA public TO tenant; GRANT ALL ON ALL
 
 async fn denied(conn: &mut PgConnection, sql: &str) {
     let error = execute(conn, sql).await.expect_err(sql);
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     assert_eq!(code.as_deref(), Some("42501"), "{sql}: {error}");
 }
 

@@ -193,9 +193,10 @@ async fn nothing_that_a_script_leaves_reaches_the_operators_statements() {
         CREATE FUNCTION snare.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
             'INSERT INTO witness.ran VALUES (''clock''); SELECT now()';";
     // The operator's own statements have such names in its sessions.
-    let prepared: String = (1..40)
+    let prepared: Vec<_> = (1..40)
         .map(|at| format!("PREPARE sqlx_s_{at} AS SELECT 1;\n"))
         .collect();
+    let prepared = prepared.concat();
     let leaves = format!(
         "SET search_path = snare, pg_catalog;\nDEALLOCATE ALL;\n{prepared}\
          CREATE TEMPORARY TABLE IF NOT EXISTS pg_class (oid oid);\nCREATE TEMPORARY TABLE IF NOT EXISTS pg_index (indexrelid oid);\n\

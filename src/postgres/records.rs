@@ -142,12 +142,15 @@ pub(crate) async fn protect(conn: &mut PgConnection) -> Result<()> {
         return Ok(());
     }
     for Grant { table, grantee, reads } in found {
-        let mut sql = format!(
-            "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE"
+        let again = if reads {
+            format!("; GRANT SELECT ON TABLE {table} TO {grantee}")
+        } else {
+            String::new()
+        };
+        let sql = format!(
+            "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; \
+             REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE{again}"
         );
-        if reads {
-            sql.push_str(&format!("; GRANT SELECT ON TABLE {table} TO {grantee}"));
-        }
         run(conn, sql).await?;
     }
     match grants(conn).await?.into_iter().next() {
