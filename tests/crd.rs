@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crd_tables::budget::BUDGETS;
+use crd_tables::logins::LOGINS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
 use crd_tables::{CHANGES, MANIFESTS};
@@ -53,6 +54,7 @@ async fn the_api_server_keeps_the_contract() {
     for (number, (kind, manifest, answer)) in MANIFESTS
         .iter()
         .chain(BUDGETS)
+        .chain(LOGINS)
         .chain(ROLLOUTS)
         .chain(SOURCES)
         .enumerate()

@@ -275,6 +275,7 @@ async fn it_says_who_holds_it_up() {
     let mut app = orchestra_operator::postgres::connect(&login, "box office")
         .await
         .unwrap();
+    execute(&mut app, "SET search_path TO DEFAULT").await.unwrap();
     execute(&mut app, "BEGIN; UPDATE a SET id = 42 WHERE id = 1")
         .await
         .unwrap();

@@ -9,11 +9,17 @@ use orchestra_operator::api::SeedPolicy;
 use orchestra_operator::error::ErrorClass;
 use orchestra_operator::migrate::{SeedSource, Variables, seed};
 use orchestra_operator::postgres::{
-    Error, Login, Sharing, TenantRole, connect, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role,
-    grant_existing, identity, isolate,
+    Error, Login, Sharing, TenantRights, TenantRole, connect, drop_tenant_role, ensure_tenant_logins,
+    ensure_tenant_role, grant_existing, identity, isolate,
 };
 use support::postgres::{Server, server};
 use support::{ask, execute, migrate, session, source};
+
+/// What a class with `createObjects: Allowed` grants.
+const CREATES: TenantRights = TenantRights {
+    create: true,
+    limits: None,
+};
 
 fn role(name: &str) -> TenantRole {
     TenantRole {
@@ -54,7 +60,9 @@ async fn tenants_of_one_server_cannot_reach_each_other() {
     for (login, role) in [(&one, &a), (&two, &b)] {
         let mut conn = session(login).await;
         for _ in 0..2 {
-            ensure_tenant_role(&mut conn, role, Sharing::Shared).await.unwrap();
+            ensure_tenant_role(&mut conn, role, &CREATES, Sharing::Shared)
+                .await
+                .unwrap();
         }
         isolate(&mut conn).await.unwrap();
     }
@@ -115,14 +123,16 @@ async fn a_tenant_uses_what_the_owner_makes_and_nothing_of_the_operator() {
         )
         .await
         .unwrap();
-        ensure_tenant_role(&mut own, &tenant, Sharing::Own).await.unwrap();
+        ensure_tenant_role(&mut own, &tenant, &CREATES, Sharing::Own)
+            .await
+            .unwrap();
         execute(
             &mut own,
             "CREATE TABLE stagesub.late (); CREATE SCHEMA later; CREATE TABLE later.t (id serial); CREATE TABLE after (id bigserial)",
         )
         .await
         .unwrap();
-        grant_existing(&mut own, &tenant.name).await.unwrap();
+        grant_existing(&mut own, &tenant.name, &CREATES).await.unwrap();
 
         let login = owner.as_user(&tenant.name, tenant.password.clone());
         let mut conn = session(&login).await;
@@ -146,7 +156,9 @@ async fn a_tenant_uses_what_the_owner_makes_and_nothing_of_the_operator() {
             password: "new".to_owned().into(),
             ..tenant.clone()
         };
-        ensure_tenant_role(&mut own, &changed, Sharing::Own).await.unwrap();
+        ensure_tenant_role(&mut own, &changed, &CREATES, Sharing::Own)
+            .await
+            .unwrap();
         let error = connect(&login, "test").await.unwrap_err();
         assert!(
             error.is_wrong_password() && error.class() == ErrorClass::Blocked,
@@ -172,12 +184,14 @@ async fn a_tenant_keeps_what_it_made_while_its_login_is_exchanged() {
     let mut own = session(&owner).await;
     let (old, new) = (role("tenant_1"), role("tenant_2"));
     let login = |role: &TenantRole| owner.as_user(&role.name, role.password.clone());
-    ensure_tenant_role(&mut own, &old, Sharing::Shared).await.unwrap();
+    ensure_tenant_role(&mut own, &old, &CREATES, Sharing::Shared)
+        .await
+        .unwrap();
     let mut as_old = session(&login(&old)).await;
     execute(&mut as_old, "CREATE TABLE early (id serial)").await.unwrap();
     let both = [old.clone(), new.clone()];
     for _ in 0..2 {
-        ensure_tenant_logins(&mut own, &both, &[], Sharing::Shared)
+        ensure_tenant_logins(&mut own, &both, &[], &CREATES, Sharing::Shared)
             .await
             .unwrap();
     }
@@ -191,9 +205,15 @@ async fn a_tenant_keeps_what_it_made_while_its_login_is_exchanged() {
         }
     }
     for _ in 0..2 {
-        ensure_tenant_logins(&mut own, std::slice::from_ref(&new), &["tenant_1"], Sharing::Shared)
-            .await
-            .unwrap();
+        ensure_tenant_logins(
+            &mut own,
+            std::slice::from_ref(&new),
+            &["tenant_1"],
+            &CREATES,
+            Sharing::Shared,
+        )
+        .await
+        .unwrap();
     }
     assert!(execute(&mut as_old, "SELECT 1").await.is_err(), "its session has ended");
     assert!(connect(&login(&old), "test").await.is_err());
@@ -213,7 +233,7 @@ async fn a_role_that_is_not_a_tenants_is_refused() {
     let (owner, _) = two_tenants(&server).await;
     let mut own = session(&owner).await;
     for name in ["postgres", "owner_one", "owner_two", "pg_monitor", "", &"x".repeat(64)] {
-        let error = ensure_tenant_role(&mut own, &role(name), Sharing::Own)
+        let error = ensure_tenant_role(&mut own, &role(name), &CREATES, Sharing::Own)
             .await
             .unwrap_err();
         assert!(
@@ -280,7 +300,9 @@ async fn a_tenants_functions_never_run_as_the_owner() {
     let (owner, _) = two_tenants(&server).await;
     let tenant = role("tenant");
     let mut own = session(&owner).await;
-    ensure_tenant_role(&mut own, &tenant, Sharing::Shared).await.unwrap();
+    ensure_tenant_role(&mut own, &tenant, &CREATES, Sharing::Shared)
+        .await
+        .unwrap();
     let source = source(&[("1_init", "CREATE TABLE a ();"), ("2_index", "VACUUM a;")]);
     // Closer matches than PostgreSQL's own for what the operator might write.
     execute(
@@ -296,15 +318,22 @@ async fn a_tenants_functions_never_run_as_the_owner() {
     )
     .await
     .unwrap();
-    ensure_tenant_role(&mut own, &tenant, Sharing::Shared).await.unwrap();
+    ensure_tenant_role(&mut own, &tenant, &CREATES, Sharing::Shared)
+        .await
+        .unwrap();
     identity(&mut own).await.unwrap();
+    let refused = migrate(&owner, &source).await.unwrap_err().to_string();
+    assert!(refused.contains("belongs to the role tenant"), "{refused}");
+    execute(&mut own, "ALTER TABLE public._prisma_migrations OWNER TO owner_one")
+        .await
+        .unwrap();
     migrate(&owner, &source).await.unwrap();
     let rows = SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).unwrap();
     let (none, limit) = (Variables::default(), Duration::from_secs(30));
     seed(session(&owner).await, &rows, &none, SeedPolicy::Once, None, limit)
         .await
         .unwrap();
-    grant_existing(&mut own, &tenant.name).await.unwrap();
+    grant_existing(&mut own, &tenant.name, &CREATES).await.unwrap();
     assert_eq!(ask(&mut own, "SELECT count(*) FROM ran").await, "0");
     drop_tenant_role(&mut own, &tenant.name).await.unwrap();
     assert_eq!(ask(&mut own, "SELECT count(*) FROM ran").await, "0");

@@ -6,7 +6,7 @@ mod support;
 use std::process::Command;
 
 use orchestra_operator::migrate::Source;
-use orchestra_operator::postgres::{Login, Sharing, TenantRole, ensure_tenant_role};
+use orchestra_operator::postgres::{Login, Sharing, TenantRights, TenantRole, ensure_tenant_role};
 use secrecy::ExposeSecret;
 use support::{ask, execute, migrate, npm::installed, pending, postgres::server, session};
 
@@ -137,9 +137,14 @@ async fn prisma_finds_our_work_up_to_date() {
         name: "tenant".into(),
         password: "tenant".to_owned().into(),
     };
-    ensure_tenant_role(&mut session(&login).await, &role, Sharing::Shared)
-        .await
-        .unwrap();
+    ensure_tenant_role(
+        &mut session(&login).await,
+        &role,
+        &TenantRights::default(),
+        Sharing::Shared,
+    )
+    .await
+    .unwrap();
     assert_eq!(project.folders().digest(), project.source().digest());
     migrate(&login, &project.folders()).await.unwrap();
     project.is_up_to_date(&login).await;

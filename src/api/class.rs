@@ -115,6 +115,13 @@ pub struct OrchestraClassSpec {
     /// How a changed source of the class or of a template reaches the Orchestras in use.
     #[serde(default)]
     pub rollout: Rollout,
+    /// What the tenants' logins may do in their databases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ClassConnection>,
+    /// Limits of the tenants' logins, set each time that a login is prepared. Omitted: the operator changes no
+    /// limit; `{}`: it removes those that it has set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LoginLimits>,
     /// How long a database may take to become usable: `90s`, `10m` (default) or `1h30m`, from 1s to
     /// 24h. After that the Orchestra is Stalled with reason DeadlineExceeded; it becomes Ready when the
     /// database becomes usable after all.
@@ -125,6 +132,50 @@ pub struct OrchestraClassSpec {
 
 fn default_progress_deadline() -> GoDuration {
     GoDuration::from_mins(10)
+}
+
+/// What the tenants' logins may do.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassConnection {
+    /// Whether a tenant's login may create tables, functions and other objects in the schemas of its
+    /// database. `Denied` (default): only migrations and seeds create objects. `Allowed`: for applications
+    /// that migrate themselves over their own login; a migration or seed that uses what the login has
+    /// created (its tables with their triggers, its functions) then runs the tenant's code as the
+    /// database's owner.
+    #[serde(default)]
+    pub create_objects: CreateObjects,
+}
+
+/// Whether a tenant's login may create objects.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CreateObjects {
+    /// It may not (default).
+    #[default]
+    Denied,
+    /// It may, in every schema of the owner's.
+    Allowed,
+}
+
+/// Limits of the tenants' logins.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginLimits {
+    /// Concurrent connections of a login, from 1 to 10000. The operator needs one of them when it publishes the
+    /// Secret. Omitted: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub connections: Option<i32>,
+    /// How long one statement of a login may take, from 1s to 24h. A session can change its own
+    /// value. Omitted: the server's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("statementTimeout must be from 1s to 24h"))]
+    pub statement_timeout: Option<GoDuration>,
+    /// How long a session of a login may keep a transaction open without a statement, from 1s to 24h.
+    /// A session can change its own value. Omitted: the server's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("idleInTransactionTimeout must be from 1s to 24h"))]
+    pub idle_in_transaction_timeout: Option<GoDuration>,
 }
 
 /// Provider of databases.

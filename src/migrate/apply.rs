@@ -10,11 +10,12 @@ use super::history::History;
 use super::mode::Mode;
 use super::options::Options;
 use super::run_event::RunEvent;
-use super::session::set_up;
+use super::session::ours;
 use super::source::{Migration, Source};
 use super::status::Status;
 use super::{lock, run};
 use crate::api::MigrationFormat;
+use crate::postgres::protect_records;
 
 /// Reads which migrations are applied and which are pending. Writes nothing and takes no lock.
 ///
@@ -53,9 +54,11 @@ pub async fn apply(
     }
     let limits = options.limits;
     let work = async {
-        set_up(&mut conn, limits).await?;
+        ours(&mut conn, limits).await?;
         let key = lock::key(&mut conn, source.format()).await?;
         lock::take(&mut conn, key, limits.lock).await?;
+        // Nobody but the owner may write what is believed from here on.
+        protect_records(&mut conn).await?;
         let mut history = History::read(&mut conn, source.format()).await?;
         let mut foreseen = history.clone();
         let unsettled = foreseen.foresee(source, options)?;
@@ -91,7 +94,7 @@ pub async fn apply(
                 name: &migration.name,
                 took: started.elapsed(),
             });
-            set_up(&mut conn, limits).await?;
+            ours(&mut conn, limits).await?;
         }
         lock::release(&mut conn, key).await?;
         Ok::<_, Error>(Status::of(&history, source))
@@ -152,7 +155,7 @@ async fn one(
             {
                 // The new value can be used only after a commit. Prisma's engine does the same since 7.4.
                 sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
-                set_up(conn, options.limits).await?;
+                ours(conn, options.limits).await?;
                 observer(RunEvent::Started {
                     name: &migration.name,
                     number: 0,

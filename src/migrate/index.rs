@@ -55,13 +55,16 @@ pub(super) async fn drop_invalid(conn: &mut PgConnection, name: &str) -> Result<
     nothing.drop(conn).await
 }
 
-/// The oids and quoted names of the invalid indexes of this name.
+/// The oids and quoted names of the invalid indexes of this name. The query runs between the statements of a script,
+/// with the names of the script's `search_path` and the script's own prepared statements.
 async fn invalid(conn: &mut PgConnection, name: &str) -> Result<Vec<(i64, String)>> {
     let rows = sqlx::query(
-        "SELECT indexrelid::bigint, pg_catalog.format('%I.%I', nspname, relname) FROM pg_index \
-         JOIN pg_class c ON c.oid = indexrelid JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE relname = $1 AND NOT indisvalid",
+        "SELECT indexrelid::pg_catalog.int8, pg_catalog.format('%I.%I', nspname, relname) \
+         FROM pg_catalog.pg_index JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) indexrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) relnamespace \
+         WHERE relname OPERATOR(pg_catalog.=) $1 AND NOT indisvalid",
     )
+    .persistent(false)
     .bind(name)
     .fetch_all(conn)
     .await?;

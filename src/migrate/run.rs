@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use sqlx::postgres::PgDatabaseError;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqlSafeStr, SqlStr};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
@@ -14,7 +14,9 @@ use super::failure::ScriptFailure;
 use super::history::{Entry, History};
 use super::index::Leftovers;
 use super::lexer::{Piece, StatementKind};
+use super::options::TimeLimits;
 use super::script_text::MAX_SCRIPT_BYTES;
+use super::session::{TO_THEIRS, ours};
 use super::source::Migration;
 use super::unfinished::{Progress, pieces};
 use crate::api::MigrationFormat as Format;
@@ -25,11 +27,11 @@ pub(super) async fn atomic(conn: &mut PgConnection, history: &History, migration
     let started = Instant::now();
     sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
     history.insert(conn, migration).await?;
-    let before = transaction(conn).await?;
+    let before = transaction(conn, TO_THEIRS).await?;
     run(conn, &migration.name, &migration.script)
         .await
         .map_err(ScriptError::into_migration)?;
-    if before.is_none() || transaction(conn).await? != before {
+    if before.is_none() || transaction(conn, "").await? != before {
         return Err(Error::Database(crate::postgres::Error::refused(
             "25000",
             "the script left its transaction; no further migration is applied",
@@ -46,11 +48,14 @@ pub(super) async fn atomic(conn: &mut PgConnection, history: &History, migration
 pub(super) async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
     let leftovers = Leftovers::before(conn, &migration.script).await?;
     let entry = history.begin(conn, migration, None).await?;
+    sqlx::raw_sql(TO_THEIRS).execute(&mut *conn).await?;
     let started = Instant::now();
     match run(conn, &migration.name, &migration.script).await {
         Ok(()) => {
+            let took = started.elapsed();
+            ours(conn, TimeLimits::default()).await?;
             history.finish(conn, entry, migration).await?;
-            history.took(conn, migration, started.elapsed()).await
+            history.took(conn, migration, took).await
         }
         Err(error) => {
             if let ScriptError::Failed(failure) = &error {
@@ -58,6 +63,7 @@ pub(super) async fn whole(conn: &mut PgConnection, history: &History, migration:
                 if migration.own_transactions {
                     sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 }
+                ours(conn, TimeLimits::default()).await?;
                 if let Some(leftovers) = leftovers {
                     leftovers.drop(conn).await?;
                 }
@@ -76,6 +82,7 @@ pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, mi
     let committed = history.statements_committed(migration);
     let entry = history.begin(conn, migration, Some(committed)).await?;
     let pieces = pieces(&migration.script);
+    sqlx::raw_sql(TO_THEIRS).execute(&mut *conn).await?;
     let mut steps = Steps {
         history,
         migration,
@@ -94,6 +101,7 @@ pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, mi
             return Err(error.into());
         };
         sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+        ours(conn, TimeLimits::default()).await?;
         if let Some(leftovers) = leftovers {
             leftovers.drop(conn).await?;
         }
@@ -232,13 +240,12 @@ impl Steps<'_> {
     }
 }
 
-/// The id of the current transaction, if one is assigned.
-async fn transaction(conn: &mut PgConnection) -> Result<Option<String>> {
-    Ok(
-        sqlx::query_scalar("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text")
-            .fetch_one(conn)
-            .await?,
-    )
+/// The id of the current transaction, if one is assigned, after the statement `first`.
+async fn transaction(conn: &mut PgConnection, first: &'static str) -> Result<Option<String>> {
+    // Not prepared: the script could have put another statement in its place.
+    let sql = format!("{first}; SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text");
+    let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(conn).await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Why a script did not succeed: its own failure, or that of the connection.

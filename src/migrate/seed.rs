@@ -18,10 +18,10 @@ use super::error::{Error, Result};
 use super::failure::ScriptFailure;
 use super::options::TimeLimits;
 use super::run::{ScriptError, run};
-use super::session::{reset, set_up};
+use super::session::{ours, ours_inside, theirs};
 use super::source_error::line_and_column;
 use crate::api::{MigrationFormat, SeedPolicy};
-use crate::postgres::{OPERATOR_SCHEMA, begin, quote};
+use crate::postgres::{OPERATOR_SCHEMA, begin, check_record, quote};
 
 pub use source::{Script, SeedSource};
 pub use variables::{Rendered, Variables};
@@ -52,12 +52,15 @@ pub struct Seeded {
 /// # Errors
 /// [`Error::Database`].
 pub async fn seeded(conn: &mut PgConnection) -> Result<Option<Seeded>> {
-    let present: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'seed')")
-            .bind(OPERATOR_SCHEMA)
-            .fetch_one(&mut *conn)
-            .await?;
-    if !present {
+    begin(conn).await?;
+    let newest = newest(conn).await;
+    sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+    newest
+}
+
+/// The newest record. The transaction must be one of [`begin`].
+async fn newest(conn: &mut PgConnection) -> Result<Option<Seeded>> {
+    if !check_record(conn, OPERATOR_SCHEMA, "seed").await? {
         return Ok(None);
     }
     let row = sqlx::query(AssertSqlSafe(format!(
@@ -92,7 +95,7 @@ pub async fn seed(
 ) -> Result<(PgConnection, SeedOutcome)> {
     let digest = source.digest(variables)?;
     let work = async {
-        set_up(&mut conn, TimeLimits::default()).await?;
+        ours(&mut conn, TimeLimits::default()).await?;
         begin(&mut conn).await?;
         let outcome = inside(&mut conn, source, variables, policy, format, &digest).await?;
         match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
@@ -103,7 +106,7 @@ pub async fn seed(
                 return Err(failed(ScriptError::new(name, "", 0, 0, error)));
             }
         }
-        set_up(&mut conn, TimeLimits::default()).await?;
+        ours(&mut conn, TimeLimits::default()).await?;
         Ok::<_, Error>(outcome)
     };
     let outcome = timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))??;
@@ -127,14 +130,14 @@ async fn inside(
             holder: "a session that applies a seed".to_owned(),
         });
     }
-    let before = seeded(conn).await?;
+    let before = newest(conn).await?;
     let is_first = before.is_none();
     if let Some(before) = before
         && policy.is_met_by(&before.digest, digest)
     {
         return Ok(SeedOutcome::AlreadySeeded(before));
     }
-    let theirs = match format {
+    let files = match format {
         Some(MigrationFormat::Supabase) => Some(SeedFiles::read(conn).await?),
         _ => None,
     };
@@ -149,16 +152,16 @@ async fn inside(
     .execute(&mut *conn)
     .await?;
     for part in source.parts() {
-        reset(conn, TimeLimits::default()).await?;
+        theirs(conn, TimeLimits::default()).await?;
         match part {
             Part::Table(table) => table.copy(conn).await?,
-            Part::Script(script) if is_first && theirs.as_ref().is_some_and(|theirs| theirs.hold(script, policy)) => {}
+            Part::Script(script) if is_first && files.as_ref().is_some_and(|files| files.hold(script, policy)) => {}
             Part::Script(script) => send(conn, script, variables).await?,
         }
     }
-    if let Some(theirs) = theirs {
-        reset(conn, TimeLimits::default()).await?;
-        theirs.record(conn, source.scripts()).await?;
+    if let Some(files) = files {
+        ours_inside(conn).await?;
+        files.record(conn, source.scripts()).await?;
     }
     Ok(SeedOutcome::Applied)
 }

@@ -2,24 +2,50 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::error::Result;
 use super::options::TimeLimits;
-use crate::postgres::watch_client;
+use crate::postgres::{OWN_PATH, watch_client};
 
-/// Puts the session into the state in which every script starts, whatever the script before it has set.
-pub(super) async fn set_up(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
-    reset(conn, limits).await?;
+/// Puts the session into the state of the operator's own statements, whatever a script has left in it: settings,
+/// roles, temporary tables and prepared statements. Outside of a failed transaction.
+pub(super) async fn ours(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
+    // sqlx would use a statement that the script has put in the place of one of its own.
+    conn.clear_cached_statements().await?;
+    reset(conn, limits, "DEALLOCATE ALL; ", &format!("; SET {OWN_PATH}")).await?;
     watch_client(conn).await?;
     Ok(())
 }
 
-/// The part of [`set_up`] that can run inside a transaction.
-pub(super) async fn reset(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
+/// Puts the session into the state in which every script starts, whatever the script before it has set. It can run
+/// inside a transaction.
+pub(super) async fn theirs(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
+    reset(conn, limits, "", "").await
+}
+
+/// As [`ours`], inside a transaction.
+pub(super) async fn ours_inside(conn: &mut PgConnection) -> Result<()> {
+    conn.clear_cached_statements().await?;
+    let after = format!("; SET {OWN_PATH}");
+    reset(conn, TimeLimits::default(), "DEALLOCATE ALL; ", &after).await
+}
+
+/// From the state of [`ours`] to that of a script: only names mean something else.
+pub(super) const TO_THEIRS: &str = "SET search_path TO DEFAULT";
+
+/// The schemas in which a script finds names without a schema, by the settings of the database and the login.
+pub(super) async fn default_path(conn: &mut PgConnection) -> Result<Vec<String>> {
+    let sql = "BEGIN; SET LOCAL search_path TO DEFAULT; \
+         SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))::pg_catalog.text; ROLLBACK";
+    let rows = sqlx::raw_sql(sql).fetch_all(conn).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?)
+}
+
+async fn reset(conn: &mut PgConnection, limits: TimeLimits, before: &str, after: &str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(format!(
-        "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
-         SET idle_in_transaction_session_timeout = 0; SET statement_timeout = {}; SET lock_timeout = {}",
+        "{before}RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET standard_conforming_strings = on; \
+         SET idle_in_transaction_session_timeout = 0; SET statement_timeout = {}; SET lock_timeout = {}{after}",
         milliseconds(limits.statement),
         milliseconds(limits.table_lock),
     )))

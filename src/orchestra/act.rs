@@ -97,11 +97,13 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    let prepared = login::prepare(pass, database).await.inspect_err(|error| {
-        if error.reason() == Reason::LoginFailed {
-            ctx.database.logins.refused(&name, false);
-        }
-    });
+    let prepared = login::prepare(pass, database, observed.class.as_deref())
+        .await
+        .inspect_err(|error| {
+            if error.reason() == Reason::LoginFailed {
+                ctx.database.logins.refused(&name, false);
+            }
+        });
     let (session, way_in) = prepared?;
     (pass.session, pass.way_in) = (Some(session), Some(way_in));
     Ok(None)

@@ -4,15 +4,16 @@ use kube::ResourceExt;
 use sqlx::postgres::PgConnection;
 
 use super::Pass;
-use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
+use crate::api::{CreateObjects, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory;
 use crate::credentials::{owner, secrets, tenant};
+use crate::error::ErrorClass;
 use crate::postgres::APPLICATION;
 use crate::postgres::claim_record::{self, ClaimRecord};
-use crate::postgres::{self, Login, Sharing, TenantRole, holdings};
+use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, holdings};
 
 /// The owner's login.
 async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
@@ -58,7 +59,11 @@ async fn enter(login: &Login, database: &OrchestraDatabase) -> Result<PgConnecti
 
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
-pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgConnection, WayIn), Error> {
+pub async fn prepare(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    class: Option<&OrchestraClass>,
+) -> Result<(PgConnection, WayIn), Error> {
     let (login, stored) = owner(pass, database).await?;
     let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), stored.tenant_password).await?;
     let mut session = enter(&login, database).await?;
@@ -71,7 +76,7 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgCon
         Some(_) if !holdings::is_hosted_project(&mut session).await? => Sharing::Shared,
         _ => Sharing::Own,
     };
-    postgres::ensure_tenant_role(&mut session, &role, sharing).await?;
+    postgres::ensure_tenant_role(&mut session, &role, &rights(class), sharing).await?;
     let way_in = WayIn {
         handover: tenant::handover(&login, pass.uid(), tenant_password, stored.address),
         owner: login,
@@ -79,12 +84,30 @@ pub async fn prepare(pass: &Pass, database: &OrchestraDatabase) -> Result<(PgCon
     Ok((session, way_in))
 }
 
+/// What the tenant's login may do, as its class says.
+pub fn rights(class: Option<&OrchestraClass>) -> TenantRights {
+    let connection = class.and_then(|class| class.spec.connection.as_ref());
+    TenantRights {
+        create: connection.is_some_and(|connection| connection.create_objects == CreateObjects::Allowed),
+        limits: class.and_then(|class| class.spec.limits.clone()),
+    }
+}
+
 /// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
-/// but the owner's.
+/// but the owner's. A claim record that a script has dropped is written again, so that the database is not taken for
+/// a fresh one.
 pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
     postgres::drop_tenant_role(&mut session, &tenant::role_name(pass.uid())).await?;
-    Ok(())
+    match claim_record::claim(&mut session, pass.uid(), pass.namespace(), pass.name()).await {
+        Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
+        // The login is revoked all the same. What stands in the record's place keeps others away as well.
+        Err(error) => {
+            tracing::warn!(%error, database = database.name_any(), "the claim record cannot be written");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Records the claim inside the database, which refuses when it records that of another Orchestra.

@@ -6,10 +6,10 @@ use kube::Resource as _;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use super::Pass;
 use super::migrating;
 use super::observe::Observed;
 use super::wait::{SOON, Wait};
+use super::{Pass, login};
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -34,14 +34,14 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject, notes));
     let run = watch.clone();
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let role = tenant::role_name(&uid);
+    let (role, rights) = (tenant::role_name(&uid), login::rights(observed.class.as_deref()));
     let turn = pass.turn.take();
     let work = async move {
         let apply = async {
             let tell = &mut |event: migrate::RunEvent<'_>| run.tell(&event);
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
-            postgres::grant_existing(&mut session, &role).await?;
+            postgres::grant_existing(&mut session, &role, &rights).await?;
             Ok::<_, Error>((session, status))
         };
         let outcome = apply.await;

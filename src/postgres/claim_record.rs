@@ -1,10 +1,12 @@
 //! The record of a claim inside the database itself. It keeps two Orchestras from using one database, whatever
 //! happens to their resources, and also when two clusters were given the same inventory.
 
+use sqlx::Row;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Row};
 
 use super::error::Result;
+use super::records::check;
+use super::sql::{OPERATOR_SCHEMA, begin, end};
 
 const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS stagesub;
 CREATE TABLE IF NOT EXISTS stagesub.claim (
@@ -32,33 +34,43 @@ pub enum ClaimRecord {
 }
 
 /// Records the claim of an Orchestra, unless the database records one already. The table's primary key admits
-/// one row, so of two Orchestras that claim at the same time one wins.
+/// one row, so of two Orchestras that claim at the same time one wins. A record that is gone is written again: who
+/// holds the claim is known from the Orchestra's database resource, and the record tells others. Rows beside that
+/// of the Orchestra, which the table does not admit as the operator makes it, count.
 ///
 /// # Errors
-/// See [`super::Error`].
+/// [`super::Error::Untrusted`] when something else stands in the record's place, and the others of [`super::Error`].
 pub async fn claim(session: &mut PgConnection, uid: &str, namespace: &str, name: &str) -> Result<ClaimRecord> {
-    let mut transaction = session.begin().await?;
-    sqlx::raw_sql(TABLE).execute(&mut *transaction).await?;
+    begin(session).await?;
+    let claimed = write(session, uid, namespace, name).await;
+    end(session, claimed).await
+}
+
+async fn write(session: &mut PgConnection, uid: &str, namespace: &str, name: &str) -> Result<ClaimRecord> {
+    if !check(session, OPERATOR_SCHEMA, "claim").await? {
+        sqlx::raw_sql(TABLE).execute(&mut *session).await?;
+        check(session, OPERATOR_SCHEMA, "claim").await?;
+    }
     sqlx::query(
         "INSERT INTO stagesub.claim (orchestra_uid, namespace, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     )
     .bind(uid)
     .bind(namespace)
     .bind(name)
-    .execute(&mut *transaction)
+    .execute(&mut *session)
     .await?;
-    let row = sqlx::query("SELECT orchestra_uid, namespace, name FROM stagesub.claim")
-        .fetch_one(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-    let holder: String = row.try_get(0)?;
-    if holder == uid {
-        return Ok(ClaimRecord::Ours);
-    }
-    Ok(ClaimRecord::Other {
-        uid: holder,
-        namespace: row.try_get(1)?,
-        name: row.try_get(2)?,
+    let other =
+        sqlx::query("SELECT orchestra_uid, namespace, name FROM stagesub.claim WHERE orchestra_uid <> $1 LIMIT 1")
+            .bind(uid)
+            .fetch_optional(&mut *session)
+            .await?;
+    Ok(match other {
+        None => ClaimRecord::Ours,
+        Some(row) => ClaimRecord::Other {
+            uid: row.try_get(0)?,
+            namespace: row.try_get(1)?,
+            name: row.try_get(2)?,
+        },
     })
 }
 
@@ -66,14 +78,17 @@ pub async fn claim(session: &mut PgConnection, uid: &str, namespace: &str, name:
 /// tenant's data.
 ///
 /// # Errors
-/// See [`super::Error`].
+/// As [`claim`].
 pub async fn holder(session: &mut PgConnection) -> Result<Option<String>> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('stagesub.claim') IS NOT NULL")
-        .fetch_one(&mut *session)
-        .await?;
-    if !there {
+    begin(session).await?;
+    let held = read(session).await;
+    end(session, held).await
+}
+
+async fn read(session: &mut PgConnection) -> Result<Option<String>> {
+    if !check(session, OPERATOR_SCHEMA, "claim").await? {
         return Ok(None);
     }
-    let query = "SELECT namespace || '/' || name FROM stagesub.claim";
+    let query = "SELECT namespace || '/' || name FROM stagesub.claim LIMIT 1";
     Ok(sqlx::query_scalar(query).fetch_optional(session).await?)
 }

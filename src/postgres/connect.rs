@@ -5,12 +5,13 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity, PgSslMode};
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use super::channel;
 use super::error::{Error, Result};
 use super::login::Login;
 use super::relay::Relay;
+use super::sql::OWN_PATH;
 
 /// Name of the operator's sessions in `pg_stat_activity`.
 pub const APPLICATION: &str = "orchestra-operator";
@@ -18,15 +19,17 @@ pub const APPLICATION: &str = "orchestra-operator";
 /// How long a connection and its login may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens a session. The server checks every two seconds whether the connection is still open
-/// (`client_connection_check_interval`, PostgreSQL 14), so that a script ends when the operator does. sqlx logs no
-/// statement of the session. A server whose certificate was not checked gets no password in clear text or as MD5.
+/// Opens a session in which names mean PostgreSQL's own objects. The server checks every two seconds whether the
+/// connection is still open (`client_connection_check_interval`, PostgreSQL 14), so that a script ends when the operator
+/// does. sqlx logs no statement of the session. A server whose certificate was not checked gets no password in clear text or as MD5.
 ///
 /// # Errors
 /// See [`Error`]; [`Error::Timeout`] after [`CONNECT_TIMEOUT`].
 pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnection> {
     bounded(async {
         let mut conn = open(login, |options| options.application_name(application_name)).await?;
+        let own = format!("SET {OWN_PATH}; SET standard_conforming_strings = on");
+        sqlx::raw_sql(AssertSqlSafe(own)).execute(&mut conn).await?;
         watch_client(&mut conn).await?;
         Ok(conn)
     })

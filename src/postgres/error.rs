@@ -53,6 +53,10 @@ pub enum Error {
         /// The server's message.
         message: String,
     },
+    /// A table of the operator's or of a migration tool's is not as its owner made it: it is neither believed nor
+    /// written.
+    #[error("{0}")]
+    Untrusted(String),
     /// No answer within the limit.
     #[error("no answer from the database within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -81,6 +85,7 @@ impl Error {
             Self::LoginFailed { .. }
             | Self::Refused { .. }
             | Self::TooLong
+            | Self::Untrusted(_)
             | Self::UntrustedServer(_)
             | Self::InsecureLogin(_) => ErrorClass::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
@@ -93,7 +98,7 @@ impl Error {
             Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
             Self::UntrustedServer(_) | Self::InsecureLogin(_) => Reason::UntrustedHost,
-            Self::Refused { .. } | Self::TooLong | Self::InvalidRole(_) => Reason::DatabaseRefused,
+            Self::Refused { .. } | Self::TooLong | Self::Untrusted(_) | Self::InvalidRole(_) => Reason::DatabaseRefused,
             Self::InvalidUrl(_) => Reason::InvalidEntry,
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct TenantLogins<'a> {
     pub kept: &'a [&'a str],
     /// Roles that do not exist afterwards.
     pub retired: &'a [&'a str],
+    /// The limits of the roles are given.
+    pub limited: bool,
 }
 
 /// What the server says.
@@ -55,12 +57,18 @@ pub(super) enum Change<'a> {
     SetPassword(&'a str),
     /// Make the owner a member of a role: the owner then may change, and at the end take over, what the role creates.
     JoinOwner(&'a str),
+    /// Set the limits of a role.
+    Limit(&'a str),
     /// Take CONNECT and TEMPORARY on the database from PUBLIC.
     CloseDatabase,
+    /// End the sessions of roles that may not connect to the database.
+    EndForeignSessions,
     /// Grant a role CONNECT and TEMPORARY on the database.
     GrantDatabase(&'a str),
     /// Grant a role its rights on the objects that exist.
     GrantExisting(&'a str),
+    /// Take from all roles but the owner what is more than reading the histories.
+    Protect,
     /// Take from a role what default privileges gave it in the operator's schema.
     HideOperatorSchema(&'a str),
     /// Grant a role its rights on what the owner will create.
@@ -89,6 +97,8 @@ pub(super) struct RolePlan<'a> {
     pub before: Vec<Change<'a>>,
     /// Changes of one transaction, so that a crash leaves all of them or none.
     pub together: Vec<Change<'a>>,
+    /// Changes of one transaction after that: sessions are ended when they can no longer be opened again.
+    pub after: Vec<Change<'a>>,
 }
 
 /// Decides what must change for these logins.
@@ -96,7 +106,7 @@ pub(super) struct RolePlan<'a> {
 /// # Errors
 /// [`Error::Refused`] when a role of a login's name exists and is not a tenant's role.
 pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts: &ServerFacts) -> Result<RolePlan<'a>> {
-    let TenantLogins { kept, retired } = logins;
+    let TenantLogins { kept, retired, limited } = logins;
     if kept.iter().chain(retired).any(|role| is_foreign(role, facts)) {
         return Err(Error::refused(
             "42501",
@@ -113,9 +123,13 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
         if !found.map_or(facts.owner_is_superuser, |found| found.owner_is_member) {
             plan.together.push(Change::JoinOwner(role));
         }
+        if limited {
+            plan.together.push(Change::Limit(role));
+        }
     }
     if server == Some(Sharing::Shared) {
         plan.together.push(Change::CloseDatabase);
+        plan.after.push(Change::EndForeignSessions);
     }
     plan.together
         .extend(kept.iter().map(|role| Change::GrantDatabase(role)));
@@ -136,7 +150,7 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
 /// The changes that give a role its rights on what exists.
 pub(super) fn grants<'a>(role: &'a str, facts: &ServerFacts) -> impl Iterator<Item = Change<'a>> + use<'a> {
     let hide = facts.owns_operator_schema.then_some(Change::HideOperatorSchema(role));
-    std::iter::once(Change::GrantExisting(role)).chain(hide)
+    [Change::GrantExisting(role), Change::Protect].into_iter().chain(hide)
 }
 
 fn retire<'a>(role: &'a str, facts: &ServerFacts, plan: &mut RolePlan<'a>) {

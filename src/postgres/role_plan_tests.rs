@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::Change::{
-    CloseDatabase, Create, Drop, EndSessions, ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf,
-    HideOperatorSchema, JoinOwner, SetPassword, TakeOver,
+    CloseDatabase, Create, Drop, EndForeignSessions, EndSessions, ForbidLogin, GrantDatabase, GrantExisting,
+    GrantFuture, GrantFutureOf, HideOperatorSchema, JoinOwner, Limit, Protect, SetPassword, TakeOver,
 };
 use super::*;
 
@@ -20,7 +20,11 @@ fn facts(roles: &[(&str, bool, bool)]) -> ServerFacts {
 }
 
 fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str]) -> TenantLogins<'a> {
-    TenantLogins { kept, retired }
+    TenantLogins {
+        kept,
+        retired,
+        limited: false,
+    }
 }
 
 #[test]
@@ -35,9 +39,22 @@ fn a_new_role_is_created_joined_and_granted_its_rights_in_one_transaction() {
             CloseDatabase,
             GrantDatabase("a"),
             GrantExisting("a"),
+            Protect,
             GrantFuture("a")
         ]
     );
+    assert_eq!(made.after, [EndForeignSessions]);
+}
+
+#[test]
+fn limits_are_set_where_they_are_given() {
+    let limited = TenantLogins {
+        limited: true,
+        ..logins(&["a"], &[])
+    };
+    let made = plan(limited, Some(Sharing::Own), &facts(&[("a", true, true)])).unwrap();
+    assert!(made.together.starts_with(&[SetPassword("a"), Limit("a")]));
+    assert_eq!(made.after, [], "the server is the tenant's own");
 }
 
 #[test]
@@ -51,6 +68,7 @@ fn a_role_that_exists_gets_its_password_and_what_it_lacks() {
             SetPassword("a"),
             GrantDatabase("a"),
             GrantExisting("a"),
+            Protect,
             HideOperatorSchema("a"),
             GrantFuture("a")
         ]
@@ -99,6 +117,7 @@ fn a_retired_role_is_shut_out_first_and_its_objects_are_granted_to_the_kept_one(
             TakeOver("a"),
             Drop("a"),
             GrantExisting("b"),
+            Protect,
             GrantFuture("b")
         ]
     );

@@ -2,11 +2,14 @@
 //! [`super::role_plan`] decide, and carries out the changes.
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
+use super::grants::{TenantRights, future_grants, grant_existing as grant, limit};
+use super::records::{check_triggers, protect};
 use super::role_plan::{Change, RoleFacts, ServerFacts, Sharing, TenantLogins, grants, plan};
 use super::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
+use super::wall::{close_database, current_database, end_foreign_sessions};
 
 /// A tenant's login role. The name is unique on the server, at most 63 bytes.
 #[derive(Clone, Debug)]
@@ -17,29 +20,22 @@ pub struct TenantRole {
     pub password: SecretString,
 }
 
-/// What a tenant's role may do with the objects of its database.
-const FUTURE_RIGHTS: [&str; 5] = [
-    "ALL ON TABLES",
-    "ALL ON SEQUENCES",
-    "EXECUTE ON ROUTINES",
-    "USAGE ON TYPES",
-    "USAGE, CREATE ON SCHEMAS",
-];
-
-/// The schemas that are the tenant's: `public` and those that the owner owns.
-const SCHEMAS: &str = "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> $1 \
-    AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user))";
-
 /// Makes the role exist with this password and with rights on everything that the owner (the
 /// connection's user) has in this database and will create later: tables, sequences, routines,
-/// types and schemas. One transaction, so that a crash leaves all or nothing; safe to repeat.
+/// types and schemas. The role reads the migration histories and writes them not, and loses what earlier
+/// versions granted beyond its rights. One transaction, so that a crash leaves all or nothing; safe to repeat.
 /// The owner may be a superuser or, as on hosted Supabase, a role with CREATEROLE.
 ///
 /// # Errors
 /// [`Error::Refused`] when the owner lacks a right, or when a role of that name has attributes
 /// that a tenant's role never has.
-pub async fn ensure_tenant_role(conn: &mut PgConnection, role: &TenantRole, server: Sharing) -> Result<()> {
-    ensure_tenant_logins(conn, std::slice::from_ref(role), &[], server).await
+pub async fn ensure_tenant_role(
+    conn: &mut PgConnection,
+    role: &TenantRole,
+    rights: &TenantRights,
+    server: Sharing,
+) -> Result<()> {
+    ensure_tenant_logins(conn, std::slice::from_ref(role), &[], rights, server).await
 }
 
 /// As [`ensure_tenant_role`], for all login roles of a tenant while its password is being rotated: the roles
@@ -51,9 +47,10 @@ pub async fn ensure_tenant_logins(
     conn: &mut PgConnection,
     kept: &[TenantRole],
     retired: &[&str],
+    rights: &TenantRights,
     server: Sharing,
 ) -> Result<()> {
-    change(conn, kept, retired, Some(server)).await
+    change(conn, Given { roles: kept, rights }, retired, Some(server)).await
 }
 
 /// Grants the role its rights on everything that exists now. Default privileges cover what the
@@ -61,30 +58,18 @@ pub async fn ensure_tenant_logins(
 ///
 /// # Errors
 /// [`Error::Refused`] when the owner lacks a right.
-pub async fn grant_existing(conn: &mut PgConnection, role: &str) -> Result<()> {
+pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
     check(role)?;
     begin(conn).await?;
     let granted = async {
         let facts = observe(conn, &[]).await?;
         for change in grants(role, &facts) {
-            carry_out(conn, change, &[]).await?;
+            carry_out(conn, change, Given { roles: &[], rights }).await?;
         }
         Ok(())
     };
     let granted = granted.await;
     end(conn, granted).await
-}
-
-/// Closes the current database to every role that is not its owner or named: PUBLIC loses CONNECT
-/// and TEMPORARY. Safe to repeat.
-///
-/// # Errors
-/// [`Error::Refused`] when PUBLIC can still connect because the user does not own the database
-/// (PostgreSQL itself only warns).
-pub async fn isolate(conn: &mut PgConnection) -> Result<()> {
-    begin(conn).await?;
-    let closed = close_database(conn).await;
-    end(conn, closed).await
 }
 
 /// Removes the role and its rights from this database. Its sessions end. What it owns passes to
@@ -93,33 +78,47 @@ pub async fn isolate(conn: &mut PgConnection) -> Result<()> {
 /// # Errors
 /// [`Error::Refused`] when the role still has rights in another database (2BP01).
 pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()> {
-    change(conn, &[], &[role], None).await
+    let rights = &TenantRights::default();
+    change(conn, Given { roles: &[], rights }, &[role], None).await
 }
 
-async fn change(conn: &mut PgConnection, kept: &[TenantRole], retired: &[&str], server: Option<Sharing>) -> Result<()> {
-    let names: Vec<_> = kept.iter().map(|role| role.name.as_str()).collect();
+/// What the changes need besides the names of the roles.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    /// The roles that are kept, with their passwords.
+    roles: &'a [TenantRole],
+    rights: &'a TenantRights,
+}
+
+async fn change(conn: &mut PgConnection, given: Given<'_>, retired: &[&str], server: Option<Sharing>) -> Result<()> {
+    let names: Vec<_> = given.roles.iter().map(|role| role.name.as_str()).collect();
     let all: Vec<_> = names.iter().chain(retired).copied().collect();
     all.iter().try_for_each(|name| check(name))?;
-    let logins = TenantLogins { kept: &names, retired };
+    let logins = TenantLogins {
+        kept: &names,
+        retired,
+        limited: given.rights.limits.is_some(),
+    };
     begin(conn).await?;
-    let observed = observe(conn, &all).await;
+    let observed = observe_checked(conn, &all, server).await;
     let planned = end(conn, observed)
         .await
         .and_then(|facts| plan(logins, server, &facts))?;
     for change in planned.before {
-        in_transaction(conn, &[change], kept).await?;
+        in_transaction(conn, &[change], given).await?;
     }
-    in_transaction(conn, &planned.together, kept).await
+    in_transaction(conn, &planned.together, given).await?;
+    in_transaction(conn, &planned.after, given).await
 }
 
-async fn in_transaction(conn: &mut PgConnection, changes: &[Change<'_>], roles: &[TenantRole]) -> Result<()> {
+async fn in_transaction(conn: &mut PgConnection, changes: &[Change<'_>], given: Given<'_>) -> Result<()> {
     if changes.is_empty() {
         return Ok(());
     }
     begin(conn).await?;
     let mut done = Ok(());
     for change in changes {
-        done = carry_out(conn, *change, roles).await;
+        done = carry_out(conn, *change, given).await;
         if done.is_err() {
             break;
         }
@@ -135,6 +134,15 @@ fn check(name: &str) -> Result<()> {
         _ if name.starts_with("pg_") => Err(Error::InvalidRole("pg_ is PostgreSQL's own")),
         _ => Ok(()),
     }
+}
+
+/// As [`observe`]; a database that is being prepared for its tenant must hold no trap for its owner.
+async fn observe_checked(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing>) -> Result<ServerFacts> {
+    if server.is_some() {
+        let tenant: Vec<_> = roles.iter().map(ToString::to_string).collect();
+        check_triggers(conn, &tenant).await?;
+    }
+    observe(conn, roles).await
 }
 
 /// Reads what the plan needs to know of the server and of these roles.
@@ -169,7 +177,8 @@ async fn observe(conn: &mut PgConnection, roles: &[&str]) -> Result<ServerFacts>
     Ok(facts)
 }
 
-async fn carry_out(conn: &mut PgConnection, change: Change<'_>, roles: &[TenantRole]) -> Result<()> {
+async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>) -> Result<()> {
+    let Given { roles, rights } = given;
     let sql = match change {
         Change::Create(role) => format!(
             "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT PASSWORD '{}'",
@@ -185,14 +194,20 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, roles: &[TenantR
             let database = current_database(conn).await?;
             format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {}", quote(role))
         }
-        Change::GrantExisting(role) => return grant(conn, role).await,
+        Change::Limit(role) => match &rights.limits {
+            Some(limits) => limit(role, limits),
+            None => return Ok(()),
+        },
+        Change::GrantExisting(role) => return grant(conn, role, rights).await,
+        Change::Protect => return protect(conn).await,
+        Change::EndForeignSessions => return end_foreign_sessions(conn).await,
         Change::HideOperatorSchema(role) => format!(
             "REVOKE ALL ON SCHEMA {OPERATOR_SCHEMA} FROM {role}; \
              REVOKE ALL ON ALL TABLES IN SCHEMA {OPERATOR_SCHEMA} FROM {role}",
             role = quote(role)
         ),
-        Change::GrantFuture(role) => future_grants("", role),
-        Change::GrantFutureOf { creator, role } => future_grants(&format!("FOR ROLE {}", quote(creator)), role),
+        Change::GrantFuture(role) => future_grants(None, role, rights),
+        Change::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
         Change::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
         Change::EndSessions(role) => return end_sessions(conn, role).await,
         Change::TakeOver(role) => format!(
@@ -213,87 +228,11 @@ fn verifier(name: &str, roles: &[TenantRole]) -> Result<String> {
     ))
 }
 
-fn future_grants(creator: &str, role: &str) -> String {
-    let grant = |what| format!("ALTER DEFAULT PRIVILEGES {creator} GRANT {what} TO {}", quote(role));
-    FUTURE_RIGHTS.map(grant).join("; ")
-}
-
 /// Each session is waited for, because it drops its temporary tables as it ends.
 async fn end_sessions(conn: &mut PgConnection, role: &str) -> Result<()> {
     sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1")
         .bind(role)
         .execute(conn)
         .await?;
-    Ok(())
-}
-
-async fn current_database(conn: &mut PgConnection) -> Result<String> {
-    let name: String = sqlx::query_scalar("SELECT current_database()::text")
-        .fetch_one(conn)
-        .await?;
-    Ok(quote(&name))
-}
-
-async fn close_database(conn: &mut PgConnection) -> Result<()> {
-    let database = current_database(conn).await?;
-    run(
-        conn,
-        format!(
-            "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO CURRENT_USER; \
-             REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"
-        ),
-    )
-    .await?;
-    let open: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_database d, \
-             aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a \
-         WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'CONNECT')",
-    )
-    .fetch_one(conn)
-    .await?;
-    if !open {
-        return Ok(());
-    }
-    Err(Error::refused(
-        "42501",
-        "the login does not own the database, so it cannot close it to other tenants",
-    ))
-}
-
-/// Grants on what the owner may grant; what belongs to an extension keeps the extension's rights.
-async fn grant(conn: &mut PgConnection, role: &str) -> Result<()> {
-    let own = |class: &str, owner: &str| {
-        format!(
-            "{SCHEMAS} AND pg_has_role(current_user, {owner}, 'USAGE') AND NOT EXISTS (SELECT \
-             FROM pg_depend WHERE classid = '{class}'::regclass AND objid = o.oid AND deptype = 'e')"
-        )
-    };
-    let relation = |kinds: &str| {
-        format!(
-            "SELECT string_agg(format('%I.%I', nspname, relname), ', ') FROM pg_class o \
-             JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ({kinds}) AND {}",
-            own("pg_class", "relowner")
-        )
-    };
-    let routines = format!(
-        "SELECT string_agg(o.oid::regprocedure::text, ', ') FROM pg_proc o \
-         JOIN pg_namespace n ON n.oid = pronamespace WHERE {}",
-        own("pg_proc", "proowner")
-    );
-    let schemas = format!("SELECT string_agg(quote_ident(nspname), ', ') FROM pg_namespace WHERE {SCHEMAS}");
-    for (right, query) in [
-        ("USAGE, CREATE ON SCHEMA", schemas),
-        ("ALL ON TABLE", relation("'r', 'p', 'v', 'm', 'f'")),
-        ("ALL ON SEQUENCE", relation("'S'")),
-        ("EXECUTE ON ROUTINE", routines),
-    ] {
-        let objects: Option<String> = sqlx::query_scalar(AssertSqlSafe(query))
-            .bind(OPERATOR_SCHEMA)
-            .fetch_one(&mut *conn)
-            .await?;
-        if let Some(objects) = objects {
-            run(conn, format!("GRANT {right} {objects} TO {}", quote(role))).await?;
-        }
-    }
     Ok(())
 }

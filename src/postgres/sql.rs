@@ -12,14 +12,15 @@ pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Begins a transaction in which unqualified names mean PostgreSQL's own objects: with the tenant's schemas in
-/// the `search_path`, a function or operator of the tenant could run as the owner.
+/// Makes unqualified names mean PostgreSQL's own objects, whatever `ALTER ROLE … SET` or a script has left: with
+/// the tenant's schemas in the `search_path`, a function or operator of the tenant could run as the owner.
+/// `pg_temp` stands last by name, because PostgreSQL otherwise searches it first.
+pub(crate) const OWN_PATH: &str = "search_path = pg_catalog, pg_temp";
+
+/// Begins a transaction in which names mean what [`OWN_PATH`] says.
 pub(crate) async fn begin(conn: &mut PgConnection) -> Result<()> {
-    let begun = run(
-        conn,
-        "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '10s'".into(),
-    );
-    match begun.await {
+    let begin = format!("BEGIN; SET LOCAL {OWN_PATH}; SET LOCAL lock_timeout = '10s'");
+    match run(conn, begin).await {
         Ok(()) => Ok(()),
         Err(error) => roll_back(conn, error).await,
     }

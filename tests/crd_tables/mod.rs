@@ -1,6 +1,7 @@
 //! What the API server must accept, and what it must refuse.
 
 pub mod budget;
+pub mod logins;
 pub mod rollout;
 pub mod sources;
 

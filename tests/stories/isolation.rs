@@ -83,6 +83,10 @@ async fn confined(url: &str) {
         "SELECT * FROM stagesub.claim",
         "CREATE ROLE intruder",
         "CREATE DATABASE loot",
+        "CREATE TABLE public.loot (id int)",
+        "CREATE TRIGGER loot BEFORE INSERT ON _prisma_migrations FOR EACH ROW \
+         EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "UPDATE _prisma_migrations SET finished_at = now()",
     ] {
         let refused = sqlx::query(statement)
             .execute(&mut tenant)

@@ -238,6 +238,12 @@ async fn goes_on(world: &World) {
     let mut session = tenant(world, "stored").await;
     assert_eq!(history(&mut session).await, 3);
     assert_eq!(scalar(&mut session, r#"SELECT count(*) FROM "Member""#).await, 3);
+    // What the previous version granted beyond the data is gone, of what there was and of what came.
+    let beyond = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+                  WHERE nspname = 'public' AND relkind = 'r' AND (has_table_privilege(c.oid, 'TRIGGER') \
+                      OR has_table_privilege(c.oid, 'REFERENCES') OR has_schema_privilege(n.oid, 'CREATE') \
+                      OR relname = '_prisma_migrations' AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))";
+    assert_eq!(scalar(&mut session, beyond).await, 0);
 }
 
 fn text(value: &Value) -> String {

@@ -3,14 +3,18 @@
 
 pub mod npm;
 pub mod postgres;
+pub mod tenant;
 
 use orchestra_operator::api::{MigrationFormat, Resolution, ResolvedAs};
 use orchestra_operator::migrate::{self, Error, Options, Source, Status, TimeLimits, apply};
 use orchestra_operator::postgres::{Login, connect};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+/// A session as any client has it: `connect` gives it the search path of the operator's own statements.
 pub async fn session(login: &Login) -> PgConnection {
-    connect(login, "test").await.unwrap()
+    let mut conn = connect(login, "test").await.unwrap();
+    execute(&mut conn, "SET search_path TO DEFAULT").await.unwrap();
+    conn
 }
 
 pub async fn execute(conn: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
@@ -54,7 +58,7 @@ pub fn within(limits: TimeLimits) -> Options {
 }
 
 pub async fn migrate_with(login: &Login, source: &Source, options: &Options) -> Result<Status, Error> {
-    apply(session(login).await, source, options, &mut |_| {})
+    apply(connect(login, "test").await?, source, options, &mut |_| {})
         .await
         .map(|(_, status)| status)
 }

@@ -9,6 +9,7 @@ use sqlx::{PgConnection, Row};
 use super::names::Name;
 use super::types::Type;
 use crate::migrate::error::Result;
+use crate::migrate::session::default_path;
 use crate::postgres::{OPERATOR_SCHEMA, begin};
 
 /// The relations of a database whose names were asked for.
@@ -133,9 +134,7 @@ fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
 impl Catalog {
     /// Reads the relations and functions with these names. Writes nothing.
     pub async fn read(conn: &mut PgConnection, names: &BTreeSet<String>, functions: &BTreeSet<String>) -> Result<Self> {
-        let path: Vec<String> = sqlx::query_scalar("SELECT pg_catalog.current_schemas(false)::pg_catalog.text[]")
-            .fetch_one(&mut *conn)
-            .await?;
+        let path = default_path(conn).await?;
         begin(conn).await?;
         let catalog = async {
             let mut catalog = Self::look(conn, names, path).await?;

@@ -105,6 +105,7 @@ async fn write(
         history.table()
     );
     ::sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
         .bind(&id)
         .bind(&migration.checksum)
         .bind(&migration.name)
@@ -132,9 +133,14 @@ pub(super) async fn roll_back(history: &History, conn: &mut PgConnection, id: &s
     update(history, conn, id, set, Some(if by_user { &note } else { "" })).await
 }
 
+/// Changes a row. It runs between the statements of a script as well: no name in it depends on the `search_path`, and
+/// it is not prepared by a name that the script could take.
 async fn update(history: &History, conn: &mut PgConnection, id: &str, set: &str, value: Option<&str>) -> Result<()> {
-    let sql = format!("UPDATE {} SET {set} WHERE id = $1", history.table());
-    let query = ::sqlx::query(AssertSqlSafe(sql)).bind(id.to_owned());
+    let sql = format!(
+        "UPDATE {} SET {set} WHERE id OPERATOR(pg_catalog.=) $1",
+        history.table()
+    );
+    let query = ::sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(id.to_owned());
     match value {
         Some(value) => query.bind(value.to_owned()).execute(conn).await?,
         None => query.execute(conn).await?,

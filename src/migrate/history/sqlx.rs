@@ -65,6 +65,7 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
         history.table()
     );
     let inserted = ::sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
         .bind(version(migration))
         .bind(&migration.title)
         .bind(&migration.checksum)
@@ -82,7 +83,10 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
 
 /// Removes a version from the history.
 pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
-    let sql = format!("DELETE FROM {} WHERE version::text = $1", history.table());
+    let sql = format!(
+        "DELETE FROM {} WHERE version::pg_catalog.text OPERATOR(pg_catalog.=) $1",
+        history.table()
+    );
     ::sqlx::query(AssertSqlSafe(sql))
         .bind(version.to_string())
         .execute(conn)
@@ -97,7 +101,10 @@ pub(super) async fn took(
     migration: &Migration,
     took: Duration,
 ) -> Result<()> {
-    let sql = format!("UPDATE {} SET execution_time = $1 WHERE version = $2", history.table());
+    let sql = format!(
+        "UPDATE {} SET execution_time = $1 WHERE version OPERATOR(pg_catalog.=) $2",
+        history.table()
+    );
     ::sqlx::query(AssertSqlSafe(sql))
         .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
         .bind(version(migration))

@@ -67,6 +67,7 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
         history.table()
     );
     let inserted = ::sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
         .bind(migration.identity.to_string())
         .bind(&migration.title)
         .bind(statements(&migration.script))
@@ -84,7 +85,10 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
 
 /// As `supabase migration repair --status reverted`.
 pub(super) async fn remove(history: &History, conn: &mut PgConnection, version: &MigrationId) -> Result<()> {
-    let sql = format!("DELETE FROM {} WHERE version = $1", history.table());
+    let sql = format!(
+        "DELETE FROM {} WHERE version OPERATOR(pg_catalog.=) $1",
+        history.table()
+    );
     ::sqlx::query(AssertSqlSafe(sql))
         .bind(version.to_string())
         .execute(conn)

@@ -10,17 +10,21 @@ use super::{prisma, sqlx, supabase};
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::failure::ScriptFailure;
+use crate::migrate::options::TimeLimits;
+use crate::migrate::session::{default_path, ours};
 use crate::migrate::source::Migration;
 use crate::migrate::unfinished::{self, NOTHING_KEPT};
-use crate::postgres::{begin, quote};
+use crate::postgres::{begin, check_record, protect_records_inside, quote};
 
 impl History {
     /// Reads the history. Writes nothing.
+    ///
+    /// # Errors
+    /// [`postgres::Error::Untrusted`](crate::postgres::Error::Untrusted) when the table is another login's, or
+    /// somebody has made a trigger or rule on it.
     pub async fn read(conn: &mut PgConnection, format: Format) -> Result<Self> {
-        let current: Option<String> = ::sqlx::query_scalar("SELECT pg_catalog.current_schema()::pg_catalog.text")
-            .fetch_one(&mut *conn)
-            .await?;
-        let current = current.unwrap_or_else(|| "public".to_owned());
+        let path = default_path(conn).await?;
+        let current = path.into_iter().next().unwrap_or_else(|| "public".to_owned());
         begin(conn).await?;
         let history = Self::look(conn, format, current).await;
         ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
@@ -44,7 +48,7 @@ impl History {
             resume: BTreeMap::new(),
             tables: None,
         };
-        history.present = exists(conn, &history.schema, table_of(format)).await?;
+        history.present = check_record(conn, &history.schema, table_of(format)).await?;
         history.tables = tables(conn, &current).await?;
         if !history.present {
             history.check_other_formats(conn, &current).await?;
@@ -62,7 +66,9 @@ impl History {
     async fn check_other_formats(&self, conn: &mut PgConnection, current: &str) -> Result<()> {
         for other in [Format::Prisma, Format::Supabase, Format::Sqlx] {
             let (schema, table) = (schema_of(other, current), table_of(other));
-            if other == self.format || !exists(conn, schema, table).await? {
+            // What another login has made says nothing, and is not read.
+            let trusted = other != self.format && matches!(check_record(conn, schema, table).await, Ok(true));
+            if !trusted {
                 continue;
             }
             let rows = format!("SELECT EXISTS (SELECT FROM {}.{table})", quote(schema));
@@ -79,13 +85,24 @@ impl History {
 
     /// Creates the table if it is missing. The lock must be held.
     pub async fn prepare(&mut self, conn: &mut PgConnection) -> Result<()> {
+        begin(conn).await?;
+        if let Err(error) = self.make_table(conn).await {
+            ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+            return Err(error);
+        }
+        ::sqlx::raw_sql("COMMIT").execute(conn).await?;
+        self.present = true;
+        Ok(())
+    }
+
+    /// A table that default privileges would open to others is closed before it is seen.
+    async fn make_table(&self, conn: &mut PgConnection) -> Result<()> {
         match self.format {
             Format::Prisma => prisma::prepare(self, conn).await?,
             Format::Supabase => supabase::prepare(conn).await?,
             Format::Sqlx => sqlx::prepare(self, conn).await?,
         }
-        self.present = true;
-        Ok(())
+        Ok(protect_records_inside(conn).await?)
     }
 
     /// Records a migration as applied, in its script's transaction or after it.
@@ -165,7 +182,10 @@ impl History {
     /// Records the script's duration if the tool does so, after the script's transaction.
     pub async fn took(&self, conn: &mut PgConnection, migration: &Migration, took: Duration) -> Result<()> {
         match self.format {
-            Format::Sqlx => sqlx::took(self, conn, migration, took).await,
+            Format::Sqlx => {
+                ours(conn, TimeLimits::default()).await?;
+                sqlx::took(self, conn, migration, took).await
+            }
             Format::Prisma | Format::Supabase => Ok(()),
         }
     }
@@ -179,9 +199,4 @@ async fn tables(conn: &mut PgConnection, schema: &str) -> Result<Option<String>>
              AND relname NOT IN ('spatial_ref_sys', '_prisma_migrations', '_sqlx_migrations') ORDER BY 1 LIMIT 1",
     );
     Ok(table.bind(schema).fetch_optional(conn).await?)
-}
-
-async fn exists(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
-    let found = ::sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = $2)");
-    Ok(found.bind(schema).bind(table).fetch_one(conn).await?)
 }

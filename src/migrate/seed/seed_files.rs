@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use super::source::Script;
 use crate::api::SeedPolicy;
 use crate::migrate::error::Result;
+use crate::postgres::{check_record, protect_records_inside};
 
 /// The CLI's own statements (`pkg/migration/history.go`).
 const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \
@@ -25,12 +26,7 @@ pub(super) struct SeedFiles(BTreeMap<String, String>);
 
 impl SeedFiles {
     pub(super) async fn read(conn: &mut PgConnection) -> Result<Self> {
-        let present: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'supabase_migrations' AND tablename = 'seed_files')",
-        )
-        .fetch_one(&mut *conn)
-        .await?;
-        if !present {
+        if !check_record(conn, "supabase_migrations", "seed_files").await? {
             return Ok(Self::default());
         }
         let sql = format!(
@@ -54,6 +50,7 @@ impl SeedFiles {
     /// Records scripts as applied.
     pub(super) async fn record(&self, conn: &mut PgConnection, scripts: impl Iterator<Item = &Script>) -> Result<()> {
         sqlx::raw_sql(TABLE).execute(&mut *conn).await?;
+        protect_records_inside(conn).await?;
         for script in scripts {
             let path = self
                 .find(script)

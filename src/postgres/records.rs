@@ -1,0 +1,177 @@
+//! The tables that the operator believes: the claim record, the record of the seed, and the histories of the
+//! migration tools. A trigger or rule of somebody else on one of them would run as the owner, and whoever may
+//! write it could have a migration skipped.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::error::{Error, Result};
+use super::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
+
+/// SQL: whether the relation `c` of the schema `n` is one of these tables.
+pub(super) const IS_RECORD: &str = "(c.relname IN ('_prisma_migrations', '_sqlx_migrations') \
+     OR n.nspname IN ('supabase_migrations', 'stagesub'))";
+
+/// SQL: whether the role of this oid is no other login: the session's own role, a superuser, the database's owner,
+/// or a group that the session's role belongs to.
+fn is_own(role: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_roles r WHERE r.oid = {role} AND (r.rolname = current_user OR r.rolsuper \
+             OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database()) \
+             OR NOT r.rolcanlogin AND pg_has_role(current_user, r.oid, 'MEMBER')))"
+    )
+}
+
+/// Whether the table exists. The transaction must be one of [`begin`].
+///
+/// # Errors
+/// [`Error::Untrusted`] when it is no ordinary table, belongs to another login, or when something that others could
+/// have made acts on it: a trigger, a rule, a foreign key, a child table.
+pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
+    let query = format!(
+        "SELECT relkind IN ('r', 'p'), pg_get_userbyid(relowner)::text, {owner}, pg_get_userbyid(nspowner)::text, \
+             {schema_owner} OR nspname NOT IN ('supabase_migrations', '{OPERATOR_SCHEMA}'), \
+             (SELECT 'trigger ' || quote_ident(tgname) FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal LIMIT 1), \
+             (SELECT 'rule ' || quote_ident(rulename) FROM pg_rewrite WHERE ev_class = c.oid LIMIT 1), \
+             (SELECT format('foreign key %I of table %s', conname, conrelid::regclass) FROM pg_constraint \
+                 WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid LIMIT 1), \
+             (SELECT format('child table %s', inhrelid::regclass) FROM pg_inherits WHERE inhparent = c.oid LIMIT 1) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+         WHERE nspname = $1 AND relname = $2 AND relkind IN ('r', 'p', 'v', 'm', 'f')",
+        owner = is_own("relowner"),
+        schema_owner = is_own("nspowner"),
+    );
+    let found = sqlx::query(AssertSqlSafe(query)).bind(schema).bind(table);
+    let Some(row) = found.fetch_optional(&mut *conn).await? else {
+        return Ok(false);
+    };
+    let name = format!("{schema}.{table}");
+    let untrusted = |what: String| Err(Error::Untrusted(what));
+    if !row.try_get::<bool, _>(0)? {
+        return untrusted(format!(
+            "{name} is not an ordinary table, so the operator does not read it: drop or rename it"
+        ));
+    }
+    if !row.try_get::<bool, _>(2)? {
+        let other: String = row.try_get(1)?;
+        return untrusted(format!(
+            "table {name} belongs to the role {other}, which could have written anything into it, so the operator \
+             does not read it: check its rows, then give it to the database's owner (ALTER TABLE {} OWNER TO …), or \
+             drop it",
+            quoted(schema, table)
+        ));
+    }
+    if !row.try_get::<bool, _>(4)? {
+        let other: String = row.try_get(3)?;
+        return untrusted(format!(
+            "schema {schema}, in which table {name} is, belongs to the role {other}: give it to the database's owner \
+             (ALTER SCHEMA {} OWNER TO …)",
+            quote(schema)
+        ));
+    }
+    for column in 5..9 {
+        if let Some(thing) = row.try_get::<Option<String>, _>(column)? {
+            return untrusted(format!(
+                "table {name} has a {thing}, which would act when the operator writes to the table as the database's \
+                 owner, so the operator does not use the table: drop what is on it"
+            ));
+        }
+    }
+    Ok(true)
+}
+
+/// Refuses triggers of the tenant's logins on tables of others, which earlier versions let them make: in a migration
+/// or a seed they run as the owner.
+pub(super) async fn check_triggers(conn: &mut PgConnection, tenant: &[String]) -> Result<()> {
+    let query = "SELECT format('trigger %I on table %s calls %s', tgname, tgrelid::regclass, tgfoid::regprocedure) \
+         FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN pg_proc p ON p.oid = tgfoid \
+         WHERE NOT tgisinternal AND pg_get_userbyid(proowner)::text = ANY ($1) \
+             AND pg_get_userbyid(relowner)::text <> ALL ($1) LIMIT 1";
+    match sqlx::query_scalar::<_, String>(query)
+        .bind(tenant)
+        .fetch_optional(conn)
+        .await?
+    {
+        None => Ok(()),
+        Some(trigger) => Err(Error::Untrusted(format!(
+            "{trigger}, a function that the tenant's login has made: a migration or seed that writes to the table would \
+             run it as the database's owner. Drop the trigger, or create it by a migration, with a function of the owner's"
+        ))),
+    }
+}
+
+/// A grant on one of these tables to a role that does not own it.
+struct Grant {
+    table: String,
+    grantee: String,
+    reads: bool,
+}
+
+/// What others than the owner may do with these tables beyond reading the histories, in the current transaction.
+async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
+    let query = format!(
+        "SELECT format('%I.%I', nspname, relname), \
+             CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, \
+             bool_or(privilege_type = 'SELECT') AND nspname <> '{OPERATOR_SCHEMA}' \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL ( \
+             SELECT * FROM aclexplode(relacl) UNION ALL \
+             SELECT a.* FROM pg_attribute, aclexplode(attacl) a WHERE attrelid = c.oid AND NOT attisdropped) AS acl \
+         WHERE {IS_RECORD} AND relkind IN ('r', 'p') AND pg_get_userbyid(relowner) = current_user \
+             AND grantee <> relowner AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = grantee AND rolsuper) \
+         GROUP BY nspname, relname, grantee \
+         HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2"
+    );
+    let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(conn).await?;
+    let grant = |row: &sqlx::postgres::PgRow| {
+        Ok(Grant {
+            table: row.try_get(0)?,
+            grantee: row.try_get(1)?,
+            reads: row.try_get(2)?,
+        })
+    };
+    rows.iter().map(grant).collect()
+}
+
+/// Leaves others than the owner at most SELECT on the histories, and nothing on the operator's own tables. The lock
+/// waits for a trigger that is being created with the rights that go. The transaction must be one of [`begin`].
+///
+/// # Errors
+/// [`Error::Untrusted`] when somebody else than the owner has granted a right that stays.
+pub(crate) async fn protect(conn: &mut PgConnection) -> Result<()> {
+    let found = grants(conn).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    for Grant { table, grantee, reads } in found {
+        let again = if reads {
+            format!("; GRANT SELECT ON TABLE {table} TO {grantee}")
+        } else {
+            String::new()
+        };
+        let sql = format!(
+            "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; \
+             REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE{again}"
+        );
+        run(conn, sql).await?;
+    }
+    match grants(conn).await?.into_iter().next() {
+        None => Ok(()),
+        Some(Grant { table, grantee, .. }) => Err(Error::Untrusted(format!(
+            "the role {grantee} may write to table {table} by a grant that is not the owner's, and could have a \
+             migration skipped: revoke it as the role that granted it"
+        ))),
+    }
+}
+
+/// As [`protect`], in a transaction of its own.
+///
+/// # Errors
+/// As [`protect`].
+pub(crate) async fn protect_alone(conn: &mut PgConnection) -> Result<()> {
+    begin(conn).await?;
+    let done = protect(conn).await;
+    end(conn, done).await
+}
+
+fn quoted(schema: &str, table: &str) -> String {
+    format!("{}.{}", quote(schema), quote(table))
+}

@@ -1,0 +1,102 @@
+//! The wall around one database of a server: who may connect, and who is connected.
+
+use sqlx::{PgConnection, Row as _};
+
+use super::error::{Error, Result};
+use super::sql::{begin, end, quote, run};
+
+/// Closes the current database to every role that is not its owner or named: PUBLIC loses CONNECT
+/// and TEMPORARY, and sessions of roles that may no longer connect are ended. Safe to repeat.
+///
+/// # Errors
+/// [`Error::Refused`] when PUBLIC can still connect because the user does not own the database
+/// (PostgreSQL itself only warns), or when the user may not end a session of another role.
+pub async fn isolate(conn: &mut PgConnection) -> Result<()> {
+    begin(conn).await?;
+    let closed = close_database(conn).await;
+    end(conn, closed).await?;
+    // After the commit: until then, whoever is disconnected connects again.
+    begin(conn).await?;
+    let ended = end_foreign_sessions(conn).await;
+    end(conn, ended).await
+}
+
+/// The current database's quoted name.
+pub(super) async fn current_database(conn: &mut PgConnection) -> Result<String> {
+    let name: String = sqlx::query_scalar("SELECT current_database()::text")
+        .fetch_one(conn)
+        .await?;
+    Ok(quote(&name))
+}
+
+/// Takes CONNECT and TEMPORARY from PUBLIC.
+pub(super) async fn close_database(conn: &mut PgConnection) -> Result<()> {
+    let database = current_database(conn).await?;
+    run(
+        conn,
+        format!(
+            "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO CURRENT_USER; \
+             REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"
+        ),
+    )
+    .await?;
+    let open: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_database d, \
+             aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a \
+         WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'CONNECT')",
+    )
+    .fetch_one(conn)
+    .await?;
+    if !open {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "42501",
+        "the login does not own the database, so it cannot close it to other tenants",
+    ))
+}
+
+/// Ends the sessions of roles that may not connect to the database: they came before it was closed.
+pub(super) async fn end_foreign_sessions(conn: &mut PgConnection) -> Result<()> {
+    for (process, _) in foreign_sessions(conn).await? {
+        // Waits for its end. What is refused is told below.
+        run(conn, "SAVEPOINT ending".into()).await?;
+        let ended = sqlx::query("SELECT pg_terminate_backend($1, 5000)")
+            .bind(process)
+            .execute(&mut *conn)
+            .await;
+        match ended {
+            Ok(_) => run(conn, "RELEASE ending".into()).await?,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
+                run(conn, "ROLLBACK TO ending".into()).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // A transaction otherwise sees the sessions as they were when it looked first.
+    run(conn, "SELECT pg_stat_clear_snapshot()".into()).await?;
+    match foreign_sessions(conn).await?.first() {
+        None => Ok(()),
+        Some((process, role)) => Err(Error::refused(
+            "55006",
+            &format!(
+                "a session of the role {role} is still open in the database, from before the database was closed to \
+                 others, and this login may not end it; as a superuser: SELECT pg_terminate_backend({process})"
+            ),
+        )),
+    }
+}
+
+/// Process and role of each session in this database whose role may not connect to it. The server does not tell
+/// everybody the kind of another role's session.
+async fn foreign_sessions(conn: &mut PgConnection) -> Result<Vec<(i32, String)>> {
+    let rows = sqlx::query(
+        "SELECT pid, coalesce(usename::text, '(dropped)') FROM pg_stat_activity a \
+         WHERE datname = current_database() AND pid <> pg_backend_pid() \
+             AND coalesce(backend_type, 'client backend') IN ('client backend', 'walsender') \
+             AND NOT has_database_privilege(a.usesysid, a.datid, 'CONNECT')",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
