@@ -54,7 +54,7 @@ pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
             memory.servers.note(&uid, &login, &open);
             Ok(database)
         };
-        let outcome = outcome.await;
+        let outcome = Box::pin(outcome).await;
         memory
             .probes
             .end(&uid, &entry, &subject, outcome.map_err(|error| Refusal::from(&error)));

@@ -188,7 +188,7 @@ mod tests {
         ] {
             assert!(says.contains(part), "{says}");
         }
-        assert!(!looks.is_due("pool", &login, true, Duration::from_secs(60)));
+        assert!(!looks.is_due("pool", &login, true, Duration::from_mins(1)));
         assert!(looks.is_due("pool", &login, true, Duration::ZERO));
         looks.note("pool", &login, &[]);
         assert_eq!(looks.known("pool", &inventory), Known::Closed);
