@@ -32,6 +32,8 @@ pub enum ConditionType {
     WithinBudget,
     /// Every Orchestra of a class, except pinned ones, has the class's migrations.
     RolledOut,
+    /// Tenants' logins can connect to no database for administration of a pool's servers.
+    ServersClosed,
 }
 
 impl ConditionType {
@@ -91,8 +93,11 @@ pub enum Reason {
     PoolExhausted,
     /// Two inventory entries lead to the same server and database.
     DuplicateEntry,
-    /// An inventory entry is not a usable database URL.
+    /// An inventory entry is not a usable database URL, its login or its server is not fit for tenants, or it leads
+    /// to another database than before.
     InvalidEntry,
+    /// A server of the pool lets every tenant's login connect to databases for administration.
+    ServerOpen,
     /// The inventory of a static pool cannot be read.
     InventoryNotFound,
     /// The Management API token is missing.

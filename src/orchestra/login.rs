@@ -118,7 +118,7 @@ async fn record_claim(session: &mut PgConnection, pass: &Pass) -> Result<(), Err
             Reason::ClaimConflict,
             format!(
                 "the database carries the mark of Orchestra {namespace}/{name} ({uid}) and may hold its data: nothing \
-                 was changed. If that data may go, drop the database's contents and its schema stagesub"
+                 was changed. If that data may go, make the entry anew as `orchestra-operator recycle` prints it"
             ),
         )),
     }

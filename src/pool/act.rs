@@ -9,7 +9,7 @@ use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::{EntryState, Preparation, Step, UnpreparedState};
-use super::{PATIENCE, Pass, preparation, probe};
+use super::{PATIENCE, Pass, preparation, probe, servers};
 use crate::api::condition::Reason;
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
 use crate::controller::background::Works;
@@ -36,6 +36,13 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
             let probed = observed.seen.entries.iter().filter(|entry| is_young(&entry.state));
             let probed: Vec<_> = probed.map(|entry| probe::id(pass.uid(), &entry.key)).collect();
             await_end(&pass.ctx.probes, &probed).await;
+        }
+        Step::Look(keys) => {
+            for key in keys {
+                if let Some(url) = observed.inventory.get(&key) {
+                    servers::begin(pass, &key, url);
+                }
+            }
         }
         Step::Prepare(keys) => {
             for key in keys {
@@ -185,4 +192,5 @@ fn forget(pass: &Pass, observed: &Observed) {
     let pools: HashSet<_> = pools.iter().filter_map(|pool| pool.uid()).collect();
     probes.retain_pools(|uid| pools.contains(uid));
     preparations.retain_pools(|uid| pools.contains(uid));
+    ctx.memory.servers.retain_pools(|uid| pools.contains(uid));
 }

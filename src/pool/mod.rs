@@ -11,6 +11,7 @@ mod observe;
 pub mod plan;
 mod preparation;
 mod probe;
+mod servers;
 mod status;
 
 use std::collections::HashSet;
@@ -60,6 +61,8 @@ pub struct Memory {
     probes: Attempts<String>,
     /// Preparations of members by UID.
     preparations: Attempts<()>,
+    /// Looks at the servers of entries.
+    servers: servers::Looks,
 }
 
 impl AsRef<Core> for Context {

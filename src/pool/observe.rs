@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::attempts::{Attempt, AttemptState, Refusal};
 use super::plan::{Entry, EntryState, Preparation, Refused, Seen, Unprepared, UnpreparedState};
 use super::preparation::{self, Wanted};
-use super::{PASS_TIME, PATIENCE, Pass, plan, probe};
+use super::{PASS_TIME, PATIENCE, Pass, plan, probe, servers};
 use crate::api::OrchestraDatabase;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
@@ -86,6 +86,8 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
             state,
         });
     }
+    let urls = inventory.iter().filter(|(key, _)| by_key.contains_key(*key));
+    seen.looks = servers::due(pass, urls.map(|(key, url)| (key.clone(), url.clone())));
     let mut observed = Observed {
         seen,
         inventory,

@@ -25,6 +25,8 @@ pub struct Seen {
     pub entries: Vec<Entry>,
     /// Names of the unclaimed members whose entry left the inventory.
     pub left: Vec<String>,
+    /// Keys of members whose servers are to be looked at again.
+    pub looks: Vec<String>,
     /// What is to be prepared. It is looked up once the entries need nothing more.
     pub preparation: Preparation,
     /// Further members that can be prepared now.
@@ -120,6 +122,8 @@ pub enum Step {
     Probe(Vec<String>),
     /// Wait a moment for the probes that have just begun.
     AwaitProbes,
+    /// Begin to look at the servers of the members of these keys.
+    Look(Vec<String>),
     /// Begin to prepare the members of these keys.
     Prepare(Vec<String>),
     /// Wait a moment for the preparations that have just begun.
@@ -151,6 +155,9 @@ pub fn plan(seen: &Seen) -> Step {
     }
     if !seen.spent && seen.entries.iter().any(Entry::is_young) {
         return Step::AwaitProbes;
+    }
+    if !seen.spent && !seen.looks.is_empty() {
+        return Step::Look(seen.looks.clone());
     }
     match &seen.preparation {
         Preparation::None => rest(seen, &[]),

@@ -15,7 +15,7 @@ use crate::controller::error::Error;
 use crate::credentials::inventory::{self, member_name};
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
-use crate::postgres::holdings::{self, Allowed};
+use crate::postgres::holdings::{self, Allowed, Open};
 use crate::postgres::{self, APPLICATION, Login};
 
 /// The longest that one probe may take: a server that stalls ends its own probe and nothing else.
@@ -51,9 +51,11 @@ pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
                 non_empty,
                 other_entries: credentials.servers.other_users((&pool, &entry), &login),
             };
-            bounded(probe(&login, &allowed)).await
+            let (database, open) = bounded(probe(&login, &allowed)).await?;
+            memory.servers.note(&uid, &login, &open);
+            Ok(database)
         };
-        let outcome = outcome.await;
+        let outcome = Box::pin(outcome).await;
         memory
             .probes
             .end(&uid, &entry, &subject, outcome.map_err(|error| Refusal::from(&error)));
@@ -93,8 +95,8 @@ pub fn subject(pass: &Pass, url: &SecretString) -> String {
 }
 
 /// Logs in, checks that the database is fit for tenants, closes it to PUBLIC unless it is a hosted project, and
-/// returns the name of its OrchestraDatabase.
-async fn probe(login: &Login, allowed: &Allowed) -> Result<String, Error> {
+/// returns the name of its OrchestraDatabase, with the server's open databases.
+async fn probe(login: &Login, allowed: &Allowed) -> Result<(String, Vec<Open>), Error> {
     let mut session = postgres::connect(login, APPLICATION).await?;
     let found = holdings::observe(&mut session).await?;
     // Nothing that a tenant has made is read as a superuser.
@@ -110,7 +112,7 @@ async fn probe(login: &Login, allowed: &Allowed) -> Result<String, Error> {
     if !found.is_hosted_project() {
         postgres::isolate(&mut session).await?;
     }
-    Ok(member_name(&identity))
+    Ok((member_name(&identity), found.open().to_vec()))
 }
 
 /// Refuses a database that an Orchestra has had: it is neither handed out nor prepared.

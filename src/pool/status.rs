@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::Step;
+use super::servers::Known;
 use super::{Context, Pass};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
 use crate::controller;
-use crate::controller::conditions::{Conditions, Standing};
+use crate::controller::conditions::{Conditions, Standing, find};
 use crate::controller::error::Error;
 use crate::controller::status::{News, has_come_to};
 
@@ -34,7 +35,8 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
     };
     let mut described = describe(&observed.refusals);
     described.message += &exposure(&observed.exposed);
-    tell(&pass.ctx, pool, status, described).await
+    let servers = pass.ctx.memory.servers.known(pass.uid(), &observed.inventory);
+    tell(&pass.ctx, pool, status, described, servers).await
 }
 
 /// What the conditions of a pool say.
@@ -111,7 +113,7 @@ pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Erro
         reason: error.reason(),
         message: error.to_string(),
     };
-    tell(&ctx, &pool, status, described).await
+    tell(&ctx, &pool, status, described, Known::Nothing).await
 }
 
 async fn tell(
@@ -119,6 +121,7 @@ async fn tell(
     pool: &OrchestraPool,
     mut status: OrchestraPoolStatus,
     described: Described,
+    servers: Known,
 ) -> Result<(), Error> {
     let Described {
         ready,
@@ -131,6 +134,12 @@ async fn tell(
     let mut conditions = Conditions::new(before, pool.metadata.generation);
     conditions.set(ConditionType::Ready, ready, reason, &message);
     conditions.stand(standing, reason, &message);
+    let told = find(before, ConditionType::ServersClosed).is_some();
+    match &servers {
+        Known::Open(message) => conditions.set(ConditionType::ServersClosed, false, Reason::ServerOpen, message),
+        Known::Nothing if told => conditions.keep(ConditionType::ServersClosed, Reason::ServerOpen),
+        Known::Nothing | Known::Closed => {}
+    }
     status.conditions = conditions.finish();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
     // Nothing is wrong with what is being prepared, or waits for its turn.
@@ -142,7 +151,15 @@ async fn tell(
             News::warning(reason, message)
         }
     });
-    controller::status::write(&ctx.core, pool, status, news).await.map(drop)
+    let opened = match servers {
+        Known::Open(message) if !told => Some(News::warning(Reason::ServerOpen, message)),
+        _ => None,
+    };
+    let pool = controller::status::write(&ctx.core, pool, status, news).await?;
+    if let Some(opened) = opened {
+        controller::status::tell(&ctx.core, &pool, &opened).await;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
 use orchestra_sandbox::{Postgres, loopback};
 use url::Url;
 
-use crate::pool::{admin, house, inventory, pool_only};
+use crate::pool::{admin, again, house, inventory, pool_only};
 use crate::proof::soon;
 use crate::support::{LONG, gone, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world};
 
@@ -271,4 +271,32 @@ async fn a_hosted_project_by_url_is_an_entry() {
     let open = "SELECT count(*) FROM pg_database WHERE datname = current_database() \
                 AND has_database_privilege('authenticator', oid, 'CONNECT')";
     assert_eq!(scalar(&mut admin, open).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lets_every_login_in_is_told_until_an_admin_closes_it() {
+    let world = world().await;
+    let mut operator = world.operator("operator", |_| {}).unwrap();
+    house(&world, &inventory(&world, &["one", "two"]).await);
+    let told = |pool: &serde_json::Value| condition(pool, "ServersClosed").1 == "ServerOpen";
+    let pool = world.until(Kind::Pool, ("", "house"), LONG, told).await.unwrap();
+    let (status, _, message) = condition(&pool, "ServersClosed");
+    assert_eq!(status, "False", "{pool:#}");
+    let is_ready = |pool: &serde_json::Value| condition(pool, "Ready").0 == "True" && told(pool);
+    world.until(Kind::Pool, ("", "house"), LONG, is_ready).await.unwrap();
+
+    // The members are not probed again; an admin's statements are noticed nevertheless.
+    operator.kill().unwrap();
+    let _next = world.operator("next", |_| {}).unwrap();
+    again(&world, told).await;
+    let statement = &message[message.find("REVOKE").unwrap()..];
+    assert_eq!(
+        statement,
+        "REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC"
+    );
+    admin(&world, "one", statement).await;
+    again(&world, |pool| {
+        condition(pool, "ServersClosed").0.is_empty() && pool["status"]["available"] == 2
+    })
+    .await;
 }

@@ -222,7 +222,7 @@ pub async fn admin(world: &World, database: &str, sql: &str) {
 }
 
 /// Has the pool look at its entries until it is as it should be.
-async fn again(world: &World, is: impl Fn(&serde_json::Value) -> bool) {
+pub async fn again(world: &World, is: impl Fn(&serde_json::Value) -> bool) {
     soon("the pool has looked again", async || {
         let now = format!("looked-at={}", random::alphanumeric(8));
         world

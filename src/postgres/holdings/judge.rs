@@ -248,11 +248,11 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut all: Vec<_> = names.collect();
     all.sort_unstable();
     all.dedup();
-    let named: Vec<_> = all.iter().take(NAMED).map(|name| printable(name)).collect();
+    let shown: Vec<_> = all.iter().take(NAMED).map(|name| printable(name)).collect();
     match all.len() {
         0 => None,
-        count if count > NAMED => Some(format!("{} and {} more", named.join(", "), count - NAMED)),
-        _ => Some(named.join(", ")),
+        count if count > NAMED => Some(format!("{} and {} more", shown.join(", "), count - NAMED)),
+        _ => Some(shown.join(", ")),
     }
 }
 

@@ -1,0 +1,199 @@
+//! The databases for administration of the servers of a pool: every role may connect to them until an admin closes
+//! them, and the operator has no right to. The pool's status names the statements.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
+use secrecy::SecretString;
+
+use super::{Pass, probe};
+use crate::api::condition::{self, ConditionType};
+use crate::controller::background::WorkKind;
+use crate::credentials::inventory::Inventory;
+use crate::migrate::Watch;
+use crate::postgres::holdings::{self, Open};
+use crate::postgres::{self, APPLICATION, Login};
+
+/// What the last looks at the servers of each pool have found, by the UID of the pool and the server's address.
+#[derive(Default)]
+pub struct Looks(Mutex<HashMap<String, BTreeMap<String, Look>>>);
+
+/// The last look at one server.
+#[derive(Clone, Debug)]
+struct Look {
+    at: Instant,
+    /// None while nothing is known.
+    open: Option<Vec<Open>>,
+}
+
+/// What is known of the servers of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// A server has not been looked at since the operator started.
+    Nothing,
+    /// No server has an open database.
+    Closed,
+    /// What an admin has to do.
+    Open(String),
+}
+
+impl Looks {
+    /// Notes what a look has found.
+    pub fn note(&self, pool: &str, login: &Login, open: &[Open]) {
+        let look = Look {
+            at: Instant::now(),
+            open: Some(open.to_vec()),
+        };
+        let mut looks = self.0.lock();
+        looks.entry(pool.into()).or_default().insert(address(login), look);
+    }
+
+    fn begin(&self, pool: &str, login: &Login) {
+        let mut looks = self.0.lock();
+        let looks = looks.entry(pool.into()).or_default();
+        let look = looks.entry(address(login)).or_insert(Look {
+            at: Instant::now(),
+            open: None,
+        });
+        look.at = Instant::now();
+    }
+
+    /// Whether a server is worth another look: something was open there, or it may have been.
+    fn is_due(&self, pool: &str, login: &Login, told: bool, spacing: Duration) -> bool {
+        let looks = self.0.lock();
+        match looks.get(pool).and_then(|looks| looks.get(&address(login))) {
+            None => told,
+            Some(look) => {
+                let closed = look.open.as_ref().is_some_and(Vec::is_empty);
+                !closed && look.at.elapsed() >= spacing
+            }
+        }
+    }
+
+    /// What is known of the servers of a pool; those that no entry leads to any more are forgotten.
+    pub fn known(&self, pool: &str, inventory: &Inventory) -> Known {
+        let wanted: Vec<_> = inventory.values().filter_map(|url| Login::parse(url).ok()).collect();
+        let wanted: Vec<_> = wanted.iter().map(address).collect();
+        let mut looks = self.0.lock();
+        let looks = looks.entry(pool.into()).or_default();
+        looks.retain(|address, _| wanted.contains(address));
+        let found = looks.iter().filter_map(|(address, look)| {
+            let open = look.open.as_deref().filter(|open| !open.is_empty())?;
+            Some(statements(address, open))
+        });
+        let found: Vec<_> = found.collect();
+        match (found.is_empty(), looks.values().all(|look| look.open.is_some())) {
+            (false, _) => Known::Open(found.join("; ")),
+            (true, true) if wanted.iter().all(|address| looks.contains_key(address)) => Known::Closed,
+            (true, _) => Known::Nothing,
+        }
+    }
+
+    /// Forgets the pools that do not exist any more.
+    pub fn retain_pools(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|pool, _| exists(pool));
+    }
+}
+
+fn address(login: &Login) -> String {
+    format!("{}:{}", login.host, login.port)
+}
+
+/// What an admin of a server has to run.
+fn statements(address: &str, open: &[Open]) -> String {
+    let names: Vec<_> = open.iter().map(|open| open.database.as_str()).collect();
+    let names = names.join(", ");
+    let schemas = open.iter().filter(|open| open.creates).map(|open| {
+        let database = &open.database;
+        format!(", and in database {database} REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    });
+    format!(
+        "every tenant's login can connect to {names} of server {address}; an admin of the server closes them: REVOKE \
+         CONNECT, TEMPORARY ON DATABASE {names} FROM PUBLIC{}",
+        schemas.collect::<String>()
+    )
+}
+
+/// The members whose server is to be looked at again, one for each server.
+pub fn due(pass: &Pass, members: impl Iterator<Item = (String, SecretString)>) -> Vec<String> {
+    let conditions = pass.pool.status.as_ref().map(|status| status.conditions.as_slice());
+    let told = conditions.is_some_and(|all| condition::find(all, ConditionType::ServersClosed).is_some());
+    let spacing = pass.ctx.core.settings.login_spacing;
+    let mut due = BTreeMap::new();
+    for (key, url) in members {
+        let Ok(login) = Login::parse(&url) else { continue };
+        if pass.ctx.memory.servers.is_due(pass.uid(), &login, told, spacing) {
+            due.entry(address(&login)).or_insert(key);
+        }
+    }
+    due.into_values().collect()
+}
+
+/// Begins to look at the server of an entry. The end of the look brings the pool back.
+pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
+    let Ok(login) = Login::parse(url) else { return };
+    let (uid, memory) = (pass.uid().to_owned(), pass.ctx.memory.clone());
+    memory.servers.begin(&uid, &login);
+    let work = format!("{uid}/{key}/server");
+    let look = async move {
+        let found = probe::bounded(async {
+            let mut session = postgres::connect(&login, APPLICATION).await?;
+            Ok(holdings::observe(&mut session).await?)
+        });
+        match found.await {
+            Ok(found) => memory.servers.note(&uid, &login, found.open()),
+            Err(error) => tracing::debug!(%error, "a server could not be looked at"),
+        }
+        Ok(())
+    };
+    let object = ObjectRef::from_obj(&*pass.pool);
+    pass.ctx
+        .probes
+        .start((&work, object), WorkKind::Probe, Watch::default(), look);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn open(database: &str, creates: bool) -> Open {
+        Open {
+            database: database.into(),
+            creates,
+        }
+    }
+
+    #[test]
+    fn a_warning_names_the_statements_and_stays_while_nothing_is_known() {
+        let looks = Looks::default();
+        let url = SecretString::from("postgres://a:x@one/a");
+        let login = Login::parse(&url).unwrap();
+        let inventory: Inventory = [("KEY".to_owned(), url)].into();
+        assert_eq!(looks.known("pool", &inventory), Known::Nothing);
+        assert!(looks.is_due("pool", &login, true, Duration::ZERO));
+        assert!(!looks.is_due("pool", &login, false, Duration::ZERO));
+        looks.begin("pool", &login);
+        assert_eq!(looks.known("pool", &inventory), Known::Nothing);
+        looks.note("pool", &login, &[open("postgres", false), open("template1", true)]);
+        let Known::Open(says) = looks.known("pool", &inventory) else {
+            panic!("it is open");
+        };
+        for part in [
+            "of server one:5432",
+            "REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC",
+            "in database template1 REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        ] {
+            assert!(says.contains(part), "{says}");
+        }
+        assert!(!looks.is_due("pool", &login, true, Duration::from_mins(1)));
+        assert!(looks.is_due("pool", &login, true, Duration::ZERO));
+        looks.note("pool", &login, &[]);
+        assert_eq!(looks.known("pool", &inventory), Known::Closed);
+        assert!(!looks.is_due("pool", &login, true, Duration::ZERO));
+        looks.note("pool", &login, &[open("postgres", false)]);
+        assert_eq!(looks.known("pool", &Inventory::default()), Known::Closed);
+    }
+}
