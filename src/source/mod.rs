@@ -28,4 +28,4 @@ pub use files::Files;
 pub use flaw::Flaw;
 pub use limits::{MAX_BYTES, MAX_FILES};
 pub use place::Place;
-pub use sources::{Sources, Version};
+pub use sources::{ROOM_UNUSED, Sources, Version};

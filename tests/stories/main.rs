@@ -20,6 +20,7 @@ mod exactly_once;
 mod happy_path;
 mod isolation;
 mod lost_response;
+mod memory;
 mod migration_failure;
 mod odd_input;
 mod orphans;
