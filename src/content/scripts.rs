@@ -12,8 +12,8 @@ use super::Context;
 use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
-use crate::migrate::{SeedSource, Source, SourceError};
-use crate::source::{self, Files, Place, ROOM_UNUSED, Version, aside, layout};
+use crate::migrate::{SeedSource, Source, SourceError, aside};
+use crate::source::{self, Files, Place, ROOM_UNUSED, Version, layout};
 
 /// Most bytes of scripts that the cache holds. The source that was used longest ago is removed first; whoever
 /// needs it again reads it again.

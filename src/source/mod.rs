@@ -5,7 +5,6 @@
 //! fetched once, however many tenants name the source.
 
 mod archive;
-mod aside;
 mod config_map;
 mod digest;
 mod error;
@@ -22,7 +21,6 @@ mod registry;
 mod room;
 mod sources;
 
-pub use aside::aside;
 pub use error::Error;
 pub use files::Files;
 pub use flaw::Flaw;

@@ -9,7 +9,6 @@ use oci_client::manifest::{OciDescriptor, OciManifest};
 use tokio::sync::Semaphore;
 
 use super::archive::unpack;
-use super::aside::aside;
 use super::error::Error;
 use super::files::Files;
 use super::flaw::Flaw;
@@ -18,6 +17,7 @@ use super::pull_secret::RegistryLogin;
 use super::registry::Repository;
 use super::room::Share;
 use crate::api::OciSource;
+use crate::migrate::aside;
 
 /// The longest that a pull may take in all.
 const LIMIT: Duration = Duration::from_mins(2);

@@ -10,7 +10,6 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource as _};
 
-use super::aside::aside;
 use super::error::Error;
 use super::files::Files;
 use super::flights::Flights;
@@ -21,6 +20,7 @@ use super::pull_secret::{self, RegistryLogin};
 use super::room::{Room, Share};
 use super::{config_map, folder};
 use crate::api::{OciSource, ScriptSource};
+use crate::migrate::aside;
 
 /// How long files are kept after they were last asked for: migrations and seed may share an artifact.
 const FILES_KEPT: Duration = Duration::from_mins(1);
@@ -199,10 +199,11 @@ impl Sources {
                 "the operator has no folder of sources: start it with --sources-folder, or name another source".into(),
             ));
         };
-        let (whole, folder, room) = (place.to_string(), name.to_owned(), self.room(place));
+        let (whole, folder) = (place.to_string(), name.to_owned());
+        let at = self.room(place);
         let read = async move || {
-            let first = read_folder(&whole, &root, &folder, Share::of(&room)).await;
-            match room_for(&room, is_busy(&first)).await {
+            let first = read_folder(&whole, &root, &folder, Share::of(&at)).await;
+            match room_for(&at, is_busy(&first)).await {
                 Some(share) => read_folder(&whole, &root, &folder, share).await,
                 None => first,
             }

@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_secs(10);
 fn limited(world: &World, name: &str) -> Operator {
     let operator = world
         .operator(name, |command| {
-            command.args(["--resync=5s", "--log=info", "--lease-duration=15s"]);
+            command.args(["--resync=20s", "--log=info", "--lease-duration=15s"]);
         })
         .unwrap();
     let pid = operator.id().to_string();
@@ -173,7 +173,7 @@ async fn no_tenant_takes_the_memory_of_the_operator() {
     let latest = alive_during(&operator, async {
         applied(&world, "late", 1).await;
         // Some resyncs of those that are refused.
-        tokio::time::sleep(Duration::from_secs(15)).await;
+        tokio::time::sleep(Duration::from_secs(25)).await;
     })
     .await;
     println!("/livez took {latest:?} at most; {}", memory(&operator));
