@@ -12,12 +12,16 @@ use super::Context;
 use crate::api::MigrationFormat;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
-use crate::migrate::{SeedSource, Source, SourceError};
-use crate::source::{self, Files, Place, Version, aside, layout};
+use crate::migrate::{SeedSource, Source, SourceError, aside};
+use crate::source::{self, Files, Place, ROOM_UNUSED, Version, layout};
 
 /// Most bytes of scripts that the cache holds. The source that was used longest ago is removed first; whoever
 /// needs it again reads it again.
 const MAX_BYTES: usize = 64 << 20;
+
+/// How long a large source is kept for a tenant that uses it, while another one waits: a tenant needs seconds to begin
+/// its migrations, which then hold the source themselves.
+const ROOM_KEPT: Duration = Duration::from_secs(30);
 
 /// The scripts that were read, by place and purpose. A new version replaces the old one.
 pub struct Scripts {
@@ -45,6 +49,7 @@ struct Entry {
     /// What was refused is remembered as well: the same files are not read at every event again.
     loaded: Result<Loaded, Refused>,
     bytes: usize,
+    since: Instant,
     used: Instant,
 }
 
@@ -111,10 +116,11 @@ impl Scripts {
         Some(entry.loaded.clone())
     }
 
-    /// Drops the large sources, so that another one can be read.
+    /// Drops the large sources that are not used, or have been kept for long, so that another one can be read.
     fn make_room(&self) {
+        let is_due = |entry: &Entry| entry.used.elapsed() >= ROOM_UNUSED || entry.since.elapsed() >= ROOM_KEPT;
         let mut read = self.read.lock();
-        read.retain(|_, entry| !entry.loaded.as_ref().is_ok_and(Loaded::is_large));
+        read.retain(|_, entry| !(is_due(entry) && entry.loaded.as_ref().is_ok_and(Loaded::is_large)));
     }
 
     fn keep(&self, key: Key, version: Version, outcome: &Result<(Loaded, usize), Refused>) {
@@ -122,6 +128,7 @@ impl Scripts {
             version,
             bytes: outcome.as_ref().map_or(0, |(_, bytes)| *bytes),
             loaded: outcome.as_ref().map(|(loaded, _)| loaded.clone()).map_err(Clone::clone),
+            since: Instant::now(),
             used: Instant::now(),
         };
         let mut read = self.read.lock();
@@ -196,18 +203,19 @@ pub async fn seed(ctx: &Context, place: Place) -> Result<Arc<SeedSource>, Error>
 
 async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
     let place = &key.0;
-    let version = ctx
-        .sources
-        .version(place)
-        .await
-        .inspect_err(|error| make_room(ctx, error))?;
+    if ctx.sources.want_room() {
+        ctx.sources.make_room();
+        ctx.scripts.make_room();
+    }
+    let version = ctx.sources.version(place).await?;
     if let Some(known) = ctx.scripts.known(&key, &version) {
         return known.map_err(Error::from);
     }
-    let files = ctx.sources.files(place, &version).await;
-    let files = files.inspect_err(|error| make_room(ctx, error))?;
+    let files = ctx.sources.files(place, &version).await?;
     let (whole, what, revision) = (place.clone(), key.1, version.revision.clone());
-    let read = aside(move || read(&whole, what, &files, revision)).await;
+    let held = files.clone();
+    let read = aside(move || read(&whole, what, &held, revision)).await;
+    ctx.sources.release(&files);
     let read =
         read.ok_or_else(|| Error::transient(Reason::SourceUnavailable, "the work on the scripts was cut off"))?;
     let outcome = match read {
@@ -217,14 +225,6 @@ async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
     };
     ctx.scripts.keep(key, version, &outcome);
     outcome.map(|(loaded, _)| loaded).map_err(Error::from)
-}
-
-/// Drops large sources that are only kept, when another one waits for its room.
-fn make_room(ctx: &Context, error: &source::Error) {
-    if error.waits_for_room() {
-        ctx.sources.make_room();
-        ctx.scripts.make_room();
-    }
 }
 
 /// What was read of files, and the bytes of it.

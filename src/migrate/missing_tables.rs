@@ -1,11 +1,15 @@
 //! Which tables the scripts of a source create, and which of them a database lacks although its history records
 //! the scripts as applied: a person dropped them, or a restore left them out.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ObjectType, RangeVar};
 use sqlx::PgConnection;
 
-use super::error::Result;
+use super::aside;
+use super::error::{Error, Result};
 use super::guard::names::{Name, strings};
 use super::parse;
 use super::source::Source;
@@ -20,7 +24,7 @@ fn are_one(one: &Name, other: &Name) -> bool {
 struct ClaimedTables {
     tables: Vec<Name>,
     /// Code that is not parsed: bodies of functions and DO blocks, and statements that the parser refuses.
-    opaque: String,
+    opaque: Vec<(Arc<String>, Range<usize>)>,
 }
 
 /// The tables that the scripts of a source create and the database lacks, as `schema.name` or `name`. Tables that
@@ -29,21 +33,14 @@ struct ClaimedTables {
 /// # Errors
 /// [`super::error::Error::Database`].
 pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<Vec<String>> {
-    let mut left = ClaimedTables::default();
-    for migration in source.migrations() {
-        left.run(&migration.script);
-    }
-    let opaque = left.opaque.to_lowercase();
+    let read = source.clone();
+    let claimed = aside(move || claimed(&read)).await.ok_or(Error::Unreadable)?;
     let mut missing = Vec::new();
-    let claimed = left
-        .tables
-        .iter()
-        .filter(|table| !opaque.contains(&table.name.to_lowercase()));
     let known: Vec<(String, String)> = sqlx::query_as(
         "SELECT nspname::text, relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE relkind IN ('r', 'p', 'f') AND relname = ANY ($1)",
     )
-    .bind(left.tables.iter().map(|table| table.name.clone()).collect::<Vec<_>>())
+    .bind(claimed.iter().map(|table| table.name.clone()).collect::<Vec<_>>())
     .fetch_all(conn)
     .await?;
     let known = known.into_iter().map(|(schema, name)| Name {
@@ -51,7 +48,7 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
         name,
     });
     let known: Vec<_> = known.collect();
-    for table in claimed {
+    for table in &claimed {
         if !known.iter().any(|known| are_one(known, table)) {
             let schema = table.schema.iter().map(|schema| format!("{schema}."));
             missing.push(format!("{}{}", schema.collect::<String>(), table.name));
@@ -60,18 +57,30 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
     Ok(missing)
 }
 
+/// The tables that the scripts of a source create, without those that code in them names.
+fn claimed(source: &Source) -> Vec<Name> {
+    let mut left = ClaimedTables::default();
+    for migration in source.migrations() {
+        left.run(&migration.script);
+    }
+    for (script, span) in left.opaque {
+        let code = script[span].to_lowercase();
+        left.tables.retain(|table| !code.contains(&table.name.to_lowercase()));
+    }
+    left.tables
+}
+
 impl ClaimedTables {
-    fn run(&mut self, script: &str) {
+    fn run(&mut self, script: &Arc<String>) {
         for statement in parse::statements(script, 0) {
-            let text = &script[statement.span];
-            match statement.tree {
-                Some(tree) => self.take(&tree, text),
-                None => self.opaque.push_str(text),
+            if statement.tree.is_none_or(|tree| self.take(&tree)) {
+                self.opaque.push((script.clone(), statement.span));
             }
         }
     }
 
-    fn take(&mut self, node: &NodeEnum, text: &str) {
+    /// Whether the statement is code that is not looked into.
+    fn take(&mut self, node: &NodeEnum) -> bool {
         match node {
             NodeEnum::CreateStmt(create) => self.add(create.relation.as_ref()),
             NodeEnum::CreateTableAsStmt(create) if is_table(create.objtype) => {
@@ -95,9 +104,10 @@ impl ClaimedTables {
                 let old = alter.relation.as_ref().map(Name::from);
                 self.change(old.as_ref(), |table| table.schema = Some(alter.newschema.clone()));
             }
-            NodeEnum::DoStmt(_) | NodeEnum::CreateFunctionStmt(_) => self.opaque.push_str(text),
+            NodeEnum::DoStmt(_) | NodeEnum::CreateFunctionStmt(_) => return true,
             _ => {}
         }
+        false
     }
 
     fn add(&mut self, relation: Option<&RangeVar>) {
@@ -149,7 +159,7 @@ mod tests {
             "CREATE SCHEMA x; CREATE TABLE x.y (); DROP SCHEMA x CASCADE; ALTER SCHEMA s RENAME TO r;",
             "DO $$ BEGIN EXECUTE 'DROP TABLE h'; END $$;",
         ] {
-            left.run(script);
+            left.run(&Arc::new(script.to_owned()));
         }
         let names: Vec<_> = left
             .tables
@@ -157,6 +167,9 @@ mod tests {
             .map(|table| format!("{}.{}", table.schema.as_deref().unwrap_or_default(), table.name))
             .collect();
         assert_eq!(names, [".f", ".B", "r.c", "r.e"]);
-        assert!(left.opaque.contains("DROP TABLE h"));
+        let [(script, span)] = left.opaque.as_slice() else {
+            panic!("{:?}", left.opaque)
+        };
+        assert!(script[span.clone()].contains("DROP TABLE h"));
     }
 }

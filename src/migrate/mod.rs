@@ -2,6 +2,7 @@
 //! source → format → mode → history → guard → apply.
 
 mod apply;
+mod aside;
 mod blockers;
 mod content;
 mod error;
@@ -31,6 +32,7 @@ mod unfinished;
 mod watch;
 
 pub use apply::{apply, pending};
+pub use aside::aside;
 pub use content::{Content, Hold};
 pub use error::{Error, Result};
 pub use failure::{RowFailure, ScriptFailure};

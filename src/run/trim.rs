@@ -1,5 +1,8 @@
 //! What the stores hold of a watched object: only what is read.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use kube::Resource;
 
 use crate::api::names::{PLAN_DIGEST, TOKEN_EXPIRES_ANNOTATION};
@@ -7,6 +10,9 @@ use crate::api::names::{PLAN_DIGEST, TOKEN_EXPIRES_ANNOTATION};
 /// The copy of the whole object that `kubectl apply` keeps in it. A change of the spec changes the generation
 /// as well.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The prefix of the operator's own annotations.
+const OURS: &str = "stagesub.io/";
 
 /// Annotations that the operator reads on Secrets and ConfigMaps.
 const READ: [&str; 2] = [TOKEN_EXPIRES_ANNOTATION, PLAN_DIGEST];
@@ -17,7 +23,36 @@ pub fn whole<K: Resource>(object: &mut K) {
     meta.managed_fields = None;
     if let Some(annotations) = &mut meta.annotations {
         annotations.remove(LAST_APPLIED);
+        shorten(annotations);
     }
+}
+
+/// The most bytes of annotations that are kept of one of our objects: Kubernetes allows 256 KiB, and the operator
+/// reads five of its own.
+const MAX_ANNOTATIONS: usize = 4 << 10;
+
+/// Stands for the annotations that are not kept, so that a change of them is seen.
+const OTHERS: &str = "other-annotations";
+
+/// Keeps the operator's own annotations, as far as they are no longer than what it writes and reads, and a digest of
+/// all others, when all together are too long.
+fn shorten(annotations: &mut BTreeMap<String, String>) {
+    let bytes: usize = annotations.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes <= MAX_ANNOTATIONS {
+        return;
+    }
+    let mut hash = DefaultHasher::new();
+    annotations.retain(|name, value| {
+        let kept = name.starts_with(OURS) && name.len() + value.len() <= MAX_ANNOTATIONS / 8;
+        if !kept {
+            (name, value).hash(&mut hash);
+        }
+        kept
+    });
+    while annotations.len() > 8 {
+        annotations.pop_last();
+    }
+    annotations.insert(OTHERS.to_owned(), hash.finish().to_string());
 }
 
 /// Trims the metadata of a Secret, ConfigMap or Namespace. Its identity, version, labels and owners are read,
@@ -40,6 +75,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn annotations_take_no_more_memory_than_ours() {
+        let annotations = |more: &str| -> BTreeMap<String, String> {
+            let mut all = BTreeMap::from([
+                (TOKEN_EXPIRES_ANNOTATION.to_owned(), "2026-12-31".to_owned()),
+                ("example.com/touched".to_owned(), "now".to_owned()),
+                ("stagesub.io/long".to_owned(), "x".repeat(100_000)),
+            ]);
+            all.insert("example.com/more".to_owned(), more.to_owned());
+            all
+        };
+        let (mut one, mut other) = (annotations("a"), annotations("b"));
+        shorten(&mut one);
+        shorten(&mut other);
+        assert_eq!(one.keys().collect::<Vec<_>>(), [OTHERS, TOKEN_EXPIRES_ANNOTATION]);
+        assert_ne!(one, other, "a change is seen");
+        let mut few = BTreeMap::from([("example.com/touched".to_owned(), "now".to_owned())]);
+        shorten(&mut few);
+        assert_eq!(few.len(), 1);
+    }
 
     #[test]
     fn what_is_read_stays() {

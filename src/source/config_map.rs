@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use super::archive::{is_archive, unpack};
 use super::files::Files;
 use super::flaw::Flaw;
-use super::room::Room;
+use super::room::Share;
 
 /// Adds the keys of a ConfigMap as files; archives in `binaryData` are unpacked.
 ///
@@ -32,8 +32,8 @@ pub fn add(map: ConfigMap, files: &mut Files) -> Result<(), (String, Flaw)> {
 ///
 /// # Errors
 /// The first name that cannot be used.
-pub fn inline(texts: &BTreeMap<String, String>, room: &Room) -> Result<Files, Flaw> {
-    let mut files = Files::within(room);
+pub fn inline(texts: &BTreeMap<String, String>, share: Share) -> Result<Files, Flaw> {
+    let mut files = Files::within(share);
     for (name, text) in texts {
         files.insert(name, text.clone().into_bytes())?;
     }

@@ -95,11 +95,6 @@ impl Error {
         }
     }
 
-    /// Whether the source waits for the memory of another one.
-    pub fn waits_for_room(&self) -> bool {
-        matches!(self, Self::Busy { .. })
-    }
-
     /// Whether the cause is outside the cluster's objects (a registry, a volume, the way to them): the source may
     /// come back unchanged.
     pub fn is_outside(&self) -> bool {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::digest::written;
 use super::flaw::Flaw;
 use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
-use super::room::{Room, Share};
+use super::room::Share;
 use crate::migrate::{Content, Hold};
 
 /// Files and folders with relative paths that stay inside the set.
@@ -20,10 +20,10 @@ pub struct Files {
 }
 
 impl Files {
-    /// An empty set that takes this room when it becomes large.
-    pub fn within(room: &Room) -> Self {
+    /// An empty set with this share of a room, which it takes when it becomes large.
+    pub fn within(share: Share) -> Self {
         Self {
-            share: Share::of(room),
+            share,
             ..Self::default()
         }
     }

@@ -74,10 +74,10 @@ where
         Self { weight, most, ..self }
     }
 
-    /// Drops the outcomes of this kind.
-    pub fn forget(&self, kind: impl Fn(&V) -> bool) {
-        let mut entries = self.entries.lock();
-        entries.retain(|_, entry| !entry.made().is_some_and(|made| kind(&made)));
+    /// Drops the outcomes of this kind that were not asked for during `unused`.
+    pub fn forget(&self, unused: Duration, kind: impl Fn(&V) -> bool) {
+        let is = |entry: &Entry<V>| entry.used.elapsed() >= unused && entry.made().is_some_and(|made| kind(&made));
+        self.entries.lock().retain(|_, entry| !is(entry));
     }
 
     /// Drops the outcomes that were asked for longest ago, until the others are no more than the bound.

@@ -115,7 +115,8 @@ async fn outcomes_are_kept_up_to_a_number_of_bytes() {
         assert_eq!(flights.get(&key, "it", LONG, || work.begin(Ok(4))).await, Ok(4));
     }
     assert_eq!(work.count(), 6);
-    flights.forget(|bytes| *bytes == 4);
+    flights.forget(LONG, |_| true);
+    flights.forget(Duration::ZERO, |bytes| *bytes == 4);
     assert_eq!(flights.get(&3, "it", LONG, || work.begin(Ok(4))).await, Ok(4));
     assert_eq!(work.count(), 7);
 }

@@ -9,7 +9,7 @@ use cap_std::fs::Dir;
 use super::files::Files;
 use super::flaw::Flaw;
 use super::limits::MAX_FILES;
-use super::room::Room;
+use super::room::Share;
 
 /// Why a folder cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +40,10 @@ impl From<io::Error> for FolderError {
 ///
 /// # Errors
 /// See [`FolderError`].
-pub fn read(root: &Path, folder: &str, room: &Room) -> Result<Files, FolderError> {
+pub fn read(root: &Path, folder: &str, share: Share) -> Result<Files, FolderError> {
     // Paths that are opened through this handle stay below it, also when a link is swapped meanwhile.
     let root = Dir::open_ambient_dir(root, ambient_authority())?;
-    let mut files = Files::within(room);
+    let mut files = Files::within(share);
     let mut seen = 0;
     walk(&root, folder, "", &mut files, &mut seen)?;
     Ok(files)
@@ -125,7 +125,7 @@ mod tests {
         symlink("..2026_01_05", at("schema/..data")).unwrap();
         symlink("..data/1_a.sql", at("schema/1_a.sql")).unwrap();
         assert_eq!(
-            names(&read(root.path(), "schema", &Room::default()).unwrap()),
+            names(&read(root.path(), "schema", Share::default()).unwrap()),
             ["1_a.sql"]
         );
         // As git-sync does: a link to the commit's work tree.
@@ -134,7 +134,7 @@ mod tests {
         write(at("repo/.worktrees/abc/db/2_b/migration.sql"), "\r\n").unwrap();
         write(at("repo/.worktrees/abc/.git"), "gitdir: elsewhere").unwrap();
         symlink(".worktrees/abc", at("repo/current")).unwrap();
-        let files = read(root.path(), "repo/current", &Room::default()).unwrap();
+        let files = read(root.path(), "repo/current", Share::default()).unwrap();
         assert_eq!(names(&files), ["db/2_b/migration.sql"]);
         assert!(files.folders().any(|folder| folder == "db/empty"));
     }
@@ -157,19 +157,19 @@ mod tests {
         symlink(dir.path(), root.join("b/up")).unwrap();
         symlink("..", root.join("up")).unwrap();
         for folder in ["a", "b", "up", "..", "../sources/../", "/etc"] {
-            let refused = read(&root, folder, &Room::default());
+            let refused = read(&root, folder, Share::default());
             assert!(
                 matches!(refused, Err(FolderError::Flaw(Flaw::Link { .. }) | FolderError::Io(_))),
                 "{folder}: {refused:?}"
             );
         }
         assert!(matches!(
-            read(&root, "none", &Room::default()),
+            read(&root, "none", Share::default()),
             Err(FolderError::Missing)
         ));
         write(root.join("file"), "").unwrap();
         assert!(matches!(
-            read(&root, "file", &Room::default()),
+            read(&root, "file", Share::default()),
             Err(FolderError::Missing)
         ));
     }
@@ -180,11 +180,11 @@ mod tests {
         create_dir_all(root.path().join("a")).unwrap();
         symlink(".", root.path().join("a/one")).unwrap();
         symlink(".", root.path().join("a/two")).unwrap();
-        let refused = read(root.path(), "a", &Room::default());
+        let refused = read(root.path(), "a", Share::default());
         assert!(matches!(refused, Err(FolderError::Flaw(_))), "{refused:?}");
         create_dir_all(root.path().join("b")).unwrap();
         std::os::unix::net::UnixListener::bind(root.path().join("b/pipe")).unwrap();
-        let refused = read(root.path(), "b", &Room::default());
+        let refused = read(root.path(), "b", Share::default());
         assert!(
             matches!(refused, Err(FolderError::Flaw(Flaw::Special { .. }))),
             "{refused:?}"

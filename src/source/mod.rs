@@ -5,7 +5,6 @@
 //! fetched once, however many tenants name the source.
 
 mod archive;
-mod aside;
 mod config_map;
 mod digest;
 mod error;
@@ -22,10 +21,9 @@ mod registry;
 mod room;
 mod sources;
 
-pub use aside::aside;
 pub use error::Error;
 pub use files::Files;
 pub use flaw::Flaw;
 pub use limits::{MAX_BYTES, MAX_FILES};
 pub use place::Place;
-pub use sources::{Sources, Version};
+pub use sources::{ROOM_UNUSED, Sources, Version};

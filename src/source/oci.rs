@@ -9,15 +9,15 @@ use oci_client::manifest::{OciDescriptor, OciManifest};
 use tokio::sync::Semaphore;
 
 use super::archive::unpack;
-use super::aside::aside;
 use super::error::Error;
 use super::files::Files;
 use super::flaw::Flaw;
 use super::limits::{DOWNLOADS, MAX_BYTES};
 use super::pull_secret::RegistryLogin;
 use super::registry::Repository;
-use super::room::Room;
+use super::room::Share;
 use crate::api::OciSource;
+use crate::migrate::aside;
 
 /// The longest that a pull may take in all.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -84,13 +84,13 @@ pub async fn pull(
     source: &OciSource,
     artifact: Artifact,
     login: Option<RegistryLogin>,
-    room: &Room,
+    share: Share,
 ) -> Result<Files, Error> {
     let reference = reference(source).clone_with_digest(artifact.digest);
     let place = reference.to_string();
     let work = async {
         let repository = Repository::open(reference, source.insecure, login.as_ref()).await?;
-        let mut empty = Files::within(room);
+        let mut empty = Files::within(share);
         let total = artifact.layers.iter().map(size).fold(0, usize::saturating_add);
         empty.reserve(total).map_err(|flaw| repository.flaw(flaw))?;
         let _turn = DOWNLOADING.acquire().await;

@@ -1,6 +1,7 @@
 //! Memory for large sources: one at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -11,11 +12,50 @@ use crate::migrate::Hold;
 /// The place for one source of more than [`SMALL_BYTES`]. It is taken while the source is read, and as long as any
 /// copy of its files or scripts is in memory.
 #[derive(Clone, Debug)]
-pub struct Room(Arc<Semaphore>);
+pub struct Room {
+    one: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
+        Self {
+            one: Arc::new(Semaphore::new(1)),
+            waiting: Arc::default(),
+        }
+    }
+}
+
+impl Room {
+    /// Whether a source waits for the room.
+    pub fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits for the room, in the order of those who wait, and takes it.
+    pub async fn wait(&self) -> Share {
+        let _waiting = Waiting::begin(&self.waiting);
+        let permit = self.one.clone().acquire_owned().await;
+        Share {
+            room: Some(self.clone()),
+            hold: permit.ok().map(Arc::new),
+        }
+    }
+}
+
+/// Somebody who waits, also when the wait is given up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -50,7 +90,7 @@ impl Share {
     pub fn cover(&mut self, bytes: usize) -> Result<(), Flaw> {
         match &self.room {
             Some(room) if bytes > SMALL_BYTES && self.hold.is_none() => {
-                let permit = room.0.clone().try_acquire_owned().map_err(|_| Flaw::Busy)?;
+                let permit = room.one.clone().try_acquire_owned().map_err(|_| Flaw::Busy)?;
                 self.hold = Some(Arc::new(permit));
                 Ok(())
             }
@@ -69,8 +109,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn one_large_source_is_in_memory_at_a_time() {
+    #[tokio::test]
+    async fn one_large_source_is_in_memory_at_a_time() {
         let room = Room::default();
         let (mut one, mut other) = (Share::of(&room), Share::of(&room));
         one.cover(SMALL_BYTES + 1).unwrap();
@@ -84,7 +124,17 @@ mod tests {
             Err(Flaw::Busy),
             "its scripts are still in use"
         );
-        drop(hold);
+        let next = async {
+            let mut next = room.wait().await;
+            next.cover(SMALL_BYTES + 1)
+        };
+        let free = async {
+            tokio::task::yield_now().await;
+            assert!(room.is_wanted());
+            drop(hold);
+        };
+        assert_eq!(tokio::join!(next, free).0, Ok(()));
+        assert!(!room.is_wanted());
         other.cover(SMALL_BYTES + 1).unwrap();
     }
 }

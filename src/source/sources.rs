@@ -1,7 +1,7 @@
 //! Reads sources, and keeps what it has read for all who name the same source.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource as _};
 
-use super::aside::aside;
 use super::error::Error;
 use super::files::Files;
 use super::flights::Flights;
@@ -19,15 +18,23 @@ use super::limits::KEPT_BYTES;
 use super::oci::{self, Artifact};
 use super::place::Place;
 use super::pull_secret::{self, RegistryLogin};
-use super::room::Room;
+use super::room::{Room, Share};
 use super::{config_map, folder};
 use crate::api::{OciSource, ScriptSource};
+use crate::migrate::aside;
 
 /// How long files are kept after they were last asked for: migrations and seed may share an artifact.
 const FILES_KEPT: Duration = Duration::from_mins(1);
 
 /// How often a folder is read at most.
 const FOLDER_FRESH: Duration = Duration::from_secs(10);
+
+/// How long a large source waits for its room before its tenant is told why.
+const ROOM_WAIT: Duration = Duration::from_mins(1);
+
+/// How long a large source that nobody asks for stays in memory while another one waits. Who waits for a source asks
+/// for it every few seconds.
+pub const ROOM_UNUSED: Duration = Duration::from_secs(10);
 
 /// What tells one state of a source from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -112,10 +119,24 @@ impl Sources {
         self.rooms[usize::from(place.by_class)].clone()
     }
 
-    /// Drops the large sources among the files that are kept, so that another one can be read.
+    /// Whether a large source waits until another one is no longer in memory.
+    pub fn want_room(&self) -> bool {
+        self.rooms.iter().any(Room::is_wanted)
+    }
+
+    /// Drops the large sources among the files that nobody asks for any more, so that another one can be read.
     pub fn make_room(&self) {
-        self.folders.forget(|(_, files)| files.hold().is_some());
-        self.files.forget(|files| files.hold().is_some());
+        self.folders.forget(ROOM_UNUSED, |(_, files)| files.hold().is_some());
+        self.files.forget(ROOM_UNUSED, |files| files.hold().is_some());
+    }
+
+    /// Drops large files whose scripts were read or refused.
+    pub fn release(&self, large: &Arc<Files>) {
+        if large.hold().is_some() {
+            self.folders
+                .forget(Duration::ZERO, |(_, files)| Arc::ptr_eq(files, large));
+            self.files.forget(Duration::ZERO, |files| Arc::ptr_eq(files, large));
+        }
     }
 
     /// The files of a source at a version.
@@ -125,7 +146,7 @@ impl Sources {
     pub async fn files(&self, place: &Place, version: &Version) -> Result<Arc<Files>, Error> {
         let source = &place.source;
         if let Some(texts) = &source.inline {
-            let files = config_map::inline(texts, &self.room(place)).map_err(|flaw| Error::invalid(place, flaw))?;
+            let files = config_map::inline(texts, Share::default()).map_err(|flaw| Error::invalid(place, flaw))?;
             return Ok(Arc::new(files));
         }
         if let Some(name) = &source.folder {
@@ -140,7 +161,13 @@ impl Sources {
             return self.pulled(place, oci, version).await;
         }
         let (client, whole, room) = (self.client.clone(), place.clone(), self.room(place));
-        let work = async move || config_maps(&client, &whole, &room).await.map(Arc::new);
+        let work = async move || {
+            let first = config_maps(&client, &whole, Share::of(&room)).await;
+            match room_for(&room, is_busy(&first)).await {
+                Some(share) => config_maps(&client, &whole, share).await.map(Arc::new),
+                None => first.map(Arc::new),
+            }
+        };
         let key = format!("{place}@{}", version.state);
         self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
     }
@@ -157,7 +184,13 @@ impl Sources {
         let (host, repository) = oci::split(&oci.image);
         let key = format!("{host}/{repository}@{}", version.state);
         let room = self.room(place);
-        let work = async move || oci::pull(&oci, artifact, login, &room).await.map(Arc::new);
+        let work = async move || {
+            let first = oci::pull(&oci, artifact.clone(), login.clone(), Share::of(&room)).await;
+            match room_for(&room, is_busy(&first)).await {
+                Some(share) => oci::pull(&oci, artifact, login, share).await.map(Arc::new),
+                None => first.map(Arc::new),
+            }
+        };
         self.files.get(&key, &place.to_string(), FILES_KEPT, work).await
     }
 
@@ -167,18 +200,14 @@ impl Sources {
                 "the operator has no folder of sources: start it with --sources-folder, or name another source".into(),
             ));
         };
-        let (whole, folder, room) = (place.to_string(), name.to_owned(), self.room(place));
-        let read = move || async move {
-            let at = whole.clone();
-            let read = aside(move || folder::read(&root, &folder, &room).map(|files| (files.digest(), files))).await;
-            let (digest, files) = match read {
-                None => return Err(Error::unavailable(&at, "the operator stopped while it read the folder")),
-                Some(Err(folder::FolderError::Missing)) => return Err(Error::NoFolder(at)),
-                Some(Err(folder::FolderError::Flaw(flaw))) => return Err(Error::invalid(&at, flaw)),
-                Some(Err(folder::FolderError::Io(error))) => return Err(Error::unavailable(&at, error.to_string())),
-                Some(Ok(read)) => read,
-            };
-            Ok((digest, Arc::new(files)))
+        let (whole, folder) = (place.to_string(), name.to_owned());
+        let at = self.room(place);
+        let read = async move || {
+            let first = read_folder(&whole, &root, &folder, Share::of(&at)).await;
+            match room_for(&at, is_busy(&first)).await {
+                Some(share) => read_folder(&whole, &root, &folder, share).await,
+                None => first,
+            }
         };
         self.folders.get(place, &place.to_string(), FOLDER_FRESH, read).await
     }
@@ -237,9 +266,31 @@ fn is_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-async fn config_maps(client: &Client, place: &Place, room: &Room) -> Result<Files, Error> {
+/// The room for a source that was not read because it is large, once it is free; none for another outcome.
+async fn room_for(room: &Room, is_busy: bool) -> Option<Share> {
+    let wait = is_busy.then(|| tokio::time::timeout(ROOM_WAIT, room.wait()))?;
+    wait.await.ok()
+}
+
+fn is_busy<T>(outcome: &Result<T, Error>) -> bool {
+    matches!(outcome, Err(Error::Busy { .. }))
+}
+
+async fn read_folder(place: &str, root: &Path, folder: &str, share: Share) -> Result<(String, Arc<Files>), Error> {
+    let (root, folder) = (root.to_owned(), folder.to_owned());
+    aside(move || folder::read(&root, &folder, share).map(|files| (files.digest(), Arc::new(files))))
+        .await
+        .ok_or_else(|| Error::unavailable(&place, "the operator stopped while it read the folder"))?
+        .map_err(|error| match error {
+            folder::FolderError::Missing => Error::NoFolder(place.to_owned()),
+            folder::FolderError::Flaw(flaw) => Error::invalid(&place, flaw),
+            folder::FolderError::Io(error) => Error::unavailable(&place, error.to_string()),
+        })
+}
+
+async fn config_maps(client: &Client, place: &Place, share: Share) -> Result<Files, Error> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &place.namespace);
-    let mut files = Files::within(room);
+    let mut files = Files::within(share);
     for name in place.source.config_maps() {
         let map = api
             .get_opt(name)

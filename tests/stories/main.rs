@@ -21,6 +21,7 @@ mod happy_path;
 mod isolation;
 mod limited;
 mod lost_response;
+mod memory;
 mod migration_failure;
 mod odd_input;
 mod orphans;
