@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pg_query::protobuf::{CmdType, CreateFunctionStmt, DoStmt};
+use pg_query::protobuf::{CmdType, CreateFunctionStmt, DoStmt, ObjectType};
 use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::calls::{Call, calls};
 use super::catalog::Catalog;
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::names::{Name, dotted, inner, quoted, strings};
-use super::{plpgsql, settings, statements};
+use super::names::{Name, dotted, inner, is_on, quoted, strings};
+use super::{plpgsql, rights, settings, statements};
 use crate::migrate::parse;
 
 /// Functions of PostgreSQL and of well-known extensions that run a text, a part of which can be computed.
@@ -179,6 +179,38 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             let name = quoted(&it.trigname);
             judge.find(FindingKind::Opaque, &name, format!("CREATE EVENT TRIGGER {name}"));
         }
+        NodeEnum::DefineStmt(it) => {
+            // The functions of an operator or aggregate run wherever it is used.
+            for node in &it.definition {
+                if let Some(NodeEnum::DefElem(element)) = &node.node
+                    && let Some(NodeEnum::TypeName(name)) = inner(element.arg.as_deref())
+                {
+                    routine(judge, &Name::of(strings(&name.names)));
+                }
+            }
+        }
+        NodeEnum::CreateCastStmt(it) => {
+            if let Some(function) = &it.func {
+                routine(judge, &Name::of(strings(&function.objname)));
+            }
+        }
+        NodeEnum::RenameStmt(it) if is_routine(it.rename_type()) => {
+            moved(judge, Name::of(vec![it.newname.clone()]));
+        }
+        NodeEnum::AlterObjectSchemaStmt(it) if is_routine(it.object_type()) => {
+            let parts = it
+                .object
+                .as_deref()
+                .map(|node| strings(std::slice::from_ref(node)))
+                .unwrap_or_default();
+            let schema = Some(it.newschema.clone());
+            let name = Name {
+                schema,
+                ..Name::of(parts)
+            };
+            moved(judge, name);
+        }
+        NodeEnum::ExplainStmt(it) if !is_on(&it.options, "analyze") => return,
         NodeEnum::RuleStmt(it) => {
             for action in it.actions.iter().filter_map(|node| node.node.as_ref()) {
                 statements::statement(judge, action, text);
@@ -193,18 +225,29 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     }
 }
 
-/// Whether a statement evaluates its expressions at once. Of the others' code, only losses are told: a trigger or a
-/// policy runs it later.
+fn is_routine(what: ObjectType) -> bool {
+    matches!(
+        what,
+        ObjectType::ObjectFunction | ObjectType::ObjectProcedure | ObjectType::ObjectRoutine
+    )
+}
+
+/// A function that has another name now, by which its code is not found.
+fn moved(judge: &mut Judge<'_>, name: Name) {
+    judge.known.version += 1;
+    let definition = None;
+    judge.known.code.routines.push(Routine { name, definition });
+}
+
+/// Whether a statement's expressions are evaluated by it, or by later ones that do not name its functions. Of the
+/// code of policies and triggers, only losses are told: what fires a trigger is judged where it does.
 fn runs(tree: &NodeEnum) -> bool {
     !matches!(
         tree,
-        NodeEnum::ViewStmt(_)
-            | NodeEnum::CreatePolicyStmt(_)
+        NodeEnum::CreatePolicyStmt(_)
             | NodeEnum::AlterPolicyStmt(_)
             | NodeEnum::CreateTrigStmt(_)
             | NodeEnum::CreateEventTrigStmt(_)
-            | NodeEnum::CreateStmt(_)
-            | NodeEnum::CreateDomainStmt(_)
             | NodeEnum::CommentStmt(_)
             | NodeEnum::GrantStmt(_)
     )
@@ -233,11 +276,7 @@ fn called(judge: &mut Judge<'_>, call: &Call, later: bool) {
 fn routine(judge: &mut Judge<'_>, name: &Name) {
     for routine in judge.known.code.routines(name) {
         let Some(definition) = routine.definition else {
-            judge.find(
-                FindingKind::Opaque,
-                name,
-                format!("{name}(), which is too long to be read"),
-            );
+            judge.find(FindingKind::Opaque, name, format!("{name}(), whose code is not read"));
             continue;
         };
         run(judge, &definition, &format!("{name}()"), |judge| {
@@ -310,8 +349,10 @@ pub fn source(options: &[Node]) -> Option<String> {
 
 fn body(judge: &mut Judge<'_>, it: &CreateFunctionStmt) {
     let before = judge.known.elsewhere;
-    let own_path = super::rights::has_path(&it.options);
-    judge.known.elsewhere |= own_path;
+    let own_path = rights::has_path(&it.options);
+    for set in rights::settings(&it.options) {
+        settings::set(judge, set);
+    }
     let language = language(&it.options);
     match (inner(it.sql_body.as_deref()), source(&it.options)) {
         (Some(body), _) => atomic(judge, body),
@@ -388,6 +429,8 @@ fn execute(judge: &mut Judge<'_>, name: &str) {
 
 /// Judges the triggers and rules that a change of rows in a table fires.
 pub fn fires(judge: &mut Judge<'_>, table: &Name, events: i32) {
+    // Its triggers and rules are read from the catalog.
+    judge.known.standing(table);
     let code = &judge.known.code;
     let on_it = code
         .triggers

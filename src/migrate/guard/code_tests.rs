@@ -188,6 +188,29 @@ fn code_is_read_where_it_runs() {
                 .into(),
             vec![],
         ),
+        // By another name, or by none.
+        (format!("{} ALTER FUNCTION purge() RENAME TO tidy; SELECT tidy()", plpgsql(delete)), vec![Opaque]),
+        (format!("{} ALTER FUNCTION purge() SET SCHEMA app; SELECT app.purge()", plpgsql(delete)), vec![
+            MoveSchema,
+            DeleteAll,
+            Opaque,
+        ]),
+        (
+            format!("{} CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = purge)", plpgsql(delete)),
+            vec![DeleteAll],
+        ),
+        (
+            format!("{} CREATE CAST (text AS box) WITH FUNCTION purge()", plpgsql(computed)),
+            vec![Opaque],
+        ),
+        (format!("{} CREATE DOMAIN d AS int CHECK (purge() IS NULL)", plpgsql(computed)), vec![Opaque]),
+        (format!("{} EXPLAIN SELECT purge()", plpgsql(delete)), vec![]),
+        (
+            "CREATE FUNCTION a() RETURNS int LANGUAGE sql SET session_replication_role = replica AS 'SELECT 1'; SELECT \
+             a()"
+                .into(),
+            vec![DisableTrigger],
+        ),
         // Prepared statements.
         ("PREPARE p AS DELETE FROM members".into(), vec![]),
         ("PREPARE p AS DELETE FROM members; EXECUTE p".into(), vec![DeleteAll]),

@@ -208,7 +208,7 @@ fn grant_role(judge: &mut Judge<'_>, it: &GrantRoleStmt) {
 }
 
 /// The settings that a function's options set.
-fn settings(options: &[Node]) -> impl Iterator<Item = &pg_query::protobuf::VariableSetStmt> {
+pub fn settings(options: &[Node]) -> impl Iterator<Item = &pg_query::protobuf::VariableSetStmt> {
     options.iter().filter_map(|node| match &node.node {
         Some(NodeEnum::DefElem(element)) if element.defname == "set" => match inner(element.arg.as_deref()) {
             Some(NodeEnum::VariableSetStmt(set)) => Some(set),

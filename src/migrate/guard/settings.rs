@@ -69,7 +69,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
-fn set(judge: &mut Judge<'_>, it: &VariableSetStmt) {
+/// Judges a setting of the session, or of a function while it runs.
+pub fn set(judge: &mut Judge<'_>, it: &VariableSetStmt) {
     let value = it.args.first().and_then(text);
     match it.kind() {
         // To the value of the session's beginning, which the operator sets.
