@@ -295,7 +295,7 @@ fn with_code(definition: &str) -> Catalog {
         }],
         triggers: vec![Trigger {
             table: name("empty"),
-            events: super::code::INSERT,
+            events: super::known_code::INSERT,
             function: name("purge"),
         }],
         rules: vec![(

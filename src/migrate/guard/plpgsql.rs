@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::names::{inner, strings};
-use super::{code, statements};
+use super::{bodies, statements};
 use crate::migrate::parse;
 use crate::postgres::quote;
 
@@ -153,7 +153,7 @@ fn dynamic(judge: &mut Judge<'_>, value: &Value) {
         _ => None,
     });
     match constant {
-        Some(text) => code::script(judge, &text),
+        Some(text) => bodies::script(judge, &text),
         None => judge.find(FindingKind::Opaque, "", "EXECUTE of a computed text".into()),
     }
 }

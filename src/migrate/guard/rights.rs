@@ -229,7 +229,7 @@ fn create_function(judge: &mut Judge<'_>, it: &CreateFunctionStmt) {
         let statement = format!("CREATE FUNCTION {name} SECURITY DEFINER without a search_path");
         judge.find(FindingKind::SecurityDefiner, &name, statement);
     }
-    let language = super::code::language(&it.options);
+    let language = super::bodies::language(&it.options);
     if matches!(
         language.as_str(),
         "c" | "internal" | "plperlu" | "plpython3u" | "plpythonu" | "pltclu" | "plsh"
