@@ -84,7 +84,7 @@ pub struct Statement {
 /// values and contains none of the words in [`ALARMING`].
 pub fn statements(script: &str, skipped: usize) -> impl Iterator<Item = Statement> {
     let split = lexer::split(script).ok();
-    let unreadable = split.is_none().then(|| Statement {
+    let unreadable = split.is_none().then_some(Statement {
         line: 1,
         span: 0..script.len(),
         tree: None,

@@ -8,8 +8,8 @@ use pg_query::{Node, NodeEnum, ParserOptions};
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known_code::are_one;
-use super::names::{Name, inner, quoted, strings};
-use super::{plpgsql, rights, settings, statements};
+use super::names::{Name, inner, language, quoted, strings};
+use super::{plpgsql, rights, settings};
 use crate::migrate::parse;
 
 /// How deep code may call code.
@@ -66,18 +66,6 @@ pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(
     }
 }
 
-/// The language in the options of a function or DO block.
-pub fn language(options: &[Node]) -> String {
-    let named = options.iter().find_map(|node| match &node.node {
-        Some(NodeEnum::DefElem(element)) if element.defname == "language" => match inner(element.arg.as_deref()) {
-            Some(NodeEnum::String(name)) => Some(name.sval.to_ascii_lowercase()),
-            _ => None,
-        },
-        _ => None,
-    });
-    named.unwrap_or_default()
-}
-
 /// The text of a function's body or a DO block.
 fn source(options: &[Node]) -> Option<String> {
     options.iter().find_map(|node| match &node.node {
@@ -99,7 +87,7 @@ fn body(judge: &mut Judge<'_>, it: &CreateFunctionStmt) {
     let language = language(&it.options);
     match (inner(it.sql_body.as_deref()), source(&it.options)) {
         (Some(body), _) => atomic(judge, body),
-        (None, Some(text)) if language == "sql" => script(judge, &text),
+        (None, Some(text)) if language == "sql" => judge.script(&text),
         (None, Some(text)) if language == "plpgsql" => plpgsql::function(judge, it, &text),
         _ => judge.find(
             FindingKind::Opaque,
@@ -120,20 +108,6 @@ fn atomic(judge: &mut Judge<'_>, node: &NodeEnum) {
                 atomic(judge, node);
             }
         }
-        node => statements::statement(judge, node, ""),
-    }
-}
-
-/// Judges statements that code runs.
-pub fn script(judge: &mut Judge<'_>, text: &str) {
-    for part in parse::statements(text, 0) {
-        match &part.tree {
-            Some(tree) => statements::statement(judge, tree, &text[part.span.clone()]),
-            None => judge.find(
-                FindingKind::Opaque,
-                "",
-                "a statement that the parser cannot read".into(),
-            ),
-        }
+        node => judge.statement(node, ""),
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use pg_query::protobuf::{CmdType, DoStmt, ObjectType};
 use pg_query::{NodeEnum, ParserOptions};
 
-use super::bodies::{language, routine, run};
+use super::bodies::{routine, run};
 use super::calls::{Call, calls};
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known_code::{DELETE, INSERT, Routine, Trigger, UPDATE, are_one};
-use super::names::{Name, dotted, inner, is_on, quoted, strings};
-use super::{plpgsql, settings, statements};
+use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
+use super::{plpgsql, settings};
 use crate::migrate::parse;
 
 /// Functions of PostgreSQL and of well-known extensions that run a text, a part of which can be computed.
@@ -57,7 +57,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
         NodeEnum::ExplainStmt(it) if !is_on(&it.options, "analyze") => return,
         NodeEnum::RuleStmt(it) => {
             for action in it.actions.iter().filter_map(|node| node.node.as_ref()) {
-                statements::statement(judge, action, text);
+                judge.statement(action, text);
             }
             return;
         }
@@ -208,7 +208,7 @@ fn execute(judge: &mut Judge<'_>, name: &str) {
             if let NodeEnum::PrepareStmt(it) = tree
                 && let Some(query) = inner(it.query.as_deref())
             {
-                statements::statement(judge, query, "");
+                judge.statement(query, "");
             }
         }
     });
@@ -235,7 +235,7 @@ pub fn fires(judge: &mut Judge<'_>, table: &Name, events: i32) {
                 let NodeEnum::RuleStmt(it) = tree else { continue };
                 if event(it.event()) & events != 0 {
                     for action in it.actions.iter().filter_map(|node| node.node.as_ref()) {
-                        statements::statement(judge, action, "");
+                        judge.statement(action, "");
                     }
                 }
             }
