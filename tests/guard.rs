@@ -241,7 +241,7 @@ async fn what_hides_a_loss_really_loses_and_is_found() {
     let ways: &[(&str, &str, FindingKind)] = &[
         (
             "a search path in FROM",
-            "SELECT 1 FROM set_config('search_path', 'other', false); DROP TABLE IF EXISTS hidden;",
+            "SELECT 1 FROM set_config('search_path', 'other', false); DROP TABLE IF EXISTS second;",
             FindingKind::DropTable,
         ),
         (
@@ -285,7 +285,7 @@ async fn what_hides_a_loss_really_loses_and_is_found() {
             &mut conn,
             "DROP SCHEMA IF EXISTS other CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE SCHEMA other;
              CREATE TABLE other.hidden (id int); INSERT INTO other.hidden VALUES (1);
-             CREATE TABLE b (id int); CREATE TABLE c (id int); INSERT INTO c VALUES (1);
+             CREATE TABLE other.second (); CREATE TABLE b (id int); CREATE TABLE c (id int); INSERT INTO c VALUES (1);
              CREATE FUNCTION purge() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM other.hidden; END $$;
              CREATE FUNCTION outer_purge() RETURNS void LANGUAGE sql AS 'SELECT purge()';
              CREATE FUNCTION of_trigger() RETURNS trigger LANGUAGE plpgsql AS
@@ -309,7 +309,7 @@ async fn what_hides_a_loss_really_loses_and_is_found() {
         assert_eq!(ask(&mut conn, "SELECT count(*) FROM other.hidden").await, "1");
         // Without the guard it does what was found.
         let left = if expected == &FindingKind::DropTable {
-            "SELECT to_regclass('other.hidden') IS NULL"
+            "SELECT to_regclass('other.second') IS NULL"
         } else {
             "SELECT count(*) = 0 FROM other.hidden"
         };

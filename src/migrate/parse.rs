@@ -35,6 +35,35 @@ const ALARMING: [&str; 19] = [
     "VACUUM",
 ];
 
+/// The beginning of a long INSERT that has its columns, in bytes.
+const HEAD: usize = 16 << 10;
+
+/// Words before a parenthesis that call no function of a user.
+const PLAIN: [&str; 22] = [
+    "array",
+    "bit",
+    "char",
+    "conflict",
+    "date",
+    "decimal",
+    "gen_random_uuid",
+    "interval",
+    "json_build_object",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "nextval",
+    "now",
+    "numeric",
+    "row",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "to_timestamp",
+    "uuid_generate_v4",
+    "values",
+    "varchar",
+];
+
 /// The parser redirects the standard error of the whole process while it reads a text. Two at once would leave it
 /// redirected for good.
 static PARSER: Mutex<()> = Mutex::new(());
@@ -51,11 +80,11 @@ pub struct Statement {
 }
 
 /// The statements of a script without the first `skipped` ones, each parsed when it is asked for, so that one parse
-/// tree is in memory at a time. An INSERT that is too long to be parsed is left out, because it only adds rows,
-/// unless it contains one of the words in [`ALARMING`].
+/// tree is in memory at a time. Of an INSERT that is too long to be parsed only the table is, if it adds rows of
+/// values and contains none of the words in [`ALARMING`].
 pub fn statements(script: &str, skipped: usize) -> impl Iterator<Item = Statement> {
     let split = lexer::split(script).ok();
-    let unreadable = split.is_none().then(|| Statement {
+    let unreadable = split.is_none().then_some(Statement {
         line: 1,
         span: 0..script.len(),
         tree: None,
@@ -80,17 +109,30 @@ pub fn statements(script: &str, skipped: usize) -> impl Iterator<Item = Statemen
 /// The parse trees of one statement. An unknown statement can hold several.
 fn trees(text: &str) -> Vec<Option<NodeEnum>> {
     if text.len() > LONGEST {
-        let adds = text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("INSERT"));
-        return if adds && !is_alarming(text) {
-            Vec::new()
-        } else {
-            vec![None]
-        };
+        return vec![long_insert(text)];
     }
     match tree(text, ParserOptions::DEFAULT) {
         Some(trees) => trees.into_iter().map(Some).collect(),
         None => vec![None],
     }
+}
+
+/// An INSERT that is too long to be parsed, without its rows, if these are no more than values.
+fn long_insert(text: &str) -> Option<NodeEnum> {
+    if is_alarming(text) {
+        return None;
+    }
+    let words = lexer::calling_words(text)?;
+    // `INSERT INTO schema.table (a, b) VALUES`: what is before the rows is parsed.
+    let head = &text[..text.floor_char_boundary(HEAD)];
+    let end = head.to_ascii_uppercase().find("VALUES")?;
+    let trees = tree(&format!("{} SELECT", &head[..end]), ParserOptions::DEFAULT)?;
+    let Ok([NodeEnum::InsertStmt(insert)]) = <[NodeEnum; 1]>::try_from(trees) else {
+        return None;
+    };
+    let table = insert.relation.as_ref()?.relname.to_lowercase();
+    let plain = |word: &String| PLAIN.contains(&word.as_str()) || word.trim_matches('"') == table;
+    words.iter().all(plain).then_some(NodeEnum::InsertStmt(insert))
 }
 
 /// The parse trees of a text that the given grammar reads; none if it cannot be parsed. The parser's messages can

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use pg_query::NodeEnum;
+
 use super::finding::{Finding, FindingKind};
 use super::known::{Known, Standing};
 use super::names::Name;
 use crate::api::Effect;
+use crate::migrate::parse;
 
 /// The script of a pending migration.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Judge<'a> {
     pub findings: Vec<Finding>,
     /// The code that is being judged, from the outermost on.
     pub active: Vec<Arc<str>>,
+    /// Judges one statement of a text.
+    each: fn(&mut Judge<'a>, &NodeEnum, &str),
     /// What runs it.
     pub label: Option<String>,
     /// Code that was judged, with the state before it.
@@ -47,10 +52,11 @@ pub struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// Starts before the first script.
-    pub fn new(known: Known) -> Self {
+    /// Starts before the first script. `each`: judges one statement, given with its text.
+    pub fn new(known: Known, each: fn(&mut Judge<'a>, &NodeEnum, &str)) -> Self {
         Self {
             known,
+            each,
             findings: Vec::new(),
             active: Vec::new(),
             label: None,
@@ -104,6 +110,25 @@ impl<'a> Judge<'a> {
         let mut here = here.take_while(|other| other.line == finding.line && other.migration == finding.migration);
         if self.label.is_none() || here.all(|other| *other != finding) {
             self.findings.push(finding);
+        }
+    }
+
+    /// Judges a statement that another one runs. `text`: the statement, if it is known.
+    pub fn statement(&mut self, tree: &NodeEnum, text: &str) {
+        (self.each)(self, tree, text);
+    }
+
+    /// Judges statements that code runs.
+    pub fn script(&mut self, text: &str) {
+        for part in parse::statements(text, 0) {
+            match &part.tree {
+                Some(tree) => self.statement(tree, &text[part.span.clone()]),
+                None => self.find(
+                    FindingKind::Opaque,
+                    "",
+                    "a statement that the parser cannot read".into(),
+                ),
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::{Catalog, Column};
-use super::code::Code;
+use super::known_code::Code;
 use super::names::Name;
 
 /// Whether a relation exists at one point of the scripts.

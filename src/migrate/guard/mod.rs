@@ -4,6 +4,7 @@
 //! It also reads the code that statements run: DO blocks, functions, triggers and rules, whether a pending script
 //! creates them or the database has them. What it cannot see through is a finding of its own.
 
+mod bodies;
 mod calls;
 mod catalog;
 mod clearance;
@@ -14,6 +15,7 @@ mod exposing;
 mod finding;
 mod judge;
 mod known;
+mod known_code;
 mod locks;
 pub(super) mod names;
 mod objects;

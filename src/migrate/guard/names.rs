@@ -103,3 +103,15 @@ pub fn is_on(options: &[Node], name: &str) -> bool {
         _ => false,
     })
 }
+
+/// The language in the options of a function or DO block.
+pub fn language(options: &[Node]) -> String {
+    let named = options.iter().find_map(|node| match &node.node {
+        Some(NodeEnum::DefElem(element)) if element.defname == "language" => match inner(element.arg.as_deref()) {
+            Some(NodeEnum::String(name)) => Some(name.sval.to_ascii_lowercase()),
+            _ => None,
+        },
+        _ => None,
+    });
+    named.unwrap_or_default()
+}

@@ -15,6 +15,22 @@ fn a_long_insert_adds_rows_and_anything_else_that_is_long_is_not_judged() {
         kinds(&format!("SELECT * FROM (VALUES (0){values}) v")),
         [FindingKind::Unparsed]
     );
+    for (rows, found) in [
+        ("(now()), ('purge(); x''y'), (NULL::numeric(10,2))", vec![]),
+        ("(purge())", vec![FindingKind::Unparsed]),
+        ("((SELECT members.purge FROM members))", vec![FindingKind::Unparsed]),
+        (
+            "(set_config('search_path', 'auth', false))",
+            vec![FindingKind::Unparsed],
+        ),
+    ] {
+        let insert = format!("INSERT INTO public.members (id) VALUES {rows}{values} ON CONFLICT (id) DO NOTHING");
+        assert_eq!(kinds(&insert), found, "{rows}");
+    }
+    let trigger = "CREATE FUNCTION t() RETURNS trigger LANGUAGE plperl AS ''; CREATE TRIGGER t AFTER INSERT ON members \
+                   EXECUTE FUNCTION t(); ";
+    let fires = format!("{trigger}INSERT INTO members (id) VALUES (0){values}");
+    assert_eq!(kinds(&fires), [FindingKind::Opaque]);
     let hidden =
         format!("INSERT INTO empty WITH d AS (DELETE FROM members RETURNING id) SELECT 1 FROM (VALUES (0){values}) v");
     assert_eq!(kinds(&hidden), [FindingKind::Unparsed]);

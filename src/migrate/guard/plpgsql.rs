@@ -1,4 +1,4 @@
-//! Code in PL/pgSQL, as the parser of libpg_query reads it.
+//! Code in PL/pgSQL, as the parser of `libpg_query` reads it.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::names::{inner, strings};
-use super::{code, statements};
 use crate::migrate::parse;
 use crate::postgres::quote;
 
@@ -73,7 +72,7 @@ fn header(it: &CreateFunctionStmt, returned: &str, set: bool) -> String {
     let returns = match (columns.is_empty(), out, set, returned) {
         _ if it.is_procedure => "",
         (false, ..) => &format!("RETURNS TABLE ({})", columns.join(", ")),
-        (_, 0, true, _) | (_, 1, true, _) => "RETURNS SETOF text",
+        (_, 0 | 1, true, _) => "RETURNS SETOF text",
         (_, _, true, _) => "RETURNS SETOF record",
         (_, 0, _, "void" | "event_trigger") => "RETURNS void",
         (_, 0, ..) => "RETURNS text",
@@ -83,8 +82,8 @@ fn header(it: &CreateFunctionStmt, returned: &str, set: bool) -> String {
     header
 }
 
-fn with(mut list: Vec<String>, last: String) -> Vec<String> {
-    list.push(last);
+fn with(mut list: Vec<String>, added: String) -> Vec<String> {
+    list.push(added);
     list
 }
 
@@ -138,7 +137,7 @@ fn expression(judge: &mut Judge<'_>, value: &Value) {
         return;
     };
     for tree in &trees {
-        statements::statement(judge, tree, &text);
+        judge.statement(tree, &text);
     }
 }
 
@@ -153,7 +152,7 @@ fn dynamic(judge: &mut Judge<'_>, value: &Value) {
         _ => None,
     });
     match constant {
-        Some(text) => code::script(judge, &text),
+        Some(text) => judge.script(&text),
         None => judge.find(FindingKind::Opaque, "", "EXECUTE of a computed text".into()),
     }
 }

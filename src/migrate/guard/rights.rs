@@ -10,7 +10,7 @@ use pg_query::{Node, NodeEnum};
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
-use super::names::{Name, dotted, inner, is_on, quoted, strings};
+use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
 use super::objects;
 use crate::api::Effect;
 
@@ -208,7 +208,7 @@ fn grant_role(judge: &mut Judge<'_>, it: &GrantRoleStmt) {
 }
 
 /// The settings that a function's options set.
-fn settings(options: &[Node]) -> impl Iterator<Item = &pg_query::protobuf::VariableSetStmt> {
+pub fn settings(options: &[Node]) -> impl Iterator<Item = &pg_query::protobuf::VariableSetStmt> {
     options.iter().filter_map(|node| match &node.node {
         Some(NodeEnum::DefElem(element)) if element.defname == "set" => match inner(element.arg.as_deref()) {
             Some(NodeEnum::VariableSetStmt(set)) => Some(set),
@@ -229,7 +229,7 @@ fn create_function(judge: &mut Judge<'_>, it: &CreateFunctionStmt) {
         let statement = format!("CREATE FUNCTION {name} SECURITY DEFINER without a search_path");
         judge.find(FindingKind::SecurityDefiner, &name, statement);
     }
-    let language = super::code::language(&it.options);
+    let language = language(&it.options);
     if matches!(
         language.as_str(),
         "c" | "internal" | "plperlu" | "plpython3u" | "plpythonu" | "pltclu" | "plsh"

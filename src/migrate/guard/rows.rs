@@ -3,9 +3,10 @@
 use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
 
-use super::code::{self, fires};
+use super::code::fires;
 use super::finding::FindingKind;
 use super::judge::Judge;
+use super::known_code::{DELETE, INSERT, TRUNCATE, UPDATE};
 use super::names::{Name, inner, ranges};
 
 /// Judges a statement that changes or reads rows.
@@ -17,7 +18,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
                 if judge.is_filled(&name) || it.behavior() == DropBehavior::DropCascade {
                     judge.find(FindingKind::Truncate, &name, format!("TRUNCATE {name}"));
                 }
-                fires(judge, &name, code::TRUNCATE);
+                fires(judge, &name, TRUNCATE);
             }
         }
         NodeEnum::DeleteStmt(it) => {
@@ -27,7 +28,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             if is_unbounded(it.where_clause.as_deref()) && judge.is_filled(&name) {
                 judge.find(FindingKind::DeleteAll, &name, format!("DELETE FROM {name}"));
             }
-            fires(judge, &name, code::DELETE);
+            fires(judge, &name, DELETE);
         }
         NodeEnum::UpdateStmt(it) => {
             with(judge, it.with_clause.as_ref());
@@ -36,7 +37,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             if is_unbounded(it.where_clause.as_deref()) && judge.is_filled(&name) {
                 judge.find(FindingKind::UpdateAll, &name, format!("UPDATE {name}"));
             }
-            fires(judge, &name, code::UPDATE);
+            fires(judge, &name, UPDATE);
         }
         NodeEnum::InsertStmt(it) => {
             with(judge, it.with_clause.as_ref());
@@ -45,12 +46,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
             }
             if let Some(name) = it.relation.as_ref().map(Name::from) {
                 // ON CONFLICT DO UPDATE.
-                let updates = if it.on_conflict_clause.is_some() {
-                    code::UPDATE
-                } else {
-                    0
-                };
-                fires(judge, &name, code::INSERT | updates);
+                let updates = if it.on_conflict_clause.is_some() { UPDATE } else { 0 };
+                fires(judge, &name, INSERT | updates);
             }
         }
         NodeEnum::MergeStmt(it) => merge(judge, it),
@@ -62,7 +59,7 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         }
         NodeEnum::CopyStmt(it) => {
             if let Some(name) = it.relation.as_ref().filter(|_| it.is_from).map(Name::from) {
-                fires(judge, &name, code::INSERT);
+                fires(judge, &name, INSERT);
             }
             if let Some(query) = inner(it.query.as_deref()) {
                 statement(judge, query);
@@ -92,7 +89,7 @@ fn merge(judge: &mut Judge<'_>, it: &MergeStmt) {
             format!("MERGE INTO {name} … THEN DELETE"),
         );
     }
-    fires(judge, &name, code::INSERT | code::UPDATE | code::DELETE);
+    fires(judge, &name, INSERT | UPDATE | DELETE);
 }
 
 fn with(judge: &mut Judge<'_>, clause: Option<&WithClause>) {

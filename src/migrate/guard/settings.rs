@@ -69,7 +69,8 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
     }
 }
 
-fn set(judge: &mut Judge<'_>, it: &VariableSetStmt) {
+/// Judges a setting of the session, or of a function while it runs.
+pub fn set(judge: &mut Judge<'_>, it: &VariableSetStmt) {
     let value = it.args.first().and_then(text);
     match it.kind() {
         // To the value of the session's beginning, which the operator sets.
@@ -103,13 +104,11 @@ fn assign(judge: &mut Judge<'_>, setting: &str, value: Option<&str>, words: &str
 
 /// Judges a call of `set_config`, whose first argument names the setting.
 pub fn set_config(judge: &mut Judge<'_>, setting: Option<&str>) {
-    match setting {
-        Some(setting) => assign(judge, setting, None, "set_config"),
-        None => {
-            judge.known.elsewhere = true;
-            judge.find(FindingKind::Opaque, "", "set_config of a computed setting".into());
-        }
+    if let Some(setting) = setting {
+        return assign(judge, setting, None, "set_config");
     }
+    judge.known.elsewhere = true;
+    judge.find(FindingKind::Opaque, "", "set_config of a computed setting".into());
 }
 
 /// Judges a setting for the later sessions of a role or database.
@@ -121,13 +120,17 @@ fn lasting(judge: &mut Judge<'_>, words: &str, whose: &str, set: Option<&Variabl
         VariableSetKind::VarSetValue | VariableSetKind::VarSetCurrent
     );
     let value = set.args.first().and_then(text);
-    let (kind, effect) = match changes(&set.name) {
-        _ if !assigns => (FindingKind::ChangeRole, Effect::Granting),
-        Changes::Nothing => (FindingKind::ChangeRole, Effect::Granting),
-        Changes::Triggers if !is_usual(&set.name, value.as_deref()) => (FindingKind::DisableTrigger, Effect::Exposing),
-        Changes::Path | Changes::Role => (FindingKind::ChangeReading, Effect::Unknown),
-        Changes::Reading if !is_usual(&set.name, value.as_deref()) => (FindingKind::ChangeReading, Effect::Unknown),
-        Changes::Triggers | Changes::Reading => (FindingKind::ChangeRole, Effect::Granting),
+    let usual = !assigns || is_usual(&set.name, value.as_deref());
+    let kind = match changes(&set.name) {
+        Changes::Path | Changes::Role if assigns => FindingKind::ChangeReading,
+        Changes::Reading if !usual => FindingKind::ChangeReading,
+        Changes::Triggers if !usual => FindingKind::DisableTrigger,
+        _ => FindingKind::ChangeRole,
+    };
+    // Any other setting of a role changes no right.
+    let effect = match kind {
+        FindingKind::ChangeRole => Effect::Granting,
+        kind => kind.effect(),
     };
     let verb = if assigns { "SET" } else { "RESET" };
     judge.find_as(kind, effect, whose, format!("{words} {verb} {name}"));

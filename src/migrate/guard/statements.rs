@@ -13,7 +13,7 @@ use crate::migrate::parse;
 /// Judges the scripts against the known relations and code. Also returns their state after the last script, and for
 /// each script the objects that its statements create.
 pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known, Vec<Makes>) {
-    let (mut judge, mut made) = (Judge::new(known), Vec::new());
+    let (mut judge, mut made) = (Judge::new(known, statement), Vec::new());
     for script in scripts {
         let mut makes = Makes::new();
         judge.enter(script);
@@ -40,7 +40,7 @@ pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known, V
 pub type Makes = Vec<(usize, String)>;
 
 /// Judges one statement. `text`: the statement, if it is known.
-pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
+fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     if !objects::replaces(tree) {
         for key in objects::made_by(tree) {
             judge.known.make(key);

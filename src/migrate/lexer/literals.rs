@@ -1,5 +1,8 @@
 //! Statements without their values, for messages that everybody may see.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use super::token::{Lexer, TokenKind};
 
 /// The statement on one line, without its comments and with `?` for each value, cut after `most`
@@ -25,6 +28,26 @@ pub fn without_literals(sql: &str, most: usize) -> String {
         }
     }
     shown
+}
+
+/// The words outside of literals that call a function or begin a query, in lower case: those before an opening
+/// parenthesis, and more, and `select`, `table` and `with`. None if the text has no end of a literal.
+pub fn calling_words(sql: &str) -> Option<BTreeSet<String>> {
+    let mut lexer = Lexer::new(sql);
+    let (mut words, mut last) = (BTreeSet::new(), None::<Range<usize>>);
+    while let Some(token) = lexer.next().ok()? {
+        if token.is(b"(", sql) {
+            words.extend(last.take().map(|span| sql[span].to_lowercase()));
+        }
+        let text = &sql[token.span.clone()];
+        if token.kind == TokenKind::Word && text.len() < 7 {
+            let text = text.to_lowercase();
+            words.extend(Some(text).filter(|word| matches!(word.as_str(), "select" | "table" | "with")));
+        }
+        let is_word = matches!(token.kind, TokenKind::Word | TokenKind::Quoted);
+        last = is_word.then_some(token.span);
+    }
+    Some(words)
 }
 
 #[cfg(test)]

@@ -1,0 +1,113 @@
+//! Bodies of functions and procedures, and the limits within which code is read.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::CreateFunctionStmt;
+use pg_query::{Node, NodeEnum, ParserOptions};
+
+use super::finding::FindingKind;
+use super::judge::Judge;
+use super::known_code::are_one;
+use super::names::{Name, inner, language, quoted, strings};
+use super::{plpgsql, rights, settings};
+use crate::migrate::parse;
+
+/// How deep code may call code.
+const DEEPEST: usize = 16;
+
+/// Judges the functions that a name can mean.
+pub fn routine(judge: &mut Judge<'_>, name: &Name) {
+    for routine in judge.known.code.routines(name) {
+        let Some(definition) = routine.definition else {
+            judge.find(FindingKind::Opaque, name, format!("{name}(), whose code is not read"));
+            continue;
+        };
+        run(judge, &definition, &format!("{name}()"), |judge| {
+            let trees = parse::tree(&definition, ParserOptions::DEFAULT).unwrap_or_default();
+            let mut known = false;
+            for tree in &trees {
+                if let NodeEnum::CreateFunctionStmt(it) = tree
+                    && are_one(&Name::of(strings(&it.funcname)), &routine.name)
+                {
+                    known = true;
+                    body(judge, it);
+                }
+            }
+            if !known {
+                judge.find(FindingKind::Opaque, "", "code that the parser cannot read".into());
+            }
+        });
+    }
+}
+
+/// Judges code within its limits: each text once on the way to it, not too deep, and not too much in all.
+pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(&mut Judge<'_>)) {
+    if judge.active.contains(text) || judge.was_judged(text) {
+        return;
+    }
+    if judge.active.len() >= DEEPEST || !judge.spend(text.len()) {
+        judge.find(FindingKind::Opaque, "", format!("{label}, beyond what is read of code"));
+        return;
+    }
+    let outermost = judge.label.is_none();
+    if outermost {
+        judge.label = Some(label.to_owned());
+    }
+    judge.active.push(text.clone());
+    let elsewhere = judge.known.elsewhere;
+    judges(judge);
+    // In a loop, a new search path also counts for what stands before it.
+    if judge.known.elsewhere && !elsewhere {
+        judges(judge);
+    }
+    judge.active.pop();
+    if outermost {
+        judge.label = None;
+    }
+}
+
+/// The text of a function's body or a DO block.
+fn source(options: &[Node]) -> Option<String> {
+    options.iter().find_map(|node| match &node.node {
+        Some(NodeEnum::DefElem(element)) if element.defname == "as" => match inner(element.arg.as_deref()) {
+            Some(NodeEnum::String(text)) => Some(text.sval.clone()),
+            Some(NodeEnum::List(list)) => strings(&list.items).into_iter().next(),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+fn body(judge: &mut Judge<'_>, it: &CreateFunctionStmt) {
+    let before = judge.known.elsewhere;
+    let own_path = rights::has_path(&it.options);
+    for set in rights::settings(&it.options) {
+        settings::set(judge, set);
+    }
+    let language = language(&it.options);
+    match (inner(it.sql_body.as_deref()), source(&it.options)) {
+        (Some(body), _) => atomic(judge, body),
+        (None, Some(text)) if language == "sql" => judge.script(&text),
+        (None, Some(text)) if language == "plpgsql" => plpgsql::function(judge, it, &text),
+        _ => judge.find(
+            FindingKind::Opaque,
+            "",
+            format!("code in the language {}", quoted(&language)),
+        ),
+    }
+    if own_path {
+        judge.known.elsewhere = before;
+    }
+}
+
+/// Judges the body of a function in standard SQL: `RETURN …` or `BEGIN ATOMIC … END`, which is a list of lists.
+fn atomic(judge: &mut Judge<'_>, node: &NodeEnum) {
+    match node {
+        NodeEnum::List(list) => {
+            for node in list.items.iter().filter_map(|node| node.node.as_ref()) {
+                atomic(judge, node);
+            }
+        }
+        node => judge.statement(node, ""),
+    }
+}
