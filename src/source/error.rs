@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::flaw::Flaw;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
+use crate::text;
 
 /// An error of a source. `Display` is one line for a person; it holds no content and no login.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +57,7 @@ impl Error {
     pub(super) fn unavailable(place: &dyn fmt::Display, what: impl Into<String>) -> Self {
         Self::Unavailable {
             place: place.to_string(),
-            what: what.into(),
+            what: text::line(&what.into(), text::MESSAGE),
             after: None,
         }
     }
@@ -64,7 +65,7 @@ impl Error {
     pub(super) fn denied(place: &dyn fmt::Display, what: impl Into<String>) -> Self {
         Self::Denied {
             place: place.to_string(),
-            what: what.into(),
+            what: text::line(&what.into(), text::MESSAGE),
         }
     }
 
