@@ -102,9 +102,8 @@ async fn login(
     verified: bool,
     refusal: &OnceLock<&'static str>,
 ) -> io::Result<()> {
-    let mut message = Vec::new();
+    let mut message = vec![0; 5];
     loop {
-        message.resize(5, 0);
         server.read_exact(&mut message).await?;
         let length = length(&message);
         if !(4..=LOGIN_MESSAGE).contains(&length) {
@@ -120,6 +119,7 @@ async fn login(
         if matches!(message[0], b'Z' | b'E') {
             return Ok(());
         }
+        message.truncate(5);
     }
 }
 
