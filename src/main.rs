@@ -4,12 +4,16 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use orchestra_operator::cli::{self, CommandLine};
+use orchestra_operator::text;
 
 fn main() -> ExitCode {
     match cli::run(CommandLine::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("orchestra-operator: {}", one_line(&error));
+            eprintln!(
+                "orchestra-operator: {}",
+                text::line(&one_line(&error), usize::from(u16::MAX))
+            );
             ExitCode::FAILURE
         }
     }

@@ -34,6 +34,16 @@ pub fn line(text: &str, limit: usize) -> String {
     line
 }
 
+/// The first characters of a text that the operator has put together, for a status, an event or a log: a control
+/// character becomes a space, and what is invisible is dropped.
+pub fn shown(text: &str, limit: usize) -> String {
+    let visible = text.chars().filter(|c| !is_invisible(*c));
+    visible
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(limit)
+        .collect()
+}
+
 /// A text of several lines for a terminal: as [`line()`], but line feeds and tabs stay, and nothing is cut off.
 pub fn lines(text: &str) -> String {
     let shown = |c: &char| matches!(c, '\n' | '\t') || !(c.is_control() || is_invisible(*c));
@@ -53,14 +63,15 @@ mod tests {
     use super::*;
 
     /// What a hostile server writes: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
-    pub(crate) const HOSTILE: &str =
+    const HOSTILE: &str =
         "a\u{1b}[31mb\u{1b}]0;title\u{7}\r\nINFO forged\u{202e}txt\u{2066}x\u{200b}\0\u{9b}2J\u{7f}\u{feff}end";
 
     #[test]
     fn a_line_holds_nothing_that_a_terminal_carries_out() {
-        let shown = line(HOSTILE, 1000);
-        assert_eq!(shown, "a [31mb ]0;title INFO forgedtxtx 2J end");
-        assert!(!shown.chars().any(|c| c.is_control() || is_invisible(c)));
+        let one = line(HOSTILE, 1000);
+        assert_eq!(one, "a [31mb ]0;title INFO forgedtxtx 2J end");
+        assert!(!one.chars().any(|c| c.is_control() || is_invisible(c)));
+        assert_eq!(shown("a\nb\u{1b}\u{202e}  c", 5), "a b  ");
         assert_eq!(lines("a\tb\n\u{1b}[2Jc\r\u{202e}d"), "a\tb\n[2Jcd");
     }
 

@@ -5,7 +5,7 @@
 mod support;
 
 use orchestra_operator::postgres::holdings::{Allowed, is_hosted_project, judge, observe};
-use orchestra_operator::postgres::{Login, Sharing, TenantRole, drop_tenant_role, ensure_tenant_role};
+use orchestra_operator::postgres::{Login, Sharing, TenantRights, TenantRole, drop_tenant_role, ensure_tenant_role};
 use support::postgres::{Server, server};
 use support::{ask, execute, migrate, session, source};
 
@@ -258,7 +258,13 @@ async fn a_former_tenants_login_is_gone_or_keeps_the_entry_back() {
         password: "pass".to_owned().into(),
     };
     let mut own = session(&one).await;
-    ensure_tenant_role(&mut own, &tenant, Sharing::Shared).await.unwrap();
+    let rights = TenantRights {
+        create: true,
+        ..TenantRights::default()
+    };
+    ensure_tenant_role(&mut own, &tenant, &rights, Sharing::Shared)
+        .await
+        .unwrap();
     let mut theirs = session(&one.as_user(TENANT, tenant.password.clone())).await;
     execute(&mut theirs, "CREATE TABLE mine ()").await.unwrap();
     let allowed = Allowed {

@@ -5,6 +5,8 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::text;
+
 /// Output format of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
@@ -59,12 +61,13 @@ fn plain(text: String) -> String {
     }
 }
 
-/// Prints a line. A reader that closes the pipe early, such as `head`, is not an error.
+/// Prints a line, or several. What the cluster or the provider holds may be anybody's text, so nothing is printed that
+/// a terminal would carry out. A reader that closes the pipe early, such as `head`, is not an error.
 ///
 /// # Errors
 /// When standard output cannot be written for another reason.
 pub fn say(line: &str) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{line}") {
+    match writeln!(std::io::stdout(), "{}", text::lines(line)) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
         _ => Ok(()),
     }

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::condition::{ConditionType, Reason};
 pub use crate::api::condition::{find, is_true};
+use crate::text;
 
 /// Longest message of a condition, in characters: enough for an error with its context, and still readable in
 /// a table.
@@ -53,7 +54,7 @@ impl<'a> Conditions<'a> {
             type_: type_.as_str().into(),
             status: status.into(),
             reason: reason.as_str().into(),
-            message: message.chars().take(MESSAGE_LIMIT).collect(),
+            message: text::shown(message, MESSAGE_LIMIT),
             observed_generation: Some(self.generation),
             last_transition_time,
         });

@@ -7,16 +7,18 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Core;
 use super::error::Error;
 use super::latest::Remembered;
 use crate::api::condition::Reason;
 use crate::api::names::FIELD_MANAGER;
+use crate::text;
 
 /// Server-side applies a status when it differs from the old one, and returns the object as it is then. The write
-/// is a compare-and-swap: an object that has changed meanwhile is a conflict.
+/// is a compare-and-swap: an object that has changed meanwhile is a conflict. Control characters in its texts become
+/// spaces: the API server refuses a status that holds some of them.
 pub async fn write_status<K, S>(core: &Core, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
     K: Remembered + DeserializeOwned + std::fmt::Debug,
@@ -25,11 +27,17 @@ where
     if old == Some(new) {
         return Ok(None);
     }
+    let value = |status: &S| serde_json::to_value(status).map_err(kube::Error::SerdeError);
+    let mut status = value(new)?;
+    clean(&mut status);
+    if old.map(value).transpose()?.as_ref() == Some(&status) {
+        return Ok(None);
+    }
     let body = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
         "metadata": {"resourceVersion": object.resource_version()},
-        "status": new,
+        "status": status,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let api = object.api(&core.client);
@@ -38,6 +46,15 @@ where
         .await?;
     K::latest(&core.stores).wrote(&written);
     Ok(Some(written))
+}
+
+fn clean(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = text::shown(text, usize::MAX),
+        Value::Array(all) => all.iter_mut().for_each(clean),
+        Value::Object(all) => all.values_mut().for_each(clean),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Adds or removes a finalizer, by compare-and-swap, and returns the object as it is then. Removing it from an
@@ -72,7 +89,7 @@ pub async fn publish(recorder: &Recorder, subject: &ObjectReference, type_: Even
         type_,
         reason: reason.as_str().into(),
         // The API refuses notes of more than 1 kB (events.k8s.io/v1).
-        note: Some(note.chars().take(250).collect()),
+        note: Some(text::shown(note, 250)),
         action: "Reconcile".into(),
         secondary: None,
     };

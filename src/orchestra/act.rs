@@ -1,5 +1,7 @@
 //! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
@@ -21,6 +23,9 @@ use crate::rollout::{self, Kept, TurnDecision};
 /// How long a deletion is held up by a database that does not answer, so that the tenant's login can be
 /// revoked.
 const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
+
+/// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
+const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// Carries out a step; `None` when the pass goes on at once.
 ///
@@ -97,7 +102,7 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    let prepared = login::prepare(pass, database, observed.class.as_deref())
+    let prepared = login::within(LOGIN_LIMIT, login::prepare(pass, database, observed.class.as_deref()))
         .await
         .inspect_err(|error| {
             if error.reason() == Reason::LoginFailed {
@@ -217,7 +222,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     {
         return Ok(Some(Next::After(wait)));
     }
-    if let Err(error) = login::revoke(pass, database).await {
+    if let Err(error) = login::within(LOGIN_LIMIT, login::revoke(pass, database)).await {
         if error.is_passing() && !late {
             return Err(error);
         }

@@ -1,5 +1,7 @@
 //! The way into the claimed database: the owner's login, and what the tenant will be given.
 
+use std::time::Duration;
+
 use kube::ResourceExt;
 use sqlx::postgres::PgConnection;
 
@@ -121,5 +123,26 @@ async fn record_claim(session: &mut PgConnection, pass: &Pass) -> Result<(), Err
                  was changed. If that data may go, make the entry anew as `orchestra-operator recycle` prints it"
             ),
         )),
+    }
+}
+
+/// Ends what takes too long: a server that stalls after the login holds up its own tenant, and none of the passes that
+/// others wait for.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| Err(postgres::Error::Timeout(limit).into());
+    tokio::time::timeout(limit, Box::pin(work)).await.unwrap_or_else(late)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorClass;
+
+    #[tokio::test]
+    async fn a_server_that_stalls_is_given_up() {
+        let stalled = within(Duration::from_millis(1), std::future::pending::<Result<(), Error>>()).await;
+        assert!(stalled.is_err_and(|error| {
+            error.class() == ErrorClass::Transient && error.reason() == Reason::DatabaseUnreachable
+        }));
     }
 }

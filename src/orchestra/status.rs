@@ -22,6 +22,7 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, is_news, tell};
 use crate::migrate::guard::Clearance;
 use crate::rollout::Kept;
+use crate::text;
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
@@ -307,7 +308,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         (migrations.source, migrations.failed, migrations.plan) = (source, true, None);
         migrations.failure = Some(MigrationFailure {
             reason: reason.as_str().into(),
-            message: message.chars().take(MESSAGE_LIMIT).collect(),
+            message: text::shown(&message, MESSAGE_LIMIT),
         });
     }
     store(&mut pass, new, standing, reason, &message).await

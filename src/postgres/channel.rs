@@ -18,7 +18,7 @@ use super::login::{Login, Tls};
 /// Supabase's root certificate of 2021, valid to 2031-04-26, which its poolers' certificates are issued by.
 pub const SUPABASE_ROOT: &str = include_str!("certificates/supabase-root-2021-ca.pem");
 
-/// The message that asks for TLS (PostgreSQL manual, "Message Formats", SSLRequest).
+/// The message that asks for TLS (PostgreSQL manual, "Message Formats", `SSLRequest`).
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// A byte stream to a server.

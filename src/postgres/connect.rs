@@ -49,7 +49,8 @@ pub async fn connect_through_transaction_pooler(login: &Login, application_name:
 }
 
 async fn bounded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(CONNECT_TIMEOUT, work)
+    // The handshake of TLS takes much space.
+    tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(work))
         .await
         .unwrap_or(Err(Error::Timeout(CONNECT_TIMEOUT)))
 }

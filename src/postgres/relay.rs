@@ -104,9 +104,8 @@ async fn login(
     verified: bool,
     refusal: &OnceLock<&'static str>,
 ) -> io::Result<()> {
-    let (mut message, mut read) = (Vec::new(), 0);
+    let (mut message, mut read) = (vec![0; 5], 0);
     loop {
-        message.resize(5, 0);
         server.read_exact(&mut message).await?;
         let length = length(&message);
         read += length;
@@ -123,6 +122,7 @@ async fn login(
         if matches!(message[0], b'Z' | b'E') {
             return Ok(());
         }
+        message.truncate(5);
     }
 }
 

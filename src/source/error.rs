@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::flaw::Flaw;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
+use crate::text;
 
 /// When a large source is asked for again while the memory for it is in use.
 const BUSY: Duration = Duration::from_secs(5);
@@ -67,7 +68,7 @@ impl Error {
     pub(super) fn unavailable(place: &dyn fmt::Display, what: impl Into<String>) -> Self {
         Self::Unavailable {
             place: place.to_string(),
-            what: what.into(),
+            what: text::line(&what.into(), text::MESSAGE),
             after: None,
         }
     }
@@ -75,7 +76,7 @@ impl Error {
     pub(super) fn denied(place: &dyn fmt::Display, what: impl Into<String>) -> Self {
         Self::Denied {
             place: place.to_string(),
-            what: what.into(),
+            what: text::line(&what.into(), text::MESSAGE),
         }
     }
 

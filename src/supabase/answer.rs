@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::error::Error;
 use super::operation::{Operation, Scope};
+use crate::text;
 
 /// The most characters of the API's text that are repeated.
 const CAP: usize = 300;
@@ -158,12 +159,7 @@ fn list(value: &Value) -> Vec<String> {
 
 /// A text of the API on one line, without control characters, of at most 300 characters.
 pub(super) fn capped(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(CAP) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    text::line(text, CAP)
 }
 
 #[cfg(test)]

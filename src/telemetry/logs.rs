@@ -23,6 +23,7 @@
 //! redacted.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsFd as _;
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -34,6 +35,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
+
+use crate::text;
 
 /// The levels of libraries when the filter is a single level: warnings and errors only.
 const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,sqlx=warn,\
@@ -56,6 +59,9 @@ const CAPS: [(&str, LevelFilter); 11] = [
     ("reqwest", LevelFilter::INFO),
     ("rustls", LevelFilter::INFO),
 ];
+
+/// The most characters of a line.
+const LINE: usize = 16 << 10;
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -113,7 +119,9 @@ pub(crate) fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(Plain(writer))
+        .with_ansi(false);
     let lines = match format {
         Format::Text => lines.boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
@@ -123,6 +131,34 @@ where
         .with(caps)
         .with(parse(filter)?)
         .with(lines))
+}
+
+/// Writes each event as one line without what a terminal would carry out: the texts of servers and of scripts come
+/// into events, and the notices of sqlx come as they are.
+struct Plain<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Plain<W> {
+    type Writer = PlainWriter<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        PlainWriter(self.0.make_writer())
+    }
+}
+
+struct PlainWriter<W>(W);
+
+impl<W: Write> Write for PlainWriter<W> {
+    /// Takes one event, which ends with a line feed.
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let event_text = String::from_utf8_lossy(event);
+        let line = text::shown(event_text.trim_end(), LINE);
+        self.0.write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, Error> {
@@ -141,7 +177,6 @@ fn parse(filter: &str) -> Result<EnvFilter, Error> {
 #[cfg(test)]
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::io::Write;
     use std::sync::Arc;
 
     use parking_lot::Mutex;
@@ -208,6 +243,20 @@ pub(crate) mod tests {
                 tracing::info!(target: "sqlx::postgres::notice", "raised");
             });
             assert_eq!(lines.contains("raised"), shown, "{level}: {lines}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line_whatever_is_in_it() {
+        let hostile = format!("a\u{1b}[2J\nINFO forged\u{202e}b{}", "x".repeat(1 << 20));
+        for format in [Format::Text, Format::Json] {
+            let lines = logged(format, "debug", || {
+                tracing::info!(target: "sqlx::postgres::notice", "{hostile}");
+                tracing::info!(error = %hostile, "ours");
+            });
+            assert_eq!(lines.lines().count(), 2);
+            assert!(lines.len() < 3 * LINE);
+            assert!(!lines.contains(['\u{1b}', '\u{202e}']));
         }
     }
 

@@ -18,6 +18,7 @@ mod deletion;
 mod drift;
 mod exactly_once;
 mod happy_path;
+mod hostile_text;
 mod isolation;
 mod limited;
 mod lost_response;

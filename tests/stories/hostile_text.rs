@@ -1,0 +1,56 @@
+//! The texts of scripts and servers reach a status, an event, a log or a terminal without what a terminal carries out.
+
+use orchestra_sandbox::world::{Kind, TENANTS};
+use serde_json::Value;
+
+use crate::support::{orchestra, reason, standard_class, world};
+
+/// Colours, a cleared screen, a forged line, reversed and invisible text.
+const ODD: [char; 8] = [
+    '\u{1b}', '\u{7}', '\u{8}', '\r', '\u{9b}', '\u{202e}', '\u{2066}', '\u{200b}',
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_from_outside_commands_a_terminal() {
+    let world = world().await;
+    let operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    let raise = r"DO $$ BEGIN
+  RAISE NOTICE E'\u001b[2Jnoticed\nINFO forged\u202e';
+  RAISE EXCEPTION E'\u001b[2Jfailed\u0007\u0008\r\nforged\u009b31m\u202e\u2066\u200b%', repeat('x', 100000)
+    USING HINT = E'\u001b]0;hint\u0007\u202e', DETAIL = E'\u001b]0;detail\u0007\u202e';
+END $$;";
+    let schema = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "schema", "namespace": TENANTS},
+        "data": {"migration_lock.toml": "provider = \"postgresql\"", "20260101000000_odd.sql": raise},
+    });
+    world.apply(&schema.to_string()).unwrap();
+    world
+        .apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: demo-seed, namespace: tenants}, data: {a.sql: SELECT 1}}")
+        .unwrap();
+    orchestra(&world, "one", "");
+    let object = reason(&world, "one", "MigrationFailed").await;
+    let events = Value::Array(world.list(Kind::Event).await.unwrap());
+    let log = operator.log();
+    for (what, text) in [("status", texts(&object["status"])), ("events", texts(&events))] {
+        assert!(text.contains("failed"), "{what}: {text}");
+        assert!(!text.contains(ODD) && !text.contains('\n'), "{what}: {text:?}");
+    }
+    assert!(log.contains("noticed") && log.contains("failed"));
+    assert!(!log.contains(ODD));
+    assert!(
+        !log.lines()
+            .any(|line| line.starts_with("INFO forged") || line.starts_with("forged"))
+    );
+    assert!(log.lines().all(|line| line.chars().count() <= 16 << 10));
+}
+
+/// All texts of a value, one after the other with spaces between.
+fn texts(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text} "),
+        Value::Array(all) => all.iter().map(texts).collect(),
+        Value::Object(all) => all.values().map(texts).collect(),
+        _ => String::new(),
+    }
+}
