@@ -1,6 +1,6 @@
-//! Whether a database can be handed to a tenant. Pure: it is given what [`super::observe`] has read.
+//! Whether a database can be handed to a tenant. Pure: it is given what was read before.
 
-use super::{Holdings, LoginFacts, Role};
+use super::facts::{Holdings, LoginFacts, Open, Role};
 use crate::api::condition::Reason;
 
 /// The first version whose CREATEROLE reaches only roles that the role itself has made.
@@ -65,7 +65,7 @@ impl Holdings {
     }
 
     /// The databases for administration that an admin of a shared server must close.
-    pub fn open(&self) -> &[super::Open] {
+    pub fn open(&self) -> &[Open] {
         if self.is_hosted_project() {
             &[]
         } else {

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::postgres::holdings::{Database, Open, Server};
+use crate::postgres::holdings::facts::{Database, Server};
 
 const TENANT: &str = "orchestra_0123456789abcdef0123456789abcdef";
 

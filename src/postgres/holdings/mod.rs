@@ -1,90 +1,10 @@
 //! What a database holds, and who reaches it: looked at before it is handed to a tenant, and judged by
-//! [`judge`].
+//! [`judge()`].
 
+mod facts;
 mod judge;
 mod observe;
 
+pub use facts::{Database, Holdings, LoginFacts, Open, Role, Server};
 pub use judge::{Allowed, Objection, judge};
 pub use observe::{is_hosted_project, observe};
-
-/// What a server, a login and its database say. Names are as the catalog holds them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Holdings {
-    /// The server.
-    pub server: Server,
-    /// The login that was used.
-    pub login: LoginFacts,
-    /// The database that it reached.
-    pub database: Database,
-}
-
-/// What the server says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Server {
-    /// Major version of PostgreSQL.
-    pub version: u32,
-    /// What a hosted project's server has: a superuser `supabase_admin`, which owns the schemas `auth` and
-    /// `storage` of this database. Who is no superuser can make neither.
-    pub supabase: bool,
-    /// Databases that are neither this one nor a template, nor a superuser's.
-    pub neighbours: Vec<String>,
-    /// Databases for administration (`postgres`, `template1`) that let PUBLIC connect.
-    pub open: Vec<Open>,
-}
-
-/// A database for administration that every role of the server may connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
-    /// Its name.
-    pub database: String,
-    /// Every role may also create objects in its schema `public`: PostgreSQL grants it up to version 14.
-    pub creates: bool,
-}
-
-/// What the server says of the login.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoginFacts {
-    /// Its role.
-    pub role: String,
-    /// It is a superuser.
-    pub superuser: bool,
-    /// It has REPLICATION, with which the whole server is read.
-    pub replication: bool,
-    /// It is itself the owner of the current database.
-    pub owns_database: bool,
-    /// Further databases that it owns, or a role that it is a member of.
-    pub other_databases: Vec<String>,
-    /// Roles that it is a member of, also indirectly, or administers.
-    pub member_of: Vec<Role>,
-    /// Roles that are members of it, also indirectly. Superusers are left out, and whoever may only administer it
-    /// because it made it.
-    pub members: Vec<String>,
-}
-
-/// A role.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role {
-    /// Its name.
-    pub name: String,
-    /// It is a superuser.
-    pub superuser: bool,
-}
-
-/// What the current database holds. Superusers are left out everywhere: they reach every database.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Database {
-    /// Its name.
-    pub name: String,
-    /// Roles other than the login that have rights on the database itself.
-    pub grantees: Vec<String>,
-    /// Default privileges: the role whose objects they are for, and the role that is granted them; none for PUBLIC.
-    pub defaults: Vec<(String, Option<String>)>,
-    /// Roles other than the login that own objects of the database, have rights on them or are named by their
-    /// policies.
-    pub dependents: Vec<String>,
-    /// Tables and materialized views that hold rows, apart from migration histories, extensions' own and those in a
-    /// hosted project's own schemas.
-    pub filled: Vec<String>,
-    /// It holds large objects.
-    pub large_objects: bool,
-}

@@ -3,7 +3,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::{Database, Holdings, LoginFacts, Open, Role, Server};
+use super::facts::{Database, Holdings, LoginFacts, Open, Role, Server};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
 
