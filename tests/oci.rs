@@ -52,7 +52,9 @@ fn login(password: &str) -> RegistryLogin {
 async fn pull(source: &OciSource, login: Option<RegistryLogin>) -> Result<(String, Files), Error> {
     let artifact = oci::look_up(source, login.clone()).await?;
     let digest = artifact.digest.clone();
-    oci::pull(source, artifact, login).await.map(|files| (digest, files))
+    oci::pull(source, artifact, login, orchestra_operator::source::Share::default())
+        .await
+        .map(|files| (digest, files))
 }
 
 fn texts(files: &Files) -> Vec<(&str, &str)> {

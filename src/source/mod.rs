@@ -26,4 +26,5 @@ pub use files::Files;
 pub use flaw::Flaw;
 pub use limits::{MAX_BYTES, MAX_FILES};
 pub use place::Place;
+pub use room::Share;
 pub use sources::{ROOM_UNUSED, Sources, Version};
