@@ -92,18 +92,13 @@ pub struct OrchestraSpec {
 
 const INSECURE: &str = "an Orchestra may set oci.insecure only for a registry at a loopback address, because others on the network could read its login: use a registry with TLS, or ask the cluster's admin to name the source in the OrchestraClass";
 
-/// The rule that an artifact of an Orchestra is read without TLS from the same machine only.
+/// The rule that an artifact of an Orchestra is read without TLS from the same machine only. `oci` is its path, such
+/// as `self.seed.oci`, any part of which may be absent.
 fn insecure_only_on_loopback(oci: &str) -> String {
-    let mut present: Vec<String> = Vec::new();
-    let mut path = String::new();
-    for part in oci.split('.') {
-        if path.is_empty() {
-            path = part.to_owned();
-        } else {
-            path = format!("{path}.{part}");
-            present.push(format!("has({path})"));
-        }
-    }
+    let parts: Vec<&str> = oci.split('.').collect();
+    let present: Vec<String> = (2..=parts.len())
+        .map(|length| format!("has({})", parts[..length].join(".")))
+        .collect();
     format!(
         "!({} && has({oci}.insecure) && {oci}.insecure) || {oci}.image.matches('{LOOPBACK_IMAGE}')",
         present.join(" && ")

@@ -17,11 +17,11 @@ fn request(name: &str, server: &str) -> Request {
     }
 }
 
-fn inherited(inherited: usize) -> Option<Load> {
-    Some(Load {
+fn inherited(inherited: usize) -> Load {
+    Load {
         inherited,
         shared: false,
-    })
+    }
 }
 
 fn ask(turns: &Arc<Turns>, name: &str, server: &str) -> Option<Turn> {
@@ -99,13 +99,13 @@ fn who_leaves_holds_up_nobody() {
 fn inherited_migrations_count_and_a_refusal_takes_no_place() {
     let (turns, _woken) = turns(2);
     assert!(matches!(
-        turns.ask(request("a", "a:1"), |_| inherited(2)),
+        turns.ask(request("a", "a:1"), |_| Some(inherited(2))),
         Answer::Queued
     ));
     assert!(matches!(turns.ask(request("a", "a:1"), |_| None), Answer::Refused));
     assert!(!turns.look(|ledger| ledger.is_engaged("a")));
     assert!(matches!(
-        turns.ask(request("b", "a:1"), |_| inherited(1)),
+        turns.ask(request("b", "a:1"), |_| Some(inherited(1))),
         Answer::Now(_)
     ));
 }
