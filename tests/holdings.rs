@@ -315,7 +315,7 @@ async fn a_hosted_project_is_recognised_by_what_only_its_superuser_can_make() {
         // A server with several tenants is no project of one tenant.
         (
             "CREATE DATABASE other OWNER postgres",
-            "allowLegacyServers",
+            "also owns other",
             "DROP DATABASE other",
         ),
     ] {

@@ -236,11 +236,15 @@ async fn no_script_can_make_the_tenants_login_the_owner() {
     let server = server().await;
     let (owner, tenant) = database(&server).await;
     let mut theirs = prepare(&owner, &tenant, &TenantRights::default()).await;
-    // The owner is a member of the tenant's role, and PostgreSQL refuses a circle.
+    // The owner is a member of the tenant's role, and PostgreSQL refuses a circle; since 16 the owner may not even ask.
     let refused = migrate(&owner, &source(&[("1_up", "GRANT owner TO tenant;")]))
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("is a member of role"), "{refused}");
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("is a member of role") || refused.contains("permission denied to grant role"),
+        "{refused}"
+    );
     denied(&mut theirs, "SET ROLE owner").await;
 }
 

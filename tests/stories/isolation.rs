@@ -140,6 +140,10 @@ async fn a_former_tenants_login_is_dropped_also_by_an_operator_that_crashes() {
     sources(&world);
     house(&world, &inventory(&world, &["one"]).await);
     pool_only(&world);
+    let create = r#"{"spec":{"connection":{"createObjects":"Allowed"}}}"#;
+    world
+        .kubectl(["patch", "orchclass", "standard", "--type=merge", "-p", create])
+        .unwrap();
     orchestra(&world, "first", "");
     ready(&world, "first").await;
     let url = secret(&world, TENANTS, "first-connection").await["DATABASE_URL"].clone();

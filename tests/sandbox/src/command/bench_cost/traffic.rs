@@ -69,9 +69,10 @@ impl Traffic {
     }
 }
 
-/// Whether a request is one for tenants: leases and watches are counted apart.
+/// Whether a request is one for tenants: leases and watches are counted apart, and the operator asks for its rights once,
+/// at its start.
 pub(super) fn counts(request: &Request) -> bool {
-    !is_lease(request) && request.verb != "watch"
+    !is_lease(request) && request.verb != "watch" && request.resource != "selfsubjectaccessreviews"
 }
 
 /// Whether a request is one of the leader election.
