@@ -96,7 +96,9 @@ impl Watch {
         state.take(event);
         if let Some(notes) = &state.notes {
             // Nobody reads the notes any more only when the operator is shutting down.
-            happened(event).into_iter().for_each(|next| drop(notes.send(next)));
+            for next in happened(event) {
+                drop(notes.send(next));
+            }
         }
     }
 
@@ -227,6 +229,7 @@ fn log(event: &RunEvent<'_>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn started(name: &str, number: usize) -> RunEvent<'_> {
