@@ -103,7 +103,7 @@ fn dump(world: &World, places: &Places, password: &str) -> String {
         .collect();
     format!(
         "CREATE ROLE {role} LOGIN PASSWORD '{password}';\n\
-         GRANT {role} TO one_owner;\n\
+         GRANT {role} TO one_owner WITH ADMIN OPTION;\n\
          REVOKE ALL ON DATABASE one FROM PUBLIC;\n\
          GRANT CONNECT, TEMPORARY ON DATABASE one TO {role};\n{kept}"
     )
