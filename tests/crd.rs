@@ -96,7 +96,19 @@ fn lengths() -> Vec<(&'static str, String, &'static str)> {
             .collect();
         json!({"spec": {"migrations": {"source": {"configMapRefs": references}}}}).to_string()
     };
+    let inline = |files| {
+        let files: serde_json::Map<_, _> = (0..files)
+            .map(|number| (format!("{number}.sql"), json!("é".repeat(65_536))))
+            .collect();
+        json!({"spec": {"migrations": {"source": {"inline": files}}}}).to_string()
+    };
     vec![
+        ("Orchestra", inline(2), ""),
+        (
+            "Orchestra",
+            inline(3),
+            "inline holds more than 131072 characters: put the files into a ConfigMap",
+        ),
         ("Orchestra", display(256), ""),
         (
             "Orchestra",

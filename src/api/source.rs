@@ -22,6 +22,7 @@ const PATH: &str = r"^\.?[^./\\][^/\\]*(/\.?[^./\\][^/\\]*)*$";
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.configMapRef), has(self.configMapRefs), has(self.inline), has(self.oci), has(self.folder)].filter(is, is).size() == 1").message("exactly one of configMapRef, configMapRefs, inline, oci and folder must be set"))]
+#[x_kube(validation = Rule::new("!has(self.inline) || self.inline.map(name, self.inline[name].size()).sum() <= 131072").message("inline holds more than 131072 characters: put the files into a ConfigMap"))]
 pub struct ScriptSource {
     /// One ConfigMap with a key for each file. A key of `binaryData` that ends in `.tar.gz` or `.tgz`
     /// is unpacked.
@@ -31,7 +32,7 @@ pub struct ScriptSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub config_map_refs: Option<Vec<ConfigMapReference>>,
-    /// The files themselves, by name.
+    /// The files themselves, by name; at most 131072 characters in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "inline")]
     pub inline: Option<BTreeMap<String, String>>,
@@ -59,13 +60,14 @@ impl ScriptSource {
     }
 }
 
-/// At most 256 files of 256 KiB; the API server bounds an object as a whole (about 1.5 MiB).
+/// At most 256 files. A rule bounds all together, because the operator keeps its watched objects in memory; the length
+/// of one file lets the API server estimate the cost of that rule.
 fn inline(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
         "minProperties": 1,
         "maxProperties": 256,
-        "additionalProperties": {"type": "string", "maxLength": 262_144},
+        "additionalProperties": {"type": "string", "maxLength": 131_072},
     })
 }
 
