@@ -148,6 +148,11 @@ async fn a_registry_is_not_believed() {
         assert_eq!((error.class(), error.reason()), (class, reason), "{fault:?}: {error}");
         assert!(error.to_string().contains(says), "{fault:?}: {error}");
     }
+    registry.require(Some(Asked::Token("ada".into(), "s3cret".into())));
+    registry.fail(Some(Fault::Endless));
+    let error = pull(&source, Some(login("s3cret"))).await.unwrap_err();
+    assert!(error.to_string().contains("answers more than 65536 bytes"), "{error}");
+    registry.require(None);
     registry.fail(None);
     let missing = OciSource {
         tag: Some("v2".into()),

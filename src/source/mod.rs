@@ -20,6 +20,7 @@ pub mod pull_secret;
 mod registry;
 mod room;
 mod sources;
+mod token;
 
 pub use error::Error;
 pub use files::Files;

@@ -1,26 +1,23 @@
 //! Pulls from an OCI registry (OCI distribution specification 1.1).
 //!
-//! The crate oci-client does the handshake for a token and has the types. Manifests and layers are downloaded here,
-//! because oci-client reads manifests and error answers of any length (rust-oci-client issue 206), and fetches a
-//! layer from any address that its manifest names (`urls`).
+//! The crate oci-client has the types. Manifests and layers are downloaded here, because oci-client reads manifests and
+//! error answers of any length (rust-oci-client issue 206), and fetches a layer from any address that its manifest
+//! names (`urls`).
 
 use std::time::Duration;
 
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
+use oci_client::Reference;
 use oci_client::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
 };
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Reference, RegistryOperation};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
-use secrecy::ExposeSecret as _;
 
 use super::digest::{sha256, sha512};
 use super::error::Error;
 use super::flaw::Flaw;
 use super::pull_secret::RegistryLogin;
+use super::token::{self, Refusal};
 
 /// How long a connection may take to open, and the longest pause between two chunks of an answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -48,11 +45,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Denied`].
     pub async fn open(reference: Reference, insecure: bool, login: Option<&RegistryLogin>) -> Result<Self, Error> {
-        let (scheme, protocol) = if insecure {
-            ("http", ClientProtocol::Http)
-        } else {
-            ("https", ClientProtocol::Https)
-        };
+        let scheme = if insecure { "http" } else { "https" };
         let place = reference.to_string();
         let http = reqwest::Client::builder()
             .user_agent(AGENT)
@@ -62,21 +55,9 @@ impl Repository {
             .https_only(!insecure)
             .build()
             .map_err(|error| Error::unavailable(&place, cause(error)))?;
-        let config = ClientConfig {
-            protocol,
-            user_agent: AGENT,
-            connect_timeout: Some(CONNECT),
-            read_timeout: Some(PAUSE),
-            platform_resolver: None,
-            ..ClientConfig::default()
-        };
-        let handshake = oci_client::Client::try_from(config).map_err(|error| refused(&place, error))?;
-        let auth = login.map_or(RegistryAuth::Anonymous, |login| {
-            RegistryAuth::Basic(login.user.clone(), login.password.expose_secret().to_owned())
-        });
-        let token = handshake.auth(&reference, &auth, RegistryOperation::Pull).await;
-        let token = token.map_err(|error| refused(&place, error))?;
-        let authorization = header(token.as_deref(), login).map_err(|what| Error::denied(&place, what))?;
+        let base = format!("{scheme}://{}", reference.resolve_registry());
+        let authorization = token::authorization(&http, &base, reference.repository(), login).await;
+        let authorization = authorization.map_err(|refusal| refused(&place, refusal))?;
         Ok(Self {
             http,
             reference,
@@ -172,42 +153,20 @@ impl Repository {
     }
 }
 
-fn header(token: Option<&str>, login: Option<&RegistryLogin>) -> Result<Option<HeaderValue>, String> {
-    use base64::Engine as _;
-    let value = match (token, login) {
-        (Some(token), _) => format!("Bearer {token}"),
-        // The registry uses no tokens: it takes the login itself, or needs none.
-        (None, Some(RegistryLogin { user, password })) => {
-            let pair = format!("{user}:{}", password.expose_secret());
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-        }
-        (None, None) => return Ok(None),
-    };
-    let mut value =
-        HeaderValue::try_from(value).map_err(|_| "the registry's token cannot be sent in a header".to_owned())?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
 fn retry_after(answer: &Response) -> Option<Duration> {
     let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds).clamp(Duration::from_secs(1), MAX_AFTER))
 }
 
-/// The error of a failed handshake. It leaves out text and addresses of answers: they may hold tokens.
-fn refused(place: &str, error: OciDistributionError) -> Error {
-    match error {
-        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
-            Error::denied(
-                &place,
-                "the registry refuses the login: correct the Secret of pullSecretRef",
-            )
-        }
-        OciDistributionError::RequestError(error) => Error::unavailable(&place, cause(error)),
-        _ => Error::unavailable(
+/// The error of a failed handshake.
+fn refused(place: &str, refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Login => Error::denied(
             &place,
-            "the server does not answer as an OCI registry does: check the image",
+            "the registry refuses the login: correct the Secret of pullSecretRef",
         ),
+        Refusal::Lost(error) => Error::unavailable(&place, cause(error)),
+        Refusal::Service(what) => Error::unavailable(&place, what),
     }
 }
 

@@ -54,7 +54,7 @@ pub enum Fault {
     Corrupt,
     /// Sends whoever asks for a blob to another host.
     Redirect(String),
-    /// Answers manifests that never end.
+    /// Answers manifests and tokens that never end.
     Endless,
     /// Has no blobs.
     NoBlobs,
@@ -232,6 +232,9 @@ async fn handle(State(inner): State<Arc<Inner>>, method: Method, uri: Uri, heade
     if fault == Some(Fault::Down) {
         return answer(StatusCode::SERVICE_UNAVAILABLE, "down");
     }
+    if path == "/token" && fault == Some(Fault::Endless) {
+        return endless();
+    }
     if path == "/token" {
         return inner.issue(authorization);
     }
@@ -248,16 +251,18 @@ async fn handle(State(inner): State<Arc<Inner>>, method: Method, uri: Uri, heade
         }
         Some(Fault::Corrupt) if blob => answer(StatusCode::OK, "x"),
         Some(Fault::NoBlobs) if blob => answer(StatusCode::NOT_FOUND, ""),
-        Some(Fault::Endless) if path.contains("/manifests/") => {
-            let block = Bytes::from(vec![b' '; 64 << 10]);
-            let blocks = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(block.clone()));
-            Response::new(Body::from_stream(blocks))
-        }
+        Some(Fault::Endless) if path.contains("/manifests/") => endless(),
         _ => inner
             .forward(method, &uri, &headers)
             .await
             .unwrap_or_else(|error| answer(StatusCode::BAD_GATEWAY, format!("{error:#}"))),
     }
+}
+
+fn endless() -> Response<Body> {
+    let block = Bytes::from(vec![b' '; 64 << 10]);
+    let blocks = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(block.clone()));
+    Response::new(Body::from_stream(blocks))
 }
 
 fn basic(user: &str, password: &str) -> String {
