@@ -11,6 +11,7 @@ use super::known::Known;
 use super::plan::{Pending, Plan};
 use super::statements;
 use crate::api::Approval;
+use crate::migrate::aside::aside;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::history::History;
 use crate::migrate::options::Options;
@@ -92,14 +93,15 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
     Err(Error::Unreadable)
 }
 
-/// Judges the scripts outside of the runtime's threads: parsing of large scripts takes seconds.
+/// Judges the scripts outside of the runtime's threads, those of one database at a time: parsing of large scripts takes
+/// seconds, and a tree some two hundred times the memory of its text.
 async fn judged(mut scripts: Vec<PendingScript>, known: Known) -> Result<(Vec<PendingScript>, Vec<Finding>, Known)> {
-    let work = tokio::task::spawn_blocking(move || {
+    let work = aside(move || {
         let (findings, known, makes) = statements::judge(&scripts, known);
         for (script, makes) in scripts.iter_mut().zip(makes) {
             script.makes = makes;
         }
         (scripts, findings, known)
     });
-    work.await.map_err(|_| Error::Unreadable)
+    work.await.ok_or(Error::Unreadable)
 }
