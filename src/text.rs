@@ -50,6 +50,24 @@ pub fn lines(text: &str) -> String {
     text.chars().filter(shown).collect()
 }
 
+/// `a, b and 3 more`: the first `most` of these names, and how many of `total` are not named.
+pub fn names<T: AsRef<str>>(names: &[T], most: usize, total: usize) -> String {
+    first(names, most, total, (", ", " and"))
+}
+
+/// `a; b; and 3 more`: as [`names`], for texts that hold commas.
+pub fn clauses<T: AsRef<str>>(clauses: &[T], most: usize) -> String {
+    first(clauses, most, clauses.len(), ("; ", "; and"))
+}
+
+fn first<T: AsRef<str>>(texts: &[T], most: usize, total: usize, (between, last): (&str, &str)) -> String {
+    let shown: Vec<_> = texts.iter().take(most).map(AsRef::as_ref).collect();
+    match total.saturating_sub(shown.len()) {
+        0 => shown.join(between),
+        more => format!("{}{last} {more} more", shown.join(between)),
+    }
+}
+
 /// Characters that change the direction of the text around them, or are not seen: with them a text reads
 /// differently from what it says (<https://trojansource.codes>).
 fn is_invisible(character: char) -> bool {
@@ -65,6 +83,16 @@ mod tests {
     /// What a hostile server writes: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
     const HOSTILE: &str =
         "a\u{1b}[31mb\u{1b}]0;title\u{7}\r\nINFO forged\u{202e}txt\u{2066}x\u{200b}\0\u{9b}2J\u{7f}\u{feff}end";
+
+    #[test]
+    fn the_first_are_named_and_the_others_counted() {
+        let all = ["a", "b", "c"];
+        assert_eq!(names(&all, 3, 3), "a, b, c");
+        assert_eq!(names(&all, 2, 3), "a, b and 1 more");
+        assert_eq!(names(&all, 3, 9), "a, b, c and 6 more");
+        assert_eq!(clauses(&all, 2), "a; b; and 1 more");
+        assert_eq!(clauses::<&str>(&[], 2), "");
+    }
 
     #[test]
     fn a_line_holds_nothing_that_a_terminal_carries_out() {

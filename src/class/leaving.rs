@@ -14,6 +14,7 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{self, News};
 use crate::controller::write::set_finalizer;
+use crate::text;
 
 /// The number of holders that the message names, at most.
 const NAMED: usize = 5;
@@ -79,17 +80,10 @@ fn describe(holders: &[&OrchestraDatabase]) -> String {
         })
         .collect();
     names.sort();
-    let more = names.len().saturating_sub(NAMED);
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    names.truncate(NAMED);
     format!(
-        "deletion was requested, but {} of its databases still exist: {}{rest}. They are not affected, and the class \
+        "deletion was requested, but {} of its databases still exist: {}. They are not affected, and the class \
          admits no new claim; it is deleted when the last of them is deleted",
         holders.len(),
-        names.join(", ")
+        text::names(&names, NAMED, names.len())
     )
 }

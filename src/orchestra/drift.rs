@@ -16,6 +16,7 @@ use crate::content::MigrationSpec;
 use crate::content::Tenant;
 use crate::controller::error::Error;
 use crate::migrate::{self, Source, Status};
+use crate::text;
 
 /// How often, when the spec does not say.
 const INTERVAL: Duration = Duration::from_hours(24);
@@ -156,16 +157,7 @@ pub async fn migration_status(
 /// The first of them.
 fn few(names: &[String]) -> String {
     const FEW: usize = 5;
-    let first = names
-        .iter()
-        .take(FEW)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
-    match names.len().saturating_sub(FEW) {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
+    text::names(names, FEW, names.len())
 }
 
 #[cfg(test)]

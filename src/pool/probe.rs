@@ -91,7 +91,7 @@ pub fn subject(pass: &Pass, url: &SecretString) -> String {
     let hash = Sha256::new_with_prefix(accepted)
         .chain_update(url.expose_secret())
         .finalize();
-    hash.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    hex::encode(hash)
 }
 
 /// Logs in, checks that the database is fit for tenants, closes it to PUBLIC unless it is a hosted project, and

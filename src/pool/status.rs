@@ -13,6 +13,7 @@ use crate::controller;
 use crate::controller::conditions::{Conditions, Standing, find};
 use crate::controller::error::Error;
 use crate::controller::status::{News, has_come_to};
+use crate::text;
 
 /// Entries that a condition names: its message is limited to 32768 characters.
 const NAMED: usize = 20;
@@ -70,16 +71,11 @@ fn message(refusals: &[&(String, Refusal)]) -> String {
     if refusals.is_empty() {
         return "every entry is usable".into();
     }
-    let named = refusals
+    let refusals: Vec<_> = refusals
         .iter()
-        .take(NAMED)
         .map(|(key, refusal)| format!("{key}: {}", refusal.message))
-        .collect::<Vec<_>>()
-        .join("; ");
-    match refusals.len().saturating_sub(NAMED) {
-        0 => named,
-        more => format!("{named}; and {more} more"),
-    }
+        .collect();
+    text::clauses(&refusals, NAMED)
 }
 
 /// What an admin has to know of entries whose connections are open to whoever is on the way. It keeps no entry from
@@ -88,13 +84,9 @@ fn exposure(keys: &[String]) -> String {
     if keys.is_empty() {
         return String::new();
     }
-    let named = keys.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    let more = match keys.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let named = text::names(keys, NAMED, keys.len());
     format!(
-        ". Warning: {named}{more}: sslmode is disable or prefer, so whoever is on the way may read the traffic or answer in \
+        ". Warning: {named}: sslmode is disable or prefer, so whoever is on the way may read the traffic or answer in \
          the server's place. Write sslmode=verify-full into the URL, with sslrootcert if the authority is your own"
     )
 }

@@ -17,10 +17,7 @@ pub struct DatabaseIdentity {
 impl DatabaseIdentity {
     /// 32 hexadecimal digits, the same for every URL of this database; fit for the name of an object.
     pub fn digest(&self) -> String {
-        let hash = Sha256::digest(format!("{}/{}", self.server, self.database));
-        hash.iter()
-            .take(16)
-            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        hex::encode(&Sha256::digest(format!("{}/{}", self.server, self.database))[..16])
     }
 
     /// Identifies the server alone, by what this identity is made of.

@@ -7,6 +7,7 @@ use super::plan::{Decision, Standing};
 use super::revisions::Revisions;
 use crate::api::condition::Reason;
 use crate::api::{RevisionSkew, RolloutPhase as Phase, RolloutStatus};
+use crate::text;
 
 /// Most names and sources that a status lists.
 const LISTED: usize = 10;
@@ -116,14 +117,11 @@ pub fn words(status: &RolloutStatus) -> (bool, Reason, String) {
 
 /// The Orchestras that failed: the first ones by name, and the number of the others.
 pub fn names(status: &RolloutStatus) -> String {
-    let named: Vec<_> = status.failing.iter().take(NAMED).map(String::as_str).collect();
-    let more = usize::try_from(status.failed)
-        .unwrap_or_default()
-        .saturating_sub(named.len());
-    match more {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
-    }
+    text::names(
+        &status.failing,
+        NAMED,
+        usize::try_from(status.failed).unwrap_or_default(),
+    )
 }
 
 /// Whether the change of a rollout since the last status is worth an event.

@@ -10,6 +10,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 
 use super::Scope;
+use crate::text;
 
 /// How often missing rights are asked for again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -170,14 +171,8 @@ pub async fn wait(client: &Client, needed: &[Right]) -> anyhow::Result<()> {
 }
 
 fn shown(missing: &[Right]) -> String {
-    let named: Vec<_> = missing.iter().take(NAMED).map(ToString::to_string).collect();
-    let more = missing.len().saturating_sub(NAMED);
-    let more = if more > 0 {
-        format!("; and {more} more")
-    } else {
-        String::new()
-    };
-    format!("{}{more}", named.join("; "))
+    let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    text::clauses(&missing, NAMED)
 }
 
 async fn missing(client: &Client, needed: &[Right]) -> anyhow::Result<Vec<Right>> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::orphans::command;
 use crate::proof::{generous_world, history, owner, soon, tenant};
-use crate::support::{LONG, SYSTEM, orchestra, ready, reason, scalar, sources, standard_class};
+use crate::support::{LONG, SYSTEM, orchestra, patch_config_map, ready, reason, scalar, sources, standard_class};
 
 const DROP: &str =
     "-- tidy up\nALTER TABLE \"Member\" DROP COLUMN \"email\";\nCREATE INDEX \"by_name\" ON \"Member\" (\"name\");\n";
@@ -16,19 +16,7 @@ const EMAIL: &str =
 
 /// Changes keys of the ConfigMap of migrations; null takes one away.
 fn patch(world: &World, data: &Value) {
-    let patch = json!({ "data": data }).to_string();
-    world
-        .kubectl([
-            "patch",
-            "configmap",
-            "schema",
-            "-n",
-            TENANTS,
-            "--type=merge",
-            "-p",
-            &patch,
-        ])
-        .unwrap();
+    patch_config_map(world, "schema", data);
 }
 
 fn annotate(world: &World, name: &str, digest: &str) {

@@ -8,7 +8,10 @@ use url::Url;
 
 use crate::pool::{admin, again, house, inventory, pool_only};
 use crate::proof::soon;
-use crate::support::{LONG, gone, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world};
+use crate::support::{
+    LONG, gone, login, orchestra, patch_config_map, ready, reason, scalar, secret, sources, standard_class, world,
+};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_tenant_reaches_another() {
@@ -99,20 +102,8 @@ async fn confined(url: &str) {
 
 /// What a later migration creates is the tenant's to use.
 async fn later_tables(world: &World, url: &str) {
-    let more =
-        "{\"data\":{\"20260103000000_later.sql\":\"CREATE SCHEMA more; CREATE TABLE more.things (id serial);\"}}";
-    world
-        .kubectl([
-            "patch",
-            "configmap",
-            "schema",
-            "-n",
-            TENANTS,
-            "--type=merge",
-            "-p",
-            more,
-        ])
-        .unwrap();
+    let more = "CREATE SCHEMA more; CREATE TABLE more.things (id serial);";
+    patch_config_map(world, "schema", &json!({"20260103000000_later.sql": more}));
     let migrated = |object: &serde_json::Value| object["status"]["migrations"]["applied"] == 3;
     world
         .until(Kind::Orchestra, (TENANTS, "left"), LONG, migrated)
@@ -203,18 +194,11 @@ async fn an_entry_that_leads_to_another_database_is_not_touched() {
     // The tenant's own script has dropped the record of the claim; then the entry is given another URL.
     admin(&world, "one", "DROP SCHEMA stagesub CASCADE").await;
     house(&world, &[entries[1].replace("POOL_2", "POOL_1")]);
-    let more = r#"{"data":{"20260103000000_more.sql":"CREATE TABLE more ();"}}"#;
-    let patch = [
-        "patch",
-        "configmap",
+    patch_config_map(
+        &world,
         "schema",
-        "-n",
-        TENANTS,
-        "--type=merge",
-        "-p",
-        more,
-    ];
-    world.kubectl(patch).unwrap();
+        &json!({"20260103000000_more.sql": "CREATE TABLE more ();"}),
+    );
     let object = reason(&world, "first", "InvalidEntry").await;
     let message = condition(&object, "Ready").2;
     assert!(message.contains("leads to another database"), "{message}");

@@ -1,29 +1,22 @@
 //! Migrations that fail, and sources that cannot be used: what a person reads, what is left in the
 //! database, and how it goes on by itself.
 
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use orchestra_sandbox::world::{Kind, TENANTS, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::proof::{generous_world, history, one_project_and_both_logins, owner, soon};
-use crate::support::{LONG, orchestra, ready, reason, scalar, sources, standard_class};
+use crate::support::{LONG, orchestra, patch_config_map, ready, reason, scalar, sources, standard_class};
 
 const BAD: &str = "CREATE TABLE \"Half\" (\"id\" INT);\n\nINSERT INTO \"Nowhere\" VALUES (1);\n";
 const GOOD: &str = "CREATE TABLE \"Half\" (\"id\" INT);\n";
 
 /// Changes keys of the ConfigMap of migrations; null takes one away.
-fn patch(world: &World, map: &str, data: &Value) {
-    let patch = json!({ "data": data }).to_string();
-    world
-        .kubectl(["patch", "configmap", map, "-n", TENANTS, "--type=merge", "-p", &patch])
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_migration_says_where_and_leaves_nothing() {
     let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
-    patch(&world, "schema", &json!({"20260103000000_half.sql": BAD}));
+    patch_config_map(&world, "schema", &json!({"20260103000000_half.sql": BAD}));
     let mut operator = world.operator("operator", |_| {}).unwrap();
     orchestra(&world, "new", "");
     let object = reason(&world, "new", "MigrationFailed").await;
@@ -51,12 +44,12 @@ async fn a_failing_migration_says_where_and_leaves_nothing() {
     );
     assert_eq!(history(&mut session).await, 2, "no row of the one that failed");
 
-    patch(&world, "schema", &json!({"20260103000000_half.sql": GOOD}));
+    patch_config_map(&world, "schema", &json!({"20260103000000_half.sql": GOOD}));
     let object = one_project_and_both_logins(&world, "new").await;
     assert_eq!(object["status"]["migrations"]["applied"], 3);
 
     // The same happens to a tenant in use, and it stays in use.
-    patch(
+    patch_config_map(
         &world,
         "schema",
         &json!({"20260104000000_later.sql": BAD.replace("Half", "Later")}),
@@ -67,7 +60,7 @@ async fn a_failing_migration_says_where_and_leaves_nothing() {
         "{object:#}"
     );
     assert!(!is_true(&object, "Migrated"));
-    patch(
+    patch_config_map(
         &world,
         "schema",
         &json!({"20260104000000_later.sql": GOOD.replace("Half", "Later")}),
@@ -79,7 +72,7 @@ async fn a_failing_migration_says_where_and_leaves_nothing() {
     operator.kill().unwrap();
     let next = world.operator("next", |_| {}).unwrap();
     soon("the new one has looked", async || next.log().contains("next step=Rest")).await;
-    patch(
+    patch_config_map(
         &world,
         "schema",
         &json!({"20260105000000_last.sql": GOOD.replace("Half", "Last")}),
@@ -109,7 +102,7 @@ async fn a_source_that_cannot_be_used_touches_no_database() {
         ("\u{feff}SELECT 1;\n", "byte order mark"),
         ("SELECT 1;\n\\connect other\n", "psql"),
     ] {
-        patch(
+        patch_config_map(
             &world,
             "schema",
             &json!({"20260103000000_bad.sql": text, "20260102500000_fine.sql": "SELECT 1;"}),
@@ -131,7 +124,7 @@ async fn a_source_that_cannot_be_used_touches_no_database() {
         );
         assert_eq!(history(&mut session).await, 2);
     }
-    patch(
+    patch_config_map(
         &world,
         "schema",
         &json!({"20260103000000_bad.sql": null, "20260102500000_fine.sql": null}),
@@ -159,7 +152,7 @@ async fn several_config_maps_are_one_source() {
     let object = one_project_and_both_logins(&world, "many").await;
     assert_eq!(object["status"]["migrations"]["applied"], 2);
     assert_eq!(object["status"]["migrations"]["current"], "2_second");
-    patch(&world, "a", &json!({"3_third.sql": "CREATE TABLE \"Third\" (id int);"}));
+    patch_config_map(&world, "a", &json!({"3_third.sql": "CREATE TABLE \"Third\" (id int);"}));
     let applied = |object: &Value| is_true(object, "Ready") && object["status"]["migrations"]["applied"] == 3;
     world
         .until(Kind::Orchestra, (TENANTS, "many"), LONG, applied)

@@ -7,7 +7,7 @@ use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World};
 use serde_json::json;
 
 use crate::proof::{generous_world, one_project_and_both_logins};
-use crate::support::{LONG, gone, orchestra, reason, secret, sources, standard_class};
+use crate::support::{LONG, gone, orchestra, patch_config_map, reason, secret, sources, standard_class};
 
 const WRONG: &str = "not-the-pool-password-7f1c";
 const REVOKED: &str = "sbp_0123456789abcdef0123456789abcdef01234567";
@@ -78,19 +78,8 @@ async fn no_secret_is_ever_shown() {
 
 /// A failing migration, a pool entry with a wrong password, a rejected token, a deletion.
 async fn bad_days(world: &World) {
-    let bad = json!({"data": {"20260103000000_bad.sql": "INSERT INTO \"Nowhere\" VALUES (1);"}}).to_string();
-    world
-        .kubectl([
-            "patch",
-            "configmap",
-            "schema",
-            "-n",
-            TENANTS,
-            "--type=merge",
-            "-p",
-            &bad,
-        ])
-        .unwrap();
+    let bad = json!({"20260103000000_bad.sql": "INSERT INTO \"Nowhere\" VALUES (1);"});
+    patch_config_map(world, "schema", &bad);
     reason(world, "good", "MigrationFailed").await;
 
     let server = world.api.router().session_address();

@@ -114,6 +114,14 @@ pub async fn reason(world: &World, name: &str, reason: &str) -> Value {
     world.until(Kind::Orchestra, (TENANTS, name), LONG, has).await.unwrap()
 }
 
+/// Adds keys to a ConfigMap in the tenants' namespace, or changes them.
+pub fn patch_config_map(world: &World, name: &str, data: &Value) {
+    let patch = serde_json::json!({ "data": data }).to_string();
+    world
+        .kubectl(["patch", "configmap", name, "-n", TENANTS, "--type=merge", "-p", &patch])
+        .unwrap();
+}
+
 pub async fn gone(world: &World, kind: Kind, namespace: &str, name: &str) {
     world
         .until(kind, (namespace, name), LONG, Value::is_null)

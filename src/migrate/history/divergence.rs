@@ -11,6 +11,7 @@ use crate::migrate::error::Error;
 use crate::migrate::mode;
 use crate::migrate::order;
 use crate::migrate::source::{Migration, MigrationId, Source};
+use crate::text;
 
 /// The differences between a history and a source: names of migrations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,16 +44,7 @@ impl Divergence {
 /// The first names, and the number of the others.
 fn listed(names: &[String]) -> String {
     const FEW: usize = 3;
-    let few = names
-        .iter()
-        .take(FEW)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
-    match names.len().saturating_sub(FEW) {
-        0 => few,
-        more => format!("{few} and {more} more"),
-    }
+    text::names(names, FEW, names.len())
 }
 
 impl History {

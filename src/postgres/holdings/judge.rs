@@ -2,6 +2,7 @@
 
 use super::facts::{Holdings, LoginFacts, Open, Role};
 use crate::api::condition::Reason;
+use crate::text;
 
 /// The first version whose CREATEROLE reaches only roles that the role itself has made.
 const CONFINED: u32 = 16;
@@ -249,11 +250,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     all.sort_unstable();
     all.dedup();
     let shown: Vec<_> = all.iter().take(NAMED).map(|name| printable(name)).collect();
-    match all.len() {
-        0 => None,
-        count if count > NAMED => Some(format!("{} and {} more", shown.join(", "), count - NAMED)),
-        _ => Some(shown.join(", ")),
-    }
+    (!all.is_empty()).then(|| text::names(&shown, NAMED, all.len()))
 }
 
 fn printable(name: &str) -> String {

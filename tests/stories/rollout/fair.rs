@@ -4,6 +4,7 @@ use orchestra_sandbox::world::{Kind, TENANTS, World, is_true};
 use serde_json::json;
 
 use super::databases;
+use crate::pool::pool_only;
 use crate::proof::soon;
 use crate::support::{LONG, world};
 
@@ -35,16 +36,7 @@ async fn scripts_of_one_namespace_that_never_end_hold_up_no_other() {
     let world = world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();
     databases(&world, 9).await;
-    world
-        .apply(
-            r#"
-apiVersion: stagesub.io/v1alpha1
-kind: OrchestraClass
-metadata: {name: standard, annotations: {stagesub.io/is-default-class: "true"}}
-spec: {pools: {names: [house], policy: PoolOnly}}
-"#,
-        )
-        .unwrap();
+    pool_only(&world);
     for namespace in ["greedy", "new"] {
         world.kubectl(["create", "namespace", namespace]).unwrap();
     }
