@@ -11,7 +11,7 @@ use super::observe::Observed;
 use super::wait::{SOON, Wait};
 use super::{Pass, login};
 use crate::controller::background::{WorkKind, WorkProgress};
-use crate::controller::error::Error;
+use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
 use crate::credentials::tenant;
 use crate::migrate::{self, Watch};
@@ -44,7 +44,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
             postgres::grant_existing(&mut session, &role, &rights).await?;
             Ok::<_, Error>((session, status))
         };
-        let outcome = apply.await;
+        let outcome = caught(apply).await;
         run.close();
         if let Err(error) = &outcome {
             ctx.core.refusals.refuse(&uid, &source.digest(), error);
