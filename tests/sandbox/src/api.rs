@@ -16,6 +16,7 @@ mod organization;
 mod projects;
 mod provision;
 mod reply;
+mod rules;
 mod serve;
 mod settings;
 mod state;
@@ -39,6 +40,7 @@ pub use ledger::{Created, Ledger, Recorded};
 pub use limits::RateLimit;
 pub use operation::Operation;
 pub use organization::Organization;
+pub use rules::{Rule, RuleState, Rules};
 
 use crate::Postgres;
 use crate::openapi::{self, Contract};
@@ -169,6 +171,11 @@ impl StandIn {
         &self.inner.faults
     }
 
+    /// What edits or replaces answers.
+    pub fn rules(&self) -> &Rules {
+        &self.inner.rules
+    }
+
     /// Changes how the provider behaves.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut lock(&self.inner.behaviour));
@@ -290,6 +297,7 @@ fn inner(options: Options, server: PgConnectOptions, router: &Router) -> anyhow:
         session_port: router.session_address().port(),
         tenants: router.tenants().clone(),
         faults: Faults::default(),
+        rules: Rules::default(),
         ledger: Ledger::default(),
         limiter: limits::Limiter::new(options.rate_limit),
         contract: openapi::document().map(Contract::new),

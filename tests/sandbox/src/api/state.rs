@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::limits::Limiter;
 use super::organization::Organization;
 use super::reply::Reply;
+use super::rules::Rules;
 use super::world::World;
 use super::{Options, Violation};
 use crate::openapi::Contract;
@@ -28,6 +29,7 @@ pub(super) struct Inner {
     pub(super) session_port: u16,
     pub(super) tenants: Tenants,
     pub(super) faults: Faults,
+    pub(super) rules: Rules,
     pub(super) ledger: Ledger,
     pub(super) limiter: Limiter,
     pub(super) contract: Option<Contract>,
