@@ -217,7 +217,7 @@ async fn perform(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         Operation::UpdateProject => projects::rename(inner, call),
         Operation::DeleteProject => projects::delete(inner, call).await,
         Operation::PauseProject => projects::pause(inner, call).await,
-        Operation::RestoreProject => projects::restore(inner, call),
+        Operation::RestoreProject => projects::restore(inner, call).await,
         Operation::RestoreVersions => projects::restore_versions(inner, call),
         Operation::Health => settings::health(inner, call),
         Operation::ListKeys => keys::list(inner, call),
