@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::postgres::{Error, Login, Tls, connect};
+use orchestra_operator::postgres::{Error, Login, SessionOptions, Tls, connect};
 use orchestra_sandbox::router::Authority;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -63,6 +63,7 @@ impl Hostile {
             password: PASSWORD.to_owned().into(),
             tls: Tls::VerifyFull,
             roots: None,
+            session: SessionOptions::default(),
         };
         Self { login, heard }
     }
