@@ -204,6 +204,8 @@ pub enum Reason {
     RolloutHalted,
     /// The seed failed.
     SeedFailed,
+    /// After a seed, a sequence gives numbers that rows of its table have already.
+    SequenceBehind,
     /// The database carries the mark of another Orchestra.
     ClaimConflict,
     /// The region is not one that the class allows.

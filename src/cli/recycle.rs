@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::cluster;
 use crate::api::{OrchestraDatabase, OrchestraPool};
-use crate::credentials::tenant;
+use crate::credentials::{inventory, tenant};
 use crate::postgres::{Login, quote};
 
 /// Arguments of `orchestra-operator recycle`.
@@ -76,7 +76,7 @@ async fn from_secret(client: &Client, namespace: &str, name: &str, key: &str) ->
         .with_context(|| format!("Secret {namespace}/{name}"))?;
     let value = secret.data.unwrap_or_default().remove(key);
     let value = value.with_context(|| format!("Secret {namespace}/{name} has no key {key}"))?;
-    Ok(SecretString::from(String::from_utf8(value.0)?))
+    Ok(inventory::text(&value.0))
 }
 
 /// What is known of the entry beside its login.

@@ -116,11 +116,24 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error
     )
 }
 
-/// The login of an entry's URL. A verified host of Supabase's domains shows a certificate that is issued by one of
+/// Supabase's port for sessions that last one transaction, of its shared and its dedicated pooler.
+const TRANSACTION_PORT: u16 = 6543;
+
+/// The login of an entry's URL. A pooler in transaction mode is refused: at Supabase's hosts by its port, at others
+/// when a session is opened. A verified host of Supabase's domains shows a certificate that is issued by one of
 /// `roots`; any other one's are the system's, or those that the entry names.
 pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
     let mut login = Login::parse(url)?;
-    if login.tls.verifies() && is_supabases(&login.host) {
+    let supabases = is_supabases(&login.host);
+    if supabases && login.port == TRANSACTION_PORT {
+        return Err(Error::from(postgres::Error::InvalidUrl(
+            "port 6543 is Supabase's transaction pooler, where locks and settings do not hold: give the URL of the \
+             session pooler (port 5432) or of the direct connection"
+                .into(),
+        )));
+    }
+    login.session.may_be_pooled = !supabases;
+    if login.tls.verifies() && supabases {
         login.roots.get_or_insert_with(|| roots.clone());
     }
     Ok(login)
@@ -160,11 +173,13 @@ fn entries(secret: Secret) -> Inventory {
     let data = secret.data.unwrap_or_default();
     data.into_iter()
         .filter(|(key, _)| key.starts_with(KEY_PREFIX))
-        .filter_map(|(key, value)| {
-            let url = String::from_utf8(value.0).ok()?;
-            Some((key, SecretString::from(url.trim())))
-        })
+        .map(|(key, value)| (key, text(&value.0)))
         .collect()
+}
+
+/// The text of an entry. Bytes that are not UTF-8 are replaced: [`Login::parse`] says so of the entry, which stays one.
+pub fn text(bytes: &[u8]) -> SecretString {
+    SecretString::from(String::from_utf8_lossy(bytes).trim())
 }
 
 /// Keeps an inventory, and the servers that its entries lead to. Those of pools that are gone are dropped.

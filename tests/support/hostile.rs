@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use orchestra_operator::postgres::{Error, Login, Tls, connect};
+use orchestra_operator::postgres::{Error, Login, SessionOptions, Tls, connect};
 use orchestra_sandbox::router::Authority;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -62,6 +62,7 @@ impl Hostile {
             password: PASSWORD.to_owned().into(),
             tls: Tls::VerifyFull,
             roots: None,
+            session: SessionOptions::default(),
         };
         Self { login, heard }
     }
