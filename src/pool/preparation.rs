@@ -178,7 +178,7 @@ async fn prepare(
     let session = probe::bounded(async {
         let mut session = postgres::connect(&login, APPLICATION).await?;
         inventory::check_identity(&mut session, member).await?;
-        probe::check_unmarked(&mut session).await?;
+        probe::check_unmarked(&ctx.core, &mut session).await?;
         Ok(session)
     });
     let session = session.await?;
@@ -223,8 +223,9 @@ async fn announce(
         Some(is) if !is.is(&wanted.class, &wanted.template.name) => Err(Error::blocked(
             Reason::InUse,
             format!(
-                "it was prepared from template {} of OrchestraClass {}, whose tables it holds: drop and create \
-                 the database with its roles, as `orchestra-operator recycle` prints it, and delete OrchestraDatabase {}",
+                "it was prepared from template {} of OrchestraClass {}, whose tables it holds, and stays free for \
+                 Orchestras of that template. To prepare it from another one, while no Orchestra has claimed \
+                 OrchestraDatabase {}, make the entry anew as `orchestra-operator recycle` prints it",
                 is.name,
                 is.class_name,
                 member.name_any()
