@@ -191,7 +191,9 @@ async fn prepare(
         stop: Some(ctx.preparations.stopping()),
         ..Options::default()
     };
-    migrate::apply(session, &wanted.source, &options, &mut |_| {}).await?;
+    let run = Watch::default();
+    let applied = migrate::apply(session, &wanted.source, &options, &mut |event| run.tell(&event)).await;
+    applied.map_err(|error| Error::from(error).of_run(&run))?;
     // The Orchestras that wait for it are woken by what is noted next.
     drop(busy);
     let applied = wanted.applied(&wanted.template.version);
