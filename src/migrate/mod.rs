@@ -12,6 +12,7 @@ mod format;
 pub mod guard;
 mod history;
 mod index;
+mod kinds;
 mod lexer;
 mod lock;
 mod missing_tables;
@@ -28,6 +29,7 @@ mod session;
 mod source;
 mod source_error;
 mod status;
+mod steps;
 mod unfinished;
 mod watch;
 
