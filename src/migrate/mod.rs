@@ -4,6 +4,7 @@
 mod apply;
 mod aside;
 mod blockers;
+mod claimed;
 mod content;
 mod error;
 mod failure;
