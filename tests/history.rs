@@ -6,8 +6,8 @@ mod support;
 use orchestra_operator::api::MigrationFormat;
 use orchestra_operator::api::condition::Reason;
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::migrate::{Error, Options};
-use orchestra_operator::postgres::Login;
+use orchestra_operator::migrate::{Error, Options, missing_tables};
+use orchestra_operator::postgres::{self, Login};
 use support::{INIT, ask, execute, migrate, migrate_with, pending, postgres::server, session, source, source_of};
 
 const FORMATS: [MigrationFormat; 3] = [
@@ -385,27 +385,36 @@ async fn nothing_that_a_script_does_to_its_session_reaches_the_history_or_the_lo
     }
 }
 
-/// A text that is read in another way once a script has changed how text is read.
+/// What the server's message of more than 4 MiB cut off is tried again when the operator has forgotten it: that changes
+/// nothing, because nothing was kept, or the history tells that something was.
 #[tokio::test]
-async fn a_script_is_read_as_it_was_divided() {
+async fn a_script_that_is_cut_off_by_its_message_may_be_tried_again() {
     let server = server().await;
     let login = server.login("postgres");
-    migrate(&login, &source(&[INIT])).await.unwrap();
-    let odd = (
-        "2_odd",
-        "SET standard_conforming_strings = off; SELECT 'a\\'' ; DELETE FROM a; --';",
-    );
-    for options in [Options::default(), per_statement()] {
-        let set = [INIT, odd];
-        migrate_with(&login, &source(&set), &options).await.unwrap();
-        let mut conn = session(&login).await;
-        assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "2");
-        execute(
-            &mut conn,
-            "DELETE FROM _prisma_migrations WHERE migration_name = '2_odd'",
-        )
-        .await
-        .unwrap();
+    let long = "RAISE NOTICE '%', repeat('x', 5000000)";
+    let atomic = format!("INSERT INTO a VALUES (3); DO $$ BEGIN {long}; END $$;");
+    let commits = format!("DO $$ BEGIN INSERT INTO a VALUES (3); COMMIT; {long}; END $$;");
+    for (number, script, options, kept) in [
+        (2, &atomic, Options::default(), "0"),
+        (3, &commits, Options::default(), "1"),
+        (4, &atomic, per_statement(), "1"),
+        (5, &commits, per_statement(), "1"),
+    ] {
+        let database = format!("d{number}");
+        databases(&login, &[&database]).await;
+        let login = server.login(&database);
+        let all = source(&[INIT, ("2_long", script)]);
+        for attempt in 0..3 {
+            let error = migrate_with(&login, &all, &options).await.unwrap_err();
+            let is_told = match error {
+                Error::Database(postgres::Error::TooLong) => attempt == 0 || script == &atomic,
+                Error::Unfinished { .. } => attempt > 0 && script == &commits,
+                _ => false,
+            };
+            assert!(is_told, "{number}, {attempt}: {error}");
+            let count = ask(&mut session(&login).await, "SELECT count(*) FROM a WHERE id = 3").await;
+            assert_eq!(count, kept, "{number}, {attempt}");
+        }
     }
 }
 
@@ -437,4 +446,42 @@ async fn the_lock_is_held_after_a_script_that_releases_it() {
             assert_eq!(status.unwrap().applied, 4, "{what}");
         }
     }
+}
+
+/// The tables that the history claims, whatever way one has gone.
+#[tokio::test]
+async fn only_a_table_that_a_person_dropped_is_missing() {
+    let server = server().await;
+    let login = server.login("postgres");
+    let all = source(&[
+        (
+            "1_tables",
+            "CREATE TABLE kept (); CREATE TABLE lost (); CREATE SCHEMA s; CREATE TABLE s.gone (); CREATE TABLE old ();",
+        ),
+        (
+            "2_schema",
+            "CREATE TABLE moved (); DROP SCHEMA s CASCADE; CREATE SCHEMA s; ALTER TABLE moved SET SCHEMA s;",
+        ),
+        ("3_code", "DO $$ BEGIN EXECUTE 'DROP TABLE old'; END $$;"),
+        ("4_undone", "BEGIN; CREATE TABLE never (); ROLLBACK;"),
+    ]);
+    migrate(&login, &all).await.unwrap();
+    let mut conn = session(&login).await;
+    assert!(missing_tables(&mut conn, &all).await.unwrap().is_empty());
+    execute(&mut conn, "DROP TABLE lost").await.unwrap();
+    assert_eq!(missing_tables(&mut conn, &all).await.unwrap(), ["lost"]);
+    let cleaned = (
+        "5_clean",
+        "DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class WHERE relname = 'kept' LOOP \
+        EXECUTE format('DROP TABLE %I', t); END LOOP; END $$;",
+    );
+    let mut scripts: Vec<_> = all
+        .migrations()
+        .iter()
+        .map(|it| (it.name.as_str(), it.script.as_str()))
+        .collect();
+    scripts.push(cleaned);
+    let all = source(&scripts);
+    migrate(&login, &all).await.unwrap();
+    assert!(missing_tables(&mut conn, &all).await.unwrap().is_empty());
 }
