@@ -242,6 +242,21 @@ async fn a_history_is_found_wherever_the_tool_finds_it() {
         matches!(error, Error::OtherTool(_)) && error.to_string().contains("public._prisma_migrations"),
         "{error}"
     );
+    // Prisma looks for tables in public as well.
+    databases(&login, &["other"]).await;
+    let other = server.login("other");
+    let mut there = session(&other).await;
+    execute(&mut there, "CREATE SCHEMA app; CREATE TABLE public.theirs ()")
+        .await
+        .unwrap();
+    execute(&mut conn, "ALTER ROLE CURRENT_USER SET search_path TO app, public")
+        .await
+        .unwrap();
+    let error = migrate(&other, &source(&[venue])).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::NotEmpty { schema, table } if schema == "public" && table == "theirs"),
+        "{error}"
+    );
     execute(&mut conn, "ALTER ROLE CURRENT_USER RESET search_path")
         .await
         .unwrap();

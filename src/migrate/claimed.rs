@@ -87,7 +87,9 @@ impl ClaimedTables {
                 }
             });
             let named: Vec<_> = named.map(|claim| claim.table.clone()).collect();
-            named.iter().for_each(|table| self.gone(table));
+            for table in &named {
+                self.gone(table);
+            }
         }
         self.tables.into_iter().map(|claim| claim.table).collect()
     }
@@ -216,7 +218,9 @@ impl ClaimedTables {
             .iter()
             .filter(|claim| claim.parents.iter().any(|parent| are_one(parent, table)));
         let children: Vec<_> = children.map(|claim| claim.table.clone()).collect();
-        children.iter().for_each(|child| self.gone(child));
+        for child in &children {
+            self.gone(child);
+        }
     }
 
     fn drop(&mut self, it: &DropStmt) {
@@ -230,7 +234,9 @@ impl ClaimedTables {
                     None => home,
                 });
                 let inside: Vec<_> = inside.map(|claim| claim.table.clone()).collect();
-                inside.iter().for_each(|table| self.gone(table));
+                for table in &inside {
+                    self.gone(table);
+                }
             } else if is_table(it.remove_type) || it.remove_type == ObjectType::ObjectForeignTable as i32 {
                 self.gone(&Name::of(names));
             }
@@ -268,7 +274,7 @@ fn runs_computed(value: &Value) -> bool {
     let computed = |query: &Value| {
         let text = query["PLpgSQL_expr"]["query"].as_str().unwrap_or_default().trim();
         let constant = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
-        !constant.is_some_and(|text| !text.replace("''", "").contains('\''))
+        constant.is_none_or(|text| text.replace("''", "").contains('\''))
     };
     match value {
         Value::Array(values) => values.iter().any(runs_computed),

@@ -60,13 +60,11 @@ fn of(tree: &NodeEnum, text: &str) -> Kind {
         NodeEnum::TransactionStmt(it) => transaction(it),
         NodeEnum::CopyStmt(it) if it.is_from && it.filename.is_empty() && !it.is_program => Kind::CopyFromStdin,
         NodeEnum::DoStmt(it) => block(it, text),
-        // Whether the procedure commits is known when it runs.
-        NodeEnum::CallStmt(_) => Kind::Unsure,
+        // Outside if the procedure commits; while the subscription has a slot.
+        NodeEnum::CallStmt(_) | NodeEnum::DropSubscriptionStmt(_) => Kind::Unsure,
         NodeEnum::ReindexStmt(it) => reindex(it),
         // Outside for a partitioned table only.
         NodeEnum::ClusterStmt(it) if it.relation.is_some() => Kind::Unsure,
-        // Outside while it has a slot only.
-        NodeEnum::DropSubscriptionStmt(_) => Kind::Unsure,
         NodeEnum::AlterSubscriptionStmt(it) => alter_subscription(it),
         tree => outside(tree).map_or(Kind::Other, Kind::Outside),
     }

@@ -52,8 +52,8 @@ pub struct History {
     pub(super) resolved: BTreeSet<String>,
     /// For migrations that are continued, the number of statements that are already committed.
     pub(super) resume: BTreeMap<String, usize>,
-    /// One of the schema's tables that is not a history, if there is any.
-    pub(super) tables: Option<String>,
+    /// Schema and name of a table that is not a history, if there is any where the tool looks for one.
+    pub(super) tables: Option<(String, String)>,
     /// When there is no history where the tool looks for it: one in another schema, and what it holds.
     pub(super) elsewhere: Option<(String, BTreeSet<String>)>,
 }

@@ -149,7 +149,7 @@ impl History {
     /// A database with tables and without a history: the migrations up to the baseline are recorded as applied.
     fn baseline(&self, source: &Source, options: &Options, actions: &mut Vec<Action>) -> Result<()> {
         let empty = self.applied.is_empty() && self.unfinished.is_empty();
-        let Some(table) = self.tables.as_ref().filter(|_| empty) else {
+        let Some((schema, table)) = self.tables.as_ref().filter(|_| empty) else {
             return Ok(());
         };
         let Some(name) = &options.baseline else {
@@ -158,7 +158,7 @@ impl History {
                 return Ok(());
             }
             return Err(Error::NotEmpty {
-                schema: self.schema.clone(),
+                schema: schema.clone(),
                 table: table.clone(),
             });
         };

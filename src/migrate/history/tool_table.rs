@@ -37,7 +37,7 @@ impl History {
                 "it is managed by Prisma 8 (schema prisma_contract), which is not supported".into(),
             ));
         }
-        let current = path.first().map_or("public", String::as_str);
+        let current = path.first().map_or(PUBLIC, String::as_str);
         let found = locate(conn, format, path).await?;
         let mut history = Self {
             format,
@@ -51,7 +51,12 @@ impl History {
             tables: None,
             elsewhere: None,
         };
-        history.tables = tables(conn, current).await?;
+        let mut schemas = vec![current];
+        // Prisma looks there, whatever the search path begins with.
+        if format == Format::Prisma && path.iter().any(|schema| schema == PUBLIC) {
+            schemas.push(PUBLIC);
+        }
+        history.tables = tables(conn, &schemas).await?;
         if !history.present {
             history.check_other_formats(conn, path).await?;
             history.elsewhere = elsewhere(conn, format).await?;
@@ -222,7 +227,7 @@ impl History {
 /// The schema in which the tool finds its table, if it exists. Prisma names it without a schema, so that it is found anywhere
 /// on the search path; sqlx looks for it in the first schema, where it would create it.
 async fn locate(conn: &mut PgConnection, format: Format, path: &[String]) -> Result<Option<String>> {
-    let first = path.first().map_or("public", String::as_str);
+    let first = path.first().map_or(PUBLIC, String::as_str);
     let mut schemas = vec![schema_of(format, first)];
     if format == Format::Prisma {
         schemas.extend(path.iter().skip(1).map(String::as_str));
@@ -266,12 +271,17 @@ async fn elsewhere(conn: &mut PgConnection, format: Format) -> Result<Option<(St
     Ok(None)
 }
 
-/// One table of the schema that is not a history. Like Prisma, it leaves out the table of `PostGIS`.
-async fn tables(conn: &mut PgConnection, schema: &str) -> Result<Option<String>> {
-    let table = ::sqlx::query_scalar(
-        "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE nspname = $1 AND relkind = 'r' \
-             AND relname NOT IN ('spatial_ref_sys', '_prisma_migrations', '_sqlx_migrations') ORDER BY 1 LIMIT 1",
+/// The schema of every new database.
+const PUBLIC: &str = "public";
+
+/// One table of the schemas that is not a history. Like Prisma, it leaves out the table of `PostGIS`.
+async fn tables(conn: &mut PgConnection, schemas: &[&str]) -> Result<Option<(String, String)>> {
+    let table = ::sqlx::query_as(
+        "SELECT nspname::text, relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+         WHERE nspname = ANY ($1) AND relkind = 'r' \
+             AND relname NOT IN ('spatial_ref_sys', '_prisma_migrations', '_sqlx_migrations') \
+         ORDER BY nspname <> $2, relname LIMIT 1",
     );
-    Ok(table.bind(schema).fetch_optional(conn).await?)
+    let table = table.bind(schemas).bind(schemas.first().copied());
+    Ok(table.fetch_optional(conn).await?)
 }
