@@ -141,6 +141,14 @@ async fn an_archive_the_resource_and_a_folder_are_sources() {
         ),
         (tar_gz(&[("1_a/migration.sql", ""), ("2_b/", "")]), "Prisma's P3015"),
         (tar_gz(&[("1_a/migration.sql", "\u{feff}SELECT 1")]), "byte order mark"),
+        (
+            tar_gz(&[("prisma/migrations/1_a/migration.sql", ""), ("2_b.sql", "")]),
+            "2_b.sql is not in prisma/migrations, where the migrations are",
+        ),
+        (
+            tar_gz(&[("1_a.sql", ""), ("old/2_b.sql", "")]),
+            "could not find the migration file",
+        ),
     ] {
         archive(&world, "project", &packed);
         let is = |object: &Value| {
