@@ -209,6 +209,16 @@ async fn a_login_that_reaches_another_tenant_is_refused_whatever_the_pool_accept
             "REVOKE pg_read_all_data FROM one_owner",
         ),
         (
+            "ALTER ROLE one_owner NOCREATEROLE",
+            "ALTER ROLE \"one_owner\" CREATEROLE",
+            "ALTER ROLE one_owner CREATEROLE",
+        ),
+        (
+            "ALTER DATABASE one SET default_transaction_read_only = on",
+            "takes no writes",
+            "SET default_transaction_read_only = off; ALTER DATABASE one RESET default_transaction_read_only",
+        ),
+        (
             "ALTER ROLE one_owner REPLICATION",
             "REPLICATION",
             "ALTER ROLE one_owner NOREPLICATION",
