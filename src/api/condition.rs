@@ -218,6 +218,8 @@ pub enum Reason {
     ConfigMapConflict,
     /// The Kubernetes API failed or refused the request.
     KubernetesUnavailable,
+    /// A defect of the operator, or of a library, ended a pass or a piece of work.
+    InternalError,
     /// The spec does not ask for this part.
     NotRequested,
 }

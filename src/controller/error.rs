@@ -1,6 +1,9 @@
 //! Errors of a pass. The class of an error says who can act on it, and alone decides the requeue.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures::FutureExt as _;
 
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
@@ -88,6 +91,21 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_conflict())
     }
+}
+
+/// Makes a panic an error: a server whose answer a library does not survive, or a defect, ends the work for one
+/// object and not the controller of all. What was locked is free again, since `parking_lot` knows no poisoned locks.
+/// The panic's own text is in the log alone.
+///
+/// # Errors
+/// Those of the work, and [`Reason::InternalError`].
+pub async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        Err(Error::transient(
+            Reason::InternalError,
+            "a defect of the operator ended the work, which starts again; the operator's log says where",
+        ))
+    })
 }
 
 /// A 429 of the API server is retried quickly: API Priority and Fairness sends many of them under load, and a

@@ -37,6 +37,7 @@ pub use content::{Content, Hold};
 pub use error::{Error, Result};
 pub use failure::{RowFailure, ScriptFailure};
 pub use fingerprint::fingerprint;
+pub use format::{is_numbered, is_script};
 pub use missing_tables::missing_tables;
 pub use mode::Mode;
 pub use options::{Options, TimeLimits};

@@ -69,7 +69,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
     let new = facts(pass, observed, old, phase, conditions);
-    store(pass, new, standing, reason, message).await?;
+    let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
+    let news = news(pass, &new, (standing, reason, message), progress);
+    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
     if let Some(lost) = lost {
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::HistoryLost, lost)).await;
     }
@@ -258,7 +260,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     let Some(object) = controller::status::current(&ctx.core, &*orchestra).await? else {
         return Ok(());
     };
-    let mut pass = Pass::new(object, ctx);
+    let pass = Pass::new(object, ctx);
     pass.ctx.rollout.turns.leave(pass.uid());
     let old = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), error.to_string());
@@ -311,7 +313,9 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             message: text::shown(&message, MESSAGE_LIMIT),
         });
     }
-    store(&mut pass, new, standing, reason, &message).await
+    let news = news(&pass, &new, (standing, reason, &message), false);
+    controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    Ok(())
 }
 
 /// The part that a failure belongs to.
@@ -325,17 +329,62 @@ fn failed_part(reason: Reason) -> Option<Is> {
     }
 }
 
-async fn store(
-    pass: &mut Pass,
-    new: OrchestraStatus,
-    standing: Standing,
-    reason: Reason,
-    message: &str,
-) -> Result<(), Error> {
-    // A claim is a moment on the way to what the next event tells, and migrations have events of their own.
-    let told_otherwise = matches!(reason, Reason::Claiming | Reason::Migrating);
-    let is_news = is_news(pass.object.conditions(), &new.conditions) && !told_otherwise;
-    let news = is_news.then(|| News::of(standing, reason, message));
-    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
-    Ok(())
+/// The event of a status. What is only `progress` on the way has none of its own: a claim, a turn, and migrations
+/// that begin. Migrations that were applied since the last status are told with the event that comes next.
+fn news(
+    pass: &Pass,
+    new: &OrchestraStatus,
+    (standing, reason, message): (Standing, Reason, &str),
+    progress: bool,
+) -> Option<News> {
+    let is_news = is_news(pass.object.conditions(), &new.conditions) && !progress;
+    match (
+        is_news,
+        applied_since(pass.object.migrations(), new.migrations.as_ref()),
+    ) {
+        (true, Some(applied)) => Some(News::of(standing, reason, format!("{message}; {applied}"))),
+        (true, None) => Some(News::of(standing, reason, message)),
+        (false, applied) => applied.map(|applied| News::normal(Reason::MigrationApplied, applied)),
+    }
+}
+
+/// What was applied between two statuses. A first status counts what it finds.
+fn applied_since(old: Option<&MigrationStatus>, new: Option<&MigrationStatus>) -> Option<String> {
+    let (old, new) = (old?, new?);
+    let count = new.applied - old.applied;
+    let current = new.current.as_deref()?;
+    match count {
+        ..=0 => None,
+        1 => Some(format!("applied the migration {current}")),
+        _ => Some(format!("applied {count} migrations, the last is {current}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(applied: i32, current: &str) -> MigrationStatus {
+        let current = Some(current.to_owned());
+        MigrationStatus {
+            current,
+            applied,
+            ..MigrationStatus::default()
+        }
+    }
+
+    #[test]
+    fn what_was_applied_is_told_once() {
+        let (none, one, three) = (applied(0, ""), applied(1, "1_a"), applied(3, "3_c"));
+        let told = |old, new| applied_since(old, Some(new));
+        assert_eq!(told(Some(&none), &one).as_deref(), Some("applied the migration 1_a"));
+        assert_eq!(
+            told(Some(&one), &three).as_deref(),
+            Some("applied 2 migrations, the last is 3_c")
+        );
+        assert_eq!(told(Some(&three), &three), None);
+        // A rolled back history, and a database that came with one.
+        assert_eq!(told(Some(&three), &one), None);
+        assert_eq!(told(None, &three), None);
+    }
 }

@@ -15,7 +15,7 @@ use super::{Pass, login};
 use crate::api::condition::Reason;
 use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
-use crate::controller::error::Error;
+use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
 use crate::controller::write::publish;
 use crate::credentials::tenant;
@@ -50,7 +50,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
             postgres::grant_existing(&mut session, &role, &rights).await?;
             Ok::<_, Error>((session, status))
         };
-        let outcome = apply.await;
+        let outcome = caught(apply).await;
         run.close();
         if let Err(error) = &outcome {
             ctx.core.refusals.refuse(&uid, &source.digest(), error);

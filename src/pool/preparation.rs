@@ -20,7 +20,7 @@ use crate::class;
 use crate::content;
 use crate::controller::Core;
 use crate::controller::background::WorkKind;
-use crate::controller::error::Error;
+use crate::controller::error::{Error, caught};
 use crate::controller::write::write_status;
 use crate::credentials::inventory;
 use crate::error::ErrorClass;
@@ -154,7 +154,7 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
     let wanted = wanted.clone();
     let object = wanted.pool.clone();
     let work = async move {
-        let outcome = prepare(&all, &wanted, &member, login, (preparing, turn)).await;
+        let outcome = caught(Box::pin(prepare(&all, &wanted, &member, login, (preparing, turn)))).await;
         if let Err(error) = &outcome {
             all.core.refusals.refuse(&id, &subject, error);
         }

@@ -11,7 +11,7 @@ use super::Pass;
 use super::attempts::Refusal;
 use crate::api::condition::Reason;
 use crate::controller::background::WorkKind;
-use crate::controller::error::Error;
+use crate::controller::error::{Error, caught};
 use crate::credentials::inventory::{self, member_name};
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
@@ -71,9 +71,9 @@ pub fn id(pool: &str, key: &str) -> String {
     format!("{pool}/{key}")
 }
 
-/// Ends what takes too long.
+/// Ends what takes too long, and what a server makes panic.
 pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
+    tokio::time::timeout(LIMIT, caught(work)).await.unwrap_or_else(|_| {
         Err(Error::transient(
             Reason::DatabaseUnreachable,
             format!(
