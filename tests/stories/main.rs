@@ -12,6 +12,7 @@ mod bill;
 mod blips;
 mod bridge;
 mod budget;
+mod commands;
 mod crash;
 mod cures;
 mod deletion;
