@@ -40,7 +40,7 @@ fn crds_are_fresh() {
     }
 }
 
-/// GitOps tools without the schema compare a manifest's maps by its keys, and its lists as wholes.
+/// Tools of `GitOps` without the schema compare a manifest's maps by its keys, and its lists as wholes.
 #[test]
 fn no_default_is_below_a_list_or_makes_its_parent() {
     let kinds = [

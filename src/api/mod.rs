@@ -236,7 +236,7 @@ impl MigrationFormat {
     }
 }
 
-/// Whether a field is left out of the object. Its default is not in the schema either: GitOps tools compare lists as
+/// Whether a field is left out of the object. Its default is not in the schema either: tools of `GitOps` compare lists as
 /// wholes, and the API server would add to their items, or make an object that nobody has written.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -17,6 +17,7 @@ mod crash;
 mod cures;
 mod deletion;
 mod drift;
+mod entries;
 mod exactly_once;
 mod happy_path;
 #[path = "../support/hostile.rs"]

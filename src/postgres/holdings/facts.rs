@@ -37,6 +37,7 @@ pub struct Open {
 }
 
 /// What the server says of the login.
+#[allow(clippy::struct_excessive_bools, reason = "each is an attribute of a role")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginFacts {
     /// Its role.
