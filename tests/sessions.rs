@@ -138,8 +138,8 @@ async fn a_claim_record_that_a_script_dropped_or_forged_is_no_way_in() {
             "{gone}"
         );
         assert_eq!(
-            holder(&mut own).await.unwrap().as_deref(),
-            Some("tenants/one"),
+            holder(&mut own).await.unwrap().map(|holder| (holder.uid, holder.name)),
+            Some(("1".to_owned(), "tenants/one".to_owned())),
             "{gone}"
         );
     }

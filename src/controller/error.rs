@@ -58,6 +58,19 @@ impl Error {
         }
     }
 
+    /// The error with the migration that ran, where it does not name it: the database refused a statement of the
+    /// operator's own, which says nothing of what a script has changed.
+    pub fn of_run(self, run: &migrate::Watch) -> Self {
+        match run.ran() {
+            Some(ran) if self.reason() == Reason::DatabaseRefused => Self::Stop {
+                class: self.class(),
+                reason: self.reason(),
+                message: format!("{ran}: {self}"),
+            },
+            _ => self,
+        }
+    }
+
     /// Who can act on it.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -115,5 +128,29 @@ fn kubernetes_class(error: &kube::Error) -> ErrorClass {
         kube::Error::Api(status) if status.code == 429 => ErrorClass::After(Duration::from_secs(1)),
         kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => ErrorClass::Blocked,
         _ => ErrorClass::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_refused_during_a_run_names_the_migration() {
+        let refused = || Error::from(postgres::Error::refused("42501", "permission denied"));
+        let run = migrate::Watch::default();
+        assert!(refused().of_run(&run).to_string().starts_with("the database refused"));
+        run.tell(&migrate::RunEvent::Started {
+            name: "one",
+            number: 1,
+            of: 1,
+            per_statement: false,
+        });
+        let told = refused().of_run(&run);
+        assert_eq!((told.reason(), told.class()), (refused().reason(), refused().class()));
+        let begins = "while migration one was applied: the database refused";
+        assert!(told.to_string().starts_with(begins), "{told}");
+        let other = Error::transient(Reason::DatabaseUnreachable, "no answer").of_run(&run);
+        assert_eq!(other.to_string(), "no answer");
     }
 }

@@ -78,16 +78,20 @@ pub async fn check_identity(session: &mut PgConnection, database: &OrchestraData
         return Ok(());
     };
     let found = postgres::identity(session).await?;
-    let confirmed = database.annotations().get(IDENTITY_ANNOTATION);
-    if member_name(&found) == database.name_any() || confirmed.is_some_and(|digest| *digest == found.digest()) {
+    let is_right = match database.annotations().get(IDENTITY_ANNOTATION) {
+        // What it was made from is an earlier state, which nobody is to use again by accident.
+        Some(confirmed) => *confirmed == found.digest(),
+        None => member_name(&found) == database.name_any(),
+    };
+    if is_right {
         return Ok(());
     }
     let (InventoryEntry { pool, key }, name) = (entry, database.name_any());
     Err(Error::blocked(
         Reason::InvalidEntry,
         format!(
-            "entry {key} of pool {pool} leads to another database than {name} was made from: nothing was changed there. \
-             Put the entry's URL back. If the database was moved with its data, or its server upgraded: kubectl annotate \
+            "entry {key} of pool {pool} leads to another database than {name} was made from, or than its annotation \
+             {IDENTITY_ANNOTATION} names: nothing was changed there. Put the entry's URL back. If the database was moved with its data, or its server upgraded: kubectl annotate \
              orchdb {name} {IDENTITY_ANNOTATION}={} --overwrite",
             found.digest()
         ),

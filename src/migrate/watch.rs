@@ -30,6 +30,7 @@ struct Now {
     of: usize,
     since: Instant,
     blocked_by: Option<String>,
+    applied: bool,
 }
 
 enum Happened {
@@ -82,6 +83,15 @@ impl Watch {
         Some(told)
     }
 
+    /// The migration that runs or ran last, for the message of an error that does not name it; `None` before the first
+    /// one begins.
+    pub fn ran(&self) -> Option<String> {
+        let state = self.0.lock();
+        let now = state.now.as_ref()?;
+        let when = if now.applied { "after" } else { "while" };
+        Some(format!("{when} migration {} was applied", now.name))
+    }
+
     /// Takes an event of the run.
     pub fn tell(&self, event: &RunEvent<'_>) {
         log(event);
@@ -105,7 +115,12 @@ impl State {
     fn take(&mut self, event: &RunEvent<'_>) {
         match *event {
             // The same one is begun again, statement by statement.
-            RunEvent::Started { number: 0, .. } | RunEvent::Applied { .. } => {}
+            RunEvent::Started { number: 0, .. } => {}
+            RunEvent::Applied { .. } => {
+                if let Some(now) = self.now.as_mut() {
+                    now.applied = true;
+                }
+            }
             RunEvent::Started { name, number, of, .. } => {
                 self.now = Some(Now {
                     name: name.to_owned(),
@@ -113,6 +128,7 @@ impl State {
                     of,
                     since: Instant::now(),
                     blocked_by: None,
+                    applied: false,
                 });
             }
             RunEvent::Blocked { by } => {
@@ -241,5 +257,15 @@ mod tests {
         assert_eq!(notes.next().await.unwrap().text, "applied migration two in 3.0 s");
         watch.close();
         assert_eq!(notes.next().await, None);
+    }
+
+    #[test]
+    fn what_ran_is_known_before_and_after_it_is_applied() {
+        let watch = Watch::default();
+        assert_eq!(watch.ran(), None);
+        watch.tell(&started("one", 1));
+        assert_eq!(watch.ran().unwrap(), "while migration one was applied");
+        watch.tell(&applied("one"));
+        assert_eq!(watch.ran().unwrap(), "after migration one was applied");
     }
 }

@@ -11,35 +11,40 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, drift, migrating};
+use super::{Pass, drift, failure, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::api::{
-    AppliedTemplate, MigrationFailure, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret,
-};
+use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
-use crate::controller::conditions::{Conditions, MESSAGE_LIMIT, Standing, is_true};
+use crate::controller::conditions::{Conditions, Standing, is_true};
 use crate::controller::error::Error;
 use crate::controller::status::{News, is_news, tell};
 use crate::migrate::guard::Clearance;
 use crate::rollout::Kept;
-use crate::text;
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
     if !is_written(pass, step) {
         return Ok(());
     }
+    let mut description = describe(step);
+    let mut message = if observed.message.is_empty() {
+        description.message.to_owned()
+    } else {
+        observed.message.clone()
+    };
+    if let Some(failure) = failure::uncured(&pass.object, observed)
+        && description.reason == Reason::ApprovalPending
+    {
+        let same = observed.inside.migrations().is_some_and(|now| now.failed);
+        message = failure::beside_approval(&mut description, message, failure, same);
+    }
+    let message = message.as_str();
     let Description {
         phase,
         standing,
         reason,
-        message: words,
-    } = describe(step);
-    let message = if observed.message.is_empty() {
-        words
-    } else {
-        &observed.message
-    };
+        ..
+    } = description;
     let old = pass.object.status.clone().unwrap_or_default();
     let lost = drift::lost(pass, observed.inside.migrations());
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
@@ -144,7 +149,10 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
                 let (why, told) = done(kept.filter(|_| part == Is::Migrated));
                 conditions.set(part, true, why, told);
             }
-            (true, _) => conditions.set(part, false, reason, "not applied yet"),
+            (true, _) => match failure::uncured(&pass.object, observed).filter(|_| part == Is::Migrated) {
+                Some((reason, failure)) => conditions.set(part, false, reason, &failure.message),
+                None => conditions.set(part, false, reason, "not applied yet"),
+            },
         }
     }
     let old = pass.object.migrations();
@@ -263,7 +271,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     let pass = Pass::new(object, ctx);
     pass.ctx.rollout.turns.leave(pass.uid());
     let old = pass.object.status.clone().unwrap_or_default();
-    let (reason, message) = (error.reason(), error.to_string());
+    let (reason, message) = (error.reason(), failure::named(&old, &error));
     let passing = error.is_passing();
     let same = Some(old.observed_generation) == pass.object.metadata.generation;
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
@@ -308,10 +316,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {
         let migrations = new.migrations.get_or_insert_default();
         (migrations.source, migrations.failed, migrations.plan) = (source, true, None);
-        migrations.failure = Some(MigrationFailure {
-            reason: reason.as_str().into(),
-            message: text::shown(&message, MESSAGE_LIMIT),
-        });
+        migrations.failure = Some(failure::remembered(migrations.failure.take(), &error));
     }
     let news = news(&pass, &new, (standing, reason, &message), false);
     controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;

@@ -50,7 +50,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
             postgres::grant_existing(&mut session, &role, &rights).await?;
             Ok::<_, Error>((session, status))
         };
-        let outcome = caught(apply).await;
+        let outcome = caught(apply).await.map_err(|error| error.of_run(&run));
         run.close();
         if let Err(error) = &outcome {
             ctx.core.refusals.refuse(&uid, &source.digest(), error);

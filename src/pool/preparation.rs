@@ -178,7 +178,7 @@ async fn prepare(
     let session = probe::bounded(async {
         let mut session = postgres::connect(&login, APPLICATION).await?;
         inventory::check_identity(&mut session, member).await?;
-        probe::check_unmarked(&mut session).await?;
+        probe::check_unmarked(&ctx.core, &mut session).await?;
         Ok(session)
     });
     let session = session.await?;
@@ -191,7 +191,9 @@ async fn prepare(
         stop: Some(ctx.preparations.stopping()),
         ..Options::default()
     };
-    migrate::apply(session, &wanted.source, &options, &mut |_| {}).await?;
+    let run = Watch::default();
+    let applied = migrate::apply(session, &wanted.source, &options, &mut |event| run.tell(&event)).await;
+    applied.map_err(|error| Error::from(error).of_run(&run))?;
     // The Orchestras that wait for it are woken by what is noted next.
     drop(busy);
     let applied = wanted.applied(&wanted.template.version);
@@ -223,8 +225,9 @@ async fn announce(
         Some(is) if !is.is(&wanted.class, &wanted.template.name) => Err(Error::blocked(
             Reason::InUse,
             format!(
-                "it was prepared from template {} of OrchestraClass {}, whose tables it holds: drop and create \
-                 the database with its roles, as `orchestra-operator recycle` prints it, and delete OrchestraDatabase {}",
+                "it was prepared from template {} of OrchestraClass {}, whose tables it holds, and stays free for \
+                 Orchestras of that template. To prepare it from another one, while no Orchestra has claimed \
+                 OrchestraDatabase {}, make the entry anew as `orchestra-operator recycle` prints it",
                 is.name,
                 is.class_name,
                 member.name_any()
