@@ -82,7 +82,7 @@ pub struct OrchestraSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
     /// How the tenant connects, and which Secret holds the login.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub connection: Connection,
     /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
     /// `Delete` destroys both. Omitted: the class's policy.
