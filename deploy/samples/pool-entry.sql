@@ -6,8 +6,8 @@
 -- The entry's URL is then postgresql://orchestra_pool_1:PASSWORD@HOST:5432/orchestra_pool_1?sslmode=verify-full
 \set ON_ERROR_STOP on
 
--- The login makes tenants' roles, so it needs CREATEROLE. Nothing else: no SUPERUSER, REPLICATION or CREATEDB, and no
--- membership of another role.
+-- The login makes tenants' roles, so it needs CREATEROLE. No SUPERUSER, REPLICATION or CREATEDB, and no membership of
+-- another role.
 CREATE ROLE :"entry" LOGIN CREATEROLE;
 \password :"entry"
 CREATE DATABASE :"entry" OWNER :"entry";
@@ -20,3 +20,9 @@ REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC;
 --   GRANT :"entry" TO CURRENT_USER;
 -- and at the end:
 --   REVOKE :"entry" FROM CURRENT_USER;
+
+-- On PostgreSQL 16 or later, the login then gives BYPASSRLS to its tenant's login, to which policies of row level
+-- security do not apply. It reaches no other database by it. Only a superuser, or an admin with BYPASSRLS, may: where
+-- this is refused, the entry is usable without it, and policies name the role orchestra_app.
+\set ON_ERROR_STOP off
+ALTER ROLE :"entry" BYPASSRLS;

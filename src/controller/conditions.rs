@@ -71,6 +71,13 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// Keeps a condition that is shown only while there is something to tell: as it was, if it was.
+    pub fn keep_shown(&mut self, type_: ConditionType) {
+        if find(self.old, type_).is_some() {
+            self.keep(type_, Reason::Pending);
+        }
+    }
+
     /// Adds Reconciling or Stalled, never both, and neither for a settled object.
     pub fn stand(&mut self, standing: Standing, reason: Reason, message: &str) {
         match standing {

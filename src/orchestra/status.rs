@@ -19,7 +19,7 @@ use crate::api::{
 use crate::controller;
 use crate::controller::conditions::{Conditions, MESSAGE_LIMIT, Standing, is_true};
 use crate::controller::error::Error;
-use crate::controller::status::{News, is_news, tell};
+use crate::controller::status::{News, has_come_to, is_news, tell};
 use crate::migrate::guard::Clearance;
 use crate::rollout::Kept;
 use crate::text;
@@ -68,8 +68,18 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     conditions.stand(standing, summary, message);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
+    let before = old.conditions.clone();
     let new = facts(pass, observed, old, phase, conditions);
     store(pass, new, standing, reason, message).await?;
+    let unreadable = observed
+        .inside
+        .found
+        .as_ref()
+        .and_then(|found| found.unreadable.as_ref());
+    let now = pass.object.conditions();
+    if let Some(tables) = unreadable.filter(|_| has_come_to(&before, now, Is::TablesReadable, Reason::NoPolicy)) {
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::NoPolicy, tables)).await;
+    }
     if let Some(lost) = lost {
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::HistoryLost, lost)).await;
     }
@@ -154,6 +164,11 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
             }
             Some(what) => conditions.set(Is::HistoryAgrees, false, Reason::HistoryDiverged, what),
         }
+    }
+    match observed.inside.found.as_ref().map(|found| &found.unreadable) {
+        Some(Some(tables)) => conditions.set(Is::TablesReadable, false, Reason::NoPolicy, tables),
+        Some(None) => {}
+        None => conditions.keep_shown(Is::TablesReadable),
     }
 }
 
@@ -284,6 +299,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             conditions.keep(part, Reason::Pending);
         }
     }
+    conditions.keep_shown(Is::TablesReadable);
     let standing = if passing {
         Standing::Reconciling
     } else {

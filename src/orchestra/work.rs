@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::Resource as _;
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
@@ -10,9 +11,11 @@ use super::migrating;
 use super::observe::Observed;
 use super::wait::{SOON, Wait};
 use super::{Pass, login};
+use crate::api::condition::Reason;
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::write::publish;
 use crate::credentials::tenant;
 use crate::migrate::{self, Watch};
 use crate::postgres;
@@ -31,17 +34,36 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let options = migrating::options(pass, &observed.tenant(&pass.object));
     let (watch, notes) = Watch::with_notes();
     let subject = pass.object.object_ref(&());
-    tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject, notes));
+    tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject.clone(), notes));
     let run = watch.clone();
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let (role, rights) = (tenant::role_name(&uid), login::rights(observed.class.as_deref()));
+    let (role, rights) = (
+        tenant::role_name(&uid),
+        login::rights(&pass.object, observed.class.as_deref()),
+    );
     let turn = pass.turn.take();
+    let keys = pass
+        .way_in
+        .as_ref()
+        .is_some_and(|way_in| way_in.handover.address.is_some());
+    // Who says what is exposed needs no hint.
+    let hints = keys && rights.expose_new_tables.is_none();
     let work = async move {
         let apply = async {
             let tell = &mut |event: migrate::RunEvent<'_>| run.tell(&event);
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role, &rights).await?;
+            if hints && let Some(note) = postgres::unexposed(&mut session).await? {
+                publish(
+                    &ctx.core.recorder,
+                    &subject,
+                    EventType::Normal,
+                    Reason::NothingExposed,
+                    &note,
+                )
+                .await;
+            }
             Ok::<_, Error>((session, status))
         };
         let outcome = apply.await;

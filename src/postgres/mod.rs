@@ -5,8 +5,10 @@
 mod channel;
 pub mod claim_record;
 mod connect;
+mod data_api;
 mod error;
 mod grants;
+mod groups;
 pub mod holdings;
 mod identity;
 mod login;
@@ -15,20 +17,24 @@ mod records;
 mod relay;
 mod role_plan;
 mod roles;
+mod row_security;
+mod search_path;
 mod sql;
 mod wall;
 
 pub use channel::{SUPABASE_ROOT, certificates};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
+pub use data_api::unexposed;
 pub use error::{Error, Result};
 pub use grants::TenantRights;
+pub use groups::{APP_GROUP, ensure_app_group};
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, Tls};
 pub use logins::Logins;
-pub use role_plan::Sharing;
-pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing};
+pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing, is_prepared};
+pub use row_security::unreadable;
 pub use sql::OPERATOR_SCHEMA;
-pub use wall::isolate;
+pub use wall::{Sharing, isolate};
 
 pub(crate) use connect::watch_client;
 pub(crate) use error::{is_too_long, is_transient};
