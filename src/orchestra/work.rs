@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
@@ -10,17 +11,19 @@ use sqlx::postgres::PgConnection;
 use super::migrating;
 use super::observe::Observed;
 use super::wait::{SOON, Wait};
-use super::{Pass, login};
+use super::{Pass, login, reach};
 use crate::api::condition::Reason;
+use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
-use crate::controller::error::Error;
+use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
 use crate::controller::write::publish;
 use crate::credentials::tenant;
-use crate::migrate::{self, Watch};
+use crate::migrate::{self, SeedOutcome, Watch};
 use crate::postgres;
 use crate::rollout;
 use crate::rollout::turns::Outcome;
+use crate::text;
 
 /// How long a pass waits for work that is under way before others are reconciled.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,36 +40,22 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject.clone(), notes));
     let run = watch.clone();
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let (role, rights) = (
-        tenant::role_name(&uid),
-        login::rights(&pass.object, observed.class.as_deref()),
-    );
+    let role = tenant::role_name(&uid);
+    let rights = login::rights(&pass.object, observed.class.as_deref());
     let turn = pass.turn.take();
-    let keys = pass
-        .way_in
-        .as_ref()
-        .is_some_and(|way_in| way_in.handover.address.is_some());
-    // Who says what is exposed needs no hint.
-    let hints = keys && rights.expose_new_tables.is_none();
+    let hints = reach::hints(pass, &rights);
     let work = async move {
         let apply = async {
             let tell = &mut |event: migrate::RunEvent<'_>| run.tell(&event);
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role, &rights).await?;
-            if hints && let Some(note) = postgres::unexposed(&mut session).await? {
-                publish(
-                    &ctx.core.recorder,
-                    &subject,
-                    EventType::Normal,
-                    Reason::NothingExposed,
-                    &note,
-                )
-                .await;
+            if hints {
+                reach::tell_unexposed(&ctx.core, &subject, &mut session).await?;
             }
             Ok::<_, Error>((session, status))
         };
-        let outcome = apply.await;
+        let outcome = caught(apply).await.map_err(|error| error.of_run(&run));
         run.close();
         if let Err(error) = &outcome {
             ctx.core.refusals.refuse(&uid, &source.digest(), error);
@@ -95,14 +84,40 @@ pub async fn seed(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, 
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let attempt = observed.inside.attempt().unwrap_or_default();
     let format = migrating::format(pass, observed);
+    let subject = pass.object.object_ref(&());
     let work = async move {
         let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit).await;
         let outcome = outcome.map_err(Error::from);
-        let (session, _) = outcome.inspect_err(|error| ctx.core.refusals.refuse(&uid, &attempt, error))?;
+        let (mut session, seeded) = outcome.inspect_err(|error| ctx.core.refusals.refuse(&uid, &attempt, error))?;
+        if seeded == SeedOutcome::Applied {
+            tell_of_sequences(&ctx.core, &subject, &mut session).await?;
+        }
         Ok(session)
     };
     start(pass, WorkKind::Seed, Watch::default(), work);
     wait(pass, false).await
+}
+
+/// Tells of the sequences that rows with ids of their own have left behind: the next row without an id would fail.
+async fn tell_of_sequences(core: &Core, subject: &ObjectReference, session: &mut PgConnection) -> Result<(), Error> {
+    let behind = migrate::sequences_behind(session).await?;
+    if behind.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = behind.iter().map(ToString::to_string).collect();
+    let note = format!(
+        "sequences give ids that rows have already: let the seed end with setval for {}",
+        text::names(&named, 2, named.len())
+    );
+    publish(
+        &core.recorder,
+        subject,
+        EventType::Warning,
+        Reason::SequenceBehind,
+        &note,
+    )
+    .await;
+    Ok(())
 }
 
 fn start(

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{new_project, start};
-use orchestra_sandbox::api::{Fate, Fault, Operation, RateLimit};
+use orchestra_sandbox::api::{Fate, Fault, Operation, RateLimit, Rule};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -191,4 +191,81 @@ async fn wrong_tokens_names_and_fields_are_refused() {
     client.sandbox.set_tokens(Vec::new());
     let (status, body) = client.get("/v1/projects").await;
     assert_eq!((status, body), (401, json!({"message": "Unauthorized"})));
+}
+
+#[tokio::test]
+async fn rules_edit_and_replace_answers() {
+    let client = start("pro").await;
+    client.create("tenant-a").await;
+    client.create("tenant-b").await;
+    let add = async |rule: Value| {
+        let (status, body) = client.call(Method::POST, "/_sandbox/rules", Some(rule)).await;
+        assert_eq!(status, 201, "{body}");
+        body["id"].as_u64().unwrap()
+    };
+    let edited = add(json!({
+        "method": "get", "path": "^/v1/organizations/[^/]+/projects$", "times": 1,
+        "merge": {"pagination": null},
+        "edit": [
+            {"op": "add", "path": "/projects/-", "value": {"ref": "odd", "name": null, "status": "x"}},
+            {"op": "replace", "path": "/projects/*/status", "value": "PROMOTING"},
+            {"op": "remove", "path": "/projects/0/databases"},
+        ],
+    }))
+    .await;
+    let (_, listed) = client.get(LIST).await;
+    assert_eq!(listed.get("pagination"), None);
+    let projects = listed["projects"].as_array().unwrap();
+    assert_eq!(projects.len(), 3);
+    assert!(projects.iter().all(|it| it["status"] == "PROMOTING"));
+    assert_eq!(
+        (&projects[2]["name"], projects[0].get("databases")),
+        (&Value::Null, None)
+    );
+    assert_eq!(client.get(LIST).await.1["projects"].as_array().unwrap().len(), 2);
+    let gone = client
+        .call(Method::DELETE, &format!("/_sandbox/rules/{edited}"), None)
+        .await;
+    assert_eq!(gone.0, 404, "it was used up");
+
+    // In place of the operation, without a token, and only for one request's body.
+    let refusal = add(json!({"method": "POST", "request": "tenant-c", "status": 403, "text": "Forbidden"})).await;
+    let response = client
+        .send(Method::POST, "/v1/projects", Some(new_project("tenant-c")))
+        .await
+        .unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (403, &"text/plain; charset=utf-8".parse().unwrap())
+    );
+    assert_eq!(response.text().await.unwrap(), "Forbidden");
+    client.create("tenant-d").await;
+    let (_, rules) = client.get("/_sandbox/rules").await;
+    assert_eq!((&rules[0]["id"], &rules[0]["met"]), (&json!(refusal), &json!(1)));
+    client.sandbox.rules().clear();
+
+    // The effect takes place and the answer is another one.
+    let odd = Rule {
+        method: Some("POST".to_owned()),
+        status: Some(544),
+        body: Some(json!("a word")),
+        effect: Some(true),
+        ..Rule::default()
+    };
+    client.sandbox.rules().add(odd).unwrap();
+    let answer = client
+        .call(Method::POST, "/v1/projects", Some(new_project("tenant-c")))
+        .await;
+    assert_eq!(answer, (544, json!("a word")));
+    assert_eq!(client.get(LIST).await.1["pagination"]["count"], 4);
+
+    // A refusal is not edited; an edit that cannot be made is seen.
+    let edit = json!([{"op": "remove", "path": "/0/nothing"}]);
+    add(json!({"path": "projects/aaaaaaaaaaaaaaaaaaaa$", "edit": edit})).await;
+    assert_eq!(client.get("/v1/projects/aaaaaaaaaaaaaaaaaaaa").await.0, 404);
+    add(json!({"path": "/v1/organizations$", "edit": edit})).await;
+    assert_eq!(client.get("/v1/organizations").await.0, 500);
+    for wrong in [json!({"path": "("}), json!({"edit": [{"op": "?"}]})] {
+        assert_eq!(client.call(Method::POST, "/_sandbox/rules", Some(wrong)).await.0, 400);
+    }
 }

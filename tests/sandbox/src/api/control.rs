@@ -8,13 +8,14 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Json;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::behaviour::Behaviour;
 use super::faults::Fault;
 use super::limits::RateLimit;
+use super::rules::{Rule, RuleState};
 use super::state::{Inner, lock};
 use super::{Operation, Violation};
 
@@ -24,6 +25,8 @@ pub(super) fn routes() -> Router<Arc<Inner>> {
     Router::new()
         .route("/_sandbox/behaviour", get(behaviour).patch(change_behaviour))
         .route("/_sandbox/faults", post(add_fault).delete(clear_faults))
+        .route("/_sandbox/rules", get(rules).post(add_rule).delete(clear_rules))
+        .route("/_sandbox/rules/{id}", delete(remove_rule))
         .route("/_sandbox/held/{operation}", get(held).delete(release))
         .route("/_sandbox/rate-limit", put(rate_limit))
         .route("/_sandbox/tokens", put(tokens))
@@ -72,6 +75,32 @@ async fn add_fault(State(inner): Shared, Json(new): Json<NewFault>) -> StatusCod
 async fn clear_faults(State(inner): Shared) -> StatusCode {
     inner.faults.clear();
     StatusCode::NO_CONTENT
+}
+
+async fn rules(State(inner): Shared) -> Json<Vec<RuleState>> {
+    Json(inner.rules.all())
+}
+
+async fn add_rule(
+    State(inner): Shared,
+    Json(rule): Json<Rule>,
+) -> Result<(StatusCode, Json<Value>), (StatusCode, String)> {
+    let added = inner.rules.add(rule);
+    let id = added.map_err(|error| (StatusCode::BAD_REQUEST, error))?;
+    Ok((StatusCode::CREATED, Json(json!({"id": id}))))
+}
+
+async fn clear_rules(State(inner): Shared) -> StatusCode {
+    inner.rules.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn remove_rule(State(inner): Shared, Path(id): Path<u64>) -> StatusCode {
+    if inner.rules.remove(id) {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::NOT_FOUND
+    }
 }
 
 async fn held(State(inner): Shared, Path(operation): Path<Operation>) -> Json<Value> {

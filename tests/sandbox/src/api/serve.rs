@@ -15,9 +15,12 @@ use super::ledger::Recorded;
 use super::limits::Allowance;
 use super::line::Cut;
 use super::reply::{Call, Reply};
+use super::rules::{Edited, Rule};
 use super::state::Inner;
 use super::{Operation, keys, organization, projects, settings};
 use crate::openapi::Request;
+
+const JSON: &str = "application/json; charset=utf-8";
 
 /// How an answer goes out.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ enum Outcome {
     Html,
     Close,
     Truncate(Reply),
+    Edited(Edited),
 }
 
 impl From<Reply> for Outcome {
@@ -52,7 +56,7 @@ pub(super) async fn handle(
     let request = (method.clone(), uri.clone(), headers, body);
     // A task of its own: the effect comes even if the client goes away meanwhile.
     let worker = Arc::clone(&inner);
-    let work = tokio::spawn(async move { answer(&worker, route, request).await });
+    let work = tokio::spawn(async move { ruled(&worker, route, request).await });
     let (allowance, outcome) = match work.await {
         Ok(done) => done,
         Err(error) => (inner.limiter.count("failed", None), Reply::internal(&error).into()),
@@ -71,11 +75,36 @@ pub(super) async fn handle(
 
 type Route = Option<(Operation, Vec<(String, String)>)>;
 
-async fn answer(
-    inner: &Inner,
-    route: Route,
-    (method, uri, headers, body): (Method, Uri, HeaderMap, Bytes),
-) -> (Allowance, Outcome) {
+type Received = (Method, Uri, HeaderMap, Bytes);
+
+/// The answer, as the rule that is for it makes it.
+async fn ruled(inner: &Inner, route: Route, request: Received) -> (Allowance, Outcome) {
+    let (method, uri, _, body) = &request;
+    let query = uri.query().unwrap_or_default();
+    let Some(rule) = inner.rules.take(method.as_str(), uri.path(), query, body) else {
+        return answer(inner, route, request).await;
+    };
+    let (allowance, outcome) = if rule.has_effect() {
+        answer(inner, route, request).await
+    } else {
+        (inner.limiter.count("ruled", None), Reply::empty(200).into())
+    };
+    tokio::time::sleep(Duration::from_millis(rule.delay_ms)).await;
+    (allowance, edit(&rule, outcome))
+}
+
+/// A rule that cannot be applied is an error that a test sees.
+fn edit(rule: &Rule, outcome: Outcome) -> Outcome {
+    let Outcome::Reply { reply, .. } = outcome else {
+        return outcome;
+    };
+    match rule.apply(reply.status, reply.body) {
+        Ok(edited) => Outcome::Edited(edited),
+        Err(error) => Reply::message(500, &format!("A rule of the sandbox cannot edit this answer: {error}")).into(),
+    }
+}
+
+async fn answer(inner: &Inner, route: Route, (method, uri, headers, body): Received) -> (Allowance, Outcome) {
     let token = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
@@ -188,7 +217,7 @@ async fn perform(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         Operation::UpdateProject => projects::rename(inner, call),
         Operation::DeleteProject => projects::delete(inner, call).await,
         Operation::PauseProject => projects::pause(inner, call).await,
-        Operation::RestoreProject => projects::restore(inner, call),
+        Operation::RestoreProject => projects::restore(inner, call).await,
         Operation::RestoreVersions => projects::restore_versions(inner, call),
         Operation::Health => settings::health(inner, call),
         Operation::ListKeys => keys::list(inner, call),
@@ -229,17 +258,26 @@ fn respond(inner: &Inner, allowance: Allowance, outcome: Outcome, cut: &Cut) -> 
                 response = response.header("retry-after", seconds);
             }
             match reply.body {
-                Some(body) => response
-                    .header("content-type", "application/json; charset=utf-8")
-                    .body(Body::from(body.to_string())),
+                Some(body) => response.header("content-type", JSON).body(Body::from(body.to_string())),
                 None => response.body(Body::empty()),
             }
+        }
+        Outcome::Edited(edited) => {
+            let mut response = response.status(edited.status);
+            let names: Vec<String> = edited.headers.keys().map(|name| name.to_ascii_lowercase()).collect();
+            if !names.iter().any(|name| name == "content-type") && edited.body.is_some() {
+                response = response.header("content-type", JSON);
+            }
+            for (name, value) in edited.headers {
+                response = response.header(name, value);
+            }
+            response.body(edited.body.map(Body::from).unwrap_or_default())
         }
         Outcome::Truncate(reply) => {
             let body = reply.body.unwrap_or_default().to_string();
             response
                 .status(reply.status)
-                .header("content-type", "application/json; charset=utf-8")
+                .header("content-type", JSON)
                 .header("content-length", body.len())
                 .body(half(body))
         }

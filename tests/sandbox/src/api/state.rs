@@ -3,16 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sqlx::PgPool;
-use sqlx::Postgres;
-use sqlx::pool::PoolConnection;
-
 use super::behaviour::Behaviour;
 use super::faults::Faults;
 use super::ledger::Ledger;
 use super::limits::Limiter;
 use super::organization::Organization;
+use super::provision::Databases;
 use super::reply::Reply;
+use super::rules::Rules;
 use super::world::World;
 use super::{Options, Violation};
 use crate::openapi::Contract;
@@ -20,14 +18,14 @@ use crate::router::Tenants;
 
 pub(super) struct Inner {
     pub(super) options: Options,
-    /// Connections of the superuser.
-    pub(super) server: PgPool,
+    pub(super) databases: Databases,
     /// The pooler's transaction address, the one that the API names.
     pub(super) pooler: SocketAddr,
     /// Its session port, which the API names only when it is not the usual one.
     pub(super) session_port: u16,
     pub(super) tenants: Tenants,
     pub(super) faults: Faults,
+    pub(super) rules: Rules,
     pub(super) ledger: Ledger,
     pub(super) limiter: Limiter,
     pub(super) contract: Option<Contract>,
@@ -46,10 +44,6 @@ impl Inner {
 
     pub(super) fn behaviour(&self) -> Behaviour {
         *lock(&self.behaviour)
-    }
-
-    pub(super) async fn admin(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        self.server.acquire().await
     }
 
     /// The organization, refused as unknown when there is none of that slug.
