@@ -73,10 +73,23 @@ async fn a_hosted_projects_login_is_what_its_keys_are() {
     let (owner, _admin) = hosted(&server).await;
     let mut own = session(&owner).await;
     let mut login = theirs(&owner, &TenantRights::default()).await;
+    // A trigger of the project may turn it on for every table, that of a history included.
+    migrate(&owner, &source(&[("1_init", "CREATE TABLE a ();")]))
+        .await
+        .unwrap();
+    execute(&mut own, "ALTER TABLE _prisma_migrations ENABLE ROW LEVEL SECURITY")
+        .await
+        .unwrap();
     execute(&mut own, PLAYERS).await.unwrap();
     // Without Supabase's extension, only the superuser may give it before version 16.
     let sees = if is_modern(&mut own).await { "2" } else { "0" };
     assert_eq!(ask(&mut login, "SELECT count(*) FROM player").await, sees);
+    // As a tool asks over the published login.
+    let history = if sees == "2" { "1" } else { "0" };
+    assert_eq!(
+        ask(&mut login, "SELECT count(*) FROM _prisma_migrations").await,
+        history
+    );
     let policy = "CREATE POLICY own ON player TO authenticated USING (name = current_setting('request.name', true))";
     execute(&mut own, policy).await.unwrap();
     // Each role of the Data API, as a client library takes it for one request.
