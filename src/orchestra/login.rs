@@ -190,6 +190,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_orchestra_says_what_its_login_reaches_or_else_its_class_does() {
+        use crate::api::{ClassConnection, ExposeNewTables, RowSecurity};
+        let exposing = |what| {
+            Some(DataApi {
+                expose_new_tables: what,
+            })
+        };
+        let mut object = Orchestra::new("one", crate::api::OrchestraSpec::default());
+        let mut class = OrchestraClass::new("standard", crate::api::OrchestraClassSpec::default());
+        let of = |object: &Orchestra, class: Option<&OrchestraClass>| {
+            let rights = rights(object, class);
+            (rights.row_security, rights.expose_new_tables)
+        };
+        assert_eq!(of(&object, None), (RowSecurity::Bypass, None));
+        assert_eq!(of(&object, Some(&class)), (RowSecurity::Bypass, None));
+        class.spec.connection = Some(ClassConnection {
+            row_security: Some(RowSecurity::Enforce),
+            ..ClassConnection::default()
+        });
+        class.spec.data_api = exposing(Some(ExposeNewTables::All));
+        object.spec.data_api = exposing(None);
+        let classes = (RowSecurity::Enforce, Some(ExposeNewTables::All));
+        assert_eq!(of(&object, Some(&class)), classes);
+        object.spec.connection.row_security = Some(RowSecurity::Bypass);
+        object.spec.data_api = exposing(Some(ExposeNewTables::None));
+        let own = (RowSecurity::Bypass, Some(ExposeNewTables::None));
+        assert_eq!(of(&object, Some(&class)), own);
+    }
+
     #[tokio::test]
     async fn a_server_that_stalls_is_given_up() {
         let stalled = within(Duration::from_millis(1), std::future::pending::<Result<(), Error>>()).await;
