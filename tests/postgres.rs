@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use orchestra_operator::api::SeedPolicy;
+use orchestra_operator::api::{RowSecurity, SeedPolicy};
 use orchestra_operator::error::ErrorClass;
 use orchestra_operator::migrate::{SeedSource, Variables, seed};
 use orchestra_operator::postgres::{
@@ -19,6 +19,8 @@ use support::{ask, execute, migrate, session, source};
 const CREATES: TenantRights = TenantRights {
     create: true,
     limits: None,
+    row_security: RowSecurity::Bypass,
+    expose_new_tables: None,
 };
 
 fn role(name: &str) -> TenantRole {
@@ -144,8 +146,11 @@ async fn a_tenant_uses_what_the_owner_makes_and_nothing_of_the_operator() {
         }
         assert!(execute(&mut conn, "SELECT * FROM stagesub.seed").await.is_err());
         assert!(execute(&mut conn, "CREATE ROLE x").await.is_err());
-        let mighty = "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
+        let mighty = "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication FROM pg_roles WHERE rolname = current_user";
         assert_eq!(ask(&mut conn, mighty).await, "false");
+        // Of these owners, only the superuser may give it.
+        let bypasses = "SELECT rolbypassrls FROM pg_roles WHERE rolname = current_user";
+        assert_eq!(ask(&mut conn, bypasses).await, superuser.to_string());
         // The owner can migrate what the tenant made.
         execute(&mut own, "ALTER TABLE mine ADD b int; INSERT INTO mine VALUES (1, 2)")
             .await

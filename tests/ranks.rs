@@ -18,7 +18,7 @@ use support::{INIT, ask, execute, migrate, pending, session, source, source_of};
 fn creates() -> TenantRights {
     TenantRights {
         create: true,
-        limits: None,
+        ..TenantRights::default()
     }
 }
 
@@ -252,7 +252,10 @@ async fn no_script_can_make_the_tenants_login_the_owner() {
 async fn a_tenants_login_has_the_limits_of_its_class() {
     let server = server().await;
     let (owner, tenant) = database(&server).await;
-    let limited = |limits: Option<LoginLimits>| TenantRights { create: false, limits };
+    let limited = |limits: Option<LoginLimits>| TenantRights {
+        limits,
+        ..TenantRights::default()
+    };
     let all = LoginLimits {
         connections: Some(1),
         statement_timeout: Some("10m".parse().unwrap()),

@@ -16,8 +16,8 @@
 --   Azure Database for PostgreSQL, flexible server: the server's admin. Port 5432, since 6432 is its PgBouncer.
 \set ON_ERROR_STOP on
 
--- The login makes tenants' roles, so it needs CREATEROLE. Nothing else: no SUPERUSER, REPLICATION or CREATEDB, and no
--- membership of another role.
+-- The login makes tenants' roles, so it needs CREATEROLE. No SUPERUSER, REPLICATION or CREATEDB, and no membership of
+-- another role.
 CREATE ROLE :"entry" LOGIN CREATEROLE;
 \password :"entry"
 
@@ -33,3 +33,9 @@ REVOKE :"entry" FROM CURRENT_USER;
 SELECT format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', datname)
 FROM pg_database WHERE datname IN ('postgres', 'template1') AND pg_has_role(datdba, 'USAGE')
 \gexec
+
+-- On PostgreSQL 16 or later, the login then gives BYPASSRLS to its tenant's login, to which policies of row level
+-- security do not apply. It reaches no other database by it. Only a superuser, or an admin with BYPASSRLS, may: where
+-- this is refused, the entry is usable without it, and policies name the role orchestra_app.
+\set ON_ERROR_STOP off
+ALTER ROLE :"entry" BYPASSRLS;

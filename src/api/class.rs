@@ -5,7 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Budget, ClassCost, DeletionPolicy, Effect, GoDuration, Migrations, NAME, REGION, Rollout, RolloutStatus, Template,
+    Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Migrations, NAME, REGION, Rollout, RolloutStatus,
+    RowSecurity, Template,
 };
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
@@ -118,6 +119,9 @@ pub struct OrchestraClassSpec {
     /// What the tenants' logins may do in their databases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<ClassConnection>,
+    /// What the Data API of hosted projects reaches, for Orchestras that do not say.
+    #[serde(rename = "dataAPI", default, skip_serializing_if = "Option::is_none")]
+    pub data_api: Option<DataApi>,
     /// Limits of the tenants' logins, set each time that a login is prepared. Omitted: the operator changes no
     /// limit; `{}`: it removes those that it has set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,6 +149,9 @@ pub struct ClassConnection {
     /// database's owner.
     #[serde(default)]
     pub create_objects: CreateObjects,
+    /// Whether policies of row level security apply to the logins of Orchestras that do not say. Omitted: `Bypass`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_security: Option<RowSecurity>,
 }
 
 /// Whether a tenant's login may create objects.

@@ -20,6 +20,8 @@ pub enum ConditionType {
     /// The migration history of the database and the source agree: no applied migration was changed
     /// later, is missing, or comes after a pending one.
     HistoryAgrees,
+    /// The tenant's login reads every table with row level security. Shown as False only.
+    TablesReadable,
     /// The seed is applied.
     Seeded,
     /// The operator is working on the object, or will continue without help.
@@ -192,6 +194,10 @@ pub enum Reason {
     HistoryLost,
     /// The migration history of the database and the source do not agree.
     HistoryDiverged,
+    /// Row level security is on for tables without a policy that applies to the tenant's login.
+    NoPolicy,
+    /// The keys in the connection Secret reach none of the migrated tables.
+    NothingExposed,
     /// The class has newer migrations, and the rollout has not reached this Orchestra.
     RolloutPending,
     /// The spec pins the applied migrations.

@@ -3,6 +3,7 @@
 //! Five kind names are reserved: `Orchestra`, `OrchestraClass`, `OrchestraDatabase`, `OrchestraPool`,
 //! and `OrchestraBackup` (`orchbackup`, namespaced), which is not served yet.
 
+mod access;
 mod budget;
 mod class;
 pub mod condition;
@@ -18,6 +19,7 @@ pub mod selector;
 mod source;
 mod template;
 
+pub use access::*;
 pub use budget::*;
 pub use class::*;
 pub use database::*;

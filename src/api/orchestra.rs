@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, Cost, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement, Seed,
-    TemplateReference,
+    AppliedTemplate, Cost, DataApi, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement,
+    RowSecurity, Seed, TemplateReference,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -84,6 +84,9 @@ pub struct OrchestraSpec {
     /// How the tenant connects, and which Secret holds the login.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub connection: Connection,
+    /// What the Data API of a hosted project reaches. Omitted: the class decides.
+    #[serde(rename = "dataAPI", default, skip_serializing_if = "Option::is_none")]
+    pub data_api: Option<DataApi>,
     /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +129,11 @@ pub struct Connection {
     /// serves both modes.
     #[serde(default)]
     pub mode: ConnectionMode,
+    /// Whether policies of row level security apply to the login: `Bypass` (they do not, as they do not apply to the
+    /// database's owner) or `Enforce`. Omitted: the class decides, and `Bypass` is its default. The Secret of a hosted
+    /// project holds the service role key with `Enforce` as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_security: Option<RowSecurity>,
 }
 
 /// Which port of the pooler an application uses.
@@ -149,8 +157,9 @@ pub struct OrchestraStatus {
     /// or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded;
-    /// SourceAvailable, as False, while a source cannot be read whose content is applied; Reconciling while the operator is working; Stalled when a person must act.
+    /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded; SourceAvailable, as
+    /// False, while a source cannot be read whose content is applied; TablesReadable when the login cannot read a
+    /// table; Reconciling while the operator is working; Stalled when a person must act.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::cluster;
 use crate::api::{OrchestraDatabase, OrchestraPool};
 use crate::credentials::{inventory, tenant};
-use crate::postgres::{Login, quote};
+use crate::postgres::{APP_GROUP, Login, quote};
 
 /// Arguments of `orchestra-operator recycle`.
 #[derive(clap::Args, Debug)]
@@ -143,7 +143,7 @@ fn statements(login: &Login, entry: &Entry) -> anyhow::Result<String> {
 \\set ON_ERROR_STOP on
 -- Other roles that reach the database. Drop those that no admin has made, after this has run.
 SELECT format('DROP ROLE %I;', r.rolname) AS \"other roles\" FROM pg_roles r
-WHERE NOT r.rolsuper AND r.rolname NOT IN ({known}) AND (
+WHERE NOT r.rolsuper AND r.rolname NOT IN ({known}, '{APP_GROUP}') AND (
     EXISTS (SELECT FROM pg_shdepend s JOIN pg_database d ON s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid
         WHERE d.datname = {datname} AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid)
     OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles o ON o.rolname = {rolname}
@@ -171,6 +171,10 @@ CREATE ROLE {role} LOGIN CREATEROLE;
 \\password {role}
 CREATE DATABASE {name} OWNER {role};
 REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
+-- The tenant's login then passes row level security (PostgreSQL 16 or later). Where it is refused, the entry is usable
+-- without it.
+\\set ON_ERROR_STOP off
+ALTER ROLE {role} BYPASSRLS;
 -- Write the new password into {place}. Then the pool takes the entry in again, once its old
 -- OrchestraDatabase is gone:{members}",
         entry = entry.name,

@@ -71,13 +71,10 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Keeps a condition that exists as it was, under the new generation.
-    pub fn keep_existing(&mut self, type_: ConditionType) {
-        if let Some(last) = find(self.old, type_) {
-            self.new.push(Condition {
-                observed_generation: Some(self.generation),
-                ..last.clone()
-            });
+    /// Keeps a condition that is shown only while there is something to tell: as it was, if it was.
+    pub fn keep_shown(&mut self, type_: ConditionType) {
+        if find(self.old, type_).is_some() {
+            self.keep(type_, Reason::Pending);
         }
     }
 

@@ -88,13 +88,15 @@ pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted) -> Result<
     let status = migrate::pending(&mut session, source, &options).await?;
     let ran = migrate::seeded(&mut session).await?.map(|seeded| seeded.digest);
     let seeded = wanted.rows.as_ref().is_none_or(|rows| rows.are_met_by(ran.as_deref()));
-    let whole = status.is_done() && seeded;
+    let prepared = login::is_prepared(pass, database, tenant.class, &mut session).await?;
+    let whole = status.is_done() && seeded && prepared;
     let now = migration_status(pass, tenant, &mut session, source, status).await?;
     let lost = lost(pass, Some(&now));
+    let unreadable = login::unreadable(pass, tenant.class, &mut session).await?;
     Ok(Check {
         whole,
         lost,
-        found: Some(Found::migrated(now)).filter(|_| whole),
+        found: Some(Found::migrated(now, unreadable)).filter(|_| whole),
     })
 }
 

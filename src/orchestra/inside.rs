@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use super::plan::{Inside, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
-use super::{Pass, approval, drift, failure, migrating, unavailable};
+use super::{Pass, approval, drift, failure, login, migrating, unavailable};
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
 use crate::controller::background::WorkKind;
@@ -44,6 +44,8 @@ pub struct Found {
     pub review: Option<Review>,
     /// Digest of the seed that is applied.
     pub seed: Option<String>,
+    /// What to tell people of tables that the tenant's login cannot read.
+    pub unreadable: Option<String>,
 }
 
 /// The connection Secret, as far as it was looked at.
@@ -57,12 +59,13 @@ pub struct SecretState {
 
 impl Found {
     /// All migrations are applied.
-    pub fn migrated(migrations: MigrationStatus) -> Self {
+    pub fn migrated(migrations: MigrationStatus, unreadable: Option<String>) -> Self {
         Self {
             migrations: Some(migrations),
             migrated: true,
             review: None,
             seed: None,
+            unreadable,
         }
     }
 }
@@ -237,6 +240,7 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wante
         migrated: true,
         review: None,
         seed: None,
+        unreadable: login::unreadable(pass, tenant.class, session).await?,
     };
     if let Some(source) = &wanted.source {
         let options = migrating::options(pass, tenant);

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use super::Pass;
 use crate::api::condition::Reason;
-use crate::api::{CreateObjects, OrchestraClass, OrchestraDatabase};
+use crate::api::{CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory;
@@ -74,11 +74,8 @@ pub async fn prepare(
         name: tenant::role_name(pass.uid()),
         password: tenant_password.clone(),
     };
-    let sharing = match &database.spec.inventory {
-        Some(_) if !holdings::is_hosted_project(&mut session).await? => Sharing::Shared,
-        _ => Sharing::Own,
-    };
-    postgres::ensure_tenant_role(&mut session, &role, &rights(class), sharing).await?;
+    let sharing = sharing(&mut session, database).await?;
+    postgres::ensure_tenant_role(&mut session, &role, &rights(&pass.object, class), sharing).await?;
     let way_in = WayIn {
         handover: tenant::handover(&login, pass.uid(), tenant_password, stored.address),
         owner: login,
@@ -86,13 +83,48 @@ pub async fn prepare(
     Ok((session, way_in))
 }
 
-/// What the tenant's login may do, as its class says.
-pub fn rights(class: Option<&OrchestraClass>) -> TenantRights {
+/// Whose the server of a database is.
+async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<Sharing, Error> {
+    Ok(match &database.spec.inventory {
+        Some(_) if !holdings::is_hosted_project(session).await? => Sharing::Shared,
+        _ => Sharing::Own,
+    })
+}
+
+/// What the tenant's login may do: as the Orchestra says, or else its class.
+pub fn rights(orchestra: &Orchestra, class: Option<&OrchestraClass>) -> TenantRights {
     let connection = class.and_then(|class| class.spec.connection.as_ref());
+    let row_security = orchestra.spec.connection.row_security;
+    let exposed = |api: Option<&DataApi>| api.and_then(|api| api.expose_new_tables);
+    let of_class = || exposed(class.and_then(|class| class.spec.data_api.as_ref()));
     TenantRights {
         create: connection.is_some_and(|connection| connection.create_objects == CreateObjects::Allowed),
         limits: class.and_then(|class| class.spec.limits.clone()),
+        row_security: row_security.or_else(|| connection?.row_security).unwrap_or_default(),
+        expose_new_tables: exposed(orchestra.spec.data_api.as_ref()).or_else(of_class),
     }
+}
+
+/// Whether the tenant's login is as this version of the operator makes it.
+pub async fn is_prepared(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    class: Option<&OrchestraClass>,
+    session: &mut PgConnection,
+) -> Result<bool, Error> {
+    let sharing = sharing(session, database).await?;
+    let role = tenant::role_name(pass.uid());
+    Ok(postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?)
+}
+
+/// What to tell people of tables that the tenant's login cannot read; none when it reads them all.
+pub async fn unreadable(
+    pass: &Pass,
+    class: Option<&OrchestraClass>,
+    session: &mut PgConnection,
+) -> Result<Option<String>, Error> {
+    let role = tenant::role_name(pass.uid());
+    Ok(postgres::unreadable(session, &role, &rights(&pass.object, class)).await?)
 }
 
 /// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
@@ -156,6 +188,36 @@ mod tests {
         for (serving, entry) in [(true, true), (true, false), (false, false)] {
             assert!(!cure_of_conflict(serving, entry).contains("delete"));
         }
+    }
+
+    #[test]
+    fn an_orchestra_says_what_its_login_reaches_or_else_its_class_does() {
+        use crate::api::{ClassConnection, ExposeNewTables, RowSecurity};
+        let exposing = |what| {
+            Some(DataApi {
+                expose_new_tables: what,
+            })
+        };
+        let mut object = Orchestra::new("one", crate::api::OrchestraSpec::default());
+        let mut class = OrchestraClass::new("standard", crate::api::OrchestraClassSpec::default());
+        let of = |object: &Orchestra, class: Option<&OrchestraClass>| {
+            let rights = rights(object, class);
+            (rights.row_security, rights.expose_new_tables)
+        };
+        assert_eq!(of(&object, None), (RowSecurity::Bypass, None));
+        assert_eq!(of(&object, Some(&class)), (RowSecurity::Bypass, None));
+        class.spec.connection = Some(ClassConnection {
+            row_security: Some(RowSecurity::Enforce),
+            ..ClassConnection::default()
+        });
+        class.spec.data_api = exposing(Some(ExposeNewTables::All));
+        object.spec.data_api = exposing(None);
+        let classes = (RowSecurity::Enforce, Some(ExposeNewTables::All));
+        assert_eq!(of(&object, Some(&class)), classes);
+        object.spec.connection.row_security = Some(RowSecurity::Bypass);
+        object.spec.data_api = exposing(Some(ExposeNewTables::None));
+        let own = (RowSecurity::Bypass, Some(ExposeNewTables::None));
+        assert_eq!(of(&object, Some(&class)), own);
     }
 
     #[tokio::test]

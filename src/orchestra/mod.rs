@@ -10,6 +10,7 @@ mod login;
 mod migrating;
 mod observe;
 pub mod plan;
+mod reach;
 mod status;
 mod unavailable;
 mod wait;

@@ -11,7 +11,7 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, drift, failure, migrating, unavailable};
+use super::{Pass, drift, failure, migrating, reach, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
@@ -74,6 +74,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     conditions.stand(standing, summary, message);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
+    let before = old.conditions.clone();
     let new = facts(pass, observed, old, phase, conditions);
     let is_new = |_: &News| {
         !pass
@@ -89,6 +90,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     if let Some(gone) = gone {
         tell(&pass.ctx.core, &pass.object, &gone).await;
     }
+    reach::tell_unreadable(pass, &before, observed).await;
     if let Some(lost) = lost {
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::HistoryLost, lost)).await;
     }
@@ -178,12 +180,13 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
             Some(what) => conditions.set(Is::HistoryAgrees, false, Reason::HistoryDiverged, what),
         }
     }
+    reach::condition(observed, conditions);
 }
 
 /// The warning of sources that cannot be read while everything that they had is applied, and its event.
 fn sources(observed: &Observed, conditions: &mut Conditions<'_>) -> Option<News> {
     let Some(sources) = &observed.inside.wanted.unavailable else {
-        conditions.keep_existing(Is::SourceAvailable);
+        conditions.keep_shown(Is::SourceAvailable);
         return None;
     };
     let (reason, message) = unavailable::told(sources)?;
@@ -323,7 +326,9 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             conditions.keep(part, Reason::Pending);
         }
     }
-    conditions.keep_existing(Is::SourceAvailable);
+    for warning in [Is::SourceAvailable, Is::TablesReadable] {
+        conditions.keep_shown(warning);
+    }
     let standing = if passing {
         Standing::Reconciling
     } else {

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use super::migrating;
 use super::observe::Observed;
 use super::wait::{SOON, Wait};
-use super::{Pass, login};
+use super::{Pass, login, reach};
 use crate::api::condition::Reason;
 use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
@@ -37,17 +37,22 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
     let options = migrating::options(pass, &observed.tenant(&pass.object));
     let (watch, notes) = Watch::with_notes();
     let subject = pass.object.object_ref(&());
-    tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject, notes));
+    tokio::spawn(migrating::publish_notes(pass.ctx.core.clone(), subject.clone(), notes));
     let run = watch.clone();
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let (role, rights) = (tenant::role_name(&uid), login::rights(observed.class.as_deref()));
+    let role = tenant::role_name(&uid);
+    let rights = login::rights(&pass.object, observed.class.as_deref());
     let turn = pass.turn.take();
+    let hints = reach::hints(pass, &rights);
     let work = async move {
         let apply = async {
             let tell = &mut |event: migrate::RunEvent<'_>| run.tell(&event);
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role, &rights).await?;
+            if hints {
+                reach::tell_unexposed(&ctx.core, &subject, &mut session).await?;
+            }
             Ok::<_, Error>((session, status))
         };
         let outcome = caught(apply).await.map_err(|error| error.of_run(&run));

@@ -179,6 +179,8 @@ async fn prepare(
         let mut session = postgres::connect(&login, APPLICATION).await?;
         inventory::check_identity(&mut session, member).await?;
         probe::check_unmarked(&ctx.core, &mut session).await?;
+        // The migrations may name it, and no tenant's login is here yet.
+        postgres::ensure_app_group(&mut session).await?;
         Ok(session)
     });
     let session = session.await?;

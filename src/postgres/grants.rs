@@ -3,9 +3,10 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::Result;
+use super::groups::shut_out;
 use super::records::IS_RECORD;
 use super::sql::{OPERATOR_SCHEMA, quote, run};
-use crate::api::LoginLimits;
+use crate::api::{ExposeNewTables, LoginLimits, RowSecurity};
 
 /// What a tenant's login may do.
 #[derive(Clone, Debug, Default)]
@@ -14,18 +15,33 @@ pub struct TenantRights {
     pub create: bool,
     /// Its limits; without them none is changed.
     pub limits: Option<LoginLimits>,
+    /// Whether policies of row level security apply to it.
+    pub row_security: RowSecurity,
+    /// What the Data API reaches of new tables; without it nothing is changed.
+    pub expose_new_tables: Option<ExposeNewTables>,
 }
 
 /// Rights on a table: data, and nothing that runs code as whoever uses the table later.
 const TABLE: &str = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE";
 
 /// The schemas that are the tenant's: `public` and those that the owner owns.
-const SCHEMAS: &str = "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> $1 \
+pub(super) const SCHEMAS: &str = "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> $1 \
     AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user))";
+
+/// The schemas that the owner merely holds: that of a history, and those of extensions, which hold nothing of the
+/// owner's own. Nobody creates objects there.
+const HELD: &str = "(nspname IN ('supabase_migrations', 'extensions') OR nspname <> 'public' \
+    AND EXISTS (SELECT FROM pg_extension WHERE extnamespace = pg_namespace.oid) \
+    AND NOT EXISTS (SELECT FROM pg_class c WHERE relnamespace = pg_namespace.oid AND relowner = nspowner \
+        AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS \
+        (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype IN ('e', 'i'))) \
+    AND NOT EXISTS (SELECT FROM pg_proc p WHERE pronamespace = pg_namespace.oid AND proowner = nspowner AND NOT EXISTS \
+        (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype IN ('e', 'i'))))";
 
 /// Grants a role its rights on what exists and the owner may grant, and revokes what it has beyond them, as earlier
 /// versions of the operator granted it. What belongs to an extension keeps the extension's rights.
 pub(super) async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
+    shut_out(conn).await?;
     revoke_excess(conn, role, rights).await?;
     let relation = |kinds: &str, which: &str| {
         format!(
@@ -47,11 +63,11 @@ pub(super) async fn grant_existing(conn: &mut PgConnection, role: &str, rights: 
         ("USAGE ON SCHEMA", schemas("true")),
         (
             "CREATE ON SCHEMA",
-            schemas(if rights.create {
-                "nspname <> 'supabase_migrations'"
+            if rights.create {
+                schemas(&format!("NOT {HELD}"))
             } else {
-                "false"
-            }),
+                schemas("false")
+            },
         ),
         (
             &format!("{TABLE} ON TABLE"),
@@ -83,7 +99,7 @@ async fn objects(conn: &mut PgConnection, query: String) -> Result<Option<String
 }
 
 /// Revokes rights on tables beyond [`TABLE`], and CREATE in schemas: the role's own and, because the role has them
-/// too, PUBLIC's.
+/// too, those of PUBLIC and of the groups that it is a member of.
 async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
     let name = role.replace('\'', "''");
     let is = |grantee: &str| format!("{grantee} = (SELECT oid FROM pg_roles WHERE rolname = '{name}')");
@@ -94,30 +110,72 @@ async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &TenantRight
                  WHERE {grantee} AND grantee <> nspowner AND privilege_type = 'CREATE')"
         )
     };
-    let which = if rights.create {
-        "nspname = 'supabase_migrations'"
-    } else {
-        "true"
-    };
-    let tables = |grantee: &str| {
+    let which = if rights.create { HELD } else { "true" };
+    let tables = |grantee: &str, excess: &str| {
         format!(
             "SELECT string_agg(format('%I.%I', nspname, relname), ', ') FROM pg_class c \
              JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND {} \
                  AND EXISTS (SELECT FROM aclexplode(relacl) WHERE {grantee} AND grantee <> relowner \
-                     AND privilege_type NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))",
+                     AND privilege_type {excess})",
             own("pg_class", "c.oid", "relowner"),
         )
     };
-    let role = quote(role);
-    for (right, query, from) in [
-        ("CREATE ON SCHEMA", schemas(&is("grantee"), which), role.as_str()),
-        ("CREATE ON SCHEMA", schemas("grantee = 0", which), "PUBLIC"),
-        ("ALL ON TABLE", tables(&is("grantee")), role.as_str()),
-        ("TRIGGER, REFERENCES ON TABLE", tables("grantee = 0"), "PUBLIC"),
-    ] {
+    let beyond = "NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')";
+    let mut excess = vec![
+        ("CREATE ON SCHEMA", schemas(&is("grantee"), which), quote(role)),
+        ("CREATE ON SCHEMA", schemas("grantee = 0", which), "PUBLIC".into()),
+        ("ALL ON TABLE", tables(&is("grantee"), beyond), quote(role)),
+        (RUNS_CODE, tables("grantee = 0", IS_RUNS_CODE), "PUBLIC".into()),
+    ];
+    let groups = groups_of(&name);
+    if let Some(named) = names(conn, &groups).await? {
+        let grantee = format!("grantee IN {groups}");
+        excess.push(("CREATE ON SCHEMA", schemas(&grantee, which), named.clone()));
+        excess.push((RUNS_CODE, tables(&grantee, IS_RUNS_CODE), named));
+        revoke_defaults(conn, &grantee).await?;
+    }
+    for (right, query, from) in excess {
         if let Some(objects) = objects(conn, query).await? {
             run(conn, format!("REVOKE {right} {objects} FROM {from} CASCADE")).await?;
         }
+    }
+    Ok(())
+}
+
+/// Rights on a table with which others' statements run code of whoever has them.
+const RUNS_CODE: &str = "TRIGGER, REFERENCES ON TABLE";
+const IS_RUNS_CODE: &str = "IN ('TRIGGER', 'REFERENCES')";
+
+/// SQL: the roles that a role, whose name has its quotes doubled, is a member of, also indirectly.
+fn groups_of(name: &str) -> String {
+    format!(
+        "(WITH RECURSIVE reached AS (SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member \
+             WHERE r.rolname = '{name}' \
+             UNION SELECT m.roleid FROM pg_auth_members m JOIN reached ON m.member = reached.roleid) \
+         SELECT roleid FROM reached)"
+    )
+}
+
+/// The quoted names of these roles.
+async fn names(conn: &mut PgConnection, roles: &str) -> Result<Option<String>> {
+    let query = format!("SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE oid IN {roles}");
+    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(conn).await?)
+}
+
+/// Takes from the default privileges of the owner what [`revoke_excess`] takes from tables, so that no table has it
+/// for as long as a script runs.
+async fn revoke_defaults(conn: &mut PgConnection, grantee: &str) -> Result<()> {
+    let query = format!(
+        "SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES %s REVOKE TRIGGER, REFERENCES ON TABLES FROM %I', \
+             'IN SCHEMA ' || quote_ident(nspname), g.rolname) \
+         FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = defaclnamespace, aclexplode(defaclacl) a \
+         JOIN pg_roles g ON g.oid = grantee \
+         WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = current_user AND {grantee} \
+             AND privilege_type {IS_RUNS_CODE}"
+    );
+    let all: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *conn).await?;
+    for change in all {
+        run(conn, change).await?;
     }
     Ok(())
 }

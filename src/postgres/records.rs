@@ -5,6 +5,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::{Error, Result};
+use super::groups::{APP_GROUP, DATA_API_ROLES};
 use super::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
 
 /// SQL: whether the relation `c` of the schema `n` is one of these tables.
@@ -12,12 +13,16 @@ pub(super) const IS_RECORD: &str = "(c.relname IN ('_prisma_migrations', '_sqlx_
      OR n.nspname IN ('supabase_migrations', 'stagesub'))";
 
 /// SQL: whether the role of this oid is no other login: the session's own role, a superuser, the database's owner,
-/// or a group that the session's role belongs to.
+/// or a group that the session's role belongs to, and no tenant's login with it.
 fn is_own(role: &str) -> String {
+    let tenants = DATA_API_ROLES.iter().chain([&APP_GROUP]);
+    let tenants = tenants.map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
     format!(
         "EXISTS (SELECT FROM pg_roles r WHERE r.oid = {role} AND (r.rolname = current_user OR r.rolsuper \
              OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database()) \
-             OR NOT r.rolcanlogin AND pg_has_role(current_user, r.oid, 'MEMBER')))"
+             OR NOT r.rolcanlogin AND pg_has_role(current_user, r.oid, 'MEMBER') AND r.rolname NOT IN ({tenants}) \
+                 AND NOT EXISTS (SELECT FROM pg_roles g WHERE g.rolname IN ({tenants}) \
+                     AND pg_has_role(g.oid, r.oid, 'MEMBER') AND NOT g.rolsuper)))"
     )
 }
 
@@ -79,12 +84,14 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
 }
 
 /// Refuses triggers of the tenant's logins on tables of others, which earlier versions let them make: in a migration
-/// or a seed they run as the owner.
+/// or a seed they run as the owner. A login that may become a role with TRIGGER on a table has no schema for the
+/// function but that of temporary objects.
 pub(super) async fn check_triggers(conn: &mut PgConnection, tenant: &[String]) -> Result<()> {
     let query = "SELECT format('trigger %I on table %s calls %s', tgname, tgrelid::regclass, tgfoid::regprocedure) \
          FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN pg_proc p ON p.oid = tgfoid \
-         WHERE NOT tgisinternal AND pg_get_userbyid(proowner)::text = ANY ($1) \
-             AND pg_get_userbyid(relowner)::text <> ALL ($1) LIMIT 1";
+         WHERE NOT tgisinternal AND pg_get_userbyid(relowner)::text <> ALL ($1) \
+             AND (pg_get_userbyid(proowner)::text = ANY ($1) \
+                 OR proowner <> relowner AND c.relpersistence <> 't' AND pg_is_other_temp_schema(pronamespace)) LIMIT 1";
     match sqlx::query_scalar::<_, String>(query)
         .bind(tenant)
         .fetch_optional(conn)

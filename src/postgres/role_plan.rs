@@ -7,15 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::error::{Error, Result};
-
-/// Whether the server holds other tenants' databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// It may: the database is closed to roles that are not granted CONNECT by name.
-    Shared,
-    /// The server is this tenant's own.
-    Own,
-}
+use super::groups::{APP_GROUP, GroupFacts, SERVICE_ROLE};
+use super::wall::Sharing;
+use crate::api::RowSecurity;
 
 /// The login roles of one tenant, by name.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +20,10 @@ pub(super) struct TenantLogins<'a> {
     pub retired: &'a [&'a str],
     /// The limits of the roles are given.
     pub limited: bool,
+    /// Whether policies of row level security apply to them.
+    pub row_security: RowSecurity,
+    /// What the Data API reaches is given.
+    pub exposes: bool,
 }
 
 /// What the server says.
@@ -37,6 +35,10 @@ pub(super) struct ServerFacts {
     pub owner_is_superuser: bool,
     /// The operator's schema exists, and the owner owns it.
     pub owns_operator_schema: bool,
+    /// The owner may give BYPASSRLS, as far as can be seen.
+    pub owner_gives_bypass: bool,
+    /// The groups that exist, of those that the logins are members of on this server.
+    pub groups: BTreeMap<&'static str, GroupFacts>,
 }
 
 /// What the server says of one role.
@@ -46,6 +48,8 @@ pub(super) struct RoleFacts {
     pub is_tenant_like: bool,
     /// The owner has its rights.
     pub owner_is_member: bool,
+    /// It has BYPASSRLS.
+    pub bypasses: bool,
 }
 
 /// One change on the server.
@@ -59,6 +63,30 @@ pub(super) enum Change<'a> {
     JoinOwner(&'a str),
     /// Set the limits of a role.
     Limit(&'a str),
+    /// Give a role BYPASSRLS, where the owner may.
+    Bypass(&'a str),
+    /// Take BYPASSRLS from a role.
+    Enforce(&'a str),
+    /// Create the group of tenants' logins.
+    CreateGroup,
+    /// Make a role a member of a group.
+    JoinGroup {
+        /// The group.
+        group: &'a str,
+        /// The new member.
+        role: &'a str,
+    },
+    /// End the membership of a role in a group.
+    LeaveGroup {
+        /// The group.
+        group: &'a str,
+        /// The former member.
+        role: &'a str,
+    },
+    /// Set the default privileges of the roles of the Data API.
+    Expose,
+    /// Give a role the `search_path` that the owner has.
+    CopySearchPath(&'a str),
     /// Take CONNECT and TEMPORARY on the database from PUBLIC.
     CloseDatabase,
     /// End the sessions of roles that may not connect to the database.
@@ -106,7 +134,13 @@ pub(super) struct RolePlan<'a> {
 /// # Errors
 /// [`Error::Refused`] when a role of a login's name exists and is not a tenant's role.
 pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts: &ServerFacts) -> Result<RolePlan<'a>> {
-    let TenantLogins { kept, retired, limited } = logins;
+    let TenantLogins {
+        kept,
+        retired,
+        limited,
+        row_security,
+        exposes,
+    } = logins;
     if kept.iter().chain(retired).any(|role| is_foreign(role, facts)) {
         return Err(Error::refused(
             "42501",
@@ -126,6 +160,15 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
         if limited {
             plan.together.push(Change::Limit(role));
         }
+        let bypasses = found.is_some_and(|found| found.bypasses);
+        match row_security {
+            RowSecurity::Bypass if !bypasses && facts.owner_gives_bypass => plan.together.push(Change::Bypass(role)),
+            RowSecurity::Enforce if bypasses => plan.together.push(Change::Enforce(role)),
+            _ => {}
+        }
+    }
+    if server.is_some() {
+        join_groups(logins, facts, &mut plan);
     }
     if server == Some(Sharing::Shared) {
         plan.together.push(Change::CloseDatabase);
@@ -144,13 +187,61 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
         plan.together
             .extend(others.map(|creator| Change::GrantFutureOf { creator, role }));
     }
+    if exposes && server == Some(Sharing::Own) {
+        plan.together.push(Change::Expose);
+    }
     Ok(plan)
+}
+
+impl RolePlan<'_> {
+    /// Whether it changes what a role is, and not only what each preparation sets again.
+    pub fn renews(&self) -> bool {
+        let renews = |change: &Change<'_>| {
+            matches!(
+                change,
+                Change::Create(_)
+                    | Change::JoinOwner(_)
+                    | Change::Bypass(_)
+                    | Change::Enforce(_)
+                    | Change::CreateGroup
+                    | Change::JoinGroup { .. }
+                    | Change::LeaveGroup { .. }
+            )
+        };
+        self.before.iter().chain(&self.together).any(renews)
+    }
+}
+
+/// The memberships of the logins: `SET ROLE service_role` would pass all policies, so a login to which they apply is
+/// no member of it; and a group that is more than a group has no members of ours.
+fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
+    if !logins.kept.is_empty() && !facts.groups.contains_key(APP_GROUP) {
+        plan.together.push(Change::CreateGroup);
+        let join = |role: &&'a str| Change::JoinGroup { group: APP_GROUP, role };
+        plan.together.extend(logins.kept.iter().map(join));
+    }
+    for (group, found) in &facts.groups {
+        let passes = *group == SERVICE_ROLE && logins.row_security == RowSecurity::Enforce;
+        for role in logins.kept {
+            match (found.members.contains(*role), found.is_fit && !passes) {
+                (false, true) if found.grantable => plan.together.push(Change::JoinGroup { group, role }),
+                (true, false) if found.grantable || passes => plan.together.push(Change::LeaveGroup { group, role }),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// The changes that give a role its rights on what exists.
 pub(super) fn grants<'a>(role: &'a str, facts: &ServerFacts) -> impl Iterator<Item = Change<'a>> + use<'a> {
     let hide = facts.owns_operator_schema.then_some(Change::HideOperatorSchema(role));
-    [Change::GrantExisting(role), Change::Protect].into_iter().chain(hide)
+    [
+        Change::GrantExisting(role),
+        Change::Protect,
+        Change::CopySearchPath(role),
+    ]
+    .into_iter()
+    .chain(hide)
 }
 
 fn retire<'a>(role: &'a str, facts: &ServerFacts, plan: &mut RolePlan<'a>) {

@@ -1,22 +1,43 @@
 #![allow(clippy::unwrap_used)]
 use super::Change::{
-    CloseDatabase, Create, Drop, EndForeignSessions, EndSessions, ForbidLogin, GrantDatabase, GrantExisting,
-    GrantFuture, GrantFutureOf, HideOperatorSchema, JoinOwner, Limit, Protect, SetPassword, TakeOver,
+    Bypass, CloseDatabase, CopySearchPath, Create, CreateGroup, Drop, EndForeignSessions, EndSessions, Enforce, Expose,
+    ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf, HideOperatorSchema, JoinGroup, JoinOwner,
+    LeaveGroup, Limit, Protect, SetPassword, TakeOver,
 };
 use super::*;
+use crate::postgres::groups::DATA_API_ROLES;
 
+/// Of a server whose group of tenants' logins has these roles as members.
 fn facts(roles: &[(&str, bool, bool)]) -> ServerFacts {
     let facts = |(name, is_tenant_like, owner_is_member): &(&str, bool, bool)| {
         let facts = RoleFacts {
             is_tenant_like: *is_tenant_like,
             owner_is_member: *owner_is_member,
+            bypasses: false,
         };
         ((*name).to_owned(), facts)
     };
     ServerFacts {
         roles: roles.iter().map(facts).collect(),
+        groups: [(
+            APP_GROUP,
+            group(&roles.iter().map(|(name, ..)| *name).collect::<Vec<_>>()),
+        )]
+        .into(),
         ..ServerFacts::default()
     }
+}
+
+fn group(members: &[&str]) -> GroupFacts {
+    GroupFacts {
+        is_fit: true,
+        grantable: true,
+        members: members.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+fn joins(group: &'static str, role: &'static str) -> Change<'static> {
+    JoinGroup { group, role }
 }
 
 fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str]) -> TenantLogins<'a> {
@@ -24,6 +45,8 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str]) -> TenantLogins<'a> {
         kept,
         retired,
         limited: false,
+        row_security: RowSecurity::Bypass,
+        exposes: false,
     }
 }
 
@@ -36,10 +59,12 @@ fn a_new_role_is_created_joined_and_granted_its_rights_in_one_transaction() {
         [
             Create("a"),
             JoinOwner("a"),
+            joins(APP_GROUP, "a"),
             CloseDatabase,
             GrantDatabase("a"),
             GrantExisting("a"),
             Protect,
+            CopySearchPath("a"),
             GrantFuture("a")
         ]
     );
@@ -69,6 +94,7 @@ fn a_role_that_exists_gets_its_password_and_what_it_lacks() {
             GrantDatabase("a"),
             GrantExisting("a"),
             Protect,
+            CopySearchPath("a"),
             HideOperatorSchema("a"),
             GrantFuture("a")
         ]
@@ -118,6 +144,7 @@ fn a_retired_role_is_shut_out_first_and_its_objects_are_granted_to_the_kept_one(
             Drop("a"),
             GrantExisting("b"),
             Protect,
+            CopySearchPath("b"),
             GrantFuture("b")
         ]
     );
@@ -136,4 +163,108 @@ fn a_role_that_is_not_a_tenants_is_neither_changed_nor_dropped() {
         let refused = plan(logins(kept, retired), Some(Sharing::Own), &found).unwrap_err();
         assert!(matches!(refused, Error::Refused { .. }), "{refused}");
     }
+}
+
+/// The changes of what a role is, and not of what it is granted.
+fn renewed<'a>(logins: TenantLogins<'a>, server: Sharing, found: &ServerFacts) -> Vec<Change<'a>> {
+    let made = plan(logins, Some(server), found).unwrap();
+    let of = |change: &Change<'_>| {
+        matches!(
+            change,
+            Bypass(_) | Enforce(_) | CreateGroup | JoinGroup { .. } | LeaveGroup { .. } | Expose
+        )
+    };
+    let renewed: Vec<_> = made.together.iter().copied().filter(of).collect();
+    let shown = renewed.iter().any(|change| *change != Expose);
+    assert_eq!(made.renews(), shown, "{renewed:?}");
+    renewed
+}
+
+/// A hosted project, or an entry whose owner has BYPASSRLS, with the login `a`.
+fn bypassing(bypasses: bool) -> ServerFacts {
+    let mut found = facts(&[("a", true, true)]);
+    found.owner_gives_bypass = true;
+    found.roles.get_mut("a").unwrap().bypasses = bypasses;
+    found
+}
+
+#[test]
+fn a_login_passes_row_level_security_where_the_owner_may_let_it() {
+    let bypass = logins(&["a"], &[]);
+    let enforce = TenantLogins {
+        row_security: RowSecurity::Enforce,
+        ..bypass
+    };
+    for (logins, found, renews) in [
+        (bypass, bypassing(false), vec![Bypass("a")]),
+        (bypass, bypassing(true), vec![]),
+        (bypass, facts(&[("a", true, true)]), vec![]),
+        (enforce, bypassing(false), vec![]),
+        (enforce, bypassing(true), vec![Enforce("a")]),
+    ] {
+        assert_eq!(renewed(logins, Sharing::Shared, &found), renews);
+    }
+}
+
+#[test]
+fn a_hosted_projects_login_is_a_member_of_the_roles_of_its_data_api() {
+    let bypass = logins(&["a"], &[]);
+    let enforce = TenantLogins {
+        row_security: RowSecurity::Enforce,
+        ..bypass
+    };
+    let exposes = TenantLogins {
+        exposes: true,
+        ..bypass
+    };
+    let hosted = |members: &[&str]| {
+        let mut found = facts(&[("a", true, true)]);
+        found.groups.extend(DATA_API_ROLES.map(|name| (name, group(members))));
+        found
+    };
+    let [anon, authenticated, service] = DATA_API_ROLES.map(|name| joins(name, "a"));
+    let leaves = LeaveGroup {
+        group: "service_role",
+        role: "a",
+    };
+    for (logins, members, renews) in [
+        (bypass, &[][..], vec![anon, authenticated, service]),
+        (bypass, &["a"], vec![]),
+        // A member of service_role has BYPASSRLS after SET ROLE.
+        (enforce, &[], vec![anon, authenticated]),
+        (enforce, &["a"], vec![leaves]),
+        (exposes, &["a"], vec![Expose]),
+    ] {
+        assert_eq!(renewed(logins, Sharing::Own, &hosted(members)), renews);
+    }
+    assert_eq!(renewed(exposes, Sharing::Shared, &facts(&[("a", true, true)])), []);
+}
+
+#[test]
+fn a_login_is_a_member_of_the_servers_group_while_that_is_no_more_than_a_group() {
+    let both = logins(&["a", "b"], &[]);
+    let mut found = facts(&[("a", true, true), ("b", true, true)]);
+    found.groups.clear();
+    let [a, b] = [joins(APP_GROUP, "a"), joins(APP_GROUP, "b")];
+    assert_eq!(renewed(both, Sharing::Shared, &found), [CreateGroup, a, b]);
+    let one = |group: GroupFacts| {
+        let mut found = found.clone();
+        found.groups.insert(APP_GROUP, group);
+        found
+    };
+    assert_eq!(renewed(both, Sharing::Shared, &one(group(&["a"]))), [b]);
+    let unfit = GroupFacts {
+        is_fit: false,
+        ..group(&["a"])
+    };
+    let leaves = LeaveGroup {
+        group: APP_GROUP,
+        role: "a",
+    };
+    assert_eq!(renewed(both, Sharing::Shared, &one(unfit)), [leaves]);
+    let anothers = GroupFacts {
+        grantable: false,
+        ..group(&[])
+    };
+    assert_eq!(renewed(both, Sharing::Shared, &one(anothers)), []);
 }

@@ -1,15 +1,18 @@
 //! A tenant's login roles, and the walls between databases on one server: reads the facts, has
 //! [`super::role_plan`] decide, and carries out the changes.
 
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::grants::{TenantRights, future_grants, grant_existing as grant, limit};
 use super::records::{check_triggers, protect};
-use super::role_plan::{Change, RoleFacts, ServerFacts, Sharing, TenantLogins, grants, plan};
-use super::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
-use super::wall::{close_database, current_database, end_foreign_sessions};
+use super::role_plan::{Change, RoleFacts, ServerFacts, TenantLogins, grants, plan};
+use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
+use super::wall::{Sharing, close_database, current_database, end_foreign_sessions};
+use super::{data_api, groups, search_path};
 
 /// A tenant's login role. The name is unique on the server, at most 63 bytes.
 #[derive(Clone, Debug)]
@@ -22,7 +25,8 @@ pub struct TenantRole {
 
 /// Makes the role exist with this password and with rights on everything that the owner (the
 /// connection's user) has in this database and will create later: tables, sequences, routines,
-/// types and schemas. The role reads the migration histories and writes them not, and loses what earlier
+/// types and schemas, with the owner's `search_path`, with BYPASSRLS where the rights say so and the owner may give it,
+/// and with membership of the server's groups. The role reads the migration histories and writes them not, and loses what earlier
 /// versions granted beyond its rights. One transaction, so that a crash leaves all or nothing; safe to repeat.
 /// The owner may be a superuser or, as on hosted Supabase, a role with CREATEROLE.
 ///
@@ -62,7 +66,7 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
     check(role)?;
     begin(conn).await?;
     let granted = async {
-        let facts = observe(conn, &[]).await?;
+        let facts = observe(conn, &[], None).await?;
         for change in grants(role, &facts) {
             carry_out(conn, change, Given { roles: &[], rights }).await?;
         }
@@ -94,11 +98,7 @@ async fn change(conn: &mut PgConnection, given: Given<'_>, retired: &[&str], ser
     let names: Vec<_> = given.roles.iter().map(|role| role.name.as_str()).collect();
     let all: Vec<_> = names.iter().chain(retired).copied().collect();
     all.iter().try_for_each(|name| check(name))?;
-    let logins = TenantLogins {
-        kept: &names,
-        retired,
-        limited: given.rights.limits.is_some(),
-    };
+    let logins = logins(&names, retired, given.rights);
     begin(conn).await?;
     let observed = observe_checked(conn, &all, server).await;
     let planned = end(conn, observed)
@@ -109,6 +109,33 @@ async fn change(conn: &mut PgConnection, given: Given<'_>, retired: &[&str], ser
     }
     in_transaction(conn, &planned.together, given).await?;
     in_transaction(conn, &planned.after, given).await
+}
+
+fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str], rights: &TenantRights) -> TenantLogins<'a> {
+    TenantLogins {
+        kept,
+        retired,
+        limited: rights.limits.is_some(),
+        row_security: rights.row_security,
+        exposes: rights.expose_new_tables.is_some(),
+    }
+}
+
+/// Whether the role is as [`ensure_tenant_role`] makes it now: an earlier version of the operator made it otherwise,
+/// and the owner may since have been given a right. What a preparation sets each time is not compared.
+///
+/// # Errors
+/// As [`ensure_tenant_role`].
+pub async fn is_prepared(conn: &mut PgConnection, role: &str, rights: &TenantRights, server: Sharing) -> Result<bool> {
+    check(role)?;
+    begin(conn).await?;
+    let seen = async {
+        let facts = observe(conn, &[role], Some(server)).await?;
+        let copied = search_path::is_copied(conn, role).await?;
+        Ok(copied && !plan(logins(&[role], &[], rights), Some(server), &facts)?.renews())
+    };
+    let seen = seen.await;
+    end(conn, seen).await
 }
 
 async fn in_transaction(conn: &mut PgConnection, changes: &[Change<'_>], given: Given<'_>) -> Result<()> {
@@ -142,35 +169,43 @@ async fn observe_checked(conn: &mut PgConnection, roles: &[&str], server: Option
         let tenant: Vec<_> = roles.iter().map(ToString::to_string).collect();
         check_triggers(conn, &tenant).await?;
     }
-    observe(conn, roles).await
+    observe(conn, roles, server).await
 }
 
 /// Reads what the plan needs to know of the server and of these roles.
-async fn observe(conn: &mut PgConnection, roles: &[&str]) -> Result<ServerFacts> {
+async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing>) -> Result<ServerFacts> {
     let owner = sqlx::query(
         "SELECT rolsuper, EXISTS (SELECT FROM pg_namespace WHERE nspname = $1 \
-             AND pg_has_role(current_user, nspowner, 'USAGE')) FROM pg_roles WHERE rolname = current_user",
+             AND pg_has_role(current_user, nspowner, 'USAGE')), rolsuper OR rolbypassrls \
+         FROM pg_roles WHERE rolname = current_user",
     )
     .bind(OPERATOR_SCHEMA)
     .fetch_one(&mut *conn)
     .await?;
     let found = sqlx::query(
-        "SELECT rolname::text, NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls \
-             OR rolname = current_user), pg_has_role(current_user, oid, 'USAGE') \
+        "SELECT rolname::text, NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication \
+             OR rolname = current_user), pg_has_role(current_user, oid, 'USAGE'), rolbypassrls \
          FROM pg_roles WHERE rolname::text = ANY ($1)",
     )
     .bind(roles.iter().map(ToString::to_string).collect::<Vec<_>>())
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let groups = match server {
+        Some(server) => groups::observe(conn, server, roles).await?,
+        None => BTreeMap::new(),
+    };
     let mut facts = ServerFacts {
         owner_is_superuser: owner.try_get(0)?,
         owns_operator_schema: owner.try_get(1)?,
+        owner_gives_bypass: owner.try_get(2)?,
+        groups,
         ..ServerFacts::default()
     };
     for row in found {
         let role = RoleFacts {
             is_tenant_like: row.try_get(1)?,
             owner_is_member: row.try_get(2)?,
+            bypasses: row.try_get(3)?,
         };
         facts.roles.insert(row.try_get(0)?, role);
     }
@@ -181,7 +216,7 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>
     let Given { roles, rights } = given;
     let sql = match change {
         Change::Create(role) => format!(
-            "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT PASSWORD '{}'",
+            "CREATE ROLE {} LOGIN PASSWORD '{}'",
             quote(role),
             verifier(role, roles)?
         ),
@@ -189,6 +224,20 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>
             format!("ALTER ROLE {} LOGIN PASSWORD '{}'", quote(role), verifier(role, roles)?)
         }
         Change::JoinOwner(role) => format!("GRANT {} TO CURRENT_USER", quote(role)),
+        Change::Bypass(role) => {
+            let sql = format!("ALTER ROLE {} BYPASSRLS", quote(role));
+            // Before version 16 only a superuser may, or who is told to be like one by an extension of a hosted project.
+            return permitted(conn, sql, &["42501"]).await.map(drop);
+        }
+        Change::Enforce(role) => format!("ALTER ROLE {} NOBYPASSRLS", quote(role)),
+        Change::CreateGroup => return groups::create(conn).await,
+        Change::JoinGroup { group, role } => return groups::join(conn, group, role).await,
+        Change::LeaveGroup { group, role } => format!("REVOKE {} FROM {}", quote(group), quote(role)),
+        Change::Expose => match rights.expose_new_tables {
+            Some(wanted) => return data_api::expose(conn, wanted).await,
+            None => return Ok(()),
+        },
+        Change::CopySearchPath(role) => return search_path::copy(conn, role).await,
         Change::CloseDatabase => return close_database(conn).await,
         Change::GrantDatabase(role) => {
             let database = current_database(conn).await?;

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::error::Result;
+use super::error::{Error, Result};
 
 /// The operator's own schema in a tenant's database. The tenant's roles have no right on it.
 pub const OPERATOR_SCHEMA: &str = "stagesub";
@@ -47,4 +47,18 @@ async fn roll_back<T>(conn: &mut PgConnection, error: super::error::Error) -> Re
 pub(super) async fn run(conn: &mut PgConnection, sql: String) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
     Ok(())
+}
+
+/// As [`run`], in a transaction that goes on when the server refuses with one of these SQLSTATEs. Whether it was done.
+pub(super) async fn permitted(conn: &mut PgConnection, sql: String, refusals: &[&str]) -> Result<bool> {
+    run(conn, "SAVEPOINT tried".to_owned()).await?;
+    match run(conn, sql).await {
+        Ok(()) => run(conn, "RELEASE tried".to_owned()).await.map(|()| true),
+        Err(Error::Refused { sqlstate, .. }) if refusals.contains(&sqlstate.as_str()) => {
+            run(conn, "ROLLBACK TO tried; RELEASE tried".to_owned())
+                .await
+                .map(|()| false)
+        }
+        Err(error) => Err(error),
+    }
 }

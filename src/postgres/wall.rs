@@ -5,6 +5,15 @@ use sqlx::{PgConnection, Row as _};
 use super::error::{Error, Result};
 use super::sql::{begin, end, quote, run};
 
+/// Whether the server holds other tenants' databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// It may: the database is closed to roles that are not granted CONNECT by name.
+    Shared,
+    /// The server is this tenant's own.
+    Own,
+}
+
 /// Closes the current database to every role that is not its owner or named: PUBLIC loses CONNECT
 /// and TEMPORARY, and sessions of roles that may no longer connect are ended. Safe to repeat.
 ///

@@ -20,6 +20,26 @@ pub const LOGINS: &[(&str, &str, &str)] = &[
     ),
     (
         "OrchestraClass",
+        "spec: {pools: {names: [house]}, connection: {rowSecurity: Enforce}, dataAPI: {exposeNewTables: None}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {connection: {rowSecurity: Bypass}, dataAPI: {exposeNewTables: All}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {connection: {rowSecurity: Off}}",
+        "spec.connection.rowSecurity: Unsupported value",
+    ),
+    (
+        "Orchestra",
+        "spec: {dataAPI: {exposeNewTables: Some}}",
+        "spec.dataAPI.exposeNewTables: Unsupported value",
+    ),
+    (
+        "OrchestraClass",
         "spec: {pools: {names: [house]}, limits: {connections: 0}}",
         "spec.limits.connections: Invalid value",
     ),

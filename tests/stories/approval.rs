@@ -49,7 +49,7 @@ pub fn config_map(world: &World, name: &str) -> Option<Value> {
 }
 
 /// Notes of the events of a reason.
-fn events(world: &World, name: &str, reason: &str) -> Vec<String> {
+pub fn events(world: &World, name: &str, reason: &str) -> Vec<String> {
     let all = world
         .kubectl(["get", "events.events.k8s.io", "-n", TENANTS, "-o", "json"])
         .unwrap();

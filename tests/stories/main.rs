@@ -36,6 +36,7 @@ mod proof;
 mod provider;
 mod queue;
 mod rollout;
+mod row_security;
 mod samples;
 mod secret_drift;
 mod secrets;

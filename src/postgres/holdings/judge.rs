@@ -1,7 +1,9 @@
 //! Whether a database can be handed to a tenant. Pure: it is given what was read before.
 
 use super::facts::{Holdings, LoginFacts, Open, Role};
+
 use crate::api::condition::Reason;
+use crate::postgres::groups::APP_GROUP;
 use crate::text;
 
 /// The first version whose CREATEROLE reaches only roles that the role itself has made.
@@ -252,7 +254,8 @@ fn foreign_roles(found: &Holdings, hosted: bool) -> Option<String> {
 fn defaults(found: &Holdings, hosted: bool) -> Option<String> {
     let foreign = found.database.defaults.iter().filter(|(creator, grantee)| {
         let grantee = grantee.as_deref();
-        !hosted || !is_own(creator, hosted) || grantee.is_some_and(|name| !is_own(name, hosted))
+        let foreign = !hosted || !is_own(creator, hosted) || grantee.is_some_and(|name| !is_own(name, hosted));
+        foreign && grantee != Some(APP_GROUP)
     });
     let creators = listed(foreign.map(|(creator, _)| creator.as_str()))?;
     Some(format!(
@@ -261,16 +264,18 @@ fn defaults(found: &Holdings, hosted: bool) -> Option<String> {
     ))
 }
 
-/// The roles other than the login that have something to do with the database.
+/// The roles other than the login that have something to do with the database. Rights and policies of the group of
+/// tenants' logins on objects let nobody in who may not connect, so the group is left out there.
 fn everybody(found: &Holdings) -> Vec<&str> {
     let Holdings { login, database, .. } = found;
     let reached = login.member_of.iter().filter(|role| !role.superuser);
     let reached = reached.map(|role| role.name.as_str());
-    let mut all: Vec<_> = [&login.members, &database.grantees, &database.dependents]
+    let dependents = database.dependents.iter().map(String::as_str);
+    let mut all: Vec<_> = [&login.members, &database.grantees]
         .into_iter()
         .flatten()
         .map(String::as_str)
-        .chain(reached)
+        .chain(reached.chain(dependents).filter(|name| *name != APP_GROUP))
         .collect();
     all.sort_unstable();
     all.dedup();

@@ -172,6 +172,34 @@ fn what_somebody_left_is_refused_unless_the_pool_accepts_it() {
 }
 
 #[test]
+fn the_group_of_tenants_logins_lets_nobody_in_by_rights_on_objects() {
+    let accepted: [Change; 3] = [
+        |found| found.database.dependents.push("orchestra_app".into()),
+        |found| member_of(found, "orchestra_app", false),
+        |found| {
+            let defaults = ("one_owner".into(), Some("orchestra_app".into()));
+            found.database.defaults.push(defaults);
+        },
+    ];
+    for change in accepted {
+        let mut found = right();
+        change(&mut found);
+        assert_eq!(judge(&found, &Allowed::default()), []);
+    }
+    // Every tenant of the server is a member of it.
+    let refused: [Change; 2] = [
+        |found| found.database.grantees.push("orchestra_app".into()),
+        |found| found.login.members.push("orchestra_app".into()),
+    ];
+    for change in refused {
+        let mut found = right();
+        change(&mut found);
+        let said = messages(&found, &Allowed::default());
+        assert!(said.contains("orchestra_app can reach"), "{said}");
+    }
+}
+
+#[test]
 fn an_old_server_needs_the_pools_word() {
     let mut found = right();
     found.server.version = 15;

@@ -1,0 +1,64 @@
+//! What the tenant's login and the keys of its Secret do not reach, as people are told of it.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::events::EventType;
+use sqlx::postgres::PgConnection;
+
+use super::Pass;
+use super::observe::Observed;
+use crate::api::condition::{ConditionType as Is, Reason};
+use crate::controller::Core;
+use crate::controller::conditions::Conditions;
+use crate::controller::error::Error;
+use crate::controller::status::{News, has_come_to, tell};
+use crate::controller::write::publish;
+use crate::postgres::{self, TenantRights};
+
+/// The condition that names tables which the tenant's login cannot read; absent while it reads them all. Without a look
+/// into the database, what the last look has found is told.
+pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
+    match observed.inside.found.as_ref().map(|found| &found.unreadable) {
+        Some(Some(tables)) => conditions.set(Is::TablesReadable, false, Reason::NoPolicy, tables),
+        Some(None) => {}
+        None => conditions.keep_shown(Is::TablesReadable),
+    }
+}
+
+/// An event when that condition has just come up.
+pub async fn tell_unreadable(pass: &Pass, before: &[Condition], observed: &Observed) {
+    let found = observed.inside.found.as_ref();
+    let now = pass.object.conditions();
+    if let Some(tables) = found.and_then(|found| found.unreadable.as_ref())
+        && has_come_to(before, now, Is::TablesReadable, Reason::NoPolicy)
+    {
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::NoPolicy, tables)).await;
+    }
+}
+
+/// Whether the tenant has keys and nobody has said what they reach of new tables.
+pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
+    let way_in = pass.way_in.as_ref();
+    way_in.is_some_and(|way_in| way_in.handover.address.is_some()) && rights.expose_new_tables.is_none()
+}
+
+/// An event after migrations that have made tables which the keys do not reach.
+pub async fn tell_unexposed(
+    core: &Arc<Core>,
+    subject: &ObjectReference,
+    session: &mut PgConnection,
+) -> Result<(), Error> {
+    if let Some(note) = postgres::unexposed(session).await? {
+        publish(
+            &core.recorder,
+            subject,
+            EventType::Normal,
+            Reason::NothingExposed,
+            &note,
+        )
+        .await;
+    }
+    Ok(())
+}

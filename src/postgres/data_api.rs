@@ -1,0 +1,72 @@
+//! What the roles of a hosted project's Data API may do with tables that migrations create.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::error::Result;
+use super::groups::DATA_API_ROLES;
+use super::records::IS_RECORD;
+use super::sql::{begin, end, quote, run};
+use crate::api::ExposeNewTables;
+
+/// What the platform granted by itself up to 2026, and what `All` grants.
+const RIGHTS: [&str; 3] = [
+    "SELECT, INSERT, UPDATE, DELETE ON TABLES",
+    "USAGE, SELECT ON SEQUENCES",
+    "EXECUTE ON FUNCTIONS",
+];
+
+fn roles() -> Vec<String> {
+    DATA_API_ROLES.iter().map(ToString::to_string).collect()
+}
+
+/// Sets the owner's default privileges in the schema `public` for the roles of the Data API that exist.
+pub(super) async fn expose(conn: &mut PgConnection, wanted: ExposeNewTables) -> Result<()> {
+    let found: Vec<String> = sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE rolname::text = ANY ($1)")
+        .bind(roles())
+        .fetch_all(&mut *conn)
+        .await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let grantees = found.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
+    let change = |rights: &str| match wanted {
+        ExposeNewTables::All => format!("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} TO {grantees}"),
+        ExposeNewTables::None => format!("ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE {rights} FROM {grantees}"),
+    };
+    run(conn, RIGHTS.map(change).join("; ")).await
+}
+
+/// What to tell people when the keys of a hosted project reach none of the owner's tables in the schema `public`; none
+/// when they reach one, or there is no table. Only catalogs are read.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn unexposed(conn: &mut PgConnection) -> Result<Option<String>> {
+    begin(conn).await?;
+    let query = format!(
+        "SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM pg_roles r WHERE rolname::text = ANY ($1) \
+                 AND has_table_privilege(r.oid, c.oid, 'SELECT'))), \
+             (SELECT count(*) FROM pg_roles WHERE rolname::text = ANY ($1)) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+         WHERE nspname = 'public' AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT {IS_RECORD} \
+             AND pg_has_role(current_user, relowner, 'USAGE') AND NOT EXISTS (SELECT FROM pg_depend \
+                 WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')"
+    );
+    let seen = async {
+        let row = sqlx::query(AssertSqlSafe(query))
+            .bind(roles())
+            .fetch_one(&mut *conn)
+            .await?;
+        Ok::<(i64, i64, i64), super::error::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+    };
+    let seen = seen.await;
+    let (tables, reached, roles) = end(conn, seen).await?;
+    let nothing = tables > 0 && reached == 0 && roles > 0;
+    Ok(nothing.then(|| {
+        format!(
+            "the Data API (SUPABASE_URL with the keys of the connection Secret) reaches none of the {tables} tables in \
+             the schema public: grant its roles what they need in a migration (GRANT SELECT, INSERT, UPDATE, DELETE ON \
+             TABLE … TO authenticated, service_role), or set dataAPI.exposeNewTables: All for tables that come later"
+        )
+    }))
+}

@@ -1,0 +1,135 @@
+//! The `search_path` of a tenant's login: the owner's, so that both mean the same by a name, such as that of a function
+//! or an operator of an extension.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::error::Result;
+use super::sql::{OWN_PATH, quote, run};
+use super::wall::current_database;
+
+/// The settings that PostgreSQL applies to a session, by decreasing precedence: of the role in the database, of the
+/// role, of the database, of all. The owner's own ones, those of everybody, what the role has in this database now, the
+/// schema that `"$user"` means to the owner, and the server's default where nothing is set.
+const SETTINGS: &str = "WITH setting AS ( \
+        SELECT setdatabase, setrole, substr(entry, 13) AS path FROM pg_db_role_setting, unnest(setconfig) AS entry \
+        WHERE entry LIKE 'search\\_path=%'), \
+    here AS (SELECT d.oid AS database, o.oid AS owner, t.oid AS tenant FROM pg_database d \
+        JOIN pg_roles o ON o.rolname = current_user LEFT JOIN pg_roles t ON t.rolname::text = $1 \
+        WHERE datname = current_database()) \
+    SELECT coalesce( \
+            (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, owner)), \
+            (SELECT path FROM setting WHERE (setdatabase, setrole) = (0::oid, owner))), \
+        coalesce( \
+            (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, 0::oid)), \
+            (SELECT path FROM setting WHERE (setdatabase, setrole) = (0::oid, 0::oid))), \
+        (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, tenant)), \
+        (SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname = current_user), \
+        (SELECT coalesce(reset_val, '') FROM pg_settings WHERE name = 'search_path') \
+    FROM here";
+
+/// What `search_path` has for the schema of the session's user.
+const USER: &str = "\"$user\"";
+
+/// What was read of the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Paths {
+    /// The owner's own.
+    owners: Option<String>,
+    /// Everybody's.
+    common: Option<String>,
+    /// The role's, in this database.
+    theirs: Option<String>,
+    /// The owner's schema, quoted.
+    owners_schema: Option<String>,
+    /// What a session has where nothing is set.
+    default: String,
+}
+
+impl Paths {
+    /// The role's own `search_path`; none where everybody's is right.
+    fn wanted(&self) -> Option<String> {
+        let path = self.owners.as_ref().or(self.common.as_ref()).unwrap_or(&self.default);
+        match &self.owners_schema {
+            Some(schema) if path.contains(USER) => Some(path.replacen(USER, &format!("{USER}, {schema}"), 1)),
+            _ => self
+                .owners
+                .clone()
+                .filter(|owners| Some(owners) != self.common.as_ref()),
+        }
+    }
+
+    fn is_right(&self) -> bool {
+        self.wanted() == self.theirs
+    }
+}
+
+async fn read(conn: &mut PgConnection, role: &str) -> Result<Paths> {
+    let row = sqlx::query(SETTINGS).bind(role).fetch_one(conn).await?;
+    Ok(Paths {
+        owners: row.try_get(0)?,
+        common: row.try_get(1)?,
+        theirs: row.try_get(2)?,
+        owners_schema: row.try_get(3)?,
+        default: row.try_get(4)?,
+    })
+}
+
+/// Whether the role has the owner's `search_path`.
+pub(super) async fn is_copied(conn: &mut PgConnection, role: &str) -> Result<bool> {
+    read(conn, role).await.map(|paths| paths.is_right())
+}
+
+/// Gives the role the owner's `search_path`. The transaction must be one of [`super::sql::begin`].
+pub(super) async fn copy(conn: &mut PgConnection, role: &str) -> Result<()> {
+    let paths = read(conn, role).await?;
+    if paths.is_right() {
+        return Ok(());
+    }
+    let alter = format!(
+        "ALTER ROLE {} IN DATABASE {}",
+        quote(role),
+        current_database(conn).await?
+    );
+    let Some(path) = paths.wanted() else {
+        return run(conn, format!("{alter} RESET search_path")).await;
+    };
+    // The setting as it is, whatever it holds.
+    sqlx::query("SELECT set_config('search_path', $1, true)")
+        .bind(path)
+        .execute(&mut *conn)
+        .await?;
+    let alter = format!("{alter} SET search_path FROM CURRENT; SET LOCAL {OWN_PATH}");
+    sqlx::raw_sql(AssertSqlSafe(alter)).execute(conn).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a server whose default is PostgreSQL's.
+    fn wanted(owners: Option<&str>, common: Option<&str>, schema: Option<&str>) -> Option<String> {
+        let paths = Paths {
+            owners: owners.map(Into::into),
+            common: common.map(Into::into),
+            theirs: None,
+            owners_schema: schema.map(Into::into),
+            default: r#""$user", public"#.into(),
+        };
+        paths.wanted()
+    }
+
+    #[test]
+    fn a_role_has_a_path_of_its_own_where_the_owner_has_one() {
+        let hosted = r#""$user", public, extensions"#;
+        assert_eq!(wanted(None, None, None), None);
+        assert_eq!(wanted(None, Some(hosted), None), None);
+        assert_eq!(wanted(Some(hosted), Some(hosted), None), None);
+        assert_eq!(wanted(Some(hosted), None, None).as_deref(), Some(hosted));
+        assert_eq!(wanted(Some("app"), Some(hosted), None).as_deref(), Some("app"));
+        // The owner's own schema has another name to the tenant's login.
+        let both = r#""$user", one_owner, public"#;
+        assert_eq!(wanted(None, None, Some("one_owner")).as_deref(), Some(both));
+        assert_eq!(wanted(Some("app"), None, Some("one_owner")).as_deref(), Some("app"));
+    }
+}
