@@ -4,7 +4,7 @@
 use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World};
 
-use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner_url, soon};
+use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner_url, projects, soon};
 use crate::support::{login, orchestra, secret, sources, standard_class};
 
 /// Kills the operator and starts another one; its log begins anew.
@@ -108,8 +108,13 @@ async fn killed_in_the_middle_of_the_migrations() {
     orchestra(&world, "role", "");
     let database = database_name(&world, "role").await;
     let role = format!("orchestra_{}", database.replace("orchdb-", "").replace('-', ""));
-    let mut server = login(&world.api.postgres().unwrap().admin_url()).await.unwrap();
     soon("role", async || {
+        let created = projects(&world, "role").await;
+        let Some(project) = created.first() else { return false };
+        // Its server is there a little later than the project.
+        let Ok(mut server) = world.api.project(&project.reference).await else {
+            return false;
+        };
         let query = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
         sqlx::query_scalar(query)
             .bind(&role)

@@ -234,6 +234,11 @@ impl StandIn {
         self.inner.databases.version()
     }
 
+    /// Whether the transaction pooler of projects is one: `PgBouncer` is installed, and projects have servers of their own.
+    pub fn pools_transactions(&self) -> bool {
+        matches!(self.inner.databases, Databases::Clusters(_)) && crate::hosted::has_pooler()
+    }
+
     /// Restarts every PostgreSQL: that of pools and those of projects.
     ///
     /// # Errors

@@ -6,10 +6,17 @@
 
 mod clusters;
 mod copy;
+mod pooler;
+mod server;
 mod template;
 
 pub(crate) use clusters::Clusters;
 pub(crate) use template::Template;
+
+/// Whether projects have a transaction pooler.
+pub(crate) fn has_pooler() -> bool {
+    pooler::is_installed()
+}
 
 /// The superuser of a project's cluster, which no user of the platform has.
 pub const SUPERUSER: &str = "supabase_admin";

@@ -15,7 +15,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use install::Account;
-use keeper::{Keeper, Stop};
+pub(crate) use keeper::{Keeper, Stop};
 
 /// The superuser of a plain server.
 const SUPERUSER: &str = "postgres";
@@ -95,7 +95,7 @@ impl Postgres {
 
     async fn launch(&mut self) -> anyhow::Result<()> {
         let arguments = server_arguments(&self.data, self.address, self.settings);
-        let keeper = Keeper::start(&self.bin, &arguments, &self.log, self.account)?;
+        let keeper = Keeper::start(&self.bin.join("postgres"), &arguments, &self.log, self.account)?;
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             match self.connect_admin().await {

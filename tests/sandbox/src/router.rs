@@ -5,8 +5,9 @@
 //! the database `postgres` is the project's own. The login itself is the server's: its bytes pass
 //! through unread, which works because PostgreSQL ignores the user name inside SCRAM.
 //!
-//! Both ports give a whole session. The transaction port therefore does not show what breaks in
-//! transaction mode (prepared statements, session state).
+//! The session port gives a whole session of the server. Behind the transaction port is `PgBouncer` in transaction mode,
+//! where it is installed, so that what a session keeps (SET, PREPARE, advisory locks) is lost there as it is on the
+//! platform; else that port gives a whole session too.
 
 mod certificates;
 mod session;
@@ -62,6 +63,8 @@ pub struct Router {
 struct Gate {
     tls: TlsAcceptor,
     require_tls: bool,
+    /// Whether this is the port of the transaction pooler.
+    transaction: bool,
     tenants: Tenants,
 }
 
@@ -77,6 +80,7 @@ impl Router {
         let gate = Gate {
             tls,
             require_tls: options.require_tls,
+            transaction: false,
             tenants: tenants.clone(),
         };
         let session = listen(options.host, options.session_port).await?;
@@ -86,8 +90,14 @@ impl Router {
             transaction: transaction.local_addr()?,
             root: authority.root(),
             tenants,
-            tasks: [session, transaction]
-                .map(|listener| tokio::spawn(serve(listener, gate.clone())).abort_handle())
+            tasks: [(session, false), (transaction, true)]
+                .map(|(listener, transaction)| {
+                    let gate = Gate {
+                        transaction,
+                        ..gate.clone()
+                    };
+                    tokio::spawn(serve(listener, gate)).abort_handle()
+                })
                 .to_vec(),
         })
     }

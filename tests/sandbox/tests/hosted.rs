@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Client, PASSWORD, start};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 /// Statements of migrations that were written for the platform.
 const ALLOWED: [&str; 34] = [
@@ -175,4 +175,42 @@ async fn the_change_of_2026_and_row_level_security_are_switches() {
         session.execute("CREATE TABLE part (id serial)").await.unwrap();
         assert_eq!(text(&mut session, granted).await, expected);
     }
+}
+
+/// Without a prepared statement, which needs a session.
+async fn shown(session: &mut PgConnection) -> String {
+    let row = sqlx::raw_sql("SHOW lock_timeout").fetch_one(session).await.unwrap();
+    row.try_get_raw(0).unwrap().as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_transaction_pooler_keeps_nothing_of_a_session() {
+    let client = start("pro").await;
+    let reference = client.create_healthy("tenant-a").await;
+    let user = format!("postgres.{reference}");
+    let address = client.sandbox.router().transaction_address();
+    let (mut one, mut two) = (
+        client.login_at(address, &user, PASSWORD).await.unwrap(),
+        client.login_at(address, &user, PASSWORD).await.unwrap(),
+    );
+    one.execute("SET lock_timeout = '77s'; PREPARE kept AS SELECT 1")
+        .await
+        .unwrap();
+    one.execute("SELECT pg_advisory_lock(1)").await.unwrap();
+    // The other client has the connection now, and what the first left in it.
+    two.execute("BEGIN").await.unwrap();
+    let (first, second) = (shown(&mut one).await, shown(&mut two).await);
+    if client.sandbox.pools_transactions() {
+        assert_eq!((first.as_str(), second.as_str()), ("0", "77s"));
+        assert!(one.execute("EXECUTE kept").await.is_err());
+    } else {
+        assert_eq!((first.as_str(), second.as_str()), ("77s", "0"));
+    }
+    let wrong = client.login_at(address, &user, "wrong").await.unwrap_err().to_string();
+    assert!(wrong.contains("authentication failed"), "{wrong}");
+    two.execute("CREATE ROLE app LOGIN PASSWORD 'app-password'; COMMIT")
+        .await
+        .unwrap();
+    let app = format!("app.{reference}");
+    assert!(client.login_at(address, &app, "app-password").await.is_ok());
 }

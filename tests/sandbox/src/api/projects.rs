@@ -248,12 +248,15 @@ pub(super) async fn pause(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         if project.healthy_for().is_none() {
             return Err(Reply::message(400, "Project must be active and healthy."));
         }
-        let until = Instant::now() + inner.behaviour().pausing;
-        project.life = Life::Pausing { until };
+        project.life = Life::Pausing { until: None };
     }
     inner.tenants.usable_from(call.project(), None);
     let ended = inner.databases.pause(call.project()).await;
     ended.map_err(|error| Reply::internal(&error))?;
+    let until = Some(Instant::now() + inner.behaviour().pausing);
+    if let Some(project) = inner.world().projects.get_mut(call.project()) {
+        project.life = Life::Pausing { until };
+    }
     Ok(Reply::empty(200))
 }
 

@@ -37,23 +37,29 @@ impl Databases {
 
     /// Creates a project's database, and says how the pooler reaches it; it does not let anybody in yet.
     pub(super) async fn create(&self, reference: &str, password: &str, switches: Switches) -> anyhow::Result<Tenant> {
-        let (server, database, owner) = match self {
+        match self {
             Self::Clusters(clusters) => {
-                let server = clusters.create(reference, password, switches).await?;
-                (server, "postgres".to_owned(), "postgres".to_owned())
+                let place = clusters.create(reference, password, switches).await?;
+                Ok(Tenant {
+                    server: place.server,
+                    pooler: place.pooler,
+                    database: "postgres".to_owned(),
+                    owner: "postgres".to_owned(),
+                    usable_from: None,
+                })
             }
             Self::Shared(shared) => {
                 let mut admin = shared.server.acquire().await?;
                 create(&mut admin, reference, password).await?;
-                (shared.address, Project::database(reference), Project::owner(reference))
+                Ok(Tenant {
+                    server: shared.address,
+                    pooler: None,
+                    database: Project::database(reference),
+                    owner: Project::owner(reference),
+                    usable_from: None,
+                })
             }
-        };
-        Ok(Tenant {
-            server,
-            database,
-            owner,
-            usable_from: None,
-        })
+        }
     }
 
     /// Sets the owner's password.

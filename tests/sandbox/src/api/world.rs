@@ -49,8 +49,9 @@ pub(super) enum Life {
     Healthy {
         since: Instant,
     },
+    /// Its end is known once the server has stopped.
     Pausing {
-        until: Instant,
+        until: Option<Instant>,
     },
     Inactive,
     InitFailed,
@@ -145,7 +146,7 @@ impl Project {
                 Some(since) => Life::Healthy { since },
                 None => self.life,
             },
-            Life::Pausing { until } if until <= now => Life::Inactive,
+            Life::Pausing { until: Some(until) } if until <= now => Life::Inactive,
             other => other,
         };
     }

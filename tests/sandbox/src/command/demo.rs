@@ -97,10 +97,14 @@ async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result
         world.plane.server()
     ));
     if let Some(postgres) = world.api.postgres() {
-        screen::say(&format!("PostgreSQL       {}", postgres.address()));
+        screen::say(&format!(
+            "PostgreSQL       {} for a pool; {} for projects, a server for each",
+            postgres.address(),
+            world.api.version()
+        ));
     }
     screen::say(&format!(
-        "Management API   {}     (stand-in: its projects are databases here)",
+        "Management API   {}     (stand-in: its projects are servers here)",
         world.api.url()
     ));
     screen::say(&format!("Hosted pooler    {}", world.api.router().session_address()));

@@ -9,11 +9,25 @@ use anyhow::{Context, Result};
 use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
 
+use super::pooler::Pooler;
 use super::{Switches, Template};
 use crate::Postgres;
 
 /// One project's cluster; whoever starts, stops or asks it holds the lock.
-type Slot = Arc<tokio::sync::Mutex<Option<Postgres>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<Running>>>;
+
+/// A project's processes; the pooler ends first.
+struct Running {
+    pooler: Option<Pooler>,
+    server: Postgres,
+}
+
+/// Where a project is reached.
+pub(crate) struct Place {
+    pub(crate) server: SocketAddr,
+    /// Its transaction pooler, where `PgBouncer` is installed.
+    pub(crate) pooler: Option<SocketAddr>,
+}
 
 /// Clusters by their project's reference. Dropping it stops them.
 pub(crate) struct Clusters {
@@ -48,16 +62,19 @@ impl Clusters {
     ///
     /// # Errors
     /// When it cannot be copied or does not start.
-    pub(crate) async fn create(&self, reference: &str, password: &str, switches: Switches) -> Result<SocketAddr> {
+    pub(crate) async fn create(&self, reference: &str, password: &str, switches: Switches) -> Result<Place> {
         let slot = self.slot(reference);
         let mut slot = slot.lock().await;
         let address = SocketAddr::new(crate::loopback::address(), 5432);
-        let server = self
-            .template
-            .cluster(&self.folder(reference), address, (password, switches))
-            .await?;
-        *slot = Some(server);
-        Ok(address)
+        let folder = self.folder(reference);
+        let server = self.template.cluster(&folder, address, (password, switches)).await?;
+        let pooler = self.template.pooler(&folder, address)?;
+        let place = Place {
+            server: address,
+            pooler: pooler.as_ref().map(Pooler::address),
+        };
+        *slot = Some(Running { pooler, server });
+        Ok(place)
     }
 
     /// Stops a project's cluster; its data stay.
@@ -65,8 +82,9 @@ impl Clusters {
         let slot = self.slot(reference);
         let mut slot = slot.lock_owned().await;
         let stopped = tokio::task::spawn_blocking(move || {
-            if let Some(server) = slot.as_mut() {
-                server.stop();
+            if let Some(running) = slot.as_mut() {
+                running.pooler = None;
+                running.server.stop();
             }
         });
         // It does not panic.
@@ -80,11 +98,13 @@ impl Clusters {
     pub(crate) async fn start(&self, reference: &str) -> Result<()> {
         let slot = self.slot(reference);
         let mut slot = slot.lock().await;
-        let server = slot.as_mut().context("the project has no cluster")?;
-        if server.is_started() {
-            return Ok(());
+        let running = slot.as_mut().context("the project has no cluster")?;
+        if !running.server.is_started() {
+            running.server.restart().await?;
+            let (folder, address) = (self.folder(reference), running.server.address());
+            running.pooler = self.template.pooler(&folder, address)?;
         }
-        server.restart().await
+        Ok(())
     }
 
     /// Restarts every cluster that runs.
@@ -94,8 +114,9 @@ impl Clusters {
     pub(crate) async fn restart(&self) -> Result<()> {
         let slots: Vec<_> = self.slots().values().cloned().collect();
         for slot in slots {
-            if let Some(server) = slot.lock().await.as_mut().filter(|server| server.is_started()) {
-                server.restart().await?;
+            let mut slot = slot.lock().await;
+            if let Some(running) = slot.as_mut().filter(|running| running.server.is_started()) {
+                running.server.restart().await?;
             }
         }
         Ok(())
@@ -125,8 +146,8 @@ impl Clusters {
     pub(crate) async fn admin(&self, reference: &str) -> Result<PgConnection> {
         let slot = self.slot(reference);
         let slot = slot.lock().await;
-        let server = slot.as_ref().context("the project has no cluster")?;
-        server.connect_admin().await
+        let running = slot.as_ref().context("the project has no cluster")?;
+        running.server.connect_admin().await
     }
 
     fn slot(&self, reference: &str) -> Slot {

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use super::{SUPERUSER, Switches, copy};
+use super::pooler::Pooler;
+use super::{SUPERUSER, Switches, copy, server};
 use crate::control_plane::go::cache_dir;
 use crate::postgres::{self, Cluster, Postgres, install};
 
@@ -54,17 +55,19 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Finds the template in the cache, and makes it when it is not there. A file lock lets one process make it.
+    /// Finds the server and the template in the cache, and makes what is not there. A file lock lets one process do it.
     ///
     /// # Errors
     /// When there is no PostgreSQL, or the cache cannot be written.
     pub(crate) async fn prepare() -> Result<Self> {
         let work = tempfile::Builder::new().prefix("orchestra-template-").tempdir()?;
         let account = install::account(work.path())?;
-        let bin = install::find()?;
-        let version = version(&bin)?;
         let cache = cache_dir()?;
-        let dir = cache.join(format!("project-{version}-{}", digest()));
+        fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+        let lock = File::create(cache.join("project.lock"))?;
+        let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+        let bin = server::find(account).await?;
+        let version = version(&bin)?;
         let mut template = Self {
             cluster: Cluster {
                 bin,
@@ -73,21 +76,14 @@ impl Template {
                 password: String::new(),
                 settings: &SETTINGS,
             },
+            dir: cache.join(format!("project-{version}-{}", digest())),
             version,
-            dir,
         };
         if !template.dir.is_dir() {
-            fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
-            let lock = File::create(cache.join("project.lock"))?;
-            let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
-            if !template.dir.is_dir() {
-                template
-                    .make(work.path())
-                    .await
-                    .context("the template of projects' databases")?;
-            }
-            drop(lock);
+            let made = template.make(work.path()).await;
+            made.context("the template of projects' databases")?;
         }
+        drop(lock);
         template.cluster.password = fs::read_to_string(template.dir.join("password"))?;
         Ok(template)
     }
@@ -101,7 +97,7 @@ impl Template {
     ///
     /// # Errors
     /// When it cannot be copied or does not start.
-    pub(crate) async fn cluster(
+    pub(super) async fn cluster(
         &self,
         dir: &Path,
         address: SocketAddr,
@@ -126,6 +122,14 @@ impl Template {
         Ok(server)
     }
 
+    /// The transaction pooler of the cluster in `dir`; none where `PgBouncer` is not installed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn pooler(&self, dir: &Path, server: SocketAddr) -> Result<Option<Pooler>> {
+        Pooler::start(dir, server, &self.cluster.password, self.cluster.account)
+    }
+
     async fn make(&self, work: &Path) -> Result<()> {
         let cluster = Cluster {
             password: crate::random::alphanumeric(32),
@@ -138,6 +142,8 @@ impl Template {
         for part in PARTS {
             admin.execute(AssertSqlSafe(part)).await?;
         }
+        let pooler = "ALTER ROLE pgbouncer PASSWORD %L";
+        postgres::run_formatted(&mut admin, pooler, &[&cluster.password]).await?;
         admin.execute("CHECKPOINT").await?;
         admin.close().await?;
         tokio::task::spawn_blocking(move || server.stop()).await?;

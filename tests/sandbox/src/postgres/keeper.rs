@@ -1,4 +1,4 @@
-//! The thread that owns the server's process.
+//! The thread that owns a server's process.
 //!
 //! The kernel's parent death signal is sent when the *thread* that started the process ends, so
 //! a thread that lives as long as the server starts it.
@@ -18,11 +18,13 @@ use super::install::{self, Account};
 
 /// How the server is asked to stop (PostgreSQL manual, "Shutting Down the Server").
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// Ends the sessions and writes everything out.
     Fast,
     /// Leaves the data to crash recovery, for a server whose data nobody wants any more.
     Immediate,
+    /// Ends `PgBouncer` at once.
+    Terminate,
 }
 
 impl Stop {
@@ -30,25 +32,26 @@ impl Stop {
         match self {
             Self::Fast => "-INT",
             Self::Immediate => "-QUIT",
+            Self::Terminate => "-TERM",
         }
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     orders: Sender<Stop>,
     ended: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Keeper {
-    pub(super) fn start(
-        bin: &Path,
+    pub(crate) fn start(
+        program: &Path,
         arguments: &[String],
         log: &Path,
         account: Option<Account>,
     ) -> anyhow::Result<Self> {
-        let mut command = server_command(&bin.join("postgres"));
+        let mut command = server_command(program);
         let log = File::options().append(true).create(true).open(log)?;
         command
             .args(arguments)
@@ -73,17 +76,19 @@ impl Keeper {
             }
             flag.store(true, Ordering::Release);
         });
-        started.recv()?.context("PostgreSQL cannot be run")?;
+        started
+            .recv()?
+            .with_context(|| format!("{} cannot be run", program.display()))?;
         Ok(Self { orders, ended, thread })
     }
 
     /// Whether the process has ended by itself.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
     /// Stops the server and waits until it has.
-    pub(super) fn stop(self, how: Stop) {
+    pub(crate) fn stop(self, how: Stop) {
         let _ = self.orders.send(how);
         let _ = self.thread.join();
     }

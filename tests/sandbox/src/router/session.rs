@@ -1,7 +1,9 @@
 //! One client's session: TLS, the choice of the project, and the bytes both ways.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -58,17 +60,31 @@ where
         return refuse(client, UNKNOWN_TENANT).await;
     };
     address(&mut startup, role, &tenant);
-    let mut server = TcpStream::connect(tenant.server).await?;
+    let pooler = tenant.pooler.filter(|_| gate.transaction);
+    let address = pooler.unwrap_or(tenant.server);
+    let mut server = connect(address).await?;
     server.set_nodelay(true)?;
     server.write_all(&startup.encode()).await?;
     let session = Mutex::new(Vec::new());
     let ended = splice(client, server, &session, |accepted| {
         gate.tenants.count(project, accepted);
-        gate.tenants.began(&key_of(&session), tenant.server);
+        gate.tenants.began(&key_of(&session), address);
     })
     .await;
     gate.tenants.ended(&key_of(&session));
     ended
+}
+
+/// A pooler that was just started may not listen yet.
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut left = 40;
+    loop {
+        match TcpStream::connect(address).await {
+            Err(_) if left > 0 => left -= 1,
+            connected => return connected,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Turns the names that the client uses into the server's.

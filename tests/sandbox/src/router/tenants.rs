@@ -10,6 +10,8 @@ use std::time::Instant;
 pub struct Tenant {
     /// The server of the project's database.
     pub server: SocketAddr,
+    /// Its transaction pooler; without one, both ports give whole sessions of the server.
+    pub pooler: Option<SocketAddr>,
     /// The project's database on the server.
     pub database: String,
     /// The role that stands behind `postgres`.

@@ -1,6 +1,7 @@
 //! A stand-in and a client for it.
 #![allow(dead_code, reason = "not every test uses everything")]
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use orchestra_sandbox::api::Organization;
@@ -92,6 +93,10 @@ impl Client {
 
     pub async fn login(&self, user: &str, password: &str) -> sqlx::Result<PgConnection> {
         let address = self.sandbox.router().session_address();
+        self.login_at(address, user, password).await
+    }
+
+    pub async fn login_at(&self, address: SocketAddr, user: &str, password: &str) -> sqlx::Result<PgConnection> {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&address.ip().to_string())
             .port(address.port())

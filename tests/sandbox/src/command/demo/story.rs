@@ -15,14 +15,30 @@ use super::watch;
 
 const FIRST: &str = "test-orchestra-ab";
 const SECOND: &str = "second-orchestra";
+const PORTAL: [&str; 3] = ["portal-members", "portal-library", "portal-recordings"];
 
 /// Shows everything.
 pub(super) async fn tell(world: &World, project: &Path) -> Result<()> {
     give_secrets(world).await?;
     first_tenant(world, project).await?;
     first_login(world).await?;
+    portal(world, project).await?;
     second_tenant(world, project).await?;
     isolation(world).await
+}
+
+/// Migrations that were written for Supabase: they need its Auth, its Storage and its roles.
+async fn portal(world: &World, project: &Path) -> Result<()> {
+    headline("Migrations of three Supabase projects: triggers on auth.users, row level security, policies of Storage");
+    let short = "deploy/samples/portal";
+    let folder = project.join(short).display().to_string();
+    kubectl_as(world, &["apply", "-k", &folder], &["apply", "-k", short])?;
+    println!();
+    let names = PORTAL.map(|name| format!("orch/{name}"));
+    let wait = ["-n", TENANTS, "wait", "--for=condition=Ready", "--timeout=120s"];
+    let wait: Vec<_> = wait.into_iter().chain(names.iter().map(String::as_str)).collect();
+    kubectl(world, &wait)?;
+    Ok(())
 }
 
 async fn give_secrets(world: &World) -> Result<()> {
@@ -149,7 +165,7 @@ async fn second_tenant(world: &World, project: &Path) -> Result<()> {
 }
 
 async fn isolation(world: &World) -> Result<()> {
-    headline("Both databases are on one server, and neither tenant's login reaches the other's");
+    headline("Neither tenant's login reaches the other's database");
     let (first, second) = (Tenant::of(world, FIRST).await?, Tenant::of(world, SECOND).await?);
     first.is_kept_out_of(&second).await?;
     second.is_kept_out_of(&first).await

@@ -77,6 +77,15 @@ GRANT SELECT, DELETE, TRUNCATE, REFERENCES ON vault.secrets, vault.decrypted_sec
     TO postgres WITH GRANT OPTION;
 GRANT SELECT, DELETE ON vault.secrets, vault.decrypted_secrets TO service_role;
 
+-- What the pooler asks for the verifier of whoever logs in.
+CREATE FUNCTION pgbouncer.get_auth(p_usename text) RETURNS TABLE (username text, password text)
+LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
+    SELECT rolname::text, rolpassword::text FROM pg_catalog.pg_authid
+    WHERE rolname = p_usename AND rolcanlogin AND (rolvaliduntil IS NULL OR rolvaliduntil > now())
+$$;
+REVOKE ALL ON FUNCTION pgbouncer.get_auth FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgbouncer.get_auth TO pgbouncer;
+
 CREATE FUNCTION graphql_public.graphql(
     "operationName" text DEFAULT NULL, query text DEFAULT NULL, variables jsonb DEFAULT NULL,
     extensions jsonb DEFAULT NULL)
