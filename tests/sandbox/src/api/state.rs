@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use sqlx::PgPool;
 use sqlx::Postgres;
@@ -12,6 +13,7 @@ use super::faults::Faults;
 use super::ledger::Ledger;
 use super::limits::Limiter;
 use super::organization::Organization;
+use super::provision;
 use super::reply::Reply;
 use super::rules::Rules;
 use super::world::World;
@@ -52,6 +54,17 @@ impl Inner {
 
     pub(super) async fn admin(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.server.acquire().await
+    }
+
+    /// Ends the sessions of a project, and lets nobody in until then.
+    pub(super) async fn restart(&self, reference: &str, until: Instant) -> Result<(), Reply> {
+        let usable = until + self.behaviour().pooler_after;
+        self.tenants.usable_from(reference, Some(usable));
+        let ended = async {
+            let mut admin = self.admin().await?;
+            provision::end_sessions(&mut admin, reference).await
+        };
+        ended.await.map_err(|error: sqlx::Error| Reply::internal(&error))
     }
 
     /// The organization, refused as unknown when there is none of that slug.

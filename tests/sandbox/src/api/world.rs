@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::behaviour::{Behaviour, Fate};
 use super::keys::Key;
 use super::reply::Reply;
+use super::values::Settings;
 
 /// Every project alive, by reference, and the references that once were.
 #[derive(Debug, Default)]
@@ -50,6 +51,13 @@ pub(super) enum Life {
         since: Instant,
     },
     Pausing {
+        until: Instant,
+    },
+    Resizing {
+        until: Instant,
+    },
+    /// A backup is being restored.
+    RestoringBackup {
         until: Instant,
     },
     Inactive,
@@ -101,6 +109,7 @@ pub(super) struct Project {
     pub(super) shown: Option<&'static str>,
     pub(super) keys: Vec<Key>,
     pub(super) legacy_keys: bool,
+    pub(super) settings: Settings,
 }
 
 impl Project {
@@ -129,6 +138,9 @@ impl Project {
                 None => self.life,
             },
             Life::Pausing { until } if until <= now => Life::Inactive,
+            Life::Resizing { until } | Life::RestoringBackup { until } if until <= now => {
+                Life::Healthy { since: until }
+            }
             other => other,
         };
     }
@@ -143,7 +155,8 @@ impl Project {
         }
         match self.life {
             Life::Created(_) | Life::ComingUp(_) => "COMING_UP",
-            Life::Restoring(_) => "RESTORING",
+            Life::Restoring(_) | Life::RestoringBackup { .. } => "RESTORING",
+            Life::Resizing { .. } => "RESIZING",
             Life::Healthy { .. } => "ACTIVE_HEALTHY",
             Life::Pausing { .. } => "PAUSING",
             Life::Inactive => "INACTIVE",
