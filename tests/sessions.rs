@@ -4,8 +4,10 @@
 
 mod support;
 
-use orchestra_operator::api::MigrationFormat;
-use orchestra_operator::migrate::{missing_tables, seeded};
+use std::time::Duration;
+
+use orchestra_operator::api::{MigrationFormat, SeedPolicy};
+use orchestra_operator::migrate::{SeedSource, Variables, fingerprint, missing_tables, seed, seeded};
 use orchestra_operator::postgres::claim_record::{ClaimRecord, claim, holder};
 use orchestra_operator::postgres::{Error, Sharing, TenantRights, connect, ensure_tenant_role, identity, isolate};
 use support::postgres::server;
@@ -136,8 +138,8 @@ async fn a_claim_record_that_a_script_dropped_or_forged_is_no_way_in() {
             "{gone}"
         );
         assert_eq!(
-            holder(&mut own).await.unwrap().as_deref(),
-            Some("tenants/one"),
+            holder(&mut own).await.unwrap().map(|holder| (holder.uid, holder.name)),
+            Some(("1".to_owned(), "tenants/one".to_owned())),
             "{gone}"
         );
     }
@@ -241,4 +243,95 @@ async fn nothing_that_a_script_leaves_reaches_the_operators_statements() {
         .await,
         "NULL"
     );
+}
+
+#[tokio::test]
+async fn dates_are_read_by_the_databases_settings_unless_the_tool_sets_them() {
+    let server = server().await;
+    let (owner, _) = database(&server).await;
+    let mut conn = session(&owner).await;
+    for setting in [
+        "timezone = 'Europe/Stockholm'",
+        "datestyle = 'ISO, DMY'",
+        "intervalstyle = 'sql_standard'",
+        "bytea_output = 'escape'",
+    ] {
+        execute(&mut conn, &format!("ALTER DATABASE one SET {setting}"))
+            .await
+            .unwrap();
+    }
+    let mut conn = session(&owner).await;
+    // PGOPTIONS of the operator's environment, and what the driver sets, reach no session.
+    for (setting, value) in [
+        ("timezone", "Europe/Stockholm"),
+        ("datestyle", "ISO, DMY"),
+        ("intervalstyle", "sql_standard"),
+        ("bytea_output", "escape"),
+        ("extra_float_digits", "1"),
+        ("client_encoding", "UTF8"),
+    ] {
+        let now = format!("pg_catalog.current_setting('{setting}')");
+        assert_eq!(ask(&mut conn, &now).await, value);
+    }
+    let plain = "CREATE TABLE concert (id bigint PRIMARY KEY, on_day date NOT NULL DEFAULT '03/04/2026', begins_at timestamptz NOT NULL, lasts text);\n\
+         INSERT INTO concert VALUES (1, '03/04/2026', '2026-01-10 19:30', interval '1 day 2 hours'::text);";
+    let alone = "INSERT INTO concert VALUES (5, '03/04/2026', '2026-01-10 19:30', interval '1 day 2 hours'::text);\n\
+         CREATE INDEX CONCURRENTLY concert_day ON concert (on_day);";
+    let rows = "SELECT string_agg(concat_ws(' ', id, on_day::text, to_char(begins_at AT TIME ZONE 'UTC', 'MM-DD HH24:MI'), lasts), ', ' ORDER BY id) FROM concert";
+    let tools = "1 2026-04-03 01-10 18:30 1 2:00:00, 5 2026-04-03 01-10 18:30 1 2:00:00";
+    let sqlxs = "1 2026-03-04 01-10 19:30 1 2:00:00, 5 2026-03-04 01-10 19:30 1 2:00:00";
+    for (format, names, found) in [
+        (MigrationFormat::Sqlx, ["1_plain", "2_alone"], sqlxs),
+        (
+            MigrationFormat::Supabase,
+            ["20260101000000_plain", "20260102000000_alone"],
+            tools,
+        ),
+        (MigrationFormat::Prisma, ["1_plain", "2_alone"], tools),
+    ] {
+        let reset = "DROP TABLE IF EXISTS concert, _sqlx_migrations; DROP SCHEMA IF EXISTS supabase_migrations CASCADE";
+        execute(&mut conn, reset).await.unwrap();
+        // sqlx refuses the second in one message.
+        let second = if format == MigrationFormat::Sqlx {
+            alone.split_once('\n').unwrap().0
+        } else {
+            alone
+        };
+        let scripts = [(names[0], plain), (names[1], second)];
+        migrate(&owner, &source_of(format, &scripts)).await.unwrap();
+        assert_eq!(ask(&mut conn, rows).await, found, "{format:?}");
+    }
+
+    // Seeds are read as psql reads them.
+    let files = [
+        (
+            "10_concert.csv",
+            "id,on_day,begins_at\n2,03/04/2026,2026-01-10 19:30\n3,24/12/2026,2026-07-10 19:30\n",
+        ),
+        (
+            "20_concert.sql",
+            "INSERT INTO concert VALUES (4, '03/04/2026', '2026-01-10 19:30')",
+        ),
+    ];
+    let files = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
+    let source = SeedSource::read(files.into()).unwrap();
+    let own = connect(&owner, "test").await.unwrap();
+    let limit = Duration::from_secs(30);
+    seed(own, &source, &Variables::default(), SeedPolicy::Once, None, limit)
+        .await
+        .unwrap();
+    assert_eq!(
+        ask(
+            &mut conn,
+            &rows.replace("FROM concert", "FROM concert WHERE id BETWEEN 2 AND 4")
+        )
+        .await,
+        "2 2026-04-03 01-10 18:30, 3 2026-12-24 07-10 17:30, 4 2026-04-03 01-10 18:30"
+    );
+
+    // A digest is the same whatever the settings are.
+    let before = fingerprint(&mut connect(&owner, "test").await.unwrap()).await.unwrap();
+    execute(&mut conn, "ALTER DATABASE one RESET ALL").await.unwrap();
+    let after = fingerprint(&mut connect(&owner, "test").await.unwrap()).await.unwrap();
+    assert_eq!(before, after);
 }

@@ -204,6 +204,8 @@ pub enum Reason {
     RolloutHalted,
     /// The seed failed.
     SeedFailed,
+    /// After a seed, a sequence gives numbers that rows of its table have already.
+    SequenceBehind,
     /// The database carries the mark of another Orchestra.
     ClaimConflict,
     /// The region is not one that the class allows.
@@ -216,6 +218,8 @@ pub enum Reason {
     ConfigMapConflict,
     /// The Kubernetes API failed or refused the request.
     KubernetesUnavailable,
+    /// A defect of the operator, or of a library, ended a pass or a piece of work.
+    InternalError,
     /// The spec does not ask for this part.
     NotRequested,
 }

@@ -233,7 +233,8 @@ pub struct MigrationStatus {
     /// operator repeats the attempt, so that no further Orchestra is migrated meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub failed: bool,
-    /// Why that attempt failed.
+    /// Why the last attempt to apply a source failed. It stays, also while a newer source waits, until the
+    /// migration that failed is applied or is no longer in the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<MigrationFailure>,
     /// Digest of the source that a rollout has not come here with yet, or that `pinMigrations` keeps
@@ -302,7 +303,7 @@ impl Orchestra {
     }
 }
 
-/// Why the last attempt of a rollout to apply a source failed.
+/// Why the last attempt to apply a source failed.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationFailure {
@@ -310,4 +311,7 @@ pub struct MigrationFailure {
     pub reason: String,
     /// The message of the condition, at most 1000 characters.
     pub message: String,
+    /// Name of the migration that failed, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<String>,
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use kube::ResourceExt;
 use strum::IntoStaticStr;
 
-use crate::api::OrchestraDatabase;
+use crate::api::{DeletionPolicy, OrchestraDatabase};
 use crate::supabase::marker::Cluster;
 use crate::supabase::types::{ListedProject, StatusClass};
 
@@ -69,8 +69,12 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
              '{{\"spec\":{{\"reclaimPolicy\":\"Delete\"}}}}'"
         ),
         Unclaimed::Deserted => format!(
-            "its Orchestra no longer exists and never released it; release it: kubectl patch orchdb {name} --type=merge -p \
-             '{{\"spec\":{{\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'"
+            "its Orchestra no longer exists and never released it; release it, {what}: kubectl patch orchdb {name} \
+             --type=merge -p '{{\"spec\":{{\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'",
+            what = match database.spec.reclaim_policy {
+                DeletionPolicy::Retain => "which keeps it and its data",
+                DeletionPolicy::Delete => "which destroys it and its data, because its reclaimPolicy is Delete",
+            }
         ),
     }
 }

@@ -1,5 +1,7 @@
 //! `orchestra-operator recycle`: prints how an admin makes a pool's entry anew, after somebody has used it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
@@ -8,7 +10,7 @@ use secrecy::SecretString;
 
 use super::cluster;
 use crate::api::{OrchestraDatabase, OrchestraPool};
-use crate::credentials::tenant;
+use crate::credentials::{inventory, tenant};
 use crate::postgres::{Login, quote};
 
 /// Arguments of `orchestra-operator recycle`.
@@ -32,24 +34,31 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
     let pools: Api<OrchestraPool> = Api::all(client.clone());
     let found = pools.get(pool).await.with_context(|| format!("OrchestraPool {pool}"))?;
     let secret = found.spec.inventory.secret_ref.map(|secret| secret.name);
-    let url = match &secret {
-        Some(name) => from_secret(client, namespace, name, key).await?,
-        None => std::env::var(key).map(SecretString::from).with_context(|| {
-            format!("the entries of pool {pool} are in the operator's environment: set {key} here as it is there")
-        })?,
+    let urls = match &secret {
+        Some(name) => from_secret(client, namespace, name).await?,
+        None => std::env::vars_os()
+            .filter_map(|(key, url)| Some((key.into_string().ok()?, SecretString::from(url.into_string().ok()?))))
+            .collect(),
     };
-    let login = Login::parse(&url)?;
+    let url = urls.get(key).with_context(|| match &secret {
+        Some(name) => format!("Secret {namespace}/{name} has no key {key}"),
+        None => format!("the entries of pool {pool} are in the operator's environment: set {key} here as it is there"),
+    })?;
+    let login = Login::parse(url)?;
     let all: Vec<OrchestraDatabase> = cluster::list(client).await?;
+    // Another entry may lead to the same database.
     let is_made_of_it = |member: &&OrchestraDatabase| {
-        let entry = member.spec.inventory.as_ref();
-        entry.is_some_and(|entry| entry.pool == *pool && entry.key == *key)
+        let entry = member.spec.inventory.as_ref().filter(|entry| entry.pool == *pool);
+        let other = |entry: &str| urls.get(entry).is_some_and(|url| leads_there(&login, url));
+        entry.is_some_and(|entry| entry.key == *key || other(&entry.key))
     };
     let members: Vec<_> = all.iter().filter(is_made_of_it).collect();
     for member in &members {
         let claim = member.spec.claim_ref.as_ref().filter(|_| member.is_held());
         if let Some(claim) = claim {
             bail!(
-                "Orchestra {}/{} uses the database: delete the Orchestra first",
+                "Orchestra {}/{} uses the database, so its statements are not printed: an entry is made anew after its \
+                 Orchestra was deleted and its data are given up",
                 claim.namespace,
                 claim.name
             );
@@ -68,15 +77,20 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
     statements(&login, &entry)
 }
 
-async fn from_secret(client: &Client, namespace: &str, name: &str, key: &str) -> anyhow::Result<SecretString> {
+fn leads_there(login: &Login, url: &SecretString) -> bool {
+    let place = |login: &Login| (login.host.to_lowercase(), login.port, login.database.clone());
+    Login::parse(url).is_ok_and(|other| place(&other) == place(login))
+}
+
+/// The entries of an inventory.
+async fn from_secret(client: &Client, namespace: &str, name: &str) -> anyhow::Result<BTreeMap<String, SecretString>> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = secrets
         .get(name)
         .await
         .with_context(|| format!("Secret {namespace}/{name}"))?;
-    let value = secret.data.unwrap_or_default().remove(key);
-    let value = value.with_context(|| format!("Secret {namespace}/{name} has no key {key}"))?;
-    Ok(SecretString::from(String::from_utf8(value.0)?))
+    let entries = secret.data.unwrap_or_default().into_iter();
+    Ok(entries.map(|(key, value)| (key, inventory::text(&value.0))).collect())
 }
 
 /// What is known of the entry beside its login.
@@ -123,7 +137,8 @@ fn statements(login: &Login, entry: &Entry) -> anyhow::Result<String> {
         .map(|member| format!("\n--   kubectl delete orchdb {member}"));
     Ok(format!(
         "-- Makes entry {entry} anew. ALL DATA OF THE DATABASE ARE LOST.
--- Run it as an admin of the server:
+-- Run it as an admin of the server. It stops before it drops anything when another Orchestra's login reaches the
+-- database: that Orchestra may use it, in this cluster or in another one.
 --   psql -h {host} -p {port} -U postgres -d postgres -f recycle.sql
 \\set ON_ERROR_STOP on
 -- Other roles that reach the database. Drop those that no admin has made, after this has run.
@@ -133,6 +148,21 @@ WHERE NOT r.rolsuper AND r.rolname NOT IN ({known}) AND (
         WHERE d.datname = {datname} AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid)
     OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles o ON o.rolname = {rolname}
         WHERE o.oid = m.roleid AND r.oid = m.member OR o.oid = m.member AND r.oid = m.roleid));
+DO $check$
+DECLARE tenant text := (SELECT r.rolname FROM pg_catalog.pg_roles r
+    WHERE r.rolname ~ '^orchestra_[0-9a-f]{{32}}$' AND r.rolname NOT IN ({known}) AND (
+        EXISTS (SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d
+            ON s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid
+            WHERE d.datname = {datname} AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid)
+        OR EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = {datname} AND a.usename = r.rolname))
+    LIMIT 1);
+BEGIN
+    IF tenant IS NOT NULL THEN
+        RAISE EXCEPTION 'nothing was dropped: % of an Orchestra reaches the database', tenant
+            USING HINT = 'Its name holds the UID of the Orchestra. When no cluster has that Orchestra any more, end its '
+                'login (ALTER ROLE … NOLOGIN, then REVOKE what it has here), and run this again.';
+    END IF;
+END $check$;
 ALTER ROLE {role} NOLOGIN;
 DROP DATABASE {name} WITH (FORCE);
 {tenants}DROP OWNED BY {role};
@@ -182,6 +212,7 @@ mod tests {
             "\\password \"o\"\"wner\"",
             "d.datname = 'o''ne'",
             "kubectl delete orchdb orchdb-1",
+            "r.rolname ~ '^orchestra_[0-9a-f]{32}$' AND r.rolname NOT IN ('orchestra_1', 'o\"wner')",
         ] {
             assert!(sql.contains(part), "{part}: {sql}");
         }

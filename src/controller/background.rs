@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::error::Error;
+use super::error::{Error, caught};
 use crate::api::condition::Reason;
 use crate::migrate::Watch;
 
@@ -75,7 +75,7 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
     ) {
         let ended = self.ended.clone();
         let task = tokio::spawn(async move {
-            let outcome = work.await;
+            let outcome = caught(work).await;
             // The channel is closed only while the operator is shutting down.
             let _ = ended.send(object);
             outcome

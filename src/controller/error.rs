@@ -1,6 +1,9 @@
 //! Errors of a pass. The class of an error says who can act on it, and alone decides the requeue.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures::FutureExt as _;
 
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
@@ -55,6 +58,19 @@ impl Error {
         }
     }
 
+    /// The error with the migration that ran, where it does not name it: the database refused a statement of the
+    /// operator's own, which says nothing of what a script has changed.
+    pub fn of_run(self, run: &migrate::Watch) -> Self {
+        match run.ran() {
+            Some(ran) if self.reason() == Reason::DatabaseRefused => Self::Stop {
+                class: self.class(),
+                reason: self.reason(),
+                message: format!("{ran}: {self}"),
+            },
+            _ => self,
+        }
+    }
+
     /// Who can act on it.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -90,6 +106,21 @@ impl Error {
     }
 }
 
+/// Makes a panic an error: a server whose answer a library does not survive, or a defect, ends the work for one
+/// object and not the controller of all. What was locked is free again, since `parking_lot` knows no poisoned locks.
+/// The panic's own text is in the log alone.
+///
+/// # Errors
+/// Those of the work, and [`Reason::InternalError`].
+pub async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        Err(Error::transient(
+            Reason::InternalError,
+            "a defect of the operator ended the work, which starts again; the operator's log says where",
+        ))
+    })
+}
+
 /// A 429 of the API server is retried quickly: API Priority and Fairness sends many of them under load, and a
 /// burst must not stop everything for minutes.
 fn kubernetes_class(error: &kube::Error) -> ErrorClass {
@@ -97,5 +128,29 @@ fn kubernetes_class(error: &kube::Error) -> ErrorClass {
         kube::Error::Api(status) if status.code == 429 => ErrorClass::After(Duration::from_secs(1)),
         kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => ErrorClass::Blocked,
         _ => ErrorClass::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_refused_during_a_run_names_the_migration() {
+        let refused = || Error::from(postgres::Error::refused("42501", "permission denied"));
+        let run = migrate::Watch::default();
+        assert!(refused().of_run(&run).to_string().starts_with("the database refused"));
+        run.tell(&migrate::RunEvent::Started {
+            name: "one",
+            number: 1,
+            of: 1,
+            per_statement: false,
+        });
+        let told = refused().of_run(&run);
+        assert_eq!((told.reason(), told.class()), (refused().reason(), refused().class()));
+        let begins = "while migration one was applied: the database refused";
+        assert!(told.to_string().starts_with(begins), "{told}");
+        let other = Error::transient(Reason::DatabaseUnreachable, "no answer").of_run(&run);
+        assert_eq!(other.to_string(), "no answer");
     }
 }

@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::Core;
 use super::backoff::SLOWEST;
-use super::error::Error;
+use super::error::{Error, caught};
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::telemetry::metrics::{Metrics, Outcome};
@@ -61,7 +61,7 @@ where
     async {
         let core = (*ctx).as_ref();
         let began = Instant::now();
-        let outcome = tokio::time::timeout(PASS_LIMIT, pass(object.clone(), ctx.clone()))
+        let outcome = tokio::time::timeout(PASS_LIMIT, caught(pass(object.clone(), ctx.clone())))
             .await
             .unwrap_or_else(|_| {
                 Err(Error::transient(
@@ -105,10 +105,10 @@ async fn tell<K, C, R>(
 where
     R: Future<Output = Result<(), Error>>,
 {
-    match report(object.clone(), ctx.clone(), error.clone()).await {
+    match caught(report(object.clone(), ctx.clone(), error.clone())).await {
         Err(conflict) if conflict.is_conflict() => {
             tokio::time::sleep(CONFLICT).await;
-            report(object, ctx, error).await
+            caught(report(object, ctx, error)).await
         }
         outcome => outcome,
     }

@@ -114,16 +114,30 @@ pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> 
         .iter()
         .any(|owner| Some(&owner.uid) == orchestra.metadata.uid.as_ref());
     if !ours {
+        let whose = whose(&secret, "this Orchestra");
         return Err(Error::blocked(
             Reason::SecretConflict,
             format!(
-                "Secret {name} exists and does not belong to this Orchestra. It was not changed: delete or rename it, \
-                 or set spec.connection.secretName to another name"
+                "Secret {name} exists and {whose}. It was not changed: set spec.connection.secretName to another name, or, \
+                 if nobody needs that Secret, delete it"
             ),
         ));
     }
     let current = secret.data == wanted.data;
     Ok(Some((secret, current)))
+}
+
+/// Whose a foreign object is: what it says of its owner, as far as it says anything.
+pub fn whose(object: &impl ResourceExt, not: &str) -> String {
+    let owners = object.owner_references();
+    match owners
+        .iter()
+        .find(|owner| owner.controller == Some(true))
+        .or(owners.first())
+    {
+        Some(owner) => format!("belongs to {} {}, not to {not}", owner.kind, owner.name),
+        None => format!("does not belong to {not}"),
+    }
 }
 
 /// Writes the Secret. A new one is created, so that a foreign one of that name is never touched: when there

@@ -78,16 +78,20 @@ pub async fn check_identity(session: &mut PgConnection, database: &OrchestraData
         return Ok(());
     };
     let found = postgres::identity(session).await?;
-    let confirmed = database.annotations().get(IDENTITY_ANNOTATION);
-    if member_name(&found) == database.name_any() || confirmed.is_some_and(|digest| *digest == found.digest()) {
+    let is_right = match database.annotations().get(IDENTITY_ANNOTATION) {
+        // What it was made from is an earlier state, which nobody is to use again by accident.
+        Some(confirmed) => *confirmed == found.digest(),
+        None => member_name(&found) == database.name_any(),
+    };
+    if is_right {
         return Ok(());
     }
     let (InventoryEntry { pool, key }, name) = (entry, database.name_any());
     Err(Error::blocked(
         Reason::InvalidEntry,
         format!(
-            "entry {key} of pool {pool} leads to another database than {name} was made from: nothing was changed there. \
-             Put the entry's URL back. If the database was moved with its data, or its server upgraded: kubectl annotate \
+            "entry {key} of pool {pool} leads to another database than {name} was made from, or than its annotation \
+             {IDENTITY_ANNOTATION} names: nothing was changed there. Put the entry's URL back. If the database was moved with its data, or its server upgraded: kubectl annotate \
              orchdb {name} {IDENTITY_ANNOTATION}={} --overwrite",
             found.digest()
         ),
@@ -116,11 +120,24 @@ pub async fn login(ctx: &Context, entry: &InventoryEntry) -> Result<Login, Error
     )
 }
 
-/// The login of an entry's URL. A verified host of Supabase's domains shows a certificate that is issued by one of
+/// Supabase's port for sessions that last one transaction, of its shared and its dedicated pooler.
+const TRANSACTION_PORT: u16 = 6543;
+
+/// The login of an entry's URL. A pooler in transaction mode is refused: at Supabase's hosts by its port, at others
+/// when a session is opened. A verified host of Supabase's domains shows a certificate that is issued by one of
 /// `roots`; any other one's are the system's, or those that the entry names.
 pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
     let mut login = Login::parse(url)?;
-    if login.tls.verifies() && is_supabases(&login.host) {
+    let supabases = is_supabases(&login.host);
+    if supabases && login.port == TRANSACTION_PORT {
+        return Err(Error::from(postgres::Error::InvalidUrl(
+            "port 6543 is Supabase's transaction pooler, where locks and settings do not hold: give the URL of the \
+             session pooler (port 5432) or of the direct connection"
+                .into(),
+        )));
+    }
+    login.session.may_be_pooled = !supabases;
+    if login.tls.verifies() && supabases {
         login.roots.get_or_insert_with(|| roots.clone());
     }
     Ok(login)
@@ -160,11 +177,13 @@ fn entries(secret: Secret) -> Inventory {
     let data = secret.data.unwrap_or_default();
     data.into_iter()
         .filter(|(key, _)| key.starts_with(KEY_PREFIX))
-        .filter_map(|(key, value)| {
-            let url = String::from_utf8(value.0).ok()?;
-            Some((key, SecretString::from(url.trim())))
-        })
+        .map(|(key, value)| (key, text(&value.0)))
         .collect()
+}
+
+/// The text of an entry. Bytes that are not UTF-8 are replaced: [`Login::parse`] says so of the entry, which stays one.
+pub fn text(bytes: &[u8]) -> SecretString {
+    SecretString::from(String::from_utf8_lossy(bytes).trim())
 }
 
 /// Keeps an inventory, and the servers that its entries lead to. Those of pools that are gone are dropped.

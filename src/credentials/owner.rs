@@ -17,7 +17,7 @@ use crate::api::names::{
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
-use crate::postgres::{Login, Tls};
+use crate::postgres::{Login, SessionOptions, Tls};
 
 /// Where a hosted database is reached, and the keys of its project.
 #[derive(Clone, Debug)]
@@ -65,6 +65,7 @@ impl Owner {
             password,
             tls: Tls::VerifyFull,
             roots: Some(roots.clone()),
+            session: SessionOptions::default(),
         })
     }
 

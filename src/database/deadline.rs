@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
 
 use super::Pass;
 use super::plan::Claim;
 use crate::api::GoDuration;
+use crate::api::names::CONNECTED_LABEL;
 use crate::class;
 use crate::supabase::types::ProjectStatus;
 
@@ -38,6 +41,16 @@ pub fn age(pass: &Pass) -> Option<Duration> {
         .filter(|status| status.usable_since.is_none())?;
     let age = Timestamp::now().duration_since(status.create_issued_at.as_ref()?.0);
     Duration::try_from(age).ok()
+}
+
+/// Whether nobody can have used the project: this very resource requested it, and nothing was stored that only a usable
+/// project can provide. The status alone may have been lost, as after a restore of the resource.
+pub fn is_surely_unused(pass: &Pass) -> bool {
+    let secret = ObjectRef::new(pass.name()).within(&pass.ctx.core.settings.namespace);
+    let secret = pass.ctx.core.stores.secrets.get(&secret);
+    let connected = pass.connected || secret.is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
+    let status = pass.object.status.as_ref();
+    !connected && status.is_some_and(|status| status.usable_since.is_none() && status.create_issued_at.is_some())
 }
 
 fn is_past(deadline: GoDuration, since: Timestamp, now: Timestamp) -> bool {

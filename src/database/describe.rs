@@ -51,7 +51,8 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             ready: true,
             standing: Standing::Stalled,
             reason: Reason::InUse,
-            text: "deletion was requested, but an Orchestra holds the claim: delete the Orchestra first",
+            text: "deletion was requested, but an Orchestra uses the database: nothing is deleted while it does, and it \
+                   goes on. The deletion is carried out when that Orchestra is deleted and releases the database",
         },
         Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
@@ -124,20 +125,21 @@ fn rest(claim: Claim) -> Description {
 fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::ProjectConflict => {
-            "several projects carry this database's marker; nothing is created or deleted. Keep the one that holds the \
-             data, and delete the others in the provider's dashboard"
+            "several projects carry this database's marker; nothing is created or deleted. Find the one that holds the \
+             data (status.project.ref names the one that was used last, if any was), and rename the others in the \
+             provider's dashboard: they cost money until somebody who has looked into them deletes them"
         }
         Reason::DatabaseLost => {
             "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \
-             support, or delete the Orchestra and create it again"
+             support. Only when its data are given up, delete the Orchestra and create it again"
         }
         Reason::ProjectPaused => {
             "the provider has paused the project. Restore it in the provider's dashboard, or set autoRestore on the class; \
              the operator then continues"
         }
         Reason::ProviderFailed => {
-            "the provider reports that the project failed. Ask its support; a project that never became usable is replaced \
-             when the class says replaceStuck, or when the Orchestra is deleted and created again"
+            "the provider reports that the project failed. Ask its support. A project that never became usable, and so \
+             holds no data, is replaced when the class says replaceStuck"
         }
         _ => "a person must act",
     }

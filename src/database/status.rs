@@ -165,12 +165,17 @@ fn too_late(pass: &Pass, waits_for: &str) -> Option<Message> {
         0 => String::new(),
         count => format!("; replaced {count} of {REPLACEMENTS} times"),
     };
+    let cure = if deadline::is_surely_unused(pass) {
+        "or delete the Orchestra and create it again"
+    } else {
+        "and delete the Orchestra only if nobody has ever used its database"
+    };
     Some(Message {
         standing: Standing::Stalled,
         reason: Reason::DeadlineExceeded,
         text: format!(
             "{late}{said}{replaced}; {waits_for}. The operator continues when the project becomes usable; otherwise \
-             ask the provider's support, or delete the Orchestra and create it again"
+             ask the provider's support, {cure}"
         ),
     })
 }

@@ -108,6 +108,8 @@ pub struct RowFailure {
     pub sqlstate: String,
     /// PostgreSQL's message without values.
     pub message: String,
+    /// PostgreSQL's hint, unless a function of the database gave it.
+    pub hint: Option<String>,
 }
 
 impl fmt::Display for RowFailure {
@@ -119,6 +121,10 @@ impl fmt::Display for RowFailure {
         if let Some(column) = &self.column {
             write!(f, ", column {column}")?;
         }
-        write!(f, ": {} (SQLSTATE {})", self.message, self.sqlstate)
+        write!(f, ": {} (SQLSTATE {})", self.message, self.sqlstate)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "; hint: {}", hint.replace('\n', " "))?;
+        }
+        Ok(())
     }
 }

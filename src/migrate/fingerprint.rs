@@ -63,6 +63,9 @@ FROM lines AS lines(line)";
 pub async fn fingerprint(conn: &mut PgConnection) -> Result<String> {
     // PostgreSQL writes definitions relative to the search path, which is empty in this transaction.
     crate::postgres::begin(conn).await?;
+    // Dates in them are written as the session's settings say, which are the database's.
+    let written = "SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL timezone = 'UTC'; SET LOCAL extra_float_digits = 2";
+    sqlx::raw_sql(written).execute(&mut *conn).await?;
     let sql = LINES.replace("{OPERATOR}", OPERATOR_SCHEMA);
     // The server computes it: the definitions are as long as whoever may write functions wants them to be.
     let digest: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *conn).await?;

@@ -41,16 +41,38 @@ pub(super) fn file_use(format: Format, file: &str) -> FileUse {
     }
 }
 
+/// Endings of scripts. Only `.sql` is applied.
+const SCRIPTS: [&str; 4] = ["sql", "psql", "pgsql", "ddl"];
+
+/// Whether a file's name is that of a script, or says that it was one: `a.sql`, `a.SQL`, `a.sql.bak`.
+pub fn is_script(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    name.contains(".sql") || SCRIPTS.iter().any(|end| has_extension(&name, end))
+}
+
+/// Whether a file's name begins as that of a migration: with a number and `_`.
+pub fn is_numbered(path: &str) -> bool {
+    numbered(path.rsplit('/').next().unwrap_or_default()).is_some()
+}
+
+/// Scripts with these names in the folder of a Prisma migration undo it. Prisma does not run them.
+const REVERSE: [&str; 4] = ["down.sql", "revert.sql", "rollback.sql", "undo.sql"];
+
 /// `<name>.sql`, or `<name>/migration.sql` as in a Prisma project. Prisma ignores other files in such a folder.
 fn prisma(file: &str) -> FileUse {
     if let Some((folder, rest)) = file.split_once('/') {
         return if rest == SCRIPT {
             FileUse::Migration(MigrationName::Prisma(folder.into()))
+        } else if is_script(rest) && !REVERSE.iter().any(|name| rest.eq_ignore_ascii_case(name)) {
+            FileUse::Refused(format!(
+                "of the folder of a migration, Prisma runs {SCRIPT} only: move the statements there, or remove the file"
+            ))
         } else {
             FileUse::Ignored
         };
     }
-    if file == LOCK_FILE || has_extension(file, "md") {
+    let plain = file == LOCK_FILE || has_extension(file, "md") || file.starts_with('.') && !is_script(file);
+    if plain {
         return FileUse::Ignored;
     }
     match file.strip_suffix(".sql") {
@@ -59,17 +81,30 @@ fn prisma(file: &str) -> FileUse {
     }
 }
 
-/// As the CLI reads a folder: files in subfolders are left out.
+/// A file whose name is not that of a migration: refused if it could be meant as one.
+fn other(file: &str, must: &str) -> FileUse {
+    if is_script(file) || is_numbered(file) && !file.contains('/') {
+        FileUse::Refused(format!(
+            "{must}; rename it, or remove it from the folder of the migrations"
+        ))
+    } else {
+        FileUse::Ignored
+    }
+}
+
+/// As the CLI reads a folder. What it would leave out is refused: files in subfolders, and other names.
 fn supabase(file: &str) -> FileUse {
     if file.contains('/') {
-        return FileUse::Ignored;
+        return other(
+            file,
+            "it is in a folder, where Supabase does not look for migrations: set path to the folder that holds them",
+        );
     }
     let Some((version, name)) = file.strip_suffix(".sql").and_then(numbered) else {
-        return if has_extension(file, "sql") {
-            FileUse::Refused("a migration of the Supabase CLI must be named <timestamp>_<name>.sql".into())
-        } else {
-            FileUse::Ignored
-        };
+        return other(
+            file,
+            "a migration of the Supabase CLI must be named <timestamp>_<name>.sql",
+        );
     };
     if version.len() == LEGACY_INIT_BEFORE.len() && version < LEGACY_INIT_BEFORE && name == "init" {
         return FileUse::Ignored;
@@ -80,16 +115,31 @@ fn supabase(file: &str) -> FileUse {
     })
 }
 
-/// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`.
+/// The name of a file that [`supabase`] leaves out as the script of an old `supabase init`. The CLI does so only with the
+/// first file of the folder, and applies a later one.
+pub(super) fn later_init(file: &str, first: Option<&str>) -> Option<MigrationName> {
+    let (version, name) = file.strip_suffix(".sql").and_then(numbered)?;
+    (first != Some(file) && name == "init" && !file.contains('/')).then(|| MigrationName::Supabase {
+        version: version.into(),
+        name: name.into(),
+    })
+}
+
+/// As `sqlx::migrate` reads a folder: `<version>_<description>.sql`, `.up.sql` and `.down.sql`. What it would leave out is
+/// refused: files in subfolders, and other names.
 fn sqlx(file: &str) -> FileUse {
+    const NAMED: &str = "a migration of sqlx must be named <number>_<description>.sql";
     if file.contains('/') {
-        return FileUse::Ignored;
+        return other(
+            file,
+            "it is in a folder, where Sqlx does not look for migrations: set path to the folder that holds them",
+        );
     }
     let Some((version, rest)) = file.strip_suffix(".sql").and_then(|stem| stem.split_once('_')) else {
-        return FileUse::Ignored;
+        return other(file, NAMED);
     };
     let Ok(version) = version.parse::<i64>() else {
-        return FileUse::Refused("a migration of sqlx must be named <number>_<description>.sql".into());
+        return FileUse::Refused(NAMED.into());
     };
     if rest.strip_suffix(".down").is_some() {
         return FileUse::Ignored;
@@ -144,12 +194,6 @@ pub(super) fn check_folders(files: &[(String, Content)]) -> Result<(), SourceErr
         )),
         _ => Ok(()),
     }
-}
-
-/// The first script in a folder, where the tools that keep scripts beside each other do not look.
-pub(super) fn nested(files: &[String]) -> Option<&str> {
-    let nested = |file: &&String| file.contains('/') && has_extension(file, "sql");
-    files.iter().find(nested).map(String::as_str)
 }
 
 /// The first line of an sqlx script that runs outside of a transaction.
@@ -255,7 +299,7 @@ mod tests {
             ("20200101000000_init.sql", FileUse::Ignored),
             ("20220101000000_init.sql", supabase("20220101000000", "init")),
             ("README.md", FileUse::Ignored),
-            ("old/20260101000000_a.sql", FileUse::Ignored),
+            ("old/notes.md", FileUse::Ignored),
         ] {
             assert_eq!(file_use(Format::Supabase, file), named_as, "{file}");
         }
@@ -263,14 +307,46 @@ mod tests {
             ("001_add_some_parts.sql", sqlx(1, "add some parts")),
             ("20260101000000_a.up.sql", sqlx(20_260_101_000_000, "a")),
             ("20260101000000_a.down.sql", FileUse::Ignored),
-            ("seed.sql", FileUse::Ignored),
-            ("old/1_a.sql", FileUse::Ignored),
+            ("Cargo.toml", FileUse::Ignored),
+            (".gitkeep", FileUse::Ignored),
         ] {
             assert_eq!(file_use(Format::Sqlx, file), named_as, "{file}");
         }
         assert!(matches!(file_use(Format::Sqlx, "abc_x.sql"), FileUse::Refused(_)));
         assert!(matches!(file_use(Format::Supabase, "init.sql"), FileUse::Refused(_)));
         assert!(matches!(file_use(Format::Prisma, "notes.txt"), FileUse::Refused(_)));
+    }
+
+    #[test]
+    fn a_name_that_only_resembles_a_migrations_is_refused() {
+        for (format, files) in [
+            (
+                Format::Prisma,
+                &["1_a.SQL", "1_a/more.sql", "1_a/old/migration.sql", "1_a/MIGRATION.SQL"][..],
+            ),
+            (
+                Format::Supabase,
+                &[
+                    "1_a.SQL",
+                    "1_a.txt",
+                    "1_a.sql.bak",
+                    "old/1_a.sql",
+                    "old/more/x.SQL",
+                    "init.psql",
+                ],
+            ),
+            (
+                Format::Sqlx,
+                &["1_a.SQL", "1_a", "1_a.pgsql", "seed.sql", "old/1_a.sql", "1_a.up.sql~"],
+            ),
+        ] {
+            for file in files {
+                assert!(matches!(file_use(format, file), FileUse::Refused(_)), "{file}");
+            }
+        }
+        for file in ["1_a/down.sql", "1_a/README.md", ".gitkeep", "migration_lock.toml"] {
+            assert_eq!(file_use(Format::Prisma, file), FileUse::Ignored, "{file}");
+        }
     }
 
     #[test]
@@ -283,10 +359,7 @@ mod tests {
             check_folders(&files).map_err(|error| error.to_string())
         };
         for (files, refused) in [
-            (
-                &["1_a/migration.sql", "1_a/down.sql", "1_a/more/x.sql", "README.md"][..],
-                "",
-            ),
+            (&["1_a/migration.sql", "1_a/down.sql", "README.md"][..], ""),
             (&["1_a.sql", "2_b.sql"], ""),
             (
                 &["1_a/migration.sql", "2_b/README.md"],
@@ -307,6 +380,5 @@ mod tests {
         }
         let migration = FileUse::Migration(MigrationName::Prisma("1 a copy".into()));
         assert_eq!(file_use(Format::Prisma, "1 a copy/migration.sql"), migration);
-        assert_eq!(file_use(Format::Prisma, "1_a/more/migration.sql"), FileUse::Ignored);
     }
 }

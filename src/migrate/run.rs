@@ -16,7 +16,7 @@ use super::index::Leftovers;
 use super::lexer::{Piece, StatementKind};
 use super::options::TimeLimits;
 use super::script_text::MAX_SCRIPT_BYTES;
-use super::session::{TO_THEIRS, ours};
+use super::session::{ours, to_theirs};
 use super::source::Migration;
 use super::unfinished::{Progress, pieces};
 use crate::api::MigrationFormat as Format;
@@ -27,7 +27,7 @@ pub(super) async fn atomic(conn: &mut PgConnection, history: &History, migration
     let started = Instant::now();
     sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
     history.insert(conn, migration).await?;
-    let before = transaction(conn, TO_THEIRS).await?;
+    let before = transaction(conn, to_theirs(history.format())).await?;
     run(conn, &migration.name, &migration.script)
         .await
         .map_err(ScriptError::into_migration)?;
@@ -48,7 +48,7 @@ pub(super) async fn atomic(conn: &mut PgConnection, history: &History, migration
 pub(super) async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
     let leftovers = Leftovers::before(conn, &migration.script).await?;
     let entry = history.begin(conn, migration, None).await?;
-    sqlx::raw_sql(TO_THEIRS).execute(&mut *conn).await?;
+    sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
     let started = Instant::now();
     match run(conn, &migration.name, &migration.script).await {
         Ok(()) => {
@@ -82,7 +82,7 @@ pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, mi
     let committed = history.statements_committed(migration);
     let entry = history.begin(conn, migration, Some(committed)).await?;
     let pieces = pieces(&migration.script);
-    sqlx::raw_sql(TO_THEIRS).execute(&mut *conn).await?;
+    sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
     let mut steps = Steps {
         history,
         migration,

@@ -3,7 +3,9 @@
 //! tenant has no rights on.
 
 mod csv;
+mod csv_records;
 mod seed_files;
+mod sequences;
 mod source;
 mod variables;
 
@@ -23,6 +25,7 @@ use super::source_error::line_and_column;
 use crate::api::{MigrationFormat, SeedPolicy};
 use crate::postgres::{OPERATOR_SCHEMA, begin, check_record, quote};
 
+pub use sequences::{SequenceBehind, sequences_behind};
 pub use source::{Script, SeedSource};
 pub use variables::{Rendered, Variables};
 

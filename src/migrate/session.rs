@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::error::Result;
 use super::options::TimeLimits;
+use crate::api::MigrationFormat;
 use crate::postgres::{OWN_PATH, watch_client};
 
 /// Puts the session into the state of the operator's own statements, whatever a script has left in it: settings,
@@ -31,8 +32,16 @@ pub(super) async fn ours_inside(conn: &mut PgConnection) -> Result<()> {
     reset(conn, TimeLimits::default(), "DEALLOCATE ALL; ", &after).await
 }
 
-/// From the state of [`ours`] to that of a script: only names mean something else.
-pub(super) const TO_THEIRS: &str = "SET search_path TO DEFAULT";
+/// From the state of [`ours`] to that of a script of this format: names mean something else, and dates and times what
+/// the format's tool says. Prisma and the Supabase CLI leave them to the settings of the database and the login.
+pub(super) fn to_theirs(format: MigrationFormat) -> &'static str {
+    match format {
+        MigrationFormat::Prisma | MigrationFormat::Supabase => "SET search_path TO DEFAULT",
+        MigrationFormat::Sqlx => {
+            "SET search_path TO DEFAULT; SET datestyle = 'ISO, MDY'; SET timezone = 'UTC'; SET extra_float_digits = 2"
+        }
+    }
+}
 
 /// The schemas in which a script finds names without a schema, by the settings of the database and the login.
 pub(super) async fn default_path(conn: &mut PgConnection) -> Result<Vec<String>> {

@@ -96,13 +96,19 @@ impl Source {
         if format == MigrationFormat::Prisma {
             format::check_folders(&files)?;
         }
-        let names: Vec<_> = files.iter().map(|(file, _)| file.clone()).collect();
+        let first = files.iter().map(|(file, _)| file).min().cloned();
         let mut found = BTreeMap::new();
         for (file, content) in files {
             if format == MigrationFormat::Prisma && file == format::LOCK_FILE {
                 check_lock(&file, content.as_bytes())?;
             }
             let name = match format::file_use(format, &file) {
+                FileUse::Ignored if format == MigrationFormat::Supabase => {
+                    match format::later_init(&file, first.as_deref()) {
+                        Some(name) => name,
+                        None => continue,
+                    }
+                }
                 FileUse::Ignored => continue,
                 FileUse::Refused(what) => return Err(SourceError::file(&file, what)),
                 FileUse::Migration(name) => name,
@@ -118,14 +124,6 @@ impl Source {
             if found.len() > MAX_MIGRATIONS {
                 return Err(SourceError::TooMany);
             }
-        }
-        // A source without migrations but with scripts in folders is probably a wrong path.
-        if let Some(file) = format::nested(&names).filter(|_| found.is_empty()) {
-            let what = format!(
-                "it is in a folder, where {} does not look for migrations: set path to the folder that holds them",
-                format.as_str()
-            );
-            return Err(SourceError::file(file, what));
         }
         Ok(Self {
             format,

@@ -10,6 +10,8 @@ pub struct Status {
     pub applied: usize,
     /// Number of migrations of the source that are not applied.
     pub pending: usize,
+    /// Names of the migrations that are not applied.
+    pub waiting: Vec<String>,
     /// Number of changes to the history that are due before more is applied: unfinished migrations, and the
     /// user's decisions in `migrations.resolve` and `migrations.baseline`.
     pub unsettled: usize,
@@ -22,14 +24,12 @@ pub struct Status {
 impl Status {
     /// The status of a source in a history.
     pub(super) fn of(history: &History, source: &Source) -> Self {
-        let applied: Vec<_> = source
-            .migrations()
-            .iter()
-            .filter(|migration| history.has(migration))
-            .collect();
+        let (applied, waiting): (Vec<_>, Vec<_>) =
+            source.migrations().iter().partition(|migration| history.has(migration));
         Self {
             applied: applied.len(),
             pending: source.len() - applied.len(),
+            waiting: waiting.into_iter().map(|migration| migration.name.clone()).collect(),
             unsettled: 0,
             current: applied.last().map(|migration| migration.name.clone()),
             divergence: history.divergence(source).describe(),

@@ -9,8 +9,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::run_event::RunEvent;
 use crate::api::condition::Reason;
 
-/// A migration that takes longer has a note for its beginning and one for its end; the others of a run share one,
-/// because a new tenant has dozens.
+/// A migration that takes longer has a note for its beginning and one for its end. The others have none: a new
+/// tenant has dozens, and the status counts them.
 const QUICK: Duration = Duration::from_secs(1);
 
 /// What a run is doing now.
@@ -30,6 +30,7 @@ struct Now {
     of: usize,
     since: Instant,
     blocked_by: Option<String>,
+    applied: bool,
 }
 
 enum Happened {
@@ -53,8 +54,6 @@ pub struct Notes {
     happened: UnboundedReceiver<Happened>,
     /// The migration that has begun and has no note yet.
     begun: Option<String>,
-    /// The migrations that were applied quickly.
-    quick: Vec<String>,
 }
 
 impl Watch {
@@ -63,12 +62,7 @@ impl Watch {
         let (sender, happened) = unbounded_channel();
         let watch = Self::default();
         watch.0.lock().notes = Some(sender);
-        let notes = Notes {
-            happened,
-            begun: None,
-            quick: Vec::new(),
-        };
-        (watch, notes)
+        (watch, Notes { happened, begun: None })
     }
 
     /// One line for a person; `None` before the first migration begins.
@@ -87,6 +81,15 @@ impl Watch {
             told.push_str(by);
         }
         Some(told)
+    }
+
+    /// The migration that runs or ran last, for the message of an error that does not name it; `None` before the first
+    /// one begins.
+    pub fn ran(&self) -> Option<String> {
+        let state = self.0.lock();
+        let now = state.now.as_ref()?;
+        let when = if now.applied { "after" } else { "while" };
+        Some(format!("{when} migration {} was applied", now.name))
     }
 
     /// Takes an event of the run.
@@ -112,7 +115,12 @@ impl State {
     fn take(&mut self, event: &RunEvent<'_>) {
         match *event {
             // The same one is begun again, statement by statement.
-            RunEvent::Started { number: 0, .. } | RunEvent::Applied { .. } => {}
+            RunEvent::Started { number: 0, .. } => {}
+            RunEvent::Applied { .. } => {
+                if let Some(now) = self.now.as_mut() {
+                    now.applied = true;
+                }
+            }
             RunEvent::Started { name, number, of, .. } => {
                 self.now = Some(Now {
                     name: name.to_owned(),
@@ -120,6 +128,7 @@ impl State {
                     of,
                     since: Instant::now(),
                     blocked_by: None,
+                    applied: false,
                 });
             }
             RunEvent::Blocked { by } => {
@@ -148,10 +157,7 @@ impl Notes {
                     next
                 }
             };
-            let Some(next) = next else {
-                return self.of_the_quick_ones();
-            };
-            if let Some(note) = self.note(next) {
+            if let Some(note) = self.note(next?) {
                 return Some(note);
             }
         }
@@ -163,10 +169,7 @@ impl Notes {
                 self.begun = Some(name);
                 return None;
             }
-            Happened::Applied(name, _) if self.begun.take().is_some() => {
-                self.quick.push(name);
-                return None;
-            }
+            Happened::Applied(..) if self.begun.take().is_some() => return None,
             Happened::Applied(name, took) => (
                 Reason::MigrationApplied,
                 format!("applied migration {name} in {:.1} s", took.as_secs_f64()),
@@ -181,12 +184,6 @@ impl Notes {
             ),
         };
         Some(Note::new(reason, text))
-    }
-
-    fn of_the_quick_ones(&mut self) -> Option<Note> {
-        let quick = std::mem::take(&mut self.quick);
-        let text = format!("applied {} migrations: {}", quick.len(), quick.join(", "));
-        (!quick.is_empty()).then(|| Note::new(Reason::MigrationApplied, text))
     }
 }
 
@@ -247,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn quick_migrations_share_a_note_and_slow_ones_have_two() {
+    async fn slow_migrations_have_two_notes_and_quick_ones_none() {
         let (watch, mut notes) = Watch::with_notes();
         watch.tell(&started("one", 1));
         watch.tell(&applied("one"));
@@ -259,7 +256,16 @@ mod tests {
         watch.tell(&applied("two"));
         assert_eq!(notes.next().await.unwrap().text, "applied migration two in 3.0 s");
         watch.close();
-        assert_eq!(notes.next().await.unwrap().text, "applied 1 migrations: one");
         assert_eq!(notes.next().await, None);
+    }
+
+    #[test]
+    fn what_ran_is_known_before_and_after_it_is_applied() {
+        let watch = Watch::default();
+        assert_eq!(watch.ran(), None);
+        watch.tell(&started("one", 1));
+        assert_eq!(watch.ran().unwrap(), "while migration one was applied");
+        watch.tell(&applied("one"));
+        assert_eq!(watch.ran().unwrap(), "after migration one was applied");
     }
 }

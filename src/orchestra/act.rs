@@ -227,7 +227,9 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             return Err(error);
         }
         let role = crate::credentials::tenant::role_name(pass.uid());
-        let note = format!("the tenant's login {role} was not revoked ({error}): drop the role in database {name}");
+        let note = format!(
+            "the tenant's login {role} was not revoked ({error}): ALTER ROLE {role} NOLOGIN on the server of database {name}"
+        );
         tracing::warn!(%error, database = name, role, "the tenant's login was not revoked");
         let subject = pass.object.object_ref(&());
         publish_event(&ctx.core.recorder, &subject, EventType::Warning, error.reason(), &note).await;

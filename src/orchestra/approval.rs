@@ -18,6 +18,7 @@ use crate::api::{APPROVE_MIGRATIONS, Approval, Effect, MigrationPlan};
 use crate::content::Tenant;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
+use crate::credentials::connection;
 use crate::migrate::guard::{Clearance, Consent, Plan, Review};
 
 /// Key of the plan for people.
@@ -160,12 +161,13 @@ pub async fn tell(pass: &Pass, review: Option<&Review>) -> Result<(), Error> {
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
             maps.wrote_whole(&api.patch(&name, &parameters, &Patch::Apply(&wanted)).await?);
         }
-        Some(_) => {
+        Some(found) => {
+            let whose = connection::whose(&found, "this Orchestra");
             return Err(Error::blocked(
                 Reason::ConfigMapConflict,
                 format!(
-                    "ConfigMap {name} exists and does not belong to this Orchestra, so the plan of its pending \
-                     migrations cannot be written there. It was not changed: delete or rename it"
+                    "ConfigMap {name} exists and {whose}, so the plan of its pending migrations cannot be written there. It \
+                     was not changed: move what it holds to another name, and then delete it"
                 ),
             ));
         }

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use super::plan::{Inside, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
-use super::{Pass, approval, drift, migrating};
+use super::{Pass, approval, drift, failure, migrating};
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
 use crate::controller::background::WorkKind;
@@ -242,11 +242,12 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wante
         let status = migrate::pending(session, source, &options).await?;
         found.review = guard::review(session, source, &options).await?;
         found.migrated = status.is_done();
-        let mut now = drift::migration_status(pass, tenant, session, source, status).await?;
         let before = pass.object.migrations();
+        let failure = failure::left(before, &status.waiting).filter(|_| !found.migrated);
+        let mut now = drift::migration_status(pass, tenant, session, source, status).await?;
         let failed = before.filter(|before| !found.migrated && before.failed && before.source == now.source);
         now.failed = failed.is_some();
-        now.failure = failed.and_then(|before| before.failure.clone());
+        now.failure = failure;
         now.plan = approval::status(pass, found.review.as_ref())?;
         found.migrations = Some(now);
     }

@@ -69,7 +69,7 @@ pub async fn prepare(
     let (login, stored) = owner(pass, database).await?;
     let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), stored.tenant_password).await?;
     let mut session = enter(&login, database).await?;
-    record_claim(&mut session, pass).await?;
+    record_claim(&mut session, pass, database).await?;
     let role = TenantRole {
         name: tenant::role_name(pass.uid()),
         password: tenant_password.clone(),
@@ -113,16 +113,28 @@ pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Err
 }
 
 /// Records the claim inside the database, which refuses when it records that of another Orchestra.
-async fn record_claim(session: &mut PgConnection, pass: &Pass) -> Result<(), Error> {
+async fn record_claim(session: &mut PgConnection, pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     match claim_record::claim(session, pass.uid(), pass.namespace(), pass.name()).await? {
         ClaimRecord::Ours => Ok(()),
         ClaimRecord::Other { uid, namespace, name } => Err(Error::blocked(
             Reason::ClaimConflict,
             format!(
                 "the database carries the mark of Orchestra {namespace}/{name} ({uid}) and may hold its data: nothing \
-                 was changed. If that data may go, make the entry anew as `orchestra-operator recycle` prints it"
+                 was changed there. Drop nothing while that Orchestra may exist, here or in another cluster. {}",
+                cure_of_conflict(pass.is_serving(), database.spec.inventory.is_some())
             ),
         )),
+    }
+}
+
+/// What a person does about a database that two Orchestras claim. Only an Orchestra that never used its entry of a pool
+/// has nothing to lose.
+fn cure_of_conflict(serving: bool, entry: bool) -> &'static str {
+    if entry && !serving {
+        "This Orchestra never used the database: delete it and create it again, and it claims another one"
+    } else {
+        "This Orchestra may have its data there, too: find out which of the two uses the database, and who has written \
+         the other mark into the table stagesub.claim"
     }
 }
 
@@ -137,6 +149,14 @@ pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Err
 mod tests {
     use super::*;
     use crate::error::ErrorClass;
+
+    #[test]
+    fn only_an_orchestra_that_has_nothing_to_lose_is_told_to_be_deleted() {
+        assert!(cure_of_conflict(false, true).contains("delete it"));
+        for (serving, entry) in [(true, true), (true, false), (false, false)] {
+            assert!(!cure_of_conflict(serving, entry).contains("delete"));
+        }
+    }
 
     #[tokio::test]
     async fn a_server_that_stalls_is_given_up() {

@@ -4,6 +4,7 @@ mod act;
 mod approval;
 mod claim;
 mod drift;
+mod failure;
 mod inside;
 mod login;
 mod migrating;

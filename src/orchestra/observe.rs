@@ -94,7 +94,11 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
         return Ok(());
     }
     if let Some(name) = recorded {
-        observed.message = format!("OrchestraDatabase {name}, which this Orchestra claimed, is gone");
+        observed.message = format!(
+            "OrchestraDatabase {name}, which this Orchestra claimed, is gone; the database itself, with the data, may still \
+             be there. Create the object again from a backup, with its spec.claimRef. Only when the data are given up, \
+             delete the Orchestra and create it again"
+        );
     }
     if recorded.is_some() || observed.seen.deleting {
         observed.seen.database = Database::Lost;

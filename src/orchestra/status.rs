@@ -11,35 +11,40 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, drift, migrating};
+use super::{Pass, drift, failure, migrating};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::api::{
-    AppliedTemplate, MigrationFailure, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret,
-};
+use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
-use crate::controller::conditions::{Conditions, MESSAGE_LIMIT, Standing, is_true};
+use crate::controller::conditions::{Conditions, Standing, is_true};
 use crate::controller::error::Error;
 use crate::controller::status::{News, is_news, tell};
 use crate::migrate::guard::Clearance;
 use crate::rollout::Kept;
-use crate::text;
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
     if !is_written(pass, step) {
         return Ok(());
     }
+    let mut description = describe(step);
+    let mut message = if observed.message.is_empty() {
+        description.message.to_owned()
+    } else {
+        observed.message.clone()
+    };
+    if let Some(failure) = failure::uncured(&pass.object, observed)
+        && description.reason == Reason::ApprovalPending
+    {
+        let same = observed.inside.migrations().is_some_and(|now| now.failed);
+        message = failure::beside_approval(&mut description, message, failure, same);
+    }
+    let message = message.as_str();
     let Description {
         phase,
         standing,
         reason,
-        message: words,
-    } = describe(step);
-    let message = if observed.message.is_empty() {
-        words
-    } else {
-        &observed.message
-    };
+        ..
+    } = description;
     let old = pass.object.status.clone().unwrap_or_default();
     let lost = drift::lost(pass, observed.inside.migrations());
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
@@ -69,7 +74,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
     let new = facts(pass, observed, old, phase, conditions);
-    store(pass, new, standing, reason, message).await?;
+    let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
+    let news = news(pass, &new, (standing, reason, message), progress);
+    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
     if let Some(lost) = lost {
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::HistoryLost, lost)).await;
     }
@@ -142,7 +149,10 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
                 let (why, told) = done(kept.filter(|_| part == Is::Migrated));
                 conditions.set(part, true, why, told);
             }
-            (true, _) => conditions.set(part, false, reason, "not applied yet"),
+            (true, _) => match failure::uncured(&pass.object, observed).filter(|_| part == Is::Migrated) {
+                Some((reason, failure)) => conditions.set(part, false, reason, &failure.message),
+                None => conditions.set(part, false, reason, "not applied yet"),
+            },
         }
     }
     let old = pass.object.migrations();
@@ -258,10 +268,10 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     let Some(object) = controller::status::current(&ctx.core, &*orchestra).await? else {
         return Ok(());
     };
-    let mut pass = Pass::new(object, ctx);
+    let pass = Pass::new(object, ctx);
     pass.ctx.rollout.turns.leave(pass.uid());
     let old = pass.object.status.clone().unwrap_or_default();
-    let (reason, message) = (error.reason(), error.to_string());
+    let (reason, message) = (error.reason(), failure::named(&old, &error));
     let passing = error.is_passing();
     let same = Some(old.observed_generation) == pass.object.metadata.generation;
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
@@ -306,12 +316,11 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {
         let migrations = new.migrations.get_or_insert_default();
         (migrations.source, migrations.failed, migrations.plan) = (source, true, None);
-        migrations.failure = Some(MigrationFailure {
-            reason: reason.as_str().into(),
-            message: text::shown(&message, MESSAGE_LIMIT),
-        });
+        migrations.failure = Some(failure::remembered(migrations.failure.take(), &error));
     }
-    store(&mut pass, new, standing, reason, &message).await
+    let news = news(&pass, &new, (standing, reason, &message), false);
+    controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    Ok(())
 }
 
 /// The part that a failure belongs to.
@@ -325,17 +334,62 @@ fn failed_part(reason: Reason) -> Option<Is> {
     }
 }
 
-async fn store(
-    pass: &mut Pass,
-    new: OrchestraStatus,
-    standing: Standing,
-    reason: Reason,
-    message: &str,
-) -> Result<(), Error> {
-    // A claim is a moment on the way to what the next event tells, and migrations have events of their own.
-    let told_otherwise = matches!(reason, Reason::Claiming | Reason::Migrating);
-    let is_news = is_news(pass.object.conditions(), &new.conditions) && !told_otherwise;
-    let news = is_news.then(|| News::of(standing, reason, message));
-    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
-    Ok(())
+/// The event of a status. What is only `progress` on the way has none of its own: a claim, a turn, and migrations
+/// that begin. Migrations that were applied since the last status are told with the event that comes next.
+fn news(
+    pass: &Pass,
+    new: &OrchestraStatus,
+    (standing, reason, message): (Standing, Reason, &str),
+    progress: bool,
+) -> Option<News> {
+    let is_news = is_news(pass.object.conditions(), &new.conditions) && !progress;
+    match (
+        is_news,
+        applied_since(pass.object.migrations(), new.migrations.as_ref()),
+    ) {
+        (true, Some(applied)) => Some(News::of(standing, reason, format!("{message}; {applied}"))),
+        (true, None) => Some(News::of(standing, reason, message)),
+        (false, applied) => applied.map(|applied| News::normal(Reason::MigrationApplied, applied)),
+    }
+}
+
+/// What was applied between two statuses. A first status counts what it finds.
+fn applied_since(old: Option<&MigrationStatus>, new: Option<&MigrationStatus>) -> Option<String> {
+    let (old, new) = (old?, new?);
+    let count = new.applied - old.applied;
+    let current = new.current.as_deref()?;
+    match count {
+        ..=0 => None,
+        1 => Some(format!("applied the migration {current}")),
+        _ => Some(format!("applied {count} migrations, the last is {current}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(applied: i32, current: &str) -> MigrationStatus {
+        let current = Some(current.to_owned());
+        MigrationStatus {
+            current,
+            applied,
+            ..MigrationStatus::default()
+        }
+    }
+
+    #[test]
+    fn what_was_applied_is_told_once() {
+        let (none, one, three) = (applied(0, ""), applied(1, "1_a"), applied(3, "3_c"));
+        let told = |old, new| applied_since(old, Some(new));
+        assert_eq!(told(Some(&none), &one).as_deref(), Some("applied the migration 1_a"));
+        assert_eq!(
+            told(Some(&one), &three).as_deref(),
+            Some("applied 2 migrations, the last is 3_c")
+        );
+        assert_eq!(told(Some(&three), &three), None);
+        // A rolled back history, and a database that came with one.
+        assert_eq!(told(Some(&three), &one), None);
+        assert_eq!(told(None, &three), None);
+    }
 }

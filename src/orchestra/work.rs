@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
@@ -10,14 +12,18 @@ use super::migrating;
 use super::observe::Observed;
 use super::wait::{SOON, Wait};
 use super::{Pass, login};
+use crate::api::condition::Reason;
+use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
-use crate::controller::error::Error;
+use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
+use crate::controller::write::publish;
 use crate::credentials::tenant;
-use crate::migrate::{self, Watch};
+use crate::migrate::{self, SeedOutcome, Watch};
 use crate::postgres;
 use crate::rollout;
 use crate::rollout::turns::Outcome;
+use crate::text;
 
 /// How long a pass waits for work that is under way before others are reconciled.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,7 +50,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
             postgres::grant_existing(&mut session, &role, &rights).await?;
             Ok::<_, Error>((session, status))
         };
-        let outcome = apply.await;
+        let outcome = caught(apply).await.map_err(|error| error.of_run(&run));
         run.close();
         if let Err(error) = &outcome {
             ctx.core.refusals.refuse(&uid, &source.digest(), error);
@@ -73,14 +79,40 @@ pub async fn seed(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, 
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
     let attempt = observed.inside.attempt().unwrap_or_default();
     let format = migrating::format(pass, observed);
+    let subject = pass.object.object_ref(&());
     let work = async move {
         let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit).await;
         let outcome = outcome.map_err(Error::from);
-        let (session, _) = outcome.inspect_err(|error| ctx.core.refusals.refuse(&uid, &attempt, error))?;
+        let (mut session, seeded) = outcome.inspect_err(|error| ctx.core.refusals.refuse(&uid, &attempt, error))?;
+        if seeded == SeedOutcome::Applied {
+            tell_of_sequences(&ctx.core, &subject, &mut session).await?;
+        }
         Ok(session)
     };
     start(pass, WorkKind::Seed, Watch::default(), work);
     wait(pass, false).await
+}
+
+/// Tells of the sequences that rows with ids of their own have left behind: the next row without an id would fail.
+async fn tell_of_sequences(core: &Core, subject: &ObjectReference, session: &mut PgConnection) -> Result<(), Error> {
+    let behind = migrate::sequences_behind(session).await?;
+    if behind.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = behind.iter().map(ToString::to_string).collect();
+    let note = format!(
+        "sequences give ids that rows have already: let the seed end with setval for {}",
+        text::names(&named, 2, named.len())
+    );
+    publish(
+        &core.recorder,
+        subject,
+        EventType::Warning,
+        Reason::SequenceBehind,
+        &note,
+    )
+    .await;
+    Ok(())
 }
 
 fn start(

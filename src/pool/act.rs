@@ -10,7 +10,6 @@ use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::{EntryState, Preparation, Step, UnpreparedState};
 use super::{PATIENCE, Pass, preparation, probe, servers};
-use crate::api::condition::Reason;
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
 use crate::controller::background::Works;
 use crate::controller::error::Error;
@@ -142,15 +141,7 @@ async fn existing(
     if its_pool == pass.name() && its_key == Some(key) {
         return Ok(other);
     }
-    let its_key = its_key.unwrap_or(name);
-    let duplicate = Error::blocked(
-        Reason::DuplicateEntry,
-        format!("leads to the same server and database as {its_key} of pool {its_pool}: remove one of the two entries"),
-    );
-    Err(Refusal {
-        duplicate_of: Some(name.into()),
-        ..Refusal::from(&duplicate)
-    })
+    Err(Refusal::duplicate(&other))
 }
 
 /// Deletes members whose entries left the inventory. A claim that comes in between changes the version, and

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::users;
+use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::error::ErrorClass;
@@ -65,6 +67,23 @@ impl From<&Error> for Refusal {
             reason: error.reason(),
             message: error.to_string(),
             duplicate_of: None,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl Refusal {
+    /// Of an entry that leads to the database of this other entry's OrchestraDatabase.
+    pub fn duplicate(other: &OrchestraDatabase) -> Self {
+        let duplicate = Error::blocked(Reason::DuplicateEntry, users::duplicate(other));
+        Self {
+            duplicate_of: other.metadata.name.clone(),
+            ..Self::from(&duplicate)
         }
     }
 }

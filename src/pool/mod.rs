@@ -13,6 +13,7 @@ mod preparation;
 mod probe;
 mod servers;
 mod status;
+pub mod users;
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};

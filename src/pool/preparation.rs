@@ -20,7 +20,7 @@ use crate::class;
 use crate::content;
 use crate::controller::Core;
 use crate::controller::background::WorkKind;
-use crate::controller::error::Error;
+use crate::controller::error::{Error, caught};
 use crate::controller::write::write_status;
 use crate::credentials::inventory;
 use crate::error::ErrorClass;
@@ -154,7 +154,7 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
     let wanted = wanted.clone();
     let object = wanted.pool.clone();
     let work = async move {
-        let outcome = prepare(&all, &wanted, &member, login, (preparing, turn)).await;
+        let outcome = caught(Box::pin(prepare(&all, &wanted, &member, login, (preparing, turn)))).await;
         if let Err(error) = &outcome {
             all.core.refusals.refuse(&id, &subject, error);
         }
@@ -178,7 +178,7 @@ async fn prepare(
     let session = probe::bounded(async {
         let mut session = postgres::connect(&login, APPLICATION).await?;
         inventory::check_identity(&mut session, member).await?;
-        probe::check_unmarked(&mut session).await?;
+        probe::check_unmarked(&ctx.core, &mut session).await?;
         Ok(session)
     });
     let session = session.await?;
@@ -191,7 +191,9 @@ async fn prepare(
         stop: Some(ctx.preparations.stopping()),
         ..Options::default()
     };
-    migrate::apply(session, &wanted.source, &options, &mut |_| {}).await?;
+    let run = Watch::default();
+    let applied = migrate::apply(session, &wanted.source, &options, &mut |event| run.tell(&event)).await;
+    applied.map_err(|error| Error::from(error).of_run(&run))?;
     // The Orchestras that wait for it are woken by what is noted next.
     drop(busy);
     let applied = wanted.applied(&wanted.template.version);
@@ -223,8 +225,9 @@ async fn announce(
         Some(is) if !is.is(&wanted.class, &wanted.template.name) => Err(Error::blocked(
             Reason::InUse,
             format!(
-                "it was prepared from template {} of OrchestraClass {}, whose tables it holds: drop and create \
-                 the database with its roles, as `orchestra-operator recycle` prints it, and delete OrchestraDatabase {}",
+                "it was prepared from template {} of OrchestraClass {}, whose tables it holds, and stays free for \
+                 Orchestras of that template. To prepare it from another one, while no Orchestra has claimed \
+                 OrchestraDatabase {}, make the entry anew as `orchestra-operator recycle` prints it",
                 is.name,
                 is.class_name,
                 member.name_any()

@@ -9,12 +9,16 @@ use sqlx::postgres::PgConnection;
 
 use super::Pass;
 use super::attempts::Refusal;
+use super::users;
+use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
+use crate::controller::Core;
 use crate::controller::background::WorkKind;
-use crate::controller::error::Error;
+use crate::controller::error::{Error, caught};
 use crate::credentials::inventory::{self, member_name};
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
+use crate::postgres::claim_record::Holder;
 use crate::postgres::holdings::{self, Allowed, Open};
 use crate::postgres::{self, APPLICATION, Login};
 
@@ -41,7 +45,7 @@ pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
     let (work, entry, url) = (id(&uid, key), key.to_owned(), url.clone());
     let inventory = &pass.pool.spec.inventory;
     let (legacy_servers, non_empty) = (inventory.allow_legacy_servers, inventory.accept_non_empty);
-    let (credentials, pool) = (ctx.credentials.clone(), pass.name().to_owned());
+    let (core, credentials, pool) = (ctx.core.clone(), ctx.credentials.clone(), pass.name().to_owned());
     let roots = ctx.core.settings.database_roots.clone();
     let probe = async move {
         let outcome = async {
@@ -51,14 +55,12 @@ pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
                 non_empty,
                 other_entries: credentials.servers.other_users((&pool, &entry), &login),
             };
-            let (database, open) = bounded(probe(&login, &allowed)).await?;
+            let (database, open) = bounded(probe(&core, &login, &allowed, (&pool, &entry))).await??;
             memory.servers.note(&uid, &login, &open);
             Ok(database)
         };
         let outcome = Box::pin(outcome).await;
-        memory
-            .probes
-            .end(&uid, &entry, &subject, outcome.map_err(|error| Refusal::from(&error)));
+        memory.probes.end(&uid, &entry, &subject, outcome);
         Ok(())
     };
     let object = ObjectRef::from_obj(&*pass.pool);
@@ -71,9 +73,9 @@ pub fn id(pool: &str, key: &str) -> String {
     format!("{pool}/{key}")
 }
 
-/// Ends what takes too long.
+/// Ends what takes too long, and what a server makes panic.
 pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
+    tokio::time::timeout(LIMIT, caught(work)).await.unwrap_or_else(|_| {
         Err(Error::transient(
             Reason::DatabaseUnreachable,
             format!(
@@ -96,35 +98,53 @@ pub fn subject(pass: &Pass, url: &SecretString) -> String {
 
 /// Logs in, checks that the database is fit for tenants, closes it to PUBLIC unless it is a hosted project, and
 /// returns the name of its OrchestraDatabase, with the server's open databases.
-async fn probe(login: &Login, allowed: &Allowed) -> Result<(String, Vec<Open>), Error> {
+///
+/// A database that another entry leads to is that entry's, whatever it holds: it may be a live tenant's, and what is
+/// said of unused ones would destroy it.
+async fn probe(
+    core: &Core,
+    login: &Login,
+    allowed: &Allowed,
+    (pool, key): (&str, &str),
+) -> Result<Result<(String, Vec<Open>), Refusal>, Error> {
     let mut session = postgres::connect(login, APPLICATION).await?;
+    let identity = postgres::identity(&mut session).await?;
+    let is_other = |other: &OrchestraDatabase| {
+        let entry = other.spec.inventory.as_ref();
+        !entry.is_some_and(|entry| entry.pool == pool && entry.key == key)
+    };
+    if let Some(other) = users::of_identity(core, &identity).filter(is_other) {
+        return Ok(Err(Refusal::duplicate(&other)));
+    }
     let found = holdings::observe(&mut session).await?;
     // Nothing that a tenant has made is read as a superuser.
     if !found.login.superuser {
-        check_unmarked(&mut session).await?;
+        check_unmarked(core, &mut session).await?;
     }
     let objections = holdings::judge(&found, allowed);
     if let Some(first) = objections.first() {
         let messages: Vec<_> = objections.iter().map(|objection| objection.message.as_str()).collect();
-        return Err(Error::blocked(first.reason, messages.join("; also, ")));
+        let left_by = objections.iter().filter_map(|objection| objection.left_by.as_ref());
+        let advice = users::advice_for_all(core, left_by);
+        let said = [Some(messages.join("; also, ")), advice].into_iter().flatten();
+        return Err(Error::blocked(first.reason, said.collect::<Vec<_>>().join(". ")));
     }
-    let identity = postgres::identity(&mut session).await?;
     if !found.is_hosted_project() {
         postgres::isolate(&mut session).await?;
     }
-    Ok((member_name(&identity), found.open().to_vec()))
+    Ok(Ok((member_name(&identity), found.open().to_vec())))
 }
 
 /// Refuses a database that an Orchestra has had: it is neither handed out nor prepared.
-pub async fn check_unmarked(session: &mut PgConnection) -> Result<(), Error> {
+pub async fn check_unmarked(core: &Core, session: &mut PgConnection) -> Result<(), Error> {
     match postgres::claim_record::holder(session).await? {
         None => Ok(()),
-        Some(holder) => Err(Error::blocked(
+        Some(Holder { uid, name }) => Err(Error::blocked(
             Reason::InUse,
             format!(
-                "the database carries the claim record of Orchestra {holder} and may hold its data: no other Orchestra \
-                 gets it. If the data may be lost, drop and create the database with its roles, as `orchestra-operator \
-                 recycle` prints it"
+                "the database carries the claim record of Orchestra {name} ({uid}) and may hold its data: no other \
+                 Orchestra gets it. {}",
+                users::advice_for_holder(core, &uid)
             ),
         )),
     }

@@ -1,5 +1,6 @@
 //! The connection below a session: TCP, and TLS with the certificate checked as `sslmode` says.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use rustls::client::WebPkiServerVerifier;
@@ -47,7 +48,7 @@ pub(super) async fn open(login: &Login) -> Result<Box<dyn Channel>> {
             ));
         }
     }
-    let host = ServerName::try_from(login.host.clone()).map_err(|_| Error::InvalidUrl("the host is no DNS name"))?;
+    let host = ServerName::try_from(login.host.clone()).map_err(|_| Error::invalid_url("the host is no DNS name"))?;
     let connector = TlsConnector::from(Arc::new(config(login)?));
     let secured = connector.connect(host, stream).await;
     Ok(Box::new(secured.map_err(|error| failure(&error))?))
@@ -107,7 +108,7 @@ fn roots(more: Option<&str>) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-const UNREADABLE: Error = Error::InvalidUrl("its root certificates are not PEM of X.509 certificates");
+const UNREADABLE: Error = Error::InvalidUrl(Cow::Borrowed("its root certificates are not PEM of X.509 certificates"));
 
 /// The certificates of a PEM text, of which there is at least one.
 ///

@@ -74,21 +74,36 @@ async fn write(session: &mut PgConnection, uid: &str, namespace: &str, name: &st
     })
 }
 
-/// `namespace/name` of the Orchestra whose claim the database records, if it records one: then it may hold that
-/// tenant's data.
+/// The Orchestra whose claim a database records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// UID.
+    pub uid: String,
+    /// `namespace/name`.
+    pub name: String,
+}
+
+/// The Orchestra whose claim the database records, if it records one: then it may hold that tenant's data.
 ///
 /// # Errors
 /// As [`claim`].
-pub async fn holder(session: &mut PgConnection) -> Result<Option<String>> {
+pub async fn holder(session: &mut PgConnection) -> Result<Option<Holder>> {
     begin(session).await?;
     let held = read(session).await;
     end(session, held).await
 }
 
-async fn read(session: &mut PgConnection) -> Result<Option<String>> {
+async fn read(session: &mut PgConnection) -> Result<Option<Holder>> {
     if !check(session, OPERATOR_SCHEMA, "claim").await? {
         return Ok(None);
     }
-    let query = "SELECT namespace || '/' || name FROM stagesub.claim LIMIT 1";
-    Ok(sqlx::query_scalar(query).fetch_optional(session).await?)
+    let query = "SELECT orchestra_uid, namespace || '/' || name FROM stagesub.claim LIMIT 1";
+    let found = sqlx::query(query).fetch_optional(session).await?;
+    let holder = |row: sqlx::postgres::PgRow| {
+        Ok(Holder {
+            uid: row.try_get(0)?,
+            name: row.try_get(1)?,
+        })
+    };
+    found.map(holder).transpose()
 }

@@ -10,7 +10,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 use super::channel;
 use super::error::{Error, Result};
 use super::login::Login;
-use super::relay::Relay;
+use super::pooler;
+use super::relay::{Opening, Relay};
 use super::sql::OWN_PATH;
 
 /// Name of the operator's sessions in `pg_stat_activity`.
@@ -24,10 +25,19 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// does. sqlx logs no statement of the session. A server whose certificate was not checked gets no password in clear text or as MD5.
 ///
 /// # Errors
-/// See [`Error`]; [`Error::Timeout`] after [`CONNECT_TIMEOUT`].
+/// See [`Error`]; [`Error::Timeout`] after [`CONNECT_TIMEOUT`], or the `connect_timeout` of the login's URL.
 pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnection> {
-    bounded(async {
-        let mut conn = open(login, |options| options.application_name(application_name)).await?;
+    bounded(login, async {
+        let (mut conn, process) = open(login, |options| options.application_name(application_name)).await?;
+        if login.session.may_be_pooled {
+            // Before anything is set: a transaction pooler would leave that to its other clients.
+            let second = async || {
+                Ok(open(login, |options| options.application_name(application_name))
+                    .await?
+                    .0)
+            };
+            pooler::check(&mut conn, login, process, second).await?;
+        }
         let own = format!("SET {OWN_PATH}; SET standard_conforming_strings = on");
         sqlx::raw_sql(AssertSqlSafe(own)).execute(&mut conn).await?;
         watch_client(&mut conn).await?;
@@ -42,23 +52,35 @@ pub async fn connect(login: &Login, application_name: &str) -> Result<PgConnecti
 /// # Errors
 /// As [`connect`].
 pub async fn connect_through_transaction_pooler(login: &Login, application_name: &str) -> Result<PgConnection> {
-    bounded(open(login, |options| {
-        options.application_name(application_name).statement_cache_capacity(0)
-    }))
-    .await
+    let conn = bounded(
+        login,
+        open(login, |options| {
+            options.application_name(application_name).statement_cache_capacity(0)
+        }),
+    );
+    Ok(conn.await?.0)
 }
 
-async fn bounded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+async fn bounded<T>(login: &Login, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let limit = login.session.timeout.unwrap_or(CONNECT_TIMEOUT);
     // The handshake of TLS takes much space.
-    tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(work))
+    tokio::time::timeout(limit, Box::pin(work))
         .await
-        .unwrap_or(Err(Error::Timeout(CONNECT_TIMEOUT)))
+        .unwrap_or(Err(Error::Timeout(limit)))
 }
 
-/// Opens a session through a relay, which has the TLS connection to the server.
-async fn open(login: &Login, more: impl FnOnce(PgConnectOptions) -> PgConnectOptions) -> Result<PgConnection> {
+/// Opens a session through a relay, which has the TLS connection to the server, and tells which process the server
+/// says it is.
+async fn open(
+    login: &Login,
+    more: impl FnOnce(PgConnectOptions) -> PgConnectOptions,
+) -> Result<(PgConnection, Option<u32>)> {
     let server = channel::open(login).await?;
-    let relay = Relay::start(server, login.tls.verifies())
+    let opening = Opening {
+        verified: login.tls.verifies(),
+        options: login.session.options.as_deref().map(ToOwned::to_owned),
+    };
+    let relay = Relay::start(server, opening)
         .await
         .map_err(|error| Error::unreachable(&error.to_string()))?;
     let options = PgConnectOptions::new_without_pgpass()
@@ -69,8 +91,10 @@ async fn open(login: &Login, more: impl FnOnce(PgConnectOptions) -> PgConnectOpt
         .username(&login.user)
         .password(login.password.expose_secret())
         .disable_statement_logging();
-    let connected = more(options).connect().await;
-    connected.map_err(|error| relay.refusal().unwrap_or_else(|| error.into()))
+    match more(options).connect().await {
+        Ok(conn) => Ok((conn, relay.process())),
+        Err(error) => Err(relay.refusal().unwrap_or_else(|| error.into())),
+    }
 }
 
 /// Makes the server check whether the connection is still open. A server that cannot (before version 14, or on a

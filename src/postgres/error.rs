@@ -1,5 +1,6 @@
 //! Errors of a database.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
@@ -68,7 +69,13 @@ pub enum Error {
     TooLong,
     /// The text is not a database URL that can be used. The text itself is not repeated.
     #[error("not a usable database URL: {0}")]
-    InvalidUrl(&'static str),
+    InvalidUrl(Cow<'static, str>),
+    /// What the URL leads to is no server, but a pooler whose sessions hold nothing beyond a transaction.
+    #[error(
+        "the URL leads to a transaction pooler, which gives every transaction another session of the server, so that \
+         locks and settings do not hold: give the URL of the server itself, or of the pooler in session mode"
+    )]
+    TransactionPooler,
     /// A role name that PostgreSQL would change or refuse.
     #[error("not a usable role name: {0}")]
     InvalidRole(&'static str),
@@ -87,6 +94,7 @@ impl Error {
             | Self::TooLong
             | Self::Untrusted(_)
             | Self::UntrustedServer(_)
+            | Self::TransactionPooler
             | Self::InsecureLogin(_) => ErrorClass::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
@@ -99,7 +107,7 @@ impl Error {
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
             Self::UntrustedServer(_) | Self::InsecureLogin(_) => Reason::UntrustedHost,
             Self::Refused { .. } | Self::TooLong | Self::Untrusted(_) | Self::InvalidRole(_) => Reason::DatabaseRefused,
-            Self::InvalidUrl(_) => Reason::InvalidEntry,
+            Self::InvalidUrl(_) | Self::TransactionPooler => Reason::InvalidEntry,
         }
     }
 
@@ -113,6 +121,10 @@ impl Error {
             sqlstate: sqlstate.to_owned(),
             message: message.to_owned(),
         }
+    }
+
+    pub(super) fn invalid_url(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::InvalidUrl(what.into())
     }
 
     pub(super) fn unreachable(cause: &str) -> Self {

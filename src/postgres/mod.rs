@@ -11,11 +11,16 @@ pub mod holdings;
 mod identity;
 mod login;
 mod logins;
+mod pooler;
 mod records;
 mod relay;
 mod role_plan;
 mod roles;
 mod sql;
+mod startup;
+mod url;
+mod url_parameters;
+mod url_text;
 mod wall;
 
 pub use channel::{SUPABASE_ROOT, certificates};
@@ -23,7 +28,7 @@ pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transac
 pub use error::{Error, Result};
 pub use grants::TenantRights;
 pub use identity::{DatabaseIdentity, identity};
-pub use login::{Login, Tls};
+pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
 pub use role_plan::Sharing;
 pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing};

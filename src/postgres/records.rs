@@ -48,15 +48,14 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
     let untrusted = |what: String| Err(Error::Untrusted(what));
     if !row.try_get::<bool, _>(0)? {
         return untrusted(format!(
-            "{name} is not an ordinary table, so the operator does not read it: drop or rename it"
+            "{name} is not an ordinary table, so the operator does not read it: see who made it, and rename it"
         ));
     }
     if !row.try_get::<bool, _>(2)? {
         let other: String = row.try_get(1)?;
         return untrusted(format!(
             "table {name} belongs to the role {other}, which could have written anything into it, so the operator \
-             does not read it: check its rows, then give it to the database's owner (ALTER TABLE {} OWNER TO …), or \
-             drop it",
+             does not read it: check its rows, then give it to the database's owner (ALTER TABLE {} OWNER TO …)",
             quoted(schema, table)
         ));
     }

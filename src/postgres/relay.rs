@@ -1,6 +1,7 @@
 //! A relay inside this process between sqlx and a server. sqlx answers every request for a password, also one for the
 //! clear text; the relay sees what the server asks for, and does not pass on what must not be answered. It also bounds
-//! the messages that sqlx would hold in memory.
+//! the messages that sqlx would hold in memory, and keeps sqlx's own settings (`DateStyle`, `TimeZone`,
+//! `extra_float_digits`, `PGOPTIONS`) from the server: a session has those of the database and the login.
 //!
 //! sqlx connects over the loopback interface, since it takes no stream. Whoever else connects there before sqlx does
 //! reaches a server at which it has not logged in, and this session fails.
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 
 use super::channel::Channel;
 use super::error::{Error, TOO_LARGE, TOO_LONG};
+use super::startup;
 
 /// The most bytes of one message of a login.
 const LOGIN_MESSAGE: usize = 1 << 16;
@@ -37,26 +39,42 @@ const MD5: u32 = 5;
 pub(super) struct Relay {
     /// The port on 127.0.0.1 where sqlx connects.
     pub port: u16,
-    refusal: Arc<OnceLock<&'static str>>,
+    learnt: Arc<Learnt>,
+}
+
+/// What the relay has learnt during a login.
+#[derive(Default)]
+struct Learnt {
+    /// How the server asked for the password, where that was not answered.
+    refusal: OnceLock<&'static str>,
+    /// The process that the server says it is (`BackendKeyData`).
+    process: OnceLock<u32>,
+}
+
+/// What a session is opened with.
+pub(super) struct Opening {
+    /// The server's certificate was checked, so that it may ask for the password in any way.
+    pub verified: bool,
+    /// Settings of the session (libpq's `options`).
+    pub options: Option<String>,
 }
 
 impl Relay {
-    /// Starts a relay for one session. With `verified` the server's certificate was checked, so that it may ask for
-    /// the password in any way.
-    pub async fn start(server: Box<dyn Channel>, verified: bool) -> io::Result<Self> {
+    /// Starts a relay for one session.
+    pub async fn start(server: Box<dyn Channel>, opening: Opening) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let refusal = Arc::new(OnceLock::new());
+        let learnt = Arc::new(Learnt::default());
         let relay = Self {
             port,
-            refusal: refusal.clone(),
+            learnt: learnt.clone(),
         };
         tokio::spawn(async move {
             let Ok(Ok((client, _))) = timeout(PATIENCE, listener.accept()).await else {
                 return;
             };
             drop(listener);
-            if let Err(error) = pass_on(client, server, verified, &refusal).await {
+            if let Err(error) = pass_on(client, server, &opening, &learnt).await {
                 tracing::debug!(%error, "a session with a database ended");
             }
         });
@@ -65,26 +83,31 @@ impl Relay {
 
     /// Why the relay ended the login, if it did.
     pub fn refusal(&self) -> Option<Error> {
-        self.refusal.get().copied().map(Error::InsecureLogin)
+        self.learnt.refusal.get().copied().map(Error::InsecureLogin)
+    }
+
+    /// The process that the server says it is. A pooler tells another number than the session of the server behind it.
+    pub fn process(&self) -> Option<u32> {
+        self.learnt.process.get().copied()
     }
 }
 
 /// Passes bytes on until either side closes; then both sides are closed.
-async fn pass_on(
-    client: TcpStream,
-    server: Box<dyn Channel>,
-    verified: bool,
-    refusal: &OnceLock<&'static str>,
-) -> io::Result<()> {
+async fn pass_on(client: TcpStream, server: Box<dyn Channel>, opening: &Opening, learnt: &Learnt) -> io::Result<()> {
     client.set_nodelay(true)?;
     let (mut client_read, mut client_write) = client.into_split();
     let (mut server_read, mut server_write) = tokio::io::split(server);
     let upwards = async {
+        let startup = startup::read(&mut client_read).await?;
+        server_write
+            .write_all(&startup::message(&startup, opening.options.as_deref())?)
+            .await?;
+        server_write.flush().await?;
         tokio::io::copy(&mut client_read, &mut server_write).await?;
         server_write.shutdown().await
     };
     let downwards = async {
-        login(&mut server_read, &mut client_write, verified, refusal).await?;
+        login(&mut server_read, &mut client_write, opening.verified, learnt).await?;
         session(&mut server_read, &mut client_write).await
     };
     let ended = tokio::select! {
@@ -102,7 +125,7 @@ async fn login(
     server: &mut (impl AsyncRead + Unpin),
     client: &mut OwnedWriteHalf,
     verified: bool,
-    refusal: &OnceLock<&'static str>,
+    learnt: &Learnt,
 ) -> io::Result<()> {
     let (mut message, mut read) = (vec![0; 5], 0);
     loop {
@@ -115,8 +138,12 @@ async fn login(
         message.resize(1 + length, 0);
         server.read_exact(&mut message[5..]).await?;
         if !verified && let Some(asked) = forbidden(&message) {
-            let _ = refusal.set(asked);
+            let _ = learnt.refusal.set(asked);
             return client.write_all(&fatal("28000", asked)).await;
+        }
+        if let (b'K', Some(process)) = (message[0], message.get(5..9)) {
+            let process = process.try_into().map_or(0, u32::from_be_bytes);
+            let _ = learnt.process.set(process);
         }
         client.write_all(&message).await?;
         if matches!(message[0], b'Z' | b'E') {

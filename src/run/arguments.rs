@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
 use crate::controller::Settings;
-use crate::credentials::inventory::KEY_PREFIX;
+use crate::credentials::inventory::{self, KEY_PREFIX};
 use crate::postgres::{self, SUPABASE_ROOT};
 use crate::supabase;
 use crate::supabase::settings::{DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN};
@@ -146,9 +146,10 @@ impl Arguments {
                 .map(|text| text.trim().to_string())
                 .filter(|text| !text.is_empty())
         };
-        let inventory: BTreeMap<_, _> = std::env::vars()
-            .filter(|(key, value)| key.starts_with(KEY_PREFIX) && !value.trim().is_empty())
-            .map(|(key, value)| (key, SecretString::from(value.trim().to_string())))
+        let inventory: BTreeMap<_, _> = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_encoded_bytes())))
+            .filter(|(key, value)| key.starts_with(KEY_PREFIX) && !value.trim_ascii().is_empty())
+            .map(|(key, value)| (key, inventory::text(&value)))
             .collect();
         Ok(Settings {
             database_roots: self.database_roots()?,

@@ -18,9 +18,27 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The most bytes that an archive may unpack to, the headers of its entries included.
 const MAX_STREAM: usize = MAX_BYTES + MAX_FILES * 2048;
 
-/// Whether a file's name is that of an archive.
+/// Endings of archives that are unpacked.
+const UNPACKED: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
+
+/// Endings of packed files that are not unpacked.
+const PACKED: [&str; 11] = [
+    ".zip", ".7z", ".gz", ".xz", ".txz", ".bz2", ".tbz", ".tbz2", ".zst", ".tzst", ".br",
+];
+
+fn ends_with(name: &str, ends: &[&str]) -> bool {
+    let name = name.to_ascii_lowercase();
+    ends.iter().any(|end| name.ends_with(end))
+}
+
+/// Whether a file's name is that of an archive that is unpacked.
 pub fn is_archive(name: &str) -> bool {
-    [".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
+    ends_with(name, &UNPACKED)
+}
+
+/// Whether a file's name is that of an archive or of another packed file.
+pub fn is_packed(name: &str) -> bool {
+    is_archive(name) || ends_with(name, &PACKED)
 }
 
 /// Adds the files of an archive.

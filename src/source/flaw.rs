@@ -61,6 +61,22 @@ pub enum Flaw {
     /// Several folders of migrations.
     #[error("there are migrations in {0}: set path to the folder of one of them")]
     Several(String),
+    /// A file that could be a migration, outside of the folder of migrations.
+    #[error(
+        "{path} is not in {folder}, where the migrations are: move it there if it is a migration, else remove it, or set path to \
+         {folder}, so that nothing else of the source is used"
+    )]
+    Outside {
+        /// The file.
+        path: String,
+        /// The folder of the migrations.
+        folder: String,
+    },
+    /// A packed file among the migrations.
+    #[error(
+        "{0} is packed in a way that is not unpacked: pack the folder with `tar czf`, as a file that ends in .tar.gz or .tgz"
+    )]
+    Packed(String),
     /// A script or a table of a seed in a folder.
     #[error("{0} of the seed lies in a folder: set path to that folder or file")]
     Nested(String),

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::archive::is_packed;
 use super::files::Files;
 use super::flaw::Flaw;
+use super::outside;
 use crate::api::MigrationFormat as Format;
 use crate::migrate::Content;
 
@@ -20,11 +22,21 @@ const PROJECTS: [(&str, Format); 2] = [
 /// The script of a Prisma migration; the name of its folder is the name of the migration.
 const PRISMA_SCRIPT: &str = "migration.sql";
 
-/// The files of migrations, and their format if the name of the folder determines it.
+/// The files of migrations, and their format if the name of the folder determines it. Without `path`, every file that could
+/// be a migration is among them.
 ///
 /// # Errors
-/// When nothing is at `path`, or there are several candidates.
+/// When nothing is at `path`, there are several candidates, or a file outside of the folder could be a migration.
 pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
+    let (found, format) = chosen(files, path, wanted)?;
+    let packed = found.iter().find(|(path, _)| !path.contains('/') && is_packed(path));
+    match packed {
+        Some((path, _)) => Err(Flaw::Packed(path.clone())),
+        None => Ok((found, format)),
+    }
+}
+
+fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
     if let Some(path) = path {
         let told = PROJECTS
             .iter()
@@ -43,7 +55,9 @@ pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> 
         (None, _) => Ok((below(files, &common(files)), wanted)),
         (Some((folder, name)), 0) => {
             let told = PROJECTS.iter().find(|(_, format)| format.as_str() == name);
-            Ok((below(files, folder), wanted.or(told.map(|(_, format)| *format))))
+            let format = wanted.or(told.map(|(_, format)| *format));
+            outside::check(paths(files), folder, format.unwrap_or_default())?;
+            Ok((below(files, folder), format))
         }
         (Some((first, _)), _) => {
             let all = std::iter::once(first).chain(projects.map(|(folder, _)| folder));
@@ -208,6 +222,11 @@ mod tests {
             ),
             (&["notsupabase/migrations/1_a.sql"], "1_a.sql", None),
             (&["supabase/migrations"], "migrations", None),
+            (
+                &["prisma/migrations/1_a/migration.sql", "prisma/seed.sql", "package.json"],
+                "1_a/migration.sql",
+                Some(Format::Prisma),
+            ),
             (&[], "", None),
         ] {
             let (is, told) = migrations(&files(given), None, None).unwrap();
@@ -221,8 +240,7 @@ mod tests {
         let several = migrations(&both, None, None).unwrap_err();
         assert_eq!(several, Flaw::Several("prisma/migrations, supabase/migrations".into()));
         for (path, wanted, found) in [
-            (None, Some(Format::Supabase), "1_a.sql"),
-            (None, Some(Format::Prisma), "1/migration.sql"),
+            (Some("supabase/migrations"), Some(Format::Supabase), "1_a.sql"),
             (Some("supabase/migrations"), None, "1_a.sql"),
             (Some("./prisma/migrations/"), None, ""),
             (Some("prisma/migrations/"), None, "1/migration.sql"),
@@ -237,6 +255,35 @@ mod tests {
             }
         }
         assert!(migrations(&files(&["a/prisma/migrations/x", "b/prisma/migrations/y"]), None, None).is_err());
+    }
+
+    #[test]
+    fn nothing_that_could_be_a_migration_is_left_out() {
+        let archive = "prisma/migrations/1_a/migration.sql";
+        for (given, wanted, path) in [
+            // An archive beside further keys of the ConfigMap.
+            (&[archive, "2_b.sql"][..], None, "2_b.sql"),
+            (&[archive, "2_b.sql"], Some(Format::Prisma), "2_b.sql"),
+            // Two archives of different layout.
+            (&[archive, "2_b/migration.sql"], None, "2_b/migration.sql"),
+            // The format says nothing of the other tool's scripts.
+            (
+                &[archive, "supabase/migrations/1_b.sql"],
+                Some(Format::Prisma),
+                "supabase/migrations/1_b.sql",
+            ),
+        ] {
+            let Err(Flaw::Outside { path: told, folder }) = migrations(&files(given), None, wanted) else {
+                panic!("{given:?}");
+            };
+            assert_eq!((told.as_str(), folder.as_str()), (path, "prisma/migrations"));
+            let (named, _) = migrations(&files(given), Some("prisma/migrations"), wanted).unwrap();
+            assert_eq!(names(named), "1_a/migration.sql");
+        }
+        for packed in ["all.zip", "2_b.sql.gz", "more.tar.xz"] {
+            let refused = migrations(&files(&["1_a.sql", packed]), None, None);
+            assert_eq!(refused.unwrap_err(), Flaw::Packed(packed.into()));
+        }
     }
 
     #[test]

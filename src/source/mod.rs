@@ -15,6 +15,7 @@ mod folder;
 pub mod layout;
 mod limits;
 pub mod oci;
+mod outside;
 mod place;
 pub mod pull_secret;
 mod registry;

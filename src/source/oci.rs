@@ -8,7 +8,7 @@ use oci_client::Reference;
 use oci_client::manifest::{OciDescriptor, OciManifest};
 use tokio::sync::Semaphore;
 
-use super::archive::unpack;
+use super::archive::{is_archive, unpack};
 use super::error::Error;
 use super::files::Files;
 use super::flaw::Flaw;
@@ -157,7 +157,7 @@ fn files(layers: Vec<(OciDescriptor, Vec<u8>)>, mut files: Files) -> Result<File
     Ok(files)
 }
 
-/// Adds one layer: an archive, or the file that its title names.
+/// Adds one layer: an archive, also when its title says so, or the file that its title names.
 fn add(layer: &OciDescriptor, bytes: Vec<u8>, files: &mut Files) -> Result<(), Flaw> {
     let told = |key: &str| layer.annotations.as_ref().and_then(|all: &BTreeMap<_, _>| all.get(key));
     let kind = layer.media_type.as_str();
@@ -166,6 +166,8 @@ fn add(layer: &OciDescriptor, bytes: Vec<u8>, files: &mut Files) -> Result<(), F
         .any(|end| kind.ends_with(end));
     match told(TITLE) {
         _ if told(UNPACK).is_some_and(|unpack| unpack == "true") => unpack(&bytes, files),
+        // `oras push` of an archive that exists already.
+        Some(title) if is_archive(title) => unpack(&bytes, files),
         Some(title) => files.insert(title, bytes),
         None if archive => unpack(&bytes, files),
         None => Err(Flaw::Artifact(format!(

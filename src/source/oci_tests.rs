@@ -54,6 +54,7 @@ fn a_layer_is_a_file_or_an_archive() {
             tar(),
             Ok("m/1_a.sql"),
         ),
+        ("text/plain", json!({TITLE: "m.tar"}), tar(), Ok("m/1_a.sql")),
         ("text/plain", json!({}), b"x".to_vec(), Err("has no title")),
         (
             "application/vnd.oci.image.layer.v1.tar+zstd",

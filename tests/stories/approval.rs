@@ -88,6 +88,59 @@ async fn waiting(world: &World) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failure_stays_visible_while_what_is_left_waits_for_approval() {
+    let world = generous_world().await;
+    let mut operator = world.operator("operator", |_| {}).unwrap();
+    let first = waiting(&world).await;
+    let bad = "DROP TABLE \"Concert\";\nSELECT 1 / 0;\n";
+    patch(&world, &json!({"20260105000000_bad.sql": bad}));
+    annotate(&world, "one", &digest(&plan(&world, "one", &digest(&first)).await));
+    // The first of the two is applied, so what is left is another plan, which nobody has approved.
+    reason(&world, "one", "MigrationFailed").await;
+    let failed = |object: &Value, part: &str| {
+        let (status, why, message) = condition(object, part);
+        status != "True" && why == "MigrationFailed" && message.contains("division by zero")
+    };
+    soon("the failure and the approval are told together", async || {
+        let touched = format!("touched={}", orchestra_sandbox::random::alphanumeric(8));
+        world
+            .kubectl(["annotate", "orch", "one", "-n", TENANTS, "--overwrite", &touched])
+            .unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let object = reason(&world, "one", "MigrationFailed").await;
+        assert!(failed(&object, "Ready") && failed(&object, "Migrated"), "{object:#}");
+        assert!(
+            is_true(&object, "Stalled") && is_true(&object, "Available"),
+            "{object:#}"
+        );
+        let plan = &object["status"]["migrations"]["plan"];
+        plan["digest"].is_string() && condition(&object, "Ready").2.contains(&digest(plan))
+    })
+    .await;
+
+    // Another script may be the cure, and waits; until it is applied, the failure is told, also by another operator.
+    patch(
+        &world,
+        &json!({"20260105000000_bad.sql": bad.replace("SELECT 1 / 0;", "")}),
+    );
+    let cure = digest(&plan(&world, "one", &digest(&first)).await);
+    operator.kill().unwrap();
+    let _next = world.operator("next", |_| {}).unwrap();
+    let object = reason(&world, "one", "ApprovalPending").await;
+    assert!(
+        condition(&object, "Ready")
+            .2
+            .contains("before that, migration 20260105000000_bad failed"),
+        "{object:#}"
+    );
+    assert!(failed(&object, "Migrated"), "{object:#}");
+    annotate(&world, "one", &cure);
+    let object = ready(&world, "one").await;
+    assert_eq!(object["status"]["migrations"]["failure"], Value::Null);
+    assert_eq!(object["status"]["migrations"]["applied"], 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_destroys_waits_while_the_tenant_is_served() {
     let world = generous_world().await;
     let mut operator = world.operator("operator", |_| {}).unwrap();

@@ -95,13 +95,7 @@ async fn servers_that_restart_leave_tenants_ready() {
     world.plane.stop_api_server();
     world.api.faults().release(Operation::CreateProject);
     world.plane.start_api_server().await.unwrap();
-    world
-        .api
-        .postgres_mut()
-        .expect("the stand-in started a server")
-        .restart()
-        .await
-        .unwrap();
+    world.api.restart_servers().await.unwrap();
     one_project_and_both_logins(&world, "moving").await;
 
     let after = world.get(Kind::Orchestra, TENANTS, "settled").await.unwrap().unwrap();

@@ -1,9 +1,12 @@
-//! The texts of scripts and servers reach a status, an event, a log or a terminal without what a terminal carries out.
+//! The texts of scripts and servers reach a status, an event, a log or a terminal without what a terminal carries out,
+//! and no answer of a server stops more than its own tenant.
 
-use orchestra_sandbox::world::{Kind, TENANTS};
-use serde_json::Value;
+use orchestra_sandbox::world::{Kind, TENANTS, condition};
+use serde_json::{Value, json};
 
-use crate::support::{orchestra, reason, standard_class, world};
+use crate::hostile::{Act, Hostile};
+use crate::pool::{house, inventory, pool_only};
+use crate::support::{LONG, orchestra, patch_config_map, ready, reason, sources, standard_class, world};
 
 /// Colours, a cleared screen, a forged line, reversed and invisible text.
 const ODD: [char; 8] = [
@@ -53,4 +56,40 @@ fn texts(value: &Value) -> String {
         Value::Object(all) => all.values().map(texts).collect(),
         _ => String::new(),
     }
+}
+
+/// A row without columns for a statement that has one, which sqlx answers with a panic.
+const FATAL: usize = 0;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_answers_nothing_survives_stops_its_own_tenant_alone() {
+    let world = world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    sources(&world);
+    let entries = inventory(&world, &["one", "two"]).await;
+    let server = Hostile::start(Act::Odd(FATAL), None).await;
+    let hostile = |key: &str| {
+        let port = server.login.port;
+        format!("{key}: postgres://owner:word@127.0.0.1:{port}/postgres?sslmode=disable")
+    };
+    house(&world, &[entries[0].clone(), hostile("DATABASE_URL_POOL_9")]);
+    let told = |pool: &Value| pool["status"].to_string().contains("a defect of the operator");
+    world.until(Kind::Pool, ("", "house"), LONG, told).await.unwrap();
+    pool_only(&world);
+    orchestra(&world, "first", "");
+    ready(&world, "first").await;
+
+    // The server of a tenant is replaced, as an attacker on the way to it would do.
+    house(&world, &[hostile("DATABASE_URL_POOL_1"), entries[1].clone()]);
+    let script = json!({"20260103000000_more.sql": "CREATE TABLE more ();"});
+    patch_config_map(&world, "schema", &script);
+    let told = |object: &Value| condition(object, "Reconciling").1 == "InternalError";
+    world
+        .until(Kind::Orchestra, (TENANTS, "first"), LONG, told)
+        .await
+        .unwrap();
+    orchestra(&world, "second", "");
+    ready(&world, "second").await;
+    house(&world, &entries);
+    ready(&world, "first").await;
 }

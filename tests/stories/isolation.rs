@@ -1,11 +1,13 @@
 //! One tenant, one database: on one server no tenant's login reaches another's, in any direction.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
-use orchestra_sandbox::{Postgres, loopback};
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use orchestra_sandbox::{Postgres, loopback, random};
 use url::Url;
 
+use crate::orphans::command;
 use crate::pool::{admin, again, house, inventory, pool_only};
 use crate::proof::soon;
 use crate::support::{
@@ -191,8 +193,8 @@ async fn an_entry_that_leads_to_another_database_is_not_touched() {
     pool_only(&world);
     orchestra(&world, "first", "");
     ready(&world, "first").await;
+    a_second_entry_for_a_database_in_use(&world, &entries[0]).await;
     // The tenant's own script has dropped the record of the claim; then the entry is given another URL.
-    admin(&world, "one", "DROP SCHEMA stagesub CASCADE").await;
     house(&world, &[entries[1].replace("POOL_2", "POOL_1")]);
     patch_config_map(
         &world,
@@ -206,8 +208,68 @@ async fn an_entry_that_leads_to_another_database_is_not_touched() {
     let made = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = 'stagesub') \
                 + (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)";
     assert_eq!(scalar(&mut other, made).await, 0);
+
+    // The annotation that the message names is what confirms the database, and no other value is.
+    let command = &message[message.find("annotate orchdb").expect("the command is told")..];
+    let parts: Vec<_> = command.split_whitespace().collect();
+    let (name, value) = (parts[2], parts[3].split_once('=').unwrap().1);
+    let confirm = |value: &str| {
+        let value = format!("stagesub.io/identity={value}");
+        world
+            .kubectl(["annotate", "orchdb", name, &value, "--overwrite"])
+            .unwrap();
+    };
+    confirm(&"0".repeat(32));
+    touch(&world, "first");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    reason(&world, "first", "InvalidEntry").await;
+    assert_eq!(scalar(&mut other, made).await, 0, "a wrong value confirms nothing");
+    confirm(value);
+    let moved = |object: &serde_json::Value| is_true(object, "Ready") && object["status"]["migrations"]["applied"] == 3;
+    world
+        .until(Kind::Orchestra, (TENANTS, "first"), LONG, moved)
+        .await
+        .unwrap();
+    let url = secret(&world, TENANTS, "first-connection").await["DATABASE_URL"].clone();
+    assert!(Url::parse(&url).unwrap().path().ends_with("/two"), "{url}");
+    assert_eq!(scalar(&mut login(&url).await.unwrap(), MORE).await, 1);
+
+    // From here on the database that it had before is the wrong one.
     house(&world, &entries[..1]);
-    ready(&world, "first").await;
+    touch(&world, "first");
+    patch_config_map(&world, "schema", &json!({"20260104000000_last.sql": "SELECT 1;"}));
+    reason(&world, "first", "InvalidEntry").await;
+    assert_eq!(scalar(&mut root(&world, "one").await, MORE).await, 0);
+}
+
+const MORE: &str = "SELECT count(*) FROM pg_class WHERE relname = 'more' AND relkind = 'r'";
+
+fn touch(world: &World, name: &str) {
+    let now = format!("touched={}", random::alphanumeric(8));
+    world
+        .kubectl(["annotate", "orch", name, "-n", TENANTS, &now, "--overwrite"])
+        .unwrap();
+}
+
+/// It is told to be a double whatever the database holds, and nobody is told to drop anything.
+async fn a_second_entry_for_a_database_in_use(world: &World, entry: &str) {
+    let double = entry
+        .replace("POOL_1", "POOL_2")
+        .replace("sslmode=disable", "sslmode=disable&application_name=x");
+    house(world, &[entry.to_owned(), double]);
+    let is_double = |pool: &serde_json::Value| {
+        let (_, reason, message) = condition(pool, "Ready");
+        let told = message.contains("as DATABASE_URL_POOL_1 of pool house") && message.contains("tenants/first uses");
+        let dangerous = ["drop", "recycle", "delete"].iter().any(|word| message.contains(word));
+        reason == "DuplicateEntry" && told && !dangerous
+    };
+    world.until(Kind::Pool, ("", "house"), LONG, is_double).await.unwrap();
+    admin(world, "one", "DROP SCHEMA stagesub CASCADE").await;
+    again(world, is_double).await;
+    let printed = command(world, &["recycle", "house", "DATABASE_URL_POOL_2"]);
+    let refused = String::from_utf8_lossy(&printed.stderr);
+    assert!(!printed.status.success() && printed.stdout.is_empty(), "{printed:?}");
+    assert!(refused.contains("tenants/first uses the database"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,8 @@ mod deletion;
 mod drift;
 mod exactly_once;
 mod happy_path;
+#[path = "../support/hostile.rs"]
+mod hostile;
 mod hostile_text;
 mod isolation;
 mod limited;

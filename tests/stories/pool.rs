@@ -247,11 +247,23 @@ async fn recycle(world: &World) {
     let set = format!("ALTER ROLE \"one_owner\" PASSWORD '{password}';");
     std::fs::write(&file, printed.replace("\\password \"one_owner\"", &set)).unwrap();
     let server = world.api.postgres().unwrap();
-    let done = std::process::Command::new(server.program("psql"))
-        .args(["-X", "-d", &server.admin_url(), "-f"])
-        .arg(&file)
-        .output()
-        .unwrap();
+    let run = || {
+        let mut psql = std::process::Command::new(server.program("psql"));
+        psql.args(["-X", "-d", &server.admin_url(), "-f"]).arg(&file);
+        psql.output().unwrap()
+    };
+    // While the login of an Orchestra reaches the database, of whichever cluster, nothing is dropped.
+    let tenant = format!("orchestra_{}", "0".repeat(32));
+    let made = format!("CREATE ROLE {tenant}; GRANT CONNECT ON DATABASE one TO {tenant}");
+    admin(world, "one", &made).await;
+    let stopped = run();
+    let said = String::from_utf8_lossy(&stopped.stderr);
+    assert!(said.contains("nothing was dropped") && said.contains(&tenant), "{said}");
+    let rows = "SELECT count(*) FROM pg_tables WHERE tablename = 'Member'";
+    let url = server.admin_url().replace("/postgres?", "/one?");
+    assert_eq!(scalar(&mut login(&url).await.unwrap(), rows).await, 1);
+    admin(world, "one", &format!("DROP OWNED BY {tenant}; DROP ROLE {tenant}")).await;
+    let done = run();
     assert!(done.status.success(), "{done:?}");
 }
 

@@ -96,7 +96,7 @@ async fn somebody_elses_secret_is_not_overwritten() {
     let (stalled, _, message) = condition(&object, "Stalled");
     assert_eq!(stalled, "True");
     assert!(
-        message.contains("one-connection") && message.contains("delete or rename it"),
+        message.contains("one-connection") && message.contains("set spec.connection.secretName to another name"),
         "{message}"
     );
     let theirs = secret(&world, TENANTS, "one-connection").await;

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod npm;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod tenant;
 

@@ -1,11 +1,11 @@
-//! Tables of a seed: CSV files that are sent with `COPY`.
+//! Tables of a seed: CSV files that are sent with `COPY`. The server reads them as its version does.
 
-use std::io::Read as _;
 use std::sync::Arc;
 
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
+use super::csv_records::records;
 use crate::migrate::content::Content;
 use crate::migrate::error::Error;
 use crate::migrate::failure::RowFailure;
@@ -22,6 +22,9 @@ const MAX_HEADER_BYTES: usize = 128 << 10;
 
 /// The most columns of a table, as in PostgreSQL.
 const MAX_COLUMNS: usize = 1_600;
+
+/// The first version that reads a line `\.` as data.
+const ALL_IS_DATA: u32 = 180_000;
 
 /// Bytes that are sent at a time: the driver copies what it is given.
 const SENT_AT_ONCE: usize = 64 << 10;
@@ -53,10 +56,6 @@ impl SeedTable {
             )
         })?;
         let columns = header(text).map_err(|what| SourceError::text(file, text, 0, what))?;
-        if let Some(at) = end_of_data(text) {
-            let what = "a line of \\. alone, which PostgreSQL before version 18 reads as the end of the data; write \"\\.\" in quotes";
-            return Err(SourceError::text(file, text, at, what));
-        }
         Ok(Self {
             file: file.to_owned(),
             name,
@@ -67,6 +66,9 @@ impl SeedTable {
 
     /// Sends the rows to the server.
     pub(super) async fn copy(&self, conn: &mut PgConnection) -> Result<(), Error> {
+        if conn.server_version_num().is_none_or(|version| version < ALL_IS_DATA) {
+            self.check_end()?;
+        }
         let copied = async {
             let mut copy = conn.copy_in_raw(&self.statement()).await?;
             for part in unmarked(&self.file_text).as_bytes().chunks(SENT_AT_ONCE) {
@@ -81,6 +83,20 @@ impl SeedTable {
             },
             _ => error.into(),
         })
+    }
+
+    /// Fails if rows stand behind what the server takes for the end of the data.
+    fn check_end(&self) -> Result<(), SourceError> {
+        let text = unmarked(&self.file_text);
+        let end = records(text).find(|record| record.text == "\\.");
+        match end.filter(|end| !text[end.end..].trim().is_empty()) {
+            None => Ok(()),
+            Some(end) => {
+                let what = "a line of \\. alone, which this server (before PostgreSQL 18) reads as the end of the data, so \
+                    that the rows behind it would be left out; write \"\\.\" in quotes if it is a value";
+                Err(SourceError::text(&self.file, text, end.start, what))
+            }
+        }
     }
 
     fn statement(&self) -> String {
@@ -111,22 +127,19 @@ fn name(file: &str) -> Option<Vec<String>> {
 
 /// The columns, from the first line.
 fn header(text: &str) -> Result<Vec<String>, String> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .from_reader(text.as_bytes().take(MAX_HEADER_BYTES as u64));
-    let first = match reader.records().next() {
-        // The reader skips empty lines; PostgreSQL does not.
-        Some(Ok(first)) if !text.starts_with(['\n', '\r']) => first,
-        _ => return Err("the first line must name the columns".to_owned()),
+    let first = records(text).next().filter(|first| !first.text.is_empty());
+    let first = first.ok_or("the first line must name the columns")?;
+    let columns = if first.text.len() > MAX_HEADER_BYTES {
+        Vec::new()
+    } else {
+        first.fields()
     };
-    let whole = text.len() <= MAX_HEADER_BYTES || reader.position().byte() < MAX_HEADER_BYTES as u64;
-    if first.len() > MAX_COLUMNS || !whole {
+    if columns.is_empty() || columns.len() > MAX_COLUMNS {
         return Err(format!(
             "the first line must name the columns, at most {MAX_COLUMNS} in {} KiB",
             MAX_HEADER_BYTES >> 10
         ));
     }
-    let columns: Vec<_> = first.iter().map(ToOwned::to_owned).collect();
     if let [only] = columns.as_slice()
         && only.contains([';', '\t'])
     {
@@ -141,15 +154,6 @@ fn header(text: &str) -> Result<Vec<String>, String> {
         }
     }
     Ok(columns)
-}
-
-/// The position of a line `\.`, which PostgreSQL up to version 17 reads as the end of the data.
-fn end_of_data(text: &str) -> Option<usize> {
-    let mut at = 0;
-    text.split_inclusive(['\n', '\r']).find_map(|line| {
-        at += line.len();
-        (line.trim_end_matches(['\n', '\r']) == "\\.").then(|| at - line.len())
-    })
 }
 
 impl SeedTable {
@@ -169,6 +173,8 @@ impl SeedTable {
             column: column.or(error.column().map(ToOwned::to_owned)),
             sqlstate: error.code().to_owned(),
             message: without_values(error.code(), self.is_inside(context), error.message()),
+            // That of a function of the tenant's can consist of values.
+            hint: error.hint().filter(|_| !self.is_inside(context)).map(ToOwned::to_owned),
         }
     }
 
@@ -205,14 +211,13 @@ impl SeedTable {
         let Some(indices) = indices else {
             return (None, None);
         };
-        let mut reader = csv::ReaderBuilder::new()
-            .flexible(true)
-            .from_reader(unmarked(&self.file_text).as_bytes());
-        let row = reader.records().filter_map(Result::ok).find(|row| {
-            let key: Vec<_> = indices.iter().filter_map(|index| row.get(*index)).collect();
-            key.join(", ") == values
+        let row = records(unmarked(&self.file_text)).skip(1).find(|row| {
+            let fields = row.fields();
+            let key: Vec<_> = indices.iter().filter_map(|index| fields.get(*index)).collect();
+            key.len() == indices.len()
+                && key.iter().map(|value| value.as_str()).collect::<Vec<_>>().join(", ") == values
         });
-        let line = row.and_then(|row| usize::try_from(row.position()?.line()).ok());
+        let line = row.map(|row| row.line);
         (line, (indices.len() == 1).then(|| names.trim_matches('"').to_owned()))
     }
 

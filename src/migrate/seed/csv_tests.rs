@@ -40,12 +40,31 @@ fn refuses_with_place_and_cure() {
         ),
         ("t.csv", "a,,b\n", "t.csv:1:1: column 2 has no name"),
         ("t.csv", "a,b,a\n", "t.csv:1:1: the column a is there twice"),
-        ("t.csv", "a\n1\n\\.\n2\n", "t.csv:3:1: a line of \\. alone"),
-        ("t.csv", "a\r\n\\.", "t.csv:2:1: a line of \\. alone"),
         ("t.csv", "a\n1\0\n", "t.csv:2:2: a NUL"),
     ] {
         let error = table(file, text).unwrap_err();
         assert!(error.starts_with(says), "{error}");
+    }
+}
+
+#[test]
+fn rows_behind_the_end_of_the_data_are_refused() {
+    for (text, place) in [
+        ("a\n1\n\\.\n2\n", Some("t.csv:3:1: a line of \\. alone")),
+        ("a\r\n\\.\r\n2", Some("t.csv:2:1: a line of \\. alone")),
+        ("a\n1\n\\.\n\n", None),
+        ("a\r\n\\.", None),
+        ("a\n\"\\.\"\n2\n", None),
+        ("a\n\"x\n\\.\ny\"\n2\n", None),
+        ("a\n\\.x\n2\n", None),
+    ] {
+        let checked = table("t.csv", text).unwrap().check_end();
+        let error = checked.err().map(|error| error.to_string());
+        assert_eq!(error.is_some(), place.is_some(), "{text:?}");
+        assert!(
+            error.unwrap_or_default().starts_with(place.unwrap_or_default()),
+            "{text:?}"
+        );
     }
 }
 

@@ -48,16 +48,24 @@ pub struct Allowed {
 pub struct Objection {
     /// The login or the server is not fit, or the database is in use.
     pub reason: Reason,
-    /// What is the matter, and what to do.
+    /// What is the matter, and what to do about the login or the server.
     pub message: String,
+    /// Whose data the database may hold. What may be done about that depends on whether they still use it, which the
+    /// database does not tell.
+    pub left_by: Option<LeftBy>,
+}
+
+/// Who has used a database, as far as it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftBy {
+    /// Somebody.
+    Somebody,
+    /// Orchestras, by their login roles.
+    Tenants(Vec<String>),
 }
 
 /// How to make what is accepted.
 const HOW: &str = "make the entry as deploy/samples/pool-entry.sql does";
-
-/// How to get an entry that somebody used back into the pool.
-const RECYCLE: &str = "to use the entry anew, drop and create the database with its roles, as `orchestra-operator \
-    recycle` prints it; if an admin vouches for all of it, set static.acceptNonEmpty of the pool";
 
 impl Holdings {
     /// Whether the server is a hosted project: it is the tenant's own.
@@ -80,7 +88,11 @@ pub fn judge(found: &Holdings, allowed: &Allowed) -> Vec<Objection> {
     let hosted = found.is_hosted_project();
     let mut objections = Vec::new();
     let mut refuse = |reason, message: Option<String>| {
-        objections.extend(message.map(|message| Objection { reason, message }));
+        objections.extend(message.map(|message| Objection {
+            reason,
+            message,
+            left_by: None,
+        }));
     };
     if found.login.superuser {
         let message = format!(
@@ -104,12 +116,7 @@ pub fn judge(found: &Holdings, allowed: &Allowed) -> Vec<Objection> {
         Reason::InvalidEntry,
         other_entries(&found.login, &allowed.other_entries),
     );
-    refuse(Reason::InUse, earlier_tenants(found));
-    if !allowed.non_empty {
-        refuse(Reason::InUse, rows(found));
-        refuse(Reason::InUse, foreign_roles(found, hosted));
-        refuse(Reason::InUse, defaults(found, hosted));
-    }
+    objections.extend(used(found, allowed, hosted));
     objections
 }
 
@@ -171,15 +178,35 @@ fn other_entries(login: &LoginFacts, entries: &[(String, String)]) -> Option<Str
     ))
 }
 
-/// Login roles of Orchestras that are still there.
-fn earlier_tenants(found: &Holdings) -> Option<String> {
-    let tenants = everybody(found).into_iter().filter(|name| is_tenants(name));
-    let names = listed(tenants)?;
-    Some(format!(
+/// What shows that somebody has used the database.
+fn used(found: &Holdings, allowed: &Allowed, hosted: bool) -> Vec<Objection> {
+    let in_use = |message: String, left_by| Objection {
+        reason: Reason::InUse,
+        message,
+        left_by: Some(left_by),
+    };
+    let mut objections = Vec::new();
+    objections.extend(other_tenants(found).map(|(message, roles)| in_use(message, LeftBy::Tenants(roles))));
+    if !allowed.non_empty {
+        let left = [rows(found), foreign_roles(found, hosted), defaults(found, hosted)];
+        objections.extend(
+            left.into_iter()
+                .flatten()
+                .map(|message| in_use(message, LeftBy::Somebody)),
+        );
+    }
+    objections
+}
+
+/// Login roles of Orchestras that are there, and what they mean.
+fn other_tenants(found: &Holdings) -> Option<(String, Vec<String>)> {
+    let tenants: Vec<_> = everybody(found).into_iter().filter(|name| is_tenants(name)).collect();
+    let names = listed(tenants.iter().copied())?;
+    let message = format!(
         "{names} of another Orchestra has rights here or on its login: whoever has that Orchestra's Secret would read \
-         and write the next tenant's data. Drop and create the database with its roles, as `orchestra-operator recycle` \
-         prints it"
-    ))
+         and write the next tenant's data"
+    );
+    Some((message, tenants.into_iter().map(ToOwned::to_owned).collect()))
 }
 
 fn rows(found: &Holdings) -> Option<String> {
@@ -188,7 +215,7 @@ fn rows(found: &Holdings) -> Option<String> {
     let names = listed(database.filled.iter().map(String::as_str).chain(large))?;
     Some(format!(
         "the database holds somebody's data ({names}): no Orchestra gets it. An empty database is accepted, also with \
-         migrations applied; {RECYCLE}"
+         migrations applied"
     ))
 }
 
@@ -199,7 +226,7 @@ fn foreign_roles(found: &Holdings, hosted: bool) -> Option<String> {
     let names = listed(foreign)?;
     Some(format!(
         "{names} can reach the database: the role has rights on it or on its objects, or its login {} and the role are \
-         members of one another. Whoever used the database before may have left it; {RECYCLE}",
+         members of one another. Whoever used the database before may have left it",
         found.login.role
     ))
 }
@@ -212,7 +239,7 @@ fn defaults(found: &Holdings, hosted: bool) -> Option<String> {
     let creators = listed(foreign.map(|(creator, _)| creator.as_str()))?;
     Some(format!(
         "the database has default privileges for objects of {creators} (\\ddp in psql), which would apply to the next \
-         tenant's tables; {RECYCLE}"
+         tenant's tables"
     ))
 }
 

@@ -45,7 +45,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use serde::Serialize;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -59,8 +59,10 @@ pub use organization::Organization;
 pub use rules::{Rule, RuleState, Rules};
 
 use crate::Postgres;
+use crate::hosted::Clusters;
 use crate::openapi::{self, Contract};
 use crate::router::{Router, RouterOptions};
+use provision::{Databases, Shared};
 use state::{Inner, lock};
 use world::{Life, Start};
 
@@ -81,8 +83,20 @@ pub struct Options {
     pub rate_limit: RateLimit,
     /// The pooler.
     pub router: RouterOptions,
-    /// A superuser's URL of a PostgreSQL to use; one is started when absent.
-    pub postgres_url: Option<String>,
+    /// Where projects' databases live.
+    pub hosting: Hosting,
+}
+
+/// Where projects' databases live.
+#[derive(Clone, Debug, Default)]
+pub enum Hosting {
+    /// Each in a cluster of its own with what a hosted project has, as on the platform.
+    #[default]
+    Clusters,
+    /// Each as a plain database of the one server that is started for pools: for measurements with many projects.
+    Shared,
+    /// Each as a plain database of the server at this URL of a superuser.
+    At(String),
 }
 
 impl Default for Options {
@@ -99,7 +113,7 @@ impl Default for Options {
             behaviour: Behaviour::default(),
             rate_limit: RateLimit::default(),
             router: RouterOptions::default(),
-            postgres_url: None,
+            hosting: Hosting::default(),
         }
     }
 }
@@ -131,17 +145,14 @@ impl StandIn {
     /// # Errors
     /// When PostgreSQL cannot be started, or an address is in use.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let (postgres, dir, server) = database(&options).await?;
-        let host = tokio::net::lookup_host((server.get_host(), server.get_port()))
-            .await?
-            .next()
-            .context("the host of PostgreSQL has no address")?;
-        let router = Router::start(&options.router, host).await?;
+        let (postgres, dir) = plain_server(&options).await?;
+        let databases = databases(&options, postgres.as_ref()).await?;
+        let router = Router::start(&options.router).await?;
         let listener = TcpListener::bind(options.address)
             .await
             .with_context(|| format!("the API cannot listen on {}", options.address))?;
         let address = listener.local_addr()?;
-        let inner = Arc::new(inner(options, server, &router)?);
+        let inner = Arc::new(inner(options, databases, &router)?);
         let service = control::routes()
             .fallback(serve::handle)
             .with_state(Arc::clone(&inner))
@@ -218,13 +229,36 @@ impl StandIn {
     ///
     /// # Errors
     /// When the sessions in its database cannot be ended.
-    pub async fn pause(&self, reference: &str) -> sqlx::Result<()> {
+    pub async fn pause(&self, reference: &str) -> anyhow::Result<()> {
         if let Some(project) = self.inner.world().projects.get_mut(reference) {
             project.life = Life::Inactive;
         }
         self.inner.tenants.usable_from(reference, None);
-        let mut admin = self.inner.admin().await?;
-        provision::end_sessions(&mut admin, reference).await
+        self.inner.databases.pause(reference).await
+    }
+
+    /// A session of the superuser in a project's database.
+    ///
+    /// # Errors
+    /// When its server does not run.
+    pub async fn project(&self, reference: &str) -> anyhow::Result<PgConnection> {
+        self.inner.databases.admin(reference).await
+    }
+
+    /// The version of the projects' PostgreSQL, such as `17.6`.
+    pub fn version(&self) -> &str {
+        self.inner.databases.version()
+    }
+
+    /// Restarts every PostgreSQL: that of pools and those of projects.
+    ///
+    /// # Errors
+    /// When one does not start again.
+    pub async fn restart_servers(&mut self) -> anyhow::Result<()> {
+        if let Some(postgres) = &mut self.postgres {
+            postgres.restart().await?;
+        }
+        self.inner.databases.restart().await
     }
 
     /// What happened.
@@ -247,12 +281,12 @@ impl StandIn {
         &self.router
     }
 
-    /// The PostgreSQL that was started for it.
+    /// The PostgreSQL that was started beside the projects', for entries of pools.
     pub fn postgres(&self) -> Option<&Postgres> {
         self.postgres.as_ref()
     }
 
-    /// The PostgreSQL that was started for it, to stop or restart.
+    /// The PostgreSQL of pools, to stop or restart.
     pub fn postgres_mut(&mut self) -> Option<&mut Postgres> {
         self.postgres.as_mut()
     }
@@ -291,24 +325,43 @@ fn unstick(inner: &Inner) {
     }
 }
 
-async fn database(options: &Options) -> anyhow::Result<(Option<Postgres>, Option<TempDir>, PgConnectOptions)> {
-    if let Some(url) = &options.postgres_url {
-        return Ok((None, None, url.parse()?));
+async fn plain_server(options: &Options) -> anyhow::Result<(Option<Postgres>, Option<TempDir>)> {
+    if matches!(options.hosting, Hosting::At(_)) {
+        return Ok((None, None));
     }
     let dir = tempfile::Builder::new().prefix("orchestra-sandbox-").tempdir()?;
     let postgres = Postgres::start(dir.path(), crate::loopback::address()).await?;
-    let server = postgres.admin_url().parse()?;
-    Ok((Some(postgres), Some(dir), server))
+    Ok((Some(postgres), Some(dir)))
 }
 
-fn inner(options: Options, server: PgConnectOptions, router: &Router) -> anyhow::Result<Inner> {
+async fn databases(options: &Options, postgres: Option<&Postgres>) -> anyhow::Result<Databases> {
+    let url = match (&options.hosting, postgres) {
+        (Hosting::Clusters, _) => return Ok(Databases::Clusters(Clusters::prepare().await?)),
+        (Hosting::At(url), _) => url.clone(),
+        (Hosting::Shared, Some(postgres)) => postgres.admin_url(),
+        (Hosting::Shared, None) => anyhow::bail!("no server was started"),
+    };
+    let server: PgConnectOptions = url.parse()?;
+    let address = tokio::net::lookup_host((server.get_host(), server.get_port()))
+        .await?
+        .next()
+        .context("the host of PostgreSQL has no address")?;
     let server = PgPoolOptions::new().max_connections(8).connect_lazy_with(server);
+    let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&server).await?;
+    Ok(Databases::Shared(Shared {
+        address,
+        version: version.split_whitespace().next().unwrap_or_default().to_owned(),
+        server,
+    }))
+}
+
+fn inner(options: Options, databases: Databases, router: &Router) -> anyhow::Result<Inner> {
     let mut tokens = options.tokens.clone();
     if tokens.is_empty() {
         tokens.push(format!("sbp_{}", crate::random::hex(40)));
     }
     let inner = Inner {
-        server,
+        databases,
         pooler: router.transaction_address(),
         session_port: router.session_address().port(),
         tenants: router.tenants().clone(),

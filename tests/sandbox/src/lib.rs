@@ -1,5 +1,6 @@
 //! What the operator's tests and its demo run against, all of it on loopback addresses:
-//! a real Kubernetes control plane ([`control_plane`]), a real PostgreSQL ([`postgres`]), the hosted
+//! a real Kubernetes control plane ([`control_plane`]), a real PostgreSQL ([`postgres`]), databases of hosted
+//! projects ([`hosted`]), the hosted
 //! pooler in front of it ([`router`]), a gate before the API server ([`gate`]), and a stand-in for the Supabase Management API ([`api`]) whose
 //! traffic is checked against the official OpenAPI document ([`openapi`]). An OCI registry can be
 //! started beside them ([`registry`]). It does not know the
@@ -8,6 +9,7 @@
 pub mod api;
 pub mod control_plane;
 pub mod gate;
+pub mod hosted;
 pub mod loopback;
 pub mod openapi;
 pub mod postgres;

@@ -1,6 +1,6 @@
 //! A real PostgreSQL server of the sandbox's own, in a folder of its own, on a loopback address.
 
-mod install;
+pub(crate) mod install;
 mod keeper;
 
 use std::fmt;
@@ -17,6 +17,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use install::Account;
 use keeper::{Keeper, Stop};
 
+/// The superuser of a plain server.
+const SUPERUSER: &str = "postgres";
+
 /// How long a server may take to accept its first login.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -27,9 +30,24 @@ pub struct Postgres {
     data: PathBuf,
     log: PathBuf,
     address: SocketAddr,
+    superuser: &'static str,
     password: String,
     account: Option<Account>,
+    settings: &'static [&'static str],
     keeper: Option<Keeper>,
+}
+
+/// What a cluster of the sandbox's own plain server is started with.
+const PLAIN: [&str; 2] = ["max_connections=200", "shared_buffers=32MB"];
+
+/// A cluster that exists, and how it is run.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) bin: PathBuf,
+    pub(crate) account: Option<Account>,
+    pub(crate) superuser: &'static str,
+    pub(crate) password: String,
+    pub(crate) settings: &'static [&'static str],
 }
 
 impl Postgres {
@@ -47,18 +65,28 @@ impl Postgres {
     /// As [`Postgres::start`].
     pub async fn start_on(dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
         ensure!(address.ip().is_loopback(), "{address} is not a loopback address");
-        let bin = install::find()?;
-        let account = install::account(dir)?;
-        let data = dir.join("data");
-        let password = crate::random::alphanumeric(32);
-        init_cluster(&bin, dir, &data, &password, account)?;
+        let cluster = Cluster {
+            bin: install::find()?,
+            account: install::account(dir)?,
+            superuser: SUPERUSER,
+            password: crate::random::alphanumeric(32),
+            settings: &PLAIN,
+        };
+        init_cluster(&cluster, dir, &[])?;
+        Self::launch_cluster(cluster, dir, address).await
+    }
+
+    /// Starts the cluster whose data are in `dir/data`.
+    pub(crate) async fn launch_cluster(cluster: Cluster, dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
         let mut server = Self {
-            bin,
+            bin: cluster.bin,
             log: dir.join("postgres.log"),
-            data,
+            data: dir.join("data"),
             address,
-            password,
-            account,
+            superuser: cluster.superuser,
+            password: cluster.password,
+            account: cluster.account,
+            settings: cluster.settings,
             keeper: None,
         };
         server.launch().await?;
@@ -66,7 +94,7 @@ impl Postgres {
     }
 
     async fn launch(&mut self) -> anyhow::Result<()> {
-        let arguments = server_arguments(&self.data, self.address);
+        let arguments = server_arguments(&self.data, self.address, self.settings);
         let keeper = Keeper::start(&self.bin, &arguments, &self.log, self.account)?;
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
@@ -105,8 +133,8 @@ impl Postgres {
     /// The superuser's connection URL, password included.
     pub fn admin_url(&self) -> String {
         format!(
-            "postgresql://postgres:{}@{}/postgres?sslmode=disable",
-            self.password, self.address
+            "postgresql://{}:{}@{}/postgres?sslmode=disable",
+            self.superuser, self.password, self.address
         )
     }
 
@@ -118,7 +146,7 @@ impl Postgres {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&self.address.ip().to_string())
             .port(self.address.port())
-            .username("postgres")
+            .username(self.superuser)
             .password(&self.password)
             .database("postgres")
             .ssl_mode(PgSslMode::Disable);
@@ -138,6 +166,11 @@ impl Postgres {
             "postgresql://{owner_role}:{password}@{}/{name}?sslmode=disable",
             self.address
         ))
+    }
+
+    /// Whether it was started, and not stopped since.
+    pub(crate) fn is_started(&self) -> bool {
+        self.keeper.is_some()
     }
 
     /// Stops the server; its data stay.
@@ -221,23 +254,28 @@ pub(crate) async fn create_database(
     run_formatted(admin, "CREATE DATABASE %I OWNER %I", &[name, owner_role]).await
 }
 
-fn init_cluster(bin: &Path, dir: &Path, data: &Path, password: &str, account: Option<Account>) -> anyhow::Result<()> {
+/// Makes a cluster in `dir/data`, with these further arguments of initdb.
+pub(crate) fn init_cluster(cluster: &Cluster, dir: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let account = cluster.account;
+    let data = &dir.join("data");
     std::fs::create_dir_all(data)?;
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))?;
     let pwfile = dir.join("password");
-    std::fs::write(&pwfile, password)?;
+    std::fs::write(&pwfile, &cluster.password)?;
     std::fs::set_permissions(&pwfile, std::fs::Permissions::from_mode(0o600))?;
     let log = dir.join("postgres.log");
     std::fs::write(&log, "")?;
     if let Some(account) = account {
-        for path in [dir, data, &pwfile, &log] {
+        for path in [dir, data.as_path(), &pwfile, &log] {
             std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))?;
         }
     }
-    let mut command = Command::new(bin.join("initdb"));
+    let mut command = Command::new(cluster.bin.join("initdb"));
     command
-        .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"])
-        .args(["--locale=C", "--no-sync", "--no-instructions"])
+        .arg(format!("--username={}", cluster.superuser))
+        .args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"])
+        .args(["--no-sync", "--no-instructions"])
+        .args(arguments)
         .arg("--pwfile")
         .arg(&pwfile)
         .arg("-D")
@@ -259,7 +297,7 @@ fn init_cluster(bin: &Path, dir: &Path, data: &Path, password: &str, account: Op
     Ok(())
 }
 
-fn server_arguments(data: &Path, address: SocketAddr) -> Vec<String> {
+fn server_arguments(data: &Path, address: SocketAddr, settings: &[&str]) -> Vec<String> {
     let mut arguments = vec!["-D".to_owned(), data.display().to_string()];
     for setting in [
         format!("listen_addresses={}", address.ip()),
@@ -268,10 +306,11 @@ fn server_arguments(data: &Path, address: SocketAddr) -> Vec<String> {
         "fsync=off".to_owned(),
         "synchronous_commit=off".to_owned(),
         "full_page_writes=off".to_owned(),
-        "max_connections=200".to_owned(),
-        "shared_buffers=32MB".to_owned(),
     ] {
         arguments.extend(["-c".to_owned(), setting]);
+    }
+    for setting in settings {
+        arguments.extend(["-c".to_owned(), (*setting).to_owned()]);
     }
     arguments
 }

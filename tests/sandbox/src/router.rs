@@ -62,23 +62,21 @@ pub struct Router {
 struct Gate {
     tls: TlsAcceptor,
     require_tls: bool,
-    server: SocketAddr,
     tenants: Tenants,
 }
 
 impl Router {
-    /// Listens, and passes sessions on to the PostgreSQL at `server`.
+    /// Listens, and passes sessions on to the PostgreSQL of their project.
     ///
     /// # Errors
     /// When an address is in use.
-    pub async fn start(options: &RouterOptions, server: SocketAddr) -> anyhow::Result<Self> {
+    pub async fn start(options: &RouterOptions) -> anyhow::Result<Self> {
         let authority = Authority::of_poolers()?;
         let tls = authority.acceptor(certificates::names(options.host))?;
         let tenants = Tenants::default();
         let gate = Gate {
             tls,
             require_tls: options.require_tls,
-            server,
             tenants: tenants.clone(),
         };
         let session = listen(options.host, options.session_port).await?;

@@ -1,7 +1,5 @@
 //! Backups, of which a fresh project has none.
 
-use std::time::Instant;
-
 use serde_json::json;
 
 use super::reply::{Call, Reply};
@@ -23,7 +21,6 @@ pub(super) fn list(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
 
 /// The project is down for a while; its data stay as they are.
 pub(super) async fn restore_pitr(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
-    let until = Instant::now() + inner.behaviour().coming_up;
     {
         let mut world = inner.world();
         let project = world.project(call.project())?;
@@ -33,8 +30,10 @@ pub(super) async fn restore_pitr(inner: &Inner, call: &Call) -> Result<Reply, Re
         if project.healthy_for().is_none() {
             return Err(Reply::message(400, "Project must be active and healthy."));
         }
-        project.life = Life::RestoringBackup { until };
+        project.life = Life::RestoringBackup {
+            until: Life::much_later(),
+        };
     }
-    inner.restart(call.project(), until).await?;
+    inner.restart(call.project(), inner.behaviour().coming_up).await?;
     Ok(Reply::empty(201))
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hosted::Switches;
+
 /// What becomes of projects created, or restored, from now on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +50,19 @@ pub struct Behaviour {
     pub project_limit: Option<usize>,
     /// How many projects of an organization a page of their listing holds at most.
     pub page: usize,
+    /// Whether new tables of a new project are open to the Data API, as before the platform's change of 2026.
+    pub expose_new_tables: bool,
+    /// Whether new projects enable row level security on new tables.
+    pub ensure_rls: bool,
+}
+
+impl Behaviour {
+    pub(super) fn switches(&self) -> Switches {
+        Switches {
+            expose_new_tables: self.expose_new_tables,
+            ensure_rls: self.ensure_rls,
+        }
+    }
 }
 
 impl Default for Behaviour {
@@ -63,6 +78,8 @@ impl Default for Behaviour {
             refuse_duplicate_names: false,
             project_limit: None,
             page: 100,
+            expose_new_tables: false,
+            ensure_rls: false,
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Add-ons: the compute size, point-in-time recovery, IPv4 and the others.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
 use super::reply::{Call, Reply};
@@ -161,7 +159,6 @@ fn may(inner: &Inner, project: &Project) -> Result<(), Reply> {
 }
 
 async fn resize(inner: &Inner, reference: &str, size: &str) -> Result<Reply, Reply> {
-    let until = Instant::now() + inner.behaviour().resizing;
     {
         let mut world = inner.world();
         let project = world.project(reference)?;
@@ -169,8 +166,10 @@ async fn resize(inner: &Inner, reference: &str, size: &str) -> Result<Reply, Rep
             return Ok(Reply::empty(200));
         }
         size.clone_into(&mut project.size);
-        project.life = Life::Resizing { until };
+        project.life = Life::Resizing {
+            until: Life::much_later(),
+        };
     }
-    inner.restart(reference, until).await?;
+    inner.restart(reference, inner.behaviour().resizing).await?;
     Ok(Reply::empty(200))
 }

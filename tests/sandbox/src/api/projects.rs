@@ -7,12 +7,10 @@ use serde_json::{Value, json};
 
 use super::keys;
 use super::organization::{REGIONS, region_of_group};
-use super::provision;
 use super::reply::{Call, Reply};
 use super::state::Inner;
 use super::values::Settings;
-use super::world::{Life, Project, Start, World};
-use crate::router::Tenant;
+use super::world::{Image, Life, Project, Start, World};
 
 /// What the real API says; the count of two belongs to the message.
 const PROJECT_LIMIT: &str = "The following organization members have reached their maximum limits \
@@ -70,11 +68,14 @@ pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let region = region(&call.body)?;
     let body = insert(inner, call, region, &password)?;
     let reference = body["ref"].as_str().unwrap_or_default();
-    if let Err(error) = create_database(inner, reference, &password).await {
-        inner.tenants.remove(reference);
-        inner.ledger.deleted(reference);
-        inner.world().projects.remove(reference);
-        return Err(Reply::internal(&error));
+    let switches = inner.behaviour().switches();
+    match inner.databases.create(reference, &password, switches).await {
+        Ok(tenant) => inner.tenants.set(reference, tenant),
+        Err(error) => {
+            inner.ledger.deleted(reference);
+            inner.world().projects.remove(reference);
+            return Err(Reply::internal(&error));
+        }
     }
     begin(inner, reference);
     Ok(Reply::json(201, body))
@@ -165,14 +166,6 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
     inner
         .ledger
         .created(&reference, &project.name, project.created, password);
-    inner.tenants.set(
-        &reference,
-        Tenant {
-            database: Project::database(&reference),
-            owner: Project::owner(&reference),
-            usable_from: None,
-        },
-    );
     let body = project.summary("UNKNOWN");
     world.projects.insert(reference, project);
     Ok(body)
@@ -203,18 +196,14 @@ fn refuse(world: &mut World, behaviour: &super::Behaviour, organization: &str, n
     Ok(())
 }
 
-async fn create_database(inner: &Inner, reference: &str, password: &str) -> sqlx::Result<()> {
-    let mut admin = inner.admin().await?;
-    provision::create(&mut admin, reference, password).await
-}
-
 pub(super) fn list(inner: &Inner) -> Reply {
+    let image = Image::of(inner.databases.version());
     let mut world = inner.world();
     let now = Instant::now();
     let projects: Vec<Value> = world
         .all()
         .filter(|project| project.listed_from <= now)
-        .map(|project| project.with_database(&inner.options.project_domain))
+        .map(|project| project.with_database(&inner.options.project_domain, &image))
         .collect();
     Reply::json(200, json!(projects))
 }
@@ -258,9 +247,13 @@ pub(super) fn list_of_organization(inner: &Inner, call: &Call) -> Result<Reply, 
 }
 
 pub(super) fn get(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    let image = Image::of(inner.databases.version());
     let mut world = inner.world();
     let project = world.project(call.project())?;
-    Ok(Reply::json(200, project.with_database(&inner.options.project_domain)))
+    Ok(Reply::json(
+        200,
+        project.with_database(&inner.options.project_domain, &image),
+    ))
 }
 
 pub(super) fn rename(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
@@ -284,11 +277,8 @@ pub(super) async fn delete(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     };
     inner.tenants.remove(call.project());
     inner.ledger.deleted(call.project());
-    let dropped = async {
-        let mut admin = inner.admin().await?;
-        provision::delete(&mut admin, call.project()).await
-    };
-    dropped.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    let dropped = inner.databases.delete(call.project()).await;
+    dropped.map_err(|error| Reply::internal(&error))?;
     Ok(Reply::json(200, identity))
 }
 
@@ -302,50 +292,63 @@ pub(super) async fn pause(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         if project.healthy_for().is_none() {
             return Err(Reply::message(400, "Project must be active and healthy."));
         }
-        let until = Instant::now() + inner.behaviour().pausing;
-        project.life = Life::Pausing { until };
+        project.life = Life::Pausing {
+            until: Life::much_later(),
+        };
     }
     inner.tenants.usable_from(call.project(), None);
-    let ended = async {
-        let mut admin = inner.admin().await?;
-        provision::end_sessions(&mut admin, call.project()).await
-    };
-    ended.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    let ended = inner.databases.pause(call.project()).await;
+    if let Some(project) = inner.world().projects.get_mut(call.project()) {
+        project.life.ends(Instant::now() + inner.behaviour().pausing);
+    }
+    ended.map_err(|error| Reply::internal(&error))?;
     Ok(Reply::empty(200))
 }
 
-pub(super) fn restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+pub(super) async fn restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let behaviour = inner.behaviour();
-    let mut world = inner.world();
-    let project = world.project(call.project())?;
-    let status = project.status();
-    if status != "INACTIVE" {
-        let message = format!("This project is no longer in a paused state, it is {status}");
-        return Err(Reply::message(400, &message));
+    {
+        let mut world = inner.world();
+        let project = world.project(call.project())?;
+        let status = project.status();
+        if status != "INACTIVE" {
+            let message = format!("This project is no longer in a paused state, it is {status}");
+            return Err(Reply::message(400, &message));
+        }
+        let organization = project.organization.clone();
+        limit(inner, &mut world, &organization)?;
+        world.project(call.project())?.life = Life::Restoring(Start::NEVER_ENDING);
     }
-    let organization = project.organization.clone();
-    limit(inner, &mut world, &organization)?;
+    let resumed = inner.databases.resume(call.project()).await;
+    resumed.map_err(|error| Reply::internal(&error))?;
     let start = Start::new(&behaviour);
-    world.project(call.project())?.life = Life::Restoring(start);
+    if let Some(project) = inner.world().projects.get_mut(call.project()) {
+        project.life = Life::Restoring(start);
+    }
     inner.tenants.usable_from(call.project(), start.pooler_from(&behaviour));
     Ok(Reply::empty(200))
 }
 
 /// The project is paused again.
-pub(super) fn cancel_restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
-    let mut world = inner.world();
-    let project = world.project(call.project())?;
-    let Life::Restoring(_) = project.life else {
-        let message = format!("This project is not being restored, it is {}", project.status());
-        return Err(Reply::message(400, &message));
-    };
-    project.life = Life::Inactive;
+pub(super) async fn cancel_restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    {
+        let mut world = inner.world();
+        let project = world.project(call.project())?;
+        let Life::Restoring(_) = project.life else {
+            let message = format!("This project is not being restored, it is {}", project.status());
+            return Err(Reply::message(400, &message));
+        };
+        project.life = Life::Inactive;
+    }
     inner.tenants.usable_from(call.project(), None);
+    let paused = inner.databases.pause(call.project()).await;
+    paused.map_err(|error| Reply::internal(&error))?;
     Ok(Reply::empty(200))
 }
 
 pub(super) fn restore_versions(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     inner.world().project(call.project())?;
-    let version = json!({"version": "17.6.1.111", "release_channel": "ga", "postgres_engine": "17"});
+    let image = Image::of(inner.databases.version());
+    let version = json!({"version": image.version, "release_channel": "ga", "postgres_engine": image.engine});
     Ok(Reply::json(200, json!({"available_versions": [version]})))
 }

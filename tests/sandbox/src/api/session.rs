@@ -15,15 +15,20 @@ const READER: &str = "supabase_read_only_user";
 pub(super) async fn owner(inner: &Inner, call: &Call) -> Result<PgConnection, Reply> {
     let tenant = tenant(inner, call)?;
     let password = inner.ledger.password_of(call.project()).unwrap_or_default();
-    let login = server(inner, &tenant).username(&tenant.owner).password(&password);
+    let login = PgConnectOptions::new_without_pgpass()
+        .host(&tenant.server.ip().to_string())
+        .port(tenant.server.port())
+        .database(&tenant.database)
+        .username(&tenant.owner)
+        .password(&password);
     Ok(PgConnection::connect_with(&login).await?)
 }
 
 /// A session of the superuser. Refused unless the project is healthy.
 pub(super) async fn superuser(inner: &Inner, call: &Call) -> Result<PgConnection, Reply> {
-    let tenant = tenant(inner, call)?;
-    let login = (*inner.server.connect_options()).clone().database(&tenant.database);
-    Ok(PgConnection::connect_with(&login).await?)
+    tenant(inner, call)?;
+    let session = inner.databases.admin(call.project()).await;
+    session.map_err(|error| Reply::internal(&error))
 }
 
 /// A session that reads everything and writes nothing. Refused unless the project is healthy.
@@ -59,13 +64,4 @@ pub(super) fn tenant(inner: &Inner, call: &Call) -> Result<Tenant, Reply> {
     let refused = || Reply::message(400, "Project must be active and healthy.");
     let tenant = inner.tenants.get(call.project()).filter(|_| healthy);
     tenant.ok_or_else(refused)
-}
-
-/// The project's database on its server, without a login.
-fn server(inner: &Inner, tenant: &Tenant) -> PgConnectOptions {
-    let server = inner.server.connect_options();
-    PgConnectOptions::new_without_pgpass()
-        .host(server.get_host())
-        .port(server.get_port())
-        .database(&tenant.database)
 }

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::provision;
 use super::reply::{Call, Reply};
 use super::state::Inner;
 use super::world::Project;
@@ -72,11 +71,8 @@ pub(super) fn pgbouncer(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
 pub(super) async fn password(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     inner.world().project(call.project())?;
     let password = call.text("password").unwrap_or_default();
-    let changed = async {
-        let mut admin = inner.admin().await?;
-        provision::set_password(&mut admin, call.project(), password).await
-    };
-    changed.await.map_err(|error: sqlx::Error| Reply::internal(&error))?;
+    let changed = inner.databases.set_password(call.project(), password).await;
+    changed.map_err(|error| Reply::internal(&error))?;
     inner.ledger.password(call.project(), password);
     Ok(Reply::json(200, json!({"message": "Successfully updated password"})))
 }

@@ -2,18 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
-
-use sqlx::PgPool;
-use sqlx::Postgres;
-use sqlx::pool::PoolConnection;
+use std::time::{Duration, Instant};
 
 use super::behaviour::Behaviour;
 use super::faults::Faults;
 use super::ledger::Ledger;
 use super::limits::Limiter;
 use super::organization::Organization;
-use super::provision;
+use super::provision::Databases;
 use super::reply::Reply;
 use super::rules::Rules;
 use super::world::World;
@@ -23,8 +19,7 @@ use crate::router::Tenants;
 
 pub(super) struct Inner {
     pub(super) options: Options,
-    /// Connections of the superuser.
-    pub(super) server: PgPool,
+    pub(super) databases: Databases,
     /// The pooler's transaction address, the one that the API names.
     pub(super) pooler: SocketAddr,
     /// Its session port, which the API names only when it is not the usual one.
@@ -52,19 +47,21 @@ impl Inner {
         *lock(&self.behaviour)
     }
 
-    pub(super) async fn admin(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        self.server.acquire().await
-    }
-
-    /// Ends the sessions of a project, and lets nobody in until then.
-    pub(super) async fn restart(&self, reference: &str, until: Instant) -> Result<(), Reply> {
+    /// Restarts the server of a project whose state says so, and ends that state so much later.
+    pub(super) async fn restart(&self, reference: &str, after: Duration) -> Result<(), Reply> {
+        self.tenants.usable_from(reference, None);
+        let restarted = async {
+            self.databases.pause(reference).await?;
+            self.databases.resume(reference).await
+        };
+        let restarted = restarted.await.map_err(|error: anyhow::Error| Reply::internal(&error));
+        let until = Instant::now() + after;
+        if let Some(project) = self.world().projects.get_mut(reference) {
+            project.life.ends(until);
+        }
         let usable = until + self.behaviour().pooler_after;
         self.tenants.usable_from(reference, Some(usable));
-        let ended = async {
-            let mut admin = self.admin().await?;
-            provision::end_sessions(&mut admin, reference).await
-        };
-        ended.await.map_err(|error: sqlx::Error| Reply::internal(&error))
+        restarted
     }
 
     /// The organization, refused as unknown when there is none of that slug.

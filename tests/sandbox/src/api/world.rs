@@ -64,6 +64,20 @@ pub(super) enum Life {
     InitFailed,
 }
 
+impl Life {
+    /// Later than a stand-in lives.
+    pub(super) fn much_later() -> Instant {
+        Instant::now() + Duration::from_hours(1000)
+    }
+
+    /// Says when a pause or a time without a server ends.
+    pub(super) fn ends(&mut self, when: Instant) {
+        if let Self::Pausing { until } | Self::Resizing { until } | Self::RestoringBackup { until } = self {
+            *until = when;
+        }
+    }
+}
+
 /// A start in progress: when it ends, if it does, and whether it ends well.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
@@ -93,6 +107,23 @@ impl Start {
     }
 }
 
+/// What the API says of a project's PostgreSQL.
+pub(super) struct Image {
+    /// Version of the server, and of the platform's image of it.
+    pub(super) version: String,
+    pub(super) engine: String,
+}
+
+impl Image {
+    /// Of a server's version, such as `17.6`.
+    pub(super) fn of(version: &str) -> Self {
+        Self {
+            version: format!("{version}.1.111"),
+            engine: version.split('.').next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 /// One project.
 #[derive(Clone, Debug)]
 pub(super) struct Project {
@@ -113,12 +144,12 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// The role that owns the project's database.
+    /// The role that owns the project's database on a server of all projects.
     pub(super) fn owner(reference: &str) -> String {
         format!("owner_{reference}")
     }
 
-    /// The project's database on the server.
+    /// The project's database on a server of all projects.
     pub(super) fn database(reference: &str) -> String {
         format!("project_{reference}")
     }
@@ -192,13 +223,13 @@ impl Project {
     }
 
     /// `V1ProjectWithDatabaseResponse`.
-    pub(super) fn with_database(&mut self, domain: &str) -> Value {
+    pub(super) fn with_database(&mut self, domain: &str, image: &Image) -> Value {
         let status = self.status();
         let mut body = self.summary(status);
         body["database"] = json!({
             "host": format!("db.{}.{domain}", self.reference),
-            "version": "17.6.1.111",
-            "postgres_engine": "17",
+            "version": image.version,
+            "postgres_engine": image.engine,
             "release_channel": "ga",
         });
         body

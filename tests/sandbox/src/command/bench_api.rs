@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use orchestra_sandbox::Options as ApiOptions;
-use orchestra_sandbox::api::{Behaviour, RateLimit};
+use orchestra_sandbox::api::{Behaviour, Hosting, RateLimit};
 use orchestra_sandbox::world::{Kind, Operator, Options, World, is_true};
 
 use calls::Calls;
@@ -152,6 +152,7 @@ async fn world(arguments: &Arguments) -> Result<World> {
             limit: arguments.limit,
             window: arguments.window(),
         },
+        hosting: Hosting::Shared,
         ..ApiOptions::default()
     };
     World::start(Options { operator, project, api }).await

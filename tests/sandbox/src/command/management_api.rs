@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Args;
-use orchestra_sandbox::api::{Behaviour, Organization, RateLimit};
+use orchestra_sandbox::api::{Behaviour, Hosting, Organization, RateLimit};
 use orchestra_sandbox::router::RouterOptions;
 use orchestra_sandbox::{Options, StandIn};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +32,10 @@ pub struct Arguments {
     /// The organization's plan: free, pro, team, enterprise or platform. Only free can pause.
     #[arg(long, default_value = "pro")]
     plan: String,
-    /// A superuser's URL of a PostgreSQL to use instead of starting one.
+    /// Make projects plain databases of one server, without what a hosted project has: for hundreds of projects.
+    #[arg(long)]
+    shared: bool,
+    /// A superuser's URL of a PostgreSQL to use instead of starting any; implies --shared.
     #[arg(long, env = "SANDBOX_POSTGRES_URL", hide_env_values = true)]
     postgres_url: Option<String>,
     /// The loopback address of the pooler; one of its own when absent.
@@ -64,6 +67,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (url, organization) = (stand_in.url(), stand_in.organization());
     println!("Management API  {url}");
     println!("Organization    {organization}");
+    println!("PostgreSQL      {} for projects", stand_in.version());
     println!("Session pooler  {}", stand_in.router().session_address());
     let root = tempfile::Builder::new()
         .prefix("pooler-root-")
@@ -117,7 +121,11 @@ fn options(arguments: Arguments) -> Options {
             ..RateLimit::default()
         },
         router,
-        postgres_url: arguments.postgres_url,
+        hosting: match arguments.postgres_url {
+            Some(url) => Hosting::At(url),
+            None if arguments.shared => Hosting::Shared,
+            None => Hosting::Clusters,
+        },
         ..Options::default()
     }
 }

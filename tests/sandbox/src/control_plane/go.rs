@@ -23,7 +23,7 @@ pub(crate) struct Program {
 
 /// The folder that keeps what was built: `$ORCHESTRA_SANDBOX_CACHE`, else
 /// `$XDG_CACHE_HOME/orchestra-sandbox`, else `~/.cache/orchestra-sandbox`.
-pub(super) fn cache_dir() -> Result<PathBuf> {
+pub(crate) fn cache_dir() -> Result<PathBuf> {
     if let Some(dir) = env::var_os("ORCHESTRA_SANDBOX_CACHE") {
         return Ok(dir.into());
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 /// The folder that holds `initdb` and `postgres`: from `PATH`, or the newest version in the folders
 /// that the packages of Debian, the PostgreSQL project (RPM) and Homebrew use.
-pub(super) fn find() -> anyhow::Result<PathBuf> {
+pub(crate) fn find() -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if let Some(bin) = std::env::split_paths(&path).find(|dir| is_install(dir)) {
         return Ok(bin);
@@ -54,13 +54,13 @@ fn versions(parent: &Path, prefix: &str) -> Vec<(u32, PathBuf)> {
 
 /// The system account that the server runs as when we are root, which it refuses to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Account {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// `postgres`, else `nobody`, when we are root; nothing otherwise. Lets that account pass `dir`.
-pub(super) fn account(dir: &Path) -> anyhow::Result<Option<Account>> {
+pub(crate) fn account(dir: &Path) -> anyhow::Result<Option<Account>> {
     std::fs::create_dir_all(dir)?;
     let probe = tempfile::tempfile_in(dir)?;
     if probe.metadata()?.uid() != 0 {
@@ -85,7 +85,7 @@ pub(super) fn account(dir: &Path) -> anyhow::Result<Option<Account>> {
 }
 
 /// Makes `command` run as `account`; the groups of root are left with it.
-pub(super) fn run_as(command: &mut Command, account: Option<Account>) {
+pub(crate) fn run_as(command: &mut Command, account: Option<Account>) {
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
     }

@@ -6,9 +6,9 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -89,13 +89,18 @@ impl Keeper {
     }
 }
 
-fn server_command(server: &Path) -> Command {
-    let with_signal = Command::new("setpriv")
+/// Whether `setpriv` can send the server a signal when this process dies.
+static DEATH_SIGNAL: LazyLock<bool> = LazyLock::new(|| {
+    let tried = Command::new("setpriv")
         .args(["--pdeathsig", "SIGQUIT", "true"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    if with_signal.is_ok_and(|status| status.success()) {
+    tried.is_ok_and(|status| status.success())
+});
+
+fn server_command(server: &Path) -> Command {
+    if *DEATH_SIGNAL {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "SIGQUIT"]).arg(server);
         command

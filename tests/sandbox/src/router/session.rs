@@ -1,6 +1,7 @@
 //! One client's session: TLS, the choice of the project, and the bytes both ways.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -36,7 +37,11 @@ pub(super) async fn run(mut client: TcpStream, gate: &Gate) -> io::Result<()> {
 
 /// The key that the server gave the client is the server's own, so the request is its too.
 async fn cancel(packet: &[u8], gate: &Gate) -> io::Result<()> {
-    let mut server = TcpStream::connect(gate.server).await?;
+    let key = packet.get(8..).unwrap_or_default();
+    let Some(server) = gate.tenants.server_of(key) else {
+        return Ok(());
+    };
+    let mut server = TcpStream::connect(server).await?;
     server.write_all(packet).await
 }
 
@@ -53,13 +58,17 @@ where
         return refuse(client, UNKNOWN_TENANT).await;
     };
     address(&mut startup, role, &tenant);
-    let mut server = TcpStream::connect(gate.server).await?;
+    let mut server = TcpStream::connect(tenant.server).await?;
     server.set_nodelay(true)?;
     server.write_all(&startup.encode()).await?;
-    splice(client, server, |accepted| {
+    let session = Mutex::new(Vec::new());
+    let ended = splice(client, server, &session, |accepted| {
         gate.tenants.count(project, accepted);
+        gate.tenants.began(&key_of(&session), tenant.server);
     })
-    .await
+    .await;
+    gate.tenants.ended(&key_of(&session));
+    ended
 }
 
 /// Turns the names that the client uses into the server's.
@@ -79,7 +88,11 @@ async fn refuse(mut client: impl AsyncWrite + Unpin, message: &str) -> io::Resul
     client.shutdown().await
 }
 
-async fn splice<C>(client: C, server: TcpStream, outcome: impl FnOnce(bool)) -> io::Result<()>
+fn key_of(session: &Mutex<Vec<u8>>) -> Vec<u8> {
+    session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+async fn splice<C>(client: C, server: TcpStream, session: &Mutex<Vec<u8>>, outcome: impl FnOnce(bool)) -> io::Result<()>
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
@@ -90,7 +103,7 @@ where
         server_write.shutdown().await
     };
     let downwards = async {
-        let accepted = login_answer(&mut server_read, &mut client_write).await?;
+        let accepted = login_answer(&mut server_read, &mut client_write, session).await?;
         outcome(accepted);
         tokio::io::copy(&mut server_read, &mut client_write).await?;
         client_write.shutdown().await
@@ -101,8 +114,8 @@ where
     }
 }
 
-/// Passes the server's messages on until it has accepted or refused the login.
-async fn login_answer<R, W>(server: &mut R, client: &mut W) -> io::Result<bool>
+/// Passes the server's messages on until it has accepted or refused the login; keeps the session's key.
+async fn login_answer<R, W>(server: &mut R, client: &mut W, session: &Mutex<Vec<u8>>) -> io::Result<bool>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -116,6 +129,8 @@ where
         client.write_all(&message).await?;
         client.flush().await?;
         match message[0] {
+            // BackendKeyData.
+            b'K' => message[5..].clone_into(&mut session.lock().unwrap_or_else(PoisonError::into_inner)),
             // ReadyForQuery. The right to connect is checked after the password.
             b'Z' => return Ok(true),
             b'E' => return Ok(false),

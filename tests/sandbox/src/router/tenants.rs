@@ -1,12 +1,15 @@
 //! Which projects the pooler knows, and what was tried on them.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// One project as the pooler knows it.
 #[derive(Clone, Debug)]
 pub struct Tenant {
+    /// The server of the project's database.
+    pub server: SocketAddr,
     /// The project's database on the server.
     pub database: String,
     /// The role that stands behind `postgres`.
@@ -32,6 +35,8 @@ pub struct Tenants(Arc<Mutex<Table>>);
 struct Table {
     tenants: HashMap<String, Tenant>,
     logins: HashMap<String, Logins>,
+    /// The servers of running sessions, by the process and the key that a request to cancel names.
+    sessions: HashMap<Vec<u8>, SocketAddr>,
 }
 
 impl Tenants {
@@ -77,6 +82,18 @@ impl Tenants {
         } else {
             logins.refused += 1;
         }
+    }
+
+    pub(super) fn began(&self, key: &[u8], server: SocketAddr) {
+        self.table().sessions.insert(key.to_owned(), server);
+    }
+
+    pub(super) fn ended(&self, key: &[u8]) {
+        self.table().sessions.remove(key);
+    }
+
+    pub(super) fn server_of(&self, key: &[u8]) -> Option<SocketAddr> {
+        self.table().sessions.get(key).copied()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

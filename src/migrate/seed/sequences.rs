@@ -1,0 +1,107 @@
+//! Sequences that give numbers next that their tables hold already: rows that bring their own ids do not move them.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use tokio::time::timeout;
+
+use crate::migrate::error::Result;
+use crate::postgres::{begin, quote};
+
+/// Columns that are looked at: those with an index, so that the highest number is found at once.
+const MOST: i64 = 500;
+
+/// The longest that the look may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A column with a sequence of its own that is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceBehind {
+    /// Schema and table.
+    table: String,
+    /// The column.
+    column: String,
+    /// What the sequence gives next.
+    next: i64,
+    /// The highest number in the table.
+    highest: i64,
+}
+
+impl std::fmt::Display for SequenceBehind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            table,
+            column,
+            next,
+            highest,
+        } = self;
+        write!(f, "{column} of {table} (next {next}, highest {highest})")
+    }
+}
+
+/// Integer columns of the owner's tables that have a sequence of their own, and an index.
+const COLUMNS: &str = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname::pg_catalog.text, \
+         pg_catalog.format('%I.%I', sn.nspname, s.relname), q.seqincrement \
+     FROM pg_catalog.pg_depend d \
+     JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S' \
+     JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace \
+     JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid AND q.seqincrement > 0 AND NOT q.seqcycle \
+     JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid \
+         AND a.atttypid IN (20, 21, 23) \
+     JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indkey[0] = a.attnum \
+         AND i.indpred IS NULL AND i.indisvalid \
+     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid \
+         AND d.deptype IN ('a', 'i') AND pg_catalog.pg_get_userbyid(c.relowner) = current_user \
+     ORDER BY 1, 2 LIMIT $1";
+
+/// The columns whose sequence is behind. Writes nothing. What cannot be read, or takes too long, is left out.
+pub async fn sequences_behind(conn: &mut PgConnection) -> Result<Vec<SequenceBehind>> {
+    begin(conn).await?;
+    let looked = async {
+        sqlx::raw_sql("SET LOCAL statement_timeout = '5s'")
+            .execute(&mut *conn)
+            .await?;
+        let columns = sqlx::query(COLUMNS).bind(MOST).fetch_all(&mut *conn).await?;
+        let mut behind = Vec::new();
+        for row in columns {
+            let column = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            behind.extend(look(conn, column).await?);
+        }
+        Ok::<_, sqlx::Error>(behind)
+    };
+    let looked = timeout(LIMIT, looked).await;
+    let found = match looked {
+        Ok(found) => found,
+        Err(_) => return Ok(Vec::new()),
+    };
+    sqlx::raw_sql("ROLLBACK").execute(conn).await?;
+    Ok(found.unwrap_or_default())
+}
+
+async fn look(
+    conn: &mut PgConnection,
+    (table, column, sequence, step): (String, String, String, i64),
+) -> sqlx::Result<Option<SequenceBehind>> {
+    let query = format!(
+        "SELECT s.last_value, s.is_called, m.highest FROM {sequence} s, \
+             (SELECT pg_catalog.max({})::pg_catalog.int8 AS highest FROM {table}) m",
+        quote(&column)
+    );
+    let row = sqlx::query(AssertSqlSafe(query))
+        .persistent(false)
+        .fetch_one(conn)
+        .await?;
+    let (last, called): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
+    let next = if called { last.saturating_add(step) } else { last };
+    let highest: Option<i64> = row.try_get(2)?;
+    Ok(highest
+        .filter(|highest| *highest >= next)
+        .map(|highest| SequenceBehind {
+            table,
+            column,
+            next,
+            highest,
+        }))
+}

@@ -1,0 +1,168 @@
+//! The failure of a migration: remembered in the status, and told until it is cured, whatever its tenant waits for.
+
+use super::observe::Observed;
+use super::plan::{Database, Work};
+use super::wait::Description;
+use crate::api::condition::Reason;
+use crate::api::{MigrationFailure, MigrationStatus, Orchestra, OrchestraStatus};
+use crate::controller::conditions::{MESSAGE_LIMIT, Standing};
+use crate::controller::error::Error;
+use crate::migrate;
+use crate::text;
+
+/// Characters of a failure that are told beside something else.
+const BESIDE: usize = MESSAGE_LIMIT / 2;
+
+/// Whether an error is about a migration, and not about the way to it.
+pub fn is_of_migration(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::MigrationFailed | Reason::MigrationUnfinished | Reason::HistoryDiverged | Reason::DatabaseRefused
+    )
+}
+
+/// What is remembered when a pass is stopped by `error` after a migration has failed. An error of something else does
+/// not take the failure's place.
+pub fn remembered(old: Option<MigrationFailure>, error: &Error) -> MigrationFailure {
+    let message = text::shown(&error.to_string(), MESSAGE_LIMIT);
+    match old {
+        Some(old) if !is_of_migration(error.reason()) => old,
+        // A remembered refusal repeats the message and has no name.
+        Some(old) if old.message == message => old,
+        _ => MigrationFailure {
+            reason: error.reason().as_str().into(),
+            message,
+            migration: name(error),
+        },
+    }
+}
+
+fn name(error: &Error) -> Option<String> {
+    match error {
+        Error::Migrate(migrate::Error::Failed(failure)) => Some(failure.name.clone()),
+        Error::Migrate(migrate::Error::Unfinished { name, .. }) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// The message of an error. Where the database refused a statement of the operator's own, it names the migration that
+/// ran last: a script may have changed what the operator needs.
+pub fn named(old: &OrchestraStatus, error: &Error) -> String {
+    let message = error.to_string();
+    let migrations = old
+        .migrations
+        .as_ref()
+        .filter(|_| error.reason() == Reason::DatabaseRefused);
+    let last = migrations.and_then(|is| is.current.as_ref());
+    match last {
+        Some(last) if !message.contains(" migration ") => format!("{message}; the last migration that ran is {last}"),
+        _ => message,
+    }
+}
+
+/// What is left of a failure after a look into the database that finds these migrations pending: nothing, once the
+/// migration that failed is applied, or is no longer in the source.
+pub fn left(before: Option<&MigrationStatus>, pending: &[String]) -> Option<MigrationFailure> {
+    let failure = before?.failure.clone()?;
+    let is_pending = |name: &String| pending.contains(name);
+    let cured = pending.is_empty() || failure.migration.as_ref().is_some_and(|name| !is_pending(name));
+    (!cured).then_some(failure)
+}
+
+/// The failure that is not cured, with its reason.
+pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Reason, &'a MigrationFailure)> {
+    let migrations = match &observed.seen.database {
+        Database::Usable(inside) if inside.migrations == Work::Done => return None,
+        _ => observed.inside.migrations().or(object.migrations())?,
+    };
+    let failure = migrations.failure.as_ref()?;
+    Some((failure.reason.parse().ok()?, failure))
+}
+
+/// What is told of pending migrations that wait for approval after one has failed. Of the very source that failed, the
+/// failure comes first; another source may be the cure.
+pub fn beside_approval(
+    description: &mut Description,
+    words: String,
+    (reason, failure): (Reason, &MigrationFailure),
+    same_source: bool,
+) -> String {
+    let failed = text::shown(&failure.message, BESIDE);
+    if !same_source {
+        return format!("{words}; before that, {failed}");
+    }
+    description.phase = "Failed";
+    description.standing = Standing::Stalled;
+    description.reason = reason;
+    format!("{failed}; what is left waits for approval, when the cause is gone: {words}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orchestra::wait::{Wait, describe};
+
+    fn failure(migration: Option<&str>) -> MigrationFailure {
+        MigrationFailure {
+            reason: "MigrationFailed".into(),
+            message: "migration b failed".into(),
+            migration: migration.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_failure_lasts_until_its_migration_is_no_longer_pending() {
+        let before = |failure| MigrationStatus {
+            failure,
+            ..MigrationStatus::default()
+        };
+        let pending = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (migration, names, lasts) in [
+            (Some("b"), &["b", "c"][..], true),
+            (Some("b"), &["c"], false),
+            (Some("b"), &[], false),
+            (None, &["c"], true),
+            (None, &[], false),
+        ] {
+            let was = before(Some(failure(migration)));
+            let left = left(Some(&was), &pending(names));
+            assert_eq!(left.is_some(), lasts, "{migration:?} {names:?}");
+        }
+        assert_eq!(left(Some(&before(None)), &pending(&["b"])), None);
+    }
+
+    #[test]
+    fn an_error_on_the_way_does_not_hide_a_failure() {
+        let old = Some(failure(Some("b")));
+        let away = Error::transient(Reason::DatabaseUnreachable, "no answer");
+        assert_eq!(remembered(old.clone(), &away), failure(Some("b")));
+        let again = Error::blocked(Reason::MigrationFailed, "migration b failed");
+        assert_eq!(remembered(old.clone(), &again), failure(Some("b")));
+        let other = Error::blocked(Reason::MigrationUnfinished, "migration b did not finish");
+        assert_eq!(remembered(old, &other).message, "migration b did not finish");
+        assert_eq!(remembered(None, &away).reason, "DatabaseUnreachable");
+    }
+
+    #[test]
+    fn what_waits_for_approval_after_a_failure_tells_of_both() {
+        let step = super::super::plan::Step::Wait(Wait::Approval);
+        for (same, reason, standing) in [
+            (true, Reason::MigrationFailed, Standing::Stalled),
+            (false, Reason::ApprovalPending, Standing::Reconciling),
+        ] {
+            let mut description = describe(step);
+            let failure = failure(None);
+            let told = beside_approval(
+                &mut description,
+                "approve with: x".into(),
+                (Reason::MigrationFailed, &failure),
+                same,
+            );
+            assert!(
+                told.contains("approve with: x") && told.contains("migration b failed"),
+                "{told}"
+            );
+            assert_eq!((description.reason, description.standing), (reason, standing));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn read(url: &str) -> Login {
+    parse(url).unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
+#[test]
+fn a_parameter_comes_before_the_part_that_says_the_same() {
+    let login = read("postgresql:///scores?host=db.example.internal&port=5433&user=librarian&password=tri%26al%2B+");
+    assert_eq!((login.host.as_str(), login.port), ("db.example.internal", 5433));
+    assert_eq!((login.user.as_str(), login.database.as_str()), ("librarian", "scores"));
+    assert_eq!(login.password.expose_secret(), "tri&al++");
+    let login = read("postgresql://a:b@localhost:1/c?host=h&port=2&user=u&password=p&dbname=d&sslmode=disable");
+    assert_eq!((login.host.as_str(), login.port, login.user.as_str()), ("h", 2, "u"));
+    assert_eq!((login.password.expose_secret(), login.database.as_str()), ("p", "d"));
+    assert_eq!(login.tls, Tls::Disable);
+    let login = read("postgres://u:p@[::1]:6000/a/b?connect_timeout=3&options=-c%20work_mem%3D1MB&ssl=true");
+    assert_eq!(
+        (login.host.as_str(), login.port, login.database.as_str()),
+        ("::1", 6000, "a/b")
+    );
+    assert_eq!(login.session.timeout, Some(Duration::from_secs(3)));
+    assert_eq!(
+        (login.session.options.as_deref(), login.tls),
+        (Some("-c work_mem=1MB"), Tls::Require)
+    );
+    let again = read(login.url().expose_secret());
+    assert_eq!((again.session.options, again.tls), (login.session.options, login.tls));
+    let login = read("postgres://u:@h:?host=&connect_timeout=0");
+    assert_eq!(
+        (login.host.as_str(), login.port, login.database.as_str()),
+        ("h", 5432, "u")
+    );
+    assert_eq!(login.session, SessionOptions::default());
+    assert_eq!(read("postgres://u:p@ss@h/d").password.expose_secret(), "p@ss");
+}
+
+#[test]
+fn what_means_nothing_to_one_session_is_accepted() {
+    for parameter in [
+        "connection_limit=1",
+        "pgbouncer=false",
+        "schema=public",
+        "channel_binding=prefer",
+        "target_session_attrs=read-write",
+        "application_name=x",
+        "client_encoding=UTF8",
+        "gssencmode=disable",
+        "keepalives_idle=30",
+    ] {
+        read(&format!("postgres://u:p@h/d?{parameter}"));
+    }
+}
+
+#[test]
+fn what_is_not_honoured_is_refused_by_name() {
+    for (url, says) in [
+        (
+            "postgresql://a:hush@localhost/s?host=/cloudsql/example:eu:main&schema=public",
+            "Unix socket",
+        ),
+        (
+            "postgresql://a:hush@localhost:5432/s?host=/var/run/postgresql",
+            "Unix socket",
+        ),
+        ("postgresql://a:hush@%2Fvar%2Frun/s", "Unix socket"),
+        ("postgresql://a:hush@/s?host=%2Ftmp", "Unix socket"),
+        ("postgresql://a:hush@db-a:5432,db-b:5432/s", "several hosts"),
+        ("postgresql://a:hush@db-a,db-b/s", "several hosts"),
+        ("postgresql://a:hush@h/s?host=a,b", "several hosts"),
+        ("postgresql://a:hush@h/s?port=1,2", "several hosts"),
+        (
+            "postgresql://a:hush@h/s?pgbouncer=true&connection_limit=1",
+            "pgbouncer=true",
+        ),
+        ("postgresql://a:hush@h/s?schema=app", "schema must be public"),
+        ("postgresql://a:hush@h/s?sslmode=allow", "sslmode=allow"),
+        (
+            "postgresql://a:hush@h/s?channel_binding=require",
+            "channel_binding=require",
+        ),
+        (
+            "postgresql://a:hush@h/s?target_session_attrs=standby",
+            "target_session_attrs",
+        ),
+        ("postgresql://a:hush@h/s?hostaddr=10.0.0.1", "hostaddr"),
+        ("postgresql://a:hush@h/s?service=s", "service"),
+        ("postgresql://a:hush@h/s?passfile=/x", "passfile"),
+        ("postgresql://a:hush@h/s?sslcert=/x", "client certificate"),
+        ("postgresql://a:hush@h/s?sslnegotiation=direct", "sslnegotiation"),
+        ("postgresql://a:hush@h/s?require_auth=none", "require_auth"),
+        ("postgresql://a:hush@h/s?currentSchema=x", "currentSchema"),
+        (
+            "postgresql://a:hush@h/s?options=-c%20role%3Dpostgres",
+            "must not set the role",
+        ),
+        (
+            "postgresql://a:hush@h/s?options=--session-authorization%3Dx",
+            "must not set the role",
+        ),
+        ("postgresql://a:hush@h/s?connect_timeout=soon", "connect_timeout"),
+        (
+            "postgresql://a:hush@h/s?sslmode=require&sslmode=disable",
+            "sslmode is there twice",
+        ),
+        ("postgresql:///s?user=a", "no host"),
+        ("postgresql://h/s", "no user"),
+        ("postgresql://a:hush@::1/s", "brackets"),
+        ("postgresql://a:hush@h:0/s", "parse"),
+        ("postgresql://a:1/hush@h/s", "%2F"),
+        ("postgresql://me@corp:12?hush@h/s", "%3F"),
+        ("postgresql://me@corp:12/hush@h/s", "%2F"),
+        ("postgresql:///s?host=h&user=a&password=x&hush=1", "%26"),
+        ("postgresql:///s?host=h&user=a&password=x&hush", "%26"),
+        ("postgresql://a:hush@h h/s", "neither a name nor an address"),
+    ] {
+        let error = parse(url).unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(says) && !text.contains("hush"), "{url}: {text}");
+    }
+}
+
+#[test]
+fn what_a_secret_holds_instead_of_a_url_is_told() {
+    let url = "postgresql://ada:hush@h/d";
+    let utf16: Vec<u8> = url.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let latin = [b"postgresql://ada:hush".as_slice(), &[0xe5], b"@h/d"].concat();
+    for (text, says) in [
+        (format!("\u{feff}{url}"), "byte order mark"),
+        (String::from_utf8_lossy(&utf16).into_owned(), "UTF-16"),
+        (String::from_utf8_lossy(&latin).into_owned(), "not UTF-8"),
+        (format!("\"{url}\""), "without quotes"),
+        (format!("'{url}'\n"), "without quotes"),
+        (
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, url),
+            "base64 once more",
+        ),
+        (format!("{url}\n{url}"), "one line"),
+        (" \n".to_owned(), "empty"),
+        ("host=h user=ada password=hush".to_owned(), "keywords"),
+        (format!("DATABASE_URL={url}"), "postgresql://"),
+        (format!("jdbc:{url}"), "postgresql://"),
+    ] {
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains(says) && !error.contains("hush"), "{error}");
+    }
+    read(&format!("  {url}\r\n"));
+}
