@@ -5,6 +5,9 @@
 mod cli;
 #[path = "clients/mcp.rs"]
 mod mcp;
+#[path = "clients/terraform.rs"]
+mod terraform;
+
 #[allow(dead_code, reason = "not every test uses everything")]
 #[path = "support/npm.rs"]
 mod npm;
