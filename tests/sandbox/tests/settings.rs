@@ -192,7 +192,7 @@ async fn a_free_user_has_two_active_projects() {
 
     // A restore that is cancelled leaves the project paused.
     assert_eq!(post("restore/cancel").await.0, 400);
-    client.sandbox.behave(|it| it.coming_up = Duration::from_secs(60));
+    client.sandbox.behave(|it| it.coming_up = Duration::from_mins(1));
     assert_eq!(post("restore").await, (200, json!(null)));
     assert_eq!(client.get(&path).await.1["status"], "RESTORING");
     assert_eq!(post("restore/cancel").await.0, 200);

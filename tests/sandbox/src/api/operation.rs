@@ -160,3 +160,19 @@ impl From<Operation> for String {
         operation.id().to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Operation;
+    use crate::openapi::document;
+
+    #[test]
+    fn every_operation_is_where_the_document_has_it() {
+        let Some(document) = document() else { return };
+        for operation in Operation::ALL {
+            let (method, path) = operation.route();
+            let known = &document["paths"][path][method.to_lowercase()]["operationId"];
+            assert_eq!(known, operation.id(), "{method} {path}");
+        }
+    }
+}
