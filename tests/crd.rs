@@ -40,6 +40,41 @@ fn crds_are_fresh() {
     }
 }
 
+/// Tools of `GitOps` without the schema compare a manifest's maps by its keys, and its lists as wholes.
+#[test]
+fn no_default_is_below_a_list_or_makes_its_parent() {
+    let kinds = [
+        Orchestra::crd(),
+        OrchestraClass::crd(),
+        OrchestraDatabase::crd(),
+        OrchestraPool::crd(),
+    ];
+    let mut found = Vec::new();
+    for crd in kinds {
+        let crd = serde_json::to_value(crd).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let kind = crd["spec"]["names"]["kind"].as_str().unwrap();
+        defaults(&schema["properties"]["spec"], kind, false, &mut found);
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// The places of defaults that a manifest's list, or a manifest without the parent, would get.
+fn defaults(schema: &Value, place: &str, listed: bool, found: &mut Vec<String>) {
+    let default = &schema["default"];
+    if default.is_object() || default.is_array() || listed && !default.is_null() {
+        found.push(format!("{place}: {default}"));
+    }
+    for (name, of) in schema["properties"].as_object().into_iter().flatten() {
+        defaults(of, &format!("{place}.{name}"), listed, found);
+    }
+    for (below, listed) in [("items", true), ("additionalProperties", listed)] {
+        if schema[below].is_object() {
+            defaults(&schema[below], &format!("{place}[]"), listed, found);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -188,16 +223,21 @@ async fn what_is_omitted_is_filled_in(client: &Client) {
     )
     .await
     .unwrap();
-    let spec = json!({"connection": {"mode": "SessionPooler"}});
-    assert_eq!(orchestra.data["spec"], spec, "null is as good as omitted");
+    assert_eq!(orchestra.data["spec"], json!({}), "null is as good as omitted");
 
-    let class = "spec: {provider: {supabase: {tokenSecretRef: {name: token}}}, pools: {names: [house]}}";
+    let class = "spec: {provider: {supabase: {tokenSecretRef: {name: token}}}, pools: {names: [house]}, deletion: {}, \
+                 templates: [{name: symphony, version: 1.0.0, seed: {configMapRef: {name: seed}}, \
+                 migrations: {source: {configMapRef: {name: schema}}, drift: {interval: 12h}}}]}";
     let class = create(client, "OrchestraClass", "defaults", class).await.unwrap();
     let spec = &class.data["spec"];
     assert_eq!(spec["provider"]["supabase"]["tokenSecretRef"]["key"], "token");
     assert_eq!(spec["pools"]["policy"], "CloudFirst");
     assert_eq!(spec["deletion"]["policy"], "Retain");
     assert_eq!(spec["progressDeadline"], "10m");
+    assert!(spec.get("rollout").is_none());
+    let template = json!({"name": "symphony", "version": "1.0.0", "seed": {"configMapRef": {"name": "seed"}},
+        "migrations": {"source": {"configMapRef": {"name": "schema"}}, "drift": {"interval": "12h"}}});
+    assert_eq!(spec["templates"], json!([template]), "as it was written");
 }
 
 async fn a_new_object_was_not_observed(client: &Client) {

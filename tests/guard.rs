@@ -162,6 +162,7 @@ async fn the_guard_knows_what_is_in_the_database() {
          CREATE TABLE empty (id int, note text);
          CREATE TABLE parts (id int) PARTITION BY LIST (id);
          CREATE TABLE part PARTITION OF parts FOR VALUES IN (1);
+         CREATE TABLE counted (id serial PRIMARY KEY); CREATE SEQUENCE numbers;
          CREATE SCHEMA other; CREATE TABLE other.hidden (id int);
          DROP TABLE IF EXISTS nobody; DELETE FROM filled;",
     );
@@ -218,6 +219,13 @@ async fn the_guard_knows_what_is_in_the_database() {
             "ALTER TABLE filled ADD COLUMN more int NOT NULL",
             Some(FindingKind::RequireValue),
         ),
+        // As Prisma changes an id to a text.
+        (
+            "ALTER TABLE counted DROP CONSTRAINT counted_pkey, ALTER COLUMN id DROP DEFAULT, ALTER COLUMN id SET DATA TYPE TEXT,
+                 ADD CONSTRAINT counted_pkey PRIMARY KEY (id); DROP SEQUENCE counted_id_seq;",
+            None,
+        ),
+        ("DROP SEQUENCE numbers", Some(FindingKind::DropSequence)),
         ("CREATE INDEX ON empty (id)", None),
         ("CREATE INDEX ON filled (email)", Some(FindingKind::CreateIndex)),
         ("DELETE FROM parts", Some(FindingKind::DeleteAll)),
@@ -363,4 +371,57 @@ async fn the_effects_that_ask_are_those_of_the_class() {
         section.contains("ALTER TABLE a DISABLE TRIGGER ALL (DisableTrigger, Exposing)"),
         "{text}"
     );
+}
+
+/// A script that changes how text is read does what the guard has read, where that is let through: each of its statements
+/// is sent by itself, and would be divided in another way.
+#[tokio::test]
+async fn a_changed_reading_runs_nothing_that_was_not_judged() {
+    let server = server().await;
+    let login = server.login("postgres");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let mut conn = session(&login).await;
+    let lenient = Consent {
+        effects: [Effect::Destructive].into(),
+        ..consent(None)
+    };
+    for (number, (set, read)) in [
+        (
+            "SET standard_conforming_strings = off",
+            "SELECT 'a\\'' ; DELETE FROM a; --'",
+        ),
+        (
+            "SELECT set_config('standard_conforming_strings', 'off', false)",
+            "SELECT 'a\\'' ; DELETE FROM a; --'",
+        ),
+        ("SET client_encoding = 'GBK'", "SELECT E'€\\' ; DELETE FROM a; --'"),
+        ("SET NAMES 'GBK'", "SELECT E'€\\' ; DELETE FROM a; --'"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let script = format!("{set};\n{read};");
+        let name = format!("{}_odd", number + 2);
+        let options = Options {
+            per_statement: true,
+            ..options(&lenient)
+        };
+        let all = source(&[INIT, (&name, &script)]);
+        let review = look(&mut conn, &all, &options).await;
+        let losses = review
+            .plan
+            .findings
+            .iter()
+            .filter(|it| it.effect == Effect::Destructive);
+        assert_eq!((losses.count(), review.clearance), (0, Clearance::Free), "{script}");
+        migrate_with(&login, &all, &options).await.unwrap();
+        assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "2", "{script}");
+        // Sent by somebody else, the same text deletes.
+        if number == 0 {
+            execute(&mut conn, set).await.unwrap();
+            execute(&mut conn, &format!("BEGIN; {read}")).await.unwrap();
+            assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, "0");
+            execute(&mut conn, "ROLLBACK; RESET ALL").await.unwrap();
+        }
+    }
 }

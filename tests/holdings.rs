@@ -209,6 +209,16 @@ async fn a_login_that_reaches_another_tenant_is_refused_whatever_the_pool_accept
             "REVOKE pg_read_all_data FROM one_owner",
         ),
         (
+            "ALTER ROLE one_owner NOCREATEROLE",
+            "ALTER ROLE \"one_owner\" CREATEROLE",
+            "ALTER ROLE one_owner CREATEROLE",
+        ),
+        (
+            "ALTER ROLE one_owner SET default_transaction_read_only = on",
+            "takes no writes",
+            "ALTER ROLE one_owner RESET ALL",
+        ),
+        (
             "ALTER ROLE one_owner REPLICATION",
             "REPLICATION",
             "ALTER ROLE one_owner NOREPLICATION",
@@ -370,22 +380,4 @@ async fn the_databases_for_administration_are_open_until_an_admin_closes_them() 
     assert_eq!(open().await, ["template1"]);
     admin(&server, "postgres", "REVOKE ALL ON DATABASE template1 FROM PUBLIC").await;
     assert!(open().await.is_empty());
-}
-
-#[tokio::test]
-async fn the_sample_makes_an_entry_that_is_accepted() {
-    let server = server().await;
-    let sample = include_str!("../deploy/samples/pool-entry.sql");
-    // psql asks at a terminal.
-    let sample = sample.replace("\\password :\"entry\"", "ALTER ROLE :\"entry\" PASSWORD 'owner';");
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), sample).unwrap();
-    let path = file.path().to_str().unwrap();
-    for entry in ["pool_1", "Pool 2"] {
-        server.psql("postgres", &["-v", &format!("entry={entry}"), "-f", path]);
-        let login = server.login(entry).as_user(entry, "owner".to_owned().into());
-        accepted(&login).await;
-        let found = observe(&mut session(&login).await).await.unwrap();
-        assert!(found.open().is_empty());
-    }
 }

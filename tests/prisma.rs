@@ -126,11 +126,37 @@ const SET: [(&str, &str); 7] = [
     ),
 ];
 
+/// What real projects do beyond that, and its effect on the next session.
+const ODD: [(&str, &str); 6] = [
+    (
+        "20260110000000_batches",
+        "DO $$ BEGIN FOR n IN 1..3 LOOP INSERT INTO \"User\" (\"email\") VALUES (n); COMMIT; END LOOP; END $$;",
+    ),
+    (
+        "20260111000000_procedure",
+        "CREATE PROCEDURE tidy() LANGUAGE plpgsql AS $$ BEGIN DELETE FROM \"User\"; COMMIT; END $$;",
+    ),
+    ("20260112000000_call", "CALL tidy();"),
+    (
+        "20260113000000_reindex",
+        "REINDEX (VERBOSE, CONCURRENTLY) INDEX \"User_email_idx\";",
+    ),
+    (
+        "20260114000000_isolation",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSELECT 1;",
+    ),
+    (
+        "20260115000000_path",
+        "CREATE SCHEMA app; SET ROLE pg_monitor; RESET ROLE; DEALLOCATE ALL; ALTER ROLE CURRENT_USER SET search_path TO app, public;",
+    ),
+];
+
 #[tokio::test]
 async fn prisma_finds_our_work_up_to_date() {
     let server = server().await;
     let login = server.login("postgres");
-    let project = Project::new(&SET);
+    let all = [&SET[..], &ODD].concat();
+    let project = Project::new(&all);
     let (good, said) = project.prisma(&login, "status").await;
     assert!(!good && said.contains("20260101000000_init"), "{said}");
     let role = TenantRole {
@@ -146,6 +172,8 @@ async fn prisma_finds_our_work_up_to_date() {
     .await
     .unwrap();
     assert_eq!(project.folders().digest(), project.source().digest());
+    migrate(&login, &project.folders()).await.unwrap();
+    let project = Project::new(&[&all[..], &[("20260116000000_more", "CREATE TABLE app.more ();")]].concat());
     migrate(&login, &project.folders()).await.unwrap();
     project.is_up_to_date(&login).await;
     let (good, said) = project.prisma(&login, "deploy").await;

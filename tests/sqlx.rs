@@ -25,7 +25,7 @@ fn source(migrations: &[(&str, &str)]) -> Source {
     source_of(MigrationFormat::Sqlx, migrations)
 }
 
-const SET: [(&str, &str); 6] = [
+const SET: [(&str, &str); 7] = [
     (
         "0001_init",
         "CREATE TABLE users (id serial PRIMARY KEY, email text NOT NULL);\n",
@@ -43,6 +43,10 @@ const SET: [(&str, &str); 6] = [
     (
         "20260102000000_function",
         "CREATE FUNCTION f() RETURNS trigger AS $$ BEGIN NEW.email := 'a;b'; RETURN NEW; END; $$ LANGUAGE plpgsql;",
+    ),
+    (
+        "20260103000000_isolation",
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nCREATE TABLE archived AS SELECT id FROM users;",
     ),
 ];
 

@@ -2,21 +2,34 @@
 -- an admin of a server of PostgreSQL 16 or later; psql asks for the password:
 --
 --   psql -d postgres -v entry=orchestra_pool_1 -f pool-entry.sql
+--   psql -d postgres -v entry=orchestra_pool_2 -f pool-entry.sql
 --
 -- The entry's URL is then postgresql://orchestra_pool_1:PASSWORD@HOST:5432/orchestra_pool_1?sslmode=verify-full
+-- with special characters of the password percent-encoded; HOST is the server itself, not a transaction pooler.
+--
+-- The admin is a superuser, or has CREATEROLE and CREATEDB, as on managed servers:
+--   Amazon RDS, Aurora: the master user. sslrootcert is the region's bundle of certificates; not the endpoint of an RDS
+--     Proxy.
+--   Cloud SQL: the user postgres. Make the login with this script: logins that gcloud or the console make are members of
+--     cloudsqlsuperuser, which a pool refuses. HOST is the instance's address, or a Cloud SQL Auth Proxy beside the
+--     operator at 127.0.0.1; its Unix socket cannot be used.
+--   Azure Database for PostgreSQL, flexible server: the server's admin. Port 5432, since 6432 is its PgBouncer.
 \set ON_ERROR_STOP on
 
 -- The login makes tenants' roles, so it needs CREATEROLE. Nothing else: no SUPERUSER, REPLICATION or CREATEDB, and no
 -- membership of another role.
 CREATE ROLE :"entry" LOGIN CREATEROLE;
 \password :"entry"
+
+-- An admin who is no superuser gives a database only to a role that it is a member of.
+GRANT :"entry" TO CURRENT_USER;
 CREATE DATABASE :"entry" OWNER :"entry";
 REVOKE CONNECT, TEMPORARY ON DATABASE :"entry" FROM PUBLIC;
+REVOKE :"entry" FROM CURRENT_USER;
 
--- Once for each server: the databases for administration let every role connect otherwise.
-REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC;
-
--- An admin who is no superuser (on managed servers) needs, before CREATE DATABASE and after \password:
---   GRANT :"entry" TO CURRENT_USER;
--- and at the end:
---   REVOKE :"entry" FROM CURRENT_USER;
+-- Once for each server: the databases for administration let every role connect otherwise. Where the provider owns them,
+-- this changes nothing, and the pool's condition ServersClosed names them. An admin who is neither their owner nor a
+-- superuser needs GRANT CONNECT ON DATABASE postgres TO name from then on.
+SELECT format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', datname)
+FROM pg_database WHERE datname IN ('postgres', 'template1') AND pg_has_role(datdba, 'USAGE')
+\gexec

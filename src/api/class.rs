@@ -87,7 +87,7 @@ pub struct OrchestraClassSpec {
     #[serde(default)]
     pub auto_restore: bool,
     /// What happens to the database of a deleted Orchestra.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub deletion: Deletion,
     /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace. A
     /// changed source reaches the Orchestras in use by a rollout.
@@ -113,7 +113,7 @@ pub struct OrchestraClassSpec {
     #[schemars(length(min = 1, max = 63))]
     pub template: Option<String>,
     /// How a changed source of the class or of a template reaches the Orchestras in use.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub rollout: Rollout,
     /// What the tenants' logins may do in their databases.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -32,6 +32,8 @@ pub enum ConditionType {
     WithinBudget,
     /// Every Orchestra of a class, except pinned ones, has the class's migrations.
     RolledOut,
+    /// The sources can be read. It is set, as False, only while one cannot be read whose content is applied.
+    SourceAvailable,
     /// Tenants' logins can connect to no database for administration of a pool's servers.
     ServersClosed,
 }

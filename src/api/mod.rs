@@ -137,7 +137,7 @@ pub struct DriftCheck {
     pub interval: Option<GoDuration>,
     /// Keeps a digest of the schema in the status; the class reports tenants whose schema differs from
     /// the others'.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub fingerprint: bool,
 }
 
@@ -236,6 +236,12 @@ impl MigrationFormat {
     }
 }
 
+/// Whether a field is left out of the object. Its default is not in the schema either: tools of `GitOps` compare lists as
+/// wholes, and the API server would add to their items, or make an object that nobody has written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Initial rows.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -247,7 +253,7 @@ pub struct Seed {
     /// When the seed is applied. `Once` (default): once in the life of the database; a changed seed
     /// changes nothing. `OnChange`: again whenever its files, or the values of variables that it uses,
     /// change; its scripts must tolerate that.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub policy: SeedPolicy,
 }
 

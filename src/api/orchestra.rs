@@ -82,7 +82,7 @@ pub struct OrchestraSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
     /// How the tenant connects, and which Secret holds the login.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub connection: Connection,
     /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
     /// `Delete` destroys both. Omitted: the class's policy.
@@ -150,7 +150,7 @@ pub struct OrchestraStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready, Available, DatabaseReady, CredentialsReady, Migrated, HistoryAgrees and Seeded;
-    /// Reconciling while the operator is working; Stalled when a person must act.
+    /// SourceAvailable, as False, while a source cannot be read whose content is applied; Reconciling while the operator is working; Stalled when a person must act.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -185,6 +185,10 @@ pub struct OrchestraStatus {
     /// Digest of the seed that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
+    /// Digests of the places of sources that cannot be read, and whose content is applied (the condition
+    /// `SourceAvailable` is False).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable_sources: Option<Vec<String>>,
 }
 
 /// A hosted project.

@@ -122,7 +122,12 @@ async fn written(client: &Client, orchestra: &Orchestra, summary: &MigrationPlan
 async fn orchestra(client: &Client, namespace: Option<&str>, name: &str) -> anyhow::Result<Orchestra> {
     let namespace = namespace.unwrap_or(client.default_namespace());
     let api: Api<Orchestra> = Api::namespaced(client.clone(), namespace);
-    api.get(name)
-        .await
-        .with_context(|| format!("cannot read Orchestra {namespace}/{name}"))
+    let found = api.get_opt(name).await;
+    let found = found.with_context(|| format!("cannot read Orchestra {namespace}/{name}"))?;
+    found.with_context(|| {
+        format!(
+            "there is no Orchestra {name} in namespace {namespace}: -n names another namespace, and kubectl get orch -A \
+             lists all"
+        )
+    })
 }

@@ -13,7 +13,7 @@ use crate::source::Sources;
 
 pub use migrations::{MigrationSpec, check_template, migrations_of, template_of};
 pub use scripts::{Scripts, migrations};
-pub use seed::{Rows, SeedRun, wanted as seed_of};
+pub use seed::{Rows, SeedRun, place as seed_place, wanted as seed_of};
 
 /// The context of a room that reads scripts.
 pub struct Context {

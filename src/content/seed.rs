@@ -88,6 +88,11 @@ fn named<'a>(ctx: &Context, tenant: &Tenant<'a>) -> Option<(&'a Seed, Place)> {
     Some((theirs, Place::of_class(&ctx.core.settings.namespace, &theirs.source)))
 }
 
+/// Where the seed that applies is.
+pub fn place(ctx: &Context, tenant: &Tenant<'_>) -> Option<Place> {
+    named(ctx, tenant).map(|(_, place)| place)
+}
+
 /// The seed that applies, read whatever its policy says.
 pub async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun>, Error> {
     let Some((seed, place)) = named(ctx, tenant) else {

@@ -71,6 +71,16 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// Keeps a condition that exists as it was, under the new generation.
+    pub fn keep_existing(&mut self, type_: ConditionType) {
+        if let Some(last) = find(self.old, type_) {
+            self.new.push(Condition {
+                observed_generation: Some(self.generation),
+                ..last.clone()
+            });
+        }
+    }
+
     /// Adds Reconciling or Stalled, never both, and neither for a settled object.
     pub fn stand(&mut self, standing: Standing, reason: Reason, message: &str) {
         match standing {

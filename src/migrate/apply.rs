@@ -5,15 +5,18 @@ use tokio::time::{Instant, timeout};
 
 use super::blockers::Blockers;
 use super::error::{Error, Result};
+use super::failure::ScriptFailure;
 use super::guard::{self, Clearance};
 use super::history::History;
+use super::lock::Lock;
 use super::mode::Mode;
 use super::options::Options;
 use super::run_event::RunEvent;
 use super::session::ours;
 use super::source::{Migration, Source};
 use super::status::Status;
-use super::{lock, run};
+use super::unfinished::pieces;
+use super::{run, steps};
 use crate::api::MigrationFormat;
 use crate::postgres::protect_records;
 
@@ -55,15 +58,14 @@ pub async fn apply(
     let limits = options.limits;
     let work = async {
         ours(&mut conn, limits).await?;
-        let key = lock::key(&mut conn, source.format()).await?;
-        lock::take(&mut conn, key, limits.lock).await?;
+        let lock = Lock::take(&mut conn, source.format(), limits.lock).await?;
         // Nobody but the owner may write what is believed from here on.
         protect_records(&mut conn).await?;
         let mut history = History::read(&mut conn, source.format()).await?;
         let mut foreseen = history.clone();
         let unsettled = foreseen.foresee(source, options)?;
         if waits(&mut conn, &foreseen, source, options).await? {
-            lock::release(&mut conn, key).await?;
+            lock.release(&mut conn).await?;
             return Ok(Status {
                 unsettled,
                 ..Status::of(&foreseen, source)
@@ -88,7 +90,7 @@ pub async fn apply(
                 per_statement: mode(&history, migration, options) == Mode::PerStatement,
             });
             let started = Instant::now();
-            one(&mut conn, &mut history, migration, options, observer).await?;
+            one(&mut conn, &history, lock, migration, options, observer).await?;
             history.note_applied(migration);
             observer(RunEvent::Applied {
                 name: &migration.name,
@@ -96,7 +98,7 @@ pub async fn apply(
             });
             ours(&mut conn, limits).await?;
         }
-        lock::release(&mut conn, key).await?;
+        lock.release(&mut conn).await?;
         Ok::<_, Error>(Status::of(&history, source))
     };
     let status = timeout(limits.total, work)
@@ -126,7 +128,8 @@ fn mode(history: &History, migration: &Migration, options: &Options) -> Mode {
 /// Runs one migration, and reports which session blocks it.
 async fn one(
     conn: &mut PgConnection,
-    history: &mut History,
+    history: &History,
+    lock: Lock,
     migration: &Migration,
     options: &Options,
     observer: &mut (impl FnMut(RunEvent<'_>) + Send),
@@ -136,9 +139,9 @@ async fn one(
     let outcome = {
         let script = async {
             match mode {
-                Mode::Atomic => run::atomic(conn, history, migration).await,
-                Mode::Whole => run::whole(conn, history, migration).await,
-                Mode::PerStatement => run::per_statement(conn, history, migration).await,
+                Mode::Atomic => run::atomic(conn, history, lock, migration).await,
+                Mode::Whole => run::whole(conn, history, lock, migration, migration.own_transactions).await,
+                Mode::PerStatement => steps::per_statement(conn, history, lock, migration).await,
             }
         };
         tokio::pin!(script);
@@ -151,23 +154,43 @@ async fn one(
     };
     match outcome {
         Err(Error::Failed(mut failure)) => {
-            if failure.sqlstate == NEW_ENUM_VALUE && mode == Mode::Atomic && history.format() == MigrationFormat::Prisma
-            {
-                // The new value can be used only after a commit. Prisma's engine does the same since 7.4.
+            let again = again(&failure, migration, history.format()).filter(|_| mode == Mode::Atomic);
+            if let Some(again) = again {
                 sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 ours(conn, options.limits).await?;
+                lock.keep(conn).await?;
+                if again == Mode::Whole {
+                    return run::whole(conn, history, lock, migration, true).await;
+                }
                 observer(RunEvent::Started {
                     name: &migration.name,
                     number: 0,
                     of: 0,
                     per_statement: true,
                 });
-                return run::per_statement(conn, history, migration).await;
+                return steps::per_statement(conn, history, lock, migration).await;
             }
             failure.blocked_by = blockers.last().filter(|_| failure.sqlstate == LOCK_NOT_AVAILABLE);
             Err(Error::Failed(failure))
         }
         other => other,
+    }
+}
+
+/// The mode in which a script is run again that failed in one transaction and left nothing: PostgreSQL refuses one of its
+/// statements there.
+fn again(failure: &ScriptFailure, migration: &Migration, format: MigrationFormat) -> Option<Mode> {
+    if failure.sqlstate == NEW_ENUM_VALUE {
+        // The new value can be used only after a commit. Prisma's engine does the same since 7.4.
+        return (format == MigrationFormat::Prisma).then_some(Mode::PerStatement);
+    }
+    if !migration.unsure || !failure.needs_no_transaction() {
+        return None;
+    }
+    match pieces(&migration.script).len() {
+        1 => Some(Mode::Whole),
+        // sqlx sends every script as one message, which the server runs in one transaction.
+        _ => (format != MigrationFormat::Sqlx).then_some(Mode::PerStatement),
     }
 }
 

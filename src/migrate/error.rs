@@ -50,6 +50,21 @@ pub enum Error {
         /// One of its tables.
         table: String,
     },
+    /// The script took away the table that its success is recorded in.
+    #[error(
+        "migration {name} drops, empties, renames or moves the history {table}, so that its success cannot be recorded: {}",
+        if *kept { "its changes are in the database. Take that out of the script, put the history in its place again, and add \
+            the migration to migrations.resolve as Applied, or set migrations.baseline to it" }
+        else { "nothing of it was kept. Take that out of the script: drop what is to go by its name, and leave the history" }
+    )]
+    HistoryGone {
+        /// The migration.
+        name: String,
+        /// The history's table.
+        table: String,
+        /// The script's changes are committed, at least in part.
+        kept: bool,
+    },
     /// The baseline is not a migration of the source.
     #[error("migrations.baseline names {0}, which is not in the source; name a migration of the source")]
     NoBaseline(String),
@@ -92,6 +107,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error, of a script that was rolled back.
+    pub(super) fn with_nothing_kept(self) -> Self {
+        match self {
+            Self::HistoryGone { name, table, .. } => Self::HistoryGone {
+                name,
+                table,
+                kept: false,
+            },
+            other => other,
+        }
+    }
+
     /// Whether a retry, a changed source or a person resolves this error.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -99,7 +126,11 @@ impl Error {
                 ErrorClass::Transient
             }
             Self::RowFailed(failure) if postgres::is_transient(&failure.sqlstate) => ErrorClass::Transient,
-            Self::Failed(_) | Self::SeedFailed(_) | Self::RowFailed(_) | Self::NoBaseline(_) => ErrorClass::Invalid,
+            Self::Failed(_)
+            | Self::SeedFailed(_)
+            | Self::RowFailed(_)
+            | Self::NoBaseline(_)
+            | Self::HistoryGone { .. } => ErrorClass::Invalid,
             Self::Source(error) => error.class(),
             Self::Unfinished { .. } | Self::NotEmpty { .. } | Self::OtherTool(_) | Self::Diverged { .. } => {
                 ErrorClass::Blocked
@@ -118,6 +149,7 @@ impl Error {
             Self::Failed(_)
             | Self::NotEmpty { .. }
             | Self::NoBaseline(_)
+            | Self::HistoryGone { .. }
             | Self::OtherTool(_)
             | Self::Unreadable
             | Self::Timeout(_) => Reason::MigrationFailed,

@@ -64,6 +64,15 @@ impl ScriptFailure {
     }
 }
 
+impl ScriptFailure {
+    /// Whether PostgreSQL refused to run the statement inside a transaction, or to end one inside it.
+    pub(super) fn needs_no_transaction(&self) -> bool {
+        const ACTIVE_TRANSACTION: &str = "25001";
+        const INVALID_TERMINATION: &str = "2D000";
+        matches!(self.sqlstate.as_str(), ACTIVE_TRANSACTION | INVALID_TERMINATION)
+    }
+}
+
 /// The text for statuses and events: it holds no statement and no values of rows.
 impl fmt::Display for ScriptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

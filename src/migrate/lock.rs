@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crc::{CRC_32_ISO_HDLC, Crc};
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row};
 use tokio::time::{Instant, sleep};
 
 use super::error::{Error, Result};
@@ -19,6 +19,50 @@ const SQLX: i64 = 0x3d32_ad9e;
 /// The Supabase CLI takes no lock, so this one excludes only other operators. "supabase" in ASCII.
 const SUPABASE: i64 = 0x7375_7061_6261_7365;
 
+/// A lock that this session has taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lock {
+    key: i64,
+    limit: Duration,
+}
+
+impl Lock {
+    /// Takes the lock of a format, see [`take`].
+    pub async fn take(conn: &mut PgConnection, format: Format, limit: Duration) -> Result<Self> {
+        let key = key(conn, format).await?;
+        take(conn, key, limit).await?;
+        Ok(Self { key, limit })
+    }
+
+    /// Takes the lock again if a script has released it (`DISCARD ALL`, `pg_advisory_unlock_all`).
+    pub async fn keep(self, conn: &mut PgConnection) -> Result<()> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND granted \
+                 AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND objsubid OPERATOR(pg_catalog.=) 1 \
+                 AND classid::pg_catalog.int8 OPERATOR(pg_catalog.=) {} AND objid::pg_catalog.int8 OPERATOR(pg_catalog.=) {})",
+            (self.key >> 32) & 0xffff_ffff,
+            self.key & 0xffff_ffff
+        );
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *conn).await?;
+        if row.try_get(0)? {
+            return Ok(());
+        }
+        tracing::info!("a script has released the migration lock; it is taken again");
+        // The script may have removed the driver's prepared statements as well.
+        conn.clear_cached_statements().await?;
+        take(conn, self.key, self.limit).await
+    }
+
+    /// Releases the lock.
+    pub async fn release(self, conn: &mut PgConnection) -> Result<()> {
+        sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)")
+            .bind(self.key)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+}
+
 /// The session that holds a lock.
 struct Holder {
     process: i32,
@@ -29,7 +73,7 @@ struct Holder {
 }
 
 /// The key of a format's lock in the current database.
-pub(super) async fn key(conn: &mut PgConnection, format: Format) -> Result<i64> {
+async fn key(conn: &mut PgConnection, format: Format) -> Result<i64> {
     Ok(match format {
         Format::Prisma => PRISMA,
         Format::Supabase => SUPABASE,
@@ -48,7 +92,7 @@ pub(super) async fn key(conn: &mut PgConnection, format: Format) -> Result<i64> 
 /// hold a snapshot, for which a concurrent index build of the lock's holder waits. After half of the time, a
 /// session that another operator left is terminated: only one operator leads, and it does one piece of work at a
 /// time for a database.
-pub(super) async fn take(conn: &mut PgConnection, key: i64, limit: Duration) -> Result<()> {
+async fn take(conn: &mut PgConnection, key: i64, limit: Duration) -> Result<()> {
     let started = Instant::now();
     let mut ended = false;
     loop {
@@ -75,14 +119,6 @@ pub(super) async fn take(conn: &mut PgConnection, key: i64, limit: Duration) -> 
             |holder| holder.description,
         ),
     })
-}
-
-pub(super) async fn release(conn: &mut PgConnection, key: i64) -> Result<()> {
-    sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)")
-        .bind(key)
-        .execute(conn)
-        .await?;
-    Ok(())
 }
 
 async fn end_orphan(conn: &mut PgConnection, key: i64) -> Result<()> {

@@ -4,6 +4,7 @@
 mod apply;
 mod aside;
 mod blockers;
+mod claimed;
 mod content;
 mod error;
 mod failure;
@@ -12,6 +13,7 @@ mod format;
 pub mod guard;
 mod history;
 mod index;
+mod kinds;
 mod lexer;
 mod lock;
 mod missing_tables;
@@ -28,6 +30,7 @@ mod session;
 mod source;
 mod source_error;
 mod status;
+mod steps;
 mod unfinished;
 mod watch;
 

@@ -1,5 +1,6 @@
 //! How a script is run, decided from its statements before any database is touched.
 
+use super::kinds;
 use super::lexer::{self, LexError, Piece, StatementKind};
 use super::source_error::SourceError;
 use crate::api::MigrationFormat as Format;
@@ -21,8 +22,10 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Execution {
     pub mode: Mode,
-    /// It has its own BEGIN or COMMIT.
+    /// It has its own BEGIN or COMMIT, or code that commits.
     pub own_transactions: bool,
+    /// One of its statements cannot run inside a transaction in some databases.
+    pub unsure: bool,
 }
 
 /// Decides how a script is run.
@@ -30,7 +33,7 @@ pub(super) struct Execution {
 /// # Errors
 /// Where and why it cannot be run.
 pub(super) fn execution(file: &str, script: &str, format: Format) -> Result<Execution, SourceError> {
-    let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
+    let pieces = kinds::pieces(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
     let mode = mode(&pieces, format).map_err(|(at, what)| SourceError::text(file, script, at, what))?;
     let own = |piece: &Piece| {
         matches!(
@@ -38,9 +41,12 @@ pub(super) fn execution(file: &str, script: &str, format: Format) -> Result<Exec
             StatementKind::Begin | StatementKind::End | StatementKind::Chain
         )
     };
+    let unsure = |piece: &Piece| piece.kind == StatementKind::Unsure;
+    let commits = |piece: &Piece| kinds::keeps_parts(piece.kind) && !unsure(piece);
     Ok(Execution {
         mode,
-        own_transactions: pieces.iter().any(own),
+        own_transactions: pieces.iter().any(|piece| own(piece) || commits(piece)),
+        unsure: pieces.iter().any(unsure),
     })
 }
 
@@ -59,10 +65,10 @@ pub(super) fn statements(script: &str) -> Vec<String> {
 
 /// Refuses a seed's script if one of its statements leaves the seed's transaction.
 pub(super) fn check_seed(file: &str, script: &str) -> Result<(), SourceError> {
-    let pieces = lexer::split(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
+    let pieces = kinds::pieces(script).map_err(|LexError { at, what }| SourceError::text(file, script, at, what))?;
     for piece in &pieces {
         let what = match piece.kind {
-            StatementKind::Empty | StatementKind::Other => continue,
+            StatementKind::Empty | StatementKind::Other | StatementKind::Unsure => continue,
             StatementKind::CopyFromStdin => {
                 "COPY … FROM STDIN needs psql; put the rows into a .csv file of the seed".to_owned()
             }
@@ -95,7 +101,7 @@ fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
                 ));
             }
             StatementKind::CopyFromStdin => return Err((piece.start, COPY.into())),
-            StatementKind::Empty | StatementKind::Other => {}
+            StatementKind::Empty | StatementKind::Other | StatementKind::Unsure => {}
         }
         if let (Some(begin), StatementKind::Outside(what)) = (open, piece.kind) {
             let what = format!("{what} cannot run inside the transaction that the script begins before it");

@@ -11,41 +11,99 @@ use tokio::time::Instant;
 
 use super::error::{Error, Result};
 use super::failure::ScriptFailure;
-use super::history::{Entry, History};
+use super::history::History;
 use super::index::Leftovers;
-use super::lexer::{Piece, StatementKind};
+use super::lock::Lock;
 use super::options::TimeLimits;
 use super::script_text::MAX_SCRIPT_BYTES;
-use super::session::{ours, to_theirs};
+use super::session::{MOMENT, ours, to_theirs};
 use super::source::Migration;
-use super::unfinished::{Progress, pieces};
-use crate::api::MigrationFormat as Format;
 use crate::postgres::is_too_long;
 
-/// Runs the script in one transaction together with its row: both are committed, or neither.
-pub(super) async fn atomic(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
+/// Runs the script in one transaction together with its row: both are committed, or neither. The row comes after the
+/// script, which may begin with what must be first in a transaction (`SET TRANSACTION`).
+pub(super) async fn atomic(
+    conn: &mut PgConnection,
+    history: &History,
+    lock: Lock,
+    migration: &Migration,
+) -> Result<()> {
     let started = Instant::now();
-    sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
-    history.insert(conn, migration).await?;
-    let before = transaction(conn, to_theirs(history.format())).await?;
+    // The lock on the table tells whether the transaction is still the same one. It takes no snapshot.
+    let begin = format!(
+        "{}; BEGIN; LOCK TABLE ONLY {} IN ROW SHARE MODE",
+        to_theirs(history.format()),
+        history.table()
+    );
+    sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *conn).await?;
     run(conn, &migration.name, &migration.script)
         .await
         .map_err(ScriptError::into_migration)?;
-    if before.is_none() || transaction(conn, "").await? != before {
-        return Err(Error::Database(crate::postgres::Error::refused(
-            "25000",
-            "the script left its transaction; no further migration is applied",
-        )));
+    let state = after_script(conn, history, migration).await?;
+    if !state.is_ours {
+        return Err(left("the script left its transaction; no further migration is applied"));
     }
-    match sqlx::raw_sql("COMMIT").execute(&mut *conn).await {
-        Ok(_) => history.took(conn, migration, started.elapsed()).await,
-        // Deferred constraints are checked only here.
-        Err(error) => Err(ScriptError::new(&migration.name, &migration.script, 0, usize::MAX, error).into_migration()),
+    if !state.is_there {
+        return Err(history.lost(migration).with_nothing_kept());
     }
+    if state.is_read_only {
+        // Nothing was changed that would have to be committed together with the row.
+        commit(conn, migration).await?;
+        ours(conn, TimeLimits::default()).await?;
+        sqlx::raw_sql("BEGIN READ WRITE").execute(&mut *conn).await?;
+    }
+    lock.keep(conn).await?;
+    let inserted = history.insert(conn, migration).await;
+    inserted.map_err(Error::with_nothing_kept)?;
+    commit(conn, migration).await?;
+    history.took(conn, migration, started.elapsed()).await
 }
 
-/// Runs the script as one message outside of a transaction.
-pub(super) async fn whole(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
+/// Commits a script's transaction. Deferred constraints that came after [`after_script`] are checked only here.
+async fn commit(conn: &mut PgConnection, migration: &Migration) -> Result<()> {
+    let committed = sqlx::raw_sql("COMMIT").execute(conn).await;
+    committed.map(drop).map_err(|error| at_end(migration, error))
+}
+
+fn at_end(migration: &Migration, error: sqlx::Error) -> Error {
+    ScriptError::new(&migration.name, &migration.script, 0, usize::MAX, error).into_migration()
+}
+
+fn left(what: &str) -> Error {
+    Error::Database(crate::postgres::Error::refused("25000", what))
+}
+
+/// What a script has left.
+struct AfterScript {
+    /// The transaction is the one that was begun for the script.
+    is_ours: bool,
+    /// The history's table is where it was.
+    is_there: bool,
+    is_read_only: bool,
+}
+
+/// Ends a script inside its transaction: its deferred constraints are checked with its own settings, and then the
+/// operator's statements have theirs until the end of the transaction.
+async fn after_script(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<AfterScript> {
+    conn.clear_cached_statements().await?;
+    let sql = format!("{MOMENT}; {}", history.look_after_script());
+    let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(conn).await;
+    let row = row.map_err(|error| at_end(migration, error))?;
+    Ok(AfterScript {
+        is_ours: row.try_get(0)?,
+        is_there: row.try_get(1)?,
+        is_read_only: row.try_get(2)?,
+    })
+}
+
+/// Runs the script as one message outside of a transaction. `keeps_parts`: after a failure a part of it can be committed.
+pub(super) async fn whole(
+    conn: &mut PgConnection,
+    history: &History,
+    lock: Lock,
+    migration: &Migration,
+    keeps_parts: bool,
+) -> Result<()> {
     let leftovers = Leftovers::before(conn, &migration.script).await?;
     let entry = history.begin(conn, migration, None).await?;
     sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
@@ -53,200 +111,45 @@ pub(super) async fn whole(conn: &mut PgConnection, history: &History, migration:
     match run(conn, &migration.name, &migration.script).await {
         Ok(()) => {
             let took = started.elapsed();
+            if is_in_transaction(conn).await? {
+                return Err(left(
+                    "the script left a transaction open, which is rolled back; end it in the script",
+                ));
+            }
             ours(conn, TimeLimits::default()).await?;
             history.finish(conn, entry, migration).await?;
+            lock.keep(conn).await?;
             history.took(conn, migration, took).await
         }
         Err(error) => {
             if let ScriptError::Failed(failure) = &error {
                 // The script can have left a failed transaction of its own open.
-                if migration.own_transactions {
+                if keeps_parts {
                     sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
                 }
                 ours(conn, TimeLimits::default()).await?;
                 if let Some(leftovers) = leftovers {
                     leftovers.drop(conn).await?;
                 }
-                history.fail(conn, entry, migration, failure, None).await?;
+                history.fail(conn, entry, migration, failure, keeps_parts).await?;
             }
             Err(error.into_migration())
         }
     }
 }
 
-/// Runs one statement after the other. With Prisma, each statement has a transaction of its own, which also records
-/// the number of committed statements; its engine runs them so since 7.4. With the other formats, statements share a
-/// transaction up to the next statement that PostgreSQL refuses inside one, as in the Supabase CLI, and the last
-/// transaction holds the history's row.
-pub(super) async fn per_statement(conn: &mut PgConnection, history: &History, migration: &Migration) -> Result<()> {
-    let committed = history.statements_committed(migration);
-    let entry = history.begin(conn, migration, Some(committed)).await?;
-    let pieces = pieces(&migration.script);
-    sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
-    let mut steps = Steps {
-        history,
-        migration,
-        entry: entry.as_ref(),
-        progress: Progress::new(&migration.script, &pieces),
-        committed,
-        open: OpenTransaction::No,
-    };
-    let started = Instant::now();
-    for (index, piece) in pieces.iter().enumerate().skip(committed) {
-        let leftovers = Leftovers::before(conn, &migration.script[piece.span.clone()]).await?;
-        let Err(error) = steps.step(conn, index, piece).await else {
-            continue;
-        };
-        let StepError::Script(ScriptError::Failed(failure)) = error else {
-            return Err(error.into());
-        };
-        sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
-        ours(conn, TimeLimits::default()).await?;
-        if let Some(leftovers) = leftovers {
-            leftovers.drop(conn).await?;
-        }
-        let committed = steps.committed;
-        history.fail(conn, entry, migration, &failure, Some(committed)).await?;
-        return Err(Error::Failed(failure));
-    }
-    let open = steps.open;
-    history.finish(conn, entry, migration).await?;
-    if open == OpenTransaction::Ours {
-        sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
-    }
-    history.took(conn, migration, started.elapsed()).await
-}
-
-/// Which transaction is open between two statements.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OpenTransaction {
-    No,
-    Ours,
-    Theirs,
-}
-
-struct Steps<'a> {
-    history: &'a History,
-    migration: &'a Migration,
-    entry: Option<&'a Entry>,
-    progress: Progress<'a>,
-    /// Number of statements that are certainly committed.
-    committed: usize,
-    open: OpenTransaction,
-}
-
-enum StepError {
-    Script(ScriptError),
-    Other(Error),
-}
-
-impl From<Error> for StepError {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
+/// Whether a script has left a transaction open: then the statement began later than its transaction.
+async fn is_in_transaction(conn: &mut PgConnection) -> Result<bool> {
+    let sql = "SELECT pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp()";
+    match sqlx::raw_sql(sql).fetch_one(conn).await {
+        Ok(row) => Ok(row.try_get(0)?),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(FAILED_TRANSACTION) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 
-impl From<sqlx::Error> for StepError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl From<StepError> for Error {
-    fn from(error: StepError) -> Self {
-        match error {
-            StepError::Script(error) => error.into_migration(),
-            StepError::Other(error) => error,
-        }
-    }
-}
-
-impl Steps<'_> {
-    async fn step(
-        &mut self,
-        conn: &mut PgConnection,
-        index: usize,
-        piece: &Piece,
-    ) -> std::result::Result<(), StepError> {
-        let done = index + 1;
-        match (piece.kind, self.open) {
-            (StatementKind::Begin | StatementKind::Chain | StatementKind::Other, OpenTransaction::Theirs) => {
-                self.send(conn, piece).await?;
-                self.record_committed(conn, done).await?;
-            }
-            (StatementKind::End, OpenTransaction::Theirs) => {
-                // This record is committed or rolled back together with the script's transaction.
-                self.record_committed(conn, done).await?;
-                self.send(conn, piece).await?;
-                self.open = OpenTransaction::No;
-                self.record_committed(conn, done).await?;
-                self.committed = done;
-            }
-            (StatementKind::Other, _) => {
-                if self.open == OpenTransaction::No {
-                    sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
-                    self.open = OpenTransaction::Ours;
-                }
-                self.send(conn, piece).await?;
-                if self.history.format() == Format::Prisma {
-                    self.record_committed(conn, done).await?;
-                    self.commit(conn, done, piece).await?;
-                }
-            }
-            (kind, _) => {
-                self.commit(conn, index, piece).await?;
-                self.send(conn, piece).await?;
-                if kind == StatementKind::Begin {
-                    self.open = OpenTransaction::Theirs;
-                } else {
-                    self.record_committed(conn, done).await?;
-                    self.committed = done;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Commits the operator's transaction, if one is open. Deferred constraints are checked only here.
-    async fn commit(
-        &mut self,
-        conn: &mut PgConnection,
-        done: usize,
-        piece: &Piece,
-    ) -> std::result::Result<(), StepError> {
-        if self.open == OpenTransaction::Ours {
-            let Migration { name, script, .. } = self.migration;
-            let committed = sqlx::raw_sql("COMMIT").execute(conn).await;
-            committed.map_err(|error| StepError::Script(ScriptError::new(name, script, piece.start, 0, error)))?;
-            self.open = OpenTransaction::No;
-            self.committed = done;
-        }
-        Ok(())
-    }
-
-    async fn record_committed(&mut self, conn: &mut PgConnection, done: usize) -> Result<()> {
-        if self.entry.is_none() {
-            return Ok(());
-        }
-        let record = self.progress.line(done, false);
-        self.history.committed(conn, self.entry, &record).await
-    }
-
-    async fn send(&self, conn: &mut PgConnection, piece: &Piece) -> std::result::Result<(), StepError> {
-        let Migration { name, script, .. } = self.migration;
-        part(conn, name, script, piece.span.clone())
-            .await
-            .map_err(StepError::Script)
-    }
-}
-
-/// The id of the current transaction, if one is assigned, after the statement `first`.
-async fn transaction(conn: &mut PgConnection, first: &'static str) -> Result<Option<String>> {
-    // Not prepared: the script could have put another statement in its place.
-    let sql = format!("{first}; SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text");
-    let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(conn).await?;
-    Ok(row.try_get(0)?)
-}
+/// `in_failed_sql_transaction`.
+const FAILED_TRANSACTION: &str = "25P02";
 
 /// Why a script did not succeed: its own failure, or that of the connection.
 pub(super) enum ScriptError {
@@ -267,7 +170,7 @@ impl ScriptError {
         }
     }
 
-    fn into_migration(self) -> Error {
+    pub(super) fn into_migration(self) -> Error {
         match self {
             Self::Failed(failure) => Error::Failed(failure),
             Self::Database(error) => Error::Database(error),
@@ -284,7 +187,8 @@ pub(super) async fn run(
     send(conn, name, (script, 0), AssertSqlSafe(script.clone())).await
 }
 
-async fn part(
+/// Sends a part of the script.
+pub(super) async fn part(
     conn: &mut PgConnection,
     name: &str,
     script: &str,

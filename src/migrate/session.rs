@@ -14,7 +14,7 @@ use crate::postgres::{OWN_PATH, watch_client};
 pub(super) async fn ours(conn: &mut PgConnection, limits: TimeLimits) -> Result<()> {
     // sqlx would use a statement that the script has put in the place of one of its own.
     conn.clear_cached_statements().await?;
-    reset(conn, limits, "DEALLOCATE ALL; ", &format!("; SET {OWN_PATH}")).await?;
+    reset(conn, limits, "DEALLOCATE ALL; ", &format!("; SET {OWN_PATH}; {WRITES}")).await?;
     watch_client(conn).await?;
     Ok(())
 }
@@ -32,16 +32,31 @@ pub(super) async fn ours_inside(conn: &mut PgConnection) -> Result<()> {
     reset(conn, TimeLimits::default(), "DEALLOCATE ALL; ", &after).await
 }
 
+/// The operator's own transactions write, also where those of the login are read-only by default.
+const WRITES: &str = "SET default_transaction_read_only = off";
+
 /// From the state of [`ours`] to that of a script of this format: names mean something else, and dates and times what
 /// the format's tool says. Prisma and the Supabase CLI leave them to the settings of the database and the login.
 pub(super) fn to_theirs(format: MigrationFormat) -> &'static str {
     match format {
-        MigrationFormat::Prisma | MigrationFormat::Supabase => "SET search_path TO DEFAULT",
+        MigrationFormat::Prisma | MigrationFormat::Supabase => {
+            "SET search_path TO DEFAULT; SET default_transaction_read_only TO DEFAULT"
+        }
         MigrationFormat::Sqlx => {
-            "SET search_path TO DEFAULT; SET datestyle = 'ISO, MDY'; SET timezone = 'UTC'; SET extra_float_digits = 2"
+            "SET search_path TO DEFAULT; SET default_transaction_read_only TO DEFAULT; SET datestyle = 'ISO, MDY'; SET timezone = 'UTC'; SET extra_float_digits = 2"
         }
     }
 }
+
+/// Between the statements of a script, inside its transaction: what was deferred is checked with the settings of the script,
+/// and then the statements of the operator have their own login and settings until the end of the transaction.
+pub(super) const MOMENT: &str = "SET LOCAL statement_timeout = 0; SET CONSTRAINTS ALL IMMEDIATE; \
+     SET LOCAL session_authorization TO DEFAULT; SET LOCAL role TO DEFAULT; \
+     SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL client_encoding = 'UTF8'; \
+     SET LOCAL standard_conforming_strings = on; SET LOCAL lock_timeout = '10s'";
+
+/// A statement after it is read as the operator and the guard read it.
+pub(super) const READING: &str = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'";
 
 /// The schemas in which a script finds names without a schema, by the settings of the database and the login.
 pub(super) async fn default_path(conn: &mut PgConnection) -> Result<Vec<String>> {

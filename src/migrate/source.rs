@@ -49,8 +49,10 @@ pub struct Migration {
     pub checksum: String,
     /// How it is run.
     pub mode: Mode,
-    /// The script has its own BEGIN or COMMIT: after a failure, a part of it can be committed.
+    /// The script has its own BEGIN or COMMIT, or code that commits: after a failure, a part of it can be committed.
     pub own_transactions: bool,
+    /// Whether PostgreSQL runs the script inside a transaction depends on the database.
+    pub unsure: bool,
 }
 
 impl Migration {
@@ -228,6 +230,7 @@ fn read(file: &str, format: MigrationFormat, name: MigrationName, content: &Cont
         checksum,
         mode: execution.mode,
         own_transactions: execution.own_transactions,
+        unsure: execution.unsure,
         script,
     })
 }

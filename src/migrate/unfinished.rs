@@ -4,6 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::kinds;
 use super::lexer::{self, Piece, StatementKind};
 use super::source::Migration;
 use crate::api::{Resolution, ResolvedAs};
@@ -17,6 +18,21 @@ const COMMITTED: &str = "orchestra-operator: statements committed: ";
 
 /// The end of that line if the next statement failed and changed nothing. Must not change.
 const FAILED: &str = " (the next one failed)";
+
+/// The end of that line if the next statement commits by itself, so that a part of it can be in the database. Must not
+/// change.
+const COMMITS_ITSELF: &str = " (the next one commits by itself)";
+
+/// What is known of the statement after those that are committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing.
+    Unknown,
+    /// It failed and changed nothing.
+    Failed,
+    /// It commits by itself, and a part of it can be in the database.
+    CommitsItself,
+}
 
 /// The end of the logs of a row that `migrations.resolve` has resolved. Must not change.
 pub(super) const RESOLVED: &str = "orchestra-operator: resolved by migrations.resolve.";
@@ -52,8 +68,8 @@ pub(super) enum Cure {
 
 /// The line that records how many statements are committed, with a digest of them: a changed script is continued
 /// only if these statements are unchanged.
-pub(super) fn committed(script: &str, statements: usize, failed: bool) -> String {
-    Progress::new(script, &pieces(script)).line(statements, failed)
+pub(super) fn committed(script: &str, statements: usize, next: Next) -> String {
+    Progress::new(script, &pieces(script)).line(statements, next)
 }
 
 fn prefix(script: &str, statements: usize) -> String {
@@ -81,8 +97,12 @@ impl<'a> Progress<'a> {
     }
 
     /// The line of [`committed`]. The number of statements does not decrease from call to call.
-    pub(super) fn line(&mut self, statements: usize, failed: bool) -> String {
-        let tail = if failed { FAILED } else { "" };
+    pub(super) fn line(&mut self, statements: usize, next: Next) -> String {
+        let tail = match next {
+            Next::Unknown => "",
+            Next::Failed => FAILED,
+            Next::CommitsItself => COMMITS_ITSELF,
+        };
         format!("{COMMITTED}{statements} sha256:{}{tail}", self.digest(statements))
     }
 
@@ -126,6 +146,9 @@ pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[R
         return Cure::Ask;
     };
     let script = &migration.script;
+    if last.starts_with(COMMITTED) && last.ends_with(COMMITS_ITSELF) {
+        return Cure::Ask;
+    }
     if let Some(record) = last.strip_prefix(COMMITTED) {
         let failed = record.ends_with(FAILED);
         let mut parts = record.trim_end_matches(FAILED).split(" sha256:");
@@ -156,7 +179,7 @@ pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[R
 fn next(script: &str, count: usize, failed: bool) -> Cure {
     let pieces = pieces(script);
     match pieces.get(count) {
-        Some(piece) if !failed && matches!(piece.kind, StatementKind::Outside(_)) => {
+        Some(piece) if !failed && matches!(kinds::kind(script, piece), StatementKind::Outside(_)) => {
             match lexer::concurrent_index(&script[piece.span.clone()]) {
                 Some(index) => Cure::CheckIndex(count, index),
                 None => Cure::Ask,
@@ -196,6 +219,9 @@ mod tests {
     fn only_certain_cures_need_no_decision() {
         let three = format!("CREATE TABLE t (a int); {INDEX}; SELECT 1;");
         let vacuum = "SELECT 1; VACUUM t; SELECT 2;";
+        let calls = "SELECT 1; CALL p();";
+        let block = "SELECT 1; DO $$ BEGIN UPDATE t SET a = 1; COMMIT; END $$;";
+        let reindex = "SELECT 1; REINDEX (CONCURRENTLY) TABLE t;";
         for (script, logs, cured) in [
             ("SELECT 1", String::new(), Cure::Ask),
             ("VACUUM t", String::new(), Cure::Ask),
@@ -204,21 +230,34 @@ mod tests {
             (INDEX, String::new(), Cure::CheckIndex(0, "i".into())),
             (INDEX, "ERROR: of Prisma itself".into(), Cure::CheckIndex(0, "i".into())),
             (&three, String::new(), Cure::Ask),
-            (&three, committed(&three, 0, false), Cure::Resume(0)),
-            (&three, committed(&three, 0, true), Cure::RollBack),
-            (&three, committed(&three, 1, false), Cure::CheckIndex(1, "i".into())),
-            (&three, committed(&three, 1, true), Cure::Resume(1)),
-            (&three, committed(&three, 2, false), Cure::Resume(2)),
-            (&three, committed(&three, 3, false), Cure::Resume(3)),
-            (vacuum, committed(vacuum, 1, false), Cure::Ask),
-            (vacuum, committed(vacuum, 1, true), Cure::Resume(1)),
-            (vacuum, committed("SELECT 0; VACUUM t; SELECT 2;", 1, true), Cure::Ask),
+            (&three, committed(&three, 0, Next::Unknown), Cure::Resume(0)),
+            (&three, committed(&three, 0, Next::Failed), Cure::RollBack),
+            (
+                &three,
+                committed(&three, 1, Next::Unknown),
+                Cure::CheckIndex(1, "i".into()),
+            ),
+            (&three, committed(&three, 1, Next::Failed), Cure::Resume(1)),
+            (&three, committed(&three, 2, Next::Unknown), Cure::Resume(2)),
+            (&three, committed(&three, 3, Next::Unknown), Cure::Resume(3)),
+            (vacuum, committed(vacuum, 1, Next::Unknown), Cure::Ask),
+            (vacuum, committed(vacuum, 1, Next::Failed), Cure::Resume(1)),
             (
                 vacuum,
-                committed("SELECT 1; VACUUM x; SELECT 9;", 1, true),
+                committed("SELECT 0; VACUUM t; SELECT 2;", 1, Next::Failed),
+                Cure::Ask,
+            ),
+            (
+                vacuum,
+                committed("SELECT 1; VACUUM x; SELECT 9;", 1, Next::Failed),
                 Cure::Resume(1),
             ),
             (vacuum, format!("{COMMITTED}x sha256:"), Cure::Ask),
+            (calls, committed(calls, 1, Next::Unknown), Cure::Resume(1)),
+            (calls, committed(calls, 1, Next::CommitsItself), Cure::Ask),
+            (block, committed(block, 1, Next::Unknown), Cure::Ask),
+            (&block["SELECT 1; ".len()..], String::new(), Cure::Ask),
+            (reindex, committed(reindex, 1, Next::Unknown), Cure::Ask),
         ] {
             let migration = migration(script);
             let row = row(&migration, &logs);

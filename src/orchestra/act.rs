@@ -57,7 +57,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Rest if pass.is_deleting() => Ok(Some(Next::Gone)),
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
-        Step::Rest => Ok(Some(Next::Rest)),
+        Step::Rest => Ok(Some(rest(pass, &observed))),
         Step::Revoke => revoke(pass, &observed).await,
         Step::Release => {
             end_work(pass);
@@ -78,6 +78,17 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         Step::Stop(reason) => Ok(Some(Next::After(pace_of_stop(reason)))),
     }
+}
+
+/// A source that cannot be read, and of whose return no watch tells, is looked for again.
+fn rest(pass: &Pass, observed: &Observed) -> Next {
+    let (backoff, key) = (&pass.ctx.core.backoff, format!("source/{}", pass.uid()));
+    let mut unavailable = observed.inside.wanted.unavailable.iter().flatten();
+    if unavailable.any(|source| source.unwatched) {
+        return Next::After(backoff.next(&key));
+    }
+    backoff.reset(&key);
+    Next::Rest
 }
 
 async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {

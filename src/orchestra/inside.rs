@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use super::plan::{Inside, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
-use super::{Pass, approval, drift, failure, migrating};
+use super::{Pass, approval, drift, failure, migrating, unavailable};
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
 use crate::controller::background::WorkKind;
@@ -144,10 +144,11 @@ async fn look(
         }
         facts.inside.login = false;
     }
-    if let Some(class) = tenant.class {
-        content::check_template(&pass.object, class)?;
-    }
-    facts.wanted = wanted(pass, tenant).await.map_err(|error| undisturbed(pass, error))?;
+    let template = tenant.class.map(|class| content::check_template(&pass.object, class));
+    facts.wanted = match template {
+        Some(Err(error)) => Wanted::without_template(unavailable::without_template(pass, error)?),
+        _ => wanted(pass, tenant).await.map_err(|error| undisturbed(pass, error))?,
+    };
     if let Some(work) = without_a_look(pass, &facts.wanted)? {
         (facts.inside.login, facts.inside.migrations) = (true, work);
         return Ok(());

@@ -11,6 +11,7 @@ mod migrating;
 mod observe;
 pub mod plan;
 mod status;
+mod unavailable;
 mod wait;
 mod wanted;
 mod work;

@@ -11,7 +11,7 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, drift, failure, migrating};
+use super::{Pass, drift, failure, migrating, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
@@ -70,13 +70,25 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         conditions.set(type_, is, why, told);
     }
     parts(pass, observed, &mut conditions, reason);
+    let gone = sources(observed, &mut conditions);
     conditions.stand(standing, summary, message);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
     let new = facts(pass, observed, old, phase, conditions);
+    let is_new = |_: &News| {
+        !pass
+            .object
+            .conditions()
+            .iter()
+            .any(|it| it.type_ == Is::SourceAvailable.as_str())
+    };
+    let gone = gone.filter(is_new);
     let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
     let news = news(pass, &new, (standing, reason, message), progress);
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    if let Some(gone) = gone {
+        tell(&pass.ctx.core, &pass.object, &gone).await;
+    }
     if let Some(lost) = lost {
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::HistoryLost, lost)).await;
     }
@@ -144,6 +156,7 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         (Is::Seeded, seen.seed, seeds),
     ] {
         match (asked, work) {
+            _ if observed.inside.wanted.is_without_template() => conditions.keep(part, Reason::Pending),
             (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
             (true, Work::Done) => {
                 let (why, told) = done(kept.filter(|_| part == Is::Migrated));
@@ -165,6 +178,17 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
             Some(what) => conditions.set(Is::HistoryAgrees, false, Reason::HistoryDiverged, what),
         }
     }
+}
+
+/// The warning of sources that cannot be read while everything that they had is applied, and its event.
+fn sources(observed: &Observed, conditions: &mut Conditions<'_>) -> Option<News> {
+    let Some(sources) = &observed.inside.wanted.unavailable else {
+        conditions.keep_existing(Is::SourceAvailable);
+        return None;
+    };
+    let (reason, message) = unavailable::told(sources)?;
+    conditions.set(Is::SourceAvailable, false, reason, &message);
+    Some(News::warning(reason, message))
 }
 
 /// What is said of a part that is done.
@@ -244,6 +268,11 @@ fn facts(
             })
             .or(old.template),
         seed: observed.inside.seed().or(old.seed),
+        unavailable_sources: match &observed.inside.wanted.unavailable {
+            None => old.unavailable_sources,
+            Some(sources) => Some(sources.iter().map(|source| source.place.clone()).collect())
+                .filter(|places: &Vec<_>| !places.is_empty()),
+        },
     }
 }
 
@@ -294,6 +323,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             conditions.keep(part, Reason::Pending);
         }
     }
+    conditions.keep_existing(Is::SourceAvailable);
     let standing = if passing {
         Standing::Reconciling
     } else {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use super::plan::Work;
+use super::unavailable::{self, Purpose, Unavailable};
 use super::wait::Wait;
 use super::{Pass, migrating};
+use crate::api::condition::Reason;
 use crate::content::{self, Rows, Tenant};
 use crate::controller::error::Error;
 use crate::migrate::Source;
@@ -27,6 +29,8 @@ pub struct Wanted {
     pub newer: Newer,
     /// The rollout that it is in.
     pub rolled: Option<Rolled>,
+    /// The sources that cannot be read, and whose content it has; none when they were not looked at.
+    pub unavailable: Option<Vec<Unavailable>>,
     /// The rollout has to give it a turn before its database is looked into.
     due: bool,
 }
@@ -43,11 +47,36 @@ pub enum Newer {
     Source(String),
 }
 
+impl Wanted {
+    /// What it has, because its template is gone.
+    pub fn without_template(warning: Unavailable) -> Self {
+        Self {
+            rows: Some(Rows::None),
+            unavailable: Some(vec![warning]),
+            ..Self::default()
+        }
+    }
+
+    /// Whether its template is gone, so that it is not known what is asked for.
+    pub fn is_without_template(&self) -> bool {
+        let mut unavailable = self.unavailable.iter().flatten();
+        unavailable.any(|source| source.reason == Reason::TemplateNotFound)
+    }
+}
+
 /// What the database is to have.
 pub async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
     let mut wanted = wanted_source(pass, tenant).await?;
+    let unavailable = wanted.unavailable.get_or_insert_default();
     if !wanted.due {
-        let rows = Rows::of(&pass.ctx.content, tenant, wanted.kept.is_some()).await?;
+        let rows = Rows::of(&pass.ctx.content, tenant, wanted.kept.is_some()).await;
+        let rows = match (rows, content::seed_place(&pass.ctx.content, tenant)) {
+            (Err(error), Some(place)) => {
+                unavailable.push(unavailable::excuse(pass, Purpose::Seed, &place, error)?);
+                Rows::Applied
+            }
+            (rows, _) => rows?,
+        };
         wanted.rows = Some(rows);
     }
     Ok(wanted)
@@ -58,7 +87,7 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
     let mut wanted = Wanted::default();
     let found = migrations(pass, tenant).await;
     let Some(class) = tenant.class.filter(|_| rollout::takes_part(&pass.object)) else {
-        wanted.source = found?;
+        wanted.source = own_source(pass, tenant, found, wanted.unavailable.get_or_insert_default())?;
         let digest = wanted.source.as_ref().map(|source| source.digest());
         // A tenant that was never migrated asks for its turn first, and logs in once.
         if let Some(digest) = digest.filter(|_| pass.turn.is_none() && pass.object.migrations().is_none()) {
@@ -93,6 +122,29 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
         Gate::Closed => (wanted.due, wanted.source) = (true, Some(source)),
     }
     Ok(wanted)
+}
+
+/// The source of migrations that is no class's to tell of; none where there is none, or where it is gone and everything
+/// that it had is applied.
+fn own_source(
+    pass: &Pass,
+    tenant: &Tenant<'_>,
+    found: Result<Option<Arc<Source>>, Error>,
+    unavailable: &mut Vec<Unavailable>,
+) -> Result<Option<Arc<Source>>, Error> {
+    let Some(place) = migrating::spec(pass, tenant).map(|spec| spec.place) else {
+        return found;
+    };
+    let warning = match found {
+        Err(error) => unavailable::excuse(pass, Purpose::Migrations, &place, error)?,
+        Ok(Some(source)) if source.is_empty() => match unavailable::emptied(pass, &place) {
+            Some(warning) => warning,
+            None => return Ok(Some(source)),
+        },
+        Ok(source) => return Ok(source),
+    };
+    unavailable.push(warning);
+    Ok(None)
 }
 
 /// What was refused is not tried again yet.

@@ -18,6 +18,9 @@ use crate::text;
 /// Entries that a condition names: its message is limited to 32768 characters.
 const NAMED: usize = 20;
 
+/// Characters of a message that leave room for the number of the others and a warning.
+const FITS: usize = text::MESSAGE - 100;
+
 /// Writes the status at a step that ends the pass. Refused entries do not keep the others from being claimed.
 pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
     if !matches!(step, Step::Yield | Step::Wait(_) | Step::Rest) {
@@ -75,7 +78,13 @@ fn message(refusals: &[&(String, Refusal)]) -> String {
         .iter()
         .map(|(key, refusal)| format!("{key}: {}", refusal.message))
         .collect();
-    text::clauses(&refusals, NAMED)
+    // Further ones are counted, since the end of a long message is cut off.
+    let lengths = refusals.iter().scan(0, |length, refusal| {
+        *length += refusal.chars().count() + 2;
+        Some(*length)
+    });
+    let fit = lengths.take_while(|length| *length <= FITS).count();
+    text::clauses(&refusals, fit.clamp(1, NAMED))
 }
 
 /// What an admin has to know of entries whose connections are open to whoever is on the way. It keeps no entry from
@@ -186,6 +195,12 @@ mod tests {
             .collect();
         let all = describe(&refusals).message;
         assert!(all.len() < 1000 && all.ends_with("KEY_19: full; and 980 more"), "{all}");
+        let long = Error::blocked(Reason::InUse, "long ".repeat(40));
+        let refusals: Vec<_> = (0..9)
+            .map(|number| (format!("KEY_{number}"), Refusal::from(&long)))
+            .collect();
+        let all = describe(&refusals).message;
+        assert!(all.len() < text::MESSAGE && all.ends_with("; and 5 more"), "{all}");
         let keys: Vec<_> = (0..1000).map(|number| format!("KEY_{number}")).collect();
         let exposed = exposure(&keys);
         assert!(

@@ -11,6 +11,9 @@ use crate::text;
 /// When a large source is asked for again while the memory for it is in use.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// What is said of a source that changes while it is read.
+const CHANGING: &str = "it is changing";
+
 /// An error of a source. `Display` is one line for a person; it holds no content and no login.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -91,8 +94,21 @@ impl Error {
     pub(super) fn moved(place: &dyn fmt::Display) -> Self {
         Self::Unavailable {
             place: place.to_string(),
-            what: "it is changing".into(),
+            what: CHANGING.into(),
             after: Some(Duration::from_secs(1)),
+        }
+    }
+
+    /// Whether the source, or what the operator reads in it, is not there or is out of reach. Of one that is there and
+    /// wrong, the next state may differ from what was applied.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Unavailable { what, .. } => what != CHANGING,
+            Self::Invalid { flaw, .. } => matches!(flaw, Flaw::NoPath { .. }),
+            Self::NotFound(_) | Self::NoFolder(_) | Self::NoArtifact(_) | Self::Denied { .. } | Self::NotAllowed(_) => {
+                true
+            }
+            Self::Busy { .. } => false,
         }
     }
 

@@ -12,10 +12,12 @@ mod bill;
 mod blips;
 mod bridge;
 mod budget;
+mod commands;
 mod crash;
 mod cures;
 mod deletion;
 mod drift;
+mod entries;
 mod exactly_once;
 mod happy_path;
 #[path = "../support/hostile.rs"]

@@ -1,7 +1,7 @@
 //! Migrations that fail, and sources that cannot be used: what a person reads, what is left in the
 //! database, and how it goes on by itself.
 
-use orchestra_sandbox::world::{Kind, TENANTS, condition, is_true};
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::proof::{generous_world, history, one_project_and_both_logins, owner, soon};
@@ -130,6 +130,48 @@ async fn a_source_that_cannot_be_used_touches_no_database() {
         &json!({"20260103000000_bad.sql": null, "20260102500000_fine.sql": null}),
     );
     ready(&world, "early").await;
+    a_source_that_is_gone_is_a_warning(&world).await;
+}
+
+/// Of a tenant that has all of it. Whatever else changes meanwhile, the tenant is settled.
+async fn a_source_that_is_gone_is_a_warning(world: &World) {
+    let warned = |object: &Value| {
+        let (status, reason, message) = condition(object, "SourceAvailable");
+        let told = status == "False" && reason == "SourceNotFound" && message.contains("tenants/schema");
+        let observed = object["metadata"]["generation"] == object["status"]["observedGeneration"];
+        told && observed && is_true(object, "Ready")
+    };
+    let settled = async |is: &dyn Fn(&Value) -> bool| {
+        let until = world.until(Kind::Orchestra, (TENANTS, "early"), LONG, |object| {
+            is(object) && is_true(object, "Ready")
+        });
+        let object = until.await.unwrap();
+        assert_eq!(object["status"]["phase"], "Ready", "{object:#}");
+        for part in ["Stalled", "Reconciling"] {
+            assert_eq!(condition(&object, part).0, "", "{part}: {object:#}");
+        }
+        assert!(is_true(&object, "Migrated") && is_true(&object, "Seeded"), "{object:#}");
+    };
+    let patch = |body: &str| {
+        world
+            .kubectl(["patch", "orch", "early", "-n", TENANTS, "--type=merge", "-p", body])
+            .unwrap()
+    };
+    world.kubectl(["delete", "configmap", "schema", "-n", TENANTS]).unwrap();
+    settled(&warned).await;
+    let named = r#"{"spec":{"displayName":"Another Orchestra"}}"#;
+    patch(named);
+    settled(&warned).await;
+    // Another source is another thing: it may have what is not applied.
+    let other =
+        |name: &str| format!(r#"{{"spec":{{"migrations":{{"source":{{"configMapRef":{{"name":"{name}"}}}}}}}}}}"#);
+    patch(&other("elsewhere"));
+    reason(world, "early", "SourceNotFound").await;
+    patch(&other("schema"));
+    world.kubectl(["create", "configmap", "schema", "-n", TENANTS]).unwrap();
+    settled(&warned).await;
+    sources(world);
+    settled(&|object: &Value| condition(object, "SourceAvailable").0.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,6 +141,14 @@ async fn an_archive_the_resource_and_a_folder_are_sources() {
         ),
         (tar_gz(&[("1_a/migration.sql", ""), ("2_b/", "")]), "Prisma's P3015"),
         (tar_gz(&[("1_a/migration.sql", "\u{feff}SELECT 1")]), "byte order mark"),
+        (
+            tar_gz(&[("prisma/migrations/1_a/migration.sql", ""), ("2_b.sql", "")]),
+            "2_b.sql is not in prisma/migrations, where the migrations are",
+        ),
+        (
+            tar_gz(&[("1_a.sql", ""), ("old/2_b.sql", "")]),
+            "could not find the migration file",
+        ),
     ] {
         archive(&world, "project", &packed);
         let is = |object: &Value| {
@@ -230,14 +238,20 @@ async fn artifacts_are_fetched_once_and_followed() {
     operator.kill().unwrap();
     let next = start("next");
     soon("the next one has met it", async || next.log().contains("503")).await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let object = get(&world, "one").await;
+    let warned = |object: &Value| condition(object, "SourceAvailable").1 == "SourceUnavailable";
+    let object = world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, warned)
+        .await
+        .unwrap();
     assert!(
         is_true(&object, "Ready") && is_true(&object, "Available") && !is_true(&object, "Stalled"),
         "{object:#}"
     );
     registry.fail(None);
-    let settled = |object: &Value| is_true(object, "Ready") && condition(object, "Reconciling").0.is_empty();
+    let settled = |object: &Value| {
+        let quiet = |part: &str| condition(object, part).0.is_empty();
+        is_true(object, "Ready") && quiet("Reconciling") && quiet("SourceAvailable")
+    };
     world
         .until(Kind::Orchestra, (TENANTS, "one"), LONG * 2, settled)
         .await

@@ -40,14 +40,23 @@ impl Server {
         )
     }
 
+    /// The same, as the user of this login, in its database.
+    pub fn psql_as(&self, login: &Login, arguments: &[&str]) -> String {
+        let all = [&["-X", "-q", "-v", "ON_ERROR_STOP=1"], arguments].concat();
+        self.run_as(login, "psql", &all)
+    }
+
     fn run(&self, program: &str, database: &str, arguments: &[&str]) -> String {
-        let login = self.login(database);
+        self.run_as(&self.login(database), program, arguments)
+    }
+
+    fn run_as(&self, login: &Login, program: &str, arguments: &[&str]) -> String {
         let out = Command::new(self.server.program(program))
             .args(arguments)
             .envs([
                 ("PGHOST", login.host.as_str()),
                 ("PGUSER", &login.user),
-                ("PGDATABASE", database),
+                ("PGDATABASE", &login.database),
                 ("PGPASSWORD", login.password.expose_secret()),
             ])
             .env("PGPORT", login.port.to_string())

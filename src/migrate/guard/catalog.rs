@@ -57,6 +57,8 @@ pub struct Relation {
     pub visible: bool,
     /// It or one of its child tables has pages, or it is a view or foreign table, which shows rows of other tables.
     pub filled: bool,
+    /// It is the sequence of a column: of a serial or identity one, or by `OWNED BY`.
+    pub owned: bool,
     pub columns: BTreeMap<String, Column>,
 }
 
@@ -79,7 +81,9 @@ WITH RECURSIVE named AS (
 SELECT nspname::text, relname::text, nspname = ANY($2),
     relkind IN ('f', 'v') OR EXISTS (SELECT FROM tree JOIN pg_class p ON p.oid = tree.oid
         WHERE root = named.oid AND p.relkind IN ('r', 'm') AND pg_relation_size(p.oid) > 0),
-    attname::text, coalesce(e.typname, t.typname)::text, atttypmod, e.oid IS NOT NULL, attnotnull
+    attname::text, coalesce(e.typname, t.typname)::text, atttypmod, e.oid IS NOT NULL, attnotnull,
+    relkind = 'S' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = named.oid
+        AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i'))
 FROM named
 LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdropped AND relkind <> 'i'
 LEFT JOIN pg_type t ON t.oid = atttypid
@@ -194,6 +198,7 @@ impl Catalog {
                 ..Relation::default()
             });
             (relation.visible, relation.filled) = (row.try_get(2)?, row.try_get(3)?);
+            relation.owned = row.try_get(9)?;
             if let Some(column) = row.try_get::<Option<String>, _>(4)? {
                 let type_ = Type::of_catalog(row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
                 let required = row.try_get(8)?;

@@ -70,6 +70,10 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
                 let harmless = match standing {
                     Standing::New => !cascades,
                     Standing::Absent => it.missing_ok,
+                    // PostgreSQL refuses it while a column uses the sequence, and nothing else counts on it.
+                    Standing::There { .. } if what == ObjectType::ObjectSequence => {
+                        !cascades && judge.known.is_owned(&relation)
+                    }
                     Standing::There { .. } => recreated || it.concurrent,
                 };
                 if !harmless {

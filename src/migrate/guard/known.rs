@@ -37,6 +37,8 @@ struct Existing {
     filled: bool,
     /// None if they are not known.
     columns: Option<BTreeMap<String, Column>>,
+    /// It is the sequence of a column.
+    owned: bool,
 }
 
 /// The relations, and other objects that the pending scripts create.
@@ -69,6 +71,7 @@ impl Known {
             found: Some(Existing {
                 filled: relation.filled,
                 columns: Some(relation.columns.clone()),
+                owned: relation.owned,
             }),
             view: false,
         });
@@ -120,6 +123,13 @@ impl Known {
                 columns: None,
             },
         }
+    }
+
+    /// Whether all that the name can mean are sequences of columns.
+    pub fn is_owned(&self, name: &Name) -> bool {
+        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
+        let mut found = meant.filter_map(|entry| entry.found.as_ref());
+        found.all(|found| found.owned)
     }
 
     /// Adds a relation. With `unless_there`, an existing relation stays as it is.

@@ -17,6 +17,7 @@ mod judge;
 mod known;
 mod known_code;
 mod locks;
+mod made;
 pub(super) mod names;
 mod objects;
 mod plan;

@@ -91,16 +91,19 @@ pub fn inner(node: Option<&Node>) -> Option<&NodeEnum> {
 
 /// Whether an option of a statement is on: `(ANALYZE)` and `(ANALYZE true)`, not `(ANALYZE off)`.
 pub fn is_on(options: &[Node], name: &str) -> bool {
-    options.iter().any(|option| match &option.node {
-        Some(NodeEnum::DefElem(element)) if element.defname == name => match inner(element.arg.as_deref()) {
-            Some(NodeEnum::String(text)) => !matches!(text.sval.as_str(), "off" | "false" | "0"),
-            // A word that is not reserved is read as the name of a type.
-            Some(NodeEnum::TypeName(name)) => !matches!(strings(&name.names).as_slice(), [word] if word == "off"),
-            Some(NodeEnum::Boolean(value)) => value.boolval,
-            Some(NodeEnum::Integer(value)) => value.ival != 0,
-            _ => true,
-        },
-        _ => false,
+    // The last one of a name counts.
+    let found = options.iter().rev().find_map(|option| match &option.node {
+        Some(NodeEnum::DefElem(element)) if element.defname == name => Some(inner(element.arg.as_deref())),
+        _ => None,
+    });
+    let is_off = |word: &str| ["off", "false", "0"].iter().any(|off| word.eq_ignore_ascii_case(off));
+    found.is_some_and(|value| match value {
+        Some(NodeEnum::String(text)) => !is_off(&text.sval),
+        // A word that is not reserved is read as the name of a type.
+        Some(NodeEnum::TypeName(name)) => !matches!(strings(&name.names).as_slice(), [word] if is_off(word)),
+        Some(NodeEnum::Boolean(value)) => value.boolval,
+        Some(NodeEnum::Integer(value)) => value.ival != 0,
+        _ => true,
     })
 }
 

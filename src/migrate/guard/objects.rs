@@ -1,9 +1,10 @@
 //! Objects other than relations: their keys, and the statements that create them.
 
-use pg_query::protobuf::{AlterTableStmt, AlterTableType, ObjectType, RangeVar};
+use pg_query::protobuf::{ObjectType, RangeVar};
 use pg_query::{Node, NodeEnum};
 
-use super::names::{Name, dotted, inner, strings};
+use super::made;
+use super::names::{Name, dotted, strings};
 
 /// The key of an object that is no relation: its kind and name. The guard takes objects with the same key for the same
 /// object; functions are distinguished by their names only.
@@ -60,7 +61,15 @@ pub fn made_by(tree: &NodeEnum) -> Vec<String> {
         NodeEnum::CreatePolicyStmt(it) => beside(ObjectType::ObjectPolicy, &it.table, &it.policy_name),
         NodeEnum::CreateTrigStmt(it) => beside(ObjectType::ObjectTrigger, &it.relation, &it.trigname),
         NodeEnum::RuleStmt(it) => beside(ObjectType::ObjectRule, &it.relation, &it.rulename),
-        NodeEnum::AlterTableStmt(it) => constraints(it),
+        NodeEnum::AlterTableStmt(it) => {
+            let table = it.relation.as_ref().map(Name::from);
+            let keys = table.map(|table| {
+                made::constraints(tree)
+                    .into_iter()
+                    .map(move |name| constraint(&table, &name))
+            });
+            keys.into_iter().flatten().collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -74,20 +83,4 @@ fn range(name: RangeVar) -> Node {
 /// The key of a constraint.
 pub fn constraint(table: &Name, name: &str) -> String {
     format!("constraint {table} {name}")
-}
-
-fn constraints(it: &AlterTableStmt) -> Vec<String> {
-    let Some(table) = it.relation.as_ref().map(Name::from) else {
-        return Vec::new();
-    };
-    let named = it.cmds.iter().filter_map(|node| match &node.node {
-        Some(NodeEnum::AlterTableCmd(command)) if command.subtype() == AlterTableType::AtAddConstraint => {
-            match inner(command.def.as_deref()) {
-                Some(NodeEnum::Constraint(added)) if !added.conname.is_empty() => Some(&added.conname),
-                _ => None,
-            }
-        }
-        _ => None,
-    });
-    named.map(|name| constraint(&table, name)).collect()
 }

@@ -7,7 +7,7 @@ use super::finding::{Finding, FindingKind};
 use super::judge::{Judge, PendingScript};
 use super::known::Known;
 use super::names::{dotted, inner, is_on, strings};
-use super::{code, drops, exposing, locks, objects, renames, rights, rows, settings, tables};
+use super::{code, drops, exposing, locks, made, objects, renames, rights, rows, settings, tables};
 use crate::migrate::parse;
 
 /// Judges the scripts against the known relations and code. Also returns their state after the last script, and for
@@ -73,6 +73,9 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             tables::create(judge, tree);
             rows::statement(judge, tree);
         }
+    }
+    for name in made::relations(tree) {
+        judge.known.create(&name, true);
     }
 }
 

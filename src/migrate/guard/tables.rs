@@ -11,9 +11,10 @@ use super::catalog::Column;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
+use super::made::is_serial;
 use super::names::{Name, inner, quoted, strings};
 use super::types::{Change, Type, change};
-use super::{drops, objects};
+use super::{drops, made, objects};
 
 /// Adds the relation that a statement creates to the known ones.
 pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -44,6 +45,8 @@ struct AlteredTable {
     columns: BTreeMap<String, Column>,
     /// `columns` holds all columns of the table.
     complete: bool,
+    /// Constraints that the same statement adds.
+    readded: Vec<String>,
 }
 
 impl AlteredTable {
@@ -78,6 +81,7 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
         filled,
         columns,
         complete,
+        readded: made::constraints(&NodeEnum::AlterTableStmt(it.clone())),
     };
     for node in &it.cmds {
         if let Some(NodeEnum::AlterTableCmd(command)) = &node.node {
@@ -165,7 +169,17 @@ fn part(judge: &mut Judge<'_>, table: &mut AlteredTable, command: &AlterTableCmd
             let key = objects::constraint(&table.name, name);
             // CASCADE also drops the foreign keys that refer to a key.
             let cascades = command.behavior() == DropBehavior::DropCascade;
-            if !judge.known.unmake(&key) && (cascades || !drops::replaced(judge, &key)) {
+            let again = table.readded.iter().any(|added| added == name);
+            let made = judge.known.is_made(&key);
+            let harmless = if again {
+                !cascades
+            } else {
+                judge.known.unmake(&key) || !cascades && drops::replaced(judge, &key)
+            };
+            if again && !made {
+                judge.known.keep(key);
+            }
+            if !harmless {
                 judge.find(
                     FindingKind::DropConstraint,
                     table.column(name),
@@ -216,6 +230,10 @@ fn whole(judge: &mut Judge<'_>, table: &AlteredTable, what: AlterTableType, comm
     if kind == FindingKind::RewriteTable && !table.filled {
         return;
     }
+    // A partition that the plan made has no rows that were there before.
+    if what == Is::AtDetachPartition && partition().is_some_and(|name| judge.known.standing(&name) == Standing::New) {
+        return;
+    }
     let other = partition().map(|name| format!(" {name}")).unwrap_or_default();
     judge.find(kind, &table.name, format!("{}{other}", table.says(words, "")));
 }
@@ -234,10 +252,7 @@ fn add_column(judge: &mut Judge<'_>, table: &mut AlteredTable, column: &ColumnDe
     }
     let type_ = column.type_name.as_ref().map(Type::from).unwrap_or_default();
     let has = |what| constraints(column).any(|constraint| constraint.contype() == what);
-    let counts = matches!(
-        type_.name.as_str(),
-        "serial" | "bigserial" | "smallserial" | "serial2" | "serial4" | "serial8"
-    );
+    let counts = is_serial(&type_);
     let stored = constraints(column).any(|it| it.contype() == ConstrType::ConstrGenerated && it.generated_kind != "v");
     let computed = counts || stored || has(ConstrType::ConstrIdentity);
     let default = constraints(column).find(|constraint| constraint.contype() == ConstrType::ConstrDefault);

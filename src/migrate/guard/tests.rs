@@ -21,6 +21,7 @@ pub(super) fn catalog() -> Catalog {
         name: name.into(),
         visible: schema == "public",
         filled,
+        owned: false,
         columns: [
             ("id".to_owned(), column("int4", -1, true)),
             ("email".to_owned(), column("varchar", 104, false)),

@@ -78,6 +78,12 @@ impl History {
         }
     }
 
+    /// The applied migrations whose scripts have changed since.
+    pub fn edited(&self, source: &Source) -> BTreeSet<MigrationId> {
+        let edited = source.migrations().iter().filter(|migration| self.is_edited(migration));
+        edited.map(|migration| migration.identity.clone()).collect()
+    }
+
     fn displaced(&self, source: &Source) -> Vec<String> {
         if self.format != Format::Prisma {
             return Vec::new();
@@ -119,7 +125,8 @@ impl History {
             Format::Sqlx if !missing.is_empty() => (
                 "are applied and not in the source",
                 missing,
-                "restore them: sqlx does not continue while one is missing",
+                "restore them, or remove them from the history: migrations.resolve, {name: <number>, as: RolledBack}; sqlx \
+                 itself stops as well, unless it is run with --ignore-missing",
             ),
             Format::Sqlx if !edited.is_empty() => (
                 "were changed after they were applied",

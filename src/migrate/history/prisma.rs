@@ -67,10 +67,10 @@ pub(super) async fn prepare(history: &History, conn: &mut PgConnection) -> Resul
     Ok(())
 }
 
-/// Writes the row of an applied migration. Returns its id.
+/// Writes the row of an applied migration, in its transaction. Returns its id.
 pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration: &Migration) -> Result<String> {
     let columns = "started_at, finished_at, applied_steps_count";
-    write(history, conn, migration, columns, "at, at, 1", None).await
+    write(history, conn, migration, columns, "pg_catalog.now(), at, 1", None).await
 }
 
 /// Writes the row of a migration that is started. Returns its id.
@@ -104,25 +104,27 @@ async fn write(
          SELECT $1, $2, $3, $4, {values} FROM pg_catalog.clock_timestamp() AS at",
         history.table()
     );
-    ::sqlx::query(AssertSqlSafe(sql))
+    let written = ::sqlx::query(AssertSqlSafe(sql))
         .persistent(false)
         .bind(&id)
         .bind(&migration.checksum)
         .bind(&migration.name)
         .bind(logs)
         .execute(conn)
-        .await?;
+        .await;
+    let written = written.map(|done| done.rows_affected() == 1).map_err(Into::into);
+    history.written(migration, written)?;
     Ok(id)
 }
 
-/// Marks the row finished, as Prisma leaves it.
-pub(super) async fn finish(history: &History, conn: &mut PgConnection, id: &str) -> Result<()> {
+/// Marks the row finished, as Prisma leaves it. Returns whether it is there.
+pub(super) async fn finish(history: &History, conn: &mut PgConnection, id: &str) -> Result<bool> {
     let set = "finished_at = pg_catalog.clock_timestamp(), applied_steps_count = 1, logs = NULL";
     update(history, conn, id, set, None).await
 }
 
-/// Replaces the row's logs.
-pub(super) async fn log(history: &History, conn: &mut PgConnection, id: &str, logs: &str) -> Result<()> {
+/// Replaces the row's logs. Returns whether it is there.
+pub(super) async fn log(history: &History, conn: &mut PgConnection, id: &str, logs: &str) -> Result<bool> {
     update(history, conn, id, "logs = $2", Some(logs)).await
 }
 
@@ -130,22 +132,23 @@ pub(super) async fn log(history: &History, conn: &mut PgConnection, id: &str, lo
 pub(super) async fn roll_back(history: &History, conn: &mut PgConnection, id: &str, by_user: bool) -> Result<()> {
     let set = "rolled_back_at = pg_catalog.clock_timestamp(), logs = pg_catalog.concat(logs, $2)";
     let note = format!("\n\n{RESOLVED}");
-    update(history, conn, id, set, Some(if by_user { &note } else { "" })).await
+    update(history, conn, id, set, Some(if by_user { &note } else { "" })).await?;
+    Ok(())
 }
 
 /// Changes a row. It runs between the statements of a script as well: no name in it depends on the `search_path`, and
-/// it is not prepared by a name that the script could take.
-async fn update(history: &History, conn: &mut PgConnection, id: &str, set: &str, value: Option<&str>) -> Result<()> {
+/// it is not prepared by a name that the script could take. Returns whether the row is there.
+async fn update(history: &History, conn: &mut PgConnection, id: &str, set: &str, value: Option<&str>) -> Result<bool> {
     let sql = format!(
         "UPDATE {} SET {set} WHERE id OPERATOR(pg_catalog.=) $1",
         history.table()
     );
     let query = ::sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(id.to_owned());
-    match value {
+    let done = match value {
         Some(value) => query.bind(value.to_owned()).execute(conn).await?,
         None => query.execute(conn).await?,
     };
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Records why the script failed in Prisma's own text (P3018), so that Prisma stops at this migration too, and then
@@ -156,7 +159,7 @@ pub(super) async fn fail(
     id: &str,
     failure: &ScriptFailure,
     kept: Option<String>,
-) -> Result<()> {
+) -> Result<bool> {
     let logs = format!(
         "A migration failed to apply. New migrations cannot be applied before the error is recovered from. \
          Read more about how to resolve migration issues in a production database: https://pris.ly/d/migrate-resolve\n\n\

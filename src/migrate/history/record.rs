@@ -10,7 +10,7 @@ use crate::migrate::error::{Error, Result};
 use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::source_error::MAX_MIGRATIONS;
 use crate::migrate::unfinished::Unfinished;
-use crate::postgres::quote;
+use crate::postgres::{self, quote};
 
 /// The most characters of a text that is read from a history: whoever owns the table may write 1 GiB into each. It
 /// is more than any tool writes into an identity or a checksum, so that a longer one never equals a right one.
@@ -42,6 +42,8 @@ pub struct History {
     pub(super) schema: String,
     /// The table exists.
     pub(super) present: bool,
+    /// Its oid, once it was prepared.
+    pub(super) oid: u32,
     /// The applied migrations, each with its script's checksum if the tool records one.
     pub(super) applied: BTreeMap<MigrationId, Option<String>>,
     /// Rows that are neither finished nor rolled back.
@@ -50,8 +52,10 @@ pub struct History {
     pub(super) resolved: BTreeSet<String>,
     /// For migrations that are continued, the number of statements that are already committed.
     pub(super) resume: BTreeMap<String, usize>,
-    /// One of the schema's tables that is not a history, if there is any.
-    pub(super) tables: Option<String>,
+    /// Schema and name of a table that is not a history, if there is any where the tool looks for one.
+    pub(super) tables: Option<(String, String)>,
+    /// When there is no history where the tool looks for it: one in another schema, and what it holds.
+    pub(super) elsewhere: Option<(String, BTreeSet<String>)>,
 }
 
 /// The row of a migration that is being applied.
@@ -62,8 +66,50 @@ pub struct Entry {
 
 impl History {
     /// The table's qualified and quoted name.
-    pub(super) fn table(&self) -> String {
+    pub fn table(&self) -> String {
         format!("{}.{}", quote(&self.schema), table_of(self.format))
+    }
+
+    /// A query after a script in its transaction, which holds the ROW SHARE lock on the table that was taken before the
+    /// script: whether it is still the same transaction, whether the table is where it was, and whether nothing can be
+    /// written. It has only characters that every setting reads alike.
+    pub fn look_after_script(&self) -> String {
+        format!(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = pg_catalog.pg_backend_pid() \
+                 AND locktype = 'relation' AND relation = {oid} AND mode = 'RowShareLock' AND granted), \
+             EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace \
+                 WHERE c.oid = {oid} AND relname = '{table}' \
+                     AND nspname = pg_catalog.convert_from(pg_catalog.decode('{schema}', 'hex'), 'UTF8')), \
+             pg_catalog.current_setting('transaction_read_only') = 'on'",
+            oid = self.oid,
+            table = table_of(self.format),
+            schema = hex::encode(&self.schema),
+        )
+    }
+
+    /// The migration took the table or its row away.
+    pub fn lost(&self, migration: &Migration) -> Error {
+        Error::HistoryGone {
+            name: migration.name.clone(),
+            table: format!("{}.{}", self.schema, table_of(self.format)),
+            kept: true,
+        }
+    }
+
+    /// Whether a row was written; an error if it or its table is gone.
+    pub(super) fn written(&self, migration: &Migration, outcome: Result<bool>) -> Result<()> {
+        const UNDEFINED_TABLE: &str = "42P01";
+        const INVALID_SCHEMA: &str = "3F000";
+        match outcome {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.lost(migration)),
+            Err(Error::Database(postgres::Error::Refused { sqlstate, .. }))
+                if matches!(sqlstate.as_str(), UNDEFINED_TABLE | INVALID_SCHEMA) =>
+            {
+                Err(self.lost(migration))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Refuses a history with more rows than any tool writes.

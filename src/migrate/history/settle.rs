@@ -3,7 +3,7 @@
 
 use ::sqlx::PgConnection;
 
-use super::record::History;
+use super::record::{History, table_of};
 use super::{prisma, sqlx, supabase};
 use crate::api::{MigrationFormat as Format, ResolvedAs};
 use crate::migrate::error::{Error, Result};
@@ -63,7 +63,30 @@ impl History {
         Ok(())
     }
 
+    /// Fails if the migrations of the source are recorded where their tool does not look: it would apply them once more.
+    fn check_elsewhere(&self, source: &Source) -> Result<()> {
+        let Some((schema, applied)) = &self.elsewhere else {
+            return Ok(());
+        };
+        let known = |migration: &&Migration| applied.contains(&migration.identity.to_string());
+        match source.migrations().iter().find(known) {
+            None => Ok(()),
+            Some(migration) => Err(Error::OtherTool(format!(
+                "its history {schema}.{table} records {name} as applied, and its tool looks for {table} {place}: set the \
+                 login's search_path so that the history is found (ALTER ROLE … SET search_path), or move it (ALTER TABLE \
+                 … SET SCHEMA)",
+                table = table_of(self.format),
+                name = migration.name,
+                place = match self.format {
+                    Format::Sqlx => "in the first schema of the search_path only",
+                    Format::Prisma | Format::Supabase => "in the schemas of the search_path only",
+                },
+            ))),
+        }
+    }
+
     fn actions(&self, source: &Source, options: &Options) -> Result<Vec<Action>> {
+        self.check_elsewhere(source)?;
         let mut actions = Vec::new();
         for row in &self.unfinished {
             let migration = self.migration_of(row, source);
@@ -126,7 +149,7 @@ impl History {
     /// A database with tables and without a history: the migrations up to the baseline are recorded as applied.
     fn baseline(&self, source: &Source, options: &Options, actions: &mut Vec<Action>) -> Result<()> {
         let empty = self.applied.is_empty() && self.unfinished.is_empty();
-        let Some(table) = self.tables.as_ref().filter(|_| empty) else {
+        let Some((schema, table)) = self.tables.as_ref().filter(|_| empty) else {
             return Ok(());
         };
         let Some(name) = &options.baseline else {
@@ -135,7 +158,7 @@ impl History {
                 return Ok(());
             }
             return Err(Error::NotEmpty {
-                schema: self.schema.clone(),
+                schema: schema.clone(),
                 table: table.clone(),
             });
         };
@@ -174,7 +197,8 @@ impl History {
                 );
                 let done = count + usize::from(built);
                 if done == pieces(&migration.script).len() {
-                    prisma::finish(self, conn, &row.id).await?;
+                    let finished = prisma::finish(self, conn, &row.id).await;
+                    self.written(migration, finished)?;
                     self.note_applied(migration);
                     return Ok(());
                 }

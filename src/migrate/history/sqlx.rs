@@ -72,12 +72,14 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
         .execute(conn)
         .await;
     match inserted {
-        Ok(_) => Ok(String::new()),
+        Ok(done) => history
+            .written(migration, Ok(done.rows_affected() == 1))
+            .map(|()| String::new()),
         // sqlx-cli takes no lock.
         Err(::sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Overtaken {
             name: migration.name.clone(),
         }),
-        Err(error) => Err(error.into()),
+        Err(error) => history.written(migration, Err(error.into())).map(|()| String::new()),
     }
 }
 

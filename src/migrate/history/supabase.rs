@@ -8,7 +8,6 @@ use super::record::{History, MAX_TEXT};
 use crate::migrate::error::{Error, Result};
 use crate::migrate::mode::statements;
 use crate::migrate::source::{Migration, MigrationId};
-use crate::postgres;
 
 /// The CLI's own statements (`pkg/migration/history.go`).
 const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS supabase_migrations; \
@@ -74,12 +73,14 @@ pub(super) async fn insert(history: &History, conn: &mut PgConnection, migration
         .execute(conn)
         .await;
     match inserted {
-        Ok(_) => Ok(String::new()),
+        Ok(done) => history
+            .written(migration, Ok(done.rows_affected() == 1))
+            .map(|()| String::new()),
         // The CLI takes no lock.
         Err(::sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Overtaken {
             name: migration.name.clone(),
         }),
-        Err(error) => Err(Error::Database(postgres::Error::from(error))),
+        Err(error) => history.written(migration, Err(error.into())).map(|()| String::new()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection};
 
-use super::record::{Entry, History, schema_of, table_of};
+use super::record::{Entry, History, MAX_ROWS, schema_of, table_of};
 use super::{prisma, sqlx, supabase};
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
@@ -13,7 +13,7 @@ use crate::migrate::failure::ScriptFailure;
 use crate::migrate::options::TimeLimits;
 use crate::migrate::session::{default_path, ours};
 use crate::migrate::source::Migration;
-use crate::migrate::unfinished::{self, NOTHING_KEPT};
+use crate::migrate::unfinished::{self, NOTHING_KEPT, Next};
 use crate::postgres::{begin, check_record, protect_records_inside, quote};
 
 impl History {
@@ -24,34 +24,42 @@ impl History {
     /// somebody has made a trigger or rule on it.
     pub async fn read(conn: &mut PgConnection, format: Format) -> Result<Self> {
         let path = default_path(conn).await?;
-        let current = path.into_iter().next().unwrap_or_else(|| "public".to_owned());
         begin(conn).await?;
-        let history = Self::look(conn, format, current).await;
+        let history = Self::look(conn, format, &path).await;
         ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
         history
     }
 
-    async fn look(conn: &mut PgConnection, format: Format, current: String) -> Result<Self> {
+    async fn look(conn: &mut PgConnection, format: Format, path: &[String]) -> Result<Self> {
         let contract = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')";
         if ::sqlx::query_scalar(contract).fetch_one(&mut *conn).await? {
             return Err(Error::OtherTool(
                 "it is managed by Prisma 8 (schema prisma_contract), which is not supported".into(),
             ));
         }
+        let current = path.first().map_or(PUBLIC, String::as_str);
+        let found = locate(conn, format, path).await?;
         let mut history = Self {
             format,
-            schema: schema_of(format, &current).to_owned(),
-            present: false,
+            present: found.is_some(),
+            schema: found.unwrap_or_else(|| schema_of(format, current).to_owned()),
+            oid: 0,
             applied: BTreeMap::new(),
             unfinished: Vec::new(),
             resolved: BTreeSet::new(),
             resume: BTreeMap::new(),
             tables: None,
+            elsewhere: None,
         };
-        history.present = check_record(conn, &history.schema, table_of(format)).await?;
-        history.tables = tables(conn, &current).await?;
+        let mut schemas = vec![current];
+        // Prisma looks there, whatever the search path begins with.
+        if format == Format::Prisma && path.iter().any(|schema| schema == PUBLIC) {
+            schemas.push(PUBLIC);
+        }
+        history.tables = tables(conn, &schemas).await?;
         if !history.present {
-            history.check_other_formats(conn, &current).await?;
+            history.check_other_formats(conn, path).await?;
+            history.elsewhere = elsewhere(conn, format).await?;
             return Ok(history);
         }
         match format {
@@ -63,15 +71,15 @@ impl History {
     }
 
     /// Fails if another tool has a history in the database and this format has none: the format is probably wrong.
-    async fn check_other_formats(&self, conn: &mut PgConnection, current: &str) -> Result<()> {
+    async fn check_other_formats(&self, conn: &mut PgConnection, path: &[String]) -> Result<()> {
         for other in [Format::Prisma, Format::Supabase, Format::Sqlx] {
-            let (schema, table) = (schema_of(other, current), table_of(other));
             // What another login has made says nothing, and is not read.
-            let trusted = other != self.format && matches!(check_record(conn, schema, table).await, Ok(true));
-            if !trusted {
+            let found = locate(conn, other, path).await.ok().flatten();
+            let Some(schema) = found.filter(|_| other != self.format) else {
                 continue;
-            }
-            let rows = format!("SELECT EXISTS (SELECT FROM {}.{table})", quote(schema));
+            };
+            let table = table_of(other);
+            let rows = format!("SELECT EXISTS (SELECT FROM {}.{table})", quote(&schema));
             if ::sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(&mut *conn).await? {
                 let name = other.as_str();
                 return Err(Error::OtherTool(format!(
@@ -90,8 +98,14 @@ impl History {
             ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
             return Err(error);
         }
-        ::sqlx::raw_sql("COMMIT").execute(conn).await?;
+        ::sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
         self.present = true;
+        let oid = "SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = $1 AND relname = $2";
+        let oid = ::sqlx::query_scalar::<_, i64>(oid)
+            .bind(&self.schema)
+            .bind(table_of(self.format));
+        self.oid = oid.fetch_one(conn).await?.try_into().unwrap_or_default();
         Ok(())
     }
 
@@ -126,7 +140,7 @@ impl History {
     ) -> Result<Option<Entry>> {
         match self.format {
             Format::Prisma => {
-                let logs = committed.map(|count| unfinished::committed(&migration.script, count, false));
+                let logs = committed.map(|count| unfinished::committed(&migration.script, count, Next::Unknown));
                 let id = prisma::begin(self, conn, migration, logs).await?;
                 Ok(Some(Entry { id }))
             }
@@ -135,9 +149,15 @@ impl History {
     }
 
     /// Records the number of committed statements, in the transaction of the last of them.
-    pub async fn committed(&self, conn: &mut PgConnection, started: Option<&Entry>, record: &str) -> Result<()> {
+    pub async fn committed(
+        &self,
+        conn: &mut PgConnection,
+        started: Option<&Entry>,
+        migration: &Migration,
+        record: &str,
+    ) -> Result<()> {
         match started {
-            Some(entry) => prisma::log(self, conn, &entry.id, record).await,
+            Some(entry) => self.written(migration, prisma::log(self, conn, &entry.id, record).await),
             None => Ok(()),
         }
     }
@@ -151,30 +171,43 @@ impl History {
     ) -> Result<Entry> {
         match started {
             Some(entry) => {
-                prisma::finish(self, conn, &entry.id).await?;
+                self.written(migration, prisma::finish(self, conn, &entry.id).await)?;
                 Ok(entry)
             }
             None => self.insert(conn, migration).await,
         }
     }
 
-    /// Records the failure if the tool does so, and the number of committed statements if the script was run
-    /// statement by statement.
+    /// Records the failure of a script that was run as a whole, if the tool does so.
     pub async fn fail(
         &self,
         conn: &mut PgConnection,
         started: Option<Entry>,
         migration: &Migration,
         failure: &ScriptFailure,
-        committed: Option<usize>,
+        keeps_parts: bool,
     ) -> Result<()> {
-        let kept = match committed {
-            Some(count) => Some(unfinished::committed(&migration.script, count, true)),
-            None if migration.own_transactions => None,
-            None => Some(NOTHING_KEPT.to_owned()),
-        };
+        let kept = (!keeps_parts).then(|| NOTHING_KEPT.to_owned());
         match started {
-            Some(entry) => prisma::fail(self, conn, &entry.id, failure, kept).await,
+            Some(entry) => self.written(migration, prisma::fail(self, conn, &entry.id, failure, kept).await),
+            None => Ok(()),
+        }
+    }
+
+    /// Records the failure of a script that was run statement by statement, and what of it is kept.
+    pub async fn fail_after(
+        &self,
+        conn: &mut PgConnection,
+        started: Option<&Entry>,
+        migration: &Migration,
+        failure: &ScriptFailure,
+        kept: String,
+    ) -> Result<()> {
+        match started {
+            Some(entry) => self.written(
+                migration,
+                prisma::fail(self, conn, &entry.id, failure, Some(kept)).await,
+            ),
             None => Ok(()),
         }
     }
@@ -191,12 +224,64 @@ impl History {
     }
 }
 
-/// One table of the schema that is not a history. Like Prisma, it leaves out the table of `PostGIS`.
-async fn tables(conn: &mut PgConnection, schema: &str) -> Result<Option<String>> {
-    let table = ::sqlx::query_scalar(
-        "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE nspname = $1 AND relkind = 'r' \
-             AND relname NOT IN ('spatial_ref_sys', '_prisma_migrations', '_sqlx_migrations') ORDER BY 1 LIMIT 1",
+/// The schema in which the tool finds its table, if it exists. Prisma names it without a schema, so that it is found anywhere
+/// on the search path; sqlx looks for it in the first schema, where it would create it.
+async fn locate(conn: &mut PgConnection, format: Format, path: &[String]) -> Result<Option<String>> {
+    let first = path.first().map_or(PUBLIC, String::as_str);
+    let mut schemas = vec![schema_of(format, first)];
+    if format == Format::Prisma {
+        schemas.extend(path.iter().skip(1).map(String::as_str));
+    }
+    for schema in schemas {
+        if check_record(conn, schema, table_of(format)).await? {
+            return Ok(Some(schema.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// A history in a schema where the tool does not look for it, with the migrations that it records as applied.
+async fn elsewhere(conn: &mut PgConnection, format: Format) -> Result<Option<(String, BTreeSet<String>)>> {
+    let applied = match format {
+        Format::Prisma => {
+            "pg_catalog.left(migration_name, 1024) FROM {} WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL"
+        }
+        Format::Sqlx => "version::pg_catalog.text FROM {} WHERE success",
+        Format::Supabase => return Ok(None),
+    };
+    let schemas: Vec<String> = ::sqlx::query_scalar(
+        "SELECT nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+         WHERE relname = $1 AND relkind = 'r' AND nspname !~ '^pg_' ORDER BY c.oid LIMIT 10",
+    )
+    .bind(table_of(format))
+    .fetch_all(&mut *conn)
+    .await?;
+    for schema in schemas {
+        // What another login has made says nothing, and is not read.
+        if !matches!(check_record(conn, &schema, table_of(format)).await, Ok(true)) {
+            continue;
+        }
+        let table = format!("{}.{}", quote(&schema), table_of(format));
+        let sql = format!("SELECT {} LIMIT {MAX_ROWS}", applied.replace("{}", &table));
+        let applied: Vec<String> = ::sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut *conn).await?;
+        if !applied.is_empty() {
+            return Ok(Some((schema, applied.into_iter().collect())));
+        }
+    }
+    Ok(None)
+}
+
+/// The schema of every new database.
+const PUBLIC: &str = "public";
+
+/// One table of the schemas that is not a history. Like Prisma, it leaves out the table of `PostGIS`.
+async fn tables(conn: &mut PgConnection, schemas: &[&str]) -> Result<Option<(String, String)>> {
+    let table = ::sqlx::query_as(
+        "SELECT nspname::text, relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+         WHERE nspname = ANY ($1) AND relkind = 'r' \
+             AND relname NOT IN ('spatial_ref_sys', '_prisma_migrations', '_sqlx_migrations') \
+         ORDER BY nspname <> $2, relname LIMIT 1",
     );
-    Ok(table.bind(schema).fetch_optional(conn).await?)
+    let table = table.bind(schemas).bind(schemas.first().copied());
+    Ok(table.fetch_optional(conn).await?)
 }

@@ -29,6 +29,9 @@ pub enum StatementKind {
     Prepare,
     /// PostgreSQL refuses the statement inside a transaction; the text names the statement.
     Outside(&'static str),
+    /// Whether PostgreSQL refuses the statement inside a transaction depends on the database: a `CALL` of a procedure that
+    /// commits, a `REINDEX` of a partitioned table.
+    Unsure,
     /// `COPY … FROM STDIN`, whose data psql sends and a script cannot.
     CopyFromStdin,
     /// Any other statement.

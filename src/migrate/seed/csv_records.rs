@@ -28,9 +28,8 @@ pub(super) fn records(text: &str) -> impl Iterator<Item = Record<'_>> {
             end: start + length + rest,
             line,
         };
-        let bytes = text.as_bytes();
-        line += bytes[start..found.end].iter().filter(|byte| **byte == b'\n').count();
-        line += usize::from(rest == 1 && bytes[found.end - 1] == b'\r');
+        let lines = &text[start..found.end];
+        line += lines.matches('\n').count() + usize::from(rest == 1 && lines.ends_with('\r'));
         start = found.end;
         Some(found)
     })

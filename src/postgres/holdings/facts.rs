@@ -16,6 +16,8 @@ pub struct Holdings {
 pub struct Server {
     /// Major version of PostgreSQL.
     pub version: u32,
+    /// It takes no writes: a standby, or one whose transactions are read-only.
+    pub read_only: bool,
     /// What a hosted project's server has: a superuser `supabase_admin`, which owns the schemas `auth` and
     /// `storage` of this database. Who is no superuser can make neither.
     pub supabase: bool,
@@ -35,6 +37,7 @@ pub struct Open {
 }
 
 /// What the server says of the login.
+#[allow(clippy::struct_excessive_bools, reason = "each is an attribute of a role")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginFacts {
     /// Its role.
@@ -43,6 +46,8 @@ pub struct LoginFacts {
     pub superuser: bool,
     /// It has REPLICATION, with which the whole server is read.
     pub replication: bool,
+    /// It lacks CREATEROLE, so that it cannot make a tenant's login.
+    pub lacks_createrole: bool,
     /// It is itself the owner of the current database.
     pub owns_database: bool,
     /// Further databases that it owns, or a role that it is a member of.

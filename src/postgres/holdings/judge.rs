@@ -111,6 +111,8 @@ pub fn judge(found: &Holdings, allowed: &Allowed) -> Vec<Objection> {
         refuse(Reason::InvalidEntry, attributes(&found.login));
         refuse(Reason::InvalidEntry, mighty_roles(&found.login));
     }
+    refuse(Reason::InvalidEntry, createrole(&found.login));
+    refuse(Reason::InvalidEntry, read_only(found));
     refuse(Reason::InvalidEntry, ownership(found));
     refuse(
         Reason::InvalidEntry,
@@ -134,6 +136,22 @@ fn attributes(login: &LoginFacts) -> Option<String> {
         format!(
             "its login {role} has REPLICATION, which reads every database of the server: ALTER ROLE \"{role}\" NOREPLICATION"
         )
+    })
+}
+
+fn createrole(login: &LoginFacts) -> Option<String> {
+    let role = printable(&login.role).replace('"', "\"\"");
+    login.lacks_createrole.then(|| {
+        format!(
+            "its login {role} cannot make the tenants' logins: an admin of the server runs ALTER ROLE \"{role}\" CREATEROLE"
+        )
+    })
+}
+
+fn read_only(found: &Holdings) -> Option<String> {
+    found.server.read_only.then(|| {
+        "its server takes no writes: it is a standby, or default_transaction_read_only is on; give the URL of the primary"
+            .to_owned()
     })
 }
 

@@ -88,7 +88,12 @@ fn a_database_of_ones_own_is_accepted() {
 
 #[test]
 fn what_reaches_other_tenants_is_refused_whatever_the_pool_accepts() {
-    let cases: [(Change, &str); 12] = [
+    let cases: [(Change, &str); 14] = [
+        (
+            |found| found.login.lacks_createrole = true,
+            "ALTER ROLE \"one_owner\" CREATEROLE",
+        ),
+        (|found| found.server.read_only = true, "takes no writes"),
         (|found| found.login.superuser = true, "is a superuser"),
         (|found| found.login.replication = true, "has REPLICATION"),
         (

@@ -65,7 +65,7 @@ async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<Strin
 
 async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
     let row = sqlx::query(
-        "SELECT r.rolname::text, r.rolsuper, r.rolreplication, d.datdba = r.oid \
+        "SELECT r.rolname::text, r.rolsuper, r.rolreplication, d.datdba = r.oid, NOT r.rolcreaterole \
          FROM pg_catalog.pg_roles r, pg_catalog.pg_database d \
          WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()",
     )
@@ -96,6 +96,7 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
         superuser: row.try_get(1)?,
         replication: row.try_get(2)?,
         owns_database: row.try_get(3)?,
+        lacks_createrole: row.try_get(4)?,
         member_of: member_of.collect::<sqlx::Result<_>>()?,
         other_databases: sqlx::query_scalar(AssertSqlSafe(databases))
             .bind(MOST)
@@ -132,7 +133,10 @@ async fn members(conn: &mut PgConnection) -> Result<Vec<String>> {
 }
 
 async fn server(conn: &mut PgConnection) -> Result<Server> {
-    let query = format!("SELECT pg_catalog.current_setting('server_version_num')::int / 10000, {SUPABASE}");
+    let query = format!(
+        "SELECT pg_catalog.current_setting('server_version_num')::int / 10000, {SUPABASE}, \
+         pg_catalog.current_setting('transaction_read_only') = 'on'"
+    );
     let row = sqlx::query(AssertSqlSafe(query)).fetch_one(&mut *conn).await?;
     let version: i32 = row.try_get(0)?;
     let neighbours = names(
@@ -157,6 +161,7 @@ async fn server(conn: &mut PgConnection) -> Result<Server> {
     Ok(Server {
         version: u32::try_from(version).unwrap_or_default(),
         supabase: row.try_get(1)?,
+        read_only: row.try_get(2)?,
         neighbours,
         open: open.collect(),
     })

@@ -1,16 +1,20 @@
-//! What a database URL says, and what it leads to.
+//! Entries of a static pool: what their URLs say and lead to, and the sample that makes one.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
 use orchestra_operator::error::ErrorClass;
-use orchestra_operator::postgres::{Error, Login, connect, connect_through_transaction_pooler};
+use orchestra_operator::postgres::holdings::{Allowed, judge, observe};
+use orchestra_operator::postgres::{
+    Error, Login, Sharing, TenantRights, TenantRole, connect, connect_through_transaction_pooler, ensure_tenant_role,
+    isolate,
+};
 use secrecy::ExposeSecret as _;
 use sqlx::{PgConnection, Row as _};
 use support::pgbouncer::PgBouncer;
 use support::postgres::server;
 use support::tenant::database;
-use support::{ask, session};
+use support::{ask, execute, session};
 
 #[tokio::test]
 async fn a_url_can_set_options_of_its_sessions() {
@@ -81,4 +85,58 @@ async fn session_through(login: &Login) -> PgConnection {
 async fn ask_plainly(conn: &mut PgConnection, sql: &'static str) -> String {
     let row = sqlx::raw_sql(sql).fetch_one(conn).await.unwrap();
     row.get(0)
+}
+
+/// Runs the sample as an admin of the server, and checks what it has made as the pool does.
+#[tokio::test]
+async fn the_sample_makes_an_entry_that_is_accepted_whoever_runs_it() {
+    let server = server().await;
+    let mut root = session(&server.login("postgres")).await;
+    // As on managed servers: an admin who is no superuser.
+    execute(
+        &mut root,
+        "CREATE ROLE \"cloud admin\" LOGIN CREATEROLE CREATEDB PASSWORD 'admin'",
+    )
+    .await
+    .unwrap();
+    let sample = include_str!("../deploy/samples/pool-entry.sql");
+    // psql asks at a terminal.
+    let sample = sample.replace("\\password :\"entry\"", "ALTER ROLE :\"entry\" PASSWORD 'owner';");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), sample).unwrap();
+    let path = file.path().to_str().unwrap();
+    let superuser = server.login("postgres");
+    let admin = superuser.as_user("cloud admin", "admin".to_owned().into());
+    for (number, by) in [&admin, &admin, &superuser, &superuser].into_iter().enumerate() {
+        let entry = format!("Pool {number}");
+        server.psql_as(by, &["-v", &format!("entry={entry}"), "-f", path]);
+        let login = server.login(&entry).as_user(&entry, "owner".to_owned().into());
+        let mut own = session(&login).await;
+        let found = observe(&mut own).await.unwrap();
+        let allowed = Allowed {
+            legacy_servers: true,
+            ..Allowed::default()
+        };
+        assert_eq!(judge(&found, &allowed), []);
+        // Only who owns the databases for administration closes them.
+        assert_eq!(found.open().is_empty(), number > 1, "{entry}");
+        isolate(&mut own).await.unwrap();
+        let tenant = TenantRole {
+            name: format!("orchestra_{number:032}"),
+            password: "tenant".to_owned().into(),
+        };
+        ensure_tenant_role(&mut own, &tenant, &TenantRights::default(), Sharing::Shared)
+            .await
+            .unwrap();
+        session(&login.as_user(&tenant.name, tenant.password.clone())).await;
+        // The admin has no way left to what the tenant's scripts make.
+        assert!(
+            connect(
+                &server.login(&entry).as_user("cloud admin", "admin".to_owned().into()),
+                "test"
+            )
+            .await
+            .is_err()
+        );
+    }
 }

@@ -1,0 +1,374 @@
+//! Which tables exist after some scripts, according to their statements. A table is claimed only while nothing in the
+//! scripts can have dropped, renamed or moved it in a way that is not followed.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    AlterTableStmt, AlterTableType, CreateStmt, DropStmt, ObjectType, RangeVar, TransactionStmtKind,
+};
+use serde_json::Value;
+
+use super::guard::names::{Name, inner, language, ranges, strings};
+use super::parse;
+
+/// Whether two names can mean the same table: if one of them has no schema, only the names are compared.
+pub(super) fn are_one(one: &Name, other: &Name) -> bool {
+    one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
+}
+
+/// A table, and the tables whose end is also its own: it is a partition or a child of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) table: Name,
+    parents: Vec<Name>,
+}
+
+/// The tables that exist after some scripts, according to their statements.
+#[derive(Default)]
+pub(super) struct ClaimedTables {
+    pub(super) tables: Vec<Claim>,
+    /// The claims when the script's own transaction began.
+    before: Option<Vec<Claim>>,
+    /// Code that is not parsed: bodies of functions and DO blocks, and statements that the parser refuses.
+    pub(super) opaque: Vec<(Arc<String>, Range<usize>)>,
+    /// Schemas in which tables without a schema may be.
+    home: Vec<String>,
+    /// A table without a schema may be in any schema: the scripts have set a search path.
+    anywhere: bool,
+    /// A function can drop any table at any time.
+    nothing: bool,
+}
+
+impl ClaimedTables {
+    /// No tables. `home`: the schemas in which a table without a schema may be.
+    pub(super) fn new(home: Vec<String>) -> Self {
+        Self {
+            home,
+            ..Self::default()
+        }
+    }
+
+    /// Follows the statements of a script.
+    pub(super) fn run(&mut self, script: &Arc<String>) {
+        for statement in parse::statements(script, 0) {
+            let text = &script[statement.span.clone()];
+            self.anywhere |= text.contains("search_path");
+            if statement.tree.as_ref().is_none_or(|tree| self.take(tree)) {
+                self.opaque.push((script.clone(), statement.span.clone()));
+                self.code(statement.tree.as_ref(), text);
+            }
+        }
+        self.before = None;
+    }
+
+    /// Forgets the tables so far: an unknown script may have dropped them.
+    pub(super) fn forget(&mut self) {
+        self.tables.clear();
+        self.before = self.before.as_ref().map(|_| Vec::new());
+    }
+
+    /// The names of the tables, without those that code names: it can drop or rename them.
+    pub(super) fn names(mut self) -> Vec<Name> {
+        if self.nothing {
+            return Vec::new();
+        }
+        for (script, span) in std::mem::take(&mut self.opaque) {
+            let code = script[span].to_lowercase();
+            let words: HashSet<&str> = code.split(|c: char| !is_part(c)).collect();
+            let named = self.tables.iter().filter(|claim| {
+                let name = claim.table.name.to_lowercase();
+                if name.chars().all(is_part) {
+                    words.contains(name.as_str())
+                } else {
+                    code.contains(&name)
+                }
+            });
+            let named: Vec<_> = named.map(|claim| claim.table.clone()).collect();
+            for table in &named {
+                self.gone(table);
+            }
+        }
+        self.tables.into_iter().map(|claim| claim.table).collect()
+    }
+
+    /// Code that can drop tables without their names.
+    fn code(&mut self, tree: Option<&NodeEnum>, text: &str) {
+        let lower = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        let whole = ["drop schema", "drop owned", "alter schema"];
+        let parts = ["drop", "rename", "schema", "owned"];
+        let drops = whole.iter().any(|words| lower.contains(words))
+            || parts.iter().any(|word| lower.contains(word)) && is_dynamic(tree, text, &lower);
+        match tree {
+            Some(NodeEnum::CreateFunctionStmt(_)) => self.nothing |= drops,
+            _ if drops => self.forget(),
+            _ => {}
+        }
+    }
+
+    /// Whether the statement is code that is not looked into.
+    fn take(&mut self, node: &NodeEnum) -> bool {
+        match node {
+            NodeEnum::CreateStmt(create) => self.create(create),
+            NodeEnum::CreateTableAsStmt(create) if is_table(create.objtype) => {
+                self.add(create.into.as_ref().and_then(|into| into.rel.as_ref()), Vec::new());
+            }
+            NodeEnum::DropStmt(drop) => self.drop(drop),
+            NodeEnum::DropOwnedStmt(_) => self.forget(),
+            NodeEnum::RenameStmt(rename) if is_table(rename.rename_type) => {
+                let old = rename.relation.as_ref().map(Name::from);
+                self.change(old.as_ref(), |table| table.name.clone_from(&rename.newname));
+            }
+            NodeEnum::RenameStmt(rename) if rename.rename_type == ObjectType::ObjectSchema as i32 => {
+                let named = self.tables.iter_mut().map(|claim| &mut claim.table);
+                for table in named.filter(|table| table.schema.as_ref() == Some(&rename.subname)) {
+                    table.schema = Some(rename.newname.clone());
+                }
+            }
+            NodeEnum::AlterObjectSchemaStmt(alter) if is_table(alter.object_type) => {
+                let old = alter.relation.as_ref().map(Name::from);
+                self.change(old.as_ref(), |table| table.schema = Some(alter.newschema.clone()));
+            }
+            NodeEnum::AlterTableStmt(alter) => self.alter(alter),
+            NodeEnum::TransactionStmt(it) => self.transaction(it.kind()),
+            NodeEnum::DoStmt(_) | NodeEnum::CreateFunctionStmt(_) | NodeEnum::CallStmt(_) => return true,
+            _ => {}
+        }
+        false
+    }
+
+    fn create(&mut self, create: &CreateStmt) {
+        // A typed table goes with its type.
+        if create.of_typename.is_none() {
+            let parents = ranges(&create.inh_relations).map(Name::from).collect();
+            self.add(create.relation.as_ref(), parents);
+        }
+    }
+
+    fn add(&mut self, relation: Option<&RangeVar>, parents: Vec<Name>) {
+        let lasts = |relation: &&RangeVar| relation.relpersistence != "t" && relation.schemaname != "pg_temp";
+        let Some(table) = relation.filter(lasts).map(Name::from) else {
+            return;
+        };
+        if !self.tables.iter().any(|claim| claim.table == table) {
+            self.tables.push(Claim { table, parents });
+        }
+    }
+
+    /// Partitions and children that are made of a table.
+    fn alter(&mut self, it: &AlterTableStmt) {
+        let Some(table) = it.relation.as_ref().map(Name::from) else {
+            return;
+        };
+        for node in &it.cmds {
+            let Some(NodeEnum::AlterTableCmd(command)) = &node.node else {
+                continue;
+            };
+            let (child, parent) = match (command.subtype(), inner(command.def.as_deref())) {
+                (AlterTableType::AtAttachPartition, Some(NodeEnum::PartitionCmd(partition))) => {
+                    (partition.name.as_ref().map(Name::from), Some(table.clone()))
+                }
+                (AlterTableType::AtAddInherit, Some(NodeEnum::RangeVar(parent))) => {
+                    (Some(table.clone()), Some(Name::from(parent)))
+                }
+                _ => continue,
+            };
+            let (Some(child), Some(parent)) = (child, parent) else {
+                continue;
+            };
+            for claim in self.tables.iter_mut().filter(|claim| are_one(&claim.table, &child)) {
+                claim.parents.push(parent.clone());
+            }
+        }
+    }
+
+    /// Of a transaction that is rolled back, also to a savepoint, only what was there before it and still is stays.
+    fn transaction(&mut self, kind: TransactionStmtKind) {
+        use TransactionStmtKind as Is;
+        match kind {
+            Is::TransStmtBegin | Is::TransStmtStart => self.before = Some(self.tables.clone()),
+            Is::TransStmtCommit => self.before = None,
+            Is::TransStmtRollback | Is::TransStmtRollbackTo => {
+                if let Some(before) = &self.before {
+                    self.tables.retain(|claim| before.contains(claim));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, old: Option<&Name>, change: impl Fn(&mut Name)) {
+        let Some(old) = old else { return };
+        let mut meant = self.tables.iter_mut().filter(|claim| are_one(&claim.table, old));
+        match (meant.next(), meant.next()) {
+            (Some(claim), None) => change(&mut claim.table),
+            // It is not known which of them is changed.
+            (Some(_), Some(_)) => self.gone(old),
+            (None, _) => {}
+        }
+    }
+
+    /// A table is dropped, and with it what depends on it.
+    fn gone(&mut self, table: &Name) {
+        self.tables.retain(|claim| !are_one(&claim.table, table));
+        let children = self
+            .tables
+            .iter()
+            .filter(|claim| claim.parents.iter().any(|parent| are_one(parent, table)));
+        let children: Vec<_> = children.map(|claim| claim.table.clone()).collect();
+        for child in &children {
+            self.gone(child);
+        }
+    }
+
+    fn drop(&mut self, it: &DropStmt) {
+        for object in &it.objects {
+            let names = strings(std::slice::from_ref(object));
+            if it.remove_type == ObjectType::ObjectSchema as i32 {
+                let Some(schema) = names.last() else { continue };
+                let home = self.anywhere || self.home.contains(schema);
+                let inside = self.tables.iter().filter(|claim| match &claim.table.schema {
+                    Some(of) => of == schema,
+                    None => home,
+                });
+                let inside: Vec<_> = inside.map(|claim| claim.table.clone()).collect();
+                for table in &inside {
+                    self.gone(table);
+                }
+            } else if is_table(it.remove_type) || it.remove_type == ObjectType::ObjectForeignTable as i32 {
+                self.gone(&Name::of(names));
+            }
+        }
+    }
+}
+
+/// Whether a character is part of a name without quotes.
+fn is_part(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn is_table(kind: i32) -> bool {
+    kind == ObjectType::ObjectTable as i32
+}
+
+/// Whether code runs a text that it computes.
+fn is_dynamic(tree: Option<&NodeEnum>, text: &str, lower: &str) -> bool {
+    let language = match tree {
+        Some(NodeEnum::CreateFunctionStmt(it)) => language(&it.options),
+        Some(NodeEnum::DoStmt(it)) => language(&it.args),
+        _ => String::new(),
+    };
+    if language == "sql" {
+        return false;
+    }
+    match parse::plpgsql(text) {
+        Some(code) => runs_computed(&code),
+        None => lower.contains("execute") || !matches!(language.as_str(), "" | "plpgsql"),
+    }
+}
+
+/// Whether a statement of PL/pgSQL code is `EXECUTE` of another text than a constant.
+fn runs_computed(value: &Value) -> bool {
+    let computed = |query: &Value| {
+        let text = query["PLpgSQL_expr"]["query"].as_str().unwrap_or_default().trim();
+        let constant = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
+        constant.is_none_or(|text| text.replace("''", "").contains('\''))
+    };
+    match value {
+        Value::Array(values) => values.iter().any(runs_computed),
+        Value::Object(fields) => fields.iter().any(|(key, value)| match key.as_str() {
+            "PLpgSQL_stmt_dynexecute" | "PLpgSQL_stmt_dynfors" => computed(&value["query"]) || runs_computed(value),
+            "dynquery" => computed(value),
+            _ => runs_computed(value),
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(scripts: &[&str]) -> Vec<String> {
+        let mut left = ClaimedTables::new(vec!["public".into()]);
+        for script in scripts {
+            left.run(&Arc::new((*script).to_owned()));
+        }
+        let names = left.names().into_iter();
+        names.map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn scripts_claim_the_tables_that_they_create_and_do_not_drop() {
+        let mut left = ClaimedTables::default();
+        for script in [
+            "CREATE TABLE a (id int); CREATE TABLE IF NOT EXISTS \"B\" (id int); CREATE TEMP TABLE t ();",
+            "CREATE SCHEMA s; CREATE TABLE s.c (); CREATE TABLE s.d AS SELECT 1; CREATE TABLE public.e ();",
+            "ALTER TABLE a RENAME TO f; ALTER TABLE e SET SCHEMA s; DROP TABLE s.d; DROP TABLE IF EXISTS nope;",
+            "CREATE TABLE g (); DROP TABLE public.g; CREATE MATERIALIZED VIEW v AS SELECT 1;",
+            "CREATE SCHEMA x; CREATE TABLE x.y (); DROP SCHEMA x CASCADE; ALTER SCHEMA s RENAME TO r;",
+            "DO $$ BEGIN EXECUTE 'DROP TABLE h'; END $$;",
+        ] {
+            left.run(&Arc::new(script.to_owned()));
+        }
+        let tables = left.tables.iter().map(|claim| &claim.table);
+        let names: Vec<_> = tables
+            .map(|table| format!("{}.{}", table.schema.as_deref().unwrap_or_default(), table.name))
+            .collect();
+        assert_eq!(names, [".f", ".B", "r.c", "r.e"]);
+        let [(script, span)] = left.opaque.as_slice() else {
+            panic!("{:?}", left.opaque)
+        };
+        assert!(script[span.clone()].contains("DROP TABLE h"));
+    }
+
+    #[test]
+    fn a_table_is_claimed_only_while_nothing_can_have_taken_it() {
+        const MADE: &str = "CREATE TABLE a (id int); CREATE TABLE app.b (id int);";
+        for (then, left) in [
+            ("SELECT 1", &["a", "app.b"][..]),
+            ("DROP SCHEMA public CASCADE; CREATE SCHEMA public;", &["app.b"]),
+            ("DROP SCHEMA app CASCADE", &["a"]),
+            ("DROP SCHEMA other, app CASCADE", &["a"]),
+            ("SET search_path = app; DROP SCHEMA app CASCADE", &[]),
+            ("DROP OWNED BY CURRENT_USER", &[]),
+            ("DO $$ BEGIN EXECUTE 'DROP TABLE a'; END $$", &["app.b"]),
+            (
+                "DO $$ DECLARE r record; BEGIN FOR r IN SELECT tablename FROM pg_tables LOOP
+                     EXECUTE format('DROP TABLE %I', r.tablename); END LOOP; END $$",
+                &[],
+            ),
+            ("DO $$ BEGIN EXECUTE 'DROP ' || 'TABLE ' || name FROM x; END $$", &[]),
+            ("DO $$ BEGIN DROP  SCHEMA app CASCADE; END $$", &[]),
+            ("DO $$ BEGIN EXECUTE 'ANALYZE ' || 'x'; END $$", &["a", "app.b"]),
+            (
+                "CREATE FUNCTION f(t text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DROP TABLE ' || t; END $$",
+                &[],
+            ),
+            ("CALL tidy('a')", &["app.b"]),
+            ("CREATE TABLE c (); DROP TABLE c", &["a", "app.b"]),
+            ("BEGIN; CREATE TABLE c (); ROLLBACK;", &["a", "app.b"]),
+            ("BEGIN; CREATE TABLE c (); COMMIT;", &["a", "app.b", "c"]),
+            (
+                "BEGIN; SAVEPOINT s; CREATE TABLE c (); ROLLBACK TO s; COMMIT;",
+                &["a", "app.b"],
+            ),
+            ("CREATE TABLE p PARTITION OF a DEFAULT; DROP TABLE a", &["app.b"]),
+            (
+                "CREATE TABLE p (); ALTER TABLE a ATTACH PARTITION p DEFAULT; DROP TABLE a",
+                &["app.b"],
+            ),
+            ("CREATE TABLE p () INHERITS (app.b); DROP SCHEMA app CASCADE", &["a"]),
+            ("CREATE TABLE p OF kind", &["a", "app.b"]),
+            ("CREATE TABLE pg_temp.p ()", &["a", "app.b"]),
+            ("CREATE TABLE x.a (); ALTER TABLE a RENAME TO z", &["app.b"]),
+            ("ALTER TABLE a SET SCHEMA app", &["app.a", "app.b"]),
+            ("ALTER SCHEMA app RENAME TO old", &["a", "\"old\".b"]),
+        ] {
+            let left: Vec<_> = left.iter().map(|name| name.replace('"', "")).collect();
+            assert_eq!(after(&[MADE, then]), left, "{then}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What a statement makes without naming it: the sequence of a serial or identity column, and the names of constraints
+//! and their indexes (PostgreSQL's `ChooseRelationName` and `makeObjectName`).
+
+use pg_query::protobuf::{AlterTableCmd, AlterTableType, ColumnDef, ConstrType, Constraint};
+use pg_query::{Node, NodeEnum};
+
+use super::names::{Name, inner, strings};
+use super::types::Type;
+
+/// The most bytes of a name (`NAMEDATALEN`).
+const LONGEST: usize = 63;
+
+/// The relations that a statement makes beside the table that it creates or alters: sequences and indexes.
+pub fn relations(tree: &NodeEnum) -> Vec<Name> {
+    parts(tree, |table, part| match part {
+        Part::Column(column) => sequence(table, column),
+        Part::Identity(column) => vec![made(&table.name, column, "seq")],
+        Part::Constraint(column, constraint) if has_index(constraint) => {
+            constraint_name(table, column, constraint).into_iter().collect()
+        }
+        Part::Constraint(..) => Vec::new(),
+    })
+}
+
+/// The names of the constraints that an `ALTER TABLE` adds.
+pub fn constraints(tree: &NodeEnum) -> Vec<String> {
+    if !matches!(tree, NodeEnum::AlterTableStmt(_)) {
+        return Vec::new();
+    }
+    parts(tree, |table, part| match part {
+        Part::Constraint(column, constraint) => constraint_name(table, column, constraint).into_iter().collect(),
+        Part::Column(_) | Part::Identity(_) => Vec::new(),
+    })
+}
+
+enum Part<'a> {
+    Column(&'a ColumnDef),
+    /// A column that becomes an identity column.
+    Identity(&'a str),
+    /// With the column that it is written at.
+    Constraint(Option<&'a str>, &'a Constraint),
+}
+
+/// What `names` says of the parts of a `CREATE TABLE` or `ALTER TABLE`, in the table's schema.
+fn parts<T: From<Named>>(tree: &NodeEnum, names: impl Fn(&Name, Part<'_>) -> Vec<String>) -> Vec<T> {
+    let mut found = Vec::new();
+    let (table, nodes): (_, Vec<&NodeEnum>) = match tree {
+        NodeEnum::CreateStmt(it) => (
+            it.relation.as_ref(),
+            it.table_elts.iter().filter_map(|node| node.node.as_ref()).collect(),
+        ),
+        NodeEnum::AlterTableStmt(it) => (it.relation.as_ref(), it.cmds.iter().filter_map(added).collect()),
+        _ => return Vec::new(),
+    };
+    let Some(table) = table.map(Name::from) else {
+        return Vec::new();
+    };
+    for node in nodes {
+        match node {
+            NodeEnum::ColumnDef(column) => {
+                found.extend(names(&table, Part::Column(column)));
+                for node in &column.constraints {
+                    if let Some(NodeEnum::Constraint(constraint)) = &node.node {
+                        found.extend(names(&table, Part::Constraint(Some(&column.colname), constraint)));
+                    }
+                }
+            }
+            NodeEnum::Constraint(constraint) => found.extend(names(&table, Part::Constraint(None, constraint))),
+            NodeEnum::AlterTableCmd(command) => found.extend(names(&table, Part::Identity(&command.name))),
+            _ => {}
+        }
+    }
+    let schema = table.schema;
+    found
+        .into_iter()
+        .map(|name| {
+            T::from(Named(Name {
+                schema: schema.clone(),
+                name,
+            }))
+        })
+        .collect()
+}
+
+/// A name, or only its last part.
+struct Named(Name);
+
+impl From<Named> for Name {
+    fn from(named: Named) -> Self {
+        named.0
+    }
+}
+
+impl From<Named> for String {
+    fn from(named: Named) -> Self {
+        named.0.name
+    }
+}
+
+/// What a command of `ALTER TABLE` adds: a column, a constraint, or itself for `ADD GENERATED`.
+fn added(node: &Node) -> Option<&NodeEnum> {
+    let Some(tree @ NodeEnum::AlterTableCmd(command)) = &node.node else {
+        return None;
+    };
+    match AlterTableCmd::subtype(command) {
+        AlterTableType::AtAddColumn | AlterTableType::AtAddConstraint => inner(command.def.as_deref()),
+        AlterTableType::AtAddIdentity => Some(tree),
+        _ => None,
+    }
+}
+
+fn sequence(table: &Name, column: &ColumnDef) -> Vec<String> {
+    let type_ = column.type_name.as_ref().map(Type::from).unwrap_or_default();
+    let identity = column
+        .constraints
+        .iter()
+        .any(|node| matches!(&node.node, Some(NodeEnum::Constraint(it)) if it.contype() == ConstrType::ConstrIdentity));
+    if identity || is_serial(&type_) {
+        vec![made(&table.name, &column.colname, "seq")]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Whether a column of this type has a sequence of its own.
+pub fn is_serial(type_: &Type) -> bool {
+    matches!(
+        type_.name.as_str(),
+        "serial" | "bigserial" | "smallserial" | "serial2" | "serial4" | "serial8"
+    )
+}
+
+fn has_index(constraint: &Constraint) -> bool {
+    matches!(
+        constraint.contype(),
+        ConstrType::ConstrPrimary | ConstrType::ConstrUnique | ConstrType::ConstrExclusion
+    )
+}
+
+/// The name that a constraint has or gets.
+fn constraint_name(table: &Name, column: Option<&str>, it: &Constraint) -> Option<String> {
+    if !it.conname.is_empty() {
+        return Some(it.conname.clone());
+    }
+    let columns = |nodes: &[Node]| match column {
+        Some(column) => column.to_owned(),
+        None => strings(nodes).join("_"),
+    };
+    Some(match it.contype() {
+        ConstrType::ConstrPrimary if it.indexname.is_empty() => made(&table.name, "", "pkey"),
+        ConstrType::ConstrUnique if it.indexname.is_empty() => made(&table.name, &columns(&it.keys), "key"),
+        ConstrType::ConstrPrimary | ConstrType::ConstrUnique => it.indexname.clone(),
+        ConstrType::ConstrForeign => made(&table.name, &columns(&it.fk_attrs), "fkey"),
+        ConstrType::ConstrCheck if column.is_some() => made(&table.name, &columns(&[]), "check"),
+        _ => return None,
+    })
+}
+
+/// `<one>_<other>_<label>`, of which the longer one of the first two is cut until the name fits.
+fn made(one: &str, other: &str, label: &str) -> String {
+    let (mut first, mut second) = (one.len(), other.len());
+    let rest = LONGEST - label.len() - 1 - usize::from(second > 0);
+    while first + second > rest {
+        if first > second {
+            first -= 1;
+        } else {
+            second -= 1;
+        }
+    }
+    let (one, other) = (
+        &one[..one.floor_char_boundary(first)],
+        &other[..other.floor_char_boundary(second)],
+    );
+    if other.is_empty() {
+        format!("{one}_{label}")
+    } else {
+        format!("{one}_{other}_{label}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FindingKind::{self, *};
+    use super::super::catalog::Relation;
+    use super::super::tests::{catalog, findings_in};
+    use super::*;
+
+    #[test]
+    fn names_are_cut_as_postgresql_cuts_them() {
+        let long = "x".repeat(60);
+        assert_eq!(made("member", "id", "seq"), "member_id_seq");
+        assert_eq!(made("member", "", "pkey"), "member_pkey");
+        assert_eq!(made(&long, "id", "seq"), format!("{}_id_seq", "x".repeat(56)));
+        assert_eq!(made(&long, &long, "key"), format!("{0}_{0}_key", "x".repeat(29)));
+    }
+
+    /// Of scripts on a database that has a table with rows, and its serial's sequence.
+    fn kinds(scripts: &[&str]) -> Vec<FindingKind> {
+        let mut catalog = catalog();
+        for (name, owned) in [("members_id_seq", true), ("numbers", false)] {
+            catalog.relations.push(Relation {
+                schema: "public".into(),
+                name: name.into(),
+                visible: true,
+                owned,
+                ..Relation::default()
+            });
+        }
+        let found = findings_in(scripts, &catalog);
+        found.iter().map(|finding| finding.kind).collect()
+    }
+
+    #[test]
+    fn what_the_plan_made_is_no_loss() {
+        let made = "CREATE TABLE t (id SERIAL NOT NULL, n int UNIQUE, i int GENERATED ALWAYS AS IDENTITY, \
+                    CONSTRAINT t_pkey PRIMARY KEY (id), UNIQUE (id, n));";
+        for (scripts, found) in [
+            (
+                &[
+                    made,
+                    "ALTER TABLE t DROP CONSTRAINT t_pkey, ALTER COLUMN id DROP DEFAULT, ALTER COLUMN id SET DATA TYPE TEXT, \
+                     ADD CONSTRAINT t_pkey PRIMARY KEY (id); DROP SEQUENCE t_id_seq;",
+                ][..],
+                &[][..],
+            ),
+            (
+                &[
+                    made,
+                    "REINDEX INDEX t_pkey; REINDEX INDEX t_n_key; REINDEX INDEX t_id_n_key",
+                ],
+                &[],
+            ),
+            (&[made, "DROP SEQUENCE t_i_seq"], &[]),
+            (
+                &["ALTER TABLE empty ADD COLUMN s SERIAL", "DROP SEQUENCE empty_s_seq"],
+                &[],
+            ),
+            (
+                &[
+                    "ALTER TABLE empty ADD COLUMN u int UNIQUE",
+                    "ALTER TABLE empty DROP CONSTRAINT empty_u_key",
+                ],
+                &[],
+            ),
+            (
+                &[
+                    "ALTER TABLE empty ADD UNIQUE (id, fee)",
+                    "ALTER TABLE empty DROP CONSTRAINT empty_id_fee_key",
+                ],
+                &[],
+            ),
+            (
+                &[
+                    "CREATE TABLE p PARTITION OF empty FOR VALUES IN (1)",
+                    "ALTER TABLE empty DETACH PARTITION p; DROP TABLE p",
+                ],
+                &[],
+            ),
+            // Prisma's change of an id that is in use.
+            (
+                &[
+                    "ALTER TABLE members DROP CONSTRAINT members_pkey, ALTER COLUMN id DROP DEFAULT, \
+                   ALTER COLUMN id SET DATA TYPE TEXT, ADD CONSTRAINT members_pkey PRIMARY KEY (id); \
+                   DROP SEQUENCE members_id_seq;",
+                ],
+                &[RewriteTable, AddConstraint],
+            ),
+            // What was there before, and belongs to no column, is lost.
+            (&["DROP SEQUENCE numbers"], &[DropSequence]),
+            (&["DROP SEQUENCE members_id_seq CASCADE"], &[DropSequence]),
+            (
+                &["ALTER TABLE members DROP CONSTRAINT a CASCADE, ADD CONSTRAINT a CHECK (true) NOT VALID"],
+                &[DropConstraint],
+            ),
+            (&["ALTER TABLE empty DETACH PARTITION members"], &[DetachPartition]),
+        ] {
+            assert_eq!(kinds(scripts), found, "{scripts:?}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! How a statement relates to transactions, by PostgreSQL's grammar. The words of a statement decide only where the grammar
+//! cannot read it: when it is too long, or in the syntax of another version.
+
+use pg_query::protobuf::{
+    AlterSubscriptionStmt, AlterSubscriptionType, AlterTableStmt, DiscardMode, DoStmt, ReindexObjectType, ReindexStmt,
+    TransactionStmt, TransactionStmtKind,
+};
+use pg_query::{Node, NodeEnum, ParserOptions};
+use serde_json::Value;
+
+use super::guard::names::{inner, is_on, language};
+use super::lexer::{self, LexError, Piece, StatementKind as Kind};
+use super::parse;
+
+/// A `DO` block with `COMMIT` or `ROLLBACK`, which PostgreSQL refuses inside a transaction. What it has committed before
+/// a failure stays.
+const COMMITTING: Kind = Kind::Outside("a DO block with COMMIT or ROLLBACK");
+
+/// Statements with one of these first words are ordinary ones: no other statement begins so.
+const ORDINARY: [&str; 15] = [
+    "COMMENT", "DECLARE", "DELETE", "EXPLAIN", "FETCH", "GRANT", "INSERT", "MERGE", "REVOKE", "SELECT", "SET", "SHOW",
+    "UPDATE", "VALUES", "WITH",
+];
+
+/// The pieces of a script, with their kinds by the grammar.
+///
+/// # Errors
+/// As [`lexer::split`].
+pub(super) fn pieces(script: &str) -> Result<Vec<Piece>, LexError> {
+    let mut pieces = lexer::split(script)?;
+    for piece in &mut pieces {
+        piece.kind = kind(script, piece);
+    }
+    Ok(pieces)
+}
+
+/// The kind of one piece of a script.
+pub(super) fn kind(script: &str, piece: &Piece) -> Kind {
+    let text = &script[piece.start..piece.span.end.max(piece.start)];
+    let word = text
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .next()
+        .unwrap_or_default();
+    if piece.kind == Kind::Empty || ORDINARY.iter().any(|ordinary| word.eq_ignore_ascii_case(ordinary)) {
+        return piece.kind;
+    }
+    match parse::tree(text, ParserOptions::DEFAULT).as_deref() {
+        Some([tree]) => of(tree, text),
+        _ => piece.kind,
+    }
+}
+
+/// Whether parts of a statement of this kind can stay after it has failed.
+pub(super) fn keeps_parts(kind: Kind) -> bool {
+    kind == COMMITTING || kind == Kind::Unsure
+}
+
+fn of(tree: &NodeEnum, text: &str) -> Kind {
+    match tree {
+        NodeEnum::TransactionStmt(it) => transaction(it),
+        NodeEnum::CopyStmt(it) if it.is_from && it.filename.is_empty() && !it.is_program => Kind::CopyFromStdin,
+        NodeEnum::DoStmt(it) => block(it, text),
+        // Outside if the procedure commits; while the subscription has a slot.
+        NodeEnum::CallStmt(_) | NodeEnum::DropSubscriptionStmt(_) => Kind::Unsure,
+        NodeEnum::ReindexStmt(it) => reindex(it),
+        // Outside for a partitioned table only.
+        NodeEnum::ClusterStmt(it) if it.relation.is_some() => Kind::Unsure,
+        NodeEnum::AlterSubscriptionStmt(it) => alter_subscription(it),
+        tree => outside(tree).map_or(Kind::Other, Kind::Outside),
+    }
+}
+
+fn transaction(it: &TransactionStmt) -> Kind {
+    use TransactionStmtKind as Is;
+    match it.kind() {
+        Is::TransStmtBegin | Is::TransStmtStart => Kind::Begin,
+        Is::TransStmtCommit | Is::TransStmtRollback if it.chain => Kind::Chain,
+        Is::TransStmtCommit | Is::TransStmtRollback => Kind::End,
+        Is::TransStmtPrepare => Kind::Prepare,
+        Is::TransStmtCommitPrepared | Is::TransStmtRollbackPrepared => Kind::Outside("COMMIT or ROLLBACK PREPARED"),
+        _ => Kind::Other,
+    }
+}
+
+/// Statements that call `PreventInTransactionBlock` in PostgreSQL's source (15 to 18).
+fn outside(tree: &NodeEnum) -> Option<&'static str> {
+    Some(match tree {
+        NodeEnum::IndexStmt(it) if it.concurrent => "CREATE INDEX CONCURRENTLY",
+        NodeEnum::DropStmt(it) if it.concurrent => "DROP INDEX CONCURRENTLY",
+        NodeEnum::VacuumStmt(it) if it.is_vacuumcmd => "VACUUM",
+        NodeEnum::ClusterStmt(_) => "CLUSTER of all tables",
+        NodeEnum::CreatedbStmt(_) => "CREATE DATABASE",
+        NodeEnum::DropdbStmt(_) => "DROP DATABASE",
+        NodeEnum::CreateTableSpaceStmt(_) => "CREATE TABLESPACE",
+        NodeEnum::DropTableSpaceStmt(_) => "DROP TABLESPACE",
+        NodeEnum::AlterSystemStmt(_) => "ALTER SYSTEM",
+        NodeEnum::AlterDatabaseStmt(it) if named(&it.options, "tablespace").is_some() => {
+            "ALTER DATABASE SET TABLESPACE"
+        }
+        NodeEnum::AlterTableStmt(it) if detaches_concurrently(it) => "DETACH PARTITION CONCURRENTLY",
+        NodeEnum::CreateSubscriptionStmt(it) if is_default(&it.options, &["connect", "create_slot"]) => {
+            "CREATE SUBSCRIPTION"
+        }
+        NodeEnum::DiscardStmt(it) if it.target() == DiscardMode::DiscardAll => "DISCARD ALL",
+        _ => return None,
+    })
+}
+
+fn reindex(it: &ReindexStmt) -> Kind {
+    use ReindexObjectType as Is;
+    match it.kind() {
+        _ if is_on(&it.params, "concurrently") => Kind::Outside("REINDEX CONCURRENTLY"),
+        // Outside for a partitioned table only.
+        Is::ReindexObjectIndex | Is::ReindexObjectTable => Kind::Unsure,
+        _ => Kind::Outside("REINDEX DATABASE, SCHEMA or SYSTEM"),
+    }
+}
+
+fn alter_subscription(it: &AlterSubscriptionStmt) -> Kind {
+    use AlterSubscriptionType as Is;
+    match it.kind() {
+        Is::AlterSubscriptionRefresh => Kind::Outside("ALTER SUBSCRIPTION with a refresh"),
+        Is::AlterSubscriptionSetPublication
+        | Is::AlterSubscriptionAddPublication
+        | Is::AlterSubscriptionDropPublication
+            if is_default(&it.options, &["refresh"]) =>
+        {
+            Kind::Outside("ALTER SUBSCRIPTION with a refresh")
+        }
+        // `two_phase` and `failover`, from version 17 on, if the subscription has a slot.
+        Is::AlterSubscriptionOptions => Kind::Unsure,
+        _ => Kind::Other,
+    }
+}
+
+fn detaches_concurrently(it: &AlterTableStmt) -> bool {
+    it.cmds.iter().any(|node| match &node.node {
+        Some(NodeEnum::AlterTableCmd(command)) => {
+            matches!(inner(command.def.as_deref()), Some(NodeEnum::PartitionCmd(partition)) if partition.concurrent)
+        }
+        _ => false,
+    })
+}
+
+fn named<'a>(options: &'a [Node], name: &str) -> Option<&'a Node> {
+    options
+        .iter()
+        .find(|option| matches!(&option.node, Some(NodeEnum::DefElem(element)) if element.defname == name))
+}
+
+/// Whether options that are on by default are not switched off.
+fn is_default(options: &[Node], names: &[&str]) -> bool {
+    names
+        .iter()
+        .all(|name| named(options, name).is_none() || is_on(options, name))
+}
+
+/// A `DO` block, by the statements of its code.
+fn block(it: &DoStmt, text: &str) -> Kind {
+    if !matches!(language(&it.args).as_str(), "" | "plpgsql") {
+        return Kind::Unsure;
+    }
+    match parse::plpgsql(text) {
+        Some(code) if has(&code, &["PLpgSQL_stmt_commit", "PLpgSQL_stmt_rollback"]) => COMMITTING,
+        Some(code) if !has(&code, &["PLpgSQL_stmt_call"]) => Kind::Other,
+        _ => Kind::Unsure,
+    }
+}
+
+/// Whether one of the keys is anywhere in a value.
+fn has(value: &Value, keys: &[&str]) -> bool {
+    match value {
+        Value::Array(values) => values.iter().any(|value| has(value, keys)),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, value)| keys.contains(&key.as_str()) || has(value, keys)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_grammar_says_what_a_statement_is() {
+        let outside = |what| Kind::Outside(what);
+        let reindex = outside("REINDEX CONCURRENTLY");
+        for (sql, kind) in [
+            (
+                "DO $$ BEGIN LOOP UPDATE t SET a = 1; COMMIT; END LOOP; END $$",
+                COMMITTING,
+            ),
+            (
+                "DO LANGUAGE plpgsql 'BEGIN IF true THEN ROLLBACK; END IF; END'",
+                COMMITTING,
+            ),
+            ("DO $$ BEGIN PERFORM 1; -- COMMIT\n END $$", Kind::Other),
+            ("DO $$ BEGIN RAISE NOTICE 'COMMIT;'; END $$", Kind::Other),
+            ("DO $$ BEGIN CALL p(); END $$", Kind::Unsure),
+            ("DO LANGUAGE plpython3u $$ plpy.commit() $$", Kind::Unsure),
+            ("/* x */ CALL s.p(1)", Kind::Unsure),
+            ("REINDEX (VERBOSE, CONCURRENTLY) INDEX i", reindex),
+            ("REINDEX (CONCURRENTLY TRUE) TABLE t", reindex),
+            ("REINDEX (CONCURRENTLY 1, VERBOSE off) TABLE t", reindex),
+            ("REINDEX TABLE CONCURRENTLY t", reindex),
+            ("REINDEX (CONCURRENTLY FALSE) INDEX i", Kind::Unsure),
+            ("REINDEX (CONCURRENTLY 'OFF') INDEX i", Kind::Unsure),
+            ("REINDEX (CONCURRENTLY, CONCURRENTLY off) INDEX i", Kind::Unsure),
+            ("REINDEX TABLE \"concurrently\"", Kind::Unsure),
+            (
+                "REINDEX (VERBOSE) SCHEMA s",
+                outside("REINDEX DATABASE, SCHEMA or SYSTEM"),
+            ),
+            ("VACUUM (FULL, ANALYZE) t", outside("VACUUM")),
+            ("ANALYZE t", Kind::Other),
+            (
+                "CREATE UNIQUE INDEX CONCURRENTLY ON t (a)",
+                outside("CREATE INDEX CONCURRENTLY"),
+            ),
+            ("CREATE INDEX concurrently_made ON t (a)", Kind::Other),
+            (
+                "DROP INDEX CONCURRENTLY IF EXISTS a",
+                outside("DROP INDEX CONCURRENTLY"),
+            ),
+            ("ALTER TYPE e ADD VALUE 'x'", Kind::Other),
+            (
+                "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
+                outside("DETACH PARTITION CONCURRENTLY"),
+            ),
+            ("ALTER TABLE a DETACH PARTITION b FINALIZE", Kind::Other),
+            (
+                "ALTER DATABASE d SET TABLESPACE s",
+                outside("ALTER DATABASE SET TABLESPACE"),
+            ),
+            ("ALTER DATABASE d SET work_mem = '1MB'", Kind::Other),
+            ("ALTER SYSTEM RESET ALL", outside("ALTER SYSTEM")),
+            ("CLUSTER VERBOSE", outside("CLUSTER of all tables")),
+            ("CLUSTER t USING i", Kind::Unsure),
+            (
+                "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
+                outside("CREATE SUBSCRIPTION"),
+            ),
+            (
+                "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = false)",
+                Kind::Other,
+            ),
+            (
+                "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (create_slot = off)",
+                Kind::Other,
+            ),
+            (
+                "ALTER SUBSCRIPTION s REFRESH PUBLICATION",
+                outside("ALTER SUBSCRIPTION with a refresh"),
+            ),
+            (
+                "ALTER SUBSCRIPTION s SET PUBLICATION p WITH (refresh = false)",
+                Kind::Other,
+            ),
+            ("ALTER SUBSCRIPTION s DISABLE", Kind::Other),
+            ("DISCARD ALL", outside("DISCARD ALL")),
+            ("DISCARD PLANS", Kind::Other),
+            ("COPY t FROM STDIN", Kind::CopyFromStdin),
+            ("COPY t FROM PROGRAM 'x'", Kind::Other),
+            ("COPY t TO STDOUT", Kind::Other),
+            ("BEGIN ISOLATION LEVEL SERIALIZABLE", Kind::Begin),
+            ("ABORT", Kind::End),
+            ("ROLLBACK AND NO CHAIN", Kind::End),
+            ("COMMIT AND CHAIN", Kind::Chain),
+            ("ROLLBACK WORK TO a", Kind::Other),
+            ("COMMIT PREPARED 'x'", outside("COMMIT or ROLLBACK PREPARED")),
+            // By its words: the grammar does not read it.
+            ("VACUUM (UNHEARD OF THIS) t t t", outside("VACUUM")),
+        ] {
+            let found = pieces(sql).unwrap();
+            assert_eq!(
+                found.iter().map(|piece| piece.kind).collect::<Vec<_>>(),
+                [kind],
+                "{sql}"
+            );
+        }
+    }
+}

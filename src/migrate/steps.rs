@@ -1,0 +1,301 @@
+//! Runs a migration statement by statement, and records how many statements are committed.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use tokio::time::Instant;
+
+use super::error::{Error, Result};
+use super::history::{Entry, History};
+use super::index::Leftovers;
+use super::kinds;
+use super::lexer::{Piece, StatementKind as Kind};
+use super::lock::Lock;
+use super::options::TimeLimits;
+use super::run::{ScriptError, part};
+use super::session::{MOMENT, READING, ours, to_theirs};
+use super::source::Migration;
+use super::unfinished::{self, Next, Progress, pieces};
+use crate::api::MigrationFormat as Format;
+
+/// Runs one statement after the other. With Prisma, each statement has a transaction of its own, which also records
+/// the number of committed statements; its engine runs them so since 7.4. With the other formats, statements share a
+/// transaction up to the next statement that PostgreSQL refuses inside one, as in the Supabase CLI, and the last
+/// transaction holds the history's row.
+pub(super) async fn per_statement(
+    conn: &mut PgConnection,
+    history: &History,
+    lock: Lock,
+    migration: &Migration,
+) -> Result<()> {
+    let committed = history.statements_committed(migration);
+    let entry = history.begin(conn, migration, Some(committed)).await?;
+    let pieces = pieces(&migration.script);
+    sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
+    let mut steps = Steps {
+        history,
+        migration,
+        entry: entry.as_ref(),
+        progress: Progress::new(&migration.script, &pieces),
+        committed,
+        open: OpenTransaction::No,
+        next: Next::Failed,
+        speaks_of_read_only: mentions(&migration.script, &["read only", "read_only"]),
+    };
+    let started = Instant::now();
+    for (index, piece) in pieces.iter().enumerate().skip(committed) {
+        let leftovers = Leftovers::before(conn, &migration.script[piece.span.clone()]).await?;
+        let Err(error) = steps.step(conn, lock, index, piece).await else {
+            continue;
+        };
+        let StepError::Script(ScriptError::Failed(failure)) = error else {
+            return Err(error.into());
+        };
+        sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+        ours(conn, TimeLimits::default()).await?;
+        if let Some(leftovers) = leftovers {
+            leftovers.drop(conn).await?;
+        }
+        let kept = unfinished::committed(&migration.script, steps.committed, steps.next);
+        history
+            .fail_after(conn, entry.as_ref(), migration, &failure, kept)
+            .await?;
+        return Err(Error::Failed(failure));
+    }
+    let end = migration.script.len();
+    if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn).await? {
+        steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
+        history.finish(conn, entry, migration).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
+    } else {
+        if steps.open == OpenTransaction::Ours {
+            sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
+        }
+        ours(conn, TimeLimits::default()).await?;
+        history.finish(conn, entry, migration).await?;
+    }
+    history.took(conn, migration, started.elapsed()).await?;
+    ours(conn, TimeLimits::default()).await?;
+    lock.keep(conn).await
+}
+
+/// Which transaction is open between two statements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OpenTransaction {
+    No,
+    Ours,
+    Theirs,
+}
+
+struct Steps<'a> {
+    history: &'a History,
+    migration: &'a Migration,
+    entry: Option<&'a Entry>,
+    progress: Progress<'a>,
+    /// Number of statements that are certainly committed.
+    committed: usize,
+    open: OpenTransaction,
+    /// What is known of the statement after them when it fails.
+    next: Next,
+    /// The script speaks of read-only transactions, which cannot hold a record.
+    speaks_of_read_only: bool,
+}
+
+enum StepError {
+    Script(ScriptError),
+    Other(Error),
+}
+
+impl From<Error> for StepError {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<sqlx::Error> for StepError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Script(error) => error.into_migration(),
+            StepError::Other(error) => error,
+        }
+    }
+}
+
+type Step = std::result::Result<(), StepError>;
+
+impl Steps<'_> {
+    async fn step(&mut self, conn: &mut PgConnection, lock: Lock, index: usize, piece: &Piece) -> Step {
+        let done = index + 1;
+        match (kinds::kind(&self.migration.script, piece), self.open) {
+            (kind @ (Kind::End | Kind::Chain), OpenTransaction::Theirs) => {
+                self.end_of_theirs(conn, done, piece, kind == Kind::Chain).await?;
+            }
+            (_, OpenTransaction::Theirs) => self.send(conn, piece).await?,
+            (Kind::Other, _) => self.inside(conn, done, piece).await?,
+            (Kind::Unsure, _) => {
+                // What was done before is kept if the statement has to be sent again.
+                self.commit(conn, index, piece).await?;
+                match self.inside(conn, done, piece).await {
+                    Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {
+                        sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+                        self.open = OpenTransaction::No;
+                        self.outside(conn, done, piece, Next::CommitsItself).await?;
+                    }
+                    other => other?,
+                }
+            }
+            (kind, _) => {
+                self.commit(conn, index, piece).await?;
+                if kind == Kind::Begin {
+                    self.send(conn, piece).await?;
+                    self.open = OpenTransaction::Theirs;
+                } else {
+                    let next = if kinds::keeps_parts(kind) {
+                        Next::CommitsItself
+                    } else {
+                        Next::Failed
+                    };
+                    self.outside(conn, done, piece, next).await?;
+                }
+            }
+        }
+        if self.open == OpenTransaction::No && may_unlock(&self.migration.script[piece.span.clone()]) {
+            lock.keep(conn).await?;
+        }
+        Ok(())
+    }
+
+    /// The end of a transaction that the script has begun. The record is committed together with it. A transaction that is
+    /// rolled back does not meet its constraints, and its record would go with it.
+    async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> Step {
+        let word = self.migration.script[piece.start..].get(..5).unwrap_or_default();
+        let back = ["rollb", "abort"].iter().any(|back| word.eq_ignore_ascii_case(back));
+        if self.entry.is_some() && !back && !self.is_read_only(conn).await? {
+            self.end_of_transaction(conn, piece.start).await?;
+            self.record(conn, done).await?;
+        }
+        self.send(conn, piece).await?;
+        self.committed = done;
+        if !chains {
+            self.open = OpenTransaction::No;
+            self.record_alone(conn, done).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement in a transaction of the operator's.
+    async fn inside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> Step {
+        if self.open == OpenTransaction::No {
+            sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
+            self.open = OpenTransaction::Ours;
+        }
+        self.send(conn, piece).await?;
+        if self.history.format() != Format::Prisma {
+            return Ok(());
+        }
+        let apart = self.is_read_only(conn).await?;
+        if !apart {
+            self.end_of_transaction(conn, piece.start).await?;
+            self.record(conn, done).await?;
+        }
+        self.commit(conn, done, piece).await?;
+        if apart {
+            self.record_alone(conn, done).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement outside of a transaction.
+    async fn outside(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, next: Next) -> Step {
+        self.next = next;
+        if next == Next::CommitsItself && self.entry.is_some() {
+            let record = self.progress.line(done - 1, next);
+            self.write_alone(conn, &record).await?;
+        }
+        self.send(conn, piece).await?;
+        self.record_alone(conn, done).await?;
+        self.committed = done;
+        self.next = Next::Failed;
+        Ok(())
+    }
+
+    /// Commits the operator's transaction, if one is open.
+    async fn commit(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece) -> Step {
+        if self.open == OpenTransaction::Ours {
+            let committed = sqlx::raw_sql("COMMIT").execute(conn).await;
+            committed.map_err(|error| self.failed_at(piece.start, error))?;
+            self.open = OpenTransaction::No;
+            self.committed = done;
+        }
+        Ok(())
+    }
+
+    /// Checks what was deferred with the settings of the script, and goes to those of the operator until the end of the
+    /// transaction.
+    async fn end_of_transaction(&self, conn: &mut PgConnection, at: usize) -> Step {
+        let done = sqlx::raw_sql(MOMENT).execute(conn).await;
+        done.map(drop).map_err(|error| self.failed_at(at, error))
+    }
+
+    fn failed_at(&self, at: usize, error: sqlx::Error) -> StepError {
+        let Migration { name, script, .. } = self.migration;
+        StepError::Script(ScriptError::new(name, script, at, 0, error))
+    }
+
+    /// Whether the transaction cannot hold a record.
+    async fn is_read_only(&self, conn: &mut PgConnection) -> std::result::Result<bool, StepError> {
+        if !self.speaks_of_read_only {
+            return Ok(false);
+        }
+        let sql = "SELECT pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on'";
+        Ok(sqlx::raw_sql(sql).fetch_one(conn).await?.try_get(0)?)
+    }
+
+    async fn record(&mut self, conn: &mut PgConnection, done: usize) -> Result<()> {
+        if self.entry.is_none() {
+            return Ok(());
+        }
+        let record = self.progress.line(done, Next::Unknown);
+        self.history.committed(conn, self.entry, self.migration, &record).await
+    }
+
+    /// Records in a transaction of its own.
+    async fn record_alone(&mut self, conn: &mut PgConnection, done: usize) -> Result<()> {
+        if self.entry.is_none() {
+            return Ok(());
+        }
+        let record = self.progress.line(done, Next::Unknown);
+        self.write_alone(conn, &record).await
+    }
+
+    async fn write_alone(&self, conn: &mut PgConnection, record: &str) -> Result<()> {
+        let begin = format!("BEGIN READ WRITE; {MOMENT}");
+        sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *conn).await?;
+        self.history.committed(conn, self.entry, self.migration, record).await?;
+        sqlx::raw_sql("COMMIT").execute(conn).await?;
+        Ok(())
+    }
+
+    /// Sends a statement. It is read as the script was divided, whatever a statement before it has set.
+    async fn send(&self, conn: &mut PgConnection, piece: &Piece) -> Step {
+        let Migration { name, script, .. } = self.migration;
+        sqlx::raw_sql(READING).execute(&mut *conn).await?;
+        part(conn, name, script, piece.span.clone())
+            .await
+            .map_err(StepError::Script)
+    }
+}
+
+/// Whether a statement may release the migration lock.
+fn may_unlock(statement: &str) -> bool {
+    mentions(statement, &["advisory", "discard"])
+}
+
+fn mentions(text: &str, words: &[&str]) -> bool {
+    let lower = text.to_ascii_lowercase();
+    words.iter().any(|word| lower.contains(word))
+}
