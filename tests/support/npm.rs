@@ -7,6 +7,11 @@ use sha2::{Digest, Sha256};
 
 /// The packages of a folder of `tests/`, installed once for each state of its files.
 pub fn installed(folder: &str, files: &[&str]) -> PathBuf {
+    obtainable(folder, files).unwrap()
+}
+
+/// The same, or why they cannot be had.
+pub fn obtainable(folder: &str, files: &[&str]) -> Result<PathBuf, String> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
     let mut hash = Sha256::new();
     for file in files {
@@ -26,7 +31,7 @@ pub fn installed(folder: &str, files: &[&str]) -> PathBuf {
     );
     let done = cache.join(format!("{folder}-{key}"));
     if done.exists() {
-        return done;
+        return Ok(done);
     }
     std::fs::create_dir_all(&cache).unwrap();
     let fresh = tempfile::tempdir_in(&cache).unwrap();
@@ -37,11 +42,13 @@ pub fn installed(folder: &str, files: &[&str]) -> PathBuf {
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
         .current_dir(fresh.path())
         .output()
-        .expect("npm is not installed; this test needs Node.js 20 or later with npm");
-    assert!(npm.status.success(), "npm ci: {}", String::from_utf8_lossy(&npm.stderr));
+        .map_err(|_| "npm is not installed; this test needs Node.js 20 or later with npm".to_owned())?;
+    if !npm.status.success() {
+        return Err(format!("npm ci: {}", String::from_utf8_lossy(&npm.stderr)));
+    }
     // Whoever is first wins; both are the same.
     if std::fs::rename(fresh.path(), &done).is_ok() {
         let _ = fresh.keep();
     }
-    done
+    Ok(done)
 }

@@ -4,22 +4,38 @@
 //! goes wrong on purpose is told to [`Faults`], how the provider behaves to [`Behaviour`], and
 //! what happened is in the [`Ledger`]. The same can be done over HTTP under `/_sandbox`.
 
+mod advisors;
+mod backups;
 mod behaviour;
+mod billing;
+mod config;
 mod control;
+mod dispatch;
 mod faults;
+mod hash;
+mod health;
 mod keys;
 mod ledger;
 mod limits;
 mod line;
+mod login_role;
+mod migrations;
+mod network;
 mod operation;
 mod organization;
 mod projects;
 mod provision;
+mod query;
 mod reply;
+mod rows;
 mod rules;
+mod secrets;
 mod serve;
+mod session;
 mod settings;
 mod state;
+mod usage;
+mod values;
 mod world;
 
 use std::fmt;

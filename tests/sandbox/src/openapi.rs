@@ -129,7 +129,8 @@ impl Contract {
                 return vec![format!("parameter {name} is missing")];
             }
             (_, []) => return Vec::new(),
-            (Some("array"), all) => json!(all),
+            // Several times, or once with commas.
+            (Some("array"), all) => json!(all.iter().flat_map(|it| it.split(',')).collect::<Vec<_>>()),
             (Some("integer" | "number" | "boolean"), [one]) => serde_json::from_str(one).unwrap_or_else(|_| json!(one)),
             (_, [one]) => json!(one),
             _ => return vec![format!("parameter {name} is given more than once")],

@@ -38,11 +38,15 @@ pub struct Behaviour {
     /// From the request until a pause is done.
     #[serde(with = "millis", rename = "pausing_ms")]
     pub pausing: Duration,
+    /// How long a project is down for another compute size.
+    #[serde(with = "millis", rename = "resizing_ms")]
+    pub resizing: Duration,
     /// What becomes of new projects.
     pub fate: Fate,
     /// Whether a name that is in use is refused.
     pub refuse_duplicate_names: bool,
-    /// How many active projects there may be; more are refused as on the free plan.
+    /// How many active projects there may be; more are refused as on the free plan, where there may
+    /// be two in any case.
     pub project_limit: Option<usize>,
     /// How many projects of an organization a page of their listing holds at most.
     pub page: usize,
@@ -69,6 +73,7 @@ impl Default for Behaviour {
             pooler_after: Duration::ZERO,
             listed_after: Duration::ZERO,
             pausing: Duration::from_millis(500),
+            resizing: Duration::from_secs(1),
             fate: Fate::Healthy,
             refuse_duplicate_names: false,
             project_limit: None,

@@ -20,26 +20,29 @@ pub(super) struct Key {
     description: Value,
     template: Value,
     created: Option<Timestamp>,
+    updated: Option<Timestamp>,
 }
 
 impl Key {
-    fn legacy(reference: &str, role: &str) -> Self {
+    /// A token of a role, signed with the project's secret.
+    fn legacy(reference: &str, role: &str, secret: &str) -> Self {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
         let issued = Timestamp::now().as_second();
         let claims = json!({
             "iss": "supabase", "ref": reference, "role": role,
             "iat": issued, "exp": issued + 315_360_000,
         });
-        let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+        let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let signature = URL_SAFE_NO_PAD.encode(super::hash::keyed(secret, &message));
         Self {
             id: role.to_owned(),
             kind: "legacy".to_owned(),
             name: role.to_owned(),
-            // No service of the sandbox verifies it, so its signature is random.
-            value: format!("{header}.{claims}.{}", crate::random::alphanumeric(43)),
+            value: format!("{message}.{signature}"),
             description: Value::Null,
             template: Value::Null,
             created: None,
+            updated: None,
         }
     }
 
@@ -55,6 +58,7 @@ impl Key {
                 _ => Value::Null,
             },
             created: Some(Timestamp::now()),
+            updated: Some(Timestamp::now()),
         }
     }
 
@@ -77,16 +81,16 @@ impl Key {
             "id": self.id, "type": self.kind, "name": self.name, "api_key": value,
             "prefix": prefix, "hash": null, "description": self.description,
             "secret_jwt_template": self.template,
-            "inserted_at": created.to_string(), "updated_at": created.to_string(),
+            "inserted_at": created.to_string(), "updated_at": self.updated.unwrap_or(created).to_string(),
         })
     }
 }
 
 /// The four keys of a fresh project.
-pub(super) fn initial(reference: &str) -> Vec<Key> {
+pub(super) fn initial(reference: &str, secret: &str) -> Vec<Key> {
     vec![
-        Key::legacy(reference, "anon"),
-        Key::legacy(reference, "service_role"),
+        Key::legacy(reference, "anon", secret),
+        Key::legacy(reference, "service_role", secret),
         Key::modern("publishable", "default"),
         Key::modern("secret", "default"),
     ]
@@ -97,15 +101,11 @@ pub(super) fn secrets(keys: &[Key]) -> impl Iterator<Item = &str> {
     keys.iter().map(|key| key.value.as_str())
 }
 
+/// Legacy keys are listed although they are disabled; only [`legacy`] tells.
 pub(super) fn list(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let mut world = inner.world();
     let project = ready(inner, &mut world, call)?;
-    let keys: Vec<Value> = project
-        .keys
-        .iter()
-        .filter(|key| project.legacy_keys || key.kind != "legacy")
-        .map(|key| key.show(reveal(call)))
-        .collect();
+    let keys: Vec<Value> = project.keys.iter().map(|key| key.show(reveal(call))).collect();
     Ok(Reply::json(200, json!(keys)))
 }
 
@@ -130,6 +130,27 @@ pub(super) fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let body = key.show(reveal(call));
     project.keys.push(key);
     Ok(Reply::json(201, body))
+}
+
+pub(super) fn update(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    let mut world = inner.world();
+    let project = ready(inner, &mut world, call)?;
+    let id = call.path("id");
+    let key = project.keys.iter_mut().find(|key| key.id == id && key.kind != "legacy");
+    let key = key.ok_or_else(not_found)?;
+    if let Some(name) = call.text("name") {
+        name.clone_into(&mut key.name);
+    }
+    for (field, value) in [
+        ("description", &mut key.description),
+        ("secret_jwt_template", &mut key.template),
+    ] {
+        if let Some(new) = call.body.get(field) {
+            value.clone_from(new);
+        }
+    }
+    key.updated = Some(Timestamp::now());
+    Ok(Reply::json(200, key.show(reveal(call))))
 }
 
 pub(super) fn delete(inner: &Inner, call: &Call) -> Result<Reply, Reply> {

@@ -123,6 +123,13 @@ impl Ledger {
         }
     }
 
+    /// The owner's password as it is now.
+    pub(super) fn password_of(&self, reference: &str) -> Option<String> {
+        let book = self.book();
+        let project = book.projects.iter().find(|it| it.reference == reference);
+        project.map(|project| project.password.clone())
+    }
+
     pub(super) fn secret(&self, secret: &str) {
         self.book().secrets.push(secret.to_owned());
     }

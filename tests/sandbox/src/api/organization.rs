@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::billing;
 use super::reply::{Call, Reply};
 use super::state::Inner;
 
@@ -102,15 +103,13 @@ pub(super) fn entitlements(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         })
     };
     let days = if free { 0 } else { 7 };
+    let sizes: Vec<&str> = billing::sizes().collect();
     let entitlements = json!([
         flag("project_pausing", free),
         flag("ipv4", !free),
         flag("dedicated_pooler", !free),
         set("pitr.available_variants", &["pitr_7", "pitr_14", "pitr_28"]),
-        set(
-            "instances.compute_update_available_sizes",
-            &["ci_micro", "ci_small", "ci_medium", "ci_large", "ci_xlarge", "ci_2xlarge"]
-        ),
+        set("instances.compute_update_available_sizes", &sizes),
         {
             "feature": {"key": "backup.retention_days", "type": "numeric"},
             "hasAccess": !free, "type": "numeric",

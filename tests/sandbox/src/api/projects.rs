@@ -9,12 +9,19 @@ use super::keys;
 use super::organization::{REGIONS, region_of_group};
 use super::reply::{Call, Reply};
 use super::state::Inner;
+use super::values::Settings;
 use super::world::{Image, Life, Project, Start, World};
 
 /// What the real API says; the count of two belongs to the message.
 const PROJECT_LIMIT: &str = "The following organization members have reached their maximum limits \
     for the number of active free projects within organizations where they are an administrator or \
     owner: sandbox (2 project limit). To continue, please upgrade or pause a project.";
+
+/// The free plan's limit of active projects.
+const FREE_PROJECTS: usize = 2;
+
+/// Fields that the API takes and newer clients send, though the document does not show them.
+pub(super) const NEWER_FIELDS: [&str; 3] = ["release_channel", "postgres_engine", "high_availability"];
 
 /// The fields of `V1CreateProjectBody`, which allows no others.
 const FIELDS: [&str; 10] = [
@@ -32,7 +39,10 @@ const FIELDS: [&str; 10] = [
 
 pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let organization = inner.organization(call.text("organization_slug").unwrap_or_default())?;
-    if let Some(unknown) = call.fields().find(|field| !FIELDS.contains(field)) {
+    if let Some(unknown) = call
+        .fields()
+        .find(|field| !FIELDS.contains(field) && !NEWER_FIELDS.contains(field))
+    {
         let message = format!("property {unknown} should not exist");
         return Err(Reply::message(400, &message));
     }
@@ -52,6 +62,9 @@ pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     if organization.plan != "free" && call.text("desired_instance_size") == Some("nano") {
         return Err(Reply::message(400, "Instance size nano is not available on this plan"));
     }
+    if let Some(wrong) = newer(&call.body) {
+        return Err(Reply::message(400, &format!("{wrong} is not valid")));
+    }
     let region = region(&call.body)?;
     let body = insert(inner, call, region, &password)?;
     let reference = body["ref"].as_str().unwrap_or_default();
@@ -66,6 +79,22 @@ pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     }
     begin(inner, reference);
     Ok(Reply::json(201, body))
+}
+
+/// The newer field whose value the API does not take.
+fn newer(body: &Value) -> Option<&'static str> {
+    let one_of = |field: &str, values: &[&str]| {
+        let value = &body[field];
+        value.is_null() || value.as_str().is_some_and(|value| values.contains(&value))
+    };
+    let channels = ["internal", "alpha", "beta", "ga", "withdrawn", "preview"];
+    let good = [
+        one_of("release_channel", &channels),
+        one_of("postgres_engine", &["15", "17", "17-oriole"]),
+        body["high_availability"].is_null() || body["high_availability"].is_boolean(),
+    ];
+    let wrong = good.iter().position(|good| !good)?;
+    Some(NEWER_FIELDS[wrong])
 }
 
 /// Starts the clock of a project whose database is there.
@@ -109,10 +138,13 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
     let organization = call.text("organization_slug").unwrap_or_default().to_owned();
     let name = call.text("name").unwrap_or_default().to_owned();
     let mut world = inner.world();
+    limit(inner, &mut world, &organization)?;
     refuse(&mut world, &behaviour, &organization, &name)?;
     world.last_number += 1;
     let reference = crate::random::letters(20);
-    let keys = keys::initial(&reference);
+    let settings = Settings::default();
+    inner.ledger.secret(&settings.jwt_secret);
+    let keys = keys::initial(&reference, &settings.jwt_secret);
     for secret in keys::secrets(&keys) {
         inner.ledger.secret(secret);
     }
@@ -128,6 +160,7 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
         shown: None,
         keys,
         legacy_keys: true,
+        settings,
         reference: reference.clone(),
     };
     inner
@@ -138,12 +171,23 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
     Ok(body)
 }
 
-fn refuse(world: &mut World, behaviour: &super::Behaviour, organization: &str, name: &str) -> Result<(), Reply> {
-    if let Some(limit) = behaviour.project_limit
-        && world.all().filter(|project| project.is_active()).count() >= limit
-    {
+/// The refusal of one more active project: a user has two in organizations of the free plan.
+fn limit(inner: &Inner, world: &mut World, organization: &str) -> Result<(), Reply> {
+    let is_free = |slug: &str| inner.organization(slug).is_ok_and(|it| it.plan == "free");
+    let mut active: Vec<&Project> = world.all().map(|project| &*project).collect();
+    active.retain(|project| project.is_active());
+    let free = active.iter().filter(|project| is_free(&project.organization)).count();
+    let told = inner
+        .behaviour()
+        .project_limit
+        .is_some_and(|limit| active.len() >= limit);
+    if told || is_free(organization) && free >= FREE_PROJECTS {
         return Err(Reply::message(400, PROJECT_LIMIT));
     }
+    Ok(())
+}
+
+fn refuse(world: &mut World, behaviour: &super::Behaviour, organization: &str, name: &str) -> Result<(), Reply> {
     let taken = |project: &mut Project| project.organization == organization && project.name == name;
     if behaviour.refuse_duplicate_names && world.all().any(taken) {
         let message = format!("Project with name {name} already exists in your organization.");
@@ -223,7 +267,7 @@ pub(super) async fn delete(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let identity = {
         let mut world = inner.world();
         let project = world.project(call.project())?;
-        if matches!(project.status(), "COMING_UP" | "RESTORING") {
+        if matches!(project.status(), "COMING_UP" | "RESTORING" | "RESIZING") {
             return Err(Reply::message(400, "Project not ready for deletion."));
         }
         let identity = project.identity();
@@ -248,21 +292,21 @@ pub(super) async fn pause(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         if project.healthy_for().is_none() {
             return Err(Reply::message(400, "Project must be active and healthy."));
         }
-        project.life = Life::Pausing { until: None };
+        project.life = Life::Pausing {
+            until: Life::much_later(),
+        };
     }
     inner.tenants.usable_from(call.project(), None);
     let ended = inner.databases.pause(call.project()).await;
-    ended.map_err(|error| Reply::internal(&error))?;
-    let until = Some(Instant::now() + inner.behaviour().pausing);
     if let Some(project) = inner.world().projects.get_mut(call.project()) {
-        project.life = Life::Pausing { until };
+        project.life.ends(Instant::now() + inner.behaviour().pausing);
     }
+    ended.map_err(|error| Reply::internal(&error))?;
     Ok(Reply::empty(200))
 }
 
 pub(super) async fn restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let behaviour = inner.behaviour();
-    let start = Start::new(&behaviour);
     {
         let mut world = inner.world();
         let project = world.project(call.project())?;
@@ -271,11 +315,34 @@ pub(super) async fn restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> 
             let message = format!("This project is no longer in a paused state, it is {status}");
             return Err(Reply::message(400, &message));
         }
-        project.life = Life::Restoring(start);
+        let organization = project.organization.clone();
+        limit(inner, &mut world, &organization)?;
+        world.project(call.project())?.life = Life::Restoring(Start::NEVER_ENDING);
     }
     let resumed = inner.databases.resume(call.project()).await;
     resumed.map_err(|error| Reply::internal(&error))?;
+    let start = Start::new(&behaviour);
+    if let Some(project) = inner.world().projects.get_mut(call.project()) {
+        project.life = Life::Restoring(start);
+    }
     inner.tenants.usable_from(call.project(), start.pooler_from(&behaviour));
+    Ok(Reply::empty(200))
+}
+
+/// The project is paused again.
+pub(super) async fn cancel_restore(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
+    {
+        let mut world = inner.world();
+        let project = world.project(call.project())?;
+        let Life::Restoring(_) = project.life else {
+            let message = format!("This project is not being restored, it is {}", project.status());
+            return Err(Reply::message(400, &message));
+        };
+        project.life = Life::Inactive;
+    }
+    inner.tenants.usable_from(call.project(), None);
+    let paused = inner.databases.pause(call.project()).await;
+    paused.map_err(|error| Reply::internal(&error))?;
     Ok(Reply::empty(200))
 }
 

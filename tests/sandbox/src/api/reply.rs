@@ -11,6 +11,8 @@ pub(super) struct Call {
     pub(super) path: Vec<(String, String)>,
     pub(super) query: Vec<(String, String)>,
     pub(super) body: Value,
+    /// The header of that name.
+    pub(super) idempotency_key: Option<String>,
 }
 
 impl Call {
@@ -91,5 +93,11 @@ impl Reply {
         tracing::error!(%error, "the stand-in failed");
         let event = crate::random::hex(32);
         Self::json(500, json!({"message": "Internal server error", "errorEventId": event}))
+    }
+}
+
+impl From<sqlx::Error> for Reply {
+    fn from(error: sqlx::Error) -> Self {
+        Self::internal(&error)
     }
 }

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::dispatch::perform;
 use super::faults::Fault;
 use super::ledger::Recorded;
 use super::limits::Allowance;
@@ -17,7 +18,7 @@ use super::line::Cut;
 use super::reply::{Call, Reply};
 use super::rules::{Edited, Rule};
 use super::state::Inner;
-use super::{Operation, keys, organization, projects, settings};
+use super::{Operation, projects};
 use crate::openapi::Request;
 
 const JSON: &str = "application/json; charset=utf-8";
@@ -128,6 +129,9 @@ async fn answer(inner: &Inner, route: Route, (method, uri, headers, body): Recei
         operation,
         path,
         query: url::form_urlencoded::parse(query).into_owned().collect(),
+        idempotency_key: headers
+            .get("idempotency-key")
+            .and_then(|value| Some(value.to_str().ok()?.to_owned())),
         body: parsed.unwrap_or_default(),
     };
     let allowance = inner.limiter.count(call.scope(), Some(operation));
@@ -197,43 +201,22 @@ fn project(inner: &Inner, call: &Call) -> String {
 /// The refusal of a request that the document does not allow.
 fn violates(inner: &Inner, call: &Call) -> Option<Reply> {
     let contract = inner.contract.as_ref()?;
+    let mut body = call.body.clone();
+    if let Some(body) = body
+        .as_object_mut()
+        .filter(|_| call.operation == Operation::CreateProject)
+    {
+        body.retain(|field, _| !projects::NEWER_FIELDS.contains(&field.as_str()));
+    }
     let request = Request {
         path: &call.path,
         query: &call.query,
-        body: &call.body,
+        body: &body,
     };
     let found = contract.check_request(call.operation.id(), request);
     let refused = (!found.is_empty()).then(|| Reply::message(400, &found.join("; ")));
     inner.violation(call.operation.id(), found);
     refused
-}
-
-async fn perform(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
-    match call.operation {
-        Operation::CreateProject => projects::create(inner, call).await,
-        Operation::ListProjects => Ok(projects::list(inner)),
-        Operation::AvailableRegions => organization::regions(inner, call),
-        Operation::GetProject => projects::get(inner, call),
-        Operation::UpdateProject => projects::rename(inner, call),
-        Operation::DeleteProject => projects::delete(inner, call).await,
-        Operation::PauseProject => projects::pause(inner, call).await,
-        Operation::RestoreProject => projects::restore(inner, call).await,
-        Operation::RestoreVersions => projects::restore_versions(inner, call),
-        Operation::Health => settings::health(inner, call),
-        Operation::ListKeys => keys::list(inner, call),
-        Operation::CreateKey => keys::create(inner, call),
-        Operation::GetLegacyKeys | Operation::UpdateLegacyKeys => keys::legacy(inner, call),
-        Operation::GetKey => keys::get(inner, call),
-        Operation::DeleteKey => keys::delete(inner, call),
-        Operation::PoolerConfig => settings::pooler(inner, call),
-        Operation::UpdatePassword => settings::password(inner, call).await,
-        Operation::ListBackups => settings::backups(inner, call),
-        Operation::ListAddons => settings::addons(inner, call),
-        Operation::ListOrganizations => Ok(organization::list(inner)),
-        Operation::GetOrganization => organization::get(inner, call),
-        Operation::Entitlements => organization::entitlements(inner, call),
-        Operation::ListOrganizationProjects => projects::list_of_organization(inner, call),
-    }
 }
 
 /// The response to send; none when the connection is cut instead.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::behaviour::Behaviour;
 use super::faults::Faults;
@@ -44,6 +45,23 @@ impl Inner {
 
     pub(super) fn behaviour(&self) -> Behaviour {
         *lock(&self.behaviour)
+    }
+
+    /// Restarts the server of a project whose state says so, and ends that state so much later.
+    pub(super) async fn restart(&self, reference: &str, after: Duration) -> Result<(), Reply> {
+        self.tenants.usable_from(reference, None);
+        let restarted = async {
+            self.databases.pause(reference).await?;
+            self.databases.resume(reference).await
+        };
+        let restarted = restarted.await.map_err(|error: anyhow::Error| Reply::internal(&error));
+        let until = Instant::now() + after;
+        if let Some(project) = self.world().projects.get_mut(reference) {
+            project.life.ends(until);
+        }
+        let usable = until + self.behaviour().pooler_after;
+        self.tenants.usable_from(reference, Some(usable));
+        restarted
     }
 
     /// The organization, refused as unknown when there is none of that slug.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::behaviour::{Behaviour, Fate};
 use super::keys::Key;
 use super::reply::Reply;
+use super::values::Settings;
 
 /// Every project alive, by reference, and the references that once were.
 #[derive(Debug, Default)]
@@ -51,10 +52,31 @@ pub(super) enum Life {
     },
     /// Its end is known once the server has stopped.
     Pausing {
-        until: Option<Instant>,
+        until: Instant,
+    },
+    Resizing {
+        until: Instant,
+    },
+    /// A backup is being restored.
+    RestoringBackup {
+        until: Instant,
     },
     Inactive,
     InitFailed,
+}
+
+impl Life {
+    /// Later than a stand-in lives.
+    pub(super) fn much_later() -> Instant {
+        Instant::now() + Duration::from_hours(1000)
+    }
+
+    /// Says when a pause or a time without a server ends.
+    pub(super) fn ends(&mut self, when: Instant) {
+        if let Self::Pausing { until } | Self::Resizing { until } | Self::RestoringBackup { until } = self {
+            *until = when;
+        }
+    }
 }
 
 /// A start in progress: when it ends, if it does, and whether it ends well.
@@ -119,6 +141,7 @@ pub(super) struct Project {
     pub(super) shown: Option<&'static str>,
     pub(super) keys: Vec<Key>,
     pub(super) legacy_keys: bool,
+    pub(super) settings: Settings,
 }
 
 impl Project {
@@ -146,7 +169,10 @@ impl Project {
                 Some(since) => Life::Healthy { since },
                 None => self.life,
             },
-            Life::Pausing { until: Some(until) } if until <= now => Life::Inactive,
+            Life::Pausing { until } if until <= now => Life::Inactive,
+            Life::Resizing { until } | Life::RestoringBackup { until } if until <= now => {
+                Life::Healthy { since: until }
+            }
             other => other,
         };
     }
@@ -161,7 +187,8 @@ impl Project {
         }
         match self.life {
             Life::Created(_) | Life::ComingUp(_) => "COMING_UP",
-            Life::Restoring(_) => "RESTORING",
+            Life::Restoring(_) | Life::RestoringBackup { .. } => "RESTORING",
+            Life::Resizing { .. } => "RESIZING",
             Life::Healthy { .. } => "ACTIVE_HEALTHY",
             Life::Pausing { .. } => "PAUSING",
             Life::Inactive => "INACTIVE",

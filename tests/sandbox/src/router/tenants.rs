@@ -59,6 +59,11 @@ impl Tenants {
         self.table().tenants.remove(project);
     }
 
+    /// The project, whether logins to it are let through or not.
+    pub fn get(&self, project: &str) -> Option<Tenant> {
+        self.table().tenants.get(project).cloned()
+    }
+
     /// How often the project was logged in to.
     pub fn logins(&self, project: &str) -> Logins {
         self.table().logins.get(project).copied().unwrap_or_default()
