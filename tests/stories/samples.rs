@@ -292,6 +292,17 @@ async fn asked(session: &mut PgConnection, role: &str, claims: &Value, query: &s
     answer.unwrap_or_else(|error: sqlx::Error| error.to_string())
 }
 
+/// Two users, as the Auth service enters them.
+fn sign_up() -> String {
+    format!(
+        "INSERT INTO auth.users (id, aud, role, email, raw_user_meta_data) VALUES \
+         ('{}', 'authenticated', 'authenticated', 'ada@example.com', '{{\"full_name\": \"Ada\"}}'), \
+         ('{}', 'authenticated', 'authenticated', 'bo@example.com', '{{\"full_name\": \"Bo\"}}')",
+        user(1),
+        user(2)
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn users_of_a_supabase_project_see_exactly_their_rows() {
     let world = generous_world().await;
@@ -300,14 +311,8 @@ async fn users_of_a_supabase_project_see_exactly_their_rows() {
     let folder = project().join("deploy/samples/portal");
     all_files_are_named(&folder);
     world.kubectl(["apply", "-k", folder.to_str().unwrap()]).unwrap();
-    // As the Auth and the Storage service of each project do it.
-    let sign_up = format!(
-        "INSERT INTO auth.users (id, aud, role, email, raw_user_meta_data) VALUES \
-         ('{}', 'authenticated', 'authenticated', 'ada@example.com', '{{\"full_name\": \"Ada\"}}'), \
-         ('{}', 'authenticated', 'authenticated', 'bo@example.com', '{{\"full_name\": \"Bo\"}}')",
-        user(1),
-        user(2)
-    );
+    let sign_up = sign_up();
+    // As the Storage service and its users do it.
     let more = [
         ("portal-members", "SELECT 1".to_string()),
         (
