@@ -101,9 +101,10 @@ async fn a_project_holds_what_a_hosted_project_holds() {
     // Before PostgreSQL 16, only a superuser gives such attributes away.
     let older = client.sandbox.version() < "16";
     for statement in ALLOWED {
-        let statement = match older {
-            true => statement.replace("BYPASSRLS REPLICATION", ""),
-            false => statement.to_owned(),
+        let statement = if older {
+            statement.replace("BYPASSRLS REPLICATION", "")
+        } else {
+            statement.to_owned()
         };
         let done = session.execute(AssertSqlSafe(statement.clone())).await;
         done.unwrap_or_else(|error| panic!("{statement}: {error}"));
