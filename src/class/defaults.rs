@@ -3,14 +3,13 @@
 use kube::ResourceExt;
 
 use super::annotated;
-use crate::api::{DEFAULT_CLASS_ANNOTATION, OrchestraClass};
+use crate::api::{DEFAULT_CLASS_ANNOTATION, ENVIRONMENT_ANNOTATION, OrchestraClass};
 use crate::class::Context;
 
-/// The message of a class that can meet claims.
-pub fn describe(ctx: &Context, class: &OrchestraClass) -> String {
-    let well = "claims can be met";
+/// What a default class says of the other ones, whatever else is the matter with it; none when it is the only one.
+pub fn describe(ctx: &Context, class: &OrchestraClass) -> Option<String> {
     if !annotated(class, DEFAULT_CLASS_ANNOTATION) {
-        return well.into();
+        return None;
     }
     let mut others: Vec<_> = ctx
         .core
@@ -21,16 +20,66 @@ pub fn describe(ctx: &Context, class: &OrchestraClass) -> String {
         .map(|other| other.name_any())
         .collect();
     others.sort();
-    let Ok(taken) = super::resolve(ctx, None) else {
-        return well.into();
-    };
+    let taken = super::resolve(ctx, None).ok()?;
     if others.is_empty() {
-        return well.into();
+        return None;
     }
-    format!(
-        "{well}. Class {} is marked as the default one, too: Orchestras without className use {}, the youngest. Leave \
-         the annotation {DEFAULT_CLASS_ANNOTATION} on one class",
+    let rivals = ctx
+        .core
+        .stores
+        .classes
+        .state_filter(|other| annotated(other, DEFAULT_CLASS_ANNOTATION) && other.name_any() != taken.name_any());
+    Some(format!(
+        "Class {} is marked as the default one, too: Orchestras without className use {}, {}. Leave the annotation \
+         {DEFAULT_CLASS_ANNOTATION} on one class",
         others.join(", "),
-        taken.name_any()
-    )
+        taken.name_any(),
+        why(&taken, rivals.iter().map(AsRef::as_ref))
+    ))
+}
+
+/// Why this one is used and not the others: the same order as in [`super::resolve`].
+fn why<'a>(taken: &OrchestraClass, mut rivals: impl Iterator<Item = &'a OrchestraClass>) -> &'static str {
+    let from_environment = |class: &OrchestraClass| annotated(class, ENVIRONMENT_ANNOTATION);
+    let rival = rivals
+        .by_ref()
+        .filter(|other| from_environment(other) == from_environment(taken));
+    let rivals: Vec<_> = rival.map(ResourceExt::creation_timestamp).collect();
+    if rivals.is_empty() {
+        "because the others are made from the operator's environment"
+    } else if rivals.iter().all(|other| *other < taken.creation_timestamp()) {
+        "the youngest"
+    } else {
+        "the last by its name of the youngest"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_one_that_decided() {
+        let class = |second: i64, environment: bool| {
+            let mut class = OrchestraClass::new("a", crate::api::OrchestraClassSpec::default());
+            let at = jiff::Timestamp::from_second(second).unwrap_or_default();
+            class.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at));
+            if environment {
+                let annotation = (ENVIRONMENT_ANNOTATION.to_owned(), "true".to_owned());
+                class.metadata.annotations = Some([annotation].into());
+            }
+            class
+        };
+        for (taken, rival, says) in [
+            (class(2, false), class(1, false), "the youngest"),
+            (class(1, false), class(1, false), "the last by its name of the youngest"),
+            (
+                class(1, false),
+                class(2, true),
+                "because the others are made from the operator's environment",
+            ),
+        ] {
+            assert_eq!(why(&taken, [&rival].into_iter()), says);
+        }
+    }
 }

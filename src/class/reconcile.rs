@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Way, account, admission, leaving, orphans, price, status, ways};
-use crate::api::{OrchestraClass, ProviderAccount};
+use crate::api::condition::{ConditionType, Reason, reason_of};
+use crate::api::{OrchestraClass, OrchestraDatabase, ProviderAccount};
 use crate::class::Context;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -15,6 +16,9 @@ use crate::supabase::{self, Account};
 
 /// Pace of passes during a rollout: the event of an Orchestra that has finished may be lost.
 const ROLLING: Duration = Duration::from_secs(30);
+
+/// Pace of passes while a database waits for the provider, although the provider answers the class.
+const AWAITED: Duration = Duration::from_secs(20);
 
 /// Checks the provider once after each change of the class. Afterwards its use shows whether the token still works:
 /// a 401 anywhere triggers the class. The check takes two requests, and the prices one request a day.
@@ -31,16 +35,23 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     if ways(&class).contains(&Way::Provider) {
         let account = account(&ctx, &class, None).await?;
         let known = if let Some(known) = ctx.tokens.accepted(&class, &account) {
+            if is_awaited(&ctx, &class) {
+                ask_again(&ctx, &class, &account).await?;
+                next = Next::After(AWAITED);
+            }
             known
         } else {
-            let known = look(&account).await?;
+            let known = ctx.tokens.answered(&class, look(&account).await)?;
             let (organization, user) = (&known.organization, &known.user);
             tracing::info!(organization, user, "the provider accepts the token");
             ctx.tokens.accept(&class, &account, known.clone());
             known
         };
         if let Some(wait) = price::ask(&ctx, &class, known.plan.as_deref(), &account).await {
-            next = Next::After(wait);
+            next = match next {
+                Next::After(sooner) => Next::After(sooner.min(wait)),
+                _ => Next::After(wait),
+            };
         }
         orphans::look(&ctx, &class, &account).await;
         facts = Some(known);
@@ -52,6 +63,25 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
         _ if rolling => Next::After(ROLLING),
         next => next,
     })
+}
+
+/// Whether a database of the class waits for a provider that fails.
+fn is_awaited(ctx: &Context, class: &OrchestraClass) -> bool {
+    let waits = |database: &OrchestraDatabase| {
+        let reason = reason_of(database.conditions(), ConditionType::Reconciling);
+        database.is_of(class) && reason == Some(Reason::ProviderUnavailable)
+    };
+    ctx.core.stores.databases.find(waits).is_some()
+}
+
+/// Asks a provider that failed whether it answers again, for all that wait for it: each of them waits longer after each
+/// failure, and is woken when the class has the answer.
+async fn ask_again(ctx: &Context, class: &OrchestraClass, account: &Account) -> Result<(), Error> {
+    if let Some(known) = ctx.tokens.last_answer(class) {
+        return known;
+    }
+    let answer = account.client().get_organization(account.organization()).await;
+    ctx.tokens.answered(class, answer.map(drop).map_err(Error::from))
 }
 
 /// The account, and what its plan allows. A token without permission to read the entitlements is accepted all the

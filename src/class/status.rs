@@ -65,7 +65,7 @@ async fn render(
     priced.status.get_or_insert_default().account.clone_from(&account);
     let mut conditions = Conditions::new(class.conditions(), class.metadata.generation);
     let ways = ways(class);
-    usability(&mut conditions, &ways, error, &defaults::describe(ctx, class));
+    usability(&mut conditions, &ways, error, defaults::describe(ctx, class).as_deref());
     let mut cost = None;
     if ways.contains(&Way::Provider) {
         let user = account.as_ref().and_then(|account| account.user.as_deref());
@@ -97,17 +97,25 @@ fn provider(ways: &[Way]) -> &'static str {
 
 /// Available, Ready, and Reconciling or Stalled. Available is about the provider alone; a token that the provider
 /// has accepted stays accepted through an outage.
-fn usability(conditions: &mut Conditions<'_>, ways: &[Way], error: Option<&Error>, well: &str) {
+fn usability(conditions: &mut Conditions<'_>, ways: &[Way], error: Option<&Error>, defaults: Option<&str>) {
     let (provider, pools) = (ways.contains(&Way::Provider), ways.contains(&Way::Pools));
     let reason = error.map_or(Reason::Ready, Error::reason);
-    let message = error.map_or_else(|| well.to_owned(), ToString::to_string);
+    let mut message = error.map_or_else(|| "claims can be met".to_owned(), ToString::to_string);
+    if let Some(defaults) = defaults {
+        message = format!("{message}. {defaults}");
+    }
     let passing = error.is_some_and(Error::is_passing);
     if passing {
         conditions.keep(Is::Available, reason);
     } else {
         conditions.set(Is::Available, provider && error.is_none(), reason, &message);
     }
-    conditions.set(Is::Ready, error.is_none() || pools, reason, &message);
+    if passing && !pools {
+        // Claims wait meanwhile, and tenants in use need no provider.
+        conditions.keep(Is::Ready, reason);
+    } else {
+        conditions.set(Is::Ready, error.is_none() || pools, reason, &message);
+    }
     let standing = match error {
         None => Standing::Settled,
         Some(_) if passing => Standing::Reconciling,

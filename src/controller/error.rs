@@ -60,6 +60,7 @@ impl Error {
 
     /// The error with the migration that ran, where it does not name it: the database refused a statement of the
     /// operator's own, which says nothing of what a script has changed.
+    #[must_use]
     pub fn of_run(self, run: &migrate::Watch) -> Self {
         match run.ran() {
             Some(ran) if self.reason() == Reason::DatabaseRefused => Self::Stop {

@@ -13,7 +13,8 @@ use super::plan::{Database, Inside, Intent, Supply};
 use super::wait::Wait;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::{
-    ClaimReference, DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, SupabaseProject,
+    ClaimReference, DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec,
+    SupabaseProject,
 };
 use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
@@ -278,6 +279,27 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         .await?;
     databases(pass).wrote(&taken);
     Ok(())
+}
+
+/// What is told of a database that is not where the Orchestra's placement says, because the placement came later, or the
+/// database is an entry of a pool.
+pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Option<String> {
+    let wanted = &object.spec.placement.as_ref()?.region;
+    let database = database?;
+    let project = database.status.as_ref().and_then(|status| status.project.as_ref());
+    match project.map(|project| &project.region) {
+        Some(region) if region == wanted => None,
+        Some(region) => Some(format!(
+            "proven usable by a login. It is in region {region}: spec.placement.region {wanted} has no effect on a database \
+             that exists; create a new Orchestra to have one there"
+        )),
+        None => database.spec.inventory.as_ref().map(|_| {
+            format!(
+                "proven usable by a login. It is an entry of a pool, of which no region is known: spec.placement.region \
+                 {wanted} is a variable of its seed, and says nothing of the place"
+            )
+        }),
+    }
 }
 
 /// Releases the claim. From here on the reclaim policy decides what becomes of the database.

@@ -83,7 +83,7 @@ pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Rea
 /// failure comes first; another source may be the cure.
 pub fn beside_approval(
     description: &mut Description,
-    words: String,
+    words: &str,
     (reason, failure): (Reason, &MigrationFailure),
     same_source: bool,
 ) -> String {
@@ -154,7 +154,7 @@ mod tests {
             let failure = failure(None);
             let told = beside_approval(
                 &mut description,
-                "approve with: x".into(),
+                "approve with: x",
                 (Reason::MigrationFailed, &failure),
                 same,
             );

@@ -5,6 +5,7 @@ mod approval;
 mod claim;
 mod drift;
 mod failure;
+mod foreign;
 mod inside;
 mod login;
 mod migrating;
@@ -36,6 +37,7 @@ use inside::Found;
 use login::WayIn;
 
 pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
+pub use foreign::Awaited;
 pub use status::report;
 
 /// What the passes over Orchestras need.
@@ -56,6 +58,8 @@ pub struct Context {
     pub pool: Arc<pool::Context>,
     /// Work inside databases that goes on in the background.
     pub works: Works<Orchestra, PgConnection>,
+    /// Secrets of others that Orchestras wait for.
+    pub foreign: Awaited,
 }
 
 impl AsRef<Core> for Context {

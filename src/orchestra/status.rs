@@ -11,11 +11,11 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, drift, failure, migrating, reach, unavailable};
+use super::{Pass, claim, drift, failure, foreign, migrating, reach, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
-use crate::controller::conditions::{Conditions, Standing, is_true};
+use crate::controller::conditions::{Conditions, Standing, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::status::{News, is_news, tell};
 use crate::migrate::guard::Clearance;
@@ -26,18 +26,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     if !is_written(pass, step) {
         return Ok(());
     }
-    let mut description = describe(step);
-    let mut message = if observed.message.is_empty() {
-        description.message.to_owned()
-    } else {
-        observed.message.clone()
-    };
-    if let Some(failure) = failure::uncured(&pass.object, observed)
-        && description.reason == Reason::ApprovalPending
-    {
-        let same = observed.inside.migrations().is_some_and(|now| now.failed);
-        message = failure::beside_approval(&mut description, message, failure, same);
-    }
+    let (description, message) = described(pass, step, observed);
     let message = message.as_str();
     let Description {
         phase,
@@ -58,13 +47,15 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let summary = if updating { Reason::Updating } else { reason };
     let ready = step == Step::Rest;
     conditions.set(Is::Ready, ready, summary, message);
+    let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
+    let proven = elsewhere.as_deref().unwrap_or("proven usable by a login");
     for (type_, is, words) in [
         (
             Is::Available,
             ready || (served && usable && !leaving),
             "applications can use it",
         ),
-        (Is::DatabaseReady, usable, "proven usable by a login"),
+        (Is::DatabaseReady, usable, proven),
     ] {
         let (why, told) = if is { (Reason::Ready, words) } else { (reason, message) };
         conditions.set(type_, is, why, told);
@@ -76,25 +67,33 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let conditions = conditions.finish();
     let before = old.conditions.clone();
     let new = facts(pass, observed, old, phase, conditions);
-    let is_new = |_: &News| {
-        !pass
-            .object
-            .conditions()
-            .iter()
-            .any(|it| it.type_ == Is::SourceAvailable.as_str())
-    };
-    let gone = gone.filter(is_new);
+    let gone = gone.filter(|_| find(pass.object.conditions(), Is::SourceAvailable).is_none());
     let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
     let news = news(pass, &new, (standing, reason, message), progress);
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
-    if let Some(gone) = gone {
-        tell(&pass.ctx.core, &pass.object, &gone).await;
-    }
     reach::tell_unreadable(pass, &before, observed).await;
-    if let Some(lost) = lost {
-        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::HistoryLost, lost)).await;
+    let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
+    for warning in gone.into_iter().chain(lost) {
+        tell(&pass.ctx.core, &pass.object, &warning).await;
     }
     Ok(())
+}
+
+/// What a step is called, and what people are told.
+fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, String) {
+    let mut description = describe(step);
+    let mut message = if observed.message.is_empty() {
+        description.message.to_owned()
+    } else {
+        observed.message.clone()
+    };
+    if let Some(failure) = failure::uncured(&pass.object, observed)
+        && description.reason == Reason::ApprovalPending
+    {
+        let same = observed.inside.migrations().is_some_and(|now| now.failed);
+        message = failure::beside_approval(&mut description, &message, failure, same);
+    }
+    (description, message)
 }
 
 /// Whether a step has a status of its own. What is quick goes into the next write: each write is a request,
@@ -304,6 +303,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     pass.ctx.rollout.turns.leave(pass.uid());
     let old = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), failure::named(&old, &error));
+    foreign::watch(&pass, reason);
     let passing = error.is_passing();
     let same = Some(old.observed_generation) == pass.object.metadata.generation;
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);

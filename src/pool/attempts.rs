@@ -137,6 +137,27 @@ impl<T: Clone> Attempts<T> {
         };
     }
 
+    /// The keys of a pool whose last finished attempt was refused, with the reason.
+    pub fn refused(&self, pool: &str) -> Vec<(String, Reason)> {
+        let attempts = self.0.lock();
+        let of_pool = attempts.get(pool).into_iter().flatten();
+        let refused = of_pool.filter_map(|(key, attempt)| Some((key.clone(), attempt.refusal.as_ref()?.reason)));
+        let mut refused: Vec<_> = refused.collect();
+        refused.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
+        refused
+    }
+
+    /// UIDs of the pools with an entry that was refused because it leads to the database of this OrchestraDatabase.
+    pub fn duplicates_of(&self, database: &str) -> Vec<String> {
+        let attempts = self.0.lock();
+        let is_double = |attempt: &Attempt<T>| {
+            let refusal = attempt.refusal.as_ref();
+            refusal.is_some_and(|refusal| refusal.duplicate_of.as_deref() == Some(database))
+        };
+        let pools = attempts.iter().filter(|(_, of_pool)| of_pool.values().any(is_double));
+        pools.map(|(pool, _)| pool.clone()).collect()
+    }
+
     /// Forgets an attempt.
     pub fn forget(&self, pool: &str, key: &str) {
         if let Some(attempts) = self.0.lock().get_mut(pool) {

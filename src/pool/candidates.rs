@@ -10,8 +10,8 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
 use super::{Context, preparation};
-use crate::api::condition::ConditionType;
-use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::condition::{ConditionType, Reason, reason_of};
+use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class;
 use crate::content;
 use crate::controller::conditions::is_true;
@@ -186,8 +186,12 @@ pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> St
         .databases
         .state_filter(|database| is_free(database) && names.iter().any(|name| database.pool() == Some(name)));
     if free.is_empty() {
+        let (broken, cure) = match broken(ctx, names) {
+            Some(broken) => (format!("; {broken}"), "correct that, or add"),
+            None => (String::new(), "add"),
+        };
         return format!(
-            "no database is left in {pools}: add a database to the pool's inventory, and the operator claims it"
+            "no database is left in {pools}{broken}: {cure} a database to the pool's inventory, and the operator claims it"
         );
     }
     if free.iter().any(|database| fits(object, class, database)) {
@@ -200,6 +204,47 @@ pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> St
         "the free databases of {pools} were prepared from another template than this Orchestra's: add a database to the \
          pool's inventory, or let the pool prepare databases from this Orchestra's template"
     )
+}
+
+/// What is wrong with these pools and their entries: how many of how many cannot be used, and one of them by its key. The
+/// pool says more; it is not for tenants, since it may name others.
+fn broken(ctx: &Context, names: &[String]) -> Option<String> {
+    let (mut missing, mut refused, mut entries) = (Vec::new(), Vec::new(), 0);
+    for name in names {
+        let Some(pool) = ctx.core.stores.pools.get(&ObjectRef::new(name)) else {
+            missing.push(format!("OrchestraPool {name} does not exist"));
+            continue;
+        };
+        let status = pool.status.as_ref();
+        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        if reason_of(conditions, ConditionType::Ready) == Some(Reason::InventoryNotFound) {
+            missing.push(format!("the inventory of OrchestraPool {name} is missing"));
+            continue;
+        }
+        entries += status.map_or(0, |status| status.desired);
+        let keys = ctx
+            .memory
+            .probes
+            .refused(pool.metadata.uid.as_deref().unwrap_or_default());
+        refused.extend(keys.into_iter().map(|(key, reason)| (name, key, reason)));
+    }
+    if let Some((name, key, reason)) = refused.first() {
+        let (count, among) = (refused.len(), if refused.len() > 1 { ", among them" } else { ":" });
+        missing.push(format!(
+            "{count} of {entries} entries cannot be used{among} {key} ({reason}), as OrchestraPool {name} says"
+        ));
+    }
+    (!missing.is_empty()).then(|| missing.join("; "))
+}
+
+/// The pools that are woken when an OrchestraDatabase is gone: an entry of theirs led to the same database.
+pub fn with_duplicates(ctx: &Context, gone: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraPool>> {
+    let uids = ctx.memory.probes.duplicates_of(&gone.name_any());
+    let pools = ctx.core.stores.pools.state_filter(|pool| {
+        let uid = pool.metadata.uid.as_ref();
+        uid.is_some_and(|uid| uids.contains(uid))
+    });
+    pools.iter().map(|pool| ObjectRef::from_obj(&**pool)).collect()
 }
 
 /// The Orchestras that are woken when a member becomes free: of those that can claim it, as many as members

@@ -98,6 +98,11 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
         .watches_shared_stream(watched.config_maps.deletions(), |map| {
             triggers::orchestra_with_plan(&map)
         })
+        .watches_shared_stream(
+            watched.config_maps.deletions(),
+            parts.by(triggers::orchestra_of_plan_name),
+        )
+        .watches_shared_stream(watched.secrets.events(), parts.by(triggers::orchestras_with_inventory))
         .watches_shared_stream(watched.namespaces.user_changes(), parts.by(triggers::unclaimed_in))
         .owns_shared_stream(watched.connections.events())
         .reconcile_on(UnboundedReceiverStream::new(woken))
@@ -125,6 +130,10 @@ async fn databases(parts: &Parts<'_>) {
         .watches_shared_stream(
             watched.classes.changes_of(spec_and_conditions),
             parts.by(triggers::unready_databases),
+        )
+        .watches_shared_stream(
+            watched.databases.deletions(),
+            parts.by(triggers::databases_without_quota),
         )
         .reconcile_all_on(at_start())
         .with_config(parts.config())
@@ -171,7 +180,7 @@ async fn classes(parts: &Parts<'_>) {
 }
 
 async fn pools(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPool>>) {
-    let watched = parts.watched;
+    let (pool, watched) = (parts.ctx.pool.clone(), parts.watched);
     let databases = watched
         .databases
         .events()
@@ -180,6 +189,9 @@ async fn pools(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPo
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::pools_with_inventory))
         .watches_shared_stream(watched.classes.user_changes(), parts.by(triggers::pools_prepared_by))
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::pools_with_source))
+        .watches_shared_stream(watched.databases.deletions(), move |gone: Arc<OrchestraDatabase>| {
+            candidates::with_duplicates(&pool, &gone)
+        })
         .reconcile_on(paced(databases, COUNT_PERIOD))
         .reconcile_on(UnboundedReceiverStream::new(woken))
         .reconcile_all_on(at_start())

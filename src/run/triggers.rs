@@ -2,10 +2,12 @@
 //! names the objects that a controller looks at again.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
+use crate::api::condition::{ConditionType, Reason, is_true, reason_of};
 use crate::api::names::DATABASE_LABEL;
 use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
 use crate::class;
@@ -19,9 +21,18 @@ pub fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
     Some(ObjectRef::new(&claim.name).within(&claim.namespace))
 }
 
-/// Orchestras without a database: a change of a class may give them one.
-pub fn unclaimed(core: &Core, _: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
-    select(&core.stores.orchestras, candidates::is_unmet)
+/// Orchestras without a database, which a change of a class may give one, and those of the class that a person has to
+/// act for: the class may be what was changed.
+pub fn unclaimed(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
+    let name = class.name_any();
+    select(&core.stores.orchestras, |orchestra| {
+        let waits = || orchestra.stalled_reason().is_some() || is_without_template(orchestra);
+        candidates::is_unmet(orchestra) || orchestra.decided_class() == Some(&name) && waits()
+    })
+}
+
+fn is_without_template(orchestra: &Orchestra) -> bool {
+    reason_of(orchestra.conditions(), ConditionType::SourceAvailable) == Some(Reason::TemplateNotFound)
 }
 
 /// Orchestras without a database in a namespace: a label of it may admit them.
@@ -57,6 +68,49 @@ pub fn orchestra_with_plan(map: &PartialObjectMeta<ConfigMap>) -> Option<ObjectR
     Some(ObjectRef::new(&owner.name).within(&map.namespace()?))
 }
 
+/// The Orchestra whose plan has no place while a ConfigMap of somebody else has its name.
+pub fn orchestra_of_plan_name(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<Orchestra>> {
+    let (namespace, name) = (map.namespace(), map.name_any());
+    select(&core.stores.orchestras, |orchestra| {
+        orchestra.stalled_reason() == Some(Reason::ConfigMapConflict)
+            && orchestra.namespace() == namespace
+            && orchestra.plan_name() == name
+    })
+}
+
+/// Orchestras in trouble whose database is an entry of an inventory in this Secret.
+pub fn orchestras_with_inventory(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Orchestra>> {
+    let pools = pools_with_inventory(core, secret);
+    if pools.is_empty() {
+        return Vec::new();
+    }
+    let of_pool = |database: &OrchestraDatabase| {
+        let pool = database.spec.inventory.as_ref().map(|entry| entry.pool.as_str());
+        database.is_held() && pool.is_some_and(|name| pools.iter().any(|pool| pool.name == name))
+    };
+    let held = core.stores.databases.state_filter(of_pool);
+    let in_trouble = |key: &ObjectRef<Orchestra>| {
+        let orchestra = core.stores.orchestras.get(key);
+        orchestra.is_some_and(|orchestra| !is_quiet(orchestra.conditions()))
+    };
+    held.iter()
+        .filter_map(|database| claimant(database))
+        .filter(in_trouble)
+        .collect()
+}
+
+/// Whether nothing is waited for, and nobody has to act.
+fn is_quiet(conditions: &[Condition]) -> bool {
+    !is_true(conditions, ConditionType::Reconciling) && !is_true(conditions, ConditionType::Stalled)
+}
+
+/// Databases that the provider's limit of projects keeps from being created: one is gone, and there may be room.
+pub fn databases_without_quota(core: &Core, _: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
+    select(&core.stores.databases, |database| {
+        database.stalled_reason() == Some(Reason::QuotaExceeded)
+    })
+}
+
 /// The database whose Secret it is.
 pub fn database_of_secret(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<OrchestraDatabase>> {
     secret.labels().get(DATABASE_LABEL).map(|name| ObjectRef::new(name))
@@ -68,11 +122,11 @@ pub fn database_of_orchestra(orchestra: &Orchestra) -> Option<ObjectRef<Orchestr
     Some(ObjectRef::new(name))
 }
 
-/// Databases of a class that are not usable now.
+/// Databases of a class that are not usable now, or wait for the provider.
 pub fn unready_databases(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraDatabase>> {
     let name = Some(class.name_any());
     select(&core.stores.databases, |database| {
-        database.spec.class_name == name && !database.is_ready()
+        database.spec.class_name == name && (!database.is_ready() || !is_quiet(database.conditions()))
     })
 }
 

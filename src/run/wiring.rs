@@ -114,5 +114,6 @@ pub fn orchestra(
         database,
         pool,
         works,
+        foreign: orchestra::Awaited::default(),
     }))
 }

@@ -376,6 +376,8 @@ async fn somebody_elses_config_map_is_not_overwritten() {
     world
         .kubectl(["delete", "configmap", "one-migration-plan", "-n", TENANTS])
         .unwrap();
+    plan(&world, "one", "").await;
+    assert!(config_map(&world, "one-migration-plan").is_some());
     let automatic = json!({"spec": {"migrations": {"approval": "Automatic"}}}).to_string();
     world
         .kubectl(["patch", "orch", "one", "-n", TENANTS, "--type=merge", "-p", &automatic])

@@ -41,6 +41,42 @@ async fn a_provider_that_fails_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_answers_again_is_noticed_by_all_that_wait_for_it() {
+    let world = generous_world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "first", "");
+    ready(&world, "first").await;
+    for operation in Operation::ALL {
+        let down = Fault::Status {
+            status: 502,
+            retry_after: None,
+        };
+        world.api.faults().add(*operation, 10_000, down);
+    }
+    orchestra(&world, "late", "");
+    let waits = |class: &Value| condition(class, "Reconciling").1 == "ProviderUnavailable";
+    let class = world.until(Kind::Class, ("", "standard"), LONG, waits).await.unwrap();
+    assert!(is_true(&class, "Ready") && is_true(&class, "Available"), "{class:#}");
+    // By now whoever waits alone waits for half a minute.
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let first = world.get(Kind::Orchestra, TENANTS, "first").await.unwrap().unwrap();
+    assert!(is_true(&first, "Ready"), "{first:#}");
+    world.api.faults().clear();
+    let quiet = |class: &Value| condition(class, "Reconciling").0.is_empty();
+    let soon = Duration::from_secs(15);
+    world.until(Kind::Class, ("", "standard"), soon, quiet).await.unwrap();
+    let asked = |database: &Value| database["status"]["project"]["ref"].is_string();
+    let name = world.get(Kind::Orchestra, TENANTS, "late").await.unwrap().unwrap()["status"]["databaseName"].clone();
+    world
+        .until(Kind::Database, ("", name.as_str().unwrap()), soon, asked)
+        .await
+        .unwrap();
+    one_project_and_both_logins(&world, "late").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_stuck_tenant_holds_up_no_other() {
     let world = generous_world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();

@@ -246,6 +246,9 @@ async fn an_entry_that_leads_to_another_database_is_not_touched() {
     patch_config_map(&world, "schema", &json!({"20260104000000_last.sql": "SELECT 1;"}));
     reason(&world, "first", "InvalidEntry").await;
     assert_eq!(scalar(&mut root(&world, "one").await, MORE).await, 0);
+    // The inventory tells its tenants that an entry is right again.
+    house(&world, &[entries[1].replace("POOL_2", "POOL_1")]);
+    ready(&world, "first").await;
 }
 
 const MORE: &str = "SELECT count(*) FROM pg_class WHERE relname = 'more' AND relkind = 'r'";

@@ -2,11 +2,36 @@
 
 use std::time::Duration;
 
-use orchestra_sandbox::world::{Kind, TENANTS, condition, is_true};
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
 use crate::proof::{generous_world, one_project_and_both_logins};
 use crate::support::{LONG, orchestra, ready, reason, sources, standard_class};
+
+/// Fields of which a database that exists would take no notice, and that could not be taken back.
+fn what_a_database_cannot_become_is_refused(world: &World, region: &str) {
+    let patch = |spec: &str| {
+        let patch = format!(r#"{{"spec":{spec}}}"#);
+        world.kubectl(["patch", "orch", "one", "-n", TENANTS, "--type=merge", "-p", &patch])
+    };
+    let placed = |region: &str| format!(r#"{{"placement":{{"region":"{region}"}}}}"#);
+    for (spec, says) in [
+        (
+            placed("ap-southeast-2"),
+            "placement cannot be added to an Orchestra whose database is elsewhere",
+        ),
+        (
+            r#"{"className":"standard"}"#.to_owned(),
+            "className must be the class that the database was claimed through",
+        ),
+    ] {
+        let refused = patch(&spec).unwrap_err().to_string();
+        assert!(refused.contains(says), "{spec}: {refused}");
+    }
+    for spec in [placed(region), r#"{"className":"newer"}"#.to_owned()] {
+        patch(&spec).unwrap();
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_default_classes_the_youngest_is_taken_and_both_say_so() {
@@ -44,6 +69,7 @@ spec:
     orchestra(&world, "one", "");
     let one = ready(&world, "one").await;
     assert_eq!(one["status"]["className"], "newer");
+    what_a_database_cannot_become_is_refused(&world, one["status"]["project"]["region"].as_str().unwrap());
 
     world
         .kubectl(["annotate", "orchclass", "newer", "stagesub.io/is-default-class-"])

@@ -104,7 +104,9 @@ async fn an_exhausted_pool_is_waited_for() {
     let _operator = world.operator("operator", |_| {}).unwrap();
     sources(&world);
     let entries = inventory(&world, &["one", "two"]).await;
-    house(&world, &entries[..1]);
+    house(&world, &[entries[0].clone(), "DATABASE_URL_POOL_9: no-url".into()]);
+    let probed = |pool: &serde_json::Value| condition(pool, "Ready").1 == "InvalidEntry";
+    world.until(Kind::Pool, ("", "house"), LONG, probed).await.unwrap();
     pool_only(&world);
     orchestra(&world, "first", "");
     ready(&world, "first").await;
@@ -114,7 +116,12 @@ async fn an_exhausted_pool_is_waited_for() {
         is_true(&waiting, "Reconciling") && !is_true(&waiting, "Stalled"),
         "{waiting:#}"
     );
-    assert!(condition(&waiting, "Ready").2.contains("house"));
+    let message = condition(&waiting, "Ready").2;
+    assert!(
+        message
+            .contains("1 of 2 entries cannot be used: DATABASE_URL_POOL_9 (InvalidEntry), as OrchestraPool house says"),
+        "{message}"
+    );
     house(&world, &entries);
     ready(&world, "second").await;
 }
