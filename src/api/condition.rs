@@ -144,6 +144,10 @@ pub enum Reason {
     OutcomeUnknown,
     /// More than one project carries this database's marker.
     ProjectConflict,
+    /// The provider lists a project that may be this database's, and that is not understood.
+    ProjectUnclear,
+    /// The project's legacy API keys are disabled, and it has no other keys.
+    KeysDisabled,
     /// A project that existed is gone.
     DatabaseLost,
     /// The provider reports the project as failed.

@@ -34,6 +34,9 @@ pub const PASSWORD_LABEL: &str = "stagesub.io/password";
 /// Label of a Secret that holds the address.
 pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 
+/// Label of a Secret that holds API keys that the provider has changed: a digest of them.
+pub const KEYS_LABEL: &str = "stagesub.io/keys";
+
 /// Prefix of an Orchestra's labels that are variables of its seed: `seed.stagesub.io/season` is
 /// `label_season`.
 pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";

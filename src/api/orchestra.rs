@@ -223,6 +223,9 @@ pub struct PublishedSecret {
     /// else wrote it since, and it is checked again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
+    /// Digest of the API keys in it, once the provider has changed them: with other keys, it is written again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<String>,
 }
 
 /// State of a tenant's migrations.

@@ -7,8 +7,9 @@ use kube::ResourceExt;
 use strum::IntoStaticStr;
 
 use crate::api::{DeletionPolicy, OrchestraDatabase};
+use crate::supabase::listed::ListedProject;
 use crate::supabase::marker::Cluster;
-use crate::supabase::types::{ListedProject, StatusClass};
+use crate::supabase::types::StatusClass;
 
 /// The projects of a listing that this cluster created, that are not being deleted, and that none of these databases
 /// refers to. An OrchestraDatabase exists before its project is requested; so the databases must be read after the
@@ -96,8 +97,15 @@ mod tests {
     }
 
     fn project(name: &str, reference: &str, status: &str) -> ListedProject {
-        serde_json::from_value(json!({"ref": reference, "name": name, "region": "eu-central-1", "status": status}))
-            .unwrap()
+        ListedProject {
+            reference: reference.into(),
+            name: name.into(),
+            region: Some("eu-central-1".into()),
+            is_branch: false,
+            status: serde_json::from_value(json!(status)).unwrap(),
+            inserted_at: None,
+            databases: Vec::new(),
+        }
     }
 
     #[test]

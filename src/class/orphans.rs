@@ -19,7 +19,7 @@ use crate::class::Context;
 use crate::controller::error::Error;
 use crate::money;
 use crate::supabase::Account;
-use crate::supabase::types::ListedProject;
+use crate::supabase::listed::ListedProject;
 use crate::telemetry::orphans::OrphanFacts;
 
 /// The orphans that were found, by class.
@@ -32,6 +32,16 @@ struct ClassOrphans {
     currency: &'static str,
     projects: BTreeMap<String, Option<Decimal>>,
     databases: BTreeMap<String, Option<Decimal>>,
+    /// Listed projects that are not understood in full.
+    odd: Odd,
+}
+
+/// Listed projects that are not understood in full.
+#[derive(Clone, Default)]
+struct Odd {
+    count: usize,
+    /// Those without a reference or a name.
+    unclear: usize,
 }
 
 /// An orphan without an event yet.
@@ -51,6 +61,21 @@ impl Orphans {
     }
 }
 
+/// What a class says of projects that are listed in another form than documented; nothing while there are none.
+pub(super) fn odd_projects(ctx: &Context, class: &OrchestraClass) -> Option<String> {
+    let Odd { count, unclear } = ctx.orphans.known(&class.name_any()).odd;
+    let unclear = match unclear {
+        0 => String::new(),
+        unclear => format!(", {unclear} of them without a reference or a name"),
+    };
+    (count > 0).then(|| {
+        format!(
+            "{count} of the organization's projects are listed in another form than documented{unclear}; they are no \
+             reason to stop, unless one of them may belong to a claim"
+        )
+    })
+}
+
 /// Looks for orphans of a class, counts them, and publishes one event for each. Any listing of the last resync
 /// interval is recent enough. Without a listing, the projects found before still count.
 pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Account) {
@@ -59,13 +84,15 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
         currency: budget::currency(class).as_str(),
         projects: known.projects.clone(),
         databases: BTreeMap::new(),
+        odd: known.odd.clone(),
     };
     let mut newly = Vec::new();
     if speaks_for(ctx, class, account.organization()) {
         let now = Instant::now();
         let not_before = now.checked_sub(ctx.core.settings.resync).unwrap_or(now);
         match listed(ctx, account, not_before, &known).await {
-            Ok(orphans) => {
+            Ok((orphans, odd)) => {
+                found.odd = odd;
                 found.projects.clear();
                 for project in &orphans {
                     let cost = price::of_size(ctx, class, project.instance_size()).map(|quote| quote.price.monthly);
@@ -77,6 +104,7 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
         }
     } else {
         found.projects.clear();
+        found.odd = Odd::default();
     }
     for (database, why) in databases(ctx, &name) {
         let cost = database.status.as_ref().and_then(|status| status.cost.as_ref());
@@ -136,7 +164,7 @@ async fn listed(
     account: &Account,
     not_before: Instant,
     known: &ClassOrphans,
-) -> Result<Vec<ListedProject>, Error> {
+) -> Result<(Vec<ListedProject>, Odd), Error> {
     let listing = account.poll().projects_since(not_before).await?;
     let mut found = orphan::projects(&ctx.cluster, &listing.projects, ctx.core.stores.databases.state());
     if !found
@@ -148,7 +176,11 @@ async fn listed(
         let now = now.items.into_iter().map(Arc::new);
         found = orphan::projects(&ctx.cluster, &listing.projects, now);
     }
-    Ok(found.into_iter().cloned().collect())
+    let odd = Odd {
+        count: listing.odd,
+        unclear: listing.unclear.len(),
+    };
+    Ok((found.into_iter().cloned().collect(), odd))
 }
 
 /// The databases of a class that no Orchestra claims.

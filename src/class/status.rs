@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::token::{self, Expiry};
-use super::{Way, budget, defaults, drift, price, progress, ways};
+use super::{Way, budget, defaults, drift, orphans, price, progress, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
 use crate::class::Context;
@@ -65,7 +65,8 @@ async fn render(
     priced.status.get_or_insert_default().account.clone_from(&account);
     let mut conditions = Conditions::new(class.conditions(), class.metadata.generation);
     let ways = ways(class);
-    usability(&mut conditions, &ways, error, defaults::describe(ctx, class).as_deref());
+    let notes = [defaults::describe(ctx, class), orphans::odd_projects(ctx, class)];
+    usability(&mut conditions, &ways, error, notes.into_iter().flatten());
     let mut cost = None;
     if ways.contains(&Way::Provider) {
         let user = account.as_ref().and_then(|account| account.user.as_deref());
@@ -97,12 +98,19 @@ fn provider(ways: &[Way]) -> &'static str {
 
 /// Available, Ready, and Reconciling or Stalled. Available is about the provider alone; a token that the provider
 /// has accepted stays accepted through an outage.
-fn usability(conditions: &mut Conditions<'_>, ways: &[Way], error: Option<&Error>, defaults: Option<&str>) {
+///
+/// `notes`: what else people should know of the class.
+fn usability(
+    conditions: &mut Conditions<'_>,
+    ways: &[Way],
+    error: Option<&Error>,
+    notes: impl Iterator<Item = String>,
+) {
     let (provider, pools) = (ways.contains(&Way::Provider), ways.contains(&Way::Pools));
     let reason = error.map_or(Reason::Ready, Error::reason);
     let mut message = error.map_or_else(|| "claims can be met".to_owned(), ToString::to_string);
-    if let Some(defaults) = defaults {
-        message = format!("{message}. {defaults}");
+    for note in notes {
+        message = format!("{message}. {note}");
     }
     let passing = error.is_some_and(Error::is_passing);
     if passing {

@@ -67,6 +67,11 @@ impl Refusals {
         })
     }
 
+    /// Whether there was a refusal that was not forgotten since, whatever was refused.
+    pub fn is_known(&self, key: &str) -> bool {
+        self.0.lock().contains_key(key)
+    }
+
     /// Forgets the refusal of a key.
     pub fn forget(&self, key: &str) {
         self.0.lock().remove(key);

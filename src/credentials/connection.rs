@@ -40,6 +40,11 @@ impl Handover {
         mode == ConnectionMode::TransactionPooler && self.transaction.is_some()
     }
 
+    /// The digest of the keys, once the provider has changed them.
+    pub fn keys(&self) -> Option<String> {
+        self.address.as_ref()?.keys.clone()
+    }
+
     /// The Secret's data. Keys without a value are absent: an entry of a static pool has no
     /// `SUPABASE_URL`.
     fn data(&self, mode: ConnectionMode) -> BTreeMap<String, ByteString> {

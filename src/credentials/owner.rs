@@ -9,15 +9,20 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 
 use super::secrets;
 use crate::api::condition::Reason;
 use crate::api::names::{
-    CONNECTED_LABEL, DATABASE_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
+    CONNECTED_LABEL, DATABASE_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, TENANT_PASSWORD_KEY,
+    tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::postgres::{Login, SessionOptions, Tls};
+
+/// Digits of the digest of keys.
+const DIGITS: usize = 16;
 
 /// Where a hosted database is reached, and the keys of its project.
 #[derive(Clone, Debug)]
@@ -38,6 +43,30 @@ pub struct Address {
     pub anon_key: SecretString,
     /// Key for servers.
     pub service_role_key: SecretString,
+    /// Digest of the keys, once the provider has changed them: connection Secrets with others are written again.
+    pub keys: Option<String>,
+}
+
+impl Address {
+    /// The same address with the keys that the provider has now; none when these are the ones that it has.
+    #[must_use]
+    pub fn with_keys(&self, anon: &SecretString, service_role: &SecretString) -> Option<Self> {
+        let is = |old: &SecretString, new: &SecretString| old.expose_secret() == new.expose_secret();
+        if is(&self.anon_key, anon) && is(&self.service_role_key, service_role) {
+            return None;
+        }
+        let mut digest = Sha256::new();
+        digest.update(anon.expose_secret());
+        digest.update([0]);
+        digest.update(service_role.expose_secret());
+        let digest = hex::encode(digest.finalize());
+        Some(Self {
+            anon_key: anon.clone(),
+            service_role_key: service_role.clone(),
+            keys: Some(digest.chars().take(DIGITS).collect()),
+            ..self.clone()
+        })
+    }
 }
 
 /// What the owner's Secret of an OrchestraDatabase holds.
@@ -82,6 +111,7 @@ impl Owner {
                 project_url: text("project-url")?,
                 anon_key: secret("anon-key")?,
                 service_role_key: secret("service-role-key")?,
+                keys: text("keys"),
             })
         };
         Self {
@@ -111,6 +141,10 @@ impl Owner {
                 ("anon-key", address.anon_key.expose_secret().to_string()),
                 ("service-role-key", address.service_role_key.expose_secret().to_string()),
             ]);
+            if let Some(keys) = &address.keys {
+                labels.push((KEYS_LABEL, keys));
+                values.push(("keys", keys.clone()));
+            }
         }
         secrets::render(database, &labels, values)
     }
@@ -197,7 +231,27 @@ mod tests {
             project_url: "https://ref.example".into(),
             anon_key: "anon".to_string().into(),
             service_role_key: "service".to_string().into(),
+            keys: None,
         }
+    }
+
+    #[test]
+    fn keys_that_the_provider_has_changed_are_stored_with_their_digest() {
+        let (anon, service) = ("anon".to_string().into(), "service".to_string().into());
+        assert!(address().with_keys(&anon, &service).is_none(), "the same keys");
+        let new = address().with_keys(&anon, &"other".to_string().into()).unwrap();
+        let owner = Owner {
+            address: Some(new.clone()),
+            ..Owner::default()
+        };
+        let secret = owner.render("orchdb-1");
+        let label = secret.metadata.labels.clone().unwrap()[KEYS_LABEL].clone();
+        assert_eq!((Some(&label), label.len()), (new.keys.as_ref(), DIGITS));
+        let read = Owner::parse(&secret.data.unwrap()).address.unwrap();
+        assert_eq!(read.keys, new.keys);
+        assert!(read.with_keys(&anon, &"other".to_string().into()).is_none());
+        let turned = address().with_keys(&service, &anon).unwrap();
+        assert_ne!(turned.keys, new.keys);
     }
 
     #[test]

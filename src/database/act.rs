@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, status};
+use super::{Pass, create, deadline, keys, region, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -53,6 +53,9 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Connect => connect(pass, observed).await,
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
+        Step::ReadKeys => keys::read_again(pass, account(observed)?, reference(pass, observed)?)
+            .await
+            .map(|()| None),
         Step::Rest => Ok(Some(Next::Rest)),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.
@@ -106,7 +109,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     let organization = account(observed)?.organization().to_string();
     let project = ProjectStatus {
         reference: found.reference.clone(),
-        region: found.region.clone(),
+        region: found.region.clone().unwrap_or_else(|| region::requested(pass)),
     };
     status::change(pass, Step::AwaitHealthy, |status| {
         status.project = Some(project);
@@ -165,7 +168,8 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     }
     let settings = pass.ctx.class.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
-    let keys = crate::supabase::keys::choose(&client.api_keys(reference).await?)?;
+    let keys = client.chosen_keys(reference).await?;
+    pass.ctx.keys.were_read(pass.name());
     let address = owner::Address {
         host: endpoint.host,
         user: endpoint.user,
@@ -175,6 +179,7 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         project_url: settings.project_url(reference),
         anon_key: keys.anon,
         service_role_key: keys.service_role,
+        keys: None,
     };
     owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address).await?;
     pass.connected = true;
@@ -277,6 +282,7 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     }
     pass.ctx.logins.forget(pass.name());
     pass.ctx.core.refusals.forget(pass.name());
+    pass.ctx.keys.forget(pass.name());
     set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))
 }

@@ -7,13 +7,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use super::observe::{settled_at, too_early};
+use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, refused, region, status};
 use crate::api::{ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::credentials::owner;
+use crate::supabase::regions::Offer;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, QueuePlace};
 
@@ -93,7 +94,7 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
         Ok(created) => {
             let project = ProjectStatus {
                 reference: created.reference,
-                region: created.region,
+                region: created.region.unwrap_or_else(|| region.clone()),
             };
             tracing::info!(project = project.reference, "the project is created");
             status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
@@ -105,7 +106,11 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
             tracing::warn!(%error, "the outcome of the create request is unknown; looking it up");
             Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
         }
-        Err(error) => not_created(pass, account, &wanted, region, error).await,
+        Err(error) => {
+            let offer = offer(account, &project, &region, &error).await;
+            let error = offer.explain(error, &region);
+            not_created(pass, account, &wanted, region, refused::Refusal { error, offer }).await
+        }
     }
 }
 
@@ -125,13 +130,18 @@ async fn not_created(
     account: &Account,
     wanted: &SupabaseProject,
     region: String,
-    error: supabase::Error,
+    refusal: refused::Refusal,
 ) -> Result<Option<Next>, Error> {
-    let full = region::after_refusal(wanted, region::full(pass), region, &error);
+    let error = &refusal.error;
+    let full = region::after_refusal(wanted, region::full(pass), region, error);
     let go_on = !full.is_empty();
+    // A proxy that refuses the answer may have let the request pass: the intent stays until it was looked up.
+    let is_certain = !matches!(error, supabase::Error::Refused { outside: true, .. });
     status::change(pass, Step::Announce, |status| {
-        status.create_issued_at = None;
-        status.organization = None;
+        if is_certain {
+            status.create_issued_at = None;
+            status.organization = None;
+        }
         status.full_regions = full;
     })
     .await?;
@@ -139,11 +149,27 @@ async fn not_created(
         tracing::info!(%error, "trying the next region");
         return Ok(None);
     }
-    let error = refused::explain(error, wanted);
+    let error = refused::explain(refusal, wanted);
     pass.ctx.core.refusals.refuse(pass.name(), &creation(account), &error);
     Err(error)
 }
 
+/// What the provider's list of regions says, for a refusal that does not say by itself what it is about.
+async fn offer(account: &Account, project: &NewProject, region: &str, error: &supabase::Error) -> Offer {
+    if !matches!(error, supabase::Error::Refused { outside: false, .. }) {
+        return Offer::Unknown;
+    }
+    let size = project.instance_size.as_deref();
+    account.client().region_offer(&project.organization, region, size).await
+}
+
+/// The refusal of a proxy, whose request is still looked up.
+pub fn refused_meanwhile(pass: &Pass, observed: &Observed) -> Option<Error> {
+    let account = observed.account.as_ref()?;
+    pass.ctx.core.refusals.refusal(pass.name(), &creation(account))
+}
+
+/// When to look for the project of the last request again.
 pub fn await_outcome(pass: &Pass) -> Next {
     let issued = pass
         .object

@@ -4,11 +4,13 @@ mod act;
 mod create;
 mod deadline;
 mod describe;
+mod keys;
 mod observe;
 pub mod plan;
 mod refused;
 mod region;
 mod status;
+mod unclear;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::controller::status::current;
 use crate::supabase::Permit;
 
 use crate::postgres::Logins;
+pub use keys::KeyReads;
 pub use status::report;
 
 /// What is needed to reconcile databases.
@@ -33,6 +36,8 @@ pub struct Context {
     pub class: Arc<class::Context>,
     /// Refused logins, and when the next one may be tried.
     pub logins: Arc<Logins>,
+    /// When the keys of each project were read.
+    pub keys: KeyReads,
 }
 
 impl AsRef<Core> for Context {
@@ -51,6 +56,11 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
         let observed = observe::observe(&mut pass).await?;
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
+        if step == plan::Step::AwaitOutcome
+            && let Some(refusal) = create::refused_meanwhile(&pass, &observed)
+        {
+            return Err(refusal);
+        }
         status::write(&mut pass, step).await?;
         if let Some(next) = act::act(&mut pass, step, &observed).await? {
             return Ok(next);

@@ -12,13 +12,15 @@ use kube::runtime::reflector::ObjectRef;
 use super::Pass;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Backing, Claim, Connection, Facts, Hosted, Issued, Project};
+use super::unclear::{self, Unclear};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
 use crate::class;
 use crate::controller::error::Error;
+use crate::supabase::listed::ListedProject;
 use crate::supabase::poll::Listing;
-use crate::supabase::types::{ListedProject, StatusClass};
+use crate::supabase::types::StatusClass;
 use crate::supabase::{self, Account};
 
 /// How many poll intervals old a listing may be before the first create request: a minute by default. Only a resource
@@ -84,8 +86,23 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         || secret
             .as_ref()
             .is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
-    let found = found(pass, wanted, &listing);
-    let project = project(pass, &account, &found, &listing, connected).await?;
+    let mut found = found(pass, wanted, &listing);
+    let named;
+    let mut is_unclear = false;
+    if found.is_empty() && is_unrecorded(pass) {
+        match unclear::look(pass, &wanted.name, &listing, &account).await {
+            Unclear::No => {}
+            Unclear::Perhaps => is_unclear = true,
+            Unclear::Is(project) => {
+                named = project;
+                found.push(&named);
+            }
+        }
+    }
+    let project = match project(pass, &account, &found, &listing, connected).await? {
+        Project::Absent if is_unclear => Project::Unclear,
+        project => project,
+    };
     observed.project = found.first().map(|project| (*project).clone());
     observed.account = Some(account);
     facts.backing = Backing::Hosted(Hosted {
@@ -126,6 +143,14 @@ fn found<'a>(pass: &Pass, wanted: &SupabaseProject, listing: &'a Listing) -> Vec
     found
 }
 
+/// Whether no project is known that a request for it would find.
+fn is_unrecorded(pass: &Pass) -> bool {
+    pass.object
+        .status
+        .as_ref()
+        .is_none_or(|status| status.project.is_none())
+}
+
 /// A listing that is recent enough: for a requested project, one of the last poll interval; before the request, one of
 /// the last [`FIRST_LOOK`] intervals; and for a settled project, one of the last resync, so that one listing a resync
 /// serves all databases.
@@ -139,7 +164,10 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
         return Ok(account.poll().youngest(age, || all_awaited(pass, account)).await?);
     }
     // An intent that was written in this pass was decided by a listing; the same one or a later one is used.
-    let sent = pass.announced.is_none() && status.is_some_and(|status| status.create_issued_at.is_some());
+    // After a refusal, too, another request is sent only when a listing that is newer shows no project.
+    let sent = pass.announced.is_none()
+        && (status.is_some_and(|status| status.create_issued_at.is_some())
+            || pass.ctx.core.refusals.is_known(pass.name()));
     let ready = pass.object.is_ready();
     let age = match (pass.object.metadata.deletion_timestamp.is_some(), ready, sent) {
         (true, ..) | (false, false, true) => settings.poll_interval,
@@ -303,7 +331,13 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
     let vague = project.is_some_and(|project| project.status.is_vague());
     match connected {
         false => Connection::Unread,
-        true if pass.proven || (!vague && pass.object.is_ready()) => Connection::Proven,
+        true if pass.proven || (!vague && pass.object.is_ready()) => {
+            if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
+                Connection::KeysDue
+            } else {
+                Connection::Proven
+            }
+        }
         true if pass.ctx.logins.wrong_password(pass.name()) => Connection::WrongPassword,
         true => Connection::Unproven,
     }

@@ -1,7 +1,7 @@
 //! The whole life of an OrchestraDatabase on one page: from the facts to the one next step.
 //!
 //! ```text
-//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest
+//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! gone:    Destroy → AwaitGone → Forget          static entry: Rest, and Forget when deleted
@@ -40,6 +40,8 @@ pub enum Project {
     Lost,
     /// More than one project.
     Many,
+    /// No project, but one that may be it is listed without a reference or a name.
+    Unclear,
     /// The project exists and is not recorded yet.
     Unrecorded,
     /// Not usable yet.
@@ -89,6 +91,8 @@ pub enum Connection {
     WrongPassword,
     /// A login succeeded.
     Proven,
+    /// The same, and it is time to look whether the provider has changed the keys.
+    KeysDue,
 }
 
 /// Who holds the database.
@@ -150,6 +154,8 @@ pub enum Step {
     Probe,
     /// Set the stored password.
     ResetPassword,
+    /// Read the keys again.
+    ReadKeys,
     /// Nothing to do.
     Rest,
     /// Delete this resource, and with it the project.
@@ -176,7 +182,7 @@ pub fn plan(facts: &Facts) -> Step {
         (true, Backing::Static) => Step::Rest,
         // A claim that was released before anything was bought: there is nothing to keep.
         (true, Backing::Hosted(hosted)) if facts.claim == Claim::Released => match (hosted.project, hosted.issued) {
-            (Project::Absent, Issued::Settling) => Step::AwaitOutcome,
+            (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
             _ if facts.destroy => Step::DeleteSelf,
@@ -206,6 +212,9 @@ impl Hosted {
 fn plan_hosted(hosted: Hosted) -> Step {
     match (hosted.project, hosted.issued) {
         (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
+        // Nothing is bought while it may be there already.
+        (Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
+        (Project::Unclear, _) => Step::Stop(Reason::ProjectUnclear),
         (Project::Stopped(reason), _) => Step::Stop(reason),
         (Project::Lost | Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
         (Project::Unrecorded, _) => Step::Record,
@@ -225,6 +234,7 @@ fn plan_hosted(hosted: Hosted) -> Step {
             Connection::Unread => Step::Connect,
             Connection::Unproven => Step::Probe,
             Connection::WrongPassword => Step::ResetPassword,
+            Connection::KeysDue => Step::ReadKeys,
             Connection::Proven => Step::Rest,
         },
     }
@@ -242,7 +252,8 @@ fn plan_deletion(facts: Facts) -> Step {
         }
         (true, _, Backing::Hosted(hosted)) => match (hosted.project, hosted.issued) {
             (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
-            (Project::Absent, Issued::Settling) => Step::AwaitOutcome,
+            (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
+            (Project::Unclear, _) if facts.destroy => Step::Stop(Reason::ProjectUnclear),
             (Project::Absent | Project::Lost | Project::Replaced, _) => Step::Forget,
             // It was to be destroyed before; the reclaim policy is about databases that hold data.
             (Project::Discarded, _) => Step::Destroy,

@@ -5,12 +5,28 @@ use crate::api::SupabaseProject;
 use crate::api::condition::Reason;
 use crate::controller::error::Error;
 use crate::supabase;
+use crate::supabase::regions::Offer;
+
+/// A refusal, and what the provider's list says of the region.
+pub struct Refusal {
+    pub error: supabase::Error,
+    pub offer: Offer,
+}
 
 /// The refusal, with what to do.
-pub fn explain(error: supabase::Error, asked: &SupabaseProject) -> Error {
-    let supabase::Error::Refused { status: 400 | 422, .. } = &error else {
+pub fn explain(Refusal { error, offer }: Refusal, asked: &SupabaseProject) -> Error {
+    let supabase::Error::Refused {
+        status: 400 | 422,
+        outside: false,
+        message: said,
+        ..
+    } = &error
+    else {
         return error.into();
     };
+    if !offer.concerns(said) {
+        return error.into();
+    }
     let size = match &asked.instance_size {
         Some(size) => format!(" and instanceSize {size}"),
         None => String::new(),

@@ -17,6 +17,14 @@ pub fn next<'a>(wanted: &'a SupabaseProject, full: &[String]) -> &'a str {
         .unwrap_or(&wanted.region)
 }
 
+/// The region of the last request, for a project whose region the provider does not say.
+pub fn requested(pass: &Pass) -> String {
+    let wanted = pass.object.spec.supabase.as_ref();
+    wanted
+        .map(|wanted| next(wanted, full(pass)).to_owned())
+        .unwrap_or_default()
+}
+
 /// The full regions after one more refusal; none when every region was tried, or when the refusal is not about a
 /// region: the next attempt starts with the first region again.
 pub fn after_refusal(wanted: &SupabaseProject, full: &[String], asked: String, error: &Error) -> Vec<String> {

@@ -29,6 +29,7 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Restore
             | Step::Connect
             | Step::Probe
+            | Step::ReadKeys
             | Step::DeleteSelf
             | Step::Forget
     );

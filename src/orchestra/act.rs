@@ -209,6 +209,7 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     pass.published = Some(PublishedSecret {
         name: pass.object.secret_name(),
         resource_version: secret.metadata.resource_version,
+        keys: handover.keys(),
     });
     if pass.is_serving() {
         // A later step of the pass may fail, and the Secret would be compared again and again.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
 use super::plan::{Inside, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
 use super::{Pass, approval, drift, failure, login, migrating, unavailable};
+use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
 use crate::controller::background::WorkKind;
@@ -280,6 +282,7 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
     let right = right.map(|(secret, _)| PublishedSecret {
         name: pass.object.secret_name(),
         resource_version: secret.resource_version(),
+        keys: way_in.handover.keys(),
     });
     Ok(SecretState {
         exists: found.is_some(),
@@ -287,7 +290,8 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
     })
 }
 
-/// Whether the connection Secret is the very one that was written last.
+/// Whether the connection Secret is the very one that was written last, with the keys that are stored for the
+/// database.
 fn is_untouched(pass: &Pass) -> bool {
     if pass.published.is_some() {
         return true;
@@ -298,8 +302,22 @@ fn is_untouched(pass: &Pass) -> bool {
         .and_then(|status| status.secret_ref.as_ref())
         .filter(|written| written.name == name);
     pass.known_secret().is_some_and(|secret| {
-        written.is_some_and(|written| written.resource_version == secret.metadata.resource_version)
+        written.is_some_and(|written| {
+            written.resource_version == secret.metadata.resource_version && has_stored_keys(pass, written)
+        })
     })
+}
+
+/// Whether a Secret was written with the keys that are stored for the database, as far as the watch knows.
+fn has_stored_keys(pass: &Pass, written: &PublishedSecret) -> bool {
+    let status = pass.object.status.as_ref();
+    let Some(database) = status.and_then(|status| status.database_name.as_ref()) else {
+        return true;
+    };
+    let core = &pass.ctx.core;
+    let owner = ObjectRef::new(database).within(&core.settings.namespace);
+    let owner = core.stores.secrets.get(&owner);
+    owner.is_none_or(|owner| owner.labels().get(KEYS_LABEL) == written.keys.as_ref())
 }
 
 /// Whether all of what is wanted was done for this very generation.

@@ -104,6 +104,7 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
         )
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::orchestras_with_inventory))
         .watches_shared_stream(watched.namespaces.user_changes(), parts.by(triggers::unclaimed_in))
+        .watches_shared_stream(watched.secrets.events(), parts.by(triggers::claimant_of_keys))
         .owns_shared_stream(watched.connections.events())
         .reconcile_on(UnboundedReceiverStream::new(woken))
         .reconcile_all_on(at_start())

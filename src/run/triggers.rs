@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::api::condition::{ConditionType, Reason, is_true, reason_of};
-use crate::api::names::DATABASE_LABEL;
+use crate::api::names::{DATABASE_LABEL, KEYS_LABEL};
 use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
 use crate::class;
 use crate::controller::Core;
@@ -114,6 +114,14 @@ pub fn databases_without_quota(core: &Core, _: &OrchestraDatabase) -> Vec<Object
 /// The database whose Secret it is.
 pub fn database_of_secret(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<OrchestraDatabase>> {
     secret.labels().get(DATABASE_LABEL).map(|name| ObjectRef::new(name))
+}
+
+/// The Orchestra whose database has other API keys than before: they are stored in a Secret of the operator's.
+pub fn claimant_of_keys(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Orchestra>> {
+    let changed = secret.labels().contains_key(KEYS_LABEL);
+    let database = database_of_secret(secret).filter(|_| changed);
+    let database = database.and_then(|database| core.stores.databases.get(&database));
+    database.and_then(|database| claimant(&database)).into_iter().collect()
 }
 
 /// The database of an Orchestra: a user who changes the Orchestra wants its database looked at as well.

@@ -92,6 +92,7 @@ pub fn orchestra(
         core: core.clone(),
         class: class.clone(),
         logins: Arc::default(),
+        keys: database::KeyReads::default(),
     });
     let pool = Arc::new(pool::Context {
         core: core.clone(),

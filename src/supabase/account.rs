@@ -181,15 +181,18 @@ fn drop_unused(tokens: &mut HashMap<[u8; 32], Token>, now: Instant) {
 }
 
 async fn the_only_one(client: &Client) -> Result<String, Error> {
-    let seen = client.list_organizations().await?;
-    let message = match seen.as_slice() {
-        [one] => return Ok(one.slug.clone()),
-        [] => "the token sees no organization".to_owned(),
-        many => {
-            let slugs: Vec<_> = many.iter().take(10).map(|one| one.slug.as_str()).collect();
-            let slugs = super::answer::capped(&slugs.join(", "));
+    let (seen, unread) = client.list_organizations().await?;
+    let slugs: Vec<_> = seen.iter().filter_map(|one| one.slug.as_deref()).collect();
+    let unclear = unread + seen.len() - slugs.len();
+    let message = match (slugs.as_slice(), unclear) {
+        ([one], 0) => return Ok((*one).to_owned()),
+        ([], 0) => "the token sees no organization".to_owned(),
+        (slugs, 0) => {
+            let slugs = super::answer::capped(&slugs[..slugs.len().min(10)].join(", "));
             format!("the token sees several, so the class must name one of: {slugs}")
         }
+        _ => "the list of the token's organizations is not as documented, so the class must name its organization"
+            .to_owned(),
     };
     Err(Error::OrganizationNotFound { message })
 }

@@ -1,5 +1,4 @@
-//! Turns a failed HTTP answer into an [`Error`]: by its message first and by its status second, since the API does not
-//! document the status of a refusal.
+//! Turns a failed HTTP answer into an [`Error`]: by its status and by who has answered first, and by its words last.
 
 use std::time::Duration;
 
@@ -7,149 +6,236 @@ use serde_json::Value;
 
 use super::error::Error;
 use super::operation::{Operation, Scope};
+use super::redact::redact;
+use super::words::{Topic, Words};
 use crate::text;
 
 /// The most characters of the API's text that are repeated.
 const CAP: usize = 300;
+
+/// The most characters of a body that are looked at.
+const READ: usize = 4000;
+/// How deep a message may be wrapped in objects, lists and JSON in text.
+const DEPTH: usize = 6;
 
 /// The content of a failed answer.
 pub(super) struct Answer {
     pub status: u16,
     pub message: String,
     missing: Vec<String>,
-    /// Whether the API itself has answered, and not a proxy in front of it.
-    is_json: bool,
+    words: Words,
+    from: From,
+}
+
+/// Who has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    /// The API, with an object.
+    Api,
+    /// Probably the API, with a text in JSON.
+    Text,
+    /// A proxy or another server in front of the API.
+    Outside,
 }
 
 impl Answer {
-    /// Reads a body: the API's `{"message": text or list}`, `{"error": {"message"}}`, or the text of a proxy in
-    /// front of it. `secrets` are redacted.
+    /// Reads a body: the API's `{"message": text or list}` and its relatives, also wrapped in a JSON string, or the
+    /// text of a proxy in front of it. `secrets` are redacted.
     pub fn read(status: u16, body: &[u8], secrets: &[&str]) -> Self {
         let raw = String::from_utf8_lossy(body);
-        let json: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
-        let (message, missing) = match &json {
-            Some(object) => {
-                let message = [&object["message"], &object["error"]["message"], &object["error"]]
-                    .into_iter()
-                    .find_map(text);
-                (
-                    message.unwrap_or_else(|| raw.to_string()),
-                    list(&object["missing_permissions"]),
-                )
-            }
-            None => (raw.to_string(), Vec::new()),
+        let raw = raw.trim_start_matches('\u{feff}');
+        let json = unwrapped(serde_json::from_str(raw).ok());
+        let (said, from) = match &json {
+            Some(value @ Value::Object(_)) => (text_of(value, DEPTH), From::Api),
+            Some(Value::String(text)) => (Some(text.clone()), From::Text),
+            _ => (page(raw), From::Outside),
         };
-        let clean = |text: String| {
-            let blot = |text: String, secret: &&str| text.replace(*secret, "[redacted]");
-            secrets.iter().filter(|secret| !secret.is_empty()).fold(text, blot)
-        };
-        let message = capped(&clean(message));
+        let clean = |text: &str| capped(&redact(&text::line(text, READ), secrets));
+        let message = clean(said.as_deref().unwrap_or(raw));
         let message = if message.is_empty() {
             "no message".to_owned()
         } else {
             message
         };
-        let missing = missing.into_iter().take(20).map(|name| capped(&clean(name))).collect();
+        let object = json.as_ref().filter(|json| json.is_object()).unwrap_or(&Value::Null);
+        let codes = [
+            &object["code"],
+            &object["error_code"],
+            &object["errorCode"],
+            &object["error"]["code"],
+        ];
+        let code: Vec<_> = codes.into_iter().filter_map(Value::as_str).collect();
+        let missing = list(&object["missing_permissions"]);
         Self {
             status,
+            words: Words::of(&message, &text::line(&code.join(" "), CAP)),
             message,
-            missing,
-            is_json: json.is_some(),
+            missing: missing.iter().take(20).map(|name| clean(name)).collect(),
+            from,
         }
     }
 
-    /// The error of the answer. `pause` is the time after which to come back after a 429.
+    /// The error of the answer, by its status and structure first and by its words last. `pause` is the time after
+    /// which to come back after a 429.
     pub fn classify(self, operation: Operation, pause: Duration) -> Error {
-        let Self {
-            status,
-            message,
-            missing,
-            is_json,
-        } = self;
-        match status {
-            401 => return Error::TokenRejected { message },
-            429 => {
-                return Error::RateLimited {
-                    operation,
-                    after: pause,
-                };
-            }
-            408 | 500.. => {
-                return Error::Unavailable {
-                    operation,
-                    status,
-                    message,
-                };
-            }
-            _ => {}
-        }
-        if is_json && let Some(error) = by_message(operation, &message) {
-            return error;
-        }
-        match status {
-            402 => Error::BillingRestricted { message },
-            403 if is_json => Error::PermissionDenied {
+        let is_limit = self.words.topic(operation) == Some(Topic::ProjectLimit);
+        match self.status {
+            401 => Error::TokenRejected { message: self.message },
+            // A limit of projects has come with the status of a limit of requests.
+            429 if !(is_limit && self.from == From::Api) => Error::RateLimited {
                 operation,
-                message,
-                missing,
+                after: pause,
             },
-            409 if operation == Operation::CreateProject => Error::NameTaken { message },
-            // «Cannot GET …» means that the route does not exist: the address is wrong, and the project may exist.
-            404 if is_json && !message.starts_with("Cannot ") => not_found(operation, message),
-            400..500 if operation.is_part_of_a_project() => Error::NotReady { operation, message },
-            _ => Error::Refused {
+            408 | 425 | 499 | 500.. => Error::Unavailable {
                 operation,
-                status,
-                message,
+                status: self.status,
+                message: self.message,
             },
+            _ if self.status < 400 || self.status == 407 => self.refused(operation),
+            _ if self.from == From::Outside => self.of_a_proxy(operation),
+            403 if !self.missing.is_empty() => self.denied(operation),
+            _ => match self.words.topic(operation) {
+                Some(topic) => of_topic(topic, operation, self.message),
+                None => self.by_status(operation),
+            },
+        }
+    }
+
+    /// What a proxy says is about the way to the API, and not about a project.
+    fn of_a_proxy(self, operation: Operation) -> Error {
+        match self.status {
+            400 | 404 | 406 | 409 | 422 if operation.is_part_of_a_project() => Error::NotReady {
+                operation,
+                message: self.message,
+            },
+            _ => self.refused(operation),
+        }
+    }
+
+    fn by_status(self, operation: Operation) -> Error {
+        match self.status {
+            402 => Error::BillingRestricted { message: self.message },
+            403 => self.denied(operation),
+            404 | 410 if operation == Operation::GetLegacyKeys => Error::Gone { message: self.message },
+            404 | 410 if operation.is_part_of_a_project() => self.not_ready(operation),
+            404 | 410 if self.words.is_about_route() => self.refused(operation),
+            404 | 410 if operation.scope() != Scope::Project => Error::OrganizationNotFound { message: self.message },
+            // A text alone has to name the project.
+            404 | 410 if self.from == From::Api || self.words.any(&["project", "resource"]) => {
+                Error::Gone { message: self.message }
+            }
+            409 if operation == Operation::CreateProject => Error::NameTaken { message: self.message },
+            // For a while after its creation a project may lack a part.
+            400..500 if operation.is_part_of_a_project() => self.not_ready(operation),
+            _ => self.refused(operation),
+        }
+    }
+
+    fn not_ready(self, operation: Operation) -> Error {
+        Error::NotReady {
+            operation,
+            message: self.message,
+        }
+    }
+
+    fn denied(self, operation: Operation) -> Error {
+        Error::PermissionDenied {
+            operation,
+            message: self.message,
+            missing: self.missing,
+        }
+    }
+
+    fn refused(self, operation: Operation) -> Error {
+        Error::Refused {
+            operation,
+            status: self.status,
+            message: self.message,
+            outside: self.from == From::Outside,
         }
     }
 }
 
-/// The refusals that are known by their wording. The same wording has come with different statuses.
-fn by_message(operation: Operation, message: &str) -> Option<Error> {
-    let lower = message.to_lowercase();
-    let says = |words: &str| lower.contains(words);
-    let message = message.to_owned();
-    let error = if says("maximum limits for the number of active free projects") || says("project limit)") {
-        Error::FreeProjectLimit { message }
-    } else if says("overdue invoice") || says("service restrictions") {
-        Error::BillingRestricted { message }
-    } else if says("already exists in your organization") || says("name already in use") {
-        Error::NameTaken { message }
-    } else if operation == Operation::CreateProject && says("capacity") {
-        Error::RegionAtCapacity { message }
-    } else if says("db_pass must be") || says("password must be longer") || says("password must be shorter") {
-        Error::PasswordRefused { message }
-    } else if says("not ready for deletion") {
-        Error::NotReadyForDeletion
-    } else if says("resource has been removed") && operation.scope() == Scope::Project {
-        Error::Gone { message }
-    } else if says("organization not found") {
-        Error::OrganizationNotFound { message }
-    } else if says("must be active and healthy") || says("no longer in a paused state") {
-        Error::NotReady { operation, message }
-    } else {
-        return None;
+fn of_topic(topic: Topic, operation: Operation, message: String) -> Error {
+    match topic {
+        Topic::ProjectLimit => Error::FreeProjectLimit { message },
+        Topic::Billing => Error::BillingRestricted { message },
+        Topic::NameTaken => Error::NameTaken { message },
+        Topic::Capacity => Error::RegionAtCapacity { message },
+        Topic::Password => Error::PasswordRefused { message },
+        Topic::DeletionTooEarly => Error::NotReadyForDeletion,
+        Topic::Removed => Error::Gone { message },
+        Topic::NoOrganization => Error::OrganizationNotFound { message },
+        Topic::NotReady => Error::NotReady { operation, message },
+    }
+}
+
+/// The value; for a text that is itself JSON, what that text holds.
+pub(super) fn unwrapped(value: Option<Value>) -> Option<Value> {
+    let inner = match &value {
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        _ => None,
     };
-    Some(error)
+    let inner = inner.filter(|inner: &Value| inner.is_object() || inner.is_array());
+    inner.or(value)
 }
 
-fn not_found(operation: Operation, message: String) -> Error {
-    match operation.scope() {
-        Scope::Organization | Scope::User => Error::OrganizationNotFound { message },
-        // For a while after its creation a project may lack a part.
-        Scope::Project if operation.is_part_of_a_project() => Error::NotReady { operation, message },
-        Scope::Project => Error::Gone { message },
-    }
-}
-
-fn text(value: &Value) -> Option<String> {
+/// The message in an object, in whichever field it is; with the details, where they are apart from it.
+fn text_of(value: &Value, depth: usize) -> Option<String> {
+    const MESSAGE: [&str; 8] = [
+        "message",
+        "msg",
+        "error_description",
+        "error",
+        "detail",
+        "title",
+        "description",
+        "reason",
+    ];
+    const DETAILS: [&str; 3] = ["errors", "issues", "details"];
+    let depth = depth.checked_sub(1)?;
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(_) => Some(list(value).join("; ")).filter(|text| !text.is_empty()),
+        Value::String(text) => match unwrapped(Some(value.clone())) {
+            Some(inner @ (Value::Object(_) | Value::Array(_))) => text_of(&inner, depth),
+            _ => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+        },
+        Value::Array(items) => {
+            let texts: Vec<_> = items.iter().take(20).filter_map(|item| text_of(item, depth)).collect();
+            Some(texts.join("; ")).filter(|text| !text.is_empty())
+        }
+        Value::Object(object) => {
+            let first = |names: &[&str]| names.iter().find_map(|name| text_of(object.get(*name)?, depth));
+            match (first(&MESSAGE), first(&DETAILS)) {
+                (Some(message), Some(details)) => Some(format!("{message}: {details}")),
+                (message, details) => message.or(details),
+            }
+        }
         _ => None,
     }
+}
+
+/// What an HTML page says: its title, or its text without tags.
+fn page(raw: &str) -> Option<String> {
+    let raw: String = raw.trim_start().chars().take(READ * 4).collect();
+    if !raw.starts_with('<') {
+        return None;
+    }
+    let lower = raw.to_ascii_lowercase();
+    let title = lower.find("<title").and_then(|at| {
+        let start = at + raw[at..].find('>')? + 1;
+        let end = start + lower[start..].find("</title")?;
+        Some(raw[start..end].to_owned()).filter(|title| !title.trim().is_empty())
+    });
+    let stripped = || {
+        let mut inside = false;
+        let keep = |c: char| {
+            let was = inside;
+            inside = c == '<' || (inside && c != '>');
+            if was || inside { ' ' } else { c }
+        };
+        raw.chars().map(keep).collect()
+    };
+    Some(format!("a web page: {}", title.unwrap_or_else(stripped)))
 }
 
 fn list(value: &Value) -> Vec<String> {
@@ -162,5 +248,7 @@ pub(super) fn capped(text: &str) -> String {
     text::line(text, CAP)
 }
 
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;

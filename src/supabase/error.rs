@@ -80,8 +80,8 @@ pub enum Error {
         /// The API's message.
         message: String,
     },
-    /// The region has no room for another project.
-    #[error("the region has no room for another project ({message}): allow the class more regions, or wait")]
+    /// The region takes no further project: it has no room, or is switched off.
+    #[error("the region takes no further project ({message}): allow the class more regions, or wait")]
     RegionAtCapacity {
         /// The API's message.
         message: String,
@@ -122,7 +122,7 @@ pub enum Error {
         message: String,
     },
     /// The API refused the request as wrong.
-    #[error("the Management API refused to {operation} (HTTP {status}: {message}){}", address_hint(*status))]
+    #[error("the Management API refused to {operation} (HTTP {status}: {message}){}", address_hint(*status, *outside))]
     Refused {
         /// The operation.
         operation: Operation,
@@ -130,6 +130,8 @@ pub enum Error {
         status: u16,
         /// The API's message.
         message: String,
+        /// Whether a proxy in front of the API has answered, and not the API.
+        outside: bool,
     },
     /// 5xx: the API or a proxy in front of it failed.
     #[error("the Management API failed to {operation} (HTTP {status}: {message})")]
@@ -168,6 +170,14 @@ pub enum Error {
         /// Which key.
         name: String,
     },
+    /// Only legacy keys are left, and the project's legacy keys are disabled.
+    #[error(
+        "the project's legacy API keys are disabled, and it has no usable {kind} key: make one in the Supabase dashboard, under API keys"
+    )]
+    KeysDisabled {
+        /// Which kind of key is missing: `publishable` or `secret`.
+        kind: String,
+    },
     /// The API names a host that a password may not be sent to.
     #[error(
         "the Management API names {host} as a database host, which is not trusted with a password; add its domain to the trusted hosts if it is yours"
@@ -204,6 +214,7 @@ impl Error {
             | Self::Gone { .. }
             | Self::Refused { .. }
             | Self::KeyMasked { .. }
+            | Self::KeysDisabled { .. }
             | Self::UntrustedHost { .. } => ErrorClass::Blocked,
         }
     }
@@ -228,6 +239,7 @@ impl Error {
             Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Undecodable { .. } | Self::ListingChanged => {
                 Reason::ProviderUnavailable
             }
+            Self::KeysDisabled { .. } => Reason::KeysDisabled,
             Self::UntrustedHost { .. } => Reason::UntrustedHost,
         }
     }
@@ -252,10 +264,11 @@ impl Error {
     }
 }
 
-/// A hint for statuses that the API itself does not answer: the address or a proxy in front of it is wrong.
-fn address_hint(status: u16) -> &'static str {
+/// A hint for answers that are not the API's own: the address or a proxy in front of it is wrong.
+fn address_hint(status: u16, outside: bool) -> &'static str {
     match status {
-        300..400 | 403 | 404 | 405 => "; check the Management API address and any proxy before it",
+        _ if outside => "; the API itself has not answered: check the Management API address and any proxy before it",
+        300..400 | 403 | 404 | 405 | 407 => "; check the Management API address and any proxy before it",
         _ => "",
     }
 }

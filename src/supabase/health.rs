@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use strum::{AsRefStr, Display};
 
+use super::fields::{Fields, Item};
+
 /// A service of a project, as the health operation names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
 #[serde(rename_all = "snake_case")]
@@ -48,7 +50,7 @@ pub enum HealthStatus {
 }
 
 /// The health of one service.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct ServiceHealth {
     /// Which service.
     pub name: Service,
@@ -56,6 +58,24 @@ pub struct ServiceHealth {
     pub status: HealthStatus,
     /// What is wrong. It may be JSON text.
     pub error: Option<String>,
+}
+
+impl Item for ServiceHealth {
+    /// The older field `healthy` decides where the status is missing or new.
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let name = fields.name("name")?;
+        let status = match (fields.name("status"), fields.optional_flag("healthy")) {
+            (None | Some(HealthStatus::Other(_)), Some(true)) => HealthStatus::ActiveHealthy,
+            (None, Some(false)) => HealthStatus::Unhealthy,
+            (None, None) => HealthStatus::Other("without a status".to_owned()),
+            (Some(status), _) => status,
+        };
+        let error = fields.optional("error").map(|error| match error {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        Some(Self { name, status, error })
+    }
 }
 
 /// Whether every service is up; otherwise each service that is not, and why. An empty answer is an error.
@@ -87,20 +107,47 @@ pub fn health_ready(services: &[ServiceHealth]) -> Result<(), Vec<(Service, Stri
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use serde_json::{from_value, json};
+    use serde_json::{Value, json};
 
+    use super::super::fields::items;
     use super::*;
+
+    fn services(value: &Value) -> Vec<ServiceHealth> {
+        items(value.as_array().unwrap()).items
+    }
+
+    #[test]
+    fn where_the_status_is_odd_the_older_field_decides() {
+        let read = services(&json!([
+            {"name": "db", "healthy": true, "status": "GREEN"},
+            {"name": "pooler", "healthy": false, "status": null, "error": {"error": "not found"}},
+            {"name": "auth", "status": null}, {"name": "rest", "status": "PROMOTING"},
+            {"name": null, "status": "ACTIVE_HEALTHY"}, "storage",
+        ]));
+        let said: Vec<_> = read
+            .iter()
+            .map(|service| (service.name.as_ref(), service.status.as_ref()))
+            .collect();
+        let expected = [
+            ("db", "ACTIVE_HEALTHY"),
+            ("pooler", "UNHEALTHY"),
+            ("auth", "without a status"),
+            ("rest", "PROMOTING"),
+        ];
+        assert_eq!(said, expected);
+        let unready = health_ready(&read).unwrap_err();
+        assert_eq!(unready[0].1, r#"UNHEALTHY: {"error":"not found"}"#);
+    }
 
     #[test]
     fn health_is_ready_only_when_every_service_is_up() {
-        let services = |value| from_value::<Vec<ServiceHealth>>(value).unwrap();
-        let up = services(json!([
+        let up = services(&json!([
             {"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"},
             {"name": "auth", "healthy": true, "status": "ACTIVE_HEALTHY",
              "info": {"name": "GoTrue", "version": "v2", "description": "d"}},
         ]));
         assert_eq!(health_ready(&up), Ok(()));
-        let down = services(json!([
+        let down = services(&json!([
             {"name": "db", "healthy": true, "status": "ACTIVE_HEALTHY"},
             {"name": "pooler", "healthy": false, "status": "UNHEALTHY",
              "error": "{\"error\":\"not found\"}"},

@@ -1,35 +1,79 @@
 //! The API keys of a project, and the choice of those that a tenant gets.
 
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Deserializer};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Error;
+use super::fields::{Fields, Item};
 use super::operation::Operation;
 use super::types::KeyType;
 
-/// The character that replaces those of a masked key.
-const MASK: char = '\u{b7}';
+/// The role of a secret key that may do everything, and of one that names no role.
+const SERVICE_ROLE: &str = "service_role";
 
 /// An API key. Two keys may have the same name, but not the same name and type.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct ApiKey {
     /// Its name, such as `default` or `anon`.
     pub name: String,
     /// Its type; absent in old answers, which hold legacy keys only.
-    #[serde(rename = "type")]
     pub kind: Option<KeyType>,
     /// The key itself.
-    #[serde(default, deserialize_with = "secret")]
     pub api_key: Option<SecretString>,
-    /// What a secret key may do.
-    pub secret_jwt_template: Option<JwtTemplate>,
+    /// The database role behind a secret key, where it names one.
+    pub role: Option<String>,
 }
 
-/// What a secret key may do.
-#[derive(Clone, Debug, Deserialize)]
-pub struct JwtTemplate {
-    /// The database role behind the key.
-    pub role: Option<String>,
+impl Item for ApiKey {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let mut template = fields.optional_object("secret_jwt_template");
+        Some(Self {
+            name: fields.text("name")?,
+            kind: fields.optional_name("type"),
+            api_key: fields.optional_text("api_key").map(SecretString::from),
+            role: template.as_mut().and_then(|template| template.optional_text("role")),
+        })
+    }
+}
+
+impl ApiKey {
+    fn value(&self) -> &str {
+        self.api_key
+            .as_ref()
+            .map(ExposeSecret::expose_secret)
+            .unwrap_or_default()
+    }
+
+    /// By its type or, where that is missing or new, by the form of the key.
+    fn is(&self, kind: &KeyType) -> bool {
+        match &self.kind {
+            None | Some(KeyType::Other(_)) if self.value().starts_with("sb_secret_") => *kind == KeyType::Secret,
+            None | Some(KeyType::Other(_)) if self.value().starts_with("sb_publishable_") => {
+                *kind == KeyType::Publishable
+            }
+            None => *kind == KeyType::Legacy,
+            Some(named) => named == kind,
+        }
+    }
+
+    /// Whether the API has replaced a part of the key, as it does with dots where it does not reveal it. A key itself
+    /// has letters, digits and `-_.` only.
+    fn is_masked(&self) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        !self.value().bytes().all(plain)
+    }
+}
+
+/// `LegacyApiKeysResponse`.
+pub(super) struct LegacyKeys {
+    /// Whether the legacy keys are enabled.
+    pub enabled: bool,
+}
+
+impl Item for LegacyKeys {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let enabled = fields.flag("enabled")?;
+        Some(Self { enabled })
+    }
 }
 
 /// The keys that a tenant's Secret holds.
@@ -39,75 +83,80 @@ pub struct ChosenKeys {
     pub anon: SecretString,
     /// For servers: a secret key of `service_role`, or the legacy `service_role`.
     pub service_role: SecretString,
+    /// Whether one of them is a legacy key, which works only while the project's legacy keys are enabled.
+    pub legacy: bool,
 }
 
 /// Chooses a publishable key and a secret key of `service_role`, of each kind `default` before others, and a legacy
-/// key if there is none of a kind.
+/// key if there is none of a kind and the project's legacy keys are enabled.
 ///
 /// # Errors
-/// [`Error::NotReady`] while a key is missing, as for some time after the creation;
-/// [`Error::KeyMasked`] when the API masked a key.
-pub fn choose(keys: &[ApiKey]) -> Result<ChosenKeys, Error> {
-    let of = |kind: KeyType| keys.iter().filter(move |key| key.kind.as_ref() == Some(&kind));
-    let legacy = |name: &'static str| {
-        let is_legacy = |key: &&ApiKey| matches!(key.kind, None | Some(KeyType::Legacy));
-        keys.iter().filter(is_legacy).find(move |key| key.name == name)
-    };
-    let default = |key: &&ApiKey| key.name == "default";
-    let serves = |key: &&ApiKey| {
-        let role = key
-            .secret_jwt_template
-            .as_ref()
-            .and_then(|template| template.role.as_deref());
-        role == Some("service_role")
-    };
-    let anon = of(KeyType::Publishable)
-        .find(default)
-        .or_else(|| of(KeyType::Publishable).next())
-        .or_else(|| legacy("anon"));
-    let service_role = of(KeyType::Secret)
-        .filter(serves)
-        .find(default)
-        .or_else(|| of(KeyType::Secret).find(serves))
-        .or_else(|| legacy("service_role"));
+/// [`Error::NotReady`] while a key is missing, as for some time after the creation; [`Error::KeysDisabled`] when only
+/// disabled ones are left; [`Error::KeyMasked`] when the API masked a key.
+pub fn choose(keys: &[ApiKey], legacy_enabled: bool) -> Result<ChosenKeys, Error> {
+    let serves = |key: &ApiKey| key.role.as_deref().is_none_or(|role| role == SERVICE_ROLE);
+    let (anon, old_anon) = one_of(keys, &KeyType::Publishable, |_| true, "anon", legacy_enabled)?;
+    let (service_role, old_service) = one_of(keys, &KeyType::Secret, serves, SERVICE_ROLE, legacy_enabled)?;
     Ok(ChosenKeys {
-        anon: value(anon, "publishable or anon")?,
-        service_role: value(service_role, "secret or service_role")?,
+        anon,
+        service_role,
+        legacy: old_anon || old_service,
     })
 }
 
-fn value(key: Option<&ApiKey>, wanted: &str) -> Result<SecretString, Error> {
-    let missing = || Error::NotReady {
-        operation: Operation::GetApiKeys,
-        message: format!("there is no {wanted} key yet"),
+/// The best key of a kind, or the legacy one of this name; and whether it is a legacy key.
+fn one_of(
+    keys: &[ApiKey],
+    kind: &KeyType,
+    fits: impl Fn(&ApiKey) -> bool,
+    legacy: &'static str,
+    legacy_enabled: bool,
+) -> Result<(SecretString, bool), Error> {
+    let usable = |key: &&ApiKey| !key.value().is_empty();
+    let new = keys.iter().filter(usable).filter(|key| key.is(kind) && fits(key));
+    // Of several equal ones the first.
+    let new = new
+        .rev()
+        .max_by_key(|key| (!key.is_masked(), key.name == "default", key.role.is_some()));
+    let is_old = |key: &&ApiKey| key.is(&KeyType::Legacy) && key.name == legacy;
+    let old = keys.iter().filter(usable).find(is_old);
+    let (key, is_legacy) = match (new, old) {
+        (Some(new), _) => (new, false),
+        (None, Some(old)) if legacy_enabled => (old, true),
+        (None, Some(_)) => return Err(Error::KeysDisabled { kind: kind.to_string() }),
+        (None, None) => {
+            return Err(Error::NotReady {
+                operation: Operation::GetApiKeys,
+                message: format!("there is no {kind} or {legacy} key yet"),
+            });
+        }
     };
-    let key = key.ok_or_else(missing)?;
-    let value = key.api_key.as_ref().ok_or_else(missing)?;
-    if value.expose_secret().is_empty() {
-        return Err(missing());
-    }
-    if value.expose_secret().contains(MASK) {
+    if key.is_masked() {
         return Err(Error::KeyMasked {
             name: super::answer::capped(&key.name),
         });
     }
-    Ok(value.clone())
-}
-
-fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
+    Ok((key.value().into(), is_legacy))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use serde_json::{Value, from_value, json};
+    use serde_json::{Value, json};
 
+    use super::super::fields::items;
     use super::*;
 
-    fn chosen(value: Value) -> Result<(String, String), Error> {
-        let keys: Vec<ApiKey> = from_value(value).unwrap();
-        let chosen = choose(&keys)?;
+    fn keys(value: &Value) -> Vec<ApiKey> {
+        items(value.as_array().unwrap()).items
+    }
+
+    fn chosen(value: &Value) -> Result<(String, String), Error> {
+        chosen_where(true, value)
+    }
+
+    fn chosen_where(legacy_enabled: bool, value: &Value) -> Result<(String, String), Error> {
+        let chosen = choose(&keys(value), legacy_enabled)?;
         let text = |secret: SecretString| secret.expose_secret().to_owned();
         Ok((text(chosen.anon), text(chosen.service_role)))
     }
@@ -131,12 +180,12 @@ mod tests {
         let default = json!({"name": "default", "type": "publishable", "api_key": "sb_publishable_1"});
         let all = json!([anon, service, odd, default, new("service_role")]);
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(chosen(all).unwrap(), pair("sb_publishable_1", "sb_secret_1"));
-        assert_eq!(chosen(json!(legacy())).unwrap(), pair("jwt-anon", "jwt-service"));
+        assert_eq!(chosen(&all).unwrap(), pair("sb_publishable_1", "sb_secret_1"));
+        assert_eq!(chosen(&json!(legacy())).unwrap(), pair("jwt-anon", "jwt-service"));
         let weaker = json!([anon, service, odd, new("reader")]);
-        assert_eq!(chosen(weaker).unwrap(), pair("sb_publishable_web", "jwt-service"));
+        assert_eq!(chosen(&weaker).unwrap(), pair("sb_publishable_web", "jwt-service"));
         let old = json!([{"name": "anon", "api_key": "a"}, {"name": "service_role", "api_key": "b"}]);
-        assert_eq!(chosen(old).unwrap(), pair("a", "b"));
+        assert_eq!(chosen(&old).unwrap(), pair("a", "b"));
     }
 
     #[test]
@@ -148,19 +197,97 @@ mod tests {
             json!([service]),
             json!([anon, {"name": "service_role", "type": "legacy", "api_key": null}]),
         ] {
-            assert!(matches!(chosen(partial), Err(Error::NotReady { .. })));
+            assert!(matches!(chosen(&partial), Err(Error::NotReady { .. })));
         }
         let masked = json!([anon, {"name": "default", "type": "secret",
             "api_key": "sb_secret_ab\u{b7}\u{b7}\u{b7}", "secret_jwt_template": {"role": "service_role"}}]);
-        let error = chosen(masked).unwrap_err();
+        let error = chosen(&masked).unwrap_err();
         assert_eq!(error, Error::KeyMasked { name: "default".into() });
         assert!(!error.to_string().contains("sb_secret"));
     }
 
     #[test]
+    fn a_disabled_legacy_key_is_never_chosen() {
+        let [anon, service] = legacy();
+        let publishable = json!({"name": "default", "type": "publishable", "api_key": "sb_publishable_1"});
+        let secret = json!({"name": "default", "type": "secret", "api_key": "sb_secret_1"});
+        let new = json!([anon, service, publishable, secret]);
+        assert_eq!(
+            chosen_where(false, &new).unwrap(),
+            ("sb_publishable_1".into(), "sb_secret_1".into())
+        );
+        assert!(!choose(&keys(&new), true).unwrap().legacy);
+        for (list, kind) in [
+            (json!([anon, service]), "publishable"),
+            (json!([anon, service, publishable]), "secret"),
+            (json!([anon, service, secret]), "publishable"),
+        ] {
+            assert!(choose(&keys(&list), true).unwrap().legacy);
+            let error = chosen_where(false, &list).unwrap_err();
+            assert_eq!(error, Error::KeysDisabled { kind: kind.into() });
+        }
+        // Without any key the project is young.
+        assert!(matches!(chosen_where(false, &json!([])), Err(Error::NotReady { .. })));
+    }
+
+    #[test]
+    fn a_secret_key_without_a_template_serves_and_one_of_another_role_does_not() {
+        let publishable = json!({"name": "web", "type": "publishable", "api_key": "sb_publishable_1"});
+        let secret = |name: &str, template: Value| json!({"name": name, "type": "secret", "api_key": format!("sb_secret_{name}"), "secret_jwt_template": template});
+        for (list, service) in [
+            (json!([publishable, secret("own", json!(null))]), "sb_secret_own"),
+            (json!([publishable, secret("own", json!({}))]), "sb_secret_own"),
+            (
+                json!([
+                    publishable,
+                    secret("default", json!(null)),
+                    secret("own", json!({"role": "service_role"}))
+                ]),
+                "sb_secret_default",
+            ),
+            (
+                json!([
+                    publishable,
+                    secret("a", json!(null)),
+                    secret("b", json!({"role": "service_role"}))
+                ]),
+                "sb_secret_b",
+            ),
+            (
+                json!([
+                    publishable,
+                    secret("a", json!({"role": "reader"})),
+                    secret("b", json!(null))
+                ]),
+                "sb_secret_b",
+            ),
+            (
+                json!([publishable, secret("a", json!(null)), secret("c", json!(null))]),
+                "sb_secret_a",
+            ),
+        ] {
+            assert_eq!(chosen_where(false, &list).unwrap().1, service, "{list}");
+        }
+        let reader = json!([publishable, secret("a", json!({"role": "reader"}))]);
+        assert!(matches!(chosen(&reader), Err(Error::NotReady { .. })));
+    }
+
+    #[test]
+    fn a_key_that_is_not_understood_takes_no_other_with_it() {
+        let list = json!([null, {"name": null, "api_key": "x"}, {"name": "anon", "type": "legacy", "api_key": 3},
+            {"name": "default", "type": "server", "api_key": "sb_secret_1"},
+            {"name": "default", "type": null, "api_key": "sb_publishable_1"},
+            {"name": "other", "type": "secret", "api_key": "sb_secret_2***"}]);
+        assert_eq!(
+            chosen_where(false, &list).unwrap(),
+            ("sb_publishable_1".into(), "sb_secret_1".into())
+        );
+    }
+
+    #[test]
     fn debug_does_not_show_a_key() {
-        let keys: Vec<ApiKey> = from_value(json!(legacy())).unwrap();
-        let text = format!("{keys:?} {:?}", choose(&keys).unwrap());
+        let keys = keys(&json!(legacy()));
+        let text = format!("{keys:?} {:?}", choose(&keys, true).unwrap());
         assert!(!text.contains("jwt-"), "{text}");
     }
 }

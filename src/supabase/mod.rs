@@ -10,18 +10,23 @@ pub mod client;
 pub mod error;
 pub mod health;
 pub mod keys;
+pub mod listed;
 pub mod marker;
 pub mod operation;
 pub mod poll;
 pub mod pooler;
 pub mod rate_limit;
+pub mod regions;
 pub mod settings;
 pub mod token_state;
 pub mod types;
 
 mod answer;
+mod fields;
+mod redact;
 #[cfg(test)]
 mod wire;
+mod words;
 
 pub use account::{Account, Accounts};
 pub use client::Client;

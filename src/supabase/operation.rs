@@ -44,6 +44,10 @@ pub enum Operation {
     GetPoolerConfig,
     /// `v1-get-project-api-keys`
     GetApiKeys,
+    /// `v1-get-project-legacy-api-keys`
+    GetLegacyKeys,
+    /// `v1-get-available-regions`
+    GetRegions,
     /// `v1-update-database-password`
     UpdateDatabasePassword,
     /// `v1-list-all-organizations`
@@ -65,9 +69,11 @@ impl Operation {
     /// What the API counts it against.
     pub fn scope(self) -> Scope {
         match self {
-            Self::CreateProject | Self::ListProjects | Self::GetOrganization | Self::GetEntitlements => {
-                Scope::Organization
-            }
+            Self::CreateProject
+            | Self::ListProjects
+            | Self::GetRegions
+            | Self::GetOrganization
+            | Self::GetEntitlements => Scope::Organization,
             Self::ListOrganizations => Scope::User,
             Self::GetProject
             | Self::DeleteProject
@@ -75,6 +81,7 @@ impl Operation {
             | Self::GetServicesHealth
             | Self::GetPoolerConfig
             | Self::GetApiKeys
+            | Self::GetLegacyKeys
             | Self::UpdateDatabasePassword
             | Self::ListAddons => Scope::Project,
         }
@@ -83,11 +90,12 @@ impl Operation {
     /// Its priority. The listing has that of a creation, which looks for the project before it creates it.
     pub fn priority(self) -> Priority {
         match self {
-            Self::CreateProject | Self::ListProjects | Self::DeleteProject => Priority::Create,
+            Self::CreateProject | Self::ListProjects | Self::GetRegions | Self::DeleteProject => Priority::Create,
             Self::RestoreProject
             | Self::GetServicesHealth
             | Self::GetPoolerConfig
             | Self::GetApiKeys
+            | Self::GetLegacyKeys
             | Self::UpdateDatabasePassword
             | Self::ListOrganizations => Priority::Readiness,
             Self::GetProject | Self::GetOrganization | Self::GetEntitlements | Self::ListAddons => Priority::Drift,
@@ -98,7 +106,11 @@ impl Operation {
     pub(super) fn is_part_of_a_project(self) -> bool {
         matches!(
             self,
-            Self::GetServicesHealth | Self::GetPoolerConfig | Self::GetApiKeys | Self::UpdateDatabasePassword
+            Self::GetServicesHealth
+                | Self::GetPoolerConfig
+                | Self::GetApiKeys
+                | Self::GetLegacyKeys
+                | Self::UpdateDatabasePassword
         )
     }
 }

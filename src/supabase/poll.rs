@@ -1,6 +1,6 @@
 //! The shared poll: one listing of an organization's projects answers all callers that wait for a project.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,14 @@ use parking_lot::Mutex;
 
 use super::client::{Client, PAGE};
 use super::error::Error;
-use super::types::ListedProject;
+use super::listed::{Listed, ListedProject, UnclearProject};
+use super::types::Project;
 
 /// The least time between the starts of two listings, unless set otherwise.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
+
+/// When a project that is listed without a name is asked for again.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// All projects of an organization, as they were at one time.
 #[derive(Clone, Debug)]
@@ -23,6 +27,10 @@ pub struct Listing {
     pub at: Timestamp,
     /// The projects, without branches.
     pub projects: Vec<ListedProject>,
+    /// Projects that are listed without a reference or a name.
+    pub unclear: Vec<UnclearProject>,
+    /// How many entries were not understood in full.
+    pub odd: usize,
     /// Whether these are all projects. Otherwise they are the youngest ones, and a project that is missing may exist.
     pub complete: bool,
 }
@@ -39,8 +47,12 @@ impl Listing {
         let mut projects = self.projects.clone();
         projects.retain(|project| !known.contains(&project.reference));
         projects.extend_from_slice(&later.projects);
+        let mut unclear = self.unclear.clone();
+        unclear.retain(|entry| !known.contains(&entry.key) && later.unclear.iter().all(|it| it.key != entry.key));
+        unclear.extend_from_slice(&later.unclear);
         Self {
             projects,
+            unclear,
             ..self.clone()
         }
     }
@@ -64,6 +76,32 @@ struct PollState {
     begun: [Option<Instant>; 2],
     /// When the last listing failed, and how.
     failed: Option<(Instant, Error)>,
+    /// When an unclear entry was listed for the first time, by its key.
+    seen: HashMap<String, Timestamp>,
+    /// What a request for a project that is listed without a name has answered, and when.
+    asked: HashMap<String, (Instant, Identity)>,
+}
+
+impl PollState {
+    /// The unclear entries of a listing, with the times when they were listed for the first time.
+    fn date(&mut self, mut unclear: Vec<UnclearProject>, complete: bool) -> Vec<UnclearProject> {
+        for entry in &mut unclear {
+            entry.seen = *self.seen.entry(entry.key.clone()).or_insert(entry.seen);
+        }
+        if complete {
+            self.seen.retain(|key, _| unclear.iter().any(|entry| entry.key == *key));
+        }
+        unclear
+    }
+}
+
+/// What a request for a project that is listed without a name has answered.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// It has a name.
+    Named(Box<Project>),
+    /// Nothing that tells.
+    Unknown,
 }
 
 /// The poll of one organization.
@@ -122,6 +160,27 @@ impl Poll {
         }
     }
 
+    /// Asks for a project that is listed without a name. A name stays known; otherwise it is asked again after
+    /// [`ASK_AGAIN`].
+    pub async fn identify(&self, reference: &str) -> Identity {
+        let known = self.with(|state| state.asked.get(reference).cloned());
+        if let Some((at, identity)) = known
+            && (matches!(identity, Identity::Named(_)) || at.elapsed() < ASK_AGAIN)
+        {
+            return identity;
+        }
+        let identity = match self.client.get_project(reference).await {
+            Ok(project) if project.name.is_some() => Identity::Named(Box::new(project)),
+            Ok(_) | Err(_) => Identity::Unknown,
+        };
+        self.with(|state| {
+            state
+                .asked
+                .insert(reference.to_owned(), (Instant::now(), identity.clone()))
+        });
+        identity
+    }
+
     /// Records how long a project took to become usable.
     pub fn took(&self, setup: Duration) {
         self.with(|state| state.setup = Some(state.setup.map_or(setup, |known| known.min(setup))));
@@ -155,16 +214,19 @@ impl Poll {
             self.client.list_youngest_projects(&self.organization, awaited()).await
         } else {
             let again = self.client.list_organization_projects(&self.organization, &mut order);
-            let all = again.await;
-            all.map(|projects| (projects, true))
+            again.await
         };
         self.with(|state| match listed {
-            Ok((projects, complete)) => {
-                tracing::debug!(young, projects = projects.len(), complete, "listed");
+            Ok(listed) => {
+                let Listed { projects, complete, .. } = &listed;
+                let (projects, complete) = (projects.len(), *complete);
+                tracing::debug!(young, projects, complete, odd = listed.odd, "listed");
                 let listing = Arc::new(Listing {
                     started,
                     at,
-                    projects,
+                    unclear: state.date(listed.unclear, complete),
+                    projects: listed.projects,
+                    odd: listed.odd,
                     complete,
                 });
                 state.youngest = Some(listing.clone());
@@ -174,7 +236,7 @@ impl Poll {
                 if complete {
                     state.latest = Some(listing.clone());
                 } else if let Some(latest) = &state.latest {
-                    append(&mut order, &listing.projects);
+                    append(&mut order, &listing);
                     state.latest = Some(Arc::new(latest.with_younger(&listing)));
                 }
                 state.failed = None;
@@ -230,9 +292,9 @@ impl Poll {
 }
 
 /// Adds new projects at the end, where the next listing of all has them. That listing notices if they are not there.
-fn append(order: &mut Vec<String>, youngest_first: &[ListedProject]) {
+fn append(order: &mut Vec<String>, youngest_first: &Listing) {
     let known: HashSet<_> = order.iter().cloned().collect();
-    let new = youngest_first.iter().rev().map(|project| &project.reference);
+    let new = youngest_first.projects.iter().rev().map(|project| &project.reference);
     order.extend(new.filter(|reference| !known.contains(*reference)).cloned());
 }
 

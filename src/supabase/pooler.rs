@@ -1,9 +1,8 @@
 //! The address of a project's database. It is read from the API and never composed: the cluster number in a pooler's
 //! host name is assigned project by project.
 
-use serde::Deserialize;
-
 use super::error::Error;
+use super::fields::{Fields, Item};
 use super::operation::Operation;
 use super::settings::Settings;
 use super::types::{DatabaseType, PoolMode};
@@ -12,11 +11,14 @@ use super::types::{DatabaseType, PoolMode};
 /// sessions of the same user on this port (the official CLI relies on it).
 const SESSION_PORT: u16 = 5432;
 
+/// The database of every project (Supabase, "Connect to your database"), for an entry that does not name it.
+const DATABASE: &str = "postgres";
+
 /// An entry of the shared pooler. Its connection strings are left out: the operator builds its own.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct PoolerConfig {
     /// Primary or replica.
-    pub database_type: DatabaseType,
+    pub database_type: Option<DatabaseType>,
     /// The login, `postgres.<ref>`.
     pub db_user: String,
     /// The host.
@@ -26,7 +28,20 @@ pub struct PoolerConfig {
     /// The database.
     pub db_name: String,
     /// How it shares connections.
-    pub pool_mode: PoolMode,
+    pub pool_mode: Option<PoolMode>,
+}
+
+impl Item for PoolerConfig {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self {
+            database_type: fields.name("database_type"),
+            db_user: fields.text("db_user")?,
+            db_host: fields.text("db_host")?,
+            db_port: u16::try_from(fields.whole("db_port")?).ok().filter(|port| *port > 0)?,
+            db_name: fields.text("db_name").unwrap_or_else(|| DATABASE.to_owned()),
+            pool_mode: fields.name("pool_mode"),
+        })
+    }
 }
 
 /// The shared pooler's address of one project's primary database.
@@ -51,9 +66,17 @@ impl PoolerEndpoint {
     /// [`Error::NotReady`] while there is no entry for the primary; [`Error::UntrustedHost`] when
     /// its host is not one that a password may be sent to, or its login is another project's.
     pub fn choose(entries: &[PoolerConfig], reference: &str, settings: &Settings) -> Result<Self, Error> {
-        let primary = || entries.iter().filter(|e| e.database_type == DatabaseType::Primary);
+        // The only entry is the primary's, unless it names another type.
+        let only = entries.len() == 1;
+        let is_primary = |entry: &&PoolerConfig| match &entry.database_type {
+            Some(kind) => *kind == DatabaseType::Primary,
+            None => only,
+        };
+        let primary = || entries.iter().filter(is_primary);
+        let is_session = |entry: &PoolerConfig| entry.pool_mode == Some(PoolMode::Session);
         let entry = primary()
-            .find(|entry| entry.pool_mode == PoolMode::Transaction)
+            .find(|entry| entry.pool_mode == Some(PoolMode::Transaction))
+            .or_else(|| primary().find(|entry| !is_session(entry)))
             .or_else(|| primary().next())
             .ok_or_else(|| Error::NotReady {
                 operation: Operation::GetPoolerConfig,
@@ -74,7 +97,7 @@ impl PoolerEndpoint {
         }
         let session = primary().find(|other| {
             let same = (&other.db_host, &other.db_user) == (&entry.db_host, &entry.db_user);
-            same && other.pool_mode == PoolMode::Session
+            same && is_session(other)
         });
         Ok(Self {
             host: entry.db_host.clone(),
@@ -89,8 +112,9 @@ impl PoolerEndpoint {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use serde_json::{Value, from_value, json};
+    use serde_json::{Value, json};
 
+    use super::super::fields::items;
     use super::*;
 
     const REF: &str = "abcdefghijklmnopqrst";
@@ -109,20 +133,38 @@ mod tests {
         entry
     }
 
-    fn choose(entries: Value) -> Result<PoolerEndpoint, Error> {
-        let entries: Vec<PoolerConfig> = from_value(entries).unwrap();
+    fn choose(entries: &Value) -> Result<PoolerEndpoint, Error> {
+        let entries = items::<PoolerConfig>(entries.as_array().unwrap()).items;
         PoolerEndpoint::choose(&entries, REF, &Settings::hosted().unwrap())
+    }
+
+    #[test]
+    fn an_entry_that_is_not_understood_takes_no_other_with_it() {
+        let port = entry(&json!({"db_port": "6543", "default_pool_size": "15"}));
+        let odd = entry(&json!({"db_host": null}));
+        let one = choose(&json!([odd, null, {}, port])).unwrap();
+        assert_eq!((one.session_port, one.transaction_port), (5432, 6543));
+        let untyped = entry(&json!({"database_type": null, "pool_mode": null}));
+        assert_eq!(choose(&json!([untyped])).unwrap().transaction_port, 6543);
+        for nothing in [
+            json!([untyped, untyped]),
+            json!([entry(&json!({"database_type": "ANALYTICS_REPLICA"}))]),
+            json!([entry(&json!({"db_port": 0}))]),
+            json!([entry(&json!({"db_user": null}))]),
+        ] {
+            assert!(matches!(choose(&nothing), Err(Error::NotReady { .. })), "{nothing}");
+        }
     }
 
     #[test]
     fn sessions_use_5432_unless_an_entry_says_otherwise() {
         let replica = entry(&json!({"database_type": "READ_REPLICA", "db_host": "r.supabase.com"}));
-        let one = choose(json!([replica, entry(&json!({}))])).unwrap();
+        let one = choose(&json!([replica, entry(&json!({}))])).unwrap();
         assert_eq!((one.session_port, one.transaction_port), (5432, 6543));
         assert_eq!(one.host, "aws-1-eu-central-1.pooler.supabase.com");
         assert_eq!(one.user, format!("postgres.{REF}"));
         let session = entry(&json!({"pool_mode": "session", "db_port": 5433}));
-        let two = choose(json!([session, entry(&json!({}))])).unwrap();
+        let two = choose(&json!([session, entry(&json!({}))])).unwrap();
         assert_eq!((two.session_port, two.transaction_port), (5433, 6543));
     }
 
@@ -135,9 +177,9 @@ mod tests {
             json!({"db_user": "postgres"}),
             json!({"db_user": format!("postgres.x{REF}")}),
         ] {
-            let error = choose(json!([entry(&changes)])).unwrap_err();
+            let error = choose(&json!([entry(&changes)])).unwrap_err();
             assert!(matches!(error, Error::UntrustedHost { .. }), "{changes}");
         }
-        assert!(matches!(choose(json!([])), Err(Error::NotReady { .. })));
+        assert!(matches!(choose(&json!([])), Err(Error::NotReady { .. })));
     }
 }

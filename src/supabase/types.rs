@@ -3,8 +3,16 @@
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
+
+use super::fields::{Fields, Item};
+use crate::text;
+
+/// What stands for a status that the API left out.
+const NO_STATUS: &str = "without a status";
+/// The longest reference of a project; the API's have twenty letters.
+const REFERENCE: usize = 64;
 
 /// The state of a project (`V1ProjectResponse.status`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, AsRefStr, Display)]
@@ -175,141 +183,90 @@ pub struct NewProject {
     pub instance_size: Option<String>,
 }
 
-/// The answer to a creation (`V1ProjectResponse`).
-#[derive(Clone, Debug, Deserialize)]
+/// The answer to a creation (`V1ProjectResponse`). Only the reference is needed.
+#[derive(Clone, Debug)]
 pub struct CreatedProject {
     /// The provider's identifier of the project, twenty letters.
-    #[serde(rename = "ref")]
     pub reference: String,
-    /// The name that the operator gave it.
-    pub name: String,
     /// The region in which it runs.
-    pub region: String,
+    pub region: Option<String>,
     /// Its state: `UNKNOWN` at first.
     pub status: ProjectStatus,
 }
 
-/// A project (`V1ProjectWithDatabaseResponse`).
-#[derive(Clone, Debug, Deserialize)]
-pub struct Project {
-    /// The provider's identifier of the project, twenty letters.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// The organization that pays.
-    pub organization_slug: String,
-    /// The name that the operator gave it.
-    pub name: String,
-    /// The region in which it runs.
-    pub region: String,
-    /// When it was created.
-    #[serde(default, deserialize_with = "lenient_timestamp")]
-    pub created_at: Option<Timestamp>,
-    /// Its state.
-    pub status: ProjectStatus,
-    /// Its database.
-    pub database: Option<ProjectDatabase>,
-}
-
-/// The database of a [`Project`].
-#[derive(Clone, Debug, Deserialize)]
-pub struct ProjectDatabase {
-    /// The direct host: IPv6 only, unless the project has the IPv4 add-on.
-    pub host: String,
-    /// The version of the Postgres image.
-    pub version: String,
-}
-
-/// One project of an organization's listing.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ListedProject {
-    /// The provider's identifier of the project, twenty letters.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// The name that the operator gave it.
-    pub name: String,
-    /// The region in which it runs.
-    pub region: String,
-    /// Whether it is a preview branch of another project.
-    #[serde(default)]
-    pub is_branch: bool,
-    /// Its state.
-    pub status: ProjectStatus,
-    /// When it was created.
-    #[serde(default, deserialize_with = "lenient_timestamp")]
-    pub inserted_at: Option<Timestamp>,
-    /// Its databases: the primary, and read replicas.
-    #[serde(default)]
-    pub databases: Vec<ListedDatabase>,
-}
-
-impl ListedProject {
-    /// The compute size of the primary database, such as `micro`.
-    pub fn instance_size(&self) -> Option<&str> {
-        let primary = self.databases.iter().find(|db| db.kind == DatabaseType::Primary)?;
-        primary.infra_compute_size.as_deref()
+impl Item for CreatedProject {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self {
+            reference: reference(fields)?,
+            region: fields.text("region"),
+            status: status(fields),
+        })
     }
 }
 
-/// A database of a [`ListedProject`].
-#[derive(Clone, Debug, Deserialize)]
-pub struct ListedDatabase {
-    /// The compute size.
-    pub infra_compute_size: Option<String>,
-    /// Primary or replica.
-    #[serde(rename = "type")]
-    pub kind: DatabaseType,
+/// A project (`V1ProjectWithDatabaseResponse`).
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The provider's identifier of the project, twenty letters.
+    pub reference: String,
+    /// The name that the operator gave it.
+    pub name: Option<String>,
+    /// The region in which it runs.
+    pub region: Option<String>,
+    /// When it was created.
+    pub created_at: Option<Timestamp>,
+    /// Its state.
+    pub status: ProjectStatus,
 }
 
-/// One page of an organization's projects.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ProjectPage {
-    /// The projects.
-    pub projects: Vec<ListedProject>,
-    /// The position of the page.
-    pub pagination: Pagination,
-}
-
-/// The position of a [`ProjectPage`].
-#[derive(Clone, Debug, Deserialize)]
-pub struct Pagination {
-    /// How many projects there are in all.
-    #[serde(deserialize_with = "whole_number")]
-    pub count: usize,
-    /// The most projects that a page holds.
-    #[serde(deserialize_with = "whole_number")]
-    pub limit: usize,
+impl Item for Project {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self {
+            reference: reference(fields)?,
+            name: fields.text("name"),
+            region: fields.text("region"),
+            created_at: fields.time("created_at"),
+            status: status(fields),
+        })
+    }
 }
 
 /// An organization.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Organization {
     /// Its identifier in other operations. The answer of the detail operation omits it.
-    #[serde(default)]
-    pub slug: String,
-    /// Its display name.
-    pub name: String,
+    pub slug: Option<String>,
     /// `free`, `pro`, `team`, `enterprise` or `platform`; only in the detail.
     pub plan: Option<String>,
 }
 
-fn lenient_timestamp<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.and_then(|text| text.parse().ok()))
+impl Item for Organization {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        // The slug's older name.
+        let slug = fields.optional_text("slug").or_else(|| fields.optional_text("id"));
+        Some(Self {
+            slug: slug.filter(|slug| !slug.is_empty()),
+            plan: fields.optional_text("plan").map(|plan| text::line(&plan, REFERENCE)),
+        })
+    }
 }
 
-/// The schema says `number`: a whole one may come as `3.0`.
-fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Whole(usize),
-        Real(f64),
-    }
-    match Number::deserialize(from)? {
-        Number::Whole(whole) => Ok(whole),
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Number::Real(real) if (0.0..1e9).contains(&real) => Ok(real as usize),
-        Number::Real(_) => Err(serde::de::Error::custom("not a count")),
-    }
+/// The reference, which becomes a part of addresses; `id` is its older name.
+pub(super) fn reference(fields: &mut Fields<'_>) -> Option<String> {
+    let plain = |text: &String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=REFERENCE).contains(&text.len()) && text.bytes().all(plain)
+    };
+    let older = |text: &String| text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let id = fields.optional_text("id").filter(older);
+    fields.text("ref").filter(plain).or(id)
+}
+
+/// The status, or one that means nothing but waiting.
+pub(super) fn status(fields: &mut Fields<'_>) -> ProjectStatus {
+    fields
+        .name("status")
+        .unwrap_or_else(|| ProjectStatus::Other(NO_STATUS.to_owned()))
 }
 
 #[cfg(test)]

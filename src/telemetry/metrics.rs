@@ -99,6 +99,7 @@ pub struct Metrics {
     reconcile_errors: Family<ErrorLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     request_duration: HistogramFamily<OperationLabels>,
+    odd_items: Family<OperationLabels, Counter>,
     orchestras: Family<PhaseLabels, Gauge>,
     databases: Family<PhaseLabels, Gauge>,
     queue_depth: Family<OperationLabels, Gauge>,
@@ -117,6 +118,7 @@ impl Default for Metrics {
             reconcile_errors: Family::default(),
             requests: Family::default(),
             request_duration: Family::new_with_constructor(histogram),
+            odd_items: Family::default(),
             orchestras: Family::default(),
             databases: Family::default(),
             queue_depth: Family::default(),
@@ -156,6 +158,11 @@ impl Metrics {
             "Time a Management API request took, retries counted one by one",
             Unit::Seconds,
             self.request_duration.clone(),
+        );
+        registry.register(
+            "management_api_odd_items",
+            "Objects in answers of the Management API that were not understood in full, each time they were read",
+            self.odd_items.clone(),
         );
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
         registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
@@ -206,6 +213,14 @@ impl Metrics {
         self.request_duration
             .get_or_create(&OperationLabels { operation })
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts objects of an answer of the Management API that were not understood in full.
+    pub fn management_odd(&self, operation: &'static str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.odd_items
+            .get_or_create(&OperationLabels { operation })
+            .inc_by(count);
     }
 
     /// Replaces the counts of Orchestras by phase. A phase that is not named loses its gauge.

@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class::{self, budget, orphan, price};
 use crate::controller::error::Error;
+use crate::supabase::listed::ListedProject;
 use crate::supabase::poll::Listing;
-use crate::supabase::types::ListedProject;
 
 /// One orphan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -106,7 +106,7 @@ fn of_project(ctx: &class::Context, class: &OrchestraClass, project: &ListedProj
         project: Some(reference.clone()),
         name: project.name.clone(),
         class: Some(class.name_any()),
-        region: Some(project.region.clone()),
+        region: project.region.clone(),
         status: project.status.to_string(),
         since: project.inserted_at,
         currency: cost.as_ref().map(|cost| cost.currency.clone()),

@@ -28,6 +28,7 @@ mod limited;
 mod lost_response;
 mod memory;
 mod migration_failure;
+mod odd_answers;
 mod odd_input;
 mod orphans;
 mod pool;

@@ -5,6 +5,7 @@ fn every_state() -> Vec<Facts> {
         Project::Absent,
         Project::Lost,
         Project::Many,
+        Project::Unclear,
         Project::Unrecorded,
         Project::Waiting,
         Project::Active,
@@ -23,6 +24,7 @@ fn every_state() -> Vec<Facts> {
         Connection::Unproven,
         Connection::WrongPassword,
         Connection::Proven,
+        Connection::KeysDue,
     ];
     let mut backings = vec![Backing::Static];
     for password in [false, true] {
@@ -74,7 +76,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::AwaitOutcome => hosted.issued = Issued::Settled,
         Step::AwaitHealthy => hosted.project = Project::Active,
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
-        Step::Probe => hosted.connection = Connection::Proven,
+        Step::Probe | Step::ReadKeys => hosted.connection = Connection::Proven,
         Step::DeleteSelf => facts.deleting = true,
         Step::Replace => hosted.project = Project::Discarded,
         Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
@@ -167,6 +169,23 @@ fn nothing_is_forgotten_while_an_outcome_is_unknown() {
                 hosted.issued != Issued::Settling || hosted.project != Project::Absent,
                 "{facts:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_bought_or_given_up_while_a_project_may_be_there() {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        if hosted.project == Project::Unclear {
+            let step = plan(&facts);
+            assert!(
+                !matches!(step, Step::Create | Step::Announce | Step::Destroy),
+                "{facts:?}"
+            );
+            assert!(step != Step::Forget || !facts.destroy, "{facts:?}");
         }
     }
 }

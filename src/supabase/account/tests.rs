@@ -62,3 +62,20 @@ async fn a_token_that_nobody_asks_for_is_dropped() {
     drop_unused(&mut tokens, Instant::now() + UNUSED);
     assert!(tokens.is_empty());
 }
+
+#[tokio::test]
+async fn one_organization_beside_one_that_is_not_understood_is_not_the_only_one() {
+    for list in [
+        json!([{"slug": "a"}, {"slug": null, "name": "b"}]),
+        json!([{"slug": "a"}, null]),
+    ] {
+        let wire = Wire::play(move |_, _| ok(list.clone())).await;
+        let accounts = Accounts::new(wire.settings(), Arc::default());
+        let error = accounts.get(&SecretString::from(TOKEN), None).await.unwrap_err();
+        assert!(error.to_string().contains("must name its organization"), "{error}");
+    }
+    let wire = Wire::play(|_, _| ok(json!([{"id": "a", "name": null}]))).await;
+    let accounts = Accounts::new(wire.settings(), Arc::default());
+    let account = accounts.get(&SecretString::from(TOKEN), None).await.unwrap();
+    assert_eq!(account.organization(), "a");
+}

@@ -1,7 +1,7 @@
 //! The entitlements of an organization, and the prices of add-ons.
 
 use super::http::Client;
-use crate::supabase::billing::{Addons, Entitlement, Entitlements};
+use crate::supabase::billing::{Addons, Entitlement};
 use crate::supabase::error::Error;
 use crate::supabase::operation::Operation;
 
@@ -9,8 +9,9 @@ impl Client {
     /// Reads the entitlements of an organization (`v1-get-organization-entitlements`).
     pub async fn entitlements(&self, slug: &str) -> Result<Vec<Entitlement>, Error> {
         let path = ["v1", "organizations", slug, "entitlements"];
-        let answer: Entitlements = self.read(Operation::GetEntitlements, slug, &path, vec![]).await?;
-        Ok(answer.entitlements)
+        let place = (slug, "entitlements");
+        let read = self.read_list(Operation::GetEntitlements, place, &path, vec![]).await?;
+        Ok(read.items)
     }
 
     /// Reads the add-ons of a project and their prices (`v1-list-project-addons`). The available ones are the same for

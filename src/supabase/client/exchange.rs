@@ -6,11 +6,12 @@ use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret as _;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::http::{Client, Request, causes, decode};
+use super::http::{Client, Request, causes, decode, undocumented};
 use crate::supabase::answer::Answer;
 use crate::supabase::error::Error;
+use crate::supabase::fields::{Item, Items, item, items};
 use crate::supabase::operation::Operation;
 use crate::supabase::rate_limit::Permit;
 
@@ -19,16 +20,70 @@ const RETRY_UNTIL: Duration = Duration::from_secs(10);
 const RETRIES: usize = 3;
 /// The most bytes of a body; every answer that the operator uses is smaller.
 const MAX_BODY: usize = 8 << 20;
+/// The most operations and scopes of which it is logged that an answer is odd.
+const TOLD: usize = 1000;
 
 impl Client {
-    /// Sends a GET, and retries it a few times when the API or the connection fails.
-    pub(super) async fn read<T: DeserializeOwned>(
+    /// Sends a GET, and reads the object that it answers.
+    pub(super) async fn read<T: Item>(
         &self,
         operation: Operation,
         scope: &str,
         path: &[&str],
         query: Vec<(&'static str, String)>,
     ) -> Result<T, Error> {
+        let answer = self.read_json(operation, scope, path, query).await?;
+        self.item(operation, scope, &answer)
+    }
+
+    /// Reads the object of an answer.
+    pub(super) fn item<T: Item>(&self, operation: Operation, scope: &str, answer: &Value) -> Result<T, Error> {
+        let (read, odd) = item(answer);
+        self.count_odd(operation, scope, usize::from(odd));
+        read.ok_or_else(|| undocumented(operation, answer))
+    }
+
+    /// Sends a GET, and reads each object of the list that it answers; `field` holds the list, unless it is the
+    /// answer.
+    pub(super) async fn read_list<T: Item>(
+        &self,
+        operation: Operation,
+        (scope, field): (&str, &str),
+        path: &[&str],
+        query: Vec<(&'static str, String)>,
+    ) -> Result<Items<T>, Error> {
+        let answer = self.read_json(operation, scope, path, query).await?;
+        let list = answer.as_array().or_else(|| answer.get(field)?.as_array());
+        let read = items(list.ok_or_else(|| undocumented(operation, &answer))?);
+        self.count_odd(operation, scope, read.odd);
+        Ok(read)
+    }
+
+    /// Counts the objects of an answer that were not understood in full, and logs it once.
+    pub(super) fn count_odd(&self, operation: Operation, scope: &str, odd: usize) {
+        if odd == 0 {
+            return;
+        }
+        self.metrics.management_odd(operation.as_str(), odd);
+        let mut told = self.told.lock();
+        if told.len() < TOLD && told.insert((operation, scope.to_owned())) {
+            tracing::warn!(
+                %operation,
+                scope,
+                odd,
+                "parts of an answer of the Management API are not as documented; the rest of it is used"
+            );
+        }
+    }
+
+    /// Sends a GET, and retries it a few times when the API or the connection fails.
+    pub(super) async fn read_json(
+        &self,
+        operation: Operation,
+        scope: &str,
+        path: &[&str],
+        query: Vec<(&'static str, String)>,
+    ) -> Result<Value, Error> {
         let request = Request {
             query,
             ..Request::new(operation, scope, Method::GET, path)

@@ -1,15 +1,18 @@
 //! The client of one token: its HTTP connections, its rate limiter, and the requests that it sends.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::supabase::answer::capped;
+use crate::supabase::answer::{capped, unwrapped};
 use crate::supabase::error::Error;
 use crate::supabase::operation::Operation;
 use crate::supabase::rate_limit::{Permit, QueuePlace, RateLimiter};
@@ -30,6 +33,8 @@ pub struct Client {
     pub(super) limiter: Arc<RateLimiter>,
     pub(super) token_state: TokenState,
     pub(super) metrics: Arc<Metrics>,
+    /// What was logged of answers that are not understood in full, so that it is logged once.
+    pub(super) told: Mutex<HashSet<(Operation, String)>>,
 }
 
 /// One request, and the secret that its errors must not show.
@@ -82,6 +87,7 @@ impl Client {
             limiter: Arc::default(),
             token_state: TokenState::default(),
             metrics,
+            told: Mutex::default(),
         })
     }
 
@@ -138,13 +144,32 @@ pub(super) fn encode(body: &impl Serialize) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// Decodes a body. The text of a `serde_json` error can repeat a value, so the error holds its position only.
-pub(super) fn decode<T: DeserializeOwned>(operation: Operation, body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| {
+/// Decodes a body; a JSON text that holds JSON as well. The text of a `serde_json` error can repeat a value, so the
+/// error holds its position only.
+pub(super) fn decode(operation: Operation, body: &[u8]) -> Result<Value, Error> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let read = serde_json::from_slice(body).map_err(|error| {
         let (category, column) = (error.classify(), error.column());
         let cause = format!("{category:?} error in line {}, column {column}", error.line());
         Error::Undecodable { operation, cause }
-    })
+    });
+    read.map(|value| unwrapped(Some(value)).unwrap_or_default())
+}
+
+/// The error of a body that is JSON, and not what the operation answers.
+pub(super) fn undocumented(operation: Operation, value: &Value) -> Error {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    Error::Undecodable {
+        operation,
+        cause: format!("it is {kind} without what is needed"),
+    }
 }
 
 /// Checks a success whose content is not used: it is empty or JSON, and not the page of a proxy.
@@ -152,7 +177,7 @@ pub(super) fn done(operation: Operation, body: &[u8]) -> Result<(), Error> {
     if body.trim_ascii().is_empty() {
         return Ok(());
     }
-    decode::<serde::de::IgnoredAny>(operation, body).map(|_| ())
+    decode(operation, body).map(drop)
 }
 
 /// An error of the HTTP client and its causes, without the address.

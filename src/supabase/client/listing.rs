@@ -3,19 +3,20 @@
 use std::collections::HashSet;
 
 use super::http::Client;
+use super::http::undocumented;
 use crate::supabase::error::Error;
+use crate::supabase::listed::{ListEntry, Listed, ProjectPage};
 use crate::supabase::operation::Operation;
-use crate::supabase::types::{ListedProject, ProjectPage};
 
 /// Projects a page (the API's maximum).
 pub const PAGE: usize = 100;
 /// How often a listing is read again that changes while it is read.
 const LISTING_ATTEMPTS: usize = 3;
 
-/// Whether the projects are the first ones of an earlier listing.
-fn is_as_before(projects: &[ListedProject], known: &[String]) -> bool {
-    let mut pairs = projects.iter().zip(known);
-    projects.len() <= known.len() && pairs.all(|(project, known)| project.reference == *known)
+/// Whether the entries are the first ones of an earlier listing.
+fn is_as_before(entries: &[ListEntry], known: &[String]) -> bool {
+    let mut pairs = entries.iter().zip(known);
+    entries.len() <= known.len() && pairs.all(|(entry, known)| entry.key() == known)
 }
 
 impl Client {
@@ -23,43 +24,56 @@ impl Client {
     /// list is complete, or there is an error: pages overlap by one, so that a deletion between two pages cannot hide a
     /// project. Prefer the shared [`crate::supabase::poll::Poll`].
     ///
-    /// `order` holds all references of the caller's last listing, and afterwards those of this one. A page that begins
-    /// with the same project as last time needs no overlap, because a deletion before it would have moved another
+    /// `order` holds the keys of all entries of the caller's last listing, and afterwards those of this one. A page that
+    /// begins with the same project as last time needs no overlap, because a deletion before it would have moved another
     /// project there. So a thousand projects of which none is new or gone are ten pages, and not eleven.
     pub async fn list_organization_projects(
         &self,
         organization: &str,
         order: &mut Vec<String>,
-    ) -> Result<Vec<ListedProject>, Error> {
+    ) -> Result<Listed, Error> {
         for _ in 0..LISTING_ATTEMPTS {
             let known = std::mem::take(order);
-            if let Some(projects) = self.list_once(organization, &known).await? {
-                *order = projects.iter().map(|project| project.reference.clone()).collect();
-                return Ok(projects.into_iter().filter(|project| !project.is_branch).collect());
+            if let Some((entries, odd)) = self.list_once(organization, &known).await? {
+                *order = entries.iter().map(|entry| entry.key().to_owned()).collect();
+                let mut listed = Listed {
+                    odd,
+                    complete: true,
+                    ..Listed::default()
+                };
+                listed.extend(entries, &mut HashSet::new());
+                return Ok(listed);
             }
         }
         Err(Error::ListingChanged)
     }
 
-    /// Reads every page once; none when the pages do not fit together.
-    async fn list_once(&self, organization: &str, known: &[String]) -> Result<Option<Vec<ListedProject>>, Error> {
-        let mut all: Vec<ListedProject> = Vec::new();
+    /// Reads every page once; none when the pages do not fit together. Without a count, the end is a page that adds
+    /// nothing.
+    async fn list_once(&self, organization: &str, known: &[String]) -> Result<Option<(Vec<ListEntry>, usize)>, Error> {
+        let mut all: Vec<ListEntry> = Vec::new();
+        let mut odd = 0;
         loop {
-            let expected = match known.get(all.len()) {
+            let before = all.len();
+            let expected = match known.get(before) {
                 Some(next) if is_as_before(&all, known) => Some(next.clone()),
-                _ => all.pop().map(|overlap| overlap.reference),
+                _ => all.pop().map(|overlap| overlap.key().to_owned()),
             };
-            let ProjectPage { projects, pagination } = self.page(organization, all.len(), "created_asc").await?;
-            let first = projects.first().map(|project| &project.reference);
-            if !all.is_empty() && expected.as_ref() != first {
+            let page = self.page(organization, all.len(), "created_asc").await?;
+            let first = page.entries.first().map(ListEntry::key);
+            if !all.is_empty() && expected.as_deref() != first {
                 return Ok(None);
             }
-            let full = projects.len() >= pagination.limit.clamp(2, PAGE);
-            all.extend(projects);
-            let counted = all.len() >= pagination.count;
+            let full = page.entries.len() >= page.limit.unwrap_or(PAGE).clamp(2, PAGE);
+            odd += page.odd;
+            all.extend(page.entries);
+            let counted = page.count.is_some_and(|count| all.len() >= count);
             // The count alone does not prove that the listing is complete; that all are known does.
-            if !full || (counted && all.len() == known.len() && is_as_before(&all, known)) {
-                return Ok(counted.then_some(all));
+            if counted && (!full || (all.len() == known.len() && is_as_before(&all, known))) {
+                return Ok(Some((all, odd)));
+            }
+            if all.len() <= before {
+                return Ok(page.count.is_none().then_some((all, odd)));
             }
         }
     }
@@ -70,26 +84,28 @@ impl Client {
         &self,
         organization: &str,
         mut awaited: HashSet<String>,
-    ) -> Result<(Vec<ListedProject>, bool), Error> {
-        let mut projects: Vec<ListedProject> = Vec::new();
+    ) -> Result<Listed, Error> {
+        let mut listed = Listed::default();
         let mut seen = HashSet::new();
         let mut offset = 0;
         loop {
             let page = self.page(organization, offset, "created_desc").await?;
-            let full = page.projects.len() >= page.pagination.limit.clamp(2, PAGE);
-            offset += page.projects.len();
-            for project in page.projects {
-                awaited.remove(&project.reference);
-                if !project.is_branch && seen.insert(project.reference.clone()) {
-                    projects.push(project);
-                }
+            let full = page.entries.len() >= page.limit.unwrap_or(PAGE).clamp(2, PAGE);
+            let is_end = page.entries.is_empty() || (!full && page.count.is_some());
+            offset += page.entries.len();
+            for entry in &page.entries {
+                awaited.remove(entry.key());
             }
-            if !full {
+            listed.odd += page.odd;
+            let before = seen.len();
+            listed.extend(page.entries, &mut seen);
+            if is_end || seen.len() == before {
                 // A single page is complete.
-                return Ok((projects, offset < PAGE));
+                listed.complete = offset < PAGE && page.count.is_none_or(|count| offset >= count);
+                return Ok(listed);
             }
             if awaited.is_empty() {
-                return Ok((projects, false));
+                return Ok(listed);
             }
         }
     }
@@ -101,7 +117,11 @@ impl Client {
             ("offset", offset.to_string()),
             ("sort", sort.to_owned()),
         ];
-        self.read(Operation::ListProjects, organization, &path, query).await
+        let operation = Operation::ListProjects;
+        let answer = self.read_json(operation, organization, &path, query).await?;
+        let page = ProjectPage::read(&answer).ok_or_else(|| undocumented(operation, &answer))?;
+        self.count_odd(operation, organization, page.odd);
+        Ok(page)
     }
 }
 

@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::http::{Client, Request, decode, done, encode};
 use crate::supabase::error::Error;
 use crate::supabase::health::{HealthStatus, Service, ServiceHealth};
-use crate::supabase::keys::ApiKey;
+use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
 use crate::supabase::operation::Operation;
 use crate::supabase::pooler::PoolerConfig;
 use crate::supabase::rate_limit::Permit;
+use crate::supabase::regions::Offer;
 use crate::supabase::types::{CreatedProject, NewProject, Organization, Project, RegionSelection};
 
 #[derive(Serialize)]
@@ -48,7 +49,22 @@ impl Client {
             secret: Some(&project.password),
             ..Request::new(operation, &project.organization, Method::POST, &["v1", "projects"])
         };
-        decode(operation, &self.exchange_with(&request, permit).await?)
+        let answer = decode(operation, &self.exchange_with(&request, permit).await?)?;
+        self.item(operation, &project.organization, &answer)
+    }
+
+    /// Whether a region takes new projects (`v1-get-available-regions`).
+    pub async fn region_offer(&self, organization: &str, region: &str, size: Option<&str>) -> Offer {
+        let path = ["v1", "projects", "available-regions"];
+        let mut query = vec![("organization_slug", organization.to_owned())];
+        query.extend(size.map(|size| ("desired_instance_size", size.to_owned())));
+        match self.read_json(Operation::GetRegions, organization, &path, query).await {
+            Ok(answer) => Offer::read(&answer, region),
+            Err(error) => {
+                tracing::debug!(%error, "the regions cannot be listed");
+                Offer::Unknown
+            }
+        }
     }
 
     /// Reads one project (`v1-get-project`).
@@ -81,7 +97,10 @@ impl Client {
             .map(|service| ("services", service.to_string()))
             .collect();
         let operation = Operation::GetServicesHealth;
-        let mut health: Vec<ServiceHealth> = self.read(operation, reference, &path, query).await?;
+        let mut health: Vec<ServiceHealth> = self
+            .read_list(operation, (reference, "services"), &path, query)
+            .await?
+            .items;
         for service in services {
             if !health.iter().any(|have| have.name == *service) {
                 health.push(ServiceHealth {
@@ -98,14 +117,42 @@ impl Client {
     /// [`crate::supabase::pooler::PoolerEndpoint::choose`].
     pub async fn pooler_config(&self, reference: &str) -> Result<Vec<PoolerConfig>, Error> {
         let path = ["v1", "projects", reference, "config", "database", "pooler"];
-        self.read(Operation::GetPoolerConfig, reference, &path, vec![]).await
+        let read = self
+            .read_list(Operation::GetPoolerConfig, (reference, ""), &path, vec![])
+            .await?;
+        Ok(read.items)
     }
 
-    /// Reads the API keys, revealed (`v1-get-project-api-keys`); see [`crate::supabase::keys::choose`].
+    /// Reads the API keys, revealed (`v1-get-project-api-keys`); see [`keys::choose`].
     pub async fn api_keys(&self, reference: &str) -> Result<Vec<ApiKey>, Error> {
         let path = ["v1", "projects", reference, "api-keys"];
         let query = vec![("reveal", "true".to_owned())];
-        self.read(Operation::GetApiKeys, reference, &path, query).await
+        let read = self
+            .read_list(Operation::GetApiKeys, (reference, "api_keys"), &path, query)
+            .await?;
+        Ok(read.items)
+    }
+
+    /// Reads the keys that a tenant gets. Only where one of them is a legacy key, it is asked whether those are enabled
+    /// (`v1-get-project-legacy-api-keys`): the list holds them also after they were disabled.
+    pub async fn chosen_keys(&self, reference: &str) -> Result<ChosenKeys, Error> {
+        let keys = self.api_keys(reference).await?;
+        let chosen = keys::choose(&keys, true)?;
+        if !chosen.legacy || self.are_legacy_keys_enabled(reference).await? {
+            return Ok(chosen);
+        }
+        keys::choose(&keys, false)
+    }
+
+    /// The operation will be removed together with the legacy keys: 404 means that there are none.
+    async fn are_legacy_keys_enabled(&self, reference: &str) -> Result<bool, Error> {
+        let path = ["v1", "projects", reference, "api-keys", "legacy"];
+        let read: Result<LegacyKeys, Error> = self.read(Operation::GetLegacyKeys, reference, &path, vec![]).await;
+        match read {
+            Ok(legacy) => Ok(legacy.enabled),
+            Err(error) if error.is_gone() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sets the password of `postgres` (`v1-update-database-password`). After an unknown outcome the caller may repeat
@@ -124,16 +171,18 @@ impl Client {
     }
 
     /// Reads the organizations of the token's user (`v1-list-all-organizations`).
-    pub async fn list_organizations(&self) -> Result<Vec<Organization>, Error> {
-        self.read(Operation::ListOrganizations, "", &["v1", "organizations"], vec![])
-            .await
+    /// Also, how many were left out because they are not understood.
+    pub async fn list_organizations(&self) -> Result<(Vec<Organization>, usize), Error> {
+        let path = ["v1", "organizations"];
+        let read = self
+            .read_list(Operation::ListOrganizations, ("", "organizations"), &path, vec![])
+            .await?;
+        Ok((read.items, read.unread))
     }
 
     /// Reads one organization, with its plan (`v1-get-an-organization`).
     pub async fn get_organization(&self, slug: &str) -> Result<Organization, Error> {
         let path = ["v1", "organizations", slug];
-        let mut organization: Organization = self.read(Operation::GetOrganization, slug, &path, vec![]).await?;
-        slug.clone_into(&mut organization.slug);
-        Ok(organization)
+        self.read(Operation::GetOrganization, slug, &path, vec![]).await
     }
 }

@@ -232,15 +232,48 @@ async fn the_hosted_api_is_reached_with_tls() {
 
 #[tokio::test]
 async fn an_undecodable_answer_does_not_repeat_its_content() {
-    let wire = Wire::play(|_, _| ok(json!([{"name": 3, "api_key": "sb_secret_key"}]))).await;
+    let wire = Wire::play(|_, _| ok(r#"[{"name": "sb_secret_key" 3}]"#)).await;
     let error = wire.client(&Arc::default()).api_keys(REF).await.unwrap_err();
     assert!(
-        error.to_string().ends_with("Data error in line 1, column 36"),
+        error.to_string().ends_with("Syntax error in line 1, column 27"),
         "{error}"
     );
     let wire = Wire::play(|_, _| ok(json!("sb_secret_key"))).await;
     let error = wire.client(&Arc::default()).api_keys(REF).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("sb_secret"), "{error}");
+}
+
+#[tokio::test]
+async fn legacy_keys_are_asked_for_only_where_one_is_chosen() {
+    let old = json!([{"name": "anon", "type": "legacy", "api_key": "a"},
+        {"name": "service_role", "type": "legacy", "api_key": "b"}]);
+    let new = json!([{"name": "default", "type": "publishable", "api_key": "sb_publishable_1"},
+        {"name": "default", "type": "secret", "api_key": "sb_secret_1"}]);
+    let enabled = Play::Answer(200, "", r#"{"enabled": "true"}"#.into());
+    let disabled = Play::Answer(200, "", r#"{"enabled": false}"#.into());
+    let removed = Play::Answer(404, "", r#"{"message": "Cannot GET /v1/x"}"#.into());
+    let odd = Play::Answer(200, "", r#"{"enabled": null}"#.into());
+    let proxy = Play::Answer(404, "", "<html></html>".into());
+    for (keys, legacy, requests, reason) in [
+        (new, enabled.clone(), 1, None),
+        (old.clone(), enabled, 2, None),
+        (old.clone(), disabled, 2, Some(Reason::KeysDisabled)),
+        (old.clone(), removed, 2, Some(Reason::KeysDisabled)),
+        (old.clone(), odd, 2, Some(Reason::ProviderUnavailable)),
+        (old, proxy, 2, Some(Reason::Provisioning)),
+    ] {
+        let wire = Wire::play(move |seen, _| {
+            if seen.line.contains("/legacy ") {
+                return legacy.clone();
+            }
+            // JSON in a JSON text, as some gateways make of it.
+            ok(json!(keys.to_string()).to_string())
+        })
+        .await;
+        let chosen = wire.client(&Arc::default()).chosen_keys(REF).await;
+        assert_eq!(chosen.as_ref().err().map(Error::reason), reason);
+        assert_eq!(wire.seen().len(), requests);
+    }
 }
 
 /// One thread, so that the libraries under the client log to this test's lines too.

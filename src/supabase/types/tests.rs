@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use serde_json::{from_value, json};
 
+use super::super::fields::item;
+
 use super::*;
 
 /// The one table: the API's fifteen values, and one it may add.
@@ -35,29 +37,30 @@ fn every_status_has_a_class() {
 
 #[test]
 fn projects_decode_with_fields_and_values_that_are_new() {
-    let project: Project = from_value(json!({
+    let (project, odd) = item::<Project>(&json!({
         "id": "abcdefghijklmnopqrst", "ref": "abcdefghijklmnopqrst", "organization_slug": "acme",
         "organization_id": "acme", "name": "n", "region": "eu-central-1",
         "created_at": "2026-05-22T10:00:00.123456Z", "status": "HIBERNATING", "novel": {"a": 1},
         "database": {"host": "db.x.supabase.co", "version": "17.6.1.111",
                      "postgres_engine": "17", "release_channel": "ga"},
-    }))
-    .unwrap();
+    }));
+    let project = project.unwrap();
     assert_eq!(project.status, ProjectStatus::Other("HIBERNATING".into()));
-    assert_eq!(project.database.unwrap().host, "db.x.supabase.co");
-    assert!(project.created_at.is_some());
+    assert!(project.created_at.is_some() && !odd);
+}
 
-    let page: ProjectPage = from_value(json!({
-        "projects": [{"ref": "r", "name": "n", "cloud_provider": "AWS", "region": "eu-west-3",
-            "is_branch": false, "status": "COMING_UP", "inserted_at": "not a time",
-            "databases": [{"region": "eu-west-3", "status": "COMING_UP", "identifier": "r",
-                "cloud_provider": "AWS", "type": "PRIMARY", "infra_compute_size": "pico"}]}],
-        "pagination": {"count": 1.0, "limit": 100, "offset": 0},
-    }))
-    .unwrap();
-    assert_eq!(page.projects[0].instance_size(), Some("pico"));
-    assert_eq!(page.projects[0].inserted_at, None);
-    assert_eq!((page.pagination.count, page.pagination.limit), (1, 100));
+#[test]
+fn a_creation_is_known_by_its_reference_alone() {
+    let (created, odd) = item::<CreatedProject>(&json!({"ref": "abcdefghijklmnopqrst", "region": null}));
+    assert_eq!(created.unwrap().reference, "abcdefghijklmnopqrst");
+    assert!(odd);
+    for unknown in [
+        json!({"name": "n", "status": "UNKNOWN"}),
+        json!(null),
+        json!({"ref": ""}),
+    ] {
+        assert!(item::<CreatedProject>(&unknown).0.is_none(), "{unknown}");
+    }
 }
 
 #[test]

@@ -27,7 +27,8 @@ async fn a_listing_reads_every_page_and_leaves_branches_out() {
             .client(&Arc::default())
             .list_organization_projects("acme", &mut Vec::new())
             .await
-            .unwrap();
+            .unwrap()
+            .projects;
         assert_eq!(projects.len(), total - usize::from(total > 7), "{total}");
         assert!(wire.seen()[0].line.contains("/v1/organizations/acme/projects?"));
     }
@@ -102,7 +103,8 @@ async fn a_deletion_between_two_pages_hides_no_project() {
         .client(&Arc::default())
         .list_organization_projects("acme", &mut Vec::new())
         .await
-        .unwrap();
+        .unwrap()
+        .projects;
     assert!(projects.iter().any(|project| project.reference == "ref100"));
     assert_eq!(projects.len(), 148);
 
@@ -117,4 +119,62 @@ async fn a_deletion_between_two_pages_hides_no_project() {
         .await
         .unwrap_err();
     assert_eq!(error, Error::ListingChanged);
+}
+
+#[tokio::test]
+async fn odd_entries_keep_their_place_and_a_missing_count_is_no_end() {
+    // Every seventh entry is not understood, and a page holds fifty at most without saying so.
+    for total in [0, 1, 50, 51, 120] {
+        let wire = Wire::play(move |seen, _| {
+            let entry = |n: usize| match n % 7 {
+                3 => json!({"ref": null, "name": format!("odd{n}")}),
+                5 => json!([n]),
+                _ => listed(n + 100),
+            };
+            let projects: Vec<_> = (0..total).skip(seen.number("offset")).take(50).map(entry).collect();
+            ok(json!({"projects": projects, "pagination": null}))
+        })
+        .await;
+        let client = wire.client(&Arc::default());
+        let mut order = Vec::new();
+        let all = client.list_organization_projects("acme", &mut order).await.unwrap();
+        let odd = (0..total).filter(|n| matches!(n % 7, 3 | 5)).count();
+        assert_eq!(
+            (all.projects.len(), all.unclear.len(), all.odd >= odd),
+            (total - odd, odd, true)
+        );
+        assert_eq!((order.len(), all.complete), (total, true), "{total}");
+        let again = client.list_organization_projects("acme", &mut order).await.unwrap();
+        assert_eq!(again.projects, all.projects);
+        let young = client.list_youngest_projects("acme", HashSet::new()).await.unwrap();
+        assert_eq!(
+            young.projects.len(),
+            (total.min(50)) - (0..total.min(50)).filter(|n| matches!(n % 7, 3 | 5)).count()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_listing_without_a_list_is_an_error_and_not_an_empty_one() {
+    for body in [
+        json!({}),
+        json!({"projects": null}),
+        json!(null),
+        json!([]),
+        json!({"message": "ok"}),
+    ] {
+        let wire = Wire::play(move |_, _| ok(body.clone())).await;
+        let listed = wire
+            .client(&Arc::default())
+            .list_organization_projects("acme", &mut Vec::new())
+            .await;
+        assert!(matches!(listed, Err(Error::Undecodable { .. })));
+    }
+    // More are counted than are listed, each time.
+    let wire = Wire::play(|_, _| ok(json!({"projects": [listed(1)], "pagination": {"count": 2}}))).await;
+    let listed = wire
+        .client(&Arc::default())
+        .list_organization_projects("acme", &mut Vec::new())
+        .await;
+    assert!(matches!(listed, Err(Error::ListingChanged)));
 }

@@ -1,0 +1,192 @@
+//! Wire types of the listing of an organization's projects. Each entry is read for itself.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::fields::{Fields, Item, item};
+use super::types::{DatabaseType, ProjectStatus, reference, status};
+
+/// One project of an organization's listing. Its reference and name are needed; everything else may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedProject {
+    /// The provider's identifier of the project, twenty letters.
+    pub reference: String,
+    /// The name that the operator gave it.
+    pub name: String,
+    /// The region in which it runs.
+    pub region: Option<String>,
+    /// Whether it is a preview branch of another project.
+    pub is_branch: bool,
+    /// Its state.
+    pub status: ProjectStatus,
+    /// When it was created.
+    pub inserted_at: Option<Timestamp>,
+    /// Its databases: the primary, and read replicas.
+    pub databases: Vec<ListedDatabase>,
+}
+
+impl ListedProject {
+    /// The compute size of the primary database, such as `micro`. The only database is the primary one, whatever its
+    /// type.
+    pub fn instance_size(&self) -> Option<&str> {
+        let only = match self.databases.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+        let primary = self.databases.iter().find(|db| db.kind == Some(DatabaseType::Primary));
+        primary.or(only)?.infra_compute_size.as_deref()
+    }
+}
+
+impl Item for ListedProject {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let (reference, name) = (reference(fields), fields.text("name"));
+        Some(Self {
+            reference: reference?,
+            name: name?,
+            region: fields.text("region"),
+            is_branch: fields.flag("is_branch").unwrap_or_default(),
+            status: status(fields),
+            inserted_at: fields.time("inserted_at"),
+            databases: fields.items("databases"),
+        })
+    }
+}
+
+/// A project of a listing whose reference or name is missing, so that it can neither be used nor be ruled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnclearProject {
+    /// The same in each listing: the reference, or a digest of what was listed.
+    pub key: String,
+    /// The provider's identifier, when it is there.
+    pub reference: Option<String>,
+    /// The name, when it is there.
+    pub name: Option<String>,
+    /// When it was created.
+    pub inserted_at: Option<Timestamp>,
+    /// When a listing of this process showed it for the first time.
+    pub seen: Timestamp,
+}
+
+/// An entry of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListEntry {
+    /// A project.
+    Project(ListedProject),
+    /// One that is not understood.
+    Unclear(UnclearProject),
+}
+
+impl ListEntry {
+    /// Reads an entry, and whether a part of it was not understood.
+    pub(super) fn read(value: &Value) -> (Self, bool) {
+        if let (Some(project), odd) = item::<ListedProject>(value) {
+            return (Self::Project(project), odd);
+        }
+        let mut fields = Fields::of(value);
+        let reference = fields.as_mut().and_then(reference);
+        let digest = || hex::encode(Sha256::digest(value.to_string()));
+        let unclear = UnclearProject {
+            key: reference.clone().unwrap_or_else(digest),
+            reference,
+            name: fields.as_mut().and_then(|fields| fields.text("name")),
+            inserted_at: fields.as_mut().and_then(|fields| fields.time("inserted_at")),
+            seen: Timestamp::now(),
+        };
+        (Self::Unclear(unclear), true)
+    }
+
+    /// What tells it from the other entries of a listing.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Project(project) => &project.reference,
+            Self::Unclear(unclear) => &unclear.key,
+        }
+    }
+}
+
+/// A database of a [`ListedProject`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedDatabase {
+    /// The compute size.
+    pub infra_compute_size: Option<String>,
+    /// Primary or replica.
+    pub kind: Option<DatabaseType>,
+}
+
+impl Item for ListedDatabase {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self {
+            infra_compute_size: fields.optional_text("infra_compute_size"),
+            kind: fields.name("type"),
+        })
+    }
+}
+
+/// One page of an organization's projects.
+#[derive(Clone, Debug)]
+pub struct ProjectPage {
+    /// The entries.
+    pub entries: Vec<ListEntry>,
+    /// How many of them were not understood in full.
+    pub odd: usize,
+    /// How many entries there are on all pages, when the API says it.
+    pub count: Option<usize>,
+    /// The most entries that a page holds, when the API says it.
+    pub limit: Option<usize>,
+}
+
+impl ProjectPage {
+    /// Reads a page; none when it holds no list of projects, since an empty listing would mean that there are none.
+    pub(super) fn read(value: &Value) -> Option<Self> {
+        let list = value.get("projects")?.as_array()?;
+        let mut pagination = value.get("pagination").and_then(Fields::of);
+        let mut whole = |name| {
+            let number = pagination.as_mut()?.whole(name)?;
+            usize::try_from(number).ok()
+        };
+        let (count, limit) = (whole("count"), whole("limit"));
+        let read: Vec<_> = list.iter().map(ListEntry::read).collect();
+        Some(Self {
+            odd: read.iter().filter(|(_, odd)| *odd).count(),
+            entries: read.into_iter().map(|(entry, _)| entry).collect(),
+            count,
+            limit,
+        })
+    }
+}
+
+/// The projects of an organization, without branches.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Those that are understood as far as needed.
+    pub projects: Vec<ListedProject>,
+    /// Those that lack a reference or a name.
+    pub unclear: Vec<UnclearProject>,
+    /// How many entries were not understood in full.
+    pub odd: usize,
+    /// Whether these are all projects. Otherwise they are the youngest ones.
+    pub complete: bool,
+}
+
+impl Listed {
+    /// Adds entries, each project once: an entry that comes twice is no second project.
+    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = ListEntry>, seen: &mut HashSet<String>) {
+        for entry in entries {
+            if !seen.insert(entry.key().to_owned()) {
+                continue;
+            }
+            match entry {
+                ListEntry::Project(project) if project.is_branch => {}
+                ListEntry::Project(project) => self.projects.push(project),
+                ListEntry::Unclear(unclear) => self.unclear.push(unclear),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Whether a region takes new projects. The API says so in a list, so a refusal need not be read for it.
+
+use super::error::Error;
+use super::fields::{Fields, Item, items};
+use super::operation::Operation;
+use super::words::Words;
+
+/// What the API's list says of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It takes new projects.
+    Open,
+    /// It is listed with a status that keeps it from taking new projects, such as `capacity`.
+    Closed,
+    /// It is not listed.
+    Missing,
+    /// The list could not be read.
+    Unknown,
+}
+
+/// A region of the list.
+struct Region {
+    code: String,
+    status: Option<String>,
+}
+
+impl Item for Region {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self {
+            code: fields.text("code")?,
+            status: fields.optional_text("status"),
+        })
+    }
+}
+
+impl Offer {
+    /// Reads `RegionsInfo`.
+    pub(super) fn read(answer: &serde_json::Value, region: &str) -> Self {
+        let Some(list) = answer["all"]["specific"].as_array().filter(|list| !list.is_empty()) else {
+            return Self::Unknown;
+        };
+        let regions = items::<Region>(list);
+        let found = regions.items.iter().find(|it| it.code == region);
+        match found {
+            Some(region) if region.status.as_deref().is_some_and(|status| !status.is_empty()) => Self::Closed,
+            Some(_) => Self::Open,
+            None if regions.odd > 0 => Self::Unknown,
+            None => Self::Missing,
+        }
+    }
+
+    /// A refusal of a creation in this region, which is one of the region if the list or the words say so.
+    pub fn explain(self, error: Error, region: &str) -> Error {
+        match error {
+            Error::Refused {
+                operation: Operation::CreateProject,
+                message,
+                outside: false,
+                ..
+            } if self == Self::Closed || (self != Self::Missing && Words::of(&message, "").is_region_off(region)) => {
+                Error::RegionAtCapacity { message }
+            }
+            error => error,
+        }
+    }
+
+    /// Whether a refusal may be about the region or the compute size of the request.
+    pub fn concerns(self, message: &str) -> bool {
+        self == Self::Missing || Words::of(message, "").may_be_about_place_or_size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn offer(list: &serde_json::Value) -> Offer {
+        Offer::read(&json!({"all": {"smartGroup": [], "specific": list}}), "eu-central-1")
+    }
+
+    #[test]
+    fn the_list_says_whether_a_region_is_open() {
+        let region =
+            |status: serde_json::Value| json!([{"name": "Frankfurt", "code": "eu-central-1", "status": status}]);
+        assert_eq!(offer(&region(json!(null))), Offer::Open);
+        assert_eq!(offer(&region(json!("capacity"))), Offer::Closed);
+        assert_eq!(offer(&region(json!("switched_off_in_2027"))), Offer::Closed);
+        assert_eq!(offer(&json!([{"code": "eu-west-3"}])), Offer::Missing);
+        assert_eq!(offer(&json!([{"code": "eu-west-3"}, null])), Offer::Unknown);
+        for odd in [json!([]), json!(null), json!("x")] {
+            assert_eq!(offer(&odd), Offer::Unknown);
+        }
+        assert_eq!(Offer::read(&json!({"message": "no"}), "eu-central-1"), Offer::Unknown);
+    }
+
+    #[test]
+    fn a_refusal_is_one_of_the_region_where_the_list_or_the_words_say_so() {
+        let refused = |message: &str, outside| Error::Refused {
+            operation: Operation::CreateProject,
+            status: 400,
+            message: message.into(),
+            outside,
+        };
+        for (offer, message, outside, is_region) in [
+            (Offer::Closed, "Not today", false, true),
+            (Offer::Open, "Not today", false, false),
+            (Offer::Open, "eu-central-1 is closed for now", false, true),
+            (Offer::Unknown, "This region is switched off", false, true),
+            (Offer::Missing, "region is not available", false, false),
+            (Offer::Closed, "a web page: blocked", true, false),
+        ] {
+            let error = offer.explain(refused(message, outside), "eu-central-1");
+            assert_eq!(
+                matches!(error, Error::RegionAtCapacity { .. }),
+                is_region,
+                "{offer:?} {message}"
+            );
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What the text of a refusal is about. The API documents neither the status nor the words of most refusals, and they
+//! have changed, so a topic is recognised by several words that occur together, and not by a sentence.
+
+use super::operation::Operation;
+
+/// What a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    /// The organization's or its members' limit of projects.
+    ProjectLimit,
+    /// Invoices, or a restriction of the organization.
+    Billing,
+    /// A project of this name exists.
+    NameTaken,
+    /// The region has no room.
+    Capacity,
+    /// The password is too short, too long or too weak.
+    Password,
+    /// The project cannot be deleted yet.
+    DeletionTooEarly,
+    /// The project has been removed.
+    Removed,
+    /// The organization does not exist.
+    NoOrganization,
+    /// The project is not in the state that the operation needs.
+    NotReady,
+}
+
+/// The words of a text, in lower case.
+pub(super) struct Words(Vec<String>);
+
+impl Words {
+    /// The words of a message, and of a code such as `free_project_limit` or `ProjectLimitReached`.
+    pub fn of(message: &str, code: &str) -> Self {
+        let mut code_words = String::new();
+        let mut before = ' ';
+        for character in code.chars() {
+            if character.is_uppercase() && before.is_lowercase() {
+                code_words.push(' ');
+            }
+            code_words.push(character);
+            before = character;
+        }
+        let text = format!("{message} {code_words}").to_lowercase();
+        let words = text
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty());
+        Self(words.map(str::to_owned).collect())
+    }
+
+    /// Whether a word is one of these; one that ends in `*` stands for all that begin so.
+    pub fn any(&self, wanted: &[&str]) -> bool {
+        let is = |word: &String, wanted: &&str| match wanted.strip_suffix('*') {
+            Some(stem) => word.starts_with(stem),
+            None => word == wanted,
+        };
+        self.0.iter().any(|word| wanted.iter().any(|wanted| is(word, wanted)))
+    }
+
+    /// Whether these words follow each other.
+    pub fn says(&self, phrase: &str) -> bool {
+        let phrase: Vec<_> = phrase.split(' ').collect();
+        self.0.windows(phrase.len()).any(|words| words == phrase)
+    }
+
+    fn says_one_of(&self, phrases: &[&str]) -> bool {
+        phrases.iter().any(|phrase| self.says(phrase))
+    }
+
+    /// What the text is about, for a refusal of this operation.
+    pub fn topic(&self, operation: Operation) -> Option<Topic> {
+        let creates = operation == Operation::CreateProject;
+        let starts = creates || operation == Operation::RestoreProject;
+        let of_project = operation.scope() == super::operation::Scope::Project;
+        let topics = [
+            (starts && self.is_free_limit(), Topic::ProjectLimit),
+            (self.is_billing(), Topic::Billing),
+            (creates && self.is_name_taken(), Topic::NameTaken),
+            (creates && self.any(&["capacity"]), Topic::Capacity),
+            (self.is_password(), Topic::Password),
+            (
+                operation == Operation::DeleteProject && self.is_early(),
+                Topic::DeletionTooEarly,
+            ),
+            (of_project && self.is_removed(), Topic::Removed),
+            (
+                self.any(&["organization", "organisation"]) && self.says_one_of(&["not found", "not exist"]),
+                Topic::NoOrganization,
+            ),
+            (
+                self.says("must be active and healthy") || self.says("no longer in a paused state"),
+                Topic::NotReady,
+            ),
+            (starts && self.is_limit(), Topic::ProjectLimit),
+        ];
+        topics.into_iter().find(|(is, _)| *is).map(|(_, topic)| topic)
+    }
+
+    /// A limit of something that is counted. Lengths and rates are other limits.
+    fn has_limit(&self) -> bool {
+        let measure = [
+            "character*",
+            "length",
+            "longer",
+            "shorter",
+            "rate",
+            "requests",
+            "second*",
+            "minute*",
+        ];
+        let limit = ["limit*", "quota*", "exceed*", "maximum", "max", "allowance", "beyond"];
+        let phrases = ["too many", "more than", "no more", "at most"];
+        !self.any(&measure) && (self.any(&limit) || self.says_one_of(&phrases))
+    }
+
+    fn is_free_limit(&self) -> bool {
+        let more = [
+            "reach*",
+            "allow*",
+            "only",
+            "upgrade",
+            "already",
+            "another",
+            "additional",
+            "left",
+        ];
+        let free = self.any(&["free"]) && self.any(&["project", "projects"]);
+        free && (self.has_limit() || (self.any(&more) && !self.is_about_form()))
+    }
+
+    fn is_limit(&self) -> bool {
+        let plan = ["plan", "active", "upgrade", "tier"];
+        let more = ["reach*", "only", "upgrade", "left", "another", "additional"];
+        self.any(&["project", "projects"])
+            && !self.is_about_form()
+            && (self.has_limit() || (self.any(&plan) && self.any(&more)))
+    }
+
+    /// Whether it is about a value of the request.
+    fn is_about_form(&self) -> bool {
+        self.any(&[
+            "instance*",
+            "size*",
+            "compute",
+            "region*",
+            "name",
+            "names",
+            "character*",
+        ])
+    }
+
+    fn is_billing(&self) -> bool {
+        let phrases = [
+            "service restriction",
+            "service restrictions",
+            "past due",
+            "payment method",
+            "payment required",
+        ];
+        let trouble = [
+            "suspend*",
+            "restrict*",
+            "settle",
+            "problem*",
+            "issue*",
+            "fail*",
+            "update",
+            "outstanding",
+        ];
+        self.any(&["overdue", "unpaid", "invoice*"])
+            || self.says_one_of(&phrases)
+            || (self.any(&["billing"]) && self.any(&trouble))
+    }
+
+    fn is_name_taken(&self) -> bool {
+        self.says("already exists")
+            || (self.any(&["name"]) && self.any(&["already", "duplicate*", "taken", "exists", "unique"]))
+    }
+
+    fn is_password(&self) -> bool {
+        let length = [
+            "longer",
+            "shorter",
+            "weak",
+            "length",
+            "strong*",
+            "characters",
+            "least",
+            "complex*",
+        ];
+        (self.any(&["password"]) || self.says("db pass")) && self.any(&length)
+    }
+
+    fn is_early(&self) -> bool {
+        let state = ["provisioning", "restoring", "pausing", "progress", "yet", "still"];
+        self.says("not ready") || self.says("coming up") || self.says("try again") || self.any(&state)
+    }
+
+    fn is_removed(&self) -> bool {
+        let removed = [
+            "been removed",
+            "been deleted",
+            "was removed",
+            "was deleted",
+            "no longer exists",
+        ];
+        self.any(&["resource", "project"]) && self.says_one_of(&removed)
+    }
+
+    /// Whether it is about a region that is switched off, and not about one that does not exist.
+    pub fn is_region_off(&self, region: &str) -> bool {
+        let form = [
+            "must",
+            "invalid",
+            "valid",
+            "unknown",
+            "unsupported",
+            "expected",
+            "enum",
+            "instance*",
+            "size*",
+        ];
+        let code = region.to_lowercase().replace('-', " ");
+        let names = self.any(&["region", "regions", "location", "zone", "datacenter"]) || self.says(&code);
+        names && !self.any(&form) && !self.says_one_of(&["one of", "not exist", "not found"])
+    }
+
+    /// Whether it may be about the region or the compute size of the request: it names one, or says nothing.
+    pub fn may_be_about_place_or_size(&self) -> bool {
+        let place = [
+            "region*",
+            "location",
+            "zone",
+            "instance*",
+            "size*",
+            "compute",
+            "selection",
+        ];
+        self.any(&place) || self.0.len() < 4
+    }
+
+    /// Whether it says that there is no such route: then the address is wrong, and the project may exist.
+    pub fn is_about_route(&self) -> bool {
+        let about = self.any(&["project", "projects", "resource", "organization"]);
+        let verbs = [
+            "cannot get",
+            "cannot post",
+            "cannot delete",
+            "cannot patch",
+            "cannot put",
+        ];
+        self.says_one_of(&verbs)
+            || self.any(&["route", "routes", "upstream", "backend", "endpoint", "url", "path"])
+            || !(about || self.says("not found"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+use Operation::{CreateProject, DeleteProject, GetApiKeys, GetProject, RestoreProject};
+
+use super::*;
+
+fn topic(operation: Operation, text: &str) -> Option<Topic> {
+    Words::of(text, "").topic(operation)
+}
+
+#[test]
+fn a_limit_of_projects_is_known_in_many_words() {
+    for text in [
+        "The following organization members have reached their maximum limits for the number of active free projects \
+         within organizations where they are an administrator or owner: me (2 project limit). To continue, upgrade.",
+        "Members of this organization have gone beyond their limit of free projects: t.rehearser (limit: 2 free projects)",
+        "The organization has members who have exceeded their free project limits: ada (Limit: 2 free projects)",
+        "You have hit the limit for the amount of free active projects you can create on your account",
+        "Free plan allows only two projects",
+        "Free projects: quota exceeded",
+        "Your plan has no projects left",
+        "You cannot have more than 2 active projects",
+        "Too many projects in this organization",
+        "Maximum number of projects reached",
+        "project quota exceeded",
+        "Project limit reached. Please upgrade your plan.",
+        "Upgrade to create another project on this tier",
+    ] {
+        assert_eq!(topic(CreateProject, text), Some(Topic::ProjectLimit), "{text}");
+        assert_eq!(topic(RestoreProject, text), Some(Topic::ProjectLimit), "{text}");
+        assert_eq!(topic(GetApiKeys, text), None, "{text}");
+    }
+    for code in [
+        "free_project_limit_exceeded",
+        "PROJECT_LIMIT_REACHED",
+        "ProjectLimitReached",
+    ] {
+        let words = Words::of("Bad Request", code);
+        assert_eq!(words.topic(CreateProject), Some(Topic::ProjectLimit), "{code}");
+    }
+}
+
+#[test]
+fn other_limits_are_none_of_projects() {
+    for text in [
+        "The project name exceeds the maximum length of 256 characters",
+        "name must be shorter than or equal to 256 characters",
+        "Rate limit exceeded for projects",
+        "Too many requests for this project, limit 120 per minute",
+        "Projects of this plan may not have an instance size of 4xlarge: upgrade",
+        "This plan allows projects in two regions only",
+        "Project creation in the Supabase dashboard is disabled for this Vercel-managed organization.",
+        "property release_channel should not exist",
+        "name should not contain a . string",
+        "region_selection.code must be one of the following values",
+        "Failed to create project",
+    ] {
+        assert_eq!(topic(CreateProject, text), None, "{text}");
+    }
+}
+
+#[test]
+fn the_other_topics() {
+    for (operation, text, expected) in [
+        (
+            CreateProject,
+            "There are overdue invoices in the organization(s)",
+            Topic::Billing,
+        ),
+        (CreateProject, "Your last invoice is unpaid", Topic::Billing),
+        (
+            RestoreProject,
+            "This organization is currently under service restrictions.",
+            Topic::Billing,
+        ),
+        (
+            CreateProject,
+            "Project with name n already exists in your organization.",
+            Topic::NameTaken,
+        ),
+        (CreateProject, "Project name already in use", Topic::NameTaken),
+        (
+            CreateProject,
+            "Project names have to be unique: this name is taken",
+            Topic::NameTaken,
+        ),
+        (
+            CreateProject,
+            "The selected region is at capacity, please choose another one.",
+            Topic::Capacity,
+        ),
+        (
+            CreateProject,
+            "db_pass must be longer than or equal to 4 characters",
+            Topic::Password,
+        ),
+        (CreateProject, "Password is too weak", Topic::Password),
+        (
+            DeleteProject,
+            "Project not ready for deletion.",
+            Topic::DeletionTooEarly,
+        ),
+        (DeleteProject, "The project is still coming up", Topic::DeletionTooEarly),
+        (GetProject, "Resource has been removed", Topic::Removed),
+        (GetApiKeys, "This project was deleted", Topic::Removed),
+        (CreateProject, "Organization not found", Topic::NoOrganization),
+        (GetApiKeys, "Project must be active and healthy.", Topic::NotReady),
+        (
+            RestoreProject,
+            "This project is no longer in a paused state, it is PAUSING",
+            Topic::NotReady,
+        ),
+    ] {
+        assert_eq!(topic(operation, text), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_region_that_is_off_is_told_from_one_that_there_is_not() {
+    let off = |text: &str| Words::of(text, "").is_region_off("eu-central-1");
+    for text in [
+        "New projects are paused in eu-central-1 for now",
+        "We do not take new projects in this region at the moment",
+        "eu-central-1 is having a nap",
+        "Region disabled",
+    ] {
+        assert!(off(text), "{text}");
+    }
+    for text in [
+        "region_selection.code must be one of the following values",
+        "invalid region eu-central-1",
+        "Instance size nano is not available in eu-central-1",
+        "The region does not exist",
+        "New projects are paused in eu-central-2",
+    ] {
+        assert!(!off(text), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_route_is_no_missing_project() {
+    let route = |text: &str| Words::of(text, "").is_about_route();
+    for text in [
+        "Cannot GET /v1/projects/x",
+        "no Route matched with those values",
+        "no healthy upstream",
+        "default backend - 404",
+        "blocked",
+        "",
+    ] {
+        assert!(route(text), "{text}");
+    }
+    for text in [
+        "Project not found",
+        "Not found",
+        "Resource has been removed",
+        "Not Found",
+    ] {
+        assert!(!route(text), "{text}");
+    }
+}
