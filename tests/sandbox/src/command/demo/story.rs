@@ -22,13 +22,13 @@ pub(super) async fn tell(world: &World, project: &Path) -> Result<()> {
     give_secrets(world).await?;
     first_tenant(world, project).await?;
     first_login(world).await?;
-    portal(world, project).await?;
+    portal(world, project)?;
     second_tenant(world, project).await?;
     isolation(world).await
 }
 
 /// Migrations that were written for Supabase: they need its Auth, its Storage and its roles.
-async fn portal(world: &World, project: &Path) -> Result<()> {
+fn portal(world: &World, project: &Path) -> Result<()> {
     headline("Migrations of three Supabase projects: triggers on auth.users, row level security, policies of Storage");
     let short = "deploy/samples/portal";
     let folder = project.join(short).display().to_string();
