@@ -9,6 +9,7 @@ mod foreign;
 mod inside;
 mod login;
 mod migrating;
+mod news;
 mod observe;
 pub mod plan;
 mod reach;

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 
 use super::Context;
 use super::inside::Facts;
+use super::news::news;
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
@@ -17,7 +18,7 @@ use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, P
 use crate::controller;
 use crate::controller::conditions::{Conditions, Standing, find, is_true};
 use crate::controller::error::Error;
-use crate::controller::status::{News, is_news, tell};
+use crate::controller::status::{News, tell};
 use crate::migrate::guard::Clearance;
 use crate::rollout::Kept;
 
@@ -366,65 +367,5 @@ fn failed_part(reason: Reason) -> Option<Is> {
         Reason::SeedFailed => Some(Is::Seeded),
         Reason::SecretConflict => Some(Is::CredentialsReady),
         _ => None,
-    }
-}
-
-/// The event of a status. What is only `progress` on the way has none of its own: a claim, a turn, and migrations
-/// that begin. Migrations that were applied since the last status are told with the event that comes next.
-fn news(
-    pass: &Pass,
-    new: &OrchestraStatus,
-    (standing, reason, message): (Standing, Reason, &str),
-    progress: bool,
-) -> Option<News> {
-    let is_news = is_news(pass.object.conditions(), &new.conditions) && !progress;
-    match (
-        is_news,
-        applied_since(pass.object.migrations(), new.migrations.as_ref()),
-    ) {
-        (true, Some(applied)) => Some(News::of(standing, reason, format!("{message}; {applied}"))),
-        (true, None) => Some(News::of(standing, reason, message)),
-        (false, applied) => applied.map(|applied| News::normal(Reason::MigrationApplied, applied)),
-    }
-}
-
-/// What was applied between two statuses. A first status counts what it finds.
-fn applied_since(old: Option<&MigrationStatus>, new: Option<&MigrationStatus>) -> Option<String> {
-    let (old, new) = (old?, new?);
-    let count = new.applied - old.applied;
-    let current = new.current.as_deref()?;
-    match count {
-        ..=0 => None,
-        1 => Some(format!("applied the migration {current}")),
-        _ => Some(format!("applied {count} migrations, the last is {current}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn applied(applied: i32, current: &str) -> MigrationStatus {
-        let current = Some(current.to_owned());
-        MigrationStatus {
-            current,
-            applied,
-            ..MigrationStatus::default()
-        }
-    }
-
-    #[test]
-    fn what_was_applied_is_told_once() {
-        let (none, one, three) = (applied(0, ""), applied(1, "1_a"), applied(3, "3_c"));
-        let told = |old, new| applied_since(old, Some(new));
-        assert_eq!(told(Some(&none), &one).as_deref(), Some("applied the migration 1_a"));
-        assert_eq!(
-            told(Some(&one), &three).as_deref(),
-            Some("applied 2 migrations, the last is 3_c")
-        );
-        assert_eq!(told(Some(&three), &three), None);
-        // A rolled back history, and a database that came with one.
-        assert_eq!(told(Some(&three), &one), None);
-        assert_eq!(told(None, &three), None);
     }
 }

@@ -1,0 +1,67 @@
+//! The event that goes with a status.
+
+use super::Pass;
+use crate::api::condition::Reason;
+use crate::api::{MigrationStatus, OrchestraStatus};
+use crate::controller::conditions::Standing;
+use crate::controller::status::{News, is_news};
+
+/// The event of a status. What is only `progress` on the way has none of its own: a claim, a turn, and migrations
+/// that begin. Migrations that were applied since the last status are told with the event that comes next.
+pub fn news(
+    pass: &Pass,
+    new: &OrchestraStatus,
+    (standing, reason, message): (Standing, Reason, &str),
+    progress: bool,
+) -> Option<News> {
+    let is_news = is_news(pass.object.conditions(), &new.conditions) && !progress;
+    match (
+        is_news,
+        applied_since(pass.object.migrations(), new.migrations.as_ref()),
+    ) {
+        (true, Some(applied)) => Some(News::of(standing, reason, format!("{message}; {applied}"))),
+        (true, None) => Some(News::of(standing, reason, message)),
+        (false, applied) => applied.map(|applied| News::normal(Reason::MigrationApplied, applied)),
+    }
+}
+
+/// What was applied between two statuses. A first status counts what it finds.
+fn applied_since(old: Option<&MigrationStatus>, new: Option<&MigrationStatus>) -> Option<String> {
+    let (old, new) = (old?, new?);
+    let count = new.applied - old.applied;
+    let current = new.current.as_deref()?;
+    match count {
+        ..=0 => None,
+        1 => Some(format!("applied the migration {current}")),
+        _ => Some(format!("applied {count} migrations, the last is {current}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(applied: i32, current: &str) -> MigrationStatus {
+        let current = Some(current.to_owned());
+        MigrationStatus {
+            current,
+            applied,
+            ..MigrationStatus::default()
+        }
+    }
+
+    #[test]
+    fn what_was_applied_is_told_once() {
+        let (none, one, three) = (applied(0, ""), applied(1, "1_a"), applied(3, "3_c"));
+        let told = |old, new| applied_since(old, Some(new));
+        assert_eq!(told(Some(&none), &one).as_deref(), Some("applied the migration 1_a"));
+        assert_eq!(
+            told(Some(&one), &three).as_deref(),
+            Some("applied 2 migrations, the last is 3_c")
+        );
+        assert_eq!(told(Some(&three), &three), None);
+        // A rolled back history, and a database that came with one.
+        assert_eq!(told(Some(&three), &one), None);
+        assert_eq!(told(None, &three), None);
+    }
+}
