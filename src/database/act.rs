@@ -270,15 +270,18 @@ async fn destroy(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
 }
 
 async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    if let Some(project) = &observed.project {
-        let note = format!(
-            "project {} remains at the provider and continues to cost money: the reclaim policy is Retain",
-            project.reference
-        );
-        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
-    } else {
+    if observed.facts.leaves_nothing() {
         // There is no project that the password belongs to.
         owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
+    } else {
+        let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
+        let listed = observed.project.as_ref().map(|project| project.reference.as_str());
+        let reference = recorded.map(|project| project.reference.as_str()).or(listed);
+        let note = format!(
+            "project {} remains at the provider and continues to cost money: the reclaim policy is Retain",
+            reference.unwrap_or("without a reference, which may be that of this database,")
+        );
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
     }
     pass.ctx.logins.forget(pass.name());
     pass.ctx.core.refusals.forget(pass.name());

@@ -27,6 +27,12 @@ fn creation(account: &Account) -> String {
     format!("creation with token {}", account.token_digest())
 }
 
+/// Whether a refused creation is sent again when nothing else stops it.
+pub fn is_tried_again(pass: &Pass, account: &Account) -> bool {
+    let refusals = &pass.ctx.core.refusals;
+    refusals.is_known(pass.name()) && refusals.refusal(pass.name(), &creation(account)).is_none()
+}
+
 /// Writes the intent by compare-and-swap: of two operators only one continues.
 pub async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
     if let Some(error) = pass.ctx.core.refusals.refusal(pass.name(), &creation(account)) {

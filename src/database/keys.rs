@@ -13,7 +13,8 @@ use crate::credentials::owner;
 use crate::error::ErrorClass;
 use crate::supabase::{self, Account};
 
-/// The resync intervals between two reads: an hour by default. So a thousand projects cost 17 requests a minute.
+/// The resync intervals between two reads: an hour by default. So a thousand projects cost 17 requests a
+/// minute, and twice as many with legacy keys.
 const RESYNCS: u32 = 6;
 
 /// When the keys of each project were read, by OrchestraDatabase.

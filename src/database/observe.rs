@@ -9,10 +9,10 @@ use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
-use super::Pass;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Backing, Claim, Connection, Facts, Hosted, Issued, Project};
 use super::unclear::{self, Unclear};
+use super::{Pass, create};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
@@ -143,7 +143,7 @@ fn found<'a>(pass: &Pass, wanted: &SupabaseProject, listing: &'a Listing) -> Vec
     found
 }
 
-/// Whether no project is known that a request for it would find.
+/// Whether the status records no project.
 fn is_unrecorded(pass: &Pass) -> bool {
     pass.object
         .status
@@ -166,8 +166,7 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
     // An intent that was written in this pass was decided by a listing; the same one or a later one is used.
     // After a refusal, too, another request is sent only when a listing that is newer shows no project.
     let sent = pass.announced.is_none()
-        && (status.is_some_and(|status| status.create_issued_at.is_some())
-            || pass.ctx.core.refusals.is_known(pass.name()));
+        && (status.is_some_and(|status| status.create_issued_at.is_some()) || create::is_tried_again(pass, account));
     let ready = pass.object.is_ready();
     let age = match (pass.object.metadata.deletion_timestamp.is_some(), ready, sent) {
         (true, ..) | (false, false, true) => settings.poll_interval,

@@ -123,6 +123,16 @@ pub struct Facts {
     pub backing: Backing,
 }
 
+impl Facts {
+    /// Whether nothing remains at the provider when it is forgotten, as far as anybody can know.
+    pub fn leaves_nothing(&self) -> bool {
+        match self.backing {
+            Backing::Static => true,
+            Backing::Hosted(hosted) => matches!(hosted.project, Project::Absent | Project::Lost | Project::Replaced),
+        }
+    }
+}
+
 /// The one next step. Each is idempotent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {

@@ -33,10 +33,13 @@ pub enum Unclear {
 pub async fn look(pass: &Pass, name: &str, listing: &Listing, account: &Account) -> Unclear {
     let mut perhaps = false;
     let mut asked = 0;
-    for entry in &listing.unclear {
+    let status = pass.object.status.as_ref();
+    let is_replaced = |reference: &String| status.is_some_and(|status| status.replaced.contains(reference));
+    // The youngest first: they are the ones that may have been created by the last request.
+    for entry in listing.unclear.iter().rev() {
         match (&entry.name, &entry.reference) {
             (Some(other), _) => perhaps |= other == name,
-            (None, Some(reference)) if is_anothers(pass, reference) => {}
+            (None, Some(reference)) if is_replaced(reference) || is_anothers(pass, reference) => {}
             (None, Some(reference)) if asked < ASKED => {
                 asked += 1;
                 match account.poll().identify(reference).await {

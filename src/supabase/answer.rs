@@ -94,11 +94,16 @@ impl Answer {
             _ if self.status < 400 || self.status == 407 => self.refused(operation),
             _ if self.from == From::Outside => self.of_a_proxy(operation),
             403 if !self.missing.is_empty() => self.denied(operation),
-            _ => match self.words.topic(operation) {
+            _ => match self.words.topic(operation).filter(|topic| self.may_be(*topic)) {
                 Some(topic) => of_topic(topic, operation, self.message),
                 None => self.by_status(operation),
             },
         }
+    }
+
+    /// Words alone never say that a project is gone: a status that is about rights, payment or a conflict does not.
+    fn may_be(&self, topic: Topic) -> bool {
+        topic != Topic::Removed || matches!(self.status, 400 | 404 | 410)
     }
 
     /// What a proxy says is about the way to the API, and not about a project.

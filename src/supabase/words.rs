@@ -192,7 +192,7 @@ impl Words {
     }
 
     fn is_early(&self) -> bool {
-        let state = ["provisioning", "restoring", "pausing", "progress", "yet", "still"];
+        let state = ["provisioning", "restoring", "pausing", "progress", "yet"];
         self.says("not ready") || self.says("coming up") || self.says("try again") || self.any(&state)
     }
 

@@ -120,6 +120,10 @@ impl Client {
         let operation = Operation::ListProjects;
         let answer = self.read_json(operation, organization, &path, query).await?;
         let page = ProjectPage::read(&answer).ok_or_else(|| undocumented(operation, &answer))?;
+        // An empty list without a count would prove that there is no project.
+        if offset == 0 && page.entries.is_empty() && page.count.is_none() {
+            return Err(undocumented(operation, &answer));
+        }
         self.count_odd(operation, organization, page.odd);
         Ok(page)
     }
