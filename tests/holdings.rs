@@ -148,6 +148,21 @@ async fn what_an_earlier_user_left_is_refused_unless_an_admin_vouches_for_it() {
             "eve can reach",
             "DROP TABLE t",
         ),
+        (
+            "CREATE ROLE orchestra_app; CREATE SCHEMA s AUTHORIZATION orchestra_app",
+            "orchestra_app can reach",
+            "DROP SCHEMA s; CREATE TABLE t (); GRANT SELECT ON t TO orchestra_app",
+        ),
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE one_owner GRANT CREATE ON SCHEMAS TO orchestra_app",
+            "default privileges for objects of one_owner",
+            "DROP OWNED BY orchestra_app; DROP TABLE t; DROP ROLE orchestra_app",
+        ),
+        (
+            "CREATE ROLE other; GRANT other TO one_owner; ALTER ROLE one_owner SET role = other",
+            "begins its sessions as another role",
+            "ALTER ROLE one_owner RESET role; DROP ROLE other",
+        ),
         ("GRANT one_owner TO eve", "eve can reach", "REVOKE one_owner FROM eve"),
         ("GRANT eve TO one_owner", "eve can reach", "REVOKE eve FROM one_owner"),
         (

@@ -189,21 +189,27 @@ fn root_certificates(file: &Path) -> Result<Arc<str>, Error> {
     Ok(text.into())
 }
 
-/// Settings of the session. Whose rights it has is not one of them.
+/// Settings of the session: `-c name=value`, `-cname=value` or `--name=value`. Whose rights it has is not one of them,
+/// and other switches of the server are none, of which several can be written as one word.
 fn options(options: &str) -> Result<Arc<str>, Error> {
-    let words = options.split_whitespace().map(|word| {
-        let word = word
-            .strip_prefix("-c")
-            .or_else(|| word.strip_prefix("--"))
-            .unwrap_or(word);
-        let name = word.split('=').next().unwrap_or_default();
-        name.replace('-', "_").to_ascii_lowercase()
-    });
-    let mut words = words.map(|name| name.replace('\\', ""));
-    if words.any(|name| matches!(name.as_str(), "role" | "session_authorization")) {
-        return Err(Error::invalid_url(
-            "options must not set the role: name the owner as the URL's user",
-        ));
+    let mut words = options.split_whitespace();
+    while let Some(word) = words.next() {
+        let setting = match (word.strip_prefix("-c"), word.strip_prefix("--")) {
+            (Some(""), _) => words.next().unwrap_or_default(),
+            (Some(setting), _) | (None, Some(setting)) => setting,
+            (None, None) => {
+                return Err(Error::invalid_url(
+                    "options must be settings only, each as -c name=value, without white space in a value",
+                ));
+            }
+        };
+        let name = setting.split('=').next().unwrap_or_default();
+        let name = name.replace('-', "_").replace('\\', "").to_ascii_lowercase();
+        if matches!(name.as_str(), "role" | "session_authorization") {
+            return Err(Error::invalid_url(
+                "options must not set the role: name the owner as the URL's user",
+            ));
+        }
     }
     Ok(options.into())
 }

@@ -95,6 +95,7 @@ fn what_is_not_honoured_is_refused_by_name() {
             "postgresql://a:hush@h/s?options=-c%20role%3Dpostgres",
             "must not set the role",
         ),
+        ("postgresql://a:hush@h/s?options=-ecrole%3Dx", "settings only"),
         (
             "postgresql://a:hush@h/s?options=--session-authorization%3Dx",
             "must not set the role",

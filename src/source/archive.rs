@@ -79,9 +79,24 @@ fn unpack_tar(stream: impl Read, files: &mut Files) -> Result<(), Flaw> {
     if count == 0 {
         return Err(Flaw::Archive("it is empty".into()));
     }
-    // Read to the end: gzip verifies its checksum there.
-    io::copy(&mut stream, &mut io::sink()).map_err(broken)?;
-    Ok(())
+    only_zeros(&mut stream, broken)
+}
+
+/// Reads to the end, where gzip verifies its checksum. tar fills its last block with zeros; other bytes would be files of
+/// a second archive, which nobody would read.
+fn only_zeros(stream: &mut impl Read, broken: impl Fn(io::Error) -> Flaw) -> Result<(), Flaw> {
+    let mut buffer = [0; 8192];
+    loop {
+        let read = stream.read(&mut buffer).map_err(&broken)?;
+        if buffer.iter().take(read).any(|byte| *byte != 0) {
+            return Err(Flaw::Archive(
+                "something follows its end: pack all files into one archive".into(),
+            ));
+        }
+        if read == 0 {
+            return Ok(());
+        }
+    }
 }
 
 fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io::Error) -> Flaw) -> Result<(), Flaw> {

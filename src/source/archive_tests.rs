@@ -114,6 +114,9 @@ fn what_is_broken_or_no_archive_is_told() {
         &tar[..700],
         &packed[..packed.len() / 2],
         &packed[..packed.len() - 4],
+        // A second archive behind the first.
+        &[&tar[..], &tar[..]].concat(),
+        &[&packed[..], &packed[..]].concat(),
     ] {
         assert!(
             matches!(unpacked(bytes), Err(Flaw::Archive(_))),

@@ -253,9 +253,7 @@ fn foreign_roles(found: &Holdings, hosted: bool) -> Option<String> {
 
 fn defaults(found: &Holdings, hosted: bool) -> Option<String> {
     let foreign = found.database.defaults.iter().filter(|(creator, grantee)| {
-        let grantee = grantee.as_deref();
-        let foreign = !hosted || !is_own(creator, hosted) || grantee.is_some_and(|name| !is_own(name, hosted));
-        foreign && grantee != Some(APP_GROUP)
+        !hosted || !is_own(creator, hosted) || grantee.as_deref().is_some_and(|name| !is_own(name, hosted))
     });
     let creators = listed(foreign.map(|(creator, _)| creator.as_str()))?;
     Some(format!(
@@ -264,8 +262,8 @@ fn defaults(found: &Holdings, hosted: bool) -> Option<String> {
     ))
 }
 
-/// The roles other than the login that have something to do with the database. Rights and policies of the group of
-/// tenants' logins on objects let nobody in who may not connect, so the group is left out there.
+/// The roles other than the login that have something to do with the database. The login may be a member of the group of
+/// tenants' logins, which has no rights of its own.
 fn everybody(found: &Holdings) -> Vec<&str> {
     let Holdings { login, database, .. } = found;
     let reached = login.member_of.iter().filter(|role| !role.superuser);
@@ -275,7 +273,8 @@ fn everybody(found: &Holdings) -> Vec<&str> {
         .into_iter()
         .flatten()
         .map(String::as_str)
-        .chain(reached.chain(dependents).filter(|name| *name != APP_GROUP))
+        .chain(reached.filter(|name| *name != APP_GROUP))
+        .chain(dependents)
         .collect();
     all.sort_unstable();
     all.dedup();

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::facts::{Database, Holdings, LoginFacts, Open, Role, Server};
 use crate::postgres::error::{Error, Result};
+use crate::postgres::groups::APP_GROUP;
 use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
 
 /// Names of each kind that are read at most.
@@ -64,6 +65,17 @@ async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<Strin
 }
 
 async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
+    // A script takes the session's own rights with SET ROLE NONE, whatever role the session begins with.
+    let one: bool = sqlx::query_scalar("SELECT session_user = current_user")
+        .fetch_one(&mut *conn)
+        .await?;
+    if !one {
+        return Err(Error::refused(
+            "0P000",
+            "the login begins its sessions as another role: name that role as the URL's user, or reset the setting with \
+             ALTER ROLE name RESET role",
+        ));
+    }
     let row = sqlx::query(
         "SELECT r.rolname::text, r.rolsuper, r.rolreplication, d.datdba = r.oid, NOT r.rolcreaterole \
          FROM pg_catalog.pg_roles r, pg_catalog.pg_database d \
@@ -180,21 +192,28 @@ async fn database(conn: &mut PgConnection, supabase: bool) -> Result<Database> {
         "SELECT DISTINCT pg_catalog.pg_get_userbyid(d.defaclrole)::text, \
              CASE WHEN a.grantee <> 0 THEN pg_catalog.pg_get_userbyid(a.grantee)::text END \
          FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.aclexplode(d.defaclacl) a ON true \
+         WHERE NOT coalesce(pg_catalog.pg_get_userbyid(a.grantee) = $2 AND d.defaclobjtype IN ('r', 'S', 'f', 'T'), false) \
          ORDER BY 1, 2 LIMIT $1",
     )
     .bind(MOST)
+    // Rights of the group of tenants' logins on objects let nobody in who may not connect.
+    .bind(APP_GROUP)
     .fetch_all(&mut *conn)
     .await?;
-    let dependents = names(
-        conn,
+    // The group has rights on objects and is named by policies; what it owned would be the next tenant's login's.
+    let dependents = sqlx::query_scalar(
         "SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_shdepend s \
          JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid \
          JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database() \
          WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass \
          AND (s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid \
              AND s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass) \
-         AND r.rolname <> current_user AND NOT r.rolsuper ORDER BY 1 LIMIT $1",
+         AND r.rolname <> current_user AND NOT r.rolsuper AND NOT (r.rolname = $2 AND s.deptype <> 'o') \
+         ORDER BY 1 LIMIT $1",
     )
+    .bind(MOST)
+    .bind(APP_GROUP)
+    .fetch_all(&mut *conn)
     .await?;
     let row = sqlx::query(
         "SELECT pg_catalog.current_database()::text, EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)",
