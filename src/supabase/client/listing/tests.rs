@@ -122,9 +122,27 @@ async fn a_deletion_between_two_pages_hides_no_project() {
 }
 
 #[tokio::test]
+async fn an_empty_list_without_a_count_does_not_say_that_there_is_no_project() {
+    for (answer, is_listing) in [
+        (json!({"projects": []}), false),
+        (json!({"projects": [], "pagination": {}}), false),
+        (
+            json!({"projects": [], "pagination": {"count": 0, "limit": 100, "offset": 0}}),
+            true,
+        ),
+    ] {
+        let wire = Wire::play(move |_, _| ok(answer.clone())).await;
+        let client = wire.client(&Arc::default());
+        let all = client.list_organization_projects("acme", &mut Vec::new()).await;
+        let young = client.list_youngest_projects("acme", HashSet::new()).await;
+        assert_eq!((all.is_ok(), young.is_ok()), (is_listing, is_listing));
+    }
+}
+
+#[tokio::test]
 async fn odd_entries_keep_their_place_and_a_missing_count_is_no_end() {
     // Every seventh entry is not understood, and a page holds fifty at most without saying so.
-    for total in [0, 1, 50, 51, 120] {
+    for total in [1, 50, 51, 120] {
         let wire = Wire::play(move |seen, _| {
             let entry = |n: usize| match n % 7 {
                 3 => json!({"ref": null, "name": format!("odd{n}")}),
