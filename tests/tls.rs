@@ -102,7 +102,8 @@ async fn answers_of_odd_types_are_errors() {
             tls: Tls::Disable,
             ..Hostile::start(Act::Odd(which), None).await.login
         };
-        let asked = tokio::spawn(async move { identity(&mut connect(&login, "test").await.unwrap()).await });
+        let mut session = connect(&login, "test").await.unwrap();
+        let asked = tokio::spawn(async move { identity(&mut session).await });
         // What waits for an answer that never comes is the caller's to end, and so is what panics inside sqlx.
         match tokio::time::timeout(Duration::from_secs(2), asked).await {
             Ok(Ok(answer)) => {

@@ -158,7 +158,7 @@ async fn an_entry_that_cannot_be_used_is_refused_and_holds_up_no_other() {
     // Entries are probed in the background, and the status tells meanwhile which ones it waits for.
     let told = |pool: &serde_json::Value| {
         let (stalled, _, message) = condition(pool, "Stalled");
-        pool["status"]["available"] == 1 && stalled == "True" && !message.contains("waiting for the first login")
+        pool["status"]["available"] == 1 && stalled == "True" && message.contains("leads to the same")
     };
     let pool = world.until(Kind::Pool, ("", "house"), LONG, told).await.unwrap();
     assert!(!is_true(&pool, "Ready"));

@@ -248,6 +248,9 @@ async fn what_does_not_fit_together_is_refused_at_once() {
     let world = generous_world().await;
     let own = "migrations: {source: {configMapRef: {name: a}}}";
     tenant(&world, "first", "source: {templateRef: {name: symphony}}").unwrap();
+    // Fields are taken out of a manifest as they are put in.
+    tenant(&world, "plain", "deletionPolicy: Retain, pinMigrations: true").unwrap();
+    tenant(&world, "plain", "").unwrap();
     for (name, spec, says) in [
         (
             "both",
@@ -259,7 +262,7 @@ async fn what_does_not_fit_together_is_refused_at_once() {
             "source: {templateRef: {name: chamber}}",
             "source is immutable once set",
         ),
-        ("first", "", "source is immutable once set"),
+        ("first", "deletionPolicy: Retain", "source is immutable once set"),
         ("bad", "source: {templateRef: {name: Symphony_1}}", "should match"),
         ("bad", "source: {}", "Required value"),
         ("bad", "migrations: {format: Prisma}", "format belongs to a source"),

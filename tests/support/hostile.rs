@@ -116,7 +116,12 @@ async fn serve(mut client: impl AsyncRead + AsyncWrite + Unpin, act: Act, heard:
             b'E',
             b"SFATAL\0C28P01\0Mno\x1b[2J\x1b]0;title\x07\nINFO forged \xe2\x80\xaetxt\0\0",
         ),
-        _ => [message(b'R', &[0; 4]), ready.clone()].concat(),
+        _ => [
+            message(b'R', &[0; 4]),
+            message(b'K', &[0, 0, 0, 1, 0, 0, 0, 0]),
+            ready.clone(),
+        ]
+        .concat(),
     };
     client.write_all(&greeting).await.ok()?;
     let mut asked = matches!(act, Act::Ask(_) | Act::AskLate(_));
@@ -147,6 +152,14 @@ async fn serve(mut client: impl AsyncRead + AsyncWrite + Unpin, act: Act, heard:
                 let answer = match said.first() {
                     Some(b'P') => prepared,
                     Some(b'B') => row,
+                    // It says that there is no pooler in between.
+                    _ if text(&said).contains("pg_backend_pid") => [
+                        described(&[(b"pid", INT4)]),
+                        message(b'D', &[0, 1, 0, 0, 0, 1, b'1']),
+                        message(b'C', b"SELECT 1\0"),
+                        ready.clone(),
+                    ]
+                    .concat(),
                     _ if text(&said).contains("original_name") => [odd_type(), ready.clone()].concat(),
                     _ => [message(b'C', b"SET\0"), ready.clone()].concat(),
                 };
@@ -205,6 +218,7 @@ pub fn odd_answers() -> Vec<[Vec<u8>; 2]> {
 }
 
 const BOOL: u32 = 16;
+const INT4: u32 = 23;
 const TEXT: u32 = 25;
 const UNKNOWN: u32 = 4_000_000;
 
