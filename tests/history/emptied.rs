@@ -147,6 +147,6 @@ async fn a_script_may_remove_migrations_that_the_source_no_longer_has() {
         let set = source(&[INIT, ("3_squash", squash), ("4_more", "CREATE TABLE more ();")]);
         let options = if steps { per_statement() } else { Options::default() };
         let status = migrate_with(&login, &set, &options).await.unwrap();
-        assert_eq!((status.applied, status.pending, status.divergence.as_str()), (3, 0, ""));
+        assert_eq!((status.applied, status.pending), (3, 0));
     }
 }
