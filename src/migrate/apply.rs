@@ -90,7 +90,7 @@ pub async fn apply(
                 per_statement: mode(&history, migration, options) == Mode::PerStatement,
             });
             let started = Instant::now();
-            one(&mut conn, &history, lock, migration, options, observer).await?;
+            one(&mut conn, &history, lock, (source, migration), options, observer).await?;
             history.note_applied(migration);
             observer(RunEvent::Applied {
                 name: &migration.name,
@@ -130,7 +130,7 @@ async fn one(
     conn: &mut PgConnection,
     history: &History,
     lock: Lock,
-    migration: &Migration,
+    (source, migration): (&Source, &Migration),
     options: &Options,
     observer: &mut (impl FnMut(RunEvent<'_>) + Send),
 ) -> Result<()> {
@@ -139,9 +139,9 @@ async fn one(
     let outcome = {
         let script = async {
             match mode {
-                Mode::Atomic => run::atomic(conn, history, lock, migration).await,
-                Mode::Whole => run::whole(conn, history, lock, migration, migration.own_transactions).await,
-                Mode::PerStatement => steps::per_statement(conn, history, lock, migration).await,
+                Mode::Atomic => run::atomic(conn, history, lock, source, migration).await,
+                Mode::Whole => run::whole(conn, history, lock, source, migration, migration.own_transactions).await,
+                Mode::PerStatement => steps::per_statement(conn, history, lock, source, migration).await,
             }
         };
         tokio::pin!(script);
@@ -160,7 +160,7 @@ async fn one(
                 ours(conn, options.limits).await?;
                 lock.keep(conn).await?;
                 if again == Mode::Whole {
-                    return run::whole(conn, history, lock, migration, true).await;
+                    return run::whole(conn, history, lock, source, migration, true).await;
                 }
                 observer(RunEvent::Started {
                     name: &migration.name,
@@ -168,7 +168,7 @@ async fn one(
                     of: 0,
                     per_statement: true,
                 });
-                return steps::per_statement(conn, history, lock, migration).await;
+                return steps::per_statement(conn, history, lock, source, migration).await;
             }
             failure.blocked_by = blockers.last().filter(|_| failure.sqlstate == LOCK_NOT_AVAILABLE);
             Err(Error::Failed(failure))

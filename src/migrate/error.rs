@@ -52,7 +52,7 @@ pub enum Error {
     },
     /// The script took away the table that its success is recorded in.
     #[error(
-        "migration {name} drops, empties, renames or moves the history {table}, so that its success cannot be recorded: {}",
+        "migration {name} drops, empties, renames or moves the history {table}, or takes an applied migration out of it, so that its success cannot be recorded: {}",
         if *kept { "its changes are in the database. Take that out of the script, put the history in its place again, and add \
             the migration to migrations.resolve as Applied, or set migrations.baseline to it" }
         else { "nothing of it was kept. Take that out of the script: drop what is to go by its name, and leave the history" }

@@ -17,7 +17,7 @@ use super::lock::Lock;
 use super::options::TimeLimits;
 use super::script_text::MAX_SCRIPT_BYTES;
 use super::session::{MOMENT, ours, to_theirs};
-use super::source::Migration;
+use super::source::{Migration, Source};
 use crate::postgres::is_too_long;
 
 /// Runs the script in one transaction together with its row: both are committed, or neither. The row comes after the
@@ -26,6 +26,7 @@ pub(super) async fn atomic(
     conn: &mut PgConnection,
     history: &History,
     lock: Lock,
+    source: &Source,
     migration: &Migration,
 ) -> Result<()> {
     let started = Instant::now();
@@ -53,8 +54,8 @@ pub(super) async fn atomic(
         sqlx::raw_sql("BEGIN READ WRITE").execute(&mut *conn).await?;
     }
     lock.keep(conn).await?;
-    let inserted = history.insert(conn, migration).await;
-    inserted.map_err(Error::with_nothing_kept)?;
+    let added = history.add(conn, source, migration).await;
+    added.map_err(Error::with_nothing_kept)?;
     commit(conn, migration).await?;
     history.took(conn, migration, started.elapsed()).await
 }
@@ -101,6 +102,7 @@ pub(super) async fn whole(
     conn: &mut PgConnection,
     history: &History,
     lock: Lock,
+    source: &Source,
     migration: &Migration,
     keeps_parts: bool,
 ) -> Result<()> {
@@ -117,7 +119,7 @@ pub(super) async fn whole(
                 ));
             }
             ours(conn, TimeLimits::default()).await?;
-            history.finish(conn, entry, migration).await?;
+            history.finish_alone(conn, entry, source, migration).await?;
             lock.keep(conn).await?;
             history.took(conn, migration, took).await
         }

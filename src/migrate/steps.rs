@@ -12,7 +12,7 @@ use super::lock::Lock;
 use super::options::TimeLimits;
 use super::run::{ScriptError, part};
 use super::session::{MOMENT, READING, ours, to_theirs};
-use super::source::Migration;
+use super::source::{Migration, Source};
 use super::unfinished::{self, Next, Progress, pieces};
 use crate::api::MigrationFormat as Format;
 
@@ -24,6 +24,7 @@ pub(super) async fn per_statement(
     conn: &mut PgConnection,
     history: &History,
     lock: Lock,
+    source: &Source,
     migration: &Migration,
 ) -> Result<()> {
     let committed = history.statements_committed(migration);
@@ -63,14 +64,22 @@ pub(super) async fn per_statement(
     let end = migration.script.len();
     if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn).await? {
         steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
-        history.finish(conn, entry, migration).await?;
+        let keeps_nothing = steps.committed == 0;
+        let finished = history.finish(conn, entry, source, migration).await;
+        finished.map_err(|error| {
+            if keeps_nothing {
+                error.with_nothing_kept()
+            } else {
+                error
+            }
+        })?;
         sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
     } else {
         if steps.open == OpenTransaction::Ours {
             sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
         }
         ours(conn, TimeLimits::default()).await?;
-        history.finish(conn, entry, migration).await?;
+        history.finish_alone(conn, entry, source, migration).await?;
     }
     history.took(conn, migration, started.elapsed()).await?;
     ours(conn, TimeLimits::default()).await?;

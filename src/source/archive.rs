@@ -22,9 +22,30 @@ const MAX_STREAM: usize = MAX_BYTES + MAX_FILES * 2048;
 const UNPACKED: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
 
 /// Endings of packed files that are not unpacked.
-const PACKED: [&str; 11] = [
-    ".zip", ".7z", ".gz", ".xz", ".txz", ".bz2", ".tbz", ".tbz2", ".zst", ".tzst", ".br",
+const PACKED: [&str; 16] = [
+    ".zip", ".7z", ".gz", ".xz", ".txz", ".bz2", ".tbz", ".tbz2", ".zst", ".tzst", ".br", ".z", ".rar", ".lz", ".lz4",
+    ".lzma",
 ];
+
+/// The first bytes of packed files: gzip, compress, zip (also without files), 7z, xz, bzip2, zstd, RAR, lz4, lzip and cpio.
+const BEGINNINGS: [&[u8]; 13] = [
+    &GZIP,
+    &[0x1f, 0x9d],
+    &[0x1f, 0xa0],
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"7z\xbc\xaf\x27\x1c",
+    b"\xfd7zXZ\0",
+    b"BZh",
+    b"\x28\xb5\x2f\xfd",
+    b"Rar!\x1a\x07",
+    b"\x04\x22\x4d\x18",
+    b"LZIP",
+    b"070701",
+];
+
+/// What a tar archive holds at this place (POSIX `ustar`, also GNU).
+const TAR: (usize, &[u8]) = (257, b"ustar");
 
 fn ends_with(name: &str, ends: &[&str]) -> bool {
     let name = name.to_ascii_lowercase();
@@ -39,6 +60,19 @@ pub fn is_archive(name: &str) -> bool {
 /// Whether a file's name is that of an archive or of another packed file.
 pub fn is_packed(name: &str) -> bool {
     is_archive(name) || ends_with(name, &PACKED)
+}
+
+/// Whether a file is packed, according to its content: its name may say nothing.
+pub fn holds_packed(bytes: &[u8]) -> bool {
+    let begins = BEGINNINGS.iter().any(|begin| bytes.starts_with(begin));
+    let is_tar = || bytes.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1));
+    // Text can begin with the same letters.
+    (begins || is_tar()) && !is_text(bytes)
+}
+
+/// Whether a file is text: UTF-8 without a NUL.
+pub fn is_text(bytes: &[u8]) -> bool {
+    !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
 }
 
 /// Adds the files of an archive.

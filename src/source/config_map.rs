@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::archive::{is_archive, unpack};
+use super::archive::{is_archive, is_text, unpack};
 use super::files::Files;
 use super::flaw::Flaw;
+use super::layout::is_seed;
 use super::room::Share;
 
-/// Adds the keys of a ConfigMap as files; archives in `binaryData` are unpacked.
+/// Adds the keys of a ConfigMap as files; archives in `binaryData` are unpacked. Other bytes there are noted as unknown.
 ///
 /// # Errors
 /// The first key that cannot be used, with its name.
@@ -21,6 +22,9 @@ pub fn add(map: ConfigMap, files: &mut Files) -> Result<(), (String, Flaw)> {
         let added = if is_archive(&key) {
             unpack(&bytes.0, files)
         } else {
+            if !is_text(&bytes.0) && !is_seed(&key) {
+                files.note_unknown(&key);
+            }
             files.insert(&key, bytes.0)
         };
         added.map_err(|flaw| (key, flaw))?;

@@ -15,6 +15,7 @@ use crate::migrate::{Content, Hold};
 pub struct Files {
     contents: BTreeMap<String, Content>,
     folders: BTreeSet<String>,
+    unknown: BTreeSet<String>,
     bytes: usize,
     share: Share,
 }
@@ -34,6 +35,16 @@ impl Files {
     /// [`Flaw::Busy`].
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Flaw> {
         self.share.cover(self.bytes.saturating_add(bytes))
+    }
+
+    /// Notes that nothing tells what this file is for: it is neither text, nor a script or a table by its name.
+    pub fn note_unknown(&mut self, path: &str) {
+        self.unknown.insert(path.to_owned());
+    }
+
+    /// The files that were noted as unknown, with their contents.
+    pub fn unknown(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.iter().filter(|(path, _)| self.unknown.contains(*path))
     }
 
     /// Number of bytes.

@@ -77,6 +77,12 @@ pub enum Flaw {
         "{0} is packed in a way that is not unpacked: pack the folder with `tar czf`, as a file that ends in .tar.gz or .tgz"
     )]
     Packed(String),
+    /// A key of `binaryData` whose content is unknown.
+    #[error(
+        "{0} is neither text nor an archive that is unpacked: remove it, or give the key of an archive (`tar czf`) a name that ends \
+         in .tar.gz or .tgz"
+    )]
+    Binary(String),
     /// A script or a table of a seed in a folder.
     #[error("{0} of the seed lies in a folder: set path to that folder or file")]
     Nested(String),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::archive::is_packed;
+use super::archive::{holds_packed, is_packed};
 use super::files::Files;
 use super::flaw::Flaw;
 use super::outside;
@@ -28,11 +28,25 @@ const PRISMA_SCRIPT: &str = "migration.sql";
 /// # Errors
 /// When nothing is at `path`, there are several candidates, or a file outside of the folder could be a migration.
 pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
+    check_unknown(files, path)?;
     let (found, format) = chosen(files, path, wanted)?;
-    let packed = found.iter().find(|(path, _)| !path.contains('/') && is_packed(path));
+    let is_packed = |content: &Content, path: &str| is_packed(path) || holds_packed(content.as_bytes());
+    let packed = found
+        .iter()
+        .find(|(path, content)| !path.contains('/') && is_packed(content, path));
     match packed {
         Some((path, _)) => Err(Flaw::Packed(path.clone())),
         None => Ok((found, format)),
+    }
+}
+
+/// Refuses a key of `binaryData` that could be anything, also packed migrations. With `path`, other files do not matter.
+fn check_unknown(files: &Files, path: Option<&str>) -> Result<(), Flaw> {
+    let counts = |file: &str| path.is_none_or(|path| path.trim_end_matches('/') == file);
+    match files.unknown().find(|(file, _)| counts(file)) {
+        None => Ok(()),
+        Some((file, bytes)) if is_packed(file) || holds_packed(bytes) => Err(Flaw::Packed(file.to_owned())),
+        Some((file, _)) => Err(Flaw::Binary(file.to_owned())),
     }
 }
 
@@ -56,7 +70,8 @@ fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(
         (Some((folder, name)), 0) => {
             let told = PROJECTS.iter().find(|(_, format)| format.as_str() == name);
             let format = wanted.or(told.map(|(_, format)| *format));
-            outside::check(paths(files), folder, format.unwrap_or_default())?;
+            let all = files.iter().filter(|(path, _)| !is_junk(path));
+            outside::check(all, folder, format.unwrap_or_default())?;
             Ok((below(files, folder), format))
         }
         (Some((first, _)), _) => {
@@ -71,6 +86,7 @@ fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(
 /// # Errors
 /// When nothing is at `path`, or a script or a table lies in a folder below: its purpose is unknown.
 pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
+    check_unknown(files, path)?;
     let found = match path {
         Some(path) => at(files, path)?,
         None => below(files, &common(files)),
@@ -82,7 +98,8 @@ pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
     }
 }
 
-fn is_seed(path: &str) -> bool {
+/// Whether a file is a script or a table of a seed, according to its name.
+pub fn is_seed(path: &str) -> bool {
     let kind = Path::new(path).extension();
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case("sql") || kind.eq_ignore_ascii_case("csv"))
 }
@@ -172,142 +189,5 @@ fn is_at_end(path: &str, folder: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn files(paths: &[&str]) -> Files {
-        let mut files = Files::default();
-        for path in paths {
-            match path.strip_suffix('/') {
-                Some(folder) => files.insert_folder(folder).unwrap(),
-                None => files.insert(path, b"SELECT 1".to_vec()).unwrap(),
-            }
-        }
-        files
-    }
-
-    fn names(found: Found) -> String {
-        found.into_iter().map(|(path, _)| path).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn the_folder_that_can_be_meant_is_found() {
-        for (given, found, format) in [
-            (&["1_a.sql", "2_b.sql"][..], "1_a.sql 2_b.sql", None),
-            (
-                &["a/db/1_a.sql", "a/db/2_b.sql", "a/", "a/db/"],
-                "1_a.sql 2_b.sql",
-                None,
-            ),
-            (&["a/1_a.sql", "2_b.sql"], "2_b.sql a/1_a.sql", None),
-            (&["1_a/migration.sql"], "1_a/migration.sql", None),
-            (&["m/1_a/migration.sql"], "1_a/migration.sql", None),
-            (
-                &["m/1_a/migration.sql", "m/1_a/README.md"],
-                "1_a/README.md 1_a/migration.sql",
-                None,
-            ),
-            (&["m/1_a/migration.sql", "m/2_b/"], "1_a/migration.sql 2_b/", None),
-            (&["m/._1_a.sql", "m/1_a.sql", ".DS_Store"], "1_a.sql", None),
-            (
-                &["app/prisma/migrations/1_a/migration.sql", "app/src/x.ts", "README.md"],
-                "1_a/migration.sql",
-                Some(Format::Prisma),
-            ),
-            (
-                &["supabase/migrations/1_a.sql", "supabase/seed.sql"],
-                "1_a.sql",
-                Some(Format::Supabase),
-            ),
-            (&["notsupabase/migrations/1_a.sql"], "1_a.sql", None),
-            (&["supabase/migrations"], "migrations", None),
-            (
-                &["prisma/migrations/1_a/migration.sql", "prisma/seed.sql", "package.json"],
-                "1_a/migration.sql",
-                Some(Format::Prisma),
-            ),
-            (&[], "", None),
-        ] {
-            let (is, told) = migrations(&files(given), None, None).unwrap();
-            assert_eq!((names(is).as_str(), told), (found, format), "{given:?}");
-        }
-    }
-
-    #[test]
-    fn several_projects_need_a_word() {
-        let both = files(&["prisma/migrations/1/migration.sql", "supabase/migrations/1_a.sql"]);
-        let several = migrations(&both, None, None).unwrap_err();
-        assert_eq!(several, Flaw::Several("prisma/migrations, supabase/migrations".into()));
-        for (path, wanted, found) in [
-            (Some("supabase/migrations"), Some(Format::Supabase), "1_a.sql"),
-            (Some("supabase/migrations"), None, "1_a.sql"),
-            (Some("./prisma/migrations/"), None, ""),
-            (Some("prisma/migrations/"), None, "1/migration.sql"),
-        ] {
-            match migrations(&both, path, wanted) {
-                Ok((is, told)) => {
-                    assert_eq!(names(is), found);
-                    assert!(told.is_some());
-                }
-                Err(Flaw::NoPath { there, .. }) => assert_eq!((there.as_str(), found), ("prisma, supabase", "")),
-                Err(error) => panic!("{error}"),
-            }
-        }
-        assert!(migrations(&files(&["a/prisma/migrations/x", "b/prisma/migrations/y"]), None, None).is_err());
-    }
-
-    #[test]
-    fn nothing_that_could_be_a_migration_is_left_out() {
-        let archive = "prisma/migrations/1_a/migration.sql";
-        for (given, wanted, path) in [
-            // An archive beside further keys of the ConfigMap.
-            (&[archive, "2_b.sql"][..], None, "2_b.sql"),
-            (&[archive, "2_b.sql"], Some(Format::Prisma), "2_b.sql"),
-            // Two archives of different layout.
-            (&[archive, "2_b/migration.sql"], None, "2_b/migration.sql"),
-            // The format says nothing of the other tool's scripts.
-            (
-                &[archive, "supabase/migrations/1_b.sql"],
-                Some(Format::Prisma),
-                "supabase/migrations/1_b.sql",
-            ),
-        ] {
-            let Err(Flaw::Outside { path: told, folder }) = migrations(&files(given), None, wanted) else {
-                panic!("{given:?}");
-            };
-            assert_eq!((told.as_str(), folder.as_str()), (path, "prisma/migrations"));
-            let (named, _) = migrations(&files(given), Some("prisma/migrations"), wanted).unwrap();
-            assert_eq!(names(named), "1_a/migration.sql");
-        }
-        for packed in ["all.zip", "2_b.sql.gz", "more.tar.xz"] {
-            let refused = migrations(&files(&["1_a.sql", packed]), None, None);
-            assert_eq!(refused.unwrap_err(), Flaw::Packed(packed.into()));
-        }
-    }
-
-    #[test]
-    fn a_seed_lies_in_one_folder() {
-        for (given, path, found) in [
-            (&["seeds/a.sql", "seeds/b.sql"][..], None, Some("a.sql b.sql")),
-            (&["a.sql", "data/rows.txt"], None, Some("a.sql data/rows.txt")),
-            (&["a.sql", "data/rows.csv"], None, None),
-            (
-                &["data/10_a.sql", "data/20_rows.csv"],
-                None,
-                Some("10_a.sql 20_rows.csv"),
-            ),
-            (&["a.sql", "data/b.sql"], None, None),
-            (&["supabase/seed.sql", "supabase/migrations/1_a.sql"], None, None),
-            (
-                &["supabase/seed.sql", "supabase/migrations/1_a.sql"],
-                Some("supabase/seed.sql"),
-                Some("seed.sql"),
-            ),
-            (&["a.sql"], Some("b.sql"), None),
-        ] {
-            let is = seed(&files(given), path).ok().map(names);
-            assert_eq!(is.as_deref(), found, "{given:?}");
-        }
-    }
-}
+#[path = "layout_tests.rs"]
+mod tests;

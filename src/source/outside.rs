@@ -1,7 +1,7 @@
 //! Files of a source that could be migrations and are not in the folder of migrations that was found. The operator does
 //! not leave them out silently.
 
-use super::archive::is_packed;
+use super::archive::{holds_packed, is_packed};
 use super::flaw::Flaw;
 use crate::api::MigrationFormat as Format;
 use crate::migrate::{is_numbered, is_script};
@@ -10,18 +10,27 @@ use crate::migrate::{is_numbered, is_script};
 const OF_PRISMA: [&str; 3] = ["sql", "views", "generated"];
 const OF_SUPABASE: [&str; 6] = ["functions", "roles.sql", "schemas", "snippets", "tests", "templates"];
 
-/// Names of files and folders that are no migrations wherever they are: packages of npm, the files of Git, and seeds.
-const KNOWN: [&str; 6] = ["node_modules", ".git", "seed", "seeds", "seed.sql", "seeds.sql"];
+/// Folders that hold no migrations of the project: packages of npm, and the files of Git.
+const FOREIGN: [&str; 2] = ["node_modules", ".git"];
+
+/// Files and folders of seeds.
+const SEEDS: [&str; 4] = ["seed", "seeds", "seed.sql", "seeds.sql"];
+
+/// A number of that many digits is a date, as migration tools number scripts. Seeds have shorter ones.
+const DATE: usize = 8;
+
+/// The script of a Prisma migration, wherever it is.
+const SCRIPT: &str = "migration.sql";
 
 /// Refuses the first file that could be a migration and is not in `folder`, where the tool of `format` keeps them.
 ///
 /// # Errors
 /// [`Flaw::Outside`].
-pub fn check<'a>(paths: impl Iterator<Item = &'a str>, folder: &str, format: Format) -> Result<(), Flaw> {
-    let mut paths = paths.filter(|path| !is_below(path, folder));
-    match paths.find(|path| could_be_migration(path) && !is_known(path, folder, format)) {
+pub fn check<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>, folder: &str, format: Format) -> Result<(), Flaw> {
+    let mut files = files.filter(|(path, _)| !is_below(path, folder));
+    match files.find(|(path, bytes)| could_be_migration(path, bytes) && !is_known(path, folder, format)) {
         None => Ok(()),
-        Some(path) => Err(Flaw::Outside {
+        Some((path, _)) => Err(Flaw::Outside {
             path: path.to_owned(),
             folder: folder.to_owned(),
         }),
@@ -30,17 +39,22 @@ pub fn check<'a>(paths: impl Iterator<Item = &'a str>, folder: &str, format: For
 
 /// A script of any folder; and at the top, where the keys of ConfigMaps are, also an archive that is not unpacked, and a
 /// file that is numbered as migrations are.
-fn could_be_migration(path: &str) -> bool {
-    is_script(path) || !path.contains('/') && (is_packed(path) || is_numbered(path))
+fn could_be_migration(path: &str, bytes: &[u8]) -> bool {
+    is_script(path) || !path.contains('/') && (is_packed(path) || is_numbered(path) || holds_packed(bytes))
 }
 
 fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether the file is plainly no migration: a file of another program, or one that the tool keeps beside the folder.
+/// Whether the file is plainly no migration: a file of another program, a seed, or what the tool keeps beside the folder.
 fn is_known(path: &str, folder: &str, format: Format) -> bool {
-    if path.split('/').any(|name| KNOWN.contains(&name)) {
+    let names: Vec<_> = path.split('/').collect();
+    if names.iter().any(|name| FOREIGN.contains(name)) {
+        return true;
+    }
+    let seed = names.iter().position(|name| SEEDS.contains(name));
+    if seed.is_some_and(|at| !names[at..].iter().any(|name| is_of_migration(name, DATE))) {
         return true;
     }
     let Some((project, _)) = folder.rsplit_once('/') else {
@@ -49,13 +63,22 @@ fn is_known(path: &str, folder: &str, format: Format) -> bool {
     let Some(beside) = path.strip_prefix(project).and_then(|rest| rest.strip_prefix('/')) else {
         return false;
     };
-    let first = beside.split('/').next().unwrap_or_default();
-    let known: &[&str] = match format {
-        Format::Prisma => &OF_PRISMA,
-        Format::Supabase => &OF_SUPABASE,
-        Format::Sqlx => &[],
+    let (first, mut rest) = {
+        let mut names = beside.split('/');
+        (names.next().unwrap_or_default(), names)
     };
-    known.contains(&first)
+    match format {
+        // Prisma takes the names of queries and views from these files: none begins with a digit.
+        Format::Prisma => OF_PRISMA.contains(&first) && !rest.any(|name| is_of_migration(name, 1)),
+        // The Supabase CLI applies schemas and tests in the order of their names, which are often numbered.
+        Format::Supabase => OF_SUPABASE.contains(&first),
+        Format::Sqlx => false,
+    }
+}
+
+/// Whether a file or folder has a name of a migration: it begins with a number of so many digits, or is Prisma's script.
+fn is_of_migration(name: &str, digits: usize) -> bool {
+    name.eq_ignore_ascii_case(SCRIPT) || name.bytes().take_while(u8::is_ascii_digit).count() >= digits
 }
 
 #[cfg(test)]
@@ -63,7 +86,8 @@ mod tests {
     use super::*;
 
     fn refused(paths: &[&str], folder: &str, format: Format) -> Option<String> {
-        match check(paths.iter().copied(), folder, format) {
+        let files = paths.iter().map(|path| (*path, &b"SELECT 1"[..]));
+        match check(files, folder, format) {
             Err(Flaw::Outside { path, .. }) => Some(path),
             _ => None,
         }
@@ -87,6 +111,14 @@ mod tests {
             "prisma/2_b.sql",
             "db/2_b.sql",
             "supabase/migrations/1_a.sql",
+            "prisma/generated/2_b/migration.sql",
+            "prisma/generated/client/Migration.SQL",
+            "prisma/sql/2_b/migration.sql",
+            "prisma/sql/2_b.sql",
+            "prisma/views/20260102_b/up.sql",
+            "seeds/20260102_add.sql",
+            "seed/2_b/migration.sql",
+            "prisma/seeds/20260102000000_add/up.sql",
         ] {
             let found = refused(&[inside, outside], "prisma/migrations", Format::Prisma);
             assert_eq!(found.as_deref(), Some(outside));
@@ -105,6 +137,9 @@ mod tests {
             "app/prisma/seed.sql",
             "app/seeds/members.sql",
             "seed.sql",
+            "app/seeds/10_settings.sql",
+            "20260102_app/seeds/more/2_rows.sql",
+            "app/node_modules/x/migrations/20260102_b/migration.sql",
             "app/prisma/sql/members.sql",
             "app/prisma/views/public/v.sql",
             "app/node_modules/x/1_a.sql",
@@ -118,12 +153,14 @@ mod tests {
             "supabase/seeds/a.sql",
             "supabase/tests/database/a.test.sql",
             "supabase/schemas/a.sql",
+            "supabase/schemas/01_tables.sql",
+            "supabase/tests/database/20260102_b.test.sql",
+            "supabase/seeds/10_organisation.sql",
         ];
         assert_eq!(refused(&supabase, "supabase/migrations", Format::Supabase), None);
-        let one = ["supabase/sql/a.sql"];
-        assert_eq!(
-            refused(&one, "supabase/migrations", Format::Supabase).as_deref(),
-            Some(one[0])
-        );
+        for one in ["supabase/sql/a.sql", "supabase/seeds/20260102_add.sql"] {
+            let found = refused(&[one], "supabase/migrations", Format::Supabase);
+            assert_eq!(found.as_deref(), Some(one));
+        }
     }
 }

@@ -137,10 +137,10 @@ pub(super) async fn roll_back(history: &History, conn: &mut PgConnection, id: &s
 }
 
 /// Changes a row. It runs between the statements of a script as well: no name in it depends on the `search_path`, and
-/// it is not prepared by a name that the script could take. Returns whether the row is there.
+/// it is not prepared by a name that the script could take. Returns whether the row is there and not rolled back.
 async fn update(history: &History, conn: &mut PgConnection, id: &str, set: &str, value: Option<&str>) -> Result<bool> {
     let sql = format!(
-        "UPDATE {} SET {set} WHERE id OPERATOR(pg_catalog.=) $1",
+        "UPDATE {} SET {set} WHERE id OPERATOR(pg_catalog.=) $1 AND rolled_back_at IS NULL",
         history.table()
     );
     let query = ::sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(id.to_owned());

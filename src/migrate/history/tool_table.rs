@@ -12,7 +12,7 @@ use crate::migrate::error::{Error, Result};
 use crate::migrate::failure::ScriptFailure;
 use crate::migrate::options::TimeLimits;
 use crate::migrate::session::{default_path, ours};
-use crate::migrate::source::Migration;
+use crate::migrate::source::{Migration, Source};
 use crate::migrate::unfinished::{self, NOTHING_KEPT, Next};
 use crate::postgres::{begin, check_record, protect_records_inside, quote};
 
@@ -119,8 +119,14 @@ impl History {
         Ok(protect_records_inside(conn).await?)
     }
 
-    /// Records a migration as applied, in its script's transaction or after it.
-    pub async fn insert(&self, conn: &mut PgConnection, migration: &Migration) -> Result<Entry> {
+    /// Records a migration as applied at the end of its script's transaction, if the script has left the history complete.
+    pub async fn add(&self, conn: &mut PgConnection, source: &Source, migration: &Migration) -> Result<()> {
+        self.insert(conn, migration).await?;
+        self.check_complete(conn, source, migration).await
+    }
+
+    /// Records a migration as applied.
+    pub(super) async fn insert(&self, conn: &mut PgConnection, migration: &Migration) -> Result<Entry> {
         let id = match self.format {
             Format::Prisma => prisma::insert(self, conn, migration).await?,
             Format::Supabase => supabase::insert(self, conn, migration).await?,
@@ -162,20 +168,34 @@ impl History {
         }
     }
 
-    /// Records that the migration is finished.
+    /// Records that the migration is finished, if its script has left the history complete. Inside a transaction, which
+    /// must be rolled back after an error.
     pub async fn finish(
         &self,
         conn: &mut PgConnection,
         started: Option<Entry>,
+        source: &Source,
         migration: &Migration,
-    ) -> Result<Entry> {
+    ) -> Result<()> {
         match started {
-            Some(entry) => {
-                self.written(migration, prisma::finish(self, conn, &entry.id).await)?;
-                Ok(entry)
-            }
-            None => self.insert(conn, migration).await,
+            Some(entry) => self.written(migration, prisma::finish(self, conn, &entry.id).await)?,
+            None => self.insert(conn, migration).await.map(drop)?,
         }
+        self.check_complete(conn, source, migration).await
+    }
+
+    /// As [`Self::finish`], in a transaction of its own, which the end of the session rolls back after an error.
+    pub async fn finish_alone(
+        &self,
+        conn: &mut PgConnection,
+        started: Option<Entry>,
+        source: &Source,
+        migration: &Migration,
+    ) -> Result<()> {
+        ::sqlx::raw_sql("BEGIN READ WRITE").execute(&mut *conn).await?;
+        self.finish(conn, started, source, migration).await?;
+        ::sqlx::raw_sql("COMMIT").execute(conn).await?;
+        Ok(())
     }
 
     /// Records the failure of a script that was run as a whole, if the tool does so.

@@ -1,0 +1,89 @@
+//! Whether a script has left the rows of the other migrations in the history.
+
+use std::collections::BTreeSet;
+
+use ::sqlx::{AssertSqlSafe, PgConnection};
+use sha2::{Digest, Sha256};
+
+use super::record::{History, MAX_TEXT};
+use crate::api::MigrationFormat as Format;
+use crate::migrate::error::Result;
+use crate::migrate::source::{Migration, MigrationId, Source};
+
+impl History {
+    /// Refuses a migration that was just recorded if the history does not record it as applied, or no longer records
+    /// one of the source's that was applied before. A migration that is no longer in the source may be removed.
+    ///
+    /// # Errors
+    /// [`Error::HistoryGone`](crate::migrate::error::Error::HistoryGone).
+    pub(super) async fn check_complete(
+        &self,
+        conn: &mut PgConnection,
+        source: &Source,
+        migration: &Migration,
+    ) -> Result<()> {
+        let recorded = self.recorded_digest(conn).await;
+        let same = recorded.map(|digest| digest == self.digest_with(migration));
+        match same {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => return self.written(migration, Err(error)),
+        }
+        let recorded = self.recorded(conn).await?;
+        let must_be = |it: &&Migration| self.has(it) || it.identity == migration.identity;
+        let mut all = source.migrations().iter().filter(must_be);
+        self.written(migration, Ok(all.all(|it| recorded.contains(&it.identity.to_string()))))
+    }
+
+    /// The digest of the identities that the history must record, as [`Self::recorded_digest`] computes it.
+    fn digest_with(&self, migration: &Migration) -> String {
+        let mut all: BTreeSet<&MigrationId> = self.applied.keys().collect();
+        all.insert(&migration.identity);
+        let mut hash = Sha256::new();
+        for (index, identity) in all.into_iter().enumerate() {
+            hash.update(if index > 0 { "," } else { "" });
+            hash.update(identity.to_string());
+        }
+        hex::encode(hash.finalize())
+    }
+
+    /// The digest of the identities of the applied migrations, in their order: one value, however many they are.
+    async fn recorded_digest(&self, conn: &mut PgConnection) -> Result<String> {
+        let (identity, applied) = self.columns();
+        let order = match self.format {
+            Format::Sqlx => "version".to_owned(),
+            Format::Prisma | Format::Supabase => format!("{identity} COLLATE pg_catalog.\"C\""),
+        };
+        let sql = format!(
+            "SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce( \
+                 pg_catalog.string_agg({identity}, ',' ORDER BY {order}), ''), 'UTF8')), 'hex') \
+             FROM {} WHERE {applied}",
+            self.table()
+        );
+        let query = ::sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false);
+        Ok(query.fetch_one(conn).await?)
+    }
+
+    async fn recorded(&self, conn: &mut PgConnection) -> Result<BTreeSet<String>> {
+        let (identity, applied) = self.columns();
+        let sql = format!("SELECT {identity} FROM {} WHERE {applied}", self.table());
+        let query = ::sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false);
+        let all: Vec<String> = query.fetch_all(conn).await?;
+        Ok(all.into_iter().collect())
+    }
+
+    /// The identity of a row as text, and the condition of an applied migration. No name depends on the `search_path`.
+    fn columns(&self) -> (String, &'static str) {
+        match self.format {
+            Format::Prisma => (
+                format!("pg_catalog.\"left\"(migration_name::pg_catalog.text, {MAX_TEXT})"),
+                "finished_at IS NOT NULL AND rolled_back_at IS NULL",
+            ),
+            Format::Supabase => (
+                format!("pg_catalog.\"left\"(version::pg_catalog.text, {MAX_TEXT})"),
+                "true",
+            ),
+            Format::Sqlx => ("version::pg_catalog.text".to_owned(), "success"),
+        }
+    }
+}
