@@ -1,6 +1,8 @@
 //! The history stays true whatever a script does to its transaction, its session and the history's table.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "history/parts.rs"]
+mod parts_of_scripts;
 #[path = "history/session.rs"]
 mod session_of_scripts;
 mod support;
