@@ -3,6 +3,8 @@
 
 #[path = "history/emptied.rs"]
 mod emptied_by_scripts;
+#[path = "history/parts.rs"]
+mod parts_of_scripts;
 #[path = "history/session.rs"]
 mod session_of_scripts;
 mod support;

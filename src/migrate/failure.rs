@@ -65,6 +65,25 @@ impl ScriptFailure {
 }
 
 impl ScriptFailure {
+    /// The script has changed something and then made its transaction read-only, which was found at the byte `at`.
+    pub(super) fn read_only(name: &str, script: &str, at: usize) -> Self {
+        let (line, column) = line_and_column(script, at);
+        Self {
+            name: name.to_owned(),
+            sqlstate: READ_ONLY_TRANSACTION.to_owned(),
+            message: "the script makes its transaction read-only after it has changed something, so that its record \
+                cannot be committed together with the changes; this transaction is rolled back"
+                .to_owned(),
+            detail: None,
+            hint: Some(
+                "remove SET TRANSACTION READ ONLY, or move what only reads to a migration of its own".to_owned(),
+            ),
+            line,
+            column,
+            blocked_by: None,
+        }
+    }
+
     /// Whether PostgreSQL refused to run the statement inside a transaction, or to end one inside it.
     pub(super) fn needs_no_transaction(&self) -> bool {
         const ACTIVE_TRANSACTION: &str = "25001";
@@ -72,6 +91,9 @@ impl ScriptFailure {
         matches!(self.sqlstate.as_str(), ACTIVE_TRANSACTION | INVALID_TERMINATION)
     }
 }
+
+/// `read_only_sql_transaction`.
+const READ_ONLY_TRANSACTION: &str = "25006";
 
 /// The text for statuses and events: it holds no statement and no values of rows.
 impl fmt::Display for ScriptFailure {

@@ -25,28 +25,40 @@ const ORDINARY: [&str; 15] = [
 /// The pieces of a script, with their kinds by the grammar.
 ///
 /// # Errors
-/// As [`lexer::split`].
+/// As [`lexer::split`], and a piece that PostgreSQL reads as several statements: one of them could end the transaction.
 pub(super) fn pieces(script: &str) -> Result<Vec<Piece>, LexError> {
     let mut pieces = lexer::split(script)?;
     for piece in &mut pieces {
-        piece.kind = kind(script, piece);
+        piece.kind = single(script, piece).ok_or(LexError {
+            at: piece.start,
+            what: SEVERAL,
+        })?;
     }
     Ok(pieces)
 }
 
-/// The kind of one piece of a script.
+const SEVERAL: &str = "PostgreSQL reads several statements here, and the operator cannot tell where each of them ends; \
+    put the function into a script of its own";
+
+/// The kind of one piece of a script that [`pieces`] has accepted.
 pub(super) fn kind(script: &str, piece: &Piece) -> Kind {
+    single(script, piece).unwrap_or(piece.kind)
+}
+
+/// The kind of one piece; none if it holds several statements.
+fn single(script: &str, piece: &Piece) -> Option<Kind> {
     let text = &script[piece.start..piece.span.end.max(piece.start)];
     let word = text
         .split(|c: char| !c.is_ascii_alphabetic())
         .next()
         .unwrap_or_default();
     if piece.kind == Kind::Empty || ORDINARY.iter().any(|ordinary| word.eq_ignore_ascii_case(ordinary)) {
-        return piece.kind;
+        return Some(piece.kind);
     }
     match parse::tree(text, ParserOptions::DEFAULT).as_deref() {
-        Some([tree]) => of(tree, text),
-        _ => piece.kind,
+        Some([tree]) => Some(of(tree, text)),
+        Some([_, ..]) => None,
+        _ => Some(piece.kind),
     }
 }
 
@@ -182,6 +194,32 @@ fn has(value: &Value, keys: &[&str]) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_piece_is_one_statement() {
+        let body = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1";
+        for (script, count) in [
+            (
+                "CREATE RULE r AS ON INSERT TO t DO ALSO (DELETE FROM a; DELETE FROM b); SELECT 1;".to_owned(),
+                2,
+            ),
+            (format!("{body} AS case; END; SELECT 2;"), 2),
+            (
+                "CREATE SCHEMA s CREATE TABLE a (i int) CREATE VIEW b AS SELECT 1; SELECT 2".to_owned(),
+                2,
+            ),
+            (";; SELECT 1;; -- end".to_owned(), 5),
+        ] {
+            assert_eq!(pieces(&script).unwrap().len(), count, "{script}");
+        }
+        // A label without AS, which the words do not tell from the beginning of a CASE.
+        let hidden = format!("SELECT 1;\n{body} case; END; COMMIT; SELECT 2;");
+        let refused = pieces(&hidden).unwrap_err();
+        assert!(
+            refused.at == 10 && refused.what.contains("several statements"),
+            "{refused:?}"
+        );
+    }
 
     #[test]
     fn the_grammar_says_what_a_statement_is() {

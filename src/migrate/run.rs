@@ -48,6 +48,12 @@ pub(super) async fn atomic(
         return Err(history.lost(migration).with_nothing_kept());
     }
     if state.is_read_only {
+        if state.has_written {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
+            let (name, script) = (&migration.name, &migration.script);
+            let failure = ScriptFailure::read_only(name, script, script.trim_end().len());
+            return Err(Error::Failed(Box::new(failure)));
+        }
         // Nothing was changed that would have to be committed together with the row.
         commit(conn, migration).await?;
         ours(conn, TimeLimits::default()).await?;
@@ -55,7 +61,13 @@ pub(super) async fn atomic(
     }
     lock.keep(conn).await?;
     let added = history.add(conn, source, migration).await;
-    added.map_err(Error::with_nothing_kept)?;
+    added.map_err(|error| {
+        if state.is_read_only {
+            error
+        } else {
+            error.with_nothing_kept()
+        }
+    })?;
     commit(conn, migration).await?;
     history.took(conn, migration, started.elapsed()).await
 }
@@ -81,6 +93,8 @@ struct AfterScript {
     /// The history's table is where it was.
     is_there: bool,
     is_read_only: bool,
+    /// The transaction has a number, which it gets with its first change, also one of a subtransaction.
+    has_written: bool,
 }
 
 /// Ends a script inside its transaction: its deferred constraints are checked with its own settings, and then the
@@ -94,6 +108,7 @@ async fn after_script(conn: &mut PgConnection, history: &History, migration: &Mi
         is_ours: row.try_get(0)?,
         is_there: row.try_get(1)?,
         is_read_only: row.try_get(2)?,
+        has_written: row.try_get(3)?,
     })
 }
 

@@ -4,6 +4,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tokio::time::Instant;
 
 use super::error::{Error, Result};
+use super::failure::ScriptFailure;
 use super::history::{Entry, History};
 use super::index::Leftovers;
 use super::kinds;
@@ -39,7 +40,7 @@ pub(super) async fn per_statement(
         committed,
         open: OpenTransaction::No,
         next: Next::Failed,
-        speaks_of_read_only: mentions(&migration.script, &["read only", "read_only"]),
+        speaks_of_read_only: mentions(&migration.script, &["only"]),
     };
     let started = Instant::now();
     for (index, piece) in pieces.iter().enumerate().skip(committed) {
@@ -57,12 +58,12 @@ pub(super) async fn per_statement(
         }
         let kept = unfinished::committed(&migration.script, steps.committed, steps.next);
         history
-            .fail_after(conn, entry.as_ref(), migration, &failure, kept)
+            .fail_after(conn, entry.as_ref(), migration, &failure, &kept)
             .await?;
         return Err(Error::Failed(failure));
     }
     let end = migration.script.len();
-    if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn).await? {
+    if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn, end).await? {
         steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
         let keeps_nothing = steps.committed == 0;
         let finished = history.finish(conn, entry, source, migration).await;
@@ -104,7 +105,7 @@ struct Steps<'a> {
     open: OpenTransaction,
     /// What is known of the statement after them when it fails.
     next: Next,
-    /// The script speaks of read-only transactions, which cannot hold a record.
+    /// The script can speak of read-only transactions, which cannot hold a record.
     speaks_of_read_only: bool,
 }
 
@@ -183,7 +184,7 @@ impl Steps<'_> {
     async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> Step {
         let word = self.migration.script[piece.start..].get(..5).unwrap_or_default();
         let back = ["rollb", "abort"].iter().any(|back| word.eq_ignore_ascii_case(back));
-        if self.entry.is_some() && !back && !self.is_read_only(conn).await? {
+        if self.entry.is_some() && !back && !self.is_read_only(conn, piece.start).await? {
             self.end_of_transaction(conn, piece.start).await?;
             self.record(conn, done).await?;
         }
@@ -206,7 +207,7 @@ impl Steps<'_> {
         if self.history.format() != Format::Prisma {
             return Ok(());
         }
-        let apart = self.is_read_only(conn).await?;
+        let apart = self.is_read_only(conn, piece.start).await?;
         if !apart {
             self.end_of_transaction(conn, piece.start).await?;
             self.record(conn, done).await?;
@@ -255,13 +256,20 @@ impl Steps<'_> {
         StepError::Script(ScriptError::new(name, script, at, 0, error))
     }
 
-    /// Whether the transaction cannot hold a record.
-    async fn is_read_only(&self, conn: &mut PgConnection) -> std::result::Result<bool, StepError> {
+    /// Whether the transaction cannot hold a record. One that holds changes already is refused.
+    async fn is_read_only(&self, conn: &mut PgConnection, at: usize) -> std::result::Result<bool, StepError> {
         if !self.speaks_of_read_only {
             return Ok(false);
         }
-        let sql = "SELECT pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on'";
-        Ok(sqlx::raw_sql(sql).fetch_one(conn).await?.try_get(0)?)
+        let sql = "SELECT pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on', \
+             pg_catalog.txid_current_if_assigned() IS NOT NULL";
+        let row = sqlx::raw_sql(sql).fetch_one(conn).await?;
+        let (is_read_only, has_written) = (row.try_get(0)?, row.try_get(1)?);
+        if is_read_only && has_written {
+            let failure = ScriptFailure::read_only(&self.migration.name, &self.migration.script, at);
+            return Err(StepError::Script(ScriptError::Failed(Box::new(failure))));
+        }
+        Ok(is_read_only)
     }
 
     async fn record(&mut self, conn: &mut PgConnection, done: usize) -> Result<()> {

@@ -13,6 +13,10 @@ use crate::api::{Resolution, ResolvedAs};
 /// Stored in databases; must not change.
 pub(super) const NOTHING_KEPT: &str = "orchestra-operator: nothing of this script was kept.";
 
+/// The last line of the logs of a script that failed after it could have committed a part. Operators before it wrote an
+/// empty line there. Must not change.
+pub(super) const PARTS_KEPT: &str = "orchestra-operator: a part of this script may be kept.";
+
 /// The start of the last line of the logs of a script that runs statement by statement. Must not change.
 const COMMITTED: &str = "orchestra-operator: statements committed: ";
 
@@ -138,7 +142,12 @@ pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[R
         Some(ResolvedAs::RolledBack) => return Cure::RollBackByUser,
         None => {}
     }
-    let last = row.logs.trim_end().rsplit('\n').next().unwrap_or_default();
+    // What is before the last line is the text of an error, which a script can choose. White space after it is of no
+    // operator's own line.
+    let last = row.logs.rsplit('\n').next().unwrap_or_default();
+    if last == PARTS_KEPT {
+        return Cure::Ask;
+    }
     if last == NOTHING_KEPT {
         return Cure::RollBack;
     }
@@ -218,6 +227,7 @@ mod tests {
     #[test]
     fn only_certain_cures_need_no_decision() {
         let three = format!("CREATE TABLE t (a int); {INDEX}; SELECT 1;");
+        let own = "BEGIN; INSERT INTO t VALUES (1); COMMIT; SELECT 1 / 0;";
         let vacuum = "SELECT 1; VACUUM t; SELECT 2;";
         let calls = "SELECT 1; CALL p();";
         let block = "SELECT 1; DO $$ BEGIN UPDATE t SET a = 1; COMMIT; END $$;";
@@ -227,6 +237,15 @@ mod tests {
             ("VACUUM t", String::new(), Cure::Ask),
             ("VACUUM t", format!("ERROR\n\n{NOTHING_KEPT}"), Cure::RollBack),
             ("VACUUM t", format!("{NOTHING_KEPT}\nand more"), Cure::Ask),
+            (own, format!("ERROR: x\n{NOTHING_KEPT}\n\n{PARTS_KEPT}"), Cure::Ask),
+            // As operators have written it that wrote nothing after the error.
+            (own, format!("ERROR: x\n{NOTHING_KEPT}\n\n"), Cure::Ask),
+            (
+                own,
+                format!("ERROR: x\n{}\n\n", committed(own, 0, Next::Failed)),
+                Cure::Ask,
+            ),
+            (INDEX, PARTS_KEPT.to_owned(), Cure::Ask),
             (INDEX, String::new(), Cure::CheckIndex(0, "i".into())),
             (INDEX, "ERROR: of Prisma itself".into(), Cure::CheckIndex(0, "i".into())),
             (&three, String::new(), Cure::Ask),

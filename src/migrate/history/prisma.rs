@@ -152,22 +152,19 @@ async fn update(history: &History, conn: &mut PgConnection, id: &str, set: &str,
 }
 
 /// Records why the script failed in Prisma's own text (P3018), so that Prisma stops at this migration too, and then
-/// what is known of the script's changes.
+/// what is known of the script's changes, in one line: it is always there, so that nothing of the error is read as it.
 pub(super) async fn fail(
     history: &History,
     conn: &mut PgConnection,
     id: &str,
     failure: &ScriptFailure,
-    kept: Option<String>,
+    kept: &str,
 ) -> Result<bool> {
     let logs = format!(
         "A migration failed to apply. New migrations cannot be applied before the error is recovered from. \
          Read more about how to resolve migration issues in a production database: https://pris.ly/d/migrate-resolve\n\n\
-         Migration name: {}\n\nDatabase error code: {}\n\nDatabase error:\nERROR: {}\n\n{}",
-        failure.name,
-        failure.sqlstate,
-        failure.message,
-        kept.unwrap_or_default()
+         Migration name: {}\n\nDatabase error code: {}\n\nDatabase error:\nERROR: {}\n\n{kept}",
+        failure.name, failure.sqlstate, failure.message
     );
     log(history, conn, id, &logs).await
 }

@@ -71,8 +71,8 @@ impl History {
     }
 
     /// A query after a script in its transaction, which holds the ROW SHARE lock on the table that was taken before the
-    /// script: whether it is still the same transaction, whether the table is where it was, and whether nothing can be
-    /// written. It has only characters that every setting reads alike.
+    /// script: whether it is still the same transaction, whether the table is where it was, whether nothing can be
+    /// written, and whether something was. It has only characters that every setting reads alike.
     pub fn look_after_script(&self) -> String {
         format!(
             "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = pg_catalog.pg_backend_pid() \
@@ -80,7 +80,8 @@ impl History {
              EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace \
                  WHERE c.oid = {oid} AND relname = '{table}' \
                      AND nspname = pg_catalog.convert_from(pg_catalog.decode('{schema}', 'hex'), 'UTF8')), \
-             pg_catalog.current_setting('transaction_read_only') = 'on'",
+             pg_catalog.current_setting('transaction_read_only') = 'on', \
+             pg_catalog.txid_current_if_assigned() IS NOT NULL",
             oid = self.oid,
             table = table_of(self.format),
             schema = hex::encode(&self.schema),

@@ -13,7 +13,7 @@ use crate::migrate::failure::ScriptFailure;
 use crate::migrate::options::TimeLimits;
 use crate::migrate::session::{default_path, ours};
 use crate::migrate::source::{Migration, Source};
-use crate::migrate::unfinished::{self, NOTHING_KEPT, Next};
+use crate::migrate::unfinished::{self, NOTHING_KEPT, Next, PARTS_KEPT};
 use crate::postgres::{begin, check_record, protect_records_inside, quote};
 
 impl History {
@@ -207,7 +207,7 @@ impl History {
         failure: &ScriptFailure,
         keeps_parts: bool,
     ) -> Result<()> {
-        let kept = (!keeps_parts).then(|| NOTHING_KEPT.to_owned());
+        let kept = if keeps_parts { PARTS_KEPT } else { NOTHING_KEPT };
         match started {
             Some(entry) => self.written(migration, prisma::fail(self, conn, &entry.id, failure, kept).await),
             None => Ok(()),
@@ -221,13 +221,10 @@ impl History {
         started: Option<&Entry>,
         migration: &Migration,
         failure: &ScriptFailure,
-        kept: String,
+        kept: &str,
     ) -> Result<()> {
         match started {
-            Some(entry) => self.written(
-                migration,
-                prisma::fail(self, conn, &entry.id, failure, Some(kept)).await,
-            ),
+            Some(entry) => self.written(migration, prisma::fail(self, conn, &entry.id, failure, kept).await),
             None => Ok(()),
         }
     }

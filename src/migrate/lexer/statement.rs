@@ -109,7 +109,8 @@ struct StatementReader {
     start: Option<usize>,
     /// The first [`WORDS`] words outside of parentheses in upper case, and `(` for each opening parenthesis.
     words: Vec<String>,
-    last: [String; 2],
+    /// The word right before, or `.`; empty after another symbol.
+    last: String,
     parens: usize,
     atomic: usize,
     from_stdin: bool,
@@ -121,6 +122,10 @@ const WORDS: usize = 12;
 impl StatementReader {
     fn take(&mut self, token: &Token, sql: &str) {
         self.start.get_or_insert(token.span.start);
+        if token.kind == TokenKind::Symbol {
+            self.last.clear();
+            self.last.push_str(if token.is(b".", sql) { "." } else { "" });
+        }
         match token.kind {
             TokenKind::Symbol if token.is(b"(", sql) => {
                 if self.parens == 0 && self.words.len() < WORDS {
@@ -136,18 +141,18 @@ impl StatementReader {
                     "\"".to_owned()
                 };
                 self.body(&word);
-                self.from_stdin |= word == "STDIN" && self.last[1] == "FROM";
+                self.from_stdin |= word == "STDIN" && self.last == "FROM";
                 if self.words.len() < WORDS {
                     self.words.push(word.clone());
                 }
-                self.last.swap(0, 1);
-                self.last[1] = word;
+                self.last = word;
             }
             TokenKind::Symbol | TokenKind::Word | TokenKind::Quoted => {}
         }
     }
 
-    /// Follows the nesting of `CREATE FUNCTION … BEGIN ATOMIC …; END`, whose semicolons end no piece.
+    /// Follows the nesting of `CREATE FUNCTION … BEGIN ATOMIC …; END`, whose semicolons end no piece. A name after a
+    /// point or `AS` can be any word.
     fn body(&mut self, word: &str) {
         let mut words = self
             .words
@@ -158,7 +163,8 @@ impl StatementReader {
             return;
         }
         match word {
-            "ATOMIC" if self.atomic == 0 && self.last[1] == "BEGIN" => self.atomic = 1,
+            _ if matches!(self.last.as_str(), "." | "AS") => {}
+            "ATOMIC" if self.atomic == 0 && self.last == "BEGIN" => self.atomic = 1,
             "CASE" if self.atomic > 0 => self.atomic += 1,
             "END" if self.atomic > 0 => self.atomic -= 1,
             _ => {}

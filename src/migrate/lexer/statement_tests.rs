@@ -22,6 +22,7 @@ fn semicolons_inside_of_things_do_not_split() {
         "SELECT 1 /* ; /* ; */ ; ' */",
         "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)",
         "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END; END",
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT a.case AS end FROM a; SELECT 1 AS case; END",
         "SELECT a$b$c, $1",
     ] {
         assert_eq!(split(sql).unwrap().len(), 1, "{sql}");
@@ -31,6 +32,15 @@ fn semicolons_inside_of_things_do_not_split() {
         kinds("CREATE TABLE \"begin\" (\"end\" int); SELECT 1;\n-- end\n"),
         [StatementKind::Other, StatementKind::Other, StatementKind::Empty]
     );
+}
+
+#[test]
+fn only_a_body_hides_a_semicolon() {
+    for begin in ["begin, atomic", "begin . atomic", "\"begin\" atomic", "'begin', atomic"] {
+        let sql = format!("CREATE FUNCTION f() RETURNS int SET search_path TO {begin} AS 'select 1'; COMMIT; SELECT 1");
+        let expected = [StatementKind::Other, StatementKind::End, StatementKind::Other];
+        assert_eq!(kinds(&sql), expected, "{sql}");
+    }
 }
 
 #[test]

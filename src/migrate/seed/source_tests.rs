@@ -47,6 +47,16 @@ fn refuses_with_place_and_cure() {
             "SELECT 1;\n  COPY t FROM STDIN",
             "a.sql:2:3: COPY … FROM STDIN needs psql; put the rows into a .csv",
         ),
+        (
+            "a.sql",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql\n SET search_path TO begin, atomic AS 'select 1';\nCOMMIT; SELECT 1;",
+            "a.sql:3:1: a seed is one transaction",
+        ),
+        (
+            "a.sql",
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1 case; END; COMMIT; SELECT 1;",
+            "a.sql:1:1: PostgreSQL reads several statements here",
+        ),
         ("a.sql", "SELECT 1,\n  :x", "a.sql:2:3: a variable without quotes"),
     ] {
         let error = SeedSource::read(files(&[(file, text)])).unwrap_err().to_string();
