@@ -104,6 +104,46 @@ async fn long_columns_of_a_history_are_cut_by_the_server() {
 }
 
 #[tokio::test]
+async fn a_history_in_another_schema_stays_in_the_server() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let login = server.login("postgres");
+    let conn = &mut session(&login).await;
+    execute(
+        conn,
+        "CREATE SCHEMA x; CREATE TABLE x._sqlx_migrations (version text, success bool); \
+         INSERT INTO x._sqlx_migrations SELECT i || repeat('x', 4000000), true FROM generate_series(1, 100) i; \
+         CREATE TABLE x._prisma_migrations (migration_name text, finished_at timestamptz, rolled_back_at timestamptz); \
+         INSERT INTO x._prisma_migrations SELECT i || repeat('x', 3000), now() FROM generate_series(1, 100000) i",
+    )
+    .await
+    .unwrap();
+    let peak = Peak::reset();
+    for (format, add) in [
+        (
+            MigrationFormat::Sqlx,
+            "INSERT INTO x._sqlx_migrations VALUES ('1', true)",
+        ),
+        (
+            MigrationFormat::Prisma,
+            "INSERT INTO x._prisma_migrations VALUES ('1_a', now())",
+        ),
+    ] {
+        let all = source_of(format, &[("1_a", "CREATE TABLE a ();"), ("2_b", "CREATE TABLE b ();")]);
+        let status = pending(&mut session(&login).await, &all, &Options::default())
+            .await
+            .unwrap();
+        assert_eq!((status.applied, status.pending), (0, 2));
+        execute(conn, add).await.unwrap();
+        let refused = pending(&mut session(&login).await, &all, &Options::default())
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("records 1_a as applied"), "{refused}");
+    }
+    peak.is_below(64);
+}
+
+#[tokio::test]
 async fn recorded_statements_and_definitions_stay_in_the_server() {
     let _alone = ALONE.lock().await;
     let server = server().await;

@@ -28,7 +28,7 @@ pub async fn pending(conn: &mut PgConnection, source: &Source, options: &Options
     if source.is_empty() {
         return Ok(Status::default());
     }
-    let mut history = History::read(conn, source.format()).await?;
+    let mut history = History::read(conn, source).await?;
     let unsettled = history.foresee(source, options)?;
     history.check(source)?;
     Ok(Status {
@@ -61,7 +61,7 @@ pub async fn apply(
         let lock = Lock::take(&mut conn, source.format(), limits.lock).await?;
         // Nobody but the owner may write what is believed from here on.
         protect_records(&mut conn).await?;
-        let mut history = History::read(&mut conn, source.format()).await?;
+        let mut history = History::read(&mut conn, source).await?;
         let mut foreseen = history.clone();
         let unsettled = foreseen.foresee(source, options)?;
         if waits(&mut conn, &foreseen, source, options).await? {

@@ -1,7 +1,7 @@
 //! Which tables exist after some scripts, according to their statements. A table is claimed only while nothing in the
 //! scripts can have dropped, renamed or moved it in a way that is not followed.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,29 +11,18 @@ use pg_query::protobuf::{
 };
 use serde_json::Value;
 
+use super::claims::Claims;
 use super::guard::names::{Name, inner, language, ranges, strings};
 use super::parse;
-
-/// Whether two names can mean the same table: if one of them has no schema, only the names are compared.
-pub(super) fn are_one(one: &Name, other: &Name) -> bool {
-    one.name == other.name && (one.schema == other.schema || one.schema.is_none() || other.schema.is_none())
-}
-
-/// A table, and the tables whose end is also its own: it is a partition or a child of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    pub(super) table: Name,
-    parents: Vec<Name>,
-}
 
 /// The tables that exist after some scripts, according to their statements.
 #[derive(Default)]
 pub(super) struct ClaimedTables {
-    pub(super) tables: Vec<Claim>,
-    /// The claims when the script's own transaction began.
-    before: Option<Vec<Claim>>,
+    tables: Claims,
+    /// When the script's own transaction began.
+    began: Option<usize>,
     /// Code that is not parsed: bodies of functions and DO blocks, and statements that the parser refuses.
-    pub(super) opaque: Vec<(Arc<String>, Range<usize>)>,
+    opaque: Vec<(Arc<String>, Range<usize>)>,
     /// Schemas in which tables without a schema may be.
     home: Vec<String>,
     /// A table without a schema may be in any schema: the scripts have set a search path.
@@ -54,6 +43,9 @@ impl ClaimedTables {
     /// Follows the statements of a script.
     pub(super) fn run(&mut self, script: &Arc<String>) {
         for statement in parse::statements(script, 0) {
+            if self.nothing || self.tables.is_too_much() {
+                break;
+            }
             let text = &script[statement.span.clone()];
             self.anywhere |= text.contains("search_path");
             if statement.tree.as_ref().is_none_or(|tree| self.take(tree)) {
@@ -61,13 +53,12 @@ impl ClaimedTables {
                 self.code(statement.tree.as_ref(), text);
             }
         }
-        self.before = None;
+        self.began = None;
     }
 
     /// Forgets the tables so far: an unknown script may have dropped them.
     pub(super) fn forget(&mut self) {
-        self.tables.clear();
-        self.before = self.before.as_ref().map(|_| Vec::new());
+        self.tables.forget();
     }
 
     /// The names of the tables, without those that code names: it can drop or rename them.
@@ -75,28 +66,28 @@ impl ClaimedTables {
         if self.nothing {
             return Vec::new();
         }
-        for (script, span) in std::mem::take(&mut self.opaque) {
-            let code = script[span].to_lowercase();
-            let words: HashSet<&str> = code.split(|c: char| !is_part(c)).collect();
-            let named = self.tables.iter().filter(|claim| {
-                let name = claim.table.name.to_lowercase();
-                if name.chars().all(is_part) {
-                    words.contains(name.as_str())
-                } else {
-                    code.contains(&name)
+        let all = self.tables.tables().flat_map(|table| words(&table.name));
+        let mut said: HashMap<String, bool> = all.map(|word| (word, false)).collect();
+        for (script, span) in &self.opaque {
+            for word in words_of(&script[span.clone()]) {
+                if let Some(said) = said.get_mut(&word.to_lowercase()) {
+                    *said = true;
                 }
-            });
-            let named: Vec<_> = named.map(|claim| claim.table.clone()).collect();
-            for table in &named {
-                self.gone(table);
             }
         }
-        self.tables.into_iter().map(|claim| claim.table).collect()
+        let any = !self.opaque.is_empty();
+        let named = |table: &Name| any && words(&table.name).all(|word| said.get(&word) == Some(&true));
+        self.tables.remove_if(named);
+        self.tables.tables().cloned().collect()
     }
 
     /// Code that can drop tables without their names.
     fn code(&mut self, tree: Option<&NodeEnum>, text: &str) {
-        let lower = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut lower = String::with_capacity(text.len());
+        for word in text.split_whitespace() {
+            lower.push_str(&word.to_lowercase());
+            lower.push(' ');
+        }
         let whole = ["drop schema", "drop owned", "alter schema"];
         let parts = ["drop", "rename", "schema", "owned"];
         let drops = whole.iter().any(|words| lower.contains(words))
@@ -113,7 +104,10 @@ impl ClaimedTables {
         match node {
             NodeEnum::CreateStmt(create) => self.create(create),
             NodeEnum::CreateTableAsStmt(create) if is_table(create.objtype) => {
-                self.add(create.into.as_ref().and_then(|into| into.rel.as_ref()), Vec::new());
+                self.add(
+                    create.into.as_ref().and_then(|into| into.rel.as_ref()),
+                    std::iter::empty(),
+                );
             }
             NodeEnum::DropStmt(drop) => self.drop(drop),
             NodeEnum::DropOwnedStmt(_) => self.forget(),
@@ -122,10 +116,7 @@ impl ClaimedTables {
                 self.change(old.as_ref(), |table| table.name.clone_from(&rename.newname));
             }
             NodeEnum::RenameStmt(rename) if rename.rename_type == ObjectType::ObjectSchema as i32 => {
-                let named = self.tables.iter_mut().map(|claim| &mut claim.table);
-                for table in named.filter(|table| table.schema.as_ref() == Some(&rename.subname)) {
-                    table.schema = Some(rename.newname.clone());
-                }
+                self.tables.rename_schema(&rename.subname, &rename.newname);
             }
             NodeEnum::AlterObjectSchemaStmt(alter) if is_table(alter.object_type) => {
                 let old = alter.relation.as_ref().map(Name::from);
@@ -142,18 +133,15 @@ impl ClaimedTables {
     fn create(&mut self, create: &CreateStmt) {
         // A typed table goes with its type.
         if create.of_typename.is_none() {
-            let parents = ranges(&create.inh_relations).map(Name::from).collect();
+            let parents = ranges(&create.inh_relations).map(Name::from);
             self.add(create.relation.as_ref(), parents);
         }
     }
 
-    fn add(&mut self, relation: Option<&RangeVar>, parents: Vec<Name>) {
+    fn add(&mut self, relation: Option<&RangeVar>, parents: impl Iterator<Item = Name>) {
         let lasts = |relation: &&RangeVar| relation.relpersistence != "t" && relation.schemaname != "pg_temp";
-        let Some(table) = relation.filter(lasts).map(Name::from) else {
-            return;
-        };
-        if !self.tables.iter().any(|claim| claim.table == table) {
-            self.tables.push(Claim { table, parents });
+        if let Some(table) = relation.filter(lasts).map(Name::from) {
+            self.tables.add(table, parents);
         }
     }
 
@@ -175,11 +163,8 @@ impl ClaimedTables {
                 }
                 _ => continue,
             };
-            let (Some(child), Some(parent)) = (child, parent) else {
-                continue;
-            };
-            for claim in self.tables.iter_mut().filter(|claim| are_one(&claim.table, &child)) {
-                claim.parents.push(parent.clone());
+            if let (Some(child), Some(parent)) = (child, parent) {
+                self.tables.add_parent(&child, &parent);
             }
         }
     }
@@ -188,11 +173,11 @@ impl ClaimedTables {
     fn transaction(&mut self, kind: TransactionStmtKind) {
         use TransactionStmtKind as Is;
         match kind {
-            Is::TransStmtBegin | Is::TransStmtStart => self.before = Some(self.tables.clone()),
-            Is::TransStmtCommit => self.before = None,
+            Is::TransStmtBegin | Is::TransStmtStart => self.began = Some(self.tables.now()),
+            Is::TransStmtCommit => self.began = None,
             Is::TransStmtRollback | Is::TransStmtRollbackTo => {
-                if let Some(before) = &self.before {
-                    self.tables.retain(|claim| before.contains(claim));
+                if let Some(began) = self.began {
+                    self.tables.forget_since(began);
                 }
             }
             _ => {}
@@ -200,26 +185,8 @@ impl ClaimedTables {
     }
 
     fn change(&mut self, old: Option<&Name>, change: impl Fn(&mut Name)) {
-        let Some(old) = old else { return };
-        let mut meant = self.tables.iter_mut().filter(|claim| are_one(&claim.table, old));
-        match (meant.next(), meant.next()) {
-            (Some(claim), None) => change(&mut claim.table),
-            // It is not known which of them is changed.
-            (Some(_), Some(_)) => self.gone(old),
-            (None, _) => {}
-        }
-    }
-
-    /// A table is dropped, and with it what depends on it.
-    fn gone(&mut self, table: &Name) {
-        self.tables.retain(|claim| !are_one(&claim.table, table));
-        let children = self
-            .tables
-            .iter()
-            .filter(|claim| claim.parents.iter().any(|parent| are_one(parent, table)));
-        let children: Vec<_> = children.map(|claim| claim.table.clone()).collect();
-        for child in &children {
-            self.gone(child);
+        if let Some(old) = old {
+            self.tables.change(old, change);
         }
     }
 
@@ -229,16 +196,12 @@ impl ClaimedTables {
             if it.remove_type == ObjectType::ObjectSchema as i32 {
                 let Some(schema) = names.last() else { continue };
                 let home = self.anywhere || self.home.contains(schema);
-                let inside = self.tables.iter().filter(|claim| match &claim.table.schema {
+                self.tables.remove_if(|table| match &table.schema {
                     Some(of) => of == schema,
                     None => home,
                 });
-                let inside: Vec<_> = inside.map(|claim| claim.table.clone()).collect();
-                for table in &inside {
-                    self.gone(table);
-                }
             } else if is_table(it.remove_type) || it.remove_type == ObjectType::ObjectForeignTable as i32 {
-                self.gone(&Name::of(names));
+                self.tables.remove(vec![Name::of(names)]);
             }
         }
     }
@@ -247,6 +210,16 @@ impl ClaimedTables {
 /// Whether a character is part of a name without quotes.
 fn is_part(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
+}
+
+/// The words of a text.
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !is_part(c)).filter(|word| !word.is_empty())
+}
+
+/// The words of a table's name, as they are compared.
+fn words(name: &str) -> impl Iterator<Item = String> {
+    words_of(name).map(str::to_lowercase)
 }
 
 fn is_table(kind: i32) -> bool {
@@ -313,7 +286,7 @@ mod tests {
         ] {
             left.run(&Arc::new(script.to_owned()));
         }
-        let tables = left.tables.iter().map(|claim| &claim.table);
+        let tables = left.tables.tables();
         let names: Vec<_> = tables
             .map(|table| format!("{}.{}", table.schema.as_deref().unwrap_or_default(), table.name))
             .collect();
@@ -361,6 +334,14 @@ mod tests {
                 &["app.b"],
             ),
             ("CREATE TABLE p () INHERITS (app.b); DROP SCHEMA app CASCADE", &["a"]),
+            (
+                "CREATE TABLE p PARTITION OF a DEFAULT; ALTER TABLE a RENAME TO z; DROP TABLE z",
+                &["app.b"],
+            ),
+            (
+                "CREATE TABLE p () INHERITS (app.b); ALTER SCHEMA app RENAME TO old; DROP TABLE old.b",
+                &["a"],
+            ),
             ("CREATE TABLE p OF kind", &["a", "app.b"]),
             ("CREATE TABLE pg_temp.p ()", &["a", "app.b"]),
             ("CREATE TABLE x.a (); ALTER TABLE a RENAME TO z", &["app.b"]),
@@ -370,5 +351,41 @@ mod tests {
             let left: Vec<_> = left.iter().map(|name| name.replace('"', "")).collect();
             assert_eq!(after(&[MADE, then]), left, "{then}");
         }
+    }
+    fn levels(count: usize) -> String {
+        let children = (1..count).map(|level| format!("CREATE TABLE t{level} () INHERITS (t{});", level - 1));
+        format!(
+            "CREATE TABLE other (); CREATE TABLE t0 ();{}",
+            children.collect::<String>()
+        )
+    }
+
+    #[test]
+    fn any_number_of_levels_of_inheritance_is_read() {
+        assert_eq!(after(&[&levels(19_000), "DROP TABLE t0"]), ["other"]);
+        // More than real scripts make: nothing is claimed, also not of what is made later.
+        for then in ["DROP TABLE t0", "CREATE TABLE more ()"] {
+            assert!(after(&[&levels(60_000), then]).is_empty());
+        }
+    }
+
+    #[test]
+    fn any_number_of_blocks_is_read() {
+        let tables: String = (0..19_000)
+            .map(|number| format!("CREATE TABLE \"a {number}\" ();"))
+            .collect();
+        let blocks = "DO $$ BEGIN PERFORM 'a', '7'; END $$;".repeat(100_000);
+        let left = after(&[&tables, &blocks]);
+        assert_eq!(left.len(), 18_999);
+        assert!(!left.contains(&"\"a 7\"".to_owned()));
+    }
+
+    #[test]
+    fn work_on_claims_is_bounded() {
+        let tables: String = (0..15_000)
+            .map(|number| format!("CREATE TABLE t{number} ();"))
+            .collect();
+        let again = "SAVEPOINT s; ROLLBACK TO s; DROP SCHEMA x;".repeat(2_000);
+        assert!(after(&[&format!("{tables} BEGIN; {again} COMMIT;")]).is_empty());
     }
 }

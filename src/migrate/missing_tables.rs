@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sqlx::PgConnection;
 
 use super::aside;
-use super::claimed::{ClaimedTables, are_one};
+use super::claimed::ClaimedTables;
 use super::error::{Error, Result};
 use super::guard::names::Name;
 use super::history::History;
@@ -19,7 +19,7 @@ use super::source::{MigrationId, Source};
 /// # Errors
 /// [`super::error::Error::Database`].
 pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<Vec<String>> {
-    let edited = History::read(conn, source.format()).await?.edited(source);
+    let edited = History::read(conn, source).await?.edited(source);
     let mut home = default_path(conn).await?;
     home.push("public".to_owned());
     home.push(
@@ -31,26 +31,20 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
     let claimed = aside(move || claimed(&read, &edited, home))
         .await
         .ok_or(Error::Unreadable)?;
-    let mut missing = Vec::new();
-    let known: Vec<(String, String)> = sqlx::query_as(
-        "SELECT nspname::text, relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE relkind IN ('r', 'p', 'f') AND relname = ANY ($1)",
-    )
-    .bind(claimed.iter().map(|table| table.name.clone()).collect::<Vec<_>>())
-    .fetch_all(conn)
-    .await?;
-    let known = known.into_iter().map(|(schema, name)| Name {
-        schema: Some(schema),
-        name,
-    });
-    let known: Vec<_> = known.collect();
-    for table in &claimed {
-        if !known.iter().any(|known| are_one(known, table)) {
-            let schema = table.schema.iter().map(|schema| format!("{schema}."));
-            missing.push(format!("{}{}", schema.collect::<String>(), table.name));
-        }
-    }
-    Ok(missing)
+    let (schemas, names): (Vec<_>, Vec<_>) = claimed.into_iter().map(|table| (table.schema, table.name)).unzip();
+    // Only what is missing is sent back: the database may hold any number of tables of a name.
+    let missing = "SELECT coalesce(claimed.schema || '.', '') || claimed.name \
+         FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) \
+             WITH ORDINALITY AS claimed (schema, name, place) \
+         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace \
+             WHERE relkind IN ('r', 'p', 'f') AND relname = claimed.name \
+                 AND (claimed.schema IS NULL OR nspname = claimed.schema)) \
+         ORDER BY place";
+    Ok(sqlx::query_scalar(missing)
+        .bind(schemas)
+        .bind(names)
+        .fetch_all(conn)
+        .await?)
 }
 
 fn claimed(source: &Source, edited: &BTreeSet<MigrationId>, home: Vec<String>) -> Vec<Name> {

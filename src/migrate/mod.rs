@@ -5,6 +5,7 @@ mod apply;
 mod aside;
 mod blockers;
 mod claimed;
+mod claims;
 mod content;
 mod error;
 mod failure;

@@ -163,3 +163,35 @@ pub fn is_alarming(text: &str) -> bool {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
         .any(|word| ALARMING.iter().any(|alarming| word.eq_ignore_ascii_case(alarming)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_code_is_no_danger_to_the_stack_of_its_thread() {
+        for (many, before, middle, after) in [
+            (100_000, "1 + ", "1", ""),
+            (100_000, "(", "1", ")"),
+            (60_000, "NOT ", "true", ""),
+            (100_000, "- ", "1", ""),
+            (10_000, "CASE WHEN true THEN ", "1", " END"),
+            (10_000, "(SELECT ", "1", ")"),
+            (10_000, "1 UNION SELECT ", "1", ""),
+            (20_000, "ARRAY[", "1", "]"),
+        ] {
+            let text = format!("SELECT {}{middle}{}", before.repeat(many), after.repeat(many));
+            assert_eq!(statements(&text, 0).count(), 1, "{before}");
+        }
+        for (many, before, after) in [
+            (15_000, "BEGIN ", "END; "),
+            (10_000, "IF true THEN ", "END IF; "),
+            (10_000, "LOOP ", "END LOOP; "),
+            (2_000, "BEGIN ", "END; "),
+            (2_000, "IF true THEN ", "END IF; "),
+        ] {
+            let text = format!("DO $$ BEGIN {}NULL; {}END $$", before.repeat(many), after.repeat(many));
+            assert!(plpgsql(&text).is_none(), "{before}");
+        }
+    }
+}

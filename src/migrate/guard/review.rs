@@ -35,7 +35,7 @@ pub async fn review(conn: &mut PgConnection, source: &Source, options: &Options)
     let Some(consent) = options.consent.as_ref().filter(|_| !source.is_empty()) else {
         return Ok(None);
     };
-    let mut history = History::read(conn, source.format()).await?;
+    let mut history = History::read(conn, source).await?;
     history.foresee(source, options)?;
     look(conn, &history, source, consent).await
 }

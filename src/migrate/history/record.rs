@@ -18,7 +18,7 @@ pub(super) const MAX_TEXT: usize = 1_024;
 
 /// The most rows of a history: ten times as many as a source may have migrations, because attempts that were rolled
 /// back stay in it.
-pub(super) const MAX_ROWS: usize = 10 * MAX_MIGRATIONS;
+const MAX_ROWS: usize = 10 * MAX_MIGRATIONS;
 
 /// The most unfinished rows. A tool stops at the first one.
 const MAX_UNFINISHED: usize = 20;
@@ -54,8 +54,9 @@ pub struct History {
     pub(super) resume: BTreeMap<String, usize>,
     /// Schema and name of a table that is not a history, if there is any where the tool looks for one.
     pub(super) tables: Option<(String, String)>,
-    /// When there is no history where the tool looks for it: one in another schema, and what it holds.
-    pub(super) elsewhere: Option<(String, BTreeSet<String>)>,
+    /// When there is no history where the tool looks for it: the schema of one elsewhere, and a migration
+    /// of the source that it records as applied.
+    pub(super) elsewhere: Option<(String, String)>,
 }
 
 /// The row of a migration that is being applied.

@@ -65,10 +65,10 @@ impl History {
 
     /// Fails if the migrations of the source are recorded where their tool does not look: it would apply them once more.
     fn check_elsewhere(&self, source: &Source) -> Result<()> {
-        let Some((schema, applied)) = &self.elsewhere else {
+        let Some((schema, identity)) = &self.elsewhere else {
             return Ok(());
         };
-        let known = |migration: &&Migration| applied.contains(&migration.identity.to_string());
+        let known = |migration: &&Migration| migration.identity.to_string() == *identity;
         match source.migrations().iter().find(known) {
             None => Ok(()),
             Some(migration) => Err(Error::OtherTool(format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection};
 
-use super::record::{Entry, History, MAX_ROWS, schema_of, table_of};
+use super::record::{Entry, History, MAX_TEXT, schema_of, table_of};
 use super::{prisma, sqlx, supabase};
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
@@ -17,20 +17,21 @@ use crate::migrate::unfinished::{self, NOTHING_KEPT, Next, PARTS_KEPT};
 use crate::postgres::{begin, check_record, protect_records_inside, quote};
 
 impl History {
-    /// Reads the history. Writes nothing.
+    /// Reads the history in the format of the source. Writes nothing.
     ///
     /// # Errors
     /// [`postgres::Error::Untrusted`](crate::postgres::Error::Untrusted) when the table is another login's, or
     /// somebody has made a trigger or rule on it.
-    pub async fn read(conn: &mut PgConnection, format: Format) -> Result<Self> {
+    pub async fn read(conn: &mut PgConnection, source: &Source) -> Result<Self> {
         let path = default_path(conn).await?;
         begin(conn).await?;
-        let history = Self::look(conn, format, &path).await;
+        let history = Self::look(conn, source, &path).await;
         ::sqlx::raw_sql("ROLLBACK").execute(conn).await?;
         history
     }
 
-    async fn look(conn: &mut PgConnection, format: Format, path: &[String]) -> Result<Self> {
+    async fn look(conn: &mut PgConnection, source: &Source, path: &[String]) -> Result<Self> {
+        let format = source.format();
         let contract = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'prisma_contract')";
         if ::sqlx::query_scalar(contract).fetch_one(&mut *conn).await? {
             return Err(Error::OtherTool(
@@ -59,7 +60,7 @@ impl History {
         history.tables = tables(conn, &schemas).await?;
         if !history.present {
             history.check_other_formats(conn, path).await?;
-            history.elsewhere = elsewhere(conn, format).await?;
+            history.elsewhere = elsewhere(conn, source).await?;
             return Ok(history);
         }
         match format {
@@ -257,15 +258,16 @@ async fn locate(conn: &mut PgConnection, format: Format, path: &[String]) -> Res
     Ok(None)
 }
 
-/// A history in a schema where the tool does not look for it, with the migrations that it records as applied.
-async fn elsewhere(conn: &mut PgConnection, format: Format) -> Result<Option<(String, BTreeSet<String>)>> {
-    let applied = match format {
-        Format::Prisma => {
-            "pg_catalog.left(migration_name, 1024) FROM {} WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL"
-        }
-        Format::Sqlx => "version::pg_catalog.text FROM {} WHERE success",
+/// The schema of a history where the tool does not look for it, and a migration of the source that it records as applied.
+async fn elsewhere(conn: &mut PgConnection, source: &Source) -> Result<Option<(String, String)>> {
+    let format = source.format();
+    let (identity, applied) = match format {
+        Format::Prisma => ("migration_name", "finished_at IS NOT NULL AND rolled_back_at IS NULL"),
+        Format::Sqlx => ("version", "success"),
         Format::Supabase => return Ok(None),
     };
+    let migrations = source.migrations().iter();
+    let known: Vec<_> = migrations.map(|migration| migration.identity.to_string()).collect();
     let schemas: Vec<String> = ::sqlx::query_scalar(
         "SELECT nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE relname = $1 AND relkind = 'r' AND nspname !~ '^pg_' ORDER BY c.oid LIMIT 10",
@@ -278,11 +280,16 @@ async fn elsewhere(conn: &mut PgConnection, format: Format) -> Result<Option<(St
         if !matches!(check_record(conn, &schema, table_of(format)).await, Ok(true)) {
             continue;
         }
-        let table = format!("{}.{}", quote(&schema), table_of(format));
-        let sql = format!("SELECT {} LIMIT {MAX_ROWS}", applied.replace("{}", &table));
-        let applied: Vec<String> = ::sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut *conn).await?;
-        if !applied.is_empty() {
-            return Ok(Some((schema, applied.into_iter().collect())));
+        // The database may hold any number of rows and any length: what is asked for is sent, and only it is sent back.
+        let sql = format!(
+            "SELECT name FROM (SELECT pg_catalog.left({identity}::pg_catalog.text, {MAX_TEXT}) AS name FROM {}.{} \
+                 WHERE {applied}) applied WHERE name OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]) LIMIT 1",
+            quote(&schema),
+            table_of(format)
+        );
+        let found = ::sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).bind(&known);
+        if let Some(identity) = found.fetch_optional(&mut *conn).await? {
+            return Ok(Some((schema, identity)));
         }
     }
     Ok(None)
