@@ -163,6 +163,8 @@ async fn the_guard_knows_what_is_in_the_database() {
          CREATE TABLE parts (id int) PARTITION BY LIST (id);
          CREATE TABLE part PARTITION OF parts FOR VALUES IN (1);
          CREATE TABLE counted (id serial PRIMARY KEY); CREATE SEQUENCE numbers;
+         CREATE SEQUENCE invoice_no; ALTER SEQUENCE invoice_no OWNED BY counted.id;
+         ALTER TABLE filled ADD CONSTRAINT whole CHECK (id > 0); CREATE INDEX by_fee ON filled (fee);
          CREATE SCHEMA other; CREATE TABLE other.hidden (id int);
          DROP TABLE IF EXISTS nobody; DELETE FROM filled;",
     );
@@ -226,6 +228,18 @@ async fn the_guard_knows_what_is_in_the_database() {
             None,
         ),
         ("DROP SEQUENCE numbers", Some(FindingKind::DropSequence)),
+        // The application may count with it.
+        ("DROP SEQUENCE invoice_no", Some(FindingKind::DropSequence)),
+        ("ALTER INDEX by_fee RENAME TO fees", None),
+        ("ALTER INDEX filled RENAME TO junk", Some(FindingKind::Rename)),
+        (
+            "ALTER TABLE filled DROP CONSTRAINT whole, ADD CONSTRAINT whole CHECK (true) NOT VALID",
+            Some(FindingKind::DropConstraint),
+        ),
+        (
+            "ALTER TABLE filled DROP CONSTRAINT IF EXISTS odd, ADD CONSTRAINT odd CHECK (true) NOT VALID",
+            None,
+        ),
         ("CREATE INDEX ON empty (id)", None),
         ("CREATE INDEX ON filled (email)", Some(FindingKind::CreateIndex)),
         ("DELETE FROM parts", Some(FindingKind::DeleteAll)),

@@ -57,9 +57,38 @@ pub struct Relation {
     pub visible: bool,
     /// It or one of its child tables has pages, or it is a view or foreign table, which shows rows of other tables.
     pub filled: bool,
-    /// It is the sequence of a column: of a serial or identity one, or by `OWNED BY`.
+    pub sort: Sort,
+    /// It is the sequence of an identity column, or the column that owns it takes its default from it.
     pub owned: bool,
     pub columns: BTreeMap<String, Column>,
+    /// Its constraints, each with its `pg_constraint.contype`.
+    pub constraints: BTreeMap<String, char>,
+}
+
+/// What a relation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    #[default]
+    Table,
+    Foreign,
+    View,
+    Matview,
+    Sequence,
+    Index,
+}
+
+impl Sort {
+    /// Of a `pg_class.relkind`.
+    fn of(relkind: &str) -> Self {
+        match relkind {
+            "f" => Self::Foreign,
+            "v" => Self::View,
+            "m" => Self::Matview,
+            "S" => Self::Sequence,
+            "i" | "I" => Self::Index,
+            _ => Self::Table,
+        }
+    }
 }
 
 /// One column.
@@ -83,11 +112,20 @@ SELECT nspname::text, relname::text, nspname = ANY($2),
         WHERE root = named.oid AND p.relkind IN ('r', 'm') AND pg_relation_size(p.oid) > 0),
     attname::text, coalesce(e.typname, t.typname)::text, atttypmod, e.oid IS NOT NULL, attnotnull,
     relkind = 'S' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = named.oid
-        AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i'))
+        AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND (d.deptype = 'i' OR d.deptype = 'a' AND EXISTS (
+            SELECT FROM pg_attrdef f JOIN pg_depend u ON u.classid = 'pg_attrdef'::regclass AND u.objid = f.oid
+            WHERE adrelid = d.refobjid AND adnum = d.refobjsubid
+                AND u.refclassid = 'pg_class'::regclass AND u.refobjid = named.oid))),
+    relkind::text
 FROM named
-LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdropped AND relkind <> 'i'
+LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdropped AND relkind NOT IN ('i', 'I')
 LEFT JOIN pg_type t ON t.oid = atttypid
 LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'";
+
+const CONSTRAINTS: &str = "\
+SELECT nspname::text, relname::text, conname::text, contype::text
+FROM pg_constraint JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relname = ANY($1) AND nspname <> 'information_schema' AND nspname !~ '^pg_'";
 
 /// Whether no table holds rows that is in the login's search path or owned by it, and is neither of an extension nor
 /// a migration history.
@@ -187,7 +225,8 @@ impl Catalog {
         let empty = sqlx::query_scalar(EMPTY).bind(&path).bind(OPERATOR_SCHEMA);
         let empty = empty.fetch_one(&mut *conn).await?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let rows = sqlx::query(RELATIONS).bind(names).bind(&path).fetch_all(conn).await?;
+        let rows = sqlx::query(RELATIONS).bind(&names).bind(&path);
+        let rows = rows.fetch_all(&mut *conn).await?;
         let mut relations = BTreeMap::new();
         for row in rows {
             let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -199,10 +238,18 @@ impl Catalog {
             });
             (relation.visible, relation.filled) = (row.try_get(2)?, row.try_get(3)?);
             relation.owned = row.try_get(9)?;
+            relation.sort = Sort::of(row.try_get(10)?);
             if let Some(column) = row.try_get::<Option<String>, _>(4)? {
                 let type_ = Type::of_catalog(row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
                 let required = row.try_get(8)?;
                 relation.columns.insert(column, Column { type_, required });
+            }
+        }
+        for row in sqlx::query(CONSTRAINTS).bind(&names).fetch_all(conn).await? {
+            if let Some(relation) = relations.get_mut(&(row.try_get(0)?, row.try_get(1)?)) {
+                let kind: String = row.try_get(3)?;
+                let kind = kind.chars().next().unwrap_or_default();
+                relation.constraints.insert(row.try_get(2)?, kind);
             }
         }
         Ok(Self {

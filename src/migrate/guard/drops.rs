@@ -3,11 +3,12 @@
 use pg_query::protobuf::{DropBehavior, DropStmt, ObjectType};
 use pg_query::{Node, NodeEnum};
 
+use super::catalog::Sort;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, quoted, strings};
-use super::objects::key;
+use super::objects::{Key, key};
 
 /// Judges a statement that drops objects.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -79,8 +80,8 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
                 if !harmless {
                     judge.find(kind, &name, statement);
                 }
-                if !recreated || standing == Standing::New {
-                    judge.known.drop(&relation);
+                if (!recreated || standing == Standing::New) && judge.is_certain() {
+                    judge.known.drop(&relation, sort(what));
                 }
             }
             _ => {
@@ -95,10 +96,10 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
 }
 
 /// Whether the same script creates the dropped object again.
-pub fn replaced(judge: &mut Judge<'_>, key: &str) -> bool {
+pub fn replaced(judge: &mut Judge<'_>, key: &Key) -> bool {
     let recreated = judge.made_later(key);
     if recreated {
-        judge.known.keep(key.to_owned());
+        judge.known.keep(key.clone());
     }
     recreated
 }
@@ -114,6 +115,18 @@ fn is_replaced(what: ObjectType) -> bool {
             | ObjectType::ObjectTrigger
             | ObjectType::ObjectRule
     )
+}
+
+/// The relations that a `DROP` of this kind can drop.
+fn sort(what: ObjectType) -> Sort {
+    match what {
+        ObjectType::ObjectForeignTable => Sort::Foreign,
+        ObjectType::ObjectMatview => Sort::Matview,
+        ObjectType::ObjectSequence => Sort::Sequence,
+        ObjectType::ObjectView => Sort::View,
+        ObjectType::ObjectIndex => Sort::Index,
+        _ => Sort::Table,
+    }
 }
 
 fn kind(what: ObjectType) -> (FindingKind, String) {

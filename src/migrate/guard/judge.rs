@@ -9,6 +9,7 @@ use pg_query::NodeEnum;
 use super::finding::{Finding, FindingKind};
 use super::known::{Known, Standing};
 use super::names::Name;
+use super::objects::Key;
 use crate::api::Effect;
 use crate::migrate::parse;
 
@@ -22,7 +23,7 @@ pub struct PendingScript {
     /// Number of statements that an earlier attempt committed.
     pub committed: usize,
     /// The objects that its statements create, each with the statement's index, once the script was gone through.
-    pub makes: Vec<(usize, String)>,
+    pub makes: Vec<(usize, Key)>,
 }
 
 /// Bytes of code that are read in all.
@@ -157,8 +158,16 @@ impl<'a> Judge<'a> {
         left.is_some()
     }
 
+    /// Whether the current statement surely runs: it is not part of code, which may skip it.
+    pub fn is_certain(&self) -> bool {
+        self.active.is_empty()
+    }
+
     /// Whether a later statement of the same script creates the object again.
-    pub fn made_later(&self, key: &str) -> bool {
+    pub fn made_later(&self, key: &Key) -> bool {
+        if !self.known.is_certain(key) {
+            return false;
+        }
         let makes = self.script.map(|script| script.makes.as_slice()).unwrap_or_default();
         makes.iter().any(|(at, made)| *at > self.at.0 && made == key)
     }

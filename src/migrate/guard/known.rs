@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::{Catalog, Column};
+use super::catalog::{Catalog, Column, Sort};
 use super::known_code::Code;
 use super::names::Name;
+use super::objects::Key;
 
 /// Whether a relation exists at one point of the scripts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +29,7 @@ struct KnownRelation {
     visible: bool,
     /// None if the pending scripts create it.
     found: Option<Existing>,
-    /// It is a view, which shows rows of other relations.
-    view: bool,
+    sort: Sort,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,8 @@ struct Existing {
     columns: Option<BTreeMap<String, Column>>,
     /// It is the sequence of a column.
     owned: bool,
+    /// With their kinds; none if they are not known.
+    constraints: Option<BTreeMap<String, char>>,
 }
 
 /// The relations, and other objects that the pending scripts create.
@@ -49,9 +51,11 @@ pub struct Known {
     /// The script has set a search path: a name without a schema can mean a relation of any schema.
     pub elsewhere: bool,
     /// Keys of objects other than relations that the scripts created.
-    made: BTreeSet<String>,
+    made: BTreeSet<Key>,
+    /// Those that nothing else can be that has the same key.
+    sure: BTreeSet<Key>,
     /// Keys of objects that a script drops and creates again: the new object replaces an existing one.
-    kept: BTreeSet<String>,
+    kept: BTreeSet<Key>,
     /// Names of relations that statements refer to.
     asked: BTreeSet<String>,
     /// Grows with every change.
@@ -72,8 +76,9 @@ impl Known {
                 filled: relation.filled,
                 columns: Some(relation.columns.clone()),
                 owned: relation.owned,
+                constraints: Some(relation.constraints.clone()),
             }),
-            view: false,
+            sort: relation.sort,
         });
         Self {
             entries: entries.collect(),
@@ -132,22 +137,19 @@ impl Known {
         found.all(|found| found.owned)
     }
 
+    /// Whether all that the name can mean are relations of this sort.
+    pub fn are_all(&self, name: &Name, sort: Sort) -> bool {
+        self.meant(name).iter().all(|at| self.entries[*at].sort == sort)
+    }
+
     /// Adds a relation. With `unless_there`, an existing relation stays as it is.
-    pub fn create(&mut self, name: &Name, unless_there: bool) {
-        self.made_as(name, unless_there, false);
-    }
-
-    /// Adds a view. With `replaces`, an existing view stays as it is.
-    pub fn create_view(&mut self, name: &Name, replaces: bool) {
-        self.made_as(name, replaces, true);
-    }
-
-    fn made_as(&mut self, name: &Name, unless_there: bool, view: bool) {
+    pub fn create(&mut self, name: &Name, sort: Sort, unless_there: bool) {
         let there = matches!(self.standing(name), Standing::There { .. });
         if there && unless_there || name.name.is_empty() {
             return;
         }
         self.version += 1;
+        self.forget(&name.name);
         let schema = match &name.schema {
             None if !self.elsewhere => self.current.clone(),
             schema => schema.clone(),
@@ -157,13 +159,15 @@ impl Known {
             name: name.name.clone(),
             visible: name.schema.is_none() || name.schema == self.current,
             found: None,
-            view,
+            sort,
         });
     }
 
     /// Whether the name can mean a view that the pending scripts create.
     pub fn may_be_view(&self, name: &Name) -> bool {
-        self.entries.iter().any(|entry| entry.view && self.is(entry, name))
+        self.entries
+            .iter()
+            .any(|entry| entry.sort == Sort::View && self.is(entry, name))
     }
 
     /// Marks a table that the pending scripts create as filled: it gets the rows of an existing table.
@@ -181,23 +185,106 @@ impl Known {
         all.filter(|at| self.is(&self.entries[*at], name)).collect()
     }
 
-    /// Removes a relation.
-    pub fn drop(&mut self, name: &Name) {
-        self.version += 1;
-        let kept = self.entries.iter().filter(|entry| !self.is(entry, name)).cloned();
-        self.entries = kept.collect();
+    /// Whether all of the entries are one relation.
+    fn are_one(&self, entries: &[usize]) -> bool {
+        let mut schemas = entries.iter().map(|at| &self.entries[*at].schema);
+        schemas
+            .next()
+            .is_none_or(|first| entries.len() == 1 || first.is_some() && schemas.all(|schema| schema == first))
     }
 
-    /// Gives a relation another name or schema.
-    pub fn rename(&mut self, from: &Name, to: &Name) {
+    /// Removes a relation of this sort, unless the name can mean several.
+    pub fn drop(&mut self, name: &Name, sort: Sort) {
+        self.version += 1;
+        self.forget(&name.name);
+        let mut meant = self.meant(name);
+        meant.retain(|at| self.entries[*at].sort == sort);
+        if self.are_one(&meant) {
+            for at in meant.into_iter().rev() {
+                self.entries.remove(at);
+            }
+        }
+    }
+
+    /// Gives a relation another name or schema. If it is not `certain` that it gets it, or the name can mean several
+    /// relations, both names mean it.
+    pub fn rename(&mut self, from: &Name, to: &Name, certain: bool) {
         self.version += 1;
         self.asked.insert(from.name.clone());
-        for at in self.meant(from) {
+        self.forget(&from.name);
+        self.forget(&to.name);
+        // The constraint of an index gets its name.
+        let found = self.entries.iter_mut().filter_map(|entry| entry.found.as_mut());
+        for constraints in found.filter_map(|found| found.constraints.as_mut()) {
+            let kind = constraints.get(&from.name).copied();
+            constraints.extend(kind.map(|kind| (to.name.clone(), kind)));
+        }
+        let meant = self.meant(from);
+        if !certain || !self.are_one(&meant) {
+            let both: Vec<_> = meant.iter().map(|at| self.entries[*at].clone()).collect();
+            self.entries.extend(both);
+        }
+        for at in meant {
             let entry = &mut self.entries[at];
             entry.name.clone_from(&to.name);
             if to.schema.is_some() {
                 entry.visible = to.schema == self.current;
                 entry.schema.clone_from(&to.schema);
+            }
+        }
+    }
+
+    /// Gives a schema another name. From then on, both names can mean each of its relations.
+    pub fn rename_schema(&mut self, from: &str, to: &str) {
+        self.version += 1;
+        self.sure.clear();
+        let both = self
+            .entries
+            .iter()
+            .filter(|entry| entry.schema.as_deref() == Some(from));
+        let both: Vec<_> = both
+            .cloned()
+            .map(|entry| KnownRelation {
+                schema: Some(to.to_owned()),
+                visible: true,
+                ..entry
+            })
+            .collect();
+        self.entries.extend(both);
+    }
+
+    /// The kind of a table's constraint: none in it if the table has no such constraint.
+    ///
+    /// None if it is not known.
+    pub fn constraint(&self, table: &Name, name: &str) -> Option<Option<char>> {
+        let [at] = self.meant(table)[..] else { return None };
+        let constraints = self.entries[at].found.as_ref()?.constraints.as_ref()?;
+        Some(constraints.get(name).copied())
+    }
+
+    /// Adds a constraint to a table, made of what was there before.
+    pub fn add_constraint(&mut self, table: &Name, name: &str, kind: char) {
+        self.version += 1;
+        for at in self.meant(table) {
+            let found = self.entries[at].found.as_mut();
+            if let Some(constraints) = found.and_then(|found| found.constraints.as_mut()) {
+                constraints.insert(name.to_owned(), kind);
+            }
+        }
+    }
+
+    /// Renames a constraint of a table.
+    pub fn rename_constraint(&mut self, table: &Name, from: &str, to: &str) {
+        self.version += 1;
+        let table = self.meant(table);
+        for at in table {
+            if let Some(found) = self.entries[at].found.as_mut()
+                && let Some(constraints) = &mut found.constraints
+            {
+                match constraints.get(from).copied() {
+                    Some(kind) => _ = constraints.insert(to.to_owned(), kind),
+                    None => found.constraints = None,
+                }
             }
         }
     }
@@ -212,28 +299,52 @@ impl Known {
         }
     }
 
-    /// Adds an object other than a relation.
-    pub fn make(&mut self, key: String) {
+    /// Adds an object other than a relation. `certain`: the statement runs, and fails if the object exists.
+    pub fn make(&mut self, key: Key, certain: bool) {
         self.version += 1;
-        if !self.kept.contains(&key) {
-            self.made.insert(key);
+        if self.kept.contains(&key) {
+            return;
         }
+        if certain && self.is_certain(&key) {
+            self.sure.insert(key.clone());
+        }
+        self.made.insert(key);
+    }
+
+    /// Whether a key means one object only.
+    pub fn is_certain(&self, key: &Key) -> bool {
+        let one = key.table.as_ref().is_none_or(|table| {
+            let meant = self.meant(table);
+            let mut new = meant.iter().map(|at| self.entries[*at].found.is_none());
+            // A temporary table hides another one.
+            let first = new.next();
+            self.are_one(&meant) && new.all(|new| Some(new) == first)
+        });
+        one && (key.qualified || !self.elsewhere)
+    }
+
+    /// Takes what belongs to tables of this name for objects that were there before.
+    pub fn forget(&mut self, table: &str) {
+        self.sure
+            .retain(|key| key.table.as_ref().is_none_or(|of| of.name != table));
     }
 
     /// Records that the script drops an existing object and creates it again.
-    pub fn keep(&mut self, key: String) {
+    pub fn keep(&mut self, key: Key) {
         self.version += 1;
         self.kept.insert(key);
     }
 
     /// Whether the pending scripts created an object other than a relation.
-    pub fn is_made(&self, key: &str) -> bool {
+    pub fn is_made(&self, key: &Key) -> bool {
         self.made.contains(key)
     }
 
-    /// Removes an object. Returns whether the pending scripts created it.
-    pub fn unmake(&mut self, key: &str) -> bool {
+    /// Removes an object. Returns whether the pending scripts certainly created it.
+    pub fn unmake(&mut self, key: &Key) -> bool {
         self.version += 1;
-        self.made.remove(key)
+        self.made.remove(key);
+        let certain = self.is_certain(key);
+        self.sure.remove(key) && certain
     }
 }

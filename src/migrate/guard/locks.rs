@@ -3,6 +3,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{IndexStmt, ReindexObjectType, ReindexStmt, VacuumStmt};
 
+use super::catalog::Sort;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
@@ -55,7 +56,7 @@ fn index(judge: &mut Judge<'_>, it: &IndexStmt) {
         schema: table.schema,
         name: it.idxname.clone(),
     };
-    judge.known.create(&index, it.if_not_exists);
+    judge.known.create(&index, Sort::Index, it.if_not_exists);
 }
 
 fn reindex(judge: &mut Judge<'_>, it: &ReindexStmt) {

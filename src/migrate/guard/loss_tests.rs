@@ -55,3 +55,113 @@ fn rows_are_lost_by_other_names_too() {
         assert_eq!(kinds(script), [], "{script}");
     }
 }
+
+/// Names that another object gets or has, and what only may have been made.
+#[test]
+fn what_was_there_is_lost_by_the_name_of_what_the_plan_made() {
+    for (script, found) in [
+        (
+            "ALTER INDEX members RENAME TO junk; DROP TABLE IF EXISTS junk;",
+            DropTable,
+        ),
+        (
+            "SET search_path = app; CREATE INDEX members ON app.x (a); ALTER INDEX members RENAME TO junk; DROP TABLE IF EXISTS members;",
+            DropTable,
+        ),
+        (
+            "CREATE SCHEMA app; CREATE TABLE app.x(a int); CREATE INDEX members ON app.x(a); SET search_path = app; \
+             DROP INDEX CONCURRENTLY members; SET search_path = public; DROP TABLE IF EXISTS members;",
+            DropTable,
+        ),
+        (
+            "DO $$ BEGIN IF false THEN ALTER TABLE members RENAME TO junk; END IF; END $$; DROP TABLE IF EXISTS members;",
+            DropTable,
+        ),
+        (
+            "CREATE SCHEMA app; CREATE TABLE app.users(); ALTER SCHEMA app RENAME TO old; ALTER SCHEMA auth RENAME TO app; DROP TABLE app.users;",
+            DropTable,
+        ),
+        (
+            "DO $$ BEGIN ALTER TABLE members ADD COLUMN email text; EXCEPTION WHEN duplicate_column THEN null; END $$; \
+             ALTER TABLE members DROP COLUMN email;",
+            DropColumn,
+        ),
+        (
+            "DO $$ BEGIN CREATE TYPE c AS ENUM ('a'); EXCEPTION WHEN duplicate_object THEN null; END $$; DROP TYPE c;",
+            DropType,
+        ),
+        (
+            "CREATE TYPE c AS ENUM ('a'); SET search_path = app; DROP TYPE c;",
+            DropType,
+        ),
+        (
+            "CREATE TYPE app.x AS ENUM ('a'); ALTER TYPE app.x RENAME TO c; DROP TYPE c;",
+            DropType,
+        ),
+        (
+            "ALTER TABLE members ADD COLUMN IF NOT EXISTS id int CONSTRAINT members_pkey PRIMARY KEY; \
+             ALTER TABLE members DROP CONSTRAINT members_pkey CASCADE;",
+            DropConstraint,
+        ),
+        (
+            "ALTER TABLE members ADD FOREIGN KEY (team_id) REFERENCES decoy(id) NOT VALID; \
+             ALTER TABLE members DROP CONSTRAINT members_team_id_fkey;",
+            DropConstraint,
+        ),
+        (
+            "ALTER TABLE members DROP CONSTRAINT members_check, ADD CONSTRAINT members_check CHECK (true) NOT VALID;",
+            DropConstraint,
+        ),
+        (
+            "ALTER TABLE members DROP CONSTRAINT members_pkey, ADD CONSTRAINT members_pkey CHECK (true);",
+            DropConstraint,
+        ),
+        (
+            "ALTER TABLE members DROP CONSTRAINT members_pkey; ALTER TABLE members ADD CONSTRAINT members_pkey CHECK (true);",
+            DropConstraint,
+        ),
+        (
+            "ALTER TABLE members DROP CONSTRAINT members_check, ADD CONSTRAINT members_check CHECK (id > 0); \
+             ALTER TABLE members DROP CONSTRAINT members_check;",
+            DropConstraint,
+        ),
+        (
+            "ALTER TABLE members ADD CONSTRAINT c CHECK (true) NOT VALID; ALTER TABLE members RENAME CONSTRAINT c TO d; \
+             ALTER TABLE public.members RENAME CONSTRAINT members_pkey TO c; ALTER TABLE members DROP CONSTRAINT c CASCADE;",
+            DropConstraint,
+        ),
+        (
+            "ALTER TABLE members ADD CONSTRAINT c CHECK (true) NOT VALID; SET search_path = app; \
+             ALTER TABLE members DROP CONSTRAINT c CASCADE;",
+            DropConstraint,
+        ),
+        (
+            "ALTER INDEX members_pkey RENAME TO c; ALTER TABLE members DROP CONSTRAINT c, ADD CONSTRAINT c CHECK (true);",
+            DropConstraint,
+        ),
+        (
+            "ALTER TABLE members ADD CONSTRAINT c UNIQUE USING INDEX members_email; ALTER TABLE members DROP CONSTRAINT c;",
+            DropConstraint,
+        ),
+        (
+            "CREATE POLICY p ON members USING (false); ALTER POLICY p ON members RENAME TO q; \
+             ALTER POLICY own ON members RENAME TO p; DROP POLICY p ON members;",
+            DropPolicy,
+        ),
+        (
+            "DROP TRIGGER t ON members; SET search_path = app; CREATE TRIGGER t BEFORE INSERT ON members EXECUTE FUNCTION f();",
+            DropTrigger,
+        ),
+    ] {
+        assert!(kinds(script).contains(&found), "{script}: {:?}", kinds(script));
+    }
+    for script in [
+        "ALTER TABLE members ADD CONSTRAINT c CHECK (true) NOT VALID; ALTER TABLE members RENAME CONSTRAINT c TO d; \
+         ALTER TABLE members DROP CONSTRAINT d;",
+        "ALTER INDEX members_email RENAME TO mail; DROP INDEX CONCURRENTLY mail;",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a); ALTER INDEX i RENAME TO j; DROP INDEX j; DROP TABLE t;",
+        "SET search_path = ''; CREATE TYPE app.c AS ENUM ('a'); ALTER TYPE app.c RENAME TO d; DROP TYPE app.d;",
+    ] {
+        assert_eq!(kinds(script), [], "{script}");
+    }
+}

@@ -4,6 +4,7 @@
 use pg_query::protobuf::{AlterTableCmd, AlterTableType, ColumnDef, ConstrType, Constraint};
 use pg_query::{Node, NodeEnum};
 
+use super::catalog::Sort;
 use super::names::{Name, inner, strings};
 use super::types::Type;
 
@@ -11,25 +12,54 @@ use super::types::Type;
 const LONGEST: usize = 63;
 
 /// The relations that a statement makes beside the table that it creates or alters: sequences and indexes.
-pub fn relations(tree: &NodeEnum) -> Vec<Name> {
-    parts(tree, |table, part| match part {
-        Part::Column(column) => sequence(table, column),
-        Part::Identity(column) => vec![made(&table.name, column, "seq")],
+pub fn relations(tree: &NodeEnum) -> Vec<(Name, Sort)> {
+    let Some((table, parts)) = parts(tree) else {
+        return Vec::new();
+    };
+    let made = parts.into_iter().filter_map(|part| match part {
+        Part::Column(column) => Some((sequence(&table, column)?, Sort::Sequence)),
+        Part::Identity(column) => Some((made(&table.name, column, "seq"), Sort::Sequence)),
         Part::Constraint(column, constraint) if has_index(constraint) => {
-            constraint_name(table, column, constraint).into_iter().collect()
+            Some((constraint_name(&table, column, constraint)?, Sort::Index))
         }
-        Part::Constraint(..) => Vec::new(),
+        Part::Constraint(..) => None,
+    });
+    let schema = &table.schema;
+    made.map(|(name, sort)| {
+        let schema = schema.clone();
+        (Name { schema, name }, sort)
     })
+    .collect()
 }
 
-/// The names of the constraints that an `ALTER TABLE` adds.
-pub fn constraints(tree: &NodeEnum) -> Vec<String> {
+/// The named constraints that an `ALTER TABLE` adds, each with its `pg_constraint.contype` if all rows satisfy it.
+/// PostgreSQL gives another one a name that no existing constraint has, and `USING INDEX` makes one of an index that
+/// was there before.
+pub fn constraints(tree: &NodeEnum) -> Vec<(String, Option<char>)> {
     if !matches!(tree, NodeEnum::AlterTableStmt(_)) {
         return Vec::new();
     }
-    parts(tree, |table, part| match part {
-        Part::Constraint(column, constraint) => constraint_name(table, column, constraint).into_iter().collect(),
-        Part::Column(_) | Part::Identity(_) => Vec::new(),
+    let parts = parts(tree).map(|(_, parts)| parts).unwrap_or_default();
+    let named = parts.into_iter().filter_map(|part| match part {
+        Part::Constraint(_, it) if !it.conname.is_empty() && it.indexname.is_empty() => {
+            let kind = kind(it).filter(|kind| !it.skip_validation && (it.is_enforced || !matches!(kind, 'c' | 'f')));
+            Some((it.conname.clone(), kind))
+        }
+        _ => None,
+    });
+    named.collect()
+}
+
+/// The `pg_constraint.contype` of a constraint.
+pub fn kind(it: &Constraint) -> Option<char> {
+    Some(match it.contype() {
+        ConstrType::ConstrPrimary => 'p',
+        ConstrType::ConstrUnique => 'u',
+        ConstrType::ConstrCheck => 'c',
+        ConstrType::ConstrForeign => 'f',
+        ConstrType::ConstrExclusion => 'x',
+        ConstrType::ConstrNotnull => 'n',
+        _ => return None,
     })
 }
 
@@ -41,8 +71,8 @@ enum Part<'a> {
     Constraint(Option<&'a str>, &'a Constraint),
 }
 
-/// What `names` says of the parts of a `CREATE TABLE` or `ALTER TABLE`, in the table's schema.
-fn parts<T: From<Named>>(tree: &NodeEnum, names: impl Fn(&Name, Part<'_>) -> Vec<String>) -> Vec<T> {
+/// The table of a `CREATE TABLE` or `ALTER TABLE`, and what is added to it. With `IF NOT EXISTS` nothing may be.
+fn parts(tree: &NodeEnum) -> Option<(Name, Vec<Part<'_>>)> {
     let mut found = Vec::new();
     let (table, nodes): (_, Vec<&NodeEnum>) = match tree {
         NodeEnum::CreateStmt(it) => (
@@ -50,51 +80,24 @@ fn parts<T: From<Named>>(tree: &NodeEnum, names: impl Fn(&Name, Part<'_>) -> Vec
             it.table_elts.iter().filter_map(|node| node.node.as_ref()).collect(),
         ),
         NodeEnum::AlterTableStmt(it) => (it.relation.as_ref(), it.cmds.iter().filter_map(added).collect()),
-        _ => return Vec::new(),
-    };
-    let Some(table) = table.map(Name::from) else {
-        return Vec::new();
+        _ => return None,
     };
     for node in nodes {
         match node {
             NodeEnum::ColumnDef(column) => {
-                found.extend(names(&table, Part::Column(column)));
+                found.push(Part::Column(column));
                 for node in &column.constraints {
                     if let Some(NodeEnum::Constraint(constraint)) = &node.node {
-                        found.extend(names(&table, Part::Constraint(Some(&column.colname), constraint)));
+                        found.push(Part::Constraint(Some(&column.colname), constraint));
                     }
                 }
             }
-            NodeEnum::Constraint(constraint) => found.extend(names(&table, Part::Constraint(None, constraint))),
-            NodeEnum::AlterTableCmd(command) => found.extend(names(&table, Part::Identity(&command.name))),
+            NodeEnum::Constraint(constraint) => found.push(Part::Constraint(None, constraint)),
+            NodeEnum::AlterTableCmd(command) => found.push(Part::Identity(&command.name)),
             _ => {}
         }
     }
-    let schema = table.schema;
-    found
-        .into_iter()
-        .map(|name| {
-            T::from(Named(Name {
-                schema: schema.clone(),
-                name,
-            }))
-        })
-        .collect()
-}
-
-/// A name, or only its last part.
-struct Named(Name);
-
-impl From<Named> for Name {
-    fn from(named: Named) -> Self {
-        named.0
-    }
-}
-
-impl From<Named> for String {
-    fn from(named: Named) -> Self {
-        named.0.name
-    }
+    Some((table.map(Name::from)?, found))
 }
 
 /// What a command of `ALTER TABLE` adds: a column, a constraint, or itself for `ADD GENERATED`.
@@ -103,23 +106,20 @@ fn added(node: &Node) -> Option<&NodeEnum> {
         return None;
     };
     match AlterTableCmd::subtype(command) {
+        _ if command.missing_ok => None,
         AlterTableType::AtAddColumn | AlterTableType::AtAddConstraint => inner(command.def.as_deref()),
         AlterTableType::AtAddIdentity => Some(tree),
         _ => None,
     }
 }
 
-fn sequence(table: &Name, column: &ColumnDef) -> Vec<String> {
+fn sequence(table: &Name, column: &ColumnDef) -> Option<String> {
     let type_ = column.type_name.as_ref().map(Type::from).unwrap_or_default();
     let identity = column
         .constraints
         .iter()
         .any(|node| matches!(&node.node, Some(NodeEnum::Constraint(it)) if it.contype() == ConstrType::ConstrIdentity));
-    if identity || is_serial(&type_) {
-        vec![made(&table.name, &column.colname, "seq")]
-    } else {
-        Vec::new()
-    }
+    (identity || is_serial(&type_)).then(|| made(&table.name, &column.colname, "seq"))
 }
 
 /// Whether a column of this type has a sequence of its own.
@@ -203,6 +203,7 @@ mod tests {
                 name: name.into(),
                 visible: true,
                 owned,
+                sort: Sort::Sequence,
                 ..Relation::default()
             });
         }
@@ -235,17 +236,25 @@ mod tests {
                 &["ALTER TABLE empty ADD COLUMN s SERIAL", "DROP SEQUENCE empty_s_seq"],
                 &[],
             ),
+            // PostgreSQL gives them another name if a constraint has this one.
             (
                 &[
                     "ALTER TABLE empty ADD COLUMN u int UNIQUE",
                     "ALTER TABLE empty DROP CONSTRAINT empty_u_key",
                 ],
-                &[],
+                &[DropConstraint],
             ),
             (
                 &[
                     "ALTER TABLE empty ADD UNIQUE (id, fee)",
                     "ALTER TABLE empty DROP CONSTRAINT empty_id_fee_key",
+                ],
+                &[DropConstraint],
+            ),
+            (
+                &[
+                    "ALTER TABLE empty ADD CONSTRAINT u UNIQUE (id, fee)",
+                    "ALTER TABLE empty DROP CONSTRAINT u",
                 ],
                 &[],
             ),

@@ -30,6 +30,7 @@ mod settings;
 mod statements;
 mod tables;
 mod types;
+mod volatile;
 
 pub use clearance::{Clearance, decide};
 pub use consent::Consent;

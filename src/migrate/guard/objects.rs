@@ -4,11 +4,33 @@ use pg_query::protobuf::{ObjectType, RangeVar};
 use pg_query::{Node, NodeEnum};
 
 use super::made;
-use super::names::{Name, dotted, strings};
+use super::names::{Name, dotted, quoted, strings};
 
-/// The key of an object that is no relation: its kind and name. The guard takes objects with the same key for the same
-/// object; functions are distinguished by their names only.
-pub fn key(what: ObjectType, name: &[String]) -> String {
+/// Tells an object that is no relation from others: by its kind and name. The guard takes objects with the same key
+/// for the same object; functions are distinguished by their names only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    text: String,
+    /// The table that it belongs to.
+    pub table: Option<Name>,
+    /// It means the same object with any search path.
+    pub qualified: bool,
+}
+
+/// The key of an object that is neither a relation nor a constraint.
+pub fn key(what: ObjectType, name: &[String]) -> Key {
+    let beside = matches!(
+        what,
+        ObjectType::ObjectPolicy | ObjectType::ObjectTrigger | ObjectType::ObjectRule
+    );
+    let table = match name {
+        [table @ .., _] if beside => Some(Name::of(table.to_vec())),
+        _ => None,
+    };
+    let qualified = match &table {
+        Some(table) => table.schema.is_some(),
+        None => what == ObjectType::ObjectSchema || name.len() > 1,
+    };
     let word = match what {
         ObjectType::ObjectDomain | ObjectType::ObjectType => "type",
         ObjectType::ObjectFunction
@@ -18,7 +40,11 @@ pub fn key(what: ObjectType, name: &[String]) -> String {
         ObjectType::ObjectView => "view",
         other => other.as_str_name(),
     };
-    format!("{word} {}", dotted(name))
+    Key {
+        text: format!("{word} {}", dotted(name)),
+        table,
+        qualified,
+    }
 }
 
 /// Whether a statement can replace an existing object.
@@ -33,7 +59,7 @@ pub fn replaces(tree: &NodeEnum) -> bool {
 }
 
 /// The keys of the objects that a statement creates.
-pub fn made_by(tree: &NodeEnum) -> Vec<String> {
+pub fn made_by(tree: &NodeEnum) -> Vec<Key> {
     let beside = |what, relation: &Option<RangeVar>, name: &String| {
         let mut parts = relation
             .as_ref()
@@ -62,13 +88,16 @@ pub fn made_by(tree: &NodeEnum) -> Vec<String> {
         NodeEnum::CreateTrigStmt(it) => beside(ObjectType::ObjectTrigger, &it.relation, &it.trigname),
         NodeEnum::RuleStmt(it) => beside(ObjectType::ObjectRule, &it.relation, &it.rulename),
         NodeEnum::AlterTableStmt(it) => {
-            let table = it.relation.as_ref().map(Name::from);
-            let keys = table.map(|table| {
-                made::constraints(tree)
-                    .into_iter()
-                    .map(move |name| constraint(&table, &name))
-            });
-            keys.into_iter().flatten().collect()
+            let Some(table) = it.relation.as_ref().map(Name::from) else {
+                return Vec::new();
+            };
+            let added = made::constraints(tree).into_iter();
+            added
+                .flat_map(|(name, valid)| {
+                    let valid = valid.map(|kind| valid_constraint(&table, &name, kind));
+                    valid.into_iter().chain([constraint(&table, &name)])
+                })
+                .collect()
         }
         _ => Vec::new(),
     }
@@ -81,6 +110,19 @@ fn range(name: RangeVar) -> Node {
 }
 
 /// The key of a constraint.
-pub fn constraint(table: &Name, name: &str) -> String {
-    format!("constraint {table} {name}")
+pub fn constraint(table: &Name, name: &str) -> Key {
+    Key {
+        text: format!("constraint {table} {}", quoted(name)),
+        table: Some(table.clone()),
+        qualified: table.schema.is_some(),
+    }
+}
+
+/// The key of a constraint that all rows satisfy, with its `pg_constraint.contype`.
+pub fn valid_constraint(table: &Name, name: &str, kind: char) -> Key {
+    let key = constraint(table, name);
+    Key {
+        text: format!("{} {kind}", key.text),
+        ..key
+    }
 }

@@ -1,13 +1,14 @@
 //! Statements that give an object another name or schema.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AlterObjectSchemaStmt, RenameStmt};
+use pg_query::protobuf::{AlterObjectSchemaStmt, ObjectType, RenameStmt};
 
+use super::catalog::Sort;
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, inner, quoted, strings};
-use super::objects;
+use super::objects::{self, Key};
 
 /// Judges a statement that renames an object or moves it to another schema.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -25,46 +26,93 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
 /// Renaming an object whose name no application uses is no finding.
 fn rename(judge: &mut Judge<'_>, it: &RenameStmt) {
     use pg_query::protobuf::ObjectType as Is;
-    if matches!(
-        it.rename_type(),
-        Is::ObjectIndex
-            | Is::ObjectTabconstraint
-            | Is::ObjectDomconstraint
-            | Is::ObjectPolicy
-            | Is::ObjectTrigger
-            | Is::ObjectRule
-    ) {
-        return;
-    }
-    let new = quoted(&it.newname);
-    let Some(relation) = it.relation.as_ref().map(Name::from) else {
-        let old = inner(it.object.as_deref()).map(|node| match node {
-            NodeEnum::String(text) => vec![text.sval.clone()],
-            NodeEnum::List(list) => strings(&list.items),
-            NodeEnum::ObjectWithArgs(object) => strings(&object.objname),
-            NodeEnum::TypeName(name) => strings(&name.names),
-            _ => Vec::new(),
-        });
-        let old = old.unwrap_or_else(|| vec![it.subname.clone()]);
-        let key = |name: &[String]| objects::key(it.rename_type(), name);
-        if judge.known.unmake(&key(&old)) {
-            judge.known.make(key(std::slice::from_ref(&it.newname)));
-        } else {
-            let old = dotted(&old);
-            judge.find(FindingKind::Rename, &old, format!("{old} RENAME TO {new}"));
+    let relation = it.relation.as_ref().map(Name::from);
+    match (it.rename_type(), relation) {
+        (Is::ObjectDomconstraint, _) => {}
+        (Is::ObjectTabconstraint | Is::ObjectPolicy | Is::ObjectTrigger | Is::ObjectRule, Some(table)) => {
+            beside(judge, it, &table);
         }
-        return;
+        (_, Some(relation)) => rename_relation(judge, it, &relation),
+        (_, None) => rename_object(judge, it),
+    }
+}
+
+/// Renames an object of a table. What the plan made is known by its new name then, and nothing by its old one.
+fn beside(judge: &mut Judge<'_>, it: &RenameStmt, table: &Name) {
+    let constraint = it.rename_type() == ObjectType::ObjectTabconstraint;
+    let key = |name: &String| {
+        if constraint {
+            return objects::constraint(table, name);
+        }
+        let mut parts: Vec<String> = table.schema.clone().into_iter().collect();
+        parts.extend([table.name.clone(), name.clone()]);
+        objects::key(it.rename_type(), &parts)
     };
-    let standing = judge.known.standing(&relation);
-    let lost = standing != Standing::New && !(standing == Standing::Absent && it.missing_ok);
+    if constraint {
+        judge.known.rename_constraint(table, &it.subname, &it.newname);
+    }
+    remake(judge, &key(&it.subname), key(&it.newname));
+}
+
+/// Gives an object the key of its new name. Returns whether the plan made it.
+fn remake(judge: &mut Judge<'_>, old: &Key, new: Key) -> bool {
+    let (made, certain) = (judge.known.unmake(old), judge.is_certain());
+    judge.known.unmake(&new);
+    if let Some(table) = &new.table {
+        // By another spelling of the table's name, too.
+        judge.known.forget(&table.name);
+    }
+    if made {
+        judge.known.make(new, certain);
+    }
+    made
+}
+
+fn rename_object(judge: &mut Judge<'_>, it: &RenameStmt) {
+    let new = quoted(&it.newname);
+    let old = inner(it.object.as_deref()).map(|node| match node {
+        NodeEnum::String(text) => vec![text.sval.clone()],
+        NodeEnum::List(list) => strings(&list.items),
+        NodeEnum::ObjectWithArgs(object) => strings(&object.objname),
+        NodeEnum::TypeName(name) => strings(&name.names),
+        _ => Vec::new(),
+    });
+    let old = old.unwrap_or_else(|| vec![it.subname.clone()]);
+    let mut to = old.clone();
+    to.pop();
+    to.push(it.newname.clone());
+    let key = |name: &[String]| objects::key(it.rename_type(), name);
+    let made = remake(judge, &key(&old), key(&to));
+    if let (ObjectType::ObjectSchema, [schema]) = (it.rename_type(), old.as_slice()) {
+        judge.known.rename_schema(schema, &it.newname);
+    }
+    if !made {
+        let old = dotted(&old);
+        judge.find(FindingKind::Rename, &old, format!("{old} RENAME TO {new}"));
+    }
+}
+
+fn rename_relation(judge: &mut Judge<'_>, it: &RenameStmt, relation: &Name) {
+    use pg_query::protobuf::ObjectType as Is;
+    let new = quoted(&it.newname);
+    let standing = judge.known.standing(relation);
+    // `ALTER INDEX` renames every kind of relation; no application uses the name of an index.
+    let index = it.rename_type() == Is::ObjectIndex
+        && standing != Standing::Absent
+        && judge.known.are_all(relation, Sort::Index);
+    let lost = standing != Standing::New && !index && !(standing == Standing::Absent && it.missing_ok);
     if matches!(it.rename_type(), Is::ObjectColumn | Is::ObjectAttribute) {
         let old = it.subname.clone();
         if lost {
             let statement = format!("ALTER TABLE {relation} RENAME COLUMN {} TO {new}", quoted(&old));
             judge.find(FindingKind::Rename, format!("{relation}.{}", quoted(&old)), statement);
         }
-        judge.known.columns(&relation, |columns| {
-            let column = columns.remove(&old);
+        let certain = judge.is_certain();
+        judge.known.columns(relation, |columns| {
+            let column = columns.get(&old).cloned();
+            if certain {
+                columns.remove(&old);
+            }
             columns.extend(column.map(|column| (it.newname.clone(), column)));
         });
         return;
@@ -72,7 +120,7 @@ fn rename(judge: &mut Judge<'_>, it: &RenameStmt) {
     if lost {
         judge.find(
             FindingKind::Rename,
-            &relation,
+            relation,
             format!("ALTER TABLE {relation} RENAME TO {new}"),
         );
     }
@@ -80,7 +128,8 @@ fn rename(judge: &mut Judge<'_>, it: &RenameStmt) {
         schema: None,
         name: it.newname.clone(),
     };
-    judge.known.rename(&relation, &to);
+    let certain = judge.is_certain();
+    judge.known.rename(relation, &to, certain);
 }
 
 fn move_schema(judge: &mut Judge<'_>, it: &AlterObjectSchemaStmt) {
@@ -97,13 +146,18 @@ fn move_schema(judge: &mut Judge<'_>, it: &AlterObjectSchemaStmt) {
             schema: Some(it.newschema.clone()),
             name: relation.name.clone(),
         };
-        judge.known.rename(&relation, &to);
+        let certain = judge.is_certain();
+        judge.known.rename(&relation, &to, certain);
         return;
     }
-    let name = it
-        .object
-        .as_deref()
-        .map(|node| dotted(&strings(std::slice::from_ref(node))))
-        .unwrap_or_default();
+    let parts = it.object.as_deref().map(|node| strings(std::slice::from_ref(node)));
+    let parts = parts.unwrap_or_default();
+    if let Some(last) = parts.last() {
+        // By any spelling, its old and its new name mean nothing that the plan made.
+        for name in [&parts[..], &[last.clone()], &[it.newschema.clone(), last.clone()]] {
+            judge.known.unmake(&objects::key(it.object_type(), name));
+        }
+    }
+    let name = dotted(&parts);
     judge.find(FindingKind::MoveSchema, &name, format!("{name} SET SCHEMA {schema}"));
 }

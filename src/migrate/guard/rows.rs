@@ -3,6 +3,7 @@
 use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
 
+use super::catalog::Sort;
 use super::code::fires;
 use super::finding::FindingKind;
 use super::judge::Judge;
@@ -108,7 +109,7 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
         select(judge, part);
     }
     if let Some(made) = it.into_clause.as_ref().and_then(|into| into.rel.as_ref()) {
-        judge.known.create(&made.into(), false);
+        judge.known.create(&made.into(), Sort::Table, false);
     }
 }
 

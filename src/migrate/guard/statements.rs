@@ -7,6 +7,7 @@ use super::finding::{Finding, FindingKind};
 use super::judge::{Judge, PendingScript};
 use super::known::Known;
 use super::names::{dotted, inner, is_on, strings};
+use super::objects::Key;
 use super::{code, drops, exposing, locks, made, objects, renames, rights, rows, settings, tables};
 use crate::migrate::parse;
 
@@ -21,7 +22,8 @@ pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known, V
             judge.go_to(at, part.line);
             match &part.tree {
                 Some(tree) => {
-                    makes.extend(objects::made_by(tree).into_iter().map(|key| (at, key)));
+                    let made = objects::made_by(tree).into_iter();
+                    makes.extend(made.filter(|key| judge.known.is_certain(key)).map(|key| (at, key)));
                     statement(&mut judge, tree, &script.text[part.span.clone()]);
                 }
                 None => judge.find(
@@ -37,14 +39,14 @@ pub fn judge(scripts: &[PendingScript], known: Known) -> (Vec<Finding>, Known, V
 }
 
 /// Objects that the statements of a script create, each with the statement's index.
-pub type Makes = Vec<(usize, String)>;
+pub type Makes = Vec<(usize, Key)>;
 
 /// Judges one statement. `text`: the statement, if it is known.
 fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
-    if !objects::replaces(tree) {
-        for key in objects::made_by(tree) {
-            judge.known.make(key);
-        }
+    // `ALTER TABLE` drops constraints before it adds others.
+    let alters = matches!(tree, NodeEnum::AlterTableStmt(_));
+    if !alters {
+        make(judge, tree);
     }
     // What the statement concerns is judged by its state before the statement.
     exposing::statement(judge, tree);
@@ -74,8 +76,21 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             rows::statement(judge, tree);
         }
     }
-    for name in made::relations(tree) {
-        judge.known.create(&name, true);
+    if alters {
+        make(judge, tree);
+    }
+    for (name, sort) in made::relations(tree) {
+        judge.known.create(&name, sort, true);
+    }
+}
+
+/// Adds the objects that a statement creates.
+fn make(judge: &mut Judge<'_>, tree: &NodeEnum) {
+    if !objects::replaces(tree) {
+        let certain = judge.is_certain();
+        for key in objects::made_by(tree) {
+            judge.known.make(key, certain);
+        }
     }
 }
 

@@ -2,40 +2,44 @@
 
 use std::collections::BTreeMap;
 
+use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, DropBehavior, ObjectType,
 };
-use pg_query::{Node, NodeEnum};
 
-use super::catalog::Column;
+use super::catalog::{Column, Sort};
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
 use super::made::is_serial;
 use super::names::{Name, inner, quoted, strings};
 use super::types::{Change, Type, change};
-use super::{drops, made, objects};
+use super::volatile::is_volatile;
+use super::{made, objects};
 
 /// Adds the relation that a statement creates to the known ones.
 pub fn create(judge: &mut Judge<'_>, tree: &NodeEnum) {
-    let (relation, unless_there) = match tree {
-        NodeEnum::CreateStmt(it) => (it.relation.as_ref(), it.if_not_exists),
+    let (relation, sort, unless_there) = match tree {
+        NodeEnum::CreateStmt(it) => (it.relation.as_ref(), Sort::Table, it.if_not_exists),
         NodeEnum::CreateForeignTableStmt(it) => match &it.base_stmt {
-            Some(base) => (base.relation.as_ref(), base.if_not_exists),
+            Some(base) => (base.relation.as_ref(), Sort::Foreign, base.if_not_exists),
             None => return,
         },
-        NodeEnum::CreateTableAsStmt(it) => (it.into.as_ref().and_then(|into| into.rel.as_ref()), it.if_not_exists),
+        NodeEnum::CreateTableAsStmt(it) => {
+            let sort = match it.objtype() {
+                ObjectType::ObjectMatview => Sort::Matview,
+                _ => Sort::Table,
+            };
+            let relation = it.into.as_ref().and_then(|into| into.rel.as_ref());
+            (relation, sort, it.if_not_exists)
+        }
         // A view that is replaced existed before.
-        NodeEnum::ViewStmt(it) => (it.view.as_ref(), it.replace),
-        NodeEnum::CreateSeqStmt(it) => (it.sequence.as_ref(), it.if_not_exists),
+        NodeEnum::ViewStmt(it) => (it.view.as_ref(), Sort::View, it.replace),
+        NodeEnum::CreateSeqStmt(it) => (it.sequence.as_ref(), Sort::Sequence, it.if_not_exists),
         _ => return,
     };
     let Some(name) = relation.map(Name::from) else { return };
-    if matches!(tree, NodeEnum::ViewStmt(_)) {
-        judge.known.create_view(&name, unless_there);
-    } else {
-        judge.known.create(&name, unless_there);
-    }
+    judge.known.create(&name, sort, unless_there);
 }
 
 /// The table of an `ALTER TABLE`.
@@ -45,8 +49,8 @@ struct AlteredTable {
     columns: BTreeMap<String, Column>,
     /// `columns` holds all columns of the table.
     complete: bool,
-    /// Constraints that the same statement adds.
-    readded: Vec<String>,
+    /// Constraints that the same statement adds, with their kinds if all rows satisfy them.
+    readded: Vec<(String, Option<char>)>,
 }
 
 impl AlteredTable {
@@ -163,31 +167,49 @@ fn part(judge: &mut Judge<'_>, table: &mut AlteredTable, command: &AlterTableCmd
         Is::AtAddConstraint => {
             if let Some(NodeEnum::Constraint(constraint)) = inner(command.def.as_deref()) {
                 add_constraint(judge, table, constraint);
+                if !constraint.indexname.is_empty() {
+                    let named = [&constraint.conname, &constraint.indexname];
+                    let name = named.into_iter().find(|name| !name.is_empty());
+                    let kind = made::kind(constraint).unwrap_or_default();
+                    judge
+                        .known
+                        .add_constraint(&table.name, name.map_or("", |name| name), kind);
+                }
             }
         }
-        Is::AtDropConstraint => {
-            let key = objects::constraint(&table.name, name);
-            // CASCADE also drops the foreign keys that refer to a key.
-            let cascades = command.behavior() == DropBehavior::DropCascade;
-            let again = table.readded.iter().any(|added| added == name);
-            let made = judge.known.is_made(&key);
-            let harmless = if again {
-                !cascades
-            } else {
-                judge.known.unmake(&key) || !cascades && drops::replaced(judge, &key)
-            };
-            if again && !made {
-                judge.known.keep(key);
-            }
-            if !harmless {
-                judge.find(
-                    FindingKind::DropConstraint,
-                    table.column(name),
-                    table.says("DROP CONSTRAINT", name),
-                );
-            }
-        }
+        Is::AtDropConstraint => drop_constraint(judge, table, command),
         other => whole(judge, table, other, command),
+    }
+}
+
+/// Dropping a constraint is no finding if the plan made it, or if the same script adds one of the same kind that all rows
+/// satisfy.
+fn drop_constraint(judge: &mut Judge<'_>, table: &AlteredTable, command: &AlterTableCmd) {
+    let name = command.name.as_str();
+    let key = objects::constraint(&table.name, name);
+    if judge.known.unmake(&key) {
+        return;
+    }
+    // CASCADE also drops the foreign keys that refer to a key.
+    let cascades = command.behavior() == DropBehavior::DropCascade;
+    let again = !cascades
+        && match judge.known.constraint(&table.name, name) {
+            None => false,
+            // There is nothing to lose.
+            Some(None) => table.readded.iter().any(|(added, _)| added == name) || judge.made_later(&key),
+            Some(Some(kind)) => {
+                table.readded.contains(&(name.to_owned(), Some(kind)))
+                    || judge.made_later(&objects::valid_constraint(&table.name, name, kind))
+            }
+        };
+    if again {
+        judge.known.keep(key);
+    } else {
+        judge.find(
+            FindingKind::DropConstraint,
+            table.column(name),
+            table.says("DROP CONSTRAINT", name),
+        );
     }
 }
 
@@ -287,13 +309,11 @@ fn add_column(judge: &mut Judge<'_>, table: &mut AlteredTable, column: &ColumnDe
             );
         }
     }
-    table.columns.insert(
-        name.to_owned(),
-        Column {
-            type_: Type::default(),
-            required,
-        },
-    );
+    // A column that is there stays, where code catches the error.
+    table.columns.entry(name.to_owned()).or_insert(Column {
+        type_: Type::default(),
+        required,
+    });
 }
 
 fn alter_type(judge: &mut Judge<'_>, table: &mut AlteredTable, name: &str, column: &ColumnDef) {
@@ -351,36 +371,5 @@ fn add_constraint(judge: &mut Judge<'_>, table: &mut AlteredTable, it: &Constrai
             &table.name,
             table.says("ADD CONSTRAINT", &it.conname),
         );
-    }
-}
-
-/// Whether a default can have another value for each row, so that all rows are rewritten: it calls a function that is
-/// not known to be constant throughout a statement.
-fn is_volatile(node: &NodeEnum) -> bool {
-    const SAME: [&str; 10] = [
-        "now",
-        "transaction_timestamp",
-        "statement_timestamp",
-        "current_setting",
-        "timezone",
-        "lower",
-        "upper",
-        "to_timestamp",
-        "jsonb_build_object",
-        "jsonb_build_array",
-    ];
-    let volatile = |node: &Node| node.node.as_ref().is_some_and(is_volatile);
-    match node {
-        NodeEnum::AConst(_) | NodeEnum::SqlvalueFunction(_) => false,
-        NodeEnum::TypeCast(it) => it.arg.as_deref().is_some_and(volatile),
-        NodeEnum::AExpr(it) => [&it.lexpr, &it.rexpr].into_iter().flatten().any(|node| volatile(node)),
-        NodeEnum::AArrayExpr(it) => it.elements.iter().any(volatile),
-        NodeEnum::FuncCall(call) => {
-            let known = strings(&call.funcname)
-                .last()
-                .is_some_and(|name| SAME.contains(&name.as_str()));
-            !known || call.args.iter().any(volatile)
-        }
-        _ => true,
     }
 }

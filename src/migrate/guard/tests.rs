@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::catalog::{Catalog, Column, Relation};
+use super::catalog::{Catalog, Column, Relation, Sort};
 use super::judge::PendingScript;
 use super::known::Known;
 use super::types::Type;
@@ -22,6 +22,12 @@ pub(super) fn catalog() -> Catalog {
         visible: schema == "public",
         filled,
         owned: false,
+        sort: match name {
+            "members_view" => Sort::View,
+            "members_email" => Sort::Index,
+            _ => Sort::Table,
+        },
+        constraints: [("members_pkey".to_owned(), 'p'), ("members_check".to_owned(), 'c')].into(),
         columns: [
             ("id".to_owned(), column("int4", -1, true)),
             ("email".to_owned(), column("varchar", 104, false)),
