@@ -75,12 +75,17 @@ impl Answer {
         }
     }
 
+    /// Whether a proxy or another server has answered, and not the API.
+    pub fn is_from_outside(&self) -> bool {
+        self.from == From::Outside
+    }
+
     /// The error of the answer, by its status and structure first and by its words last. `pause` is the time after
     /// which to come back after a 429.
     pub fn classify(self, operation: Operation, pause: Duration) -> Error {
         let is_limit = self.words.topic(operation) == Some(Topic::ProjectLimit);
         match self.status {
-            401 => Error::TokenRejected { message: self.message },
+            401 if !self.is_from_outside() => Error::TokenRejected { message: self.message },
             // A limit of projects has come with the status of a limit of requests.
             429 if !(is_limit && self.from == From::Api) => Error::RateLimited {
                 operation,

@@ -48,7 +48,7 @@ pub enum Error {
         /// When to try again.
         after: Duration,
     },
-    /// 401.
+    /// 401 of the API itself.
     #[error(
         "the Management API rejected the token ({message}): it is wrong, expired or revoked; put a new one into the token Secret"
     )]
@@ -68,7 +68,7 @@ pub enum Error {
     },
     /// The limit of free projects is reached.
     #[error(
-        "the limit of free projects is reached ({message}): pause or delete a project, or upgrade the organization"
+        "the limit of free projects is reached ({message}): pause or delete one that nobody uses, or upgrade the organization"
     )]
     FreeProjectLimit {
         /// The API's message.

@@ -107,7 +107,9 @@ mod tests {
             (Offer::Closed, "Not today", false, true),
             (Offer::Open, "Not today", false, false),
             (Offer::Open, "eu-central-1 is closed for now", false, true),
+            (Offer::Open, "eu-central-1 has no instances left", false, true),
             (Offer::Unknown, "This region is switched off", false, true),
+            (Offer::Missing, "eu-central-1 has no instances left", false, false),
             (Offer::Missing, "region is not available", false, false),
             (Offer::Closed, "a web page: blocked", true, false),
         ] {

@@ -32,7 +32,7 @@ impl TokenState {
         self.rejected.load(Ordering::Relaxed)
     }
 
-    /// Updates the state by an answer: 401 is a rejection and a success an acceptance. Other answers say nothing about
+    /// Updates the state by an answer of the API itself: 401 is a rejection and a success an acceptance. Other answers say nothing about
     /// the token.
     pub(super) fn learn(&self, status: u16, user: Option<&str>) {
         let rejected = match status {

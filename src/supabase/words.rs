@@ -108,11 +108,28 @@ impl Words {
             "second*",
             "minute*",
         ];
-        let limit = ["limit*", "quota*", "exceed*", "maximum", "max", "allowance", "beyond"];
-        let phrases = ["too many", "more than", "no more", "at most"];
-        !self.any(&measure) && (self.any(&limit) || self.says_one_of(&phrases))
+        !self.any(&measure) && self.names_limit()
     }
 
+    fn names_limit(&self) -> bool {
+        let limit = ["limit*", "quota*", "exceed*", "maximum", "max", "allowance", "beyond"];
+        let phrases = ["too many", "more than", "no more", "at most"];
+        self.any(&limit) || self.says_one_of(&phrases)
+    }
+
+    /// A limit of requests in a time.
+    fn is_rate(&self) -> bool {
+        let phrases = [
+            "too many requests",
+            "requests per",
+            "per second",
+            "per minute",
+            "per hour",
+        ];
+        self.any(&["rate", "throttl*"]) || self.says_one_of(&phrases)
+    }
+
+    /// The limit of free projects. A time in it says when to ask again, and makes it no limit of requests.
     fn is_free_limit(&self) -> bool {
         let more = [
             "reach*",
@@ -124,8 +141,11 @@ impl Words {
             "additional",
             "left",
         ];
+        let form = self.is_about_form() || self.is_password() || self.any(&["length", "longer", "shorter"]);
         let free = self.any(&["free"]) && self.any(&["project", "projects"]);
-        free && (self.has_limit() || (self.any(&more) && !self.is_about_form()))
+        let plan = self.says_one_of(&["free plan", "free tier"]);
+        let of_projects = free && (self.has_limit() || (self.any(&more) && !form));
+        !self.is_rate() && (of_projects || ((free || plan) && self.names_limit() && !form))
     }
 
     fn is_limit(&self) -> bool {
@@ -209,20 +229,55 @@ impl Words {
 
     /// Whether it is about a region that is switched off, and not about one that does not exist.
     pub fn is_region_off(&self, region: &str) -> bool {
-        let form = [
-            "must",
-            "invalid",
-            "valid",
-            "unknown",
-            "unsupported",
-            "expected",
-            "enum",
-            "instance*",
-            "size*",
+        let wrong = ["invalid", "unknown", "expected", "enum", "empty"];
+        let wrong_phrases = [
+            "must be",
+            "must match",
+            "must contain",
+            "must have",
+            "not exist",
+            "not found",
         ];
+        // Said of a value that is wrong, and also of what to choose instead of a region that is off.
+        let choice = self.any(&["valid", "unsupported"]) || self.says("one of the following");
         let code = region.to_lowercase().replace('-', " ");
         let names = self.any(&["region", "regions", "location", "zone", "datacenter"]) || self.says(&code);
-        names && !self.any(&form) && !self.says_one_of(&["one of", "not exist", "not found"])
+        let (used_up, off) = (self.is_used_up(), self.is_off());
+        let blamed = (self.any(&["size*"]) && !used_up) || ((choice || self.any(&["instance*"])) && !used_up && !off);
+        names && !blamed && !self.any(&wrong) && !self.says_one_of(&wrong_phrases)
+    }
+
+    /// Whether it says that something is switched off, for now or for good.
+    fn is_off(&self) -> bool {
+        self.any(&[
+            "disabled",
+            "paused",
+            "unavailable",
+            "suspended",
+            "closed",
+            "offline",
+            "maintenance",
+            "outage*",
+            "temporarily",
+            "currently",
+            "moment",
+        ])
+    }
+
+    /// Whether it says that there is no more of something.
+    fn is_used_up(&self) -> bool {
+        let phrases = [
+            "out of capacity",
+            "out of stock",
+            "out of instances",
+            "run out",
+            "ran out",
+            "sold out",
+        ];
+        let left = ["left", "remain*"];
+        self.any(&["shortage*", "full", "exhausted", "depleted", "capacity"])
+            || (self.any(&["no", "none", "zero", "0"]) && self.any(&left))
+            || self.says_one_of(&phrases)
     }
 
     /// Whether it may be about the region or the compute size of the request: it names one, or says nothing.

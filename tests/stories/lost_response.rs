@@ -64,7 +64,7 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     let (stalled, _, message) = condition(&object, "Stalled");
     assert_eq!(stalled, "True");
     assert!(
-        message.contains("pause or delete a project, or upgrade the organization"),
+        message.contains("pause or delete one that nobody uses, or upgrade the organization"),
         "{message}"
     );
     assert_eq!(condition(&object, "Reconciling").0, "");

@@ -123,7 +123,7 @@ async fn a_limit_in_other_words_is_a_limit_and_a_project_that_may_be_ours_is_not
     assert!(is_true(&told, "Stalled") && !is_true(&told, "Reconciling"), "{told:#}");
     let message = condition(&told, "Ready").2;
     assert!(
-        message.contains(words) && message.contains("pause or delete a project"),
+        message.contains(words) && message.contains("pause or delete one that nobody uses"),
         "{message}"
     );
     assert!(

@@ -222,7 +222,13 @@ async fn a_refused_creation_says_what_to_do_and_goes_on_by_itself() {
     let limit = "The following organization members have reached their maximum limits for the number of active free \
                  projects within organizations where they are an administrator or owner: ada (2 project limit).";
     let table = [
-        ("free-limit", 400, limit, "QuotaExceeded", "pause or delete a project"),
+        (
+            "free-limit",
+            400,
+            limit,
+            "QuotaExceeded",
+            "pause or delete one that nobody uses",
+        ),
         (
             "overdue",
             400,

@@ -127,14 +127,21 @@ impl Client {
             .management_request(operation.as_str(), &code, started.elapsed());
         let identity = headers.get("x-gotrue-id").and_then(|id| id.to_str().ok());
         tracing::debug!(%operation, status, identity, "Management API request");
-        self.token_state.learn(status, identity);
         let pause = permit.learn(status, &headers).unwrap_or_default();
         if (200..300).contains(&status) {
+            // A web page with a success is a proxy's.
+            if body.trim_ascii_start().first() != Some(&b'<') {
+                self.token_state.learn(status, identity);
+            }
             return Ok(body);
         }
         let password = request.secret.map_or("", |secret| secret.expose_secret());
         let secrets = [self.token.expose_secret(), password];
-        Err(Answer::read(status, &body, &secrets).classify(operation, pause))
+        let answer = Answer::read(status, &body, &secrets);
+        if !answer.is_from_outside() {
+            self.token_state.learn(status, identity);
+        }
+        Err(answer.classify(operation, pause))
     }
 
     /// The whole answer; otherwise the code for the metrics, and the cause.

@@ -164,6 +164,34 @@ async fn a_read_is_sent_again_where_that_helps() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_answers_says_nothing_about_the_token() {
+    let page = "<html><head><title>Log in to the proxy</title></head></html>";
+    let wire = Wire::play(move |_, n| match n {
+        0 | 3 => Play::Answer(401, "", page.into()),
+        1 => Play::Answer(401, "", r#"{"message":"Unauthorized"}"#.into()),
+        2 => ok(page),
+        _ => ok("[]"),
+    })
+    .await;
+    let client = wire.client(&Arc::default());
+    for (reason, rejected) in [
+        (Some(Reason::RequestRefused), false),
+        (Some(Reason::TokenRejected), true),
+        (Some(Reason::ProviderUnavailable), true),
+        (Some(Reason::RequestRefused), true),
+        (None, false),
+    ] {
+        let error = client.pooler_config(REF).await.err();
+        let state = client.token_state().is_rejected();
+        let told = error.as_ref().map(Error::reason);
+        assert_eq!((told, state), (reason, rejected), "{error:?}");
+        let hint = error.is_some_and(|error| error.to_string().contains("any proxy before it"));
+        assert_eq!(hint, reason == Some(Reason::RequestRefused));
+    }
+    assert_eq!(wire.seen().len(), 5);
+}
+
+#[tokio::test]
 async fn a_429_goes_to_the_rate_limiter_and_stops_its_endpoint_and_scope_only() {
     let headers = "x-ratelimit-limit: 120\r\nx-ratelimit-remaining: 0\r\nx-ratelimit-reset: 40\r\n";
     let wire = Wire::play(move |seen, _| {

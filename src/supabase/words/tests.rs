@@ -23,6 +23,11 @@ fn a_limit_of_projects_is_known_in_many_words() {
         "project quota exceeded",
         "Project limit reached. Please upgrade your plan.",
         "Upgrade to create another project on this tier",
+        "Free project limit exceeded, try again in 10 minutes",
+        "The limit for free projects is reached, please retry after 60 seconds",
+        "Your requests exceed the limit of free projects",
+        "Free-tier quota exceeded: retry in 30 minutes",
+        "You are on the Free Plan: too many projects. Wait a few minutes after you have paused one",
     ] {
         assert_eq!(topic(CreateProject, text), Some(Topic::ProjectLimit), "{text}");
         assert_eq!(topic(RestoreProject, text), Some(Topic::ProjectLimit), "{text}");
@@ -45,6 +50,10 @@ fn other_limits_are_none_of_projects() {
         "name must be shorter than or equal to 256 characters",
         "Rate limit exceeded for projects",
         "Too many requests for this project, limit 120 per minute",
+        "Too many requests: the free plan allows 120 per minute for a project",
+        "Rate limit exceeded for free projects, retry after 60 seconds",
+        "The free plan allows names of at most 40 letters",
+        "The size exceeds the limit of the free tier for 60 seconds",
         "Projects of this plan may not have an instance size of 4xlarge: upgrade",
         "This plan allows projects in two regions only",
         "Project creation in the Supabase dashboard is disabled for this Vercel-managed organization.",
@@ -121,13 +130,29 @@ fn a_region_that_is_off_is_told_from_one_that_there_is_not() {
         "We do not take new projects in this region at the moment",
         "eu-central-1 is having a nap",
         "Region disabled",
+        "This region is temporarily disabled, please choose one of the other regions",
+        "You must choose another region, eu-central-1 is paused",
+        "You must choose another region, eu-central-1 takes no projects",
+        "eu-central-1 has no instances left",
+        "No instances of this size are left in eu-central-1",
+        "There is a shortage of instances in eu-central-1",
+        "Instances are currently not available in eu-central-1",
+        "eu-central-1 is disabled, choose one of the following: eu-west-3, eu-north-1",
+        "eu-central-1 is paused, valid regions are eu-west-3 and eu-north-1",
     ] {
         assert!(off(text), "{text}");
     }
     for text in [
         "region_selection.code must be one of the following values",
         "invalid region eu-central-1",
+        "region_selection.code must be one of the following values: eu-west-3, eu-north-1",
+        "region must be a string",
+        "region_selection.code must match /^[a-z]/",
+        "region should be one of the following values",
+        "property region should not exist",
         "Instance size nano is not available in eu-central-1",
+        "Instance size nano is unavailable in eu-central-1",
+        "Invalid region: eu-central-1 is disabled",
         "The region does not exist",
         "New projects are paused in eu-central-2",
     ] {

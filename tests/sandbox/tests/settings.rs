@@ -164,6 +164,11 @@ async fn a_free_user_has_two_active_projects() {
     let client = start("free").await;
     let create = async |name: &str| client.call(Method::POST, "/v1/projects", Some(new_project(name))).await;
     let first = client.create_healthy("tenant-a").await;
+    // Their size is nano, which is no add-on.
+    let (_, addons) = client.get(&format!("/v1/projects/{first}/billing/addons")).await;
+    assert_eq!(addons["selected_addons"], json!([]));
+    let (_, listed) = client.get("/v1/organizations/acme-org/projects").await;
+    assert_eq!(listed["projects"][0]["databases"][0]["infra_compute_size"], "nano");
     client.create_healthy("tenant-b").await;
     let (status, body) = create("tenant-c").await;
     assert_eq!(status, 400);

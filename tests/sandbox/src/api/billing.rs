@@ -34,6 +34,33 @@ pub(super) fn sizes() -> impl Iterator<Item = &'static str> {
     COMPUTE.iter().map(|(id, _, _)| *id)
 }
 
+/// The compute size of the free plan.
+const NANO: &str = "nano";
+
+/// The compute size that is asked for, or the smallest of the plan. Nano is no add-on, and paid plans do not
+/// have it.
+pub(super) fn size(body: &Value, is_free: bool) -> Result<String, Reply> {
+    let asked = match &body["desired_instance_size"] {
+        Value::Null if is_free => NANO,
+        Value::Null => "micro",
+        asked => asked.as_str().unwrap_or_default(),
+    };
+    let is_known = asked == NANO || sizes().any(|size| size.strip_prefix("ci_") == Some(asked));
+    if !is_known {
+        let names = sizes().filter_map(|size| size.strip_prefix("ci_"));
+        let names: Vec<&str> = std::iter::once(NANO).chain(names).collect();
+        let message = format!(
+            "desired_instance_size must be one of the following values: {}",
+            names.join(", ")
+        );
+        return Err(Reply::message(400, &message));
+    }
+    if asked == NANO && !is_free {
+        return Err(Reply::message(400, "Instance size nano is not available on this plan"));
+    }
+    Ok(asked.to_owned())
+}
+
 /// Monthly prices in US dollars of the other add-ons: kind, its name, id, name, price.
 const OTHERS: [(&str, &str, &str, &str, f64); 8] = [
     ("pitr", PITR, "pitr_7", "7 days", 100.0),
@@ -172,4 +199,32 @@ async fn resize(inner: &Inner, reference: &str, size: &str) -> Result<Reply, Rep
     }
     inner.restart(reference, inner.behaviour().resizing).await?;
     Ok(Reply::empty(200))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_there_is_not_is_refused_without_the_document_too() {
+        let asked = |size: Value, is_free| {
+            let body = json!({"desired_instance_size": size});
+            super::size(&body, is_free).map_err(|refused| refused.status)
+        };
+        for (size, is_free, expected) in [
+            (Value::Null, true, Ok("nano")),
+            (Value::Null, false, Ok("micro")),
+            (json!("nano"), true, Ok("nano")),
+            (json!("nano"), false, Err(400)),
+            (json!("48xlarge_high_memory"), false, Ok("48xlarge_high_memory")),
+            (json!("gigantic"), false, Err(400)),
+            (json!("gigantic"), true, Err(400)),
+            (json!("ci_micro"), false, Err(400)),
+            (json!(""), false, Err(400)),
+            (json!(7), false, Err(400)),
+        ] {
+            let expected = expected.map(str::to_owned);
+            assert_eq!(asked(size.clone(), is_free), expected, "{size} {is_free}");
+        }
+    }
 }

@@ -5,12 +5,12 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::keys;
 use super::organization::{REGIONS, region_of_group};
 use super::reply::{Call, Reply};
 use super::state::Inner;
 use super::values::Settings;
 use super::world::{Image, Life, Project, Start, World};
+use super::{billing, keys};
 
 /// What the real API says; the count of two belongs to the message.
 const PROJECT_LIMIT: &str = "The following organization members have reached their maximum limits \
@@ -59,14 +59,12 @@ pub(super) async fn create(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     {
         return Err(Reply::message(400, "name should not contain a . string"));
     }
-    if organization.plan != "free" && call.text("desired_instance_size") == Some("nano") {
-        return Err(Reply::message(400, "Instance size nano is not available on this plan"));
-    }
+    let size = billing::size(&call.body, organization.plan == "free")?;
     if let Some(wrong) = newer(&call.body) {
         return Err(Reply::message(400, &format!("{wrong} is not valid")));
     }
     let region = region(&call.body)?;
-    let body = insert(inner, call, region, &password)?;
+    let body = insert(inner, call, (region, size), &password)?;
     let reference = body["ref"].as_str().unwrap_or_default();
     let switches = inner.behaviour().switches();
     match inner.databases.create(reference, &password, switches).await {
@@ -133,7 +131,7 @@ fn region(body: &Value) -> Result<String, Reply> {
 }
 
 /// Enters the project, under one lock with the checks of its name and of the limit.
-fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<Value, Reply> {
+fn insert(inner: &Inner, call: &Call, (region, size): (String, String), password: &str) -> Result<Value, Reply> {
     let behaviour = inner.behaviour();
     let organization = call.text("organization_slug").unwrap_or_default().to_owned();
     let name = call.text("name").unwrap_or_default().to_owned();
@@ -153,7 +151,7 @@ fn insert(inner: &Inner, call: &Call, region: String, password: &str) -> Result<
         name,
         organization,
         region,
-        size: call.text("desired_instance_size").unwrap_or("micro").to_owned(),
+        size,
         created: Timestamp::now(),
         listed_from: Instant::now() + behaviour.listed_after,
         life: Life::Created(Start::NEVER_ENDING),
