@@ -70,7 +70,7 @@ fn first<T: AsRef<str>>(texts: &[T], most: usize, total: usize, (between, last):
 
 /// Characters that change the direction of the text around them, or are not seen: with them a text reads
 /// differently from what it says (<https://trojansource.codes>).
-fn is_invisible(character: char) -> bool {
+pub fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

@@ -76,6 +76,47 @@ async fn a_transaction_pooler_is_recognised_and_nothing_is_set_there() {
     }
 }
 
+#[tokio::test]
+async fn a_pooler_that_gives_one_session_only_is_not_believed() {
+    let server = server().await;
+    let (owner, _) = database(&server).await;
+    for mode in ["transaction", "session"] {
+        let settings = format!("pool_mode = {mode}\nmax_client_conn = 1");
+        let Some(pooler) = PgBouncer::start(&owner, &settings).await else {
+            return;
+        };
+        let login = pooler.login(&owner);
+        // The pooler may still count the connection that waited for its start.
+        let mut tries = 0;
+        let error = loop {
+            let error = connect(&login, "test").await.map(drop).unwrap_err();
+            tries += 1;
+            if matches!(error, Error::NoSecondSession(_)) || tries == 20 {
+                break error;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains("transaction pooler") && text.contains("CONNECTION LIMIT"),
+            "{mode}: {text}"
+        );
+        assert!(!text.contains(login.password.expose_secret()), "{text}");
+        assert_eq!(error.class(), ErrorClass::Transient, "{text}");
+    }
+    // The server itself tells that it is no pooler: one session is enough.
+    let mut root = session(&server.login("postgres")).await;
+    let limit = format!("ALTER ROLE \"{}\" CONNECTION LIMIT 1", owner.user);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(limit))
+        .execute(&mut root)
+        .await
+        .unwrap();
+    let mut alone = owner.clone();
+    alone.session.may_be_pooled = true;
+    let mut own = connect(&alone, "test").await.unwrap();
+    assert_eq!(ask(&mut own, "1").await, "1");
+}
+
 /// A client of the pooler, which sets nothing.
 async fn session_through(login: &Login) -> PgConnection {
     connect_through_transaction_pooler(login, "app").await.unwrap()

@@ -28,7 +28,7 @@ async fn a_server_that_anybody_could_be_is_told_no_password() {
             (&secured, Tls::Require),
         ] {
             let error = server.answers(tls, None).await.unwrap_err();
-            assert!(matches!(error, Error::InsecureLogin(_)), "{tls:?}: {error}");
+            assert!(matches!(error, Error::InsecureLogin { .. }), "{tls:?}: {error}");
             assert_eq!(
                 (error.class(), error.reason()),
                 (ErrorClass::Blocked, Reason::UntrustedHost)

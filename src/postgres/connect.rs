@@ -93,8 +93,16 @@ async fn open(
         .disable_statement_logging();
     match more(options).connect().await {
         Ok(conn) => Ok((conn, relay.process())),
-        Err(error) => Err(relay.refusal().unwrap_or_else(|| error.into())),
+        Err(error) => Err(relay
+            .refusal()
+            .map_or_else(|| error.into(), |asked| insecure(login, asked))),
     }
+}
+
+/// The port counts where a person has named it.
+fn insecure(login: &Login, asked: &'static str) -> Error {
+    let port = login.session.may_be_pooled.then_some(login.port);
+    Error::InsecureLogin { asked, port }
 }
 
 /// Makes the server check whether the connection is still open. A server that cannot (before version 14, or on a
@@ -113,4 +121,34 @@ pub(crate) async fn watch_client(conn: &mut PgConnection) -> sqlx::Result<()> {
 fn is_fatal(error: &dyn DatabaseError) -> bool {
     let error = error.try_downcast_ref::<PgDatabaseError>();
     error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_transaction_pooler_that_asks_for_clear_text_is_told_by_its_port() {
+        let told = |port: u16, entry: bool| {
+            let url = format!("postgresql://u:hush@127.0.0.1:{port}/x?sslmode=disable");
+            let mut login = Login::parse(&url.into()).unwrap();
+            login.session.may_be_pooled = entry;
+            insecure(&login, "in clear text").to_string()
+        };
+        for port in [6543, 6432] {
+            let text = told(port, true);
+            for says in [
+                &format!("port {port}"),
+                "transaction pooler",
+                "5432",
+                "sslmode=verify-full",
+            ] {
+                assert!(text.contains(says) && !text.contains("hush"), "{text}");
+            }
+        }
+        for text in [told(5432, true), told(6543, false)] {
+            assert!(text.ends_with("have the server use scram-sha-256"), "{text}");
+        }
+    }
 }

@@ -31,10 +31,16 @@ pub enum Error {
     UntrustedServer(String),
     /// A server whose certificate was not checked asked for the password.
     #[error(
-        "the server asks for the password {0}, and its certificate was not checked, so nothing was sent: write \
-         sslmode=verify-full into the URL, or have the server use scram-sha-256"
+        "the server asks for the password {asked}, and its certificate was not checked, so nothing was sent: write \
+         sslmode=verify-full into the URL, or have the server use scram-sha-256{}",
+        port_of_a_pooler(*.port)
     )]
-    InsecureLogin(&'static str),
+    InsecureLogin {
+        /// In which form.
+        asked: &'static str,
+        /// The port that an entry's URL names.
+        port: Option<u16>,
+    },
     /// The server refused the user or the password.
     #[error("the database refused the login: {message} (SQLSTATE {sqlstate})")]
     LoginFailed {
@@ -76,6 +82,13 @@ pub enum Error {
          locks and settings do not hold: give the URL of the server itself, or of the pooler in session mode"
     )]
     TransactionPooler,
+    /// A pooler may be in between, and gives no second session to tell its mode by.
+    #[error(
+        "cannot tell whether a transaction pooler is in between, because a second session is refused: {0}; let the \
+         login have two sessions at the pooler and at the server (CONNECTION LIMIT 2 or more), or give the URL of the \
+         server itself, where one is enough"
+    )]
+    NoSecondSession(String),
     /// A role name that PostgreSQL would change or refuse.
     #[error("not a usable role name: {0}")]
     InvalidRole(&'static str),
@@ -85,7 +98,9 @@ impl Error {
     /// Who can resolve it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Unreachable(_) | Self::UnknownTenant | Self::Timeout(_) => ErrorClass::Transient,
+            Self::Unreachable(_) | Self::UnknownTenant | Self::Timeout(_) | Self::NoSecondSession(_) => {
+                ErrorClass::Transient
+            }
             // The hosted pooler reports its own limits as XX000, and PostgreSQL two concurrent changes of one
             // catalog row.
             Self::Refused { sqlstate, .. } if is_transient(sqlstate) || sqlstate == "XX000" => ErrorClass::Transient,
@@ -95,7 +110,7 @@ impl Error {
             | Self::Untrusted(_)
             | Self::UntrustedServer(_)
             | Self::TransactionPooler
-            | Self::InsecureLogin(_) => ErrorClass::Blocked,
+            | Self::InsecureLogin { .. } => ErrorClass::Blocked,
             Self::InvalidUrl(_) | Self::InvalidRole(_) => ErrorClass::Invalid,
         }
     }
@@ -103,9 +118,9 @@ impl Error {
     /// The reason for conditions, events and metrics.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Unreachable(_) | Self::Timeout(_) => Reason::DatabaseUnreachable,
+            Self::Unreachable(_) | Self::Timeout(_) | Self::NoSecondSession(_) => Reason::DatabaseUnreachable,
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
-            Self::UntrustedServer(_) | Self::InsecureLogin(_) => Reason::UntrustedHost,
+            Self::UntrustedServer(_) | Self::InsecureLogin { .. } => Reason::UntrustedHost,
             Self::Refused { .. } | Self::TooLong | Self::Untrusted(_) | Self::InvalidRole(_) => Reason::DatabaseRefused,
             Self::InvalidUrl(_) | Self::TransactionPooler => Reason::InvalidEntry,
         }
@@ -134,6 +149,17 @@ impl Error {
     pub(super) fn untrusted_server(cause: &str) -> Self {
         Self::UntrustedServer(text::line(cause, text::MESSAGE))
     }
+}
+
+/// What to do about a port that a transaction pooler usually has: Supavisor's and `PgBouncer`'s.
+fn port_of_a_pooler(port: Option<u16>) -> String {
+    let Some(port @ (6543 | 6432)) = port else {
+        return String::new();
+    };
+    format!(
+        "; port {port} may be that of a transaction pooler, which cannot be an entry: use the port of the server itself \
+         (usually 5432) or of a pooler in session mode"
+    )
 }
 
 /// A result whose error is that of a database.

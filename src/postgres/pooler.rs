@@ -18,6 +18,9 @@ const WAIT: Duration = Duration::from_secs(2);
 /// How long it is believed that a pooler is in session mode.
 const BELIEVED: Duration = Duration::from_mins(10);
 
+/// How long it is believed while the pooler gives no second session to look again.
+const REMEMBERED: Duration = Duration::from_hours(24);
+
 /// The poolers that were found to be in session mode, by place, database and user.
 static SESSION_MODE: LazyLock<Mutex<HashMap<String, Instant>>> = LazyLock::new(Mutex::default);
 
@@ -26,7 +29,7 @@ static SESSION_MODE: LazyLock<Mutex<HashMap<String, Instant>>> = LazyLock::new(M
 /// of the same login.
 ///
 /// # Errors
-/// [`Error::TransactionPooler`], and those of a statement.
+/// [`Error::TransactionPooler`]; [`Error::NoSecondSession`] where its mode cannot be told; and those of a statement.
 pub(super) async fn check(
     conn: &mut PgConnection,
     login: &Login,
@@ -34,22 +37,20 @@ pub(super) async fn check(
     second: impl AsyncFnOnce() -> Result<PgConnection>,
 ) -> Result<()> {
     let direct = u32::try_from(process(conn).await?).ok() == told;
-    if direct || is_known(login) {
+    if direct || is_known(login, BELIEVED) {
         return Ok(());
     }
     let other = match second().await {
         Ok(other) => other,
-        Err(error) => {
-            // A pooler in session mode can be out of sessions.
-            tracing::debug!(%error, "no second session to look at the pooler with");
-            return Ok(());
-        }
+        // A pooler in session mode can be out of sessions.
+        Err(_) if is_known(login, REMEMBERED) => return Ok(()),
+        Err(error) => return Err(Error::NoSecondSession(error.to_string())),
     };
     if changes_session(conn, other).await? {
         return Err(Error::TransactionPooler);
     }
     let mut known = SESSION_MODE.lock();
-    known.retain(|_, at| at.elapsed() < BELIEVED);
+    known.retain(|_, at| at.elapsed() < REMEMBERED);
     known.insert(place(login), Instant::now());
     Ok(())
 }
@@ -58,9 +59,9 @@ fn place(login: &Login) -> String {
     format!("{}:{}/{}/{}", login.host, login.port, login.database, login.user)
 }
 
-fn is_known(login: &Login) -> bool {
+fn is_known(login: &Login, since: Duration) -> bool {
     let known = SESSION_MODE.lock();
-    known.get(&place(login)).is_some_and(|at| at.elapsed() < BELIEVED)
+    known.get(&place(login)).is_some_and(|at| at.elapsed() < since)
 }
 
 /// Whether the session changes while another one is open. The other one ends its transaction last, so that a pooler

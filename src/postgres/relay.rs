@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::channel::Channel;
-use super::error::{Error, TOO_LARGE, TOO_LONG};
+use super::error::{TOO_LARGE, TOO_LONG};
 use super::startup;
 
 /// The most bytes of one message of a login.
@@ -81,9 +81,9 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Why the relay ended the login, if it did.
-    pub fn refusal(&self) -> Option<Error> {
-        self.learnt.refusal.get().copied().map(Error::InsecureLogin)
+    /// How the server asked for the password, if the relay ended the login for that.
+    pub fn refusal(&self) -> Option<&'static str> {
+        self.learnt.refusal.get().copied()
     }
 
     /// The process that the server says it is. A pooler tells another number than the session of the server behind it.

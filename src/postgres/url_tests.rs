@@ -66,6 +66,14 @@ fn what_is_not_honoured_is_refused_by_name() {
         ),
         ("postgresql://a:hush@%2Fvar%2Frun/s", "Unix socket"),
         ("postgresql://a:hush@/s?host=%2Ftmp", "Unix socket"),
+        (
+            "postgresql://a:hush@db-a.example.internal:5432,db-b.example.internal:5432/s?target_session_attrs=read-write",
+            "several hosts",
+        ),
+        (
+            "postgresql://a:hush@db-a.example.internal,db-b.example.internal/s?target_session_attrs=read-write",
+            "several hosts",
+        ),
         ("postgresql://a:hush@db-a:5432,db-b:5432/s", "several hosts"),
         ("postgresql://a:hush@db-a,db-b/s", "several hosts"),
         ("postgresql://a:hush@h/s?host=a,b", "several hosts"),
@@ -147,4 +155,84 @@ fn what_a_secret_holds_instead_of_a_url_is_told() {
         assert!(error.contains(says) && !error.contains("hush"), "{error}");
     }
     read(&format!("  {url}\r\n"));
+}
+
+/// As GNU's `base64` does.
+fn wrapped(text: &str) -> String {
+    let digits = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    let lines = digits.as_bytes().chunks(76).map(String::from_utf8_lossy);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn base64_is_recognised_however_it_is_written() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+    let url = format!("postgresql://ada:hush?>~@h.example.internal:5432/{}\n", "d".repeat(53));
+    assert!(url.len() > 100);
+    let utf16: Vec<u8> = url.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for text in [
+        wrapped(&url),
+        wrapped(&url).replace('\n', "\r\n"),
+        wrapped(&wrapped(&url)),
+        wrapped(&format!("\"{url}\"")),
+        STANDARD_NO_PAD.encode(&url),
+        URL_SAFE.encode(&url),
+        URL_SAFE_NO_PAD.encode(&url),
+        URL_SAFE_NO_PAD.encode(&utf16),
+    ] {
+        let error = parse(&text).unwrap_err();
+        let told = format!("{error} {error:?}");
+        assert!(told.contains("base64 once more"), "{text}: {told}");
+        assert!(!told.contains("hush") && !told.contains(text.trim()), "{told}");
+    }
+    for other in ["aHVzaA==", "hush", "postgres"] {
+        let error = parse(other).unwrap_err().to_string();
+        assert!(
+            error.contains("must begin with postgres://") && !error.contains("hush"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_was_copied_behind_a_url_is_told() {
+    for query in ["", "?sslmode=require"] {
+        let url = format!("postgresql://ada:hush@h:5432/d{query}");
+        for (end, says) in [
+            ("\"", "ends with a quotation mark"),
+            ("'", "ends with a quotation mark"),
+            ("`", "ends with a quotation mark"),
+            ("”", "ends with a quotation mark"),
+            ("»", "ends with a quotation mark"),
+            ("\"\n", "ends with a quotation mark"),
+            (";", "ends with ;"),
+            ("; \n", "ends with ;"),
+            ("\";", "ends with ;"),
+            (",", "ends with ,"),
+            (">", "ends with >"),
+            ("\\", "ends with \\"),
+            ("\\n", "ends with \\n"),
+            ("\u{200b}", "zero-width space"),
+            ("\u{200b}\n", "zero-width space"),
+            ("\u{2060}", "zero-width space"),
+            ("\u{feff}", "zero-width space"),
+        ] {
+            let error = parse(&format!("{url}{end}")).unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(
+                error.to_string().contains(says) && !text.contains("hush"),
+                "{end:?}: {text}"
+            );
+        }
+        assert!(
+            parse(&format!("\u{200b}{url}"))
+                .unwrap_err()
+                .to_string()
+                .contains("zero-width")
+        );
+    }
+    // What is encoded belongs to the name.
+    assert_eq!(read("postgresql://ada:hush@h/d%22").database, "d\"");
+    assert_eq!(read("postgresql://ada:hu'sh;@[::1]").host, "::1");
 }
