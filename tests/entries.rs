@@ -169,7 +169,10 @@ async fn the_sample_makes_an_entry_that_is_accepted_whoever_runs_it() {
         ensure_tenant_role(&mut own, &tenant, &TenantRights::default(), Sharing::Shared)
             .await
             .unwrap();
-        session(&login.as_user(&tenant.name, tenant.password.clone())).await;
+        let mut theirs = session(&login.as_user(&tenant.name, tenant.password.clone())).await;
+        // Whichever entry of the server came first.
+        let member = "SELECT pg_has_role(current_user, 'orchestra_app', 'USAGE')";
+        assert_eq!(ask(&mut theirs, member).await, "true", "{entry}");
         // The admin has no way left to what the tenant's scripts make.
         assert!(
             connect(

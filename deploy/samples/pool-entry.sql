@@ -17,7 +17,7 @@
 \set ON_ERROR_STOP on
 
 -- The login makes tenants' roles, so it needs CREATEROLE. No SUPERUSER, REPLICATION or CREATEDB, and no membership of
--- another role.
+-- another role but orchestra_app, below.
 CREATE ROLE :"entry" LOGIN CREATEROLE;
 \password :"entry"
 
@@ -34,8 +34,16 @@ SELECT format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', datname)
 FROM pg_database WHERE datname IN ('postgres', 'template1') AND pg_has_role(datdba, 'USAGE')
 \gexec
 
+-- Once for each server: the group of the tenants' logins, which policies and grants of migrations name. It has no rights.
+SELECT 'CREATE ROLE orchestra_app NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'orchestra_app')
+\gexec
+
+-- On PostgreSQL 16 or later, the login makes its tenant's login a member of the group only with ADMIN OPTION. Where this is
+-- refused, the login of an earlier entry has made the group: run the line as a superuser, or as that login.
+\set ON_ERROR_STOP off
+GRANT orchestra_app TO :"entry" WITH ADMIN OPTION;
+
 -- On PostgreSQL 16 or later, the login then gives BYPASSRLS to its tenant's login, to which policies of row level
 -- security do not apply. It reaches no other database by it. Only a superuser, or an admin with BYPASSRLS, may: where
 -- this is refused, the entry is usable without it, and policies name the role orchestra_app.
-\set ON_ERROR_STOP off
 ALTER ROLE :"entry" BYPASSRLS;

@@ -171,9 +171,10 @@ CREATE ROLE {role} LOGIN CREATEROLE;
 \\password {role}
 CREATE DATABASE {name} OWNER {role};
 REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
--- The tenant's login then passes row level security (PostgreSQL 16 or later). Where it is refused, the entry is usable
--- without it.
+-- The tenant's login is then a member of the group that policies name, and passes row level security (PostgreSQL 16 or
+-- later). Where one is refused, the entry is usable without it.
 \\set ON_ERROR_STOP off
+GRANT {APP_GROUP} TO {role} WITH ADMIN OPTION;
 ALTER ROLE {role} BYPASSRLS;
 -- Write the new password into {place}. Then the pool takes the entry in again, once its old
 -- OrchestraDatabase is gone:{members}",

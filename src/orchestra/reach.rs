@@ -17,8 +17,8 @@ use crate::controller::status::{News, has_come_to, tell};
 use crate::controller::write::publish;
 use crate::postgres::{self, TenantRights};
 
-/// The condition that names tables which the tenant's login cannot read; absent while it reads them all. Without a look
-/// into the database, what the last look has found is told.
+/// The condition that names tables which the tenant's login cannot read, or tells that it passes policies which are to
+/// apply; absent while neither is so. Without a look into the database, what the last look has found is told.
 pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
     match observed.inside.found.as_ref().map(|found| &found.unreadable) {
         Some(Some(tables)) => conditions.set(Is::TablesReadable, false, Reason::NoPolicy, tables),
@@ -42,6 +42,20 @@ pub async fn tell_unreadable(pass: &Pass, before: &[Condition], observed: &Obser
 pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
     let way_in = pass.way_in.as_ref();
     way_in.is_some_and(|way_in| way_in.handover.address.is_some()) && rights.expose_new_tables.is_none()
+}
+
+/// An event after migrations when the login reads tables that it cannot write. Reference data is meant to be so: no
+/// condition tells it.
+pub async fn tell_unwritable(
+    core: &Arc<Core>,
+    subject: &ObjectReference,
+    session: &mut PgConnection,
+    role: &str,
+) -> Result<(), Error> {
+    if let Some(note) = postgres::unwritable(session, role).await? {
+        publish(&core.recorder, subject, EventType::Normal, Reason::NoPolicy, &note).await;
+    }
+    Ok(())
 }
 
 /// An event after migrations that have made tables which the keys do not reach.

@@ -37,7 +37,7 @@ pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
 pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing, is_prepared};
-pub use row_security::unreadable;
+pub use row_security::{unreadable, unwritable};
 pub use sql::OPERATOR_SCHEMA;
 pub use wall::{Sharing, isolate};
 

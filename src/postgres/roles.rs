@@ -229,7 +229,11 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>
             // Before version 16 only a superuser may, or who is told to be like one by an extension of a hosted project.
             return permitted(conn, sql, &["42501"]).await.map(drop);
         }
-        Change::Enforce(role) => format!("ALTER ROLE {} NOBYPASSRLS", quote(role)),
+        Change::Enforce(role) => {
+            let sql = format!("ALTER ROLE {} NOBYPASSRLS", quote(role));
+            // Who may not give it may not take it either; [`super::unreadable`] tells of a login that keeps it.
+            return permitted(conn, sql, &["42501"]).await.map(drop);
+        }
         Change::CreateGroup => return groups::create(conn).await,
         Change::JoinGroup { group, role } => return groups::join(conn, group, role).await,
         Change::LeaveGroup { group, role } => format!("REVOKE {} FROM {}", quote(group), quote(role)),

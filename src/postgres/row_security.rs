@@ -1,4 +1,4 @@
-//! Tables that a tenant's login cannot read because of row level security.
+//! Tables that a tenant's login cannot read or write because of row level security.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
@@ -15,13 +15,29 @@ const NAMED: i64 = 3;
 /// The first version in which a role with BYPASSRLS may give it.
 const GIVES_BYPASS: i32 = 160_000;
 
-/// What keeps a login from reading tables.
+/// An expression that is `false` or NULL, as the catalog holds it. Reading it from there takes no lock on the table.
+const FALSE: &str = r"^\{CONST :consttype 16 .*:constvalue (<>|\d+ \[( 0)+ \])\}$";
+
+/// Two integers that are compared, as in `1 = 0`.
+const COMPARED: &str = r"^\{OPEXPR :opno 96 .*:args \(\{CONST [^{}]*:constvalue (\d+ \[[^]]*\])\} \{CONST [^{}]*:constvalue (\d+ \[[^]]*\])\}\)";
+
+/// What row level security keeps a login from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Unreadable {
-    /// The first of the tables, by their quoted names.
+struct Found {
+    /// No policy applies to the login.
+    bypasses: bool,
+    /// The first of the tables that it cannot read, by their quoted names.
     tables: Vec<String>,
     /// How many there are.
     total: usize,
+    /// Permissive policies for SELECT apply to the login on the first of them.
+    has_policy: bool,
+    /// A restrictive policy that hides all rows of the first of them, by its quoted name.
+    closing: Option<String>,
+    /// The first of the tables that it reads and cannot write, with the commands.
+    unwritten: Vec<String>,
+    /// How many there are.
+    unwritten_total: usize,
     /// The database's owner.
     owner: String,
     /// The login is a member of the group that policies can name.
@@ -31,66 +47,138 @@ struct Unreadable {
 }
 
 /// What to tell people when the tenant's login has rights on tables and reads no row of them, because row level
-/// security is on and no policy applies to the login; none when there is no such table. Only catalogs are read.
+/// security is on and no policy lets it, or when it passes policies that are to apply to it; else none. Only catalogs
+/// are read.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn unreadable(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<Option<String>> {
-    begin(conn).await?;
-    let found = observe(conn, role).await;
-    let found = end(conn, found).await?;
-    Ok((found.total > 0).then(|| found.message(role, rights.row_security)))
+    let found = look(conn, role).await?;
+    Ok(if found.bypasses && rights.row_security == RowSecurity::Enforce {
+        Some(unenforced(role))
+    } else {
+        (found.total > 0).then(|| found.message(role, rights.row_security))
+    })
 }
 
-async fn observe(conn: &mut PgConnection, role: &str) -> Result<Unreadable> {
-    let query = format!(
-        "WITH login AS (SELECT oid FROM pg_roles WHERE rolname::text = $2 AND NOT rolbypassrls AND NOT rolsuper), \
-         unread AS (SELECT format('%I.%I', nspname, relname) AS name FROM login, pg_class c \
+/// What to tell people of tables that the tenant's login reads and has the right to write, while no policy lets it; none
+/// when there is no such table. Only catalogs are read.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn unwritable(conn: &mut PgConnection, role: &str) -> Result<Option<String>> {
+    let found = look(conn, role).await?;
+    Ok((found.unwritten_total > 0).then(|| found.unwritten()))
+}
+
+async fn look(conn: &mut PgConnection, role: &str) -> Result<Found> {
+    begin(conn).await?;
+    let found = observe(conn, role).await;
+    end(conn, found).await
+}
+
+/// Whether an expression of a policy can be seen to be true for no row.
+fn is_false(expression: &str) -> String {
+    format!(
+        "coalesce({expression}::text ~ $5, false) \
+         OR coalesce((SELECT m[1] <> m[2] FROM regexp_match({expression}::text, $6) AS m), false)"
+    )
+}
+
+/// The tables with row level security that the login is subject to, the policies that apply to it, and the commands
+/// that it has the right to and that no policy lets it use.
+fn blocked() -> String {
+    format!(
+        "login AS (SELECT oid, rolbypassrls, rolbypassrls OR rolsuper AS passes FROM pg_roles WHERE rolname::text = $2), \
+         walled AS (SELECT c.oid, format('%I.%I', nspname, relname) AS name FROM login, pg_class c \
              JOIN pg_namespace n ON n.oid = relnamespace \
-             WHERE relkind IN ('r', 'p') AND relrowsecurity AND {SCHEMAS} \
-             AND pg_has_role(current_user, relowner, 'USAGE') AND has_table_privilege(login.oid, c.oid, 'SELECT') \
+             WHERE NOT passes AND relkind IN ('r', 'p') AND relrowsecurity AND {SCHEMAS} \
+             AND pg_has_role(current_user, relowner, 'USAGE') \
              AND (relforcerowsecurity OR NOT pg_has_role(login.oid, relowner, 'USAGE')) \
-             AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e') \
-             AND NOT EXISTS (SELECT FROM pg_policy, unnest(polroles) AS named WHERE polrelid = c.oid AND polpermissive \
-                 AND polcmd IN ('r', '*') AND (named = 0 OR pg_has_role(login.oid, named, 'USAGE')))) \
+             AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')), \
+         policy AS (SELECT polrelid, polname, polpermissive, polcmd::text AS polcmd, {hides} AS hides, {refuses} AS refuses \
+             FROM login, pg_policy WHERE polrelid IN (SELECT oid FROM walled) \
+             AND EXISTS (SELECT FROM unnest(polroles) AS named WHERE named = 0 OR pg_has_role(login.oid, named, 'USAGE'))), \
+         applied AS (SELECT polrelid, polname, polpermissive, cmd, \
+                 CASE cmd WHEN 'a' THEN refuses WHEN 'w' THEN hides OR refuses ELSE hides END AS shut \
+             FROM policy, unnest(ARRAY['r', 'a', 'w', 'd']) AS cmd WHERE polcmd IN (cmd, '*')), \
+         blocked AS (SELECT w.oid, name, cmd, place, word FROM login, walled w, \
+                 (VALUES (1, 'r', 'SELECT'), (2, 'a', 'INSERT'), (3, 'w', 'UPDATE'), (4, 'd', 'DELETE')) AS c (place, cmd, word) \
+             WHERE has_table_privilege(login.oid, w.oid, word) AND ( \
+                 NOT EXISTS (SELECT FROM applied a WHERE polrelid = w.oid AND a.cmd = c.cmd AND polpermissive AND NOT shut) \
+                 OR EXISTS (SELECT FROM applied a WHERE polrelid = w.oid AND a.cmd = c.cmd AND NOT polpermissive AND shut)))",
+        hides = is_false("polqual"),
+        refuses = is_false("coalesce(polwithcheck, polqual)"),
+    )
+}
+
+async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
+    let query = format!(
+        "WITH {}, unread AS (SELECT oid, name FROM blocked WHERE cmd = 'r'), \
+         first AS (SELECT oid FROM unread ORDER BY name LIMIT 1), \
+         unwritten AS (SELECT format('%s (%s)', name, string_agg(word, ', ' ORDER BY place)) AS name FROM blocked \
+             WHERE oid NOT IN (SELECT oid FROM unread) GROUP BY oid, name), \
+         of_first AS (SELECT polname, polpermissive, shut FROM applied JOIN first ON polrelid = oid WHERE cmd = 'r') \
          SELECT ARRAY(SELECT name FROM unread ORDER BY 1 LIMIT $3), (SELECT count(*) FROM unread), current_user::text, \
              EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = $4 AND pg_has_role(login.oid, g.oid, 'USAGE')), \
-             current_setting('server_version_num')::int"
+             current_setting('server_version_num')::int, EXISTS (SELECT FROM login WHERE rolbypassrls), \
+             EXISTS (SELECT FROM of_first WHERE polpermissive), \
+             (SELECT quote_ident(min(polname::text)) FROM of_first WHERE shut AND NOT polpermissive), \
+             ARRAY(SELECT name FROM unwritten ORDER BY 1 LIMIT $3), (SELECT count(*) FROM unwritten)",
+        blocked()
     );
     let row = sqlx::query(AssertSqlSafe(query))
         .bind(OPERATOR_SCHEMA)
         .bind(role)
         .bind(NAMED)
         .bind(APP_GROUP)
+        .bind(FALSE)
+        .bind(COMPARED)
         .fetch_one(conn)
         .await
         .map_err(Error::from)?;
-    let total: i64 = row.try_get(1)?;
-    Ok(Unreadable {
+    let count = |column: usize| -> Result<usize> {
+        let count: i64 = row.try_get(column)?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    };
+    Ok(Found {
         tables: row.try_get(0)?,
-        total: usize::try_from(total).unwrap_or_default(),
+        total: count(1)?,
         owner: row.try_get(2)?,
         is_in_group: row.try_get(3)?,
         version: row.try_get(4)?,
+        bypasses: row.try_get(5)?,
+        has_policy: row.try_get(6)?,
+        closing: row.try_get(7)?,
+        unwritten: row.try_get(8)?,
+        unwritten_total: count(9)?,
     })
 }
 
-impl Unreadable {
+/// A login that has kept BYPASSRLS where policies are to apply.
+fn unenforced(role: &str) -> String {
+    let role = quote(role);
+    format!(
+        "policies of row level security do not apply to the tenant's login, although connection.rowSecurity is Enforce: \
+         it has BYPASSRLS, and the server does not let the operator take it. Take it as a superuser: ALTER ROLE {role} \
+         NOBYPASSRLS"
+    )
+}
+
+impl Found {
     fn message(&self, role: &str, wanted: RowSecurity) -> String {
         let Self {
             tables, total, owner, ..
         } = self;
         let first = tables.first().map(String::as_str).unwrap_or_default();
-        let policy =
-            format!("name it in a migration: CREATE POLICY … ON {first} TO {APP_GROUP} USING (true) WITH CHECK (true)");
-        let group = if self.is_in_group {
-            String::new()
-        } else {
-            format!(
-                "; the login is no member of {APP_GROUP}, which an admin of the server changes: GRANT {APP_GROUP} TO {} \
-                 WITH ADMIN OPTION",
-                quote(owner)
-            )
+        let why = match (&self.closing, self.has_policy) {
+            (Some(closing), _) => {
+                format!(
+                    "the restrictive policy {closing} hides every row: change it, or DROP POLICY {closing} ON {first}"
+                )
+            }
+            (None, true) => "the policies for SELECT that apply to the login let no row through".to_owned(),
+            (None, false) => "no policy for SELECT applies to the login".to_owned(),
         };
         let way = match wanted {
             RowSecurity::Enforce => "or set connection.rowSecurity: Bypass".to_owned(),
@@ -104,9 +192,38 @@ impl Unreadable {
             ),
         };
         format!(
-            "the tenant's login reads no row of {}: row level security is on, and no policy for SELECT applies to the \
-             login. A policy can {policy}{group}; {way}",
-            text::names(tables, tables.len(), *total)
+            "the tenant's login reads no row of {}: row level security is on, and {why}. {}; {way}",
+            text::names(tables, tables.len(), *total),
+            self.policy(first),
+        )
+    }
+
+    fn unwritten(&self) -> String {
+        let tables = &self.unwritten;
+        let first = tables.first().map(String::as_str).unwrap_or_default();
+        let first = first.rsplit_once(" (").map_or(first, |(name, _)| name);
+        format!(
+            "the tenant's login reads and does not write {}: row level security is on, and no policy lets the login use \
+             these commands. That is right for reference data. Else: {}",
+            text::names(tables, tables.len(), self.unwritten_total),
+            self.policy(first),
+        )
+    }
+
+    /// How a migration lets the login in.
+    fn policy(&self, table: &str) -> String {
+        let group = if self.is_in_group {
+            String::new()
+        } else {
+            format!(
+                "; the login is no member of {APP_GROUP}, which an admin of the server changes: GRANT {APP_GROUP} TO {} \
+                 WITH ADMIN OPTION",
+                quote(&self.owner)
+            )
+        };
+        format!(
+            "A policy can name it in a migration: CREATE POLICY … ON {table} TO {APP_GROUP} USING (true) WITH CHECK \
+             (true){group}"
         )
     }
 }
@@ -117,12 +234,13 @@ mod tests {
 
     #[test]
     fn a_message_says_what_helps_on_this_server() {
-        let mut found = Unreadable {
+        let mut found = Found {
             tables: vec!["public.player".into()],
             total: 3,
             owner: "one_owner".into(),
             is_in_group: true,
             version: 150_018,
+            ..Found::default()
         };
         let said = found.message("orchestra_1", RowSecurity::Bypass);
         for part in [
@@ -146,5 +264,18 @@ mod tests {
             said.contains("rowSecurity: Bypass") && !said.contains("BYPASSRLS"),
             "{said}"
         );
+        found.has_policy = true;
+        let said = found.message("orchestra_1", RowSecurity::Enforce);
+        assert!(said.contains("let no row through. A policy can"), "{said}");
+        found.closing = Some("\"No one\"".into());
+        let said = found.message("orchestra_1", RowSecurity::Enforce);
+        assert!(
+            said.contains("DROP POLICY \"No one\" ON public.player. A policy"),
+            "{said}"
+        );
+        found.unwritten = vec!["public.\"a (b)\" (INSERT, UPDATE)".into()];
+        found.unwritten_total = 1;
+        let said = found.unwritten();
+        assert!(said.contains("ON public.\"a (b)\" TO orchestra_app"), "{said}");
     }
 }
