@@ -371,9 +371,10 @@ mod tests {
 
     #[test]
     fn any_number_of_blocks_is_read() {
-        let tables: String = (0..19_000)
+        let tables = (0..19_000)
             .map(|number| format!("CREATE TABLE \"a {number}\" ();"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let blocks = "DO $$ BEGIN PERFORM 'a', '7'; END $$;".repeat(100_000);
         let left = after(&[&tables, &blocks]);
         assert_eq!(left.len(), 18_999);
@@ -382,9 +383,10 @@ mod tests {
 
     #[test]
     fn work_on_claims_is_bounded() {
-        let tables: String = (0..15_000)
+        let tables = (0..15_000)
             .map(|number| format!("CREATE TABLE t{number} ();"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let again = "SAVEPOINT s; ROLLBACK TO s; DROP SCHEMA x;".repeat(2_000);
         assert!(after(&[&format!("{tables} BEGIN; {again} COMMIT;")]).is_empty());
     }

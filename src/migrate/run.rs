@@ -47,22 +47,25 @@ pub(super) async fn atomic(
     if !state.is_there {
         return Err(history.lost(migration).with_nothing_kept());
     }
-    if state.is_read_only {
-        if state.has_written {
+    match state.access {
+        Access::Writes => {}
+        Access::ReadOnlyAfterWrites => {
             sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await?;
             let (name, script) = (&migration.name, &migration.script);
             let failure = ScriptFailure::read_only(name, script, script.trim_end().len());
             return Err(Error::Failed(Box::new(failure)));
         }
-        // Nothing was changed that would have to be committed together with the row.
-        commit(conn, migration).await?;
-        ours(conn, TimeLimits::default()).await?;
-        sqlx::raw_sql("BEGIN READ WRITE").execute(&mut *conn).await?;
+        Access::OnlyReads => {
+            // Nothing was changed that would have to be committed together with the row.
+            commit(conn, migration).await?;
+            ours(conn, TimeLimits::default()).await?;
+            sqlx::raw_sql("BEGIN READ WRITE").execute(&mut *conn).await?;
+        }
     }
     lock.keep(conn).await?;
     let added = history.add(conn, source, migration).await;
     added.map_err(|error| {
-        if state.is_read_only {
+        if state.access == Access::OnlyReads {
             error
         } else {
             error.with_nothing_kept()
@@ -92,9 +95,16 @@ struct AfterScript {
     is_ours: bool,
     /// The history's table is where it was.
     is_there: bool,
-    is_read_only: bool,
-    /// The transaction has a number, which it gets with its first change, also one of a subtransaction.
-    has_written: bool,
+    access: Access,
+}
+
+/// What the transaction of a script does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Writes,
+    OnlyReads,
+    /// It is read-only, and has a number, which a transaction gets with its first change, also one of a subtransaction.
+    ReadOnlyAfterWrites,
 }
 
 /// Ends a script inside its transaction: its deferred constraints are checked with its own settings, and then the
@@ -107,8 +117,11 @@ async fn after_script(conn: &mut PgConnection, history: &History, migration: &Mi
     Ok(AfterScript {
         is_ours: row.try_get(0)?,
         is_there: row.try_get(1)?,
-        is_read_only: row.try_get(2)?,
-        has_written: row.try_get(3)?,
+        access: match (row.try_get(2)?, row.try_get(3)?) {
+            (false, _) => Access::Writes,
+            (true, false) => Access::OnlyReads,
+            (true, true) => Access::ReadOnlyAfterWrites,
+        },
     })
 }
 

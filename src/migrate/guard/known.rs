@@ -43,6 +43,17 @@ struct Existing {
     constraints: Option<BTreeMap<String, char>>,
 }
 
+/// What is known of a constraint of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownConstraint {
+    /// Nothing.
+    Unknown,
+    /// The table has no such constraint.
+    Absent,
+    /// It has one of this kind (`pg_constraint.contype`).
+    OfKind(char),
+}
+
 /// The relations, and other objects that the pending scripts create.
 #[derive(Debug, Default)]
 pub struct Known {
@@ -253,13 +264,18 @@ impl Known {
         self.entries.extend(both);
     }
 
-    /// The kind of a table's constraint: none in it if the table has no such constraint.
-    ///
-    /// None if it is not known.
-    pub fn constraint(&self, table: &Name, name: &str) -> Option<Option<char>> {
-        let [at] = self.meant(table)[..] else { return None };
-        let constraints = self.entries[at].found.as_ref()?.constraints.as_ref()?;
-        Some(constraints.get(name).copied())
+    /// What is known of a table's constraint.
+    pub fn constraint(&self, table: &Name, name: &str) -> KnownConstraint {
+        let [at] = self.meant(table)[..] else {
+            return KnownConstraint::Unknown;
+        };
+        let found = self.entries[at].found.as_ref();
+        match found.and_then(|found| found.constraints.as_ref()) {
+            None => KnownConstraint::Unknown,
+            Some(constraints) => constraints
+                .get(name)
+                .map_or(KnownConstraint::Absent, |kind| KnownConstraint::OfKind(*kind)),
+        }
     }
 
     /// Adds a constraint to a table, made of what was there before.

@@ -155,6 +155,10 @@ fn what_was_there_is_lost_by_the_name_of_what_the_plan_made() {
     ] {
         assert!(kinds(script).contains(&found), "{script}: {:?}", kinds(script));
     }
+}
+
+#[test]
+fn what_the_plan_made_is_followed_through_renames() {
     for script in [
         "ALTER TABLE members ADD CONSTRAINT c CHECK (true) NOT VALID; ALTER TABLE members RENAME CONSTRAINT c TO d; \
          ALTER TABLE members DROP CONSTRAINT d;",

@@ -154,7 +154,8 @@ fn move_schema(judge: &mut Judge<'_>, it: &AlterObjectSchemaStmt) {
     let parts = parts.unwrap_or_default();
     if let Some(last) = parts.last() {
         // By any spelling, its old and its new name mean nothing that the plan made.
-        for name in [&parts[..], &[last.clone()], &[it.newschema.clone(), last.clone()]] {
+        let moved = [it.newschema.clone(), last.clone()];
+        for name in [&parts[..], std::slice::from_ref(last), &moved] {
             judge.known.unmake(&objects::key(it.object_type(), name));
         }
     }

@@ -10,7 +10,7 @@ use pg_query::protobuf::{
 use super::catalog::{Column, Sort};
 use super::finding::FindingKind;
 use super::judge::Judge;
-use super::known::Standing;
+use super::known::{KnownConstraint, Standing};
 use super::made::is_serial;
 use super::names::{Name, inner, quoted, strings};
 use super::types::{Change, Type, change};
@@ -194,10 +194,10 @@ fn drop_constraint(judge: &mut Judge<'_>, table: &AlteredTable, command: &AlterT
     let cascades = command.behavior() == DropBehavior::DropCascade;
     let again = !cascades
         && match judge.known.constraint(&table.name, name) {
-            None => false,
+            KnownConstraint::Unknown => false,
             // There is nothing to lose.
-            Some(None) => table.readded.iter().any(|(added, _)| added == name) || judge.made_later(&key),
-            Some(Some(kind)) => {
+            KnownConstraint::Absent => table.readded.iter().any(|(added, _)| added == name) || judge.made_later(&key),
+            KnownConstraint::OfKind(kind) => {
                 table.readded.contains(&(name.to_owned(), Some(kind)))
                     || judge.made_later(&objects::valid_constraint(&table.name, name, kind))
             }
