@@ -296,21 +296,11 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         OrchestraDatabase::crd(),
         OrchestraPool::crd(),
     ];
-    for crd in &mut crds {
-        let is_orchestra = crd.spec.names.kind == "Orchestra";
-        let schemas = crd.spec.versions.iter_mut();
-        for schema in schemas.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()) {
-            polish(schema);
-            let Some(properties) = &mut schema.properties else {
-                continue;
-            };
-            if let Some(status) = properties.get_mut("status") {
-                status.default = Some(JSON(serde_json::json!({"observedGeneration": NOT_OBSERVED})));
-            }
-            // `kubectl apply` sends null for a spec that loses its last field.
-            if let Some(spec) = properties.get_mut("spec").filter(|_| is_orchestra) {
-                spec.default = Some(JSON(serde_json::json!({})));
-            }
+    let schemas = crds.iter_mut().flat_map(|crd| &mut crd.spec.versions);
+    for schema in schemas.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()) {
+        polish(schema);
+        if let Some(status) = schema.properties.as_mut().and_then(|all| all.get_mut("status")) {
+            status.default = Some(JSON(serde_json::json!({"observedGeneration": NOT_OBSERVED})));
         }
     }
     crds
