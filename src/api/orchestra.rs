@@ -78,8 +78,7 @@ pub struct OrchestraSpec {
     /// Keeps the migrations of the class or template that are applied now: rollouts skip this Orchestra
     /// until the field is removed. A new Orchestra begins with the current migrations. An Orchestra
     /// with a source of its own is in no rollout anyway.
-    // Its default keeps a stored spec from being empty: a merge patch that takes out the last field would make it null.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pin_migrations: bool,
     /// Initial rows, applied after the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -248,9 +248,6 @@ async fn what_does_not_fit_together_is_refused_at_once() {
     let world = generous_world().await;
     let own = "migrations: {source: {configMapRef: {name: a}}}";
     tenant(&world, "first", "source: {templateRef: {name: symphony}}").unwrap();
-    // Fields are taken out of a manifest as they are put in.
-    tenant(&world, "plain", "deletionPolicy: Retain, pinMigrations: true").unwrap();
-    tenant(&world, "plain", "").unwrap();
     for (name, spec, says) in [
         (
             "both",
