@@ -91,7 +91,8 @@ pub async fn check_identity(session: &mut PgConnection, database: &OrchestraData
         Reason::InvalidEntry,
         format!(
             "entry {key} of pool {pool} leads to another database than {name} was made from, or than its annotation \
-             {IDENTITY_ANNOTATION} names: nothing was changed there. Put the entry's URL back. If the database was moved with its data, or its server upgraded: kubectl annotate \
+             {IDENTITY_ANNOTATION} names: nothing was changed there. Put the entry's URL back. If the database was moved \
+             with its data, or its server upgraded: kubectl annotate \
              orchdb {name} {IDENTITY_ANNOTATION}={} --overwrite",
             found.digest()
         ),

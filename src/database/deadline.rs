@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt as _;
-use kube::runtime::reflector::ObjectRef;
 
 use super::Pass;
 use super::plan::Claim;
@@ -46,10 +44,8 @@ pub fn age(pass: &Pass) -> Option<Duration> {
 /// Whether nobody can have used the project: this very resource requested it, and nothing was stored that only a usable
 /// project can provide. The status alone may have been lost, as after a restore of the resource.
 pub fn is_surely_unused(pass: &Pass) -> bool {
-    let secret = ObjectRef::new(pass.name()).within(&pass.ctx.core.settings.namespace);
-    let secret = pass.ctx.core.stores.secrets.get(&secret);
-    let connected = pass.connected || secret.is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
     let status = pass.object.status.as_ref();
+    let connected = pass.connected || pass.has_stored(CONNECTED_LABEL);
     !connected && status.is_some_and(|status| status.usable_since.is_none() && status.create_issued_at.is_some())
 }
 

@@ -14,7 +14,9 @@ mod unclear;
 
 use std::sync::Arc;
 
+use kube::ResourceExt as _;
 use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
 
 use crate::api::OrchestraDatabase;
 use crate::class;
@@ -103,6 +105,13 @@ impl Pass {
             stored: false,
             connected: false,
         }
+    }
+
+    /// Whether the owner's Secret has this label, as far as the watch shows.
+    fn has_stored(&self, label: &str) -> bool {
+        let secret = ObjectRef::new(self.name()).within(&self.ctx.core.settings.namespace);
+        let secret = self.ctx.core.stores.secrets.get(&secret);
+        secret.is_some_and(|secret| secret.labels().contains_key(label))
     }
 
     fn api(&self) -> Api<OrchestraDatabase> {

@@ -80,12 +80,8 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account).await?;
-    let secret = ObjectRef::new(pass.name()).within(&pass.ctx.core.settings.namespace);
-    let secret = pass.ctx.core.stores.secrets.get(&secret);
-    let connected = pass.connected
-        || secret
-            .as_ref()
-            .is_some_and(|secret| secret.labels().contains_key(CONNECTED_LABEL));
+    let connected = pass.connected || pass.has_stored(CONNECTED_LABEL);
+    let password = pass.stored || pass.has_stored(PASSWORD_LABEL);
     let mut found = found(pass, wanted, &listing);
     let named;
     let mut is_unclear = false;
@@ -106,7 +102,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     observed.project = found.first().map(|project| (*project).clone());
     observed.account = Some(account);
     facts.backing = Backing::Hosted(Hosted {
-        password: pass.stored || secret.is_some_and(|secret| secret.labels().contains_key(PASSWORD_LABEL)),
+        password,
         project,
         issued: issued(pass, &listing),
         connection: connection(pass, connected, observed.project.as_ref()),

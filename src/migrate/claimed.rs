@@ -352,6 +352,7 @@ mod tests {
             assert_eq!(after(&[MADE, then]), left, "{then}");
         }
     }
+
     fn levels(count: usize) -> String {
         let children = (1..count).map(|level| format!("CREATE TABLE t{level} () INHERITS (t{});", level - 1));
         format!(

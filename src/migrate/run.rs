@@ -103,7 +103,7 @@ struct AfterScript {
 enum Access {
     Writes,
     OnlyReads,
-    /// It is read-only, and has a number, which a transaction gets with its first change, also one of a subtransaction.
+    /// It is read-only, and has written before.
     ReadOnlyAfterWrites,
 }
 

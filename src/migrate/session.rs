@@ -55,6 +55,11 @@ pub(super) const MOMENT: &str = "SET LOCAL statement_timeout = 0; SET CONSTRAINT
      SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL client_encoding = 'UTF8'; \
      SET LOCAL standard_conforming_strings = on; SET LOCAL lock_timeout = '10s'";
 
+/// SQL: whether the transaction can write nothing, and whether it has written. It has a number from its first change on, also
+/// one of a subtransaction.
+pub(super) const ACCESS: &str = "pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on', \
+     pg_catalog.txid_current_if_assigned() IS NOT NULL";
+
 /// A statement after it is read as the operator and the guard read it.
 pub(super) const READING: &str = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'";
 

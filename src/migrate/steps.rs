@@ -12,7 +12,7 @@ use super::lexer::{Piece, StatementKind as Kind};
 use super::lock::Lock;
 use super::options::TimeLimits;
 use super::run::{ScriptError, part};
-use super::session::{MOMENT, READING, ours, to_theirs};
+use super::session::{ACCESS, MOMENT, READING, ours, to_theirs};
 use super::source::{Migration, Source};
 use super::unfinished::{self, Next, Progress, pieces};
 use crate::api::MigrationFormat as Format;
@@ -261,9 +261,8 @@ impl Steps<'_> {
         if !self.speaks_of_read_only {
             return Ok(false);
         }
-        let sql = "SELECT pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on', \
-             pg_catalog.txid_current_if_assigned() IS NOT NULL";
-        let row = sqlx::raw_sql(sql).fetch_one(conn).await?;
+        let sql = format!("SELECT {ACCESS}");
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(conn).await?;
         let (is_read_only, has_written) = (row.try_get(0)?, row.try_get(1)?);
         if is_read_only && has_written {
             let failure = ScriptFailure::read_only(&self.migration.name, &self.migration.script, at);

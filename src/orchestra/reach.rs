@@ -13,7 +13,7 @@ use crate::api::condition::{ConditionType as Is, Reason};
 use crate::controller::Core;
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
-use crate::controller::status::{News, has_come_to, tell};
+use crate::controller::status::{News, has_come_to};
 use crate::controller::write::publish;
 use crate::postgres::{self, TenantRights};
 
@@ -27,15 +27,10 @@ pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
     }
 }
 
-/// An event when that condition has just come up.
-pub async fn tell_unreadable(pass: &Pass, before: &[Condition], observed: &Observed) {
-    let found = observed.inside.found.as_ref();
-    let now = pass.object.conditions();
-    if let Some(tables) = found.and_then(|found| found.unreadable.as_ref())
-        && has_come_to(before, now, Is::TablesReadable, Reason::NoPolicy)
-    {
-        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::NoPolicy, tables)).await;
-    }
+/// The event when that condition has just come up.
+pub fn unreadable(old: &[Condition], new: &[Condition], observed: &Observed) -> Option<News> {
+    let tables = observed.inside.found.as_ref()?.unreadable.as_ref()?;
+    has_come_to(old, new, Is::TablesReadable, Reason::NoPolicy).then(|| News::warning(Reason::NoPolicy, tables))
 }
 
 /// Whether the tenant has keys and nobody has said what they reach of new tables.

@@ -62,19 +62,17 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         conditions.set(type_, is, why, told);
     }
     parts(pass, observed, &mut conditions, reason);
-    let gone = sources(observed, &mut conditions);
+    let gone = sources(observed, &mut conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
     conditions.stand(standing, summary, message);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
-    let before = old.conditions.clone();
+    let unreadable = reach::unreadable(&old.conditions, &conditions, observed);
     let new = facts(pass, observed, old, phase, conditions);
-    let gone = gone.filter(|_| find(pass.object.conditions(), Is::SourceAvailable).is_none());
     let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
     let news = news(pass, &new, (standing, reason, message), progress);
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
-    reach::tell_unreadable(pass, &before, observed).await;
     let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
-    for warning in gone.into_iter().chain(lost) {
+    for warning in [unreadable, gone, lost].into_iter().flatten() {
         tell(&pass.ctx.core, &pass.object, &warning).await;
     }
     Ok(())

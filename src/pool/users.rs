@@ -3,12 +3,13 @@
 
 use kube::ResourceExt as _;
 
+use crate::api::names::IDENTITY_ANNOTATION;
 use crate::api::{ClaimReference, Orchestra, OrchestraDatabase};
 use crate::controller::Core;
+use crate::credentials::inventory::member_name;
 use crate::credentials::tenant::role_name;
 use crate::postgres::DatabaseIdentity;
 use crate::postgres::holdings::LeftBy;
-use crate::{api::names::IDENTITY_ANNOTATION, credentials::inventory::member_name};
 
 /// The Orchestra with this login role, if it exists or still holds a database.
 fn known(core: &Core, role: &str) -> Option<String> {

@@ -71,26 +71,20 @@ async fn changes_session(conn: &mut PgConnection, mut other: PgConnection) -> Re
         return Ok(true);
     }
     let own = process(conn).await?;
-    let mut theirs = None;
     let mut asked = Box::pin(async {
         begin(&mut other).await?;
         let process = process(&mut other).await?;
         Ok::<_, Error>((process, other))
     });
-    if let Ok(answer) = timeout(WAIT, &mut asked).await {
-        theirs = Some(answer?);
-    }
+    let answer = timeout(WAIT, &mut asked).await;
     run(conn, "COMMIT").await?;
-    if theirs.is_none() {
+    let (process_of_other, mut other) = match answer {
+        Ok(answer) => answer?,
         // All sessions of the server were taken, and one has become free if it was only this transaction's.
-        match timeout(WAIT, &mut asked).await {
-            Ok(answer) => theirs = Some(answer?),
+        Err(_) => match timeout(WAIT, asked).await {
+            Ok(answer) => answer?,
             Err(_) => return Ok(false),
-        }
-    }
-    drop(asked);
-    let Some((process_of_other, mut other)) = theirs else {
-        return Ok(false);
+        },
     };
     run(&mut other, "COMMIT").await?;
     if process_of_other == own {

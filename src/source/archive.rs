@@ -57,13 +57,12 @@ pub fn is_archive(name: &str) -> bool {
     ends_with(name, &UNPACKED)
 }
 
-/// Whether a file's name is that of an archive or of another packed file.
-pub fn is_packed(name: &str) -> bool {
-    is_archive(name) || ends_with(name, &PACKED)
+/// Whether a file is packed, according to its name or its content.
+pub fn is_packed(name: &str, bytes: &[u8]) -> bool {
+    is_archive(name) || ends_with(name, &PACKED) || holds_packed(bytes)
 }
 
-/// Whether a file is packed, according to its content: its name may say nothing.
-pub fn holds_packed(bytes: &[u8]) -> bool {
+fn holds_packed(bytes: &[u8]) -> bool {
     let begins = BEGINNINGS.iter().any(|begin| bytes.starts_with(begin));
     let is_tar = || bytes.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1));
     // Text can begin with the same letters.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::archive::{holds_packed, is_packed};
+use super::archive::is_packed;
 use super::files::Files;
 use super::flaw::Flaw;
 use super::outside;
@@ -30,10 +30,9 @@ const PRISMA_SCRIPT: &str = "migration.sql";
 pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
     check_unknown(files, path)?;
     let (found, format) = chosen(files, path, wanted)?;
-    let is_packed = |content: &Content, path: &str| is_packed(path) || holds_packed(content.as_bytes());
     let packed = found
         .iter()
-        .find(|(path, content)| !path.contains('/') && is_packed(content, path));
+        .find(|(path, content)| !path.contains('/') && is_packed(path, content.as_bytes()));
     match packed {
         Some((path, _)) => Err(Flaw::Packed(path.clone())),
         None => Ok((found, format)),
@@ -45,7 +44,7 @@ fn check_unknown(files: &Files, path: Option<&str>) -> Result<(), Flaw> {
     let counts = |file: &str| path.is_none_or(|path| path.trim_end_matches('/') == file);
     match files.unknown().find(|(file, _)| counts(file)) {
         None => Ok(()),
-        Some((file, bytes)) if is_packed(file) || holds_packed(bytes) => Err(Flaw::Packed(file.to_owned())),
+        Some((file, bytes)) if is_packed(file, bytes) => Err(Flaw::Packed(file.to_owned())),
         Some((file, _)) => Err(Flaw::Binary(file.to_owned())),
     }
 }

@@ -1,7 +1,7 @@
 //! Files of a source that could be migrations and are not in the folder of migrations that was found. The operator does
 //! not leave them out silently.
 
-use super::archive::{holds_packed, is_packed};
+use super::archive::is_packed;
 use super::flaw::Flaw;
 use crate::api::MigrationFormat as Format;
 use crate::migrate::{is_numbered, is_script};
@@ -40,7 +40,7 @@ pub fn check<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>, folder: &str,
 /// A script of any folder; and at the top, where the keys of ConfigMaps are, also an archive that is not unpacked, and a
 /// file that is numbered as migrations are.
 fn could_be_migration(path: &str, bytes: &[u8]) -> bool {
-    is_script(path) || !path.contains('/') && (is_packed(path) || is_numbered(path) || holds_packed(bytes))
+    is_script(path) || !path.contains('/') && (is_packed(path, bytes) || is_numbered(path))
 }
 
 fn is_below(path: &str, folder: &str) -> bool {

@@ -1,7 +1,7 @@
 //! What a statement makes without naming it: the sequence of a serial or identity column, and the names of constraints
 //! and their indexes (PostgreSQL's `ChooseRelationName` and `makeObjectName`).
 
-use pg_query::protobuf::{AlterTableCmd, AlterTableType, ColumnDef, ConstrType, Constraint};
+use pg_query::protobuf::{AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint};
 use pg_query::{Node, NodeEnum};
 
 use super::catalog::Sort;
@@ -35,12 +35,8 @@ pub fn relations(tree: &NodeEnum) -> Vec<(Name, Sort)> {
 /// The named constraints that an `ALTER TABLE` adds, each with its `pg_constraint.contype` if all rows satisfy it.
 /// PostgreSQL gives another one a name that no existing constraint has, and `USING INDEX` makes one of an index that
 /// was there before.
-pub fn constraints(tree: &NodeEnum) -> Vec<(String, Option<char>)> {
-    if !matches!(tree, NodeEnum::AlterTableStmt(_)) {
-        return Vec::new();
-    }
-    let parts = parts(tree).map(|(_, parts)| parts).unwrap_or_default();
-    let named = parts.into_iter().filter_map(|part| match part {
+pub fn constraints(it: &AlterTableStmt) -> Vec<(String, Option<char>)> {
+    let named = parts_of(added_by(it)).into_iter().filter_map(|part| match part {
         Part::Constraint(_, it) if !it.conname.is_empty() && it.indexname.is_empty() => {
             let kind = kind(it).filter(|kind| !it.skip_validation && (it.is_enforced || !matches!(kind, 'c' | 'f')));
             Some((it.conname.clone(), kind))
@@ -73,15 +69,19 @@ enum Part<'a> {
 
 /// The table of a `CREATE TABLE` or `ALTER TABLE`, and what is added to it. With `IF NOT EXISTS` nothing may be.
 fn parts(tree: &NodeEnum) -> Option<(Name, Vec<Part<'_>>)> {
-    let mut found = Vec::new();
-    let (table, nodes): (_, Vec<&NodeEnum>) = match tree {
+    let (table, parts) = match tree {
         NodeEnum::CreateStmt(it) => (
             it.relation.as_ref(),
-            it.table_elts.iter().filter_map(|node| node.node.as_ref()).collect(),
+            parts_of(it.table_elts.iter().filter_map(|node| node.node.as_ref())),
         ),
-        NodeEnum::AlterTableStmt(it) => (it.relation.as_ref(), it.cmds.iter().filter_map(added).collect()),
+        NodeEnum::AlterTableStmt(it) => (it.relation.as_ref(), parts_of(added_by(it))),
         _ => return None,
     };
+    Some((table.map(Name::from)?, parts))
+}
+
+fn parts_of<'a>(nodes: impl Iterator<Item = &'a NodeEnum>) -> Vec<Part<'a>> {
+    let mut found = Vec::new();
     for node in nodes {
         match node {
             NodeEnum::ColumnDef(column) => {
@@ -97,7 +97,11 @@ fn parts(tree: &NodeEnum) -> Option<(Name, Vec<Part<'_>>)> {
             _ => {}
         }
     }
-    Some((table.map(Name::from)?, found))
+    found
+}
+
+fn added_by(it: &AlterTableStmt) -> impl Iterator<Item = &NodeEnum> {
+    it.cmds.iter().filter_map(added)
 }
 
 /// What a command of `ALTER TABLE` adds: a column, a constraint, or itself for `ADD GENERATED`.

@@ -91,7 +91,7 @@ pub fn made_by(tree: &NodeEnum) -> Vec<Key> {
             let Some(table) = it.relation.as_ref().map(Name::from) else {
                 return Vec::new();
             };
-            let added = made::constraints(tree).into_iter();
+            let added = made::constraints(it).into_iter();
             added
                 .flat_map(|(name, valid)| {
                     let valid = valid.map(|kind| valid_constraint(&table, &name, kind));

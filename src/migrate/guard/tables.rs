@@ -85,7 +85,7 @@ pub fn alter(judge: &mut Judge<'_>, it: &AlterTableStmt) {
         filled,
         columns,
         complete,
-        readded: made::constraints(&NodeEnum::AlterTableStmt(it.clone())),
+        readded: made::constraints(it),
     };
     for node in &it.cmds {
         if let Some(NodeEnum::AlterTableCmd(command)) = &node.node {

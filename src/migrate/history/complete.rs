@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ::sqlx::{AssertSqlSafe, PgConnection};
 use sha2::{Digest, Sha256};
 
-use super::record::{History, MAX_TEXT};
+use super::record::{History, MAX_TEXT, columns_of};
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::Result;
 use crate::migrate::source::{Migration, MigrationId, Source};
@@ -74,16 +74,11 @@ impl History {
 
     /// The identity of a row as text, and the condition of an applied migration. No name depends on the `search_path`.
     fn columns(&self) -> (String, &'static str) {
+        let (identity, applied) = columns_of(self.format);
+        let text = format!("{identity}::pg_catalog.text");
         match self.format {
-            Format::Prisma => (
-                format!("pg_catalog.\"left\"(migration_name::pg_catalog.text, {MAX_TEXT})"),
-                "finished_at IS NOT NULL AND rolled_back_at IS NULL",
-            ),
-            Format::Supabase => (
-                format!("pg_catalog.\"left\"(version::pg_catalog.text, {MAX_TEXT})"),
-                "true",
-            ),
-            Format::Sqlx => ("version::pg_catalog.text".to_owned(), "success"),
+            Format::Prisma | Format::Supabase => (format!("pg_catalog.\"left\"({text}, {MAX_TEXT})"), applied),
+            Format::Sqlx => (text, applied),
         }
     }
 }

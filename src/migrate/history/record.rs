@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
+use crate::migrate::session::ACCESS;
 use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::source_error::MAX_MIGRATIONS;
 use crate::migrate::unfinished::Unfinished;
@@ -81,8 +82,7 @@ impl History {
              EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace \
                  WHERE c.oid = {oid} AND relname = '{table}' \
                      AND nspname = pg_catalog.convert_from(pg_catalog.decode('{schema}', 'hex'), 'UTF8')), \
-             pg_catalog.current_setting('transaction_read_only') = 'on', \
-             pg_catalog.txid_current_if_assigned() IS NOT NULL",
+             {ACCESS}",
             oid = self.oid,
             table = table_of(self.format),
             schema = hex::encode(&self.schema),
@@ -167,6 +167,15 @@ pub(super) fn schema_of(format: Format, current: &str) -> &str {
     match format {
         Format::Prisma | Format::Sqlx => current,
         Format::Supabase => "supabase_migrations",
+    }
+}
+
+/// The column that identifies a migration in the table of a format, and the condition of an applied one.
+pub(super) fn columns_of(format: Format) -> (&'static str, &'static str) {
+    match format {
+        Format::Prisma => ("migration_name", "finished_at IS NOT NULL AND rolled_back_at IS NULL"),
+        Format::Supabase => ("version", "true"),
+        Format::Sqlx => ("version", "success"),
     }
 }
 

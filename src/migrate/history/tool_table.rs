@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::sqlx::{AssertSqlSafe, PgConnection};
 
-use super::record::{Entry, History, MAX_TEXT, schema_of, table_of};
+use super::record::{Entry, History, MAX_TEXT, columns_of, schema_of, table_of};
 use super::{prisma, sqlx, supabase};
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
@@ -261,11 +261,10 @@ async fn locate(conn: &mut PgConnection, format: Format, path: &[String]) -> Res
 /// The schema of a history where the tool does not look for it, and a migration of the source that it records as applied.
 async fn elsewhere(conn: &mut PgConnection, source: &Source) -> Result<Option<(String, String)>> {
     let format = source.format();
-    let (identity, applied) = match format {
-        Format::Prisma => ("migration_name", "finished_at IS NOT NULL AND rolled_back_at IS NULL"),
-        Format::Sqlx => ("version", "success"),
-        Format::Supabase => return Ok(None),
-    };
+    if format == Format::Supabase {
+        return Ok(None);
+    }
+    let (identity, applied) = columns_of(format);
     let migrations = source.migrations().iter();
     let known: Vec<_> = migrations.map(|migration| migration.identity.to_string()).collect();
     let schemas: Vec<String> = ::sqlx::query_scalar(

@@ -46,6 +46,8 @@ pub struct LoginFacts {
     pub superuser: bool,
     /// It has REPLICATION, with which the whole server is read.
     pub replication: bool,
+    /// Its sessions begin as another role.
+    pub acts_as_another: bool,
     /// It lacks CREATEROLE, so that it cannot make a tenant's login.
     pub lacks_createrole: bool,
     /// It is itself the owner of the current database.

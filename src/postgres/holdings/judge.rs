@@ -113,6 +113,7 @@ pub fn judge(found: &Holdings, allowed: &Allowed) -> Vec<Objection> {
         refuse(Reason::InvalidEntry, attributes(&found.login));
         refuse(Reason::InvalidEntry, mighty_roles(&found.login));
     }
+    refuse(Reason::InvalidEntry, another_role(&found.login));
     refuse(Reason::InvalidEntry, createrole(&found.login));
     refuse(Reason::InvalidEntry, read_only(found));
     refuse(Reason::InvalidEntry, ownership(found));
@@ -138,6 +139,15 @@ fn attributes(login: &LoginFacts) -> Option<String> {
         format!(
             "its login {role} has REPLICATION, which reads every database of the server: ALTER ROLE \"{role}\" NOREPLICATION"
         )
+    })
+}
+
+/// A script takes the session's own rights with `SET ROLE NONE`, whatever role the session begins with.
+fn another_role(login: &LoginFacts) -> Option<String> {
+    login.acts_as_another.then(|| {
+        "the login begins its sessions as another role: name that role as the URL's user, or reset the setting with ALTER \
+         ROLE name RESET role"
+            .to_owned()
     })
 }
 

@@ -65,19 +65,9 @@ async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<Strin
 }
 
 async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
-    // A script takes the session's own rights with SET ROLE NONE, whatever role the session begins with.
-    let one: bool = sqlx::query_scalar("SELECT session_user = current_user")
-        .fetch_one(&mut *conn)
-        .await?;
-    if !one {
-        return Err(Error::refused(
-            "0P000",
-            "the login begins its sessions as another role: name that role as the URL's user, or reset the setting with \
-             ALTER ROLE name RESET role",
-        ));
-    }
     let row = sqlx::query(
-        "SELECT r.rolname::text, r.rolsuper, r.rolreplication, d.datdba = r.oid, NOT r.rolcreaterole \
+        "SELECT r.rolname::text, r.rolsuper, r.rolreplication, d.datdba = r.oid, NOT r.rolcreaterole, \
+             session_user <> current_user \
          FROM pg_catalog.pg_roles r, pg_catalog.pg_database d \
          WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()",
     )
@@ -108,6 +98,7 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
         superuser: row.try_get(1)?,
         replication: row.try_get(2)?,
         owns_database: row.try_get(3)?,
+        acts_as_another: row.try_get(5)?,
         lacks_createrole: row.try_get(4)?,
         member_of: member_of.collect::<sqlx::Result<_>>()?,
         other_databases: sqlx::query_scalar(AssertSqlSafe(databases))
