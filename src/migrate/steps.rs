@@ -10,6 +10,7 @@ use super::index::Leftovers;
 use super::kinds;
 use super::lexer::{Piece, StatementKind as Kind};
 use super::lock::Lock;
+use super::mode::rolls_back;
 use super::options::TimeLimits;
 use super::run::{ScriptError, part};
 use super::session::{ACCESS, MOMENT, READING, ours, to_theirs};
@@ -41,6 +42,9 @@ pub(super) async fn per_statement(
         open: OpenTransaction::No,
         next: Next::Failed,
         speaks_of_read_only: mentions(&migration.script, &["only"]),
+        source,
+        count: pieces.len(),
+        is_recorded: false,
     };
     let started = Instant::now();
     for (index, piece) in pieces.iter().enumerate().skip(committed) {
@@ -66,7 +70,7 @@ pub(super) async fn per_statement(
     if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn, end).await? {
         steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
         let keeps_nothing = steps.committed == 0;
-        let finished = history.finish(conn, entry, source, migration).await;
+        let finished = history.finish(conn, entry.as_ref(), source, migration).await;
         finished.map_err(|error| {
             if keeps_nothing {
                 error.with_nothing_kept()
@@ -80,7 +84,9 @@ pub(super) async fn per_statement(
             sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
         }
         ours(conn, TimeLimits::default()).await?;
-        history.finish_alone(conn, entry, source, migration).await?;
+        if !steps.is_recorded {
+            history.finish_alone(conn, entry.as_ref(), source, migration).await?;
+        }
     }
     history.took(conn, migration, started.elapsed()).await?;
     ours(conn, TimeLimits::default()).await?;
@@ -107,6 +113,11 @@ struct Steps<'a> {
     next: Next,
     /// The script can speak of read-only transactions, which cannot hold a record.
     speaks_of_read_only: bool,
+    source: &'a Source,
+    /// Number of statements of the script.
+    count: usize,
+    /// The migration is in the history already: with the last transaction that the script has begun.
+    is_recorded: bool,
 }
 
 enum StepError {
@@ -182,11 +193,14 @@ impl Steps<'_> {
     /// The end of a transaction that the script has begun. The record is committed together with it. A transaction that is
     /// rolled back does not meet its constraints, and its record would go with it.
     async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> Step {
-        let word = self.migration.script[piece.start..].get(..5).unwrap_or_default();
-        let back = ["rollb", "abort"].iter().any(|back| word.eq_ignore_ascii_case(back));
-        if self.entry.is_some() && !back && !self.is_read_only(conn, piece.start).await? {
+        let holds = !rolls_back(&self.migration.script[piece.start..]) && (self.entry.is_some() || done == self.count);
+        if holds && !self.is_read_only(conn, piece.start).await? {
             self.end_of_transaction(conn, piece.start).await?;
-            self.record(conn, done).await?;
+            if self.entry.is_some() {
+                self.record(conn, done).await?;
+            } else {
+                self.finish(conn).await?;
+            }
         }
         self.send(conn, piece).await?;
         self.committed = done;
@@ -194,6 +208,21 @@ impl Steps<'_> {
             self.open = OpenTransaction::No;
             self.record_alone(conn, done).await?;
         }
+        Ok(())
+    }
+
+    /// Records the migration in the last transaction of its script.
+    async fn finish(&mut self, conn: &mut PgConnection) -> Result<()> {
+        let Self {
+            history,
+            source,
+            migration,
+            ..
+        } = *self;
+        let finished = history.finish(conn, None, source, migration).await;
+        let of_all = migration.last_commit.is_some_and(|commit| commit.of_all);
+        finished.map_err(|error| if of_all { error.with_nothing_kept() } else { error })?;
+        self.is_recorded = true;
         Ok(())
     }
 
