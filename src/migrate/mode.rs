@@ -1,5 +1,6 @@
 //! How a script is run, decided from its statements before any database is touched.
 
+use super::aside::in_place;
 use super::kinds;
 use super::lexer::{self, LexError, Piece, StatementKind};
 use super::source_error::SourceError;
@@ -92,6 +93,10 @@ pub(super) fn rolls_back(end: &str) -> bool {
 /// The statements as the Supabase CLI records them (`parser.SplitAndTrim`): without semicolons and surrounding
 /// white space, and without empty statements.
 pub(super) fn statements(script: &str) -> Vec<String> {
+    in_place(script.len(), || recorded(script))
+}
+
+fn recorded(script: &str) -> Vec<String> {
     let pieces = lexer::split(script).unwrap_or_default();
     let trimmed = pieces
         .iter()

@@ -181,6 +181,11 @@ impl Source {
         format!("sha256:{}", hex::encode(hash.finalize()))
     }
 
+    /// The bytes of all scripts.
+    pub(super) fn bytes(&self) -> usize {
+        self.migrations.iter().map(|migration| migration.script.len()).sum()
+    }
+
     /// Number of migrations.
     pub fn len(&self) -> usize {
         self.migrations.len()

@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tokio::time::Instant;
 
+use super::aside::in_place;
 use super::error::{Error, Result};
 use super::failure::ScriptFailure;
 use super::history::{Entry, History};
@@ -41,7 +42,7 @@ pub(super) async fn per_statement(
         committed,
         open: OpenTransaction::No,
         next: Next::Failed,
-        speaks_of_read_only: mentions(&migration.script, &["only"]),
+        speaks_of_read_only: in_place(migration.script.len(), || mentions(&migration.script, &["only"])),
         source,
         count: pieces.len(),
         is_recorded: false,
