@@ -11,6 +11,7 @@ use std::time::Duration;
 use crd_tables::MANIFESTS;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
+use crd_tables::life;
 use crd_tables::logins::LOGINS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
@@ -93,6 +94,7 @@ async fn the_api_server_keeps_the_contract() {
         .chain(LOGINS)
         .chain(ROLLOUTS)
         .chain(SOURCES)
+        .chain(life::MANIFESTS)
         .enumerate()
     {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
@@ -102,7 +104,7 @@ async fn the_api_server_keeps_the_contract() {
         let given = create(&client, kind, &format!("length-{number}"), manifest).await;
         note(&mut wrong, manifest, given.map(drop), answer);
     }
-    for (number, (kind, before, after, answer)) in CHANGES.iter().enumerate() {
+    for (number, (kind, before, after, answer)) in CHANGES.iter().chain(life::CHANGES).enumerate() {
         let name = format!("change-{number}");
         let case = format!("{kind} {before} -> {after}");
         let given = match create(&client, kind, &name, before).await {

@@ -289,6 +289,12 @@ pub struct Deletion {
     /// `Retain` (default) keeps the database in phase Released; `Delete` destroys it.
     #[serde(default)]
     pub policy: DeletionPolicy,
+    /// How long a hosted database that is to be destroyed is kept after its Orchestra is gone, from 1s to 8760h:
+    /// `72h`. Until then a new Orchestra takes it back with `source.existing.databaseName`. Omitted: it is destroyed at
+    /// once. A change is for databases that are released later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("gracePeriod must be from 1s to 8760h"))]
+    pub grace_period: Option<GoDuration>,
 }
 
 /// The last observed state of a class.

@@ -27,6 +27,7 @@ use super::{
     selectable = ".spec.className",
     validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.existing)").message("source.existing cannot be added to an Orchestra that has a database: delete it, and create it with the field"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || !has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className").message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
@@ -45,7 +46,7 @@ use super::{
     validation = Rule::new("!has(self.migrations) || !has(self.migrations.source) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the migrations of the class: remove it, or remove migrations.source"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
     validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: create a new Orchestra to use another one"),
-    validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
+    validation = Rule::new("!has(self.source) || !has(self.source.templateRef) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
     validation = Rule::new(insecure_only_on_loopback("self.migrations.source.oci")).message(INSECURE),
     validation = Rule::new(insecure_only_on_loopback("self.seed.oci")).message(INSECURE),
     validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
@@ -68,8 +69,8 @@ pub struct OrchestraSpec {
     /// Where the database is created. Omitted: the class decides. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
-    /// What the database is created from. Omitted: an empty database, with the migrations and the seed
-    /// of this spec or of the class. Immutable once set.
+    /// What the database is created from, or which existing one is used. Omitted: an empty database, with the
+    /// migrations and the seed of this spec or of the class. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DatabaseSource>,
     /// Migrations to apply. Omitted, or without a source: those of the template or the class.
@@ -110,12 +111,27 @@ fn insecure_only_on_loopback(oci: &str) -> String {
     )
 }
 
-/// What a database is created from.
+/// What a database is created from, or which one is used.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.templateRef) || has(self.existing)").message("set templateRef, existing, or both"))]
 pub struct DatabaseSource {
     /// A template of the class: its migrations and its seed.
-    pub template_ref: TemplateReference,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_ref: Option<TemplateReference>,
+    /// A database that exists, with its data, in place of a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<ExistingDatabase>,
+}
+
+/// A database that exists.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExistingDatabase {
+    /// OrchestraDatabase that a deleted Orchestra of this namespace and this class has left (phase Released or
+    /// Reclaiming). It is taken back with its data; the new Orchestra gets a login of its own.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub database_name: String,
 }
 
 /// How the tenant connects.
@@ -298,6 +314,18 @@ pub struct MigrationPlan {
     /// Digest of `plan.json` as the operator wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json_digest: Option<String>,
+}
+
+impl OrchestraSpec {
+    /// The template that it names.
+    pub fn template(&self) -> Option<&TemplateReference> {
+        self.source.as_ref()?.template_ref.as_ref()
+    }
+
+    /// The existing database that it names.
+    pub fn existing(&self) -> Option<&ExistingDatabase> {
+        self.source.as_ref()?.existing.as_ref()
+    }
 }
 
 impl Orchestra {

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, keys, region, status};
+use super::{Pass, create, deadline, grace, keys, region, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -56,7 +56,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::ReadKeys => keys::read_again(pass, account(observed)?, reference(pass, observed)?)
             .await
             .map(|()| None),
-        Step::Rest => Ok(Some(Next::Rest)),
+        Step::Rest => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
+        Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.
         Step::Stop(_) => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
@@ -286,6 +287,7 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     pass.ctx.logins.forget(pass.name());
     pass.ctx.core.refusals.forget(pass.name());
     pass.ctx.keys.forget(pass.name());
+    pass.ctx.core.clock.forget(pass.name());
     set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))
 }

@@ -10,9 +10,9 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Hosted, Issued, Project};
+use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Project};
 use super::unclear::{self, Unclear};
-use super::{Pass, create};
+use super::{Pass, create, grace};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
@@ -41,6 +41,8 @@ pub struct Observed {
     pub account: Option<Arc<Account>>,
     /// The project with our marker.
     pub project: Option<ListedProject>,
+    /// How long a released database still waits for its end.
+    pub wait: Option<Duration>,
 }
 
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
@@ -55,12 +57,14 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         finalizer,
         claim,
         destroy,
+        grace: Grace::None,
         backing: Backing::Static,
     };
     let mut observed = Observed {
         facts,
         account: None,
         project: None,
+        wait: None,
     };
     let Some(wanted) = &object.spec.supabase else {
         return Ok(observed);
@@ -77,6 +81,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         return Ok(observed);
     }
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
+    (facts.grace, observed.wait) = grace::look(pass, &class).await?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account).await?;

@@ -4,6 +4,7 @@
 //! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
+//! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
 //! gone:    Destroy → AwaitGone → Forget          static entry: Rest, and Forget when deleted
 //! ```
 
@@ -108,6 +109,19 @@ pub enum Claim {
     Released,
 }
 
+/// How long a released database that is to be destroyed is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grace {
+    /// Its class has no grace period.
+    None,
+    /// Its class has one, and no time is set yet.
+    Unset,
+    /// Until a time that has not come, or that awaits its second look.
+    Running,
+    /// The time has come.
+    Over,
+}
+
 /// All facts that the next step depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -119,6 +133,8 @@ pub struct Facts {
     pub claim: Claim,
     /// Whether the reclaim policy is Delete.
     pub destroy: bool,
+    /// How long it is kept before that, once it is released.
+    pub grace: Grace,
     /// What it is.
     pub backing: Backing,
 }
@@ -168,6 +184,8 @@ pub enum Step {
     ReadKeys,
     /// Nothing to do.
     Rest,
+    /// Set the time at which the released project is destroyed.
+    Schedule,
     /// Delete this resource, and with it the project.
     DeleteSelf,
     /// Wait with the deletion while an Orchestra holds the claim.
@@ -195,7 +213,13 @@ pub fn plan(facts: &Facts) -> Step {
             (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
-            _ if facts.destroy => Step::DeleteSelf,
+            // There is nothing to take back.
+            (Project::Lost, _) if facts.destroy => Step::DeleteSelf,
+            _ if facts.destroy => match facts.grace {
+                Grace::None | Grace::Over => Step::DeleteSelf,
+                Grace::Unset => Step::Schedule,
+                Grace::Running => plan_hosted(hosted),
+            },
             // A kept database stays usable, with a stored password.
             _ => plan_hosted(hosted),
         },

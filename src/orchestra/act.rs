@@ -9,7 +9,7 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, login, status, work};
+use super::{Pass, approval, claim, existing, login, status, work};
 use crate::api::condition::Reason;
 use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret};
 use crate::controller::error::Error;
@@ -42,8 +42,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         // The status that says so is its effect, and is written by now.
         Step::Intend => Ok(None),
-        Step::Create => claim::create(pass, &observed).await.map(|()| None),
-        Step::Take => claim::take(pass, &observed).await.map(|()| None),
+        Step::Create | Step::Take => {
+            if step == Step::Create {
+                claim::create(pass, &observed).await?;
+            } else {
+                claim::take(pass, &observed).await?;
+            }
+            existing::tell_earlier(pass).await;
+            Ok(None)
+        }
         Step::PrepareLogin => prepare_login(pass, &observed).await,
         Step::TakeTurn => {
             take_turn(pass, &observed);

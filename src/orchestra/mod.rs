@@ -4,6 +4,7 @@ mod act;
 mod approval;
 mod claim;
 mod drift;
+mod existing;
 mod failure;
 mod foreign;
 mod inside;

@@ -12,7 +12,7 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, claim, drift, failure, foreign, migrating, reach, unavailable};
+use super::{Pass, claim, drift, existing, failure, foreign, migrating, reach, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
@@ -49,7 +49,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let ready = step == Step::Rest;
     conditions.set(Is::Ready, ready, summary, message);
     let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
-    let proven = elsewhere.as_deref().unwrap_or("proven usable by a login");
+    let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
+    let proven = elsewhere.or(earlier);
+    let proven = proven.as_deref().unwrap_or("proven usable by a login");
     for (type_, is, words) in [
         (
             Is::Available,

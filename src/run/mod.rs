@@ -31,6 +31,7 @@ use crate::api::crds;
 use crate::class::environment;
 use crate::controller::Core;
 use crate::controller::backoff::Backoff;
+use crate::controller::clock::Clock;
 use crate::controller::lease::{Held, Lease, Timing};
 use crate::controller::refusals::Refusals;
 use crate::credentials::inventory;
@@ -134,6 +135,7 @@ async fn work(
         metrics: metrics.clone(),
         refusals: Refusals::default(),
         backoff: Backoff::default(),
+        clock: Clock::default(),
         settings,
     });
     lead(core, provider, watched, &mut held, stop).await?;

@@ -46,14 +46,15 @@ fn every_state() -> Vec<Facts> {
         for finalizer in [false, true] {
             for claim in [Claim::None, Claim::Held, Claim::Abandoned, Claim::Released] {
                 for destroy in [false, true] {
-                    for backing in &backings {
-                        states.push(Facts {
+                    for grace in [Grace::None, Grace::Unset, Grace::Running, Grace::Over] {
+                        states.extend(backings.iter().map(|backing| Facts {
                             deleting,
                             finalizer,
                             claim,
                             destroy,
+                            grace,
                             backing: *backing,
-                        });
+                        }));
                     }
                 }
             }
@@ -78,6 +79,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
         Step::Probe | Step::ReadKeys => hosted.connection = Connection::Proven,
         Step::DeleteSelf => facts.deleting = true,
+        Step::Schedule => facts.grace = Grace::Running,
         Step::Replace => hosted.project = Project::Discarded,
         Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
         Step::Restore => hosted.project = Project::Paused { asked: true },
@@ -186,6 +188,20 @@ fn nothing_is_bought_or_given_up_while_a_project_may_be_there() {
                 "{facts:?}"
             );
             assert!(step != Step::Forget || !facts.destroy, "{facts:?}");
+        }
+    }
+}
+
+#[test]
+fn what_can_be_taken_back_is_not_destroyed() {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        let nothing = matches!(hosted.project, Project::Absent | Project::Lost);
+        let kept = matches!(facts.grace, Grace::Unset | Grace::Running) || !facts.destroy;
+        if !facts.deleting && facts.claim == Claim::Released && kept && !nothing {
+            assert_ne!(plan(&facts), Step::DeleteSelf, "{facts:?}");
         }
     }
 }
