@@ -55,6 +55,10 @@ pub enum Reason {
     Ready,
     /// Work has not begun.
     Pending,
+    /// The ttl ends soon.
+    Expiring,
+    /// The ttl is over, and the Orchestra is deleted.
+    Expired,
     /// The spec changed, and the change is in progress.
     Updating,
     /// The database is being created, or is not usable yet.

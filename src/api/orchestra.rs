@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, Cost, DataApi, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement,
-    RowSecurity, Seed, TemplateReference,
+    AppliedTemplate, Cost, DataApi, DatabaseSource, DeletionPolicy, ExpiryNotice, GoDuration, LANGUAGE_TAG,
+    MigrationFormat, Migrations, NAME, Placement, RowSecurity, Seed,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -39,11 +39,13 @@ use super::{
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message"),
     printcolumn(name = "Project", type_ = "string", priority = 1, json_path = ".status.project.ref"),
     printcolumn(name = "Secret", type_ = "string", priority = 1, json_path = ".status.secretRef.name"),
-    printcolumn(name = "Cost/Mo", type_ = "string", priority = 1, json_path = ".status.cost.monthly")
+    printcolumn(name = "Cost/Mo", type_ = "string", priority = 1, json_path = ".status.cost.monthly"),
+    printcolumn(name = "Expires", type_ = "string", priority = 1, json_path = ".status.expiresAt")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.migrations) || !has(self.migrations.source) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the migrations of the class: remove it, or remove migrations.source"),
+    validation = Rule::new("!has(self.ttl) || (has(self.deletionPolicy) && self.deletionPolicy == 'Delete')").message("the database is destroyed at the end of the ttl: set deletionPolicy: Delete as well, or remove ttl"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
     validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: create a new Orchestra to use another one"),
     validation = Rule::new("!has(self.source) || !has(self.source.templateRef) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
@@ -94,6 +96,13 @@ pub struct OrchestraSpec {
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// How long the Orchestra lives, from 10s to 8760h: `72h`. Then the operator deletes it, with its database and its
+    /// Secrets; `status.expiresAt` says when, and events warn before. It counts from the creation, or from the time in
+    /// the annotation `stagesub.io/extended-at`; of an Orchestra that is in use already, from when it is set. Needs
+    /// `deletionPolicy: Delete`. Omitted: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('8760h')").message("ttl must be from 10s to 8760h"))]
+    pub ttl: Option<GoDuration>,
 }
 
 const INSECURE: &str = "an Orchestra may set oci.insecure only for a registry at a loopback address, because others on the network could read its login: use a registry with TLS, or ask the cluster's admin to name the source in the OrchestraClass";
@@ -109,29 +118,6 @@ fn insecure_only_on_loopback(oci: &str) -> String {
         "!({} && has({oci}.insecure) && {oci}.insecure) || {oci}.image.matches('{LOOPBACK_IMAGE}')",
         present.join(" && ")
     )
-}
-
-/// What a database is created from, or which one is used.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.templateRef) || has(self.existing)").message("set templateRef, existing, or both"))]
-pub struct DatabaseSource {
-    /// A template of the class: its migrations and its seed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template_ref: Option<TemplateReference>,
-    /// A database that exists, with its data, in place of a new one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub existing: Option<ExistingDatabase>,
-}
-
-/// A database that exists.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExistingDatabase {
-    /// OrchestraDatabase that a deleted Orchestra of this namespace and this class has left (phase Released or
-    /// Reclaiming). It is taken back with its data; the new Orchestra gets a login of its own.
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
-    pub database_name: String,
 }
 
 /// How the tenant connects.
@@ -216,6 +202,15 @@ pub struct OrchestraStatus {
     /// `SourceAvailable` is False).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable_sources: Option<Vec<String>>,
+    /// When the ttl ends, and the operator deletes the Orchestra.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Since when the ttl counts, of an Orchestra that was in use when it got one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_since: Option<Time>,
+    /// The last warning of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry_notice: Option<ExpiryNotice>,
 }
 
 /// A hosted project.
@@ -314,18 +309,6 @@ pub struct MigrationPlan {
     /// Digest of `plan.json` as the operator wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json_digest: Option<String>,
-}
-
-impl OrchestraSpec {
-    /// The template that it names.
-    pub fn template(&self) -> Option<&TemplateReference> {
-        self.source.as_ref()?.template_ref.as_ref()
-    }
-
-    /// The existing database that it names.
-    pub fn existing(&self) -> Option<&ExistingDatabase> {
-        self.source.as_ref()?.existing.as_ref()
-    }
 }
 
 impl Orchestra {

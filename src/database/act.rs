@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
-use kube::api::{DeleteParams, Preconditions};
-use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
@@ -16,7 +13,7 @@ use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::controller::write::set_finalizer;
+use crate::controller::write::{delete, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
 use crate::postgres::APPLICATION;
@@ -236,26 +233,9 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
 }
 
 async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let preconditions = Preconditions {
-        uid: pass.object.uid(),
-        resource_version: pass.object.resource_version(),
-    };
-    let parameters = DeleteParams {
-        preconditions: Some(preconditions),
-        ..DeleteParams::default()
-    };
-    let deleted = match pass.api().delete(pass.name(), &parameters).await {
-        Ok(deleted) => deleted.left(),
-        Err(kube::Error::Api(status)) if status.is_not_found() => None,
-        Err(error) => return Err(error.into()),
-    };
-    let databases = &pass.ctx.core.stores.databases;
-    // With our finalizer on it, the deletion has only begun.
-    let Some(object) = deleted.filter(|object| !object.finalizers().is_empty()) else {
-        databases.removed(&ObjectRef::from_obj(&pass.object));
+    let Some(object) = delete(&pass.ctx.core, &pass.object).await? else {
         return Ok(Some(Next::Gone));
     };
-    databases.wrote(&object);
     pass.object = object;
     Ok(None)
 }

@@ -9,7 +9,7 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, existing, login, status, work};
+use super::{Pass, approval, claim, existing, expiry, login, status, work};
 use crate::api::condition::Reason;
 use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret};
 use crate::controller::error::Error;
@@ -65,6 +65,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
         Step::Rest => Ok(Some(rest(pass, &observed))),
+        Step::WarnOfExpiry => expiry::warn(pass, &observed).await.map(|()| None),
+        Step::Expire => expiry::end(pass).await,
         Step::Revoke => revoke(pass, &observed).await,
         Step::Release => {
             end_work(pass);
@@ -72,6 +74,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         Step::Forget => {
             end_work(pass);
+            expiry::tell_end(pass, &observed).await;
             set_our_finalizer(pass, false).await?;
             Ok(Some(Next::Gone))
         }

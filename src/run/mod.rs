@@ -195,6 +195,12 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
     loop {
         metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
+        let ends = orchestras
+            .iter()
+            .filter_map(|object| object.status.as_ref())
+            .filter(|it| it.expires_at.is_some());
+        let (warned, running): (Vec<_>, Vec<_>) = ends.partition(|status| status.expiry_notice.is_some());
+        metrics.set_expiring(running.len(), warned.len());
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
         let databases = stores.databases.state();

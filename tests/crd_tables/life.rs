@@ -43,10 +43,59 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {supabase: {name: acme, region: eu-west-3}, offeredTo: Tenants}",
         "spec.offeredTo: Invalid value",
     ),
+    ("Orchestra", "spec: {ttl: 72h, deletionPolicy: Delete}", ""),
+    ("Orchestra", "spec: {ttl: 72h}", "set deletionPolicy: Delete as well"),
+    (
+        "Orchestra",
+        "spec: {ttl: 72h, deletionPolicy: Retain}",
+        "set deletionPolicy: Delete as well",
+    ),
+    (
+        "Orchestra",
+        "spec: {ttl: 0s, deletionPolicy: Delete}",
+        "ttl must be from 10s to 8760h",
+    ),
+    (
+        "Orchestra",
+        "spec: {ttl: 1000000h, deletionPolicy: Delete}",
+        "ttl must be from 10s to 8760h",
+    ),
+    (
+        "Orchestra",
+        "spec: {ttl: 3d, deletionPolicy: Delete}",
+        "spec.ttl: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, ttl: 72h, deletion: {policy: Delete}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, ttl: 72h}",
+        "set deletion.policy: Delete as well",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, ttl: 1000000h, deletion: {policy: Delete}}",
+        "ttl must be from 10s to 8760h",
+    ),
 ];
 
 /// Kind, manifest before and after, and a part of the refusal; empty: accepted.
 pub const CHANGES: &[(&str, &str, &str, &str)] = &[
+    (
+        "Orchestra",
+        "spec: {ttl: 1h, deletionPolicy: Delete}",
+        "spec: {ttl: 96h, deletionPolicy: Delete}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {ttl: 1h, deletionPolicy: Delete}",
+        "spec: {ttl: 1h}",
+        "set deletionPolicy: Delete as well",
+    ),
     (
         "Orchestra",
         "spec: {source: {existing: {databaseName: orchdb-1}}}",

@@ -16,6 +16,7 @@ mod commands;
 mod crash;
 mod cures;
 mod deletion;
+mod demos;
 mod drift;
 mod entries;
 mod exactly_once;
