@@ -89,6 +89,8 @@ pub enum Reason {
     Released,
     /// The claim was released, and the database is destroyed when its grace period is over.
     Reclaiming,
+    /// The object was let go of, and something of it is left behind.
+    Abandoned,
     /// No class is named and there is no default one.
     NoDefaultClass,
     /// The named class does not exist.

@@ -50,7 +50,7 @@ use super::{AppliedTemplate, Cost, DeletionPolicy, LABEL, NAME};
     validation = Rule::new("!has(oldSelf.static) || (has(self.static) && self.static == oldSelf.static)").message("static is immutable: it names a database that may hold a tenant's data"),
     validation = Rule::new("!has(self.pool) || !has(self.static) || self.pool == self.static.pool").message("pool must be the pool of static"),
     validation = Rule::new("!has(oldSelf.pool) || (has(self.pool) && self.pool == oldSelf.pool)").message("pool is immutable once set"),
-    validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && (self.claimRef == oldSelf.claimRef || (has(oldSelf.releasedAt) && !has(self.releasedAt) && has(self.formerUids) && oldSelf.claimRef.uid in self.formerUids && (self.claimRef.namespace == oldSelf.claimRef.namespace || (has(oldSelf.offeredTo) && self.claimRef.namespace == oldSelf.offeredTo)))))").message("claimRef is immutable once set: a database that held one tenant's data is handed only to an Orchestra of the same namespace or of offeredTo, after its release"),
+    validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && (self.claimRef == oldSelf.claimRef || (has(oldSelf.releasedAt) && !has(self.releasedAt) && has(self.formerUids) && oldSelf.claimRef.uid in self.formerUids && (self.claimRef.__namespace__ == oldSelf.claimRef.__namespace__ || (has(oldSelf.offeredTo) && self.claimRef.__namespace__ == oldSelf.offeredTo)))))").message("claimRef is immutable once set: a database that held one tenant's data is handed only to an Orchestra of the same namespace or of offeredTo, after its release"),
 )]
 pub struct OrchestraDatabaseSpec {
     /// Class of the database; absent for an unclaimed entry of a static pool.

@@ -30,6 +30,7 @@ pub use life::*;
 pub use names::*;
 pub use orchestra::*;
 pub use pool::*;
+pub use predicates::is_abandoned;
 pub use rollout::*;
 pub use source::*;
 pub use template::*;

@@ -61,6 +61,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,
+        Step::Abandon => abandon(pass).await,
     }
 }
 
@@ -264,6 +265,36 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
     }
+    let_go(pass).await
+}
+
+/// Lets go of a database without a word to the provider, whose token may be gone: the project, if there is one, goes on.
+/// The owner's password is kept in its Secret.
+async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let status = pass.object.status.clone().unwrap_or_default();
+    let (namespace, name) = (&pass.ctx.core.settings.namespace, pass.name());
+    let cost = status.cost.map_or_else(
+        || "and costs money".to_owned(),
+        |cost| format!("and costs {} {} a month", cost.monthly, cost.currency),
+    );
+    let organization = status.organization.unwrap_or_default();
+    let left = match (status.project, status.create_issued_at) {
+        (Some(project), _) => format!(
+            "project {} of organization {organization} remains {cost}",
+            project.reference
+        ),
+        (None, Some(_)) => format!("a project that was requested in organization {organization} may exist {cost}"),
+        (None, None) => "no project was requested".to_owned(),
+    };
+    let note = format!(
+        "abandoned: {left}; delete it in the provider's dashboard. Its owner's password is in Secret {namespace}/{name}"
+    );
+    tracing::warn!(note, "the database is let go of");
+    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Abandoned, note)).await;
+    let_go(pass).await
+}
+
+async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
     pass.ctx.logins.forget(pass.name());
     pass.ctx.core.refusals.forget(pass.name());
     pass.ctx.keys.forget(pass.name());

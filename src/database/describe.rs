@@ -54,7 +54,7 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             text: "deletion was requested, but an Orchestra uses the database: nothing is deleted while it does, and it \
                    goes on. The deletion is carried out when that Orchestra is deleted and releases the database",
         },
-        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => {
+        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget | Step::Abandon => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
         }
         Step::Stop(reason) => Description {

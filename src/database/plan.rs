@@ -124,9 +124,12 @@ pub enum Grace {
 
 /// All facts that the next step depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Facts {
     /// Whether the resource is being deleted.
     pub deleting: bool,
+    /// Whether a person wants the operator to let go of it as it is.
+    pub abandon: bool,
     /// Whether it has our finalizer.
     pub finalizer: bool,
     /// Which Orchestra holds it.
@@ -196,6 +199,8 @@ pub enum Step {
     AwaitGone,
     /// Remove our finalizer.
     Forget,
+    /// The same, whatever is left behind.
+    Abandon,
     /// A person must act.
     Stop(Reason),
 }
@@ -279,6 +284,7 @@ fn plan_deletion(facts: Facts) -> Step {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, _) => Step::Hold,
         (true, _, Backing::Static) => Step::Forget,
+        (true, _, _) if facts.abandon => Step::Abandon,
         (true, _, Backing::Hosted(hosted))
             if !facts.destroy && facts.claim == Claim::None && !hosted.is_discarded() =>
         {

@@ -33,6 +33,7 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Schedule
             | Step::DeleteSelf
             | Step::Forget
+            | Step::Abandon
     );
     // A Ready database whose stored password is lost is no longer proven. Its status says so before another
     // password is stored; otherwise a restart could not tell that the project still has the old one.

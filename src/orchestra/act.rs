@@ -11,7 +11,7 @@ use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
 use super::{Pass, approval, claim, existing, expiry, login, status, work};
 use crate::api::condition::Reason;
-use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret};
+use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
@@ -238,7 +238,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         return Ok(None);
     };
     let (ctx, name) = (pass.ctx.clone(), database.name_any());
-    let late = is_late(pass);
+    let late = is_late(pass) || is_abandoned(&pass.object);
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing)
         && !late
     {

@@ -195,6 +195,8 @@ pub fn reserve(pass: &mut Pass, observed: &Observed) {
             let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);
             room.is_ok().then_some(own)
         }
+        // Nobody else is offered it; who takes it is decided by the API server.
+        _ if pass.object.spec.existing().is_some() => observed.candidates.first().cloned(),
         _ => candidates::reserve(&pass.ctx.pool, &pass.object, &observed.candidates),
     };
 }

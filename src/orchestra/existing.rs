@@ -156,8 +156,8 @@ fn earlier(pass: &Pass) -> Option<String> {
 pub fn told(pass: &Pass) -> Option<String> {
     earlier(pass).map(|name| {
         format!(
-            "an earlier Orchestra of this name has left OrchestraDatabase {name}, with its data; this one does not use it. To \
-             have it back, delete this Orchestra, and create it with spec.source.existing.databaseName: {name}"
+            "OrchestraDatabase {name} holds the data of an earlier Orchestra of this name, and is not used. To have it back, \
+             create this Orchestra anew with spec.source.existing.databaseName: {name}"
         )
     })
 }

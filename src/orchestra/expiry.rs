@@ -245,8 +245,7 @@ pub async fn tell_end(pass: &Pass, observed: &Observed) {
             (false, _) => format!("; OrchestraDatabase {name}, an entry of a pool, is released"),
             (true, None) => format!("; OrchestraDatabase {name} is destroyed with its project"),
             (true, Some(grace)) => format!(
-                "; OrchestraDatabase {name} is destroyed after another {grace}, unless spec.source.existing.databaseName: {name} \
-                 takes it back"
+                "; OrchestraDatabase {name} is kept for another {grace}: spec.source.existing.databaseName takes it back"
             ),
         }
     });

@@ -49,6 +49,7 @@ fn every_state() -> Vec<Facts> {
                     for grace in [Grace::None, Grace::Unset, Grace::Running, Grace::Over] {
                         states.extend(backings.iter().map(|backing| Facts {
                             deleting,
+                            abandon: false,
                             finalizer,
                             claim,
                             destroy,
@@ -87,7 +88,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Destroy => hosted.project = Project::Leaving,
         Step::AwaitGone if hosted.project == Project::Discarding => hosted.project = Project::Replaced,
         Step::AwaitGone => hosted.project = Project::Absent,
-        Step::Forget => facts.finalizer = false,
+        Step::Forget | Step::Abandon => facts.finalizer = false,
         Step::Rest | Step::Hold | Step::Stop(_) => {}
     }
     facts.backing = Backing::Hosted(hosted);
@@ -203,5 +204,15 @@ fn what_can_be_taken_back_is_not_destroyed() {
         if !facts.deleting && facts.claim == Claim::Released && kept && !nothing {
             assert_ne!(plan(&facts), Step::DeleteSelf, "{facts:?}");
         }
+    }
+}
+
+#[test]
+fn only_what_is_deleted_and_not_held_is_let_go_of_and_nothing_is_destroyed() {
+    for mut facts in every_state() {
+        facts.abandon = facts.deleting;
+        let hosted = matches!(facts.backing, Backing::Hosted(_));
+        let lets_go = facts.deleting && facts.finalizer && facts.claim != Claim::Held && hosted;
+        assert_eq!(plan(&facts) == Step::Abandon, lets_go, "{facts:?}");
     }
 }
