@@ -100,7 +100,14 @@ async fn change(conn: &mut PgConnection, given: Given<'_>, retired: &[&str], ser
     all.iter().try_for_each(|name| check(name))?;
     let logins = logins(&names, retired, given.rights);
     begin(conn).await?;
-    let observed = observe_checked(conn, &all, server).await;
+    let observed = async {
+        let facts = observe_checked(conn, &all, server).await?;
+        if server == Some(Sharing::Shared) {
+            check_others(conn, &all).await?;
+        }
+        Ok(facts)
+    };
+    let observed = observed.await;
     let planned = end(conn, observed)
         .await
         .and_then(|facts| plan(logins, server, &facts))?;
@@ -170,6 +177,29 @@ async fn observe_checked(conn: &mut PgConnection, roles: &[&str], server: Option
         check_triggers(conn, &tenant).await?;
     }
     observe(conn, roles, server).await
+}
+
+/// Refuses a role that exists and that the owner may not change. Since version 16, that is a role that another login of
+/// the server has made: the tenant's, in the database that it had there before.
+async fn check_others(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
+    let query = "SELECT rolname::text, current_user::text FROM pg_roles r \
+        WHERE rolname::text = ANY ($1) AND rolname <> current_user \
+            AND current_setting('server_version_num')::int >= 160000 \
+            AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+            AND NOT pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION') ORDER BY 1 LIMIT 1";
+    let row: Option<(String, String)> = sqlx::query_as(query)
+        .bind(roles.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .fetch_optional(conn)
+        .await?;
+    let Some((role, owner)) = row else { return Ok(()) };
+    let (role, owner) = (quote(&role), quote(&owner));
+    Err(Error::refused(
+        "42501",
+        &format!(
+            "the tenant's login role {role} was made by another login of this server, for a database that the tenant had \
+             before, and {owner} may not change it; as a superuser: GRANT {role} TO {owner} WITH ADMIN OPTION"
+        ),
+    ))
 }
 
 /// Reads what the plan needs to know of the server and of these roles.

@@ -203,3 +203,41 @@ async fn what_a_script_makes_of_the_group_is_of_no_use_to_its_members() {
     execute(&mut root, &cure).await.unwrap();
     assert_eq!(told(&owner, &rights).await, "");
 }
+
+/// The tenant has moved to another entry of the same server, as an admin has confirmed.
+#[tokio::test]
+async fn a_login_that_another_entry_made_is_taken_over_when_an_admin_says_so() {
+    let server = server_as_hosted().await;
+    let (owner, tenant) = database(&server).await;
+    let mut root = session(&server.login("postgres")).await;
+    for sql in [
+        "CREATE ROLE two_owner LOGIN CREATEROLE PASSWORD 'owner'",
+        "CREATE DATABASE two OWNER two_owner",
+    ] {
+        execute(&mut root, sql).await.unwrap();
+    }
+    let two = server.login("two").as_user("two_owner", "owner".to_owned().into());
+    let rights = TenantRights::default();
+    drop(prepare(&owner, &tenant, &rights).await);
+    let mut other = session(&two).await;
+    if is_modern(&mut root).await {
+        let refused = ensure_tenant_role(&mut other, &tenant, &rights, Sharing::Shared).await;
+        let refused = refused.unwrap_err().to_string();
+        let cure = refused
+            .find("GRANT")
+            .map(|at| refused[at..].split(" (").next().unwrap());
+        execute(&mut root, cure.unwrap()).await.unwrap();
+    }
+    let changed = TenantRole {
+        password: "changed".to_owned().into(),
+        ..tenant.clone()
+    };
+    let mut login = prepare(&two, &changed, &rights).await;
+    execute(&mut other, "CREATE TABLE later ()").await.unwrap();
+    assert_eq!(ask(&mut login, "SELECT count(*) FROM later").await, "0");
+    assert!(
+        is_prepared(&mut other, &tenant.name, &rights, Sharing::Shared)
+            .await
+            .unwrap()
+    );
+}
