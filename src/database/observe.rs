@@ -47,6 +47,14 @@ pub struct Observed {
     pub wait: Option<Duration>,
 }
 
+/// Stands for a project that is not looked up, because the next step does not depend on it.
+const UNSEEN: Hosted = Hosted {
+    password: false,
+    project: Project::Absent,
+    issued: Issued::Settling,
+    connection: Connection::Unread,
+};
+
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     pass.abandoned = is_deserted(pass).await?;
     let object = &pass.object;
@@ -74,14 +82,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         return Ok(observed);
     };
     if !finalizer || abandon || (deleting && claim == Claim::Held) {
-        // The next step does not depend on the project.
-        let (project, issued, connection) = (Project::Absent, Issued::Settling, Connection::Unread);
-        observed.facts.backing = Backing::Hosted(Hosted {
-            password: false,
-            project,
-            issued,
-            connection,
-        });
+        observed.facts.backing = Backing::Hosted(UNSEEN);
         return Ok(observed);
     }
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;

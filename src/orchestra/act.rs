@@ -65,6 +65,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
         Step::Rest => Ok(Some(rest(pass, &observed))),
+        Step::BeginTtl => expiry::begin(pass, &observed).await.map(|()| None),
         Step::WarnOfExpiry => expiry::warn(pass, &observed).await.map(|()| None),
         Step::Expire => expiry::end(pass).await,
         Step::Revoke => revoke(pass, &observed).await,

@@ -70,24 +70,35 @@ fn judge(
              them, an admin offers it: kubectl patch orchdb {name} --type=merge -p '{{\"spec\":{{\"offeredTo\":\"{namespace}\"}}}}'"
         ));
     }
+    is_free(object, class, database)
+}
+
+/// Whether a database that this namespace may have is of the class, and nobody's now.
+fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatabase) -> Result<(), (Reason, String)> {
+    let (name, namespace) = (database.name_any(), object.namespace().unwrap_or_default());
     if database.metadata.deletion_timestamp.is_some() {
         let message = format!("OrchestraDatabase {name} is being destroyed, and cannot be taken back any more");
         return Err((Reason::ExistingNotFound, message));
     }
-    let of_class = spec.class_name.as_deref().unwrap_or_default();
+    let of_class = database.spec.class_name.as_deref().unwrap_or_default();
     if !database.is_of(class) {
-        return not_allowed(format!(
+        let message = format!(
             "OrchestraDatabase {name} is of class {of_class}, and this Orchestra of class {}: create the Orchestra with \
              spec.className: {of_class}",
             class.name_any()
-        ));
+        );
+        return Err((Reason::ExistingNotAllowed, message));
     }
     if database.is_held() {
-        let who = if claim.namespace == namespace {
-            format!("Orchestra {namespace}/{}", claim.name)
-        } else {
-            "an Orchestra of another namespace".to_owned()
-        };
+        let claim = database
+            .spec
+            .claim_ref
+            .as_ref()
+            .filter(|claim| claim.namespace == namespace);
+        let who = claim.map_or_else(
+            || "an Orchestra of another namespace".to_owned(),
+            |claim| format!("Orchestra {namespace}/{}", claim.name),
+        );
         let message = format!(
             "OrchestraDatabase {name} is in use by {who}: it can be taken when that Orchestra is deleted and has released it"
         );
@@ -143,7 +154,9 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
 fn earlier(pass: &Pass) -> Option<String> {
     let left = databases(pass).find(|database| {
         let claim = database.spec.claim_ref.as_ref();
-        let is_same = claim.is_some_and(|claim| claim.namespace == pass.namespace() && claim.name == pass.name());
+        let is_same = claim.is_some_and(|claim| {
+            claim.namespace == pass.namespace() && claim.name == pass.name() && claim.uid != pass.uid()
+        });
         is_same
             && database.spec.released_at.is_some()
             && database.metadata.deletion_timestamp.is_none()
@@ -154,7 +167,8 @@ fn earlier(pass: &Pass) -> Option<String> {
 
 /// What is told of the database that an earlier Orchestra of the same name has left, while it is there.
 pub fn told(pass: &Pass) -> Option<String> {
-    earlier(pass).map(|name| {
+    let names_none = pass.object.spec.existing().is_none();
+    earlier(pass).filter(|_| names_none).map(|name| {
         format!(
             "OrchestraDatabase {name} holds the data of an earlier Orchestra of this name, and is not used. To have it back, \
              create this Orchestra anew with spec.source.existing.databaseName: {name}"
@@ -164,7 +178,7 @@ pub fn told(pass: &Pass) -> Option<String> {
 
 /// An event about that database, when a new one is claimed instead of it.
 pub async fn tell_earlier(pass: &Pass) {
-    if let Some(note) = told(pass).filter(|_| pass.object.spec.existing().is_none()) {
+    if let Some(note) = told(pass) {
         let news = News::warning(Reason::EarlierDatabase, note);
         tell(&pass.ctx.core, &pass.object, &news).await;
     }

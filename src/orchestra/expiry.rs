@@ -110,6 +110,7 @@ pub async fn look(pass: &Pass) -> Result<Life, Error> {
         // It was in use before it had a ttl.
         (None, Some(_)) => Some(clock::now(client).await?),
     };
+    let begins = old.is_none() && since.is_some();
     let created = object.metadata.creation_timestamp.as_ref().map(|at| at.0);
     let extension = extended(object);
     let from = [created, since, extension.unwrap_or_default()]
@@ -127,6 +128,11 @@ pub async fn look(pass: &Pass) -> Result<Life, Error> {
         now: Timestamp::now(),
         last: false,
     };
+    if begins {
+        let (due, wait) = (Expiry::Begin, None);
+        let ends = Some(ends);
+        return Ok(Life { due, ends, wait });
+    }
     let notice = status.and_then(|status| status.expiry_notice.as_ref());
     due(pass, ends, notice).await
 }
@@ -191,6 +197,14 @@ impl Life {
         let is_of = |notice: &ExpiryNotice| ends.is_some_and(|ends| ends.at == notice.expires_at.0);
         new.expiry_notice = new.expiry_notice.take().filter(is_of);
     }
+}
+
+/// Writes down since when the ttl of an Orchestra counts that was in use before: whatever else it waits for.
+pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let mut new = pass.object.status.clone().unwrap_or_default();
+    observed.life.note(pass, &mut new);
+    pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
+    Ok(())
 }
 
 /// Warns of the end, and writes down that it did.

@@ -9,7 +9,7 @@ use super::claim::{self, Offer};
 use super::expiry::{self, Life};
 use super::inside::{self, Facts};
 use super::plan::{Database, Expiry, Inside, Seen, Supply};
-use super::{Pass, approval};
+use super::{Pass, approval, existing};
 use crate::api::{ORCHESTRA_FINALIZER, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 use crate::content::Tenant;
@@ -123,6 +123,10 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
     } = claim::supply(pass, &class).await?;
     observed.seen.database = Database::None(supply);
     observed.message = message;
+    // What it waits for may be what it had.
+    if let Some(earlier) = existing::told(pass).filter(|_| !observed.message.is_empty()) {
+        observed.message = format!("{}. {earlier}", observed.message);
+    }
     if matches!(supply, Supply::Provider(_) | Supply::Member(_)) {
         observed.candidates = candidates;
     }

@@ -5,7 +5,7 @@
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
 //! deleted:       Revoke → Release → Forget
-//! with a ttl:    WarnOfExpiry → WarnOfExpiry → Expire → deleted
+//! with a ttl:    BeginTtl → WarnOfExpiry → WarnOfExpiry → Expire → deleted
 //! ```
 
 #![allow(
@@ -38,6 +38,8 @@ pub enum Expiry {
     /// Nothing is due, or there is no ttl.
     #[default]
     Later,
+    /// It begins to count, of an Orchestra that is in use.
+    Begin,
     /// A warning is due.
     Warn,
     /// The ttl is over.
@@ -175,6 +177,8 @@ pub enum Step {
     Publish,
     /// Nothing to do.
     Rest,
+    /// Write down since when the ttl counts.
+    BeginTtl,
     /// Warn that the ttl ends soon.
     WarnOfExpiry,
     /// Delete this resource, whose ttl is over.
@@ -199,6 +203,7 @@ pub fn plan(seen: &Seen) -> Step {
         (false, false) => Step::AddFinalizer,
         // Whatever else it waits for.
         (false, true) => match seen.expiry {
+            Expiry::Begin => Step::BeginTtl,
             Expiry::Warn => Step::WarnOfExpiry,
             Expiry::Over => Step::Expire,
             Expiry::Later => live(&seen.database),

@@ -107,7 +107,7 @@ fn is_written(pass: &Pass, step: Step) -> bool {
     // What the end of a ttl writes is its effect.
     let own = matches!(
         step,
-        Step::AddFinalizer | Step::Forget | Step::WarnOfExpiry | Step::Expire
+        Step::AddFinalizer | Step::Forget | Step::BeginTtl | Step::WarnOfExpiry | Step::Expire
     );
     if own || (pass.is_deleting() && step == Step::Rest) {
         return false;
@@ -268,15 +268,8 @@ fn facts(
         secret_ref: published(pass, observed).or(old.secret_ref),
         migrations: migrations(&observed.inside, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
-        template: observed
-            .tenant(&pass.object)
-            .template()
-            .filter(|_| settled && observed.inside.wanted.kept.is_none())
-            .map(|template| AppliedTemplate {
-                class_name: class_name.unwrap_or_default(),
-                name: template.name.clone(),
-                version: template.version.clone(),
-            })
+        template: applied_template(pass, observed, class_name)
+            .filter(|_| settled)
             .or(old.template),
         seed: observed.inside.seed().or(old.seed),
         unavailable_sources: match &observed.inside.wanted.unavailable {
@@ -290,6 +283,18 @@ fn facts(
     };
     observed.life.note(pass, &mut new);
     new
+}
+
+/// The template whose migrations and seed are those that apply.
+fn applied_template(pass: &Pass, observed: &Observed, class_name: Option<String>) -> Option<AppliedTemplate> {
+    let tenant = observed.tenant(&pass.object);
+    let template = tenant.template();
+    let template = template.filter(|_| observed.inside.wanted.kept.is_none())?;
+    Some(AppliedTemplate {
+        class_name: class_name.unwrap_or_default(),
+        name: template.name.clone(),
+        version: template.version.clone(),
+    })
 }
 
 /// The connection Secret that this pass has found right or written.

@@ -194,7 +194,12 @@ async fn a_retained_entry_of_a_pool_is_taken_back() {
 
     // Whoever names none waits for another entry.
     orchestra(&world, "one", "");
-    reason(&world, "one", "PoolExhausted").await;
+    let waits = reason(&world, "one", "PoolExhausted").await;
+    let message = condition(&waits, "Ready").2;
+    assert!(
+        message.contains(&format!("existing.databaseName: {database}")),
+        "{message}"
+    );
     taker(&world, TENANTS, "back", &database, "");
     ready(&world, "back").await;
     let mut session = tenant(&world, "back").await;

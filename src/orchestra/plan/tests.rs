@@ -18,13 +18,15 @@ fn every_state() -> Vec<Seen> {
     let mut states = Vec::new();
     for database in databases {
         for bits in 0..8 {
-            states.extend([Expiry::Later, Expiry::Warn, Expiry::Over].map(|expiry| Seen {
-                deleting: bits & 1 > 0,
-                finalizer: bits & 2 > 0,
-                revoked: bits & 4 > 0,
-                expiry,
-                database,
-            }));
+            states.extend(
+                [Expiry::Later, Expiry::Begin, Expiry::Warn, Expiry::Over].map(|expiry| Seen {
+                    deleting: bits & 1 > 0,
+                    finalizer: bits & 2 > 0,
+                    revoked: bits & 4 > 0,
+                    expiry,
+                    database,
+                }),
+            );
         }
     }
     states
@@ -78,7 +80,7 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Intend => seen.database = claim(Intent::Written),
         Step::Create | Step::Wait(Wait::Creation) => seen.database = Database::Provisioning,
         Step::Take | Step::Wait(Wait::Database) => seen.database = Database::Usable(Inside::UNSEEN),
-        Step::WarnOfExpiry => seen.expiry = Expiry::Later,
+        Step::BeginTtl | Step::WarnOfExpiry => seen.expiry = Expiry::Later,
         Step::Expire => seen.deleting = true,
         Step::Revoke => seen.revoked = true,
         Step::Release => seen.database = Database::Leaving,
