@@ -56,6 +56,10 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 /// another one now, by the identity that the refusal names.
 pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
 
+/// Annotation of an OrchestraDatabase: entries of the provider's listing that an admin says are other projects, by the
+/// identities that its condition names, with commas between them.
+pub const FOREIGN_PROJECTS_ANNOTATION: &str = "stagesub.io/foreign-projects";
+
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 

@@ -41,41 +41,48 @@ pub struct Observed {
     pub account: Option<Arc<Account>>,
     /// The project with our marker.
     pub project: Option<ListedProject>,
+    /// The identities of the listed projects that have no name.
+    pub unnamed: Vec<String>,
 }
 
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     pass.abandoned = is_abandoned(pass).await?;
     let object = &pass.object;
-    let finalizer = object.finalizers().iter().any(|name| name == DATABASE_FINALIZER);
     let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
-    let destroy = object.spec.reclaim_policy == DeletionPolicy::Delete;
-    let mut facts = Facts {
-        deleting,
-        finalizer,
-        claim,
-        destroy,
-        backing: Backing::Static,
-    };
     let mut observed = Observed {
-        facts,
+        facts: Facts {
+            deleting,
+            finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
+            claim,
+            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete,
+            backing: Backing::Static,
+        },
         account: None,
         project: None,
+        unnamed: Vec::new(),
     };
-    let Some(wanted) = &object.spec.supabase else {
+    let Some(wanted) = object.spec.supabase.clone() else {
         return Ok(observed);
     };
-    if !finalizer || (deleting && claim == Claim::Held) {
+    let hosted = if observed.facts.finalizer && !(deleting && claim == Claim::Held) {
+        look_up(pass, &wanted, &mut observed).await?
+    } else {
         // The next step does not depend on the project.
-        let (project, issued, connection) = (Project::Absent, Issued::Settling, Connection::Unread);
-        observed.facts.backing = Backing::Hosted(Hosted {
+        Hosted {
             password: false,
-            project,
-            issued,
-            connection,
-        });
-        return Ok(observed);
-    }
+            project: Project::Absent,
+            issued: Issued::Settling,
+            connection: Connection::Unread,
+        }
+    };
+    observed.facts.backing = Backing::Hosted(hosted);
+    Ok(observed)
+}
+
+/// What the provider and the owner's Secret have of a hosted database.
+async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Observed) -> Result<Hosted, Error> {
+    let object = &pass.object;
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
@@ -86,9 +93,12 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let named;
     let mut is_unclear = false;
     if found.is_empty() && is_unrecorded(pass) {
-        match unclear::look(pass, &wanted.name, &listing, &account).await {
-            Unclear::No => {}
-            Unclear::Perhaps => is_unclear = true,
+        let unclear = unclear::look(pass, &wanted.name, &listing, &account).await;
+        is_unclear = matches!(unclear, Unclear::Unusable | Unclear::Perhaps(_));
+        pass.unclear.clear();
+        match unclear {
+            Unclear::No | Unclear::Unusable => {}
+            Unclear::Perhaps(perhaps) => pass.unclear = perhaps,
             Unclear::Is(project) => {
                 named = project;
                 found.push(&named);
@@ -100,19 +110,17 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         project => project,
     };
     observed.project = found.first().map(|project| (*project).clone());
+    observed.unnamed = listing.unnamed().into_iter().map(str::to_owned).collect();
     observed.account = Some(account);
-    facts.backing = Backing::Hosted(Hosted {
+    if let Some(listed) = &observed.project {
+        pass.said = Some(listed.status.to_string());
+    }
+    Ok(Hosted {
         password,
         project,
         issued: issued(pass, &listing),
         connection: connection(pass, connected, observed.project.as_ref()),
-    });
-    observed.facts = facts;
-    let said = observed.project.as_ref().map(|project| project.status.to_string());
-    if said.is_some() {
-        pass.said = said;
-    }
-    Ok(observed)
+    })
 }
 
 /// Whether the Orchestra that holds the claim no longer exists and never released it, as after its finalizer was
