@@ -69,10 +69,9 @@ pub async fn look(pass: &Pass, name: &str, listing: &Listing, account: &Account)
             Identity::Named(project) if project.name.as_deref() == Some(name) => {
                 return Unclear::Is(as_listed(*project, name));
             }
-            Identity::Named(_) => {}
             // A project that is being created may be listed before it can be read.
             Identity::Unknown if is_newer(entry, requested_at(pass)) => perhaps.push(entry.identity.clone()),
-            Identity::Unknown => {}
+            Identity::Named(_) | Identity::Unknown => {}
         }
     }
     if perhaps.is_empty() {

@@ -89,8 +89,8 @@ impl Client {
     ) -> Result<Value, Error> {
         let Call { operation, priority } = call.into();
         let request = Request {
-            query,
             priority,
+            query,
             ..Request::new(operation, scope, Method::GET, path)
         };
         let started = Instant::now();
