@@ -43,4 +43,6 @@ pub mod api; // the contract: the kinds, their names, conditions and reasons
 
 pub mod error; // the class of an error
 
+pub mod recent; // values that are forgotten when nothing uses them
+
 pub mod text; // text from outside: on one line, capped, without control characters

@@ -16,7 +16,7 @@ use crd_tables::logins::LOGINS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, CustomResourceExt};
+use kube::{Client, CustomResourceExt as _};
 use orchestra_operator::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, crd_documents};
 use orchestra_sandbox::control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
@@ -38,41 +38,6 @@ fn crds_are_fresh() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         let known = file == "kustomization.yaml" || documents.contains_key(&file);
         assert!(known, "crds/{file} belongs to no kind");
-    }
-}
-
-/// Tools of `GitOps` without the schema compare a manifest's maps by its keys, and its lists as wholes.
-#[test]
-fn no_default_is_below_a_list_or_makes_its_parent() {
-    let kinds = [
-        Orchestra::crd(),
-        OrchestraClass::crd(),
-        OrchestraDatabase::crd(),
-        OrchestraPool::crd(),
-    ];
-    let mut found = Vec::new();
-    for crd in kinds {
-        let crd = serde_json::to_value(crd).unwrap();
-        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-        let kind = crd["spec"]["names"]["kind"].as_str().unwrap();
-        defaults(&schema["properties"]["spec"], kind, false, &mut found);
-    }
-    assert_eq!(found, Vec::<String>::new());
-}
-
-/// The places of defaults that a manifest's list, or a manifest without the parent, would get.
-fn defaults(schema: &Value, place: &str, listed: bool, found: &mut Vec<String>) {
-    let default = &schema["default"];
-    if default.is_object() || default.is_array() || listed && !default.is_null() {
-        found.push(format!("{place}: {default}"));
-    }
-    for (name, of) in schema["properties"].as_object().into_iter().flatten() {
-        defaults(of, &format!("{place}.{name}"), listed, found);
-    }
-    for (below, listed) in [("items", true), ("additionalProperties", listed)] {
-        if schema[below].is_object() {
-            defaults(&schema[below], &format!("{place}[]"), listed, found);
-        }
     }
 }
 
@@ -116,6 +81,7 @@ async fn the_api_server_keeps_the_contract() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
     what_is_omitted_is_filled_in(&client).await;
+    crd_tables::applied::fields_are_taken_out_as_they_are_put_in(&plane, dir.path());
     a_new_object_was_not_observed(&client).await;
     databases_are_selected_by_claim(&client).await;
     migrations_are_explained(&plane).await;

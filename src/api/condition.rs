@@ -22,6 +22,8 @@ pub enum ConditionType {
     HistoryAgrees,
     /// The tenant's login reads every table with row level security. Shown as False only.
     TablesReadable,
+    /// The keys in the connection Secret work. Shown as False only.
+    KeysUsable,
     /// The seed is applied.
     Seeded,
     /// The operator is working on the object, or will continue without help.

@@ -171,6 +171,11 @@ pub struct OrchestraDatabaseStatus {
     /// outcome is unknown, no other request is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_issued_at: Option<Time>,
+    /// Projects that the provider listed without a name before that request, by their references or by
+    /// digests: none of them is this database's. Written with the request, and only when there are such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
+    pub unclear_before: Vec<String>,
     /// Regions that had no room for the project; the next allowed region is requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

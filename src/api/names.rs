@@ -63,6 +63,10 @@ pub const ABANDON_ANNOTATION: &str = "stagesub.io/abandon";
 /// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl counts anew.
 pub const EXTENDED_ANNOTATION: &str = "stagesub.io/extended-at";
 
+/// Annotation of an OrchestraDatabase: entries of the provider's listing that an admin says are other projects, by the
+/// identities that its condition names, with commas between them.
+pub const FOREIGN_PROJECTS_ANNOTATION: &str = "stagesub.io/foreign-projects";
+
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 

@@ -10,6 +10,7 @@ mod facts;
 mod leaving;
 pub mod orphan;
 mod orphans;
+mod outage;
 pub mod price;
 mod progress;
 mod reconcile;
@@ -32,6 +33,7 @@ use crate::{content, rollout};
 pub use budget::Budgets;
 pub use facts::facts;
 pub use orphans::Orphans;
+pub use outage::Outages;
 pub use reconcile::pass;
 pub use status::report;
 pub use token::Tokens;
@@ -48,6 +50,8 @@ pub struct Context {
     pub accounts: Accounts,
     /// Tokens that were read from Secrets.
     pub tokens: Tokens,
+    /// Which classes the provider does not answer.
+    pub outages: Outages,
     /// What marks the projects of this cluster.
     pub cluster: Cluster,
     /// Orphans that were found.
@@ -108,6 +112,13 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
             ),
         )
     })
+}
+
+/// Forgets a class that is gone.
+fn forget(ctx: &Context, class: &OrchestraClass) {
+    orphans::forget(ctx, class);
+    ctx.tokens.forget(class);
+    ctx.outages.forget(class);
 }
 
 /// Whether a class is marked as a default one.

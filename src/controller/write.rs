@@ -15,11 +15,12 @@ use super::error::Error;
 use super::latest::Remembered;
 use crate::api::condition::Reason;
 use crate::api::names::FIELD_MANAGER;
+use crate::api::{STATUS_ITEMS, STATUS_TEXT};
 use crate::text;
 
 /// Server-side applies a status when it differs from the old one, and returns the object as it is then. The write
 /// is a compare-and-swap: an object that has changed meanwhile is a conflict. Control characters in its texts become
-/// spaces: the API server refuses a status that holds some of them.
+/// spaces, and what is longer than any schema allows is cut off: the API server would refuse the status.
 pub async fn write_status<K, S>(core: &Core, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
     K: Remembered + DeserializeOwned + std::fmt::Debug,
@@ -49,10 +50,14 @@ where
     Ok(Some(written))
 }
 
+/// Makes a status one that its schema accepts.
 fn clean(value: &mut Value) {
     match value {
-        Value::String(text) => *text = text::shown(text, usize::MAX),
-        Value::Array(all) => all.iter_mut().for_each(clean),
+        Value::String(text) => *text = text::shown(text, STATUS_TEXT),
+        Value::Array(all) => {
+            all.truncate(STATUS_ITEMS);
+            all.iter_mut().for_each(clean);
+        }
         Value::Object(all) => all.values_mut().for_each(clean),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
@@ -131,4 +136,19 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_accepted() {
+        let mut status = json!({"list": vec!["é\u{0}".repeat(STATUS_TEXT); STATUS_ITEMS + 1], "map": {"a": "b\nc"}});
+        clean(&mut status);
+        let list = status["list"].as_array().map(Vec::as_slice).unwrap_or_default();
+        assert_eq!((list.len(), &status["map"]["a"]), (STATUS_ITEMS, &json!("b c")));
+        let characters = list.iter().filter_map(Value::as_str).map(|text| text.chars().count());
+        assert!(characters.clone().all(|count| count == STATUS_TEXT), "{characters:?}");
+    }
 }

@@ -38,7 +38,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             Ok(None)
         }
         Step::StorePassword => store_password(pass).await,
-        Step::Announce => create::announce(pass, account(observed)?).await,
+        Step::Announce => create::announce(pass, account(observed)?, &observed.unnamed).await,
         Step::Create => create::create(pass, account(observed)?).await,
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(create::await_outcome(pass))),
@@ -50,9 +50,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Connect => connect(pass, observed).await,
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
-        Step::ReadKeys => keys::read_again(pass, account(observed)?, reference(pass, observed)?)
-            .await
-            .map(|()| None),
+        Step::ReadKeys => read_keys(pass, observed).await,
         Step::Rest => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
@@ -113,6 +111,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     status::change(pass, Step::AwaitHealthy, |status| {
         status.project = Some(project);
         status.organization = Some(organization);
+        status.unclear_before.clear();
     })
     .await?;
     Ok(None)
@@ -130,6 +129,7 @@ async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
     status::change(pass, Step::Renew, |status| {
         status.project = None;
         status.create_issued_at = None;
+        status.unclear_before.clear();
     })
     .await?;
     Ok(None)
@@ -168,7 +168,7 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let settings = pass.ctx.class.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
     let keys = client.chosen_keys(reference).await?;
-    pass.ctx.keys.were_read(pass.name());
+    pass.ctx.keys.were_read(pass.name(), pass.ctx.core.settings.resync);
     let address = owner::Address {
         host: endpoint.host,
         user: endpoint.user,
@@ -182,6 +182,13 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     };
     owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address).await?;
     pass.connected = true;
+    pass.keys_work = Some(true);
+    Ok(None)
+}
+
+/// Reads the keys again, and tells when none is left that works.
+async fn read_keys(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    pass.keys_work = keys::read_again(pass, account(observed)?, reference(pass, observed)?).await;
     Ok(None)
 }
 
@@ -295,10 +302,7 @@ async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    pass.ctx.logins.forget(pass.name());
-    pass.ctx.core.refusals.forget(pass.name());
-    pass.ctx.keys.forget(pass.name());
-    pass.ctx.core.clock.forget(pass.name());
+    pass.ctx.forget(pass.name());
     set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))
 }

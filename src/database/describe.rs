@@ -129,11 +129,6 @@ fn advice(reason: Reason) -> &'static str {
              data (status.project.ref names the one that was used last, if any was), and rename the others in the \
              provider's dashboard: they cost money until somebody who has looked into them deletes them"
         }
-        Reason::ProjectUnclear => {
-            "the provider lists a project that may be this database's, but without a reference or a name, so that the \
-             operator cannot use it; nothing is created, so that nothing is paid for twice. Look for it in the provider's \
-             dashboard, and ask the provider's support; the operator continues when it is listed in full, or gone"
-        }
         Reason::DatabaseLost => {
             "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \
              support. Only when its data are given up, delete the Orchestra and create it again"

@@ -45,6 +45,8 @@ pub struct Observed {
     pub project: Option<ListedProject>,
     /// How long a released database still waits for its end.
     pub wait: Option<Duration>,
+    /// The identities of the listed projects that have no name.
+    pub unnamed: Vec<String>,
 }
 
 /// Stands for a project that is not looked up, because the next step does not depend on it.
@@ -58,35 +60,41 @@ const UNSEEN: Hosted = Hosted {
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     pass.abandoned = is_deserted(pass).await?;
     let object = &pass.object;
-    let finalizer = object.finalizers().iter().any(|name| name == DATABASE_FINALIZER);
     let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
-    let destroy = object.spec.reclaim_policy == DeletionPolicy::Delete;
-    let abandon = is_abandoned(object);
-    let mut facts = Facts {
-        deleting,
-        abandon,
-        finalizer,
-        claim,
-        destroy,
-        grace: Grace::None,
-        backing: Backing::Static,
-    };
     let mut observed = Observed {
-        facts,
+        facts: Facts {
+            deleting,
+            abandon: is_abandoned(object),
+            finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
+            claim,
+            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete,
+            grace: Grace::None,
+            backing: Backing::Static,
+        },
         account: None,
         project: None,
         wait: None,
+        unnamed: Vec::new(),
     };
-    let Some(wanted) = &object.spec.supabase else {
+    let Some(wanted) = object.spec.supabase.clone() else {
         return Ok(observed);
     };
-    if !finalizer || abandon || (deleting && claim == Claim::Held) {
-        observed.facts.backing = Backing::Hosted(UNSEEN);
-        return Ok(observed);
-    }
+    let facts = &observed.facts;
+    let hosted = if !facts.finalizer || facts.abandon || (deleting && claim == Claim::Held) {
+        UNSEEN
+    } else {
+        look_up(pass, &wanted, &mut observed).await?
+    };
+    observed.facts.backing = Backing::Hosted(hosted);
+    Ok(observed)
+}
+
+/// What the provider and the owner's Secret have of a hosted database.
+async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Observed) -> Result<Hosted, Error> {
+    let object = &pass.object;
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
-    (facts.grace, observed.wait) = grace::look(pass, &class).await?;
+    (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account).await?;
@@ -96,9 +104,12 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let named;
     let mut is_unclear = false;
     if found.is_empty() && is_unrecorded(pass) {
-        match unclear::look(pass, &wanted.name, &listing, &account).await {
-            Unclear::No => {}
-            Unclear::Perhaps => is_unclear = true,
+        let unclear = unclear::look(pass, &wanted.name, &listing, &account).await;
+        is_unclear = matches!(unclear, Unclear::Unusable | Unclear::Perhaps(_));
+        pass.unclear.clear();
+        match unclear {
+            Unclear::No | Unclear::Unusable => {}
+            Unclear::Perhaps(perhaps) => pass.unclear = perhaps,
             Unclear::Is(project) => {
                 named = project;
                 found.push(&named);
@@ -110,19 +121,17 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         project => project,
     };
     observed.project = found.first().map(|project| (*project).clone());
+    observed.unnamed = listing.unnamed().into_iter().map(str::to_owned).collect();
     observed.account = Some(account);
-    facts.backing = Backing::Hosted(Hosted {
+    if let Some(listed) = &observed.project {
+        pass.said = Some(listed.status.to_string());
+    }
+    Ok(Hosted {
         password,
         project,
         issued: issued(pass, &listing),
         connection: connection(pass, connected, observed.project.as_ref()),
-    });
-    observed.facts = facts;
-    let said = observed.project.as_ref().map(|project| project.status.to_string());
-    if said.is_some() {
-        pass.said = said;
-    }
-    Ok(observed)
+    })
 }
 
 /// Whether the Orchestra that holds the claim no longer exists and never released it, as after its finalizer was

@@ -7,12 +7,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::describe;
 use super::plan::Step;
-use super::{Context, Pass, grace};
+use super::{Context, Pass, grace, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News};
+
+/// What is told of a database whose keys do not work any more. The login and the data are not concerned.
+const KEYS_DISABLED: &str = "the project's legacy API keys are disabled, and it has no publishable or no secret key: the \
+                             keys in the connection Secret do not work any more. Make new ones in the provider's dashboard \
+                             (project settings, API keys): the operator publishes them";
 
 /// Writes the status for a step that has to wait, when it differs from the last one. Steps that take a moment
 /// are left to the next write: each write is a request, and triggers other controllers.
@@ -81,10 +86,18 @@ fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message
     let message = late.unwrap_or_else(|| Message {
         standing: said.standing,
         reason: said.reason,
-        text: reclaimed.unwrap_or_else(|| said.text.to_owned()),
+        text: match said.reason {
+            Reason::ProjectUnclear => unclear::advice(pass.name(), &pass.unclear),
+            _ => reclaimed.unwrap_or_else(|| said.text.to_owned()),
+        },
     });
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
     conditions.set(ConditionType::Ready, said.ready, message.reason, &message.text);
+    match pass.keys_work {
+        None => conditions.keep_shown(ConditionType::KeysUsable),
+        Some(true) => {}
+        Some(false) => conditions.set(ConditionType::KeysUsable, false, Reason::KeysDisabled, KEYS_DISABLED),
+    }
     conditions.stand(message.standing, message.reason, &message.text);
     let conditions = conditions.finish();
     new.conditions = conditions;
@@ -113,6 +126,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     if was_usable && !leaving && is_of_account(reason) {
         // The class reports it. One rejected token must not turn every database in use into a failed one.
         conditions.keep(ConditionType::Ready, reason);
+        conditions.keep_shown(ConditionType::KeysUsable);
         new.conditions = conditions.finish();
         pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
         return Ok(());
@@ -122,6 +136,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     } else {
         conditions.set(ConditionType::Ready, false, reason, &text);
     }
+    conditions.keep_shown(ConditionType::KeysUsable);
     let passing = error.is_passing();
     let late = passing.then(|| too_late(&pass, &text)).flatten();
     let standing = if passing {
@@ -155,7 +170,12 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) 
     // The Orchestra tells of its claim, as a PersistentVolumeClaim does for its volume.
     let news = status::is_news(old, &new.conditions) && message.reason != Reason::Bound;
     let news = news.then(|| News::of(message.standing, message.reason, message.text));
+    let warned = [(ConditionType::KeysUsable, Reason::KeysDisabled)];
+    let warnings = status::warnings(old, &new.conditions, &warned);
     pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    for warning in &warnings {
+        status::tell(&pass.ctx.core, &pass.object, warning).await;
+    }
     Ok(())
 }
 

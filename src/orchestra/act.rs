@@ -93,13 +93,18 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
 
 /// A source that cannot be read, and of whose return no watch tells, is looked for again.
 fn rest(pass: &Pass, observed: &Observed) -> Next {
-    let (backoff, key) = (&pass.ctx.core.backoff, format!("source/{}", pass.uid()));
+    let (backoff, key) = (&pass.ctx.core.backoff, source_key(pass));
     let mut unavailable = observed.inside.wanted.unavailable.iter().flatten();
     if unavailable.any(|source| source.unwatched) {
         return Next::After(backoff.next(&key));
     }
     backoff.reset(&key);
     Next::Rest
+}
+
+/// The key of attempts to read the sources of an Orchestra.
+fn source_key(pass: &Pass) -> String {
+    format!("source/{}", pass.uid())
 }
 
 async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
@@ -113,6 +118,7 @@ async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> 
 fn end_work(pass: &Pass) {
     pass.ctx.works.stop(pass.uid());
     pass.ctx.core.refusals.forget(pass.uid());
+    pass.ctx.core.backoff.reset(&source_key(pass));
     pass.ctx.rollout.turns.forget(pass.uid());
 }
 

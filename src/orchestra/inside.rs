@@ -129,13 +129,7 @@ async fn look(
     session: Option<&mut PgConnection>,
     facts: &mut Facts,
 ) -> Result<(), Error> {
-    if let Some((kind, doing)) = pass.ctx.works.under_way_of(pass.uid()) {
-        let inside = &mut facts.inside;
-        (inside.login, facts.message) = (true, doing);
-        (inside.migrations, inside.seed) = match kind {
-            WorkKind::Migrate | WorkKind::Probe => (Work::Running, Work::Pending),
-            WorkKind::Seed => (Work::Done, Work::Running),
-        };
+    if goes_on(pass, facts) {
         return Ok(());
     }
     let session = session.filter(|_| pass.way_in.is_some());
@@ -158,19 +152,9 @@ async fn look(
         (facts.inside.login, facts.inside.migrations) = (true, work);
         return Ok(());
     }
-    if is_settled(pass, tenant, &facts.wanted) && session.is_none() {
-        let due = drift::is_due(pass, tenant, Timestamp::now());
-        let check = if due {
-            drift::check(pass, tenant, &facts.wanted).await?
-        } else {
-            drift::Check::skipped()
-        };
-        if check.whole {
-            facts.found = check.found.map(Arc::new);
-            settled(&mut facts.inside);
-            return Ok(());
-        }
-        facts.message = check.lost;
+    if is_settled(pass, tenant, &facts.wanted) && session.is_none() && is_whole(pass, tenant, facts).await? {
+        settled(&mut facts.inside);
+        return Ok(());
     }
     let source = facts.wanted.source.as_ref().map(|source| source.digest());
     for digest in source.into_iter().chain(facts.attempt()) {
@@ -185,6 +169,36 @@ async fn look(
         }
         None => Ok(()),
     }
+}
+
+/// Whether background work goes on in the database, which nothing else disturbs.
+fn goes_on(pass: &Pass, facts: &mut Facts) -> bool {
+    let Some((kind, doing)) = pass.ctx.works.under_way_of(pass.uid()) else {
+        return false;
+    };
+    let inside = &mut facts.inside;
+    (inside.login, facts.message) = (true, doing);
+    (inside.migrations, inside.seed) = match kind {
+        WorkKind::Migrate | WorkKind::Probe => (Work::Running, Work::Pending),
+        WorkKind::Seed => (Work::Done, Work::Running),
+    };
+    true
+}
+
+/// Whether a settled database still has what was applied, as far as it is time to look.
+async fn is_whole(pass: &Pass, tenant: &Tenant<'_>, facts: &mut Facts) -> Result<bool, Error> {
+    let due = drift::is_due(pass, tenant, Timestamp::now());
+    let check = if due {
+        drift::check(pass, tenant, &facts.wanted).await?
+    } else {
+        drift::Check::skipped()
+    };
+    if check.whole {
+        facts.found = check.found.map(Arc::new);
+    } else {
+        facts.message = check.lost;
+    }
+    Ok(check.whole)
 }
 
 fn settled(inside: &mut Inside) {

@@ -64,17 +64,18 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         conditions.set(type_, is, why, told);
     }
     parts(pass, observed, &mut conditions, reason);
+    reach::keys(observed, &mut conditions);
     let gone = sources(observed, &mut conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
     conditions.stand(standing, summary, message);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
-    let unreadable = reach::unreadable(&old.conditions, &conditions, observed);
+    let warnings = controller::status::warnings(&old.conditions, &conditions, &reach::WARNED);
     let new = facts(pass, observed, old, phase, conditions);
     let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
     let news = news(pass, &new, (standing, reason, message), progress);
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
     let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
-    for warning in [unreadable, gone, lost].into_iter().flatten() {
+    for warning in warnings.into_iter().chain([gone, lost].into_iter().flatten()) {
         tell(&pass.ctx.core, &pass.object, &warning).await;
     }
     Ok(())
@@ -345,7 +346,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             conditions.keep(part, Reason::Pending);
         }
     }
-    for warning in [Is::SourceAvailable, Is::TablesReadable] {
+    for warning in [Is::SourceAvailable, Is::TablesReadable, Is::KeysUsable] {
         conditions.keep_shown(warning);
     }
     let standing = if passing {

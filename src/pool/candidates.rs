@@ -15,6 +15,7 @@ use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, 
 use crate::class;
 use crate::content;
 use crate::controller::conditions::is_true;
+use crate::text;
 
 /// How long a pass has to claim the member that it chose, before other passes may choose it.
 const CHOSEN: Duration = Duration::from_secs(10);
@@ -233,6 +234,8 @@ fn broken(ctx: &Context, names: &[String]) -> Option<String> {
     }
     if let Some((name, key, reason)) = refused.first() {
         let (count, among) = (refused.len(), if refused.len() > 1 { ", among them" } else { ":" });
+        // Each Orchestra that waits repeats it.
+        let count = text::about(count);
         missing.push(format!(
             "{count} of {entries} entries cannot be used{among} {key} ({reason}), as OrchestraPool {name} says"
         ));

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 
-use super::changes::{is_default, rollout_facts, spec_and_conditions};
+use super::changes::{is_default, is_waiting, rollout_facts, spec_and_conditions};
 use super::pace::paced;
 use super::stopped;
 use super::triggers;
@@ -96,6 +96,10 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
             watched.classes.changes_of(spec_and_conditions),
             parts.by(triggers::unclaimed),
         )
+        .watches_shared_stream(
+            watched.classes.changes_of(is_waiting),
+            parts.by(triggers::waiting_orchestras),
+        )
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::orchestras_with_source))
         .watches_shared_stream(watched.config_maps.deletions(), |map| {
             triggers::orchestra_with_plan(&map)
@@ -135,9 +139,10 @@ async fn databases(parts: &Parts<'_>) {
             parts.by(triggers::unready_databases),
         )
         .watches_shared_stream(
-            watched.databases.deletions(),
-            parts.by(triggers::databases_without_quota),
+            watched.classes.changes_of(is_waiting),
+            parts.by(triggers::waiting_databases),
         )
+        .watches_shared_stream(watched.databases.deletions(), parts.by(database::quota_freed))
         .reconcile_all_on(at_start())
         .with_config(parts.config())
         .graceful_shutdown_on(parts.stopped())

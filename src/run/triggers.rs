@@ -39,8 +39,36 @@ pub fn unclaimed(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra
     let name = class.name_any();
     select(&core.stores.orchestras, |orchestra| {
         let waits = || orchestra.stalled_reason().is_some() || is_without_template(orchestra);
-        candidates::is_unmet(orchestra) || orchestra.decided_class() == Some(&name) && waits()
+        let of_another = orchestra.spec.class_name.as_ref().is_some_and(|of| *of != name);
+        candidates::is_unmet(orchestra) && !of_another || orchestra.decided_class() == Some(&name) && waits()
     })
+}
+
+/// Orchestras without a database that wait for the provider of a class, when it answers again.
+pub fn waiting_orchestras(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
+    let name = class.name_any();
+    if is_true(class.conditions(), ConditionType::Reconciling) {
+        return Vec::new();
+    }
+    select(&core.stores.orchestras, |orchestra| {
+        candidates::is_unmet(orchestra)
+            && orchestra.decided_class() == Some(&name)
+            && waits_for_provider(orchestra.conditions())
+    })
+}
+
+/// Databases that wait for the provider of a class, when it answers again.
+pub fn waiting_databases(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraDatabase>> {
+    if is_true(class.conditions(), ConditionType::Reconciling) {
+        return Vec::new();
+    }
+    select(&core.stores.databases, |database| {
+        database.is_of(class) && waits_for_provider(database.conditions())
+    })
+}
+
+fn waits_for_provider(conditions: &[Condition]) -> bool {
+    reason_of(conditions, ConditionType::Reconciling) == Some(Reason::ProviderUnavailable)
 }
 
 fn is_without_template(orchestra: &Orchestra) -> bool {
@@ -114,13 +142,6 @@ pub fn orchestras_with_inventory(core: &Core, secret: &PartialObjectMeta<Secret>
 /// Whether nothing is waited for, and nobody has to act.
 fn is_quiet(conditions: &[Condition]) -> bool {
     !is_true(conditions, ConditionType::Reconciling) && !is_true(conditions, ConditionType::Stalled)
-}
-
-/// Databases that the provider's limit of projects keeps from being created: one is gone, and there may be room.
-pub fn databases_without_quota(core: &Core, _: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
-    select(&core.stores.databases, |database| {
-        database.stalled_reason() == Some(Reason::QuotaExceeded)
-    })
 }
 
 /// The database whose Secret it is.

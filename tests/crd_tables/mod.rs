@@ -1,17 +1,19 @@
 //! What the API server must accept, and what it must refuse.
 
+pub mod applied;
 pub mod budget;
 pub mod changes;
 pub mod life;
 pub mod logins;
 pub mod rollout;
+mod schemas;
 pub mod sources;
 
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ("Orchestra", "spec: {}", ""),
-    ("Orchestra", "{}", "spec: Required value"),
-    ("Orchestra", "spec: null", "spec: Required value"),
+    ("Orchestra", "{}", ""),
+    ("Orchestra", "spec: null", ""),
     (
         "Orchestra",
         "spec: {className: standard, displayName: Test Orchestra AB, placement: {region: eu-central-1}, \
