@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod changes;
 pub mod logins;
+pub mod pools;
 pub mod rollout;
 pub mod sources;
 
@@ -280,7 +281,6 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {static: {allowLegacyServers: true, acceptNonEmpty: true}}",
         "",
     ),
-    ("OrchestraPool", "spec: {}", "spec.static: Required value"),
     (
         "OrchestraPool",
         "spec: {static: {secretRef: {name: A_B}}}",

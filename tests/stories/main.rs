@@ -49,3 +49,4 @@ mod templates;
 mod tls;
 mod token;
 mod two_operators;
+mod warm_pool;
