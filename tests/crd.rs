@@ -13,6 +13,7 @@ use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
 use crd_tables::life;
 use crd_tables::logins::LOGINS;
+use crd_tables::pools::POOLS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -57,6 +58,7 @@ async fn the_api_server_keeps_the_contract() {
         .iter()
         .chain(BUDGETS)
         .chain(LOGINS)
+        .chain(POOLS)
         .chain(ROLLOUTS)
         .chain(SOURCES)
         .chain(life::MANIFESTS)
@@ -252,6 +254,11 @@ async fn databases_are_selected_by_claim(client: &Client) {
         ("OrchestraDatabase", "spec.className=standard", vec!["one", "two"]),
         ("OrchestraDatabase", "spec.claimRef.uid=uid-4", vec![]),
         ("OrchestraDatabase", "spec.pool=cellar", vec!["member"]),
+        (
+            "OrchestraDatabase",
+            "spec.pool=cellar,spec.claimRef.uid=",
+            vec!["member"],
+        ),
         ("Orchestra", "spec.className=classy", vec!["classy"]),
     ] {
         let found = api(client, kind)
@@ -296,7 +303,7 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
         ("orch", "NAME READY PHASE CLASS REGION MIGRATION AGE"),
         ("orchclass", "NAME READY PROVIDER TENANTS BUDGET PROJECTED DEFAULT AGE"),
         ("orchdb", "NAME PHASE CLAIM PROJECT REGION RECLAIM COST/MO AGE"),
-        ("orchpool", "NAME READY DESIRED AVAILABLE BOUND AGE"),
+        ("orchpool", "NAME READY CLASS DESIRED AVAILABLE BOUND AGE"),
     ] {
         assert_eq!(table(&kubectl(plane, &["get", short]))[0], header, "{short}");
     }

@@ -194,9 +194,27 @@ pub struct OrchestraDatabaseStatus {
     /// Template whose migrations were applied while the database waited for a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<AppliedTemplate>,
+    /// What its pool has prepared it with from the defaults of its class; absent for an entry of a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Prepared>,
     /// When a login first proved the database usable. A database that was ever usable may hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_since: Option<Time>,
+}
+
+/// What a pool has prepared a database with, from the defaults of its class.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prepared {
+    /// The default template of the class; absent when the class names the migrations itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Digest of the migrations that are all applied; absent while the first ones are being applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<String>,
+    /// Digest of the seed that is applied, or about to be; absent when it is applied after the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
 }
 
 /// A hosted project as of its last listing.

@@ -1,5 +1,7 @@
 //! Every label, annotation, finalizer and field manager of the operator.
 
+use sha2::{Digest as _, Sha256};
+
 /// Field manager of what the operator writes, unless one below is named.
 pub const FIELD_MANAGER: &str = "orchestra-operator";
 
@@ -80,6 +82,25 @@ pub const PLAN_DIGEST: &str = "stagesub.io/migration-plan";
 /// at once. `orchestra-operator rollout resume` writes the time.
 pub const RETRY_ROLLOUT_ANNOTATION: &str = "stagesub.io/retry-rollout";
 
+/// Label of an OrchestraDatabase that a pool has made and that waits for its first claim: [`pool_label`]. The claim
+/// removes it.
+pub const POOL_LABEL: &str = "stagesub.io/pool";
+
+/// The value of [`POOL_LABEL`]: the name of the pool, or of a long name its beginning and its digest.
+pub fn pool_label(pool: &str) -> String {
+    const LONGEST: usize = 63;
+    const DIGITS: usize = 16;
+    if pool.len() <= LONGEST {
+        return pool.to_owned();
+    }
+    let digest = hex::encode(Sha256::digest(pool));
+    let begins = pool.get(..LONGEST - DIGITS - 1).unwrap_or_default();
+    format!("{begins}-{}", &digest[..DIGITS])
+}
+
+/// Finalizer that keeps a pool with `replicas` until its unclaimed databases are being destroyed.
+pub const POOL_FINALIZER: &str = "stagesub.io/pool";
+
 /// Finalizer that keeps an Orchestra until its claim is released.
 pub const ORCHESTRA_FINALIZER: &str = "stagesub.io/orchestra";
 
@@ -89,3 +110,17 @@ pub const CLASS_FINALIZER: &str = "stagesub.io/class";
 /// Finalizer that keeps an OrchestraDatabase until its project is either kept on purpose or known to be
 /// gone.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_of_a_pool_is_a_label_and_its_own() {
+        assert_eq!(pool_label("warm-eu"), "warm-eu");
+        let long = format!("{}.{}", "a".repeat(60), "b".repeat(60));
+        let label = pool_label(&long);
+        assert!(label.len() == 63 && label.starts_with("aaa"), "{label}");
+        assert_ne!(label, pool_label(&format!("{long}c")));
+    }
+}

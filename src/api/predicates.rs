@@ -201,6 +201,11 @@ impl OrchestraDatabase {
         self.spec.claim_ref.is_some() && self.spec.released_at.is_none()
     }
 
+    /// Whether a pool has made it, and no Orchestra holds, or ever held, a claim.
+    pub fn is_spare(&self) -> bool {
+        self.spec.supabase.is_some() && self.spec.pool.is_some() && self.spec.claim_ref.is_none()
+    }
+
     /// Whether no Orchestra holds, or ever held, a claim.
     pub fn is_unclaimed(&self) -> bool {
         self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none()

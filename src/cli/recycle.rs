@@ -33,7 +33,11 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
     let Arguments { pool, key, namespace } = arguments;
     let pools: Api<OrchestraPool> = Api::all(client.clone());
     let found = pools.get(pool).await.with_context(|| format!("OrchestraPool {pool}"))?;
-    let secret = found.spec.inventory.secret_ref.map(|secret| secret.name);
+    let inventory = found
+        .spec
+        .inventory
+        .with_context(|| format!("OrchestraPool {pool} makes its databases itself: it has no entries"))?;
+    let secret = inventory.secret_ref.map(|secret| secret.name);
     let urls = match &secret {
         Some(name) => from_secret(client, namespace, name).await?,
         None => std::env::vars_os()

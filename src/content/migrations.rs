@@ -62,6 +62,33 @@ pub fn migrations_of<'a>(
     })
 }
 
+/// Where the migrations of an Orchestra come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// It names them itself, or a template that the class does not have.
+    Own,
+    /// A template of the class.
+    Template(&'a str),
+    /// The class itself.
+    Class,
+    /// There are none.
+    Nowhere,
+}
+
+/// Where the migrations of an Orchestra of this class come from.
+pub fn origin<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Origin<'a> {
+    if object.has_own_migrations() {
+        return Origin::Own;
+    }
+    let of_class = class.spec.migrations.as_ref();
+    match template_of(object, class) {
+        Some(template) => Origin::Template(&template.name),
+        None if object.spec.source.is_some() => Origin::Own,
+        None if of_class.is_some_and(|own| own.source.is_some()) => Origin::Class,
+        None => Origin::Nowhere,
+    }
+}
+
 /// The template that an Orchestra is made from by this class.
 pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<&'a Template> {
     let spec = &class.spec;

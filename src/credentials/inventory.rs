@@ -148,7 +148,10 @@ pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
 /// watch shows another `resourceVersion` than the one that was read last.
 pub async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<Arc<Inventory>, Error> {
     let name = pool.name_any();
-    let Some(reference) = &pool.spec.inventory.secret_ref else {
+    let Some(inventory) = &pool.spec.inventory else {
+        return Ok(Arc::default());
+    };
+    let Some(reference) = &inventory.secret_ref else {
         let entries = ctx.inventories.get(&name, None);
         return Ok(entries.unwrap_or_else(|| remember(ctx, name, None, ctx.core.settings.inventory.clone())));
     };

@@ -54,7 +54,8 @@ pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) ->
     Ok(None)
 }
 
-/// The place of a creation in the queue: the older Orchestra goes first.
+/// The place of a creation in the queue: the older Orchestra goes first, and after all of them what a pool makes, which
+/// nobody waits for.
 fn place(pass: &Pass) -> QueuePlace {
     let claim = pass.object.spec.claim_ref.as_ref();
     let orchestra = claim.and_then(|claim| {
@@ -62,10 +63,9 @@ fn place(pass: &Pass) -> QueuePlace {
         pass.ctx.core.stores.orchestras.get(&orchestra)
     });
     let since = orchestra.and_then(|orchestra| orchestra.creation_timestamp());
+    let since = since.or_else(|| pass.object.creation_timestamp().filter(|_| !pass.object.is_spare()));
     QueuePlace {
-        since: since
-            .or_else(|| pass.object.creation_timestamp())
-            .map_or(Timestamp::MAX, |at| at.0),
+        since: since.map_or(Timestamp::MAX, |at| at.0),
         name: claim.map_or_else(
             || pass.name().to_string(),
             |claim| format!("{}/{}", claim.namespace, claim.name),

@@ -309,7 +309,7 @@ fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
 
 fn is_to_be_restored(pass: &Pass) -> bool {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref());
-    pass.claim() == Claim::Held && class.is_ok_and(|class| class.spec.auto_restore)
+    (pass.claim() == Claim::Held || pass.object.is_spare()) && class.is_ok_and(|class| class.spec.auto_restore)
 }
 
 /// Whether a create request was issued. The settling time has passed only when a listing that was requested after it

@@ -192,7 +192,9 @@ fn too_late(pass: &Pass, waits_for: &str) -> Option<Message> {
         0 => String::new(),
         count => format!("; replaced {count} of {REPLACEMENTS} times"),
     };
-    let cure = if deadline::is_surely_unused(pass) {
+    let cure = if pass.object.is_spare() {
+        "or delete this OrchestraDatabase, which nobody has claimed: its pool makes another one"
+    } else if deadline::is_surely_unused(pass) {
         "or delete the Orchestra and create it again"
     } else {
         "and delete the Orchestra only if nobody has ever used its database"

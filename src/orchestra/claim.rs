@@ -11,7 +11,7 @@ use super::plan::{Database, Inside, Intent, Supply};
 use super::wait::Wait;
 use super::{Context, Pass, existing};
 use crate::api::condition::{self, ConditionType, Reason};
-use crate::api::names::tenant_secret;
+use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::{
     ClaimReference, DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec,
     SupabaseProject,
@@ -276,7 +276,8 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let patch = json!({
-        "metadata": {"resourceVersion": member.resource_version()},
+        // It is none of those any more that wait.
+        "metadata": {"resourceVersion": member.resource_version(), "labels": {POOL_LABEL: null}},
         "spec": {
             "className": class.name_any(),
             "claimRef": claim_reference(pass),

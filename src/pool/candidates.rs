@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{Context, preparation};
+use super::{Context, made, preparation};
 use crate::api::condition::{ConditionType, Reason, reason_of};
 use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class;
@@ -165,6 +165,13 @@ fn rank(
     let member_of = database.pool()?;
     let pools = &class.spec.pools.as_ref()?.names;
     let pool = pools.iter().position(|pool| pool == member_of)?;
+    if database.is_spare() {
+        let prepared = made::fits(object, class, database)?;
+        // The one that has waited for the longest time first.
+        let since = database.creation_timestamp().map(|at| at.0.to_string());
+        let place = format!("{} {}", since.unwrap_or_default(), database.name_any());
+        return Some((!prepared, pool, 0, place));
+    }
     // A member that was prepared from another template holds that template's tables.
     let prepared = database.status.as_ref().and_then(|status| status.template.as_ref());
     if prepared.is_some_and(|prepared| !is_of(prepared, object, class)) {
@@ -189,6 +196,9 @@ pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> St
     let free = stores
         .databases
         .state_filter(|database| is_free(database) && names.iter().any(|name| database.pool() == Some(name)));
+    if let Some(short) = made::shortage(ctx, &free, names, &pools) {
+        return short;
+    }
     if free.is_empty() {
         let (broken, cure) = match broken(ctx, names) {
             Some(broken) => (format!("; {broken}"), "correct that, or add"),

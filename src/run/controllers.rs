@@ -195,7 +195,10 @@ async fn pools(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPo
         .filter_map(async |database| triggers::pool_of_database(&database));
     Controller::for_shared_stream(watched.pools.user_changes(), watched.pools.store())
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::pools_with_inventory))
-        .watches_shared_stream(watched.classes.user_changes(), parts.by(triggers::pools_prepared_by))
+        .watches_shared_stream(
+            watched.classes.changes_of(spec_and_conditions),
+            parts.by(triggers::pools_of_class),
+        )
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::pools_with_source))
         .watches_shared_stream(watched.databases.deletions(), move |gone: Arc<OrchestraDatabase>| {
             candidates::with_duplicates(&pool, &gone)

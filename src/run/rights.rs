@@ -84,7 +84,7 @@ const CLUSTER: &[Rule] = &[
         &["orchestraclasses", "orchestrapools", "orchestradatabases"],
         &["get", "list", "watch"],
     ),
-    (OURS, &["orchestraclasses"], &["patch"]),
+    (OURS, &["orchestraclasses", "orchestrapools"], &["patch"]),
     (OURS, &["orchestradatabases"], &["create", "patch", "delete"]),
     (
         OURS,

@@ -9,7 +9,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::condition::{ConditionType, Reason, is_true, reason_of};
 use crate::api::names::{DATABASE_LABEL, KEYS_LABEL};
-use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
+use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, ScriptSource};
 use crate::class;
 use crate::controller::Core;
 use crate::controller::latest::Latest;
@@ -215,26 +215,31 @@ pub fn pool_of_database(database: &OrchestraDatabase) -> Option<ObjectRef<Orches
 pub fn pools_with_inventory(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraPool>> {
     let name = secret.name_any();
     select(&core.stores.pools, |pool| {
-        let inventory = pool.spec.inventory.secret_ref.as_ref();
-        inventory.is_some_and(|secret| secret.name == name)
+        let inventory = pool.spec.inventory.as_ref();
+        inventory.is_some_and(|inventory| inventory.secret_ref.as_ref().is_some_and(|secret| secret.name == name))
     })
 }
 
-/// Pools whose databases are prepared from a class.
-pub fn pools_prepared_by(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraPool>> {
+/// Pools whose databases are made by a class, or prepared from it.
+pub fn pools_of_class(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraPool>> {
     let name = class.name_any();
-    prepared(core, |wanted| wanted.class_name == name)
+    of_class(core, |class| class == name)
 }
 
 /// Pools whose databases are prepared: their scripts may be in a ConfigMap of the operator's namespace.
 pub fn pools_with_source(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<OrchestraPool>> {
     let ours = is_operators(core, map);
-    prepared(core, |_| ours)
+    of_class(core, |_| ours)
 }
 
-fn prepared(core: &Core, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
+fn of_class(core: &Core, wanted: impl Fn(&str) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
     select(&core.stores.pools, |pool| {
-        pool.spec.prepare.as_ref().is_some_and(&wanted)
+        let preparation = pool.spec.prepare.as_ref().map(|prepare| &prepare.class_name);
+        pool.spec
+            .class_name
+            .as_ref()
+            .or(preparation)
+            .is_some_and(|class| wanted(class))
     })
 }
 

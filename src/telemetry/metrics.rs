@@ -1,4 +1,4 @@
-//! Prometheus metrics. The number of label values is bounded: the only objects that are named are classes, which
+//! Prometheus metrics. The number of label values is bounded: the only objects that are named are classes and pools, which
 //! admins make, and the first hundred Orchestras of a queue.
 
 use std::time::Duration;
@@ -13,6 +13,7 @@ use strum::IntoStaticStr;
 
 use super::classes::{ClassFacts, Classes};
 use super::orphans::{OrphanFacts, Orphans};
+use super::pools::{PoolFacts, Pools};
 use crate::api::condition::Reason;
 
 /// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
@@ -111,6 +112,7 @@ pub struct Metrics {
     queue_depth: Family<OperationLabels, Gauge>,
     queue_position: Family<OrchestraLabels, Gauge>,
     classes: Classes,
+    pools: Pools,
     orphans: Orphans,
     leader: Gauge,
 }
@@ -131,6 +133,7 @@ impl Default for Metrics {
             queue_depth: Family::default(),
             queue_position: Family::default(),
             classes: Classes::default(),
+            pools: Pools::default(),
             orphans: Orphans::default(),
             leader: Gauge::default(),
         };
@@ -189,6 +192,7 @@ impl Metrics {
             self.queue_position.clone(),
         );
         self.classes.register(registry);
+        self.pools.register(registry);
         self.orphans.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
@@ -279,6 +283,11 @@ impl Metrics {
     /// Replaces the gauges of classes. A class that is not named loses its gauges.
     pub fn set_classes(&self, classes: impl IntoIterator<Item = ClassFacts>) {
         self.classes.set(classes);
+    }
+
+    /// Replaces the gauges of pools. A pool that is not named loses its gauges.
+    pub fn set_pools(&self, pools: impl IntoIterator<Item = PoolFacts>) {
+        self.pools.set(pools);
     }
 
     /// Sets whether this replica holds the lease.

@@ -5,6 +5,7 @@ pub mod budget;
 pub mod changes;
 pub mod life;
 pub mod logins;
+pub mod pools;
 pub mod rollout;
 mod schemas;
 pub mod sources;
@@ -283,7 +284,6 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {static: {allowLegacyServers: true, acceptNonEmpty: true}}",
         "",
     ),
-    ("OrchestraPool", "spec: {}", "spec.static: Required value"),
     (
         "OrchestraPool",
         "spec: {static: {secretRef: {name: A_B}}}",

@@ -50,4 +50,5 @@ mod templates;
 mod tls;
 mod token;
 mod two_operators;
+mod warm_pool;
 mod way_back;
