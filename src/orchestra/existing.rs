@@ -191,6 +191,9 @@ mod tests {
     use super::*;
     use crate::api::{ClaimReference, OrchestraClassSpec, OrchestraDatabaseSpec, OrchestraSpec};
 
+    /// A change of the database, and the refusal that it leads to.
+    type Refusal<'a> = (&'a dyn Fn(&mut OrchestraDatabase), Reason, &'a str);
+
     #[test]
     fn only_what_was_left_to_the_same_namespace_and_class_is_taken() {
         let mut object = Orchestra::new("new", OrchestraSpec::default());
@@ -227,7 +230,7 @@ mod tests {
             }
         };
         assert_eq!(told(&offered("tenants", false)), Ok(()));
-        let refusals: [(&dyn Fn(&mut OrchestraDatabase), Reason, &str); 7] = [
+        let refusals: [Refusal<'_>; 7] = [
             (&other, Reason::ExistingNotAllowed, "an admin offers it"),
             (
                 &offered("others", false),

@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_pass_comes_back_in_time() {
-        let (wait, resync) = (Some(Duration::from_secs(5)), Duration::from_secs(60));
+        let (wait, resync) = (Some(Duration::from_secs(5)), Duration::from_mins(1));
         let in_time = |wait, next| Life::in_time(wait, next, resync);
         assert_eq!(in_time(wait, Next::Rest), Next::After(Duration::from_secs(5)));
         assert_eq!(in_time(Some(resync), Next::Rest), Next::Rest);
