@@ -11,6 +11,7 @@ use std::time::Duration;
 use crd_tables::MANIFESTS;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
+use crd_tables::life;
 use crd_tables::logins::LOGINS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
@@ -58,6 +59,7 @@ async fn the_api_server_keeps_the_contract() {
         .chain(LOGINS)
         .chain(ROLLOUTS)
         .chain(SOURCES)
+        .chain(life::MANIFESTS)
         .enumerate()
     {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
@@ -67,7 +69,7 @@ async fn the_api_server_keeps_the_contract() {
         let given = create(&client, kind, &format!("length-{number}"), manifest).await;
         note(&mut wrong, manifest, given.map(drop), answer);
     }
-    for (number, (kind, before, after, answer)) in CHANGES.iter().enumerate() {
+    for (number, (kind, before, after, answer)) in CHANGES.iter().chain(life::CHANGES).enumerate() {
         let name = format!("change-{number}");
         let case = format!("{kind} {before} -> {after}");
         let given = match create(&client, kind, &name, before).await {
@@ -230,9 +232,9 @@ async fn a_new_object_was_not_observed(client: &Client) {
 
 async fn databases_are_selected_by_claim(client: &Client) {
     for (name, uid, class) in [
-        ("one", "uid-1", "standard"),
-        ("two", "uid-2", "standard"),
-        ("three", "uid-3", "other"),
+        ("one", "selected-1", "chosen"),
+        ("two", "selected-2", "chosen"),
+        ("three", "selected-3", "other"),
     ] {
         let database = format!(
             "spec: {{className: {class}, supabase: {{name: {name}, region: eu-west-3}}, \
@@ -246,9 +248,9 @@ async fn databases_are_selected_by_claim(client: &Client) {
         .await
         .unwrap();
     for (kind, selector, expected) in [
-        ("OrchestraDatabase", "spec.claimRef.uid=uid-2", vec!["two"]),
-        ("OrchestraDatabase", "spec.className=standard", vec!["one", "two"]),
-        ("OrchestraDatabase", "spec.claimRef.uid=uid-4", vec![]),
+        ("OrchestraDatabase", "spec.claimRef.uid=selected-2", vec!["two"]),
+        ("OrchestraDatabase", "spec.className=chosen", vec!["one", "two"]),
+        ("OrchestraDatabase", "spec.claimRef.uid=selected-4", vec![]),
         ("OrchestraDatabase", "spec.pool=cellar", vec!["member"]),
         ("Orchestra", "spec.className=classy", vec!["classy"]),
     ] {
@@ -271,7 +273,7 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     });
     let status = json!({"status": {
         "observedGeneration": 1, "phase": "Ready", "className": "standard", "conditions": [condition],
-        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "cost": {"currency": "USD", "monthly": "9.81", "hourly": "0.01344"},
+        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "expiresAt": "2026-01-08T09:00:00Z", "cost": {"currency": "USD", "monthly": "9.81", "hourly": "0.01344"},
         "migrations": {"source": "sha256:0", "current": "20260105090000_init", "applied": 1, "pending": 0},
     }});
     let patch = Patch::Merge(&status);
@@ -282,13 +284,13 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     let shown = table(&kubectl(plane, &["get", "orch", "classy", "-o", "wide"]));
     assert_eq!(
         shown[0],
-        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO"
+        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO EXPIRES"
     );
     let mut cells: Vec<_> = shown[1].split(' ').collect();
     cells.remove(6); // the age
     assert_eq!(
         cells.join(" "),
-        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81"
+        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81 2026-01-08T09:00:00Z"
     );
     for (short, header) in [
         ("orch", "NAME READY PHASE CLASS REGION MIGRATION AGE"),
@@ -334,7 +336,9 @@ async fn migrations_are_explained(plane: &ControlPlane) {
 
 /// Every sample, as a user tries it: a field that no kind has is refused, too.
 fn samples_are_accepted(plane: &ControlPlane) {
-    kubectl(plane, &["create", "namespace", "tenants"]);
+    for namespace in ["tenants", "orchestra-system"] {
+        kubectl(plane, &["create", "namespace", namespace]);
+    }
     let samples: Vec<_> = fs::read_dir(project().join("deploy/samples")).unwrap().collect();
     assert!(!samples.is_empty());
     for sample in samples {

@@ -60,6 +60,13 @@ pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
 /// identities that its condition names, with commas between them.
 pub const FOREIGN_PROJECTS_ANNOTATION: &str = "stagesub.io/foreign-projects";
 
+/// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator lets go of it
+/// without the provider or the database, and says what it leaves behind.
+pub const ABANDON_ANNOTATION: &str = "stagesub.io/abandon";
+
+/// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl counts anew.
+pub const EXTENDED_ANNOTATION: &str = "stagesub.io/extended-at";
+
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 

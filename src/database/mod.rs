@@ -4,6 +4,7 @@ mod act;
 mod create;
 mod deadline;
 mod describe;
+mod grace;
 mod keys;
 mod observe;
 pub mod plan;
@@ -55,6 +56,7 @@ impl Context {
         self.logins.forget(database);
         self.core.refusals.forget(database);
         self.keys.forget(database);
+        self.core.clock.forget(database);
     }
 }
 

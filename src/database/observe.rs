@@ -10,12 +10,14 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Hosted, Issued, Project};
+use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Project};
 use super::unclear::{self, Unclear};
-use super::{Pass, create};
+use super::{Pass, create, grace};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
-use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
+use crate::api::{
+    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned,
+};
 use crate::class;
 use crate::controller::error::Error;
 use crate::supabase::listed::ListedProject;
@@ -43,29 +45,35 @@ pub struct Observed {
     pub project: Option<ListedProject>,
     /// The identities of the listed projects that have no name.
     pub unnamed: Vec<String>,
+    /// How long a released database still waits for its end.
+    pub wait: Option<Duration>,
 }
 
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
-    pass.abandoned = is_abandoned(pass).await?;
+    pass.abandoned = is_deserted(pass).await?;
     let object = &pass.object;
     let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
+    let abandon = is_abandoned(object);
     let mut observed = Observed {
         facts: Facts {
             deleting,
+            abandon,
             finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
             claim,
             destroy: object.spec.reclaim_policy == DeletionPolicy::Delete,
+            grace: Grace::None,
             backing: Backing::Static,
         },
         account: None,
         project: None,
         unnamed: Vec::new(),
+        wait: None,
     };
     let Some(wanted) = object.spec.supabase.clone() else {
         return Ok(observed);
     };
-    let hosted = if observed.facts.finalizer && !(deleting && claim == Claim::Held) {
+    let hosted = if observed.facts.finalizer && !abandon && !(deleting && claim == Claim::Held) {
         look_up(pass, &wanted, &mut observed).await?
     } else {
         // The next step does not depend on the project.
@@ -84,6 +92,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
 async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Observed) -> Result<Hosted, Error> {
     let object = &pass.object;
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
+    (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account).await?;
@@ -125,7 +134,7 @@ async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Obser
 
 /// Whether the Orchestra that holds the claim no longer exists and never released it, as after its finalizer was
 /// removed by hand. Confirmed by the API server, because the watch may lag behind.
-async fn is_abandoned(pass: &Pass) -> Result<bool, Error> {
+async fn is_deserted(pass: &Pass) -> Result<bool, Error> {
     let (Some(claim), None) = (&pass.object.spec.claim_ref, &pass.object.spec.released_at) else {
         return Ok(false);
     };

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::describe;
 use super::plan::Step;
-use super::{Context, Pass, unclear};
+use super::{Context, Pass, grace, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -35,8 +35,10 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Connect
             | Step::Probe
             | Step::ReadKeys
+            | Step::Schedule
             | Step::DeleteSelf
             | Step::Forget
+            | Step::Abandon
     );
     // A Ready database whose stored password is lost is no longer proven. Its status says so before another
     // password is stored; otherwise a restart could not tell that the project still has the old one.
@@ -73,7 +75,11 @@ struct Message {
 
 /// Fills the status with what a step means.
 fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message {
-    let said = describe(step, pass.claim(), is_replacement(pass));
+    let mut said = describe(step, pass.claim(), is_replacement(pass));
+    let reclaimed = grace::told(pass).filter(|_| said.reason == Reason::Released);
+    if reclaimed.is_some() {
+        (said.phase, said.reason) = ("Reclaiming", Reason::Reclaiming);
+    }
     let late = (said.standing == Standing::Reconciling && said.reason != Reason::Replacing)
         .then(|| too_late(pass, said.text))
         .flatten();
@@ -82,7 +88,7 @@ fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message
         reason: said.reason,
         text: match said.reason {
             Reason::ProjectUnclear => unclear::advice(pass.name(), &pass.unclear),
-            _ => said.text.to_owned(),
+            _ => reclaimed.unwrap_or_else(|| said.text.to_owned()),
         },
     });
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);

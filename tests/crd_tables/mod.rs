@@ -3,6 +3,7 @@
 pub mod applied;
 pub mod budget;
 pub mod changes;
+pub mod life;
 pub mod logins;
 pub mod rollout;
 mod schemas;
