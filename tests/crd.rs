@@ -11,6 +11,7 @@ use std::time::Duration;
 use crd_tables::MANIFESTS;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
+use crd_tables::connection::CONNECTIONS;
 use crd_tables::logins::LOGINS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
@@ -91,6 +92,7 @@ async fn the_api_server_keeps_the_contract() {
         .iter()
         .chain(BUDGETS)
         .chain(LOGINS)
+        .chain(CONNECTIONS)
         .chain(ROLLOUTS)
         .chain(SOURCES)
         .enumerate()

@@ -6,6 +6,7 @@ mod claim;
 mod drift;
 mod failure;
 mod foreign;
+mod former;
 mod inside;
 mod login;
 mod migrating;
@@ -13,6 +14,7 @@ mod news;
 mod observe;
 pub mod plan;
 mod reach;
+mod rotation;
 mod status;
 mod unavailable;
 mod wait;
@@ -31,6 +33,7 @@ use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::credentials::tenant::Logins;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
 use crate::{class, content, credentials, database, pool, rollout};
@@ -108,6 +111,8 @@ struct Pass {
     found: Option<Arc<Found>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
+    /// The tenant's logins, as this pass has read or written them.
+    logins: Option<Logins>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
 }
@@ -124,6 +129,7 @@ impl Pass {
             denied: None,
             found: None,
             published: None,
+            logins: None,
             revoked: false,
         }
     }

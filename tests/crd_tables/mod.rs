@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod changes;
+pub mod connection;
 pub mod logins;
 pub mod rollout;
 pub mod sources;
@@ -74,8 +75,8 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     // Choices.
     (
         "Orchestra",
-        "spec: {connection: {mode: Direct}}",
-        r#"supported values: "SessionPooler", "TransactionPooler""#,
+        "spec: {connection: {mode: Anywhere}}",
+        r#"supported values: "SessionPooler", "TransactionPooler", "Direct""#,
     ),
     (
         "Orchestra",
