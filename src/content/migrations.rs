@@ -66,8 +66,8 @@ pub fn migrations_of<'a>(
 pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<&'a Template> {
     let spec = &class.spec;
     let own = object.spec.migrations.as_ref();
-    let name = match &object.spec.source {
-        Some(source) => &source.template_ref.name,
+    let name = match object.spec.template() {
+        Some(template) => &template.name,
         None if own.is_some_and(|own| own.source.is_some()) => return None,
         None => spec.template.as_ref()?,
     };
@@ -79,7 +79,7 @@ pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<
 /// # Errors
 /// Blocked until the class has it.
 pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), Error> {
-    let (Some(source), None) = (&object.spec.source, template_of(object, class)) else {
+    let (Some(template), None) = (object.spec.template(), template_of(object, class)) else {
         return Ok(());
     };
     Err(Error::blocked(
@@ -87,7 +87,7 @@ pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), 
         format!(
             "OrchestraClass {} has no template {}: add it to the class, and the Orchestra goes on by itself",
             class.name_any(),
-            source.template_ref.name
+            template.name
         ),
     ))
 }

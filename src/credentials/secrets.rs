@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::{Map, Value, json};
 
@@ -100,6 +100,15 @@ fn amendment(manager: &str, found: &Secret, wanted: &Secret) -> Result<Value, se
         metadata["ownerReferences"] = serde_json::to_value(owners)?;
     }
     Ok(json!({"metadata": metadata, "data": data}))
+}
+
+/// Deletes a Secret. One that is not there is fine.
+pub(super) async fn delete(api: &Api<Secret>, name: &str) -> Result<(), Error> {
+    match api.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A Secret with these labels and values.

@@ -35,6 +35,11 @@ pub fn is_role_of(uid: &str, role: &str) -> bool {
     generation_of(uid, role).is_some()
 }
 
+/// Deletes the tenant's Secret of a database whose tenant has gone: another one gets another password.
+pub async fn forget(core: &Core, database: &str) -> Result<(), Error> {
+    secrets::delete(&owner::secrets(core), &tenant_secret(database)).await
+}
+
 /// The logins of a tenant.
 #[derive(Clone)]
 pub struct Logins {

@@ -4,7 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Pass;
-use crate::api::{Binding, FormerSecret, Orchestra, OrchestraStatus, PublishedSecret};
+use crate::api::{
+    Binding, ConnectionMode, FormerSecret, Orchestra, OrchestraDatabase, OrchestraStatus, PublishedSecret,
+};
 use crate::controller;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
@@ -40,6 +42,16 @@ pub fn binding(object: &Orchestra, published: Option<&PublishedSecret>) -> Optio
     let before = object.status.as_ref().and_then(|status| status.secret_ref.as_ref());
     let name = published.or(before)?.name.clone();
     object.spec.connection.is_binding().then_some(Binding { name })
+}
+
+/// What is said of a Secret that is published. Before it was `proven` in this mode, it leads to a pooler.
+pub fn told(object: &Orchestra, database: Option<&OrchestraDatabase>, proven: bool) -> &'static str {
+    let hosted = database.is_some_and(|database| database.spec.inventory.is_none());
+    if proven && hosted && object.spec.connection.mode == ConnectionMode::Direct {
+        "the connection Secret is published; its host has an IPv6 address only, unless the project has the IPv4 add-on"
+    } else {
+        "the connection Secret is published"
+    }
 }
 
 /// When the first of them is to be deleted.

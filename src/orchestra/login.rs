@@ -76,6 +76,9 @@ pub async fn prepare(
         None => read_logins(pass, database, stored.tenant_password).await?,
     };
     let mut session = enter(&login, database).await?;
+    for former in &database.spec.former_uids {
+        postgres::drop_tenant_role(&mut session, &tenant::role_name(former)).await?;
+    }
     record_claim(&mut session, pass, database).await?;
     let base = tenant::role_name(pass.uid());
     let found = postgres::tenant_logins(&mut session, &base).await?;
@@ -154,6 +157,8 @@ async fn read_logins(
         .status
         .as_ref()
         .and_then(|status| status.credentials.as_ref());
+    // The password of an earlier version is that of the Orchestra which had the database first.
+    let earlier = earlier.filter(|_| database.spec.former_uids.is_empty());
     let last = status
         .and_then(|known| u32::try_from(known.generation).ok())
         .unwrap_or(1);
@@ -263,7 +268,7 @@ pub async fn unreadable(
 pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
     postgres::drop_tenant_role(&mut session, &tenant::role_name(pass.uid())).await?;
-    match claim_record::claim(&mut session, pass.uid(), pass.namespace(), pass.name()).await {
+    match claim_record::claim(&mut session, own(pass), &database.spec.former_uids).await {
         Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
         // The login is revoked all the same. What stands in the record's place keeps others away as well.
         Err(error) => {
@@ -274,9 +279,14 @@ pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Err
     }
 }
 
+/// The Orchestra as a claim record names it.
+fn own(pass: &Pass) -> (&str, &str, &str) {
+    (pass.uid(), pass.namespace(), pass.name())
+}
+
 /// Records the claim inside the database, which refuses when it records that of another Orchestra.
 async fn record_claim(session: &mut PgConnection, pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
-    match claim_record::claim(session, pass.uid(), pass.namespace(), pass.name()).await? {
+    match claim_record::claim(session, own(pass), &database.spec.former_uids).await? {
         ClaimRecord::Ours => Ok(()),
         ClaimRecord::Other { uid, namespace, name } => Err(Error::blocked(
             Reason::ClaimConflict,

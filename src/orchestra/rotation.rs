@@ -163,11 +163,11 @@ pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 /// What the status says; none for an Orchestra whose login nobody has asked to rotate.
 pub fn status(
     pass: &Pass,
-    database: Option<&str>,
+    database: Option<&OrchestraDatabase>,
     old: Option<CredentialStatus>,
-    now: Timestamp,
 ) -> Option<CredentialStatus> {
     let Some(database) = database else { return old };
+    let (database, now) = (&database.name_any(), Timestamp::now());
     let (marks, rotation) = (marks(pass, database), pass.object.spec.connection.rotation.as_ref());
     let asked = asked(&pass.object);
     if marks.generation <= 1 && !marks.pending && rotation.is_none() && asked.is_none() && old.is_none() {

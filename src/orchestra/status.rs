@@ -13,11 +13,9 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, claim, drift, failure, foreign, former, migrating, reach, rotation, unavailable};
+use super::{Pass, claim, drift, existing, failure, foreign, former, migrating, reach, rotation, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::api::{
-    AppliedTemplate, ConnectionMode, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret,
-};
+use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
 use crate::controller::conditions::{Conditions, Standing, find, is_true};
 use crate::controller::error::Error;
@@ -52,7 +50,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let ready = step == Step::Rest;
     conditions.set(Is::Ready, ready, summary, message);
     let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
-    let proven = elsewhere.as_deref().unwrap_or("proven usable by a login");
+    let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
+    let proven = elsewhere.or(earlier);
+    let proven = proven.as_deref().unwrap_or("proven usable by a login");
     for (type_, is, words) in [
         (
             Is::Available,
@@ -95,6 +95,9 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
         let same = observed.inside.migrations().is_some_and(|now| now.failed);
         message = failure::beside_approval(&mut description, &message, failure, same);
     }
+    if let Some(ignored) = observed.life.ignored().filter(|_| step == Step::Rest) {
+        message = format!("{message}. {ignored}");
+    }
     (description, message)
 }
 
@@ -102,7 +105,12 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
 /// and wakes others. A new generation is observed at once all the same.
 fn is_written(pass: &Pass, step: Step) -> bool {
     // The finalizer is the first thing on a new object, and the last; no status goes with it.
-    if matches!(step, Step::AddFinalizer | Step::Forget) || (pass.is_deleting() && step == Step::Rest) {
+    // What the end of a ttl writes is its effect.
+    let own = matches!(
+        step,
+        Step::AddFinalizer | Step::Forget | Step::WarnOfExpiry | Step::Expire
+    );
+    if own || (pass.is_deleting() && step == Step::Rest) {
         return false;
     }
     let quick = matches!(
@@ -144,26 +152,14 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         }
         return;
     };
-    // Before it was published in this mode, the Secret leads to a pooler.
     let proven = published(pass, observed).is_some() || pass.object.is_settled();
-    let hosted = observed
-        .database
-        .as_ref()
-        .is_some_and(|database| database.spec.inventory.is_none());
-    let direct = proven && hosted && pass.object.spec.connection.mode == ConnectionMode::Direct;
-    let (why, told) = if seen.published && direct {
-        (
-            Reason::Ready,
-            "the connection Secret is published; its host has an IPv6 address only, unless the project has the IPv4 \
-             add-on",
-        )
-    } else if seen.published {
-        (Reason::Ready, "the connection Secret is published")
-    } else {
-        (
+    let database = observed.database.as_ref();
+    let (why, told) = match former::told(&pass.object, database, proven) {
+        told if seen.published => (Reason::Ready, told),
+        _ => (
             reason,
             "the connection Secret is published when the database is migrated and seeded",
-        )
+        ),
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
     let tenant = observed.tenant(&pass.object);
@@ -253,7 +249,7 @@ fn facts(
     let project = database
         .and_then(|database| database.status.as_ref())
         .and_then(|status| status.project.as_ref());
-    OrchestraStatus {
+    let mut new = OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions,
@@ -278,12 +274,7 @@ fn facts(
         secret_ref: published(pass, observed).or(old.secret_ref),
         former_secrets: former::after(&pass.object, published(pass, observed).as_ref(), Timestamp::now()),
         binding: former::binding(&pass.object, published(pass, observed).as_ref()),
-        credentials: rotation::status(
-            pass,
-            database.map(ResourceExt::name_any).as_deref(),
-            old.credentials,
-            Timestamp::now(),
-        ),
+        credentials: rotation::status(pass, database, old.credentials),
         migrations: migrations(&observed.inside, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
         template: observed
@@ -302,7 +293,12 @@ fn facts(
             Some(sources) => Some(sources.iter().map(|source| source.place.clone()).collect())
                 .filter(|places: &Vec<_>| !places.is_empty()),
         },
-    }
+        expires_at: old.expires_at,
+        ttl_since: old.ttl_since,
+        expiry_notice: old.expiry_notice,
+    };
+    observed.life.note(pass, &mut new);
+    new
 }
 
 /// The connection Secret that this pass has found right or written.

@@ -34,12 +34,12 @@ pub const CONNECTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "Orchestra",
-        "spec: {connection: {annotations: {kubernetes.io/x: y}}}",
+        "spec: {connection: {annotations: {kubernetes.io/x: any}}}",
         "a key must be that of a label",
     ),
     (
         "Orchestra",
-        "spec: {connection: {annotations: {a.k8s.io/x: y}}}",
+        "spec: {connection: {annotations: {a.k8s.io/x: any}}}",
         "a key must be that of a label",
     ),
     (

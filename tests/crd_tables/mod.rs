@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod changes;
 pub mod connection;
+pub mod life;
 pub mod logins;
 pub mod rollout;
 pub mod sources;
