@@ -240,6 +240,12 @@ pub enum Reason {
     RegionNotAllowed,
     /// An Orchestra still holds the claim.
     InUse,
+    /// What the spec says of the connection cannot be carried out: a template, or the schedule of the rotation.
+    ConnectionInvalid,
+    /// The tenant's login was replaced by a new one.
+    LoginRotated,
+    /// A former login of the tenant was revoked.
+    LoginRevoked,
     /// The connection Secret's name is taken by a Secret that is not this Orchestra's.
     SecretConflict,
     /// The plan's name is taken by a ConfigMap that is not this Orchestra's.

@@ -39,6 +39,21 @@ pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 /// Label of a Secret that holds API keys that the provider has changed: a digest of them.
 pub const KEYS_LABEL: &str = "stagesub.io/keys";
 
+/// Label of a tenant's Secret: the number of the tenant's login, once it was rotated.
+pub const GENERATION_LABEL: &str = "stagesub.io/generation";
+
+/// Label of a tenant's Secret while a new login is made (value `"true"`).
+pub const ROTATING_LABEL: &str = "stagesub.io/rotating";
+
+/// Label of a tenant's Secret: when its login was rotated, in seconds since 1970.
+pub const ROTATED_LABEL: &str = "stagesub.io/rotated-at";
+
+/// Label of a tenant's Secret: when the oldest former login is revoked, in seconds since 1970.
+pub const REVOKE_LABEL: &str = "stagesub.io/revoke-at";
+
+/// Annotation of an Orchestra: each new value, such as the time, requests that its login is rotated.
+pub const ROTATE_ANNOTATION: &str = "stagesub.io/rotate-requested-at";
+
 /// Prefix of an Orchestra's labels that are variables of its seed: `seed.stagesub.io/season` is
 /// `label_season`.
 pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";

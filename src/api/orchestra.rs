@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, Cost, DataApi, DatabaseSource, DeletionPolicy, ExpiryNotice, GoDuration, LANGUAGE_TAG,
-    MigrationFormat, Migrations, NAME, Placement, RowSecurity, Seed,
+    AppliedTemplate, Binding, Connection, Cost, CredentialStatus, DataApi, DatabaseSource, DeletionPolicy,
+    ExpiryNotice, FormerSecret, GoDuration, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement,
+    PublishedSecret, Seed,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -120,36 +121,6 @@ fn insecure_only_on_loopback(oci: &str) -> String {
     )
 }
 
-/// How the tenant connects.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Connection {
-    /// Name of the Secret that holds the login. Default: `<name>-connection`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
-    pub secret_name: Option<String>,
-    /// Where `DATABASE_URL` and the libpq keys lead: `SessionPooler` (default) or `TransactionPooler`.
-    /// `DIRECT_URL` is always a session connection. A static pool entry has only one address, which
-    /// serves both modes.
-    #[serde(default)]
-    pub mode: ConnectionMode,
-    /// Whether policies of row level security apply to the login: `Bypass` (they do not, as they do not apply to the
-    /// database's owner) or `Enforce`. Omitted: the class decides, and `Bypass` is its default. The Secret of a hosted
-    /// project holds the service role key with `Enforce` as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub row_security: Option<RowSecurity>,
-}
-
-/// Which port of the pooler an application uses.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ConnectionMode {
-    /// One server connection for each client: for long-running servers.
-    #[default]
-    SessionPooler,
-    /// A server connection for each transaction: for many short-lived clients.
-    TransactionPooler,
-}
-
 /// The last observed state of an Orchestra. It is a cache: the operator decides nothing from it alone.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -186,6 +157,16 @@ pub struct OrchestraStatus {
     /// Secret that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<PublishedSecret>,
+    /// Secrets that held the login before `spec.connection.secretName` was changed: each is deleted at its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_secrets: Option<Vec<FormerSecret>>,
+    /// The Secret for workloads that are bound as the Service Binding specification says, where
+    /// `spec.connection.type` is `servicebinding.io/postgresql`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+    /// Rotation of the tenant's login; absent where none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialStatus>,
     /// State of the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<MigrationStatus>,
@@ -222,21 +203,6 @@ pub struct ProjectReference {
     pub reference: String,
     /// Region that the project is in.
     pub region: String,
-}
-
-/// The connection Secret as it was last written.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PublishedSecret {
-    /// Name, in the Orchestra's namespace.
-    pub name: String,
-    /// The Secret's `resourceVersion` after the operator wrote it: another one means that somebody
-    /// else wrote it since, and it is checked again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource_version: Option<String>,
-    /// Digest of the API keys in it, once the provider has changed them: with other keys, it is written again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keys: Option<String>,
 }
 
 /// State of a tenant's migrations.

@@ -146,7 +146,7 @@ WHERE NOT r.rolsuper AND r.rolname NOT IN ({known}, '{APP_GROUP}') AND (
         WHERE o.oid = m.roleid AND r.oid = m.member OR o.oid = m.member AND r.oid = m.roleid));
 DO $check$
 DECLARE tenant text := (SELECT r.rolname FROM pg_catalog.pg_roles r
-    WHERE r.rolname ~ '^orchestra_[0-9a-f]{{32}}$' AND r.rolname NOT IN ({known}) AND (
+    WHERE r.rolname ~ '^orchestra_[0-9a-f]{{32}}(_[0-9]+)?$' AND left(r.rolname, 42) NOT IN ({known}) AND (
         EXISTS (SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d
             ON s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid
             WHERE d.datname = {datname} AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid)
@@ -174,10 +174,14 @@ fn statements(login: &Login, entry: &Entry) -> anyhow::Result<String> {
         ..
     } = login;
     let (name, role) = (quote(database), quote(user));
-    let tenants = entry.tenants.iter().map(|tenant| {
-        let tenant = quote(tenant);
+    let tenants = entry.tenants.iter().map(|name| {
+        let tenant = quote(name);
         // What is owned in other databases keeps a role from being dropped, and psql stops.
-        format!("DROP ROLE IF EXISTS {tenant};\n")
+        let rotated = literal(&format!("^{name}_[0-9]+$"));
+        format!(
+            "SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE rolname ~ {rotated} \\gexec\n\
+             DROP ROLE IF EXISTS {tenant};\n"
+        )
     });
     let members = entry
         .members
@@ -241,7 +245,8 @@ mod tests {
             "\\password \"o\"\"wner\"",
             "d.datname = 'o''ne'",
             "kubectl delete orchdb orchdb-1",
-            "r.rolname ~ '^orchestra_[0-9a-f]{32}$' AND r.rolname NOT IN ('orchestra_1', 'o\"wner')",
+            "r.rolname ~ '^orchestra_[0-9a-f]{32}(_[0-9]+)?$' AND left(r.rolname, 42) NOT IN ('orchestra_1', 'o\"wner')",
+            "WHERE rolname ~ '^orchestra_1_[0-9]+$' \\gexec\nDROP ROLE IF EXISTS",
         ] {
             assert!(sql.contains(part), "{part}: {sql}");
         }

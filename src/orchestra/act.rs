@@ -1,7 +1,5 @@
 //! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
@@ -9,13 +7,14 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, existing, expiry, login, status, work};
+use super::{Pass, approval, claim, existing, expiry, former, login, rotation, status, work};
 use crate::api::condition::Reason;
-use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
+use crate::api::{ConnectionMode, ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
-use crate::credentials::connection;
+use crate::credentials::connection::{self, Handover};
+use crate::credentials::tenant::{self, LoginMarks};
 use crate::postgres::{self, APPLICATION};
 use crate::rollout::turns::Outcome;
 use crate::rollout::{self, Kept, TurnDecision};
@@ -23,9 +22,6 @@ use crate::rollout::{self, Kept, TurnDecision};
 /// How long a deletion is held up by a database that does not answer, so that the tenant's login can be
 /// revoked.
 const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
-
-/// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
-const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// Carries out a step; `None` when the pass goes on at once.
 ///
@@ -61,6 +57,10 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::ClearPlan => approval::clear(pass).await.map(|()| None),
         Step::Seed => work::seed(pass, &observed).await,
         Step::Publish => publish(pass, &observed).await,
+        Step::BeginRotation => rotation::begin(pass, &observed).await.map(|()| None),
+        Step::EndRotation => rotation::end(pass, &observed).await.map(|()| None),
+        Step::RevokeFormer => rotation::revoke(pass, &observed).await.map(|()| None),
+        Step::RemoveSecret => former::remove(pass, Timestamp::now()).await.map(|()| None),
         Step::Rest if pass.is_deleting() => Ok(Some(Next::Gone)),
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
@@ -99,7 +99,12 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
         return Next::After(backoff.next(&key));
     }
     backoff.reset(&key);
-    Next::Rest
+    let resync = pass.ctx.core.settings.resync;
+    let due = rotation::due_in(pass.object.status.as_ref(), Timestamp::now());
+    match due.filter(|wait| *wait < resync) {
+        Some(wait) => Next::After(wait + SOON),
+        None => Next::Rest,
+    }
 }
 
 /// The key of attempts to read the sources of an Orchestra.
@@ -130,15 +135,18 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    let prepared = login::within(LOGIN_LIMIT, login::prepare(pass, database, observed.class.as_deref()))
-        .await
-        .inspect_err(|error| {
-            if error.reason() == Reason::LoginFailed {
-                ctx.database.logins.refused(&name, false);
-            }
-        });
-    let (session, way_in) = prepared?;
-    (pass.session, pass.way_in) = (Some(session), Some(way_in));
+    let prepared = login::within(
+        login::LOGIN_LIMIT,
+        login::prepare(pass, database, observed.class.as_deref()),
+    )
+    .await
+    .inspect_err(|error| {
+        if error.reason() == Reason::LoginFailed {
+            ctx.database.logins.refused(&name, false);
+        }
+    });
+    let (session, way_in, logins) = prepared?;
+    (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
     Ok(None)
 }
 
@@ -209,16 +217,12 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         return Ok(Some(Next::After(wait)));
     }
     let mode = pass.object.spec.connection.mode;
-    let login = handover.primary(mode);
-    let proven = if handover.is_pooled(mode) {
-        postgres::connect_through_transaction_pooler(login, APPLICATION).await
-    } else {
-        postgres::connect(login, APPLICATION).await
-    };
+    let proven = prove(handover, mode).await;
     // The tenant's password is wrong then, not the owner's.
-    proven.inspect_err(|_| logins.refused(&name, false))?;
+    let proven = proven.inspect_err(|_| logins.refused(&name, false));
+    proven.map_err(|error| login::not_direct(handover, mode, error))?;
     logins.forget(&name);
-    let wanted = connection::render(&pass.object, handover);
+    let wanted = connection::render(&pass.object, handover)?;
     let api = namespaced(&pass.ctx.core.client, &pass.object);
     let secret = connection::publish(&api, &pass.object, &wanted, observed.inside.secret.exists).await?;
     pass.ctx.core.stores.connections.wrote_whole(&secret);
@@ -233,6 +237,16 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         status::note_secret(pass).await?;
     }
     Ok(None)
+}
+
+/// Logs in by each address that is published.
+async fn prove(handover: &Handover, mode: ConnectionMode) -> Result<(), postgres::Error> {
+    let login = handover.primary(mode);
+    if !handover.is_pooled(mode) {
+        return postgres::connect(login, APPLICATION).await.map(drop);
+    }
+    postgres::connect_through_transaction_pooler(login, APPLICATION).await?;
+    postgres::connect(&handover.session, APPLICATION).await.map(drop)
 }
 
 /// Revokes the tenant's login before the claim is released. A database that does not answer holds up a
@@ -251,11 +265,11 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     {
         return Ok(Some(Next::After(wait)));
     }
-    if let Err(error) = login::within(LOGIN_LIMIT, login::revoke(pass, database)).await {
+    if let Err(error) = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await {
         if error.is_passing() && !late {
             return Err(error);
         }
-        let role = crate::credentials::tenant::role_name(pass.uid());
+        let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name).generation);
         let note = format!(
             "the tenant's login {role} was not revoked ({error}): ALTER ROLE {role} NOLOGIN on the server of database {name}"
         );

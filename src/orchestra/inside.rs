@@ -8,10 +8,10 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use super::plan::{Inside, Work};
+use super::plan::{Inside, Rotation, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
-use super::{Pass, approval, drift, failure, login, migrating, unavailable};
+use super::{Pass, approval, drift, failure, former, login, migrating, rotation, unavailable};
 use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
@@ -112,10 +112,16 @@ impl Facts {
 /// # Errors
 /// What keeps it from being looked up, or a refusal that is remembered.
 pub async fn observe(pass: &Pass, tenant: &Tenant<'_>, session: Option<&mut PgConnection>) -> Result<Facts, Error> {
-    let serving = pass.is_serving();
+    let (serving, now) = (pass.is_serving(), Timestamp::now());
+    connection::check(&pass.object, now)?;
     let mut facts = Facts::new(Inside {
         serving,
         published: serving && is_untouched(pass),
+        leftover: former::first(pass.object.status.as_ref()).is_some_and(|until| until <= now),
+        rotation: match tenant.database.filter(|_| serving) {
+            Some(database) => rotation::observe(pass, &database.name_any(), now),
+            None => Rotation::Settled,
+        },
         ..Inside::UNSEEN
     });
     look(pass, tenant, session, &mut facts).await?;
@@ -133,12 +139,19 @@ async fn look(
         return Ok(());
     }
     let session = session.filter(|_| pass.way_in.is_some());
-    if facts.inside.serving && !facts.inside.published {
+    if facts.inside.rotation == Rotation::Due && facts.inside.published {
+        return Ok(());
+    }
+    let rotates = facts.inside.rotation != Rotation::Settled;
+    if facts.inside.serving && (rotates || !facts.inside.published) {
         if session.is_some() {
             facts.secret = secret(pass).await?;
         }
-        (facts.inside.login, facts.inside.published) = (session.is_some(), facts.secret.right.is_some());
-        if !facts.inside.published {
+        if session.is_some() || !facts.inside.published {
+            facts.inside.published = facts.secret.right.is_some();
+        }
+        facts.inside.login = session.is_some();
+        if rotates || !facts.inside.published {
             return Ok(());
         }
         facts.inside.login = false;
@@ -289,7 +302,7 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
     let (Some(way_in), Some(_)) = (&pass.way_in, pass.known_secret()) else {
         return Ok(SecretState::default());
     };
-    let wanted = connection::render(&pass.object, &way_in.handover);
+    let wanted = connection::render(&pass.object, &way_in.handover)?;
     let api = namespaced(&pass.ctx.core.client, &pass.object);
     let found = connection::find(&api, &pass.object, &wanted).await?;
     let right = found.as_ref().filter(|(_, right)| *right);

@@ -8,6 +8,7 @@ mod existing;
 mod expiry;
 mod failure;
 mod foreign;
+mod former;
 mod inside;
 mod login;
 mod migrating;
@@ -15,6 +16,7 @@ mod news;
 mod observe;
 pub mod plan;
 mod reach;
+mod rotation;
 mod status;
 mod unavailable;
 mod wait;
@@ -33,6 +35,7 @@ use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::credentials::tenant::Logins;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
 use crate::{class, content, credentials, database, pool, rollout};
@@ -111,6 +114,8 @@ struct Pass {
     found: Option<Arc<Found>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
+    /// The tenant's logins, as this pass has read or written them.
+    logins: Option<Logins>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
 }
@@ -127,6 +132,7 @@ impl Pass {
             denied: None,
             found: None,
             published: None,
+            logins: None,
             revoked: false,
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! AddFinalizer → Reserve → Intend → Create | Take → Wait(Database) → [inside] → Rest
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
+//! rotation:      BeginRotation → PrepareLogin → Publish → EndRotation … RevokeFormer
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
 //! deleted:       Revoke → Release → Forget
 //! with a ttl:    BeginTtl → WarnOfExpiry → WarnOfExpiry → Expire → deleted
@@ -133,6 +134,23 @@ pub struct Inside {
     pub published: bool,
     /// The tenant uses its database: it has its Secret, whatever waits.
     pub serving: bool,
+    /// The overlap of a Secret of a former name is over.
+    pub leftover: bool,
+    /// Where the rotation of its login stands.
+    pub rotation: Rotation,
+}
+
+/// Where the rotation of a tenant's login stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// Nothing is to be done.
+    Settled,
+    /// A new login is asked for.
+    Due,
+    /// A new login is being made, and the connection Secret is to have it.
+    Pending,
+    /// The overlap of a former login is over.
+    Overdue,
 }
 
 impl Inside {
@@ -144,6 +162,8 @@ impl Inside {
         seed: Work::Pending,
         published: false,
         serving: false,
+        leftover: false,
+        rotation: Rotation::Settled,
     };
 }
 
@@ -175,6 +195,14 @@ pub enum Step {
     Seed,
     /// Write the connection Secret.
     Publish,
+    /// Write down that a new login is to be made.
+    BeginRotation,
+    /// Write down that the new login is published.
+    EndRotation,
+    /// Revoke the former logins whose overlap is over.
+    RevokeFormer,
+    /// Delete a connection Secret of a former name.
+    RemoveSecret,
     /// Nothing to do.
     Rest,
     /// Write down since when the ttl counts.
@@ -245,9 +273,11 @@ fn claim(supply: Supply) -> Step {
 }
 
 /// The work inside a usable database: the first link that has something to do decides.
-const INSIDE: [fn(&Inside) -> Option<Step>; 8] = [
+const INSIDE: [fn(&Inside) -> Option<Step>; 10] = [
     await_work,
     restore_secret,
+    rotate,
+    remove_secret,
     take_turn,
     prepare_login,
     migrate,
@@ -271,6 +301,25 @@ fn restore_secret(seen: &Inside) -> Option<Step> {
     let lost = seen.serving && !seen.published;
     let step = if seen.login { Step::Publish } else { Step::PrepareLogin };
     lost.then_some(step)
+}
+
+/// Before what may wait for days: a login that is to be replaced does not wait for an approval. A tenant that does not
+/// use its database has nothing to replace.
+fn rotate(seen: &Inside) -> Option<Step> {
+    let with_login = |step| if seen.login { step } else { Step::PrepareLogin };
+    match seen.rotation {
+        _ if !seen.serving => None,
+        Rotation::Settled => None,
+        Rotation::Due => Some(Step::BeginRotation),
+        // The Secret has the new login by now, or the link before had it written.
+        Rotation::Pending => Some(with_login(Step::EndRotation)),
+        Rotation::Overdue => Some(with_login(Step::RevokeFormer)),
+    }
+}
+
+/// After the Secret of the new name is there, and before all that may wait.
+fn remove_secret(seen: &Inside) -> Option<Step> {
+    (seen.leftover && seen.published).then_some(Step::RemoveSecret)
 }
 
 /// Before the login, because a tenant that waits for its turn holds no session.

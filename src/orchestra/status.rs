@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
@@ -12,7 +13,7 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, claim, drift, existing, failure, foreign, migrating, reach, unavailable};
+use super::{Pass, claim, drift, existing, failure, foreign, former, migrating, reach, rotation, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
@@ -122,6 +123,10 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::TakeTurn
             | Step::ClearPlan
             | Step::Publish
+            | Step::BeginRotation
+            | Step::EndRotation
+            | Step::RevokeFormer
+            | Step::RemoveSecret
     );
     let waited = pass.ctx.rollout.turns.waited(pass.uid());
     let quick = quick || (step == Step::Wait(Wait::Turn) && waited.is_some_and(|waited| waited < SHORT_QUEUE));
@@ -148,13 +153,14 @@ fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reas
         }
         return;
     };
-    let (why, told) = if seen.published {
-        (Reason::Ready, "the connection Secret is published")
-    } else {
-        (
+    let proven = published(pass, observed).is_some() || pass.object.is_settled();
+    let database = observed.database.as_ref();
+    let (why, told) = match former::told(&pass.object, database, proven) {
+        told if seen.published => (Reason::Ready, told),
+        _ => (
             reason,
             "the connection Secret is published when the database is migrated and seeded",
-        )
+        ),
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
     let tenant = observed.tenant(&pass.object);
@@ -267,6 +273,9 @@ fn facts(
             })
             .or(old.project),
         secret_ref: published(pass, observed).or(old.secret_ref),
+        former_secrets: former::after(&pass.object, published(pass, observed).as_ref(), Timestamp::now()),
+        binding: former::binding(&pass.object, published(pass, observed).as_ref()),
+        credentials: rotation::status(pass, database, old.credentials),
         migrations: migrations(&observed.inside, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
         template: applied_template(pass, observed, class_name)
@@ -307,6 +316,7 @@ fn published(pass: &Pass, observed: &Observed) -> Option<PublishedSecret> {
 /// Writes down which connection Secret was given back.
 pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
     let new = OrchestraStatus {
+        former_secrets: former::after(&pass.object, pass.published.as_ref(), Timestamp::now()),
         secret_ref: pass.published.clone(),
         ..pass.object.status.clone().unwrap_or_default()
     };
@@ -384,7 +394,7 @@ fn failed_part(reason: Reason) -> Option<Is> {
         Reason::MigrationFailed | Reason::MigrationUnfinished | Reason::MigrationLocked => Some(Is::Migrated),
         Reason::HistoryDiverged => Some(Is::HistoryAgrees),
         Reason::SeedFailed => Some(Is::Seeded),
-        Reason::SecretConflict => Some(Is::CredentialsReady),
+        Reason::SecretConflict | Reason::ConnectionInvalid => Some(Is::CredentialsReady),
         _ => None,
     }
 }

@@ -130,7 +130,12 @@ pub fn describe(step: Step) -> Description {
         Step::Migrate => describe_wait(Wait::Migrations),
         Step::TellPlan => describe_wait(Wait::Approval),
         Step::Seed => describe_wait(Wait::Seed),
-        Step::ClearPlan | Step::Publish => (
+        Step::ClearPlan
+        | Step::Publish
+        | Step::BeginRotation
+        | Step::EndRotation
+        | Step::RevokeFormer
+        | Step::RemoveSecret => (
             "Seeding",
             Reconciling,
             Reason::Publishing,

@@ -9,6 +9,7 @@ mod data_api;
 mod error;
 mod grants;
 mod groups;
+mod heir;
 pub mod holdings;
 mod identity;
 mod login;
@@ -33,10 +34,14 @@ pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
+pub use heir::tenant_logins;
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
-pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing, is_prepared};
+pub use roles::{
+    TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles,
+    grant_existing, is_prepared,
+};
 pub use row_security::{unreadable, unwritable};
 pub use sql::OPERATOR_SCHEMA;
 pub use wall::{Sharing, isolate};

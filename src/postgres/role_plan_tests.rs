@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::Change::{
-    Bypass, CloseDatabase, CopySearchPath, Create, CreateGroup, Drop, EndForeignSessions, EndSessions, Enforce, Expose,
-    ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf, HideOperatorSchema, JoinGroup, JoinOwner,
-    LeaveGroup, Limit, Protect, SetPassword, TakeOver,
+    Bypass, CloseDatabase, CopySearchPath, Create, CreateGroup, CreateShut, Drop, EndForeignSessions, EndSessions,
+    Enforce, Expose, ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf, HideOperatorSchema,
+    JoinBase, JoinGroup, JoinOwner, LeaveGroup, Limit, PassOn, Protect, SetPassword, TakeExcess, TakeOver,
 };
 use super::*;
 use crate::postgres::groups::{DATA_API_ROLES, Membership};
@@ -57,6 +57,7 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str]) -> TenantLogins<'a> {
         limited: false,
         row_security: RowSecurity::Bypass,
         exposes: false,
+        shut: false,
     }
 }
 
@@ -280,6 +281,60 @@ fn a_login_is_a_member_of_the_servers_group_while_that_is_no_more_than_a_group()
         ..group(&[])
     };
     assert_eq!(renewed(both, Sharing::Shared, &one(anothers)), []);
+}
+
+#[test]
+fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
+    let shut = TenantLogins {
+        shut: true,
+        ..logins(&["a"], &[])
+    };
+    let made = plan(shut, Some(Sharing::Own), &facts(&[("a", true, true)])).unwrap();
+    assert_eq!(made.together[0], ForbidLogin("a"));
+    let made = plan(shut, Some(Sharing::Own), &facts(&[])).unwrap();
+    assert_eq!(made.together[0], CreateShut("a"));
+    let members = |logins, retired| TenantMembers {
+        base: "a",
+        logins,
+        retired,
+    };
+    let of = |members, found: &ServerFacts| plan_members(members, (true, RowSecurity::Bypass), found);
+    let mut found = facts(&[("a", true, true), ("a_2", true, true)]);
+    found.owner_gives_bypass = true;
+    let made = of(members(&["a_2", "a_3"], &[]), &found).unwrap();
+    let common = |role| {
+        let future = GrantFutureOf {
+            creator: role,
+            role: "a",
+        };
+        [
+            JoinBase { base: "a", role },
+            CopySearchPath(role),
+            TakeExcess(role),
+            future,
+        ]
+    };
+    let first = [SetPassword("a_2"), Limit("a_2"), Bypass("a_2")];
+    let second = [Create("a_3"), JoinOwner("a_3"), Limit("a_3"), Bypass("a_3")];
+    let all: Vec<_> = first
+        .into_iter()
+        .chain(common("a_2"))
+        .chain(second)
+        .chain(common("a_3"))
+        .collect();
+    assert_eq!((made.before.len(), made.together), (0, all));
+
+    // The first role stays; what another one leaves is the first role's.
+    let made = of(members(&[], &["a", "a_2", "gone"]), &found).unwrap();
+    let shut_out = ["a", "a_2"].map(|role| [ForbidLogin(role), EndSessions(role)]);
+    assert_eq!(made.before, shut_out.concat());
+    let heir = PassOn { role: "a_2", heir: "a" };
+    assert_eq!(
+        made.together,
+        [heir, Drop("a_2"), GrantExisting("a"), Protect, CopySearchPath("a")]
+    );
+    let foreign = facts(&[("a", true, true), ("a_2", false, true)]);
+    assert!(of(members(&["a_2"], &[]), &foreign).is_err() && of(members(&[], &["a_2"]), &foreign).is_err());
 }
 
 #[test]

@@ -7,12 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::grants::{TenantRights, future_grants, grant_existing as grant, limit};
+use super::grants::{TenantRights, future_grants, grant_existing as grant, limit, revoke_excess};
 use super::records::{check_triggers, protect};
-use super::role_plan::{Change, RoleFacts, ServerFacts, TenantLogins, grants, plan};
+use super::role_plan::{
+    Change, RoleFacts, RolePlan, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_members,
+};
 use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
 use super::wall::{Sharing, close_database, current_database, end_foreign_sessions};
-use super::{data_api, groups, search_path};
+use super::{data_api, groups, heir, search_path};
 
 /// A tenant's login role. The name is unique on the server, at most 63 bytes.
 #[derive(Clone, Debug)]
@@ -21,6 +23,52 @@ pub struct TenantRole {
     pub name: String,
     /// The password; the server gets only a SCRAM-SHA-256 verifier of it.
     pub password: SecretString,
+}
+
+/// The roles of a tenant whose login was rotated.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantRoles<'a> {
+    /// The first role: it has the tenant's rights, and logs in only while it is one of `logins`.
+    pub base: &'a str,
+    /// The roles that log in.
+    pub logins: &'a [TenantRole],
+    /// Former logins, which log in no more: their sessions end, and what they own and were granted is the first role's.
+    pub retired: &'a [&'a str],
+}
+
+/// As [`ensure_tenant_role`], for all roles of a tenant whose login is or was rotated.
+///
+/// # Errors
+/// As [`ensure_tenant_role`].
+pub async fn ensure_tenant_roles(
+    conn: &mut PgConnection,
+    tenant: TenantRoles<'_>,
+    rights: &TenantRights,
+    server: Sharing,
+) -> Result<()> {
+    let TenantRoles { base, logins, retired } = tenant;
+    let given = Given { roles: logins, rights };
+    let shut = logins.iter().all(|role| role.name != base);
+    change(conn, given, (&[base], shut), &[], Some(server)).await?;
+    let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
+    let members: Vec<_> = names.into_iter().filter(|name| *name != base).collect();
+    if members.is_empty() && retired.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<_> = members.iter().chain(retired).copied().collect();
+    all.iter().try_for_each(|name| check(name))?;
+    let wanted = TenantMembers {
+        base,
+        logins: &members,
+        retired,
+    };
+    begin(conn).await?;
+    let observed = observe_checked(conn, &all, Some(server)).await;
+    let attributes = (rights.limits.is_some(), rights.row_security);
+    let planned = end(conn, observed)
+        .await
+        .and_then(|facts| plan_members(wanted, attributes, &facts))?;
+    follow(conn, &planned, given).await
 }
 
 /// Makes the role exist with this password and with rights on everything that the owner (the
@@ -54,7 +102,15 @@ pub async fn ensure_tenant_logins(
     rights: &TenantRights,
     server: Sharing,
 ) -> Result<()> {
-    change(conn, Given { roles: kept, rights }, retired, Some(server)).await
+    let names: Vec<_> = kept.iter().map(|role| role.name.as_str()).collect();
+    change(
+        conn,
+        Given { roles: kept, rights },
+        (&names, false),
+        retired,
+        Some(server),
+    )
+    .await
 }
 
 /// Grants the role its rights on everything that exists now. Default privileges cover what the
@@ -76,14 +132,19 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
     end(conn, granted).await
 }
 
-/// Removes the role and its rights from this database. Its sessions end. What it owns passes to
-/// the connection's user: no data goes. A role that is not there is fine.
+/// Removes the role, and those that were made for rotations of its login, and their rights from this database. Their
+/// sessions end. What they own passes to the connection's user: no data goes. A role that is not there is fine.
 ///
 /// # Errors
 /// [`Error::Refused`] when the role still has rights in another database (2BP01).
 pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()> {
     let rights = &TenantRights::default();
-    change(conn, Given { roles: &[], rights }, &[role], None).await
+    check(role)?;
+    begin(conn).await?;
+    let found = heir::generations(conn, role).await;
+    let found = end(conn, found).await?;
+    let retired: Vec<_> = found.iter().map(String::as_str).collect();
+    change(conn, Given { roles: &[], rights }, (&[], false), &retired, None).await
 }
 
 /// What the changes need besides the names of the roles.
@@ -94,11 +155,20 @@ struct Given<'a> {
     rights: &'a TenantRights,
 }
 
-async fn change(conn: &mut PgConnection, given: Given<'_>, retired: &[&str], server: Option<Sharing>) -> Result<()> {
-    let names: Vec<_> = given.roles.iter().map(|role| role.name.as_str()).collect();
-    let all: Vec<_> = names.iter().chain(retired).copied().collect();
+/// `kept`: names of the roles that are kept, and whether they do not log in.
+async fn change(
+    conn: &mut PgConnection,
+    given: Given<'_>,
+    (kept, shut): (&[&str], bool),
+    retired: &[&str],
+    server: Option<Sharing>,
+) -> Result<()> {
+    let all: Vec<_> = kept.iter().chain(retired).copied().collect();
     all.iter().try_for_each(|name| check(name))?;
-    let logins = logins(&names, retired, given.rights);
+    let logins = TenantLogins {
+        shut,
+        ..logins(kept, retired, given.rights)
+    };
     begin(conn).await?;
     let observed = async {
         let facts = observe_checked(conn, &all, server).await?;
@@ -111,8 +181,12 @@ async fn change(conn: &mut PgConnection, given: Given<'_>, retired: &[&str], ser
     let planned = end(conn, observed)
         .await
         .and_then(|facts| plan(logins, server, &facts))?;
-    for change in planned.before {
-        in_transaction(conn, &[change], given).await?;
+    follow(conn, &planned, given).await
+}
+
+async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<()> {
+    for change in &planned.before {
+        in_transaction(conn, &[*change], given).await?;
     }
     in_transaction(conn, &planned.together, given).await?;
     in_transaction(conn, &planned.after, given).await
@@ -125,6 +199,7 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str], rights: &TenantRights
         limited: rights.limits.is_some(),
         row_security: rights.row_security,
         exposes: rights.expose_new_tables.is_some(),
+        shut: false,
     }
 }
 
@@ -250,6 +325,10 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>
             quote(role),
             verifier(role, roles)?
         ),
+        Change::CreateShut(role) => format!("CREATE ROLE {}", quote(role)),
+        Change::JoinBase { base, role } => format!("GRANT {} TO {}", quote(base), quote(role)),
+        Change::PassOn { role, heir } => return heir::pass_on(conn, role, heir).await,
+        Change::TakeExcess(role) => return revoke_excess(conn, role, rights).await,
         Change::SetPassword(role) => {
             format!("ALTER ROLE {} LOGIN PASSWORD '{}'", quote(role), verifier(role, roles)?)
         }

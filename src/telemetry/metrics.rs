@@ -75,6 +75,11 @@ struct OperationLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabels {
     phase: String,
 }
@@ -114,6 +119,8 @@ pub struct Metrics {
     classes: Classes,
     pools: Pools,
     orphans: Orphans,
+    rotations: Counter,
+    oldest_logins: Family<ClassLabels, Gauge>,
     leader: Gauge,
 }
 
@@ -135,6 +142,8 @@ impl Default for Metrics {
             classes: Classes::default(),
             pools: Pools::default(),
             orphans: Orphans::default(),
+            rotations: Counter::default(),
+            oldest_logins: Family::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -147,6 +156,13 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());
+        let help = "Logins of tenants that were replaced by new ones";
+        registry.register("login_rotations", help, self.rotations.clone());
+        registry.register(
+            "class_oldest_login_timestamp_seconds",
+            "When the oldest login of the tenants of a class was made, in seconds since 1970",
+            self.oldest_logins.clone(),
+        );
         registry.register_with_unit(
             "reconcile_duration",
             "Time a reconcile took",
@@ -195,6 +211,21 @@ impl Metrics {
         self.pools.register(registry);
         self.orphans.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
+    }
+
+    /// Counts a rotation of a tenant's login.
+    pub fn rotated(&self) {
+        self.rotations.inc();
+    }
+
+    /// Sets when the oldest login of each class was made, in seconds since 1970. A class that is not named loses its
+    /// gauge.
+    pub fn set_oldest_logins<'a>(&self, classes: impl IntoIterator<Item = (&'a str, i64)>) {
+        self.oldest_logins.clear();
+        for (class, since) in classes {
+            let class = class.to_owned();
+            self.oldest_logins.get_or_create(&ClassLabels { class }).set(since);
+        }
     }
 
     /// Counts a reconcile that has ended, and its duration.

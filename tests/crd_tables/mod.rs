@@ -3,6 +3,7 @@
 pub mod applied;
 pub mod budget;
 pub mod changes;
+pub mod connection;
 pub mod life;
 pub mod logins;
 pub mod pools;
@@ -78,8 +79,8 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     // Choices.
     (
         "Orchestra",
-        "spec: {connection: {mode: Direct}}",
-        r#"supported values: "SessionPooler", "TransactionPooler""#,
+        "spec: {connection: {mode: Anywhere}}",
+        r#"supported values: "SessionPooler", "TransactionPooler", "Direct""#,
     ),
     (
         "Orchestra",

@@ -45,15 +45,19 @@ fn every_inside() -> Vec<Inside> {
     for migrations in works {
         for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {
             for seed in works {
-                for bits in 0..8 {
-                    states.push(Inside {
-                        login: bits & 1 > 0,
-                        migrations,
-                        notice,
-                        seed,
-                        published: bits & 2 > 0,
-                        serving: bits & 4 > 0,
-                    });
+                for rotation in [Rotation::Settled, Rotation::Due, Rotation::Pending, Rotation::Overdue] {
+                    for bits in 0..16 {
+                        states.push(Inside {
+                            login: bits & 1 > 0,
+                            migrations,
+                            notice,
+                            seed,
+                            published: bits & 2 > 0,
+                            serving: bits & 4 > 0,
+                            leftover: bits & 8 > 0,
+                            rotation,
+                        });
+                    }
                 }
             }
         }
@@ -97,7 +101,13 @@ fn after(mut seen: Seen, step: Step) -> Seen {
 
 fn after_inside(seen: &mut Inside, step: Step) {
     match step {
-        Step::PrepareLogin => seen.login = true,
+        Step::PrepareLogin => {
+            seen.login = true;
+            // The Secret has the former login still.
+            seen.published &= seen.rotation != Rotation::Pending;
+        }
+        Step::BeginRotation => (seen.rotation, seen.login) = (Rotation::Pending, false),
+        Step::EndRotation | Step::RevokeFormer => seen.rotation = Rotation::Settled,
         Step::TakeTurn => seen.migrations = Work::Pending,
         Step::Migrate => seen.migrations = Work::Running,
         Step::Wait(Wait::Migrations) => seen.migrations = Work::Done,
@@ -105,6 +115,7 @@ fn after_inside(seen: &mut Inside, step: Step) {
         Step::Seed => seen.seed = Work::Running,
         Step::Wait(Wait::Seed) => seen.seed = Work::Done,
         Step::Publish => seen.published = true,
+        Step::RemoveSecret => seen.leftover = false,
         _ => {}
     }
 }
@@ -114,7 +125,7 @@ fn every_life_settles_and_claims_at_most_once() {
     for start in every_state() {
         let mut seen = start;
         let mut claims = 0;
-        for _ in 0..15 {
+        for _ in 0..20 {
             let step = plan(&seen);
             claims += usize::from(matches!(step, Step::Create | Step::Take));
             seen = after(seen, step);
@@ -179,6 +190,24 @@ fn who_uses_its_database_has_its_secret_back_first() {
             inside.migrations == Work::Running || (inside.migrations, inside.seed) == (Work::Done, Work::Running);
         if lost && !busy {
             assert_eq!(plan(&seen), Step::Publish, "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn a_rotation_ends_only_when_the_secret_has_the_new_login() {
+    for seen in every_state() {
+        let Some(inside) = inside(&seen) else { continue };
+        let step = plan(&seen);
+        let rotates = matches!(step, Step::BeginRotation | Step::EndRotation | Step::RevokeFormer);
+        if rotates {
+            assert!(inside.serving && inside.published, "{seen:?}");
+        }
+        if matches!(step, Step::EndRotation | Step::RevokeFormer) {
+            assert!(inside.login, "{seen:?}");
+        }
+        if step == Step::Rest && !seen.deleting && inside.serving {
+            assert_eq!(inside.rotation, Rotation::Settled, "{seen:?}");
         }
     }
 }
