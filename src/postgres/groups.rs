@@ -21,6 +21,7 @@ pub(super) const SERVICE_ROLE: &str = "service_role";
 pub(super) const DATA_API_ROLES: [&str; 3] = ["anon", "authenticated", SERVICE_ROLE];
 
 /// What the server says of a group that exists.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GroupFacts {
     /// Its members inherit nothing that leads beyond it: neither it nor a role that it belongs to owns a database or is

@@ -9,16 +9,21 @@ async fn the_group_of_tenants_logins_leads_into_no_database() {
     leads_nowhere(server_as_hosted().await).await;
 }
 
-async fn leads_nowhere(server: Server) {
-    let (owner, tenant) = database(&server).await;
-    let mut root = session(&server.login("postgres")).await;
+/// A second database of the server, and its owner.
+async fn second(server: &Server, root: &mut PgConnection) -> Login {
     for sql in [
         "CREATE ROLE two_owner LOGIN CREATEROLE PASSWORD 'owner'",
         "CREATE DATABASE two OWNER two_owner",
     ] {
-        execute(&mut root, sql).await.unwrap();
+        execute(root, sql).await.unwrap();
     }
-    let two = server.login("two").as_user("two_owner", "owner".to_owned().into());
+    server.login("two").as_user("two_owner", "owner".to_owned().into())
+}
+
+async fn leads_nowhere(server: Server) {
+    let (owner, tenant) = database(&server).await;
+    let mut root = session(&server.login("postgres")).await;
+    let two = second(&server, &mut root).await;
     let other = TenantRole {
         name: "other".into(),
         password: "other".to_owned().into(),
@@ -210,13 +215,7 @@ async fn a_login_that_another_entry_made_is_taken_over_when_an_admin_says_so() {
     let server = server_as_hosted().await;
     let (owner, tenant) = database(&server).await;
     let mut root = session(&server.login("postgres")).await;
-    for sql in [
-        "CREATE ROLE two_owner LOGIN CREATEROLE PASSWORD 'owner'",
-        "CREATE DATABASE two OWNER two_owner",
-    ] {
-        execute(&mut root, sql).await.unwrap();
-    }
-    let two = server.login("two").as_user("two_owner", "owner".to_owned().into());
+    let two = second(&server, &mut root).await;
     let rights = TenantRights::default();
     drop(prepare(&owner, &tenant, &rights).await);
     let mut other = session(&two).await;

@@ -49,6 +49,7 @@ pub struct Trigger {
 }
 
 /// One relation.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Relation {
     pub schema: String,

@@ -1,7 +1,9 @@
 //! `DROP`, and objects that a script drops and creates again.
 
+use std::collections::BTreeSet;
+
 use pg_query::protobuf::{DropBehavior, DropStmt, ObjectType};
-use pg_query::{Node, NodeEnum};
+use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::catalog::Sort;
 use super::finding::FindingKind;
@@ -11,6 +13,7 @@ use super::names::{Name, dotted, quoted, strings};
 use super::objects::{Key, key};
 use super::signatures;
 use crate::api::Effect;
+use crate::migrate::parse;
 
 /// Judges a statement that drops objects.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -108,7 +111,7 @@ fn again(judge: &mut Judge<'_>, name: &Name, key: Key) -> bool {
     if !key.is_open() {
         return replaced(judge, &key);
     }
-    match signatures::known(judge, name).as_slice() {
+    match known(judge, name).as_slice() {
         // There is none to lose.
         [] => judge.made_later(&key),
         [Some(only)] => replaced(judge, &key.with(Some(only.clone()))),
@@ -123,6 +126,20 @@ pub fn replaced(judge: &mut Judge<'_>, key: &Key) -> bool {
         judge.known.keep(key.clone());
     }
     recreated
+}
+
+/// The types of the arguments of each known function of this name; none of one that cannot be read.
+fn known(judge: &mut Judge<'_>, name: &Name) -> Vec<Option<String>> {
+    let of_definition = |text: &str| match parse::tree(text, ParserOptions::DEFAULT)?.first()? {
+        NodeEnum::CreateFunctionStmt(it) => Some(signatures::of(&it.parameters)),
+        _ => None,
+    };
+    let routines = judge.known.code.routines(name);
+    let found: BTreeSet<_> = routines
+        .iter()
+        .map(|routine| routine.definition.as_deref().and_then(of_definition))
+        .collect();
+    found.into_iter().collect()
 }
 
 /// Objects that hold no data: the new object replaces the old one completely.

@@ -1,13 +1,9 @@
 //! What tells functions of one name apart: the types of their arguments.
 
-use std::collections::BTreeSet;
-
 use pg_query::protobuf::{FunctionParameterMode, ObjectWithArgs, TypeName};
-use pg_query::{Node, NodeEnum, ParserOptions};
+use pg_query::{Node, NodeEnum};
 
-use super::judge::Judge;
-use super::names::{Name, dotted, strings};
-use crate::migrate::parse;
+use super::names::{dotted, strings};
 
 /// The types of the arguments with which a function is called, from its parameters.
 pub fn of(parameters: &[Node]) -> String {
@@ -61,26 +57,12 @@ fn spelled(name: &TypeName) -> String {
     format!("{}{of_column}{array}", dotted(parts))
 }
 
-/// The types of the arguments of each known function of this name; none of one that cannot be read.
-pub fn known(judge: &mut Judge<'_>, name: &Name) -> Vec<Option<String>> {
-    let of_definition = |text: &str| match parse::tree(text, ParserOptions::DEFAULT)?.first()? {
-        NodeEnum::CreateFunctionStmt(it) => Some(of(&it.parameters)),
-        _ => None,
-    };
-    let routines = judge.known.code.routines(name);
-    let found: BTreeSet<_> = routines
-        .iter()
-        .map(|routine| routine.definition.as_deref().and_then(of_definition))
-        .collect();
-    found.into_iter().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::FindingKind::{self, *};
     use super::super::catalog::Routine;
+    use super::super::names::Name;
     use super::super::tests::{catalog, findings_in};
-    use super::*;
 
     /// On a database that has the function `old(text)`, and `twice(text)` and `twice(int)`.
     fn kinds(scripts: &[&str]) -> Vec<FindingKind> {

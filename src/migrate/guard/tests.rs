@@ -170,15 +170,6 @@ const STATEMENTS: &[(&str, &[FindingKind])] = &[
     ("DROP INDEX members_email", &[DropIndex]),
     ("DROP INDEX CONCURRENTLY members_email", &[]),
     ("DROP INDEX CONCURRENTLY members_unique", &[DropIndex]),
-    ("DROP INDEX CONCURRENTLY IF EXISTS public.members_unique", &[DropIndex]),
-    (
-        "ALTER INDEX members_unique RENAME TO other; DROP INDEX CONCURRENTLY other",
-        &[DropIndex],
-    ),
-    (
-        "CREATE UNIQUE INDEX CONCURRENTLY i ON members (id); DROP INDEX CONCURRENTLY i",
-        &[],
-    ),
     ("CREATE TABLE new (id int); LOCK TABLE new", &[]),
     // Rows.
     ("TRUNCATE members, empty", &[Truncate]),
