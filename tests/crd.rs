@@ -11,6 +11,7 @@ use std::time::Duration;
 use crd_tables::MANIFESTS;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
+use crd_tables::life;
 use crd_tables::logins::LOGINS;
 use crd_tables::pools::POOLS;
 use crd_tables::rollout::ROLLOUTS;
@@ -95,6 +96,7 @@ async fn the_api_server_keeps_the_contract() {
         .chain(POOLS)
         .chain(ROLLOUTS)
         .chain(SOURCES)
+        .chain(life::MANIFESTS)
         .enumerate()
     {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
@@ -104,7 +106,7 @@ async fn the_api_server_keeps_the_contract() {
         let given = create(&client, kind, &format!("length-{number}"), manifest).await;
         note(&mut wrong, manifest, given.map(drop), answer);
     }
-    for (number, (kind, before, after, answer)) in CHANGES.iter().enumerate() {
+    for (number, (kind, before, after, answer)) in CHANGES.iter().chain(life::CHANGES).enumerate() {
         let name = format!("change-{number}");
         let case = format!("{kind} {before} -> {after}");
         let given = match create(&client, kind, &name, before).await {
@@ -312,7 +314,7 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     });
     let status = json!({"status": {
         "observedGeneration": 1, "phase": "Ready", "className": "standard", "conditions": [condition],
-        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "cost": {"currency": "USD", "monthly": "9.81", "hourly": "0.01344"},
+        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "expiresAt": "2026-01-08T09:00:00Z", "cost": {"currency": "USD", "monthly": "9.81", "hourly": "0.01344"},
         "migrations": {"source": "sha256:0", "current": "20260105090000_init", "applied": 1, "pending": 0},
     }});
     let patch = Patch::Merge(&status);
@@ -323,13 +325,13 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     let shown = table(&kubectl(plane, &["get", "orch", "classy", "-o", "wide"]));
     assert_eq!(
         shown[0],
-        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO"
+        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO EXPIRES"
     );
     let mut cells: Vec<_> = shown[1].split(' ').collect();
     cells.remove(6); // the age
     assert_eq!(
         cells.join(" "),
-        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81"
+        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81 2026-01-08T09:00:00Z"
     );
     for (short, header) in [
         ("orch", "NAME READY PHASE CLASS REGION MIGRATION AGE"),
@@ -375,7 +377,9 @@ async fn migrations_are_explained(plane: &ControlPlane) {
 
 /// Every sample, as a user tries it: a field that no kind has is refused, too.
 fn samples_are_accepted(plane: &ControlPlane) {
-    kubectl(plane, &["create", "namespace", "tenants"]);
+    for namespace in ["tenants", "orchestra-system"] {
+        kubectl(plane, &["create", "namespace", namespace]);
+    }
     let samples: Vec<_> = fs::read_dir(project().join("deploy/samples")).unwrap().collect();
     assert!(!samples.is_empty());
     for sample in samples {

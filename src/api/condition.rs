@@ -55,6 +55,10 @@ pub enum Reason {
     Ready,
     /// Work has not begun.
     Pending,
+    /// The ttl ends soon.
+    Expiring,
+    /// The ttl is over, and the Orchestra is deleted.
+    Expired,
     /// The spec changed, and the change is in progress.
     Updating,
     /// The database is being created, or is not usable yet.
@@ -83,6 +87,10 @@ pub enum Reason {
     Bound,
     /// The claim was released, and the database was kept.
     Released,
+    /// The claim was released, and the database is destroyed when its grace period is over.
+    Reclaiming,
+    /// The object was let go of, and something of it is left behind.
+    Abandoned,
     /// No class is named and there is no default one.
     NoDefaultClass,
     /// The named class does not exist.
@@ -130,6 +138,12 @@ pub enum Reason {
     BudgetNearLimit,
     /// The class has its maximum number of projects.
     ProjectLimitReached,
+    /// The existing database that the spec names is not there, or is being destroyed.
+    ExistingNotFound,
+    /// The Orchestra may not take the existing database that the spec names.
+    ExistingNotAllowed,
+    /// The database of an earlier Orchestra of the same name is still there.
+    EarlierDatabase,
     /// The class does not admit Orchestras of this namespace.
     NamespaceNotAllowed,
     /// Projects with this cluster's marker exist that no OrchestraDatabase holds.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
+use super::{AppliedTemplate, Cost, DeletionPolicy, LABEL, NAME};
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
 /// writes it, as the journal of creation, claim and release.
@@ -31,6 +31,12 @@ use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Class", type_ = "string", priority = 1, json_path = ".spec.className"),
     printcolumn(
+        name = "Reclaim After",
+        type_ = "string",
+        priority = 1,
+        json_path = ".spec.reclaimAfter"
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         priority = 1,
@@ -44,7 +50,7 @@ use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
     validation = Rule::new("!has(oldSelf.static) || (has(self.static) && self.static == oldSelf.static)").message("static is immutable: it names a database that may hold a tenant's data"),
     validation = Rule::new("!has(self.pool) || !has(self.static) || self.pool == self.static.pool").message("pool must be the pool of static"),
     validation = Rule::new("!has(oldSelf.pool) || (has(self.pool) && self.pool == oldSelf.pool)").message("pool is immutable once set"),
-    validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && self.claimRef == oldSelf.claimRef)").message("claimRef is immutable once set: a database that held one tenant's data is never handed to another"),
+    validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && (self.claimRef == oldSelf.claimRef || (has(oldSelf.releasedAt) && !has(self.releasedAt) && has(self.formerUids) && oldSelf.claimRef.uid in self.formerUids && (self.claimRef.__namespace__ == oldSelf.claimRef.__namespace__ || (has(oldSelf.offeredTo) && self.claimRef.__namespace__ == oldSelf.offeredTo)))))").message("claimRef is immutable once set: a database that held one tenant's data is handed only to an Orchestra of the same namespace or of offeredTo, after its release"),
 )]
 pub struct OrchestraDatabaseSpec {
     /// Class of the database; absent for an unclaimed entry of a static pool.
@@ -68,6 +74,19 @@ pub struct OrchestraDatabaseSpec {
     /// When the claim was released. The database still holds the tenant's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<Time>,
+    /// UIDs of the Orchestras that held the claim before, the last one at the end. Their logins are revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
+    pub former_uids: Vec<String>,
+    /// Namespace to which an admin offers the released database, beside that of the Orchestra which had it: an
+    /// Orchestra there may take it, and its data, with `source.existing.databaseName`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
+    pub offered_to: Option<String>,
+    /// When the released project is destroyed, if nobody has taken it back: the class's `deletion.gracePeriod` after the
+    /// release. The operator writes it; an admin may move it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reclaim_after: Option<Time>,
     /// What happens to the project when this resource is deleted: `Retain` leaves it with the
     /// provider, `Delete` destroys it.
     #[serde(default)]
@@ -130,7 +149,8 @@ pub struct OrchestraDatabaseStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Released, Failed or Deleting.
+    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Released, Reclaiming,
+    /// Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready: usable, proven by a login. Reconciling and Stalled as kstatus defines them.

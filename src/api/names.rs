@@ -58,6 +58,13 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 /// another one now, by the identity that the refusal names.
 pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
 
+/// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator lets go of it
+/// without the provider or the database, and says what it leaves behind.
+pub const ABANDON_ANNOTATION: &str = "stagesub.io/abandon";
+
+/// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl counts anew.
+pub const EXTENDED_ANNOTATION: &str = "stagesub.io/extended-at";
+
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 

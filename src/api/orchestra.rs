@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, Cost, DataApi, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement,
-    RowSecurity, Seed, TemplateReference,
+    AppliedTemplate, Cost, DataApi, DatabaseSource, DeletionPolicy, ExpiryNotice, GoDuration, LANGUAGE_TAG,
+    MigrationFormat, Migrations, NAME, Placement, RowSecurity, Seed,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -27,6 +27,7 @@ use super::{
     selectable = ".spec.className",
     validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.existing)").message("source.existing cannot be added to an Orchestra that has a database: delete it, and create it with the field"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || !has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className").message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
@@ -38,14 +39,16 @@ use super::{
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message"),
     printcolumn(name = "Project", type_ = "string", priority = 1, json_path = ".status.project.ref"),
     printcolumn(name = "Secret", type_ = "string", priority = 1, json_path = ".status.secretRef.name"),
-    printcolumn(name = "Cost/Mo", type_ = "string", priority = 1, json_path = ".status.cost.monthly")
+    printcolumn(name = "Cost/Mo", type_ = "string", priority = 1, json_path = ".status.cost.monthly"),
+    printcolumn(name = "Expires", type_ = "string", priority = 1, json_path = ".status.expiresAt")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.migrations) || !has(self.migrations.source) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the migrations of the class: remove it, or remove migrations.source"),
+    validation = Rule::new("!has(self.ttl) || (has(self.deletionPolicy) && self.deletionPolicy == 'Delete')").message("the database is destroyed at the end of the ttl: set deletionPolicy: Delete as well, or remove ttl"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
     validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: create a new Orchestra to use another one"),
-    validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
+    validation = Rule::new("!has(self.source) || !has(self.source.templateRef) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
     validation = Rule::new(insecure_only_on_loopback("self.migrations.source.oci")).message(INSECURE),
     validation = Rule::new(insecure_only_on_loopback("self.seed.oci")).message(INSECURE),
     validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
@@ -68,8 +71,8 @@ pub struct OrchestraSpec {
     /// Where the database is created. Omitted: the class decides. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
-    /// What the database is created from. Omitted: an empty database, with the migrations and the seed
-    /// of this spec or of the class. Immutable once set.
+    /// What the database is created from, or which existing one is used. Omitted: an empty database, with the
+    /// migrations and the seed of this spec or of the class. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DatabaseSource>,
     /// Migrations to apply. Omitted, or without a source: those of the template or the class.
@@ -93,6 +96,13 @@ pub struct OrchestraSpec {
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// How long the Orchestra lives, from 10s to 8760h: `72h`. Then the operator deletes it, with its database and its
+    /// Secrets; `status.expiresAt` says when, and events warn before. It counts from the creation, or from the time in
+    /// the annotation `stagesub.io/extended-at`; of an Orchestra that is in use already, from when it is set. Needs
+    /// `deletionPolicy: Delete`. Omitted: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('8760h')").message("ttl must be from 10s to 8760h"))]
+    pub ttl: Option<GoDuration>,
 }
 
 const INSECURE: &str = "an Orchestra may set oci.insecure only for a registry at a loopback address, because others on the network could read its login: use a registry with TLS, or ask the cluster's admin to name the source in the OrchestraClass";
@@ -108,14 +118,6 @@ fn insecure_only_on_loopback(oci: &str) -> String {
         "!({} && has({oci}.insecure) && {oci}.insecure) || {oci}.image.matches('{LOOPBACK_IMAGE}')",
         present.join(" && ")
     )
-}
-
-/// What a database is created from.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DatabaseSource {
-    /// A template of the class: its migrations and its seed.
-    pub template_ref: TemplateReference,
 }
 
 /// How the tenant connects.
@@ -200,6 +202,15 @@ pub struct OrchestraStatus {
     /// `SourceAvailable` is False).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable_sources: Option<Vec<String>>,
+    /// When the ttl ends, and the operator deletes the Orchestra.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Since when the ttl counts, of an Orchestra that was in use when it got one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_since: Option<Time>,
+    /// The last warning of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry_notice: Option<ExpiryNotice>,
 }
 
 /// A hosted project.

@@ -5,8 +5,15 @@ use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
-    AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, SeedPolicy,
+    ABANDON_ANNOTATION, AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase,
+    OrchestraStatus, SeedPolicy,
 };
+
+/// Whether an object is being deleted, and a person wants the operator to let go of it.
+pub fn is_abandoned(object: &impl kube::ResourceExt) -> bool {
+    let asked = object.annotations().get(ABANDON_ANNOTATION);
+    object.meta().deletion_timestamp.is_some() && asked.is_some_and(|value| value == "true")
+}
 
 /// Whether the reason is that the budget of a class has no room.
 fn is_about_room(reason: Reason) -> bool {

@@ -77,6 +77,16 @@ pub fn is_billed(database: &OrchestraDatabase) -> bool {
 pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
     let name = database.name_any();
     match why {
+        Unclaimed::Released if database.spec.reclaim_policy == DeletionPolicy::Delete => {
+            match &database.spec.reclaim_after {
+                Some(at) => format!(
+                    "it is destroyed with its data after {}, unless a new Orchestra takes it back with \
+                 spec.source.existing.databaseName: {name}",
+                    at.0
+                ),
+                None => "it is destroyed with its data".to_owned(),
+            }
+        }
         Unclaimed::Released => format!(
             "keep it, or destroy it and its data: kubectl patch orchdb {name} --type=merge -p \
              '{{\"spec\":{{\"reclaimPolicy\":\"Delete\"}}}}'"

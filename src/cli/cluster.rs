@@ -18,6 +18,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::api::{OrchestraClass, OrchestraPool};
 use crate::class;
 use crate::controller::backoff::Backoff;
+use crate::controller::clock::Clock;
 use crate::controller::latest::Latest;
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Stores};
@@ -69,6 +70,7 @@ pub async fn class_context(client: &Client, namespace: &str, api_url: &str) -> a
         recorder: Recorder::new(client.clone(), Reporter::from("orchestra-operator")),
         refusals: Refusals::default(),
         backoff: Backoff::default(),
+        clock: Clock::default(),
     });
     // No work is started, so nothing is sent to the receiver.
     let (ended, _) = unbounded_channel();

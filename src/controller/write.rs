@@ -1,9 +1,10 @@
 //! Writing to Kubernetes: status, finalizers, events.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +82,32 @@ where
         Err(kube::Error::Api(status)) if status.is_not_found() && !present => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Deletes an object, in this very version of it, and returns it as it is then: with a finalizer on it, the deletion has
+/// only begun. None when it is gone.
+pub async fn delete<K>(core: &Core, object: &K) -> Result<Option<K>, Error>
+where
+    K: Remembered + DeserializeOwned + std::fmt::Debug,
+{
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: object.uid(),
+            resource_version: object.resource_version(),
+        }),
+        ..DeleteParams::default()
+    };
+    let deleted = match object.api(&core.client).delete(&object.name_any(), &parameters).await {
+        Ok(deleted) => deleted.left(),
+        Err(kube::Error::Api(status)) if status.is_not_found() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(left) = deleted.filter(|left| !left.finalizers().is_empty()) else {
+        K::latest(&core.stores).removed(&ObjectRef::from_obj(object));
+        return Ok(None);
+    };
+    K::latest(&core.stores).wrote(&left);
+    Ok(Some(left))
 }
 
 /// Publishes an event; one that cannot be published is logged and changes nothing.

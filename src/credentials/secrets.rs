@@ -3,7 +3,7 @@
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 
 use crate::controller::Core;
@@ -35,6 +35,15 @@ pub(super) async fn apply(api: &Api<Secret>, manager: &str, secret: &Secret) -> 
     api.patch(&secret.name_any(), &parameters, &Patch::Apply(secret))
         .await?;
     Ok(())
+}
+
+/// Deletes a Secret. One that is not there is fine.
+pub(super) async fn delete(api: &Api<Secret>, name: &str) -> Result<(), Error> {
+    match api.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A Secret with these labels and values.

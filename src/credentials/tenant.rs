@@ -45,6 +45,11 @@ pub async fn password(core: &Core, database: &str, earlier: Option<SecretString>
     Ok(new)
 }
 
+/// Deletes the tenant's Secret of a database whose tenant has gone: another one gets another password.
+pub async fn forget(core: &Core, database: &str) -> Result<(), Error> {
+    secrets::delete(&owner::secrets(core), &tenant_secret(database)).await
+}
+
 async fn read(api: &Api<Secret>, name: &str) -> Result<Option<SecretString>, Error> {
     let data = api.get_opt(name).await?.and_then(|secret| secret.data);
     let value = data.and_then(|mut data| data.remove(TENANT_PASSWORD_KEY));

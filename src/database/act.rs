@@ -4,19 +4,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
-use kube::api::{DeleteParams, Preconditions};
-use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, keys, region, status};
+use super::{Pass, create, deadline, grace, keys, region, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::controller::write::set_finalizer;
+use crate::controller::write::{delete, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
 use crate::postgres::APPLICATION;
@@ -56,13 +53,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::ReadKeys => keys::read_again(pass, account(observed)?, reference(pass, observed)?)
             .await
             .map(|()| None),
-        Step::Rest => Ok(Some(Next::Rest)),
+        Step::Rest => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
+        Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.
         Step::Stop(_) => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,
+        Step::Abandon => abandon(pass).await,
     }
 }
 
@@ -235,26 +234,9 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
 }
 
 async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let preconditions = Preconditions {
-        uid: pass.object.uid(),
-        resource_version: pass.object.resource_version(),
-    };
-    let parameters = DeleteParams {
-        preconditions: Some(preconditions),
-        ..DeleteParams::default()
-    };
-    let deleted = match pass.api().delete(pass.name(), &parameters).await {
-        Ok(deleted) => deleted.left(),
-        Err(kube::Error::Api(status)) if status.is_not_found() => None,
-        Err(error) => return Err(error.into()),
-    };
-    let databases = &pass.ctx.core.stores.databases;
-    // With our finalizer on it, the deletion has only begun.
-    let Some(object) = deleted.filter(|object| !object.finalizers().is_empty()) else {
-        databases.removed(&ObjectRef::from_obj(&pass.object));
+    let Some(object) = delete(&pass.ctx.core, &pass.object).await? else {
         return Ok(Some(Next::Gone));
     };
-    databases.wrote(&object);
     pass.object = object;
     Ok(None)
 }
@@ -283,9 +265,40 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
     }
+    let_go(pass).await
+}
+
+/// Lets go of a database without a word to the provider, whose token may be gone: the project, if there is one, goes on.
+/// The owner's password is kept in its Secret.
+async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let status = pass.object.status.clone().unwrap_or_default();
+    let (namespace, name) = (&pass.ctx.core.settings.namespace, pass.name());
+    let cost = status.cost.map_or_else(
+        || "and costs money".to_owned(),
+        |cost| format!("and costs {} {} a month", cost.monthly, cost.currency),
+    );
+    let organization = status.organization.unwrap_or_default();
+    let left = match (status.project, status.create_issued_at) {
+        (Some(project), _) => format!(
+            "project {} of organization {organization} remains {cost}",
+            project.reference
+        ),
+        (None, Some(_)) => format!("a project that was requested in organization {organization} may exist {cost}"),
+        (None, None) => "no project was requested".to_owned(),
+    };
+    let note = format!(
+        "abandoned: {left}; delete it in the provider's dashboard. Its owner's password is in Secret {namespace}/{name}"
+    );
+    tracing::warn!(note, "the database is let go of");
+    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Abandoned, note)).await;
+    let_go(pass).await
+}
+
+async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
     pass.ctx.logins.forget(pass.name());
     pass.ctx.core.refusals.forget(pass.name());
     pass.ctx.keys.forget(pass.name());
+    pass.ctx.core.clock.forget(pass.name());
     set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))
 }

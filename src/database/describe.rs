@@ -45,7 +45,7 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             Reason::LoginFailed,
             "the project has another password; setting the stored one",
         ),
-        Step::Rest | Step::ReadKeys => rest(claim),
+        Step::Rest | Step::ReadKeys | Step::Schedule => rest(claim),
         Step::Hold => Description {
             phase: "Bound",
             ready: true,
@@ -54,7 +54,7 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             text: "deletion was requested, but an Orchestra uses the database: nothing is deleted while it does, and it \
                    goes on. The deletion is carried out when that Orchestra is deleted and releases the database",
         },
-        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => {
+        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget | Step::Abandon => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
         }
         Step::Stop(reason) => Description {

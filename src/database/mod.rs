@@ -4,6 +4,7 @@ mod act;
 mod create;
 mod deadline;
 mod describe;
+mod grace;
 mod keys;
 mod observe;
 pub mod plan;

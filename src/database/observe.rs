@@ -10,12 +10,14 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Hosted, Issued, Project};
+use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Project};
 use super::unclear::{self, Unclear};
-use super::{Pass, create};
+use super::{Pass, create, grace};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
-use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
+use crate::api::{
+    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned,
+};
 use crate::class;
 use crate::controller::error::Error;
 use crate::supabase::listed::ListedProject;
@@ -41,31 +43,37 @@ pub struct Observed {
     pub account: Option<Arc<Account>>,
     /// The project with our marker.
     pub project: Option<ListedProject>,
+    /// How long a released database still waits for its end.
+    pub wait: Option<Duration>,
 }
 
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
-    pass.abandoned = is_abandoned(pass).await?;
+    pass.abandoned = is_deserted(pass).await?;
     let object = &pass.object;
     let finalizer = object.finalizers().iter().any(|name| name == DATABASE_FINALIZER);
     let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
     let destroy = object.spec.reclaim_policy == DeletionPolicy::Delete;
+    let abandon = is_abandoned(object);
     let mut facts = Facts {
         deleting,
+        abandon,
         finalizer,
         claim,
         destroy,
+        grace: Grace::None,
         backing: Backing::Static,
     };
     let mut observed = Observed {
         facts,
         account: None,
         project: None,
+        wait: None,
     };
     let Some(wanted) = &object.spec.supabase else {
         return Ok(observed);
     };
-    if !finalizer || (deleting && claim == Claim::Held) {
+    if !finalizer || abandon || (deleting && claim == Claim::Held) {
         // The next step does not depend on the project.
         let (project, issued, connection) = (Project::Absent, Issued::Settling, Connection::Unread);
         observed.facts.backing = Backing::Hosted(Hosted {
@@ -77,6 +85,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         return Ok(observed);
     }
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
+    (facts.grace, observed.wait) = grace::look(pass, &class).await?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account).await?;
@@ -117,7 +126,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
 
 /// Whether the Orchestra that holds the claim no longer exists and never released it, as after its finalizer was
 /// removed by hand. Confirmed by the API server, because the watch may lag behind.
-async fn is_abandoned(pass: &Pass) -> Result<bool, Error> {
+async fn is_deserted(pass: &Pass) -> Result<bool, Error> {
     let (Some(claim), None) = (&pass.object.spec.claim_ref, &pass.object.spec.released_at) else {
         return Ok(false);
     };

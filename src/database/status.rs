@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::describe;
 use super::plan::Step;
-use super::{Context, Pass};
+use super::{Context, Pass, grace};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -30,8 +30,10 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Connect
             | Step::Probe
             | Step::ReadKeys
+            | Step::Schedule
             | Step::DeleteSelf
             | Step::Forget
+            | Step::Abandon
     );
     // A Ready database whose stored password is lost is no longer proven. Its status says so before another
     // password is stored; otherwise a restart could not tell that the project still has the old one.
@@ -68,14 +70,18 @@ struct Message {
 
 /// Fills the status with what a step means.
 fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message {
-    let said = describe(step, pass.claim(), is_replacement(pass));
+    let mut said = describe(step, pass.claim(), is_replacement(pass));
+    let reclaimed = grace::told(pass).filter(|_| said.reason == Reason::Released);
+    if reclaimed.is_some() {
+        (said.phase, said.reason) = ("Reclaiming", Reason::Reclaiming);
+    }
     let late = (said.standing == Standing::Reconciling && said.reason != Reason::Replacing)
         .then(|| too_late(pass, said.text))
         .flatten();
     let message = late.unwrap_or_else(|| Message {
         standing: said.standing,
         reason: said.reason,
-        text: said.text.to_owned(),
+        text: reclaimed.unwrap_or_else(|| said.text.to_owned()),
     });
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
     conditions.set(ConditionType::Ready, said.ready, message.reason, &message.text);

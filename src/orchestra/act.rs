@@ -9,9 +9,9 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, login, status, work};
+use super::{Pass, approval, claim, existing, expiry, login, status, work};
 use crate::api::condition::Reason;
-use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret};
+use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
@@ -42,8 +42,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         // The status that says so is its effect, and is written by now.
         Step::Intend => Ok(None),
-        Step::Create => claim::create(pass, &observed).await.map(|()| None),
-        Step::Take => claim::take(pass, &observed).await.map(|()| None),
+        Step::Create | Step::Take => {
+            if step == Step::Create {
+                claim::create(pass, &observed).await?;
+            } else {
+                claim::take(pass, &observed).await?;
+            }
+            existing::tell_earlier(pass).await;
+            Ok(None)
+        }
         Step::PrepareLogin => prepare_login(pass, &observed).await,
         Step::TakeTurn => {
             take_turn(pass, &observed);
@@ -58,6 +65,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
         Step::Rest => Ok(Some(rest(pass, &observed))),
+        Step::WarnOfExpiry => expiry::warn(pass, &observed).await.map(|()| None),
+        Step::Expire => expiry::end(pass).await,
         Step::Revoke => revoke(pass, &observed).await,
         Step::Release => {
             end_work(pass);
@@ -65,6 +74,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         Step::Forget => {
             end_work(pass);
+            expiry::tell_end(pass, &observed).await;
             set_our_finalizer(pass, false).await?;
             Ok(Some(Next::Gone))
         }
@@ -228,7 +238,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         return Ok(None);
     };
     let (ctx, name) = (pass.ctx.clone(), database.name_any());
-    let late = is_late(pass);
+    let late = is_late(pass) || is_abandoned(&pass.object);
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing)
         && !late
     {

@@ -67,8 +67,13 @@ pub async fn prepare(
     class: Option<&OrchestraClass>,
 ) -> Result<(PgConnection, WayIn), Error> {
     let (login, stored) = owner(pass, database).await?;
-    let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), stored.tenant_password).await?;
+    // The password of an earlier version is that of the Orchestra which had the database first.
+    let earlier = stored.tenant_password.filter(|_| database.spec.former_uids.is_empty());
+    let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), earlier).await?;
     let mut session = enter(&login, database).await?;
+    for former in &database.spec.former_uids {
+        postgres::drop_tenant_role(&mut session, &tenant::role_name(former)).await?;
+    }
     record_claim(&mut session, pass, database).await?;
     let role = TenantRole {
         name: tenant::role_name(pass.uid()),
@@ -133,7 +138,7 @@ pub async fn unreadable(
 pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
     postgres::drop_tenant_role(&mut session, &tenant::role_name(pass.uid())).await?;
-    match claim_record::claim(&mut session, pass.uid(), pass.namespace(), pass.name()).await {
+    match claim_record::claim(&mut session, own(pass), &database.spec.former_uids).await {
         Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
         // The login is revoked all the same. What stands in the record's place keeps others away as well.
         Err(error) => {
@@ -144,9 +149,14 @@ pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Err
     }
 }
 
+/// The Orchestra as a claim record names it.
+fn own(pass: &Pass) -> (&str, &str, &str) {
+    (pass.uid(), pass.namespace(), pass.name())
+}
+
 /// Records the claim inside the database, which refuses when it records that of another Orchestra.
 async fn record_claim(session: &mut PgConnection, pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
-    match claim_record::claim(session, pass.uid(), pass.namespace(), pass.name()).await? {
+    match claim_record::claim(session, own(pass), &database.spec.former_uids).await? {
         ClaimRecord::Ours => Ok(()),
         ClaimRecord::Other { uid, namespace, name } => Err(Error::blocked(
             Reason::ClaimConflict,

@@ -4,6 +4,8 @@ mod act;
 mod approval;
 mod claim;
 mod drift;
+mod existing;
+mod expiry;
 mod failure;
 mod foreign;
 mod inside;
@@ -82,8 +84,9 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
+        let wait = observed.life.wait;
         if let Some(next) = act::act(&mut pass, step, observed).await? {
-            return Ok(next);
+            return Ok(expiry::Life::in_time(wait, next, pass.ctx.core.settings.resync));
         }
     }
 }

@@ -6,8 +6,9 @@ use kube::ResourceExt;
 use sqlx::postgres::PgConnection;
 
 use super::claim::{self, Offer};
+use super::expiry::{self, Life};
 use super::inside::{self, Facts};
-use super::plan::{Database, Inside, Seen, Supply};
+use super::plan::{Database, Expiry, Inside, Seen, Supply};
 use super::{Pass, approval};
 use crate::api::{ORCHESTRA_FINALIZER, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
@@ -28,6 +29,8 @@ pub struct Observed {
     pub candidates: Vec<String>,
     /// What was looked up inside of a usable database.
     pub inside: Facts,
+    /// The end of its ttl.
+    pub life: Life,
 }
 
 impl Observed {
@@ -39,6 +42,7 @@ impl Observed {
             database: None,
             candidates: Vec::new(),
             inside: Facts::new(Inside::UNSEEN),
+            life: Life::default(),
         }
     }
 
@@ -62,9 +66,15 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         deleting: pass.is_deleting(),
         finalizer: finalizers.iter().any(|name| name == ORCHESTRA_FINALIZER),
         revoked: pass.revoked,
+        expiry: Expiry::Later,
         database: Database::Provisioning,
     });
     if !observed.seen.finalizer {
+        return Ok(observed);
+    }
+    observed.life = expiry::look(pass).await?;
+    observed.seen.expiry = observed.life.due;
+    if observed.seen.expiry != Expiry::Later {
         return Ok(observed);
     }
     observe_claim(pass, &mut observed).await?;

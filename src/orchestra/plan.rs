@@ -5,6 +5,7 @@
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
 //! deleted:       Revoke → Release → Forget
+//! with a ttl:    WarnOfExpiry → WarnOfExpiry → Expire → deleted
 //! ```
 
 #![allow(
@@ -25,8 +26,22 @@ pub struct Seen {
     /// While it is being deleted: the tenant's login opens its database no more, or cannot be revoked
     /// now.
     pub revoked: bool,
+    /// What its ttl has come to.
+    pub expiry: Expiry,
     /// Its database.
     pub database: Database,
+}
+
+/// What a ttl has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nothing is due, or there is no ttl.
+    #[default]
+    Later,
+    /// A warning is due.
+    Warn,
+    /// The ttl is over.
+    Over,
 }
 
 /// The database of this Orchestra.
@@ -160,6 +175,10 @@ pub enum Step {
     Publish,
     /// Nothing to do.
     Rest,
+    /// Warn that the ttl ends soon.
+    WarnOfExpiry,
+    /// Delete this resource, whose ttl is over.
+    Expire,
     /// Revoke the tenant's login.
     Revoke,
     /// Release the claim.
@@ -178,7 +197,12 @@ pub fn plan(seen: &Seen) -> Step {
         (true, false) => Step::Rest,
         (true, true) => leave(seen),
         (false, false) => Step::AddFinalizer,
-        (false, true) => live(&seen.database),
+        // Whatever else it waits for.
+        (false, true) => match seen.expiry {
+            Expiry::Warn => Step::WarnOfExpiry,
+            Expiry::Over => Step::Expire,
+            Expiry::Later => live(&seen.database),
+        },
     }
 }
 

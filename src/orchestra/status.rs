@@ -12,7 +12,7 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, claim, drift, failure, foreign, migrating, reach, unavailable};
+use super::{Pass, claim, drift, existing, failure, foreign, migrating, reach, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
 use crate::controller;
@@ -49,7 +49,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let ready = step == Step::Rest;
     conditions.set(Is::Ready, ready, summary, message);
     let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
-    let proven = elsewhere.as_deref().unwrap_or("proven usable by a login");
+    let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
+    let proven = elsewhere.or(earlier);
+    let proven = proven.as_deref().unwrap_or("proven usable by a login");
     for (type_, is, words) in [
         (
             Is::Available,
@@ -92,6 +94,9 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
         let same = observed.inside.migrations().is_some_and(|now| now.failed);
         message = failure::beside_approval(&mut description, &message, failure, same);
     }
+    if let Some(ignored) = observed.life.ignored().filter(|_| step == Step::Rest) {
+        message = format!("{message}. {ignored}");
+    }
     (description, message)
 }
 
@@ -99,7 +104,12 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
 /// and wakes others. A new generation is observed at once all the same.
 fn is_written(pass: &Pass, step: Step) -> bool {
     // The finalizer is the first thing on a new object, and the last; no status goes with it.
-    if matches!(step, Step::AddFinalizer | Step::Forget) || (pass.is_deleting() && step == Step::Rest) {
+    // What the end of a ttl writes is its effect.
+    let own = matches!(
+        step,
+        Step::AddFinalizer | Step::Forget | Step::WarnOfExpiry | Step::Expire
+    );
+    if own || (pass.is_deleting() && step == Step::Rest) {
         return false;
     }
     let quick = matches!(
@@ -233,7 +243,7 @@ fn facts(
     let project = database
         .and_then(|database| database.status.as_ref())
         .and_then(|status| status.project.as_ref());
-    OrchestraStatus {
+    let mut new = OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions,
@@ -274,7 +284,12 @@ fn facts(
             Some(sources) => Some(sources.iter().map(|source| source.place.clone()).collect())
                 .filter(|places: &Vec<_>| !places.is_empty()),
         },
-    }
+        expires_at: old.expires_at,
+        ttl_since: old.ttl_since,
+        expiry_notice: old.expiry_notice,
+    };
+    observed.life.note(pass, &mut new);
+    new
 }
 
 /// The connection Secret that this pass has found right or written.

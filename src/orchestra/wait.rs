@@ -142,7 +142,8 @@ pub fn describe(step: Step) -> Description {
             Reason::Ready,
             "the database is migrated, seeded and handed over",
         ),
-        Step::Revoke | Step::Release | Step::Forget => {
+        Step::WarnOfExpiry => ("Ready", Settled, Reason::Expiring, "the ttl ends soon"),
+        Step::Expire | Step::Revoke | Step::Release | Step::Forget => {
             ("Deleting", Reconciling, Reason::Deleting, "releasing the database")
         }
         Step::Wait(wait) => describe_wait(wait),

@@ -158,6 +158,9 @@ fn rank(
     class: &OrchestraClass,
     database: &OrchestraDatabase,
 ) -> Option<(bool, usize, usize, String)> {
+    if object.spec.existing().is_some() {
+        return None;
+    }
     let member_of = database.pool()?;
     let pools = &class.spec.pools.as_ref()?.names;
     let pool = pools.iter().position(|pool| pool == member_of)?;

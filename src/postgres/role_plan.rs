@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{Error, Result};
-use super::groups::{APP_GROUP, GroupFacts, SERVICE_ROLE};
+use super::groups::{APP_GROUP, Becomes, GroupFacts, SERVICE_ROLE};
 use super::wall::Sharing;
 use crate::api::RowSecurity;
 
@@ -212,8 +212,7 @@ impl RolePlan<'_> {
     }
 }
 
-/// The memberships of the logins: `SET ROLE service_role` would pass all policies, so a login to which they apply is
-/// no member of it; and a group that is more than a group has no members of ours.
+/// The memberships of the logins.
 fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     if !logins.kept.is_empty() && !facts.groups.contains_key(APP_GROUP) {
         plan.together.push(Change::CreateGroup);
@@ -221,15 +220,30 @@ fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut Rol
         plan.together.extend(logins.kept.iter().map(join));
     }
     for (group, found) in &facts.groups {
-        let passes = *group == SERVICE_ROLE && logins.row_security == RowSecurity::Enforce;
-        for role in logins.kept {
-            match (found.members.contains(*role), found.is_fit && !passes) {
-                (false, true) if found.grantable => plan.together.push(Change::JoinGroup { group, role }),
-                (true, false) if found.grantable || passes => plan.together.push(Change::LeaveGroup { group, role }),
-                _ => {}
-            }
-        }
+        let of = |role: &&'a str| membership((group, found), role, logins.row_security);
+        plan.together.extend(logins.kept.iter().filter_map(of));
     }
+}
+
+/// `SET ROLE service_role` would pass all policies, so a login to which they apply is no member of it; and a group that
+/// is more than a group has no members of ours. Attributes are used by `SET ROLE` alone, so they are nothing to a login
+/// that cannot become its group.
+fn membership<'a>(
+    (group, found): (&'static str, &GroupFacts),
+    role: &'a str,
+    row_security: RowSecurity,
+) -> Option<Change<'a>> {
+    let apart = group == APP_GROUP && found.parts;
+    let passes = group == SERVICE_ROLE && row_security == RowSecurity::Enforce;
+    let is_fit = found.is_closed && (found.is_plain || apart) && !passes;
+    let becomes = found.members.get(role).map(|member| member.becomes);
+    let is_stuck = becomes == Some(Becomes::ByOthers) && apart && !found.is_plain;
+    if becomes.is_some() && (!is_fit || is_stuck) {
+        return Some(Change::LeaveGroup { group, role });
+    }
+    let inherits = found.members.get(role).is_some_and(|member| member.inherits);
+    let is_open = becomes == Some(Becomes::ByOurs) && apart;
+    (is_fit && (is_open || !inherits && found.grantable)).then_some(Change::JoinGroup { group, role })
 }
 
 /// The changes that give a role its rights on what exists.

@@ -5,7 +5,7 @@ use super::Change::{
     LeaveGroup, Limit, Protect, SetPassword, TakeOver,
 };
 use super::*;
-use crate::postgres::groups::DATA_API_ROLES;
+use crate::postgres::groups::{DATA_API_ROLES, Membership};
 
 /// Of a server whose group of tenants' logins has these roles as members.
 fn facts(roles: &[(&str, bool, bool)]) -> ServerFacts {
@@ -29,10 +29,20 @@ fn facts(roles: &[(&str, bool, bool)]) -> ServerFacts {
 }
 
 fn group(members: &[&str]) -> GroupFacts {
+    let member = |name: &&str| ((*name).to_owned(), member(Becomes::ByOurs));
     GroupFacts {
-        is_fit: true,
+        is_closed: true,
+        is_plain: true,
+        parts: false,
         grantable: true,
-        members: members.iter().map(|name| (*name).to_owned()).collect(),
+        members: members.iter().map(member).collect(),
+    }
+}
+
+fn member(becomes: Becomes) -> Membership {
+    Membership {
+        inherits: true,
+        becomes,
     }
 }
 
@@ -253,18 +263,67 @@ fn a_login_is_a_member_of_the_servers_group_while_that_is_no_more_than_a_group()
         found
     };
     assert_eq!(renewed(both, Sharing::Shared, &one(group(&["a"]))), [b]);
-    let unfit = GroupFacts {
-        is_fit: false,
-        ..group(&["a"])
-    };
     let leaves = LeaveGroup {
         group: APP_GROUP,
         role: "a",
     };
-    assert_eq!(renewed(both, Sharing::Shared, &one(unfit)), [leaves]);
+    for (is_closed, is_plain) in [(false, true), (true, false), (false, false)] {
+        let unfit = GroupFacts {
+            is_closed,
+            is_plain,
+            ..group(&["a"])
+        };
+        assert_eq!(renewed(both, Sharing::Shared, &one(unfit)), [leaves]);
+    }
     let anothers = GroupFacts {
         grantable: false,
         ..group(&[])
     };
     assert_eq!(renewed(both, Sharing::Shared, &one(anothers)), []);
+}
+
+#[test]
+fn a_login_that_cannot_become_its_group_stays_in_it_whatever_attributes_that_has() {
+    use Becomes::{ByOthers, ByOurs, Never};
+    let kept = &["a"][..];
+    let role = "a";
+    let [joins, leaves] = [joins(APP_GROUP, role), LeaveGroup { group: APP_GROUP, role }];
+    for (is_closed, is_plain, found, wanted) in [
+        (true, true, None, vec![joins]),
+        (true, false, None, vec![joins]),
+        (false, true, None, vec![]),
+        (true, true, Some(member(Never)), vec![]),
+        (true, false, Some(member(Never)), vec![]),
+        (false, true, Some(member(Never)), vec![leaves]),
+        // What an earlier version of the operator granted becomes narrower.
+        (true, true, Some(member(ByOurs)), vec![joins]),
+        (true, false, Some(member(ByOurs)), vec![joins]),
+        (true, true, Some(member(ByOthers)), vec![]),
+        (true, false, Some(member(ByOthers)), vec![leaves]),
+    ] {
+        let mut facts = facts(&[(role, true, true)]);
+        let group = GroupFacts {
+            is_closed,
+            is_plain,
+            parts: true,
+            members: found.map(|found| (role.to_owned(), found)).into_iter().collect(),
+            ..group(&[])
+        };
+        facts.groups.insert(APP_GROUP, group);
+        let made = renewed(logins(kept, &[]), Sharing::Shared, &facts);
+        assert_eq!(made, wanted, "{is_closed} {is_plain} {found:?}");
+    }
+    // Whoever made it a member without the group's rights has not made it one.
+    let mut facts = facts(&[(role, true, true)]);
+    let without = Membership {
+        inherits: false,
+        becomes: Never,
+    };
+    let group = GroupFacts {
+        parts: true,
+        members: [(role.to_owned(), without)].into(),
+        ..group(&[])
+    };
+    facts.groups.insert(APP_GROUP, group);
+    assert_eq!(renewed(logins(kept, &[]), Sharing::Shared, &facts), [joins]);
 }

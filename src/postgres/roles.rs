@@ -236,7 +236,7 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>
         }
         Change::CreateGroup => return groups::create(conn).await,
         Change::JoinGroup { group, role } => return groups::join(conn, group, role).await,
-        Change::LeaveGroup { group, role } => format!("REVOKE {} FROM {}", quote(group), quote(role)),
+        Change::LeaveGroup { group, role } => return groups::leave(conn, group, role).await,
         Change::Expose => match rights.expose_new_tables {
             Some(wanted) => return data_api::expose(conn, wanted).await,
             None => return Ok(()),

@@ -90,6 +90,8 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
         .watches_shared_stream(watched.databases.events(), move |database: Arc<OrchestraDatabase>| {
             candidates::awaiting(&pool, &database)
         })
+        .watches_shared_stream(watched.databases.events(), parts.by(triggers::waiting_for))
+        .watches_shared_stream(watched.databases.deletions(), parts.by(triggers::waiting_for))
         .watches_shared_stream(
             watched.classes.changes_of(spec_and_conditions),
             parts.by(triggers::unclaimed),

@@ -31,6 +31,7 @@ use crate::api::crds;
 use crate::class::environment;
 use crate::controller::Core;
 use crate::controller::backoff::Backoff;
+use crate::controller::clock::Clock;
 use crate::controller::lease::{Held, Lease, Timing};
 use crate::controller::refusals::Refusals;
 use crate::credentials::inventory;
@@ -134,6 +135,7 @@ async fn work(
         metrics: metrics.clone(),
         refusals: Refusals::default(),
         backoff: Backoff::default(),
+        clock: Clock::default(),
         settings,
     });
     lead(core, provider, watched, &mut held, stop).await?;
@@ -193,6 +195,12 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
     loop {
         metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
+        let ends = orchestras
+            .iter()
+            .filter_map(|object| object.status.as_ref())
+            .filter(|it| it.expires_at.is_some());
+        let (warned, running): (Vec<_>, Vec<_>) = ends.partition(|status| status.expiry_notice.is_some());
+        metrics.set_expiring(running.len(), warned.len());
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
         let databases = stores.databases.state();

@@ -21,6 +21,18 @@ pub fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
     Some(ObjectRef::new(&claim.name).within(&claim.namespace))
 }
 
+/// Orchestras without a database that name this one.
+pub fn waiting_for(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<Orchestra>> {
+    let name = database.name_any();
+    select(&core.stores.orchestras, |orchestra| {
+        candidates::is_unmet(orchestra)
+            && orchestra
+                .spec
+                .existing()
+                .is_some_and(|existing| existing.database_name == name)
+    })
+}
+
 /// Orchestras without a database, which a change of a class may give one, and those of the class that a person has to
 /// act for: the class may be what was changed.
 pub fn unclaimed(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {

@@ -80,6 +80,11 @@ struct PhaseLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExpiryLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OrchestraLabels {
     namespace: String,
     name: String,
@@ -103,6 +108,7 @@ pub struct Metrics {
     odd_items: Family<OperationLabels, Counter>,
     orchestras: Family<PhaseLabels, Gauge>,
     databases: Family<PhaseLabels, Gauge>,
+    expiring: Family<ExpiryLabels, Gauge>,
     queue_depth: Family<OperationLabels, Gauge>,
     queue_position: Family<OrchestraLabels, Gauge>,
     classes: Classes,
@@ -123,6 +129,7 @@ impl Default for Metrics {
             odd_items: Family::default(),
             orchestras: Family::default(),
             databases: Family::default(),
+            expiring: Family::default(),
             queue_depth: Family::default(),
             queue_position: Family::default(),
             classes: Classes::default(),
@@ -169,6 +176,11 @@ impl Metrics {
         );
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
         registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
+        registry.register(
+            "orchestras_expiring",
+            "Orchestras with a ttl, by whether a warning of its end was given",
+            self.expiring.clone(),
+        );
         registry.register(
             "queue_depth",
             "Requests that are queued until the rate limit of a token allows them, by operation",
@@ -235,6 +247,14 @@ impl Metrics {
     /// Replaces the counts of `OrchestraDatabases` by phase. A phase that is not named loses its gauge.
     pub fn set_databases<'a>(&self, phases: impl IntoIterator<Item = (&'a str, usize)>) {
         replace(&self.databases, phases);
+    }
+
+    /// Sets how many Orchestras have a ttl without a warning, and with one.
+    pub fn set_expiring(&self, running: usize, warned: usize) {
+        for (state, count) in [("running", running), ("warned", warned)] {
+            let gauge = self.expiring.get_or_create(&ExpiryLabels { state });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Replaces the gauges of the queues; a queue that is not named is empty.
@@ -309,6 +329,7 @@ mod tests {
         metrics.set_orchestras([("Ready", 2)]);
         metrics.set_orchestras([("Failed", 1)]);
         metrics.set_databases([("Bound", 2)]);
+        metrics.set_expiring(3, 1);
         let queue = |orchestras: &[&str]| RequestQueue {
             operation: "create_project",
             orchestras: orchestras.iter().map(ToString::to_string).collect(),
@@ -325,6 +346,7 @@ mod tests {
             r#"orchestra_management_api_request_duration_seconds_count{operation="create_project"} 1"#,
             r#"orchestra_orchestras{phase="Failed"} 1"#,
             r#"orchestra_databases{phase="Bound"} 2"#,
+            r#"orchestra_orchestras_expiring{state="warned"} 1"#,
             r#"orchestra_queue_depth{operation="create_project"} 2"#,
             r#"orchestra_queue_position{namespace="b",name="two"} 2"#,
             "orchestra_leader 1",

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod changes;
+pub mod life;
 pub mod logins;
 pub mod pools;
 pub mod rollout;

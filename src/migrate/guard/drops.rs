@@ -9,6 +9,8 @@ use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, quoted, strings};
 use super::objects::{Key, key};
+use super::signatures;
+use crate::api::Effect;
 
 /// Judges a statement that drops objects.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -75,23 +77,42 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
                     Standing::There { .. } if what == ObjectType::ObjectSequence => {
                         !cascades && judge.known.is_owned(&relation)
                     }
-                    Standing::There { .. } => recreated || it.concurrent,
+                    // Without a unique index, values may come twice from then on.
+                    Standing::There { .. } => recreated || it.concurrent && !judge.known.is_unique(&relation),
                 };
                 if !harmless {
-                    judge.find(kind, &name, statement);
+                    let lost = what == ObjectType::ObjectIndex && judge.known.is_unique(&relation);
+                    let effect = if lost { Effect::Destructive } else { kind.effect() };
+                    judge.find_as(kind, effect, &name, statement);
                 }
                 if (!recreated || standing == Standing::New) && judge.is_certain() {
                     judge.known.drop(&relation, sort(what));
                 }
             }
             _ => {
-                let key = key(what, &parts);
-                let harmless = !cascades && (judge.known.unmake(&key) || is_replaced(what) && replaced(judge, &key));
+                let key = key(what, &parts).with(signatures::named(Some(object)));
+                let key = judge.known.resolve(key);
+                let harmless =
+                    !cascades && (judge.known.unmake(&key) || is_replaced(what) && again(judge, &Name::of(parts), key));
                 if !harmless {
                     judge.find(kind, &name, statement);
                 }
             }
         }
+    }
+}
+
+/// Whether the same script creates the dropped object again. Of a function whose arguments are not said, they are those
+/// of the only one that is known by its name.
+fn again(judge: &mut Judge<'_>, name: &Name, key: Key) -> bool {
+    if !key.is_open() {
+        return replaced(judge, &key);
+    }
+    match signatures::known(judge, name).as_slice() {
+        // There is none to lose.
+        [] => judge.made_later(&key),
+        [Some(only)] => replaced(judge, &key.with(Some(only.clone()))),
+        _ => false,
     }
 }
 

@@ -18,12 +18,13 @@ fn every_state() -> Vec<Seen> {
     let mut states = Vec::new();
     for database in databases {
         for bits in 0..8 {
-            states.push(Seen {
+            states.extend([Expiry::Later, Expiry::Warn, Expiry::Over].map(|expiry| Seen {
                 deleting: bits & 1 > 0,
                 finalizer: bits & 2 > 0,
                 revoked: bits & 4 > 0,
+                expiry,
                 database,
-            });
+            }));
         }
     }
     states
@@ -77,6 +78,8 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Intend => seen.database = claim(Intent::Written),
         Step::Create | Step::Wait(Wait::Creation) => seen.database = Database::Provisioning,
         Step::Take | Step::Wait(Wait::Database) => seen.database = Database::Usable(Inside::UNSEEN),
+        Step::WarnOfExpiry => seen.expiry = Expiry::Later,
+        Step::Expire => seen.deleting = true,
         Step::Revoke => seen.revoked = true,
         Step::Release => seen.database = Database::Leaving,
         Step::Forget => seen.finalizer = false,
@@ -147,7 +150,7 @@ fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
         else {
             continue;
         };
-        if seen.deleting || !seen.finalizer {
+        if seen.deleting || !seen.finalizer || seen.expiry != Expiry::Later {
             continue;
         }
         let step = plan(&seen);
@@ -165,7 +168,8 @@ fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
 #[test]
 fn who_uses_its_database_has_its_secret_back_first() {
     for seen in every_state() {
-        let Some(inside) = inside(&seen).filter(|_| seen.finalizer && !seen.deleting) else {
+        let living = seen.finalizer && !seen.deleting && seen.expiry == Expiry::Later;
+        let Some(inside) = inside(&seen).filter(|_| living) else {
             continue;
         };
         let lost = inside.serving && !inside.published && inside.login;
@@ -227,5 +231,13 @@ fn a_usable_database_is_revoked_before_it_is_released() {
         if plan(&seen) == Step::Release && inside(&seen).is_some() {
             assert!(seen.revoked, "{seen:?}");
         }
+    }
+}
+
+#[test]
+fn only_what_is_over_expires_and_whatever_it_waits_for() {
+    for seen in every_state() {
+        let over = seen.expiry == Expiry::Over && seen.finalizer && !seen.deleting;
+        assert_eq!(plan(&seen) == Step::Expire, over, "{seen:?}");
     }
 }
