@@ -268,9 +268,9 @@ async fn a_new_object_was_not_observed(client: &Client) {
 
 async fn databases_are_selected_by_claim(client: &Client) {
     for (name, uid, class) in [
-        ("one", "uid-1", "standard"),
-        ("two", "uid-2", "standard"),
-        ("three", "uid-3", "other"),
+        ("one", "selected-1", "standard"),
+        ("two", "selected-2", "standard"),
+        ("three", "selected-3", "other"),
     ] {
         let database = format!(
             "spec: {{className: {class}, supabase: {{name: {name}, region: eu-west-3}}, \
@@ -284,9 +284,9 @@ async fn databases_are_selected_by_claim(client: &Client) {
         .await
         .unwrap();
     for (kind, selector, expected) in [
-        ("OrchestraDatabase", "spec.claimRef.uid=uid-2", vec!["two"]),
+        ("OrchestraDatabase", "spec.claimRef.uid=selected-2", vec!["two"]),
         ("OrchestraDatabase", "spec.className=standard", vec!["one", "two"]),
-        ("OrchestraDatabase", "spec.claimRef.uid=uid-4", vec![]),
+        ("OrchestraDatabase", "spec.claimRef.uid=selected-4", vec![]),
         ("OrchestraDatabase", "spec.pool=cellar", vec!["member"]),
         (
             "OrchestraDatabase",
