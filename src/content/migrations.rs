@@ -83,7 +83,7 @@ pub fn origin<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Origin<'a> {
     let of_class = class.spec.migrations.as_ref();
     match template_of(object, class) {
         Some(template) => Origin::Template(&template.name),
-        None if object.spec.source.is_some() => Origin::Own,
+        None if object.spec.template().is_some() => Origin::Own,
         None if of_class.is_some_and(|own| own.source.is_some()) => Origin::Class,
         None => Origin::Nowhere,
     }
