@@ -120,6 +120,7 @@ pub enum Notice {
 
 /// What was seen inside of a usable database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Inside {
     /// The owner's session is open and the tenant's login works, or nothing needs them.
     pub login: bool,
