@@ -101,6 +101,11 @@ fn second_look(period: Duration) -> Duration {
     SECOND_LOOK.min(period / 10)
 }
 
+/// The time by the own clock, in whole seconds.
+pub fn own() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::MAX)
+}
+
 /// The time by the API server's clock: the header `Date` of an answer (RFC 9110, 6.6.1), which every server of Go's
 /// standard library sends. Its unit is a second.
 ///

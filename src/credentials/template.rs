@@ -24,6 +24,12 @@ const FUEL: u64 = 20_000;
 /// The tags that a template may have.
 const TAGS: [&str; 4] = ["if", "elif", "else", "endif"];
 
+/// Most tags of a template. A chain of `elif` is parsed by recursion.
+const MOST_TAGS: usize = 64;
+
+/// Most words and signs of an expression. Signs such as `-` and `not` are parsed and compiled by recursion.
+const MOST_PARTS: usize = 64;
+
 /// What an expression may have outside of its strings, beside letters and digits.
 const EXPRESSION: &str = "_.|(),~+-=!<> \t\r\n";
 
@@ -154,6 +160,7 @@ fn told(error: &Error) -> String {
 /// Refuses what makes the size or the time of a template's run more than its own length.
 fn guard(text: &str) -> Result<(), String> {
     let mut rest = text;
+    let mut tags = 0;
     while let Some(at) = rest.find('{') {
         rest = &rest[at + 1..];
         match rest.chars().next() {
@@ -169,6 +176,10 @@ fn guard(text: &str) -> Result<(), String> {
                         crate::text::line(tag, 40)
                     ));
                 }
+                tags += 1;
+                if tags > MOST_TAGS {
+                    return Err(format!("it has more than {MOST_TAGS} tags"));
+                }
                 rest = expression(rest, "%}")?;
             }
             Some('#') => rest = rest.split_once("#}").ok_or("syntax error: a comment has no end")?.1,
@@ -181,9 +192,16 @@ fn guard(text: &str) -> Result<(), String> {
 /// The text after an expression.
 fn expression<'a>(text: &'a str, end: &str) -> Result<&'a str, String> {
     let mut letters = text.char_indices();
+    let (mut parts, mut in_word) = (0, false);
     while let Some((at, letter)) = letters.next() {
         if text[at..].starts_with(end) {
             return Ok(&text[at + end.len()..]);
+        }
+        let is_word = letter.is_ascii_alphanumeric() || letter == '_';
+        parts += usize::from(!letter.is_whitespace() && !(is_word && in_word));
+        in_word = is_word;
+        if parts > MOST_PARTS {
+            return Err(format!("an expression has more than {MOST_PARTS} words and signs"));
         }
         if matches!(letter, '"' | '\'') {
             let mut escaped = false;
@@ -322,6 +340,32 @@ mod tests {
         let many = "{{ host }}".repeat(1600);
         let long = "x".repeat(LONGEST + 1);
         let began = std::time::Instant::now();
+        // The parser and the compiler call themselves for each of these: an overflow of the stack ends the process.
+        for part in [
+            "-",
+            "not ",
+            "host ~ ",
+            "host + ",
+            "host if host else ",
+            "host.",
+            "host == ",
+            "host and ",
+        ] {
+            let text = format!("{{{{ {}host }}}}", part.repeat(16_000 / part.len()));
+            let told = of(&text).unwrap_err();
+            assert!(told.contains("words and signs"), "{part}: {told}");
+            let text = format!("{{% if {}host %}}{{% endif %}}", part.repeat(16_000 / part.len()));
+            assert!(of(&text).is_err(), "{part}");
+        }
+        for tag in [
+            "{% if host %}",
+            "{% if host %}{% elif host %}",
+            "{% elif host %}",
+            "{%if 1%}",
+        ] {
+            let text = format!("{{% if host %}}{}", tag.repeat(16_000 / tag.len()));
+            assert!(of(&text).unwrap_err().contains("tags"), "{tag}");
+        }
         for (text, ends) in [(&deep, false), (&chain, false), (&many, true), (&long, false)] {
             assert_eq!(of(text).is_ok(), ends, "{}", &text[..20]);
         }

@@ -221,7 +221,8 @@ pub fn role_of(uid: &str, generation: u32) -> String {
 pub fn generation_of(uid: &str, role: &str) -> Option<u32> {
     let rest = role.strip_prefix(&role_name(uid))?;
     match rest.strip_prefix('_') {
-        Some(number) => number.parse().ok(),
+        Some(number) if number.starts_with('0') => None,
+        Some(number) => number.parse().ok().filter(|number| *number > 1),
         None => rest.is_empty().then_some(1),
     }
 }

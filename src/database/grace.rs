@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
@@ -18,14 +19,27 @@ use crate::controller::error::Error;
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<Duration>), Error> {
     let spec = &pass.object.spec;
     let deleting = pass.object.metadata.deletion_timestamp.is_some();
-    if deleting || spec.released_at.is_none() || spec.reclaim_policy == DeletionPolicy::Retain {
+    if deleting || spec.released_at.is_none() {
         return Ok((Grace::None, None));
+    }
+    if spec.reclaim_policy == DeletionPolicy::Retain {
+        let grace = if spec.reclaim_after.is_some() {
+            Grace::Void
+        } else {
+            Grace::None
+        };
+        return Ok((grace, None));
     }
     let period = class.spec.deletion.grace_period;
     let Some(due) = &spec.reclaim_after else {
         return Ok((period.map_or(Grace::None, |_| Grace::Unset), None));
     };
-    let period = period.map(GoDuration::as_std).unwrap_or_default();
+    // The period that was set, whatever the class says now.
+    let period = spec
+        .released_at
+        .as_ref()
+        .map(|at| clock::left(due.0, at.0))
+        .unwrap_or_default();
     let ctx = &pass.ctx;
     Ok(
         match ctx
@@ -40,14 +54,18 @@ pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<
     )
 }
 
-/// Sets the time at which the project is destroyed, by the API server's clock.
+/// Sets the time at which the project is destroyed, or takes it away when the project is to be kept.
 pub async fn schedule(pass: &mut Pass) -> Result<(), Error> {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
     let period = class.spec.deletion.grace_period.map(GoDuration::as_std);
-    let due = clock::after(clock::now(&pass.ctx.core.client).await?, period.unwrap_or_default());
+    // Of clocks that disagree, the latest one: none that is behind shortens the period.
+    let released = pass.object.spec.released_at.as_ref().map_or(Timestamp::MIN, |at| at.0);
+    let now = clock::now(&pass.ctx.core.client).await?.max(clock::own()).max(released);
+    let is_retained = pass.object.spec.reclaim_policy == DeletionPolicy::Retain;
+    let due = (!is_retained).then(|| Time(clock::after(now, period.unwrap_or_default())));
     let patch = json!({
         "metadata": {"resourceVersion": pass.object.resource_version()},
-        "spec": {"reclaimAfter": Time(due)},
+        "spec": {"reclaimAfter": due},
     });
     let written = pass
         .api()

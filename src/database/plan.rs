@@ -116,6 +116,8 @@ pub enum Grace {
     None,
     /// Its class has one, and no time is set yet.
     Unset,
+    /// A time is set, and the database is to be kept.
+    Void,
     /// Until a time that has not come, or that awaits its second look.
     Running,
     /// The time has come.
@@ -223,8 +225,10 @@ pub fn plan(facts: &Facts) -> Step {
             _ if facts.destroy => match facts.grace {
                 Grace::None | Grace::Over => Step::DeleteSelf,
                 Grace::Unset => Step::Schedule,
-                Grace::Running => plan_hosted(hosted),
+                Grace::Running | Grace::Void => plan_hosted(hosted),
             },
+            // A later Delete has its whole period.
+            _ if facts.grace == Grace::Void => Step::Schedule,
             // A kept database stays usable, with a stored password.
             _ => plan_hosted(hosted),
         },

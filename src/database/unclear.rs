@@ -49,9 +49,10 @@ pub async fn look(pass: &Pass, name: &str, listing: &Listing, account: &Account)
     let mut perhaps = Vec::new();
     let mut asked = 0;
     let unnamed = listing.unclear.iter().filter(|entry| entry.name.is_none());
+    // What is known to be another project is the oldest of its identity.
+    let unnamed: Vec<_> = unnamed.map(|entry| (others.take(&entry.identity), entry)).collect();
     // The youngest first: they are the ones that may have been created by the last request.
-    for entry in unnamed.rev() {
-        let is_other = others.take(&entry.identity);
+    for (is_other, entry) in unnamed.into_iter().rev() {
         let identity = match &entry.reference {
             _ if is_other => continue,
             None => Identity::Unknown,

@@ -216,7 +216,7 @@ async fn tied(
 ) -> std::result::Result<bool, WholeError> {
     let Migration { name, script, .. } = migration;
     part(conn, name, script, 0..at).await.map_err(WholeError::Script)?;
-    let holds = is_in_transaction(conn).await? && !is_read_only(conn).await?;
+    let holds = is_in_transaction(conn).await? && !is_read_only(conn, (name, script, at)).await?;
     if holds {
         conn.clear_cached_statements().await?;
         let moment = sqlx::raw_sql(MOMENT).execute(&mut *conn).await;
@@ -231,11 +231,20 @@ async fn tied(
     Ok(holds)
 }
 
-async fn is_read_only(conn: &mut PgConnection) -> Result<bool> {
+/// Whether the transaction can write nothing. One that has written before cannot hold its row.
+async fn is_read_only(
+    conn: &mut PgConnection,
+    (name, script, at): (&str, &str, usize),
+) -> std::result::Result<bool, WholeError> {
     let row = sqlx::raw_sql(AssertSqlSafe(format!("SELECT {ACCESS}")))
         .fetch_one(conn)
         .await?;
-    Ok(row.try_get(0)?)
+    let (is_read_only, has_written): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    if is_read_only && has_written {
+        let failure = ScriptFailure::read_only(name, script, at);
+        return Err(WholeError::Script(ScriptError::Failed(Box::new(failure))));
+    }
+    Ok(is_read_only)
 }
 
 /// Whether a script has left a transaction open: then the statement began later than its transaction.

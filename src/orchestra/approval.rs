@@ -29,6 +29,10 @@ pub const PLAN_JSON: &str = "plan.json";
 
 /// What the guard is asked for this tenant.
 pub fn consent(pass: &Pass, tenant: &Tenant<'_>, policy: Approval) -> Consent {
+    // What a former tenant has left is data that somebody had.
+    let is_taken_back = tenant
+        .database
+        .is_some_and(|database| !database.spec.former_uids.is_empty());
     let database = tenant.database.and_then(|database| database.status.as_ref());
     let effects = tenant.class.and_then(|class| class.spec.approval_for.as_deref());
     Consent {
@@ -36,7 +40,7 @@ pub fn consent(pass: &Pass, tenant: &Tenant<'_>, policy: Approval) -> Consent {
         effects: effects.unwrap_or(&Effect::APPROVED).iter().copied().collect(),
         approved: annotation(pass).map(ToOwned::to_owned),
         // The Secret is there before the status says so.
-        handed_over: pass.is_serving() || pass.known_secret().is_some(),
+        handed_over: is_taken_back || pass.is_serving() || pass.known_secret().is_some(),
         prepared: database.is_some_and(|status| status.template.is_some()),
     }
 }

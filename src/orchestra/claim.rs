@@ -107,7 +107,12 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error>
             return Ok(Offer::of(Supply::Provider(Intent::Written), name));
         }
         if can_take(pass, class, &name).await? {
-            return Ok(Offer::of(Supply::Member(Intent::Written), name));
+            if pass.ctx.pool.choices.is_open(&name, pass.uid()) {
+                return Ok(Offer::of(Supply::Member(Intent::Written), name));
+            }
+            // Another operator may be about to take it: the intent stays.
+            let message = format!("OrchestraDatabase {name} is being prepared");
+            return Ok(Offer::none(Supply::Awaited(Wait::Member), message));
         }
     }
     if let Some(name) = pass.reserved.clone() {
@@ -121,13 +126,12 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error>
 /// led before has seen: only the API server's word gives an intent up.
 async fn can_take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<bool, Error> {
     let fits = |member: &OrchestraDatabase| candidates::fits(&pass.object, class, member);
-    let open = pass.ctx.pool.choices.is_open(name, pass.uid());
     let known = databases(pass).get(&ObjectRef::new(name));
     if known.is_some_and(|member| fits(&member)) {
-        return Ok(open);
+        return Ok(true);
     }
     let found = api(&pass.ctx).get_opt(name).await?;
-    Ok(open && found.is_some_and(|member| fits(&member)))
+    Ok(found.is_some_and(|member| fits(&member)))
 }
 
 /// The first way of the class that can meet a claim.

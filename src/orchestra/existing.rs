@@ -1,5 +1,6 @@
 //! A database that exists: one that an Orchestra has left is taken back with its data.
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
@@ -20,7 +21,12 @@ const REMEMBERED: usize = 16;
 /// Whether the existing database can be taken, and how far the claim has come.
 pub async fn supply(pass: &Pass, class: &OrchestraClass, existing: &ExistingDatabase) -> Result<Offer, Error> {
     let name = existing.database_name.clone();
-    if let Err((reason, message)) = judge(&pass.object, class, &name, find(pass, &name).await?.as_ref()) {
+    if let Err((reason, message)) = judge(
+        &pass.object,
+        (class, born(pass)),
+        &name,
+        find(pass, &name).await?.as_ref(),
+    ) {
         return Ok(Offer::none(Supply::Blocked(reason), message));
     }
     let status = pass.object.status.as_ref();
@@ -41,10 +47,22 @@ async fn find(pass: &Pass, name: &str) -> Result<Option<OrchestraDatabase>, Erro
     }
 }
 
+/// When the Orchestra's namespace was created, if the operator may read it.
+fn born(pass: &Pass) -> Option<Timestamp> {
+    let namespace = pass.ctx.core.stores.namespaces.get(&ObjectRef::new(pass.namespace()))?;
+    namespace.metadata.creation_timestamp.as_ref().map(|at| at.0)
+}
+
+/// Whether the namespace in which a database was released is gone, and this one has only its name.
+fn is_of_former_namespace(database: &OrchestraDatabase, born: Option<Timestamp>) -> bool {
+    let released = database.spec.released_at.as_ref();
+    released.is_some_and(|released| born.is_some_and(|born| born > released.0))
+}
+
 /// Whether an Orchestra of this class may take a database that it names. A tenant is told of no other namespace's.
 fn judge(
     object: &Orchestra,
-    class: &OrchestraClass,
+    (class, born): (&OrchestraClass, Option<Timestamp>),
     name: &str,
     database: Option<&OrchestraDatabase>,
 ) -> Result<(), (Reason, String)> {
@@ -64,9 +82,11 @@ fn judge(
         ));
     };
     let namespace = object.namespace().unwrap_or_default();
-    if claim.namespace != namespace && spec.offered_to.as_ref() != Some(&namespace) {
+    let is_foreign = claim.namespace != namespace || is_of_former_namespace(database, born);
+    if is_foreign && spec.offered_to.as_ref() != Some(&namespace) {
         return not_allowed(format!(
-            "OrchestraDatabase {name} holds the data of an Orchestra of another namespace. If namespace {namespace} may have \
+            "OrchestraDatabase {name} holds the data of an Orchestra of another namespace, or of one that had this name \
+             before. If namespace {namespace} may have \
              them, an admin offers it: kubectl patch orchdb {name} --type=merge -p '{{\"spec\":{{\"offeredTo\":\"{namespace}\"}}}}'"
         ));
     }
@@ -123,11 +143,9 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
     let Some(former) = database.spec.claim_ref.clone() else {
         return Ok(());
     };
-    if judge(&pass.object, class, name, Some(&database)).is_err() {
+    if judge(&pass.object, (class, born(pass)), name, Some(&database)).is_err() {
         return Ok(());
     }
-    // An earlier version left the password of its former tenant.
-    tenant::forget(&pass.ctx.core, name).await?;
     let mut uids = database.spec.former_uids.clone();
     uids.retain(|uid| *uid != former.uid);
     uids.push(former.uid);
@@ -147,7 +165,8 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;
     databases(pass).wrote(&taken);
-    Ok(())
+    // An earlier version left the password of its former tenant.
+    tenant::forget(&pass.ctx.core, name).await
 }
 
 /// The database that an earlier Orchestra of this namespace and name has left.
@@ -159,6 +178,7 @@ fn earlier(pass: &Pass) -> Option<String> {
         });
         is_same
             && database.spec.released_at.is_some()
+            && !is_of_former_namespace(database, born(pass))
             && database.metadata.deletion_timestamp.is_none()
             && !database.is_lost()
     });
@@ -213,7 +233,7 @@ mod tests {
         let told = |change: &dyn Fn(&mut OrchestraDatabase)| {
             let mut database = OrchestraDatabase::new("orchdb-1", spec.clone());
             change(&mut database);
-            judge(&object, &class, "orchdb-1", Some(&database))
+            judge(&object, (&class, None), "orchdb-1", Some(&database))
         };
         assert_eq!(told(&|_| {}), Ok(()));
         let other = |database: &mut OrchestraDatabase| {
@@ -266,7 +286,15 @@ mod tests {
             };
             assert!(refused.as_ref().is_err_and(is), "{part}: {refused:?}");
         }
-        let gone = judge(&object, &class, "orchdb-1", None);
+        let database = OrchestraDatabase::new("orchdb-1", spec.clone());
+        let second = |second| Timestamp::from_second(second).ok();
+        let of = |born| judge(&object, (&class, second(born)), "orchdb-1", Some(&database));
+        assert_eq!(of(-1), Ok(()));
+        assert!(
+            of(1).is_err_and(|(reason, _)| reason == Reason::ExistingNotAllowed),
+            "the namespace is another one of the same name"
+        );
+        let gone = judge(&object, (&class, None), "orchdb-1", None);
         assert!(gone.is_err_and(|(reason, _)| reason == Reason::ExistingNotFound));
     }
 }

@@ -75,7 +75,9 @@ fn ttl(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<GoDuration>
 /// When the ttl began to count anew, by the annotation; an error when it is not a timestamp.
 fn extended(object: &Orchestra) -> Result<Option<Timestamp>, ()> {
     let given = object.annotations().get(EXTENDED_ANNOTATION);
-    given.map(|text| text.parse().map_err(drop)).transpose()
+    // A status holds whole seconds.
+    let whole = |at: Timestamp| Timestamp::from_second(at.as_second()).map_err(drop);
+    given.map(|text| text.parse().map_err(drop).and_then(whole)).transpose()
 }
 
 /// What comes next before `at`, and when. The end comes no sooner after the last warning than that was meant to come
@@ -108,7 +110,7 @@ pub async fn look(pass: &Pass) -> Result<Life, Error> {
         (Some(old), _) => old.ttl_since.as_ref().map(|since| since.0),
         (None, None) => None,
         // It was in use before it had a ttl.
-        (None, Some(_)) => Some(clock::now(client).await?),
+        (None, Some(_)) => Some(clock::now(client).await?.max(clock::own())),
     };
     let begins = old.is_none() && since.is_some();
     let created = object.metadata.creation_timestamp.as_ref().map(|at| at.0);
@@ -347,6 +349,7 @@ mod tests {
         assert_eq!(extended(&object), Ok(None));
         for (text, read) in [
             ("2026-12-01T00:00:00Z", Ok(Some(at("01T00:00:00")))),
+            ("2026-12-01T00:00:00.123Z", Ok(Some(at("01T00:00:00")))),
             ("tomorrow", Err(())),
         ] {
             object.annotations_mut().insert(EXTENDED_ANNOTATION.into(), text.into());

@@ -121,7 +121,13 @@ async fn ensure(
         .map(|number| tenant::role_of(pass.uid(), *number))
         .collect();
     let mut kept = logins.roles(pass.uid());
-    kept.retain(|role| !names.contains(&role.name));
+    // A former login whose time has come is never made anew.
+    let overdue = logins.state.overdue(Timestamp::now());
+    let ends = |role: &postgres::TenantRole| {
+        let number = tenant::generation_of(pass.uid(), &role.name);
+        names.contains(&role.name) || number.is_some_and(|number| overdue.contains(&number))
+    };
+    kept.retain(|role| !ends(role));
     let roles = TenantRoles {
         base: &tenant::role_name(pass.uid()),
         logins: &kept,

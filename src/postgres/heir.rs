@@ -12,9 +12,10 @@ const BEQUESTS: &str = "WITH me AS (SELECT oid FROM pg_roles WHERE rolname::text
     heir AS (SELECT oid, quote_ident(rolname) AS name FROM pg_roles WHERE rolname::text = $2), \
     granted AS ( \
         SELECT privilege_type AS what, CASE relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass AS place, \
-            a.grantee, is_grantable FROM pg_class c, aclexplode(relacl) a \
+            a.grantee, is_grantable FROM pg_class c, aclexplode(relacl) a WHERE relpersistence <> 't' \
         UNION ALL SELECT format('%s (%I)', privilege_type, attname), 'TABLE ' || attrelid::regclass, a.grantee, is_grantable \
-            FROM pg_attribute, aclexplode(attacl) a WHERE NOT attisdropped \
+            FROM pg_attribute JOIN pg_class c ON c.oid = attrelid, aclexplode(attacl) a \
+            WHERE NOT attisdropped AND relpersistence <> 't' \
         UNION ALL SELECT privilege_type, format('SCHEMA %I', nspname), a.grantee, is_grantable \
             FROM pg_namespace, aclexplode(nspacl) a \
         UNION ALL SELECT privilege_type, 'ROUTINE ' || p.oid::regprocedure, a.grantee, is_grantable \
@@ -33,8 +34,8 @@ const BEQUESTS: &str = "WITH me AS (SELECT oid FROM pg_roles WHERE rolname::text
         FROM pg_auth_members, heir WHERE member = (SELECT oid FROM me) AND roleid <> heir.oid";
 
 /// Leaves to the heir what a role owns and was granted, and takes both from the role. What the owner may not pass on is
-/// left out; objects that the heir may not own, because it may not create any where they are, become the owner's. The
-/// transaction must be one of [`super::sql::begin`].
+/// left out. Nothing becomes the owner's, whose rights a function or a view of the tenant would then have. The transaction
+/// must be one of [`super::sql::begin`].
 pub(super) async fn pass_on(conn: &mut PgConnection, role: &str, heir: &str) -> Result<()> {
     let bequests: Vec<String> = sqlx::query_scalar(BEQUESTS)
         .bind(role)
@@ -45,16 +46,55 @@ pub(super) async fn pass_on(conn: &mut PgConnection, role: &str, heir: &str) -> 
         permitted(conn, bequest, &["42501", "0LP01", "0A000"]).await?;
     }
     let (from, to) = (quote(role), quote(heir));
-    if !permitted(conn, format!("REASSIGN OWNED BY {from} TO {to}"), &["42501"]).await? {
-        run(conn, format!("REASSIGN OWNED BY {from} TO CURRENT_USER")).await?;
+    // A new owner must be allowed to create where the objects are.
+    let places: Vec<String> = sqlx::query_scalar(PLACES)
+        .bind(role)
+        .bind(heir)
+        .fetch_all(&mut *conn)
+        .await?;
+    for place in &places {
+        run(conn, format!("GRANT CREATE ON SCHEMA {place} TO {to}")).await?;
+    }
+    run(conn, format!("REASSIGN OWNED BY {from} TO {to}")).await?;
+    for place in &places {
+        run(conn, format!("REVOKE CREATE ON SCHEMA {place} FROM {to}")).await?;
     }
     run(conn, format!("DROP OWNED BY {from}")).await
 }
 
-/// The roles of a tenant on the server: the first one, and the numbered ones that were made for rotations.
+/// The schemas that hold objects of a role, `$1`, and in which the heir, `$2`, may not create any.
+const PLACES: &str = "SELECT quote_ident(nspname) FROM pg_namespace n WHERE NOT has_schema_privilege($2::name, n.oid, 'CREATE') \
+    AND nspname::text IN (SELECT (pg_identify_object(classid, objid, 0)).schema FROM pg_shdepend JOIN pg_database d ON d.oid = dbid \
+        WHERE datname = current_database() AND refclassid = 'pg_authid'::regclass AND deptype = 'o' \
+            AND pg_get_userbyid(refobjid)::text = $1)";
+
+/// Statements after which functions and views of a role, `$1`, have the rights of those who use them, whoever owns them.
+const DISARMING: &str = "SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) FROM pg_proc p \
+        WHERE prosecdef AND pg_get_userbyid(proowner)::text = $1 \
+    UNION ALL SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass) FROM pg_class c \
+        WHERE relkind = 'v' AND pg_get_userbyid(relowner)::text = $1 \
+            AND current_setting('server_version_num')::int >= 150000";
+
+/// Makes what a role owns the owner's, so that no data goes with the role, without the owner's rights for the role's
+/// functions and views. The transaction must be one of [`super::sql::begin`].
+pub(super) async fn take_over(conn: &mut PgConnection, role: &str) -> Result<()> {
+    let disarming: Vec<String> = sqlx::query_scalar(DISARMING).bind(role).fetch_all(&mut *conn).await?;
+    let role = quote(role);
+    run(conn, format!("REASSIGN OWNED BY {role} TO CURRENT_USER")).await?;
+    for statement in disarming {
+        run(conn, statement).await?;
+    }
+    run(conn, format!("DROP OWNED BY {role}")).await
+}
+
+/// The roles of a tenant on the server: the first one, and the numbered ones that were made for rotations. Since version
+/// 16, a numbered one that another login of the server has made is none of them.
 pub(super) async fn generations(conn: &mut PgConnection, base: &str) -> Result<Vec<String>> {
     let query = "SELECT rolname::text FROM pg_roles WHERE rolname::text = $1 \
-        OR left(rolname::text, length($1) + 1) = $1 || '_' AND substr(rolname::text, length($1) + 2) ~ '^[0-9]+$' \
+        OR left(rolname::text, length($1) + 1) = $1 || '_' AND substr(rolname::text, length($1) + 2) ~ '^([2-9]|[1-9][0-9]{1,8})$' \
+            AND (current_setting('server_version_num')::int < 160000 \
+                OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+                OR pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')) \
         ORDER BY length(rolname::text) DESC, 1 DESC";
     Ok(sqlx::query_scalar(query).bind(base).fetch_all(conn).await?)
 }

@@ -47,10 +47,15 @@ pub async fn ensure_tenant_roles(
     server: Sharing,
 ) -> Result<()> {
     let TenantRoles { base, logins, retired } = tenant;
-    let given = Given { roles: logins, rights };
+    let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
+    let family: Vec<_> = [base].iter().chain(&names).chain(retired).copied().collect();
+    let given = Given {
+        roles: logins,
+        rights,
+        family: &family,
+    };
     let shut = logins.iter().all(|role| role.name != base);
     change(conn, given, (&[base], shut), &[], Some(server)).await?;
-    let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
     let members: Vec<_> = names.into_iter().filter(|name| *name != base).collect();
     if members.is_empty() && retired.is_empty() {
         return Ok(());
@@ -63,7 +68,7 @@ pub async fn ensure_tenant_roles(
         retired,
     };
     begin(conn).await?;
-    let observed = observe_checked(conn, &all, Some(server)).await;
+    let observed = observe_checked(conn, &all, given, Some(server)).await;
     let attributes = (rights.limits.is_some(), rights.row_security);
     let planned = end(conn, observed)
         .await
@@ -105,7 +110,11 @@ pub async fn ensure_tenant_logins(
     let names: Vec<_> = kept.iter().map(|role| role.name.as_str()).collect();
     change(
         conn,
-        Given { roles: kept, rights },
+        Given {
+            roles: kept,
+            rights,
+            family: &[],
+        },
         (&names, false),
         retired,
         Some(server),
@@ -124,7 +133,16 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
     let granted = async {
         let facts = observe(conn, &[], None).await?;
         for change in grants(role, &facts) {
-            carry_out(conn, change, Given { roles: &[], rights }).await?;
+            carry_out(
+                conn,
+                change,
+                Given {
+                    roles: &[],
+                    rights,
+                    family: &[],
+                },
+            )
+            .await?;
         }
         Ok(())
     };
@@ -144,7 +162,18 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     let found = heir::generations(conn, role).await;
     let found = end(conn, found).await?;
     let retired: Vec<_> = found.iter().map(String::as_str).collect();
-    change(conn, Given { roles: &[], rights }, (&[], false), &retired, None).await
+    change(
+        conn,
+        Given {
+            roles: &[],
+            rights,
+            family: &[],
+        },
+        (&[], false),
+        &retired,
+        None,
+    )
+    .await
 }
 
 /// What the changes need besides the names of the roles.
@@ -153,6 +182,8 @@ struct Given<'a> {
     /// The roles that are kept, with their passwords.
     roles: &'a [TenantRole],
     rights: &'a TenantRights,
+    /// Further roles of the same tenant.
+    family: &'a [&'a str],
 }
 
 /// `kept`: names of the roles that are kept, and whether they do not log in.
@@ -171,7 +202,7 @@ async fn change(
     };
     begin(conn).await?;
     let observed = async {
-        let facts = observe_checked(conn, &all, server).await?;
+        let facts = observe_checked(conn, &all, given, server).await?;
         if server == Some(Sharing::Shared) {
             check_others(conn, &all).await?;
         }
@@ -246,9 +277,14 @@ fn check(name: &str) -> Result<()> {
 }
 
 /// As [`observe`]; a database that is being prepared for its tenant must hold no trap for its owner.
-async fn observe_checked(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing>) -> Result<ServerFacts> {
+async fn observe_checked(
+    conn: &mut PgConnection,
+    roles: &[&str],
+    given: Given<'_>,
+    server: Option<Sharing>,
+) -> Result<ServerFacts> {
     if server.is_some() {
-        let tenant: Vec<_> = roles.iter().map(ToString::to_string).collect();
+        let tenant: Vec<_> = roles.iter().chain(given.family).map(ToString::to_string).collect();
         check_triggers(conn, &tenant).await?;
     }
     observe(conn, roles, server).await
@@ -318,7 +354,7 @@ async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing
 }
 
 async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>) -> Result<()> {
-    let Given { roles, rights } = given;
+    let Given { roles, rights, .. } = given;
     let sql = match change {
         Change::Create(role) => format!(
             "CREATE ROLE {} LOGIN PASSWORD '{}'",
@@ -372,10 +408,7 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>
         Change::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
         Change::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
         Change::EndSessions(role) => return end_sessions(conn, role).await,
-        Change::TakeOver(role) => format!(
-            "REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}",
-            role = quote(role)
-        ),
+        Change::TakeOver(role) => return heir::take_over(conn, role).await,
         Change::Drop(role) => format!("DROP ROLE {}", quote(role)),
     };
     run(conn, sql).await

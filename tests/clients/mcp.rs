@@ -146,7 +146,6 @@ fn works_inside(server: &mut Server, reference: &str) {
     assert!(keys.to_string().contains("sb_publishable_"), "{keys}");
     let types = server.done("generate_typescript_types", &project);
     assert!(types.to_string().contains("Row: { id: number }"), "{types}");
-    server.done("get_logs", &json!({"project_id": reference, "service": "postgres"}));
     for tool in [
         "list_extensions",
         "list_edge_functions",

@@ -46,7 +46,7 @@ fn every_state() -> Vec<Facts> {
         for finalizer in [false, true] {
             for claim in [Claim::None, Claim::Held, Claim::Abandoned, Claim::Released] {
                 for destroy in [false, true] {
-                    for grace in [Grace::None, Grace::Unset, Grace::Running, Grace::Over] {
+                    for grace in [Grace::None, Grace::Unset, Grace::Void, Grace::Running, Grace::Over] {
                         states.extend(backings.iter().map(|backing| Facts {
                             deleting,
                             abandon: false,
@@ -80,7 +80,8 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
         Step::Probe | Step::ReadKeys => hosted.connection = Connection::Proven,
         Step::DeleteSelf => facts.deleting = true,
-        Step::Schedule => facts.grace = Grace::Running,
+        Step::Schedule if facts.destroy => facts.grace = Grace::Running,
+        Step::Schedule => facts.grace = Grace::None,
         Step::Replace => hosted.project = Project::Discarded,
         Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
         Step::Restore => hosted.project = Project::Paused { asked: true },
@@ -200,7 +201,7 @@ fn what_can_be_taken_back_is_not_destroyed() {
             continue;
         };
         let nothing = matches!(hosted.project, Project::Absent | Project::Lost);
-        let kept = matches!(facts.grace, Grace::Unset | Grace::Running) || !facts.destroy;
+        let kept = matches!(facts.grace, Grace::Unset | Grace::Void | Grace::Running) || !facts.destroy;
         if !facts.deleting && facts.claim == Claim::Released && kept && !nothing {
             assert_ne!(plan(&facts), Step::DeleteSelf, "{facts:?}");
         }
