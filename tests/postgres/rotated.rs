@@ -28,7 +28,8 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
         "INSERT INTO early VALUES (1)",
         "ALTER TABLE early ADD COLUMN more int",
         "CREATE TABLE late (id serial)",
-        "CREATE FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION made() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+        "CREATE VIEW seen AS SELECT id FROM late",
     ] {
         execute(&mut session, made)
             .await
@@ -43,7 +44,7 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
             .await
             .unwrap_or_else(|error| panic!("{given}: {error}"));
     }
-    // Of a tenant that may create nothing any more, what the first role cannot own is the owner's.
+    // Also of a tenant that may create nothing any more: nothing of it gets the owner's rights.
     let logins = [second, third.clone()];
     ensure(&mut own, &logins, &["t"], &TenantRights::default()).await;
     ensure(&mut own, &logins[1..], &["t_2"], &TenantRights::default()).await;
@@ -52,6 +53,9 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
         "its session has ended"
     );
     assert!(connect(&owner.as_user("t", first.password), "test").await.is_err());
+    let owners = "SELECT string_agg(DISTINCT pg_get_userbyid(proowner), ',') || has_schema_privilege('t', 'public', 'CREATE') \
+        FROM pg_proc WHERE proname = 'made'";
+    assert_eq!(ask(&mut own, owners).await, "tfalse");
     let mut session = as_role(&third).await;
     execute(&mut session, "INSERT INTO late DEFAULT VALUES").await.unwrap();
     for count in [
@@ -69,4 +73,11 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
         "0"
     );
     assert_eq!(ask(&mut own, "SELECT count(*) FROM early").await, "1");
+    let armed = "SELECT (SELECT count(*) FROM pg_proc WHERE proname = 'made' AND prosecdef) \
+        + (SELECT count(*) FROM pg_class WHERE relname = 'seen' AND reloptions IS NULL)";
+    assert_eq!(
+        ask(&mut own, armed).await,
+        "0",
+        "what is the owner's now has not its rights"
+    );
 }
