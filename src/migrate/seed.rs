@@ -155,13 +155,12 @@ struct Before {
     files: Option<SeedFiles>,
 }
 
-/// Makes the record's table. The transaction must be one of [`begin`].
+/// Reads what is recorded. The transaction must be one of [`begin`].
 async fn before(conn: &mut PgConnection, newest: Option<Seeded>, format: Option<MigrationFormat>) -> Result<Before> {
     let files = match format {
         Some(MigrationFormat::Supabase) => Some(SeedFiles::read(conn).await?),
         _ => None,
     };
-    make_table(conn).await?;
     Ok(Before { newest, files })
 }
 
@@ -193,6 +192,7 @@ async fn inside(
             holder: "a session that has applied a seed".to_owned(),
         });
     }
+    make_table(conn).await?;
     // A seed that runs again becomes the newest record, even if the server's clock was set back.
     sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO {OPERATOR_SCHEMA}.seed (digest, applied_at) SELECT $1, \
