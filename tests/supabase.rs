@@ -223,7 +223,8 @@ async fn at_once_each_migration_is_applied_once_although_the_cli_takes_no_lock()
                 // Whichever of the two was second at a migration, or waited for the other in a circle:
                 // the next look finds it applied.
                 Err(Error::Overtaken { .. }) => {}
-                Err(Error::Failed(failure)) if ["42P07", "23505", "40P01"].contains(&failure.sqlstate.as_str()) => {}
+                Err(Error::Failed(failure))
+                    if ["42P07", "42710", "23505", "40P01"].contains(&failure.sqlstate.as_str()) => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -15,7 +15,9 @@ const RIGHTS: Rights = &[
     ("watch", "orchestras.stagesub.io", "tenant", true),
     ("patch", "orchestras.stagesub.io", "tenant", true),
     ("create", "orchestras.stagesub.io", "tenant", false),
-    ("delete", "orchestras.stagesub.io", "tenant", false),
+    // A ttl ends it.
+    ("delete", "orchestras.stagesub.io", "tenant", true),
+    ("deletecollection", "orchestras.stagesub.io", "tenant", false),
     ("patch", "orchestras.stagesub.io/status", "tenant", true),
     ("create", "orchestraclasses.stagesub.io", "tenant", true),
     ("patch", "orchestraclasses.stagesub.io", "tenant", true),
