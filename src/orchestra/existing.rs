@@ -85,8 +85,8 @@ fn judge(
     let is_foreign = claim.namespace != namespace || is_of_former_namespace(database, born);
     if is_foreign && spec.offered_to.as_ref() != Some(&namespace) {
         return not_allowed(format!(
-            "OrchestraDatabase {name} holds the data of an Orchestra of another namespace, or of one that had this name \
-             before. If namespace {namespace} may have \
+            "OrchestraDatabase {name} holds the data of an Orchestra of another namespace, or of a deleted namespace of this \
+             name. If namespace {namespace} may have \
              them, an admin offers it: kubectl patch orchdb {name} --type=merge -p '{{\"spec\":{{\"offeredTo\":\"{namespace}\"}}}}'"
         ));
     }
