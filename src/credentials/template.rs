@@ -192,14 +192,14 @@ fn guard(text: &str) -> Result<(), String> {
 /// The text after an expression.
 fn expression<'a>(text: &'a str, end: &str) -> Result<&'a str, String> {
     let mut letters = text.char_indices();
-    let (mut parts, mut in_word) = (0, false);
+    let (mut parts, mut goes_on) = (0, false);
     while let Some((at, letter)) = letters.next() {
         if text[at..].starts_with(end) {
             return Ok(&text[at + end.len()..]);
         }
-        let is_word = letter.is_ascii_alphanumeric() || letter == '_';
-        parts += usize::from(!letter.is_whitespace() && !(is_word && in_word));
-        in_word = is_word;
+        let of_word = letter.is_ascii_alphanumeric() || letter == '_';
+        parts += usize::from(!(letter.is_whitespace() || of_word && goes_on));
+        goes_on = of_word;
         if parts > MOST_PARTS {
             return Err(format!("an expression has more than {MOST_PARTS} words and signs"));
         }
