@@ -131,9 +131,21 @@ pub async fn seed(
             .await?;
         Ok::<_, Error>(outcome)
     };
-    let outcome = timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))??;
-    Ok((conn, outcome))
+    match timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))? {
+        Ok(outcome) => Ok((conn, outcome)),
+        Err(error) => {
+            // The next attempt may come before the server has noticed the end of this session.
+            let freed = sqlx::raw_sql("ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()").execute(&mut conn);
+            if !matches!(timeout(FREED, freed).await, Ok(Ok(_))) {
+                tracing::debug!("the lock of seeds is free when the session has ended");
+            }
+            Err(error)
+        }
+    }
 }
+
+/// How long the lock of a seed that failed may take to be given back.
+const FREED: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Takes the lock of seeds, which this session may hold already.
 async fn lock(conn: &mut PgConnection, function: &str) -> Result<()> {
