@@ -103,7 +103,12 @@ fn second_look(period: Duration) -> Duration {
 
 /// The time by the own clock, in whole seconds.
 pub fn own() -> Timestamp {
-    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::MAX)
+    whole(Timestamp::now())
+}
+
+/// A time without fractions of a second, which a status does not hold.
+pub fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 /// The time by the API server's clock: the header `Date` of an answer (RFC 9110, 6.6.1), which every server of Go's

@@ -75,9 +75,9 @@ fn ttl(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<GoDuration>
 /// When the ttl began to count anew, by the annotation; an error when it is not a timestamp.
 fn extended(object: &Orchestra) -> Result<Option<Timestamp>, ()> {
     let given = object.annotations().get(EXTENDED_ANNOTATION);
-    // A status holds whole seconds.
-    let whole = |at: Timestamp| Timestamp::from_second(at.as_second()).map_err(drop);
-    given.map(|text| text.parse().map_err(drop).and_then(whole)).transpose()
+    given
+        .map(|text| text.parse().map(clock::whole).map_err(drop))
+        .transpose()
 }
 
 /// What comes next before `at`, and when. The end comes no sooner after the last warning than that was meant to come

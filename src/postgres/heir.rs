@@ -1,7 +1,7 @@
 //! What a former login of a tenant leaves to the role that all of its logins are members of: what it owns, and what it
 //! was granted by name.
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::Result;
 use super::sql::{begin, end, permitted, quote, run};
@@ -87,16 +87,25 @@ pub(super) async fn take_over(conn: &mut PgConnection, role: &str) -> Result<()>
     run(conn, format!("DROP OWNED BY {role}")).await
 }
 
+/// SQL over `pg_roles`: whether the connection's user may change the role, as far as the role is no superuser. Since version
+/// 16 that takes ADMIN OPTION, which whoever made the role has.
+pub(super) const OWNER_CHANGES: &str = "current_setting('server_version_num')::int < 160000 \
+    OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+    OR pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')";
+
 /// The roles of a tenant on the server: the first one, and the numbered ones that were made for rotations. Since version
 /// 16, a numbered one that another login of the server has made is none of them.
 pub(super) async fn generations(conn: &mut PgConnection, base: &str) -> Result<Vec<String>> {
-    let query = "SELECT rolname::text FROM pg_roles WHERE rolname::text = $1 \
-        OR left(rolname::text, length($1) + 1) = $1 || '_' AND substr(rolname::text, length($1) + 2) ~ '^([2-9]|[1-9][0-9]{1,8})$' \
-            AND (current_setting('server_version_num')::int < 160000 \
-                OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
-                OR pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')) \
-        ORDER BY length(rolname::text) DESC, 1 DESC";
-    Ok(sqlx::query_scalar(query).bind(base).fetch_all(conn).await?)
+    let query = format!(
+        "SELECT rolname::text FROM pg_roles WHERE rolname::text = $1 \
+             OR left(rolname::text, length($1) + 1) = $1 || '_' \
+                 AND substr(rolname::text, length($1) + 2) ~ '^([2-9]|[1-9][0-9]{{1,8}})$' AND ({OWNER_CHANGES}) \
+         ORDER BY length(rolname::text) DESC, 1 DESC"
+    );
+    Ok(sqlx::query_scalar(AssertSqlSafe(query))
+        .bind(base)
+        .fetch_all(conn)
+        .await?)
 }
 
 /// Those of them that may log in.

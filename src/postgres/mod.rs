@@ -17,6 +17,7 @@ mod logins;
 mod pooler;
 mod records;
 mod relay;
+mod role_changes;
 mod role_plan;
 mod roles;
 mod row_security;
@@ -38,9 +39,10 @@ pub use heir::tenant_logins;
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
+pub use role_changes::TenantRole;
 pub use roles::{
-    TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles,
-    grant_existing, is_prepared,
+    TenantRoles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles, grant_existing,
+    is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
 pub use sql::OPERATOR_SCHEMA;

@@ -1,29 +1,19 @@
 //! A tenant's login roles, and the walls between databases on one server: reads the facts, has
-//! [`super::role_plan`] decide, and carries out the changes.
+//! [`super::role_plan`] decide and [`super::role_changes`] carry out the changes.
 
 use std::collections::BTreeMap;
 
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::grants::{TenantRights, future_grants, grant_existing as grant, limit, revoke_excess};
-use super::records::{check_triggers, protect};
-use super::role_plan::{
-    Change, RoleFacts, RolePlan, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_members,
-};
-use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
-use super::wall::{Sharing, close_database, current_database, end_foreign_sessions};
-use super::{data_api, groups, heir, search_path};
-
-/// A tenant's login role. The name is unique on the server, at most 63 bytes.
-#[derive(Clone, Debug)]
-pub struct TenantRole {
-    /// Role name.
-    pub name: String,
-    /// The password; the server gets only a SCRAM-SHA-256 verifier of it.
-    pub password: SecretString,
-}
+use super::grants::TenantRights;
+use super::heir::OWNER_CHANGES;
+use super::records::check_triggers;
+use super::role_changes::{Given, TenantRole, carry_out, follow};
+use super::role_plan::{RoleFacts, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_members};
+use super::sql::{OPERATOR_SCHEMA, begin, end, quote};
+use super::wall::Sharing;
+use super::{groups, heir, search_path};
 
 /// The roles of a tenant whose login was rotated.
 #[derive(Clone, Copy, Debug)]
@@ -176,16 +166,6 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     .await
 }
 
-/// What the changes need besides the names of the roles.
-#[derive(Clone, Copy)]
-struct Given<'a> {
-    /// The roles that are kept, with their passwords.
-    roles: &'a [TenantRole],
-    rights: &'a TenantRights,
-    /// Further roles of the same tenant.
-    family: &'a [&'a str],
-}
-
 /// `kept`: names of the roles that are kept, and whether they do not log in.
 async fn change(
     conn: &mut PgConnection,
@@ -213,14 +193,6 @@ async fn change(
         .await
         .and_then(|facts| plan(logins, server, &facts))?;
     follow(conn, &planned, given).await
-}
-
-async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<()> {
-    for change in &planned.before {
-        in_transaction(conn, &[*change], given).await?;
-    }
-    in_transaction(conn, &planned.together, given).await?;
-    in_transaction(conn, &planned.after, given).await
 }
 
 fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str], rights: &TenantRights) -> TenantLogins<'a> {
@@ -251,21 +223,6 @@ pub async fn is_prepared(conn: &mut PgConnection, role: &str, rights: &TenantRig
     end(conn, seen).await
 }
 
-async fn in_transaction(conn: &mut PgConnection, changes: &[Change<'_>], given: Given<'_>) -> Result<()> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    begin(conn).await?;
-    let mut done = Ok(());
-    for change in changes {
-        done = carry_out(conn, *change, given).await;
-        if done.is_err() {
-            break;
-        }
-    }
-    end(conn, done).await
-}
-
 fn check(name: &str) -> Result<()> {
     match name {
         "" => Err(Error::InvalidRole("it is empty")),
@@ -293,12 +250,11 @@ async fn observe_checked(
 /// Refuses a role that exists and that the owner may not change. Since version 16, that is a role that another login of
 /// the server has made: the tenant's, in the database that it had there before.
 async fn check_others(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
-    let query = "SELECT rolname::text, current_user::text FROM pg_roles r \
-        WHERE rolname::text = ANY ($1) AND rolname <> current_user \
-            AND current_setting('server_version_num')::int >= 160000 \
-            AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
-            AND NOT pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION') ORDER BY 1 LIMIT 1";
-    let row: Option<(String, String)> = sqlx::query_as(query)
+    let query = format!(
+        "SELECT rolname::text, current_user::text FROM pg_roles \
+         WHERE rolname::text = ANY ($1) AND rolname <> current_user AND NOT ({OWNER_CHANGES}) ORDER BY 1 LIMIT 1"
+    );
+    let row: Option<(String, String)> = sqlx::query_as(AssertSqlSafe(query))
         .bind(roles.iter().map(ToString::to_string).collect::<Vec<_>>())
         .fetch_optional(conn)
         .await?;
@@ -351,83 +307,4 @@ async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing
         facts.roles.insert(row.try_get(0)?, role);
     }
     Ok(facts)
-}
-
-async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>) -> Result<()> {
-    let Given { roles, rights, .. } = given;
-    let sql = match change {
-        Change::Create(role) => format!(
-            "CREATE ROLE {} LOGIN PASSWORD '{}'",
-            quote(role),
-            verifier(role, roles)?
-        ),
-        Change::CreateShut(role) => format!("CREATE ROLE {}", quote(role)),
-        Change::JoinBase { base, role } => format!("GRANT {} TO {}", quote(base), quote(role)),
-        Change::PassOn { role, heir } => return heir::pass_on(conn, role, heir).await,
-        Change::TakeExcess(role) => return revoke_excess(conn, role, rights).await,
-        Change::SetPassword(role) => {
-            format!("ALTER ROLE {} LOGIN PASSWORD '{}'", quote(role), verifier(role, roles)?)
-        }
-        Change::JoinOwner(role) => format!("GRANT {} TO CURRENT_USER", quote(role)),
-        Change::Bypass(role) => {
-            let sql = format!("ALTER ROLE {} BYPASSRLS", quote(role));
-            // Before version 16 only a superuser may, or who is told to be like one by an extension of a hosted project.
-            return permitted(conn, sql, &["42501"]).await.map(drop);
-        }
-        Change::Enforce(role) => {
-            let sql = format!("ALTER ROLE {} NOBYPASSRLS", quote(role));
-            // Who may not give it may not take it either; [`super::unreadable`] tells of a login that keeps it.
-            return permitted(conn, sql, &["42501"]).await.map(drop);
-        }
-        Change::CreateGroup => return groups::create(conn).await,
-        Change::JoinGroup { group, role } => return groups::join(conn, group, role).await,
-        Change::LeaveGroup { group, role } => return groups::leave(conn, group, role).await,
-        Change::Expose => match rights.expose_new_tables {
-            Some(wanted) => return data_api::expose(conn, wanted).await,
-            None => return Ok(()),
-        },
-        Change::CopySearchPath(role) => return search_path::copy(conn, role).await,
-        Change::CloseDatabase => return close_database(conn).await,
-        Change::GrantDatabase(role) => {
-            let database = current_database(conn).await?;
-            format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {}", quote(role))
-        }
-        Change::Limit(role) => match &rights.limits {
-            Some(limits) => limit(role, limits),
-            None => return Ok(()),
-        },
-        Change::GrantExisting(role) => return grant(conn, role, rights).await,
-        Change::Protect => return protect(conn).await,
-        Change::EndForeignSessions => return end_foreign_sessions(conn).await,
-        Change::HideOperatorSchema(role) => format!(
-            "REVOKE ALL ON SCHEMA {OPERATOR_SCHEMA} FROM {role}; \
-             REVOKE ALL ON ALL TABLES IN SCHEMA {OPERATOR_SCHEMA} FROM {role}",
-            role = quote(role)
-        ),
-        Change::GrantFuture(role) => future_grants(None, role, rights),
-        Change::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
-        Change::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
-        Change::EndSessions(role) => return end_sessions(conn, role).await,
-        Change::TakeOver(role) => return heir::take_over(conn, role).await,
-        Change::Drop(role) => format!("DROP ROLE {}", quote(role)),
-    };
-    run(conn, sql).await
-}
-
-/// The verifier of a role's password, and not the password: statements may reach the server's log.
-fn verifier(name: &str, roles: &[TenantRole]) -> Result<String> {
-    let role = roles.iter().find(|role| role.name == name);
-    let password = &role.ok_or(Error::InvalidRole("it has no password"))?.password;
-    Ok(postgres_protocol::password::scram_sha_256(
-        password.expose_secret().as_bytes(),
-    ))
-}
-
-/// Each session is waited for, because it drops its temporary tables as it ends.
-async fn end_sessions(conn: &mut PgConnection, role: &str) -> Result<()> {
-    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1")
-        .bind(role)
-        .execute(conn)
-        .await?;
-    Ok(())
 }

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::pool::{house, inventory};
 use crate::proof::{generous_world, soon};
-use crate::support::{LONG, gone, login, orchestra, project, ready, scalar, secret, sources, standard_class};
+use crate::support::{
+    LONG, gate, gone, kill, login, orchestra, project, ready, scalar, secret, sources, standard_class,
+};
 
 fn time(value: &Value) -> Timestamp {
     value.as_str().unwrap_or_default().parse().unwrap()
@@ -192,22 +194,10 @@ fn operator(world: &World, gate: &Gate, name: &str) -> Operator {
         .unwrap()
 }
 
-fn kill(world: &World, operator: &mut Operator) {
-    operator.kill().unwrap();
-    world
-        .kubectl(["delete", "lease", "orchestra-operator", "-n", SYSTEM])
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn it_ends_once_whenever_the_operator_dies_and_not_when_it_is_extended() {
     let world = generous_world().await;
-    let through = world
-        .plane
-        .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
-        .await
-        .unwrap();
-    let gate = Gate::start(&through).await.unwrap();
+    let gate = gate(&world).await;
     let mut running = operator(&world, &gate, "first");
     world
         .apply(

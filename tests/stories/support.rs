@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use orchestra_sandbox::api::Options as ApiOptions;
+use orchestra_sandbox::gate::Gate;
 use orchestra_sandbox::router::Authority;
-use orchestra_sandbox::world::{self, Kind, Options, TENANTS, World, condition, is_true};
+use orchestra_sandbox::world::{self, Kind, Operator, Options, TENANTS, World, condition, is_true};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -152,6 +153,24 @@ pub async fn login(url: &str) -> Result<PgConnection, sqlx::Error> {
     let options: sqlx::postgres::PgConnectOptions = url.parse()?;
     let options = options.ssl_root_cert_from_pem(Authority::of_poolers().unwrap().root().into());
     PgConnection::connect_with(&options.disable_statement_logging()).await
+}
+
+/// A gate before the API server, with the operator's own rights.
+pub async fn gate(world: &World) -> Gate {
+    let through = world
+        .plane
+        .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
+        .await
+        .unwrap();
+    Gate::start(&through).await.unwrap()
+}
+
+/// Kills an operator, and takes its lease away: that it runs out has stories of its own.
+pub fn kill(world: &World, operator: &mut Operator) {
+    operator.kill().unwrap();
+    world
+        .kubectl(["delete", "lease", "orchestra-operator", "-n", SYSTEM])
+        .unwrap();
 }
 
 /// All events, as soon as one holds this text: an event comes after the status that it tells of.

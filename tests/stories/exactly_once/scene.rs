@@ -14,7 +14,7 @@ use super::{Case, Held};
 use crate::pool::house;
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner_url};
 use crate::secrets::all_secrets;
-use crate::support::{decoded, login, secret, sources, standard_class};
+use crate::support::{decoded, gate, kill, login, secret, sources, standard_class};
 
 /// Longest time that a round of many Orchestras takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -31,12 +31,7 @@ impl Scene {
         world
             .api
             .behave(|provider| provider.coming_up = Duration::from_millis(300));
-        let through = world
-            .plane
-            .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
-            .await
-            .unwrap();
-        let gate = Gate::start(&through).await.unwrap();
+        let gate = gate(&world).await;
         standard_class(&world, "");
         sources(&world);
         if members > 0 {
@@ -68,10 +63,7 @@ impl Scene {
 
     /// Kills an operator, and takes its lease away: that it runs out has stories of its own.
     pub fn kill(&self, operator: &mut Operator) {
-        operator.kill().unwrap();
-        self.world
-            .kubectl(["delete", "lease", "orchestra-operator", "-n", SYSTEM])
-            .unwrap();
+        kill(&self.world, operator);
     }
 
     /// Waits until an operator leads.

@@ -1,12 +1,12 @@
 //! Of several who want a database, and its destruction, one wins, whenever the operator is killed.
 
 use orchestra_sandbox::gate::{Gate, Point, Release};
-use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
+use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
 use super::{MEMBERS, delete, taker};
 use crate::proof::{database_name, generous_world, soon, tenant};
-use crate::support::{LONG, orchestra, ready, scalar, sources, standard_class};
+use crate::support::{LONG, gate, kill, orchestra, ready, scalar, sources, standard_class};
 
 const TAKES: &str = "PATCH orchestradatabases claimRef,formerUids,offeredTo,reclaimAfter,reclaimPolicy,releasedAt";
 
@@ -18,23 +18,10 @@ fn operator(world: &World, gate: &Gate, name: &str) -> Operator {
         .unwrap()
 }
 
-/// Kills the operator and takes its lease away.
-fn kill(world: &World, operator: &mut Operator) {
-    operator.kill().unwrap();
-    world
-        .kubectl(["delete", "lease", "orchestra-operator", "-n", SYSTEM])
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn one_takes_it_back_whenever_the_operator_dies() {
     let world = generous_world().await;
-    let through = world
-        .plane
-        .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
-        .await
-        .unwrap();
-    let gate = Gate::start(&through).await.unwrap();
+    let gate = gate(&world).await;
     let mut operator_ = operator(&world, &gate, "first");
     standard_class(&world, "  deletion: {policy: Delete, gracePeriod: 1h}");
     sources(&world);

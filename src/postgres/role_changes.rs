@@ -1,0 +1,134 @@
+//! Carries out the changes that [`super::role_plan`] has decided.
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgConnection;
+
+use super::error::{Error, Result};
+use super::grants::{TenantRights, future_grants, grant_existing, limit, revoke_excess};
+use super::records::protect;
+use super::role_plan::{Change, RolePlan};
+use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
+use super::wall::{close_database, current_database, end_foreign_sessions};
+use super::{data_api, groups, heir, search_path};
+
+/// A tenant's login role. The name is unique on the server, at most 63 bytes.
+#[derive(Clone, Debug)]
+pub struct TenantRole {
+    /// Role name.
+    pub name: String,
+    /// The password; the server gets only a SCRAM-SHA-256 verifier of it.
+    pub password: SecretString,
+}
+
+/// What the changes need besides the names of the roles.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// The roles that are kept, with their passwords.
+    pub roles: &'a [TenantRole],
+    pub rights: &'a TenantRights,
+    /// Further roles of the same tenant.
+    pub family: &'a [&'a str],
+}
+
+/// Carries out a plan, each of its parts in a transaction.
+pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<()> {
+    for change in &planned.before {
+        in_transaction(conn, &[*change], given).await?;
+    }
+    in_transaction(conn, &planned.together, given).await?;
+    in_transaction(conn, &planned.after, given).await
+}
+
+async fn in_transaction(conn: &mut PgConnection, changes: &[Change<'_>], given: Given<'_>) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    begin(conn).await?;
+    let mut done = Ok(());
+    for change in changes {
+        done = carry_out(conn, *change, given).await;
+        if done.is_err() {
+            break;
+        }
+    }
+    end(conn, done).await
+}
+
+pub(super) async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>) -> Result<()> {
+    let Given { roles, rights, .. } = given;
+    let sql = match change {
+        Change::Create(role) => format!(
+            "CREATE ROLE {} LOGIN PASSWORD '{}'",
+            quote(role),
+            verifier(role, roles)?
+        ),
+        Change::CreateShut(role) => format!("CREATE ROLE {}", quote(role)),
+        Change::JoinBase { base, role } => format!("GRANT {} TO {}", quote(base), quote(role)),
+        Change::PassOn { role, heir } => return heir::pass_on(conn, role, heir).await,
+        Change::TakeExcess(role) => return revoke_excess(conn, role, rights).await,
+        Change::SetPassword(role) => {
+            format!("ALTER ROLE {} LOGIN PASSWORD '{}'", quote(role), verifier(role, roles)?)
+        }
+        Change::JoinOwner(role) => format!("GRANT {} TO CURRENT_USER", quote(role)),
+        Change::Bypass(role) => {
+            let sql = format!("ALTER ROLE {} BYPASSRLS", quote(role));
+            // Before version 16 only a superuser may, or who is told to be like one by an extension of a hosted project.
+            return permitted(conn, sql, &["42501"]).await.map(drop);
+        }
+        Change::Enforce(role) => {
+            let sql = format!("ALTER ROLE {} NOBYPASSRLS", quote(role));
+            // Who may not give it may not take it either; [`super::unreadable`] tells of a login that keeps it.
+            return permitted(conn, sql, &["42501"]).await.map(drop);
+        }
+        Change::CreateGroup => return groups::create(conn).await,
+        Change::JoinGroup { group, role } => return groups::join(conn, group, role).await,
+        Change::LeaveGroup { group, role } => return groups::leave(conn, group, role).await,
+        Change::Expose => match rights.expose_new_tables {
+            Some(wanted) => return data_api::expose(conn, wanted).await,
+            None => return Ok(()),
+        },
+        Change::CopySearchPath(role) => return search_path::copy(conn, role).await,
+        Change::CloseDatabase => return close_database(conn).await,
+        Change::GrantDatabase(role) => {
+            let database = current_database(conn).await?;
+            format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {}", quote(role))
+        }
+        Change::Limit(role) => match &rights.limits {
+            Some(limits) => limit(role, limits),
+            None => return Ok(()),
+        },
+        Change::GrantExisting(role) => return grant_existing(conn, role, rights).await,
+        Change::Protect => return protect(conn).await,
+        Change::EndForeignSessions => return end_foreign_sessions(conn).await,
+        Change::HideOperatorSchema(role) => format!(
+            "REVOKE ALL ON SCHEMA {OPERATOR_SCHEMA} FROM {role}; \
+             REVOKE ALL ON ALL TABLES IN SCHEMA {OPERATOR_SCHEMA} FROM {role}",
+            role = quote(role)
+        ),
+        Change::GrantFuture(role) => future_grants(None, role, rights),
+        Change::GrantFutureOf { creator, role } => future_grants(Some(creator), role, rights),
+        Change::ForbidLogin(role) => format!("ALTER ROLE {} NOLOGIN", quote(role)),
+        Change::EndSessions(role) => return end_sessions(conn, role).await,
+        Change::TakeOver(role) => return heir::take_over(conn, role).await,
+        Change::Drop(role) => format!("DROP ROLE {}", quote(role)),
+    };
+    run(conn, sql).await
+}
+
+/// The verifier of a role's password, and not the password: statements may reach the server's log.
+fn verifier(name: &str, roles: &[TenantRole]) -> Result<String> {
+    let role = roles.iter().find(|role| role.name == name);
+    let password = &role.ok_or(Error::InvalidRole("it has no password"))?.password;
+    Ok(postgres_protocol::password::scram_sha_256(
+        password.expose_secret().as_bytes(),
+    ))
+}
+
+/// Each session is waited for, because it drops its temporary tables as it ends.
+async fn end_sessions(conn: &mut PgConnection, role: &str) -> Result<()> {
+    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1")
+        .bind(role)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
