@@ -12,6 +12,7 @@ use crd_tables::MANIFESTS;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
 use crd_tables::logins::LOGINS;
+use crd_tables::placement::PLACEMENTS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -91,6 +92,7 @@ async fn the_api_server_keeps_the_contract() {
         .iter()
         .chain(BUDGETS)
         .chain(LOGINS)
+        .chain(PLACEMENTS)
         .chain(ROLLOUTS)
         .chain(SOURCES)
         .enumerate()

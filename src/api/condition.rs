@@ -222,6 +222,10 @@ pub enum Reason {
     ClaimConflict,
     /// The region is not one that the class allows.
     RegionNotAllowed,
+    /// The country is not one of ISO 3166-1.
+    CountryUnknown,
+    /// A region was chosen for a new project.
+    RegionChosen,
     /// An Orchestra still holds the claim.
     InUse,
     /// The connection Secret's name is taken by a Secret that is not this Orchestra's.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedTemplate, Cost, DeletionPolicy, NAME};
+use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, NAME, Near};
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
 /// writes it, as the journal of creation, claim and release.
@@ -75,7 +75,7 @@ pub struct OrchestraDatabaseSpec {
 }
 
 /// The project that is requested from hosted Supabase.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SupabaseProject {
     /// Name of the project, minted once; it ends in a marker that names this OrchestraDatabase, and that no
@@ -90,6 +90,10 @@ pub struct SupabaseProject {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
     pub alternatives: Vec<String>,
+    /// Place that the project is to be near to: `region` and `alternatives` are in the order of their distance from it, and
+    /// those that take no new projects, as the provider's list says, are passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Near>,
     /// Compute size. Absent: the smallest size of the organization's plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -155,6 +159,10 @@ pub struct OrchestraDatabaseStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub full_regions: Vec<String>,
+    /// Region of the last request to create the project and why it was chosen, if `spec.supabase.near` is set. Written
+    /// before the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<ChosenRegion>,
     /// Projects that never became usable and are replaced, in the order of replacement. Written before
     /// the project is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -12,6 +12,7 @@ mod duration;
 mod effect;
 pub mod names;
 mod orchestra;
+mod placement;
 mod pool;
 mod predicates;
 mod rollout;
@@ -27,6 +28,7 @@ pub use duration::*;
 pub use effect::*;
 pub use names::*;
 pub use orchestra::*;
+pub use placement::*;
 pub use pool::*;
 pub use rollout::*;
 pub use source::*;
@@ -68,15 +70,6 @@ pub struct Cost {
     pub monthly: String,
     /// Cost of each started hour, as the provider bills it.
     pub hourly: String,
-}
-
-/// Where a database is created.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Placement {
-    /// Region of the provider, for example `eu-central-1`.
-    #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
-    pub region: String,
 }
 
 /// Migrations and their format.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, Cost, DataApi, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement,
-    RowSecurity, Seed, TemplateReference,
+    AppliedTemplate, ChosenRegion, Cost, DataApi, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME,
+    Placement, RowSecurity, Seed, TemplateReference,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -26,7 +26,7 @@ use super::{
     doc = "Orchestra is a tenant: it claims a database. The operator migrates and seeds the database, and publishes the tenant's login in a Secret beside this resource.",
     selectable = ".spec.className",
     validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && has(self.spec.placement.region) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || !has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className").message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
@@ -181,6 +181,9 @@ pub struct OrchestraStatus {
     /// Hosted project behind the database; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectReference>,
+    /// Region that was chosen for the database, and why, where the Orchestra or its class names a place to be near to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<ChosenRegion>,
     /// Secret that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<PublishedSecret>,

@@ -213,27 +213,18 @@ pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let Some(class) = observed.class.clone() else {
         return Ok(());
     };
-    let wanted = pass
-        .object
-        .spec
-        .placement
-        .as_ref()
-        .map(|placement| placement.region.as_str());
     let instance_size = class
         .spec
         .provider
         .as_ref()
         .and_then(|provider| provider.supabase.instance_size.clone());
-    let region = class::region(&class, wanted)?;
+    let choice = class::placement::choose(&class, pass.object.spec.placement.as_ref())?;
     let name = class::database_name(pass.uid());
     let project = SupabaseProject {
         name: marker::mint(&pass.ctx.class.cluster, pass.namespace(), pass.name(), &name),
-        alternatives: if wanted.is_some() {
-            Vec::new()
-        } else {
-            class::alternatives(&class, &region)
-        },
-        region,
+        region: choice.region,
+        alternatives: choice.alternatives,
+        near: choice.near,
         instance_size,
     };
     let spec = OrchestraDatabaseSpec {
@@ -284,8 +275,15 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
 /// What is told of a database that is not where the Orchestra's placement says, because the placement came later, or the
 /// database is an entry of a pool.
 pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Option<String> {
-    let wanted = &object.spec.placement.as_ref()?.region;
+    let placement = object.spec.placement.as_ref()?;
     let database = database?;
+    let Some(wanted) = &placement.region else {
+        return database.spec.inventory.as_ref().map(|_| {
+            "proven usable by a login. It is an entry of a pool, of which no region is known: spec.placement.near has no \
+             effect on it"
+                .to_owned()
+        });
+    };
     let project = database.status.as_ref().and_then(|status| status.project.as_ref());
     match project.map(|project| &project.region) {
         Some(region) if region == wanted => None,

@@ -255,6 +255,10 @@ fn facts(
                 region: project.region.clone(),
             })
             .or(old.project),
+        placement: database
+            .and_then(|database| database.status.as_ref())
+            .and_then(|status| status.placement.clone())
+            .or(old.placement),
         secret_ref: published(pass, observed).or(old.secret_ref),
         migrations: migrations(&observed.inside, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),

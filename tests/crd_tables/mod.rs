@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod changes;
 pub mod logins;
+pub mod placement;
 pub mod rollout;
 pub mod sources;
 
@@ -100,7 +101,7 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     (
         "Orchestra",
         "spec: {placement: {}}",
-        "spec.placement.region: Required value",
+        "exactly one of region and near must be set",
     ),
     (
         "Orchestra",

@@ -36,6 +36,7 @@ mod process;
 mod proof;
 mod provider;
 mod queue;
+mod regions;
 mod rollout;
 mod row_security;
 mod samples;

@@ -14,7 +14,7 @@ use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
 use crate::supabase::operation::Operation;
 use crate::supabase::pooler::PoolerConfig;
 use crate::supabase::rate_limit::Permit;
-use crate::supabase::regions::Offer;
+use crate::supabase::regions::Regions;
 use crate::supabase::types::{CreatedProject, NewProject, Organization, Project, RegionSelection};
 
 #[derive(Serialize)]
@@ -53,16 +53,17 @@ impl Client {
         self.item(operation, &project.organization, &answer)
     }
 
-    /// Whether a region takes new projects (`v1-get-available-regions`).
-    pub async fn region_offer(&self, organization: &str, region: &str, size: Option<&str>) -> Offer {
+    /// Which regions take new projects of a compute size (`v1-get-available-regions`). A list that cannot be read says
+    /// nothing of any.
+    pub async fn regions(&self, organization: &str, size: Option<&str>) -> Regions {
         let path = ["v1", "projects", "available-regions"];
         let mut query = vec![("organization_slug", organization.to_owned())];
         query.extend(size.map(|size| ("desired_instance_size", size.to_owned())));
         match self.read_json(Operation::GetRegions, organization, &path, query).await {
-            Ok(answer) => Offer::read(&answer, region),
+            Ok(answer) => Regions::read(&answer),
             Err(error) => {
                 tracing::debug!(%error, "the regions cannot be listed");
-                Offer::Unknown
+                Regions::default()
             }
         }
     }
