@@ -8,13 +8,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crd_tables::MANIFESTS;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
 use crd_tables::logins::LOGINS;
-use crd_tables::placement::PLACEMENTS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
+use crd_tables::{MANIFESTS, PLACEMENTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResourceExt};
 use orchestra_operator::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, crd_documents};

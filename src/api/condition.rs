@@ -156,6 +156,16 @@ pub enum Reason {
     ProjectPaused,
     /// The provider was asked to restore a paused project.
     Restoring,
+    /// The database is paused on purpose.
+    Paused,
+    /// The database is being paused.
+    Pausing,
+    /// The organization's plan does not allow its projects to be paused.
+    PausingNotAllowed,
+    /// Nobody has used the database for long, and it will be paused.
+    PauseAnnounced,
+    /// The database runs again after a pause.
+    Resumed,
     /// A project that never became usable is being replaced.
     Replacing,
     /// The progress deadline passed.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, NAME, Near};
+use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, NAME, Near, PowerState};
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
 /// writes it, as the journal of creation, claim and release.
@@ -68,6 +68,9 @@ pub struct OrchestraDatabaseSpec {
     /// When the claim was released. The database still holds the tenant's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<Time>,
+    /// Whether the database is to run, as its Orchestra wants it: `Running` (default) or `Paused`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
     /// What happens to the project when this resource is deleted: `Retain` leaves it with the
     /// provider, `Delete` destroys it.
     #[serde(default)]
@@ -134,7 +137,7 @@ pub struct OrchestraDatabaseStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Released, Failed or Deleting.
+    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Paused, Released, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready: usable, proven by a login. Reconciling and Stalled as kstatus defines them.
@@ -168,6 +171,10 @@ pub struct OrchestraDatabaseStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub replaced: Vec<String>,
+    /// When the provider was last asked to pause the project. Written before the request: while its outcome is unknown,
+    /// no other request is sent. Or when it was found paused, as `spec.powerState` wants. Absent again once it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_issued_at: Option<Time>,
     /// When the provider was last asked to restore the paused project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_issued_at: Option<Time>,

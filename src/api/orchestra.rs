@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, ChosenRegion, Cost, DataApi, DeletionPolicy, LANGUAGE_TAG, MigrationFormat, Migrations, NAME,
-    Placement, RowSecurity, Seed, TemplateReference,
+    AppliedTemplate, ChosenRegion, Cost, DataApi, DeletionPolicy, Idle, LANGUAGE_TAG, MigrationFormat, Migrations,
+    NAME, Placement, PowerState, PowerStatus, RowSecurity, Seed, TemplateReference,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -89,6 +89,15 @@ pub struct OrchestraSpec {
     /// What the Data API of a hosted project reaches. Omitted: the class decides.
     #[serde(rename = "dataAPI", default, skip_serializing_if = "Option::is_none")]
     pub data_api: Option<DataApi>,
+    /// Whether the database runs: `Running` (default), or `Paused`. A hosted project is paused at the provider, where the
+    /// organization's plan allows it; of an entry of a pool, the tenant's logins are shut. A paused database is not
+    /// migrated; what is newer is applied when it runs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
+    /// When the database is paused because nobody uses it. Omitted: the class decides; `{}`: never. The annotation
+    /// `stagesub.io/wake-requested-at` with a new value wakes it, and so does `powerState: Running` that was not set before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
     /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,7 +164,7 @@ pub struct OrchestraStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// The current step, for people: Pending, Queued, Provisioning, Migrating, Seeding, Ready, Failed
+    /// The current step, for people: Pending, Queued, Provisioning, Migrating, Seeding, Ready, Paused, Failed
     /// or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
@@ -187,6 +196,9 @@ pub struct OrchestraStatus {
     /// Secret that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<PublishedSecret>,
+    /// Pauses of the database, where it was ever paused or is to be paused when nobody uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerStatus>,
     /// State of the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<MigrationStatus>,

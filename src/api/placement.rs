@@ -29,7 +29,7 @@ pub struct Placement {
     validation = Rule::new(is_country()).message("country must be a code of ISO 3166-1 with two capital letters, for example SE; for another place set latitude and longitude"),
 )]
 pub struct Near {
-    /// Country, as its two-letter code of ISO 3166-1, for example `SE`. Its population-weighted centre counts, or the
+    /// Country, as its two-letter code of ISO 3166-1, for example `SE`; `"NO"` needs quotes in YAML. Its population-weighted centre counts, or the
     /// region by way of which the country is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]

@@ -7,6 +7,7 @@ mod describe;
 mod keys;
 mod observe;
 pub mod plan;
+mod power;
 mod refused;
 mod region;
 mod status;

@@ -97,19 +97,17 @@ fn pick(near: &Near, regions: &[&str], full: &[String], offer: impl Fn(&str) -> 
         Some(region) => (region, false),
         None => (*regions.iter().find(|region| tried(region)).or(regions.first())?, true),
     };
-    let mut reason = format!("{region} is the nearest region to {}", near.text());
-    reason += &distance(near, region);
-    if only && !passed_over.is_empty() {
-        reason += &format!(
-            "; none of the allowed regions seems to take new projects: {}",
-            passed_over.join(", ")
-        );
-    } else if !passed_over.is_empty() {
-        reason += &format!(
-            ", of those that take new projects; nearer ones: {}",
-            passed_over.join(", ")
-        );
-    }
+    let others = passed_over.join(", ");
+    let others = match (others.is_empty(), only) {
+        (true, _) => String::new(),
+        (false, true) => format!("; none of the allowed regions seems to take new projects: {others}"),
+        (false, false) => format!(", of those that take new projects; nearer ones: {others}"),
+    };
+    let reason = format!(
+        "{region} is the nearest region to {}{}{others}",
+        near.text(),
+        distance(near, region)
+    );
     Some(ChosenRegion {
         region: region.to_owned(),
         reason: text::line(&reason, LONGEST_REASON),

@@ -1,7 +1,7 @@
 //! Where people live, by country: the officially assigned two-letter codes of ISO 3166-1 with the
 //! population-weighted centre of each country.
 //!
-//! Source: the places of GeoNames with at least 500 inhabitants (<https://www.geonames.org>, licence CC BY 4.0), read in
+//! Source: the places of `GeoNames` with at least 500 inhabitants (<https://www.geonames.org>, licence CC BY 4.0), read in
 //! November 2026; the centre is the mean of their positions on the globe, weighted by their inhabitants and rounded to a
 //! tenth of a degree. Where nobody lives, the position of a station or of the islands.
 

@@ -1,7 +1,5 @@
 //! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
@@ -9,11 +7,12 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, login, status, work};
+use super::{Pass, approval, claim, idle, login, power, status, work};
 use crate::api::condition::Reason;
 use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::status::{News, tell};
 use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
 use crate::credentials::connection;
 use crate::postgres::{self, APPLICATION};
@@ -23,9 +22,6 @@ use crate::rollout::{self, Kept, TurnDecision};
 /// How long a deletion is held up by a database that does not answer, so that the tenant's login can be
 /// revoked.
 const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
-
-/// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
-const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// Carries out a step; `None` when the pass goes on at once.
 ///
@@ -40,8 +36,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
             claim::reserve(pass, &observed);
             Ok(None)
         }
-        // The status that says so is its effect, and is written by now.
-        Step::Intend => Ok(None),
+        // The status that says so is their effect, and is written by now.
+        Step::Intend | Step::NoteUse | Step::FallAsleep => Ok(None),
         Step::Create => claim::create(pass, &observed).await.map(|()| None),
         Step::Take => claim::take(pass, &observed).await.map(|()| None),
         Step::PrepareLogin => prepare_login(pass, &observed).await,
@@ -54,6 +50,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::ClearPlan => approval::clear(pass).await.map(|()| None),
         Step::Seed => work::seed(pass, &observed).await,
         Step::Publish => publish(pass, &observed).await,
+        Step::Pause => power::pause(pass, &observed).await,
+        Step::Shut => power::shut(pass, &observed).await,
+        Step::Resume => power::resume(pass, &observed).await,
+        Step::Sleep => Ok(Some(Next::Rest)),
+        Step::WarnIdle => {
+            let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, &observed));
+            tell(&pass.ctx.core, &pass.object, &warning).await;
+            Ok(None)
+        }
         Step::Rest if pass.is_deleting() => Ok(Some(Next::Gone)),
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
@@ -61,6 +66,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Revoke => revoke(pass, &observed).await,
         Step::Release => {
             end_work(pass);
+            tell_of_login(pass, &observed).await;
             claim::release(pass, &observed).await.map(|()| None)
         }
         Step::Forget => {
@@ -88,7 +94,21 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
         return Next::After(backoff.next(&key));
     }
     backoff.reset(&key);
-    Next::Rest
+    idle::next_look(pass, observed).map_or(Next::Rest, |wait| Next::After(wait.min(pass.ctx.core.settings.resync)))
+}
+
+/// Tells of the login in a paused project, where nothing can be revoked.
+async fn tell_of_login(pass: &Pass, observed: &Observed) {
+    let Some(database) = observed.database.as_ref().filter(|database| database.is_paused()) else {
+        return;
+    };
+    let role = crate::credentials::tenant::role_name(pass.uid());
+    let note = format!(
+        "the project of database {} is paused, so that the tenant's login was not revoked: if somebody restores the project, \
+         DROP ROLE {role} there",
+        database.name_any()
+    );
+    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Paused, note)).await;
 }
 
 async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
@@ -103,6 +123,7 @@ fn end_work(pass: &Pass) {
     pass.ctx.works.stop(pass.uid());
     pass.ctx.core.refusals.forget(pass.uid());
     pass.ctx.rollout.turns.forget(pass.uid());
+    pass.ctx.looks.forget(pass.uid());
 }
 
 async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
@@ -113,7 +134,7 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    let prepared = login::within(LOGIN_LIMIT, login::prepare(pass, database, observed.class.as_deref()))
+    let prepared = login::within(login::LIMIT, login::prepare(pass, database, observed.class.as_deref()))
         .await
         .inspect_err(|error| {
             if error.reason() == Reason::LoginFailed {
@@ -234,7 +255,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     {
         return Ok(Some(Next::After(wait)));
     }
-    if let Err(error) = login::within(LOGIN_LIMIT, login::revoke(pass, database)).await {
+    if let Err(error) = login::within(login::LIMIT, login::revoke(pass, database)).await {
         if error.is_passing() && !late {
             return Err(error);
         }

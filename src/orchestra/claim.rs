@@ -13,7 +13,7 @@ use super::plan::{Database, Inside, Intent, Supply};
 use super::wait::Wait;
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::{
-    ClaimReference, DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec,
+    ClaimReference, DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState,
     SupabaseProject,
 };
 use crate::class::{self, Way, budget};
@@ -54,8 +54,10 @@ pub fn state(database: &OrchestraDatabase) -> (Database, String) {
     if database.is_ready() {
         return (Database::Usable(Inside::UNSEEN), String::new());
     }
-    let message = condition::find(database.conditions(), ConditionType::Ready)
-        .map(|ready| ready.message.clone())
+    let told = |type_| condition::find(database.conditions(), type_);
+    let message = told(ConditionType::Stalled)
+        .or(told(ConditionType::Ready))
+        .map(|told| told.message.clone())
         .unwrap_or_default();
     match database.stalled_reason() {
         Some(reason) => (Database::Stopped(reason), message),
@@ -298,6 +300,19 @@ pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Op
             )
         }),
     }
+}
+
+/// Writes whether the database is to run.
+pub async fn set_power(pass: &Pass, database: &OrchestraDatabase, state: PowerState) -> Result<(), Error> {
+    let patch = json!({
+        "metadata": {"resourceVersion": database.resource_version()},
+        "spec": {"powerState": state},
+    });
+    let patched = api(&pass.ctx)
+        .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    databases(pass).wrote(&patched);
+    Ok(())
 }
 
 /// Releases the claim. From here on the reclaim policy decides what becomes of the database.

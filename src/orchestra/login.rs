@@ -46,6 +46,15 @@ pub struct WayIn {
     pub handover: Handover,
 }
 
+/// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
+pub const LIMIT: Duration = Duration::from_mins(1);
+
+/// Shuts the tenant's logins; the owner keeps its access.
+pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+    let mut session = open(pass, database).await?;
+    Ok(postgres::shut_tenant_logins(&mut session, &tenant::role_name(pass.uid())).await?)
+}
+
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
     let (login, _) = owner(pass, database).await?;

@@ -6,12 +6,15 @@ mod claim;
 mod drift;
 mod failure;
 mod foreign;
+mod idle;
 mod inside;
 mod login;
 mod migrating;
 mod news;
 mod observe;
+mod parts;
 pub mod plan;
+mod power;
 mod reach;
 mod status;
 mod unavailable;
@@ -39,6 +42,7 @@ use login::WayIn;
 
 pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use foreign::Awaited;
+pub use idle::Looks;
 pub use status::report;
 
 /// What the passes over Orchestras need.
@@ -61,6 +65,8 @@ pub struct Context {
     pub works: Works<Orchestra, PgConnection>,
     /// Secrets of others that Orchestras wait for.
     pub foreign: Awaited,
+    /// When it was last looked whether anybody uses a database.
+    pub looks: Looks,
 }
 
 impl AsRef<Core> for Context {
@@ -110,6 +116,8 @@ struct Pass {
     published: Option<PublishedSecret>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
+    /// The logins of a pool's database were shut.
+    shut: bool,
 }
 
 impl Pass {
@@ -125,6 +133,7 @@ impl Pass {
             found: None,
             published: None,
             revoked: false,
+            shut: false,
         }
     }
 

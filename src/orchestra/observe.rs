@@ -6,9 +6,10 @@ use kube::ResourceExt;
 use sqlx::postgres::PgConnection;
 
 use super::claim::{self, Offer};
+use super::idle::{self, Look};
 use super::inside::{self, Facts};
-use super::plan::{Database, Inside, Seen, Supply};
-use super::{Pass, approval};
+use super::plan::{Database, Idle, Inside, Power, Seen, Supply};
+use super::{Pass, approval, power};
 use crate::api::{ORCHESTRA_FINALIZER, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 use crate::content::Tenant;
@@ -28,6 +29,8 @@ pub struct Observed {
     pub candidates: Vec<String>,
     /// What was looked up inside of a usable database.
     pub inside: Facts,
+    /// What a look has found that was taken to see whether anybody uses the database.
+    pub look: Option<Look>,
 }
 
 impl Observed {
@@ -39,6 +42,7 @@ impl Observed {
             database: None,
             candidates: Vec::new(),
             inside: Facts::new(Inside::UNSEEN),
+            look: None,
         }
     }
 
@@ -63,18 +67,30 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         finalizer: finalizers.iter().any(|name| name == ORCHESTRA_FINALIZER),
         revoked: pass.revoked,
         database: Database::Provisioning,
+        power: Power::Running,
+        idle: Idle::No,
     });
     if !observed.seen.finalizer {
         return Ok(observed);
     }
     observe_claim(pass, &mut observed).await?;
+    if !observed.seen.deleting {
+        observed.seen.power = power::observe(pass, &observed);
+    }
+    let runs = matches!(observed.seen.power, Power::Running | Power::Refused(_));
     let usable = matches!(observed.seen.database, Database::Usable(_));
-    if usable && !observed.seen.deleting {
+    if usable && runs && !observed.seen.deleting {
         let facts = inside::observe(pass, &observed.tenant(&pass.object), session).await?;
         let waits = approval::message(pass, facts.review());
         observed.message = facts.message.clone().or(waits).unwrap_or_default();
         observed.seen.database = Database::Usable(facts.inside);
         observed.inside = facts;
+        if observed.inside.inside.rests() {
+            (observed.seen.idle, observed.look) = idle::observe(pass, &observed).await;
+        }
+    }
+    if let Some(message) = power::message(pass, &observed).filter(|_| observed.message.is_empty() || !runs) {
+        observed.message = message;
     }
     Ok(observed)
 }

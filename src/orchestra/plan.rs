@@ -4,6 +4,7 @@
 //! AddFinalizer → Reserve → Intend → Create | Take → Wait(Database) → [inside] → Rest
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
+//! paused:        Pause → Wait(Pausing) | Shut → Sleep → Resume;  idle: NoteUse → WarnIdle → FallAsleep → Pause
 //! deleted:       Revoke → Release → Forget
 //! ```
 
@@ -27,6 +28,42 @@ pub struct Seen {
     pub revoked: bool,
     /// Its database.
     pub database: Database,
+    /// Whether it is to run, and how far it is.
+    pub power: Power,
+    /// Whether anybody uses it, of one that has nothing else to do.
+    pub idle: Idle,
+}
+
+/// Whether a database is to run, and how far it is on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// It runs and is to run, or there is something else to be done first.
+    Running,
+    /// It is to be paused, which is not written down yet.
+    ToPause,
+    /// The provider is pausing it.
+    Pausing,
+    /// The logins of a pool's database are to be shut.
+    ToShut,
+    /// It is paused.
+    Paused,
+    /// It is to be paused, and cannot be: it runs on.
+    Refused(Reason),
+    /// It is paused, or being paused, and is to run.
+    ToResume,
+}
+
+/// Whether anybody uses a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Nothing is to be done.
+    No,
+    /// What was seen is to be written down.
+    Note,
+    /// The pause is to be announced.
+    Warn,
+    /// Nobody has used it for long enough.
+    Sleep,
 }
 
 /// The database of this Orchestra.
@@ -119,6 +156,11 @@ pub struct Inside {
 }
 
 impl Inside {
+    /// Whether nothing is to be done.
+    pub fn rests(&self) -> bool {
+        INSIDE.iter().all(|link| link(self).is_none())
+    }
+
     /// Stands for what is inside of a database that is not looked into.
     pub const UNSEEN: Self = Self {
         login: false,
@@ -158,6 +200,20 @@ pub enum Step {
     Seed,
     /// Write the connection Secret.
     Publish,
+    /// Write into the database's resource that it is to be paused.
+    Pause,
+    /// Shut the logins of a pool's database.
+    Shut,
+    /// Nothing to do while it is paused.
+    Sleep,
+    /// Let the database run again.
+    Resume,
+    /// Write down since when nobody uses the database.
+    NoteUse,
+    /// Announce that the database will be paused.
+    WarnIdle,
+    /// Write down that the database is to be paused because nobody uses it.
+    FallAsleep,
     /// Nothing to do.
     Rest,
     /// Revoke the tenant's login.
@@ -178,7 +234,7 @@ pub fn plan(seen: &Seen) -> Step {
         (true, false) => Step::Rest,
         (true, true) => leave(seen),
         (false, false) => Step::AddFinalizer,
-        (false, true) => live(&seen.database),
+        (false, true) => live(seen),
     }
 }
 
@@ -191,7 +247,26 @@ fn leave(seen: &Seen) -> Step {
     }
 }
 
-fn live(database: &Database) -> Step {
+/// A paused database is not looked into. One that cannot be paused lives on, and says so when all else is done.
+fn live(seen: &Seen) -> Step {
+    let step = match seen.power {
+        Power::ToPause => Step::Pause,
+        Power::Pausing => Step::Wait(Wait::Pausing),
+        Power::ToShut => Step::Shut,
+        Power::Paused => Step::Sleep,
+        Power::ToResume => Step::Resume,
+        Power::Running | Power::Refused(_) => claimed(&seen.database),
+    };
+    match (step, seen.power, seen.idle) {
+        (Step::Rest, Power::Refused(reason), _) => Step::Stop(reason),
+        (Step::Rest, _, Idle::Note) => Step::NoteUse,
+        (Step::Rest, _, Idle::Warn) => Step::WarnIdle,
+        (Step::Rest, _, Idle::Sleep) => Step::FallAsleep,
+        (step, ..) => step,
+    }
+}
+
+fn claimed(database: &Database) -> Step {
     match database {
         Database::None(supply) => claim(*supply),
         // A lost database is never replaced by an empty one.

@@ -25,6 +25,7 @@ mod startup;
 mod url;
 mod url_parameters;
 mod url_text;
+mod usage;
 mod wall;
 
 pub use channel::{SUPABASE_ROOT, certificates};
@@ -36,9 +37,13 @@ pub use groups::{APP_GROUP, ensure_app_group};
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
-pub use roles::{TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing, is_prepared};
+pub use roles::{
+    TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing, is_prepared,
+    shut_tenant_logins,
+};
 pub use row_security::{unreadable, unwritable};
 pub use sql::OPERATOR_SCHEMA;
+pub use usage::{Usage, usage};
 pub use wall::{Sharing, isolate};
 
 pub(crate) use connect::watch_client;

@@ -86,6 +86,30 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     change(conn, Given { roles: &[], rights }, &[role], None).await
 }
 
+/// Shuts the logins of a tenant: the role, and those whose names begin with its name and `_`, may log in no more, and
+/// their sessions end. [`ensure_tenant_role`] opens them again. Roles that are not there are fine.
+///
+/// # Errors
+/// [`Error::Refused`] when the owner lacks a right.
+pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<()> {
+    check(role)?;
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT rolname::text FROM pg_catalog.pg_roles \
+         WHERE rolname = $1 OR pg_catalog.starts_with(rolname::text, $1 || '_')",
+    )
+    .bind(role)
+    .fetch_all(&mut *conn)
+    .await?;
+    let rights = &TenantRights::default();
+    let given = Given { roles: &[], rights };
+    for name in &found {
+        in_transaction(conn, &[Change::ForbidLogin(name)], given).await?;
+        // After the role is shut, so that no session begins meanwhile.
+        in_transaction(conn, &[Change::EndSessions(name)], given).await?;
+    }
+    Ok(())
+}
+
 /// What the changes need besides the names of the roles.
 #[derive(Clone, Copy)]
 struct Given<'a> {

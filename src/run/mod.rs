@@ -193,12 +193,19 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
     loop {
         metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
+        let tenants = orchestras.clone();
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_databases(databases.iter().map(|(phase, count)| (phase.as_str(), *count)));
-        metrics.set_classes(stores.classes.state().iter().map(|class| crate::class::facts(class)));
+        metrics.set_classes(
+            stores
+                .classes
+                .state()
+                .iter()
+                .map(|class| crate::class::facts(class, &tenants)),
+        );
         tokio::time::sleep(CENSUS).await;
     }
 }

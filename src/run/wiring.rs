@@ -116,5 +116,6 @@ pub fn orchestra(
         pool,
         works,
         foreign: orchestra::Awaited::default(),
+        looks: orchestra::Looks::default(),
     }))
 }

@@ -36,7 +36,10 @@ pub struct Regions {
 
 /// The last list of an organization for each compute size.
 #[derive(Debug, Default)]
-pub struct RegionLists(Mutex<Vec<(Option<String>, Instant, Arc<Regions>)>>);
+pub struct RegionLists(Mutex<Vec<RecentList>>);
+
+/// The compute size, when the list was read, and the list.
+type RecentList = (Option<String>, Instant, Arc<Regions>);
 
 impl RegionLists {
     /// A list that is recent enough.

@@ -48,7 +48,7 @@ pub const CHANGES: &[(&str, &str, &str, &str)] = &[
     (
         "Orchestra",
         "spec: {placement: {near: {country: SE}}}",
-        "spec: {placement: {near: {country: NO}}}",
+        "spec: {placement: {near: {country: DK}}}",
         "placement is immutable once set",
     ),
     (

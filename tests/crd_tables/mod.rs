@@ -3,9 +3,11 @@
 pub mod budget;
 pub mod changes;
 pub mod logins;
-pub mod placement;
+mod placement;
 pub mod rollout;
 pub mod sources;
+
+pub use placement::PLACEMENTS;
 
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const MANIFESTS: &[(&str, &str, &str)] = &[

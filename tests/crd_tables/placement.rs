@@ -3,6 +3,13 @@
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const PLACEMENTS: &[(&str, &str, &str)] = &[
     ("Orchestra", "spec: {placement: {near: {country: SE}}}", ""),
+    // Without quotes, NO is a boolean in YAML 1.1.
+    ("Orchestra", r#"spec: {placement: {near: {country: "NO"}}}"#, ""),
+    (
+        "Orchestra",
+        "spec: {placement: {near: {country: NO}}}",
+        "spec.placement.near.country: Invalid value: \"boolean\"",
+    ),
     (
         "Orchestra",
         "spec: {placement: {near: {latitude: 59.33, longitude: 18}}}",

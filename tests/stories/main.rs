@@ -31,6 +31,7 @@ mod migration_failure;
 mod odd_answers;
 mod odd_input;
 mod orphans;
+mod pause;
 mod pool;
 mod process;
 mod proof;

@@ -82,6 +82,14 @@ impl Client {
         done(Operation::DeleteProject, &self.send(&request).await?)
     }
 
+    /// Pauses a project (`v1-pause-a-project`), which then takes some minutes. The API refuses if the project is not
+    /// healthy, or if the plan of its organization does not allow it.
+    pub async fn pause_project(&self, reference: &str) -> Result<(), Error> {
+        let path = ["v1", "projects", reference, "pause"];
+        let request = Request::new(Operation::PauseProject, reference, Method::POST, &path);
+        done(Operation::PauseProject, &self.send(&request).await?)
+    }
+
     /// Restores a paused project (`v1-restore-a-project`). The API refuses if the project is not paused.
     pub async fn restore_project(&self, reference: &str) -> Result<(), Error> {
         let path = ["v1", "projects", reference, "restore"];
