@@ -27,6 +27,11 @@ bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the AP
 	cargo build --locked --release --workspace --bins
 	target/release/orchestra-sandbox bench-api
 
+.PHONY: bench-claim
+bench-claim: setup ## Measure BENCH_CLAIMS (50) claims at once that a pool's databases meet
+	cargo build --locked --release --workspace --bins
+	target/release/orchestra-sandbox bench-claim
+
 .PHONY: bench-cost
 bench-cost: setup ## Count the operator's requests for each of BENCH_COST_TENANTS (50) tenants, with 20 scripts and without
 	cargo build --locked --release --workspace --bins

@@ -45,4 +45,6 @@ pub mod geography; // which region is nearest to a place
 
 pub mod error; // the class of an error
 
+pub mod recent; // values that are forgotten when nothing uses them
+
 pub mod text; // text from outside: on one line, capped, without control characters

@@ -44,6 +44,24 @@ pub fn shown(text: &str, limit: usize) -> String {
         .collect()
 }
 
+/// A number for a message that many objects repeat: it stays the same while a large number changes a little, since each
+/// change is a write for each of them.
+pub fn about(count: usize) -> String {
+    const EXACT: usize = 20;
+    if count <= EXACT {
+        return count.to_string();
+    }
+    let mut below = EXACT;
+    for factor in [5, 2].into_iter().cycle() {
+        // 20, 100, 200, 1000, 2000, …
+        let Some(next) = below.checked_mul(factor).filter(|next| *next < count) else {
+            break;
+        };
+        below = next;
+    }
+    format!("more than {below}")
+}
+
 /// A text of several lines for a terminal: as [`line()`], but line feeds and tabs stay, and nothing is cut off.
 pub fn lines(text: &str) -> String {
     let shown = |c: &char| matches!(c, '\n' | '\t') || !(c.is_control() || is_invisible(*c));
@@ -79,6 +97,26 @@ pub fn is_invisible(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_number_is_exact_and_a_large_one_changes_seldom() {
+        let told = [0, 1, 20, 21, 100, 101, 200, 201, 1000, 1001, 5000].map(about);
+        let expected = [
+            "0",
+            "1",
+            "20",
+            "more than 20",
+            "more than 20",
+            "more than 100",
+            "more than 100",
+            "more than 200",
+            "more than 200",
+            "more than 1000",
+            "more than 2000",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(about(usize::MAX).split(' ').next(), Some("more"));
+    }
 
     /// What a hostile server writes: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
     const HOSTILE: &str =

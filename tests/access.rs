@@ -2,6 +2,8 @@
 //! policies name, the owner's `search_path`, and the Data API.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "access/group.rs"]
+mod group;
 #[path = "access/later.rs"]
 mod later_changes;
 mod support;
@@ -248,106 +250,4 @@ async fn an_entrys_login_is_named_by_its_group_and_what_it_cannot_read_is_told()
     drop(prepare(&owner, &tenant, &rights).await);
     assert_eq!(told(&owner, &rights).await, "");
     assert_eq!(ask(&mut login, "SELECT count(*) FROM player").await, "3");
-}
-
-#[tokio::test]
-async fn the_group_of_tenants_logins_leads_into_no_database() {
-    let server = server().await;
-    let (owner, tenant) = database(&server).await;
-    let mut root = session(&server.login("postgres")).await;
-    for sql in [
-        "CREATE ROLE two_owner LOGIN CREATEROLE PASSWORD 'owner'",
-        "CREATE DATABASE two OWNER two_owner",
-    ] {
-        execute(&mut root, sql).await.unwrap();
-    }
-    let two = server.login("two").as_user("two_owner", "owner".to_owned().into());
-    let other = TenantRole {
-        name: "other".into(),
-        password: "other".to_owned().into(),
-    };
-    let rights = TenantRights::default();
-    // Migrations of a member that waits for a claim can name it as well.
-    ensure_app_group(&mut session(&two).await).await.unwrap();
-    // Since version 16, whoever made it decides who else may give it.
-    let given = "GRANT orchestra_app TO owner WITH ADMIN OPTION";
-    drop(prepare(&owner, &tenant, &rights).await);
-    execute(&mut root, given).await.unwrap();
-    drop(prepare(&two, &other, &rights).await);
-    let mut login = prepare(&owner, &tenant, &rights).await;
-    let scripts = source(&[(
-        "1_init",
-        "CREATE TABLE a (id int); GRANT ALL ON a TO orchestra_app; GRANT CREATE ON SCHEMA public TO orchestra_app; \
-         GRANT ALL ON DATABASE one TO orchestra_app; ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO orchestra_app",
-    )]);
-    migrate(&owner, &scripts).await.unwrap();
-    let mut own = session(&owner).await;
-    grant_existing(&mut own, &tenant.name, &rights).await.unwrap();
-    execute(&mut own, "CREATE TABLE b (id int)").await.unwrap();
-    let across = owner.as_user(&other.name, other.password.clone());
-    assert!(
-        connect(&across, "test").await.is_err(),
-        "another tenant of the server gets in"
-    );
-    for sql in [
-        "CREATE TABLE mine ()",
-        "CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-        "CREATE TRIGGER t AFTER INSERT ON b EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-        "DELETE FROM _prisma_migrations",
-    ] {
-        for role in ["tenant", "orchestra_app"] {
-            execute(&mut login, &format!("SET ROLE {role}")).await.unwrap();
-            assert!(execute(&mut login, sql).await.is_err(), "{role}: {sql}");
-        }
-    }
-    execute(
-        &mut login,
-        "RESET ROLE; INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)",
-    )
-    .await
-    .unwrap();
-
-    // A history that the tenant's login could write as one of its groups is not the owner's.
-    for sql in [
-        "DROP TABLE _prisma_migrations, a, b",
-        "CREATE TABLE _prisma_migrations (id text)",
-        "ALTER TABLE _prisma_migrations OWNER TO orchestra_app",
-    ] {
-        execute(&mut session(&server.login("one")).await, sql).await.unwrap();
-    }
-    let refused = migrate(&owner, &scripts).await.unwrap_err().to_string();
-    assert!(refused.contains("belongs to the role orchestra_app"), "{refused}");
-    execute(
-        &mut session(&server.login("one")).await,
-        "DROP TABLE _prisma_migrations",
-    )
-    .await
-    .unwrap();
-
-    // A group that somebody has given more than members has none of ours.
-    for (more, less) in [
-        ("ALTER ROLE orchestra_app LOGIN", "ALTER ROLE orchestra_app NOLOGIN"),
-        (
-            "ALTER ROLE orchestra_app CREATEROLE",
-            "ALTER ROLE orchestra_app NOCREATEROLE",
-        ),
-        ("CREATE DATABASE third OWNER orchestra_app", "DROP DATABASE third"),
-        (
-            "GRANT pg_read_all_data TO orchestra_app",
-            "REVOKE pg_read_all_data FROM orchestra_app",
-        ),
-    ] {
-        execute(&mut root, more).await.unwrap();
-        let is = async |conn: &mut PgConnection| is_prepared(conn, &tenant.name, &rights, Sharing::Shared).await;
-        assert!(!is(&mut own).await.unwrap(), "{more}");
-        drop(prepare(&owner, &tenant, &rights).await);
-        assert!(is(&mut own).await.unwrap(), "{more}");
-        assert!(execute(&mut login, "SET ROLE orchestra_app").await.is_err(), "{more}");
-        execute(&mut root, less).await.unwrap();
-        drop(prepare(&owner, &tenant, &rights).await);
-        execute(&mut login, "SET ROLE orchestra_app; RESET ROLE").await.unwrap();
-    }
-    for (owner, role) in [(&owner, &tenant), (&two, &other)] {
-        drop_tenant_role(&mut session(owner).await, &role.name).await.unwrap();
-    }
 }

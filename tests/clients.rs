@@ -18,6 +18,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use orchestra_sandbox::api::Organization;
+use orchestra_sandbox::router::RouterOptions;
 use orchestra_sandbox::{Options, StandIn};
 use serde_json::{Value, json};
 
@@ -26,6 +27,10 @@ const PASSWORD: &str = "Owner-password.1";
 
 /// A stand-in whose organization has this plan.
 async fn stand_in(plan: &str) -> StandIn {
+    stand_in_at(plan, RouterOptions::default()).await
+}
+
+async fn stand_in_at(plan: &str, router: RouterOptions) -> StandIn {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut options = Options {
         organizations: vec![Organization {
@@ -33,6 +38,7 @@ async fn stand_in(plan: &str) -> StandIn {
             name: "Acme".to_owned(),
             plan: plan.to_owned(),
         }],
+        router,
         ..Options::default()
     };
     options.behaviour.coming_up = Duration::from_millis(300);

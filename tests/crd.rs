@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
+use crd_tables::connection::CONNECTIONS;
+use crd_tables::life;
 use crd_tables::logins::LOGINS;
+use crd_tables::pools::POOLS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
 use crd_tables::{MANIFESTS, PLACEMENTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, CustomResourceExt};
+use kube::{Client, CustomResourceExt as _};
 use orchestra_operator::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, crd_documents};
 use orchestra_sandbox::control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
@@ -40,41 +43,6 @@ fn crds_are_fresh() {
     }
 }
 
-/// Tools of `GitOps` without the schema compare a manifest's maps by its keys, and its lists as wholes.
-#[test]
-fn no_default_is_below_a_list_or_makes_its_parent() {
-    let kinds = [
-        Orchestra::crd(),
-        OrchestraClass::crd(),
-        OrchestraDatabase::crd(),
-        OrchestraPool::crd(),
-    ];
-    let mut found = Vec::new();
-    for crd in kinds {
-        let crd = serde_json::to_value(crd).unwrap();
-        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-        let kind = crd["spec"]["names"]["kind"].as_str().unwrap();
-        defaults(&schema["properties"]["spec"], kind, false, &mut found);
-    }
-    assert_eq!(found, Vec::<String>::new());
-}
-
-/// The places of defaults that a manifest's list, or a manifest without the parent, would get.
-fn defaults(schema: &Value, place: &str, listed: bool, found: &mut Vec<String>) {
-    let default = &schema["default"];
-    if default.is_object() || default.is_array() || listed && !default.is_null() {
-        found.push(format!("{place}: {default}"));
-    }
-    for (name, of) in schema["properties"].as_object().into_iter().flatten() {
-        defaults(of, &format!("{place}.{name}"), listed, found);
-    }
-    for (below, listed) in [("items", true), ("additionalProperties", listed)] {
-        if schema[below].is_object() {
-            defaults(&schema[below], &format!("{place}[]"), listed, found);
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
@@ -92,8 +60,11 @@ async fn the_api_server_keeps_the_contract() {
         .chain(BUDGETS)
         .chain(LOGINS)
         .chain(PLACEMENTS)
+        .chain(POOLS)
+        .chain(CONNECTIONS)
         .chain(ROLLOUTS)
         .chain(SOURCES)
+        .chain(life::MANIFESTS)
         .enumerate()
     {
         let given = create(&client, kind, &format!("manifest-{number}"), manifest).await;
@@ -103,7 +74,7 @@ async fn the_api_server_keeps_the_contract() {
         let given = create(&client, kind, &format!("length-{number}"), manifest).await;
         note(&mut wrong, manifest, given.map(drop), answer);
     }
-    for (number, (kind, before, after, answer)) in CHANGES.iter().enumerate() {
+    for (number, (kind, before, after, answer)) in CHANGES.iter().chain(life::CHANGES).enumerate() {
         let name = format!("change-{number}");
         let case = format!("{kind} {before} -> {after}");
         let given = match create(&client, kind, &name, before).await {
@@ -115,6 +86,7 @@ async fn the_api_server_keeps_the_contract() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
     what_is_omitted_is_filled_in(&client).await;
+    crd_tables::applied::fields_are_taken_out_as_they_are_put_in(&plane, dir.path());
     a_new_object_was_not_observed(&client).await;
     databases_are_selected_by_claim(&client).await;
     migrations_are_explained(&plane).await;
@@ -265,9 +237,9 @@ async fn a_new_object_was_not_observed(client: &Client) {
 
 async fn databases_are_selected_by_claim(client: &Client) {
     for (name, uid, class) in [
-        ("one", "uid-1", "standard"),
-        ("two", "uid-2", "standard"),
-        ("three", "uid-3", "other"),
+        ("one", "selected-1", "chosen"),
+        ("two", "selected-2", "chosen"),
+        ("three", "selected-3", "other"),
     ] {
         let database = format!(
             "spec: {{className: {class}, supabase: {{name: {name}, region: eu-west-3}}, \
@@ -281,10 +253,15 @@ async fn databases_are_selected_by_claim(client: &Client) {
         .await
         .unwrap();
     for (kind, selector, expected) in [
-        ("OrchestraDatabase", "spec.claimRef.uid=uid-2", vec!["two"]),
-        ("OrchestraDatabase", "spec.className=standard", vec!["one", "two"]),
-        ("OrchestraDatabase", "spec.claimRef.uid=uid-4", vec![]),
+        ("OrchestraDatabase", "spec.claimRef.uid=selected-2", vec!["two"]),
+        ("OrchestraDatabase", "spec.className=chosen", vec!["one", "two"]),
+        ("OrchestraDatabase", "spec.claimRef.uid=selected-4", vec![]),
         ("OrchestraDatabase", "spec.pool=cellar", vec!["member"]),
+        (
+            "OrchestraDatabase",
+            "spec.pool=cellar,spec.claimRef.uid=",
+            vec!["member"],
+        ),
         ("Orchestra", "spec.className=classy", vec!["classy"]),
     ] {
         let found = api(client, kind)
@@ -306,7 +283,7 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     });
     let status = json!({"status": {
         "observedGeneration": 1, "phase": "Ready", "className": "standard", "conditions": [condition],
-        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "cost": {"currency": "USD", "monthly": "9.81", "hourly": "0.01344"},
+        "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "expiresAt": "2026-01-08T09:00:00Z", "cost": {"currency": "USD", "monthly": "9.81", "hourly": "0.01344"},
         "migrations": {"source": "sha256:0", "current": "20260105090000_init", "applied": 1, "pending": 0},
     }});
     let patch = Patch::Merge(&status);
@@ -317,19 +294,19 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     let shown = table(&kubectl(plane, &["get", "orch", "classy", "-o", "wide"]));
     assert_eq!(
         shown[0],
-        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO"
+        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO EXPIRES"
     );
     let mut cells: Vec<_> = shown[1].split(' ').collect();
     cells.remove(6); // the age
     assert_eq!(
         cells.join(" "),
-        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81"
+        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81 2026-01-08T09:00:00Z"
     );
     for (short, header) in [
         ("orch", "NAME READY PHASE CLASS REGION MIGRATION AGE"),
         ("orchclass", "NAME READY PROVIDER TENANTS BUDGET PROJECTED DEFAULT AGE"),
         ("orchdb", "NAME PHASE CLAIM PROJECT REGION RECLAIM COST/MO AGE"),
-        ("orchpool", "NAME READY DESIRED AVAILABLE BOUND AGE"),
+        ("orchpool", "NAME READY CLASS DESIRED AVAILABLE BOUND AGE"),
     ] {
         assert_eq!(table(&kubectl(plane, &["get", short]))[0], header, "{short}");
     }
@@ -369,7 +346,9 @@ async fn migrations_are_explained(plane: &ControlPlane) {
 
 /// Every sample, as a user tries it: a field that no kind has is refused, too.
 fn samples_are_accepted(plane: &ControlPlane) {
-    kubectl(plane, &["create", "namespace", "tenants"]);
+    for namespace in ["tenants", "orchestra-system"] {
+        kubectl(plane, &["create", "namespace", namespace]);
+    }
     let samples: Vec<_> = fs::read_dir(project().join("deploy/samples")).unwrap().collect();
     assert!(!samples.is_empty());
     for sample in samples {

@@ -6,9 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use orchestra_operator::api::ResolvedAs;
+use orchestra_operator::api::{MigrationFormat, ResolvedAs};
 use orchestra_operator::migrate::{Error, Options, RunEvent, apply};
-use support::{INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source};
+use support::{INIT, ask, execute, migrate, migrate_with, postgres::server, resolve, session, source, source_of};
 
 /// The server goes away, or the operator is killed, at every statement of every kind of script.
 #[tokio::test]
@@ -57,6 +57,59 @@ async fn whatever_is_cut_off_is_recorded_truly() {
         execute(&mut conn, "DROP TABLE x; DROP TABLE y; DROP TABLE _prisma_migrations")
             .await
             .unwrap();
+    }
+}
+
+/// The operator is killed between the end of a script that has transactions of its own and its row.
+#[tokio::test]
+async fn the_last_transaction_of_a_script_is_committed_with_its_row() {
+    let server = server().await;
+    let first = server.login("postgres");
+    let mut admin = session(&first).await;
+    let init = ("20260101000000_init", "CREATE TABLE a (id int);");
+    let own = "BEGIN;\nSET LOCAL search_path = pg_temp, public;\nCREATE TABLE public.x ();\nSET ROLE pg_monitor;\nCOMMIT;\n-- end";
+    let two = "BEGIN; INSERT INTO a VALUES (1); COMMIT;\nSTART TRANSACTION; CREATE TABLE x (); END;";
+    for (format, history) in [
+        (MigrationFormat::Supabase, "supabase_migrations.schema_migrations"),
+        (MigrationFormat::Sqlx, "_sqlx_migrations"),
+    ] {
+        for (number, (script, steps)) in [(own, false), (own, true), (two, false)].into_iter().enumerate() {
+            let database = format!("d{number}{}", format.as_str().to_lowercase());
+            execute(&mut admin, &format!("CREATE DATABASE {database}"))
+                .await
+                .unwrap();
+            let login = server.login(&database);
+            migrate(&login, &source_of(format, &[init])).await.unwrap();
+            let mut blocker = session(&login).await;
+            let lock = format!("BEGIN; LOCK TABLE {history} IN EXCLUSIVE MODE");
+            execute(&mut blocker, &lock).await.unwrap();
+            let options = Options {
+                per_statement: steps,
+                ..Options::default()
+            };
+            let all = source_of(format, &[init, ("20260102000000_own", script)]);
+            let task = tokio::spawn({
+                let (login, options, all) = (login.clone(), options.clone(), all.clone());
+                async move { migrate_with(&login, &all, &options).await }
+            });
+            let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            while ask(&mut admin, waits).await == "0" {
+                assert!(!task.is_finished(), "{database}: {:?}", task.await);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            task.abort();
+            while ask(&mut admin, waits).await != "0" {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let mut conn = session(&login).await;
+            assert_eq!(ask(&mut conn, "SELECT to_regclass('x')").await, "NULL", "{database}");
+            drop(blocker);
+            migrate_with(&login, &all, &options).await.unwrap();
+            assert_eq!(ask(&mut conn, "SELECT to_regclass('x')").await, "x", "{database}");
+            // An earlier transaction of the script stays committed, as with the tools.
+            let kept = if script == two { "2" } else { "0" };
+            assert_eq!(ask(&mut conn, "SELECT count(*) FROM a").await, kept, "{database}");
+        }
     }
 }
 

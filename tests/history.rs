@@ -180,7 +180,8 @@ async fn the_row_comes_after_what_must_be_first_in_a_transaction() {
         ),
         (
             "20260102000000_move",
-            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; CREATE TABLE fee_archive AS SELECT * FROM fee;",
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; CREATE TABLE fee_archive AS SELECT * FROM fee; \
+             UPDATE fee SET amount = amount * 1.02;",
         ),
         (
             "20260103000000_own",
@@ -206,6 +207,7 @@ async fn the_row_comes_after_what_must_be_first_in_a_transaction() {
             assert_eq!((status.applied, status.pending), (set.len(), 0), "{format:?} {steps}");
             let mut conn = session(&login).await;
             assert_eq!(ask(&mut conn, "SELECT count(*) FROM fee_archive").await, "2");
+            assert_eq!(ask(&mut conn, "SELECT sum(amount) FROM fee").await, "224.40");
             assert_eq!(pending(&mut conn, &source_of(format, &set)).await.unwrap(), status);
             execute(&mut conn, "BEGIN READ WRITE; ALTER ROLE CURRENT_USER RESET ALL; COMMIT")
                 .await
@@ -320,12 +322,21 @@ async fn a_success_is_in_the_history_or_there_is_none() {
     // A script with transactions of its own has committed, and nobody says that it succeeded.
     databases(&first, &["own"]).await;
     let login = server.login("own");
-    let own = format!("BEGIN; {clean} COMMIT;");
+    let own = format!("BEGIN; {clean} COMMIT; SELECT 1;");
     let error = migrate(&login, &source(&[("1_clean", &own)])).await.unwrap_err();
     assert!(matches!(error, Error::HistoryGone { kept: true, .. }), "{error}");
     assert!(error.to_string().contains("baseline"), "{error}");
     let error = migrate(&login, &source(&[("1_clean", &own)])).await.unwrap_err();
     assert!(matches!(error, Error::NotEmpty { .. }), "{error}");
+    // One that ends with its COMMIT is rolled back.
+    databases(&first, &["tied"]).await;
+    let login = server.login("tied");
+    let tied = format!("BEGIN; {clean} COMMIT;");
+    let error = migrate(&login, &source(&[INIT, ("2_clean", &tied)])).await.unwrap_err();
+    assert!(matches!(error, Error::HistoryGone { kept: false, .. }), "{error}");
+    let mut conn = session(&login).await;
+    assert_eq!(ask(&mut conn, STATES).await, "1_init:done 2_clean:open");
+    assert_eq!(ask(&mut conn, "SELECT to_regclass('public.a')").await, "a");
     // The tools of the other formats fail as well.
     for (database, format, script) in [
         ("sqlx", MigrationFormat::Sqlx, clean),

@@ -1,6 +1,8 @@
 //! Logins, identity and tenants' roles against a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "postgres/rotated.rs"]
+mod rotated;
 mod support;
 
 use std::time::Duration;

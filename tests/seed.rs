@@ -1,6 +1,8 @@
 //! Seeds against a real PostgreSQL: scripts, tables and variables, in one transaction with their record.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "seed/first.rs"]
+mod first_statements;
 mod support;
 
 use std::time::Duration;

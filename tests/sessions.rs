@@ -87,7 +87,7 @@ async fn no_setting_of_a_login_reaches_the_operators_statements() {
     identity(&mut probe).await.unwrap();
     holder(&mut probe).await.unwrap();
     isolate(&mut probe).await.unwrap();
-    claim(&mut probe, "1", "tenants", "one").await.unwrap();
+    claim(&mut probe, ("1", "tenants", "one"), &[]).await.unwrap();
     seeded(&mut probe).await.unwrap();
     drop(prepare(&owner, &tenant, &TenantRights::default()).await);
     let scripts = source(&[
@@ -123,7 +123,7 @@ async fn a_claim_record_that_a_script_dropped_or_forged_is_no_way_in() {
     let server = server().await;
     let (owner, _) = database(&server).await;
     let mut own = session(&owner).await;
-    let ours = claim(&mut own, "1", "tenants", "one").await.unwrap();
+    let ours = claim(&mut own, ("1", "tenants", "one"), &[]).await.unwrap();
     assert_eq!(ours, ClaimRecord::Ours);
     // Gone: whoever holds the claim writes it again.
     for gone in [
@@ -133,7 +133,7 @@ async fn a_claim_record_that_a_script_dropped_or_forged_is_no_way_in() {
     ] {
         execute(&mut own, gone).await.unwrap();
         assert_eq!(
-            claim(&mut own, "1", "tenants", "one").await.unwrap(),
+            claim(&mut own, ("1", "tenants", "one"), &[]).await.unwrap(),
             ClaimRecord::Ours,
             "{gone}"
         );
@@ -151,7 +151,7 @@ async fn a_claim_record_that_a_script_dropped_or_forged_is_no_way_in() {
     .await
     .unwrap();
     for uid in ["1", "2"] {
-        let found = claim(&mut own, uid, "tenants", "x").await.unwrap();
+        let found = claim(&mut own, (uid, "tenants", "x"), &[]).await.unwrap();
         assert!(matches!(found, ClaimRecord::Other { .. }), "{uid}: {found:?}");
     }
     // What is no record is neither read nor written.
@@ -170,7 +170,10 @@ async fn a_claim_record_that_a_script_dropped_or_forged_is_no_way_in() {
         let _ = execute(&mut root, "CREATE ROLE other LOGIN").await;
         execute(&mut root, forged).await.unwrap();
         for refused in [
-            claim(&mut own, "1", "tenants", "one").await.map(drop).unwrap_err(),
+            claim(&mut own, ("1", "tenants", "one"), &[])
+                .await
+                .map(drop)
+                .unwrap_err(),
             holder(&mut own).await.map(drop).unwrap_err(),
         ] {
             assert!(

@@ -57,6 +57,7 @@ use super::{
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"),
+    validation = Rule::new("!has(self.ttl) || (has(self.deletion) && has(self.deletion.policy) && self.deletion.policy == 'Delete')").message("databases are destroyed at the end of the ttl: set deletion.policy: Delete as well, or remove ttl"),
     validation = Rule::new("!has(self.migrations) || has(self.migrations.source)").message("a class's migrations need a source"),
     validation = Rule::new("!has(self.migrations) || !has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline describe one database: set them in its Orchestra"),
     validation = Rule::new("!has(self.template) || has(self.templates) && self.templates.exists(template, template.name == self.template)").message("template must be the name of one of templates"),
@@ -90,6 +91,11 @@ pub struct OrchestraClassSpec {
     /// What happens to the database of a deleted Orchestra.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub deletion: Deletion,
+    /// How long Orchestras live that name no ttl and no `deletionPolicy: Retain`, from 10s to 8760h: a class for demos.
+    /// Needs `deletion.policy: Delete`. Orchestras that are in use when the class gets a ttl live so long from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('8760h')").message("ttl must be from 10s to 8760h"))]
+    pub ttl: Option<GoDuration>,
     /// Migrations for Orchestras that name none. ConfigMaps are read from the operator's namespace. A
     /// changed source reaches the Orchestras in use by a rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -307,6 +313,12 @@ pub struct Deletion {
     /// `Retain` (default) keeps the database in phase Released; `Delete` destroys it.
     #[serde(default)]
     pub policy: DeletionPolicy,
+    /// How long a hosted database that is to be destroyed is kept after its Orchestra is gone, from 1s to 8760h:
+    /// `72h`. Until then a new Orchestra takes it back with `source.existing.databaseName`. Omitted: it is destroyed at
+    /// once. A change is for databases that are released later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("gracePeriod must be from 1s to 8760h"))]
+    pub grace_period: Option<GoDuration>,
 }
 
 /// The last observed state of a class.

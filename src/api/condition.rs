@@ -22,6 +22,8 @@ pub enum ConditionType {
     HistoryAgrees,
     /// The tenant's login reads every table with row level security. Shown as False only.
     TablesReadable,
+    /// The keys in the connection Secret work. Shown as False only.
+    KeysUsable,
     /// The seed is applied.
     Seeded,
     /// The operator is working on the object, or will continue without help.
@@ -55,6 +57,10 @@ pub enum Reason {
     Ready,
     /// Work has not begun.
     Pending,
+    /// The ttl ends soon.
+    Expiring,
+    /// The ttl is over, and the Orchestra is deleted.
+    Expired,
     /// The spec changed, and the change is in progress.
     Updating,
     /// The database is being created, or is not usable yet.
@@ -83,6 +89,10 @@ pub enum Reason {
     Bound,
     /// The claim was released, and the database was kept.
     Released,
+    /// The claim was released, and the database is destroyed when its grace period is over.
+    Reclaiming,
+    /// The object was let go of, and something of it is left behind.
+    Abandoned,
     /// No class is named and there is no default one.
     NoDefaultClass,
     /// The named class does not exist.
@@ -130,6 +140,12 @@ pub enum Reason {
     BudgetNearLimit,
     /// The class has its maximum number of projects.
     ProjectLimitReached,
+    /// The existing database that the spec names is not there, or is being destroyed.
+    ExistingNotFound,
+    /// The Orchestra may not take the existing database that the spec names.
+    ExistingNotAllowed,
+    /// The database of an earlier Orchestra of the same name is still there.
+    EarlierDatabase,
     /// The class does not admit Orchestras of this namespace.
     NamespaceNotAllowed,
     /// Projects with this cluster's marker exist that no OrchestraDatabase holds.
@@ -238,6 +254,12 @@ pub enum Reason {
     RegionChosen,
     /// An Orchestra still holds the claim.
     InUse,
+    /// What the spec says of the connection cannot be carried out: a template, or the schedule of the rotation.
+    ConnectionInvalid,
+    /// The tenant's login was replaced by a new one.
+    LoginRotated,
+    /// A former login of the tenant was revoked.
+    LoginRevoked,
     /// The connection Secret's name is taken by a Secret that is not this Orchestra's.
     SecretConflict,
     /// The plan's name is taken by a ConfigMap that is not this Orchestra's.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, NAME, Near, PowerState};
+use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Near, PowerState};
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
 /// writes it, as the journal of creation, claim and release.
@@ -31,6 +31,12 @@ use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, NAME, Near, Pow
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Class", type_ = "string", priority = 1, json_path = ".spec.className"),
     printcolumn(
+        name = "Reclaim After",
+        type_ = "string",
+        priority = 1,
+        json_path = ".spec.reclaimAfter"
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         priority = 1,
@@ -44,7 +50,7 @@ use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, NAME, Near, Pow
     validation = Rule::new("!has(oldSelf.static) || (has(self.static) && self.static == oldSelf.static)").message("static is immutable: it names a database that may hold a tenant's data"),
     validation = Rule::new("!has(self.pool) || !has(self.static) || self.pool == self.static.pool").message("pool must be the pool of static"),
     validation = Rule::new("!has(oldSelf.pool) || (has(self.pool) && self.pool == oldSelf.pool)").message("pool is immutable once set"),
-    validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && self.claimRef == oldSelf.claimRef)").message("claimRef is immutable once set: a database that held one tenant's data is never handed to another"),
+    validation = Rule::new("!has(oldSelf.claimRef) || (has(self.claimRef) && (self.claimRef == oldSelf.claimRef || (has(oldSelf.releasedAt) && !has(self.releasedAt) && has(self.formerUids) && oldSelf.claimRef.uid in self.formerUids && (self.claimRef.__namespace__ == oldSelf.claimRef.__namespace__ || (has(oldSelf.offeredTo) && self.claimRef.__namespace__ == oldSelf.offeredTo)))))").message("claimRef is immutable once set: a database that held one tenant's data is handed only to an Orchestra of the same namespace or of offeredTo, after its release"),
 )]
 pub struct OrchestraDatabaseSpec {
     /// Class of the database; absent for an unclaimed entry of a static pool.
@@ -68,6 +74,19 @@ pub struct OrchestraDatabaseSpec {
     /// When the claim was released. The database still holds the tenant's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<Time>,
+    /// UIDs of the Orchestras that held the claim before, the last one at the end. Their logins are revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
+    pub former_uids: Vec<String>,
+    /// Namespace to which an admin offers the released database, beside that of the Orchestra which had it: an
+    /// Orchestra there may take it, and its data, with `source.existing.databaseName`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
+    pub offered_to: Option<String>,
+    /// When the released project is destroyed, if nobody has taken it back: the class's `deletion.gracePeriod` after the
+    /// release. The operator writes it; an admin may move it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reclaim_after: Option<Time>,
     /// Whether the database is to run, as its Orchestra wants it: `Running` (default) or `Paused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_state: Option<PowerState>,
@@ -137,7 +156,8 @@ pub struct OrchestraDatabaseStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Paused, Released, Failed or Deleting.
+    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Paused, Released, Reclaiming,
+    /// Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready: usable, proven by a login. Reconciling and Stalled as kstatus defines them.
@@ -158,6 +178,11 @@ pub struct OrchestraDatabaseStatus {
     /// outcome is unknown, no other request is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_issued_at: Option<Time>,
+    /// Projects that the provider listed without a name before that request, by their references or by
+    /// digests: none of them is this database's. Written with the request, and only when there are such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
+    pub unclear_before: Vec<String>,
     /// Regions that had no room for the project; the next allowed region is requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -184,9 +209,27 @@ pub struct OrchestraDatabaseStatus {
     /// Template whose migrations were applied while the database waited for a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<AppliedTemplate>,
+    /// What its pool has prepared it with from the defaults of its class; absent for an entry of a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Prepared>,
     /// When a login first proved the database usable. A database that was ever usable may hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_since: Option<Time>,
+}
+
+/// What a pool has prepared a database with, from the defaults of its class.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prepared {
+    /// The default template of the class; absent when the class names the migrations itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Digest of the migrations that are all applied; absent while the first ones are being applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<String>,
+    /// Digest of the seed that is applied, or about to be; absent when it is applied after the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
 }
 
 /// A hosted project as of its last listing.

@@ -1,5 +1,7 @@
 //! Every label, annotation, finalizer and field manager of the operator.
 
+use sha2::{Digest as _, Sha256};
+
 /// Field manager of what the operator writes, unless one below is named.
 pub const FIELD_MANAGER: &str = "orchestra-operator";
 
@@ -37,6 +39,21 @@ pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 /// Label of a Secret that holds API keys that the provider has changed: a digest of them.
 pub const KEYS_LABEL: &str = "stagesub.io/keys";
 
+/// Label of a tenant's Secret: the number of the tenant's login, once it was rotated.
+pub const GENERATION_LABEL: &str = "stagesub.io/generation";
+
+/// Label of a tenant's Secret while a new login is made (value `"true"`).
+pub const ROTATING_LABEL: &str = "stagesub.io/rotating";
+
+/// Label of a tenant's Secret: when its login was rotated, in seconds since 1970.
+pub const ROTATED_LABEL: &str = "stagesub.io/rotated-at";
+
+/// Label of a tenant's Secret: when the oldest former login is revoked, in seconds since 1970.
+pub const REVOKE_LABEL: &str = "stagesub.io/revoke-at";
+
+/// Annotation of an Orchestra: each new value, such as the time, requests that its login is rotated.
+pub const ROTATE_ANNOTATION: &str = "stagesub.io/rotate-requested-at";
+
 /// Prefix of an Orchestra's labels that are variables of its seed: `seed.stagesub.io/season` is
 /// `label_season`.
 pub const SEED_LABEL_PREFIX: &str = "seed.stagesub.io/";
@@ -56,6 +73,17 @@ pub const TOKEN_EXPIRES_ANNOTATION: &str = "stagesub.io/token-expires-at";
 /// another one now, by the identity that the refusal names.
 pub const IDENTITY_ANNOTATION: &str = "stagesub.io/identity";
 
+/// Annotation of an Orchestra or an OrchestraDatabase that is being deleted (value `"true"`): the operator lets go of it
+/// without the provider or the database, and says what it leaves behind.
+pub const ABANDON_ANNOTATION: &str = "stagesub.io/abandon";
+
+/// Annotation of an Orchestra: a timestamp (RFC 3339) from which its ttl counts anew.
+pub const EXTENDED_ANNOTATION: &str = "stagesub.io/extended-at";
+
+/// Annotation of an OrchestraDatabase: entries of the provider's listing that an admin says are other projects, by the
+/// identities that its condition names, with commas between them.
+pub const FOREIGN_PROJECTS_ANNOTATION: &str = "stagesub.io/foreign-projects";
+
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 
@@ -72,6 +100,25 @@ pub const PLAN_DIGEST: &str = "stagesub.io/migration-plan";
 /// at once. `orchestra-operator rollout resume` writes the time.
 pub const RETRY_ROLLOUT_ANNOTATION: &str = "stagesub.io/retry-rollout";
 
+/// Label of an OrchestraDatabase that a pool has made and that waits for its first claim: [`pool_label`]. The claim
+/// removes it.
+pub const POOL_LABEL: &str = "stagesub.io/pool";
+
+/// The value of [`POOL_LABEL`]: the name of the pool, or of a long name its beginning and its digest.
+pub fn pool_label(pool: &str) -> String {
+    const LONGEST: usize = 63;
+    const DIGITS: usize = 16;
+    if pool.len() <= LONGEST {
+        return pool.to_owned();
+    }
+    let digest = hex::encode(Sha256::digest(pool));
+    let begins = pool.get(..LONGEST - DIGITS - 1).unwrap_or_default();
+    format!("{begins}-{}", &digest[..DIGITS])
+}
+
+/// Finalizer that keeps a pool with `replicas` until its unclaimed databases are being destroyed.
+pub const POOL_FINALIZER: &str = "stagesub.io/pool";
+
 /// Finalizer that keeps an Orchestra until its claim is released.
 pub const ORCHESTRA_FINALIZER: &str = "stagesub.io/orchestra";
 
@@ -81,3 +128,17 @@ pub const CLASS_FINALIZER: &str = "stagesub.io/class";
 /// Finalizer that keeps an OrchestraDatabase until its project is either kept on purpose or known to be
 /// gone.
 pub const DATABASE_FINALIZER: &str = "stagesub.io/database";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_of_a_pool_is_a_label_and_its_own() {
+        assert_eq!(pool_label("warm-eu"), "warm-eu");
+        let long = format!("{}.{}", "a".repeat(60), "b".repeat(60));
+        let label = pool_label(&long);
+        assert!(label.len() == 63 && label.starts_with("aaa"), "{label}");
+        assert_ne!(label, pool_label(&format!("{long}c")));
+    }
+}

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, ChosenRegion, Cost, DataApi, DeletionPolicy, Idle, LANGUAGE_TAG, MigrationFormat, Migrations,
-    NAME, Placement, PowerState, PowerStatus, RowSecurity, Seed, TemplateReference,
+    AppliedTemplate, Binding, ChosenRegion, Connection, Cost, CredentialStatus, DataApi, DatabaseSource,
+    DeletionPolicy, ExpiryNotice, FormerSecret, GoDuration, Idle, LANGUAGE_TAG, MigrationFormat, Migrations, NAME,
+    Placement, PowerState, PowerStatus, PublishedSecret, Seed,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -27,6 +28,7 @@ use super::{
     selectable = ".spec.className",
     validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && has(self.spec.placement.region) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.existing)").message("source.existing cannot be added to an Orchestra that has a database: delete it, and create it with the field"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || !has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className").message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
@@ -38,14 +40,16 @@ use super::{
     printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type=='Ready')].message"),
     printcolumn(name = "Project", type_ = "string", priority = 1, json_path = ".status.project.ref"),
     printcolumn(name = "Secret", type_ = "string", priority = 1, json_path = ".status.secretRef.name"),
-    printcolumn(name = "Cost/Mo", type_ = "string", priority = 1, json_path = ".status.cost.monthly")
+    printcolumn(name = "Cost/Mo", type_ = "string", priority = 1, json_path = ".status.cost.monthly"),
+    printcolumn(name = "Expires", type_ = "string", priority = 1, json_path = ".status.expiresAt")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.migrations) || !has(self.migrations.source) || !has(self.pinMigrations) || !self.pinMigrations").message("pinMigrations is for the migrations of the class: remove it, or remove migrations.source"),
+    validation = Rule::new("!has(self.ttl) || (has(self.deletionPolicy) && self.deletionPolicy == 'Delete')").message("the database is destroyed at the end of the ttl: set deletionPolicy: Delete as well, or remove ttl"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable once set: create a new Orchestra to change the class"),
     validation = Rule::new("!has(oldSelf.source) || (has(self.source) && self.source == oldSelf.source)").message("source is immutable once set: create a new Orchestra to use another one"),
-    validation = Rule::new("!has(self.source) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
+    validation = Rule::new("!has(self.source) || !has(self.source.templateRef) || !has(self.migrations) || !has(self.migrations.source)").message("set either source.templateRef or migrations.source: a template has its own migrations"),
     validation = Rule::new(insecure_only_on_loopback("self.migrations.source.oci")).message(INSECURE),
     validation = Rule::new(insecure_only_on_loopback("self.seed.oci")).message(INSECURE),
     validation = Rule::new("!has(oldSelf.placement) || (has(self.placement) && self.placement == oldSelf.placement)").message("placement is immutable once set: a database cannot change its region"),
@@ -68,8 +72,8 @@ pub struct OrchestraSpec {
     /// Where the database is created. Omitted: the class decides. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
-    /// What the database is created from. Omitted: an empty database, with the migrations and the seed
-    /// of this spec or of the class. Immutable once set.
+    /// What the database is created from, or which existing one is used. Omitted: an empty database, with the
+    /// migrations and the seed of this spec or of the class. Immutable once set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DatabaseSource>,
     /// Migrations to apply. Omitted, or without a source: those of the template or the class.
@@ -102,6 +106,13 @@ pub struct OrchestraSpec {
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// How long the Orchestra lives, from 10s to 8760h: `72h`. Then the operator deletes it, with its database and its
+    /// Secrets; `status.expiresAt` says when, and events warn before. It counts from the creation, or from the time in
+    /// the annotation `stagesub.io/extended-at`; of an Orchestra that is in use already, from when it is set. Needs
+    /// `deletionPolicy: Delete`. Omitted: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('8760h')").message("ttl must be from 10s to 8760h"))]
+    pub ttl: Option<GoDuration>,
 }
 
 const INSECURE: &str = "an Orchestra may set oci.insecure only for a registry at a loopback address, because others on the network could read its login: use a registry with TLS, or ask the cluster's admin to name the source in the OrchestraClass";
@@ -117,44 +128,6 @@ fn insecure_only_on_loopback(oci: &str) -> String {
         "!({} && has({oci}.insecure) && {oci}.insecure) || {oci}.image.matches('{LOOPBACK_IMAGE}')",
         present.join(" && ")
     )
-}
-
-/// What a database is created from.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DatabaseSource {
-    /// A template of the class: its migrations and its seed.
-    pub template_ref: TemplateReference,
-}
-
-/// How the tenant connects.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Connection {
-    /// Name of the Secret that holds the login. Default: `<name>-connection`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
-    pub secret_name: Option<String>,
-    /// Where `DATABASE_URL` and the libpq keys lead: `SessionPooler` (default) or `TransactionPooler`.
-    /// `DIRECT_URL` is always a session connection. A static pool entry has only one address, which
-    /// serves both modes.
-    #[serde(default)]
-    pub mode: ConnectionMode,
-    /// Whether policies of row level security apply to the login: `Bypass` (they do not, as they do not apply to the
-    /// database's owner) or `Enforce`. Omitted: the class decides, and `Bypass` is its default. The Secret of a hosted
-    /// project holds the service role key with `Enforce` as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub row_security: Option<RowSecurity>,
-}
-
-/// Which port of the pooler an application uses.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ConnectionMode {
-    /// One server connection for each client: for long-running servers.
-    #[default]
-    SessionPooler,
-    /// A server connection for each transaction: for many short-lived clients.
-    TransactionPooler,
 }
 
 /// The last observed state of an Orchestra. It is a cache: the operator decides nothing from it alone.
@@ -199,6 +172,16 @@ pub struct OrchestraStatus {
     /// Pauses of the database, where it was ever paused or is to be paused when nobody uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerStatus>,
+    /// Secrets that held the login before `spec.connection.secretName` was changed: each is deleted at its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_secrets: Option<Vec<FormerSecret>>,
+    /// The Secret for workloads that are bound as the Service Binding specification says, where
+    /// `spec.connection.type` is `servicebinding.io/postgresql`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+    /// Rotation of the tenant's login; absent where none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialStatus>,
     /// State of the migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<MigrationStatus>,
@@ -215,6 +198,15 @@ pub struct OrchestraStatus {
     /// `SourceAvailable` is False).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable_sources: Option<Vec<String>>,
+    /// When the ttl ends, and the operator deletes the Orchestra.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Since when the ttl counts, of an Orchestra that was in use when it got one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_since: Option<Time>,
+    /// The last warning of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry_notice: Option<ExpiryNotice>,
 }
 
 /// A hosted project.
@@ -226,21 +218,6 @@ pub struct ProjectReference {
     pub reference: String,
     /// Region that the project is in.
     pub region: String,
-}
-
-/// The connection Secret as it was last written.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PublishedSecret {
-    /// Name, in the Orchestra's namespace.
-    pub name: String,
-    /// The Secret's `resourceVersion` after the operator wrote it: another one means that somebody
-    /// else wrote it since, and it is checked again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource_version: Option<String>,
-    /// Digest of the API keys in it, once the provider has changed them: with other keys, it is written again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keys: Option<String>,
 }
 
 /// State of a tenant's migrations.

@@ -4,10 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{NAME, TemplateReference};
+use super::{GoDuration, NAME, TemplateReference};
 
-/// Databases that wait for a claim. A static pool is an inventory of existing databases, for a cluster
-/// without a token or as a fallback.
+/// Databases that wait for a claim: those that the pool makes with the provider of a class (`replicas`), or an
+/// inventory of databases that exist (`static`), for a cluster without a token or as a fallback.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -18,16 +18,23 @@ use super::{NAME, TemplateReference};
     category = "stagesub",
     status = "OrchestraPoolStatus",
     derive = "PartialEq",
-    doc = "OrchestraPool holds databases that wait for a claim: a static inventory of databases that already exist.",
+    doc = "OrchestraPool holds databases that wait for a claim: databases that it makes with the provider of a class, or a static inventory of databases that already exist.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.className"),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desired"),
     printcolumn(name = "Available", type_ = "integer", json_path = ".status.available"),
     printcolumn(name = "Bound", type_ = "integer", json_path = ".status.bound"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Creating", type_ = "integer", priority = 1, json_path = ".status.creating"),
     printcolumn(
         name = "Message",
         type_ = "string",
@@ -36,11 +43,39 @@ use super::{NAME, TemplateReference};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.static) != has(self.replicas)").message("exactly one of static and replicas must be set: static for databases that exist, replicas for databases that the pool makes"),
+    validation = Rule::new("has(self.className) == has(self.replicas)").message("replicas needs className, the class whose provider makes the databases, and className belongs to replicas"),
+    validation = Rule::new("has(self.replicas) || (!has(self.maxConcurrentCreates) && !has(self.memberLifetime))").message("maxConcurrentCreates and memberLifetime belong to replicas"),
+    validation = Rule::new("has(self.static) || !has(self.prepare)").message("prepare belongs to static: databases that the pool makes are prepared with the defaults of their class"),
+    validation = Rule::new("has(self.static) == has(oldSelf.static)").message("static and replicas do not replace each other: make another pool"),
+    validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable: the databases of the pool were made by it"),
+)]
 pub struct OrchestraPoolSpec {
+    /// OrchestraClass whose provider makes the databases, within its budget, and whose defaults they are
+    /// prepared with: the migrations and, where its rows name no tenant, the seed. They meet claims of this
+    /// class, whose `pools.names` has to name the pool. Required with `replicas`, and immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub class_name: Option<String>,
+    /// Number of databases that wait for a claim. The pool makes another one for each that is claimed;
+    /// a lower number destroys databases that were never claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub replicas: Option<i32>,
+    /// Databases that are created at once, at most 50; default 3. Creations that an Orchestra waits for go first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 50))]
+    pub max_concurrent_creates: Option<i32>,
+    /// How long a database waits for a claim before another one takes its place, from 1h to 8760h: one at a
+    /// time, the new one first. Omitted: as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1h') && duration(self) <= duration('8760h')").message("memberLifetime must be from 1h to 8760h"))]
+    pub member_lifetime: Option<GoDuration>,
     /// Databases that already exist.
-    #[serde(rename = "static")]
-    pub inventory: StaticInventory,
-    /// Template whose migrations are applied to the databases while they wait for a claim, so that a
+    #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<StaticInventory>,
+    /// Template whose migrations are applied to the databases of `static` while they wait for a claim, so that a
     /// claim is met in seconds. A prepared database meets only claims of that template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<Preparation>,
@@ -94,17 +129,32 @@ pub struct OrchestraPoolStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Ready: every entry of the inventory is usable. Reconciling and Stalled as kstatus defines them.
+    /// Ready: every entry of the inventory is usable, or as many databases as `replicas` says wait for a claim.
+    /// Reconciling and Stalled as kstatus defines them.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Number of entries in the inventory.
+    /// Number of databases that are to wait for a claim; of a static pool, number of entries in the inventory.
     #[serde(default)]
     pub desired: i32,
-    /// Number of databases that wait for a claim.
+    /// Number of databases that wait for a claim, usable and prepared.
     #[serde(default)]
     pub available: i32,
+    /// Number of databases that are being created or prepared; absent for a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creating: Option<i32>,
     /// Number of claimed databases.
     #[serde(default)]
     pub bound: i32,
+    /// Number of databases without a claim, `available` and `creating`; absent for a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Label selector of these databases, for autoscalers; absent for a static pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Name of each OrchestraDatabase that is about to be made. Written before they are: of two operators only one
+    /// decides on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]
+    pub planned: Vec<String>,
 }

@@ -55,20 +55,24 @@ pub struct PowerStatus {
     /// Value of the annotation `stagesub.io/wake-requested-at` when the database was paused for idleness. Another
     /// value wakes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub wake: Option<String>,
     /// Since when nobody has used the database, as far as was looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_since: Option<Time>,
     /// Count of the uses of the database's tables at that time. It stays the same while nobody uses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub uses: Option<String>,
     /// When the event was published that warns of the pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned_at: Option<Time>,
     /// What all pauses have saved so far, as a decimal; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub saved: Option<String>,
     /// Currency of `saved`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub currency: Option<String>,
 }

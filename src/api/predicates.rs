@@ -5,8 +5,15 @@ use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
-    AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraStatus, SeedPolicy,
+    ABANDON_ANNOTATION, AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase,
+    OrchestraStatus, SeedPolicy,
 };
+
+/// Whether an object is being deleted, and a person wants the operator to let go of it.
+pub fn is_abandoned(object: &impl kube::ResourceExt) -> bool {
+    let asked = object.annotations().get(ABANDON_ANNOTATION);
+    object.meta().deletion_timestamp.is_some() && asked.is_some_and(|value| value == "true")
+}
 
 /// Whether the reason is that the budget of a class has no room.
 fn is_about_room(reason: Reason) -> bool {
@@ -206,6 +213,11 @@ impl OrchestraDatabase {
     /// Whether an Orchestra holds the claim and has not released it.
     pub fn is_held(&self) -> bool {
         self.spec.claim_ref.is_some() && self.spec.released_at.is_none()
+    }
+
+    /// Whether a pool has made it, and no Orchestra holds, or ever held, a claim.
+    pub fn is_spare(&self) -> bool {
+        self.spec.supabase.is_some() && self.spec.pool.is_some() && self.spec.claim_ref.is_none()
     }
 
     /// Whether no Orchestra holds, or ever held, a claim.

@@ -22,6 +22,17 @@ use crate::money;
 
 pub use room::{BudgetItem, BudgetLimits, Full, Spending, room};
 
+/// In the order of creation, the databases that pools make for nobody come after those of Orchestras. Their places are
+/// counted in seconds before the end of time: of the next one of an Orchestra, of what a pool has, or was granted, and of
+/// the next one of a pool.
+const NEXT_OF_TENANT: i64 = 2;
+const SPARE: i64 = 1;
+const NEXT_OF_POOL: i64 = 0;
+
+fn before_the_end(seconds: i64) -> Timestamp {
+    Timestamp::from_second(Timestamp::MAX.as_second() - seconds).unwrap_or(Timestamp::MAX)
+}
+
 /// How long a grant counts that the watch never shows, because its creation failed or was not tried.
 const GRANT: Duration = Duration::from_mins(1);
 
@@ -60,8 +71,14 @@ impl Budgets {
         room(&projects, candidate, limits)?;
         if taken {
             let mut project = candidate.clone();
-            // Every later candidate ranks after it.
-            project.created = project.created.min(Timestamp::now());
+            // Every later candidate of its kind ranks after it.
+            let spare = before_the_end(SPARE);
+            let granted = if project.created < spare {
+                Timestamp::now()
+            } else {
+                spare
+            };
+            project.created = project.created.min(granted);
             let grant = Grant {
                 class: class.to_owned(),
                 project,
@@ -105,34 +122,51 @@ fn merge(grants: &mut HashMap<String, Grant>, class: &str, projects: &mut Vec<Bu
 /// Whether there is room for the database of an Orchestra that has none yet. Older Orchestras of the class that
 /// wait for room go first.
 pub fn has_room(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, database: &str) -> Result<(), Error> {
-    ask(ctx, class, orchestra, database, false)
+    ask(ctx, class, Some(orchestra), database, false)
+}
+
+/// Whether there is room for one more database of a pool, which nobody waits for. Every Orchestra of the class that waits
+/// for room goes first.
+pub fn has_spare_room(ctx: &Context, class: &OrchestraClass) -> Result<(), Error> {
+    ask(ctx, class, None, "", false)
+}
+
+/// Takes that room, just before the OrchestraDatabase is created.
+pub fn take_spare_room(ctx: &Context, class: &OrchestraClass, database: &str) -> Result<(), Error> {
+    ask(ctx, class, None, database, true)
 }
 
 /// Takes the room, just before the OrchestraDatabase is created.
 pub fn take_room(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, database: &str) -> Result<(), Error> {
-    ask(ctx, class, orchestra, database, true)
+    ask(ctx, class, Some(orchestra), database, true)
 }
 
-fn ask(ctx: &Context, class: &OrchestraClass, orchestra: &Orchestra, database: &str, taken: bool) -> Result<(), Error> {
+/// `orchestra`: the one that waits for the database; none when nobody does.
+fn ask(
+    ctx: &Context,
+    class: &OrchestraClass,
+    orchestra: Option<&Orchestra>,
+    database: &str,
+    taken: bool,
+) -> Result<(), Error> {
     let Some(limits) = limits(class) else { return Ok(()) };
     let price = price::of_class(ctx, class).map(|quote| quote.price.monthly);
+    let place = match orchestra {
+        Some(_) => NEXT_OF_TENANT,
+        None => NEXT_OF_POOL,
+    };
     let candidate = BudgetItem {
         name: database.to_owned(),
-        // It will be younger than every existing project.
-        created: Timestamp::MAX,
+        // It will be younger than every existing project of its kind.
+        created: before_the_end(place),
         issued: false,
         monthly: price,
     };
-    let ahead = waiting(ctx, class, orchestra).map(|(created, uid)| BudgetItem {
-        name: super::database_name(&uid),
-        created,
-        issued: false,
-        monthly: price,
-    });
+    let ahead = waiting(ctx, class, orchestra, price);
     let of = (&*class.name_any(), &limits);
     let decided = ctx
         .budgets
-        .decide(of, || projects(ctx, class), ahead.collect(), &candidate, taken);
+        .decide(of, || projects(ctx, class), ahead, &candidate, taken);
     decided.map_err(|full| refusal(class, full, price))
 }
 
@@ -142,10 +176,15 @@ pub fn confirm(ctx: &Context, database: &OrchestraDatabase) -> Result<(), Error>
     let Some(limits) = limits(&class) else { return Ok(()) };
     let mut candidate = project(ctx, &class, database);
     candidate.issued = true;
+    let ahead = if database.is_spare() {
+        waiting(ctx, &class, None, candidate.monthly)
+    } else {
+        Vec::new()
+    };
     let of = (&*class.name_any(), &limits);
     let decided = ctx
         .budgets
-        .decide(of, || projects(ctx, &class), Vec::new(), &candidate, true);
+        .decide(of, || projects(ctx, &class), ahead, &candidate, true);
     decided.map_err(|full| refusal(&class, full, candidate.monthly))
 }
 
@@ -222,7 +261,8 @@ fn projects(ctx: &Context, class: &OrchestraClass) -> Vec<BudgetItem> {
 /// Whether a database has, or may get, a project that the class pays for.
 fn is_counted(database: &OrchestraDatabase, class: &OrchestraClass) -> bool {
     // A claim that was released before anything was bought takes no room.
-    let wanted = database.is_issued() || (database.is_held() && database.metadata.deletion_timestamp.is_none());
+    let is_awaited = (database.is_held() || database.is_spare()) && database.metadata.deletion_timestamp.is_none();
+    let wanted = database.is_issued() || is_awaited;
     database.spec.supabase.is_some() && database.is_of(class) && wanted && !database.is_lost()
 }
 
@@ -232,21 +272,26 @@ fn project(ctx: &Context, class: &OrchestraClass, database: &OrchestraDatabase) 
         .supabase
         .as_ref()
         .and_then(|wanted| wanted.instance_size.as_deref());
+    let created = database.creation_timestamp().map_or(Timestamp::MAX, |at| at.0);
     BudgetItem {
         name: database.name_any(),
-        created: database.creation_timestamp().map_or(Timestamp::MAX, |at| at.0),
+        created: if database.is_spare() {
+            before_the_end(SPARE)
+        } else {
+            created
+        },
         issued: database.is_issued(),
         monthly: price::of_size(ctx, class, size).map(|quote| quote.price.monthly),
     }
 }
 
-/// Older Orchestras of a class that wait for room.
-fn waiting(ctx: &Context, class: &OrchestraClass, own: &Orchestra) -> impl Iterator<Item = (Timestamp, String)> {
+/// Orchestras of a class that wait for room: those that are older than `own`, or all of them.
+fn waiting(ctx: &Context, class: &OrchestraClass, own: Option<&Orchestra>, price: Option<Decimal>) -> Vec<BudgetItem> {
     let age = |orchestra: &Orchestra| {
         let created = orchestra.creation_timestamp().map_or(Timestamp::MAX, |at| at.0);
         (created, orchestra.uid().unwrap_or_default())
     };
-    let (class, before) = (class.metadata.name.clone(), age(own));
+    let (class, before) = (class.metadata.name.clone(), own.map(age));
     let waits = |orchestra: &Orchestra| {
         orchestra.metadata.deletion_timestamp.is_none()
             && orchestra
@@ -254,10 +299,16 @@ fn waiting(ctx: &Context, class: &OrchestraClass, own: &Orchestra) -> impl Itera
                 .as_ref()
                 .is_some_and(|status| status.database_name.is_none() && status.class_name == class)
             && orchestra.waits_for_room()
-            && age(orchestra) < before
+            && before.as_ref().is_none_or(|before| age(orchestra) < *before)
     };
     let waiting = ctx.core.stores.orchestras.state_filter(waits);
-    waiting.into_iter().map(move |orchestra| age(&orchestra))
+    let item = |(created, uid): (Timestamp, String)| BudgetItem {
+        name: super::database_name(&uid),
+        created,
+        issued: false,
+        monthly: price,
+    };
+    waiting.iter().map(|orchestra| item(age(orchestra))).collect()
 }
 
 fn refusal(class: &OrchestraClass, full: Full, price: Option<Decimal>) -> Error {

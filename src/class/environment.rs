@@ -28,8 +28,8 @@ pub async fn bridge(client: &Client, settings: &Settings) -> Result<(), Error> {
     let pooled = !settings.inventory.is_empty();
     if pooled {
         let spec = OrchestraPoolSpec {
-            inventory: StaticInventory::default(),
-            prepare: None,
+            inventory: Some(StaticInventory::default()),
+            ..OrchestraPoolSpec::default()
         };
         let mut pool = OrchestraPool::new(NAME, spec);
         pool.metadata.annotations = Some(annotations(&[ENVIRONMENT_ANNOTATION]));

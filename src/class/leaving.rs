@@ -36,7 +36,7 @@ pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Err
     let found = databases.list(&ListParams::default().fields(&selector)).await?;
     let holders: Vec<_> = found.items.iter().filter(|database| needs(database)).collect();
     if holders.is_empty() {
-        super::orphans::forget(ctx, &class);
+        super::forget(ctx, &class);
         set_finalizer(&ctx.core, &class, CLASS_FINALIZER, false).await?;
         return Ok(Next::Gone);
     }

@@ -10,6 +10,7 @@ mod facts;
 mod leaving;
 pub mod orphan;
 mod orphans;
+mod outage;
 pub mod placement;
 pub mod price;
 mod progress;
@@ -33,6 +34,7 @@ use crate::{content, rollout};
 pub use budget::Budgets;
 pub use facts::facts;
 pub use orphans::Orphans;
+pub use outage::Outages;
 pub use reconcile::pass;
 pub use status::report;
 pub use token::Tokens;
@@ -49,6 +51,8 @@ pub struct Context {
     pub accounts: Accounts,
     /// Tokens that were read from Secrets.
     pub tokens: Tokens,
+    /// Which classes the provider does not answer.
+    pub outages: Outages,
     /// What marks the projects of this cluster.
     pub cluster: Cluster,
     /// Orphans that were found.
@@ -106,6 +110,13 @@ pub fn resolve(ctx: &Context, name: Option<&str>) -> Result<Arc<OrchestraClass>,
             ),
         )
     })
+}
+
+/// Forgets a class that is gone.
+fn forget(ctx: &Context, class: &OrchestraClass) {
+    orphans::forget(ctx, class);
+    ctx.tokens.forget(class);
+    ctx.outages.forget(class);
 }
 
 /// Whether a class is marked as a default one.

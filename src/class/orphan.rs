@@ -41,15 +41,27 @@ pub enum Unclaimed {
     Released,
     /// Its Orchestra no longer exists, and never released it.
     Deserted,
+    /// A pool made it that no longer exists, and no Orchestra has ever claimed it.
+    Poolless,
 }
 
 /// Why no Orchestra claims a hosted database that has, or may have, a project; none when an Orchestra claims it, when it
-/// waits for its first claim, or when it is being deleted. `exists` says whether there is an Orchestra of this UID.
-pub fn unclaimed(database: &OrchestraDatabase, exists: impl Fn(&str) -> bool) -> Option<Unclaimed> {
-    let claim = database.spec.claim_ref.as_ref()?;
+/// waits for its first claim in a pool, or when it is being deleted. `exists` says whether there is an Orchestra of this
+/// UID, and `has_pool` whether there is a pool of this name.
+pub fn unclaimed(
+    database: &OrchestraDatabase,
+    exists: impl Fn(&str) -> bool,
+    has_pool: impl Fn(&str) -> bool,
+) -> Option<Unclaimed> {
     if database.metadata.deletion_timestamp.is_some() || !is_billed(database) {
         return None;
     }
+    let Some(claim) = &database.spec.claim_ref else {
+        return database
+            .pool()
+            .filter(|pool| !has_pool(pool))
+            .map(|_| Unclaimed::Poolless);
+    };
     if database.spec.released_at.is_some() {
         return Some(Unclaimed::Released);
     }
@@ -65,10 +77,25 @@ pub fn is_billed(database: &OrchestraDatabase) -> bool {
 pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
     let name = database.name_any();
     match why {
+        Unclaimed::Released if database.spec.reclaim_policy == DeletionPolicy::Delete => {
+            match &database.spec.reclaim_after {
+                Some(at) => format!(
+                    "it is destroyed with its data after {}, unless a new Orchestra takes it back with \
+                 spec.source.existing.databaseName: {name}",
+                    at.0
+                ),
+                None => "it is destroyed with its data".to_owned(),
+            }
+        }
         Unclaimed::Released => format!(
             "keep it, or destroy it and its data: kubectl patch orchdb {name} --type=merge -p \
              '{{\"spec\":{{\"reclaimPolicy\":\"Delete\"}}}}'"
         ),
+        Unclaimed::Poolless => {
+            format!(
+                "the pool that made it no longer exists, and nobody has claimed it; destroy it: kubectl delete orchdb {name}"
+            )
+        }
         Unclaimed::Deserted => format!(
             "its Orchestra no longer exists and never released it; release it, {what}: kubectl patch orchdb {name} \
              --type=merge -p '{{\"spec\":{{\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'",
@@ -146,8 +173,11 @@ mod tests {
         let claim = json!({"namespace": "tenants", "name": "one", "uid": "u"});
         let issued = json!({"createIssuedAt": "2026-11-01T00:00:00Z"});
         let of = |spec: Value, status: &Value| database(&json!({"spec": spec, "status": status}));
-        let there = |uid: &str| uid == "u";
-        let nobody = |_: &str| false;
+        let there: fn(&str) -> bool = |uid| uid == "u";
+        let nobody: fn(&str) -> bool = |_| false;
+        let unclaimed = |database: &OrchestraDatabase, exists: fn(&str) -> bool| {
+            super::unclaimed(database, exists, |pool| pool == "warm")
+        };
         let held = of(json!({"supabase": hosted, "claimRef": claim}), &issued);
         assert_eq!(unclaimed(&held, there), None);
         assert_eq!(unclaimed(&held, nobody), Some(Unclaimed::Deserted));
@@ -163,6 +193,9 @@ mod tests {
             None,
             "a warm one waits for its first claim"
         );
+        let of_pool = |pool: &str| of(json!({"supabase": hosted, "pool": pool}), &issued);
+        assert_eq!(unclaimed(&of_pool("warm"), nobody), None);
+        assert_eq!(unclaimed(&of_pool("gone"), nobody), Some(Unclaimed::Poolless));
         let entry =
             json!({"static": {"pool": "house", "key": "k"}, "claimRef": claim, "releasedAt": "2026-11-02T00:00:00Z"});
         assert_eq!(

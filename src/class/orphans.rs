@@ -8,6 +8,7 @@ use std::time::Instant;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, ListParams};
 use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use rust_decimal::Decimal;
 
@@ -198,7 +199,8 @@ fn databases(ctx: &Context, class: &str) -> Vec<(Arc<OrchestraDatabase>, orphan:
         .stores
         .databases
         .state_filter(|database| database.spec.class_name.as_deref() == Some(class));
-    let why = |database: &OrchestraDatabase| orphan::unclaimed(database, |uid| orchestras.contains(uid));
+    let has_pool = |pool: &str| ctx.core.stores.pools.get(&ObjectRef::new(pool)).is_some();
+    let why = |database: &OrchestraDatabase| orphan::unclaimed(database, |uid| orchestras.contains(uid), has_pool);
     of_class
         .into_iter()
         .filter_map(|database| why(&database).map(|why| (database, why)))

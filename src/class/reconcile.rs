@@ -1,7 +1,7 @@
 //! The class's own pass: whether the token exists, whether the provider accepts it, and what a project costs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Way, account, admission, leaving, orphans, price, status, ways};
 use crate::api::condition::{ConditionType, Reason, reason_of};
@@ -24,6 +24,7 @@ const AWAITED: Duration = Duration::from_secs(20);
 /// a 401 anywhere triggers the class. The check takes two requests, and the prices one request a day.
 pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next, Error> {
     let Some(class) = current(&ctx.core, &*class).await? else {
+        super::forget(&ctx, &class);
         return Ok(Next::Gone);
     };
     if class.metadata.deletion_timestamp.is_some() {
@@ -33,7 +34,9 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
     admission::check(&class)?;
     let (mut facts, mut next) = (None, Next::Rest);
     if ways(&class).contains(&Way::Provider) {
-        let account = account(&ctx, &class, None).await?;
+        // The provider is asked for its organizations where the class names none.
+        let account = account(&ctx, &class, None).await;
+        let account = account.or_else(|error| ctx.outages.answered(&class, Err(error)))?;
         let known = if let Some(known) = ctx.tokens.accepted(&class, &account) {
             if is_awaited(&ctx, &class) {
                 ask_again(&ctx, &class, &account).await?;
@@ -41,7 +44,7 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
             }
             known
         } else {
-            let known = ctx.tokens.answered(&class, look(&account).await)?;
+            let known = ctx.outages.answered(&class, look(&account).await)?;
             let (organization, user) = (&known.organization, &known.user);
             tracing::info!(organization, user, "the provider accepts the token");
             ctx.tokens.accept(&class, &account, known.clone());
@@ -77,11 +80,14 @@ fn is_awaited(ctx: &Context, class: &OrchestraClass) -> bool {
 /// Asks a provider that failed whether it answers again, for all that wait for it: each of them waits longer after each
 /// failure, and is woken when the class has the answer.
 async fn ask_again(ctx: &Context, class: &OrchestraClass, account: &Account) -> Result<(), Error> {
-    if let Some(known) = ctx.tokens.last_answer(class) {
+    if let Some(known) = ctx.outages.last_answer(class) {
         return known;
     }
-    let answer = account.client().get_organization(account.organization()).await;
-    ctx.tokens.answered(class, answer.map(drop).map_err(Error::from))
+    // The listing is what most of them wait for, and what they need next.
+    let now = Instant::now();
+    let not_before = now.checked_sub(ctx.core.settings.poll_interval).unwrap_or(now);
+    let answer = account.poll().projects_since(not_before).await;
+    ctx.outages.confirmed(class, answer.map(drop).map_err(Error::from))
 }
 
 /// The account, and what its plan allows. A token without permission to read the entitlements is accepted all the

@@ -3,17 +3,27 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::token::{self, Expiry};
 use super::{Way, budget, defaults, drift, orphans, price, progress, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
 use crate::class::Context;
-use crate::controller::conditions::{Conditions, Standing, find};
+use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
-use crate::controller::status::{self, News, current};
+use crate::controller::status::{self, current};
 use crate::money;
+
+/// What a person should know of when a condition comes to it.
+const WARNED: [(Is, Reason); 6] = [
+    (Is::TokenAccepted, Reason::TokenMissing),
+    (Is::TokenAccepted, Reason::TokenRejected),
+    (Is::TokenAccepted, Reason::TokenExpiring),
+    (Is::WithinBudget, Reason::BudgetNearLimit),
+    (Is::WithinBudget, Reason::BudgetExceeded),
+    (Is::WithinBudget, Reason::ProjectLimitReached),
+];
 
 /// Writes the error that ended a pass. A class whose pools can still meet claims stays Ready.
 pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
@@ -33,7 +43,7 @@ pub async fn write(
     let new = render(class, ctx, outcome).await;
     let rollout = progress::news(class, new.rollout.as_ref());
     let goes_on = progress::goes_on(new.rollout.as_ref());
-    let mut news = warnings(class.conditions(), &new.conditions);
+    let mut news = status::warnings(class.conditions(), &new.conditions, &WARNED);
     news.extend(rollout);
     let class = status::write(&ctx.core, class, new, None).await?;
     for one in &news {
@@ -118,8 +128,8 @@ fn usability(
     } else {
         conditions.set(Is::Available, provider && error.is_none(), reason, &message);
     }
-    if passing && !pools {
-        // Claims wait meanwhile, and tenants in use need no provider.
+    if passing && (!pools || conditions.was_true(Is::Ready)) {
+        // Claims wait meanwhile, or pools meet them, and tenants in use need no provider.
         conditions.keep(Is::Ready, reason);
     } else {
         conditions.set(Is::Ready, error.is_none() || pools, reason, &message);
@@ -194,21 +204,4 @@ fn budget_condition(
         return (true, Reason::BudgetNearLimit, message);
     }
     (true, Reason::Ready, "there is room for another project".into())
-}
-
-/// The conditions that have just come to a reason which a person should know of.
-fn warnings(old: &[Condition], new: &[Condition]) -> Vec<News> {
-    let warned = [
-        (Is::TokenAccepted, Reason::TokenMissing),
-        (Is::TokenAccepted, Reason::TokenRejected),
-        (Is::TokenAccepted, Reason::TokenExpiring),
-        (Is::WithinBudget, Reason::BudgetNearLimit),
-        (Is::WithinBudget, Reason::BudgetExceeded),
-        (Is::WithinBudget, Reason::ProjectLimitReached),
-    ];
-    let just = warned
-        .into_iter()
-        .filter(|(type_, reason)| status::has_come_to(old, new, *type_, *reason));
-    just.filter_map(|(type_, reason)| Some(News::warning(reason, &*find(new, type_)?.message)))
-        .collect()
 }

@@ -4,7 +4,6 @@
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -20,7 +19,6 @@ use crate::api::condition::Reason;
 use crate::api::{OrchestraClass, ProviderAccount, SecretKeyReference, SupabaseProvider, TOKEN_EXPIRES_ANNOTATION};
 use crate::class::Context;
 use crate::controller::error::Error;
-use crate::error::ErrorClass;
 use crate::supabase::Account;
 
 /// How long before a token's expiry the class warns of it: two weeks to create a new one.
@@ -33,12 +31,7 @@ pub struct Tokens {
     read: Mutex<HashMap<SecretKeyReference, Read>>,
     /// The accepted account by class.
     accepted: Mutex<HashMap<String, Accepted>>,
-    /// When the provider was last asked whether it answers again, and why it did not, by class.
-    asked: Mutex<HashMap<String, (Instant, Option<String>)>>,
 }
-
-/// How often a provider that fails is asked whether it answers again, once for all that wait for it.
-const ASKED_AGAIN: Duration = Duration::from_secs(10);
 
 type Read = (Option<String>, SecretString);
 
@@ -62,34 +55,6 @@ impl Tokens {
         Some(accepted.facts.clone())
     }
 
-    /// What the provider answered when it was asked a moment ago; none when it is time to ask.
-    pub(super) fn last_answer(&self, class: &OrchestraClass) -> Option<Result<(), Error>> {
-        let asked = self.asked.lock();
-        let (at, failed) = asked.get(&class.name_any())?;
-        let left = ASKED_AGAIN.checked_sub(at.elapsed())?;
-        Some(match failed {
-            None => Ok(()),
-            Some(message) => Err(waits(message.clone(), left)),
-        })
-    }
-
-    /// Remembers what the provider answered. A failure that passes by itself is asked about again in a moment.
-    pub(super) fn answered<T>(&self, class: &OrchestraClass, answer: Result<T, Error>) -> Result<T, Error> {
-        let passing =
-            |error: &Error| error.reason() == Reason::ProviderUnavailable && error.class() == ErrorClass::Transient;
-        let failed = answer
-            .as_ref()
-            .err()
-            .filter(|error| passing(error))
-            .map(ToString::to_string);
-        let answer = match &failed {
-            Some(message) => Err(waits(message.clone(), ASKED_AGAIN)),
-            None => answer,
-        };
-        self.asked.lock().insert(class.name_any(), (Instant::now(), failed));
-        answer
-    }
-
     pub(super) fn accept(&self, class: &OrchestraClass, account: &Arc<Account>, facts: ProviderAccount) {
         let accepted = Accepted {
             generation: class.metadata.generation,
@@ -98,13 +63,14 @@ impl Tokens {
         };
         self.accepted.lock().insert(class.name_any(), accepted);
     }
-}
 
-fn waits(message: String, after: Duration) -> Error {
-    Error::Stop {
-        class: ErrorClass::After(after),
-        reason: Reason::ProviderUnavailable,
-        message,
+    /// Forgets a class, and its token, which is read again where another class has the same one.
+    pub(super) fn forget(&self, class: &OrchestraClass) {
+        self.accepted.lock().remove(&class.name_any());
+        let provider = class.spec.provider.as_ref();
+        if let Some(reference) = provider.and_then(|provider| provider.supabase.token_secret_ref.as_ref()) {
+            self.read.lock().remove(reference);
+        }
     }
 }
 
@@ -120,6 +86,11 @@ pub(super) async fn token(ctx: &Context, provider: &SupabaseProvider) -> Result<
              them",
         )
     })
+}
+
+fn names(class: &OrchestraClass, reference: &SecretKeyReference) -> bool {
+    let provider = class.spec.provider.as_ref();
+    provider.is_some_and(|provider| provider.supabase.token_secret_ref.as_ref() == Some(reference))
 }
 
 fn watched(ctx: &Context, reference: &SecretKeyReference) -> Option<Arc<PartialObjectMeta<Secret>>> {
@@ -163,7 +134,10 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
     };
     let token = SecretString::from(text.ok_or_else(empty)?);
     let entry = (secret.metadata.resource_version, token.clone());
-    ctx.tokens.read.lock().insert(reference.clone(), entry);
+    let mut read = ctx.tokens.read.lock();
+    // Those of a class that names another Secret now are not kept.
+    read.retain(|known, _| ctx.core.stores.classes.find(|class| names(class, known)).is_some());
+    read.insert(reference.clone(), entry);
     Ok(token)
 }
 
@@ -237,28 +211,6 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_provider_that_fails_is_asked_once_in_a_while() {
-        let (tokens, class) = (
-            Tokens::default(),
-            OrchestraClass::new("a", crate::api::OrchestraClassSpec::default()),
-        );
-        assert!(tokens.last_answer(&class).is_none());
-        let failed = tokens.answered::<()>(&class, Err(Error::transient(Reason::ProviderUnavailable, "502")));
-        for error in [failed.unwrap_err(), tokens.last_answer(&class).unwrap().unwrap_err()] {
-            assert_eq!(
-                (error.reason(), error.to_string().as_str()),
-                (Reason::ProviderUnavailable, "502")
-            );
-            assert!(matches!(error.class(), ErrorClass::After(wait) if wait <= ASKED_AGAIN));
-        }
-        let rejected = Error::blocked(Reason::TokenRejected, "401");
-        let told = tokens.answered::<()>(&class, Err(rejected)).unwrap_err();
-        assert_eq!(told.class(), ErrorClass::Blocked);
-        tokens.answered(&class, Ok(())).unwrap();
-        assert!(tokens.last_answer(&class).unwrap().is_ok());
     }
 
     #[test]

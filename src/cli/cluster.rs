@@ -15,9 +15,10 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::api::OrchestraClass;
+use crate::api::{OrchestraClass, OrchestraPool};
 use crate::class;
 use crate::controller::backoff::Backoff;
+use crate::controller::clock::Clock;
 use crate::controller::latest::Latest;
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Stores};
@@ -49,7 +50,7 @@ struct Defaults {
 
 /// A context that answers questions about a class's account, token and prices.
 ///
-/// Its stores hold the classes, the namespace that marks this cluster's projects, and the names of the
+/// Its stores hold the classes and pools, the namespace that marks this cluster's projects, and the names of the
 /// token Secrets. They are filled once and not watched. All other stores are empty.
 ///
 /// # Errors
@@ -69,6 +70,7 @@ pub async fn class_context(client: &Client, namespace: &str, api_url: &str) -> a
         recorder: Recorder::new(client.clone(), Reporter::from("orchestra-operator")),
         refusals: Refusals::default(),
         backoff: Backoff::default(),
+        clock: Clock::default(),
     });
     // No work is started, so nothing is sent to the receiver.
     let (ended, _) = unbounded_channel();
@@ -90,7 +92,7 @@ async fn stores(client: &Client, namespace: &str) -> anyhow::Result<Stores> {
         orchestras: store([]),
         classes: store(classes),
         databases: store([]),
-        pools: store([]),
+        pools: store(list::<OrchestraPool>(client).await?),
         secrets: store(secrets),
         connections: store([]),
         config_maps: store([]),

@@ -33,7 +33,11 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
     let Arguments { pool, key, namespace } = arguments;
     let pools: Api<OrchestraPool> = Api::all(client.clone());
     let found = pools.get(pool).await.with_context(|| format!("OrchestraPool {pool}"))?;
-    let secret = found.spec.inventory.secret_ref.map(|secret| secret.name);
+    let inventory = found
+        .spec
+        .inventory
+        .with_context(|| format!("OrchestraPool {pool} makes its databases itself: it has no entries"))?;
+    let secret = inventory.secret_ref.map(|secret| secret.name);
     let urls = match &secret {
         Some(name) => from_secret(client, namespace, name).await?,
         None => std::env::vars_os()
@@ -105,14 +109,10 @@ struct Entry {
     members: Vec<String>,
 }
 
-/// The statements for psql. They hold no password: psql asks for the new one.
-fn statements(login: &Login, entry: &Entry) -> anyhow::Result<String> {
+/// Refuses a database that cannot be dropped, and names that psql would not read as one line.
+fn check(login: &Login, entry: &Entry) -> anyhow::Result<()> {
     let Login {
-        host,
-        port,
-        database,
-        user,
-        ..
+        host, database, user, ..
     } = login;
     ensure!(
         !user.contains('.') && !matches!(database.as_str(), "postgres" | "template0" | "template1"),
@@ -123,24 +123,20 @@ fn statements(login: &Login, entry: &Entry) -> anyhow::Result<String> {
         !names.iter().any(|name| name.chars().any(char::is_control)),
         "the entry's URL holds control characters"
     );
-    let (name, role) = (quote(database), quote(user));
-    let literal = |name: &str| format!("'{}'", name.replace('\'', "''"));
-    let tenants = entry.tenants.iter().map(|tenant| {
-        let tenant = quote(tenant);
-        // What is owned in other databases keeps a role from being dropped, and psql stops.
-        format!("DROP ROLE IF EXISTS {tenant};\n")
-    });
-    let known = entry.tenants.iter().chain([user]).map(|name| literal(name));
-    let members = entry
-        .members
-        .iter()
-        .map(|member| format!("\n--   kubectl delete orchdb {member}"));
-    Ok(format!(
-        "-- Makes entry {entry} anew. ALL DATA OF THE DATABASE ARE LOST.
--- Run it as an admin of the server. It stops before it drops anything when another Orchestra's login reaches the
--- database: that Orchestra may use it, in this cluster or in another one.
---   psql -h {host} -p {port} -U postgres -d postgres -f recycle.sql
-\\set ON_ERROR_STOP on
+    Ok(())
+}
+
+fn literal(name: &str) -> String {
+    format!("'{}'", name.replace('\'', "''"))
+}
+
+/// Lists the other roles that reach the database, and stops when one of them is another Orchestra's.
+fn guard(login: &Login, entry: &Entry) -> String {
+    let known = entry.tenants.iter().chain([&login.user]).map(|name| literal(name));
+    let known = known.collect::<Vec<_>>().join(", ");
+    let (datname, rolname) = (literal(&login.database), literal(&login.user));
+    format!(
+        "\
 -- Other roles that reach the database. Drop those that no admin has made, after this has run.
 SELECT format('DROP ROLE %I;', r.rolname) AS \"other roles\" FROM pg_roles r
 WHERE NOT r.rolsuper AND r.rolname NOT IN ({known}, '{APP_GROUP}') AND (
@@ -150,7 +146,7 @@ WHERE NOT r.rolsuper AND r.rolname NOT IN ({known}, '{APP_GROUP}') AND (
         WHERE o.oid = m.roleid AND r.oid = m.member OR o.oid = m.member AND r.oid = m.roleid));
 DO $check$
 DECLARE tenant text := (SELECT r.rolname FROM pg_catalog.pg_roles r
-    WHERE r.rolname ~ '^orchestra_[0-9a-f]{{32}}$' AND r.rolname NOT IN ({known}) AND (
+    WHERE r.rolname ~ '^orchestra_[0-9a-f]{{32}}(_[0-9]+)?$' AND left(r.rolname, 42) NOT IN ({known}) AND (
         EXISTS (SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d
             ON s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid
             WHERE d.datname = {datname} AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid)
@@ -163,7 +159,41 @@ BEGIN
                 'login (ALTER ROLE … NOLOGIN, then REVOKE what it has here), and run this again.';
     END IF;
 END $check$;
-ALTER ROLE {role} NOLOGIN;
+"
+    )
+}
+
+/// The statements for psql. They hold no password: psql asks for the new one.
+fn statements(login: &Login, entry: &Entry) -> anyhow::Result<String> {
+    check(login, entry)?;
+    let Login {
+        host,
+        port,
+        database,
+        user,
+        ..
+    } = login;
+    let (name, role) = (quote(database), quote(user));
+    let tenants = entry.tenants.iter().map(|name| {
+        let tenant = quote(name);
+        // What is owned in other databases keeps a role from being dropped, and psql stops.
+        let rotated = literal(&format!("^{name}_[0-9]+$"));
+        format!(
+            "SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE rolname ~ {rotated} \\gexec\n\
+             DROP ROLE IF EXISTS {tenant};\n"
+        )
+    });
+    let members = entry
+        .members
+        .iter()
+        .map(|member| format!("\n--   kubectl delete orchdb {member}"));
+    Ok(format!(
+        "-- Makes entry {entry} anew. ALL DATA OF THE DATABASE ARE LOST.
+-- Run it as an admin of the server. It stops before it drops anything when another Orchestra's login reaches the
+-- database: that Orchestra may use it, in this cluster or in another one.
+--   psql -h {host} -p {port} -U postgres -d postgres -f recycle.sql
+\\set ON_ERROR_STOP on
+{guard}ALTER ROLE {role} NOLOGIN;
 DROP DATABASE {name} WITH (FORCE);
 {tenants}DROP OWNED BY {role};
 DROP ROLE {role};
@@ -179,9 +209,7 @@ ALTER ROLE {role} BYPASSRLS;
 -- Write the new password into {place}. Then the pool takes the entry in again, once its old
 -- OrchestraDatabase is gone:{members}",
         entry = entry.name,
-        known = known.collect::<Vec<_>>().join(", "),
-        datname = literal(database),
-        rolname = literal(user),
+        guard = guard(login, entry),
         tenants = tenants.collect::<String>(),
         place = entry.place,
         members = members.collect::<String>(),
@@ -217,7 +245,8 @@ mod tests {
             "\\password \"o\"\"wner\"",
             "d.datname = 'o''ne'",
             "kubectl delete orchdb orchdb-1",
-            "r.rolname ~ '^orchestra_[0-9a-f]{32}$' AND r.rolname NOT IN ('orchestra_1', 'o\"wner')",
+            "r.rolname ~ '^orchestra_[0-9a-f]{32}(_[0-9]+)?$' AND left(r.rolname, 42) NOT IN ('orchestra_1', 'o\"wner')",
+            "WHERE rolname ~ '^orchestra_1_[0-9]+$' \\gexec\nDROP ROLE IF EXISTS",
         ] {
             assert!(sql.contains(part), "{part}: {sql}");
         }

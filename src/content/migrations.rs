@@ -62,12 +62,39 @@ pub fn migrations_of<'a>(
     })
 }
 
+/// Where the migrations of an Orchestra come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// It names them itself, or a template that the class does not have.
+    Own,
+    /// A template of the class.
+    Template(&'a str),
+    /// The class itself.
+    Class,
+    /// There are none.
+    Nowhere,
+}
+
+/// Where the migrations of an Orchestra of this class come from.
+pub fn origin<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Origin<'a> {
+    if object.has_own_migrations() {
+        return Origin::Own;
+    }
+    let of_class = class.spec.migrations.as_ref();
+    match template_of(object, class) {
+        Some(template) => Origin::Template(&template.name),
+        None if object.spec.template().is_some() => Origin::Own,
+        None if of_class.is_some_and(|own| own.source.is_some()) => Origin::Class,
+        None => Origin::Nowhere,
+    }
+}
+
 /// The template that an Orchestra is made from by this class.
 pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<&'a Template> {
     let spec = &class.spec;
     let own = object.spec.migrations.as_ref();
-    let name = match &object.spec.source {
-        Some(source) => &source.template_ref.name,
+    let name = match object.spec.template() {
+        Some(template) => &template.name,
         None if own.is_some_and(|own| own.source.is_some()) => return None,
         None => spec.template.as_ref()?,
     };
@@ -79,7 +106,7 @@ pub fn template_of<'a>(object: &Orchestra, class: &'a OrchestraClass) -> Option<
 /// # Errors
 /// Blocked until the class has it.
 pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), Error> {
-    let (Some(source), None) = (&object.spec.source, template_of(object, class)) else {
+    let (Some(template), None) = (object.spec.template(), template_of(object, class)) else {
         return Ok(());
     };
     Err(Error::blocked(
@@ -87,7 +114,7 @@ pub fn check_template(object: &Orchestra, class: &OrchestraClass) -> Result<(), 
         format!(
             "OrchestraClass {} has no template {}: add it to the class, and the Orchestra goes on by itself",
             class.name_any(),
-            source.template_ref.name
+            template.name
         ),
     ))
 }

@@ -11,9 +11,9 @@ use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, Template};
 use crate::controller::Core;
 use crate::source::Sources;
 
-pub use migrations::{MigrationSpec, check_template, migrations_of, template_of};
+pub use migrations::{MigrationSpec, Origin, check_template, migrations_of, origin, template_of};
 pub use scripts::{Scripts, migrations};
-pub use seed::{Rows, SeedRun, place as seed_place, wanted as seed_of};
+pub use seed::{Rows, SeedRun, before_claim as seed_before_claim, place as seed_place, wanted as seed_of};
 
 /// The context of a room that reads scripts.
 pub struct Context {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::{Context, Tenant, scripts};
-use crate::api::{Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy};
+use crate::api::{Orchestra, OrchestraDatabase, OrchestraStatus, SEED_LABEL_PREFIX, Seed, SeedPolicy, Template};
 use crate::controller::error::Error;
 use crate::migrate::{self, SeedSource, Source, Variables};
 use crate::source::Place;
@@ -110,6 +110,35 @@ pub async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun
     }))
 }
 
+/// The seed of a template as it can run before an Orchestra claims the database: with the settings of the template alone.
+/// None when there is no seed, or when it uses a variable that only an Orchestra has. Its digest is the one that an
+/// Orchestra's seed has.
+///
+/// # Errors
+/// When the seed cannot be read.
+pub async fn before_claim(ctx: &Context, template: &Template) -> Result<Option<SeedRun>, Error> {
+    let Some(seed) = &template.seed else { return Ok(None) };
+    let place = Place::of_class(&ctx.core.settings.namespace, &seed.source);
+    let source = scripts::seed(ctx, place).await?;
+    let mut variables = Variables::default();
+    set_settings(&mut variables, template.settings.as_ref());
+    let Ok(digest) = source.digest(&variables) else {
+        return Ok(None);
+    };
+    Ok(Some(SeedRun {
+        source,
+        variables,
+        policy: seed.policy,
+        digest,
+    }))
+}
+
+fn set_settings(variables: &mut Variables, settings: Option<&BTreeMap<String, String>>) {
+    for (key, value) in settings.into_iter().flatten() {
+        variables.set(&format!("setting_{key}"), value, &format!("the setting {key}"));
+    }
+}
+
 /// The variables of a seed: what it may know of its Orchestra.
 fn variables(
     object: &Orchestra,
@@ -132,9 +161,7 @@ fn variables(
     ] {
         variables.set(name, value, name);
     }
-    for (key, value) in settings.into_iter().flatten() {
-        variables.set(&format!("setting_{key}"), value, &format!("the setting {key}"));
-    }
+    set_settings(&mut variables, settings);
     for (label, value) in object.labels() {
         if let Some(key) = label.strip_prefix(SEED_LABEL_PREFIX) {
             let name = format!("label_{}", key.replace(['-', '.', '/'], "_"));

@@ -1,25 +1,36 @@
 //! Backoff per object: 1 s to 10 min with jitter, reset on success.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use backon::BackoffBuilder;
 use parking_lot::Mutex;
 
+use crate::recent::Recent;
+
 /// The longest wait, which is also the pace at which a Stalled object is reconciled again.
 pub const SLOWEST: Duration = Duration::from_mins(10);
 
+/// How long the attempts of an object are remembered that makes no further one: several of the longest waits.
+pub const REMEMBERED: Duration = SLOWEST.saturating_mul(12);
+
 /// Failed attempts of each object.
-#[derive(Default)]
 pub struct Backoff {
-    pending: Mutex<HashMap<String, backon::ExponentialBackoff>>,
+    pending: Mutex<Recent<backon::ExponentialBackoff>>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            pending: Mutex::new(Recent::new(REMEMBERED)),
+        }
+    }
 }
 
 impl Backoff {
     /// How long to wait before the next attempt.
     pub fn next(&self, key: &str) -> Duration {
         let mut pending = self.pending.lock();
-        let backoff = pending.entry(key.to_string()).or_insert_with(|| {
+        let backoff = pending.get_or(key, || {
             backon::ExponentialBuilder::new()
                 .with_min_delay(Duration::from_secs(1))
                 .with_max_delay(SLOWEST)

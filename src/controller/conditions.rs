@@ -71,6 +71,11 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// Whether a condition was True before.
+    pub fn was_true(&self, type_: ConditionType) -> bool {
+        is_true(self.old, type_)
+    }
+
     /// Keeps a condition that is shown only while there is something to tell: as it was, if it was.
     pub fn keep_shown(&mut self, type_: ConditionType) {
         if find(self.old, type_).is_some() {

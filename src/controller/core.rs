@@ -14,6 +14,7 @@ use kube::runtime::reflector::Store;
 use secrecy::SecretString;
 
 use super::backoff::Backoff;
+use super::clock::Clock;
 use super::latest::{Latest, Remembered};
 use super::refusals::Refusals;
 use super::write::namespaced;
@@ -135,4 +136,6 @@ pub struct Core {
     pub refusals: Refusals,
     /// Backoff per object.
     pub backoff: Backoff,
+    /// Times that destroy something, by the API server's clock.
+    pub clock: Clock,
 }

@@ -37,6 +37,17 @@ pub enum Error {
         /// What is the matter, and what to do.
         message: String,
     },
+    /// The database refused a statement of the operator's own in a run of migrations; the message names the one that
+    /// ran.
+    #[error("{message}")]
+    OfRun {
+        /// Who can act on it.
+        class: ErrorClass,
+        /// Why.
+        reason: Reason,
+        /// What is the matter, and what ran.
+        message: String,
+    },
 }
 
 impl Error {
@@ -63,7 +74,7 @@ impl Error {
     #[must_use]
     pub fn of_run(self, run: &migrate::Watch) -> Self {
         match run.ran() {
-            Some(ran) if self.reason() == Reason::DatabaseRefused => Self::Stop {
+            Some(ran) if self.reason() == Reason::DatabaseRefused => Self::OfRun {
                 class: self.class(),
                 reason: self.reason(),
                 message: format!("{ran}: {self}"),
@@ -80,7 +91,7 @@ impl Error {
             Self::Postgres(error) => error.class(),
             Self::Migrate(error) => error.class(),
             Self::Source(error) => error.class(),
-            Self::Stop { class, .. } => *class,
+            Self::Stop { class, .. } | Self::OfRun { class, .. } => *class,
         }
     }
 
@@ -92,7 +103,7 @@ impl Error {
             Self::Postgres(error) => error.reason(),
             Self::Migrate(error) => error.reason(),
             Self::Source(error) => error.reason(),
-            Self::Stop { reason, .. } => *reason,
+            Self::Stop { reason, .. } | Self::OfRun { reason, .. } => *reason,
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod background;
 pub mod backoff;
+pub mod clock;
 pub mod conditions;
 mod core;
 pub mod error;

@@ -1,21 +1,26 @@
 //! Refusals. What was refused is not tried again at every event, but after a wait that doubles.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::backoff::SLOWEST;
+use super::backoff::{REMEMBERED, SLOWEST};
 use super::error::Error;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
+use crate::recent::Recent;
 
 /// The first wait after a refusal; each further one doubles it, up to [`SLOWEST`].
 const FIRST: Duration = Duration::from_secs(10);
 
 /// The last refusal of each key, with a digest of what was tried.
-#[derive(Default)]
-pub struct Refusals(Mutex<HashMap<String, Refused>>);
+pub struct Refusals(Mutex<Recent<Refused>>);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(REMEMBERED)))
+    }
+}
 
 struct Refused {
     digest: String,
@@ -24,6 +29,8 @@ struct Refused {
     class: ErrorClass,
     reason: Reason,
     message: String,
+    /// Whether the message names the migration that ran.
+    of_run: bool,
 }
 
 impl Refused {
@@ -50,8 +57,9 @@ impl Refusals {
             class: error.class(),
             reason: error.reason(),
             message: error.to_string(),
+            of_run: matches!(error, Error::OfRun { .. }),
         };
-        refused.insert(key.into(), last);
+        refused.insert(key, last);
     }
 
     /// The refusal, as long as the same must not be tried again.
@@ -60,16 +68,17 @@ impl Refusals {
         let last = refused
             .get(key)
             .filter(|last| last.digest == digest && last.at.elapsed() < last.wait())?;
-        Some(Error::Stop {
-            class: last.class,
-            reason: last.reason,
-            message: last.message.clone(),
+        let (class, reason, message) = (last.class, last.reason, last.message.clone());
+        Some(if last.of_run {
+            Error::OfRun { class, reason, message }
+        } else {
+            Error::Stop { class, reason, message }
         })
     }
 
     /// Whether there was a refusal that was not forgotten since, whatever was refused.
     pub fn is_known(&self, key: &str) -> bool {
-        self.0.lock().contains_key(key)
+        self.0.lock().get(key).is_some()
     }
 
     /// Forgets the refusal of a key.
@@ -94,6 +103,13 @@ mod tests {
         assert!(refusals.refusal("a", "one").is_none());
         refusals.refuse("a", "one", &Error::transient(Reason::ProviderUnavailable, "away"));
         assert!(refusals.refusal("a", "one").is_none());
+        let of_run = Error::OfRun {
+            class: ErrorClass::Blocked,
+            reason: Reason::DatabaseRefused,
+            message: "after migration a was applied: permission denied".into(),
+        };
+        refusals.refuse("a", "one", &of_run);
+        assert!(matches!(refusals.refusal("a", "one"), Some(Error::OfRun { .. })));
     }
 
     #[test]
@@ -105,6 +121,7 @@ mod tests {
             class: ErrorClass::Blocked,
             reason: Reason::QuotaExceeded,
             message: String::new(),
+            of_run: false,
         };
         assert_eq!(refused(0).wait(), FIRST);
         assert_eq!(refused(1).wait(), FIRST * 2);

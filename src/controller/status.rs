@@ -128,6 +128,15 @@ pub fn is_news(old: &[Condition], new: &[Condition]) -> bool {
     old.reason != new.reason || (is_stalled(new) && !is_stalled(old)) || (retold && old.message != new.message)
 }
 
+/// The warnings of the conditions that have just come to one of these reasons, which a person should know of.
+pub fn warnings(old: &[Condition], new: &[Condition], warned: &[(ConditionType, Reason)]) -> Vec<News> {
+    let just = warned
+        .iter()
+        .filter(|(type_, reason)| has_come_to(old, new, *type_, *reason));
+    just.filter_map(|(type_, reason)| Some(News::warning(*reason, &*find(new, *type_)?.message)))
+        .collect()
+}
+
 /// Whether a condition has just come to this reason.
 pub fn has_come_to(old: &[Condition], new: &[Condition], type_: ConditionType, reason: Reason) -> bool {
     let is = |conditions| find(conditions, type_).is_some_and(|condition| condition.reason == reason.as_str());

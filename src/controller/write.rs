@@ -1,9 +1,10 @@
 //! Writing to Kubernetes: status, finalizers, events.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,11 +15,12 @@ use super::error::Error;
 use super::latest::Remembered;
 use crate::api::condition::Reason;
 use crate::api::names::FIELD_MANAGER;
+use crate::api::{STATUS_ITEMS, STATUS_TEXT};
 use crate::text;
 
 /// Server-side applies a status when it differs from the old one, and returns the object as it is then. The write
 /// is a compare-and-swap: an object that has changed meanwhile is a conflict. Control characters in its texts become
-/// spaces: the API server refuses a status that holds some of them.
+/// spaces, and what is longer than any schema allows is cut off: the API server would refuse the status.
 pub async fn write_status<K, S>(core: &Core, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
     K: Remembered + DeserializeOwned + std::fmt::Debug,
@@ -48,10 +50,14 @@ where
     Ok(Some(written))
 }
 
+/// Makes a status one that its schema accepts.
 fn clean(value: &mut Value) {
     match value {
-        Value::String(text) => *text = text::shown(text, usize::MAX),
-        Value::Array(all) => all.iter_mut().for_each(clean),
+        Value::String(text) => *text = text::shown(text, STATUS_TEXT),
+        Value::Array(all) => {
+            all.truncate(STATUS_ITEMS);
+            all.iter_mut().for_each(clean);
+        }
         Value::Object(all) => all.values_mut().for_each(clean),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
@@ -83,6 +89,32 @@ where
     }
 }
 
+/// Deletes an object, in this very version of it, and returns it as it is then: with a finalizer on it, the deletion has
+/// only begun. None when it is gone.
+pub async fn delete<K>(core: &Core, object: &K) -> Result<Option<K>, Error>
+where
+    K: Remembered + DeserializeOwned + std::fmt::Debug,
+{
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: object.uid(),
+            resource_version: object.resource_version(),
+        }),
+        ..DeleteParams::default()
+    };
+    let deleted = match object.api(&core.client).delete(&object.name_any(), &parameters).await {
+        Ok(deleted) => deleted.left(),
+        Err(kube::Error::Api(status)) if status.is_not_found() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(left) = deleted.filter(|left| !left.finalizers().is_empty()) else {
+        K::latest(&core.stores).removed(&ObjectRef::from_obj(object));
+        return Ok(None);
+    };
+    K::latest(&core.stores).wrote(&left);
+    Ok(Some(left))
+}
+
 /// Publishes an event; one that cannot be published is logged and changes nothing.
 pub async fn publish(recorder: &Recorder, subject: &ObjectReference, type_: EventType, reason: Reason, note: &str) {
     let event = Event {
@@ -104,4 +136,19 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_accepted() {
+        let mut status = json!({"list": vec!["é\u{0}".repeat(STATUS_TEXT); STATUS_ITEMS + 1], "map": {"a": "b\nc"}});
+        clean(&mut status);
+        let list = status["list"].as_array().map(Vec::as_slice).unwrap_or_default();
+        assert_eq!((list.len(), &status["map"]["a"]), (STATUS_ITEMS, &json!("b c")));
+        let characters = list.iter().filter_map(Value::as_str).map(|text| text.chars().count());
+        assert!(characters.clone().all(|count| count == STATUS_TEXT), "{characters:?}");
+    }
 }

@@ -1,18 +1,22 @@
 //! The tenant's Secret, beside the Orchestra: its own login, in the keys that libraries read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Resource, ResourceExt};
 use secrecy::ExposeSecret;
 
 use super::owner::Address;
+use super::template::Variables;
+use super::{schedule, secrets, template};
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY, ORCHESTRA_LABEL};
 use crate::api::{ConnectionMode, Orchestra};
 use crate::controller::error::Error;
+use crate::error::ErrorClass;
 use crate::postgres::Login;
 
 /// What a tenant is given.
@@ -22,6 +26,8 @@ pub struct Handover {
     pub session: Login,
     /// The tenant's login for transactions; `None` for an entry of a static pool.
     pub transaction: Option<Login>,
+    /// The tenant's login without a pooler; `None` for an entry of a static pool, and where it is not asked for.
+    pub direct: Option<Login>,
     /// The hosted project's address and keys; `None` for an entry of a static pool.
     pub address: Option<Address>,
 }
@@ -31,6 +37,14 @@ impl Handover {
     pub fn primary(&self, mode: ConnectionMode) -> &Login {
         match (mode, &self.transaction) {
             (ConnectionMode::TransactionPooler, Some(login)) => login,
+            _ => self.lasting(mode),
+        }
+    }
+
+    /// The login of `DIRECT_URL`: a session, whatever the mode.
+    fn lasting(&self, mode: ConnectionMode) -> &Login {
+        match (mode, &self.direct) {
+            (ConnectionMode::Direct, Some(login)) => login,
             _ => &self.session,
         }
     }
@@ -60,7 +74,7 @@ impl Handover {
         let database_url = if pooled { format!("{url}{flag}") } else { url.clone() };
         let mut values = vec![
             ("DATABASE_URL", database_url),
-            ("DIRECT_URL", self.session.url().expose_secret().to_string()),
+            ("DIRECT_URL", self.lasting(mode).url().expose_secret().to_string()),
             ("uri", url),
             ("host", primary.host.clone()),
             ("port", primary.port.to_string()),
@@ -84,27 +98,123 @@ impl Handover {
             .map(|(key, value)| (key.to_string(), ByteString(value.into_bytes())))
             .collect()
     }
+
+    /// The keys of the Service Binding specification (1.1, "Well-known Secret Entries") that the libpq keys lack.
+    fn binding(&self, mode: ConnectionMode) -> [(&'static str, String); 4] {
+        let primary = self.primary(mode);
+        let provider = if self.address.is_some() { "supabase" } else { "stagesub" };
+        [
+            ("type", "postgresql".into()),
+            ("provider", provider.into()),
+            ("database", primary.database.clone()),
+            ("username", primary.user.clone()),
+        ]
+    }
+
+    /// The variables of `connection.template`.
+    fn variables(&self, orchestra: &Orchestra) -> Variables {
+        let mode = orchestra.spec.connection.mode;
+        let primary = self.primary(mode);
+        let url = |login: &Login| login.url().expose_secret().to_string();
+        let keys = self.address.as_ref();
+        let key = |of: fn(&Address) -> &secrecy::SecretString| keys.map(|keys| of(keys).expose_secret().to_string());
+        let values = [
+            orchestra.name_any(),
+            orchestra.namespace().unwrap_or_default(),
+            orchestra.spec.display_name.clone().unwrap_or_default(),
+            format!("{mode:?}"),
+            primary.host.clone(),
+            primary.port.to_string(),
+            primary.database.clone(),
+            primary.user.clone(),
+            primary.password.expose_secret().to_string(),
+            url(primary),
+            url(&self.session),
+            url(self.transaction.as_ref().unwrap_or(&self.session)),
+            url(self.lasting(mode)),
+            primary.published_roots().map(ToString::to_string).unwrap_or_default(),
+            keys.map(|keys| keys.project_url.clone()).unwrap_or_default(),
+            key(|keys| &keys.anon_key).unwrap_or_default(),
+            key(|keys| &keys.service_role_key).unwrap_or_default(),
+        ];
+        template::NAMES.into_iter().zip(values).collect()
+    }
+
+    /// Everything that the Secret holds.
+    fn contents(&self, orchestra: &Orchestra) -> Result<BTreeMap<String, ByteString>, Error> {
+        let connection = &orchestra.spec.connection;
+        let mut data = self.data(connection.mode);
+        let bytes = |value: String| ByteString(value.into_bytes());
+        if connection.is_binding() {
+            let keys = self.binding(connection.mode);
+            data.extend(keys.map(|(key, value)| (key.to_string(), bytes(value))));
+        }
+        if let Some(templates) = &connection.template {
+            let rendered = template::render(templates, &self.variables(orchestra)).map_err(invalid)?;
+            data.extend(rendered.into_iter().map(|(key, value)| (key, bytes(value))));
+        }
+        Ok(data)
+    }
+}
+
+/// What a spec says of its connection cannot be carried out.
+fn invalid(wrong: String) -> Error {
+    Error::Stop {
+        class: ErrorClass::Invalid,
+        reason: Reason::ConnectionInvalid,
+        message: wrong,
+    }
+}
+
+/// Checks what a spec says of its connection and admission cannot check: templates, schedule, time zone, overlap.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub fn check(orchestra: &Orchestra, now: Timestamp) -> Result<(), Error> {
+    let connection = &orchestra.spec.connection;
+    if let Some(templates) = &connection.template {
+        template::check(templates).map_err(invalid)?;
+    }
+    schedule::check(connection, now).map_err(invalid).map(drop)
 }
 
 /// The Secret as it should be.
-pub fn render(orchestra: &Orchestra, handover: &Handover) -> Secret {
-    let labels = [MANAGED_BY, (ORCHESTRA_LABEL, &orchestra.name_any())];
-    Secret {
+///
+/// # Errors
+/// When a template cannot be rendered.
+pub fn render(orchestra: &Orchestra, handover: &Handover) -> Result<Secret, Error> {
+    let connection = &orchestra.spec.connection;
+    let own = [MANAGED_BY, (ORCHESTRA_LABEL, &orchestra.name_any())];
+    let own = own.map(|(key, value)| (key.to_string(), value.chars().take(63).collect()));
+    let mut labels = connection.labels.clone().unwrap_or_default();
+    labels.extend(own);
+    Ok(Secret {
         metadata: ObjectMeta {
             name: Some(orchestra.secret_name()),
             namespace: orchestra.namespace(),
-            labels: Some(
-                labels
-                    .map(|(key, value)| (key.to_string(), value.chars().take(63).collect()))
-                    .into(),
-            ),
+            labels: Some(labels),
+            annotations: connection.annotations.clone(),
             owner_references: Some(orchestra.controller_owner_ref(&()).into_iter().collect()),
             ..ObjectMeta::default()
         },
-        type_: Some("Opaque".into()),
-        data: Some(handover.data(orchestra.spec.connection.mode)),
+        type_: Some(connection.secret_type.unwrap_or_default().as_str().into()),
+        data: Some(handover.contents(orchestra)?),
         ..Secret::default()
-    }
+    })
+}
+
+/// Whether a Secret is as it should be. Labels and annotations of others, and its type, do not count.
+fn is_right(found: &Secret, wanted: &Secret) -> bool {
+    let (labels, annotations) = secrets::owned(found, FIELD_MANAGER);
+    let same = |found: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>, owned: &BTreeSet<String>| {
+        wanted.iter().all(|(key, value)| found.get(key) == Some(value))
+            && owned
+                .iter()
+                .all(|key| wanted.contains_key(key) || !found.contains_key(key))
+    };
+    found.data == wanted.data
+        && same(found.labels(), wanted.labels(), &labels)
+        && same(found.annotations(), wanted.annotations(), &annotations)
 }
 
 /// Reads the Secret, and whether it holds the wanted data. A Secret of that name that this Orchestra does not own is
@@ -114,11 +224,7 @@ pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> 
     let Some(secret) = api.get_opt(&name).await? else {
         return Ok(None);
     };
-    let ours = secret
-        .owner_references()
-        .iter()
-        .any(|owner| Some(&owner.uid) == orchestra.metadata.uid.as_ref());
-    if !ours {
+    if !is_ours(&secret, orchestra) {
         let whose = whose(&secret, "this Orchestra");
         return Err(Error::blocked(
             Reason::SecretConflict,
@@ -128,8 +234,13 @@ pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> 
             ),
         ));
     }
-    let current = secret.data == wanted.data;
-    Ok(Some((secret, current)))
+    let right = is_right(&secret, wanted);
+    Ok(Some((secret, right)))
+}
+
+fn is_ours(secret: &Secret, orchestra: &Orchestra) -> bool {
+    let mut owners = secret.owner_references().iter();
+    owners.any(|owner| Some(&owner.uid) == orchestra.metadata.uid.as_ref())
 }
 
 /// Whose a foreign object is: what it says of its owner, as far as it says anything.
@@ -146,7 +257,7 @@ pub fn whose(object: &impl ResourceExt, not: &str) -> String {
 }
 
 /// Writes the Secret. A new one is created, so that a foreign one of that name is never touched: when there
-/// is one already, it is looked at first. One of ours is server-side applied.
+/// is one already, it is looked at first. One of ours is changed in one write, so that nobody reads half of it.
 ///
 /// # Errors
 /// When a foreign Secret has the name, or Kubernetes fails.
@@ -160,9 +271,45 @@ pub async fn publish(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret, 
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             created => return Ok(created?),
         }
-        find(api, orchestra, wanted).await?;
     }
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let name = wanted.name_any();
-    Ok(api.patch(&name, &parameters, &Patch::Apply(wanted)).await?)
+    match find(api, orchestra, wanted).await? {
+        Some((found, false)) => secrets::amend(api, FIELD_MANAGER, &found, wanted).await,
+        Some((found, true)) => Ok(found),
+        None => Err(Error::transient(
+            Reason::Publishing,
+            "the connection Secret was deleted just now; it is written again",
+        )),
+    }
 }
+
+/// Empties a Secret of a former name, if it is this Orchestra's, and leaves it to the garbage collector: the operator has
+/// no right to delete tenants' Secrets. An owner that does not exist, by its UID, makes the collector delete it
+/// (Kubernetes, "Garbage Collection").
+///
+/// # Errors
+/// When Kubernetes fails.
+pub async fn remove(api: &Api<Secret>, orchestra: &Orchestra, name: &str) -> Result<(), Error> {
+    let found = api.get_opt(name).await?;
+    let Some(found) = found.filter(|secret| is_ours(secret, orchestra)) else {
+        return Ok(());
+    };
+    let mut gone = orchestra.controller_owner_ref(&());
+    if let Some(owner) = &mut gone {
+        owner.uid = uuid::Uuid::new_v4().to_string();
+    }
+    let emptied = Secret {
+        metadata: ObjectMeta {
+            owner_references: Some(gone.into_iter().collect()),
+            ..ObjectMeta::default()
+        },
+        ..Secret::default()
+    };
+    match secrets::amend(api, FIELD_MANAGER, &found, &emptied).await {
+        Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
+        amended => amended.map(drop),
+    }
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -148,7 +148,10 @@ pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
 /// watch shows another `resourceVersion` than the one that was read last.
 pub async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<Arc<Inventory>, Error> {
     let name = pool.name_any();
-    let Some(reference) = &pool.spec.inventory.secret_ref else {
+    let Some(inventory) = &pool.spec.inventory else {
+        return Ok(Arc::default());
+    };
+    let Some(reference) = &inventory.secret_ref else {
         let entries = ctx.inventories.get(&name, None);
         return Ok(entries.unwrap_or_else(|| remember(ctx, name, None, ctx.core.settings.inventory.clone())));
     };
@@ -187,14 +190,18 @@ pub fn text(bytes: &[u8]) -> SecretString {
     SecretString::from(String::from_utf8_lossy(bytes).trim())
 }
 
-/// Keeps an inventory, and the servers that its entries lead to. Those of pools that are gone are dropped.
+/// Keeps an inventory, and the servers that its entries lead to. Those of pools that are gone are dropped, the servers
+/// only when nothing of such a pool is left.
 fn remember(ctx: &Context, pool: String, secret: Option<(String, String)>, entries: Inventory) -> Arc<Inventory> {
     let logins = entries.iter();
     let logins = logins.filter_map(|(key, url)| Some((key.as_str(), Login::parse(url).ok()?)));
     ctx.servers.learn(&pool, logins);
-    let pools = &ctx.core.stores.pools;
-    ctx.inventories
-        .retain(|pool| pools.get(&ObjectRef::new(pool)).is_some());
+    let (pools, databases) = (&ctx.core.stores.pools, &ctx.core.stores.databases);
+    let exists = |pool: &str| pools.get(&ObjectRef::new(pool)).is_some();
+    ctx.inventories.retain(exists);
+    // An Orchestra may use a database of a pool that is gone.
+    let is_used = |pool: &str| databases.find(|database| database.pool() == Some(pool)).is_some();
+    ctx.servers.retain(|pool| exists(pool) || is_used(pool));
     let entries = Arc::new(entries);
     ctx.inventories.put(pool, secret, entries.clone());
     entries

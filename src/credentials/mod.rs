@@ -2,10 +2,13 @@
 
 pub mod connection;
 pub mod inventory;
+mod login_state;
 pub mod owner;
 pub mod password;
+pub mod schedule;
 pub mod secrets;
 pub mod servers;
+pub mod template;
 pub mod tenant;
 
 use std::sync::Arc;

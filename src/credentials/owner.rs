@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DeleteParams};
+use kube::api::Api;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
@@ -187,11 +187,7 @@ pub async fn store_address(api: &Api<Secret>, database: &str, address: &Address)
 /// Deletes the Secrets of a database that is gone: the owner's and the tenant's.
 pub async fn forget(api: &Api<Secret>, database: &str) -> Result<(), Error> {
     for name in [database, &tenant_secret(database)] {
-        match api.delete(name, &DeleteParams::default()).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        }
+        secrets::delete(api, name).await?;
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
-//! How the Secrets in the operator's namespace are written.
+//! How the Secrets are written.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
+use serde_json::{Map, Value, json};
 
 use crate::controller::Core;
 use crate::controller::error::Error;
@@ -17,15 +20,19 @@ pub fn is_watched(core: &Core, name: &str) -> bool {
 
 /// Creates a Secret; false when there is one of its name already.
 pub(super) async fn create(api: &Api<Secret>, manager: &str, secret: &Secret) -> Result<bool, Error> {
+    match make(api, manager, secret).await {
+        Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_already_exists() => Ok(false),
+        made => made.map(|_| true),
+    }
+}
+
+/// Creates a Secret.
+pub(super) async fn make(api: &Api<Secret>, manager: &str, secret: &Secret) -> Result<Secret, Error> {
     let parameters = PostParams {
         field_manager: Some(manager.into()),
         ..PostParams::default()
     };
-    match api.create(&parameters, secret).await {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(api.create(&parameters, secret).await?)
 }
 
 /// Server-side applies the whole of a Secret. Forced, because earlier versions of the operator wrote parts of
@@ -35,6 +42,73 @@ pub(super) async fn apply(api: &Api<Secret>, manager: &str, secret: &Secret) -> 
     api.patch(&secret.name_any(), &parameters, &Patch::Apply(secret))
         .await?;
     Ok(())
+}
+
+/// The keys of labels and of annotations that a field manager has set, by whichever kind of write.
+pub(super) fn owned(secret: &Secret, manager: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut owned = (BTreeSet::new(), BTreeSet::new());
+    for entry in secret.metadata.managed_fields.iter().flatten() {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0["f:metadata"]);
+        if entry.manager.as_deref() != Some(manager) {
+            continue;
+        }
+        let Some(fields) = fields else { continue };
+        for (what, into) in [("f:labels", &mut owned.0), ("f:annotations", &mut owned.1)] {
+            let keys = fields[what].as_object().into_iter().flat_map(Map::keys);
+            into.extend(keys.filter_map(|key| Some(key.strip_prefix("f:")?.to_owned())));
+        }
+    }
+    owned
+}
+
+/// Changes a Secret that was read, by compare-and-swap: it then has exactly the wanted data, and of labels and
+/// annotations the wanted ones and those of others. Its type stays.
+pub(super) async fn amend(api: &Api<Secret>, manager: &str, found: &Secret, wanted: &Secret) -> Result<Secret, Error> {
+    let parameters = PatchParams {
+        field_manager: Some(manager.into()),
+        ..PatchParams::default()
+    };
+    let patch = amendment(manager, found, wanted).map_err(kube::Error::SerdeError)?;
+    Ok(api.patch(&found.name_any(), &parameters, &Patch::Merge(patch)).await?)
+}
+
+fn amendment(manager: &str, found: &Secret, wanted: &Secret) -> Result<Value, serde_json::Error> {
+    let (labels, annotations) = owned(found, manager);
+    let changes = |owned: BTreeSet<String>, found: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
+        let gone = owned.into_iter().filter(|key| found.contains_key(key));
+        let mut all: Map<_, _> = gone.map(|key| (key, Value::Null)).collect();
+        all.extend(
+            wanted
+                .iter()
+                .map(|(key, value)| (key.clone(), Value::from(value.as_str()))),
+        );
+        all
+    };
+    let mut data: Map<_, _> = Map::new();
+    for key in found.data.iter().flat_map(BTreeMap::keys) {
+        data.insert(key.clone(), Value::Null);
+    }
+    for (key, value) in wanted.data.iter().flatten() {
+        data.insert(key.clone(), serde_json::to_value(value)?);
+    }
+    let mut metadata = json!({
+        "resourceVersion": found.metadata.resource_version,
+        "labels": changes(labels, found.labels(), wanted.labels()),
+        "annotations": changes(annotations, found.annotations(), wanted.annotations()),
+    });
+    if let Some(owners) = &wanted.metadata.owner_references {
+        metadata["ownerReferences"] = serde_json::to_value(owners)?;
+    }
+    Ok(json!({"metadata": metadata, "data": data}))
+}
+
+/// Deletes a Secret. One that is not there is fine.
+pub(super) async fn delete(api: &Api<Secret>, name: &str) -> Result<(), Error> {
+    match api.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A Secret with these labels and values.

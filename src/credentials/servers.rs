@@ -53,6 +53,11 @@ impl Servers {
         named.collect()
     }
 
+    /// Drops the entries of pools that are gone.
+    pub(super) fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|(pool, _), _| exists(pool));
+    }
+
     fn of(&self, entry: &InventoryEntry) -> Option<String> {
         let known = self.0.lock();
         let entry = known.get(&(entry.pool.clone(), entry.key.clone()))?;

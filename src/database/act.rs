@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use kube::ResourceExt;
-use kube::api::{DeleteParams, Preconditions};
-use kube::runtime::reflector::ObjectRef;
-
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, keys, power, region, status};
+use super::{Pass, create, deadline, grace, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::controller::write::set_finalizer;
+use crate::controller::write::{delete, set_finalizer};
 use crate::credentials::{owner, password};
 use crate::postgres;
 use crate::postgres::APPLICATION;
@@ -39,7 +35,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             Ok(None)
         }
         Step::StorePassword => store_password(pass).await,
-        Step::Announce => create::announce(pass, account(observed)?).await,
+        Step::Announce => create::announce(pass, account(observed)?, &observed.unnamed).await,
         Step::Create => create::create(pass, account(observed)?).await,
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(create::await_outcome(pass))),
@@ -54,16 +50,17 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Connect => connect(pass, observed).await,
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
-        Step::ReadKeys => keys::read_again(pass, account(observed)?, reference(pass, observed)?)
-            .await
-            .map(|()| None),
-        Step::Rest | Step::Sleep => Ok(Some(Next::Rest)),
+        Step::ReadKeys => read_keys(pass, observed).await,
+        // A paused project is destroyed in time, too.
+        Step::Rest | Step::Sleep => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
+        Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.
         Step::Stop(_) => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,
+        Step::Abandon => abandon(pass).await,
     }
 }
 
@@ -115,6 +112,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     status::change(pass, Step::AwaitHealthy, |status| {
         status.project = Some(project);
         status.organization = Some(organization);
+        status.unclear_before.clear();
     })
     .await?;
     Ok(None)
@@ -132,6 +130,7 @@ async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
     status::change(pass, Step::Renew, |status| {
         status.project = None;
         status.create_issued_at = None;
+        status.unclear_before.clear();
     })
     .await?;
     Ok(None)
@@ -154,7 +153,7 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let settings = pass.ctx.class.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
     let keys = client.chosen_keys(reference).await?;
-    pass.ctx.keys.were_read(pass.name());
+    pass.ctx.keys.were_read(pass.name(), pass.ctx.core.settings.resync);
     let address = owner::Address {
         host: endpoint.host,
         user: endpoint.user,
@@ -168,6 +167,13 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     };
     owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address).await?;
     pass.connected = true;
+    pass.keys_work = Some(true);
+    Ok(None)
+}
+
+/// Reads the keys again, and tells when none is left that works.
+async fn read_keys(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    pass.keys_work = keys::read_again(pass, account(observed)?, reference(pass, observed)?).await;
     Ok(None)
 }
 
@@ -220,26 +226,9 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
 }
 
 async fn delete_self(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    let preconditions = Preconditions {
-        uid: pass.object.uid(),
-        resource_version: pass.object.resource_version(),
-    };
-    let parameters = DeleteParams {
-        preconditions: Some(preconditions),
-        ..DeleteParams::default()
-    };
-    let deleted = match pass.api().delete(pass.name(), &parameters).await {
-        Ok(deleted) => deleted.left(),
-        Err(kube::Error::Api(status)) if status.is_not_found() => None,
-        Err(error) => return Err(error.into()),
-    };
-    let databases = &pass.ctx.core.stores.databases;
-    // With our finalizer on it, the deletion has only begun.
-    let Some(object) = deleted.filter(|object| !object.finalizers().is_empty()) else {
-        databases.removed(&ObjectRef::from_obj(&pass.object));
+    let Some(object) = delete(&pass.ctx.core, &pass.object).await? else {
         return Ok(Some(Next::Gone));
     };
-    databases.wrote(&object);
     pass.object = object;
     Ok(None)
 }
@@ -268,9 +257,37 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
     }
-    pass.ctx.logins.forget(pass.name());
-    pass.ctx.core.refusals.forget(pass.name());
-    pass.ctx.keys.forget(pass.name());
+    let_go(pass).await
+}
+
+/// Lets go of a database without a word to the provider, whose token may be gone: the project, if there is one, goes on.
+/// The owner's password is kept in its Secret.
+async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let status = pass.object.status.clone().unwrap_or_default();
+    let (namespace, name) = (&pass.ctx.core.settings.namespace, pass.name());
+    let cost = status.cost.map_or_else(
+        || "and costs money".to_owned(),
+        |cost| format!("and costs {} {} a month", cost.monthly, cost.currency),
+    );
+    let organization = status.organization.unwrap_or_default();
+    let left = match (status.project, status.create_issued_at) {
+        (Some(project), _) => format!(
+            "project {} of organization {organization} remains {cost}",
+            project.reference
+        ),
+        (None, Some(_)) => format!("a project that was requested in organization {organization} may exist {cost}"),
+        (None, None) => "no project was requested".to_owned(),
+    };
+    let note = format!(
+        "abandoned: {left}; delete it in the provider's dashboard. Its owner's password is in Secret {namespace}/{name}"
+    );
+    tracing::warn!(note, "the database is let go of");
+    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Abandoned, note)).await;
+    let_go(pass).await
+}
+
+async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    pass.ctx.forget(pass.name());
     set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))
 }

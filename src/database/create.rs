@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
-use super::{Pass, refused, region, status};
+use super::{Pass, refused, region, status, unclear};
 use crate::api::{ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -35,7 +35,7 @@ pub fn is_tried_again(pass: &Pass, account: &Account) -> bool {
 }
 
 /// Writes the intent by compare-and-swap: of two operators only one continues.
-pub async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
+pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) -> Result<Option<Next>, Error> {
     if let Some(error) = pass.ctx.core.refusals.refusal(pass.name(), &creation(account)) {
         return Err(error);
     }
@@ -53,13 +53,15 @@ pub async fn announce(pass: &mut Pass, account: &Account) -> Result<Option<Next>
         status.placement = chosen;
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
+        status.unclear_before = unnamed.iter().take(unclear::REMEMBERED).cloned().collect();
     })
     .await?;
     pass.announced = Some(permit);
     Ok(None)
 }
 
-/// The place of a creation in the queue: the older Orchestra goes first.
+/// The place of a creation in the queue: the older Orchestra goes first, and after all of them what a pool makes, which
+/// nobody waits for.
 fn place(pass: &Pass) -> QueuePlace {
     let claim = pass.object.spec.claim_ref.as_ref();
     let orchestra = claim.and_then(|claim| {
@@ -67,10 +69,9 @@ fn place(pass: &Pass) -> QueuePlace {
         pass.ctx.core.stores.orchestras.get(&orchestra)
     });
     let since = orchestra.and_then(|orchestra| orchestra.creation_timestamp());
+    let since = since.or_else(|| pass.object.creation_timestamp().filter(|_| !pass.object.is_spare()));
     QueuePlace {
-        since: since
-            .or_else(|| pass.object.creation_timestamp())
-            .map_or(Timestamp::MAX, |at| at.0),
+        since: since.map_or(Timestamp::MAX, |at| at.0),
         name: claim.map_or_else(
             || pass.name().to_string(),
             |claim| format!("{}/{}", claim.namespace, claim.name),
@@ -109,7 +110,11 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
                 region: created.region.unwrap_or_else(|| region.clone()),
             };
             tracing::info!(project = project.reference, "the project is created");
-            status::change(pass, Step::AwaitHealthy, |status| status.project = Some(project)).await?;
+            status::change(pass, Step::AwaitHealthy, |status| {
+                status.project = Some(project);
+                status.unclear_before.clear();
+            })
+            .await?;
             let wait = pass.ctx.core.settings.poll_interval.max(too_early(pass, account));
             Ok(Some(Next::After(wait)))
         }
@@ -153,6 +158,7 @@ async fn not_created(
         if is_certain {
             status.create_issued_at = None;
             status.organization = None;
+            status.unclear_before.clear();
         }
         status.full_regions = full;
     })

@@ -53,7 +53,7 @@ fn is_past(deadline: GoDuration, since: Timestamp, now: Timestamp) -> bool {
     SignedDuration::try_from(deadline.as_std()).is_ok_and(|deadline| now.duration_since(since) > deadline)
 }
 
-/// Whether the recorded project is to be replaced: its class says `replaceStuck`, an Orchestra waits for it, this
+/// Whether the recorded project is to be replaced: its class says `replaceStuck`, an Orchestra or a pool waits for it, this
 /// very resource requested it, and nothing was stored that only a usable project can provide. A project whose status
 /// was lost, as after a restore of the resource, counts as one in use.
 pub fn is_to_be_replaced(pass: &Pass, project: &ProjectStatus, connected: bool) -> bool {
@@ -66,7 +66,7 @@ pub fn is_to_be_replaced(pass: &Pass, project: &ProjectStatus, connected: bool) 
     let failed = *project == ProjectStatus::InitFailed;
     wanted
         && never_usable
-        && pass.claim() == Claim::Held
+        && (pass.claim() == Claim::Held || pass.object.is_spare())
         && pass.object.metadata.deletion_timestamp.is_none()
         && status.replaced.len() < REPLACEMENTS
         && project.is_before_first_use()

@@ -55,7 +55,7 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             Reason::LoginFailed,
             "the project has another password; setting the stored one",
         ),
-        Step::Rest | Step::ReadKeys => rest(claim),
+        Step::Rest | Step::ReadKeys | Step::Schedule => rest(claim),
         Step::Hold => Description {
             phase: "Bound",
             ready: true,
@@ -64,7 +64,7 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             text: "deletion was requested, but an Orchestra uses the database: nothing is deleted while it does, and it \
                    goes on. The deletion is carried out when that Orchestra is deleted and releases the database",
         },
-        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget => {
+        Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget | Step::Abandon => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
         }
         Step::Stop(reason) => Description {
@@ -138,11 +138,6 @@ fn advice(reason: Reason) -> &'static str {
             "several projects carry this database's marker; nothing is created or deleted. Find the one that holds the \
              data (status.project.ref names the one that was used last, if any was), and rename the others in the \
              provider's dashboard: they cost money until somebody who has looked into them deletes them"
-        }
-        Reason::ProjectUnclear => {
-            "the provider lists a project that may be this database's, but without a reference or a name, so that the \
-             operator cannot use it; nothing is created, so that nothing is paid for twice. Look for it in the provider's \
-             dashboard, and ask the provider's support; the operator continues when it is listed in full, or gone"
         }
         Reason::DatabaseLost => {
             "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \

@@ -1,6 +1,5 @@
 //! The API keys of a project in use, which its owner may change at the provider: they are read again now and then.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
@@ -8,27 +7,31 @@ use parking_lot::Mutex;
 
 use super::Pass;
 use crate::controller::error::Error;
-use crate::controller::status::{News, tell};
 use crate::credentials::owner;
 use crate::error::ErrorClass;
+use crate::recent::Recent;
+use crate::supabase::keys::ChosenKeys;
 use crate::supabase::{self, Account};
 
 /// The resync intervals between two reads: an hour by default. So a thousand projects cost 17 requests a
 /// minute, and twice as many with legacy keys.
 const RESYNCS: u32 = 6;
 
-/// When the keys of each project were read, by OrchestraDatabase.
+/// How long it is remembered of a database that nobody looks at.
+const REMEMBERED: Duration = Duration::from_hours(7 * 24);
+
+/// When the keys of each project are read again, by OrchestraDatabase.
 pub struct KeyReads {
     /// When this process began: what was read before is not known.
     began: Instant,
-    read: Mutex<HashMap<String, Instant>>,
+    due: Mutex<Recent<Instant>>,
 }
 
 impl Default for KeyReads {
     fn default() -> Self {
         Self {
             began: Instant::now(),
-            read: Mutex::default(),
+            due: Mutex::new(Recent::new(REMEMBERED)),
         }
     }
 }
@@ -41,21 +44,26 @@ impl KeyReads {
     }
 
     fn are_due_at(&self, database: &str, interval: Duration, now: Instant) -> bool {
-        let last = self.read.lock().get(database).copied();
-        match last {
-            Some(last) => now.saturating_duration_since(last) >= interval,
+        let due = self.due.lock().get(database).copied();
+        match due {
+            Some(due) => now >= due,
             None => now.saturating_duration_since(self.began) >= interval.mul_f64(share(database)),
         }
     }
 
     /// Remembers that the keys were read.
-    pub fn were_read(&self, database: &str) {
-        self.read.lock().insert(database.to_owned(), Instant::now());
+    pub fn were_read(&self, database: &str, resync: Duration) {
+        self.postpone(database, resync * RESYNCS);
+    }
+
+    /// The keys are not read before this time has passed.
+    fn postpone(&self, database: &str, wait: Duration) {
+        self.due.lock().insert(database, Instant::now() + wait);
     }
 
     /// Forgets a database that is gone.
     pub fn forget(&self, database: &str) {
-        self.read.lock().remove(database);
+        self.due.lock().remove(database);
     }
 }
 
@@ -67,26 +75,36 @@ fn share(database: &str) -> f64 {
     0.25 + 0.75 * f64::from(part) / 1000.0
 }
 
-/// Reads the keys, and stores them when they are others. Whatever goes wrong stops nothing: the tenant keeps what it
-/// has, and the keys are read again after the interval.
-pub async fn read_again(pass: &Pass, account: &Account, reference: &str) -> Result<(), Error> {
-    let keys = match account.client().chosen_keys(reference).await {
-        // The request waits for its turn, and nothing was read.
-        Err(error) if matches!(error.class(), ErrorClass::After(_)) => return Err(error.into()),
-        keys => keys,
-    };
-    pass.ctx.keys.were_read(pass.name());
-    let keys = match keys {
+/// Reads the keys, and stores them when they are others. Whatever goes wrong stops nothing and is no error of the pass:
+/// the tenant keeps what it has, and the keys are read again after the interval, or when the provider has room for the
+/// request. Returns whether keys are left that work, where that is known.
+pub async fn read_again(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
+    let (name, resync) = (pass.name(), pass.ctx.core.settings.resync);
+    pass.ctx.keys.were_read(name, resync);
+    let keys = match account.client().check_keys(reference).await {
         Ok(keys) => keys,
+        Err(supabase::Error::KeysDisabled { .. }) => {
+            pass.ctx.keys.postpone(name, resync);
+            return Some(false);
+        }
         Err(error) => {
-            tracing::info!(%error, "the keys cannot be read again; the stored ones stay");
-            if matches!(error, supabase::Error::KeysDisabled { .. }) {
-                let note = format!("{error}; the connection Secret holds keys that do not work any more");
-                tell(&pass.ctx.core, &pass.object, &News::warning(error.reason(), note)).await;
+            if let ErrorClass::After(wait) = error.class() {
+                // Nothing was read.
+                pass.ctx.keys.postpone(name, wait.max(resync));
             }
-            return Ok(());
+            tracing::info!(%error, "the keys cannot be read again; the stored ones stay");
+            return None;
         }
     };
+    if let Err(error) = store(pass, &keys, reference).await {
+        tracing::info!(%error, "the keys cannot be stored; they are read again");
+        pass.ctx.keys.postpone(name, resync);
+        return None;
+    }
+    Some(true)
+}
+
+async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Error> {
     let secrets = owner::secrets(&pass.ctx.core);
     let stored = owner::read(&secrets, pass.name())
         .await?
@@ -119,8 +137,11 @@ mod tests {
         };
         assert_eq!((due(0), due(14), due(60)), (0, 0, 100));
         assert!((20..80).contains(&due(37)), "{}", due(37));
-        reads.were_read("orchdb-1");
+        reads.were_read("orchdb-1", hour / RESYNCS);
         assert!(!reads.are_due_at("orchdb-1", hour, after(59)));
         assert!(reads.are_due_at("orchdb-1", hour, after(61)));
+        reads.postpone("orchdb-1", Duration::from_mins(2));
+        assert!(!reads.are_due_at("orchdb-1", hour, after(1)));
+        assert!(reads.are_due_at("orchdb-1", hour, after(3)));
     }
 }

@@ -4,6 +4,7 @@ mod act;
 mod create;
 mod deadline;
 mod describe;
+mod grace;
 mod keys;
 mod observe;
 pub mod plan;
@@ -29,6 +30,7 @@ use crate::supabase::Permit;
 
 use crate::postgres::Logins;
 pub use keys::KeyReads;
+pub use refused::quota_freed;
 pub use status::report;
 
 /// What is needed to reconcile databases.
@@ -49,9 +51,20 @@ impl AsRef<Core> for Context {
     }
 }
 
+impl Context {
+    /// Forgets what is remembered of a database that is gone.
+    fn forget(&self, database: &str) {
+        self.logins.forget(database);
+        self.core.refusals.forget(database);
+        self.keys.forget(database);
+        self.core.clock.forget(database);
+    }
+}
+
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result<Next, Error> {
     let Some(object) = current(&ctx.core, &*database).await? else {
+        ctx.forget(&database.name_any());
         return Ok(Next::Gone);
     };
     let mut pass = Pass::new(object, ctx);
@@ -82,12 +95,16 @@ struct Pass {
     object: OrchestraDatabase,
     /// Set when the intent to create was written in this pass and no request was sent since: the request may be sent.
     announced: Option<Permit>,
+    /// Whether the keys that were published work, when that was asked in this pass.
+    keys_work: Option<bool>,
     /// A login succeeded in this pass.
     proven: bool,
     /// The Orchestra that the claim names does not exist.
     abandoned: bool,
     /// The provider's last word on the project, for the message of a deadline that passed.
     said: Option<String>,
+    /// Entries of the listing that may be the project, by their identities; none when it is listed without a reference.
+    unclear: Vec<String>,
     /// The password was stored in this pass; the watch may not show it yet.
     stored: bool,
     /// The address was stored in this pass; the watch may not show it yet.
@@ -100,9 +117,11 @@ impl Pass {
             ctx,
             object,
             announced: None,
+            keys_work: None,
             proven: false,
             abandoned: false,
             said: None,
+            unclear: Vec::new(),
             stored: false,
             connected: false,
         }

@@ -10,12 +10,14 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Hosted, Issued, Project};
+use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Project};
 use super::unclear::{self, Unclear};
-use super::{Pass, create, power};
+use super::{Pass, create, grace, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
-use crate::api::{DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject};
+use crate::api::{
+    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned,
+};
 use crate::class;
 use crate::controller::error::Error;
 use crate::supabase::listed::ListedProject;
@@ -41,42 +43,58 @@ pub struct Observed {
     pub account: Option<Arc<Account>>,
     /// The project with our marker.
     pub project: Option<ListedProject>,
+    /// How long a released database still waits for its end.
+    pub wait: Option<Duration>,
+    /// The identities of the listed projects that have no name.
+    pub unnamed: Vec<String>,
 }
 
+/// Stands for a project that is not looked up, because the next step does not depend on it.
+const UNSEEN: Hosted = Hosted {
+    password: false,
+    project: Project::Absent,
+    issued: Issued::Settling,
+    connection: Connection::Unread,
+};
+
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
-    pass.abandoned = is_abandoned(pass).await?;
+    pass.abandoned = is_deserted(pass).await?;
     let object = &pass.object;
-    let finalizer = object.finalizers().iter().any(|name| name == DATABASE_FINALIZER);
     let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
-    let destroy = object.spec.reclaim_policy == DeletionPolicy::Delete;
-    let mut facts = Facts {
-        deleting,
-        finalizer,
-        claim,
-        destroy,
-        backing: Backing::Static,
-    };
     let mut observed = Observed {
-        facts,
+        facts: Facts {
+            deleting,
+            abandon: is_abandoned(object),
+            finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
+            claim,
+            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete,
+            grace: Grace::None,
+            backing: Backing::Static,
+        },
         account: None,
         project: None,
+        wait: None,
+        unnamed: Vec::new(),
     };
-    let Some(wanted) = &object.spec.supabase else {
+    let Some(wanted) = object.spec.supabase.clone() else {
         return Ok(observed);
     };
-    if !finalizer || (deleting && claim == Claim::Held) {
-        // The next step does not depend on the project.
-        let (project, issued, connection) = (Project::Absent, Issued::Settling, Connection::Unread);
-        observed.facts.backing = Backing::Hosted(Hosted {
-            password: false,
-            project,
-            issued,
-            connection,
-        });
-        return Ok(observed);
-    }
+    let facts = &observed.facts;
+    let hosted = if !facts.finalizer || facts.abandon || (deleting && claim == Claim::Held) {
+        UNSEEN
+    } else {
+        look_up(pass, &wanted, &mut observed).await?
+    };
+    observed.facts.backing = Backing::Hosted(hosted);
+    Ok(observed)
+}
+
+/// What the provider and the owner's Secret have of a hosted database.
+async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Observed) -> Result<Hosted, Error> {
+    let object = &pass.object;
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
+    (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account).await?;
@@ -86,9 +104,12 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let named;
     let mut is_unclear = false;
     if found.is_empty() && is_unrecorded(pass) {
-        match unclear::look(pass, &wanted.name, &listing, &account).await {
-            Unclear::No => {}
-            Unclear::Perhaps => is_unclear = true,
+        let unclear = unclear::look(pass, &wanted.name, &listing, &account).await;
+        is_unclear = matches!(unclear, Unclear::Unusable | Unclear::Perhaps(_));
+        pass.unclear.clear();
+        match unclear {
+            Unclear::No | Unclear::Unusable => {}
+            Unclear::Perhaps(perhaps) => pass.unclear = perhaps,
             Unclear::Is(project) => {
                 named = project;
                 found.push(&named);
@@ -100,24 +121,22 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         project => project,
     };
     observed.project = found.first().map(|project| (*project).clone());
+    observed.unnamed = listing.unnamed().into_iter().map(str::to_owned).collect();
     observed.account = Some(account);
-    facts.backing = Backing::Hosted(Hosted {
+    if let Some(listed) = &observed.project {
+        pass.said = Some(listed.status.to_string());
+    }
+    Ok(Hosted {
         password,
         project,
         issued: issued(pass, &listing),
         connection: connection(pass, connected, observed.project.as_ref()),
-    });
-    observed.facts = facts;
-    let said = observed.project.as_ref().map(|project| project.status.to_string());
-    if said.is_some() {
-        pass.said = said;
-    }
-    Ok(observed)
+    })
 }
 
 /// Whether the Orchestra that holds the claim no longer exists and never released it, as after its finalizer was
 /// removed by hand. Confirmed by the API server, because the watch may lag behind.
-async fn is_abandoned(pass: &Pass) -> Result<bool, Error> {
+async fn is_deserted(pass: &Pass) -> Result<bool, Error> {
     let (Some(claim), None) = (&pass.object.spec.claim_ref, &pass.object.spec.released_at) else {
         return Ok(false);
     };
@@ -299,7 +318,11 @@ fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
 
 fn is_to_be_restored(pass: &Pass) -> bool {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref());
-    pass.claim() == Claim::Held && (power::was_paused(pass) || class.is_ok_and(|class| class.spec.auto_restore))
+    let by_class = class.is_ok_and(|class| class.spec.auto_restore);
+    match pass.claim() {
+        Claim::Held => by_class || power::was_paused(pass),
+        _ => by_class && pass.object.is_spare(),
+    }
 }
 
 /// Whether a create request was issued. The settling time has passed only when a listing that was requested after it

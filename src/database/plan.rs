@@ -5,6 +5,7 @@
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! pause:   Pause → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
+//! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
 //! gone:    Destroy → AwaitGone → Forget          static entry: Rest, and Forget when deleted
 //! ```
 
@@ -118,17 +119,35 @@ pub enum Claim {
     Released,
 }
 
+/// How long a released database that is to be destroyed is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grace {
+    /// Its class has no grace period.
+    None,
+    /// Its class has one, and no time is set yet.
+    Unset,
+    /// Until a time that has not come, or that awaits its second look.
+    Running,
+    /// The time has come.
+    Over,
+}
+
 /// All facts that the next step depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Facts {
     /// Whether the resource is being deleted.
     pub deleting: bool,
+    /// Whether a person wants the operator to let go of it as it is.
+    pub abandon: bool,
     /// Whether it has our finalizer.
     pub finalizer: bool,
     /// Which Orchestra holds it.
     pub claim: Claim,
     /// Whether the reclaim policy is Delete.
     pub destroy: bool,
+    /// How long it is kept before that, once it is released.
+    pub grace: Grace,
     /// What it is.
     pub backing: Backing,
 }
@@ -184,6 +203,8 @@ pub enum Step {
     ReadKeys,
     /// Nothing to do.
     Rest,
+    /// Set the time at which the released project is destroyed.
+    Schedule,
     /// Delete this resource, and with it the project.
     DeleteSelf,
     /// Wait with the deletion while an Orchestra holds the claim.
@@ -194,6 +215,8 @@ pub enum Step {
     AwaitGone,
     /// Remove our finalizer.
     Forget,
+    /// The same, whatever is left behind.
+    Abandon,
     /// A person must act.
     Stop(Reason),
 }
@@ -211,7 +234,13 @@ pub fn plan(facts: &Facts) -> Step {
             (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
-            _ if facts.destroy => Step::DeleteSelf,
+            // There is nothing to take back.
+            (Project::Lost, _) if facts.destroy => Step::DeleteSelf,
+            _ if facts.destroy => match facts.grace {
+                Grace::None | Grace::Over => Step::DeleteSelf,
+                Grace::Unset => Step::Schedule,
+                Grace::Running => plan_hosted(hosted),
+            },
             // A kept database stays usable, with a stored password.
             _ => plan_hosted(hosted),
         },
@@ -274,6 +303,7 @@ fn plan_deletion(facts: Facts) -> Step {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, _) => Step::Hold,
         (true, _, Backing::Static) => Step::Forget,
+        (true, _, _) if facts.abandon => Step::Abandon,
         (true, _, Backing::Hosted(hosted))
             if !facts.destroy && facts.claim == Claim::None && !hosted.is_discarded() =>
         {

@@ -7,12 +7,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::describe;
 use super::plan::Step;
-use super::{Context, Pass, power};
+use super::{Context, Pass, grace, power, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
 use crate::controller::error::Error;
 use crate::controller::status::{self, News};
+
+/// What is told of a database whose keys do not work any more. The login and the data are not concerned.
+const KEYS_DISABLED: &str = "the project's legacy API keys are disabled, and it has no publishable or no secret key: the \
+                             keys in the connection Secret do not work any more. Make new ones in the provider's dashboard \
+                             (project settings, API keys): the operator publishes them";
 
 /// Writes the status for a step that has to wait, when it differs from the last one. Steps that take a moment
 /// are left to the next write: each write is a request, and triggers other controllers.
@@ -31,8 +36,10 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Connect
             | Step::Probe
             | Step::ReadKeys
+            | Step::Schedule
             | Step::DeleteSelf
             | Step::Forget
+            | Step::Abandon
     );
     // A Ready database whose stored password is lost is no longer proven. Its status says so before another
     // password is stored; otherwise a restart could not tell that the project still has the old one.
@@ -77,17 +84,29 @@ struct Message {
 
 /// Fills the status with what a step means.
 fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message {
-    let said = describe(step, pass.claim(), is_replacement(pass));
+    let mut said = describe(step, pass.claim(), is_replacement(pass));
+    let reclaimed = grace::told(pass).filter(|_| said.reason == Reason::Released || step == Step::Sleep);
+    if reclaimed.is_some() {
+        (said.phase, said.reason) = ("Reclaiming", Reason::Reclaiming);
+    }
     let late = (said.standing == Standing::Reconciling && said.reason != Reason::Replacing)
         .then(|| too_late(pass, said.text))
         .flatten();
     let message = late.unwrap_or_else(|| Message {
         standing: said.standing,
         reason: said.reason,
-        text: said.text.to_owned(),
+        text: match said.reason {
+            Reason::ProjectUnclear => unclear::advice(pass.name(), &pass.unclear),
+            _ => reclaimed.unwrap_or_else(|| said.text.to_owned()),
+        },
     });
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
     conditions.set(ConditionType::Ready, said.ready, message.reason, &message.text);
+    match pass.keys_work {
+        None => conditions.keep_shown(ConditionType::KeysUsable),
+        Some(true) => {}
+        Some(false) => conditions.set(ConditionType::KeysUsable, false, Reason::KeysDisabled, KEYS_DISABLED),
+    }
     conditions.stand(message.standing, message.reason, &message.text);
     let conditions = conditions.finish();
     new.conditions = conditions;
@@ -116,6 +135,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     if was_usable && !leaving && is_of_account(reason) {
         // The class reports it. One rejected token must not turn every database in use into a failed one.
         conditions.keep(ConditionType::Ready, reason);
+        conditions.keep_shown(ConditionType::KeysUsable);
         new.conditions = conditions.finish();
         pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
         return Ok(());
@@ -125,6 +145,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     } else {
         conditions.set(ConditionType::Ready, false, reason, &text);
     }
+    conditions.keep_shown(ConditionType::KeysUsable);
     let passing = error.is_passing();
     let late = passing.then(|| too_late(&pass, &text)).flatten();
     let standing = if passing {
@@ -158,7 +179,12 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) 
     // The Orchestra tells of its claim, as a PersistentVolumeClaim does for its volume.
     let news = status::is_news(old, &new.conditions) && message.reason != Reason::Bound;
     let news = news.then(|| News::of(message.standing, message.reason, message.text));
+    let warned = [(ConditionType::KeysUsable, Reason::KeysDisabled)];
+    let warnings = status::warnings(old, &new.conditions, &warned);
     pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    for warning in &warnings {
+        status::tell(&pass.ctx.core, &pass.object, warning).await;
+    }
     Ok(())
 }
 
@@ -175,7 +201,9 @@ fn too_late(pass: &Pass, waits_for: &str) -> Option<Message> {
         0 => String::new(),
         count => format!("; replaced {count} of {REPLACEMENTS} times"),
     };
-    let cure = if deadline::is_surely_unused(pass) {
+    let cure = if pass.object.is_spare() {
+        "or delete this OrchestraDatabase, which nobody has claimed: its pool makes another one"
+    } else if deadline::is_surely_unused(pass) {
         "or delete the Orchestra and create it again"
     } else {
         "and delete the Orchestra only if nobody has ever used its database"

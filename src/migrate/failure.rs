@@ -4,6 +4,7 @@ use std::fmt;
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use super::aside::in_place;
 use super::lexer::{self, StatementKind};
 use super::redact;
 use super::source_error::line_and_column;
@@ -33,6 +34,10 @@ impl ScriptFailure {
     /// The failure of a script that was sent from the byte `from` on, after `completed` successful statements.
     /// The count locates the statement if the server reports no position, as with a violated constraint.
     pub(super) fn new(name: &str, script: &str, from: usize, completed: usize, error: &PgDatabaseError) -> Self {
+        in_place(script.len(), || Self::placed(name, script, from, completed, error))
+    }
+
+    fn placed(name: &str, script: &str, from: usize, completed: usize, error: &PgDatabaseError) -> Self {
         let mut pieces = lexer::split(script).unwrap_or_default();
         pieces.retain(|piece| piece.span.end > from);
         let at = match error.position() {

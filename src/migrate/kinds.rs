@@ -221,100 +221,103 @@ mod tests {
         );
     }
 
+    const REINDEX: Kind = Kind::Outside("REINDEX CONCURRENTLY");
+
+    /// What the grammar says of a statement.
+    const KINDS: &[(&str, Kind)] = &[
+        (
+            "DO $$ BEGIN LOOP UPDATE t SET a = 1; COMMIT; END LOOP; END $$",
+            COMMITTING,
+        ),
+        (
+            "DO LANGUAGE plpgsql 'BEGIN IF true THEN ROLLBACK; END IF; END'",
+            COMMITTING,
+        ),
+        ("DO $$ BEGIN PERFORM 1; -- COMMIT\n END $$", Kind::Other),
+        ("DO $$ BEGIN RAISE NOTICE 'COMMIT;'; END $$", Kind::Other),
+        ("DO $$ BEGIN CALL p(); END $$", Kind::Unsure),
+        ("DO LANGUAGE plpython3u $$ plpy.commit() $$", Kind::Unsure),
+        ("/* x */ CALL s.p(1)", Kind::Unsure),
+        ("REINDEX (VERBOSE, CONCURRENTLY) INDEX i", REINDEX),
+        ("REINDEX (CONCURRENTLY TRUE) TABLE t", REINDEX),
+        ("REINDEX (CONCURRENTLY 1, VERBOSE off) TABLE t", REINDEX),
+        ("REINDEX TABLE CONCURRENTLY t", REINDEX),
+        ("REINDEX (CONCURRENTLY FALSE) INDEX i", Kind::Unsure),
+        ("REINDEX (CONCURRENTLY 'OFF') INDEX i", Kind::Unsure),
+        ("REINDEX (CONCURRENTLY, CONCURRENTLY off) INDEX i", Kind::Unsure),
+        ("REINDEX TABLE \"concurrently\"", Kind::Unsure),
+        (
+            "REINDEX (VERBOSE) SCHEMA s",
+            Kind::Outside("REINDEX DATABASE, SCHEMA or SYSTEM"),
+        ),
+        ("VACUUM (FULL, ANALYZE) t", Kind::Outside("VACUUM")),
+        ("ANALYZE t", Kind::Other),
+        (
+            "CREATE UNIQUE INDEX CONCURRENTLY ON t (a)",
+            Kind::Outside("CREATE INDEX CONCURRENTLY"),
+        ),
+        ("CREATE INDEX concurrently_made ON t (a)", Kind::Other),
+        (
+            "DROP INDEX CONCURRENTLY IF EXISTS a",
+            Kind::Outside("DROP INDEX CONCURRENTLY"),
+        ),
+        ("ALTER TYPE e ADD VALUE 'x'", Kind::Other),
+        (
+            "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
+            Kind::Outside("DETACH PARTITION CONCURRENTLY"),
+        ),
+        ("ALTER TABLE a DETACH PARTITION b FINALIZE", Kind::Other),
+        (
+            "ALTER DATABASE d SET TABLESPACE s",
+            Kind::Outside("ALTER DATABASE SET TABLESPACE"),
+        ),
+        ("ALTER DATABASE d SET work_mem = '1MB'", Kind::Other),
+        ("ALTER SYSTEM RESET ALL", Kind::Outside("ALTER SYSTEM")),
+        ("CLUSTER VERBOSE", Kind::Outside("CLUSTER of all tables")),
+        ("CLUSTER t USING i", Kind::Unsure),
+        (
+            "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
+            Kind::Outside("CREATE SUBSCRIPTION"),
+        ),
+        (
+            "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = false)",
+            Kind::Other,
+        ),
+        (
+            "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (create_slot = off)",
+            Kind::Other,
+        ),
+        (
+            "ALTER SUBSCRIPTION s REFRESH PUBLICATION",
+            Kind::Outside("ALTER SUBSCRIPTION with a refresh"),
+        ),
+        (
+            "ALTER SUBSCRIPTION s SET PUBLICATION p WITH (refresh = false)",
+            Kind::Other,
+        ),
+        ("ALTER SUBSCRIPTION s DISABLE", Kind::Other),
+        ("DISCARD ALL", Kind::Outside("DISCARD ALL")),
+        ("DISCARD PLANS", Kind::Other),
+        ("COPY t FROM STDIN", Kind::CopyFromStdin),
+        ("COPY t FROM PROGRAM 'x'", Kind::Other),
+        ("COPY t TO STDOUT", Kind::Other),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", Kind::Begin),
+        ("ABORT", Kind::End),
+        ("ROLLBACK AND NO CHAIN", Kind::End),
+        ("COMMIT AND CHAIN", Kind::Chain),
+        ("ROLLBACK WORK TO a", Kind::Other),
+        ("COMMIT PREPARED 'x'", Kind::Outside("COMMIT or ROLLBACK PREPARED")),
+        // By its words: the grammar does not read it.
+        ("VACUUM (UNHEARD OF THIS) t t t", Kind::Outside("VACUUM")),
+    ];
+
     #[test]
     fn the_grammar_says_what_a_statement_is() {
-        let outside = |what| Kind::Outside(what);
-        let reindex = outside("REINDEX CONCURRENTLY");
-        for (sql, kind) in [
-            (
-                "DO $$ BEGIN LOOP UPDATE t SET a = 1; COMMIT; END LOOP; END $$",
-                COMMITTING,
-            ),
-            (
-                "DO LANGUAGE plpgsql 'BEGIN IF true THEN ROLLBACK; END IF; END'",
-                COMMITTING,
-            ),
-            ("DO $$ BEGIN PERFORM 1; -- COMMIT\n END $$", Kind::Other),
-            ("DO $$ BEGIN RAISE NOTICE 'COMMIT;'; END $$", Kind::Other),
-            ("DO $$ BEGIN CALL p(); END $$", Kind::Unsure),
-            ("DO LANGUAGE plpython3u $$ plpy.commit() $$", Kind::Unsure),
-            ("/* x */ CALL s.p(1)", Kind::Unsure),
-            ("REINDEX (VERBOSE, CONCURRENTLY) INDEX i", reindex),
-            ("REINDEX (CONCURRENTLY TRUE) TABLE t", reindex),
-            ("REINDEX (CONCURRENTLY 1, VERBOSE off) TABLE t", reindex),
-            ("REINDEX TABLE CONCURRENTLY t", reindex),
-            ("REINDEX (CONCURRENTLY FALSE) INDEX i", Kind::Unsure),
-            ("REINDEX (CONCURRENTLY 'OFF') INDEX i", Kind::Unsure),
-            ("REINDEX (CONCURRENTLY, CONCURRENTLY off) INDEX i", Kind::Unsure),
-            ("REINDEX TABLE \"concurrently\"", Kind::Unsure),
-            (
-                "REINDEX (VERBOSE) SCHEMA s",
-                outside("REINDEX DATABASE, SCHEMA or SYSTEM"),
-            ),
-            ("VACUUM (FULL, ANALYZE) t", outside("VACUUM")),
-            ("ANALYZE t", Kind::Other),
-            (
-                "CREATE UNIQUE INDEX CONCURRENTLY ON t (a)",
-                outside("CREATE INDEX CONCURRENTLY"),
-            ),
-            ("CREATE INDEX concurrently_made ON t (a)", Kind::Other),
-            (
-                "DROP INDEX CONCURRENTLY IF EXISTS a",
-                outside("DROP INDEX CONCURRENTLY"),
-            ),
-            ("ALTER TYPE e ADD VALUE 'x'", Kind::Other),
-            (
-                "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
-                outside("DETACH PARTITION CONCURRENTLY"),
-            ),
-            ("ALTER TABLE a DETACH PARTITION b FINALIZE", Kind::Other),
-            (
-                "ALTER DATABASE d SET TABLESPACE s",
-                outside("ALTER DATABASE SET TABLESPACE"),
-            ),
-            ("ALTER DATABASE d SET work_mem = '1MB'", Kind::Other),
-            ("ALTER SYSTEM RESET ALL", outside("ALTER SYSTEM")),
-            ("CLUSTER VERBOSE", outside("CLUSTER of all tables")),
-            ("CLUSTER t USING i", Kind::Unsure),
-            (
-                "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
-                outside("CREATE SUBSCRIPTION"),
-            ),
-            (
-                "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = false)",
-                Kind::Other,
-            ),
-            (
-                "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (create_slot = off)",
-                Kind::Other,
-            ),
-            (
-                "ALTER SUBSCRIPTION s REFRESH PUBLICATION",
-                outside("ALTER SUBSCRIPTION with a refresh"),
-            ),
-            (
-                "ALTER SUBSCRIPTION s SET PUBLICATION p WITH (refresh = false)",
-                Kind::Other,
-            ),
-            ("ALTER SUBSCRIPTION s DISABLE", Kind::Other),
-            ("DISCARD ALL", outside("DISCARD ALL")),
-            ("DISCARD PLANS", Kind::Other),
-            ("COPY t FROM STDIN", Kind::CopyFromStdin),
-            ("COPY t FROM PROGRAM 'x'", Kind::Other),
-            ("COPY t TO STDOUT", Kind::Other),
-            ("BEGIN ISOLATION LEVEL SERIALIZABLE", Kind::Begin),
-            ("ABORT", Kind::End),
-            ("ROLLBACK AND NO CHAIN", Kind::End),
-            ("COMMIT AND CHAIN", Kind::Chain),
-            ("ROLLBACK WORK TO a", Kind::Other),
-            ("COMMIT PREPARED 'x'", outside("COMMIT or ROLLBACK PREPARED")),
-            // By its words: the grammar does not read it.
-            ("VACUUM (UNHEARD OF THIS) t t t", outside("VACUUM")),
-        ] {
+        for (sql, kind) in KINDS {
             let found = pieces(sql).unwrap();
             assert_eq!(
                 found.iter().map(|piece| piece.kind).collect::<Vec<_>>(),
-                [kind],
+                [*kind],
                 "{sql}"
             );
         }

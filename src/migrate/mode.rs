@@ -1,5 +1,6 @@
 //! How a script is run, decided from its statements before any database is touched.
 
+use super::aside::in_place;
 use super::kinds;
 use super::lexer::{self, LexError, Piece, StatementKind};
 use super::source_error::SourceError;
@@ -26,6 +27,17 @@ pub(super) struct Execution {
     pub own_transactions: bool,
     /// One of its statements cannot run inside a transaction in some databases.
     pub unsure: bool,
+    /// The COMMIT that it ends with.
+    pub last_commit: Option<LastCommit>,
+}
+
+/// The COMMIT of a transaction that a script begins, with nothing after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastCommit {
+    /// Where it begins, in bytes.
+    pub at: usize,
+    /// The script has no other end of a transaction: all of it is in this one.
+    pub of_all: bool,
 }
 
 /// Decides how a script is run.
@@ -47,12 +59,44 @@ pub(super) fn execution(file: &str, script: &str, format: Format) -> Result<Exec
         mode,
         own_transactions: pieces.iter().any(|piece| own(piece) || commits(piece)),
         unsure: pieces.iter().any(unsure),
+        last_commit: last_commit(script, &pieces),
     })
+}
+
+/// The COMMIT of a transaction that the script begins, if nothing comes after it.
+fn last_commit(script: &str, pieces: &[Piece]) -> Option<LastCommit> {
+    let mut pieces = pieces.iter().rev().filter(|piece| piece.kind != StatementKind::Empty);
+    let last = pieces.next().filter(|piece| piece.kind == StatementKind::End)?;
+    if rolls_back(&script[last.start..]) {
+        return None;
+    }
+    let before = pieces.find(|piece| {
+        matches!(
+            piece.kind,
+            StatementKind::Begin | StatementKind::End | StatementKind::Chain
+        )
+    });
+    before.filter(|piece| piece.kind != StatementKind::End)?;
+    let ends = |piece: &Piece| matches!(piece.kind, StatementKind::End | StatementKind::Chain);
+    Some(LastCommit {
+        at: last.start,
+        of_all: before.is_some_and(|piece| !ends(piece)) && !pieces.any(ends),
+    })
+}
+
+/// Whether the end of a transaction is no COMMIT.
+pub(super) fn rolls_back(end: &str) -> bool {
+    let word = end.get(..5).unwrap_or_default();
+    ["rollb", "abort"].iter().any(|back| word.eq_ignore_ascii_case(back))
 }
 
 /// The statements as the Supabase CLI records them (`parser.SplitAndTrim`): without semicolons and surrounding
 /// white space, and without empty statements.
 pub(super) fn statements(script: &str) -> Vec<String> {
+    in_place(script.len(), || recorded(script))
+}
+
+fn recorded(script: &str) -> Vec<String> {
     let pieces = lexer::split(script).unwrap_or_default();
     let trimmed = pieces
         .iter()
@@ -124,5 +168,36 @@ fn mode(pieces: &[Piece], format: Format) -> Result<Mode, (usize, String)> {
         (None, Some(_)) => Ok(Mode::Whole),
         (None, None) if own => Ok(Mode::Whole),
         (None, None) => Ok(Mode::Atomic),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_commit_that_a_script_ends_with_is_found() {
+        for (script, found) in [
+            ("BEGIN; SELECT 1; COMMIT;", Some((17, true))),
+            ("BEGIN; SELECT 1; COMMIT; -- end", Some((17, true))),
+            ("SELECT 1; BEGIN; SELECT 1; end work", Some((27, true))),
+            ("BEGIN; SELECT 1; COMMIT; BEGIN; COMMIT", Some((32, false))),
+            ("BEGIN; COMMIT AND CHAIN; SELECT 1; COMMIT", Some((35, false))),
+            ("BEGIN; SELECT 1; ROLLBACK;", None),
+            ("BEGIN; SELECT 1; abort", None),
+            ("BEGIN; SELECT 1; COMMIT; SELECT 2", None),
+            ("SELECT 1; COMMIT;", None),
+            ("BEGIN; COMMIT; COMMIT;", None),
+            ("SELECT 1", None),
+            (
+                "BEGIN; COMMIT; CREATE INDEX CONCURRENTLY i ON t (a); BEGIN; COMMIT",
+                Some((60, false)),
+            ),
+        ] {
+            let read = execution("1.sql", script, Format::Supabase).unwrap();
+            let commit = read.last_commit.map(|commit| (commit.at, commit.of_all));
+            assert_eq!(commit, found, "{script}");
+        }
     }
 }

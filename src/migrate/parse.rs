@@ -5,6 +5,7 @@ use std::ops::Range;
 use parking_lot::Mutex;
 use pg_query::{NodeEnum, ParserOptions};
 
+use super::aside::in_place;
 use super::lexer::{self, StatementKind};
 
 /// The longest statement that is parsed, in bytes: a parse tree takes about two hundred times the
@@ -142,9 +143,11 @@ pub fn tree(text: &str, grammar: ParserOptions) -> Option<Vec<NodeEnum>> {
     if text.len() > LONGEST {
         return None;
     }
-    let one = PARSER.lock();
-    let parsed = std::panic::catch_unwind(|| pg_query::parse(text, grammar)).ok()?.ok()?;
-    drop(one);
+    // However short the text is, that of another tenant may be before it.
+    let parsed = in_place(LONGEST, || {
+        let _one = PARSER.lock();
+        std::panic::catch_unwind(|| pg_query::parse(text, grammar)).ok()?.ok()
+    })?;
     let trees = parsed.protobuf.stmts.into_iter();
     trees.map(|raw| raw.stmt.and_then(|node| node.node)).collect()
 }
@@ -154,8 +157,10 @@ pub fn plpgsql(text: &str) -> Option<serde_json::Value> {
     if text.len() > LONGEST {
         return None;
     }
-    let _one = PARSER.lock();
-    std::panic::catch_unwind(|| pg_query::parse_plpgsql(text)).ok()?.ok()
+    in_place(LONGEST, || {
+        let _one = PARSER.lock();
+        std::panic::catch_unwind(|| pg_query::parse_plpgsql(text)).ok()?.ok()
+    })
 }
 
 /// Whether a text contains one of the words in [`ALARMING`].

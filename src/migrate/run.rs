@@ -11,12 +11,13 @@ use tokio::time::Instant;
 
 use super::error::{Error, Result};
 use super::failure::ScriptFailure;
-use super::history::History;
+use super::history::{Entry, History};
 use super::index::Leftovers;
 use super::lock::Lock;
+use super::mode::LastCommit;
 use super::options::TimeLimits;
 use super::script_text::MAX_SCRIPT_BYTES;
-use super::session::{MOMENT, ours, to_theirs};
+use super::session::{ACCESS, MOMENT, ours, to_theirs};
 use super::source::{Migration, Source};
 use crate::postgres::is_too_long;
 
@@ -138,8 +139,15 @@ pub(super) async fn whole(
     let entry = history.begin(conn, migration, None).await?;
     sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
     let started = Instant::now();
-    match run(conn, &migration.name, &migration.script).await {
-        Ok(()) => {
+    let ran = match last_commit(migration) {
+        Some(commit) => tied(conn, history, lock, (source, migration), entry.as_ref(), commit).await,
+        None => run(conn, &migration.name, &migration.script)
+            .await
+            .map(|()| false)
+            .map_err(WholeError::Script),
+    };
+    match ran {
+        Ok(is_recorded) => {
             let took = started.elapsed();
             if is_in_transaction(conn).await? {
                 return Err(left(
@@ -147,11 +155,14 @@ pub(super) async fn whole(
                 ));
             }
             ours(conn, TimeLimits::default()).await?;
-            history.finish_alone(conn, entry, source, migration).await?;
+            if !is_recorded {
+                history.finish_alone(conn, entry.as_ref(), source, migration).await?;
+            }
             lock.keep(conn).await?;
             history.took(conn, migration, took).await
         }
-        Err(error) => {
+        Err(WholeError::Other(error)) => Err(error),
+        Err(WholeError::Script(error)) => {
             if let ScriptError::Failed(failure) = &error {
                 // The script can have left a failed transaction of its own open.
                 if keeps_parts {
@@ -166,6 +177,65 @@ pub(super) async fn whole(
             Err(error.into_migration())
         }
     }
+}
+
+/// Longer scripts are sent as they are: a part of one is a copy in memory.
+const LONGEST_TIED: usize = 8 << 20;
+
+fn last_commit(migration: &Migration) -> Option<LastCommit> {
+    migration.last_commit.filter(|_| migration.script.len() <= LONGEST_TIED)
+}
+
+/// Why a script that was run as a whole did not succeed: by itself, or because it could not be recorded.
+enum WholeError {
+    Script(ScriptError),
+    Other(Error),
+}
+
+impl From<Error> for WholeError {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<sqlx::Error> for WholeError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Runs a script that ends with the COMMIT of a transaction of its own: its row is written in that transaction, so that a
+/// crash leaves both or neither. Whether it was: a read-only transaction holds no row.
+async fn tied(
+    conn: &mut PgConnection,
+    history: &History,
+    lock: Lock,
+    (source, migration): (&Source, &Migration),
+    entry: Option<&Entry>,
+    LastCommit { at, of_all }: LastCommit,
+) -> std::result::Result<bool, WholeError> {
+    let Migration { name, script, .. } = migration;
+    part(conn, name, script, 0..at).await.map_err(WholeError::Script)?;
+    let holds = is_in_transaction(conn).await? && !is_read_only(conn).await?;
+    if holds {
+        conn.clear_cached_statements().await?;
+        let moment = sqlx::raw_sql(MOMENT).execute(&mut *conn).await;
+        moment.map_err(|error| WholeError::Script(ScriptError::new(name, script, at, 0, error)))?;
+        lock.keep(conn).await?;
+        let finished = history.finish(conn, entry, source, migration).await;
+        finished.map_err(|error| if of_all { error.with_nothing_kept() } else { error })?;
+    }
+    part(conn, name, script, at..script.len())
+        .await
+        .map_err(WholeError::Script)?;
+    Ok(holds)
+}
+
+async fn is_read_only(conn: &mut PgConnection) -> Result<bool> {
+    let row = sqlx::raw_sql(AssertSqlSafe(format!("SELECT {ACCESS}")))
+        .fetch_one(conn)
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Whether a script has left a transaction open: then the statement began later than its transaction.

@@ -99,52 +99,100 @@ pub async fn seed(
     let digest = source.digest(variables)?;
     let work = async {
         ours(&mut conn, TimeLimits::default()).await?;
+        lock(&mut conn, "pg_try_advisory_lock").await?;
         begin(&mut conn).await?;
-        let outcome = inside(&mut conn, source, variables, policy, format, &digest).await?;
-        match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
-            Ok(_) => {}
-            // Deferred constraints are checked only here.
-            Err(error) => {
-                let name = source.parts().last().map_or("", Part::file);
-                return Err(failed(ScriptError::new(name, "", 0, 0, error)));
+        let newest = newest(&mut conn).await?;
+        let is_met = |seeded: &Seeded| policy.is_met_by(&seeded.digest, &digest);
+        let before = match newest {
+            Some(newest) if is_met(&newest) => Err(newest),
+            newest => Ok(before(&mut conn, newest, format).await?),
+        };
+        sqlx::raw_sql("COMMIT").execute(&mut conn).await?;
+        let outcome = match before {
+            Err(newest) => SeedOutcome::AlreadySeeded(newest),
+            Ok(before) => {
+                sqlx::raw_sql("BEGIN").execute(&mut conn).await?;
+                inside(&mut conn, source, variables, policy, before, &digest).await?;
+                match sqlx::raw_sql("COMMIT").execute(&mut conn).await {
+                    Ok(_) => {}
+                    // Deferred constraints are checked only here.
+                    Err(error) => {
+                        let name = source.parts().last().map_or("", Part::file);
+                        return Err(failed(ScriptError::new(name, "", 0, 0, error)));
+                    }
+                }
+                SeedOutcome::Applied
             }
-        }
+        };
         ours(&mut conn, TimeLimits::default()).await?;
+        sqlx::query("SELECT pg_advisory_unlock($1)")
+            .bind(LOCK)
+            .execute(&mut conn)
+            .await?;
         Ok::<_, Error>(outcome)
     };
     let outcome = timeout(limit, work).await.map_err(|_| Error::SeedTimeout(limit))??;
     Ok((conn, outcome))
 }
 
-async fn inside(
-    conn: &mut PgConnection,
-    source: &SeedSource,
-    variables: &Variables,
-    policy: SeedPolicy,
-    format: Option<MigrationFormat>,
-    digest: &str,
-) -> Result<SeedOutcome> {
-    let got: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+/// Takes the lock of seeds, which this session may hold already.
+async fn lock(conn: &mut PgConnection, function: &str) -> Result<()> {
+    let got: bool = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {function}($1)")))
         .bind(LOCK)
-        .fetch_one(&mut *conn)
+        .fetch_one(conn)
         .await?;
-    if !got {
-        return Err(Error::Locked {
-            holder: "a session that applies a seed".to_owned(),
-        });
+    if got {
+        return Ok(());
     }
-    let before = newest(conn).await?;
-    let is_first = before.is_none();
-    if let Some(before) = before
-        && policy.is_met_by(&before.digest, digest)
-    {
-        return Ok(SeedOutcome::AlreadySeeded(before));
-    }
+    Err(Error::Locked {
+        holder: "a session that applies a seed".to_owned(),
+    })
+}
+
+/// What a database records before its seed runs.
+struct Before {
+    newest: Option<Seeded>,
+    files: Option<SeedFiles>,
+}
+
+/// Makes the record's table. The transaction must be one of [`begin`].
+async fn before(conn: &mut PgConnection, newest: Option<Seeded>, format: Option<MigrationFormat>) -> Result<Before> {
     let files = match format {
         Some(MigrationFormat::Supabase) => Some(SeedFiles::read(conn).await?),
         _ => None,
     };
     make_table(conn).await?;
+    Ok(Before { newest, files })
+}
+
+/// Runs the seed in a transaction that has just begun: its first script may begin with what must be first in one
+/// (`SET TRANSACTION`). The record comes after the scripts.
+async fn inside(
+    conn: &mut PgConnection,
+    source: &SeedSource,
+    variables: &Variables,
+    policy: SeedPolicy,
+    before: Before,
+    digest: &str,
+) -> Result<()> {
+    let Before { newest: last, files } = before;
+    for part in source.parts() {
+        theirs(conn, TimeLimits::default()).await?;
+        match part {
+            Part::Table(table) => table.copy(conn).await?,
+            Part::Script(script)
+                if last.is_none() && files.as_ref().is_some_and(|files| files.hold(script, policy)) => {}
+            Part::Script(script) => send(conn, script, variables).await?,
+        }
+    }
+    ours_inside(conn).await?;
+    // A script may have released the lock.
+    lock(conn, "pg_try_advisory_xact_lock").await?;
+    if newest(conn).await? != last {
+        return Err(Error::Locked {
+            holder: "a session that has applied a seed".to_owned(),
+        });
+    }
     // A seed that runs again becomes the newest record, even if the server's clock was set back.
     sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO {OPERATOR_SCHEMA}.seed (digest, applied_at) SELECT $1, \
@@ -154,19 +202,10 @@ async fn inside(
     .bind(digest)
     .execute(&mut *conn)
     .await?;
-    for part in source.parts() {
-        theirs(conn, TimeLimits::default()).await?;
-        match part {
-            Part::Table(table) => table.copy(conn).await?,
-            Part::Script(script) if is_first && files.as_ref().is_some_and(|files| files.hold(script, policy)) => {}
-            Part::Script(script) => send(conn, script, variables).await?,
-        }
-    }
     if let Some(files) = files {
-        ours_inside(conn).await?;
         files.record(conn, source.scripts()).await?;
     }
-    Ok(SeedOutcome::Applied)
+    Ok(())
 }
 
 async fn send(conn: &mut PgConnection, script: &Script, variables: &Variables) -> Result<()> {

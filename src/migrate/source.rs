@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256, Sha384};
 
 use super::content::{Content, Hold};
 use super::format::{self, FileUse, MigrationName};
-use super::mode::{self, Mode};
+use super::mode::{self, LastCommit, Mode};
 use super::script_text;
 use super::source_error::{MAX_MIGRATIONS, SourceError};
 use crate::api::MigrationFormat;
@@ -53,6 +53,8 @@ pub struct Migration {
     pub own_transactions: bool,
     /// Whether PostgreSQL runs the script inside a transaction depends on the database.
     pub unsure: bool,
+    /// The COMMIT that the script ends with.
+    pub last_commit: Option<LastCommit>,
 }
 
 impl Migration {
@@ -179,6 +181,11 @@ impl Source {
         format!("sha256:{}", hex::encode(hash.finalize()))
     }
 
+    /// The bytes of all scripts.
+    pub(super) fn bytes(&self) -> usize {
+        self.migrations.iter().map(|migration| migration.script.len()).sum()
+    }
+
     /// Number of migrations.
     pub fn len(&self) -> usize {
         self.migrations.len()
@@ -231,6 +238,7 @@ fn read(file: &str, format: MigrationFormat, name: MigrationName, content: &Cont
         mode: execution.mode,
         own_transactions: execution.own_transactions,
         unsure: execution.unsure,
+        last_commit: execution.last_commit,
         script,
     })
 }

@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tokio::time::Instant;
 
+use super::aside::in_place;
 use super::error::{Error, Result};
 use super::failure::ScriptFailure;
 use super::history::{Entry, History};
@@ -10,6 +11,7 @@ use super::index::Leftovers;
 use super::kinds;
 use super::lexer::{Piece, StatementKind as Kind};
 use super::lock::Lock;
+use super::mode::rolls_back;
 use super::options::TimeLimits;
 use super::run::{ScriptError, part};
 use super::session::{ACCESS, MOMENT, READING, ours, to_theirs};
@@ -40,7 +42,10 @@ pub(super) async fn per_statement(
         committed,
         open: OpenTransaction::No,
         next: Next::Failed,
-        speaks_of_read_only: mentions(&migration.script, &["only"]),
+        speaks_of_read_only: in_place(migration.script.len(), || mentions(&migration.script, &["only"])),
+        source,
+        count: pieces.len(),
+        is_recorded: false,
     };
     let started = Instant::now();
     for (index, piece) in pieces.iter().enumerate().skip(committed) {
@@ -66,7 +71,7 @@ pub(super) async fn per_statement(
     if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn, end).await? {
         steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
         let keeps_nothing = steps.committed == 0;
-        let finished = history.finish(conn, entry, source, migration).await;
+        let finished = history.finish(conn, entry.as_ref(), source, migration).await;
         finished.map_err(|error| {
             if keeps_nothing {
                 error.with_nothing_kept()
@@ -80,7 +85,9 @@ pub(super) async fn per_statement(
             sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
         }
         ours(conn, TimeLimits::default()).await?;
-        history.finish_alone(conn, entry, source, migration).await?;
+        if !steps.is_recorded {
+            history.finish_alone(conn, entry.as_ref(), source, migration).await?;
+        }
     }
     history.took(conn, migration, started.elapsed()).await?;
     ours(conn, TimeLimits::default()).await?;
@@ -107,6 +114,11 @@ struct Steps<'a> {
     next: Next,
     /// The script can speak of read-only transactions, which cannot hold a record.
     speaks_of_read_only: bool,
+    source: &'a Source,
+    /// Number of statements of the script.
+    count: usize,
+    /// The migration is in the history already: with the last transaction that the script has begun.
+    is_recorded: bool,
 }
 
 enum StepError {
@@ -182,11 +194,14 @@ impl Steps<'_> {
     /// The end of a transaction that the script has begun. The record is committed together with it. A transaction that is
     /// rolled back does not meet its constraints, and its record would go with it.
     async fn end_of_theirs(&mut self, conn: &mut PgConnection, done: usize, piece: &Piece, chains: bool) -> Step {
-        let word = self.migration.script[piece.start..].get(..5).unwrap_or_default();
-        let back = ["rollb", "abort"].iter().any(|back| word.eq_ignore_ascii_case(back));
-        if self.entry.is_some() && !back && !self.is_read_only(conn, piece.start).await? {
+        let holds = !rolls_back(&self.migration.script[piece.start..]) && (self.entry.is_some() || done == self.count);
+        if holds && !self.is_read_only(conn, piece.start).await? {
             self.end_of_transaction(conn, piece.start).await?;
-            self.record(conn, done).await?;
+            if self.entry.is_some() {
+                self.record(conn, done).await?;
+            } else {
+                self.finish(conn).await?;
+            }
         }
         self.send(conn, piece).await?;
         self.committed = done;
@@ -194,6 +209,21 @@ impl Steps<'_> {
             self.open = OpenTransaction::No;
             self.record_alone(conn, done).await?;
         }
+        Ok(())
+    }
+
+    /// Records the migration in the last transaction of its script.
+    async fn finish(&mut self, conn: &mut PgConnection) -> Result<()> {
+        let Self {
+            history,
+            source,
+            migration,
+            ..
+        } = *self;
+        let finished = history.finish(conn, None, source, migration).await;
+        let of_all = migration.last_commit.is_some_and(|commit| commit.of_all);
+        finished.map_err(|error| if of_all { error.with_nothing_kept() } else { error })?;
+        self.is_recorded = true;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::aside::in_place;
 use super::kinds;
 use super::lexer::{self, Piece, StatementKind};
 use super::source::Migration;
@@ -111,10 +112,13 @@ impl<'a> Progress<'a> {
     }
 
     fn digest(&mut self, statements: usize) -> String {
-        for piece in self.pieces.iter().take(statements).skip(self.hashed) {
-            self.hash.update(self.script[piece.span.clone()].trim());
-            self.hash.update([0]);
-        }
+        let pieces = self.pieces.iter().take(statements).skip(self.hashed);
+        in_place(pieces.clone().map(|piece| piece.span.len()).sum(), || {
+            for piece in pieces {
+                self.hash.update(self.script[piece.span.clone()].trim());
+                self.hash.update([0]);
+            }
+        });
         self.hashed = statements.max(self.hashed);
         hex::encode(self.hash.clone().finalize())
     }

@@ -1,8 +1,9 @@
 //! What a run of migrations is doing, for people: one line while it goes on, and notes of what has happened.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use jiff::{Timestamp, Unit};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -28,7 +29,8 @@ struct Now {
     name: String,
     number: usize,
     of: usize,
-    since: Instant,
+    /// When it began, to the second: a time that runs would write the status again and again.
+    since: Timestamp,
     blocked_by: Option<String>,
     applied: bool,
 }
@@ -70,11 +72,8 @@ impl Watch {
         let state = self.0.lock();
         let now = state.now.as_ref()?;
         let mut told = format!(
-            "applying migration {} of {}, {}, for {} s",
-            now.number,
-            now.of,
-            now.name,
-            now.since.elapsed().as_secs()
+            "applying migration {} of {}, {}, since {}",
+            now.number, now.of, now.name, now.since
         );
         if let Some(by) = &now.blocked_by {
             told.push_str("; it waits for a lock that is held by ");
@@ -126,7 +125,7 @@ impl State {
                     name: name.to_owned(),
                     number,
                     of,
-                    since: Instant::now(),
+                    since: Timestamp::now().round(Unit::Second).unwrap_or_default(),
                     blocked_by: None,
                     applied: false,
                 });

@@ -7,14 +7,15 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, idle, login, power, status, work};
+use super::{Pass, approval, claim, existing, expiry, former, idle, login, power, rotation, status, work};
 use crate::api::condition::Reason;
-use crate::api::{ORCHESTRA_FINALIZER, PublishedSecret};
+use crate::api::{ConnectionMode, ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
-use crate::credentials::connection;
+use crate::credentials::connection::{self, Handover};
+use crate::credentials::tenant::{self, LoginMarks};
 use crate::postgres::{self, APPLICATION};
 use crate::rollout::turns::Outcome;
 use crate::rollout::{self, Kept, TurnDecision};
@@ -38,8 +39,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         // The status that says so is their effect, and is written by now.
         Step::Intend | Step::NoteUse | Step::FallAsleep => Ok(None),
-        Step::Create => claim::create(pass, &observed).await.map(|()| None),
-        Step::Take => claim::take(pass, &observed).await.map(|()| None),
+        Step::Create | Step::Take => {
+            if step == Step::Create {
+                claim::create(pass, &observed).await?;
+            } else {
+                claim::take(pass, &observed).await?;
+            }
+            existing::tell_earlier(pass).await;
+            Ok(None)
+        }
         Step::PrepareLogin => prepare_login(pass, &observed).await,
         Step::TakeTurn => {
             take_turn(pass, &observed);
@@ -50,6 +58,10 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::ClearPlan => approval::clear(pass).await.map(|()| None),
         Step::Seed => work::seed(pass, &observed).await,
         Step::Publish => publish(pass, &observed).await,
+        Step::BeginRotation => rotation::begin(pass, &observed).await.map(|()| None),
+        Step::EndRotation => rotation::end(pass, &observed).await.map(|()| None),
+        Step::RevokeFormer => rotation::revoke(pass, &observed).await.map(|()| None),
+        Step::RemoveSecret => former::remove(pass, Timestamp::now()).await.map(|()| None),
         Step::Pause => power::pause(pass, &observed).await,
         Step::Shut => power::shut(pass, &observed).await,
         Step::Resume => power::resume(pass, &observed).await,
@@ -63,6 +75,9 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
         Step::Rest => Ok(Some(rest(pass, &observed))),
+        Step::BeginTtl => expiry::begin(pass, &observed).await.map(|()| None),
+        Step::WarnOfExpiry => expiry::warn(pass, &observed).await.map(|()| None),
+        Step::Expire => expiry::end(pass).await,
         Step::Revoke => revoke(pass, &observed).await,
         Step::Release => {
             end_work(pass);
@@ -71,6 +86,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         }
         Step::Forget => {
             end_work(pass);
+            expiry::tell_end(pass, &observed).await;
             set_our_finalizer(pass, false).await?;
             Ok(Some(Next::Gone))
         }
@@ -88,13 +104,21 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
 
 /// A source that cannot be read, and of whose return no watch tells, is looked for again.
 fn rest(pass: &Pass, observed: &Observed) -> Next {
-    let (backoff, key) = (&pass.ctx.core.backoff, format!("source/{}", pass.uid()));
+    let (backoff, key) = (&pass.ctx.core.backoff, source_key(pass));
     let mut unavailable = observed.inside.wanted.unavailable.iter().flatten();
     if unavailable.any(|source| source.unwatched) {
         return Next::After(backoff.next(&key));
     }
     backoff.reset(&key);
-    idle::next_look(pass, observed).map_or(Next::Rest, |wait| Next::After(wait.min(pass.ctx.core.settings.resync)))
+    let resync = pass.ctx.core.settings.resync;
+    let due = rotation::due_in(pass.object.status.as_ref(), Timestamp::now()).map(|wait| wait + SOON);
+    let next = due.into_iter().chain(idle::next_look(pass, observed)).min();
+    next.filter(|wait| *wait < resync).map_or(Next::Rest, Next::After)
+}
+
+/// The key of attempts to read the sources of an Orchestra.
+fn source_key(pass: &Pass) -> String {
+    format!("source/{}", pass.uid())
 }
 
 /// Tells of the login in a paused project, where nothing can be revoked.
@@ -102,11 +126,12 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
     let Some(database) = observed.database.as_ref().filter(|database| database.is_paused()) else {
         return;
     };
-    let role = crate::credentials::tenant::role_name(pass.uid());
+    let (base, name) = (tenant::role_name(pass.uid()), database.name_any());
+    let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name).generation);
     let note = format!(
-        "the project of database {} is paused, so that the tenant's login was not revoked: if somebody restores the project, \
-         DROP ROLE {role} there",
-        database.name_any()
+        "the project of database {name} is paused, so that the tenant's login {role} was not revoked: if somebody restores the \
+         project, ALTER ROLE {role} NOLOGIN there, and so each other role whose name begins with {base}. An Orchestra that \
+         takes the database back does it by itself"
     );
     tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Paused, note)).await;
 }
@@ -122,6 +147,7 @@ async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> 
 fn end_work(pass: &Pass) {
     pass.ctx.works.stop(pass.uid());
     pass.ctx.core.refusals.forget(pass.uid());
+    pass.ctx.core.backoff.reset(&source_key(pass));
     pass.ctx.rollout.turns.forget(pass.uid());
     pass.ctx.looks.forget(pass.uid());
 }
@@ -134,15 +160,18 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    let prepared = login::within(login::LIMIT, login::prepare(pass, database, observed.class.as_deref()))
-        .await
-        .inspect_err(|error| {
-            if error.reason() == Reason::LoginFailed {
-                ctx.database.logins.refused(&name, false);
-            }
-        });
-    let (session, way_in) = prepared?;
-    (pass.session, pass.way_in) = (Some(session), Some(way_in));
+    let prepared = login::within(
+        login::LOGIN_LIMIT,
+        login::prepare(pass, database, observed.class.as_deref()),
+    )
+    .await
+    .inspect_err(|error| {
+        if error.reason() == Reason::LoginFailed {
+            ctx.database.logins.refused(&name, false);
+        }
+    });
+    let (session, way_in, logins) = prepared?;
+    (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
     Ok(None)
 }
 
@@ -213,16 +242,12 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         return Ok(Some(Next::After(wait)));
     }
     let mode = pass.object.spec.connection.mode;
-    let login = handover.primary(mode);
-    let proven = if handover.is_pooled(mode) {
-        postgres::connect_through_transaction_pooler(login, APPLICATION).await
-    } else {
-        postgres::connect(login, APPLICATION).await
-    };
+    let proven = prove(handover, mode).await;
     // The tenant's password is wrong then, not the owner's.
-    proven.inspect_err(|_| logins.refused(&name, false))?;
+    let proven = proven.inspect_err(|_| logins.refused(&name, false));
+    proven.map_err(|error| login::not_direct(handover, mode, error))?;
     logins.forget(&name);
-    let wanted = connection::render(&pass.object, handover);
+    let wanted = connection::render(&pass.object, handover)?;
     let api = namespaced(&pass.ctx.core.client, &pass.object);
     let secret = connection::publish(&api, &pass.object, &wanted, observed.inside.secret.exists).await?;
     pass.ctx.core.stores.connections.wrote_whole(&secret);
@@ -239,6 +264,16 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     Ok(None)
 }
 
+/// Logs in by each address that is published.
+async fn prove(handover: &Handover, mode: ConnectionMode) -> Result<(), postgres::Error> {
+    let login = handover.primary(mode);
+    if !handover.is_pooled(mode) {
+        return postgres::connect(login, APPLICATION).await.map(drop);
+    }
+    postgres::connect_through_transaction_pooler(login, APPLICATION).await?;
+    postgres::connect(&handover.session, APPLICATION).await.map(drop)
+}
+
 /// Revokes the tenant's login before the claim is released. A database that does not answer holds up a
 /// deletion for a short time only, and one whose owner's login is refused not at all: it is not handed to
 /// another tenant, and its owner can revoke the login later.
@@ -249,17 +284,17 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         return Ok(None);
     };
     let (ctx, name) = (pass.ctx.clone(), database.name_any());
-    let late = is_late(pass);
+    let late = is_late(pass) || is_abandoned(&pass.object);
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing)
         && !late
     {
         return Ok(Some(Next::After(wait)));
     }
-    if let Err(error) = login::within(login::LIMIT, login::revoke(pass, database)).await {
+    if let Err(error) = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await {
         if error.is_passing() && !late {
             return Err(error);
         }
-        let role = crate::credentials::tenant::role_name(pass.uid());
+        let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name).generation);
         let note = format!(
             "the tenant's login {role} was not revoked ({error}): ALTER ROLE {role} NOLOGIN on the server of database {name}"
         );

@@ -6,12 +6,12 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
-use super::Context;
-use super::Pass;
 use super::observe::Observed;
 use super::plan::{Database, Inside, Intent, Supply};
 use super::wait::Wait;
+use super::{Context, Pass, existing};
 use crate::api::condition::{self, ConditionType, Reason};
+use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::{
     ClaimReference, DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState,
     SupabaseProject,
@@ -19,6 +19,7 @@ use crate::api::{
 use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
 use crate::controller::latest::Latest;
+use crate::credentials::{secrets, tenant};
 use crate::pool::candidates;
 use crate::supabase::marker;
 
@@ -28,7 +29,7 @@ pub fn known(pass: &Pass) -> Option<OrchestraDatabase> {
     watched.map(|database| (*database).clone())
 }
 
-fn databases(pass: &Pass) -> &Latest<OrchestraDatabase> {
+pub fn databases(pass: &Pass) -> &Latest<OrchestraDatabase> {
     &pass.ctx.core.stores.databases
 }
 
@@ -78,7 +79,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    fn of(supply: Supply, candidate: String) -> Self {
+    pub fn of(supply: Supply, candidate: String) -> Self {
         Self {
             supply,
             candidates: vec![candidate],
@@ -86,7 +87,7 @@ impl Offer {
         }
     }
 
-    fn none(supply: Supply, message: impl Into<String>) -> Self {
+    pub fn none(supply: Supply, message: impl Into<String>) -> Self {
         Self {
             supply,
             candidates: Vec::new(),
@@ -98,6 +99,9 @@ impl Offer {
 /// How a claim could be met now. What was intended before is kept to while it is possible: another operator
 /// may be about to carry it out.
 pub async fn supply(pass: &Pass, class: &OrchestraClass) -> Result<Offer, Error> {
+    if let Some(existing) = pass.object.spec.existing() {
+        return existing::supply(pass, class, existing).await;
+    }
     let own = class::database_name(pass.uid());
     let status = pass.object.status.as_ref();
     if let Some(name) = status.and_then(|status| status.claiming.clone()) {
@@ -193,11 +197,13 @@ pub fn reserve(pass: &mut Pass, observed: &Observed) {
             let room = budget::take_room(&pass.ctx.class, class, &pass.object, &own);
             room.is_ok().then_some(own)
         }
+        // Nobody else is offered it; who takes it is decided by the API server.
+        _ if pass.object.spec.existing().is_some() => observed.candidates.first().cloned(),
         _ => candidates::reserve(&pass.ctx.pool, &pass.object, &observed.candidates),
     };
 }
 
-fn claim_reference(pass: &Pass) -> ClaimReference {
+pub fn claim_reference(pass: &Pass) -> ClaimReference {
     ClaimReference {
         namespace: pass.namespace().into(),
         name: pass.name().into(),
@@ -205,7 +211,7 @@ fn claim_reference(pass: &Pass) -> ClaimReference {
     }
 }
 
-fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
+pub fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
     let default = class.map(|class| class.spec.deletion.policy).unwrap_or_default();
     pass.object.spec.deletion_policy.unwrap_or(default)
 }
@@ -251,6 +257,9 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let (Some(class), Some(name)) = (&observed.class, observed.candidates.first()) else {
         return Ok(());
     };
+    if pass.object.spec.existing().is_some() {
+        return existing::take(pass, class, name).await;
+    }
     let known = databases(pass).get(&ObjectRef::new(name));
     let member = match known.filter(|member| candidates::fits(&pass.object, class, member)) {
         Some(member) => Some((*member).clone()),
@@ -260,7 +269,8 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let patch = json!({
-        "metadata": {"resourceVersion": member.resource_version()},
+        // It is none of those any more that wait.
+        "metadata": {"resourceVersion": member.resource_version(), "labels": {POOL_LABEL: null}},
         "spec": {
             "className": class.name_any(),
             "claimRef": claim_reference(pass),
@@ -325,6 +335,10 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         None if class.is_none() => database.spec.reclaim_policy,
         _ => policy(pass, class.as_deref()),
     };
+    // Whoever takes the database back later gets another password.
+    if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {
+        tenant::forget(&pass.ctx.core, &database.name_any()).await?;
+    }
     let patch = json!({
         "metadata": {"resourceVersion": database.resource_version()},
         "spec": {"releasedAt": Time(jiff::Timestamp::now()), "reclaimPolicy": policy},
@@ -342,6 +356,6 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-fn api(ctx: &Context) -> Api<OrchestraDatabase> {
+pub fn api(ctx: &Context) -> Api<OrchestraDatabase> {
     Api::all(ctx.core.client.clone())
 }

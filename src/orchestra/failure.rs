@@ -55,7 +55,9 @@ pub fn named(old: &OrchestraStatus, error: &Error) -> String {
         .filter(|_| error.reason() == Reason::DatabaseRefused);
     let last = migrations.and_then(|is| is.current.as_ref());
     match last {
-        Some(last) if !message.contains(" migration ") => format!("{message}; the last migration that ran is {last}"),
+        Some(last) if !matches!(error, Error::OfRun { .. }) => {
+            format!("{message}; the last migration that ran is {last}")
+        }
         _ => message,
     }
 }
@@ -141,6 +143,27 @@ mod tests {
         let other = Error::blocked(Reason::MigrationUnfinished, "migration b did not finish");
         assert_eq!(remembered(old, &other).message, "migration b did not finish");
         assert_eq!(remembered(None, &away).reason, "DatabaseUnreachable");
+    }
+
+    #[test]
+    fn a_refusal_of_the_database_names_the_migration_that_ran_once() {
+        let mut old = OrchestraStatus::default();
+        let refused = |message: &str| Error::blocked(Reason::DatabaseRefused, message);
+        assert_eq!(named(&old, &refused("no")), "no", "none ran");
+        old.migrations.get_or_insert_default().current = Some("b".into());
+        // The database's own words say nothing about which one ran.
+        for message in ["no", "relation \"the migration table\" is missing"] {
+            let told = named(&old, &refused(message));
+            assert_eq!(told, format!("{message}; the last migration that ran is b"));
+        }
+        let of_run = Error::OfRun {
+            class: crate::error::ErrorClass::Blocked,
+            reason: Reason::DatabaseRefused,
+            message: "after migration b was applied: no".into(),
+        };
+        assert_eq!(named(&old, &of_run), of_run.to_string());
+        let away = Error::transient(Reason::DatabaseUnreachable, "no answer");
+        assert_eq!(named(&old, &away), "no answer");
     }
 
     #[test]

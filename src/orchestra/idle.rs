@@ -93,7 +93,7 @@ pub async fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Look>) {
         let mut session = login::open(pass, database).await?;
         Ok(postgres::usage(&mut session).await?)
     };
-    let usage = login::within(login::LIMIT, looked).await;
+    let usage = login::within(login::LOGIN_LIMIT, looked).await;
     pass.ctx.looks.looked(pass.uid());
     match usage {
         Ok(usage) => {

@@ -8,10 +8,10 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
-use super::plan::{Inside, Work};
+use super::plan::{Inside, Rotation, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
-use super::{Pass, approval, drift, failure, login, migrating, unavailable};
+use super::{Pass, approval, drift, failure, former, login, migrating, rotation, unavailable};
 use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
@@ -112,10 +112,16 @@ impl Facts {
 /// # Errors
 /// What keeps it from being looked up, or a refusal that is remembered.
 pub async fn observe(pass: &Pass, tenant: &Tenant<'_>, session: Option<&mut PgConnection>) -> Result<Facts, Error> {
-    let serving = pass.is_serving();
+    let (serving, now) = (pass.is_serving(), Timestamp::now());
+    connection::check(&pass.object, now)?;
     let mut facts = Facts::new(Inside {
         serving,
         published: serving && is_untouched(pass),
+        leftover: former::first(pass.object.status.as_ref()).is_some_and(|until| until <= now),
+        rotation: match tenant.database.filter(|_| serving) {
+            Some(database) => rotation::observe(pass, &database.name_any(), now),
+            None => Rotation::Settled,
+        },
         ..Inside::UNSEEN
     });
     look(pass, tenant, session, &mut facts).await?;
@@ -129,22 +135,23 @@ async fn look(
     session: Option<&mut PgConnection>,
     facts: &mut Facts,
 ) -> Result<(), Error> {
-    if let Some((kind, doing)) = pass.ctx.works.under_way_of(pass.uid()) {
-        let inside = &mut facts.inside;
-        (inside.login, facts.message) = (true, doing);
-        (inside.migrations, inside.seed) = match kind {
-            WorkKind::Migrate | WorkKind::Probe => (Work::Running, Work::Pending),
-            WorkKind::Seed => (Work::Done, Work::Running),
-        };
+    if goes_on(pass, facts) {
         return Ok(());
     }
     let session = session.filter(|_| pass.way_in.is_some());
-    if facts.inside.serving && !facts.inside.published {
+    if facts.inside.rotation == Rotation::Due && facts.inside.published {
+        return Ok(());
+    }
+    let rotates = facts.inside.rotation != Rotation::Settled;
+    if facts.inside.serving && (rotates || !facts.inside.published) {
         if session.is_some() {
             facts.secret = secret(pass).await?;
         }
-        (facts.inside.login, facts.inside.published) = (session.is_some(), facts.secret.right.is_some());
-        if !facts.inside.published {
+        if session.is_some() || !facts.inside.published {
+            facts.inside.published = facts.secret.right.is_some();
+        }
+        facts.inside.login = session.is_some();
+        if rotates || !facts.inside.published {
             return Ok(());
         }
         facts.inside.login = false;
@@ -158,19 +165,9 @@ async fn look(
         (facts.inside.login, facts.inside.migrations) = (true, work);
         return Ok(());
     }
-    if is_settled(pass, tenant, &facts.wanted) && session.is_none() {
-        let due = drift::is_due(pass, tenant, Timestamp::now());
-        let check = if due {
-            drift::check(pass, tenant, &facts.wanted).await?
-        } else {
-            drift::Check::skipped()
-        };
-        if check.whole {
-            facts.found = check.found.map(Arc::new);
-            settled(&mut facts.inside);
-            return Ok(());
-        }
-        facts.message = check.lost;
+    if is_settled(pass, tenant, &facts.wanted) && session.is_none() && is_whole(pass, tenant, facts).await? {
+        settled(&mut facts.inside);
+        return Ok(());
     }
     let source = facts.wanted.source.as_ref().map(|source| source.digest());
     for digest in source.into_iter().chain(facts.attempt()) {
@@ -185,6 +182,36 @@ async fn look(
         }
         None => Ok(()),
     }
+}
+
+/// Whether background work goes on in the database, which nothing else disturbs.
+fn goes_on(pass: &Pass, facts: &mut Facts) -> bool {
+    let Some((kind, doing)) = pass.ctx.works.under_way_of(pass.uid()) else {
+        return false;
+    };
+    let inside = &mut facts.inside;
+    (inside.login, facts.message) = (true, doing);
+    (inside.migrations, inside.seed) = match kind {
+        WorkKind::Migrate | WorkKind::Probe => (Work::Running, Work::Pending),
+        WorkKind::Seed => (Work::Done, Work::Running),
+    };
+    true
+}
+
+/// Whether a settled database still has what was applied, as far as it is time to look.
+async fn is_whole(pass: &Pass, tenant: &Tenant<'_>, facts: &mut Facts) -> Result<bool, Error> {
+    let due = drift::is_due(pass, tenant, Timestamp::now());
+    let check = if due {
+        drift::check(pass, tenant, &facts.wanted).await?
+    } else {
+        drift::Check::skipped()
+    };
+    if check.whole {
+        facts.found = check.found.map(Arc::new);
+    } else {
+        facts.message = check.lost;
+    }
+    Ok(check.whole)
 }
 
 fn settled(inside: &mut Inside) {
@@ -275,7 +302,7 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
     let (Some(way_in), Some(_)) = (&pass.way_in, pass.known_secret()) else {
         return Ok(SecretState::default());
     };
-    let wanted = connection::render(&pass.object, &way_in.handover);
+    let wanted = connection::render(&pass.object, &way_in.handover)?;
     let api = namespaced(&pass.ctx.core.client, &pass.object);
     let found = connection::find(&api, &pass.object, &wanted).await?;
     let right = found.as_ref().filter(|(_, right)| *right);

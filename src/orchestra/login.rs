@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
+use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
-use super::Pass;
+use super::{Pass, rotation};
 use crate::api::condition::Reason;
-use crate::api::{CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::api::{ConnectionMode, CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory;
+use crate::credentials::tenant::{LoginState, Logins};
 use crate::credentials::{owner, secrets, tenant};
 use crate::error::ErrorClass;
 use crate::postgres::APPLICATION;
 use crate::postgres::claim_record::{self, ClaimRecord};
-use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, holdings};
+use crate::postgres::{self, Login, Sharing, TenantRights, TenantRoles, holdings};
+use crate::{class, supabase, text};
 
 /// The owner's login.
 async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
@@ -46,10 +50,7 @@ pub struct WayIn {
     pub handover: Handover,
 }
 
-/// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
-pub const LIMIT: Duration = Duration::from_mins(1);
-
-/// Shuts the tenant's logins; the owner keeps its access.
+/// Shuts all logins of the tenant, also those of a rotation; the owner keeps its access.
 pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
     Ok(postgres::shut_tenant_logins(&mut session, &tenant::role_name(pass.uid())).await?)
@@ -74,22 +75,155 @@ pub async fn prepare(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-) -> Result<(PgConnection, WayIn), Error> {
+) -> Result<(PgConnection, WayIn, Logins), Error> {
     let (login, stored) = owner(pass, database).await?;
-    let tenant_password = tenant::password(&pass.ctx.core, &database.name_any(), stored.tenant_password).await?;
+    let mut logins = match &pass.logins {
+        Some(logins) => logins.clone(),
+        None => read_logins(pass, database, stored.tenant_password).await?,
+    };
     let mut session = enter(&login, database).await?;
+    for former in &database.spec.former_uids {
+        postgres::drop_tenant_role(&mut session, &tenant::role_name(former)).await?;
+    }
     record_claim(&mut session, pass, database).await?;
-    let role = TenantRole {
-        name: tenant::role_name(pass.uid()),
-        password: tenant_password.clone(),
+    let base = tenant::role_name(pass.uid());
+    let found = postgres::tenant_logins(&mut session, &base).await?;
+    let found: Vec<_> = found
+        .iter()
+        .filter_map(|role| tenant::generation_of(pass.uid(), role))
+        .collect();
+    let overlap = rotation::overlap(&pass.object);
+    let change = |state: &mut LoginState| state.found(&found, Timestamp::now(), overlap);
+    logins.change(&pass.ctx.core, &database.name_any(), change).await?;
+    // A former login whose overlap has ended while the logins were shut is not opened again.
+    let overdue = logins.state.overdue(Timestamp::now());
+    ensure(pass, database, class, (&logins, &overdue), &mut session).await?;
+    let role = logins.newest(pass.uid()).ok_or_else(|| {
+        let message = "the tenant's Secret has lost the password of its login; it is made anew";
+        Error::transient(Reason::PreparingLogin, message)
+    })?;
+    let mut handover = tenant::handover(&login, &role, stored.address);
+    if pass.object.spec.connection.mode == ConnectionMode::Direct && handover.address.is_some() {
+        handover.direct = Some(Login {
+            host: direct_host(pass, database, class).await?,
+            port: DIRECT_PORT,
+            user: role.name,
+            ..handover.session.clone()
+        });
+    }
+    let way_in = WayIn { handover, owner: login };
+    Ok((session, way_in, logins))
+}
+
+/// Makes the tenant's roles as they should be. Former logins, by number, end.
+async fn ensure(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    class: Option<&OrchestraClass>,
+    (logins, retired): (&Logins, &[u32]),
+    session: &mut PgConnection,
+) -> Result<(), Error> {
+    let sharing = sharing(session, database).await?;
+    let names: Vec<_> = retired
+        .iter()
+        .map(|number| tenant::role_of(pass.uid(), *number))
+        .collect();
+    let mut kept = logins.roles(pass.uid());
+    kept.retain(|role| !names.contains(&role.name));
+    let roles = TenantRoles {
+        base: &tenant::role_name(pass.uid()),
+        logins: &kept,
+        retired: &names.iter().map(String::as_str).collect::<Vec<_>>(),
     };
-    let sharing = sharing(&mut session, database).await?;
-    postgres::ensure_tenant_role(&mut session, &role, &rights(&pass.object, class), sharing).await?;
-    let way_in = WayIn {
-        handover: tenant::handover(&login, pass.uid(), tenant_password, stored.address),
-        owner: login,
+    Ok(postgres::ensure_tenant_roles(session, roles, &rights(&pass.object, class), sharing).await?)
+}
+
+/// Ends former logins, by number.
+pub async fn revoke_former(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    class: Option<&OrchestraClass>,
+    ends: (&Logins, &[u32]),
+    session: &mut PgConnection,
+) -> Result<(), Error> {
+    within(LOGIN_LIMIT, ensure(pass, database, class, ends, session)).await
+}
+
+/// The tenant's logins.
+pub async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<Logins, Error> {
+    let (_, stored) = owner(pass, database).await?;
+    read_logins(pass, database, stored.tenant_password).await
+}
+
+async fn read_logins(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    earlier: Option<SecretString>,
+) -> Result<Logins, Error> {
+    let status = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.credentials.as_ref());
+    // The password of an earlier version is that of the Orchestra which had the database first.
+    let earlier = earlier.filter(|_| database.spec.former_uids.is_empty());
+    let last = status
+        .and_then(|known| u32::try_from(known.generation).ok())
+        .unwrap_or(1);
+    Logins::read(&pass.ctx.core, &database.name_any(), earlier, last).await
+}
+
+/// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
+pub const LOGIN_LIMIT: Duration = Duration::from_mins(1);
+
+/// The port of a hosted project's database server.
+const DIRECT_PORT: u16 = 5432;
+
+/// The host of a hosted project's database server, as the provider names it.
+async fn direct_host(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    class: Option<&OrchestraClass>,
+) -> Result<String, Error> {
+    let unknown = || {
+        Error::transient(
+            Reason::ProviderUnavailable,
+            "the provider does not name the database's host yet",
+        )
     };
-    Ok((session, way_in))
+    let status = database.status.as_ref().ok_or_else(unknown)?;
+    let project = status.project.as_ref().ok_or_else(unknown)?;
+    let account = class::account(
+        &pass.ctx.class,
+        class.ok_or_else(unknown)?,
+        status.organization.as_deref(),
+    )
+    .await?;
+    let found = account.client().get_project(&project.reference).await?;
+    let host = found.database_host.ok_or_else(unknown)?;
+    if pass.ctx.class.accounts.settings().trusts(&host) {
+        return Ok(host);
+    }
+    Err(supabase::Error::UntrustedHost {
+        host: text::line(&host, 200),
+    }
+    .into())
+}
+
+/// A direct host that cannot be reached is most often one without IPv4.
+pub fn not_direct(handover: &Handover, mode: ConnectionMode, error: postgres::Error) -> Error {
+    let direct = handover.direct.as_ref().filter(|_| mode == ConnectionMode::Direct);
+    match direct {
+        Some(login) if error.reason() == Reason::DatabaseUnreachable => Error::transient(
+            Reason::DatabaseUnreachable,
+            format!(
+                "{error}. The direct host {} has an IPv6 address only, unless the project has the provider's IPv4 add-on: \
+                 set connection.mode to SessionPooler, buy the add-on, or give the operator and the applications IPv6",
+                login.host
+            ),
+        ),
+        _ => error.into(),
+    }
 }
 
 /// Whose the server of a database is.
@@ -142,7 +276,7 @@ pub async fn unreadable(
 pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
     let mut session = open(pass, database).await?;
     postgres::drop_tenant_role(&mut session, &tenant::role_name(pass.uid())).await?;
-    match claim_record::claim(&mut session, pass.uid(), pass.namespace(), pass.name()).await {
+    match claim_record::claim(&mut session, own(pass), &database.spec.former_uids).await {
         Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
         // The login is revoked all the same. What stands in the record's place keeps others away as well.
         Err(error) => {
@@ -153,9 +287,14 @@ pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Err
     }
 }
 
+/// The Orchestra as a claim record names it.
+fn own(pass: &Pass) -> (&str, &str, &str) {
+    (pass.uid(), pass.namespace(), pass.name())
+}
+
 /// Records the claim inside the database, which refuses when it records that of another Orchestra.
 async fn record_claim(session: &mut PgConnection, pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
-    match claim_record::claim(session, pass.uid(), pass.namespace(), pass.name()).await? {
+    match claim_record::claim(session, own(pass), &database.spec.former_uids).await? {
         ClaimRecord::Ours => Ok(()),
         ClaimRecord::Other { uid, namespace, name } => Err(Error::blocked(
             Reason::ClaimConflict,

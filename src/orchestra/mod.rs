@@ -4,8 +4,11 @@ mod act;
 mod approval;
 mod claim;
 mod drift;
+mod existing;
+mod expiry;
 mod failure;
 mod foreign;
+mod former;
 mod idle;
 mod inside;
 mod login;
@@ -16,6 +19,7 @@ mod parts;
 pub mod plan;
 mod power;
 mod reach;
+mod rotation;
 mod status;
 mod unavailable;
 mod wait;
@@ -34,6 +38,7 @@ use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::credentials::tenant::Logins;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
 use crate::{class, content, credentials, database, pool, rollout};
@@ -88,8 +93,9 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
+        let wait = observed.life.wait;
         if let Some(next) = act::act(&mut pass, step, observed).await? {
-            return Ok(next);
+            return Ok(expiry::Life::in_time(wait, next, pass.ctx.core.settings.resync));
         }
     }
 }
@@ -114,6 +120,8 @@ struct Pass {
     found: Option<Arc<Found>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
+    /// The tenant's logins, as this pass has read or written them.
+    logins: Option<Logins>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
     /// The logins of a pool's database were shut.
@@ -132,6 +140,7 @@ impl Pass {
             denied: None,
             found: None,
             published: None,
+            logins: None,
             revoked: false,
             shut: false,
         }

@@ -6,10 +6,11 @@ use kube::ResourceExt;
 use sqlx::postgres::PgConnection;
 
 use super::claim::{self, Offer};
+use super::expiry::{self, Life};
 use super::idle::{self, Look};
 use super::inside::{self, Facts};
-use super::plan::{Database, Idle, Inside, Power, Seen, Supply};
-use super::{Pass, approval, power};
+use super::plan::{Database, Expiry, Idle, Inside, Power, Seen, Supply};
+use super::{Pass, approval, existing, power};
 use crate::api::{ORCHESTRA_FINALIZER, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 use crate::content::Tenant;
@@ -31,6 +32,8 @@ pub struct Observed {
     pub inside: Facts,
     /// What a look has found that was taken to see whether anybody uses the database.
     pub look: Option<Look>,
+    /// The end of its ttl.
+    pub life: Life,
 }
 
 impl Observed {
@@ -43,6 +46,7 @@ impl Observed {
             candidates: Vec::new(),
             inside: Facts::new(Inside::UNSEEN),
             look: None,
+            life: Life::default(),
         }
     }
 
@@ -66,11 +70,17 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         deleting: pass.is_deleting(),
         finalizer: finalizers.iter().any(|name| name == ORCHESTRA_FINALIZER),
         revoked: pass.revoked,
+        expiry: Expiry::Later,
         database: Database::Provisioning,
         power: Power::Running,
         idle: Idle::No,
     });
     if !observed.seen.finalizer {
+        return Ok(observed);
+    }
+    observed.life = expiry::look(pass).await?;
+    observed.seen.expiry = observed.life.due;
+    if observed.seen.expiry != Expiry::Later {
         return Ok(observed);
     }
     observe_claim(pass, &mut observed).await?;
@@ -129,6 +139,10 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
     } = claim::supply(pass, &class).await?;
     observed.seen.database = Database::None(supply);
     observed.message = message;
+    // What it waits for may be what it had.
+    if let Some(earlier) = existing::told(pass).filter(|_| !observed.message.is_empty()) {
+        observed.message = format!("{}. {earlier}", observed.message);
+    }
     if matches!(supply, Supply::Provider(_) | Supply::Member(_)) {
         observed.candidates = candidates;
     }

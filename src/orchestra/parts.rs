@@ -2,7 +2,7 @@
 
 use super::observe::Observed;
 use super::plan::{Database, Inside, Power, Work};
-use super::{Pass, failure, migrating, reach};
+use super::{Pass, failure, former, migrating, reach};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::controller::conditions::Conditions;
 use crate::rollout::Kept;
@@ -20,13 +20,14 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
         }
         return;
     };
-    let (why, told) = if seen.published {
-        (Reason::Ready, "the connection Secret is published")
-    } else {
-        (
+    let proven = pass.published.is_some() || observed.inside.secret.right.is_some() || pass.object.is_settled();
+    let database = observed.database.as_ref();
+    let (why, told) = match former::told(&pass.object, database, proven) {
+        told if seen.published => (Reason::Ready, told),
+        _ => (
             reason,
             "the connection Secret is published when the database is migrated and seeded",
-        )
+        ),
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
     let tenant = observed.tenant(&pass.object);

@@ -3,9 +3,11 @@
 //! ```text
 //! AddFinalizer → Reserve → Intend → Create | Take → Wait(Database) → [inside] → Rest
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
+//! rotation:      BeginRotation → PrepareLogin → Publish → EndRotation … RevokeFormer
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
 //! paused:        Pause → Wait(Pausing) | Shut → Sleep → Resume;  idle: NoteUse → WarnIdle → FallAsleep → Pause
 //! deleted:       Revoke → Release → Forget
+//! with a ttl:    BeginTtl → WarnOfExpiry → WarnOfExpiry → Expire → deleted
 //! ```
 
 #![allow(
@@ -13,163 +15,18 @@
     reason = "the facts grow with each link, whose signature stays as it is"
 )]
 
+mod seen;
+
+pub use seen::{Database, Expiry, Idle, Inside, Intent, Notice, Power, Rotation, Seen, Supply, Work};
+
 use super::wait::Wait;
 use crate::api::condition::Reason;
-
-/// Everything that the next step depends on. What comes later is looked at only when it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// The resource is being deleted.
-    pub deleting: bool,
-    /// Our finalizer is on it.
-    pub finalizer: bool,
-    /// While it is being deleted: the tenant's login opens its database no more, or cannot be revoked
-    /// now.
-    pub revoked: bool,
-    /// Its database.
-    pub database: Database,
-    /// Whether it is to run, and how far it is.
-    pub power: Power,
-    /// Whether anybody uses it, of one that has nothing else to do.
-    pub idle: Idle,
-}
-
-/// Whether a database is to run, and how far it is on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Power {
-    /// It runs and is to run, or there is something else to be done first.
-    Running,
-    /// It is to be paused, which is not written down yet.
-    ToPause,
-    /// The provider is pausing it.
-    Pausing,
-    /// The logins of a pool's database are to be shut.
-    ToShut,
-    /// It is paused.
-    Paused,
-    /// It is to be paused, and cannot be: it runs on.
-    Refused(Reason),
-    /// It is paused, or being paused, and is to run.
-    ToResume,
-}
-
-/// Whether anybody uses a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    /// Nothing is to be done.
-    No,
-    /// What was seen is to be written down.
-    Note,
-    /// The pause is to be announced.
-    Warn,
-    /// Nobody has used it for long enough.
-    Sleep,
-}
-
-/// The database of this Orchestra.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Database {
-    /// None is claimed: looked up by our UID, not read from a status.
-    None(Supply),
-    /// One was claimed, and its OrchestraDatabase is gone.
-    Lost,
-    /// Claimed, and its creation waits in the queue of requests.
-    Queued,
-    /// Claimed, and not usable yet.
-    Provisioning,
-    /// Claimed, and a person must act before it is usable.
-    Stopped(Reason),
-    /// Claimed and usable.
-    Usable(Inside),
-    /// The claim is released.
-    Leaving,
-}
-
-/// How a claim could be met now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Supply {
-    /// The provider can create a database.
-    Provider(Intent),
-    /// A database of a pool is free.
-    Member(Intent),
-    /// By nothing now; the operator tries again by itself.
-    Awaited(Wait),
-    /// By nothing until a person acts.
-    Blocked(Reason),
-}
-
-/// How far the very claim that could be made now has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
-    /// Nothing was done for it.
-    Open,
-    /// The room in the budget, or the pool's member, is reserved in this process.
-    Reserved,
-    /// It is written in the status.
-    Written,
-}
-
-/// A part of the work inside the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// Not done, and it needs a turn first.
-    Due,
-    /// Not done.
-    Pending,
-    /// Not done, and waiting for a person's approval.
-    AwaitsApproval,
-    /// Not done, and waiting for something else.
-    Waiting(Wait),
-    /// Being done in the background.
-    Running,
-    /// Done, or not asked for.
-    Done,
-}
-
-/// Where the plan of migrations that wait for approval is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// As it should be.
-    Told,
-    /// Not written down, or another plan is.
-    Untold,
-    /// A plan is written down, and none waits.
-    Leftover,
-}
-
-/// What was seen inside of a usable database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inside {
-    /// The owner's session is open and the tenant's login works, or nothing needs them.
-    pub login: bool,
-    /// The migrations.
-    pub migrations: Work,
-    /// Where the plan is written down.
-    pub notice: Notice,
-    /// The seed.
-    pub seed: Work,
-    /// The connection Secret holds what it should; of one in use, while other work waits, that nobody
-    /// else has touched it.
-    pub published: bool,
-    /// The tenant uses its database: it has its Secret, whatever waits.
-    pub serving: bool,
-}
 
 impl Inside {
     /// Whether nothing is to be done.
     pub fn rests(&self) -> bool {
         INSIDE.iter().all(|link| link(self).is_none())
     }
-
-    /// Stands for what is inside of a database that is not looked into.
-    pub const UNSEEN: Self = Self {
-        login: false,
-        migrations: Work::Pending,
-        notice: Notice::Told,
-        seed: Work::Pending,
-        published: false,
-        serving: false,
-    };
 }
 
 /// The one next step. Each is idempotent.
@@ -200,6 +57,14 @@ pub enum Step {
     Seed,
     /// Write the connection Secret.
     Publish,
+    /// Write down that a new login is to be made.
+    BeginRotation,
+    /// Write down that the new login is published.
+    EndRotation,
+    /// Revoke the former logins whose overlap is over.
+    RevokeFormer,
+    /// Delete a connection Secret of a former name.
+    RemoveSecret,
     /// Write into the database's resource that it is to be paused.
     Pause,
     /// Shut the logins of a pool's database.
@@ -216,6 +81,12 @@ pub enum Step {
     FallAsleep,
     /// Nothing to do.
     Rest,
+    /// Write down since when the ttl counts.
+    BeginTtl,
+    /// Warn that the ttl ends soon.
+    WarnOfExpiry,
+    /// Delete this resource, whose ttl is over.
+    Expire,
     /// Revoke the tenant's login.
     Revoke,
     /// Release the claim.
@@ -234,7 +105,13 @@ pub fn plan(seen: &Seen) -> Step {
         (true, false) => Step::Rest,
         (true, true) => leave(seen),
         (false, false) => Step::AddFinalizer,
-        (false, true) => live(seen),
+        // Whatever else it waits for.
+        (false, true) => match seen.expiry {
+            Expiry::Begin => Step::BeginTtl,
+            Expiry::Warn => Step::WarnOfExpiry,
+            Expiry::Over => Step::Expire,
+            Expiry::Later => live(seen),
+        },
     }
 }
 
@@ -291,9 +168,11 @@ fn claim(supply: Supply) -> Step {
 }
 
 /// The work inside a usable database: the first link that has something to do decides.
-const INSIDE: [fn(&Inside) -> Option<Step>; 8] = [
+const INSIDE: [fn(&Inside) -> Option<Step>; 10] = [
     await_work,
     restore_secret,
+    rotate,
+    remove_secret,
     take_turn,
     prepare_login,
     migrate,
@@ -317,6 +196,25 @@ fn restore_secret(seen: &Inside) -> Option<Step> {
     let lost = seen.serving && !seen.published;
     let step = if seen.login { Step::Publish } else { Step::PrepareLogin };
     lost.then_some(step)
+}
+
+/// Before what may wait for days: a login that is to be replaced does not wait for an approval. A tenant that does not
+/// use its database has nothing to replace.
+fn rotate(seen: &Inside) -> Option<Step> {
+    let with_login = |step| if seen.login { step } else { Step::PrepareLogin };
+    match seen.rotation {
+        _ if !seen.serving => None,
+        Rotation::Settled => None,
+        Rotation::Due => Some(Step::BeginRotation),
+        // The Secret has the new login by now, or the link before had it written.
+        Rotation::Pending => Some(with_login(Step::EndRotation)),
+        Rotation::Overdue => Some(with_login(Step::RevokeFormer)),
+    }
+}
+
+/// After the Secret of the new name is there, and before all that may wait.
+fn remove_secret(seen: &Inside) -> Option<Step> {
+    (seen.leftover && seen.published).then_some(Step::RemoveSecret)
 }
 
 /// Before the login, because a tenant that waits for its turn holds no session.

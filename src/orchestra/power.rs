@@ -20,6 +20,9 @@ use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::money;
 
+/// The longest value of the annotation that is read: a time is shorter.
+const REQUEST: usize = 128;
+
 /// Why the database is to be paused; none when it is to run.
 pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<PausedBy> {
     if object.spec.power_state == Some(PowerState::Paused) {
@@ -34,12 +37,13 @@ pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<Paus
 /// Whether somebody has asked for the database since it was paused for idleness.
 fn is_woken(object: &Orchestra, power: &PowerStatus) -> bool {
     let declared = object.spec.power_state == Some(PowerState::Running) && power.declared != Some(PowerState::Running);
-    declared || asked(object) != power.wake.as_ref()
+    declared || asked(object).is_some_and(|asked| power.wake.as_ref() != Some(asked))
 }
 
 /// What somebody who asks for the database has written.
 fn asked(object: &Orchestra) -> Option<&String> {
-    object.annotations().get(WAKE_ANNOTATION)
+    let asked = object.annotations().get(WAKE_ANNOTATION)?;
+    Some(asked).filter(|asked| !asked.is_empty() && asked.len() <= REQUEST)
 }
 
 /// Whether the plan of the class's organization is known to forbid pauses.
@@ -166,9 +170,19 @@ pub async fn shut(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, 
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
-    login::within(login::LIMIT, login::shut(pass, database)).await?;
+    let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database)).await;
+    shut.inspect_err(|error| note_refusal(pass, &name, error))?;
     pass.shut = true;
+    // What was opened before does not prove that the logins are open.
+    (pass.session, pass.way_in) = (None, None);
     Ok(None)
+}
+
+/// A refused login is not tried again at once.
+fn note_refusal(pass: &Pass, database: &str, error: &Error) {
+    if error.reason() == Reason::LoginFailed {
+        pass.ctx.database.logins.refused(database, false);
+    }
 }
 
 /// Lets the database run: the logins of a pool's database are opened before anything says that it runs.
@@ -181,10 +195,12 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
         if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
             return Ok(Some(Next::After(wait)));
         }
-        let (session, way_in) =
-            login::within(login::LIMIT, login::prepare(pass, database, observed.class.as_deref())).await?;
-        (pass.session, pass.way_in) = (Some(session), Some(way_in));
+        let prepared = login::prepare(pass, database, observed.class.as_deref());
+        let prepared = login::within(login::LOGIN_LIMIT, prepared).await;
+        let (session, way_in, logins) = prepared.inspect_err(|error| note_refusal(pass, &name, error))?;
+        (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
     }
+    pass.shut = false;
     if database.spec.power_state == Some(PowerState::Paused) {
         claim::set_power(pass, database, PowerState::Running).await?;
     }
@@ -279,6 +295,18 @@ mod tests {
             wanted(&object, None),
             Some(PausedBy::Idle),
             "one that was there before does not"
+        );
+        object.annotations_mut().insert(WAKE_ANNOTATION.into(), "x".repeat(200));
+        assert_eq!(
+            wanted(&object, None),
+            Some(PausedBy::Idle),
+            "what cannot be noted is no request"
+        );
+        object.annotations_mut().remove(WAKE_ANNOTATION);
+        assert_eq!(
+            wanted(&object, None),
+            Some(PausedBy::Idle),
+            "the end of an old one is no request"
         );
         let mut object = asleep(None, None);
         object.spec.idle = Some(Idle::default());

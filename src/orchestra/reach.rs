@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
 use sqlx::postgres::PgConnection;
 
@@ -11,9 +10,8 @@ use super::Pass;
 use super::observe::Observed;
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::controller::Core;
-use crate::controller::conditions::Conditions;
+use crate::controller::conditions::{Conditions, find};
 use crate::controller::error::Error;
-use crate::controller::status::{News, has_come_to};
 use crate::controller::write::publish;
 use crate::postgres::{self, TenantRights};
 
@@ -27,11 +25,22 @@ pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
     }
 }
 
-/// The event when that condition has just come up.
-pub fn unreadable(old: &[Condition], new: &[Condition], observed: &Observed) -> Option<News> {
-    let tables = observed.inside.found.as_ref()?.unreadable.as_ref()?;
-    has_come_to(old, new, Is::TablesReadable, Reason::NoPolicy).then(|| News::warning(Reason::NoPolicy, tables))
+/// The condition that the keys of the connection Secret do not work any more, as the database's own says; absent while
+/// they work.
+pub fn keys(observed: &Observed, conditions: &mut Conditions<'_>) {
+    let Some(database) = &observed.database else {
+        return conditions.keep_shown(Is::KeysUsable);
+    };
+    if let Some(disabled) = find(database.conditions(), Is::KeysUsable) {
+        conditions.set(Is::KeysUsable, false, Reason::KeysDisabled, &disabled.message);
+    }
 }
+
+/// Those conditions, each with an event when it comes up.
+pub const WARNED: [(Is, Reason); 2] = [
+    (Is::TablesReadable, Reason::NoPolicy),
+    (Is::KeysUsable, Reason::KeysDisabled),
+];
 
 /// Whether the tenant has keys and nobody has said what they reach of new tables.
 pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
@@ -39,35 +48,25 @@ pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
     way_in.is_some_and(|way_in| way_in.handover.address.is_some()) && rights.expose_new_tables.is_none()
 }
 
-/// An event after migrations when the login reads tables that it cannot write. Reference data is meant to be so: no
-/// condition tells it.
-pub async fn tell_unwritable(
+/// The events after migrations: tables that the login reads and cannot write, which no condition tells because
+/// reference data is meant to be so, and, where `hints` are due, that the keys reach none of the new tables.
+pub async fn tell(
     core: &Arc<Core>,
     subject: &ObjectReference,
     session: &mut PgConnection,
     role: &str,
+    hints: bool,
 ) -> Result<(), Error> {
-    if let Some(note) = postgres::unwritable(session, role).await? {
-        publish(&core.recorder, subject, EventType::Normal, Reason::NoPolicy, &note).await;
-    }
-    Ok(())
-}
-
-/// An event after migrations that have made tables which the keys do not reach.
-pub async fn tell_unexposed(
-    core: &Arc<Core>,
-    subject: &ObjectReference,
-    session: &mut PgConnection,
-) -> Result<(), Error> {
-    if let Some(note) = postgres::unexposed(session).await? {
-        publish(
-            &core.recorder,
-            subject,
-            EventType::Normal,
-            Reason::NothingExposed,
-            &note,
-        )
-        .await;
+    let unwritable = postgres::unwritable(session, role).await?;
+    let unexposed = if hints {
+        postgres::unexposed(session).await?
+    } else {
+        None
+    };
+    for (reason, note) in [(Reason::NoPolicy, unwritable), (Reason::NothingExposed, unexposed)] {
+        if let Some(note) = note {
+            publish(&core.recorder, subject, EventType::Normal, reason, &note).await;
+        }
     }
     Ok(())
 }

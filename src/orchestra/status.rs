@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
@@ -12,7 +13,7 @@ use super::observe::Observed;
 use super::plan::{Database, Power, Step};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, claim, drift, failure, foreign, parts, power, reach, unavailable};
+use super::{Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, rotation, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
     AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, PowerStatus, ProjectReference, PublishedSecret,
@@ -56,7 +57,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let in_use = ready || (matches!(step, Step::Stop(_)) && matches!(observed.seen.power, Power::Refused(_)) && usable);
     conditions.set(Is::Ready, ready, summary, message);
     let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
-    let proven = elsewhere.as_deref().unwrap_or("proven usable by a login");
+    let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
+    let proven = elsewhere.or(earlier);
+    let proven = proven.as_deref().unwrap_or("proven usable by a login");
     for (type_, is, words) in [
         (
             Is::Available,
@@ -69,17 +72,18 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         conditions.set(type_, is, why, told);
     }
     parts::parts(pass, observed, &mut conditions, reason);
+    reach::keys(observed, &mut conditions);
     let gone = sources(observed, &mut conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
     conditions.stand(standing, summary, message);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
-    let unreadable = reach::unreadable(&old.conditions, &conditions, observed);
+    let warnings = controller::status::warnings(&old.conditions, &conditions, &reach::WARNED);
     let new = facts(pass, step, observed, old, phase, conditions);
     let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
     let news = news(pass, &new, (standing, reason, message), progress);
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
     let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
-    for warning in [unreadable, gone, lost].into_iter().flatten() {
+    for warning in warnings.into_iter().chain([gone, lost].into_iter().flatten()) {
         tell(&pass.ctx.core, &pass.object, &warning).await;
     }
     Ok(())
@@ -99,6 +103,9 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
         let same = observed.inside.migrations().is_some_and(|now| now.failed);
         message = failure::beside_approval(&mut description, &message, failure, same);
     }
+    if let Some(ignored) = observed.life.ignored().filter(|_| step == Step::Rest) {
+        message = format!("{message}. {ignored}");
+    }
     (description, message)
 }
 
@@ -106,7 +113,12 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
 /// and wakes others. A new generation is observed at once all the same.
 fn is_written(pass: &Pass, step: Step) -> bool {
     // The finalizer is the first thing on a new object, and the last; no status goes with it.
-    if matches!(step, Step::AddFinalizer | Step::Forget) || (pass.is_deleting() && step == Step::Rest) {
+    // What the end of a ttl writes is its effect.
+    let own = matches!(
+        step,
+        Step::AddFinalizer | Step::Forget | Step::BeginTtl | Step::WarnOfExpiry | Step::Expire
+    );
+    if own || (pass.is_deleting() && step == Step::Rest) {
         return false;
     }
     let quick = matches!(
@@ -118,6 +130,10 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::TakeTurn
             | Step::ClearPlan
             | Step::Publish
+            | Step::BeginRotation
+            | Step::EndRotation
+            | Step::RevokeFormer
+            | Step::RemoveSecret
             | Step::Pause
             | Step::Resume
     );
@@ -184,7 +200,7 @@ fn facts(
     let project = database
         .and_then(|database| database.status.as_ref())
         .and_then(|status| status.project.as_ref());
-    OrchestraStatus {
+    let mut new = OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions,
@@ -211,18 +227,14 @@ fn facts(
             .and_then(|status| status.placement.clone())
             .or(old.placement),
         secret_ref: published(pass, observed).or(old.secret_ref),
+        former_secrets: former::after(&pass.object, published(pass, observed).as_ref(), Timestamp::now()),
+        binding: former::binding(&pass.object, published(pass, observed).as_ref()),
+        credentials: rotation::status(pass, database, old.credentials),
         power: power::status(pass, step, observed, old.power),
         migrations: migrations(&observed.inside, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
-        template: observed
-            .tenant(&pass.object)
-            .template()
-            .filter(|_| settled && observed.inside.wanted.kept.is_none())
-            .map(|template| AppliedTemplate {
-                class_name: class_name.unwrap_or_default(),
-                name: template.name.clone(),
-                version: template.version.clone(),
-            })
+        template: applied_template(pass, observed, class_name)
+            .filter(|_| settled)
             .or(old.template),
         seed: observed.inside.seed().or(old.seed),
         unavailable_sources: match &observed.inside.wanted.unavailable {
@@ -230,7 +242,24 @@ fn facts(
             Some(sources) => Some(sources.iter().map(|source| source.place.clone()).collect())
                 .filter(|places: &Vec<_>| !places.is_empty()),
         },
-    }
+        expires_at: old.expires_at,
+        ttl_since: old.ttl_since,
+        expiry_notice: old.expiry_notice,
+    };
+    observed.life.note(pass, &mut new);
+    new
+}
+
+/// The template whose migrations and seed are those that apply.
+fn applied_template(pass: &Pass, observed: &Observed, class_name: Option<String>) -> Option<AppliedTemplate> {
+    let tenant = observed.tenant(&pass.object);
+    let template = tenant.template();
+    let template = template.filter(|_| observed.inside.wanted.kept.is_none())?;
+    Some(AppliedTemplate {
+        class_name: class_name.unwrap_or_default(),
+        name: template.name.clone(),
+        version: template.version.clone(),
+    })
 }
 
 /// The connection Secret that this pass has found right or written.
@@ -242,6 +271,7 @@ fn published(pass: &Pass, observed: &Observed) -> Option<PublishedSecret> {
 /// Writes down which connection Secret was given back.
 pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
     let new = OrchestraStatus {
+        former_secrets: former::after(&pass.object, pass.published.as_ref(), Timestamp::now()),
         secret_ref: pass.published.clone(),
         ..pass.object.status.clone().unwrap_or_default()
     };
@@ -292,7 +322,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
             conditions.keep(part, Reason::Pending);
         }
     }
-    for warning in [Is::SourceAvailable, Is::TablesReadable] {
+    for warning in [Is::SourceAvailable, Is::TablesReadable, Is::KeysUsable] {
         conditions.keep_shown(warning);
     }
     let standing = if passing {
@@ -330,7 +360,7 @@ fn failed_part(reason: Reason) -> Option<Is> {
         Reason::MigrationFailed | Reason::MigrationUnfinished | Reason::MigrationLocked => Some(Is::Migrated),
         Reason::HistoryDiverged => Some(Is::HistoryAgrees),
         Reason::SeedFailed => Some(Is::Seeded),
-        Reason::SecretConflict => Some(Is::CredentialsReady),
+        Reason::SecretConflict | Reason::ConnectionInvalid => Some(Is::CredentialsReady),
         _ => None,
     }
 }

@@ -91,8 +91,8 @@ fn is_whole(migrations: &MigrationStatus) -> bool {
 /// # Errors
 /// The error, when the template may have something that is not applied.
 pub fn without_template(pass: &Pass, error: Error) -> Result<Unavailable, Error> {
-    let template = pass.object.spec.source.as_ref().map(|source| &source.template_ref.name);
-    let place = format!("template {}", template.map(String::as_str).unwrap_or_default());
+    let template = pass.object.spec.template();
+    let place = format!("template {}", template.map(|it| it.name.as_str()).unwrap_or_default());
     if !has_all(pass, Purpose::Template, &place) {
         return Err(error);
     }

@@ -133,7 +133,12 @@ pub fn describe(step: Step) -> Description {
         Step::Migrate => describe_wait(Wait::Migrations),
         Step::TellPlan => describe_wait(Wait::Approval),
         Step::Seed => describe_wait(Wait::Seed),
-        Step::ClearPlan | Step::Publish => (
+        Step::ClearPlan
+        | Step::Publish
+        | Step::BeginRotation
+        | Step::EndRotation
+        | Step::RevokeFormer
+        | Step::RemoveSecret => (
             "Seeding",
             Reconciling,
             Reason::Publishing,
@@ -161,7 +166,8 @@ pub fn describe(step: Step) -> Description {
             Reason::Ready,
             "the database is migrated, seeded and handed over",
         ),
-        Step::Revoke | Step::Release | Step::Forget => {
+        Step::BeginTtl | Step::WarnOfExpiry => ("Ready", Settled, Reason::Expiring, "the ttl ends soon"),
+        Step::Expire | Step::Revoke | Step::Release | Step::Forget => {
             ("Deleting", Reconciling, Reason::Deleting, "releasing the database")
         }
         Step::Wait(wait) => describe_wait(wait),

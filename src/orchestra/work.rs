@@ -50,10 +50,7 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
             let (mut session, status) = migrate::apply(session, &source, &options, tell).await?;
             // Default privileges cover what the owner creates; this covers what a script gave away.
             postgres::grant_existing(&mut session, &role, &rights).await?;
-            reach::tell_unwritable(&ctx.core, &subject, &mut session, &role).await?;
-            if hints {
-                reach::tell_unexposed(&ctx.core, &subject, &mut session).await?;
-            }
+            reach::tell(&ctx.core, &subject, &mut session, &role, hints).await?;
             Ok::<_, Error>((session, status))
         };
         let outcome = caught(apply).await.map_err(|error| error.of_run(&run));

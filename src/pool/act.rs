@@ -14,6 +14,7 @@ use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, Orche
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::credentials::inventory;
 
 /// Carries out a step; `None` when the pass goes on at once.
 pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
@@ -45,7 +46,7 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         }
         Step::Prepare(keys) => {
             for key in keys {
-                preparation::begin(pass, &observed, &key).await;
+                prepare(pass, &observed, &key).await;
             }
         }
         Step::AwaitPreparations => {
@@ -67,6 +68,15 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
     Ok(None)
 }
 
+async fn prepare(pass: &Pass, observed: &Observed, key: &str) {
+    let (Some(wanted), Some(member)) = (&observed.wanted, observed.member(key)) else {
+        return;
+    };
+    let Some(url) = observed.inventory.get(key) else { return };
+    let login = inventory::read(url, &pass.ctx.core.settings.database_roots);
+    preparation::begin(pass, wanted, member, login).await;
+}
+
 fn is_young(state: &EntryState) -> bool {
     *state == EntryState::Probing { young: true }
 }
@@ -83,7 +93,7 @@ fn preparing(observed: &Observed) -> Vec<String> {
 }
 
 /// Waits until these pieces of work have ended, for no longer than [`PATIENCE`] in all.
-async fn await_end(works: &Works<OrchestraPool, ()>, ids: &[String]) {
+pub async fn await_end(works: &Works<OrchestraPool, ()>, ids: &[String]) {
     let until = Instant::now() + PATIENCE;
     for id in ids {
         let left = until.saturating_duration_since(Instant::now());

@@ -137,14 +137,15 @@ impl<T: Clone> Attempts<T> {
         };
     }
 
-    /// The keys of a pool whose last finished attempt was refused, with the reason.
+    /// The keys of a pool whose last finished attempt was refused, with the reason; those that pass by themselves last.
     pub fn refused(&self, pool: &str) -> Vec<(String, Reason)> {
         let attempts = self.0.lock();
         let of_pool = attempts.get(pool).into_iter().flatten();
-        let refused = of_pool.filter_map(|(key, attempt)| Some((key.clone(), attempt.refusal.as_ref()?.reason)));
+        let refused = of_pool.filter_map(|(key, attempt)| Some((key, attempt.refusal.as_ref()?)));
         let mut refused: Vec<_> = refused.collect();
-        refused.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
-        refused
+        refused.sort_by_key(|(key, refusal)| (refusal.is_passing(), key.len(), *key));
+        let refused = refused.into_iter().map(|(key, refusal)| (key.clone(), refusal.reason));
+        refused.collect()
     }
 
     /// UIDs of the pools with an entry that was refused because it leads to the database of this OrchestraDatabase.

@@ -9,12 +9,13 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{Context, preparation};
+use super::{Context, made, preparation};
 use crate::api::condition::{ConditionType, Reason, reason_of};
 use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class;
 use crate::content;
 use crate::controller::conditions::is_true;
+use crate::text;
 
 /// How long a pass has to claim the member that it chose, before other passes may choose it.
 const CHOSEN: Duration = Duration::from_secs(10);
@@ -158,9 +159,19 @@ fn rank(
     class: &OrchestraClass,
     database: &OrchestraDatabase,
 ) -> Option<(bool, usize, usize, String)> {
+    if object.spec.existing().is_some() {
+        return None;
+    }
     let member_of = database.pool()?;
     let pools = &class.spec.pools.as_ref()?.names;
     let pool = pools.iter().position(|pool| pool == member_of)?;
+    if database.is_spare() {
+        let prepared = made::fits(object, class, database)?;
+        // The one that has waited for the longest time first.
+        let since = database.creation_timestamp().map(|at| at.0.to_string());
+        let place = format!("{} {}", since.unwrap_or_default(), database.name_any());
+        return Some((!prepared, pool, 0, place));
+    }
     // A member that was prepared from another template holds that template's tables.
     let prepared = database.status.as_ref().and_then(|status| status.template.as_ref());
     if prepared.is_some_and(|prepared| !is_of(prepared, object, class)) {
@@ -185,6 +196,9 @@ pub fn shortage(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> St
     let free = stores
         .databases
         .state_filter(|database| is_free(database) && names.iter().any(|name| database.pool() == Some(name)));
+    if let Some(short) = made::shortage(ctx, &free, names, &pools) {
+        return short;
+    }
     if free.is_empty() {
         let (broken, cure) = match broken(ctx, names) {
             Some(broken) => (format!("; {broken}"), "correct that, or add"),
@@ -230,6 +244,8 @@ fn broken(ctx: &Context, names: &[String]) -> Option<String> {
     }
     if let Some((name, key, reason)) = refused.first() {
         let (count, among) = (refused.len(), if refused.len() > 1 { ", among them" } else { ":" });
+        // Each Orchestra that waits repeats it.
+        let count = text::about(count);
         missing.push(format!(
             "{count} of {entries} entries cannot be used{among} {key} ({reason}), as OrchestraPool {name} says"
         ));

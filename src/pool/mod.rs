@@ -1,5 +1,7 @@
-//! OrchestraPool: a static inventory. Each entry becomes a member, an OrchestraDatabase that Orchestras can
-//! claim, after a real login. [`plan`] tells the life of a pool on one page.
+//! OrchestraPool: databases that wait for a claim. Each is a member, an OrchestraDatabase that Orchestras can claim.
+//!
+//! A pool with `replicas` makes its members, as [`warm::plan`] tells. The members of a static pool are the entries of an
+//! inventory, after a real login, as [`plan`] tells.
 //!
 //! The member's name is made from what the login finds (the server and the database), so two entries that
 //! lead to the same database have one name, and the API server refuses the second.
@@ -7,6 +9,7 @@
 mod act;
 mod attempts;
 pub mod candidates;
+mod made;
 mod observe;
 pub mod plan;
 mod preparation;
@@ -14,6 +17,8 @@ mod probe;
 mod servers;
 mod status;
 pub mod users;
+mod wanted;
+pub mod warm;
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -26,10 +31,11 @@ use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
 use attempts::Attempts;
 use candidates::Choices;
-use preparation::Wanted;
+use wanted::Wanted;
 
 pub use status::report;
 
@@ -66,6 +72,20 @@ pub struct Memory {
     servers: servers::Looks,
 }
 
+/// The metrics of a pool, read from its status.
+pub fn facts(pool: &OrchestraPool) -> PoolFacts {
+    let status = pool.status.clone().unwrap_or_default();
+    PoolFacts {
+        pool: pool.metadata.name.clone().unwrap_or_default(),
+        databases: vec![
+            ("desired", status.desired),
+            ("available", status.available),
+            ("creating", status.creating.unwrap_or_default()),
+            ("bound", status.bound),
+        ],
+    }
+}
+
 impl AsRef<Core> for Context {
     fn as_ref(&self) -> &Core {
         &self.core
@@ -88,6 +108,9 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         withdrawn: HashSet::new(),
         wanted: OnceLock::new(),
     };
+    if pass.pool.spec.inventory.is_none() {
+        return warm::pass(pass).await;
+    }
     loop {
         let observed = observe::observe(&pass).await?;
         let step = plan::plan(&observed.seen);

@@ -11,7 +11,8 @@ use secrecy::SecretString;
 
 use super::attempts::{Attempt, AttemptState, Refusal};
 use super::plan::{Entry, EntryState, Preparation, Refused, Seen, Unprepared, UnpreparedState};
-use super::preparation::{self, Wanted};
+use super::preparation;
+use super::wanted::{self, Wanted};
 use super::{PASS_TIME, PATIENCE, Pass, plan, probe, servers};
 use crate::api::OrchestraDatabase;
 use crate::controller::backoff::SLOWEST;
@@ -162,7 +163,7 @@ fn pace(refusal: &Refusal, spacing: Duration) -> Duration {
 async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
     let wanted = match pass.wanted.get() {
         Some(wanted) => Ok(wanted.clone()),
-        None => preparation::wanted(pass).await,
+        None => wanted::of_entries(pass).await,
     };
     match wanted {
         Ok(wanted) => observed.wanted.clone_from(pass.wanted.get_or_init(|| wanted)),
@@ -190,7 +191,7 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
 }
 
 /// How the preparation of a member stands, and what to tell of it; none when it has what it is to have.
-fn unprepared_state(
+pub fn unprepared_state(
     pass: &Pass,
     wanted: &Wanted,
     member: &OrchestraDatabase,

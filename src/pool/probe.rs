@@ -43,8 +43,7 @@ pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
     ctx.probes.stop(&id(&uid, key));
     memory.probes.begin(&uid, key, &subject);
     let (work, entry, url) = (id(&uid, key), key.to_owned(), url.clone());
-    let inventory = &pass.pool.spec.inventory;
-    let (legacy_servers, non_empty) = (inventory.allow_legacy_servers, inventory.accept_non_empty);
+    let (legacy_servers, non_empty) = accepted(pass);
     let (core, credentials, pool) = (ctx.core.clone(), ctx.credentials.clone(), pass.name().to_owned());
     let roots = ctx.core.settings.database_roots.clone();
     let probe = async move {
@@ -88,12 +87,19 @@ pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<
 
 /// What a probe of an entry is remembered by: another URL, and another word of the pool, is probed at once.
 pub fn subject(pass: &Pass, url: &SecretString) -> String {
-    let inventory = &pass.pool.spec.inventory;
-    let accepted = [inventory.allow_legacy_servers, inventory.accept_non_empty].map(u8::from);
-    let hash = Sha256::new_with_prefix(accepted)
+    let (legacy_servers, non_empty) = accepted(pass);
+    let hash = Sha256::new_with_prefix([legacy_servers, non_empty].map(u8::from))
         .chain_update(url.expose_secret())
         .finalize();
     hex::encode(hash)
+}
+
+/// Whether the pool accepts servers before PostgreSQL 16, and databases that hold rows.
+fn accepted(pass: &Pass) -> (bool, bool) {
+    let inventory = pass.pool.spec.inventory.as_ref();
+    inventory.map_or((false, false), |inventory| {
+        (inventory.allow_legacy_servers, inventory.accept_non_empty)
+    })
 }
 
 /// Logs in, checks that the database is fit for tenants, closes it to PUBLIC unless it is a hosted project, and

@@ -40,7 +40,7 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
     let mut described = describe(&observed.refusals);
     described.message += &exposure(&observed.exposed);
     let servers = pass.ctx.memory.servers.known(pass.uid(), &observed.inventory);
-    tell(&pass.ctx, pool, status, described, servers).await
+    tell(&pass.ctx, pool, status, described, servers, false).await
 }
 
 /// What the conditions of a pool say.
@@ -100,7 +100,7 @@ fn exposure(keys: &[String]) -> String {
     )
 }
 
-/// Writes the error that stopped a pass.
+/// Writes the error that stopped a pass. One that passes by itself leaves a pool Ready whose entries are usable.
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let status = pool.status.clone().unwrap_or_default();
     let standing = if error.is_passing() {
@@ -114,7 +114,7 @@ pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Erro
         reason: error.reason(),
         message: error.to_string(),
     };
-    tell(&ctx, &pool, status, described, Known::Nothing).await
+    tell(&ctx, &pool, status, described, Known::Nothing, error.is_passing()).await
 }
 
 async fn tell(
@@ -123,6 +123,7 @@ async fn tell(
     mut status: OrchestraPoolStatus,
     described: Described,
     servers: Known,
+    blip: bool,
 ) -> Result<(), Error> {
     let Described {
         ready,
@@ -133,7 +134,11 @@ async fn tell(
     let old = pool.status.as_ref();
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let mut conditions = Conditions::new(before, pool.metadata.generation);
-    conditions.set(ConditionType::Ready, ready, reason, &message);
+    if blip && conditions.was_true(ConditionType::Ready) {
+        conditions.keep(ConditionType::Ready, reason);
+    } else {
+        conditions.set(ConditionType::Ready, ready, reason, &message);
+    }
     conditions.stand(standing, reason, &message);
     let told = find(before, ConditionType::ServersClosed).is_some();
     match &servers {

@@ -7,13 +7,13 @@ use crate::api::names::IDENTITY_ANNOTATION;
 use crate::api::{ClaimReference, Orchestra, OrchestraDatabase};
 use crate::controller::Core;
 use crate::credentials::inventory::member_name;
-use crate::credentials::tenant::role_name;
+use crate::credentials::tenant::{is_role_of, role_name};
 use crate::postgres::DatabaseIdentity;
 use crate::postgres::holdings::LeftBy;
 
 /// The Orchestra with this login role, if it exists or still holds a database.
 fn known(core: &Core, role: &str) -> Option<String> {
-    let is = |uid: Option<&str>| uid.is_some_and(|uid| role_name(uid) == role);
+    let is = |uid: Option<&str>| uid.is_some_and(|uid| is_role_of(uid, role));
     let exists = core
         .stores
         .orchestras

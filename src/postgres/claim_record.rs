@@ -36,20 +36,35 @@ pub enum ClaimRecord {
 /// Records the claim of an Orchestra, unless the database records one already. The table's primary key admits
 /// one row, so of two Orchestras that claim at the same time one wins. A record that is gone is written again: who
 /// holds the claim is known from the Orchestra's database resource, and the record tells others. Rows beside that
-/// of the Orchestra, which the table does not admit as the operator makes it, count.
+/// of the Orchestra, which the table does not admit as the operator makes it, count. The record of one of the `former`
+/// Orchestras, whose database was released, becomes that of the new one.
 ///
 /// # Errors
 /// [`super::Error::Untrusted`] when something else stands in the record's place, and the others of [`super::Error`].
-pub async fn claim(session: &mut PgConnection, uid: &str, namespace: &str, name: &str) -> Result<ClaimRecord> {
+pub async fn claim(
+    session: &mut PgConnection,
+    (uid, namespace, name): (&str, &str, &str),
+    former: &[String],
+) -> Result<ClaimRecord> {
     begin(session).await?;
-    let claimed = write(session, uid, namespace, name).await;
+    let claimed = write(session, (uid, namespace, name), former).await;
     end(session, claimed).await
 }
 
-async fn write(session: &mut PgConnection, uid: &str, namespace: &str, name: &str) -> Result<ClaimRecord> {
+async fn write(
+    session: &mut PgConnection,
+    (uid, namespace, name): (&str, &str, &str),
+    former: &[String],
+) -> Result<ClaimRecord> {
     if !check(session, OPERATOR_SCHEMA, "claim").await? {
         sqlx::raw_sql(TABLE).execute(&mut *session).await?;
         check(session, OPERATOR_SCHEMA, "claim").await?;
+    }
+    if !former.is_empty() {
+        let take_over = "UPDATE stagesub.claim SET orchestra_uid = $1, namespace = $2, name = $3, claimed_at = pg_catalog.now() \
+                         WHERE orchestra_uid = ANY ($4)";
+        let take_over = sqlx::query(take_over).bind(uid).bind(namespace).bind(name);
+        take_over.bind(former).execute(&mut *session).await?;
     }
     sqlx::query(
         "INSERT INTO stagesub.claim (orchestra_uid, namespace, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",

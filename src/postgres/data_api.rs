@@ -19,6 +19,17 @@ fn roles() -> Vec<String> {
     DATA_API_ROLES.iter().map(ToString::to_string).collect()
 }
 
+/// As a tenant's login is prepared, for migrations that are applied before there is a tenant: sets what the Data API may do
+/// with the tables that they create.
+///
+/// # Errors
+/// [`super::Error::Refused`] when the owner lacks a right.
+pub async fn expose_new_tables(conn: &mut PgConnection, wanted: ExposeNewTables) -> Result<()> {
+    begin(conn).await?;
+    let exposed = expose(conn, wanted).await;
+    end(conn, exposed).await
+}
+
 /// Sets the owner's default privileges in the schema `public` for the roles of the Data API that exist.
 pub(super) async fn expose(conn: &mut PgConnection, wanted: ExposeNewTables) -> Result<()> {
     let found: Vec<String> = sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE rolname::text = ANY ($1)")

@@ -100,7 +100,7 @@ async fn objects(conn: &mut PgConnection, query: String) -> Result<Option<String
 
 /// Revokes rights on tables beyond [`TABLE`], and CREATE in schemas: the role's own and, because the role has them
 /// too, those of PUBLIC and of the groups that it is a member of.
-async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
+pub(super) async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
     let name = role.replace('\'', "''");
     let is = |grantee: &str| format!("{grantee} = (SELECT oid FROM pg_roles WHERE rolname = '{name}')");
     let schemas = |grantee: &str, which: &str| {

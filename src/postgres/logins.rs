@@ -2,14 +2,23 @@
 //! failing, for up to two minutes and longer with each try (Supavisor's circuit breaker), so the next login has
 //! to wait.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::recent::Recent;
+
 /// Refused logins by the name of the OrchestraDatabase.
-#[derive(Default)]
-pub struct Logins(Mutex<HashMap<String, Refusal>>);
+pub struct Logins(Mutex<Recent<Refusal>>);
+
+/// How long a refused login is remembered after which none was tried.
+const REMEMBERED: Duration = Duration::from_hours(24);
+
+impl Default for Logins {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(REMEMBERED)))
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Refusal {
@@ -25,7 +34,7 @@ impl Logins {
             at: Instant::now(),
             wrong_owner_password,
         };
-        self.0.lock().insert(database.into(), refusal);
+        self.0.lock().insert(database, refusal);
     }
 
     /// Forgets a refused login: the password was set, a login succeeded, or the database is gone.

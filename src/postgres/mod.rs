@@ -9,6 +9,7 @@ mod data_api;
 mod error;
 mod grants;
 mod groups;
+mod heir;
 pub mod holdings;
 mod identity;
 mod login;
@@ -20,6 +21,7 @@ mod role_plan;
 mod roles;
 mod row_security;
 mod search_path;
+mod shut;
 mod sql;
 mod startup;
 mod url;
@@ -30,18 +32,20 @@ mod wall;
 
 pub use channel::{SUPABASE_ROOT, certificates};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
-pub use data_api::unexposed;
+pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
+pub use heir::tenant_logins;
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
 pub use roles::{
-    TenantRole, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, grant_existing, is_prepared,
-    shut_tenant_logins,
+    TenantRole, TenantRoles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles,
+    grant_existing, is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
+pub use shut::shut_tenant_logins;
 pub use sql::OPERATOR_SCHEMA;
 pub use usage::{Usage, usage};
 pub use wall::{Sharing, isolate};

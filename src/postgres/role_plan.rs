@@ -1,13 +1,13 @@
 //! Decides what must change on a server until a tenant's login roles are as they should be. Pure: it is given
 //! what [`super::roles`] has read from the server, and returns changes for it to carry out.
 //!
-//! A tenant has one login role, and two for as long as its password is being rotated: both are kept until no
-//! client uses the older one, which is then retired.
+//! A tenant has one login role. Once its login was rotated, that role no longer logs in: it has the rights, and the
+//! logins are members of it, of which there is more than one for as long as a former one is kept.
 
 use std::collections::BTreeMap;
 
 use super::error::{Error, Result};
-use super::groups::{APP_GROUP, GroupFacts, SERVICE_ROLE};
+use super::groups::{APP_GROUP, Becomes, GroupFacts, SERVICE_ROLE};
 use super::wall::Sharing;
 use crate::api::RowSecurity;
 
@@ -24,6 +24,19 @@ pub(super) struct TenantLogins<'a> {
     pub row_security: RowSecurity,
     /// What the Data API reaches is given.
     pub exposes: bool,
+    /// The kept roles do not log in: members of theirs do.
+    pub shut: bool,
+}
+
+/// The logins of one tenant that are members of its first role.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TenantMembers<'a> {
+    /// The first role, which has the rights.
+    pub base: &'a str,
+    /// The logins.
+    pub logins: &'a [&'a str],
+    /// Logins that do not exist afterwards. The first role stays in any case, and no longer logs in.
+    pub retired: &'a [&'a str],
 }
 
 /// What the server says.
@@ -57,6 +70,8 @@ pub(super) struct RoleFacts {
 pub(super) enum Change<'a> {
     /// Create a role with its password and without attributes.
     Create(&'a str),
+    /// Create a role that does not log in.
+    CreateShut(&'a str),
     /// Set the password of a role, and allow it to log in.
     SetPassword(&'a str),
     /// Make the owner a member of a role: the owner then may change, and at the end take over, what the role creates.
@@ -114,6 +129,22 @@ pub(super) enum Change<'a> {
     EndSessions(&'a str),
     /// Pass what a role owns to the owner, and drop its rights.
     TakeOver(&'a str),
+    /// Give a role all rights of another one.
+    JoinBase {
+        /// Whose rights.
+        base: &'a str,
+        /// Who is given them.
+        role: &'a str,
+    },
+    /// Pass what a role owns and was granted to another one.
+    PassOn {
+        /// Whose.
+        role: &'a str,
+        /// To whom.
+        heir: &'a str,
+    },
+    /// Take from a role what it was granted beyond a tenant's rights.
+    TakeExcess(&'a str),
     /// Drop a role.
     Drop(&'a str),
 }
@@ -140,32 +171,21 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
         limited,
         row_security,
         exposes,
+        shut,
     } = logins;
     if kept.iter().chain(retired).any(|role| is_foreign(role, facts)) {
-        return Err(Error::refused(
-            "42501",
-            "a role of the tenant's name exists and is not a tenant's role",
-        ));
+        return Err(foreign());
     }
     let mut plan = RolePlan::default();
     for role in kept {
         let found = facts.roles.get(*role);
-        plan.together.push(match found {
-            Some(_) => Change::SetPassword(role),
-            None => Change::Create(role),
+        plan.together.push(match (found, shut) {
+            (Some(_), false) => Change::SetPassword(role),
+            (None, false) => Change::Create(role),
+            (Some(_), true) => Change::ForbidLogin(role),
+            (None, true) => Change::CreateShut(role),
         });
-        if !found.map_or(facts.owner_is_superuser, |found| found.owner_is_member) {
-            plan.together.push(Change::JoinOwner(role));
-        }
-        if limited {
-            plan.together.push(Change::Limit(role));
-        }
-        let bypasses = found.is_some_and(|found| found.bypasses);
-        match row_security {
-            RowSecurity::Bypass if !bypasses && facts.owner_gives_bypass => plan.together.push(Change::Bypass(role)),
-            RowSecurity::Enforce if bypasses => plan.together.push(Change::Enforce(role)),
-            _ => {}
-        }
+        attributes(role, (limited, row_security), facts, &mut plan);
     }
     if server.is_some() {
         join_groups(logins, facts, &mut plan);
@@ -193,6 +213,79 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     Ok(plan)
 }
 
+/// Decides what must change for the logins that are members of a tenant's first role. What a retired one leaves is
+/// granted to the first role as everything else.
+///
+/// # Errors
+/// As [`plan`].
+pub(super) fn plan_members<'a>(
+    members: TenantMembers<'a>,
+    attributes_of: (bool, RowSecurity),
+    facts: &ServerFacts,
+) -> Result<RolePlan<'a>> {
+    let TenantMembers { base, logins, retired } = members;
+    if logins.iter().chain(retired).any(|role| is_foreign(role, facts)) {
+        return Err(foreign());
+    }
+    let mut plan = RolePlan::default();
+    for role in logins {
+        plan.together.push(match facts.roles.get(*role) {
+            Some(_) => Change::SetPassword(role),
+            None => Change::Create(role),
+        });
+        attributes(role, attributes_of, facts, &mut plan);
+        plan.together.extend([
+            Change::JoinBase { base, role },
+            Change::CopySearchPath(role),
+            Change::TakeExcess(role),
+            Change::GrantFutureOf {
+                creator: role,
+                role: base,
+            },
+        ]);
+    }
+    for role in retired.iter().filter(|role| facts.roles.contains_key(**role)) {
+        let joined = facts.roles.get(*role).is_some_and(|found| found.owner_is_member);
+        plan.before.extend((!joined).then_some(Change::JoinOwner(role)));
+        plan.before
+            .extend([Change::ForbidLogin(role), Change::EndSessions(role)]);
+        if *role != base {
+            plan.together
+                .extend([Change::PassOn { role, heir: base }, Change::Drop(role)]);
+        }
+    }
+    if !retired.is_empty() {
+        plan.together.extend(grants(base, facts));
+    }
+    Ok(plan)
+}
+
+/// What a role is: a role that the owner may change, with its limits, and with row security as asked for.
+fn attributes<'a>(
+    role: &'a str,
+    (limited, row_security): (bool, RowSecurity),
+    facts: &ServerFacts,
+    plan: &mut RolePlan<'a>,
+) {
+    let found = facts.roles.get(role);
+    if !found.map_or(facts.owner_is_superuser, |found| found.owner_is_member) {
+        plan.together.push(Change::JoinOwner(role));
+    }
+    if limited {
+        plan.together.push(Change::Limit(role));
+    }
+    let bypasses = found.is_some_and(|found| found.bypasses);
+    match row_security {
+        RowSecurity::Bypass if !bypasses && facts.owner_gives_bypass => plan.together.push(Change::Bypass(role)),
+        RowSecurity::Enforce if bypasses => plan.together.push(Change::Enforce(role)),
+        _ => {}
+    }
+}
+
+fn foreign() -> Error {
+    Error::refused("42501", "a role of the tenant's name exists and is not a tenant's role")
+}
+
 impl RolePlan<'_> {
     /// Whether it changes what a role is, and not only what each preparation sets again.
     pub fn renews(&self) -> bool {
@@ -200,6 +293,7 @@ impl RolePlan<'_> {
             matches!(
                 change,
                 Change::Create(_)
+                    | Change::CreateShut(_)
                     | Change::JoinOwner(_)
                     | Change::Bypass(_)
                     | Change::Enforce(_)
@@ -212,8 +306,7 @@ impl RolePlan<'_> {
     }
 }
 
-/// The memberships of the logins: `SET ROLE service_role` would pass all policies, so a login to which they apply is
-/// no member of it; and a group that is more than a group has no members of ours.
+/// The memberships of the logins.
 fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     if !logins.kept.is_empty() && !facts.groups.contains_key(APP_GROUP) {
         plan.together.push(Change::CreateGroup);
@@ -221,15 +314,30 @@ fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut Rol
         plan.together.extend(logins.kept.iter().map(join));
     }
     for (group, found) in &facts.groups {
-        let passes = *group == SERVICE_ROLE && logins.row_security == RowSecurity::Enforce;
-        for role in logins.kept {
-            match (found.members.contains(*role), found.is_fit && !passes) {
-                (false, true) if found.grantable => plan.together.push(Change::JoinGroup { group, role }),
-                (true, false) if found.grantable || passes => plan.together.push(Change::LeaveGroup { group, role }),
-                _ => {}
-            }
-        }
+        let of = |role: &&'a str| membership((group, found), role, logins.row_security);
+        plan.together.extend(logins.kept.iter().filter_map(of));
     }
+}
+
+/// `SET ROLE service_role` would pass all policies, so a login to which they apply is no member of it; and a group that
+/// is more than a group has no members of ours. Attributes are used by `SET ROLE` alone, so they are nothing to a login
+/// that cannot become its group.
+fn membership<'a>(
+    (group, found): (&'static str, &GroupFacts),
+    role: &'a str,
+    row_security: RowSecurity,
+) -> Option<Change<'a>> {
+    let apart = group == APP_GROUP && found.parts;
+    let passes = group == SERVICE_ROLE && row_security == RowSecurity::Enforce;
+    let is_fit = found.is_closed && (found.is_plain || apart) && !passes;
+    let becomes = found.members.get(role).map(|member| member.becomes);
+    let is_stuck = becomes == Some(Becomes::ByOthers) && apart && !found.is_plain;
+    if becomes.is_some() && (!is_fit || is_stuck) {
+        return Some(Change::LeaveGroup { group, role });
+    }
+    let inherits = found.members.get(role).is_some_and(|member| member.inherits);
+    let is_open = becomes == Some(Becomes::ByOurs) && apart;
+    (is_fit && (is_open || !inherits && found.grantable)).then_some(Change::JoinGroup { group, role })
 }
 
 /// The changes that give a role its rights on what exists.

@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::Change::{
-    Bypass, CloseDatabase, CopySearchPath, Create, CreateGroup, Drop, EndForeignSessions, EndSessions, Enforce, Expose,
-    ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf, HideOperatorSchema, JoinGroup, JoinOwner,
-    LeaveGroup, Limit, Protect, SetPassword, TakeOver,
+    Bypass, CloseDatabase, CopySearchPath, Create, CreateGroup, CreateShut, Drop, EndForeignSessions, EndSessions,
+    Enforce, Expose, ForbidLogin, GrantDatabase, GrantExisting, GrantFuture, GrantFutureOf, HideOperatorSchema,
+    JoinBase, JoinGroup, JoinOwner, LeaveGroup, Limit, PassOn, Protect, SetPassword, TakeExcess, TakeOver,
 };
 use super::*;
-use crate::postgres::groups::DATA_API_ROLES;
+use crate::postgres::groups::{DATA_API_ROLES, Membership};
 
 /// Of a server whose group of tenants' logins has these roles as members.
 fn facts(roles: &[(&str, bool, bool)]) -> ServerFacts {
@@ -29,10 +29,20 @@ fn facts(roles: &[(&str, bool, bool)]) -> ServerFacts {
 }
 
 fn group(members: &[&str]) -> GroupFacts {
+    let member = |name: &&str| ((*name).to_owned(), member(Becomes::ByOurs));
     GroupFacts {
-        is_fit: true,
+        is_closed: true,
+        is_plain: true,
+        parts: false,
         grantable: true,
-        members: members.iter().map(|name| (*name).to_owned()).collect(),
+        members: members.iter().map(member).collect(),
+    }
+}
+
+fn member(becomes: Becomes) -> Membership {
+    Membership {
+        inherits: true,
+        becomes,
     }
 }
 
@@ -47,6 +57,7 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str]) -> TenantLogins<'a> {
         limited: false,
         row_security: RowSecurity::Bypass,
         exposes: false,
+        shut: false,
     }
 }
 
@@ -253,18 +264,121 @@ fn a_login_is_a_member_of_the_servers_group_while_that_is_no_more_than_a_group()
         found
     };
     assert_eq!(renewed(both, Sharing::Shared, &one(group(&["a"]))), [b]);
-    let unfit = GroupFacts {
-        is_fit: false,
-        ..group(&["a"])
-    };
     let leaves = LeaveGroup {
         group: APP_GROUP,
         role: "a",
     };
-    assert_eq!(renewed(both, Sharing::Shared, &one(unfit)), [leaves]);
+    for (is_closed, is_plain) in [(false, true), (true, false), (false, false)] {
+        let unfit = GroupFacts {
+            is_closed,
+            is_plain,
+            ..group(&["a"])
+        };
+        assert_eq!(renewed(both, Sharing::Shared, &one(unfit)), [leaves]);
+    }
     let anothers = GroupFacts {
         grantable: false,
         ..group(&[])
     };
     assert_eq!(renewed(both, Sharing::Shared, &one(anothers)), []);
+}
+
+#[test]
+fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
+    let shut = TenantLogins {
+        shut: true,
+        ..logins(&["a"], &[])
+    };
+    let made = plan(shut, Some(Sharing::Own), &facts(&[("a", true, true)])).unwrap();
+    assert_eq!(made.together[0], ForbidLogin("a"));
+    let made = plan(shut, Some(Sharing::Own), &facts(&[])).unwrap();
+    assert_eq!(made.together[0], CreateShut("a"));
+    let members = |logins, retired| TenantMembers {
+        base: "a",
+        logins,
+        retired,
+    };
+    let of = |members, found: &ServerFacts| plan_members(members, (true, RowSecurity::Bypass), found);
+    let mut found = facts(&[("a", true, true), ("a_2", true, true)]);
+    found.owner_gives_bypass = true;
+    let made = of(members(&["a_2", "a_3"], &[]), &found).unwrap();
+    let common = |role| {
+        let future = GrantFutureOf {
+            creator: role,
+            role: "a",
+        };
+        [
+            JoinBase { base: "a", role },
+            CopySearchPath(role),
+            TakeExcess(role),
+            future,
+        ]
+    };
+    let first = [SetPassword("a_2"), Limit("a_2"), Bypass("a_2")];
+    let second = [Create("a_3"), JoinOwner("a_3"), Limit("a_3"), Bypass("a_3")];
+    let all: Vec<_> = first
+        .into_iter()
+        .chain(common("a_2"))
+        .chain(second)
+        .chain(common("a_3"))
+        .collect();
+    assert_eq!((made.before.len(), made.together), (0, all));
+
+    // The first role stays; what another one leaves is the first role's.
+    let made = of(members(&[], &["a", "a_2", "gone"]), &found).unwrap();
+    let shut_out = ["a", "a_2"].map(|role| [ForbidLogin(role), EndSessions(role)]);
+    assert_eq!(made.before, shut_out.concat());
+    let heir = PassOn { role: "a_2", heir: "a" };
+    assert_eq!(
+        made.together,
+        [heir, Drop("a_2"), GrantExisting("a"), Protect, CopySearchPath("a")]
+    );
+    let foreign = facts(&[("a", true, true), ("a_2", false, true)]);
+    assert!(of(members(&["a_2"], &[]), &foreign).is_err() && of(members(&[], &["a_2"]), &foreign).is_err());
+}
+
+#[test]
+fn a_login_that_cannot_become_its_group_stays_in_it_whatever_attributes_that_has() {
+    use Becomes::{ByOthers, ByOurs, Never};
+    let kept = &["a"][..];
+    let role = "a";
+    let [joins, leaves] = [joins(APP_GROUP, role), LeaveGroup { group: APP_GROUP, role }];
+    for (is_closed, is_plain, found, wanted) in [
+        (true, true, None, vec![joins]),
+        (true, false, None, vec![joins]),
+        (false, true, None, vec![]),
+        (true, true, Some(member(Never)), vec![]),
+        (true, false, Some(member(Never)), vec![]),
+        (false, true, Some(member(Never)), vec![leaves]),
+        // What an earlier version of the operator granted becomes narrower.
+        (true, true, Some(member(ByOurs)), vec![joins]),
+        (true, false, Some(member(ByOurs)), vec![joins]),
+        (true, true, Some(member(ByOthers)), vec![]),
+        (true, false, Some(member(ByOthers)), vec![leaves]),
+    ] {
+        let mut facts = facts(&[(role, true, true)]);
+        let group = GroupFacts {
+            is_closed,
+            is_plain,
+            parts: true,
+            members: found.map(|found| (role.to_owned(), found)).into_iter().collect(),
+            ..group(&[])
+        };
+        facts.groups.insert(APP_GROUP, group);
+        let made = renewed(logins(kept, &[]), Sharing::Shared, &facts);
+        assert_eq!(made, wanted, "{is_closed} {is_plain} {found:?}");
+    }
+    // Whoever made it a member without the group's rights has not made it one.
+    let mut facts = facts(&[(role, true, true)]);
+    let without = Membership {
+        inherits: false,
+        becomes: Never,
+    };
+    let group = GroupFacts {
+        parts: true,
+        members: [(role.to_owned(), without)].into(),
+        ..group(&[])
+    };
+    facts.groups.insert(APP_GROUP, group);
+    assert_eq!(renewed(logins(kept, &[]), Sharing::Shared, &facts), [joins]);
 }

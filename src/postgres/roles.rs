@@ -7,12 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::grants::{TenantRights, future_grants, grant_existing as grant, limit};
+use super::grants::{TenantRights, future_grants, grant_existing as grant, limit, revoke_excess};
 use super::records::{check_triggers, protect};
-use super::role_plan::{Change, RoleFacts, ServerFacts, TenantLogins, grants, plan};
+use super::role_plan::{
+    Change, RoleFacts, RolePlan, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_members,
+};
 use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
 use super::wall::{Sharing, close_database, current_database, end_foreign_sessions};
-use super::{data_api, groups, search_path};
+use super::{data_api, groups, heir, search_path};
 
 /// A tenant's login role. The name is unique on the server, at most 63 bytes.
 #[derive(Clone, Debug)]
@@ -21,6 +23,52 @@ pub struct TenantRole {
     pub name: String,
     /// The password; the server gets only a SCRAM-SHA-256 verifier of it.
     pub password: SecretString,
+}
+
+/// The roles of a tenant whose login was rotated.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantRoles<'a> {
+    /// The first role: it has the tenant's rights, and logs in only while it is one of `logins`.
+    pub base: &'a str,
+    /// The roles that log in.
+    pub logins: &'a [TenantRole],
+    /// Former logins, which log in no more: their sessions end, and what they own and were granted is the first role's.
+    pub retired: &'a [&'a str],
+}
+
+/// As [`ensure_tenant_role`], for all roles of a tenant whose login is or was rotated.
+///
+/// # Errors
+/// As [`ensure_tenant_role`].
+pub async fn ensure_tenant_roles(
+    conn: &mut PgConnection,
+    tenant: TenantRoles<'_>,
+    rights: &TenantRights,
+    server: Sharing,
+) -> Result<()> {
+    let TenantRoles { base, logins, retired } = tenant;
+    let given = Given { roles: logins, rights };
+    let shut = logins.iter().all(|role| role.name != base);
+    change(conn, given, (&[base], shut), &[], Some(server)).await?;
+    let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
+    let members: Vec<_> = names.into_iter().filter(|name| *name != base).collect();
+    if members.is_empty() && retired.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<_> = members.iter().chain(retired).copied().collect();
+    all.iter().try_for_each(|name| check(name))?;
+    let wanted = TenantMembers {
+        base,
+        logins: &members,
+        retired,
+    };
+    begin(conn).await?;
+    let observed = observe_checked(conn, &all, Some(server)).await;
+    let attributes = (rights.limits.is_some(), rights.row_security);
+    let planned = end(conn, observed)
+        .await
+        .and_then(|facts| plan_members(wanted, attributes, &facts))?;
+    follow(conn, &planned, given).await
 }
 
 /// Makes the role exist with this password and with rights on everything that the owner (the
@@ -54,7 +102,15 @@ pub async fn ensure_tenant_logins(
     rights: &TenantRights,
     server: Sharing,
 ) -> Result<()> {
-    change(conn, Given { roles: kept, rights }, retired, Some(server)).await
+    let names: Vec<_> = kept.iter().map(|role| role.name.as_str()).collect();
+    change(
+        conn,
+        Given { roles: kept, rights },
+        (&names, false),
+        retired,
+        Some(server),
+    )
+    .await
 }
 
 /// Grants the role its rights on everything that exists now. Default privileges cover what the
@@ -76,38 +132,19 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
     end(conn, granted).await
 }
 
-/// Removes the role and its rights from this database. Its sessions end. What it owns passes to
-/// the connection's user: no data goes. A role that is not there is fine.
+/// Removes the role, and those that were made for rotations of its login, and their rights from this database. Their
+/// sessions end. What they own passes to the connection's user: no data goes. A role that is not there is fine.
 ///
 /// # Errors
 /// [`Error::Refused`] when the role still has rights in another database (2BP01).
 pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()> {
     let rights = &TenantRights::default();
-    change(conn, Given { roles: &[], rights }, &[role], None).await
-}
-
-/// Shuts the logins of a tenant: the role, and those whose names begin with its name and `_`, may log in no more, and
-/// their sessions end. [`ensure_tenant_role`] opens them again. Roles that are not there are fine.
-///
-/// # Errors
-/// [`Error::Refused`] when the owner lacks a right.
-pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<()> {
     check(role)?;
-    let found: Vec<String> = sqlx::query_scalar(
-        "SELECT rolname::text FROM pg_catalog.pg_roles \
-         WHERE rolname = $1 OR pg_catalog.starts_with(rolname::text, $1 || '_')",
-    )
-    .bind(role)
-    .fetch_all(&mut *conn)
-    .await?;
-    let rights = &TenantRights::default();
-    let given = Given { roles: &[], rights };
-    for name in &found {
-        in_transaction(conn, &[Change::ForbidLogin(name)], given).await?;
-        // After the role is shut, so that no session begins meanwhile.
-        in_transaction(conn, &[Change::EndSessions(name)], given).await?;
-    }
-    Ok(())
+    begin(conn).await?;
+    let found = heir::generations(conn, role).await;
+    let found = end(conn, found).await?;
+    let retired: Vec<_> = found.iter().map(String::as_str).collect();
+    change(conn, Given { roles: &[], rights }, (&[], false), &retired, None).await
 }
 
 /// What the changes need besides the names of the roles.
@@ -118,18 +155,38 @@ struct Given<'a> {
     rights: &'a TenantRights,
 }
 
-async fn change(conn: &mut PgConnection, given: Given<'_>, retired: &[&str], server: Option<Sharing>) -> Result<()> {
-    let names: Vec<_> = given.roles.iter().map(|role| role.name.as_str()).collect();
-    let all: Vec<_> = names.iter().chain(retired).copied().collect();
+/// `kept`: names of the roles that are kept, and whether they do not log in.
+async fn change(
+    conn: &mut PgConnection,
+    given: Given<'_>,
+    (kept, shut): (&[&str], bool),
+    retired: &[&str],
+    server: Option<Sharing>,
+) -> Result<()> {
+    let all: Vec<_> = kept.iter().chain(retired).copied().collect();
     all.iter().try_for_each(|name| check(name))?;
-    let logins = logins(&names, retired, given.rights);
+    let logins = TenantLogins {
+        shut,
+        ..logins(kept, retired, given.rights)
+    };
     begin(conn).await?;
-    let observed = observe_checked(conn, &all, server).await;
+    let observed = async {
+        let facts = observe_checked(conn, &all, server).await?;
+        if server == Some(Sharing::Shared) {
+            check_others(conn, &all).await?;
+        }
+        Ok(facts)
+    };
+    let observed = observed.await;
     let planned = end(conn, observed)
         .await
         .and_then(|facts| plan(logins, server, &facts))?;
-    for change in planned.before {
-        in_transaction(conn, &[change], given).await?;
+    follow(conn, &planned, given).await
+}
+
+async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<()> {
+    for change in &planned.before {
+        in_transaction(conn, &[*change], given).await?;
     }
     in_transaction(conn, &planned.together, given).await?;
     in_transaction(conn, &planned.after, given).await
@@ -142,6 +199,7 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str], rights: &TenantRights
         limited: rights.limits.is_some(),
         row_security: rights.row_security,
         exposes: rights.expose_new_tables.is_some(),
+        shut: false,
     }
 }
 
@@ -196,6 +254,29 @@ async fn observe_checked(conn: &mut PgConnection, roles: &[&str], server: Option
     observe(conn, roles, server).await
 }
 
+/// Refuses a role that exists and that the owner may not change. Since version 16, that is a role that another login of
+/// the server has made: the tenant's, in the database that it had there before.
+async fn check_others(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
+    let query = "SELECT rolname::text, current_user::text FROM pg_roles r \
+        WHERE rolname::text = ANY ($1) AND rolname <> current_user \
+            AND current_setting('server_version_num')::int >= 160000 \
+            AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+            AND NOT pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION') ORDER BY 1 LIMIT 1";
+    let row: Option<(String, String)> = sqlx::query_as(query)
+        .bind(roles.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .fetch_optional(conn)
+        .await?;
+    let Some((role, owner)) = row else { return Ok(()) };
+    let (role, owner) = (quote(&role), quote(&owner));
+    Err(Error::refused(
+        "42501",
+        &format!(
+            "the tenant's login role {role} was made by another login of this server, for a database that the tenant had \
+             before, and {owner} may not change it; as a superuser: GRANT {role} TO {owner} WITH ADMIN OPTION"
+        ),
+    ))
+}
+
 /// Reads what the plan needs to know of the server and of these roles.
 async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing>) -> Result<ServerFacts> {
     let owner = sqlx::query(
@@ -244,6 +325,10 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>
             quote(role),
             verifier(role, roles)?
         ),
+        Change::CreateShut(role) => format!("CREATE ROLE {}", quote(role)),
+        Change::JoinBase { base, role } => format!("GRANT {} TO {}", quote(base), quote(role)),
+        Change::PassOn { role, heir } => return heir::pass_on(conn, role, heir).await,
+        Change::TakeExcess(role) => return revoke_excess(conn, role, rights).await,
         Change::SetPassword(role) => {
             format!("ALTER ROLE {} LOGIN PASSWORD '{}'", quote(role), verifier(role, roles)?)
         }
@@ -260,7 +345,7 @@ async fn carry_out(conn: &mut PgConnection, change: Change<'_>, given: Given<'_>
         }
         Change::CreateGroup => return groups::create(conn).await,
         Change::JoinGroup { group, role } => return groups::join(conn, group, role).await,
-        Change::LeaveGroup { group, role } => format!("REVOKE {} FROM {}", quote(group), quote(role)),
+        Change::LeaveGroup { group, role } => return groups::leave(conn, group, role).await,
         Change::Expose => match rights.expose_new_tables {
             Some(wanted) => return data_api::expose(conn, wanted).await,
             None => return Ok(()),
@@ -306,7 +391,7 @@ fn verifier(name: &str, roles: &[TenantRole]) -> Result<String> {
 }
 
 /// Each session is waited for, because it drops its temporary tables as it ends.
-async fn end_sessions(conn: &mut PgConnection, role: &str) -> Result<()> {
+pub(super) async fn end_sessions(conn: &mut PgConnection, role: &str) -> Result<()> {
     sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1")
         .bind(role)
         .execute(conn)

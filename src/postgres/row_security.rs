@@ -24,8 +24,8 @@ const COMPARED: &str = r"^\{OPEXPR :opno 96 .*:args \(\{CONST [^{}]*:constvalue 
 /// What row level security keeps a login from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Found {
-    /// No policy applies to the login.
-    bypasses: bool,
+    /// The role that passes all policies and that the login is, or becomes by `SET ROLE`.
+    bypasses: Option<String>,
     /// The first of the tables that it cannot read, by their quoted names.
     tables: Vec<String>,
     /// How many there are.
@@ -54,10 +54,9 @@ struct Found {
 /// See [`Error`].
 pub async fn unreadable(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<Option<String>> {
     let found = look(conn, role).await?;
-    Ok(if found.bypasses && rights.row_security == RowSecurity::Enforce {
-        Some(unenforced(role))
-    } else {
-        (found.total > 0).then(|| found.message(role, rights.row_security))
+    Ok(match &found.bypasses {
+        Some(passing) if rights.row_security == RowSecurity::Enforce => Some(unenforced(role, passing)),
+        _ => (found.total > 0).then(|| found.message(role, rights.row_security)),
     })
 }
 
@@ -121,7 +120,10 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
          of_first AS (SELECT polname, polpermissive, shut FROM applied JOIN first ON polrelid = oid WHERE cmd = 'r') \
          SELECT ARRAY(SELECT name FROM unread ORDER BY 1 LIMIT $3), (SELECT count(*) FROM unread), current_user::text, \
              EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = $4 AND pg_has_role(login.oid, g.oid, 'USAGE')), \
-             current_setting('server_version_num')::int, EXISTS (SELECT FROM login WHERE rolbypassrls), \
+             current_setting('server_version_num')::int, \
+             (SELECT b.rolname::text FROM login, pg_roles b WHERE b.rolbypassrls AND pg_has_role(login.oid, b.oid, \
+                 CASE WHEN current_setting('server_version_num')::int >= {GIVES_BYPASS} THEN 'SET' ELSE 'MEMBER' END) \
+                 ORDER BY b.oid <> login.oid, b.rolname LIMIT 1), \
              EXISTS (SELECT FROM of_first WHERE polpermissive), \
              (SELECT quote_ident(min(polname::text)) FROM of_first WHERE shut AND NOT polpermissive), \
              ARRAY(SELECT name FROM unwritten ORDER BY 1 LIMIT $3), (SELECT count(*) FROM unwritten)",
@@ -155,13 +157,21 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
     })
 }
 
-/// A login that has kept BYPASSRLS where policies are to apply.
-fn unenforced(role: &str) -> String {
-    let role = quote(role);
+/// A login to which policies are to apply, and that has kept BYPASSRLS or becomes a role that has it: a role of another
+/// owner of the server, whose scripts may make any login a member of their roles.
+fn unenforced(role: &str, passing: &str) -> String {
+    let how = if role == passing {
+        "it has BYPASSRLS, and the server does not let the operator take it".to_owned()
+    } else {
+        format!(
+            "it becomes the role {0} by SET ROLE {0}, which has BYPASSRLS",
+            quote(passing)
+        )
+    };
     format!(
         "policies of row level security do not apply to the tenant's login, although connection.rowSecurity is Enforce: \
-         it has BYPASSRLS, and the server does not let the operator take it. Take it as a superuser: ALTER ROLE {role} \
-         NOBYPASSRLS"
+         {how}. Take it as a superuser: ALTER ROLE {} NOBYPASSRLS",
+        quote(passing)
     )
 }
 

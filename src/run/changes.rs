@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kube::Resource;
 
+use crate::api::condition::{ConditionType, is_true};
 use crate::api::{Orchestra, OrchestraClass};
 use crate::class;
 
@@ -26,14 +27,20 @@ pub fn is_default(class: &OrchestraClass) -> u64 {
 }
 
 /// A hash of what Orchestras and databases wait for in a class: its spec and its conditions, not its count of
-/// tenants.
+/// tenants. Whether it waits for the provider is nothing that others need to look at, but for those who wait as well.
 pub fn spec_and_conditions(class: &OrchestraClass) -> u64 {
     let mut hash = DefaultHasher::new();
     user_changes(class).hash(&mut hash);
-    for condition in class.status.iter().flat_map(|status| &status.conditions) {
+    let conditions = class.status.iter().flat_map(|status| &status.conditions);
+    for condition in conditions.filter(|condition| condition.type_ != ConditionType::Reconciling.as_str()) {
         (&condition.type_, &condition.status, &condition.reason).hash(&mut hash);
     }
     hash.finish()
+}
+
+/// A hash of whether a class waits.
+pub fn is_waiting(class: &OrchestraClass) -> u64 {
+    is_true(class.conditions(), ConditionType::Reconciling).into()
 }
 
 /// A hash of what a rollout reads of an Orchestra.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 
-use super::changes::{is_default, rollout_facts, spec_and_conditions};
+use super::changes::{is_default, is_waiting, rollout_facts, spec_and_conditions};
 use super::pace::paced;
 use super::stopped;
 use super::triggers;
@@ -90,9 +90,15 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
         .watches_shared_stream(watched.databases.events(), move |database: Arc<OrchestraDatabase>| {
             candidates::awaiting(&pool, &database)
         })
+        .watches_shared_stream(watched.databases.events(), parts.by(triggers::waiting_for))
+        .watches_shared_stream(watched.databases.deletions(), parts.by(triggers::waiting_for))
         .watches_shared_stream(
             watched.classes.changes_of(spec_and_conditions),
             parts.by(triggers::unclaimed),
+        )
+        .watches_shared_stream(
+            watched.classes.changes_of(is_waiting),
+            parts.by(triggers::waiting_orchestras),
         )
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::orchestras_with_source))
         .watches_shared_stream(watched.config_maps.deletions(), |map| {
@@ -133,9 +139,10 @@ async fn databases(parts: &Parts<'_>) {
             parts.by(triggers::unready_databases),
         )
         .watches_shared_stream(
-            watched.databases.deletions(),
-            parts.by(triggers::databases_without_quota),
+            watched.classes.changes_of(is_waiting),
+            parts.by(triggers::waiting_databases),
         )
+        .watches_shared_stream(watched.databases.deletions(), parts.by(database::quota_freed))
         .reconcile_all_on(at_start())
         .with_config(parts.config())
         .graceful_shutdown_on(parts.stopped())
@@ -188,7 +195,10 @@ async fn pools(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPo
         .filter_map(async |database| triggers::pool_of_database(&database));
     Controller::for_shared_stream(watched.pools.user_changes(), watched.pools.store())
         .watches_shared_stream(watched.secrets.events(), parts.by(triggers::pools_with_inventory))
-        .watches_shared_stream(watched.classes.user_changes(), parts.by(triggers::pools_prepared_by))
+        .watches_shared_stream(
+            watched.classes.changes_of(spec_and_conditions),
+            parts.by(triggers::pools_of_class),
+        )
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::pools_with_source))
         .watches_shared_stream(watched.databases.deletions(), move |gone: Arc<OrchestraDatabase>| {
             candidates::with_duplicates(&pool, &gone)

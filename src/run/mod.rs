@@ -27,10 +27,11 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
-use crate::api::crds;
+use crate::api::{Orchestra, crds};
 use crate::class::environment;
 use crate::controller::Core;
 use crate::controller::backoff::Backoff;
+use crate::controller::clock::Clock;
 use crate::controller::lease::{Held, Lease, Timing};
 use crate::controller::refusals::Refusals;
 use crate::credentials::inventory;
@@ -134,6 +135,7 @@ async fn work(
         metrics: metrics.clone(),
         refusals: Refusals::default(),
         backoff: Backoff::default(),
+        clock: Clock::default(),
         settings,
     });
     lead(core, provider, watched, &mut held, stop).await?;
@@ -194,7 +196,15 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
         let tenants = orchestras.clone();
+        let oldest = oldest_logins(orchestras.iter().map(|object| &**object));
+        let ends = orchestras
+            .iter()
+            .filter_map(|object| object.status.as_ref())
+            .filter(|it| it.expires_at.is_some());
+        let (warned, running): (Vec<_>, Vec<_>) = ends.partition(|status| status.expiry_notice.is_some());
+        metrics.set_expiring(running.len(), warned.len());
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
+        metrics.set_oldest_logins(oldest.iter().map(|(class, since)| (class.as_str(), *since)));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
@@ -206,8 +216,26 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
                 .iter()
                 .map(|class| crate::class::facts(class, &tenants)),
         );
+        metrics.set_pools(stores.pools.state().iter().map(|pool| crate::pool::facts(pool)));
         tokio::time::sleep(CENSUS).await;
     }
+}
+
+/// When the oldest published login of each class was made, in seconds since 1970. A login that was never rotated is as
+/// old as its Orchestra.
+fn oldest_logins<'a>(all: impl Iterator<Item = &'a Orchestra>) -> BTreeMap<String, i64> {
+    let mut oldest = BTreeMap::new();
+    for object in all.filter(|object| object.is_published()) {
+        let status = object.status.as_ref();
+        let rotated = status.and_then(|status| status.credentials.as_ref()?.rotated_at.as_ref());
+        let since = rotated.or(object.metadata.creation_timestamp.as_ref());
+        if let (Some(class), Some(since)) = (object.decided_class(), since) {
+            let since = since.0.as_second();
+            let oldest = oldest.entry(class.to_owned()).or_insert(since);
+            *oldest = since.min(*oldest);
+        }
+    }
+    oldest
 }
 
 fn phases<'a>(all: impl Iterator<Item = Option<&'a str>>) -> BTreeMap<String, usize> {

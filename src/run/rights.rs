@@ -60,7 +60,7 @@ const OURS: &str = "stagesub.io";
 
 /// In each namespace of Orchestras.
 const TENANTS: &[Rule] = &[
-    (OURS, &["orchestras"], &["get", "list", "watch", "patch"]),
+    (OURS, &["orchestras"], &["get", "list", "watch", "patch", "delete"]),
     (OURS, &["orchestras/status"], &["patch"]),
     ("", &["secrets"], &["get", "list", "watch", "create", "patch"]),
     (
@@ -84,7 +84,7 @@ const CLUSTER: &[Rule] = &[
         &["orchestraclasses", "orchestrapools", "orchestradatabases"],
         &["get", "list", "watch"],
     ),
-    (OURS, &["orchestraclasses"], &["patch"]),
+    (OURS, &["orchestraclasses", "orchestrapools"], &["patch"]),
     (OURS, &["orchestradatabases"], &["create", "patch", "delete"]),
     (
         OURS,

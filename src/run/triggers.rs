@@ -9,7 +9,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::condition::{ConditionType, Reason, is_true, reason_of};
 use crate::api::names::{DATABASE_LABEL, KEYS_LABEL};
-use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Preparation, ScriptSource};
+use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, ScriptSource};
 use crate::class;
 use crate::controller::Core;
 use crate::controller::latest::Latest;
@@ -21,14 +21,54 @@ pub fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
     Some(ObjectRef::new(&claim.name).within(&claim.namespace))
 }
 
+/// Orchestras without a database that name this one.
+pub fn waiting_for(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<Orchestra>> {
+    let name = database.name_any();
+    select(&core.stores.orchestras, |orchestra| {
+        candidates::is_unmet(orchestra)
+            && orchestra
+                .spec
+                .existing()
+                .is_some_and(|existing| existing.database_name == name)
+    })
+}
+
 /// Orchestras without a database, which a change of a class may give one, and those of the class that a person has to
 /// act for: the class may be what was changed.
 pub fn unclaimed(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
     let name = class.name_any();
     select(&core.stores.orchestras, |orchestra| {
         let waits = || orchestra.stalled_reason().is_some() || is_without_template(orchestra);
-        candidates::is_unmet(orchestra) || orchestra.decided_class() == Some(&name) && waits()
+        let of_another = orchestra.spec.class_name.as_ref().is_some_and(|of| *of != name);
+        candidates::is_unmet(orchestra) && !of_another || orchestra.decided_class() == Some(&name) && waits()
     })
+}
+
+/// Orchestras without a database that wait for the provider of a class, when it answers again.
+pub fn waiting_orchestras(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
+    let name = class.name_any();
+    if is_true(class.conditions(), ConditionType::Reconciling) {
+        return Vec::new();
+    }
+    select(&core.stores.orchestras, |orchestra| {
+        candidates::is_unmet(orchestra)
+            && orchestra.decided_class() == Some(&name)
+            && waits_for_provider(orchestra.conditions())
+    })
+}
+
+/// Databases that wait for the provider of a class, when it answers again.
+pub fn waiting_databases(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraDatabase>> {
+    if is_true(class.conditions(), ConditionType::Reconciling) {
+        return Vec::new();
+    }
+    select(&core.stores.databases, |database| {
+        database.is_of(class) && waits_for_provider(database.conditions())
+    })
+}
+
+fn waits_for_provider(conditions: &[Condition]) -> bool {
+    reason_of(conditions, ConditionType::Reconciling) == Some(Reason::ProviderUnavailable)
 }
 
 fn is_without_template(orchestra: &Orchestra) -> bool {
@@ -104,13 +144,6 @@ fn is_quiet(conditions: &[Condition]) -> bool {
     !is_true(conditions, ConditionType::Reconciling) && !is_true(conditions, ConditionType::Stalled)
 }
 
-/// Databases that the provider's limit of projects keeps from being created: one is gone, and there may be room.
-pub fn databases_without_quota(core: &Core, _: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
-    select(&core.stores.databases, |database| {
-        database.stalled_reason() == Some(Reason::QuotaExceeded)
-    })
-}
-
 /// The database whose Secret it is.
 pub fn database_of_secret(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<OrchestraDatabase>> {
     secret.labels().get(DATABASE_LABEL).map(|name| ObjectRef::new(name))
@@ -182,26 +215,31 @@ pub fn pool_of_database(database: &OrchestraDatabase) -> Option<ObjectRef<Orches
 pub fn pools_with_inventory(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraPool>> {
     let name = secret.name_any();
     select(&core.stores.pools, |pool| {
-        let inventory = pool.spec.inventory.secret_ref.as_ref();
-        inventory.is_some_and(|secret| secret.name == name)
+        let inventory = pool.spec.inventory.as_ref();
+        inventory.is_some_and(|inventory| inventory.secret_ref.as_ref().is_some_and(|secret| secret.name == name))
     })
 }
 
-/// Pools whose databases are prepared from a class.
-pub fn pools_prepared_by(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraPool>> {
+/// Pools whose databases are made by a class, or prepared from it.
+pub fn pools_of_class(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraPool>> {
     let name = class.name_any();
-    prepared(core, |wanted| wanted.class_name == name)
+    of_class(core, |class| class == name)
 }
 
 /// Pools whose databases are prepared: their scripts may be in a ConfigMap of the operator's namespace.
 pub fn pools_with_source(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> Vec<ObjectRef<OrchestraPool>> {
     let ours = is_operators(core, map);
-    prepared(core, |_| ours)
+    of_class(core, |_| ours)
 }
 
-fn prepared(core: &Core, wanted: impl Fn(&Preparation) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
+fn of_class(core: &Core, wanted: impl Fn(&str) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
     select(&core.stores.pools, |pool| {
-        pool.spec.prepare.as_ref().is_some_and(&wanted)
+        let preparation = pool.spec.prepare.as_ref().map(|prepare| &prepare.class_name);
+        pool.spec
+            .class_name
+            .as_ref()
+            .or(preparation)
+            .is_some_and(|class| wanted(class))
     })
 }
 

@@ -70,6 +70,7 @@ pub fn class(
         content,
         rollout,
         tokens: class::Tokens::default(),
+        outages: class::Outages::default(),
         cluster,
         orphans: class::Orphans::default(),
         budgets: class::Budgets::default(),

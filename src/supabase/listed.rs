@@ -59,17 +59,38 @@ impl Item for ListedProject {
 /// A project of a listing whose reference or name is missing, so that it can neither be used nor be ruled out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnclearProject {
-    /// The same in each listing: the reference, or a digest of what was listed.
+    /// What tells it from its neighbours in a listing: the reference, or a digest of what was listed.
     pub key: String,
+    /// The same in each listing, whatever becomes of the project: the reference, or a digest of the [`LASTING`] fields.
+    /// Several entries may have the same one.
+    pub identity: String,
     /// The provider's identifier, when it is there.
     pub reference: Option<String>,
     /// The name, when it is there.
     pub name: Option<String>,
+    /// Whether it is a preview branch of another project.
+    pub is_branch: bool,
     /// When it was created.
     pub inserted_at: Option<Timestamp>,
     /// When a listing of this process showed it for the first time.
     pub seen: Timestamp,
 }
+
+/// The fields of a project that do not change in its life.
+const LASTING: [&str; 9] = [
+    "ref",
+    "id",
+    "organization_id",
+    "organization_slug",
+    "cloud_provider",
+    "region",
+    "is_branch",
+    "inserted_at",
+    "created_at",
+];
+
+/// Digits of an identity that is a digest: it tells the entries of one organization apart, and people copy it.
+const DIGITS: usize = 12;
 
 /// An entry of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,11 +109,20 @@ impl ListEntry {
         }
         let mut fields = Fields::of(value);
         let reference = fields.as_mut().and_then(reference);
-        let digest = || hex::encode(Sha256::digest(value.to_string()));
+        let identity = || {
+            let lasting: Value = LASTING
+                .iter()
+                .map(|name| value.get(name).cloned())
+                .collect::<Vec<_>>()
+                .into();
+            digest(&lasting.to_string()).chars().take(DIGITS).collect()
+        };
         let unclear = UnclearProject {
-            key: reference.clone().unwrap_or_else(digest),
+            key: reference.clone().unwrap_or_else(|| digest(&value.to_string())),
+            identity: reference.clone().unwrap_or_else(identity),
             reference,
             name: fields.as_mut().and_then(|fields| fields.text("name")),
+            is_branch: fields.as_mut().and_then(|fields| fields.flag("is_branch")) == Some(true),
             inserted_at: fields.as_mut().and_then(|fields| fields.time("inserted_at")),
             seen: Timestamp::now(),
         };
@@ -106,6 +136,18 @@ impl ListEntry {
             Self::Unclear(unclear) => &unclear.key,
         }
     }
+
+    /// The provider's identifier, when it is there.
+    fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Project(project) => Some(&project.reference),
+            Self::Unclear(unclear) => unclear.reference.as_deref(),
+        }
+    }
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
 }
 
 /// A database of a [`ListedProject`].
@@ -173,14 +215,16 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Adds entries, each project once: an entry that comes twice is no second project.
+    /// Adds entries, each project once: a reference that comes twice is no second project. Of entries without one,
+    /// nobody knows.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = ListEntry>, seen: &mut HashSet<String>) {
         for entry in entries {
-            if !seen.insert(entry.key().to_owned()) {
+            if !seen.insert(entry.key().to_owned()) && entry.reference().is_some() {
                 continue;
             }
             match entry {
-                ListEntry::Project(project) if project.is_branch => {}
+                ListEntry::Project(ListedProject { is_branch: true, .. })
+                | ListEntry::Unclear(UnclearProject { is_branch: true, .. }) => {}
                 ListEntry::Project(project) => self.projects.push(project),
                 ListEntry::Unclear(unclear) => self.unclear.push(unclear),
             }

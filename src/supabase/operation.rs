@@ -24,6 +24,24 @@ pub enum Priority {
     Drift,
 }
 
+/// A request as the rate limiter sees it: what is asked for, and how urgent it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The endpoint.
+    pub operation: Operation,
+    /// Its priority.
+    pub priority: Priority,
+}
+
+impl From<Operation> for Call {
+    fn from(operation: Operation) -> Self {
+        Self {
+            operation,
+            priority: operation.priority(),
+        }
+    }
+}
+
 /// An endpoint of the API. The variant in snake case is its name in metrics, logs and messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
@@ -90,7 +108,15 @@ impl Operation {
         }
     }
 
-    /// Its priority. The listing has that of a creation, which looks for the project before it creates it.
+    /// The same as a check for drift, which no readiness waits for.
+    pub fn as_check(self) -> Call {
+        Call {
+            operation: self,
+            priority: Priority::Drift,
+        }
+    }
+
+    /// Its priority, unless it is a check. The listing has that of a creation, which looks for the project before it creates it.
     pub fn priority(self) -> Priority {
         match self {
             Self::CreateProject | Self::ListProjects | Self::GetRegions | Self::DeleteProject => Priority::Create,

@@ -11,6 +11,7 @@ use super::client::{Client, PAGE};
 use super::error::Error;
 use super::listed::{Listed, ListedProject, UnclearProject};
 use super::types::Project;
+use crate::error::ErrorClass;
 
 /// The least time between the starts of two listings, unless set otherwise.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
@@ -41,15 +42,26 @@ impl Listing {
         self.projects.iter().filter(|project| project.name == name).collect()
     }
 
+    /// The identities of the entries without a name, each as often as it is listed.
+    pub fn unnamed(&self) -> Vec<&str> {
+        let unnamed = self.unclear.iter().filter(|entry| entry.name.is_none());
+        unnamed.map(|entry| entry.identity.as_str()).collect()
+    }
+
     /// This listing, updated by a later listing of the youngest projects.
     fn with_younger(&self, later: &Self) -> Self {
         let known: HashSet<_> = later.projects.iter().map(|project| &project.reference).collect();
         let mut projects = self.projects.clone();
         projects.retain(|project| !known.contains(&project.reference));
         projects.extend_from_slice(&later.projects);
+        let is_in = |all: &[UnclearProject], entry: &UnclearProject| all.iter().any(|it| it.identity == entry.identity);
         let mut unclear = self.unclear.clone();
-        unclear.retain(|entry| !known.contains(&entry.key) && later.unclear.iter().all(|it| it.key != entry.key));
-        unclear.extend_from_slice(&later.unclear);
+        // Of entries without a reference, the later listing may show some of those that have the same identity.
+        unclear.retain(|entry| entry.reference.is_none() || !is_in(&later.unclear, entry));
+        let newer = later.unclear.iter();
+        let newer = newer.filter(|entry| entry.reference.is_some() || !is_in(&self.unclear, entry));
+        unclear.extend(newer.cloned());
+        unclear.retain(|entry| !known.contains(&entry.identity));
         Self {
             projects,
             unclear,
@@ -76,8 +88,9 @@ struct PollState {
     begun: [Option<Instant>; 2],
     /// When the last listing failed, and how.
     failed: Option<(Instant, Error)>,
-    /// When an unclear entry was listed for the first time, by its key.
-    seen: HashMap<String, Timestamp>,
+    /// When an unclear entry was listed for the first time, by its identity and its number among those that have the
+    /// same one.
+    seen: HashMap<(String, usize), Timestamp>,
     /// What a request for a project that is listed without a name has answered, and when.
     asked: HashMap<String, (Instant, Identity)>,
 }
@@ -85,11 +98,17 @@ struct PollState {
 impl PollState {
     /// The unclear entries of a listing, with the times when they were listed for the first time.
     fn date(&mut self, mut unclear: Vec<UnclearProject>, complete: bool) -> Vec<UnclearProject> {
+        let mut listed: HashMap<String, usize> = HashMap::new();
         for entry in &mut unclear {
-            entry.seen = *self.seen.entry(entry.key.clone()).or_insert(entry.seen);
+            let same = listed.entry(entry.identity.clone()).or_default();
+            let key = (entry.identity.clone(), *same);
+            *same += 1;
+            entry.seen = *self.seen.entry(key).or_insert(entry.seen);
         }
         if complete {
-            self.seen.retain(|key, _| unclear.iter().any(|entry| entry.key == *key));
+            let is_listed = |identity: &String, number| listed.get(identity).is_some_and(|same| number < *same);
+            self.seen.retain(|(identity, number), _| is_listed(identity, *number));
+            self.asked.retain(|reference, _| listed.contains_key(reference));
         }
         unclear
     }
@@ -160,17 +179,20 @@ impl Poll {
         }
     }
 
-    /// Asks for a project that is listed without a name. A name stays known; otherwise it is asked again after
+    /// What is known of a project that is listed without a name: its name for good, and that it has none for
     /// [`ASK_AGAIN`].
+    pub fn identified(&self, reference: &str) -> Option<Identity> {
+        let (at, identity) = self.with(|state| state.asked.get(reference).cloned())?;
+        let is_named = matches!(identity, Identity::Named(_));
+        (is_named || at.elapsed() < ASK_AGAIN).then_some(identity)
+    }
+
+    /// Asks for a project that is listed without a name.
     pub async fn identify(&self, reference: &str) -> Identity {
-        let known = self.with(|state| state.asked.get(reference).cloned());
-        if let Some((at, identity)) = known
-            && (matches!(identity, Identity::Named(_)) || at.elapsed() < ASK_AGAIN)
-        {
-            return identity;
-        }
         let identity = match self.client.get_project(reference).await {
             Ok(project) if project.name.is_some() => Identity::Named(Box::new(project)),
+            // The request waits for its turn, and nothing was asked.
+            Err(error) if matches!(error.class(), ErrorClass::After(_)) => return Identity::Unknown,
             Ok(_) | Err(_) => Identity::Unknown,
         };
         self.with(|state| {

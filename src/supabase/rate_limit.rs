@@ -25,7 +25,7 @@ use reqwest::header::HeaderMap;
 use tokio::sync::{Notify, Semaphore};
 
 use super::error::Error;
-use super::operation::Operation;
+use super::operation::{Call, Operation};
 use core::{Core, Key};
 use headers::LimitHeaders;
 pub use queue::QueuePlace;
@@ -119,10 +119,11 @@ impl RateLimiter {
     /// [`Error::Throttled`] when it would take longer; [`Error::Queued`] when the caller has a place in the queue.
     pub async fn acquire(
         self: &Arc<Self>,
-        operation: Operation,
+        call: impl Into<Call>,
         scope: &str,
         place: Option<&QueuePlace>,
     ) -> Result<Permit, Error> {
+        let Call { operation, priority } = call.into();
         let key = (operation, scope.to_owned());
         let give_up = Instant::now() + MAX_WAIT;
         let mut seat = None;
@@ -130,7 +131,7 @@ impl RateLimiter {
             // Enabled before the limiter is asked, so that no answer is missed in between.
             let mut answered = pin!(self.answered.notified());
             answered.as_mut().enable();
-            let taken = self.with(|core| core.take(operation.priority(), &key, place, Instant::now()));
+            let taken = self.with(|core| core.take(priority, &key, place, Instant::now()));
             let not_yet = match taken {
                 Ok(slot) => {
                     return Ok(Permit {

@@ -217,16 +217,21 @@ pub struct Project {
     pub created_at: Option<Timestamp>,
     /// Its state.
     pub status: ProjectStatus,
+    /// Host of its database server, without a pooler; only in the detail. It has an IPv6 address only, unless the
+    /// project has the IPv4 add-on (Supabase, "Connect to your database").
+    pub database_host: Option<String>,
 }
 
 impl Item for Project {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let mut database = fields.optional_object("database");
         Some(Self {
             reference: reference(fields)?,
             name: fields.text("name"),
             region: fields.text("region"),
             created_at: fields.time("created_at"),
             status: status(fields),
+            database_host: database.as_mut().and_then(|database| database.optional_text("host")),
         })
     }
 }

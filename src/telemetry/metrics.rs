@@ -1,4 +1,4 @@
-//! Prometheus metrics. The number of label values is bounded: the only objects that are named are classes, which
+//! Prometheus metrics. The number of label values is bounded: the only objects that are named are classes and pools, which
 //! admins make, and the first hundred Orchestras of a queue.
 
 use std::time::Duration;
@@ -13,6 +13,7 @@ use strum::IntoStaticStr;
 
 use super::classes::{ClassFacts, Classes};
 use super::orphans::{OrphanFacts, Orphans};
+use super::pools::{PoolFacts, Pools};
 use crate::api::condition::Reason;
 
 /// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
@@ -74,8 +75,18 @@ struct OperationLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabels {
     phase: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExpiryLabels {
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,10 +113,14 @@ pub struct Metrics {
     odd_items: Family<OperationLabels, Counter>,
     orchestras: Family<PhaseLabels, Gauge>,
     databases: Family<PhaseLabels, Gauge>,
+    expiring: Family<ExpiryLabels, Gauge>,
     queue_depth: Family<OperationLabels, Gauge>,
     queue_position: Family<OrchestraLabels, Gauge>,
     classes: Classes,
+    pools: Pools,
     orphans: Orphans,
+    rotations: Counter,
+    oldest_logins: Family<ClassLabels, Gauge>,
     leader: Gauge,
 }
 
@@ -121,10 +136,14 @@ impl Default for Metrics {
             odd_items: Family::default(),
             orchestras: Family::default(),
             databases: Family::default(),
+            expiring: Family::default(),
             queue_depth: Family::default(),
             queue_position: Family::default(),
             classes: Classes::default(),
+            pools: Pools::default(),
             orphans: Orphans::default(),
+            rotations: Counter::default(),
+            oldest_logins: Family::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -137,6 +156,13 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());
+        let help = "Logins of tenants that were replaced by new ones";
+        registry.register("login_rotations", help, self.rotations.clone());
+        registry.register(
+            "class_oldest_login_timestamp_seconds",
+            "When the oldest login of the tenants of a class was made, in seconds since 1970",
+            self.oldest_logins.clone(),
+        );
         registry.register_with_unit(
             "reconcile_duration",
             "Time a reconcile took",
@@ -167,6 +193,11 @@ impl Metrics {
         registry.register("orchestras", "Orchestras by phase", self.orchestras.clone());
         registry.register("databases", "OrchestraDatabases by phase", self.databases.clone());
         registry.register(
+            "orchestras_expiring",
+            "Orchestras with a ttl, by whether a warning of its end was given",
+            self.expiring.clone(),
+        );
+        registry.register(
             "queue_depth",
             "Requests that are queued until the rate limit of a token allows them, by operation",
             self.queue_depth.clone(),
@@ -177,8 +208,24 @@ impl Metrics {
             self.queue_position.clone(),
         );
         self.classes.register(registry);
+        self.pools.register(registry);
         self.orphans.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
+    }
+
+    /// Counts a rotation of a tenant's login.
+    pub fn rotated(&self) {
+        self.rotations.inc();
+    }
+
+    /// Sets when the oldest login of each class was made, in seconds since 1970. A class that is not named loses its
+    /// gauge.
+    pub fn set_oldest_logins<'a>(&self, classes: impl IntoIterator<Item = (&'a str, i64)>) {
+        self.oldest_logins.clear();
+        for (class, since) in classes {
+            let class = class.to_owned();
+            self.oldest_logins.get_or_create(&ClassLabels { class }).set(since);
+        }
     }
 
     /// Counts a reconcile that has ended, and its duration.
@@ -233,6 +280,14 @@ impl Metrics {
         replace(&self.databases, phases);
     }
 
+    /// Sets how many Orchestras have a ttl without a warning, and with one.
+    pub fn set_expiring(&self, running: usize, warned: usize) {
+        for (state, count) in [("running", running), ("warned", warned)] {
+            let gauge = self.expiring.get_or_create(&ExpiryLabels { state });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Replaces the gauges of the queues; a queue that is not named is empty.
     pub fn set_queues(&self, queues: &[RequestQueue]) {
         self.queue_depth.clear();
@@ -259,6 +314,11 @@ impl Metrics {
     /// Replaces the gauges of classes. A class that is not named loses its gauges.
     pub fn set_classes(&self, classes: impl IntoIterator<Item = ClassFacts>) {
         self.classes.set(classes);
+    }
+
+    /// Replaces the gauges of pools. A pool that is not named loses its gauges.
+    pub fn set_pools(&self, pools: impl IntoIterator<Item = PoolFacts>) {
+        self.pools.set(pools);
     }
 
     /// Sets whether this replica holds the lease.
@@ -300,6 +360,7 @@ mod tests {
         metrics.set_orchestras([("Ready", 2)]);
         metrics.set_orchestras([("Failed", 1)]);
         metrics.set_databases([("Bound", 2)]);
+        metrics.set_expiring(3, 1);
         let queue = |orchestras: &[&str]| RequestQueue {
             operation: "create_project",
             orchestras: orchestras.iter().map(ToString::to_string).collect(),
@@ -316,6 +377,7 @@ mod tests {
             r#"orchestra_management_api_request_duration_seconds_count{operation="create_project"} 1"#,
             r#"orchestra_orchestras{phase="Failed"} 1"#,
             r#"orchestra_databases{phase="Bound"} 2"#,
+            r#"orchestra_orchestras_expiring{state="warned"} 1"#,
             r#"orchestra_queue_depth{operation="create_project"} 2"#,
             r#"orchestra_queue_position{namespace="b",name="two"} 2"#,
             "orchestra_leader 1",

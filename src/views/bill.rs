@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::api::{Cost, OrchestraDatabase};
+use crate::api::{Cost, DeletionPolicy, OrchestraDatabase};
 use crate::class::orphan::is_billed;
 use crate::money;
 
@@ -181,7 +181,9 @@ fn state(database: &OrchestraDatabase) -> String {
         return "Deleting".into();
     }
     if database.spec.released_at.is_some() {
-        return "Released".into();
+        let is_reclaimed =
+            database.spec.reclaim_after.is_some() && database.spec.reclaim_policy == DeletionPolicy::Delete;
+        return if is_reclaimed { "Reclaiming" } else { "Released" }.into();
     }
     status
         .and_then(|status| status.phase.clone())

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use serde::Serialize;
 
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
@@ -89,8 +90,9 @@ pub fn orphans(
         orphans.extend(found.into_iter().map(|project| of_project(ctx, class, project)));
     }
     let tenants: HashSet<String> = orchestras.iter().filter_map(ResourceExt::uid).collect();
+    let has_pool = |pool: &str| ctx.core.stores.pools.get(&ObjectRef::new(pool)).is_some();
     for database in databases {
-        if let Some(why) = orphan::unclaimed(database, |uid| tenants.contains(uid)) {
+        if let Some(why) = orphan::unclaimed(database, |uid| tenants.contains(uid), has_pool) {
             orphans.push(of_database(database, why));
         }
     }
@@ -121,8 +123,8 @@ fn of_database(database: &OrchestraDatabase, why: orphan::Unclaimed) -> Orphan {
     let cost = status.and_then(|status| status.cost.as_ref());
     let since = match why {
         orphan::Unclaimed::Released => database.spec.released_at.as_ref(),
-        // Nothing records when the Orchestra was removed.
-        orphan::Unclaimed::Deserted => None,
+        // Nothing records when the Orchestra or the pool was removed.
+        orphan::Unclaimed::Deserted | orphan::Unclaimed::Poolless => None,
     };
     let wanted = database.spec.supabase.as_ref().map(|wanted| &wanted.region);
     Orphan {

@@ -6,9 +6,11 @@ use std::process::Command;
 
 use orchestra_sandbox::StandIn;
 use orchestra_sandbox::api::Rule;
+use orchestra_sandbox::loopback;
+use orchestra_sandbox::router::RouterOptions;
 use serde_json::json;
 
-use super::{left_out, output, packages, project, stand_in};
+use super::{left_out, output, packages, project, stand_in_at};
 
 /// The pooler's name, as the CLI wants one.
 const POOLER: &str = "aws-0-eu-central-1.pooler.localhost";
@@ -81,7 +83,14 @@ impl Cli {
 
 #[tokio::test]
 async fn the_cli_links_and_pushes_with_a_role_for_a_short_time() {
-    let api = stand_in("pro").await;
+    // It takes 5432 for sessions, whatever the API says, and a pooler in the domain of its profile.
+    let router = RouterOptions {
+        host: loopback::address(),
+        session_port: 5432,
+        transaction_port: 6543,
+        ..RouterOptions::default()
+    };
+    let api = stand_in_at("pro", router).await;
     // The CLI wants a token of this form.
     api.set_tokens(vec![format!("sbp_{}", "0123456789".repeat(4))]);
     let Some(cli) = Cli::new(&api) else { return };

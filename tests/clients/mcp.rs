@@ -144,6 +144,9 @@ fn works_inside(server: &mut Server, reference: &str) {
     assert!(lints.to_string().contains("rls_disabled_in_public"), "{lints}");
     let keys = server.done("get_publishable_keys", &project);
     assert!(keys.to_string().contains("sb_publishable_"), "{keys}");
+    let types = server.done("generate_typescript_types", &project);
+    assert!(types.to_string().contains("Row: { id: number }"), "{types}");
+    server.done("get_logs", &json!({"project_id": reference, "service": "postgres"}));
     for tool in [
         "list_extensions",
         "list_edge_functions",

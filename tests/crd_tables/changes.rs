@@ -141,4 +141,28 @@ pub const CHANGES: &[(&str, &str, &str, &str)] = &[
         "spec: {provider: {supabase: {}}}",
         "",
     ),
+    (
+        "OrchestraPool",
+        "spec: {className: standard, replicas: 1}",
+        "spec: {className: standard, replicas: 10, memberLifetime: 336h}",
+        "",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {className: standard, replicas: 1}",
+        "spec: {className: other, replicas: 1}",
+        "className is immutable",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {className: standard, replicas: 1}",
+        "spec: {static: {}}",
+        "static and replicas do not replace each other: make another pool",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {static: {}}",
+        "spec: {className: standard, replicas: 1}",
+        "static and replicas do not replace each other: make another pool",
+    ),
 ];

@@ -1,10 +1,15 @@
 //! What the API server must accept, and what it must refuse.
 
+pub mod applied;
 pub mod budget;
 pub mod changes;
+pub mod connection;
+pub mod life;
 pub mod logins;
 mod placement;
+pub mod pools;
 pub mod rollout;
+mod schemas;
 pub mod sources;
 
 pub use placement::PLACEMENTS;
@@ -12,8 +17,8 @@ pub use placement::PLACEMENTS;
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ("Orchestra", "spec: {}", ""),
-    ("Orchestra", "{}", "spec: Required value"),
-    ("Orchestra", "spec: null", "spec: Required value"),
+    ("Orchestra", "{}", ""),
+    ("Orchestra", "spec: null", ""),
     (
         "Orchestra",
         "spec: {className: standard, displayName: Test Orchestra AB, placement: {region: eu-central-1}, \
@@ -77,8 +82,8 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     // Choices.
     (
         "Orchestra",
-        "spec: {connection: {mode: Direct}}",
-        r#"supported values: "SessionPooler", "TransactionPooler""#,
+        "spec: {connection: {mode: Anywhere}}",
+        r#"supported values: "SessionPooler", "TransactionPooler", "Direct""#,
     ),
     (
         "Orchestra",
@@ -283,7 +288,6 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec: {static: {allowLegacyServers: true, acceptNonEmpty: true}}",
         "",
     ),
-    ("OrchestraPool", "spec: {}", "spec.static: Required value"),
     (
         "OrchestraPool",
         "spec: {static: {secretRef: {name: A_B}}}",

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::pool::{house, inventory};
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects, soon};
-use crate::support::{LONG, gone, orchestra, ready, reason, sources, standard_class, world_with};
+use crate::support::{LONG, events_with, gone, orchestra, ready, reason, sources, standard_class, world_with};
 
 /// Projects that are there now.
 fn alive(world: &World) -> usize {
@@ -87,6 +87,7 @@ async fn a_budget_holds_what_is_too_much_and_lets_it_go_when_there_is_room() {
     assert_eq!(full["status"]["account"]["plan"], "pro");
     let shown = world.kubectl(["get", "orchclass", "standard"]).unwrap();
     assert!(shown.contains("20.00") && shown.contains("19.62"), "{shown}");
+    events_with(&world, "BudgetExceeded").await;
     assert_eq!(warnings(&world, "BudgetExceeded").await, 1);
     let served = with_reason(&world, "Ready").await;
     let tenant = world.get(Kind::Orchestra, TENANTS, &served[0]).await.unwrap().unwrap();

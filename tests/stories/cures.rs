@@ -63,7 +63,7 @@ async fn a_long_migration_tells_how_it_goes_and_is_finished_when_the_operator_st
         .unwrap();
     let told = condition(&object, "Reconciling").2;
     assert!(
-        told.starts_with("applying migration 3 of 3, 20260103000000_slow, for "),
+        told.starts_with("applying migration 3 of 3, 20260103000000_slow, since "),
         "{told}"
     );
     assert_eq!(condition(&object, "Available").0, "True", "it serves meanwhile");

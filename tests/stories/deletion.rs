@@ -1,7 +1,7 @@
 //! What is kept and what is destroyed when an Orchestra is deleted.
 
 use orchestra_sandbox::api::{Fault, Operation, Options as ApiOptions, Organization};
-use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
 use crate::proof::{database_name, owner_url};
@@ -59,8 +59,10 @@ async fn delete_destroys_once_and_waits_for_a_provider_that_says_no() {
     let _operator = world.operator("operator", |_| {}).unwrap();
     standard_class(&world, "  deletion: {policy: Delete}");
     sources(&world);
-    orchestra(&world, "dropped", "");
-    ready(&world, "dropped").await;
+    for name in ["dropped", "abandoned"] {
+        orchestra(&world, name, "");
+        ready(&world, name).await;
+    }
     let database = database_name(&world, "dropped").await;
     let refused = Fault::Status {
         status: 503,
@@ -81,13 +83,49 @@ async fn delete_destroys_once_and_waits_for_a_provider_that_says_no() {
     // The Orchestra waits for nothing, as a PersistentVolumeClaim; the database is there until the provider agrees.
     gone(&world, Kind::Orchestra, TENANTS, "dropped").await;
     assert!(world.get(Kind::Database, "", &database).await.unwrap().is_some());
-    assert!(world.api.ledger().projects()[0].deleted.is_none());
+    assert!(
+        world
+            .api
+            .ledger()
+            .projects()
+            .iter()
+            .all(|project| project.deleted.is_none())
+    );
+    let other = let_go(&world).await;
 
     world.api.set_tokens(vec![token, "rotated".into()]);
     world.store_secret("supabase-token", "token", "rotated").unwrap();
     gone(&world, Kind::Database, "", &database).await;
     gone(&world, Kind::Secret, SYSTEM, &database).await;
-    assert!(world.api.ledger().projects()[0].deleted.is_some());
+    let projects = world.api.ledger().projects();
+    let alive: Vec<_> = projects.iter().filter(|project| project.deleted.is_none()).collect();
+    assert!(alive.len() == 1 && alive[0].name.ends_with(&other), "{projects:?}");
+}
+
+/// The token is gone for good: a person lets go of the database, and is told what is left behind.
+async fn let_go(world: &World) -> String {
+    let database = database_name(world, "abandoned").await;
+    world
+        .kubectl(["delete", "orch", "abandoned", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
+    world.kubectl(["delete", "orchdb", &database, "--wait=false"]).unwrap();
+    let stopped = |object: &Value| condition(object, "Stalled").1 == "TokenRejected";
+    world
+        .until(Kind::Database, ("", &database), LONG, stopped)
+        .await
+        .unwrap();
+    world
+        .kubectl(["annotate", "orchdb", &database, "stagesub.io/abandon=true"])
+        .unwrap();
+    gone(world, Kind::Database, "", &database).await;
+    assert!(world.get(Kind::Secret, SYSTEM, &database).await.unwrap().is_some());
+    let events = world.kubectl(["get", "events", "-n", "default"]).unwrap();
+    let told = events
+        .lines()
+        .find(|line| line.contains("Abandoned"))
+        .unwrap_or_default();
+    assert!(told.contains("of organization acme-org remains and costs"), "{events}");
+    database
 }
 
 #[tokio::test(flavor = "multi_thread")]

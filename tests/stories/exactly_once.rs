@@ -7,6 +7,7 @@
 mod answers;
 mod kills;
 mod minds;
+mod pools;
 mod rivals;
 mod scene;
 mod soak;

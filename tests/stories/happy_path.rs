@@ -97,8 +97,12 @@ async fn a_tenant_may_ask_for_the_transaction_pooler() {
     ready(&world, "brief").await;
     let keys = secret(&world, TENANTS, "brief-connection").await;
     assert!(keys["DATABASE_URL"].ends_with("&pgbouncer=true"));
-    assert_eq!(keys["port"], "6543");
-    assert!(keys["DIRECT_URL"].contains(":5432/"));
+    let pooler = world.api.router();
+    assert_eq!(keys["host"], pooler.host());
+    assert!(keys["host"].parse::<std::net::IpAddr>().is_err(), "{}", keys["host"]);
+    assert_eq!(keys["port"], pooler.transaction_address().port().to_string());
+    let session = format!(":{}/", pooler.session_address().port());
+    assert!(keys["DIRECT_URL"].contains(&session));
     for url in [&keys["uri"], &keys["DIRECT_URL"]] {
         let mut tenant = login(url).await.unwrap();
         assert_eq!(scalar(&mut tenant, r#"SELECT count(*) FROM "Member""#).await, 3);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::hostile::{Act, Hostile};
 use crate::pool::{house, inventory, pool_only};
-use crate::support::{LONG, orchestra, patch_config_map, ready, reason, sources, standard_class, world};
+use crate::support::{LONG, events_with, orchestra, patch_config_map, ready, reason, sources, standard_class, world};
 
 /// Colours, a cleared screen, a forged line, reversed and invisible text.
 const ODD: [char; 8] = [
@@ -33,7 +33,7 @@ END $$;";
         .unwrap();
     orchestra(&world, "one", "");
     let object = reason(&world, "one", "MigrationFailed").await;
-    let events = Value::Array(world.list(Kind::Event).await.unwrap());
+    let events = Value::Array(events_with(&world, "failed").await);
     let log = operator.log();
     for (what, text) in [("status", texts(&object["status"])), ("events", texts(&events))] {
         assert!(text.contains("failed"), "{what}: {text}");

@@ -1,6 +1,8 @@
 //! Answers that get lost on the way from the provider, refusals, and changes of mind in the middle
 //! of a creation.
 
+use std::time::{Duration, Instant};
+
 use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
 
@@ -77,17 +79,41 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     assert!(sent <= 4, "a refusal is tried again and again: {sent}");
 
     world.api.behave(|provider| provider.project_limit = None);
+    let touch = |name| {
+        let now = "example.com/touched=now";
+        world
+            .kubectl(["annotate", "orchestra", name, "-n", TENANTS, now])
+            .unwrap();
+    };
+    for name in ["limited", "second"] {
+        touch(name);
+    }
+    for name in ["limited", "second"] {
+        one_project_and_both_logins(&world, name).await;
+    }
+
+    // By its own pace, the next one would try again after twenty seconds.
+    world.api.behave(|provider| provider.project_limit = Some(2));
+    let before = world.api.ledger().count(Operation::CreateProject);
+    orchestra(&world, "third", "");
+    reason(&world, "third", "QuotaExceeded").await;
+    soon("it is refused again", async || {
+        world.api.ledger().count(Operation::CreateProject) >= before + 2
+    })
+    .await;
+    let database = database_name(&world, "limited").await;
+    orchestra(&world, "limited", "  deletionPolicy: Delete");
     world
-        .kubectl([
-            "annotate",
-            "orchestra",
-            "limited",
-            "-n",
-            TENANTS,
-            "example.com/touched=now",
-        ])
+        .kubectl(["delete", "orchestra", "limited", "-n", TENANTS, "--wait=false"])
         .unwrap();
-    one_project_and_both_logins(&world, "limited").await;
+    gone(&world, Kind::Database, "", &database).await;
+    let freed = Instant::now();
+    soon("the next one is created", async || {
+        !projects(&world, "third").await.is_empty()
+    })
+    .await;
+    assert!(freed.elapsed() < Duration::from_secs(8), "{:?}", freed.elapsed());
+    one_project_and_both_logins(&world, "third").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Answers of the Management API in other forms and words than its document has: other people's projects, prices that
 //! are missing, limits in new words, regions that are off, and proxies in front of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orchestra_sandbox::api::{Fault, Operation, Rule};
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
@@ -280,6 +280,15 @@ async fn keys_that_change_at_the_provider_are_published_and_disabled_ones_are_no
         world.api.rules().add(rule).unwrap();
     }
     orchestra(&world, "two", "");
+    // A tenant in use is Ready as before, and its status says that the keys do not work.
+    let (usable, dead) = ("Ready", "KeysUsable");
+    let told = |object: &Value| condition(object, dead).1 == "KeysDisabled" && is_true(object, usable);
+    let database = database_name(&world, "one").await;
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, told)
+        .await
+        .unwrap();
+    world.until(Kind::Database, ("", &database), LONG, told).await.unwrap();
     let told = reason(&world, "two", "KeysDisabled").await;
     assert!(
         condition(&told, "Ready").2.contains("legacy API keys are disabled"),
@@ -289,4 +298,74 @@ async fn keys_that_change_at_the_provider_are_published_and_disabled_ones_are_no
     one_project_and_both_logins(&world, "two").await;
     let two = secret(&world, TENANTS, "two-connection").await;
     assert!(two["SUPABASE_SERVICE_ROLE_KEY"].starts_with("sb_secret_"));
+    let well = |object: &Value| condition(object, dead).0.is_empty() && is_true(object, usable);
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, well)
+        .await
+        .unwrap();
+
+    // The request for the keys has to wait: nothing of a database in use waits for it.
+    let limited = Rule {
+        path: Some("/api-keys$".into()),
+        status: Some(429),
+        headers: [("retry-after".to_owned(), "5".to_owned())].into(),
+        ..Rule::default()
+    };
+    let limited = world.api.rules().add(limited).unwrap();
+    let begun = Instant::now();
+    while met(&world, limited) < 2 || begun.elapsed() < Duration::from_secs(8) {
+        let object = world.get(Kind::Database, "", &database).await.unwrap().unwrap();
+        assert!(
+            condition(&object, "Reconciling").0.is_empty() && is_true(&object, usable),
+            "{object:#}"
+        );
+        assert!(begun.elapsed() < LONG, "the keys are read again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_listed_before_a_request_is_not_its_project_and_a_person_says_what_else_is_not() {
+    let world = generous_world().await;
+    let mut operator = world.operator("operator", |_| {}).unwrap();
+    let undated = |region: &str| foreign(&json!({"ref": null, "name": null, "inserted_at": null, "region": region}));
+    let before = world.api.rules().add(listed(&[undated("sin")])).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    // The outcome of each request is unknown, and there is none.
+    let unanswered = || {
+        let rule = refusal(
+            544,
+            json!({"message": "Connection terminated due to connection timeout"}),
+        );
+        world.api.rules().add(rule).unwrap()
+    };
+    let lost = unanswered();
+    orchestra(&world, "restarted", "");
+    soon("a request was sent", async || met(&world, lost) > 0).await;
+    operator.kill().unwrap();
+    let _operator = world.operator("next", |_| {}).unwrap();
+    assert!(world.api.rules().remove(lost));
+    one_project_and_both_logins(&world, "restarted").await;
+    let database = database_name(&world, "restarted").await;
+    let object = world.get(Kind::Database, "", &database).await.unwrap().unwrap();
+    assert!(object["status"].get("unclearBefore").is_none(), "{object:#}");
+
+    // One more comes after the request.
+    let lost = unanswered();
+    orchestra(&world, "late", "");
+    soon("a request was sent", async || met(&world, lost) > 0).await;
+    assert!(world.api.rules().remove(before));
+    let entries = [undated("sin"), undated("sin"), undated("gru")];
+    world.api.rules().add(listed(&entries)).unwrap();
+    let told = reason(&world, "late", "ProjectUnclear").await;
+    assert!(is_true(&told, "Stalled"), "{told:#}");
+    assert!(world.api.rules().remove(lost));
+    let message = condition(&told, "Ready").2;
+    let command = &message[message.find("annotate orchdb").expect("the command is told")..];
+    let arguments: Vec<_> = command.split(' ').collect();
+    world
+        .kubectl([arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]])
+        .unwrap();
+    one_project_and_both_logins(&world, "late").await;
 }

@@ -83,7 +83,7 @@ async fn text(session: &mut PgConnection, query: &str) -> String {
 }
 
 /// A file that the kustomization leaves out would be missed in a database only.
-fn all_files_are_named(folder: &Path) {
+pub fn all_files_are_named(folder: &Path) {
     let kustomization = std::fs::read_to_string(folder.join("kustomization.yaml")).unwrap();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

@@ -1,7 +1,7 @@
 //! What the stories share.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use orchestra_sandbox::api::Options as ApiOptions;
@@ -152,6 +152,19 @@ pub async fn login(url: &str) -> Result<PgConnection, sqlx::Error> {
     let options: sqlx::postgres::PgConnectOptions = url.parse()?;
     let options = options.ssl_root_cert_from_pem(Authority::of_poolers().unwrap().root().into());
     PgConnection::connect_with(&options.disable_statement_logging()).await
+}
+
+/// All events, as soon as one holds this text: an event comes after the status that it tells of.
+pub async fn events_with(world: &World, text: &str) -> Vec<Value> {
+    let began = Instant::now();
+    loop {
+        let events = world.list(Kind::Event).await.unwrap();
+        if events.iter().any(|event| event.to_string().contains(text)) {
+            return events;
+        }
+        assert!(began.elapsed() < LONG, "no event holds {text:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 pub async fn scalar(connection: &mut PgConnection, query: &'static str) -> i64 {

@@ -20,6 +20,15 @@ pub async fn server() -> Server {
     Server { server, _files: files }
 }
 
+/// As [`server`], of the version that hosted projects run: 17, where that can be had.
+pub async fn server_as_hosted() -> Server {
+    let files = tempfile::tempdir().unwrap();
+    let server = Postgres::start_as_hosted(files.path(), loopback::address())
+        .await
+        .unwrap();
+    Server { server, _files: files }
+}
+
 impl Server {
     /// Kills the server as a failing machine would, and starts it again.
     pub async fn crash(&mut self) {

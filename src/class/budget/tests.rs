@@ -168,3 +168,36 @@ fn a_grant_that_never_shows_runs_out_and_counts_for_its_class_only() {
     assert_eq!(seen("standard", GRANT), 0);
     assert_eq!(seen("other", Duration::ZERO), 0);
 }
+
+#[test]
+fn what_nobody_waits_for_comes_last() {
+    let at = |name: &str, place| BudgetItem {
+        created: before_the_end(place),
+        ..project(name, 0, false, "9.81")
+    };
+    let limits = limits("10", None);
+    // A pool's that exists and was not requested yet gives way to an Orchestra that asks, or has asked.
+    let spare = at("a", SPARE);
+    assert_eq!(room([&spare], &at("z", NEXT_OF_TENANT), &limits), Ok(()));
+    let tenant = project("z", 99, false, "9.81");
+    assert_eq!(room([&spare, &tenant], &spare, &limits), Err(Full::Money));
+    assert_eq!(room([&spare, &tenant], &tenant, &limits), Ok(()));
+    // Another one of a pool is not made beside it, whatever its name.
+    for name in ["", "0", "z"] {
+        assert_eq!(room([&spare], &at(name, NEXT_OF_POOL), &limits), Err(Full::Money));
+    }
+    // A grant keeps its place.
+    let budgets = Budgets::default();
+    let ask = |candidate: &BudgetItem, ahead: Vec<BudgetItem>| {
+        budgets.decide(("standard", &limits), Vec::new, ahead, candidate, true)
+    };
+    let waits = project("t", 5, false, "9.81");
+    assert_eq!(ask(&at("p", NEXT_OF_POOL), vec![waits]), Err(Full::Money));
+    assert_eq!(ask(&at("p", NEXT_OF_POOL), Vec::new()), Ok(()));
+    assert_eq!(ask(&at("q", NEXT_OF_POOL), Vec::new()), Err(Full::Money));
+    assert_eq!(
+        ask(&at("t", NEXT_OF_TENANT), Vec::new()),
+        Ok(()),
+        "the Orchestra goes first"
+    );
+}

@@ -50,14 +50,16 @@ fn every_state() -> Vec<Facts> {
         for finalizer in [false, true] {
             for claim in [Claim::None, Claim::Held, Claim::Abandoned, Claim::Released] {
                 for destroy in [false, true] {
-                    for backing in &backings {
-                        states.push(Facts {
+                    for grace in [Grace::None, Grace::Unset, Grace::Running, Grace::Over] {
+                        states.extend(backings.iter().map(|backing| Facts {
                             deleting,
+                            abandon: false,
                             finalizer,
                             claim,
                             destroy,
+                            grace,
                             backing: *backing,
-                        });
+                        }));
                     }
                 }
             }
@@ -82,6 +84,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
         Step::Probe | Step::ReadKeys => hosted.connection = Connection::Proven,
         Step::DeleteSelf => facts.deleting = true,
+        Step::Schedule => facts.grace = Grace::Running,
         Step::Replace => hosted.project = Project::Discarded,
         Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
         Step::Pause => hosted.project = Project::ToPause { asked: true },
@@ -91,7 +94,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Destroy => hosted.project = Project::Leaving,
         Step::AwaitGone if hosted.project == Project::Discarding => hosted.project = Project::Replaced,
         Step::AwaitGone => hosted.project = Project::Absent,
-        Step::Forget => facts.finalizer = false,
+        Step::Forget | Step::Abandon => facts.finalizer = false,
         Step::Rest | Step::Sleep | Step::Hold | Step::Stop(_) => {}
     }
     facts.backing = Backing::Hosted(hosted);
@@ -220,5 +223,29 @@ fn nothing_is_bought_or_given_up_while_a_project_may_be_there() {
             );
             assert!(step != Step::Forget || !facts.destroy, "{facts:?}");
         }
+    }
+}
+
+#[test]
+fn what_can_be_taken_back_is_not_destroyed() {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        let nothing = matches!(hosted.project, Project::Absent | Project::Lost);
+        let kept = matches!(facts.grace, Grace::Unset | Grace::Running) || !facts.destroy;
+        if !facts.deleting && facts.claim == Claim::Released && kept && !nothing {
+            assert_ne!(plan(&facts), Step::DeleteSelf, "{facts:?}");
+        }
+    }
+}
+
+#[test]
+fn only_what_is_deleted_and_not_held_is_let_go_of_and_nothing_is_destroyed() {
+    for mut facts in every_state() {
+        facts.abandon = facts.deleting;
+        let hosted = matches!(facts.backing, Backing::Hosted(_));
+        let lets_go = facts.deleting && facts.finalizer && facts.claim != Claim::Held && hosted;
+        assert_eq!(plan(&facts) == Step::Abandon, lets_go, "{facts:?}");
     }
 }

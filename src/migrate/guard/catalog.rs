@@ -49,6 +49,7 @@ pub struct Trigger {
 }
 
 /// One relation.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Relation {
     pub schema: String,
@@ -60,6 +61,8 @@ pub struct Relation {
     pub sort: Sort,
     /// It is the sequence of an identity column, or the column that owns it takes its default from it.
     pub owned: bool,
+    /// It is a unique index.
+    pub unique: bool,
     pub columns: BTreeMap<String, Column>,
     /// Its constraints, each with its `pg_constraint.contype`.
     pub constraints: BTreeMap<String, char>,
@@ -116,7 +119,7 @@ SELECT nspname::text, relname::text, nspname = ANY($2),
             SELECT FROM pg_attrdef f JOIN pg_depend u ON u.classid = 'pg_attrdef'::regclass AND u.objid = f.oid
             WHERE adrelid = d.refobjid AND adnum = d.refobjsubid
                 AND u.refclassid = 'pg_class'::regclass AND u.refobjid = named.oid))),
-    relkind::text
+    relkind::text, EXISTS (SELECT FROM pg_index WHERE indexrelid = named.oid AND indisunique)
 FROM named
 LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdropped AND relkind NOT IN ('i', 'I')
 LEFT JOIN pg_type t ON t.oid = atttypid
@@ -239,6 +242,7 @@ impl Catalog {
             (relation.visible, relation.filled) = (row.try_get(2)?, row.try_get(3)?);
             relation.owned = row.try_get(9)?;
             relation.sort = Sort::of(row.try_get(10)?);
+            relation.unique = row.try_get(11)?;
             if let Some(column) = row.try_get::<Option<String>, _>(4)? {
                 let type_ = Type::of_catalog(row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
                 let required = row.try_get(8)?;

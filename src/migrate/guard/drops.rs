@@ -1,7 +1,9 @@
 //! `DROP`, and objects that a script drops and creates again.
 
+use std::collections::BTreeSet;
+
 use pg_query::protobuf::{DropBehavior, DropStmt, ObjectType};
-use pg_query::{Node, NodeEnum};
+use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::catalog::Sort;
 use super::finding::FindingKind;
@@ -9,6 +11,9 @@ use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, quoted, strings};
 use super::objects::{Key, key};
+use super::signatures;
+use crate::api::Effect;
+use crate::migrate::parse;
 
 /// Judges a statement that drops objects.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -75,23 +80,42 @@ fn drop(judge: &mut Judge<'_>, it: &DropStmt) {
                     Standing::There { .. } if what == ObjectType::ObjectSequence => {
                         !cascades && judge.known.is_owned(&relation)
                     }
-                    Standing::There { .. } => recreated || it.concurrent,
+                    // Without a unique index, values may come twice from then on.
+                    Standing::There { .. } => recreated || it.concurrent && !judge.known.is_unique(&relation),
                 };
                 if !harmless {
-                    judge.find(kind, &name, statement);
+                    let lost = what == ObjectType::ObjectIndex && judge.known.is_unique(&relation);
+                    let effect = if lost { Effect::Destructive } else { kind.effect() };
+                    judge.find_as(kind, effect, &name, statement);
                 }
                 if (!recreated || standing == Standing::New) && judge.is_certain() {
                     judge.known.drop(&relation, sort(what));
                 }
             }
             _ => {
-                let key = key(what, &parts);
-                let harmless = !cascades && (judge.known.unmake(&key) || is_replaced(what) && replaced(judge, &key));
+                let key = key(what, &parts).with(signatures::named(Some(object)));
+                let key = judge.known.resolve(key);
+                let harmless =
+                    !cascades && (judge.known.unmake(&key) || is_replaced(what) && again(judge, &Name::of(parts), key));
                 if !harmless {
                     judge.find(kind, &name, statement);
                 }
             }
         }
+    }
+}
+
+/// Whether the same script creates the dropped object again. Of a function whose arguments are not said, they are those
+/// of the only one that is known by its name.
+fn again(judge: &mut Judge<'_>, name: &Name, key: Key) -> bool {
+    if !key.is_open() {
+        return replaced(judge, &key);
+    }
+    match known(judge, name).as_slice() {
+        // There is none to lose.
+        [] => judge.made_later(&key),
+        [Some(only)] => replaced(judge, &key.with(Some(only.clone()))),
+        _ => false,
     }
 }
 
@@ -102,6 +126,20 @@ pub fn replaced(judge: &mut Judge<'_>, key: &Key) -> bool {
         judge.known.keep(key.clone());
     }
     recreated
+}
+
+/// The types of the arguments of each known function of this name; none of one that cannot be read.
+fn known(judge: &mut Judge<'_>, name: &Name) -> Vec<Option<String>> {
+    let of_definition = |text: &str| match parse::tree(text, ParserOptions::DEFAULT)?.first()? {
+        NodeEnum::CreateFunctionStmt(it) => Some(signatures::of(&it.parameters)),
+        _ => None,
+    };
+    let routines = judge.known.code.routines(name);
+    let found: BTreeSet<_> = routines
+        .iter()
+        .map(|routine| routine.definition.as_deref().and_then(of_definition))
+        .collect();
+    found.into_iter().collect()
 }
 
 /// Objects that hold no data: the new object replaces the old one completely.

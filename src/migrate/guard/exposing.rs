@@ -7,9 +7,9 @@ use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, inner, is_on, quoted, strings};
-use super::objects;
 use super::rights::{is_anyone, is_oneself, role, roles};
 use super::rows::is_constant;
+use super::{objects, signatures};
 use crate::api::Effect;
 
 /// Judges a statement that changes who can reach data.
@@ -38,7 +38,9 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
                 let name = Name::from(relation);
                 name.schema.into_iter().chain([name.name]).collect()
             });
-            let new = judge.known.is_made(&objects::key(it.object_type(), &parts));
+            let key = objects::key(it.object_type(), &parts).with(signatures::named(it.object.as_deref()));
+            let key = judge.known.resolve(key);
+            let new = judge.known.is_made(&key);
             let name = dotted(&parts);
             if let Some(owner) = it.newowner.as_ref().filter(|owner| !is_oneself(judge, owner)) {
                 let what = it

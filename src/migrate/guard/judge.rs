@@ -169,7 +169,9 @@ impl<'a> Judge<'a> {
             return false;
         }
         let makes = self.script.map(|script| script.makes.as_slice()).unwrap_or_default();
-        makes.iter().any(|(at, made)| *at > self.at.0 && made == key)
+        // A function whose arguments are not said may be any of its name.
+        let is = |made: &Key| made == key || key.is_open() && made.is_namesake(key);
+        makes.iter().any(|(at, made)| *at > self.at.0 && is(made))
     }
 
     /// Whether a table holds rows. An unknown table is assumed to hold rows.

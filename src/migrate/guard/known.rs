@@ -39,6 +39,8 @@ struct Existing {
     columns: Option<BTreeMap<String, Column>>,
     /// It is the sequence of a column.
     owned: bool,
+    /// It is a unique index.
+    unique: bool,
     /// With their kinds; none if they are not known.
     constraints: Option<BTreeMap<String, char>>,
 }
@@ -87,6 +89,7 @@ impl Known {
                 filled: relation.filled,
                 columns: Some(relation.columns.clone()),
                 owned: relation.owned,
+                unique: relation.unique,
                 constraints: Some(relation.constraints.clone()),
             }),
             sort: relation.sort,
@@ -146,6 +149,13 @@ impl Known {
         let meant = self.entries.iter().filter(|entry| self.is(entry, name));
         let mut found = meant.filter_map(|entry| entry.found.as_ref());
         found.all(|found| found.owned)
+    }
+
+    /// Whether the name can mean a unique index that was there before.
+    pub fn is_unique(&self, name: &Name) -> bool {
+        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
+        let mut found = meant.filter_map(|entry| entry.found.as_ref());
+        found.any(|found| found.unique)
     }
 
     /// Whether all that the name can mean are relations of this sort.
@@ -354,6 +364,24 @@ impl Known {
     /// Whether the pending scripts created an object other than a relation.
     pub fn is_made(&self, key: &Key) -> bool {
         self.made.contains(key)
+    }
+
+    /// The key of a function whose arguments are not said, if the scripts created one function of its name.
+    pub fn resolve(&self, key: Key) -> Key {
+        if !key.is_open() {
+            return key;
+        }
+        let mut made = self.made.iter().filter(|made| made.is_namesake(&key));
+        match (made.next(), made.next()) {
+            (Some(only), None) => only.clone(),
+            _ => key,
+        }
+    }
+
+    /// Removes all functions of a key's name.
+    pub fn unmake_namesakes(&mut self, key: &Key) {
+        self.made.retain(|made| !made.is_namesake(key));
+        self.sure.retain(|made| !made.is_namesake(key));
     }
 
     /// Removes an object. Returns whether the pending scripts certainly created it.

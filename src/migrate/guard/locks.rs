@@ -18,7 +18,9 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
         NodeEnum::VacuumStmt(it) => vacuum(judge, it),
         NodeEnum::AlterTableMoveAllStmt(_) => rewrite(judge, "ALTER … ALL IN TABLESPACE", None),
         NodeEnum::LockStmt(it) => {
-            for name in ranges(&it.relations).map(Name::from) {
+            let there = |name: &Name| judge.known.standing(name) != Standing::New;
+            let names: Vec<_> = ranges(&it.relations).map(Name::from).filter(there).collect();
+            for name in names {
                 judge.find(FindingKind::LockTable, &name, format!("LOCK TABLE {name}"));
             }
         }

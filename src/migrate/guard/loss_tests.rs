@@ -169,3 +169,21 @@ fn what_the_plan_made_is_followed_through_renames() {
         assert_eq!(kinds(script), [], "{script}");
     }
 }
+
+#[test]
+fn a_unique_index_is_lost_by_any_name() {
+    let cases: [(&str, &[super::FindingKind]); 3] = [
+        ("DROP INDEX CONCURRENTLY IF EXISTS public.members_unique", &[DropIndex]),
+        (
+            "ALTER INDEX members_unique RENAME TO other; DROP INDEX CONCURRENTLY other",
+            &[DropIndex],
+        ),
+        (
+            "CREATE UNIQUE INDEX CONCURRENTLY i ON members (id); DROP INDEX CONCURRENTLY i",
+            &[],
+        ),
+    ];
+    for (text, found) in cases {
+        assert_eq!(kinds(text), found, "{text}");
+    }
+}

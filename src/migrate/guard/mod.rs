@@ -27,6 +27,7 @@ mod review;
 mod rights;
 mod rows;
 mod settings;
+mod signatures;
 mod statements;
 mod tables;
 mod types;

@@ -3,14 +3,16 @@
 use pg_query::protobuf::{ObjectType, RangeVar};
 use pg_query::{Node, NodeEnum};
 
-use super::made;
 use super::names::{Name, dotted, quoted, strings};
+use super::{made, signatures};
 
-/// Tells an object that is no relation from others: by its kind and name. The guard takes objects with the same key
-/// for the same object; functions are distinguished by their names only.
+/// Tells an object that is no relation from others: by its kind and name, and functions by the types of their arguments
+/// too. The guard takes objects with the same key for the same object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     text: String,
+    /// The types of a function's arguments; none where they are not said.
+    arguments: Option<String>,
     /// The table that it belongs to.
     pub table: Option<Name>,
     /// It means the same object with any search path.
@@ -42,8 +44,31 @@ pub fn key(what: ObjectType, name: &[String]) -> Key {
     };
     Key {
         text: format!("{word} {}", dotted(name)),
+        arguments: None,
         table,
         qualified,
+    }
+}
+
+impl Key {
+    /// The key of a function with arguments of these types.
+    pub fn with(self, arguments: Option<String>) -> Self {
+        Self { arguments, ..self }
+    }
+
+    /// The types of a function's arguments.
+    pub fn arguments(&self) -> Option<&String> {
+        self.arguments.as_ref()
+    }
+
+    /// Whether it names a function of which the arguments are not said.
+    pub fn is_open(&self) -> bool {
+        self.arguments.is_none() && self.text.starts_with("function ")
+    }
+
+    /// Whether both have the same kind and name.
+    pub fn is_namesake(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 }
 
@@ -79,7 +104,10 @@ pub fn made_by(tree: &NodeEnum) -> Vec<Key> {
             Some(name) => vec![key(ObjectType::ObjectType, &strings(&[range(name.clone())]))],
             None => Vec::new(),
         },
-        NodeEnum::CreateFunctionStmt(it) => vec![key(ObjectType::ObjectFunction, &strings(&it.funcname))],
+        NodeEnum::CreateFunctionStmt(it) => {
+            let key = key(ObjectType::ObjectFunction, &strings(&it.funcname));
+            vec![key.with(Some(signatures::of(&it.parameters)))]
+        }
         NodeEnum::ViewStmt(it) => match &it.view {
             Some(name) => vec![key(ObjectType::ObjectView, &strings(&[range(name.clone())]))],
             None => Vec::new(),
@@ -113,6 +141,7 @@ fn range(name: RangeVar) -> Node {
 pub fn constraint(table: &Name, name: &str) -> Key {
     Key {
         text: format!("constraint {table} {}", quoted(name)),
+        arguments: None,
         table: Some(table.clone()),
         qualified: table.schema.is_some(),
     }

@@ -9,6 +9,7 @@ use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, inner, quoted, strings};
 use super::objects::{self, Key};
+use super::signatures;
 
 /// Judges a statement that renames an object or moves it to another schema.
 pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
@@ -82,7 +83,10 @@ fn rename_object(judge: &mut Judge<'_>, it: &RenameStmt) {
     to.pop();
     to.push(it.newname.clone());
     let key = |name: &[String]| objects::key(it.rename_type(), name);
-    let made = remake(judge, &key(&old), key(&to));
+    let from = key(&old).with(signatures::named(it.object.as_deref()));
+    let from = judge.known.resolve(from);
+    let to = key(&to).with(from.arguments().cloned());
+    let made = remake(judge, &from, to);
     if let (ObjectType::ObjectSchema, [schema]) = (it.rename_type(), old.as_slice()) {
         judge.known.rename_schema(schema, &it.newname);
     }
@@ -156,7 +160,9 @@ fn move_schema(judge: &mut Judge<'_>, it: &AlterObjectSchemaStmt) {
         // By any spelling, its old and its new name mean nothing that the plan made.
         let moved = [it.newschema.clone(), last.clone()];
         for name in [&parts[..], std::slice::from_ref(last), &moved] {
-            judge.known.unmake(&objects::key(it.object_type(), name));
+            let key = objects::key(it.object_type(), name);
+            judge.known.unmake(&key);
+            judge.known.unmake_namesakes(&key);
         }
     }
     let name = dotted(&parts);

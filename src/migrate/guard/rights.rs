@@ -11,7 +11,7 @@ use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known::Standing;
 use super::names::{Name, dotted, inner, is_on, language, quoted, strings};
-use super::objects;
+use super::{objects, signatures};
 use crate::api::Effect;
 
 /// Extensions that reach the server's files, programs or network, or run code at other times.
@@ -96,7 +96,10 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum) {
                     || set.name == "search_path" && set.kind() != VariableSetKind::VarSetValue
             });
             let definer = is_on(&it.actions, "security") && !has_path(&it.actions);
-            if (definer || sheds) && !judge.known.is_made(&objects::key(ObjectType::ObjectFunction, &parts)) {
+            let arguments = it.func.as_ref().and_then(signatures::of_object);
+            let key = objects::key(ObjectType::ObjectFunction, &parts).with(arguments);
+            let key = judge.known.resolve(key);
+            if (definer || sheds) && !judge.known.is_made(&key) {
                 let name = dotted(&parts);
                 let words = if definer {
                     "SECURITY DEFINER"

@@ -22,9 +22,10 @@ pub(super) fn catalog() -> Catalog {
         visible: schema == "public",
         filled,
         owned: false,
+        unique: name == "members_unique",
         sort: match name {
             "members_view" => Sort::View,
-            "members_email" => Sort::Index,
+            "members_email" | "members_unique" => Sort::Index,
             _ => Sort::Table,
         },
         constraints: [("members_pkey".to_owned(), 'p'), ("members_check".to_owned(), 'c')].into(),
@@ -46,6 +47,7 @@ pub(super) fn catalog() -> Catalog {
             relation("public", "sessions", true),
             relation("auth", "sessions", true),
             relation("public", "members_email", true),
+            relation("public", "members_unique", true),
             relation("auth", "users", true),
         ],
         empty: false,
@@ -167,6 +169,8 @@ const STATEMENTS: &[(&str, &[FindingKind])] = &[
     ("DROP PUBLICATION p", &[DropOther]),
     ("DROP INDEX members_email", &[DropIndex]),
     ("DROP INDEX CONCURRENTLY members_email", &[]),
+    ("DROP INDEX CONCURRENTLY members_unique", &[DropIndex]),
+    ("CREATE TABLE new (id int); LOCK TABLE new", &[]),
     // Rows.
     ("TRUNCATE members, empty", &[Truncate]),
     ("DELETE FROM members", &[DeleteAll]),

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::prisma;
 use super::record::History;
 use crate::api::MigrationFormat as Format;
+use crate::migrate::aside::in_place;
 use crate::migrate::error::Error;
 use crate::migrate::mode;
 use crate::migrate::order;
@@ -50,6 +51,10 @@ fn listed(names: &[String]) -> String {
 impl History {
     /// Compares the history with a source.
     pub fn divergence(&self, source: &Source) -> Divergence {
+        in_place(source.bytes(), || self.compared(source))
+    }
+
+    fn compared(&self, source: &Source) -> Divergence {
         let known: BTreeSet<&MigrationId> = source
             .migrations()
             .iter()
@@ -80,8 +85,10 @@ impl History {
 
     /// The applied migrations whose scripts have changed since.
     pub fn edited(&self, source: &Source) -> BTreeSet<MigrationId> {
-        let edited = source.migrations().iter().filter(|migration| self.is_edited(migration));
-        edited.map(|migration| migration.identity.clone()).collect()
+        in_place(source.bytes(), || {
+            let edited = source.migrations().iter().filter(|migration| self.is_edited(migration));
+            edited.map(|migration| migration.identity.clone()).collect()
+        })
     }
 
     fn displaced(&self, source: &Source) -> Vec<String> {

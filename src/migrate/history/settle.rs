@@ -6,6 +6,7 @@ use ::sqlx::PgConnection;
 use super::record::{History, table_of};
 use super::{prisma, sqlx, supabase};
 use crate::api::{MigrationFormat as Format, ResolvedAs};
+use crate::migrate::aside::in_place;
 use crate::migrate::error::{Error, Result};
 use crate::migrate::index;
 use crate::migrate::options::Options;
@@ -86,6 +87,10 @@ impl History {
     }
 
     fn actions(&self, source: &Source, options: &Options) -> Result<Vec<Action>> {
+        in_place(source.bytes(), || self.due(source, options))
+    }
+
+    fn due(&self, source: &Source, options: &Options) -> Result<Vec<Action>> {
         self.check_elsewhere(source)?;
         let mut actions = Vec::new();
         for row in &self.unfinished {

@@ -174,7 +174,7 @@ impl History {
     pub async fn finish(
         &self,
         conn: &mut PgConnection,
-        started: Option<Entry>,
+        started: Option<&Entry>,
         source: &Source,
         migration: &Migration,
     ) -> Result<()> {
@@ -189,7 +189,7 @@ impl History {
     pub async fn finish_alone(
         &self,
         conn: &mut PgConnection,
-        started: Option<Entry>,
+        started: Option<&Entry>,
         source: &Source,
         migration: &Migration,
     ) -> Result<()> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::token::{Lexer, TokenKind};
+use crate::migrate::aside::in_place;
 
 /// The statement on one line, without its comments and with `?` for each value, cut after `most`
 /// characters.
@@ -33,6 +34,10 @@ pub fn without_literals(sql: &str, most: usize) -> String {
 /// The words outside of literals that call a function or begin a query, in lower case: those before an opening
 /// parenthesis, and more, and `select`, `table` and `with`. None if the text has no end of a literal.
 pub fn calling_words(sql: &str) -> Option<BTreeSet<String>> {
+    in_place(sql.len(), || read(sql))
+}
+
+fn read(sql: &str) -> Option<BTreeSet<String>> {
     let mut lexer = Lexer::new(sql);
     let (mut words, mut last) = (BTreeSet::new(), None::<Range<usize>>);
     while let Some(token) = lexer.next().ok()? {

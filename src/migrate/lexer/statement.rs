@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::token::{LexError, Lexer, Token, TokenKind};
+use crate::migrate::aside::in_place;
 
 /// The most statements of one script, empty ones included. A [`Piece`] takes 56 bytes, so they take 14 MB: without
 /// the bound, the pieces of 60 MiB of semicolons take 3.5 GB.
@@ -54,6 +55,10 @@ pub struct Piece {
 /// # Errors
 /// A quote or comment without end, a backslash outside of quotes (a psql command), or more than [`MAX_STATEMENTS`].
 pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
+    in_place(sql.len(), || read(sql))
+}
+
+fn read(sql: &str) -> Result<Vec<Piece>, LexError> {
     let mut lexer = Lexer::new(sql);
     let (mut pieces, mut from) = (Vec::new(), 0);
     let mut reader = StatementReader::default();
@@ -80,6 +85,10 @@ pub fn split(sql: &str) -> Result<Vec<Piece>, LexError> {
 
 /// The index's name, if the script is a `CREATE INDEX CONCURRENTLY` that names its index.
 pub fn concurrent_index(sql: &str) -> Option<String> {
+    in_place(sql.len(), || read_index(sql))
+}
+
+fn read_index(sql: &str) -> Option<String> {
     let mut lexer = Lexer::new(sql);
     let (mut words, mut concurrently) = (0, false);
     loop {

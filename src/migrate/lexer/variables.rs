@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::token::{LexError, Lexer, TokenKind, word_begins};
+use crate::migrate::aside::in_place;
 
 /// How the value of a variable is quoted in the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,10 @@ pub struct Variable {
 /// # Errors
 /// Text that [`super::statement::split`] refuses, and a bare `:name`, whose value would become part of the script.
 pub fn variables(sql: &str) -> Result<Vec<Variable>, LexError> {
+    in_place(sql.len(), || read(sql))
+}
+
+fn read(sql: &str) -> Result<Vec<Variable>, LexError> {
     let mut lexer = Lexer::new(sql);
     let (mut found, mut brackets, mut string) = (Vec::new(), 0_usize, false);
     while let Some(token) = lexer.next()? {

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::csv::SeedTable;
 use super::variables::{Rendered, Variables};
+use crate::migrate::aside::in_place;
 use crate::migrate::content::{Content, Hold};
 use crate::migrate::lexer::{self, LexError, Variable};
 use crate::migrate::mode::check_seed;
@@ -157,7 +158,9 @@ impl Script {
     /// # Errors
     /// Where the script uses a variable without a usable value.
     pub fn render(&self, variables: &Variables) -> Result<Rendered, SourceError> {
-        Ok(Rendered::new(&self.text, self.values(variables)?.into_iter()))
+        in_place(self.text.len(), || {
+            Ok(Rendered::new(&self.text, self.values(variables)?.into_iter()))
+        })
     }
 
     pub(super) fn text(&self) -> &Arc<String> {
@@ -171,7 +174,7 @@ impl Script {
 
     /// SHA-256 of its bytes, in hexadecimal.
     pub(super) fn hash(&self) -> String {
-        hex::encode(Sha256::digest(self.text.as_bytes()))
+        in_place(self.text.len(), || hex::encode(Sha256::digest(self.text.as_bytes())))
     }
 
     fn values<'a>(&'a self, variables: &'a Variables) -> Result<Vec<(&'a Variable, &'a str)>, SourceError> {

@@ -18,33 +18,37 @@ fn every_state() -> Vec<Seen> {
     let mut states = Vec::new();
     for database in databases {
         for bits in 0..8 {
-            states.push(Seen {
-                deleting: bits & 1 > 0,
-                finalizer: bits & 2 > 0,
-                revoked: bits & 4 > 0,
-                database,
-                power: Power::Running,
-                idle: Idle::No,
-            });
+            states.extend(
+                [Expiry::Later, Expiry::Begin, Expiry::Warn, Expiry::Over].map(|expiry| Seen {
+                    deleting: bits & 1 > 0,
+                    finalizer: bits & 2 > 0,
+                    revoked: bits & 4 > 0,
+                    expiry,
+                    database,
+                    power: Power::Running,
+                    idle: Idle::No,
+                }),
+            );
         }
     }
     states
 }
 
-/// The same with every state of a pause.
+const POWERS: [Power; 7] = [
+    Power::Running,
+    Power::ToPause,
+    Power::Pausing,
+    Power::ToShut,
+    Power::Paused,
+    Power::Refused(Reason::PausingNotAllowed),
+    Power::ToResume,
+];
+
+/// The same with every state of a pause, while nothing of a ttl is due.
 fn every_power_state() -> Vec<Seen> {
-    let powers = [
-        Power::Running,
-        Power::ToPause,
-        Power::Pausing,
-        Power::ToShut,
-        Power::Paused,
-        Power::Refused(Reason::PausingNotAllowed),
-        Power::ToResume,
-    ];
     let mut states = Vec::new();
-    for seen in every_state() {
-        for power in powers {
+    for seen in every_state().into_iter().filter(|seen| seen.expiry == Expiry::Later) {
+        for power in POWERS {
             for idle in [Idle::No, Idle::Note, Idle::Warn, Idle::Sleep] {
                 states.push(Seen { power, idle, ..seen });
             }
@@ -66,15 +70,19 @@ fn every_inside() -> Vec<Inside> {
     for migrations in works {
         for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {
             for seed in works {
-                for bits in 0..8 {
-                    states.push(Inside {
-                        login: bits & 1 > 0,
-                        migrations,
-                        notice,
-                        seed,
-                        published: bits & 2 > 0,
-                        serving: bits & 4 > 0,
-                    });
+                for rotation in [Rotation::Settled, Rotation::Due, Rotation::Pending, Rotation::Overdue] {
+                    for bits in 0..16 {
+                        states.push(Inside {
+                            login: bits & 1 > 0,
+                            migrations,
+                            notice,
+                            seed,
+                            published: bits & 2 > 0,
+                            serving: bits & 4 > 0,
+                            leftover: bits & 8 > 0,
+                            rotation,
+                        });
+                    }
                 }
             }
         }
@@ -101,6 +109,8 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Intend => seen.database = claim(Intent::Written),
         Step::Create | Step::Wait(Wait::Creation) => seen.database = Database::Provisioning,
         Step::Take | Step::Wait(Wait::Database) => seen.database = Database::Usable(Inside::UNSEEN),
+        Step::BeginTtl | Step::WarnOfExpiry => seen.expiry = Expiry::Later,
+        Step::Expire => seen.deleting = true,
         Step::Revoke => seen.revoked = true,
         Step::Release => seen.database = Database::Leaving,
         Step::Forget => seen.finalizer = false,
@@ -121,7 +131,13 @@ fn after(mut seen: Seen, step: Step) -> Seen {
 
 fn after_inside(seen: &mut Inside, step: Step) {
     match step {
-        Step::PrepareLogin => seen.login = true,
+        Step::PrepareLogin => {
+            seen.login = true;
+            // The Secret has the former login still.
+            seen.published &= seen.rotation != Rotation::Pending;
+        }
+        Step::BeginRotation => (seen.rotation, seen.login) = (Rotation::Pending, false),
+        Step::EndRotation | Step::RevokeFormer => seen.rotation = Rotation::Settled,
         Step::TakeTurn => seen.migrations = Work::Pending,
         Step::Migrate => seen.migrations = Work::Running,
         Step::Wait(Wait::Migrations) => seen.migrations = Work::Done,
@@ -129,6 +145,7 @@ fn after_inside(seen: &mut Inside, step: Step) {
         Step::Seed => seen.seed = Work::Running,
         Step::Wait(Wait::Seed) => seen.seed = Work::Done,
         Step::Publish => seen.published = true,
+        Step::RemoveSecret => seen.leftover = false,
         _ => {}
     }
 }
@@ -176,7 +193,7 @@ fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
         else {
             continue;
         };
-        if seen.deleting || !seen.finalizer {
+        if seen.deleting || !seen.finalizer || seen.expiry != Expiry::Later {
             continue;
         }
         let step = plan(&seen);
@@ -194,7 +211,8 @@ fn what_waits_for_approval_is_not_applied_and_keeps_serving() {
 #[test]
 fn who_uses_its_database_has_its_secret_back_first() {
     for seen in every_state() {
-        let Some(inside) = inside(&seen).filter(|_| seen.finalizer && !seen.deleting) else {
+        let living = seen.finalizer && !seen.deleting && seen.expiry == Expiry::Later;
+        let Some(inside) = inside(&seen).filter(|_| living) else {
             continue;
         };
         let lost = inside.serving && !inside.published && inside.login;
@@ -202,6 +220,24 @@ fn who_uses_its_database_has_its_secret_back_first() {
             inside.migrations == Work::Running || (inside.migrations, inside.seed) == (Work::Done, Work::Running);
         if lost && !busy {
             assert_eq!(plan(&seen), Step::Publish, "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn a_rotation_ends_only_when_the_secret_has_the_new_login() {
+    for seen in every_state() {
+        let Some(inside) = inside(&seen) else { continue };
+        let step = plan(&seen);
+        let rotates = matches!(step, Step::BeginRotation | Step::EndRotation | Step::RevokeFormer);
+        if rotates {
+            assert!(inside.serving && inside.published, "{seen:?}");
+        }
+        if matches!(step, Step::EndRotation | Step::RevokeFormer) {
+            assert!(inside.login, "{seen:?}");
+        }
+        if step == Step::Rest && !seen.deleting && inside.serving {
+            assert_eq!(inside.rotation, Rotation::Settled, "{seen:?}");
         }
     }
 }
@@ -296,6 +332,19 @@ fn a_usable_database_is_revoked_before_it_is_released() {
     for seen in every_state() {
         if plan(&seen) == Step::Release && inside(&seen).is_some() {
             assert!(seen.revoked, "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn only_what_is_over_expires_and_whatever_it_waits_for() {
+    for seen in every_state() {
+        let over = seen.expiry == Expiry::Over && seen.finalizer && !seen.deleting;
+        assert_eq!(plan(&seen) == Step::Expire, over, "{seen:?}");
+        if seen.expiry != Expiry::Later && seen.database == Database::Provisioning {
+            for power in POWERS {
+                assert_eq!(plan(&Seen { power, ..seen }), plan(&seen), "{seen:?} {power:?}");
+            }
         }
     }
 }

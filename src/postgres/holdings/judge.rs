@@ -296,10 +296,15 @@ fn is_own(role: &str, hosted: bool) -> bool {
     role.starts_with("pg_") || hosted && HOSTED_ROLES.contains(&role)
 }
 
-/// Whether a role has the name of an Orchestra's login: `orchestra_` and a UID without hyphens.
+/// Whether a role has the name of an Orchestra's login: `orchestra_` and a UID without hyphens, and a number where the
+/// login was rotated.
 fn is_tenants(role: &str) -> bool {
-    let digits = role.strip_prefix("orchestra_");
-    digits.is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    let all = |text: &str, is: fn(&u8) -> bool| !text.is_empty() && text.bytes().all(|byte| is(&byte));
+    let Some(rest) = role.strip_prefix("orchestra_") else {
+        return false;
+    };
+    let (digits, number) = rest.split_once('_').unwrap_or((rest, "1"));
+    digits.len() == 32 && all(digits, u8::is_ascii_hexdigit) && all(number, u8::is_ascii_digit)
 }
 
 /// The first of these names, once each; none when there are none. Names come from a tenant's script.

@@ -12,7 +12,7 @@ use super::http::{Client, Request, causes, decode, undocumented};
 use crate::supabase::answer::Answer;
 use crate::supabase::error::Error;
 use crate::supabase::fields::{Item, Items, item, items};
-use crate::supabase::operation::Operation;
+use crate::supabase::operation::{Call, Operation};
 use crate::supabase::rate_limit::Permit;
 
 /// A read is retried only while its caller has waited for less than this.
@@ -27,13 +27,14 @@ impl Client {
     /// Sends a GET, and reads the object that it answers.
     pub(super) async fn read<T: Item>(
         &self,
-        operation: Operation,
+        call: impl Into<Call>,
         scope: &str,
         path: &[&str],
         query: Vec<(&'static str, String)>,
     ) -> Result<T, Error> {
-        let answer = self.read_json(operation, scope, path, query).await?;
-        self.item(operation, scope, &answer)
+        let call = call.into();
+        let answer = self.read_json(call, scope, path, query).await?;
+        self.item(call.operation, scope, &answer)
     }
 
     /// Reads the object of an answer.
@@ -47,12 +48,14 @@ impl Client {
     /// answer.
     pub(super) async fn read_list<T: Item>(
         &self,
-        operation: Operation,
+        call: impl Into<Call>,
         (scope, field): (&str, &str),
         path: &[&str],
         query: Vec<(&'static str, String)>,
     ) -> Result<Items<T>, Error> {
-        let answer = self.read_json(operation, scope, path, query).await?;
+        let call = call.into();
+        let operation = call.operation;
+        let answer = self.read_json(call, scope, path, query).await?;
         let list = answer.as_array().or_else(|| answer.get(field)?.as_array());
         let read = items(list.ok_or_else(|| undocumented(operation, &answer))?);
         self.count_odd(operation, scope, read.odd);
@@ -79,12 +82,14 @@ impl Client {
     /// Sends a GET, and retries it a few times when the API or the connection fails.
     pub(super) async fn read_json(
         &self,
-        operation: Operation,
+        call: impl Into<Call>,
         scope: &str,
         path: &[&str],
         query: Vec<(&'static str, String)>,
     ) -> Result<Value, Error> {
+        let Call { operation, priority } = call.into();
         let request = Request {
+            priority,
             query,
             ..Request::new(operation, scope, Method::GET, path)
         };
@@ -104,7 +109,11 @@ impl Client {
 
     /// Sends a request once, and returns the body of a success.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
-        let permit = self.limiter.acquire(request.operation, request.scope, None).await?;
+        let call = Call {
+            operation: request.operation,
+            priority: request.priority,
+        };
+        let permit = self.limiter.acquire(call, request.scope, None).await?;
         self.exchange_with(request, permit).await
     }
 

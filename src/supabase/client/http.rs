@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::supabase::answer::{capped, unwrapped};
 use crate::supabase::error::Error;
-use crate::supabase::operation::Operation;
+use crate::supabase::operation::{Operation, Priority};
 use crate::supabase::rate_limit::{Permit, QueuePlace, RateLimiter};
 use crate::supabase::settings::Settings;
 use crate::supabase::token_state::TokenState;
@@ -40,6 +40,7 @@ pub struct Client {
 /// One request, and the secret that its errors must not show.
 pub(super) struct Request<'a> {
     pub(super) operation: Operation,
+    pub(super) priority: Priority,
     /// The project or organization that it counts against.
     pub(super) scope: &'a str,
     pub(super) method: Method,
@@ -128,6 +129,7 @@ impl<'a> Request<'a> {
     pub(super) fn new(operation: Operation, scope: &'a str, method: Method, path: &'a [&'a str]) -> Self {
         Self {
             operation,
+            priority: operation.priority(),
             scope,
             method,
             path,

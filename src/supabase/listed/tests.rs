@@ -153,3 +153,52 @@ fn a_page_without_a_list_is_none_and_one_without_its_position_is() {
         assert_eq!((page.count, page.limit), (count, limit));
     }
 }
+
+#[test]
+fn the_identity_of_an_entry_lasts_whatever_becomes_of_the_project() {
+    let unclear = |changes: Value| match entry(&foreign(&changes)).0 {
+        ListEntry::Unclear(unclear) => unclear,
+        ListEntry::Project(project) => panic!("{project:?}"),
+    };
+    let fresh = json!({"ref": null, "name": null, "inserted_at": null, "status": "COMING_UP"});
+    let mut later = fresh.clone();
+    for (name, value) in [
+        ("status", json!("ACTIVE_HEALTHY")),
+        ("name", json!("renamed")),
+        ("databases", json!([{"identifier": "q"}])),
+        ("updated_at", json!("2026-11-28T00:00:00Z")),
+    ] {
+        later[name] = value;
+    }
+    let (fresh, later) = (unclear(fresh), unclear(later));
+    assert_eq!(fresh.identity, later.identity);
+    assert_ne!(fresh.key, later.key);
+    assert_eq!(fresh.identity.len(), 12);
+    for other in [
+        json!({"ref": null, "name": null, "inserted_at": null, "region": "eu-west-3"}),
+        json!({"ref": null, "name": null}),
+    ] {
+        assert_ne!(unclear(other).identity, fresh.identity);
+    }
+    let named = unclear(json!({"name": null}));
+    assert_eq!(
+        (named.identity, named.key),
+        (named.reference.clone().unwrap(), named.reference.unwrap())
+    );
+}
+
+#[test]
+fn entries_without_a_reference_are_counted_and_branches_are_none() {
+    let entries = [
+        json!({}),
+        json!({}),
+        json!({"ref": null, "name": null, "is_branch": true}),
+        foreign(&json!({})),
+        foreign(&json!({})),
+        foreign(&json!({"ref": "qqqqqqqqqqqqqqqqqqqa", "name": null})),
+        foreign(&json!({"ref": "qqqqqqqqqqqqqqqqqqqa", "name": null})),
+    ];
+    let mut listed = Listed::default();
+    listed.extend(entries.iter().map(|value| entry(value).0), &mut HashSet::new());
+    assert_eq!((listed.projects.len(), listed.unclear.len()), (1, 3), "{listed:?}");
+}

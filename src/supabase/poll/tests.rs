@@ -146,3 +146,52 @@ async fn what_a_listing_of_the_young_showed_is_not_forgotten_by_those_who_are_se
     assert_eq!(settled.by_ref("r119").unwrap().status.to_string(), "ACTIVE_HEALTHY");
     assert_eq!(poll.flight.lock().await.last().unwrap(), "r120");
 }
+
+/// A listing of these entries, of which ten more are understood.
+fn odd(entries: &[serde_json::Value], count: usize) -> Play {
+    let plain = |n: usize| json!({"ref": format!("r{n}"), "name": "n", "region": "eu-west-3", "status": "COMING_UP"});
+    let projects: Vec<_> = entries.iter().cloned().chain((0..10).map(plain)).collect();
+    ok(json!({"projects": projects, "pagination": {"count": count, "limit": 100}}).to_string())
+}
+
+#[tokio::test]
+async fn an_entry_without_a_name_was_there_before_whatever_its_status_is_now() {
+    let wire = Wire::play(|_, n| {
+        let blank = |status: &str| json!({"ref": null, "name": null, "region": "eu-west-3", "status": status});
+        match n {
+            0 => odd(&[blank("COMING_UP")], 11),
+            1 => odd(&[blank("ACTIVE_HEALTHY")], 11),
+            2 => odd(&[blank("ACTIVE_HEALTHY"), blank("COMING_UP")], 12),
+            _ => odd(&[], 10),
+        }
+    })
+    .await;
+    let poll = poll(&wire, Duration::ZERO);
+    let first = poll.projects_since(Instant::now()).await.unwrap().unclear[0].seen;
+    let second = poll.projects_since(Instant::now()).await.unwrap();
+    assert_eq!(second.unclear[0].seen, first);
+    let third = poll.projects_since(Instant::now()).await.unwrap();
+    let seen: Vec<_> = third.unclear.iter().map(|entry| entry.seen).collect();
+    assert_eq!(seen[0], first);
+    assert!(seen[1] > first, "one more");
+    assert_eq!(third.unnamed().len(), 2);
+    let gone = poll.projects_since(Instant::now()).await.unwrap();
+    assert!(gone.unclear.is_empty() && poll.with(|state| state.seen.is_empty()));
+}
+
+#[tokio::test]
+async fn what_was_asked_of_a_project_is_forgotten_with_it() {
+    let wire = Wire::play(|_, n| match n {
+        0 => odd(&[json!({"ref": "nameless", "name": null})], 11),
+        1 => ok(json!({"ref": "nameless", "name": "told", "region": "eu-west-3", "status": "COMING_UP"}).to_string()),
+        _ => odd(&[], 10),
+    })
+    .await;
+    let poll = poll(&wire, Duration::ZERO);
+    poll.projects_since(Instant::now()).await.unwrap();
+    assert!(poll.identified("nameless").is_none());
+    assert!(matches!(poll.identify("nameless").await, Identity::Named(_)));
+    assert!(matches!(poll.identified("nameless"), Some(Identity::Named(_))));
+    poll.projects_since(Instant::now()).await.unwrap();
+    assert!(poll.identified("nameless").is_none());
+}

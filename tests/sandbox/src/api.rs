@@ -34,6 +34,7 @@ mod serve;
 mod session;
 mod settings;
 mod state;
+mod types;
 mod usage;
 mod values;
 mod world;
@@ -367,7 +368,8 @@ fn inner(options: Options, databases: Databases, router: &Router) -> anyhow::Res
     }
     let inner = Inner {
         databases,
-        pooler: router.transaction_address(),
+        pooler_host: router.host().to_owned(),
+        pooler_port: router.transaction_address().port(),
         session_port: router.session_address().port(),
         tenants: router.tenants().clone(),
         faults: Faults::default(),

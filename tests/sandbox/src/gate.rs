@@ -127,7 +127,7 @@ impl Gate {
     }
 
     /// Begins to follow the writes about a subject: the name of a resource that is part of no other
-    /// name. A database that such a write creates or claims belongs to the subject from then on.
+    /// name, an Orchestra or a pool. A database that such a write creates or claims belongs to the subject from then on.
     pub fn follow(&self, subject: &str) {
         self.inner.trails().insert(subject.to_owned(), Trail::default());
     }
@@ -246,10 +246,8 @@ impl Inner {
             }
             _ => None,
         };
-        let mut claims = body["spec"]["claimRef"]
-            .is_object()
-            .then(|| database(path, &body))
-            .flatten();
+        let takes = method == Method::POST || body["spec"]["claimRef"].is_object();
+        let mut claims = takes.then(|| database(path, &body)).flatten();
         // A new one is nobody else's, and a watch may tell of it before the answer does.
         if method == Method::POST {
             trail.databases.extend(claims.take());
@@ -317,7 +315,7 @@ fn database(path: &str, body: &Value) -> Option<String> {
 
 /// What a write does: its verb, its resource, and the fields that it sets.
 fn label(method: &Method, path: &str, body: &Value) -> String {
-    let known = ["orchestradatabases", "orchestras", "secrets"];
+    let known = ["orchestradatabases", "orchestrapools", "orchestras", "secrets"];
     let mut parts = path.split('/').skip_while(|part| !known.contains(part));
     let resource = parts.next().unwrap_or(path);
     let status = if parts.nth(1) == Some("status") { "/status" } else { "" };

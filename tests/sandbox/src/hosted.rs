@@ -11,6 +11,7 @@ mod server;
 mod template;
 
 pub(crate) use clusters::Clusters;
+pub(crate) use server::find as find_server;
 pub(crate) use template::Template;
 
 /// Whether projects have a transaction pooler.

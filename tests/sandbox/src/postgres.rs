@@ -64,9 +64,22 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::start`].
     pub async fn start_on(dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_of(install::find()?, dir, address).await
+    }
+
+    /// Like [`Postgres::start`], of the version that hosted projects run.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub async fn start_as_hosted(dir: &Path, host: IpAddr) -> anyhow::Result<Self> {
+        let bin = crate::hosted::find_server(install::account(dir)?).await?;
+        Self::start_of(bin, dir, SocketAddr::new(host, 5432)).await
+    }
+
+    async fn start_of(bin: PathBuf, dir: &Path, address: SocketAddr) -> anyhow::Result<Self> {
         ensure!(address.ip().is_loopback(), "{address} is not a loopback address");
         let cluster = Cluster {
-            bin: install::find()?,
+            bin,
             account: install::account(dir)?,
             superuser: SUPERUSER,
             password: crate::random::alphanumeric(32),

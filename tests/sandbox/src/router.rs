@@ -10,11 +10,13 @@
 //! platform; else that port gives a whole session too.
 
 mod certificates;
+mod name;
 mod session;
 mod startup;
 mod tenants;
+mod wall;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -27,7 +29,7 @@ pub use tenants::{Logins, Tenant, Tenants};
 /// How a [`Router`] is started.
 #[derive(Clone, Debug)]
 pub struct RouterOptions {
-    /// The loopback address it listens on.
+    /// The loopback address it listens on. 127.0.0.1 has a name, by which clients reach it.
     pub host: IpAddr,
     /// The port of the session pooler; 0 takes a free one.
     pub session_port: u16,
@@ -40,9 +42,9 @@ pub struct RouterOptions {
 impl Default for RouterOptions {
     fn default() -> Self {
         Self {
-            host: crate::loopback::address(),
-            session_port: 5432,
-            transaction_port: 6543,
+            host: Ipv4Addr::LOCALHOST.into(),
+            session_port: 0,
+            transaction_port: 0,
             require_tls: true,
         }
     }
@@ -51,6 +53,7 @@ impl Default for RouterOptions {
 /// A running pooler; it stops when this is dropped.
 #[derive(Debug)]
 pub struct Router {
+    name: String,
     session: SocketAddr,
     transaction: SocketAddr,
     root: &'static str,
@@ -75,7 +78,8 @@ impl Router {
     /// When an address is in use.
     pub async fn start(options: &RouterOptions) -> anyhow::Result<Self> {
         let authority = Authority::of_poolers()?;
-        let tls = authority.acceptor(certificates::names(options.host))?;
+        let name = name::of(options.host);
+        let tls = authority.acceptor(certificates::names(options.host, &name))?;
         let tenants = Tenants::default();
         let gate = Gate {
             tls,
@@ -85,12 +89,23 @@ impl Router {
         };
         let session = listen(options.host, options.session_port).await?;
         let transaction = listen(options.host, options.transaction_port).await?;
+        let (at, transactions_at) = (session.local_addr()?, transaction.local_addr()?);
+        let mut listeners = vec![(session, false), (transaction, true)];
+        if at.ip() == Ipv4Addr::LOCALHOST {
+            // The name leads there as well; a client that is refused takes the other address.
+            for (port, transaction) in [(at.port(), false), (transactions_at.port(), true)] {
+                let second = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await;
+                listeners.extend(second.ok().map(|second| (second, transaction)));
+            }
+        }
         Ok(Self {
-            session: session.local_addr()?,
-            transaction: transaction.local_addr()?,
+            name,
+            session: at,
+            transaction: transactions_at,
             root: authority.root(),
             tenants,
-            tasks: [(session, false), (transaction, true)]
+            tasks: listeners
+                .into_iter()
                 .map(|(listener, transaction)| {
                     let gate = Gate {
                         transaction,
@@ -98,8 +113,18 @@ impl Router {
                     };
                     tokio::spawn(serve(listener, gate)).abort_handle()
                 })
-                .to_vec(),
+                .collect(),
         })
+    }
+
+    /// The name by which the Management API tells of it, or its address where it has no name.
+    pub fn host(&self) -> &str {
+        &self.name
+    }
+
+    /// The session pooler's name and port.
+    pub fn session_place(&self) -> String {
+        format!("{}:{}", self.name, self.session.port())
     }
 
     /// Where the session pooler listens.

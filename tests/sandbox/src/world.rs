@@ -121,10 +121,7 @@ impl World {
                 "--supabase-project-domain=supabase.test",
             ])
             .arg(format!("--supabase-api-url={}", self.api.url()))
-            .arg(format!(
-                "--supabase-trusted-hosts={}",
-                self.api.router().session_address().ip()
-            ))
+            .arg(format!("--supabase-trusted-hosts={}", self.api.router().host()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(&log)?);

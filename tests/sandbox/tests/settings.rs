@@ -5,9 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{new_project, start};
+use common::{Client, PASSWORD, new_project, start, start_with};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 #[tokio::test]
 async fn every_configuration_is_read_back() {
@@ -205,11 +206,27 @@ async fn a_free_user_has_two_active_projects() {
     client.assert_no_violations();
 }
 
+/// What the pooler says to a login without TLS, and to one with it.
+async fn logins(client: &Client, reference: &str) -> (String, String) {
+    let address = client.sandbox.router().session_address();
+    let login = async |mode: &str| {
+        let url = format!("postgresql://postgres.{reference}:{PASSWORD}@{address}/postgres?sslmode={mode}");
+        match PgConnection::connect(&url).await {
+            Ok(_) => "allowed".to_owned(),
+            Err(error) => error
+                .as_database_error()
+                .map_or_else(|| error.to_string(), |it| it.message().to_owned()),
+        }
+    };
+    (login("disable").await, login("require").await)
+}
+
 #[tokio::test]
-async fn who_may_reach_the_database_is_read_back() {
-    let client = start("pro").await;
+async fn who_may_reach_the_database_is_enforced_and_read_back() {
+    let client = start_with("pro", false).await;
     let reference = client.create_healthy("tenant-a").await;
     let path = format!("/v1/projects/{reference}");
+    let mut logins = vec![logins(&client, &reference).await];
     let restrictions = format!("{path}/network-restrictions");
     assert_eq!(
         client.get(&restrictions).await.1["config"],
@@ -250,6 +267,26 @@ async fn who_may_reach_the_database_is_read_back() {
         )
     );
     assert_eq!(client.get(&ssl).await, told);
+    logins.push(self::logins(&client, &reference).await);
+    let open = json!({"dbAllowedCidrs": ["127.0.0.0/8"], "dbAllowedCidrsV6": ["::/0"]});
+    client.call(Method::POST, &apply, Some(open)).await;
+    logins.push(self::logins(&client, &reference).await);
+    let off = json!({"requestedConfig": {"database": false}});
+    client.call(Method::PUT, &ssl, Some(off)).await;
+    logins.push(self::logins(&client, &reference).await);
+    let allowed = || "allowed".to_owned();
+    let elsewhere = || "Address not in tenant allow_list: {127, 0, 0, 1}".to_owned();
+    let tls = || "SSL connection is required".to_owned();
+    let found = [
+        (allowed(), allowed()),
+        (tls(), elsewhere()),
+        (tls(), allowed()),
+        (allowed(), allowed()),
+    ];
+    assert_eq!(logins, found);
+    client
+        .call(Method::PUT, &ssl, Some(json!({"requestedConfig": {"database": true}})))
+        .await;
 
     let read_only = format!("{path}/readonly");
     assert_eq!(client.get(&read_only).await.1["enabled"], false);

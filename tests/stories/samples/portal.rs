@@ -4,23 +4,26 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::all_files_are_named;
-use crate::proof::{generous_world, owner};
-use crate::support::{project, ready, standard_class};
+use crate::proof::{generous_world, owner, tenant};
+use crate::support::{project, ready, scalar, standard_class};
 
 /// A user of a project, with the number at the end of the UUID.
 fn user(number: u32) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
 }
 
-/// What a request of the Data API finds: the authenticator's role and claims are set for one transaction.
+/// What an application's request finds over the tenant's login: it takes the role and the claims of its user for one
+/// transaction, as the Data API does.
 async fn asked(session: &mut PgConnection, role: &str, claims: &Value, query: &str) -> String {
     let mut request = session.begin().await.unwrap();
-    sqlx::query("SELECT set_config('role', $1, true), set_config('request.jwt.claims', $2, true)")
-        .bind(role)
-        .bind(claims.to_string())
-        .execute(&mut *request)
-        .await
-        .unwrap();
+    for (name, value) in [("request.jwt.claims", claims.to_string().as_str()), ("role", role)] {
+        sqlx::query("SELECT set_config($1, $2, true)")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *request)
+            .await
+            .unwrap();
+    }
     let answer = sqlx::query_scalar(AssertSqlSafe(format!("SELECT ({query})::text")))
         .fetch_one(&mut *request)
         .await;
@@ -82,6 +85,12 @@ async fn users_of_a_supabase_project_see_exactly_their_rows() {
                 .unwrap();
         }
     }
+    // The login that is published has no rights of the owner, and passes the policies until it takes a role.
+    let mut session = tenant(&world, "portal-members").await;
+    let login_is = "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND rolname LIKE 'orchestra\\_%' \
+                    AND rolname = session_user AND NOT rolcreaterole";
+    assert_eq!(scalar(&mut session, login_is).await, 1);
+    assert_eq!(scalar(&mut session, "SELECT count(*) FROM profiles").await, 2);
     let claims = |number| json!({"sub": user(number), "role": "authenticated"});
     let manager = json!({"sub": user(2), "role": "authenticated", "app_metadata": {"manager": true}});
     let titles = "SELECT string_agg(title, ', ' ORDER BY title) FROM sheets";
@@ -129,7 +138,7 @@ async fn users_of_a_supabase_project_see_exactly_their_rows() {
         ("portal-recordings", "authenticated", claims(2), files, "a.mp3 me.png"),
         ("portal-recordings", "authenticated", claims(3), files, "me.png"),
     ] {
-        let mut session = owner(&world, name).await;
+        let mut session = tenant(&world, name).await;
         let answer = asked(&mut session, role, &claims, query).await;
         assert!(
             answer == found || answer.contains("denied") && answer.contains(found),

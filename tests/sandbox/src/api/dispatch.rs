@@ -5,7 +5,7 @@ use super::reply::{Call, Reply};
 use super::state::Inner;
 use super::{
     advisors, backups, billing, config, health, keys, login_role, migrations, network, organization, projects, query,
-    secrets, settings, usage,
+    secrets, settings, types, usage,
 };
 
 /// Carries out an operation.
@@ -83,6 +83,8 @@ async fn within(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
         It::DeleteSecrets => secrets::delete(inner, call),
         It::PerformanceAdvisors => advisors::performance(inner, call).await,
         It::SecurityAdvisors => advisors::security(inner, call).await,
+        It::TypescriptTypes => types::typescript(inner, call).await,
+        It::Logs => usage::logs(inner, call),
         It::ApiCounts => usage::api_counts(inner, call),
         It::ApiRequests => usage::api_requests(inner, call),
         // The others are in `perform`.

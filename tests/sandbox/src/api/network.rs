@@ -1,5 +1,5 @@
 //! Who may reach the database, and how: network restrictions and bans, TLS, and the read-only mode.
-//! Restrictions and TLS are told back; the pooler of the sandbox does not know them.
+//! Restrictions and TLS are the pooler's to enforce, through which all clients of the sandbox come.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ pub(super) fn apply_restrictions(inner: &Inner, call: &Call) -> Result<Reply, Re
         v6: cidrs(&call.body["dbAllowedCidrsV6"], true)?,
         changed: Some(Timestamp::now()),
     };
+    inner.tenants.allow(call.project(), all(restrictions));
     Ok(Reply::json(201, show(restrictions)))
 }
 
@@ -47,16 +48,21 @@ pub(super) fn patch_restrictions(inner: &Inner, call: &Call) -> Result<Reply, Re
         list.extend(new);
     }
     restrictions.changed = Some(Timestamp::now());
+    inner.tenants.allow(call.project(), all(restrictions));
     let entry = |kind: &'static str| move |cidr: &String| json!({"address": cidr, "type": kind});
-    let all: Vec<Value> = restrictions
+    let both: Vec<Value> = restrictions
         .v4
         .iter()
         .map(entry("v4"))
         .chain(restrictions.v6.iter().map(entry("v6")))
         .collect();
     let mut body = show(restrictions);
-    body["config"] = json!({"dbAllowedCidrs": all});
+    body["config"] = json!({"dbAllowedCidrs": both});
     Ok(Reply::json(200, body))
+}
+
+fn all(restrictions: &Restrictions) -> Vec<String> {
+    restrictions.v4.iter().chain(&restrictions.v6).cloned().collect()
 }
 
 fn show(restrictions: &Restrictions) -> Value {
@@ -101,6 +107,7 @@ pub(super) fn ssl(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let settings = &mut world.project(call.project())?.settings;
     if let Some(wanted) = call.body["requestedConfig"]["database"].as_bool() {
         settings.ssl = wanted;
+        inner.tenants.enforce_tls(call.project(), wanted);
     }
     let body = json!({"currentConfig": {"database": settings.ssl}, "appliedSuccessfully": true});
     Ok(Reply::json(200, body))

@@ -96,6 +96,8 @@ operations! {
     DeleteSecrets "DELETE" "/v1/projects/{ref}/secrets" "v1-bulk-delete-secrets";
     PerformanceAdvisors "GET" "/v1/projects/{ref}/advisors/performance" "v1-get-performance-advisors";
     SecurityAdvisors "GET" "/v1/projects/{ref}/advisors/security" "v1-get-security-advisors";
+    TypescriptTypes "GET" "/v1/projects/{ref}/types/typescript" "v1-generate-typescript-types";
+    Logs "GET" "/v1/projects/{ref}/analytics/endpoints/logs.all" "v1-get-project-logs";
     ApiCounts "GET" "/v1/projects/{ref}/analytics/endpoints/usage.api-counts" "v1-get-project-usage-api-count";
     ApiRequests "GET" "/v1/projects/{ref}/analytics/endpoints/usage.api-requests-count" "v1-get-project-usage-request-count";
     ListOrganizations "GET" "/v1/organizations" "v1-list-all-organizations";

@@ -10,10 +10,10 @@ use super::world::Project;
 pub(super) fn pooler(inner: &Inner, call: &Call) -> Result<Reply, Reply> {
     let mut world = inner.world();
     let project = world.project(call.project())?;
-    let host = inner.pooler.ip().to_string();
-    let mut entries = vec![pooler_entry(project, &host, inner.pooler.port(), "transaction")];
+    let host = &inner.pooler_host;
+    let mut entries = vec![pooler_entry(project, host, inner.pooler_port, "transaction")];
     if inner.session_port != 5432 {
-        entries.push(pooler_entry(project, &host, inner.session_port, "session"));
+        entries.push(pooler_entry(project, host, inner.session_port, "session"));
     }
     Ok(Reply::json(200, json!(entries)))
 }

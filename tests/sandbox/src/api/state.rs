@@ -1,6 +1,5 @@
 //! What all requests share.
 
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,8 +19,9 @@ use crate::router::Tenants;
 pub(super) struct Inner {
     pub(super) options: Options,
     pub(super) databases: Databases,
-    /// The pooler's transaction address, the one that the API names.
-    pub(super) pooler: SocketAddr,
+    /// The pooler's name, and its port for transactions: the one that the API names.
+    pub(super) pooler_host: String,
+    pub(super) pooler_port: u16,
     /// Its session port, which the API names only when it is not the usual one.
     pub(super) session_port: u16,
     pub(super) tenants: Tenants,

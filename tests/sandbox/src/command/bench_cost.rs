@@ -16,6 +16,8 @@ use orchestra_sandbox::world::{Operator, Options, World};
 use super::tenants::Tenants;
 use super::usage::Usage;
 use report::{Cost, Restart};
+
+pub(super) use fleet::migrations;
 use traffic::Traffic;
 
 /// Resync of the restarted operator, short so that two of them are watched.

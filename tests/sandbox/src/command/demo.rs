@@ -107,7 +107,7 @@ async fn start(operator: PathBuf, project: PathBuf, coming_up_ms: u64) -> Result
         "Management API   {}     (stand-in: its projects are servers here)",
         world.api.url()
     ));
-    screen::say(&format!("Hosted pooler    {}", world.api.router().session_address()));
+    screen::say(&format!("Hosted pooler    {}", world.api.router().session_place()));
     screen::say("Operator         a process with the ServiceAccount of deploy/kustomize and nothing else");
     screen::say(&format!(
         "KUBECONFIG       {}",

@@ -38,7 +38,8 @@ pub struct Arguments {
     /// A superuser's URL of a PostgreSQL to use instead of starting any; implies --shared.
     #[arg(long, env = "SANDBOX_POSTGRES_URL", hide_env_values = true)]
     postgres_url: Option<String>,
-    /// The loopback address of the pooler; one of its own when absent.
+    /// The loopback address of the pooler, which then has its usual ports and no name; 127.0.0.1 with free ports, and a
+    /// name, when absent.
     #[arg(long)]
     pooler_host: Option<IpAddr>,
     /// Let the pooler accept logins without TLS.
@@ -68,7 +69,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     println!("Management API  {url}");
     println!("Organization    {organization}");
     println!("PostgreSQL      {} for projects", stand_in.version());
-    println!("Session pooler  {}", stand_in.router().session_address());
+    println!("Session pooler  {}", stand_in.router().session_place());
     let root = tempfile::Builder::new()
         .prefix("pooler-root-")
         .suffix(".crt")
@@ -103,6 +104,7 @@ fn options(arguments: Arguments) -> Options {
     };
     if let Some(host) = arguments.pooler_host {
         router.host = host;
+        (router.session_port, router.transaction_port) = (5432, 6543);
     }
     Options {
         address: SocketAddr::new(arguments.host, arguments.port),

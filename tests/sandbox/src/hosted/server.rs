@@ -47,7 +47,7 @@ const OPEN_CACHE: &str = "/var/cache/orchestra-sandbox";
 ///
 /// # Errors
 /// When neither is to be had.
-pub(super) async fn find(account: Option<Account>) -> Result<PathBuf> {
+pub(crate) async fn find(account: Option<Account>) -> Result<PathBuf> {
     match fetched(account).await {
         Ok(bin) => Ok(bin),
         Err(error) => {

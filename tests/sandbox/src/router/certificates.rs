@@ -85,6 +85,9 @@ fn authority(name: &str) -> CertificateParams {
 }
 
 /// The names of a pooler at this address.
-pub(super) fn names(host: IpAddr) -> Vec<String> {
-    vec![host.to_string(), "localhost".to_owned()]
+pub(super) fn names(host: IpAddr, name: &str) -> Vec<String> {
+    let mut names = vec![host.to_string(), "localhost".to_owned(), name.to_owned()];
+    names.sort();
+    names.dedup();
+    names
 }

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use super::Gate;
 use super::startup::{self, First, Startup};
 use super::tenants::Tenant;
+use super::wall::From;
 
 const UNKNOWN_TENANT: &str = "Tenant or user not found";
 const TLS_REQUIRED: &str = "SSL connection is required";
@@ -18,6 +19,8 @@ const TLS_REQUIRED: &str = "SSL connection is required";
 /// Serves one client until either side closes.
 pub(super) async fn run(mut client: TcpStream, gate: &Gate) -> io::Result<()> {
     client.set_nodelay(true)?;
+    let address = client.peer_addr()?.ip();
+    let from = |tls| From { address, tls };
     loop {
         match startup::read(&mut client).await? {
             First::Gss => client.write_all(b"N").await?,
@@ -25,14 +28,14 @@ pub(super) async fn run(mut client: TcpStream, gate: &Gate) -> io::Result<()> {
                 client.write_all(b"S").await?;
                 let mut client = gate.tls.accept(client).await?;
                 return match startup::read(&mut client).await? {
-                    First::Startup(startup) => login(client, startup, gate).await,
+                    First::Startup(startup) => login(client, startup, gate, from(true)).await,
                     First::Cancel(packet) => cancel(&packet, gate).await,
                     First::Ssl | First::Gss => Ok(()),
                 };
             }
             First::Cancel(packet) => return cancel(&packet, gate).await,
             First::Startup(_) if gate.require_tls => return refuse(client, TLS_REQUIRED).await,
-            First::Startup(startup) => return login(client, startup, gate).await,
+            First::Startup(startup) => return login(client, startup, gate, from(false)).await,
         }
     }
 }
@@ -47,7 +50,7 @@ async fn cancel(packet: &[u8], gate: &Gate) -> io::Result<()> {
     server.write_all(packet).await
 }
 
-async fn login<C>(client: C, mut startup: Startup, gate: &Gate) -> io::Result<()>
+async fn login<C>(client: C, mut startup: Startup, gate: &Gate, from: From) -> io::Result<()>
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
@@ -59,6 +62,10 @@ where
         gate.tenants.count(project, false);
         return refuse(client, UNKNOWN_TENANT).await;
     };
+    if let Some(refusal) = gate.tenants.wall(project).refusal(from) {
+        gate.tenants.count(project, false);
+        return refuse(client, &refusal).await;
+    }
     address(&mut startup, role, &tenant);
     let pooler = tenant.pooler.filter(|_| gate.transaction);
     let address = pooler.unwrap_or(tenant.server);

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::wall::Wall;
+
 /// One project as the pooler knows it.
 #[derive(Clone, Debug)]
 pub struct Tenant {
@@ -37,6 +39,7 @@ pub struct Tenants(Arc<Mutex<Table>>);
 struct Table {
     tenants: HashMap<String, Tenant>,
     logins: HashMap<String, Logins>,
+    walls: HashMap<String, Wall>,
     /// The servers of running sessions, by the process and the key that a request to cancel names.
     sessions: HashMap<Vec<u8>, SocketAddr>,
 }
@@ -56,7 +59,23 @@ impl Tenants {
 
     /// Forgets a project; the count of its logins stays.
     pub fn remove(&self, project: &str) {
-        self.table().tenants.remove(project);
+        let mut table = self.table();
+        table.tenants.remove(project);
+        table.walls.remove(project);
+    }
+
+    /// Lets in clients of these networks alone, given as CIDR.
+    pub fn allow(&self, project: &str, networks: Vec<String>) {
+        self.table().walls.entry(project.to_owned()).or_default().networks = Some(networks);
+    }
+
+    /// Refuses logins without TLS, or no longer.
+    pub fn enforce_tls(&self, project: &str, enforced: bool) {
+        self.table().walls.entry(project.to_owned()).or_default().tls = enforced;
+    }
+
+    pub(super) fn wall(&self, project: &str) -> Wall {
+        self.table().walls.get(project).cloned().unwrap_or_default()
     }
 
     /// The project, whether logins to it are let through or not.

@@ -19,6 +19,11 @@ pub struct Client {
 }
 
 pub async fn start(plan: &str) -> Client {
+    start_with(plan, true).await
+}
+
+/// With a pooler that wants TLS of everybody, or of nobody.
+pub async fn start_with(plan: &str, require_tls: bool) -> Client {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut options = Options {
         organizations: vec![Organization {
@@ -28,6 +33,7 @@ pub async fn start(plan: &str) -> Client {
         }],
         ..Options::default()
     };
+    options.router.require_tls = require_tls;
     options.behaviour.coming_up = Duration::from_millis(300);
     options.behaviour.pausing = Duration::from_millis(100);
     Client {

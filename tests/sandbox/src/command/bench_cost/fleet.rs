@@ -67,7 +67,7 @@ async fn entries(world: &World, count: u32) -> Result<Map<String, Value>> {
 }
 
 /// Scripts that create a table, an index and a row each.
-fn migrations(count: u32) -> Map<String, Value> {
+pub(in crate::command) fn migrations(count: u32) -> Map<String, Value> {
     (1..=count)
         .map(|number| {
             let script = format!(

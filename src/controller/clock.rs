@@ -1,0 +1,179 @@
+//! The API server's clock. What destroys data at a set time asks it, because the clock of the operator's node may jump,
+//! and looks a second time later, because every clock may.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use axum::http::{Request, header};
+use jiff::fmt::rfc2822;
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use kube::client::Body;
+use parking_lot::Mutex;
+
+use super::error::Error;
+use crate::api::condition::Reason;
+
+/// How long after the first look the second one is taken, for periods of ten minutes and more. Of a shorter period it
+/// is a tenth.
+const SECOND_LOOK: Duration = Duration::from_mins(1);
+
+/// The longest wait for a time. The clock is looked at again then.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// Deadlines that have passed by the API server's clock and await a second look.
+#[derive(Default)]
+pub struct Clock(Mutex<HashMap<String, Look>>);
+
+/// The first look that found a deadline passed.
+struct Look {
+    due: Timestamp,
+    /// By a clock that does not jump.
+    at: Instant,
+}
+
+/// Whether a time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It has.
+    Come,
+    /// Look again after this time.
+    In(Duration),
+}
+
+impl Clock {
+    /// Whether `due`, which ends a period of this length, has come: by the own clock and by the API server's, and by both
+    /// again at a second look. What was seen of another `due` of this key does not count, nor what was seen before a
+    /// restart.
+    ///
+    /// # Errors
+    /// When the API server does not tell the time.
+    pub async fn has_come(
+        &self,
+        client: &Client,
+        key: &str,
+        due: Timestamp,
+        period: Duration,
+    ) -> Result<Moment, Error> {
+        let own = left(due, Timestamp::now());
+        let left = if own.is_zero() {
+            left(due, now(client).await?)
+        } else {
+            own
+        };
+        Ok(self.look(key, due, left, second_look(period), Instant::now()))
+    }
+
+    fn look(&self, key: &str, due: Timestamp, left: Duration, second: Duration, now: Instant) -> Moment {
+        let mut looks = self.0.lock();
+        if !left.is_zero() {
+            looks.remove(key);
+            return Moment::In(left.min(LONGEST));
+        }
+        let look = looks.entry(key.to_owned()).or_insert(Look { due, at: now });
+        if look.due != due {
+            *look = Look { due, at: now };
+        }
+        match second.saturating_sub(now.saturating_duration_since(look.at)) {
+            Duration::ZERO => Moment::Come,
+            wait => Moment::In(wait),
+        }
+    }
+
+    /// Forgets an object's deadline.
+    pub fn forget(&self, key: &str) {
+        self.0.lock().remove(key);
+    }
+}
+
+/// How long it is until a time; zero when it has come.
+pub fn left(due: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(due.duration_since(now)).unwrap_or_default()
+}
+
+/// The time a period after another, at most the last one that can be written.
+pub fn after(start: Timestamp, period: Duration) -> Timestamp {
+    let period = SignedDuration::try_from(period).unwrap_or(SignedDuration::MAX);
+    start.saturating_add(period).unwrap_or(Timestamp::MAX)
+}
+
+fn second_look(period: Duration) -> Duration {
+    SECOND_LOOK.min(period / 10)
+}
+
+/// The time by the API server's clock: the header `Date` of an answer (RFC 9110, 6.6.1), which every server of Go's
+/// standard library sends. Its unit is a second.
+///
+/// # Errors
+/// When the API server does not answer, or does not tell the time.
+pub async fn now(client: &Client) -> Result<Timestamp, Error> {
+    let request = Request::get("/version")
+        .body(Body::empty())
+        .map_err(kube::Error::HttpError)?;
+    let answer = client.send(request).await?;
+    let date = answer.headers().get(header::DATE);
+    let told = date.and_then(|date| read(date.to_str().ok()?));
+    told.ok_or_else(|| {
+        Error::transient(
+            Reason::KubernetesUnavailable,
+            "the Kubernetes API does not tell the time (the header Date of its answer): nothing is destroyed without it",
+        )
+    })
+}
+
+fn read(date: &str) -> Option<Timestamp> {
+    rfc2822::parse(date).ok().map(|date| date.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SECOND: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_time_has_come_only_at_the_second_look() {
+        let (clock, start) = (Clock::default(), Instant::now());
+        let due: Timestamp = "2026-12-01T10:00:00Z".parse().unwrap();
+        let look = |due, left, after| {
+            let left = Duration::from_secs(left);
+            clock.look("one", due, left, SECOND, start + Duration::from_secs(after))
+        };
+        assert_eq!(look(due, 90, 0), Moment::In(Duration::from_secs(90)));
+        assert_eq!(look(due, 90_000, 0), Moment::In(LONGEST));
+        assert_eq!(look(due, 0, 90), Moment::In(SECOND));
+        assert_eq!(look(due, 0, 149), Moment::In(Duration::from_secs(1)));
+        // The clock had jumped, and is right again.
+        assert_eq!(look(due, 600, 150), Moment::In(Duration::from_mins(10)));
+        assert_eq!(look(due, 0, 750), Moment::In(SECOND));
+        // Meanwhile it was put off, and has passed again.
+        let later = due + SignedDuration::from_secs(5);
+        assert_eq!(look(later, 0, 809), Moment::In(SECOND));
+        assert_eq!(look(later, 0, 868), Moment::In(Duration::from_secs(1)));
+        assert_eq!(look(later, 0, 869), Moment::Come);
+        clock.forget("one");
+        assert_eq!(look(later, 0, 870), Moment::In(SECOND));
+    }
+
+    #[test]
+    fn short_periods_have_a_short_second_look() {
+        assert_eq!(second_look(Duration::from_hours(72)), SECOND);
+        assert_eq!(second_look(Duration::from_secs(20)), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_a_time() {
+        let told = read("Sat, 28 Nov 2026 14:33:10 GMT");
+        assert_eq!(told, Some("2026-11-28T14:33:10Z".parse().unwrap()));
+        assert_eq!(read("now"), None);
+    }
+
+    #[test]
+    fn times_do_not_overflow() {
+        let start: Timestamp = "2026-11-28T14:33:10Z".parse().unwrap();
+        assert_eq!(after(start, Duration::from_secs(5)).as_second(), start.as_second() + 5);
+        assert_eq!(after(start, Duration::MAX), Timestamp::MAX);
+        assert_eq!(left(start, start + SignedDuration::from_secs(1)), Duration::ZERO);
+    }
+}

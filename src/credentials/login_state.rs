@@ -1,0 +1,159 @@
+//! What is known of a tenant's logins beside their passwords.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+use serde::{Deserialize, Serialize};
+
+use crate::api::names::{GENERATION_LABEL, REVOKE_LABEL, ROTATED_LABEL, ROTATING_LABEL, tenant_secret};
+use crate::controller::Core;
+
+/// Former logins that are kept at the same time at most: a further rotation waits until one has ended.
+pub const MOST_FORMER: usize = 4;
+
+/// What is known of a tenant's logins, which are numbered from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginState {
+    /// The published one.
+    pub current: u32,
+    /// The new one, while it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u32>,
+    /// The former ones, each with the time when it is revoked.
+    #[serde(default)]
+    pub former: BTreeMap<u32, Timestamp>,
+    /// When the published one was published; none for the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<Timestamp>,
+    /// The last request for a rotation that was taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+impl Default for LoginState {
+    fn default() -> Self {
+        Self {
+            current: 1,
+            pending: None,
+            former: BTreeMap::new(),
+            rotated_at: None,
+            request: None,
+        }
+    }
+}
+
+impl LoginState {
+    /// The login that the connection Secret is to have.
+    pub fn newest(&self) -> u32 {
+        self.pending.unwrap_or(self.current)
+    }
+
+    /// When the oldest former login is revoked.
+    pub fn revoke_at(&self) -> Option<Timestamp> {
+        self.former.values().min().copied()
+    }
+
+    /// The former logins whose time has come.
+    pub fn overdue(&self, now: Timestamp) -> Vec<u32> {
+        let due = self.former.iter().filter(|(_, until)| **until <= now);
+        due.map(|(generation, _)| *generation).collect()
+    }
+
+    /// Whether another login can be made now.
+    pub fn has_room(&self) -> bool {
+        self.pending.is_none() && self.former.len() < MOST_FORMER
+    }
+
+    /// Begins a rotation, if none is under way.
+    pub fn begin(&mut self, request: Option<String>) {
+        if self.has_room() {
+            let last = self.generations().max().unwrap_or(self.current);
+            self.pending = Some(last.saturating_add(1));
+            self.request = request.or(self.request.take());
+        }
+    }
+
+    /// Ends a rotation: the new login is published, and the one before it stays for the overlap.
+    pub fn end(&mut self, now: Timestamp, overlap: SignedDuration) {
+        let Some(new) = self.pending.take() else { return };
+        self.former.insert(self.current, end_of(now, overlap));
+        self.current = new;
+        self.rotated_at = Timestamp::from_second(now.as_second()).ok();
+    }
+
+    /// Adds logins that nothing is known of, as after the Secret was lost: each is revoked after the overlap.
+    pub fn found(&mut self, generations: &[u32], now: Timestamp, overlap: SignedDuration) {
+        for generation in generations {
+            if !self.generations().any(|known| known == *generation) {
+                self.former.insert(*generation, end_of(now, overlap));
+            }
+        }
+    }
+
+    pub(super) fn generations(&self) -> impl Iterator<Item = u32> {
+        let newest = [self.current].into_iter().chain(self.pending);
+        self.former.keys().copied().chain(newest)
+    }
+
+    /// Whether the tenant's Secret is as it was before there were rotations.
+    pub(super) fn is_first(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whole seconds, rounded so that the overlap is never shorter than it was asked for.
+fn end_of(now: Timestamp, overlap: SignedDuration) -> Timestamp {
+    let until = now.as_second().saturating_add(overlap.as_secs()).saturating_add(1);
+    Timestamp::from_second(until).unwrap_or(Timestamp::MAX)
+}
+
+/// What the labels of a tenant's Secret say of its logins, without a look into it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoginMarks {
+    /// The published login.
+    pub generation: u32,
+    /// A new one is being made.
+    pub pending: bool,
+    /// When it was published.
+    pub rotated_at: Option<Timestamp>,
+    /// When the oldest former login is revoked.
+    pub revoke_at: Option<Timestamp>,
+}
+
+impl From<&LoginState> for LoginMarks {
+    fn from(state: &LoginState) -> Self {
+        Self {
+            generation: state.current,
+            pending: state.pending.is_some(),
+            rotated_at: state.rotated_at,
+            revoke_at: state.revoke_at(),
+        }
+    }
+}
+
+impl LoginMarks {
+    /// As the watch or our own last write has them; those of a first login where there is no Secret.
+    pub fn of(core: &Core, database: &str) -> Self {
+        let secret = ObjectRef::new(&tenant_secret(database)).within(&core.settings.namespace);
+        match core.stores.secrets.get(&secret) {
+            Some(secret) => Self::read(&secret),
+            None => Self::from(&LoginState::default()),
+        }
+    }
+
+    pub(super) fn read(secret: &PartialObjectMeta<Secret>) -> Self {
+        let labels = secret.metadata.labels.as_ref();
+        let label = |name: &str| labels.and_then(|labels| labels.get(name)).map(String::as_str);
+        let time = |name: &str| Timestamp::from_second(label(name)?.parse().ok()?).ok();
+        Self {
+            generation: label(GENERATION_LABEL).and_then(|text| text.parse().ok()).unwrap_or(1),
+            pending: label(ROTATING_LABEL).is_some(),
+            rotated_at: time(ROTATED_LABEL),
+            revoke_at: time(REVOKE_LABEL),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! A database that exists: one that an Orchestra has left is taken back with its data.
+
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::reflector::ObjectRef;
+use serde_json::json;
+
+use super::Pass;
+use super::claim::{self, Offer, api, claim_reference, databases};
+use super::plan::{Intent, Supply};
+use crate::api::condition::Reason;
+use crate::api::{ExistingDatabase, Orchestra, OrchestraClass, OrchestraDatabase};
+use crate::controller::error::Error;
+use crate::controller::status::{News, tell};
+use crate::credentials::tenant;
+
+/// The most UIDs of earlier Orchestras that a database remembers, as its schema says.
+const REMEMBERED: usize = 16;
+
+/// Whether the existing database can be taken, and how far the claim has come.
+pub async fn supply(pass: &Pass, class: &OrchestraClass, existing: &ExistingDatabase) -> Result<Offer, Error> {
+    let name = existing.database_name.clone();
+    if let Err((reason, message)) = judge(&pass.object, class, &name, find(pass, &name).await?.as_ref()) {
+        return Ok(Offer::none(Supply::Blocked(reason), message));
+    }
+    let status = pass.object.status.as_ref();
+    let is_written = status.is_some_and(|status| status.claiming.as_ref() == Some(&name));
+    let intent = match &pass.reserved {
+        _ if is_written => Intent::Written,
+        Some(reserved) if *reserved == name => Intent::Reserved,
+        _ => Intent::Open,
+    };
+    Ok(Offer::of(Supply::Member(intent), name))
+}
+
+/// The database as the watch shows it, or else the API server.
+async fn find(pass: &Pass, name: &str) -> Result<Option<OrchestraDatabase>, Error> {
+    match databases(pass).get(&ObjectRef::new(name)) {
+        Some(known) => Ok(Some((*known).clone())),
+        None => Ok(api(&pass.ctx).get_opt(name).await?),
+    }
+}
+
+/// Whether an Orchestra of this class may take a database that it names. A tenant is told of no other namespace's.
+fn judge(
+    object: &Orchestra,
+    class: &OrchestraClass,
+    name: &str,
+    database: Option<&OrchestraDatabase>,
+) -> Result<(), (Reason, String)> {
+    let Some(database) = database else {
+        let message = format!(
+            "OrchestraDatabase {name}, which spec.source.existing names, does not exist: its data are gone, unless a backup has \
+             them. Delete this Orchestra, and create it with another source"
+        );
+        return Err((Reason::ExistingNotFound, message));
+    };
+    let spec = &database.spec;
+    let not_allowed = |message| Err((Reason::ExistingNotAllowed, message));
+    let Some(claim) = &spec.claim_ref else {
+        return not_allowed(format!(
+            "OrchestraDatabase {name} was never an Orchestra's, so there is nothing to take back: create this Orchestra \
+             without spec.source.existing, and it claims a database of its class"
+        ));
+    };
+    let namespace = object.namespace().unwrap_or_default();
+    if claim.namespace != namespace && spec.offered_to.as_ref() != Some(&namespace) {
+        return not_allowed(format!(
+            "OrchestraDatabase {name} holds the data of an Orchestra of another namespace. If namespace {namespace} may have \
+             them, an admin offers it: kubectl patch orchdb {name} --type=merge -p '{{\"spec\":{{\"offeredTo\":\"{namespace}\"}}}}'"
+        ));
+    }
+    is_free(object, class, database)
+}
+
+/// Whether a database that this namespace may have is of the class, and nobody's now.
+fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatabase) -> Result<(), (Reason, String)> {
+    let (name, namespace) = (database.name_any(), object.namespace().unwrap_or_default());
+    if database.metadata.deletion_timestamp.is_some() {
+        let message = format!("OrchestraDatabase {name} is being destroyed, and cannot be taken back any more");
+        return Err((Reason::ExistingNotFound, message));
+    }
+    let of_class = database.spec.class_name.as_deref().unwrap_or_default();
+    if !database.is_of(class) {
+        let message = format!(
+            "OrchestraDatabase {name} is of class {of_class}, and this Orchestra of class {}: create the Orchestra with \
+             spec.className: {of_class}",
+            class.name_any()
+        );
+        return Err((Reason::ExistingNotAllowed, message));
+    }
+    if database.is_held() {
+        let claim = database
+            .spec
+            .claim_ref
+            .as_ref()
+            .filter(|claim| claim.namespace == namespace);
+        let who = claim.map_or_else(
+            || "an Orchestra of another namespace".to_owned(),
+            |claim| format!("Orchestra {namespace}/{}", claim.name),
+        );
+        let message = format!(
+            "OrchestraDatabase {name} is in use by {who}: it can be taken when that Orchestra is deleted and has released it"
+        );
+        return Err((Reason::InUse, message));
+    }
+    if database.is_lost() {
+        let message = format!(
+            "the project of OrchestraDatabase {name} was deleted at the provider, and its data with it: ask the provider's \
+             support to restore it, or create this Orchestra with another source"
+        );
+        return Err((Reason::DatabaseLost, message));
+    }
+    Ok(())
+}
+
+/// Takes the database back, by compare-and-swap: of several who try, and the destruction whose time has come, the API
+/// server lets one win.
+pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), Error> {
+    let Some(database) = find(pass, name).await? else {
+        return Ok(());
+    };
+    let Some(former) = database.spec.claim_ref.clone() else {
+        return Ok(());
+    };
+    if judge(&pass.object, class, name, Some(&database)).is_err() {
+        return Ok(());
+    }
+    // An earlier version left the password of its former tenant.
+    tenant::forget(&pass.ctx.core, name).await?;
+    let mut uids = database.spec.former_uids.clone();
+    uids.retain(|uid| *uid != former.uid);
+    uids.push(former.uid);
+    let forgotten = uids.len().saturating_sub(REMEMBERED);
+    let patch = json!({
+        "metadata": {"resourceVersion": database.resource_version()},
+        "spec": {
+            "claimRef": claim_reference(pass),
+            "formerUids": uids.split_off(forgotten),
+            "reclaimPolicy": claim::policy(pass, Some(class)),
+            "releasedAt": null,
+            "reclaimAfter": null,
+            "offeredTo": null,
+            // A paused database is restored: its former Orchestra has no say any more.
+            "powerState": null,
+        },
+    });
+    let taken = api(&pass.ctx)
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    databases(pass).wrote(&taken);
+    Ok(())
+}
+
+/// The database that an earlier Orchestra of this namespace and name has left.
+fn earlier(pass: &Pass) -> Option<String> {
+    let left = databases(pass).find(|database| {
+        let claim = database.spec.claim_ref.as_ref();
+        let is_same = claim.is_some_and(|claim| {
+            claim.namespace == pass.namespace() && claim.name == pass.name() && claim.uid != pass.uid()
+        });
+        is_same
+            && database.spec.released_at.is_some()
+            && database.metadata.deletion_timestamp.is_none()
+            && !database.is_lost()
+    });
+    left.map(|database| database.name_any())
+}
+
+/// What is told of the database that an earlier Orchestra of the same name has left, while it is there.
+pub fn told(pass: &Pass) -> Option<String> {
+    let names_none = pass.object.spec.existing().is_none();
+    earlier(pass).filter(|_| names_none).map(|name| {
+        format!(
+            "OrchestraDatabase {name} holds the data of an earlier Orchestra of this name, and is not used. To have it back, \
+             create this Orchestra anew with spec.source.existing.databaseName: {name}"
+        )
+    })
+}
+
+/// An event about that database, when a new one is claimed instead of it.
+pub async fn tell_earlier(pass: &Pass) {
+    if let Some(note) = told(pass) {
+        let news = News::warning(Reason::EarlierDatabase, note);
+        tell(&pass.ctx.core, &pass.object, &news).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::{ClaimReference, OrchestraClassSpec, OrchestraDatabaseSpec, OrchestraSpec};
+
+    /// A change of the database, and the refusal that it leads to.
+    type Refusal<'a> = (&'a dyn Fn(&mut OrchestraDatabase), Reason, &'a str);
+
+    #[test]
+    fn only_what_was_left_to_the_same_namespace_and_class_is_taken() {
+        let mut object = Orchestra::new("new", OrchestraSpec::default());
+        object.metadata.namespace = Some("tenants".into());
+        let class = OrchestraClass::new("standard", OrchestraClassSpec::default());
+        let now = || Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        let spec = OrchestraDatabaseSpec {
+            class_name: Some("standard".into()),
+            claim_ref: Some(ClaimReference {
+                namespace: "tenants".into(),
+                name: "old".into(),
+                uid: "1".into(),
+            }),
+            released_at: now(),
+            ..OrchestraDatabaseSpec::default()
+        };
+        let told = |change: &dyn Fn(&mut OrchestraDatabase)| {
+            let mut database = OrchestraDatabase::new("orchdb-1", spec.clone());
+            change(&mut database);
+            judge(&object, &class, "orchdb-1", Some(&database))
+        };
+        assert_eq!(told(&|_| {}), Ok(()));
+        let other = |database: &mut OrchestraDatabase| {
+            if let Some(claim) = &mut database.spec.claim_ref {
+                (claim.namespace, claim.name) = ("others".into(), "secret".into());
+            }
+        };
+        let offered = |to: &str, held: bool| {
+            let to = Some(to.to_owned());
+            move |database: &mut OrchestraDatabase| {
+                other(database);
+                database.spec.offered_to.clone_from(&to);
+                database.spec.released_at = now().filter(|_| !held);
+            }
+        };
+        assert_eq!(told(&offered("tenants", false)), Ok(()));
+        let refusals: [Refusal<'_>; 7] = [
+            (&other, Reason::ExistingNotAllowed, "an admin offers it"),
+            (
+                &offered("others", false),
+                Reason::ExistingNotAllowed,
+                "an admin offers it",
+            ),
+            (
+                &offered("tenants", true),
+                Reason::InUse,
+                "an Orchestra of another namespace",
+            ),
+            (&|it| it.spec.released_at = None, Reason::InUse, "Orchestra tenants/old"),
+            (
+                &|it| it.spec.class_name = Some("big".into()),
+                Reason::ExistingNotAllowed,
+                "spec.className: big",
+            ),
+            (
+                &|it| it.spec.claim_ref = None,
+                Reason::ExistingNotAllowed,
+                "never an Orchestra's",
+            ),
+            (
+                &|it| it.metadata.deletion_timestamp = now(),
+                Reason::ExistingNotFound,
+                "being destroyed",
+            ),
+        ];
+        for (change, reason, part) in refusals {
+            let refused = told(change);
+            let is = |(is, message): &(Reason, String)| {
+                *is == reason && message.contains(part) && !message.contains("secret")
+            };
+            assert!(refused.as_ref().is_err_and(is), "{part}: {refused:?}");
+        }
+        let gone = judge(&object, &class, "orchdb-1", None);
+        assert!(gone.is_err_and(|(reason, _)| reason == Reason::ExistingNotFound));
+    }
+}

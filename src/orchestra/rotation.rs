@@ -1,0 +1,253 @@
+//! Rotation of the tenant's login: a new one is made, proven and published, and the former one is revoked after the
+//! overlap. Each step is written into the tenant's Secret before it is taken, so that it is finished after a crash at
+//! any point:
+//!
+//! ```text
+//! Due → BeginRotation → Pending → PrepareLogin → Publish (a login proves the new one) → EndRotation
+//!       … overlap … → Overdue → PrepareLogin → RevokeFormer
+//! ```
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+
+use super::observe::Observed;
+use super::plan::Rotation;
+use super::{Pass, former, login};
+use crate::api::condition::Reason;
+use crate::api::{CredentialStatus, Orchestra, OrchestraDatabase, OrchestraStatus, ROTATE_ANNOTATION};
+use crate::controller::error::Error;
+use crate::controller::status::{News, tell};
+use crate::credentials::schedule::Schedule;
+use crate::credentials::tenant::{LoginMarks, LoginState, Logins};
+
+/// The longest value of the annotation that is read: a time is shorter.
+const REQUEST: usize = 128;
+
+/// What is known of the logins, without a look into the tenant's Secret unless this pass has read it.
+fn marks(pass: &Pass, database: &str) -> LoginMarks {
+    match &pass.logins {
+        Some(logins) => LoginMarks::from(&logins.state),
+        None => LoginMarks::of(&pass.ctx.core, database),
+    }
+}
+
+/// The request for a rotation that the annotation makes.
+fn asked(object: &Orchestra) -> Option<&str> {
+    let asked = object.annotations().get(ROTATE_ANNOTATION)?;
+    Some(asked.as_str()).filter(|asked| !asked.is_empty() && asked.len() <= REQUEST)
+}
+
+/// The last request that was taken up.
+fn handled(pass: &Pass) -> Option<&str> {
+    let known = pass.logins.as_ref().and_then(|logins| logins.state.request.as_deref());
+    let status = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.credentials.as_ref());
+    known.or_else(|| status?.handled_request.as_deref())
+}
+
+/// Where the rotation stands.
+pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> Rotation {
+    let marks = marks(pass, database);
+    let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(asked));
+    let scheduled = next(&pass.object).is_some_and(|next| next <= now && marks.rotated_at.is_none_or(|at| at < next));
+    let full = pass.logins.as_ref().is_some_and(|logins| !logins.state.has_room());
+    decide(&marks, (requested || scheduled) && !full, now)
+}
+
+fn decide(marks: &LoginMarks, due: bool, now: Timestamp) -> Rotation {
+    if marks.pending {
+        Rotation::Pending
+    } else if marks.revoke_at.is_some_and(|until| until <= now) {
+        Rotation::Overdue
+    } else if due {
+        Rotation::Due
+    } else {
+        Rotation::Settled
+    }
+}
+
+/// When the schedule asks for the next rotation, as the status of this very spec says.
+fn next(object: &Orchestra) -> Option<Timestamp> {
+    let status = object.status.as_ref()?;
+    let rotation = object.spec.connection.rotation.as_ref()?;
+    let next = status.credentials.as_ref()?.next_rotation.as_ref()?.0;
+    (rotation.schedule.is_some() && Some(status.observed_generation) == object.metadata.generation).then_some(next)
+}
+
+/// How long the former login stays.
+pub fn overlap(object: &Orchestra) -> SignedDuration {
+    SignedDuration::try_from(object.spec.connection.overlap().as_std()).unwrap_or(SignedDuration::MAX)
+}
+
+/// The logins of the tenant, read once a pass.
+async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<Logins, Error> {
+    match &pass.logins {
+        Some(logins) => Ok(logins.clone()),
+        None => login::logins(pass, database).await,
+    }
+}
+
+/// Writes down that a new login is to be made.
+pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(database) = &observed.database else {
+        return Ok(());
+    };
+    let name = database.name_any();
+    pass.logins = Some(logins(pass, database).await?);
+    // It may have been taken up before the status said so.
+    if observe(pass, &name, Timestamp::now()) != Rotation::Due {
+        return Ok(());
+    }
+    let request = asked(&pass.object).map(ToOwned::to_owned);
+    if let Some(mut logins) = pass.logins.take() {
+        logins
+            .change(&pass.ctx.core, &name, |state| state.begin(request))
+            .await?;
+        tracing::info!(generation = logins.state.newest(), "a new login of the tenant is made");
+        pass.logins = Some(logins);
+    }
+    // What was opened is of the former login.
+    (pass.session, pass.way_in, pass.published) = (None, None, None);
+    Ok(())
+}
+
+/// Writes down that the new login is published, and until when the former one stays.
+pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(database) = &observed.database else {
+        return Ok(());
+    };
+    let (mut logins, overlap) = (logins(pass, database).await?, overlap(&pass.object));
+    let change = |state: &mut LoginState| state.end(Timestamp::now(), overlap);
+    logins.change(&pass.ctx.core, &database.name_any(), change).await?;
+    let (state, name) = (logins.state.clone(), pass.object.secret_name());
+    pass.logins = Some(logins);
+    pass.ctx.core.metrics.rotated();
+    let until = state.former.values().max().map(ToString::to_string).unwrap_or_default();
+    let note = format!(
+        "Secret {name} has the login number {}; the one before it works until {until}",
+        state.current
+    );
+    tell(&pass.ctx.core, &pass.object, &News::normal(Reason::LoginRotated, note)).await;
+    Ok(())
+}
+
+/// Revokes the former logins whose overlap is over.
+pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let (Some(database), Some(mut session)) = (observed.database.clone(), pass.session.take()) else {
+        return Ok(());
+    };
+    let name = database.name_any();
+    let mut logins = logins(pass, &database).await?;
+    let overdue = logins.state.overdue(Timestamp::now());
+    let class = observed.class.as_deref();
+    login::revoke_former(pass, &database, class, (&logins, &overdue), &mut session).await?;
+    pass.session = Some(session);
+    let change = |state: &mut LoginState| state.former.retain(|generation, _| !overdue.contains(generation));
+    logins.change(&pass.ctx.core, &name, change).await?;
+    pass.logins = Some(logins);
+    let numbers: Vec<_> = overdue.iter().map(ToString::to_string).collect();
+    let note = format!(
+        "the overlap is over: the former login number {} is revoked",
+        numbers.join(", ")
+    );
+    tell(&pass.ctx.core, &pass.object, &News::normal(Reason::LoginRevoked, note)).await;
+    Ok(())
+}
+
+/// What the status says; none for an Orchestra whose login nobody has asked to rotate.
+pub fn status(
+    pass: &Pass,
+    database: Option<&OrchestraDatabase>,
+    old: Option<CredentialStatus>,
+) -> Option<CredentialStatus> {
+    let Some(database) = database else { return old };
+    let (database, now) = (&database.name_any(), Timestamp::now());
+    let (marks, rotation) = (marks(pass, database), pass.object.spec.connection.rotation.as_ref());
+    let asked = asked(&pass.object);
+    if marks.generation <= 1 && !marks.pending && rotation.is_none() && asked.is_none() && old.is_none() {
+        return None;
+    }
+    let schedule = rotation.and_then(|rotation| Schedule::of(rotation).ok().flatten());
+    let kept = next(&pass.object).filter(|next| marks.rotated_at.is_none_or(|at| at < *next));
+    let next_rotation = schedule.and_then(|schedule| kept.or_else(|| schedule.next(now)));
+    // What was asked for before the first login was published has nothing to rotate.
+    let first = asked.filter(|_| !pass.object.is_published());
+    let handled = first.or_else(|| handled(pass)).map(ToOwned::to_owned);
+    Some(CredentialStatus {
+        generation: marks.generation.into(),
+        rotated_at: marks.rotated_at.map(Time),
+        next_rotation: next_rotation.map(Time),
+        former_until: marks.revoke_at.map(Time),
+        handled_request: handled,
+    })
+}
+
+/// How long until something is to be done that no watch tells of: a second at least. A rotation that is late waits for the
+/// end of a former login.
+pub fn due_in(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Duration> {
+    let known = status.and_then(|status| status.credentials.as_ref());
+    let next = known.and_then(|known| known.next_rotation.as_ref()).map(|time| time.0);
+    let former = known.and_then(|known| known.former_until.as_ref()).map(|time| time.0);
+    let next = next.filter(|next| *next > now || former.is_none());
+    let first = next.into_iter().chain(former).chain(former::first(status)).min()?;
+    let left = Duration::try_from(first.duration_since(now)).unwrap_or_default();
+    Some(left.max(Duration::from_secs(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_comes_back_when_something_is_due_and_never_at_once() {
+        let at = |seconds| Some(Time(Timestamp::from_second(seconds).unwrap_or_default()));
+        let now = Timestamp::from_second(1000).unwrap_or_default();
+        for (next, former, seconds) in [
+            (None, None, None),
+            (at(1100), None, Some(100)),
+            (at(1100), at(1050), Some(50)),
+            (at(900), at(1050), Some(50)),
+            (at(900), None, Some(1)),
+            (None, at(900), Some(1)),
+        ] {
+            let status = OrchestraStatus {
+                credentials: Some(CredentialStatus {
+                    next_rotation: next,
+                    former_until: former,
+                    ..CredentialStatus::default()
+                }),
+                ..OrchestraStatus::default()
+            };
+            assert_eq!(due_in(Some(&status), now), seconds.map(Duration::from_secs));
+        }
+    }
+
+    #[test]
+    fn a_rotation_that_began_is_finished_before_anything_else() {
+        let at = |seconds| Timestamp::from_second(seconds).ok();
+        let now = Timestamp::from_second(100).unwrap_or_default();
+        let marks = |pending, revoke_at| LoginMarks {
+            generation: 2,
+            pending,
+            rotated_at: at(1),
+            revoke_at,
+        };
+        for (marks, due, is) in [
+            (marks(true, at(50)), true, Rotation::Pending),
+            (marks(true, None), false, Rotation::Pending),
+            (marks(false, at(100)), true, Rotation::Overdue),
+            (marks(false, at(101)), true, Rotation::Due),
+            (marks(false, at(101)), false, Rotation::Settled),
+            (marks(false, None), true, Rotation::Due),
+            (marks(false, None), false, Rotation::Settled),
+        ] {
+            assert_eq!(decide(&marks, due, now), is, "{marks:?}");
+        }
+    }
+}

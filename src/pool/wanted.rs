@@ -1,0 +1,329 @@
+//! What the members of a pool are prepared with: the migrations of the template that a static pool names, or the
+//! defaults of the class that makes the members, with the seed where its rows name no tenant.
+
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::Pass;
+use super::attempts::Refusal;
+use super::preparation::waits;
+use crate::api::condition::Reason;
+use crate::api::{
+    AppliedTemplate, ExposeNewTables, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus,
+    OrchestraPool, OrchestraSpec, Prepared, SeedPolicy, Template, Transactions,
+};
+use crate::class;
+use crate::content::{self, SeedRun};
+use crate::controller::error::Error;
+use crate::migrate::{Options, Source, TimeLimits};
+use crate::source::Place;
+
+/// What the members of a pool are to have.
+pub struct Wanted {
+    /// The pool that is woken when a preparation has ended.
+    pub pool: ObjectRef<OrchestraPool>,
+    /// The migrations.
+    pub source: Arc<Source>,
+    /// The seed, as far as it is applied before the claim.
+    pub seed: Option<SeedRun>,
+    /// What the Data API may do with the tables, where the class says it.
+    pub exposed: Option<ExposeNewTables>,
+    class: String,
+    what: What,
+    limits: TimeLimits,
+    per_statement: bool,
+}
+
+/// Who asks for it.
+enum What {
+    /// A static pool, by this template.
+    Template(Box<Template>),
+    /// The class, by its default template of this name, or by itself.
+    Defaults(Option<String>),
+}
+
+/// What the members of a static pool are to have; none when the pool asks for nothing.
+///
+/// # Errors
+/// When the class, the template or its source is missing.
+pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<Wanted>>, Error> {
+    let (ctx, pool) = (&pass.ctx, &*pass.pool);
+    let Some(preparation) = &pool.spec.prepare else {
+        return Ok(None);
+    };
+    let (class_name, name) = (&preparation.class_name, &preparation.template_ref.name);
+    let class = class::resolve(&ctx.class, Some(class_name))?;
+    let mut templates = class.spec.templates.iter().flatten();
+    let template = templates.find(|template| template.name == *name).ok_or_else(|| {
+        let message = format!("OrchestraClass {class_name} has no template {name}: add it there");
+        Error::blocked(Reason::TemplateNotFound, message)
+    })?;
+    let Some(from) = &template.migrations.source else {
+        return Ok(None);
+    };
+    let place = Place::of_class(&ctx.core.settings.namespace, from);
+    Ok(Some(Arc::new(Wanted {
+        pool: ObjectRef::from_obj(pool),
+        class: class_name.clone(),
+        what: What::Template(Box::new(template.clone())),
+        source: content::migrations(&ctx.content, place, template.migrations.format).await?,
+        seed: None,
+        exposed: None,
+        limits: TimeLimits {
+            total: ctx.core.settings.migration_limit,
+            ..TimeLimits::default()
+        },
+        per_statement: false,
+    })))
+}
+
+/// What the members are to have that a pool makes: what an Orchestra of the class gets that names neither migrations nor
+/// a template. None when the class has no migrations.
+///
+/// # Errors
+/// When a source is missing.
+pub async fn of_class(pass: &Pass, class: &OrchestraClass) -> Result<Option<Arc<Wanted>>, Error> {
+    let (ctx, pool) = (&pass.ctx, &*pass.pool);
+    let blank = Orchestra::new("", OrchestraSpec::default());
+    let settings = &ctx.core.settings;
+    let Some(spec) = content::migrations_of(&blank, Some(class), &settings.namespace) else {
+        return Ok(None);
+    };
+    let template = content::template_of(&blank, class);
+    let seed = match template {
+        Some(template) => content::seed_before_claim(&ctx.content, template).await?,
+        None => None,
+    };
+    let (limits, transactions) = (
+        spec.limits(settings.migration_limit),
+        spec.either(|migrations| migrations.transactions),
+    );
+    Ok(Some(Arc::new(Wanted {
+        pool: ObjectRef::from_obj(pool),
+        class: class.name_any(),
+        what: What::Defaults(template.map(|template| template.name.clone())),
+        source: content::migrations(&ctx.content, spec.place, spec.format).await?,
+        seed,
+        exposed: class.spec.data_api.as_ref().and_then(|api| api.expose_new_tables),
+        limits,
+        per_statement: transactions == Some(Transactions::PerStatement),
+    })))
+}
+
+impl Wanted {
+    /// How the migrations are applied.
+    pub fn options(&self) -> Options {
+        Options {
+            limits: self.limits,
+            per_statement: self.per_statement,
+            ..Options::default()
+        }
+    }
+
+    /// Whether a member has it.
+    pub fn is_met_by(&self, member: &OrchestraDatabase) -> bool {
+        let Some(status) = &member.status else { return false };
+        match &self.what {
+            What::Template(template) => {
+                status.template.as_ref() == Some(&applied(&self.class, template, &template.version))
+            }
+            What::Defaults(template) => status.prepared.as_ref().is_some_and(|has| {
+                has.template == *template
+                    && has.migrations.as_ref() == Some(&self.source.digest())
+                    && self.is_seeded(has.seed.as_deref())
+            }),
+        }
+    }
+
+    /// Whether a member has what it cannot be given any more: another template's tables, or the rows of a seed that has
+    /// changed since and runs once.
+    pub fn is_outdated(&self, member: &OrchestraDatabase) -> bool {
+        let (What::Defaults(template), Some(has)) = (&self.what, prepared(member)) else {
+            return false;
+        };
+        let seed = match (&has.seed, &self.seed) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(has), Some(wanted)) => wanted.policy == SeedPolicy::Once && *has != wanted.digest,
+        };
+        has.template != *template || seed
+    }
+
+    fn is_seeded(&self, ran: Option<&str>) -> bool {
+        let met = |wanted: &SeedRun| ran.is_some_and(|ran| wanted.policy.is_met_by(ran, &wanted.digest));
+        self.seed.as_ref().is_none_or(met)
+    }
+
+    /// What attempts to prepare a member are remembered by.
+    pub fn subject(&self) -> String {
+        let digest = self.source.digest();
+        match &self.what {
+            What::Template(template) => format!("{}/{}/{}/{digest}", self.class, template.name, template.version),
+            What::Defaults(template) => {
+                let seed = self.seed.as_ref().map(|seed| seed.digest.as_str());
+                let (template, seed) = (template.as_deref().unwrap_or_default(), seed.unwrap_or_default());
+                format!("{}/{template}/{digest}/{seed}", self.class)
+            }
+        }
+    }
+
+    /// For people.
+    fn describe(&self) -> String {
+        match &self.what {
+            What::Template(template) => format!("version {} of template {}", template.version, template.name),
+            What::Defaults(_) => format!("the defaults of OrchestraClass {}", self.class),
+        }
+    }
+
+    /// What the status tells of a member while it is prepared.
+    pub fn running(&self) -> Refusal {
+        let message = format!("it is being prepared from {}", self.describe());
+        Refusal::from(&waits(Reason::Migrating, &message))
+    }
+
+    /// Notes in the status of a member that it is about to be prepared, so that from now on it meets claims of this
+    /// content only.
+    ///
+    /// # Errors
+    /// When it holds another template's tables.
+    pub fn begin(&self, member: &str, status: &mut OrchestraDatabaseStatus) -> Result<(), Error> {
+        match &self.what {
+            What::Template(template) => match &status.template {
+                Some(is) if !is.is(&self.class, &template.name) => {
+                    return Err(Error::blocked(Reason::InUse, other_template(member, is)));
+                }
+                Some(_) => {}
+                None => status.template = Some(applied(&self.class, template, "")),
+            },
+            What::Defaults(template) => {
+                let has = status.prepared.get_or_insert_with(|| Prepared {
+                    template: template.clone(),
+                    ..Prepared::default()
+                });
+                if !self.is_seeded(has.seed.as_deref()) {
+                    has.seed = self.seed.as_ref().map(|seed| seed.digest.clone());
+                    // Nothing of it counts before the seed has run.
+                    has.migrations = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes in the status of a member that it is prepared.
+    pub fn end(&self, status: &mut OrchestraDatabaseStatus) {
+        match &self.what {
+            What::Template(template) => {
+                status.template = Some(applied(&self.class, template, &template.version));
+            }
+            What::Defaults(_) => {
+                let has = status.prepared.get_or_insert_default();
+                has.migrations = Some(self.source.digest());
+            }
+        }
+    }
+}
+
+fn prepared(member: &OrchestraDatabase) -> Option<&Prepared> {
+    member.status.as_ref()?.prepared.as_ref()
+}
+
+fn applied(class: &str, template: &Template, version: &str) -> AppliedTemplate {
+    AppliedTemplate {
+        class_name: class.to_owned(),
+        name: template.name.clone(),
+        version: version.into(),
+    }
+}
+
+fn other_template(member: &str, is: &AppliedTemplate) -> String {
+    format!(
+        "it was prepared from template {} of OrchestraClass {}, whose tables it holds, and stays free for \
+         Orchestras of that template. To prepare it from another one, while no Orchestra has claimed \
+         OrchestraDatabase {member}, make the entry anew as `orchestra-operator recycle` prints it",
+        is.name, is.class_name,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::migrate::{SeedSource, Variables};
+
+    fn wanted(template: Option<&str>, seed: Option<(&str, SeedPolicy)>) -> Wanted {
+        let files = vec![("1_a.sql".to_owned(), b"CREATE TABLE a ();".to_vec())];
+        let run = |(digest, policy): (&str, SeedPolicy)| SeedRun {
+            source: Arc::new(SeedSource::read(vec![("a.sql".to_owned(), b"SELECT 1".to_vec())]).unwrap()),
+            variables: Variables::default(),
+            policy,
+            digest: digest.into(),
+        };
+        Wanted {
+            pool: ObjectRef::new("warm"),
+            source: Arc::new(Source::read(Some(crate::api::MigrationFormat::Prisma), files).unwrap()),
+            seed: seed.map(run),
+            exposed: None,
+            class: "standard".into(),
+            what: What::Defaults(template.map(Into::into)),
+            limits: TimeLimits::default(),
+            per_statement: false,
+        }
+    }
+
+    fn member(status: OrchestraDatabaseStatus) -> OrchestraDatabase {
+        OrchestraDatabase {
+            status: Some(status),
+            ..OrchestraDatabase::new("orchdb-1", crate::api::OrchestraDatabaseSpec::default())
+        }
+    }
+
+    /// Whether what a preparation for the first notes meets the second, and is outdated by it.
+    fn after(first: &Wanted, second: &Wanted) -> (bool, bool) {
+        let mut status = OrchestraDatabaseStatus::default();
+        first.begin("orchdb-1", &mut status).unwrap();
+        assert!(!first.is_met_by(&member(status.clone())), "it has only begun");
+        first.end(&mut status);
+        let member = member(status);
+        assert!(first.is_met_by(&member) && !first.is_outdated(&member));
+        (second.is_met_by(&member), second.is_outdated(&member))
+    }
+
+    #[test]
+    fn a_member_is_prepared_again_or_replaced() {
+        use SeedPolicy::{OnChange, Once};
+        let with = |digest, policy| wanted(Some("symphony"), Some((digest, policy)));
+        let (done, again, replaced) = ((true, false), (false, false), (false, true));
+        for (first, second, is) in [
+            (wanted(None, None), wanted(None, None), done),
+            (wanted(None, None), wanted(Some("symphony"), None), replaced),
+            (wanted(Some("symphony"), None), wanted(Some("chamber"), None), replaced),
+            (wanted(Some("symphony"), None), with("1", Once), again),
+            (with("1", Once), with("1", Once), done),
+            // The rows of a seed that runs once stay, and another database takes its place.
+            (with("1", Once), with("2", Once), (true, true)),
+            (with("1", OnChange), with("2", OnChange), again),
+            (with("1", Once), wanted(Some("symphony"), None), (true, true)),
+        ] {
+            let (one, other) = (first.subject(), second.subject());
+            assert_eq!(after(&first, &second), is, "{one} -> {other}");
+        }
+    }
+
+    #[test]
+    fn while_another_seed_runs_the_member_does_not_count() {
+        let (first, second) = (
+            wanted(Some("a"), Some(("1", SeedPolicy::OnChange))),
+            wanted(Some("a"), Some(("2", SeedPolicy::OnChange))),
+        );
+        let mut status = OrchestraDatabaseStatus::default();
+        first.begin("orchdb-1", &mut status).unwrap();
+        first.end(&mut status);
+        second.begin("orchdb-1", &mut status).unwrap();
+        assert!(!first.is_met_by(&member(status.clone())) && !second.is_met_by(&member(status.clone())));
+        second.end(&mut status);
+        assert!(second.is_met_by(&member(status)));
+    }
+}

@@ -1,0 +1,244 @@
+//! Carries out the steps. Nothing else of a pool that makes its members changes anything.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
+use kube::runtime::reflector::ObjectRef;
+use uuid::Uuid;
+
+use super::observe::Observed;
+use super::plan::{State, Step};
+use super::status;
+use crate::api::condition::Reason;
+use crate::api::names::{POOL_LABEL, pool_label};
+use crate::api::{
+    DeletionPolicy, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, POOL_FINALIZER, SupabaseProject,
+};
+use crate::class::{self, budget};
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::write::set_finalizer;
+use crate::credentials::owner;
+use crate::pool::act::await_end;
+use crate::pool::plan::UnpreparedState;
+use crate::pool::wanted::Wanted;
+use crate::pool::{Pass, preparation};
+use crate::supabase::marker;
+
+/// When a pass comes back that has found the watch behind the API server.
+const BEHIND: Duration = Duration::from_millis(200);
+
+/// What stands in the place of a namespace in the name of a project that a pool makes.
+const POOL: &str = "pool";
+
+/// Carries out a step; `None` when the pass goes on at once.
+pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
+    match step {
+        Step::AddFinalizer => set_our_finalizer(pass, true).await?,
+        Step::RemoveFinalizer => return remove_finalizer(pass).await,
+        Step::Plan(more) => return plan(pass, observed, more).await,
+        Step::Create(names) => return create_all(pass, observed, &names).await,
+        Step::Drop(names) => drop_names(pass, observed, &names).await?,
+        Step::Destroy(names) => destroy(pass, observed, &names).await?,
+        Step::Prepare(names) => {
+            for name in names {
+                prepare(pass, observed, &name).await;
+            }
+        }
+        Step::AwaitPreparations => {
+            let young = State::Unprepared(UnpreparedState::Running { young: true });
+            let young = observed.seen.members.iter().filter(|member| member.state == young);
+            let uids: Vec<_> = young
+                .filter_map(|member| observed.member(&member.name)?.uid())
+                .collect();
+            await_end(&pass.ctx.preparations, &uids).await;
+        }
+        // The status that says so is its effect, and is written by now.
+        Step::Settle => {}
+        Step::Yield => return Ok(Some(Next::After(Duration::ZERO))),
+        Step::Wait(wait) => {
+            forget(pass, observed);
+            return Ok(Some(Next::After(wait)));
+        }
+        Step::Rest => {
+            forget(pass, observed);
+            return Ok(Some(Next::Rest));
+        }
+    }
+    Ok(None)
+}
+
+async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
+    if let Some(pool) = set_finalizer(&pass.ctx.core, &*pass.pool, POOL_FINALIZER, present).await? {
+        pass.pool = Arc::new(pool);
+    }
+    Ok(())
+}
+
+/// Lets the pool go, unless the API server has a member that nobody has claimed and that the watch does not show yet.
+async fn remove_finalizer(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let left = unclaimed(pass).await?;
+    if !left.is_empty() {
+        destroy_all(pass, &left).await?;
+        return Ok(Some(Next::After(BEHIND)));
+    }
+    set_our_finalizer(pass, false).await?;
+    Ok(Some(Next::Gone))
+}
+
+/// The members without a claim that are not being deleted, as the API server itself has them: a watch may lag behind what
+/// an operator that led before has done.
+async fn unclaimed(pass: &Pass) -> Result<Vec<OrchestraDatabase>, Error> {
+    let selector = format!("spec.pool={},spec.claimRef.uid=", pass.name());
+    let found = pass.api().list(&ListParams::default().fields(&selector)).await?;
+    let is_left = |member: &OrchestraDatabase| {
+        member.is_unclaimed() && member.pool() == Some(pass.name()) && !pass.withdrawn.contains(&member.name_any())
+    };
+    Ok(found.items.into_iter().filter(is_left).collect())
+}
+
+/// Writes down the names of further members. The write is a compare-and-swap on the pool, which was read before the
+/// members are counted in the API server: whoever has made members since has written that, too, and the write is refused.
+async fn plan(pass: &mut Pass, observed: &Observed, more: usize) -> Result<Option<Next>, Error> {
+    let counted: HashSet<_> = unclaimed(pass).await?.iter().map(ResourceExt::name_any).collect();
+    let shown: HashSet<_> = observed.members.iter().map(|member| member.name_any()).collect();
+    if counted != shown {
+        return Ok(Some(Next::After(BEHIND)));
+    }
+    let mut planned = observed.seen.planned.clone();
+    planned.extend((0..more).map(|_| format!("orchdb-{}", Uuid::new_v4())));
+    status::change_planned(pass, observed, planned).await?;
+    Ok(None)
+}
+
+/// Gives up names that were written down, so that nobody makes their members any more.
+async fn drop_names(pass: &mut Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
+    let mut planned = observed.seen.planned.clone();
+    planned.retain(|name| !names.contains(name));
+    status::change_planned(pass, observed, planned).await
+}
+
+/// Makes the members that are written down, as far as the budget has room.
+async fn create_all(pass: &Pass, observed: &Observed, names: &[String]) -> Result<Option<Next>, Error> {
+    let Some(class) = &observed.class else {
+        return Ok(Some(Next::After(super::plan::RETRY)));
+    };
+    for name in names {
+        if budget::take_spare_room(&pass.ctx.class, class, name).is_err() {
+            // The next look finds that there is no room.
+            return Ok(Some(Next::After(BEHIND)));
+        }
+        create(pass, class, name).await?;
+    }
+    Ok(None)
+}
+
+async fn create(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), Error> {
+    let choice = class::placement::choose(class, None)?;
+    let provider = class.spec.provider.as_ref();
+    let project = SupabaseProject {
+        name: marker::mint(&pass.ctx.class.cluster, POOL, pass.name(), name),
+        region: choice.region,
+        alternatives: choice.alternatives,
+        near: choice.near,
+        instance_size: provider.and_then(|provider| provider.supabase.instance_size.clone()),
+    };
+    let spec = OrchestraDatabaseSpec {
+        class_name: Some(class.name_any()),
+        pool: Some(pass.name().into()),
+        supabase: Some(project),
+        // Until it is claimed it holds nobody's data.
+        reclaim_policy: DeletionPolicy::Delete,
+        ..OrchestraDatabaseSpec::default()
+    };
+    let mut member = OrchestraDatabase::new(name, spec);
+    member.labels_mut().insert(POOL_LABEL.into(), pool_label(pass.name()));
+    let created = match pass.api().create(&PostParams::default(), &member).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => existing(pass, name).await?,
+        other => other?,
+    };
+    pass.ctx.core.stores.databases.wrote(&created);
+    Ok(())
+}
+
+/// The member of this name that another operator has made.
+async fn existing(pass: &Pass, name: &str) -> Result<OrchestraDatabase, Error> {
+    let found = pass.api().get(name).await?;
+    if found.pool() == Some(pass.name()) {
+        return Ok(found);
+    }
+    let message = format!("OrchestraDatabase {name} exists and is not of this pool");
+    Err(Error::blocked(Reason::InUse, message))
+}
+
+async fn destroy(pass: &mut Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
+    let members = names.iter().filter_map(|name| observed.member(name));
+    let members: Vec<_> = members.map(|member| (**member).clone()).collect();
+    destroy_all(pass, &members).await
+}
+
+/// Deletes members in the very version in which nobody had claimed them. A claim that comes in between changes the version,
+/// and the API server refuses the deletion; after the deletion it refuses the claim.
+async fn destroy_all(pass: &mut Pass, members: &[OrchestraDatabase]) -> Result<(), Error> {
+    let mut failed = None;
+    for member in members {
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: member.uid(),
+                resource_version: member.resource_version(),
+            }),
+            ..DeleteParams::default()
+        };
+        match pass.api().delete(&member.name_any(), &parameters).await {
+            Ok(deleted) => {
+                let database = member.name_any();
+                tracing::info!(database, "a member that nobody has claimed is destroyed");
+                let databases = &pass.ctx.core.stores.databases;
+                match deleted.left().filter(|left| !left.finalizers().is_empty()) {
+                    // Its deletion has only begun.
+                    Some(left) => databases.wrote(&left),
+                    None => databases.removed(&ObjectRef::from_obj(member)),
+                }
+            }
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            // The others are destroyed all the same.
+            Err(error) => {
+                failed.get_or_insert(Error::from(error));
+                continue;
+            }
+        }
+        pass.ctx.preparations.stop(&member.uid().unwrap_or_default());
+        pass.withdrawn.insert(member.name_any());
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn prepare(pass: &Pass, observed: &Observed, name: &str) {
+    let (Some(wanted), Some(member)) = (&observed.wanted, observed.member(name)) else {
+        return;
+    };
+    prepare_member(pass, wanted, member).await;
+}
+
+async fn prepare_member(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase) {
+    let core = &pass.ctx.core;
+    let stored = owner::read(&owner::secrets(core), &member.name_any()).await;
+    let login = stored.and_then(|owner| {
+        let login = owner.and_then(|owner| owner.login(&core.settings.database_roots));
+        login.ok_or_else(|| Error::transient(Reason::Provisioning, "the owner's login is not stored yet"))
+    });
+    preparation::begin(pass, wanted, member, login).await;
+}
+
+/// Forgets what was tried with members that are gone. A preparation that still runs ends by itself.
+fn forget(pass: &Pass, observed: &Observed) {
+    let members: HashSet<_> = observed.members.iter().filter_map(|member| member.uid()).collect();
+    let preparations = &pass.ctx.memory.preparations;
+    preparations.retain(pass.uid(), |member| members.contains(member));
+    let pools = pass.ctx.core.stores.pools.state();
+    let pools: HashSet<_> = pools.iter().filter_map(|pool| pool.uid()).collect();
+    preparations.retain_pools(|uid| pools.contains(uid));
+}

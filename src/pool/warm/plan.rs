@@ -1,0 +1,241 @@
+//! The whole life of a pool that makes its members on one page: what was observed → the one next step.
+//!
+//! ```text
+//! AddFinalizer → Plan → Create → Settle → (the room `database` makes it usable) → Prepare → Rest: it waits for a claim
+//! too many:      Drop | Destroy, never a claimed one      old: Plan one more … → Destroy the old one
+//! pool deleted:  Drop → Destroy → RemoveFinalizer
+//! ```
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::pool::plan::{BUSY, FALLBACK, UnpreparedState};
+
+/// When a pool looks again that cannot make what it lacks: no watch tells of room in a budget.
+pub const RETRY: Duration = Duration::from_secs(30);
+
+/// Everything that the next step depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "facts, each of which is either so or not")]
+pub struct Seen {
+    /// The pool is being deleted.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub finalizer: bool,
+    /// How many members are to wait for a claim.
+    pub desired: usize,
+    /// How many may be created at once.
+    pub at_once: usize,
+    /// Names that are written down and whose member is not made yet.
+    pub planned: Vec<String>,
+    /// A name that is written down is that of a member now.
+    pub made: bool,
+    /// The members that nobody has claimed and that are not being deleted.
+    pub members: Vec<Member>,
+    /// Whether another member can be made.
+    pub supply: Supply,
+    /// Further members that can be prepared now.
+    pub free_preparations: usize,
+    /// Time until the next member is old.
+    pub ages_in: Option<Duration>,
+    /// The pass has used up its time: what is left is the next pass's.
+    pub spent: bool,
+}
+
+/// A member that nobody has claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// How it stands.
+    pub state: State,
+    /// It is usable, and another one is to take its place: it has waited for too long, or has what the class does not
+    /// have any more.
+    pub old: bool,
+}
+
+/// How a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing was requested from the provider yet: it costs nothing.
+    Unrequested,
+    /// A person must act before it is usable.
+    Broken,
+    /// It is not usable yet.
+    Creating,
+    /// It is usable, and lacks what the class has.
+    Unprepared(UnpreparedState),
+    /// It waits for a claim.
+    Available,
+}
+
+/// Whether another member can be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Supply {
+    /// The class has a provider, and its budget has room.
+    #[default]
+    Open,
+    /// Not now, or not until a person acts.
+    Closed,
+}
+
+/// The one next step. Each is idempotent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Put our finalizer on.
+    AddFinalizer,
+    /// Take our finalizer off.
+    RemoveFinalizer,
+    /// Write down that the planned members are made.
+    Settle,
+    /// Write down so many names of members that are about to be made.
+    Plan(usize),
+    /// Make the members of these names.
+    Create(Vec<String>),
+    /// Give these names up, whose members are not made.
+    Drop(Vec<String>),
+    /// Delete these members, and with them their projects.
+    Destroy(Vec<String>),
+    /// Begin to prepare these members.
+    Prepare(Vec<String>),
+    /// Wait a moment for the preparations that have just begun.
+    AwaitPreparations,
+    /// Give the worker back and go on in another pass.
+    Yield,
+    /// Nothing to do before this time, unless something changes.
+    Wait(Duration),
+    /// Nothing to do until something changes.
+    Rest,
+}
+
+/// The next step for what was observed.
+pub fn plan(seen: &Seen) -> Step {
+    match (seen.deleting, seen.finalizer) {
+        (true, false) => Step::Rest,
+        (true, true) => leave(seen),
+        (false, false) => Step::AddFinalizer,
+        (false, true) if seen.made => Step::Settle,
+        (false, true) => LIVE.iter().find_map(|link| link(seen)).unwrap_or_else(|| rest(seen)),
+    }
+}
+
+/// Claimed members live on.
+fn leave(seen: &Seen) -> Step {
+    if !seen.planned.is_empty() {
+        return Step::Drop(seen.planned.clone());
+    }
+    if seen.members.is_empty() {
+        return Step::RemoveFinalizer;
+    }
+    Step::Destroy(seen.members.iter().map(|member| member.name.clone()).collect())
+}
+
+/// What a living pool does: the first link that has something to do decides.
+const LIVE: [fn(&Seen) -> Option<Step>; 5] = [shrink, create, grow, retire, prepare];
+
+impl Seen {
+    fn total(&self) -> usize {
+        self.members.len() + self.planned.len()
+    }
+
+    fn count(&self, is: impl Fn(&State) -> bool) -> usize {
+        self.members.iter().filter(|member| is(&member.state)).count()
+    }
+
+    /// While a member is old, one more than is wanted may exist: the one that takes its place.
+    fn most(&self) -> usize {
+        let old = self.members.iter().any(|member| member.old);
+        self.desired + usize::from(old && self.desired > 0)
+    }
+
+    /// How many members are to be made: those that lack, or one for an old one when all others can be claimed.
+    fn lacking(&self) -> usize {
+        let usable = self.count(|state| matches!(state, State::Unprepared(_) | State::Available));
+        match self.desired.checked_sub(self.total()) {
+            Some(0) if usable >= self.desired => self.most() - self.desired,
+            lacking => lacking.unwrap_or_default(),
+        }
+    }
+}
+
+/// First, because each member costs money.
+fn shrink(seen: &Seen) -> Option<Step> {
+    let surplus = seen.total().checked_sub(seen.most()).filter(|surplus| *surplus > 0)?;
+    if !seen.planned.is_empty() {
+        let names = seen.planned.iter().rev().take(surplus);
+        return Some(Step::Drop(names.cloned().collect()));
+    }
+    let rank = |state: &State| match state {
+        State::Unrequested => 0,
+        State::Broken => 1,
+        State::Creating => 2,
+        State::Unprepared(_) => 3,
+        State::Available => 4,
+    };
+    let mut members: Vec<_> = seen.members.iter().collect();
+    members.sort_by_key(|member| (rank(&member.state), !member.old, Reverse(member.created), &member.name));
+    let names = members.iter().take(surplus).map(|member| member.name.clone());
+    Some(Step::Destroy(names.collect()))
+}
+
+/// What is written down is carried out.
+fn create(seen: &Seen) -> Option<Step> {
+    let can = seen.supply == Supply::Open && !seen.planned.is_empty();
+    can.then(|| Step::Create(seen.planned.clone()))
+}
+
+/// No more at once than the pool says. What is broken counts, so that a provider that fails is not asked again and again.
+fn grow(seen: &Seen) -> Option<Step> {
+    let creating = seen.count(|state| matches!(state, State::Unrequested | State::Broken | State::Creating));
+    let free = seen.at_once.saturating_sub(creating + seen.planned.len());
+    let next = seen.lacking().min(free);
+    (seen.supply == Supply::Open && next > 0).then_some(Step::Plan(next))
+}
+
+/// When the one that takes its place can be claimed.
+fn retire(seen: &Seen) -> Option<Step> {
+    let spare = seen.count(|state| *state == State::Available) > seen.desired;
+    let old = seen.members.iter().filter(|member| member.old);
+    let oldest = old
+        .min_by_key(|member| (member.created, &member.name))
+        .filter(|_| spare)?;
+    Some(Step::Destroy(vec![oldest.name.clone()]))
+}
+
+/// Last: nobody waits for it.
+fn prepare(seen: &Seen) -> Option<Step> {
+    let of = |wanted: fn(&UnpreparedState) -> bool| {
+        let is = move |member: &&Member| matches!(&member.state, State::Unprepared(state) if wanted(state));
+        seen.members.iter().filter(is).map(|member| member.name.clone())
+    };
+    let due: Vec<_> = of(|state| *state == UnpreparedState::Due)
+        .take(seen.free_preparations)
+        .collect();
+    let young = of(|state| *state == UnpreparedState::Running { young: true }).next();
+    match (due.is_empty(), seen.spent) {
+        (false, false) => Some(Step::Prepare(due)),
+        (false, true) => Some(Step::Yield),
+        (true, false) if young.is_some() => Some(Step::AwaitPreparations),
+        (true, _) => None,
+    }
+}
+
+/// Until when nothing is to be done. A member that becomes usable or is claimed brings the pool back.
+fn rest(seen: &Seen) -> Step {
+    let members = seen.members.iter().filter_map(|member| match member.state {
+        State::Unprepared(UnpreparedState::Due) => Some(BUSY),
+        State::Unprepared(UnpreparedState::Running { .. }) => Some(FALLBACK),
+        State::Unprepared(UnpreparedState::Refused(refused)) => refused.passing.then_some(refused.again),
+        _ => None,
+    });
+    let lacks = seen.supply == Supply::Closed && (seen.lacking() > 0 || !seen.planned.is_empty());
+    let waits = members.chain(lacks.then_some(RETRY)).chain(seen.ages_in);
+    waits.min().map_or(Step::Rest, Step::Wait)
+}
+
+#[cfg(test)]
+mod tests;

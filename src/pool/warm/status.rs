@@ -1,0 +1,245 @@
+//! Describes a pool that makes its members: how many there are, and what keeps it from having as many as it should.
+
+use std::sync::Arc;
+
+use super::observe::Observed;
+use super::plan::{State, Step};
+use crate::api::OrchestraPoolStatus;
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::names::{POOL_LABEL, pool_label};
+use crate::controller::conditions::{Conditions, Standing};
+use crate::controller::error::Error;
+use crate::controller::status::{self, News, is_news};
+use crate::pool::Pass;
+use crate::pool::attempts::Refusal;
+use crate::text;
+
+/// Members that a condition names.
+const NAMED: usize = 5;
+
+/// Writes the status at a step that ends the pass, or that is the status itself.
+pub async fn write(pass: &mut Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
+    let deletes = observed.seen.deleting && matches!(step, Step::Destroy(_));
+    let ends = matches!(step, Step::Settle | Step::Yield | Step::Wait(_) | Step::Rest);
+    if !ends && !deletes || !observed.seen.finalizer {
+        return Ok(());
+    }
+    let planned = observed.seen.planned.clone();
+    change_planned(pass, observed, planned).await
+}
+
+/// Writes the status with these names of members that are about to be made.
+pub async fn change_planned(pass: &mut Pass, observed: &Observed, planned: Vec<String>) -> Result<(), Error> {
+    let described = describe(observed);
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let seen = &observed.seen;
+    let available = available(observed);
+    let old = pass.pool.status.clone().unwrap_or_default();
+    let generation = pass.pool.metadata.generation;
+    let mut conditions = Conditions::new(&old.conditions, generation);
+    let Described {
+        ready,
+        standing,
+        reason,
+        message,
+    } = described;
+    conditions.set(ConditionType::Ready, ready, reason, &message);
+    conditions.stand(standing, reason, &message);
+    let status = OrchestraPoolStatus {
+        observed_generation: generation.unwrap_or_default(),
+        conditions: conditions.finish(),
+        desired: number(seen.desired),
+        available: number(available),
+        creating: Some(number(seen.members.len() - available)),
+        bound: number(observed.bound),
+        replicas: Some(number(seen.members.len())),
+        selector: Some(format!("{POOL_LABEL}={}", pool_label(pass.name()))),
+        planned,
+    };
+    let news = is_news(&old.conditions, &status.conditions).then(|| News::of(standing, reason, message));
+    let pool = status::write(&pass.ctx.core, &*pass.pool, status, news).await?;
+    pass.pool = Arc::new(pool);
+    Ok(())
+}
+
+fn available(observed: &Observed) -> usize {
+    let members = observed.seen.members.iter();
+    members.filter(|member| member.state == State::Available).count()
+}
+
+/// What the conditions of a pool say.
+#[derive(Debug, PartialEq, Eq)]
+struct Described {
+    ready: bool,
+    standing: Standing,
+    reason: Reason,
+    message: String,
+}
+
+fn describe(observed: &Observed) -> Described {
+    let seen = &observed.seen;
+    if seen.deleting {
+        return works(
+            Reason::Deleting,
+            "the members that nobody has claimed are destroyed; the others live on",
+        );
+    }
+    let full = available(observed) >= seen.desired;
+    let gone = observed.class.is_none();
+    let lacks = seen.members.len() < seen.desired;
+    let leaves = |refusal: &&Refusal| refusal.reason == Reason::ClassDeleting;
+    let closed = observed.closed.as_ref();
+    let closed = closed.filter(|refusal| lacks || gone || leaves(refusal));
+    let troubles: Vec<_> = closed
+        .map(|refusal| (None, refusal))
+        .into_iter()
+        .chain(
+            observed
+                .refusals
+                .iter()
+                .map(|(member, refusal)| (member.as_deref(), refusal)),
+        )
+        .filter(|(_, refusal)| !is_progress(refusal))
+        .collect();
+    if let Some(described) = trouble(&troubles) {
+        return described;
+    }
+    if full {
+        return Described {
+            ready: true,
+            standing: Standing::Settled,
+            reason: Reason::Ready,
+            message: "as many databases as replicas says wait for a claim".into(),
+        };
+    }
+    let usable = |state: &State| matches!(state, State::Unprepared(_) | State::Available);
+    if !lacks && seen.members.iter().all(|member| usable(&member.state)) {
+        return works(Reason::Migrating, "databases are being prepared for their claims");
+    }
+    works(Reason::Provisioning, "databases are being created")
+}
+
+fn works(reason: Reason, message: &str) -> Described {
+    Described {
+        ready: false,
+        standing: Standing::Reconciling,
+        reason,
+        message: message.into(),
+    }
+}
+
+/// Nothing is wrong with what is being prepared, or waits for its turn.
+fn is_progress(refusal: &Refusal) -> bool {
+    refusal.is_passing() && matches!(refusal.reason, Reason::Migrating | Reason::Queued)
+}
+
+/// What is the matter, what needs a person first.
+fn trouble(troubles: &[(Option<&str>, &Refusal)]) -> Option<Described> {
+    let mut troubles: Vec<_> = troubles.iter().collect();
+    troubles.sort_by_key(|(_, refusal)| refusal.is_passing());
+    let (_, first) = troubles.first()?;
+    let said: Vec<_> = troubles
+        .iter()
+        .map(|(member, refusal)| match member {
+            Some(member) => format!("OrchestraDatabase {member}: {}", refusal.message),
+            None => refusal.message.clone(),
+        })
+        .collect();
+    Some(Described {
+        ready: false,
+        standing: if first.is_passing() {
+            Standing::Reconciling
+        } else {
+            Standing::Stalled
+        },
+        reason: first.reason,
+        message: text::clauses(&said, NAMED),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::plan::UnpreparedState;
+    use crate::pool::warm::plan::{Member, Seen};
+
+    fn observed(desired: usize, states: &[State]) -> Observed {
+        let member = |state: &State| Member {
+            name: "orchdb-1".into(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            state: *state,
+            old: false,
+        };
+        Observed {
+            seen: Seen {
+                desired,
+                members: states.iter().map(member).collect(),
+                ..Seen::default()
+            },
+            class: Some(Arc::new(crate::api::OrchestraClass::new(
+                "standard",
+                crate::api::OrchestraClassSpec::default(),
+            ))),
+            members: Vec::new(),
+            bound: 0,
+            wanted: None,
+            closed: None,
+            refusals: Vec::new(),
+        }
+    }
+
+    fn blocked(reason: Reason, message: &str) -> Refusal {
+        Refusal::from(&Error::blocked(reason, message))
+    }
+
+    #[test]
+    fn a_pool_says_what_it_is_about() {
+        let due = State::Unprepared(UnpreparedState::Due);
+        for (desired, states, reason) in [
+            (0, &[][..], Reason::Ready),
+            (1, &[State::Available], Reason::Ready),
+            (1, &[State::Available, State::Creating], Reason::Ready),
+            (1, &[], Reason::Provisioning),
+            (2, &[State::Available, State::Creating], Reason::Provisioning),
+            (2, &[State::Available, due], Reason::Migrating),
+            (3, &[State::Available, due], Reason::Provisioning),
+        ] {
+            let described = describe(&observed(desired, states));
+            assert_eq!(described.reason, reason, "{desired} {states:?}");
+            assert_eq!(described.ready, reason == Reason::Ready);
+            assert_eq!(described.standing == Standing::Settled, described.ready);
+        }
+    }
+
+    #[test]
+    fn a_budget_matters_only_to_a_pool_that_lacks_something() {
+        let mut full = observed(1, &[State::Available]);
+        full.closed = Some(blocked(Reason::BudgetExceeded, "no room"));
+        assert!(describe(&full).ready);
+        full.seen.desired = 2;
+        let described = describe(&full);
+        assert_eq!(
+            (described.standing, described.reason),
+            (Standing::Stalled, Reason::BudgetExceeded)
+        );
+        assert_eq!(described.message, "no room");
+        let mut gone = observed(0, &[]);
+        (gone.class, gone.closed) = (None, Some(blocked(Reason::ClassNotFound, "create it")));
+        assert_eq!(describe(&gone).reason, Reason::ClassNotFound);
+    }
+
+    #[test]
+    fn a_member_that_needs_a_person_is_named() {
+        let mut broken = observed(2, &[State::Available, State::Broken]);
+        let lost = blocked(Reason::DatabaseLost, "it is gone");
+        broken.refusals.push((Some("orchdb-2".into()), lost));
+        let described = describe(&broken);
+        assert_eq!(
+            (described.standing, described.reason),
+            (Standing::Stalled, Reason::DatabaseLost)
+        );
+        assert_eq!(described.message, "OrchestraDatabase orchdb-2: it is gone");
+        broken.seen.deleting = true;
+        assert_eq!(describe(&broken).reason, Reason::Deleting);
+    }
+}

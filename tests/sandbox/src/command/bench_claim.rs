@@ -1,0 +1,194 @@
+//! `orchestra-sandbox bench-claim`: how long a claim takes that a pool's database meets.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use orchestra_sandbox::Options as ApiOptions;
+use orchestra_sandbox::api::{Behaviour, Hosting, RateLimit};
+use orchestra_sandbox::world::{Kind, Operator, Options, SYSTEM, World, is_true};
+use serde_json::{Value, json};
+
+use super::bench_cost::migrations;
+use super::tenants::{Ready, Tenants};
+use super::usage::Usage;
+
+/// How long a project takes while the pool is filled.
+const COMING_UP: Duration = Duration::from_millis(200);
+
+/// As good as never: what refills the pool during the measurement is requested, and nothing more.
+const NEVER: Duration = Duration::from_hours(24);
+
+/// Applies many Orchestras at once whose databases wait in a pool, created and migrated, and measures the time until each
+/// is Ready.
+///
+/// The control plane, PostgreSQL and the operator are real; the Management API is the stand-in, and the projects are
+/// databases of one server.
+#[derive(Args)]
+pub struct Arguments {
+    /// How many Orchestras are applied at once.
+    #[arg(long, env = "BENCH_CLAIMS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    claims: u32,
+    /// Prisma scripts of the class, all of which are applied before the claim.
+    #[arg(long, default_value_t = 20)]
+    scripts: u32,
+    /// The operator's program; the one beside this program when absent.
+    #[arg(long)]
+    operator: Option<PathBuf>,
+    /// Folder of the project, where `deploy/` is.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."), hide_default_value = true)]
+    project: PathBuf,
+}
+
+impl Arguments {
+    fn limit(&self) -> Duration {
+        Duration::from_mins(2) + Duration::from_secs(3) * self.claims
+    }
+}
+
+/// Runs the measurement, and prints what it found.
+///
+/// # Errors
+/// When something cannot be started, a claim is not met in time or not by the pool, or a database is given twice.
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let world = world(&arguments).await?;
+    let operator = operator(&world)?;
+    fill(&arguments, &world).await?;
+    world.api.behave(|provider| provider.coming_up = NEVER);
+    let api_server = world.plane.api_server_id().context("the API server has ended")?;
+    let before = [Usage::of(operator.id())?, Usage::of(api_server)?];
+    let began = Instant::now();
+    let tenants = Tenants::apply(&world, usize::try_from(arguments.claims)?).await?;
+    let ready = tenants.until_ready(began, arguments.limit()).await?;
+    let used = [
+        Usage::of(operator.id())?.since(&before[0]),
+        Usage::of(api_server)?.since(&before[1]),
+    ];
+    check(&arguments, &world).await?;
+    print(&arguments, &ready, used);
+    Ok(())
+}
+
+async fn world(arguments: &Arguments) -> Result<World> {
+    let operator = match &arguments.operator {
+        Some(operator) => operator.canonicalize().context("the operator's program")?,
+        None => std::env::current_exe()?.with_file_name("orchestra-operator"),
+    };
+    ensure!(operator.is_file(), "{} is not there: build it", operator.display());
+    let project = arguments.project.canonicalize().context("the project's folder")?;
+    let api = ApiOptions {
+        behaviour: Behaviour {
+            coming_up: COMING_UP,
+            ..Behaviour::default()
+        },
+        rate_limit: RateLimit {
+            limit: 100_000,
+            ..RateLimit::default()
+        },
+        hosting: Hosting::Shared,
+        ..ApiOptions::default()
+    };
+    World::start(Options { operator, project, api }).await
+}
+
+/// The operator with its own settings, but for the pace at which it polls new projects.
+fn operator(world: &World) -> Result<Operator> {
+    world.operator("operator", |command| {
+        for shortened in [
+            "ORCHESTRA_LEASE_DURATION",
+            "ORCHESTRA_CREATE_SETTLE",
+            "ORCHESTRA_LOGIN_SPACING",
+        ] {
+            command.env_remove(shortened);
+        }
+        command.env("ORCHESTRA_LOG", "info");
+    })
+}
+
+/// Applies a class with its scripts and a pool, and waits until the pool is full.
+async fn fill(arguments: &Arguments, world: &World) -> Result<()> {
+    world.store_token()?;
+    let mut class = json!({
+        "apiVersion": "stagesub.io/v1alpha1",
+        "kind": "OrchestraClass",
+        "metadata": {"name": "standard", "annotations": {"stagesub.io/is-default-class": "true"}},
+        "spec": {
+            "provider": {"supabase": {"organization": "acme-org", "tokenSecretRef": {"name": "supabase-token"}}},
+            "pools": {"names": ["warm"], "policy": "PoolFirst"},
+        },
+    });
+    if arguments.scripts > 0 {
+        let schema = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "schema", "namespace": SYSTEM},
+            "data": migrations(arguments.scripts),
+        });
+        world.apply(&schema.to_string())?;
+        class["spec"]["migrations"] = json!({"source": {"configMapRef": {"name": "schema"}}, "format": "Prisma"});
+    }
+    world.apply(&class.to_string())?;
+    let pool = json!({
+        "apiVersion": "stagesub.io/v1alpha1",
+        "kind": "OrchestraPool",
+        "metadata": {"name": "warm"},
+        "spec": {"className": "standard", "replicas": arguments.claims, "maxConcurrentCreates": 10},
+    });
+    world.apply(&pool.to_string())?;
+    let began = Instant::now();
+    let full = |pool: &Value| is_true(pool, "Ready") && pool["status"]["available"] == arguments.claims;
+    world.until(Kind::Pool, ("", "warm"), arguments.limit(), full).await?;
+    eprintln!("{} databases wait after {:.0?}", arguments.claims, began.elapsed());
+    Ok(())
+}
+
+/// Each Orchestra has a database of the pool, and no two have the same.
+async fn check(arguments: &Arguments, world: &World) -> Result<()> {
+    let databases = world.list(Kind::Database).await?;
+    let claimed = databases
+        .iter()
+        .filter(|database| database["spec"]["claimRef"].is_object());
+    let claims: Vec<_> = claimed
+        .clone()
+        .map(|it| it["spec"]["claimRef"]["uid"].to_string())
+        .collect();
+    let different: BTreeSet<_> = claims.iter().collect();
+    ensure!(
+        claims.len() == usize::try_from(arguments.claims)? && different.len() == claims.len(),
+        "{} databases are claimed by {} Orchestras",
+        claims.len(),
+        different.len()
+    );
+    ensure!(
+        claimed.clone().all(|database| database["spec"]["pool"] == "warm"),
+        "a claim was met by the provider"
+    );
+    Ok(())
+}
+
+fn print(arguments: &Arguments, ready: &Ready, [operator, api_server]: [Usage; 2]) {
+    let mut waits: Vec<_> = ready.tenants.iter().map(|(applied, ready)| *ready - *applied).collect();
+    waits.sort();
+    let at = |percent: usize| {
+        let place = (waits.len() * percent).div_ceil(100).saturating_sub(1);
+        waits.get(place).copied().unwrap_or_default().as_secs_f64()
+    };
+    let claims = f64::from(arguments.claims);
+    println!(
+        "{} claims at once, {} scripts applied before",
+        arguments.claims, arguments.scripts
+    );
+    println!(
+        "apply -> Ready: p50 {:.2} s, p95 {:.2} s, longest {:.2} s",
+        at(50),
+        at(95),
+        at(100)
+    );
+    println!(
+        "processor time a claim: operator {:.0} ms, API server {:.0} ms",
+        operator.cpu * 1000.0 / claims,
+        api_server.cpu * 1000.0 / claims
+    );
+}

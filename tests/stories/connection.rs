@@ -1,0 +1,197 @@
+//! The connection Secret as the spec asks for it: its keys, labels and type, its name, and what is wrong with a template.
+
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use serde_json::{Value, json};
+
+use crate::proof::{generous_world, one_project_and_both_logins, tenant};
+use crate::support::{LONG, gone, login, orchestra, ready, reason, secret, sources, standard_class};
+
+/// Changes `spec.connection` of `one`, and waits until that is so.
+async fn connect(world: &World, connection: &Value) -> Value {
+    patch(world, connection);
+    let settled = |object: &Value| {
+        is_true(object, "Ready") && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+    };
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, settled)
+        .await
+        .unwrap()
+}
+
+fn patch(world: &World, connection: &Value) {
+    let patch = json!({"spec": {"connection": connection}}).to_string();
+    world
+        .kubectl(["patch", "orchestra", "one", "-n", TENANTS, "--type=merge", "-p", &patch])
+        .unwrap();
+}
+
+async fn labels(world: &World, name: &str) -> Value {
+    let object = world.get(Kind::Secret, TENANTS, name).await.unwrap().unwrap();
+    object["metadata"]["labels"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_is_as_the_spec_asks() {
+    let world = generous_world().await;
+    standard_class(&world, "");
+    sources(&world);
+    let trust = |command: &mut std::process::Command| {
+        command.arg("--supabase-trusted-hosts=supabase.test");
+    };
+    let _operator = world.operator("operator", trust).unwrap();
+    orchestra(&world, "one", "");
+    one_project_and_both_logins(&world, "one").await;
+
+    // Keys and labels of one's own; the type of a Secret that exists stays.
+    let object = connect(
+        &world,
+        &json!({
+            "type": "servicebinding.io/postgresql", "labels": {"team": "strings"}, "annotations": {"example.com/a": "b"},
+            "template": {"JDBC": "jdbc:postgresql://{{ host }}:{{ port }}/{{ database }}", "mine": "{{ user }}"},
+        }),
+    )
+    .await;
+    assert_eq!(object["status"]["binding"]["name"], "one-connection");
+    let keys = secret(&world, TENANTS, "one-connection").await;
+    assert_eq!(
+        (keys["type"].as_str(), keys["provider"].as_str()),
+        ("postgresql", "supabase")
+    );
+    assert_eq!((&keys["username"], &keys["mine"]), (&keys["user"], &keys["user"]));
+    assert!(keys["JDBC"].starts_with("jdbc:postgresql://") && keys["JDBC"].ends_with("/postgres"));
+    assert_eq!(labels(&world, "one-connection").await["team"], "strings");
+    let object = world
+        .get(Kind::Secret, TENANTS, "one-connection")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (&object["type"], &object["metadata"]["annotations"]["example.com/a"]),
+        (&json!("Opaque"), &json!("b"))
+    );
+
+    // A template that changes is rendered again; what is no longer asked for goes, and others' labels stay.
+    world
+        .kubectl(["label", "secret", "one-connection", "-n", TENANTS, "theirs=stays"])
+        .unwrap();
+    connect(
+        &world,
+        &json!({"type": null, "labels": null, "annotations": null, "template": {"mine": "{{ name }}", "JDBC": null}}),
+    )
+    .await;
+    let keys = secret(&world, TENANTS, "one-connection").await;
+    assert_eq!(keys["mine"], "one");
+    assert!(!keys.contains_key("JDBC") && !keys.contains_key("username"));
+    let now = labels(&world, "one-connection").await;
+    assert_eq!((&now["team"], &now["theirs"]), (&Value::Null, &json!("stays")));
+
+    what_is_wrong_is_told(&world).await;
+    a_new_name_leaves_the_old_one_for_the_overlap(&world).await;
+    a_direct_host_is_said_to_have_ipv6_only(&world).await;
+}
+
+async fn what_is_wrong_is_told(world: &World) {
+    let before = secret(world, TENANTS, "one-connection").await;
+    for (connection, says) in [
+        (
+            json!({"template": {"bad": "{{ passwort }}"}}),
+            "key bad: the variable passwort does not exist",
+        ),
+        (json!({"template": {"bad": "{{ password "}}), "key bad: syntax error"),
+        (
+            json!({"template": {"bad": "{% for i in range(1000000000) %}x{% endfor %}"}}),
+            "key bad: the tag for is not possible",
+        ),
+        (
+            json!({"template": {"bad": null}, "rotation": {"schedule": "0 0 30 2 *"}}),
+            "never fires: there is no such date",
+        ),
+        (
+            json!({"rotation": {"schedule": "0 0 * * *", "timeZone": "Europe/Atlantis"}}),
+            "\"Europe/Atlantis\" does not exist",
+        ),
+        (
+            json!({"rotation": {"schedule": "0 * * * *", "timeZone": null, "overlap": "2h"}}),
+            "overlap (2h) is not shorter than the shortest period",
+        ),
+    ] {
+        patch(world, &connection);
+        let told = |object: &Value| condition(object, "Ready").2.contains(says);
+        let object = world
+            .until(Kind::Orchestra, (TENANTS, "one"), LONG, told)
+            .await
+            .unwrap();
+        assert_eq!(condition(&object, "Ready").1, "ConnectionInvalid");
+        assert_eq!(condition(&object, "CredentialsReady").0, "False");
+        assert!(
+            is_true(&object, "Stalled") && is_true(&object, "Available"),
+            "{object:#}"
+        );
+        let shown = object.to_string();
+        assert!(
+            before
+                .iter()
+                .all(|(key, value)| key != "password" || !shown.contains(value.as_str()))
+        );
+    }
+    assert_eq!(
+        secret(world, TENANTS, "one-connection").await,
+        before,
+        "the Secret stays"
+    );
+    let much = json!({"spec": {"connection": {"template": {"bad": "x".repeat(2 << 20)}}}}).to_string();
+    let file = world.dir().join("much.json");
+    std::fs::write(&file, much).unwrap();
+    let path = format!("--patch-file={}", file.display());
+    let refused = world.kubectl(["patch", "orchestra", "one", "-n", TENANTS, "--type=merge", &path]);
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("may not be more than 16384") || refused.contains("too large"),
+        "{refused}"
+    );
+    connect(world, &json!({"rotation": null})).await;
+}
+
+async fn a_new_name_leaves_the_old_one_for_the_overlap(world: &World) {
+    let object = connect(
+        world,
+        &json!({"secretName": "new-name", "type": "servicebinding.io/postgresql", "rotation": {"overlap": "4s"}}),
+    )
+    .await;
+    let status = &object["status"];
+    assert_eq!(
+        (&status["secretRef"]["name"], &status["binding"]["name"]),
+        (&json!("new-name"), &json!("new-name"))
+    );
+    assert_eq!(status["formerSecrets"][0]["name"], "one-connection", "{object:#}");
+    let new = world.get(Kind::Secret, TENANTS, "new-name").await.unwrap().unwrap();
+    assert_eq!(new["type"], "servicebinding.io/postgresql");
+    drop(tenant(world, "one").await);
+    drop(login(&secret(world, TENANTS, "new-name").await["uri"]).await.unwrap());
+    gone(world, Kind::Secret, TENANTS, "one-connection").await;
+    let none = |object: &Value| object["status"]["formerSecrets"].is_null();
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, none)
+        .await
+        .unwrap();
+}
+
+async fn a_direct_host_is_said_to_have_ipv6_only(world: &World) {
+    let before = secret(world, TENANTS, "new-name").await;
+    patch(world, &json!({"mode": "Direct"}));
+    let object = reason(world, "one", "DatabaseUnreachable").await;
+    let message = condition(&object, "Ready").2;
+    for says in ["IPv6 address only", "IPv4 add-on", "SessionPooler", "db."] {
+        assert!(message.contains(says), "{message}");
+    }
+    assert!(is_true(&object, "Available"), "{object:#}");
+    assert_eq!(
+        secret(world, TENANTS, "new-name").await,
+        before,
+        "what does not work is not published"
+    );
+    patch(world, &json!({"mode": "TransactionPooler"}));
+    ready(world, "one").await;
+    let keys = secret(world, TENANTS, "new-name").await;
+    assert_ne!(keys["port"], before["port"]);
+}

@@ -1,0 +1,278 @@
+//! Orchestras with a ttl: warned of, extended, and gone with everything that belongs to them.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use orchestra_sandbox::gate::{Gate, Point, Release};
+use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
+use serde_json::Value;
+
+use crate::pool::{house, inventory};
+use crate::proof::{generous_world, soon};
+use crate::support::{LONG, gone, login, orchestra, project, ready, scalar, secret, sources, standard_class};
+
+fn time(value: &Value) -> Timestamp {
+    value.as_str().unwrap_or_default().parse().unwrap()
+}
+
+fn created(object: &Value) -> Timestamp {
+    time(&object["metadata"]["creationTimestamp"])
+}
+
+/// Waits until the end of an Orchestra is `ttl` after `since`.
+async fn ends(world: &World, name: &str, since: Timestamp, ttl: SignedDuration) -> Value {
+    let at = (since + ttl).to_string();
+    let is = |object: &Value| object["status"]["expiresAt"] == at.as_str() && is_true(object, "Ready");
+    world.until(Kind::Orchestra, (TENANTS, name), LONG, is).await.unwrap()
+}
+
+fn annotate(world: &World, name: &str, value: &str) {
+    let annotation = format!("stagesub.io/extended-at={value}");
+    world
+        .kubectl(["annotate", "orch", name, "-n", TENANTS, "--overwrite", &annotation])
+        .unwrap();
+}
+
+fn set_ttl(world: &World, name: &str, ttl: &str) {
+    let patch = format!(r#"{{"spec":{{"ttl":"{ttl}"}}}}"#);
+    world
+        .kubectl(["patch", "orch", name, "-n", TENANTS, "--type=merge", "-p", &patch])
+        .unwrap();
+}
+
+/// Sets a ttl that ends soon.
+async fn ends_soon(world: &World, name: &str) {
+    let object = world.get(Kind::Orchestra, TENANTS, name).await.unwrap().unwrap();
+    let counted = [
+        created(&object),
+        object["status"]["ttlSince"]
+            .as_str()
+            .map_or(Timestamp::MIN, |at| at.parse().unwrap()),
+    ];
+    let since = counted.into_iter().max().unwrap_or_default();
+    let age = Timestamp::now().duration_since(since).as_secs().max(0);
+    set_ttl(world, name, &format!("{}s", age + 12));
+}
+
+/// The events about an Orchestra of this reason.
+fn events(world: &World, reason: &str) -> String {
+    let selector = format!("reason={reason}");
+    world
+        .kubectl([
+            "get",
+            "events",
+            "-n",
+            TENANTS,
+            "--field-selector",
+            &selector,
+            "-o",
+            "custom-columns=N:.message",
+        ])
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_is_one_command() {
+    let world = generous_world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    world.store_token().unwrap();
+    let folder = project().join("deploy/samples/demo");
+    world.kubectl(["apply", "-k", folder.to_str().unwrap()]).unwrap();
+    let file = folder.join("orchestra.yaml");
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let name = world
+            .kubectl([
+                "create",
+                "-f",
+                file.to_str().unwrap(),
+                "-o",
+                "jsonpath={.metadata.name}",
+            ])
+            .unwrap();
+        names.push(name.trim().to_owned());
+    }
+    assert_ne!(names[0], names[1]);
+    for name in &names {
+        let ready = |object: &Value| is_true(object, "Ready");
+        let object = world
+            .until(Kind::Orchestra, ("demos", name), LONG, ready)
+            .await
+            .unwrap();
+        let at = created(&object) + SignedDuration::from_hours(72);
+        assert_eq!(time(&object["status"]["expiresAt"]), at);
+        let wide = world
+            .kubectl(["get", "orch", name, "-n", "demos", "-o", "wide"])
+            .unwrap();
+        assert!(wide.contains("EXPIRES") && wide.contains(&at.to_string()), "{wide}");
+        let url = &secret(&world, "demos", &format!("{name}-connection")).await["DATABASE_URL"];
+        let members = scalar(&mut login(url).await.unwrap(), r#"SELECT count(*) FROM "Member""#).await;
+        assert!(members >= 60, "{members}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_extended_by_editing_and_ends_with_everything() {
+    let world = generous_world().await;
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    standard_class(&world, "");
+    sources(&world);
+    orchestra(&world, "demo", "  deletionPolicy: Delete\n  ttl: 1h");
+    let object = ready(&world, "demo").await;
+    let database = object["status"]["databaseName"].as_str().unwrap().to_owned();
+    let (since, hour) = (created(&object), SignedDuration::from_hours(1));
+    ends(&world, "demo", since, hour).await;
+    set_ttl(&world, "demo", "72h");
+    ends(&world, "demo", since, SignedDuration::from_hours(72)).await;
+    let extended = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+    annotate(&world, "demo", &extended.to_string());
+    ends(&world, "demo", extended, SignedDuration::from_hours(72)).await;
+    annotate(&world, "demo", "tomorrow");
+    let object = ends(&world, "demo", since, SignedDuration::from_hours(72)).await;
+    let message = condition(&object, "Ready").2;
+    assert!(message.contains("extended-at is not a timestamp"), "{message}");
+
+    // A removed ttl is no ttl; one that comes later counts from then on.
+    world
+        .kubectl([
+            "patch",
+            "orch",
+            "demo",
+            "-n",
+            TENANTS,
+            "--type=json",
+            "-p",
+            r#"[{"op":"remove","path":"/spec/ttl"}]"#,
+        ])
+        .unwrap();
+    let lives = |object: &Value| object["status"]["expiresAt"].is_null() && is_true(object, "Ready");
+    world
+        .until(Kind::Orchestra, (TENANTS, "demo"), LONG, lives)
+        .await
+        .unwrap();
+    let before = Timestamp::now() - SignedDuration::from_secs(2);
+    set_ttl(&world, "demo", "12s");
+    let again = |object: &Value| object["status"]["expiresAt"].is_string();
+    let object = world
+        .until(Kind::Orchestra, (TENANTS, "demo"), LONG, again)
+        .await
+        .unwrap();
+    let at = time(&object["status"]["expiresAt"]);
+    assert!(at >= before + SignedDuration::from_secs(12), "{object:#}");
+
+    gone(&world, Kind::Orchestra, TENANTS, "demo").await;
+    assert!(Timestamp::now() >= at, "not before its end");
+    gone(&world, Kind::Secret, TENANTS, "demo-connection").await;
+    gone(&world, Kind::Database, "", &database).await;
+    for name in [database.clone(), format!("{database}-tenant")] {
+        gone(&world, Kind::Secret, SYSTEM, &name).await;
+    }
+    assert!(
+        world
+            .api
+            .ledger()
+            .projects()
+            .iter()
+            .all(|project| project.deleted.is_some())
+    );
+    let warned = events(&world, "Expiring");
+    assert!(
+        warned.contains("expires at") && warned.contains("To extend"),
+        "{warned}"
+    );
+    let last = events(&world, "Expired");
+    assert!(last.contains(&database), "{last}");
+}
+
+fn operator(world: &World, gate: &Gate, name: &str) -> Operator {
+    world
+        .operator(name, |command| {
+            command.env("KUBECONFIG", gate.kubeconfig()).arg("--resync=2s");
+        })
+        .unwrap()
+}
+
+fn kill(world: &World, operator: &mut Operator) {
+    operator.kill().unwrap();
+    world
+        .kubectl(["delete", "lease", "orchestra-operator", "-n", SYSTEM])
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_once_whenever_the_operator_dies_and_not_when_it_is_extended() {
+    let world = generous_world().await;
+    let through = world
+        .plane
+        .kubeconfig_for_service_account(SYSTEM, "orchestra-operator")
+        .await
+        .unwrap();
+    let gate = Gate::start(&through).await.unwrap();
+    let mut running = operator(&world, &gate, "first");
+    world
+        .apply(
+            "{apiVersion: stagesub.io/v1alpha1, kind: OrchestraClass, metadata: {name: demos, annotations: \
+             {stagesub.io/is-default-class: \"true\"}}, spec: {pools: {names: [house], policy: PoolOnly}, deletion: {policy: Delete}}}",
+        )
+        .unwrap();
+    sources(&world);
+    house(&world, &inventory(&world, &["one", "two", "three"]).await);
+    for name in ["before", "after", "kept"] {
+        orchestra(&world, name, "");
+        ready(&world, name).await;
+    }
+    // A class that gets a ttl ends nothing at once.
+    let patch = r#"{"spec":{"ttl":"1h"}}"#;
+    world
+        .kubectl(["patch", "orchclass", "demos", "--type=merge", "-p", patch])
+        .unwrap();
+    let later = (Timestamp::now() + SignedDuration::from_mins(59)).to_string();
+    let has = |object: &Value| {
+        object["status"]["expiresAt"]
+            .as_str()
+            .is_some_and(|at| at > later.as_str())
+    };
+    for name in ["before", "after", "kept"] {
+        world.until(Kind::Orchestra, (TENANTS, name), LONG, has).await.unwrap();
+        set_policy(&world, name);
+    }
+    for (name, point, release) in [
+        ("before", Point::Before, Release::Lose),
+        ("after", Point::After, Release::Pass),
+    ] {
+        gate.follow(name);
+        gate.hold(name, "DELETE orchestras ", point);
+        ends_soon(&world, name).await;
+        soon("it is about to end", async || gate.held(name).is_some()).await;
+        kill(&world, &mut running);
+        gate.release(name, release);
+        running = operator(&world, &gate, &format!("after-{name}"));
+        gone(&world, Kind::Orchestra, TENANTS, name).await;
+    }
+    gate.follow("kept");
+    gate.hold("kept", "DELETE orchestras ", Point::Before);
+    ends_soon(&world, "kept").await;
+    soon("it is about to end", async || gate.held("kept").is_some()).await;
+    set_ttl(&world, "kept", "1h");
+    gate.release("kept", Release::Pass);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let kept = ready(&world, "kept").await;
+    assert!(
+        kept["metadata"]["deletionTimestamp"].is_null() && kept["status"]["expiryNotice"].is_null(),
+        "{kept:#}"
+    );
+    let released = |database: &Value| database["status"]["phase"] == "Released";
+    let databases = world.list(Kind::Database).await.unwrap();
+    assert_eq!(databases.iter().filter(|database| released(database)).count(), 2);
+    let mut admin = login(&world.api.postgres().unwrap().admin_url()).await.unwrap();
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^orchestra_[0-9a-f]{32}$'";
+    assert_eq!(scalar(&mut admin, roles).await, 1, "only that of the one that is kept");
+}
+
+/// An Orchestra's own ttl needs its own policy.
+fn set_policy(world: &World, name: &str) {
+    let patch = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
+    world
+        .kubectl(["patch", "orch", name, "-n", TENANTS, "--type=merge", "-p", patch])
+        .unwrap();
+}
