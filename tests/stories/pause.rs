@@ -8,11 +8,12 @@ use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::pool::{house, inventory};
-use crate::proof::{generous_world, one_project_and_both_logins, soon, tenant};
+use crate::proof::{database_name, generous_world, one_project_and_both_logins, soon, tenant};
 use crate::support::{
     LONG, login, orchestra, patch_config_map, project, ready, reason, scalar, secret, sources, standard_class,
     world_with,
 };
+use crate::way_back::{MEMBERS, delete, taker};
 
 /// A world whose organization may pause its projects.
 async fn free_world() -> World {
@@ -238,6 +239,7 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 3);
 
     // By the spec, whoever is in it.
+    rotated(&world, "quiet", 2).await;
     power(&world, "quiet", "Paused");
     let object = paused(&world, "quiet").await;
     assert_eq!(object["status"]["power"]["pausedBy"], "Spec");
@@ -245,8 +247,76 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
         sqlx::query("SELECT 1").execute(&mut session).await.is_err(),
         "its session is ended"
     );
+    what_is_rotated_rests_meanwhile(&world, "quiet", &url).await;
     world
         .kubectl(["delete", "orch", "quiet", "-n", TENANTS, "--timeout=60s"])
         .unwrap();
     drop(operator);
+}
+
+fn ask_for_rotation(world: &World, name: &str, number: u64) {
+    let ask = format!("stagesub.io/rotate-requested-at=2026-11-28T12:00:0{number}Z");
+    world
+        .kubectl(["annotate", "--overwrite", "orch", name, "-n", TENANTS, &ask])
+        .unwrap();
+}
+
+/// Waits until the login has this number.
+async fn is_rotated(world: &World, name: &str, number: u64) {
+    let is = |object: &Value| object["status"]["credentials"]["generation"] == number && is_true(object, "Available");
+    world.until(Kind::Orchestra, (TENANTS, name), LONG, is).await.unwrap();
+}
+
+async fn rotated(world: &World, name: &str, number: u64) {
+    ask_for_rotation(world, name, number);
+    is_rotated(world, name, number).await;
+}
+
+/// Of a paused database whose login was rotated once: both logins are shut, none is made, and both are open when it runs.
+async fn what_is_rotated_rests_meanwhile(world: &World, name: &str, former: &str) {
+    let connection = format!("{name}-connection");
+    let second = secret(world, TENANTS, &connection).await["DATABASE_URL"].clone();
+    assert_ne!(second, former);
+    for url in [former, &second] {
+        assert!(login(url).await.is_err(), "it is shut");
+    }
+    ask_for_rotation(world, name, 3);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let object = paused(world, name).await;
+    assert_eq!(object["status"]["credentials"]["generation"], 2, "{object:#}");
+    power(world, name, "Running");
+    is_rotated(world, name, 3).await;
+    let third = secret(world, TENANTS, &connection).await["DATABASE_URL"].clone();
+    for url in [former, &second, &third] {
+        drop(login(url).await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_project_that_is_released_stays_paused_and_is_restored_for_who_takes_it_back() {
+    let world = free_world().await;
+    standard_class(&world, "  deletion: {policy: Delete, gracePeriod: 1h}");
+    sources(&world);
+    let _operator = world.operator("operator", |_| {}).unwrap();
+    orchestra(&world, "tour", "");
+    ready(&world, "tour").await;
+    let database = database_name(&world, "tour").await;
+    let old = secret(&world, TENANTS, "tour-connection").await["DIRECT_URL"].clone();
+    power(&world, "tour", "Paused");
+    paused(&world, "tour").await;
+    let kept = delete(&world, "tour", &database, "Reclaiming").await;
+    assert!(kept["spec"]["reclaimAfter"].is_string(), "{kept:#}");
+    assert!(!is_true(&kept, "Ready"), "{kept:#}");
+    assert!(condition(&kept, "Ready").2.contains("is destroyed after"), "{kept:#}");
+    assert_eq!(world.api.ledger().count(Operation::RestoreProject), 0);
+
+    // As the one before, it is to be paused, and is handed over first.
+    taker(&world, TENANTS, "back", &database, ", powerState: Paused");
+    let object = paused(&world, "back").await;
+    assert_eq!(object["status"]["databaseName"], database.as_str());
+    power(&world, "back", "Running");
+    ready(&world, "back").await;
+    assert_eq!(world.api.ledger().count(Operation::RestoreProject), 2);
+    assert_eq!(scalar(&mut tenant(&world, "back").await, MEMBERS).await, 3);
+    assert!(login(&old).await.is_err(), "the former login is revoked");
 }
