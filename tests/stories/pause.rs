@@ -314,8 +314,13 @@ async fn a_paused_project_that_is_released_stays_paused_and_is_restored_for_who_
     taker(&world, TENANTS, "back", &database, ", powerState: Paused");
     let object = paused(&world, "back").await;
     assert_eq!(object["status"]["databaseName"], database.as_str());
+    assert_eq!(world.api.ledger().count(Operation::RestoreProject), 1);
     power(&world, "back", "Running");
-    ready(&world, "back").await;
+    let runs = |object: &Value| is_true(object, "Available") && condition(object, "Ready").1 == "Ready";
+    world
+        .until(Kind::Orchestra, (TENANTS, "back"), LONG, runs)
+        .await
+        .unwrap();
     assert_eq!(world.api.ledger().count(Operation::RestoreProject), 2);
     assert_eq!(scalar(&mut tenant(&world, "back").await, MEMBERS).await, 3);
     assert!(login(&old).await.is_err(), "the former login is revoked");
