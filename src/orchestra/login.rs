@@ -96,7 +96,11 @@ pub async fn prepare(
     let change = |state: &mut LoginState| state.found(&found, Timestamp::now(), overlap);
     logins.change(&pass.ctx.core, &database.name_any(), change).await?;
     // A former login whose overlap has ended while the logins were shut is not opened again.
-    let overdue = logins.state.overdue(Timestamp::now());
+    let overdue = if pass.object.is_paused() {
+        logins.state.overdue(Timestamp::now())
+    } else {
+        Vec::new()
+    };
     ensure(pass, database, class, (&logins, &overdue), &mut session).await?;
     let role = logins.newest(pass.uid()).ok_or_else(|| {
         let message = "the tenant's Secret has lost the password of its login; it is made anew";
