@@ -216,6 +216,8 @@ pub enum Reason {
     HistoryDiverged,
     /// Row level security is on for tables without a policy that applies to the tenant's login.
     NoPolicy,
+    /// The tenant's login has no right to read tables of its schemas.
+    NoGrant,
     /// The keys in the connection Secret reach none of the migrated tables.
     NothingExposed,
     /// The class has newer migrations, and the rollout has not reached this Orchestra.

@@ -24,6 +24,7 @@ mod row_security;
 mod search_path;
 mod sql;
 mod startup;
+mod ungranted;
 mod url;
 mod url_parameters;
 mod url_text;
@@ -46,6 +47,7 @@ pub use roles::{
 };
 pub use row_security::{unreadable, unwritable};
 pub use sql::OPERATOR_SCHEMA;
+pub use ungranted::ungranted;
 pub use wall::{Sharing, isolate};
 
 pub(crate) use connect::watch_client;
