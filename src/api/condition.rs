@@ -144,6 +144,8 @@ pub enum Reason {
     ExistingNotFound,
     /// The Orchestra may not take the existing database that the spec names.
     ExistingNotAllowed,
+    /// The Secret with the password of a project that is to be adopted, or the key in it, does not exist.
+    PasswordNotFound,
     /// The database of an earlier Orchestra of the same name is still there.
     EarlierDatabase,
     /// The class does not admit Orchestras of this namespace.

@@ -141,6 +141,11 @@ fn advice(reason: Reason) -> &'static str {
             "the provider reports that the project failed. Ask its support. A project that never became usable, and so \
              holds no data, is replaced when the class says replaceStuck"
         }
+        Reason::LoginFailed => {
+            "the project refuses the password of its role postgres that spec.source.existing.adopt.passwordSecretRef of the \
+             Orchestra names, and adopt does not let the operator set another one. Correct the Secret, or set that password in \
+             the provider's dashboard; the operator continues in minutes"
+        }
         _ => "a person must act",
     }
 }

@@ -144,6 +144,7 @@ async fn create(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), E
         alternatives: class::alternatives(class, &region),
         region,
         instance_size: provider.and_then(|provider| provider.supabase.instance_size.clone()),
+        adopted: None,
     };
     let spec = OrchestraDatabaseSpec {
         class_name: Some(class.name_any()),
