@@ -144,6 +144,8 @@ pub enum Reason {
     ExistingNotFound,
     /// The Orchestra may not take the existing database that the spec names.
     ExistingNotAllowed,
+    /// The Secret with the password of a project that is to be adopted, or the key in it, does not exist.
+    PasswordNotFound,
     /// The database of an earlier Orchestra of the same name is still there.
     EarlierDatabase,
     /// The class does not admit Orchestras of this namespace.
@@ -226,6 +228,8 @@ pub enum Reason {
     HistoryDiverged,
     /// Row level security is on for tables without a policy that applies to the tenant's login.
     NoPolicy,
+    /// The tenant's login has no right to read tables of its schemas.
+    NoGrant,
     /// The keys in the connection Secret reach none of the migrated tables.
     NothingExposed,
     /// The class has newer migrations, and the rollout has not reached this Orchestra.

@@ -52,6 +52,9 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
 
+/// What a project's reference looks like at the provider.
+const PROJECT: &str = "^[a-z]{20}$";
+
 /// What a BCP 47 language tag looks like (RFC 5646, 2.1).
 const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
 

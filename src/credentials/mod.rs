@@ -1,6 +1,7 @@
 //! Logins of owners and tenants, and the Secrets that carry them.
 
 pub mod connection;
+pub mod given;
 pub mod inventory;
 mod login_state;
 pub mod owner;

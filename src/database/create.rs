@@ -10,6 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, refused, region, status, unclear};
+use crate::api::condition::Reason;
 use crate::api::{ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -36,6 +37,10 @@ pub fn is_tried_again(pass: &Pass, account: &Account) -> bool {
 
 /// Writes the intent by compare-and-swap: of two operators only one continues.
 pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) -> Result<Option<Next>, Error> {
+    if pass.object.adopted().is_some() {
+        let message = "an adopted project is not listed, and no other one is created in its place";
+        return Err(Error::blocked(Reason::DatabaseLost, message));
+    }
     if let Some(error) = pass.ctx.core.refusals.refusal(pass.name(), &creation(account)) {
         return Err(error);
     }

@@ -1,6 +1,7 @@
 //! Orchestra: the life of a tenant. [`plan`] tells it on one page.
 
 mod act;
+mod adoption;
 mod approval;
 mod claim;
 mod drift;

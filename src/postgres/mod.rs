@@ -25,6 +25,7 @@ mod search_path;
 mod shut;
 mod sql;
 mod startup;
+mod ungranted;
 mod url;
 mod url_parameters;
 mod url_text;
@@ -49,6 +50,7 @@ pub use roles::{
 pub use row_security::{unreadable, unwritable};
 pub use shut::shut_tenant_logins;
 pub use sql::OPERATOR_SCHEMA;
+pub use ungranted::ungranted;
 pub use usage::{Usage, usage};
 pub use wall::{Sharing, isolate};
 

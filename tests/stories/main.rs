@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod admission;
+mod adoption;
 mod approval;
 #[path = "../support/artifact.rs"]
 mod artifact;
