@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Migrations, NAME, REGION, Rollout, RolloutStatus,
-    RowSecurity, Template,
+    Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Health, Migrations, NAME, REGION, Rollout,
+    RolloutStatus, RowSecurity, Template,
 };
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
@@ -132,6 +132,9 @@ pub struct OrchestraClassSpec {
     /// limit; `{}`: it removes those that it has set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LoginLimits>,
+    /// How the databases of tenants are probed. Omitted: as the operator's flag `--probe-interval` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// How long a database may take to become usable: `90s`, `10m` (default) or `1h30m`, from 1s to
     /// 24h. After that the Orchestra is Stalled with reason DeadlineExceeded; it becomes Ready when the
     /// database becomes usable after all.

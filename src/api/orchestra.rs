@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::source::LOOPBACK_IMAGE;
 use super::{
     AppliedTemplate, Binding, Connection, Cost, CredentialStatus, DataApi, DatabaseSource, DeletionPolicy,
-    ExpiryNotice, FormerSecret, GoDuration, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement,
+    ExpiryNotice, FormerSecret, GoDuration, HealthStatus, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement,
     PublishedSecret, Seed,
 };
 
@@ -164,6 +164,9 @@ pub struct OrchestraStatus {
     /// `spec.connection.type` is `servicebinding.io/postgresql`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
+    /// What keeps applications from the database, as probes have found; absent while they reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
     /// Rotation of the tenant's login; absent where none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialStatus>,
