@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::judge::Judge;
 use super::schedule::{QUICK, phase};
 use super::{Context, told};
-use crate::api::{GoDuration, Orchestra, OrchestraDatabase};
+use crate::api::{GoDuration, Orchestra, OrchestraDatabase, PowerState};
 use crate::controller::Core;
 use crate::postgres::{CONNECTION_SCOPES, Measured};
 use crate::telemetry::tenants::{Connections, TenantFacts};
@@ -97,6 +97,12 @@ fn database(core: &Core, object: &Orchestra) -> Option<Arc<OrchestraDatabase>> {
         .get(&ObjectRef::new(status.database_name.as_ref()?))?;
     let claim = database.spec.claim_ref.as_ref()?;
     let ours = object.metadata.uid.as_ref() == Some(&claim.uid) && database.is_held();
+    // A project whose pause the provider refuses runs on.
+    let refused = database.spec.supabase.is_some() && database.stalled_reason().is_some();
+    let paused = database.spec.power_state == Some(PowerState::Paused) && !refused;
+    if paused || object.is_paused() {
+        return None;
+    }
     (ours && database.is_ready() && database.metadata.deletion_timestamp.is_none()).then_some(database)
 }
 

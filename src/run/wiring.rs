@@ -127,5 +127,6 @@ pub fn orchestra(
         works,
         health,
         foreign: orchestra::Awaited::default(),
+        looks: orchestra::Looks::default(),
     }))
 }

@@ -176,6 +176,7 @@ async fn a_server_that_stops_makes_its_tenants_unavailable_until_it_is_back() {
         soon("the event", async || events(&world, name, "Recovered").await == 1).await;
     }
     wrong_password(&world, &server, &second).await;
+    paused(&world, &second).await;
 }
 
 /// Somebody changes the password of a tenant's login on the server. A rotation is the cure that the condition names.
@@ -215,4 +216,33 @@ async fn wrong_password(world: &World, server: &Postgres, operator: &Operator) {
         page.contains("name=\"one\"") && !page.contains("name=\"two\"")
     })
     .await;
+}
+
+fn power(world: &World, state: &str) {
+    let change = json!({"spec": {"powerState": state}}).to_string();
+    world
+        .kubectl(["patch", "orch", "one", "-n", TENANTS, "--type=merge", "-p", &change])
+        .unwrap();
+}
+
+/// A paused database, the logins of which are shut, is left alone.
+async fn paused(world: &World, operator: &Operator) {
+    power(world, "Paused");
+    unavailable(world, "one", "Paused").await;
+    let all = async || {
+        let page = page(operator).await;
+        let lines = page.lines().filter(|line| line.starts_with("orchestra_probes_total{"));
+        lines.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let before = all().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(all().await, before, "no probe");
+    let object = object(world, "one").await;
+    assert!(
+        object["status"]["health"].is_null() && is_true(&object, "Ready"),
+        "{object:#}"
+    );
+    power(world, "Running");
+    available(world, "one").await;
+    probed(operator, "Ready", 2).await;
 }
