@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{CustomResourceExt as _, Resource as _};
 
-use super::{NOT_OBSERVED, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use super::{NOT_OBSERVED, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, placement};
 
 /// The CustomResourceDefinitions, as `crds/` holds them.
 ///
@@ -38,7 +38,10 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
             let properties = schema.properties.iter_mut().flatten();
             for (field, schema) in properties {
                 match field.as_str() {
-                    "spec" => bound_selectors(schema),
+                    "spec" => {
+                        bound_selectors(schema);
+                        placement::bound(schema);
+                    }
                     "status" => bound(schema, STATUS_TEXT, STATUS_ITEMS),
                     _ => {}
                 }
