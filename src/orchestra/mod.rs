@@ -3,6 +3,7 @@
 mod act;
 mod approval;
 mod claim;
+mod direct;
 mod drift;
 mod existing;
 mod expiry;

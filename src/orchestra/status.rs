@@ -51,8 +51,10 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let leaving = pass.is_deleting();
     let updating = served && standing == Standing::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
-    let paused = step == Step::Sleep;
+    let paused = matches!(step, Step::Sleep | Step::GiveBack);
     let ready = paused || rests(step);
+    // Nobody uses it before its logins are open again.
+    let closed = paused || step == Step::Resume;
     // What cannot be paused serves on.
     let in_use = ready || (matches!(step, Step::Stop(_)) && matches!(observed.seen.power, Power::Refused(_)) && usable);
     conditions.set(Is::Ready, ready, summary, message);
@@ -63,10 +65,10 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     for (type_, is, words) in [
         (
             Is::Available,
-            !paused && (in_use || (served && usable && !leaving)),
+            !closed && (in_use || (served && usable && !leaving)),
             "applications can use it",
         ),
-        (Is::DatabaseReady, usable && !paused, proven),
+        (Is::DatabaseReady, usable && !closed, proven),
     ] {
         let (why, told) = if is { (Reason::Ready, words) } else { (reason, message) };
         conditions.set(type_, is, why, told);
@@ -135,6 +137,7 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::RevokeFormer
             | Step::RemoveSecret
             | Step::Pause
+            | Step::GiveBack
             | Step::Resume
     );
     let waited = pass.ctx.rollout.turns.waited(pass.uid());
