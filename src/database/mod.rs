@@ -9,6 +9,7 @@ mod grace;
 mod keys;
 mod observe;
 pub mod plan;
+mod power;
 mod refused;
 mod region;
 mod status;

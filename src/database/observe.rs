@@ -12,15 +12,13 @@ use kube::runtime::reflector::ObjectRef;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project};
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, grace};
+use super::{Pass, adopted, create, grace, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{
-    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabase, OrchestraDatabaseStatus, SupabaseProject,
-    is_abandoned,
+    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned,
 };
 use crate::class;
-use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::supabase::listed::ListedProject;
 use crate::supabase::poll::Listing;
@@ -71,7 +69,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
             abandon: is_abandoned(object),
             finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
             claim,
-            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete && is_ours_to_destroy(object),
+            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete && adopted::is_ours_to_destroy(object),
             grace: Grace::None,
             backing: Backing::Static,
         },
@@ -91,16 +89,6 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     };
     observed.facts.backing = Backing::Hosted(hosted);
     Ok(observed)
-}
-
-/// Whether a project may be destroyed when the policy says so. An adopted one must have let the operator in as well: until
-/// then it may be anybody's.
-fn is_ours_to_destroy(object: &OrchestraDatabase) -> bool {
-    let used = object
-        .status
-        .as_ref()
-        .is_some_and(|status| status.usable_since.is_some());
-    object.may_be_destroyed() && (used || object.adopted().is_none())
 }
 
 /// What the provider and the owner's Secret have of a hosted database.
@@ -197,6 +185,12 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
         // Before the project can be ready, an older listing is as good.
         let age = settings.poll_interval.max(too_early(pass, account));
         return Ok(account.poll().youngest(age, || all_awaited(pass, account)).await?);
+    }
+    // Whether a request to pause or to restore took effect is seen in a listing that is newer than the request.
+    if status.is_some_and(|status| status.pause_issued_at.is_some()) || power::is_to_be_paused(pass) {
+        let now = Instant::now();
+        let since = now.checked_sub(settings.poll_interval).unwrap_or(now);
+        return Ok(account.poll().projects_since(since).await?);
     }
     // An intent that was written in this pass was decided by a listing; the same one or a later one is used.
     // After a refusal, too, another request is sent only when a listing that is newer shows no project.
@@ -311,6 +305,9 @@ async fn discarded(account: &Account, reference: &str, listing: &Listing) -> Res
 fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
     let status = pass.object.status.as_ref();
     let used = status.is_some_and(|status| status.usable_since.is_some());
+    if let Some(project) = power::to_be_paused(pass, said) {
+        return project;
+    }
     match said.class() {
         // For a project in use, a login is the better evidence.
         _ if used && said.is_vague() => Project::Active,
@@ -330,7 +327,11 @@ fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
 
 fn is_to_be_restored(pass: &Pass) -> bool {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref());
-    (pass.claim() == Claim::Held || pass.object.is_spare()) && class.is_ok_and(|class| class.spec.auto_restore)
+    let by_class = class.is_ok_and(|class| class.spec.auto_restore);
+    match pass.claim() {
+        Claim::Held => by_class || power::was_paused(pass),
+        _ => by_class && pass.object.is_spare(),
+    }
 }
 
 /// Whether a create request was issued. The settling time has passed only when a listing that was requested after it
@@ -373,16 +374,9 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
                 Connection::Proven
             }
         }
-        true if pass.ctx.logins.wrong_password(pass.name()) && !is_tried_again(pass) => Connection::WrongPassword,
+        true if pass.ctx.logins.wrong_password(pass.name()) && !adopted::is_tried_again(pass) => {
+            Connection::WrongPassword
+        }
         true => Connection::Unproven,
     }
-}
-
-/// Whether a password that the operator may not set is tried again: it may have been set at the provider.
-fn is_tried_again(pass: &Pass) -> bool {
-    let given = pass
-        .object
-        .adopted()
-        .is_some_and(|adopted| !adopted.adopt.reset_password);
-    given && pass.ctx.logins.wait(pass.name(), SLOWEST).is_none()
 }

@@ -54,6 +54,8 @@ pub enum Operation {
     GetProject,
     /// `v1-delete-a-project`
     DeleteProject,
+    /// `v1-pause-a-project`
+    PauseProject,
     /// `v1-restore-a-project`
     RestoreProject,
     /// `v1-get-services-health`
@@ -68,6 +70,8 @@ pub enum Operation {
     GetRegions,
     /// `v1-update-database-password`
     UpdateDatabasePassword,
+    /// `v1-read-only-query`
+    ReadOnlyQuery,
     /// `v1-list-all-organizations`
     ListOrganizations,
     /// `v1-get-an-organization`
@@ -95,12 +99,14 @@ impl Operation {
             Self::ListOrganizations => Scope::User,
             Self::GetProject
             | Self::DeleteProject
+            | Self::PauseProject
             | Self::RestoreProject
             | Self::GetServicesHealth
             | Self::GetPoolerConfig
             | Self::GetApiKeys
             | Self::GetLegacyKeys
             | Self::UpdateDatabasePassword
+            | Self::ReadOnlyQuery
             | Self::ListAddons => Scope::Project,
         }
     }
@@ -117,12 +123,14 @@ impl Operation {
     pub fn priority(self) -> Priority {
         match self {
             Self::CreateProject | Self::ListProjects | Self::GetRegions | Self::DeleteProject => Priority::Create,
-            Self::RestoreProject
+            Self::PauseProject
+            | Self::RestoreProject
             | Self::GetServicesHealth
             | Self::GetPoolerConfig
             | Self::GetApiKeys
             | Self::GetLegacyKeys
             | Self::UpdateDatabasePassword
+            | Self::ReadOnlyQuery
             | Self::ListOrganizations => Priority::Readiness,
             Self::GetProject | Self::GetOrganization | Self::GetEntitlements | Self::ListAddons => Priority::Drift,
         }
@@ -137,6 +145,7 @@ impl Operation {
                 | Self::GetApiKeys
                 | Self::GetLegacyKeys
                 | Self::UpdateDatabasePassword
+                | Self::ReadOnlyQuery
         )
     }
 }
