@@ -48,10 +48,11 @@ pub struct ExistingDatabase {
 #[x_kube(validation = Rule::new("has(self.passwordSecretRef) != (has(self.resetPassword) && self.resetPassword)").message("the operator needs the password of the database's owner: set either passwordSecretRef, or resetPassword: true"))]
 pub struct Adopt {
     /// The deletion policy `Delete` of the Orchestra or its class destroys the project. Without it the project stays,
-    /// whatever the policy says.
+    /// whatever the policy says. The class allows it for each project (`allowDeletion`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deletion: bool,
-    /// The operator sets a new password of the role `postgres`: whoever uses the old one is locked out.
+    /// The operator sets a new password of the role `postgres`: whoever uses the old one is locked out. The class allows
+    /// it for each project (`allowResetPassword`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset_password: bool,
     /// Key of a Secret in the Orchestra's namespace that holds the password of the role `postgres`. The operator never
@@ -101,6 +102,14 @@ pub struct AdoptableProject {
     /// Namespace of the Orchestras that may adopt it.
     #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
     pub namespace: String,
+    /// Whether they may set `adopt.deletion`, so that their deletion policy destroys the project with its data. Omitted:
+    /// they may not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_deletion: bool,
+    /// Whether they may set `adopt.resetPassword`, which locks out whoever uses the password of the role `postgres`.
+    /// Omitted: they may not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_reset_password: bool,
 }
 
 /// A warning of the end of a ttl.

@@ -5,8 +5,8 @@ use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
-    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase,
-    OrchestraStatus, SeedPolicy,
+    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, DeletionPolicy, MigrationStatus, Orchestra, OrchestraClass,
+    OrchestraDatabase, OrchestraStatus, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to let go of it.
@@ -225,6 +225,23 @@ impl OrchestraDatabase {
     /// Whether its project may ever be destroyed: that of an adopted one only when its Orchestra has allowed it.
     pub fn may_be_destroyed(&self) -> bool {
         self.adopted().is_none_or(|adopted| adopted.adopt.deletion)
+    }
+
+    /// Whether a login has ever proven it usable.
+    pub fn was_usable(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| status.usable_since.is_some())
+    }
+
+    /// Whether its project is destroyed when the policy says so. An adopted one must have let the operator in as well:
+    /// until then it may be anybody's.
+    pub fn is_destroyable(&self) -> bool {
+        self.may_be_destroyed() && (self.adopted().is_none() || self.was_usable())
+    }
+
+    /// Whether its project is destroyed with it.
+    pub fn is_to_be_destroyed(&self) -> bool {
+        self.spec.reclaim_policy == DeletionPolicy::Delete && self.is_destroyable()
     }
 
     /// Whether an Orchestra holds the claim and has not released it.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use kube::ResourceExt;
 use strum::IntoStaticStr;
 
-use crate::api::{DeletionPolicy, OrchestraDatabase};
+use crate::api::OrchestraDatabase;
 use crate::supabase::listed::ListedProject;
 use crate::supabase::marker::Cluster;
 use crate::supabase::types::StatusClass;
@@ -77,17 +77,15 @@ pub fn is_billed(database: &OrchestraDatabase) -> bool {
 pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
     let name = database.name_any();
     match why {
-        Unclaimed::Released if database.spec.reclaim_policy == DeletionPolicy::Delete => {
-            match &database.spec.reclaim_after {
-                Some(at) => format!(
-                    "it is destroyed with its data after {}, unless a new Orchestra takes it back with \
+        Unclaimed::Released if database.is_to_be_destroyed() => match &database.spec.reclaim_after {
+            Some(at) => format!(
+                "it is destroyed with its data after {}, unless a new Orchestra takes it back with \
                  spec.source.existing.databaseName: {name}",
-                    at.0
-                ),
-                None => "it is destroyed with its data".to_owned(),
-            }
-        }
-        Unclaimed::Released if !database.may_be_destroyed() => format!(
+                at.0
+            ),
+            None => "it is destroyed with its data".to_owned(),
+        },
+        Unclaimed::Released if !database.is_destroyable() => format!(
             "keep it, or let go of it: kubectl delete orchdb {name}; the project, which was adopted, stays at the provider"
         ),
         Unclaimed::Released => format!(
@@ -102,9 +100,10 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
         Unclaimed::Deserted => format!(
             "its Orchestra no longer exists and never released it; release it, {what}: kubectl patch orchdb {name} \
              --type=merge -p '{{\"spec\":{{\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'",
-            what = match database.spec.reclaim_policy {
-                DeletionPolicy::Retain => "which keeps it and its data",
-                DeletionPolicy::Delete => "which destroys it and its data, because its reclaimPolicy is Delete",
+            what = if database.is_to_be_destroyed() {
+                "which destroys it and its data, because its reclaimPolicy is Delete"
+            } else {
+                "which keeps it and its data"
             }
         ),
     }

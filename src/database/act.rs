@@ -6,6 +6,7 @@ use super::observe::{Observed, too_early};
 use super::plan::Step;
 use super::{Pass, adopted, create, deadline, grace, keys, power, region, status};
 use crate::api::condition::Reason;
+use crate::api::names::PASSWORD_LABEL;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -260,20 +261,20 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     } else {
         let listed = observed.project.as_ref().map(|project| project.reference.as_str());
+        let given = adopted::was_given_password(pass);
+        let set = pass.object.adopted().is_some() && !given && pass.has_stored(PASSWORD_LABEL);
+        let secret = if set { password_is_in(pass) } else { String::new() };
         let note = format!(
-            "project {} remains at the provider and continues to cost money: {}",
+            "project {} remains at the provider and continues to cost money: {}{secret}{}",
             pass.object
                 .project_ref()
                 .or(listed)
                 .unwrap_or("without a reference, which may be that of this database,"),
-            if pass.object.may_be_destroyed() {
-                "the reclaim policy is Retain"
-            } else {
-                "it was adopted, and not to be destroyed"
-            }
+            adopted::why_kept(&pass.object),
+            adopted::unmark(pass).await.unwrap_or_default()
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
-        if adopted::was_given_password(pass) {
+        if given {
             // It is its author's, who has it still.
             owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
         }
@@ -282,10 +283,9 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
 }
 
 /// Lets go of a database without a word to the provider, whose token may be gone: the project, if there is one, goes on.
-/// The owner's password is kept in its Secret.
+/// The owner's password is kept in its Secret, unless the author of an Orchestra has it.
 async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let status = pass.object.status.clone().unwrap_or_default();
-    let (namespace, name) = (&pass.ctx.core.settings.namespace, pass.name());
     let cost = status.cost.map_or_else(
         || "and costs money".to_owned(),
         |cost| format!("and costs {} {} a month", cost.monthly, cost.currency),
@@ -299,12 +299,22 @@ async fn abandon(pass: &mut Pass) -> Result<Option<Next>, Error> {
         (None, Some(_)) => format!("a project that was requested in organization {organization} may exist {cost}"),
         (None, None) => "no project was requested".to_owned(),
     };
-    let note = format!(
-        "abandoned: {left}; delete it in the provider's dashboard. Its owner's password is in Secret {namespace}/{name}"
-    );
+    let given = adopted::was_given_password(pass);
+    let secret = if given { String::new() } else { password_is_in(pass) };
+    let marked = adopted::unmark(pass).await.unwrap_or_default();
+    let note = format!("abandoned: {left}; delete it in the provider's dashboard{secret}{marked}");
     tracing::warn!(note, "the database is let go of");
     tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Abandoned, note)).await;
+    if given {
+        owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
+    }
     let_go(pass).await
+}
+
+/// Where the password stays that the operator has set.
+fn password_is_in(pass: &Pass) -> String {
+    let namespace = &pass.ctx.core.settings.namespace;
+    format!(". Its owner's password is in Secret {namespace}/{}", pass.name())
 }
 
 async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {

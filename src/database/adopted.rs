@@ -1,17 +1,20 @@
 //! A project that the operator did not make: where its owner's password comes from, and what is never done to it.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::Pass;
-use super::plan::Origin;
+use super::plan::{Claim, Origin};
 use crate::api::condition::Reason;
-use crate::api::{AdoptedProject, OrchestraDatabase, PasswordReference};
+use crate::api::{AdoptedProject, DeletionPolicy, OrchestraDatabase, PasswordReference};
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::credentials::{given, owner};
+use crate::postgres::{self, APPLICATION, claim_record};
 use crate::supabase::Account;
 use crate::text;
 
@@ -21,11 +24,7 @@ pub fn origin(pass: &Pass) -> Origin {
         None => Origin::Made,
         Some(adopted) => Origin::Adopted {
             resets: adopted.adopt.reset_password,
-            proven: pass
-                .object
-                .status
-                .as_ref()
-                .is_some_and(|status| status.usable_since.is_some()),
+            proven: pass.object.was_usable(),
         },
     }
 }
@@ -42,6 +41,9 @@ pub async fn given_password(pass: &Pass) -> Result<Option<SecretString>, Error> 
 /// Whether the database has a claim record, and what it holds, as [`crate::postgres::claim_record`] writes it.
 const IS_RECORDED: &str = "SELECT pg_catalog.to_regclass('stagesub.claim') IS NOT NULL AS recorded";
 const RECORDED: &str = "SELECT orchestra_uid, namespace, name FROM stagesub.claim LIMIT 10";
+
+/// How long a deletion waits for the database whose mark is taken out.
+const UNMARK_LIMIT: Duration = Duration::from_secs(20);
 
 /// The longest part of a claim record that a message repeats.
 const SHOWN: usize = 253;
@@ -80,7 +82,7 @@ pub fn was_given_password(pass: &Pass) -> bool {
     adopted.is_some_and(|adopted| adopted.adopt.password_secret_ref.is_some())
 }
 
-/// Whether the Orchestra has given another password than the stored one, which was refused.
+/// Whether the Orchestra has given another password than the stored one.
 pub async fn has_another(pass: &Pass) -> Result<bool, Error> {
     // What cannot be read changes nothing: the message about the refused password stays.
     let Ok(Some(given)) = given_password(pass).await else {
@@ -91,14 +93,54 @@ pub async fn has_another(pass: &Pass) -> Result<bool, Error> {
     Ok(stored.is_none_or(|stored| stored.expose_secret() != given.expose_secret()))
 }
 
-/// Whether a project may be destroyed when the policy says so. An adopted one must have let the operator in as well: until
-/// then it may be anybody's.
-pub fn is_ours_to_destroy(object: &OrchestraDatabase) -> bool {
-    let used = object
-        .status
-        .as_ref()
-        .is_some_and(|status| status.usable_since.is_some());
-    object.may_be_destroyed() && (used || object.adopted().is_none())
+/// Whether an Orchestra has given a password that no login has proven yet. What is stored may be left from an earlier
+/// adoption of the project, or be the operator's.
+pub fn is_untried(pass: &Pass) -> bool {
+    was_given_password(pass) && pass.claim() == Claim::Held && !pass.object.was_usable()
+}
+
+/// Why a project stays that the operator lets go of.
+pub fn why_kept(object: &OrchestraDatabase) -> &'static str {
+    match object.spec.reclaim_policy {
+        _ if !object.may_be_destroyed() => "it was adopted, and not to be destroyed",
+        DeletionPolicy::Retain => "the reclaim policy is Retain",
+        DeletionPolicy::Delete => "it was adopted, and never let the operator in",
+    }
+}
+
+/// Takes the mark of its Orchestras out of the database of an adopted project that is let go of, so that another one can
+/// adopt it. Where that fails, what a person has to do before.
+pub async fn unmark(pass: &Pass) -> Option<String> {
+    let claim = pass.object.spec.claim_ref.as_ref()?;
+    pass.object.adopted()?;
+    let removed = tokio::time::timeout(UNMARK_LIMIT, remove_mark(pass, &claim.uid)).await;
+    let why = match removed {
+        Ok(Ok(())) => return None,
+        // Nothing was written there.
+        _ if !pass.object.was_usable() => return None,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer".to_owned(),
+    };
+    Some(format!(
+        ". The mark of Orchestra {}/{} may be left in its database ({why}): before the project is adopted again, an admin runs there \
+         DELETE FROM stagesub.claim WHERE orchestra_uid = '{}'",
+        claim.namespace, claim.name, claim.uid
+    ))
+}
+
+async fn remove_mark(pass: &Pass, uid: &str) -> Result<(), Error> {
+    let core = &pass.ctx.core;
+    let stored = owner::read(&owner::secrets(core), pass.name())
+        .await?
+        .unwrap_or_default();
+    let login = stored.login(&core.settings.database_roots).ok_or_else(|| {
+        let message = "the owner's login is not stored";
+        Error::transient(Reason::Provisioning, message)
+    })?;
+    let mut uids = pass.object.spec.former_uids.clone();
+    uids.push(uid.to_owned());
+    let mut session = postgres::connect(&login, APPLICATION).await?;
+    Ok(claim_record::remove(&mut session, &uids).await?)
 }
 
 /// Whether a password that the operator may not set is tried again: it may have been set at the provider.
@@ -114,4 +156,40 @@ fn place(pass: &Pass) -> Option<(&str, &PasswordReference)> {
     let AdoptedProject { adopt, .. } = pass.object.adopted()?;
     let claim = pass.object.spec.claim_ref.as_ref()?;
     Some((&claim.namespace, adopt.password_secret_ref.as_ref()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::OrchestraDatabaseStatus;
+
+    #[test]
+    fn a_project_is_destroyed_only_when_all_say_so_and_else_the_reason_is_told() {
+        let database = |adopted: bool, deletion: bool, policy: DeletionPolicy, used: bool| {
+            let adopted = adopted.then(|| json!({"ref": "abcdefghijklmnopqrst", "adopt": {"deletion": deletion}}));
+            let spec = json!({"supabase": {"name": "a", "region": "b", "adopted": adopted}, "reclaimPolicy": policy});
+            let mut database = OrchestraDatabase::new("orchdb-1", serde_json::from_value(spec).unwrap());
+            database.status = Some(OrchestraDatabaseStatus {
+                usable_since: used.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+                ..OrchestraDatabaseStatus::default()
+            });
+            database
+        };
+        let (keep, destroy) = (DeletionPolicy::Retain, DeletionPolicy::Delete);
+        for (of, kept) in [
+            (database(false, false, destroy, false), None),
+            (database(false, false, keep, true), Some("Retain")),
+            (database(true, true, destroy, true), None),
+            (database(true, true, destroy, false), Some("never let")),
+            (database(true, true, keep, true), Some("Retain")),
+            (database(true, false, destroy, true), Some("not to be destroyed")),
+        ] {
+            assert_eq!(of.is_to_be_destroyed(), kept.is_none(), "{of:?}");
+            assert!(kept.is_none_or(|part| why_kept(&of).contains(part)), "{of:?}");
+        }
+    }
 }

@@ -72,10 +72,18 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             ready: false,
             standing: Standing::Stalled,
             reason,
-            text: advice(reason),
+            text: match reason {
+                Reason::LoginFailed if claim != Claim::Held => NOT_RESET,
+                _ => advice(reason),
+            },
         },
     }
 }
+
+/// The project was adopted, and is nobody's now.
+const NOT_RESET: &str = "the project, which was adopted, refuses the stored password of its role postgres, and no Orchestra \
+                         has it that would allow another one to be set: an Orchestra that takes the database back goes on \
+                         as its adopt says. Or delete the OrchestraDatabase, which lets go of the project";
 
 const REPLACING: Description = provisioning(
     Reason::Replacing,
@@ -159,6 +167,11 @@ fn advice(reason: Reason) -> &'static str {
             "the project refuses the password of its role postgres that spec.source.existing.adopt.passwordSecretRef of the \
              Orchestra names, and adopt does not let the operator set another one. Correct the Secret, or set that password in \
              the provider's dashboard; the operator continues in minutes"
+        }
+        Reason::ExistingNotFound => {
+            "the project that spec.source.existing.projectRef of the Orchestra names is not in the organization of the class any \
+             more, or is a branch of another project: it is neither used nor billed. Move it back in the provider's dashboard, \
+             and the operator continues; or delete the Orchestra"
         }
         _ => "a person must act",
     }

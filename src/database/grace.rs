@@ -81,7 +81,7 @@ pub async fn schedule(pass: &mut Pass) -> Result<(), Error> {
 pub fn told(pass: &Pass) -> Option<String> {
     let spec = &pass.object.spec;
     let due = spec.reclaim_after.as_ref().filter(|_| spec.released_at.is_some())?;
-    (spec.reclaim_policy == DeletionPolicy::Delete).then(|| {
+    pass.object.is_to_be_destroyed().then(|| {
         format!(
             "the claim is gone, and the project with its data is destroyed after {}. To take it back, create an Orchestra \
              with spec.source.existing.databaseName: {}",

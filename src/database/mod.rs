@@ -20,6 +20,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::OrchestraDatabase;
 use crate::class;
@@ -44,6 +45,8 @@ pub struct Context {
     pub logins: Arc<Logins>,
     /// When the keys of each project were read.
     pub keys: KeyReads,
+    /// Databases whose owner's login was refused to an Orchestra.
+    pub refused: UnboundedSender<ObjectRef<OrchestraDatabase>>,
 }
 
 impl AsRef<Core> for Context {
@@ -53,6 +56,12 @@ impl AsRef<Core> for Context {
 }
 
 impl Context {
+    /// Has a pass look at the database now.
+    pub fn wake(&self, database: &str) {
+        // Nobody listens when the operator ends.
+        let _ = self.refused.send(ObjectRef::new(database));
+    }
+
     /// Forgets what is remembered of a database that is gone.
     fn forget(&self, database: &str) {
         self.logins.forget(database);

@@ -15,9 +15,7 @@ use super::unclear::{self, Unclear};
 use super::{Pass, adopted, create, grace, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
-use crate::api::{
-    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned,
-};
+use crate::api::{DATABASE_FINALIZER, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
 use crate::class;
 use crate::controller::error::Error;
 use crate::supabase::listed::ListedProject;
@@ -69,7 +67,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
             abandon: is_abandoned(object),
             finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
             claim,
-            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete && adopted::is_ours_to_destroy(object),
+            destroy: object.is_to_be_destroyed(),
             grace: Grace::None,
             backing: Backing::Static,
         },
@@ -102,7 +100,8 @@ async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Obser
     let listing = listing(pass, &account).await?;
     let connected = pass.connected || pass.has_stored(CONNECTED_LABEL);
     let refused = pass.ctx.logins.wrong_password(pass.name());
-    let password = pass.stored || pass.has_stored(PASSWORD_LABEL) && !(refused && adopted::has_another(pass).await?);
+    let doubted = refused || adopted::is_untried(pass);
+    let password = pass.stored || pass.has_stored(PASSWORD_LABEL) && !(doubted && adopted::has_another(pass).await?);
     let mut found = found(pass, wanted, &listing);
     let named;
     let mut is_unclear = false;
@@ -266,6 +265,8 @@ async fn project(
             return match account.client().get_project(reference).await {
                 Err(error) if error.is_gone() => Ok(Project::Lost),
                 Err(error) => Err(error.into()),
+                // It was adopted, and left the organization before it was recorded there.
+                Ok(_) if recorded.is_none() => Ok(Project::Stopped(Reason::ExistingNotFound)),
                 // Listed under another name now, or not listed yet.
                 Ok(project) => Ok(state(pass, &project.status)),
             };
@@ -366,18 +367,19 @@ pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
 
 fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> Connection {
     let vague = project.is_some_and(|project| project.status.is_vague());
+    let wrong = pass.ctx.logins.wrong_password(pass.name());
+    // Others may change the password of an adopted project: a refusal says more than its status.
+    let doubted = vague || wrong && pass.object.adopted().is_some();
     match connected {
         false => Connection::Unread,
-        true if pass.proven || (!vague && pass.object.is_ready()) => {
+        true if pass.proven || (!doubted && pass.object.is_ready()) => {
             if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
                 Connection::KeysDue
             } else {
                 Connection::Proven
             }
         }
-        true if pass.ctx.logins.wrong_password(pass.name()) && !adopted::is_tried_again(pass) => {
-            Connection::WrongPassword
-        }
+        true if wrong && !adopted::is_tried_again(pass) => Connection::WrongPassword,
         true => Connection::Unproven,
     }
 }

@@ -251,7 +251,7 @@ pub fn plan(facts: &Facts) -> Step {
         // A claim that was released before anything was bought: there is nothing to keep.
         (true, Backing::Hosted(hosted)) if facts.claim == Claim::Released => match (hosted.project, hosted.issued) {
             // Nothing is known to be in it that is the tenant's: it is let go of, and stays at the provider.
-            _ if matches!(hosted.origin, Origin::Adopted { proven: false, .. }) => Step::DeleteSelf,
+            _ if hosted.never_let_in() => Step::DeleteSelf,
             (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
@@ -260,18 +260,18 @@ pub fn plan(facts: &Facts) -> Step {
             _ if facts.destroy => match facts.grace {
                 Grace::None | Grace::Over => Step::DeleteSelf,
                 Grace::Unset => Step::Schedule,
-                Grace::Running | Grace::Void => plan_hosted(hosted),
+                Grace::Running | Grace::Void => plan_hosted(hosted, facts.claim),
             },
             // A later Delete has its whole period.
             _ if facts.grace == Grace::Void => Step::Schedule,
             // A kept database stays usable, with a stored password.
-            _ => plan_hosted(hosted),
+            _ => plan_hosted(hosted, facts.claim),
         },
         // No Orchestra is left that a project would be bought for.
         (true, Backing::Hosted(hosted)) if facts.claim == Claim::Abandoned && hosted.is_surely_absent() => {
             Step::DeleteSelf
         }
-        (true, Backing::Hosted(hosted)) => plan_hosted(hosted),
+        (true, Backing::Hosted(hosted)) => plan_hosted(hosted, facts.claim),
     }
 }
 
@@ -286,9 +286,16 @@ impl Hosted {
         self.origin != Origin::Made
     }
 
-    /// Whether its owner's password is somebody else's to set.
-    fn is_reset_forbidden(self) -> bool {
-        matches!(self.origin, Origin::Adopted { resets: false, .. })
+    /// Whether its owner's password is somebody else's to set. What an Orchestra allows ends with it.
+    fn is_reset_forbidden(self, claim: Claim) -> bool {
+        matches!(self.origin, Origin::Adopted { resets, .. } if !resets || claim != Claim::Held)
+    }
+
+    /// Whether it was adopted and is not known to have let the operator in. A status that was lost does not tell: while
+    /// the address is stored, a login does.
+    fn never_let_in(self) -> bool {
+        let refused = matches!(self.connection, Connection::Unread | Connection::WrongPassword);
+        matches!(self.origin, Origin::Adopted { proven: false, .. }) && (refused || self.project == Project::Lost)
     }
 
     /// Whether it never became usable and is being replaced.
@@ -297,7 +304,7 @@ impl Hosted {
     }
 }
 
-fn plan_hosted(hosted: Hosted) -> Step {
+fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
     match (hosted.project, hosted.issued) {
         // Nothing is ever bought, or replaced, in the place of an adopted project.
         (
@@ -334,7 +341,7 @@ fn plan_hosted(hosted: Hosted) -> Step {
         (Project::Active, _) => match hosted.connection {
             Connection::Unread => Step::Connect,
             Connection::Unproven => Step::Probe,
-            Connection::WrongPassword if hosted.is_reset_forbidden() => Step::Stop(Reason::LoginFailed),
+            Connection::WrongPassword if hosted.is_reset_forbidden(claim) => Step::Stop(Reason::LoginFailed),
             Connection::WrongPassword => Step::ResetPassword,
             Connection::KeysDue => Step::ReadKeys,
             Connection::Proven => Step::Rest,
@@ -372,7 +379,7 @@ fn plan_deletion(facts: Facts) -> Step {
 /// A database in use is kept although its deletion was requested: one that is paused, or was, follows its Orchestra as
 /// before until it runs.
 fn hold(hosted: Hosted) -> Step {
-    let step = plan_hosted(hosted);
+    let step = plan_hosted(hosted, Claim::Held);
     match step {
         Step::Pause
         | Step::AwaitPause

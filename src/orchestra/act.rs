@@ -166,11 +166,7 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
         login::prepare(pass, database, observed.class.as_deref()),
     )
     .await
-    .inspect_err(|error| {
-        if error.reason() == Reason::LoginFailed {
-            ctx.database.logins.refused(&name, false);
-        }
-    });
+    .inspect_err(|error| login::note_refusal(pass, database, error));
     let (session, way_in, logins) = prepared?;
     (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
     Ok(None)
@@ -303,7 +299,9 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     {
         return Ok(Some(Next::After(wait)));
     }
-    if let Err(error) = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await {
+    let revoked = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await;
+    pass.marked = matches!(revoked, Ok(true));
+    if let Err(error) = revoked {
         if error.is_passing() && !late {
             return Err(error);
         }

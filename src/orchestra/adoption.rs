@@ -144,6 +144,42 @@ async fn adoptable<'a>(
     Ok(free(&project).map(|()| (project, adopt)))
 }
 
+/// How what an Orchestra allows differs from what the database's project was adopted with: nobody gets, by what another
+/// Orchestra has allowed, what its own author did not ask for. None when both say the same.
+pub fn difference(given: &Adopt, database: &OrchestraDatabase) -> Option<String> {
+    let name = database.name_any();
+    let Some(adopted) = database.adopted() else {
+        return Some(format!(
+            "the operator made the project of OrchestraDatabase {name}, so that spec.source.existing.adopt does not apply: create \
+             this Orchestra without adopt"
+        ));
+    };
+    let stands = &adopted.adopt;
+    let secret = |adopt: &Adopt| {
+        let reference = adopt.password_secret_ref.as_ref();
+        reference.map(|reference| (reference.name.clone(), reference.key().to_owned()))
+    };
+    let told = |field: &str, given: bool, stands: bool| format!("{field} is {given} here and {stands} there");
+    let mut parts = Vec::new();
+    if given.deletion != stands.deletion {
+        parts.push(told("deletion", given.deletion, stands.deletion));
+    }
+    if given.reset_password != stands.reset_password {
+        parts.push(told("resetPassword", given.reset_password, stands.reset_password));
+    }
+    if secret(given) != secret(stands) {
+        parts.push("passwordSecretRef is another one".to_owned());
+    }
+    (!parts.is_empty()).then(|| {
+        format!(
+            "spec.source.existing.adopt of this Orchestra is not what OrchestraDatabase {name} was adopted with: {}. What was \
+             allowed first stays: create this Orchestra with the same, or without adopt. To allow something else, let go of the \
+             project (kubectl delete orchdb {name}) and adopt it anew",
+            parts.join(", ")
+        )
+    })
+}
+
 /// Whether the class lets the namespace have the project, and the Orchestra says how it is adopted.
 fn allowed<'a>(
     class: &OrchestraClass,
@@ -153,7 +189,7 @@ fn allowed<'a>(
 ) -> Result<&'a Adopt, Refusal> {
     let listed = class.spec.adoption.iter().flat_map(|adoption| &adoption.projects);
     let mut listed = listed.filter(|project| project.reference == reference);
-    if !listed.any(|project| project.namespace == namespace) {
+    let Some(listed) = listed.find(|project| project.namespace == namespace) else {
         let message = format!(
             "no OrchestraDatabase has project {reference}, and class {} does not let Orchestras of namespace {namespace} adopt \
              it: an admin of the cluster adds {{ref: {reference}, namespace: {namespace}}} to spec.adoption.projects of the \
@@ -161,15 +197,35 @@ fn allowed<'a>(
             class.name_any()
         );
         return Err((Reason::ExistingNotAllowed, message));
-    }
-    existing.adopt.as_ref().ok_or_else(|| {
+    };
+    let adopt = existing.adopt.as_ref().ok_or_else(|| {
         let message = format!(
             "project {reference} was not made by the operator, so that it does not know the owner's password: create this \
              Orchestra with spec.source.existing.adopt, and in it passwordSecretRef, or resetPassword: true to have the \
              operator set a new one"
         );
         (Reason::ExistingNotAllowed, message)
-    })
+    })?;
+    for (field, asked, right, allowed) in [
+        ("deletion", adopt.deletion, "allowDeletion", listed.allow_deletion),
+        (
+            "resetPassword",
+            adopt.reset_password,
+            "allowResetPassword",
+            listed.allow_reset_password,
+        ),
+    ] {
+        if asked && !allowed {
+            let message = format!(
+                "class {} lets Orchestras of namespace {namespace} adopt project {reference}, but not with adopt.{field}: true. \
+                 Create this Orchestra without it; or an admin of the cluster sets {right}: true on the project in \
+                 spec.adoption.projects of the class",
+                class.name_any()
+            );
+            return Err((Reason::ExistingNotAllowed, message));
+        }
+    }
+    Ok(adopt)
 }
 
 /// The project in a recent listing of the class's organization.
@@ -268,6 +324,7 @@ mod tests {
             projects: vec![AdoptableProject {
                 reference: REF.into(),
                 namespace: "tenants".into(),
+                ..AdoptableProject::default()
             }],
         });
         assert!(refused(&class, &existing, "others").unwrap().contains("does not let"));
@@ -278,6 +335,53 @@ mod tests {
         );
         existing.adopt = Some(Adopt::default());
         assert_eq!(refused(&class, &existing, "tenants"), None);
+        // What destroys it, or locks others out, is allowed for each project.
+        let rights = |deletion, reset| {
+            let mut class = class.clone();
+            let project = &mut class.spec.adoption.as_mut().unwrap().projects[0];
+            (project.allow_deletion, project.allow_reset_password) = (deletion, reset);
+            class
+        };
+        existing.adopt.as_mut().unwrap().deletion = true;
+        let told = refused(&rights(false, true), &existing, "tenants").unwrap();
+        assert!(told.contains("allowDeletion: true"), "{told}");
+        assert_eq!(refused(&rights(true, false), &existing, "tenants"), None);
+        existing.adopt.as_mut().unwrap().reset_password = true;
+        let told = refused(&rights(true, false), &existing, "tenants").unwrap();
+        assert!(told.contains("allowResetPassword: true"), "{told}");
+        assert_eq!(refused(&rights(true, true), &existing, "tenants"), None);
+    }
+
+    #[test]
+    fn nobody_takes_over_what_another_orchestra_has_allowed() {
+        let adopt = |text: serde_json::Value| serde_json::from_value::<Adopt>(text).unwrap();
+        let mut database = OrchestraDatabase::new("orchdb-1", OrchestraDatabaseSpec::default());
+        database.spec.supabase = Some(wanted(
+            &project("shop", "ACTIVE_HEALTHY"),
+            &adopt(json!({"passwordSecretRef": {"name": "a"}})),
+        ));
+        let told = |text| difference(&adopt(text), &database);
+        let same = json!({"passwordSecretRef": {"name": "a", "key": "password"}});
+        assert_eq!(told(same), None);
+        for (given, part) in [
+            (
+                json!({"passwordSecretRef": {"name": "b"}}),
+                "passwordSecretRef is another one",
+            ),
+            (
+                json!({"resetPassword": true}),
+                "resetPassword is true here and false there",
+            ),
+            (
+                json!({"passwordSecretRef": {"name": "a"}, "deletion": true}),
+                "deletion is true here and false there",
+            ),
+        ] {
+            assert!(told(given).unwrap().contains(part), "{part}");
+        }
+        database.spec.supabase.as_mut().unwrap().adopted = None;
+        let told = difference(&adopt(json!({"resetPassword": true})), &database).unwrap();
+        assert!(told.contains("the operator made"), "{told}");
     }
 
     #[test]

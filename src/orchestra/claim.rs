@@ -9,16 +9,16 @@ use serde_json::json;
 use super::observe::Observed;
 use super::plan::{Database, Inside, Intent, Supply};
 use super::wait::Wait;
-use super::{Context, Pass, existing};
+use super::{Context, Pass, existing, reclaim};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::{
-    ClaimReference, DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState,
-    SupabaseProject,
+    ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState, SupabaseProject,
 };
 use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
 use crate::controller::latest::Latest;
+use crate::controller::status::{News, tell};
 use crate::credentials::{secrets, tenant};
 use crate::pool::candidates;
 use crate::supabase::marker;
@@ -215,22 +215,6 @@ pub fn claim_reference(pass: &Pass) -> ClaimReference {
     }
 }
 
-pub fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
-    let default = class.map(|class| class.spec.deletion.policy).unwrap_or_default();
-    pass.object.spec.deletion_policy.unwrap_or(default)
-}
-
-/// The policy for a database. One that was adopted is kept, unless its deletion was allowed and it was proven to be this
-/// Orchestra's: the connection Secret is published only after the claim is recorded inside the database.
-pub fn policy_for(pass: &Pass, class: Option<&OrchestraClass>, database: &OrchestraDatabase) -> DeletionPolicy {
-    let adopted = database.adopted().is_some();
-    if !adopted || database.may_be_destroyed() && pass.object.is_published() {
-        policy(pass, class)
-    } else {
-        DeletionPolicy::Retain
-    }
-}
-
 /// Asks for a new database. Its name is made from our UID, so a second request finds the first.
 pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let Some(class) = observed.class.clone() else {
@@ -255,7 +239,7 @@ pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         class_name: Some(class.name_any()),
         supabase: Some(project),
         claim_ref: Some(claim_reference(pass)),
-        reclaim_policy: policy(pass, Some(&class)),
+        reclaim_policy: reclaim::policy(&pass.object, Some(&class)),
         ..OrchestraDatabaseSpec::default()
     };
     let database = OrchestraDatabase::new(&name, spec);
@@ -290,7 +274,7 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         "spec": {
             "className": class.name_any(),
             "claimRef": claim_reference(pass),
-            "reclaimPolicy": policy(pass, Some(class)),
+            "reclaimPolicy": reclaim::policy(&pass.object, Some(class)),
         },
     });
     let taken = api(&pass.ctx)
@@ -347,10 +331,19 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let class = class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()).ok();
-    let policy = match pass.object.spec.deletion_policy {
-        None if class.is_none() => database.spec.reclaim_policy,
-        _ => policy_for(pass, class.as_deref(), &database),
-    };
+    let policy = reclaim::at_release(&pass.object, class.as_deref(), &database, pass.marked);
+    let asked =
+        database.adopted().is_some() && reclaim::asks_for_destruction(&pass.object, class.as_deref(), &database);
+    if asked && !pass.marked {
+        let note = format!(
+            "project {} was adopted and is kept, although the deletion policy is Delete: this Orchestra's mark was not found in \
+             its database, which is paused, unreachable, or another Orchestra's. An admin who has looked into it sets \
+             reclaimPolicy: Delete on OrchestraDatabase {}, or keeps it",
+            database.project_ref().unwrap_or_default(),
+            database.name_any()
+        );
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
+    }
     // Whoever takes the database back later gets another password.
     if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {
         tenant::forget(&pass.ctx.core, &database.name_any()).await?;

@@ -6,9 +6,9 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
-use super::claim::{self, Offer, api, claim_reference, databases};
+use super::claim::{Offer, api, claim_reference, databases};
 use super::plan::{Intent, Supply};
-use super::{Pass, adoption};
+use super::{Pass, adoption, reclaim};
 use crate::api::condition::Reason;
 use crate::api::{ExistingDatabase, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
@@ -106,7 +106,14 @@ fn judge(
 fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatabase) -> Result<(), (Reason, String)> {
     let (name, namespace) = (database.name_any(), object.namespace().unwrap_or_default());
     if database.metadata.deletion_timestamp.is_some() {
-        let message = format!("OrchestraDatabase {name} is being destroyed, and cannot be taken back any more");
+        let message = if database.adopted().is_some() && !database.is_to_be_destroyed() {
+            format!(
+                "OrchestraDatabase {name} is being deleted, which lets go of its project: the project stays, and can be adopted \
+                 anew when the OrchestraDatabase is gone"
+            )
+        } else {
+            format!("OrchestraDatabase {name} is being destroyed, and cannot be taken back any more")
+        };
         return Err((Reason::ExistingNotFound, message));
     }
     let of_class = database.spec.class_name.as_deref().unwrap_or_default();
@@ -140,7 +147,11 @@ fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatab
         );
         return Err((Reason::DatabaseLost, message));
     }
-    Ok(())
+    let given = object.spec.existing().and_then(|existing| existing.adopt.as_ref());
+    match given.and_then(|given| adoption::difference(given, database)) {
+        Some(message) => Err((Reason::ExistingNotAllowed, message)),
+        None => Ok(()),
+    }
 }
 
 /// Takes the database back, by compare-and-swap: of several who try, and the destruction whose time has come, the API
@@ -167,7 +178,7 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
         "spec": {
             "claimRef": claim_reference(pass),
             "formerUids": uids.split_off(forgotten),
-            "reclaimPolicy": claim::policy_for(pass, Some(class), &database),
+            "reclaimPolicy": reclaim::when_taken(&pass.object, class, &database),
             "releasedAt": null,
             "reclaimAfter": null,
             "offeredTo": null,

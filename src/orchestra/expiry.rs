@@ -7,9 +7,9 @@ use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::Pass;
 use super::observe::Observed;
 use super::plan::Expiry;
+use super::{Pass, claim, reclaim};
 use crate::api::condition::Reason;
 use crate::api::{
     DeletionPolicy, EXTENDED_ANNOTATION, ExpiryNotice, GoDuration, Orchestra, OrchestraClass, OrchestraStatus,
@@ -214,8 +214,12 @@ pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(ends) = &observed.life.ends else { return Ok(()) };
     let left = PRINTER.unsigned_duration_to_string(&Duration::from_secs(clock::left(ends.at, ends.now).as_secs()));
     let (namespace, name) = (pass.namespace(), pass.name());
+    let what = kept_project(pass).map_or_else(
+        || "its database and Secrets".to_owned(),
+        |reference| format!("its Secrets and its login; project {reference}, which was adopted, stays"),
+    );
     let note = format!(
-        "expires at {} (in {left}): it is deleted with its database and Secrets. To extend: raise spec.ttl ({}), or kubectl \
+        "expires at {} (in {left}): it is deleted with {what}. To extend: raise spec.ttl ({}), or kubectl \
          -n {namespace} annotate orch {name} --overwrite {EXTENDED_ANNOTATION}=$(date -u +%FT%TZ)",
         ends.at, ends.ttl
     );
@@ -229,6 +233,14 @@ pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let news = News::warning(Reason::Expiring, note);
     pass.object = status::write(&pass.ctx.core, &pass.object, new, Some(news)).await?;
     Ok(())
+}
+
+/// The project that was adopted and stays.
+fn kept_project(pass: &Pass) -> Option<String> {
+    let database = claim::known(pass).filter(|database| database.adopted().is_some())?;
+    let class = class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()).ok();
+    let destroyed = reclaim::asks_for_destruction(&pass.object, class.as_deref(), &database);
+    database.project_ref().filter(|_| !destroyed).map(str::to_owned)
 }
 
 /// Deletes the Orchestra whose time is over: this very version of it, so that an extension that comes at the same time
@@ -259,7 +271,7 @@ pub async fn tell_end(pass: &Pass, observed: &Observed) {
         let grace = observed.class.as_ref().and_then(|class| class.spec.deletion.grace_period);
         match (database.spec.supabase.is_some(), grace) {
             (false, _) => format!("; OrchestraDatabase {name}, an entry of a pool, is released"),
-            _ if !database.may_be_destroyed() => {
+            _ if database.adopted().is_some() && !database.is_to_be_destroyed() => {
                 format!("; OrchestraDatabase {name} is released, and its project, which was adopted, stays")
             }
             (true, None) => format!("; OrchestraDatabase {name} is destroyed with its project"),

@@ -264,8 +264,8 @@ pub async fn unreadable(
 
 /// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
 /// but the owner's. A claim record that a script has dropped is written again, so that the database is not taken for
-/// a fresh one.
-pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+/// a fresh one. Whether the database carries this Orchestra's mark.
+pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
     let mut session = open(pass, database).await?;
     postgres::drop_tenant_role(&mut session, &tenant::role_name(pass.uid())).await?;
     match claim_record::claim(&mut session, own(pass), &database.spec.former_uids).await {
@@ -273,9 +273,9 @@ pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Err
         // The login is revoked all the same. What stands in the record's place keeps others away as well.
         Err(error) => {
             tracing::warn!(%error, database = database.name_any(), "the claim record cannot be written");
-            Ok(())
+            Ok(false)
         }
-        Ok(_) => Ok(()),
+        Ok(record) => Ok(record == ClaimRecord::Ours),
     }
 }
 
@@ -291,11 +291,36 @@ async fn record_claim(session: &mut PgConnection, pass: &Pass, database: &Orches
         ClaimRecord::Other { uid, namespace, name } => Err(Error::blocked(
             Reason::ClaimConflict,
             format!(
-                "the database carries the mark of Orchestra {namespace}/{name} ({uid}) and may hold its data: nothing \
-                 was changed there. Drop nothing while that Orchestra may exist, here or in another cluster. {}",
+                "the database carries the mark of Orchestra {namespace}/{name} ({uid}) and may hold its data{}. Drop nothing while \
+                 that Orchestra may exist, here or in another cluster. {}",
+                untouched(database),
                 cure_of_conflict(pass.is_serving(), database.spec.inventory.is_some())
             ),
         )),
+    }
+}
+
+/// What the operator has changed in a database that two Orchestras claim.
+fn untouched(database: &OrchestraDatabase) -> &'static str {
+    match database.adopted() {
+        // The password of an adopted project may be set before its mark can be read.
+        Some(adopted) if adopted.adopt.reset_password => "",
+        _ => ": nothing was changed there",
+    }
+}
+
+/// Remembers that a login was refused: it is not tried again at once. What is wrong with an adopted project's password is
+/// the database's to find out, now.
+pub fn note_refusal(pass: &Pass, database: &OrchestraDatabase, error: &Error) {
+    if error.reason() != Reason::LoginFailed {
+        return;
+    }
+    let (ctx, name) = (&pass.ctx.database, database.name_any());
+    let wrong = matches!(error, Error::Postgres(error) if error.is_wrong_password());
+    let wrong = wrong && database.adopted().is_some();
+    ctx.logins.refused(&name, wrong);
+    if wrong {
+        ctx.wake(&name);
     }
 }
 

@@ -21,6 +21,7 @@ mod parts;
 pub mod plan;
 mod power;
 mod reach;
+mod reclaim;
 mod rotation;
 mod serving;
 mod status;
@@ -129,6 +130,8 @@ struct Pass {
     logins: Option<Logins>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
+    /// The database was seen to carry this Orchestra's mark when its login was revoked.
+    marked: bool,
     /// The logins of a pool's database were shut.
     shut: bool,
 }
@@ -147,6 +150,7 @@ impl Pass {
             published: None,
             logins: None,
             revoked: false,
+            marked: false,
             shut: false,
         }
     }

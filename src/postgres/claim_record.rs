@@ -89,6 +89,24 @@ async fn write(
     })
 }
 
+/// Removes the record of these Orchestras, whose database the operator lets go of; that of another one stays.
+///
+/// # Errors
+/// As [`claim`].
+pub async fn remove(session: &mut PgConnection, uids: &[String]) -> Result<()> {
+    begin(session).await?;
+    let removed = delete(session, uids).await;
+    end(session, removed).await
+}
+
+async fn delete(session: &mut PgConnection, uids: &[String]) -> Result<()> {
+    if check(session, OPERATOR_SCHEMA, "claim").await? {
+        let delete = sqlx::query("DELETE FROM stagesub.claim WHERE orchestra_uid = ANY ($1)");
+        delete.bind(uids).execute(&mut *session).await?;
+    }
+    Ok(())
+}
+
 /// The Orchestra whose claim a database records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {

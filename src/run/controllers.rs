@@ -34,6 +34,8 @@ const COUNT_PERIOD: Duration = Duration::from_secs(1);
 pub struct Woken {
     /// Orchestras whose work ended, or whose turn to migrate has come.
     pub orchestras: UnboundedReceiver<ObjectRef<Orchestra>>,
+    /// Databases whose owner's login was refused to an Orchestra.
+    pub databases: UnboundedReceiver<ObjectRef<OrchestraDatabase>>,
     /// Pools of which a database was prepared.
     pub pools: UnboundedReceiver<ObjectRef<OrchestraPool>>,
 }
@@ -47,7 +49,7 @@ pub async fn run(ctx: Arc<orchestra::Context>, watched: Watched, woken: Woken, s
     };
     join4(
         orchestras(&parts, woken.orchestras),
-        databases(&parts),
+        databases(&parts, woken.databases),
         classes(&parts),
         pools(&parts, woken.pools),
     )
@@ -125,7 +127,7 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
         .await;
 }
 
-async fn databases(parts: &Parts<'_>) {
+async fn databases(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraDatabase>>) {
     let watched = parts.watched;
     Controller::for_shared_stream(watched.databases.user_changes(), watched.databases.store())
         .watches_shared_stream(watched.secrets.events(), |secret: Arc<PartialObjectMeta<Secret>>| {
@@ -147,6 +149,7 @@ async fn databases(parts: &Parts<'_>) {
             watched.databases.changes_of(is_paused),
             parts.by(database::quota_freed_by_pause),
         )
+        .reconcile_on(UnboundedReceiverStream::new(woken))
         .reconcile_all_on(at_start())
         .with_config(parts.config())
         .graceful_shutdown_on(parts.stopped())

@@ -154,10 +154,12 @@ async fn lead(
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let (ended, orchestras) = unbounded_channel();
+    let (refused, databases) = unbounded_channel();
     let (prepared, pools) = unbounded_channel();
     let (probed, probes) = unbounded_channel();
     let wakers = Wakers {
         ended,
+        refused,
         prepared,
         probed,
         stop: stop.clone(),
@@ -168,7 +170,12 @@ async fn lead(
     let census = census(ctx.clone(), metrics);
     let probes = crate::health::run(ctx.health.clone(), probes);
     let works = ctx.clone();
-    let controllers = controllers::run(ctx, watched, Woken { orchestras, pools }, stop.clone());
+    let woken = Woken {
+        orchestras,
+        databases,
+        pools,
+    };
+    let controllers = controllers::run(ctx, watched, woken, stop.clone());
     tokio::pin!(controllers);
     tokio::select! {
         () = &mut controllers => {}

@@ -7,7 +7,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
-use crate::api::{Orchestra, OrchestraPool};
+use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
 use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::rollout::Turns;
@@ -20,6 +20,8 @@ use crate::{class, content, credentials, database, health, orchestra, pool, roll
 pub struct Wakers {
     /// Orchestras whose work ended, or whose turn to migrate has come.
     pub ended: UnboundedSender<ObjectRef<Orchestra>>,
+    /// Databases whose owner's login was refused to an Orchestra.
+    pub refused: UnboundedSender<ObjectRef<OrchestraDatabase>>,
     /// Pools whose probe of an entry, or preparation of a member, ended.
     pub prepared: UnboundedSender<ObjectRef<OrchestraPool>>,
     /// Orchestras whose database was probed.
@@ -96,6 +98,7 @@ pub fn orchestra(
         class: class.clone(),
         logins: Arc::default(),
         keys: database::KeyReads::default(),
+        refused: wakers.refused,
     });
     let pool = Arc::new(pool::Context {
         core: core.clone(),

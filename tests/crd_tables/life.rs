@@ -65,7 +65,7 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     ),
     (
         "OrchestraClass",
-        "spec: {provider: {supabase: {}}, adoption: {projects: [{ref: abcdefghijklmnopqrst, namespace: a}]}}",
+        "spec: {provider: {supabase: {}}, adoption: {projects: [{ref: abcdefghijklmnopqrst, namespace: a, allowDeletion: true, allowResetPassword: true}]}}",
         "",
     ),
     (

@@ -2,16 +2,19 @@
 //! author gives or allows, and it is never bought again or destroyed unasked.
 
 use orchestra_sandbox::gate::{Point, Release};
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
 use serde_json::{Value, json};
 
 use crate::orphans::project;
-use crate::proof::{generous_world, soon, tenant};
-use crate::support::{LONG, SYSTEM, gate, gone, kill, ready, reason, scalar, secret, sources, standard_class};
-use crate::way_back::{MEMBERS, delete, operator};
+use crate::proof::{generous_world, owner_url, soon, tenant};
+use crate::support::{LONG, SYSTEM, gate, gone, kill, login, ready, reason, scalar, secret, sources, standard_class};
+use crate::way_back::{MEMBERS, delete, operator, taker};
 
 /// The password that [`project`] gives its owner.
 const PASSWORD: &str = "Somebody-elses.1";
+
+/// The one that somebody sets later.
+const CHANGED: &str = "Set-in-the-dashboard.2";
 
 /// The write that takes the project.
 const ADOPTS: &str = "POST orchestradatabases claimRef,className,reclaimPolicy,supabase";
@@ -25,10 +28,16 @@ fn adopter(world: &World, namespace: &str, name: &str, reference: &str, adopt: &
         .unwrap();
 }
 
-fn lets_adopt(world: &World, references: &[&String]) {
+/// Lists the projects in the class; `all`: also what destroys them or locks others out is allowed.
+fn lets_adopt(world: &World, references: &[&String], all: bool) {
+    let right = all.then_some(true);
     let projects: Vec<_> = references
         .iter()
-        .map(|reference| json!({"ref": reference, "namespace": TENANTS}))
+        .map(|reference| {
+            json!({
+                "ref": reference, "namespace": TENANTS, "allowDeletion": right, "allowResetPassword": right,
+            })
+        })
         .collect();
     let patch = json!({"spec": {"adoption": {"projects": projects}}}).to_string();
     world
@@ -44,7 +53,12 @@ fn give(world: &World, password: &str) {
     });
     world.apply(&given.to_string()).unwrap();
     // No watch tells of it.
-    let asked = format!("stagesub.io/check-requested-at={}", password.len());
+    look(world, &password.len().to_string());
+}
+
+/// Has the operator look into the database of "one".
+fn look(world: &World, when: &str) {
+    let asked = format!("stagesub.io/check-requested-at={when}");
     world
         .kubectl(["annotate", "orch", "one", "-n", TENANTS, "--overwrite", &asked])
         .unwrap();
@@ -59,6 +73,13 @@ fn passwords_set(world: &World) -> usize {
 fn is_deleted(world: &World, reference: &str) -> bool {
     let made = world.api.ledger().projects();
     made.iter().any(|it| it.reference == reference && it.deleted.is_some())
+}
+
+/// Makes the mark in the database another Orchestra's; the second time, the former one's again.
+async fn turn_mark(world: &World, reference: &str) {
+    let mut session = world.api.project(reference).await.unwrap();
+    let turn = "UPDATE stagesub.claim SET orchestra_uid = reverse(orchestra_uid)";
+    sqlx::raw_sql(turn).execute(&mut session).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +120,7 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let object = reason(&world, "one", "ExistingNotAllowed").await;
     let message = condition(&object, "Stalled").2;
     assert!(message.contains("spec.adoption.projects"), "{message}");
-    lets_adopt(&world, &[&shop, &marked, &claimed]);
+    lets_adopt(&world, &[&shop, &marked, &claimed], false);
     let object = reason(&world, "one", "PasswordNotFound").await;
     assert!(
         condition(&object, "Stalled").2.contains("Secret tenants/shop"),
@@ -126,6 +147,21 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let database = format!("orchdb-{shop}");
     assert_eq!(secret(&world, SYSTEM, &database).await["password"], PASSWORD);
 
+    // Somebody sets another password while it is in use: that is told, and the corrected Secret is read.
+    let mut owner = login(&owner_url(&secret(&world, SYSTEM, &database).await))
+        .await
+        .unwrap();
+    sqlx::raw_sql("ALTER ROLE CURRENT_USER PASSWORD 'Set-in-the-dashboard.2'")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    look(&world, "first");
+    reason(&world, "one", "LoginFailed").await;
+    give(&world, CHANGED);
+    ready(&world, "one").await;
+    let stored = async || secret(&world, SYSTEM, &database).await["password"] == CHANGED;
+    soon("the corrected password is stored", stored).await;
+
     // Who may not have it is told why.
     world.kubectl(["create", "namespace", "others"]).unwrap();
     adopter(&world, TENANTS, "two", &shop, "resetPassword: true", "");
@@ -143,19 +179,22 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
         "resetPassword: true, deletion: true",
         "",
     );
+    let object = reason(&world, "marked", "ExistingNotAllowed").await;
+    assert!(condition(&object, "Stalled").2.contains("allowDeletion"), "{object:#}");
+    lets_adopt(&world, &[&shop, &marked, &claimed], true);
     adopter(&world, TENANTS, "missing", &"x".repeat(20), "resetPassword: true", "");
     for (namespace, name, part) in [
         ("others", "foreign", "of another namespace"),
         (TENANTS, "marked", "carries the marker of OrchestraDatabase orchdb-0f3c"),
         (TENANTS, "missing", "does not let"),
     ] {
-        let has = |object: &Value| condition(object, "Ready").1 == "ExistingNotAllowed";
-        let object = world
+        let has = |object: &Value| {
+            condition(object, "Ready").1 == "ExistingNotAllowed" && condition(object, "Stalled").2.contains(part)
+        };
+        world
             .until(Kind::Orchestra, (namespace, name), LONG, has)
             .await
             .unwrap();
-        let message = condition(&object, "Stalled").2;
-        assert!(message.contains(part), "{name}: {message}");
     }
 
     // What another cluster uses gets no other password.
@@ -177,18 +216,18 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
         .unwrap();
     gone(&world, Kind::Database, "", &format!("orchdb-{claimed}")).await;
 
-    // It stays, whatever the policies say, and the next one has it.
-    let is_two = |object: &Value| is_true(object, "Ready");
+    // It stays, whatever the policies say. Who allows something else does not get it, and who allows nothing does.
     world
         .kubectl(["delete", "orch", "one", "-n", TENANTS, "--timeout=60s"])
         .unwrap();
-    let object = world
-        .until(Kind::Orchestra, (TENANTS, "two"), LONG, is_two)
-        .await
-        .unwrap();
+    let object = reason(&world, "two", "ExistingNotAllowed").await;
+    let message = condition(&object, "Stalled").2;
+    assert!(message.contains("resetPassword is true here"), "{message}");
+    taker(&world, TENANTS, "three", &database, "");
+    let object = ready(&world, "three").await;
     assert_eq!(object["status"]["databaseName"], database.as_str());
-    assert_eq!(scalar(&mut tenant(&world, "two").await, MEMBERS).await, 2);
-    let kept = delete(&world, "two", &database, "Released").await;
+    assert_eq!(scalar(&mut tenant(&world, "three").await, MEMBERS).await, 2);
+    let kept = delete(&world, "three", &database, "Released").await;
     assert_eq!(kept["spec"]["reclaimPolicy"], "Retain");
     let refused = world.kubectl([
         "patch",
@@ -204,8 +243,34 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
             .to_string()
             .contains("adopted without adopt.deletion")
     );
+    // A status that was lost is proven again: nothing is let go of that was in use.
+    let lost = r#"[{"op": "remove", "path": "/status"}]"#;
+    world
+        .kubectl([
+            "patch",
+            "orchdb",
+            &database,
+            "--subresource=status",
+            "--type=json",
+            "-p",
+            lost,
+        ])
+        .unwrap();
+    let offered = r#"{"spec":{"offeredTo":"others"}}"#;
+    world
+        .kubectl(["patch", "orchdb", &database, "--type=merge", "-p", offered])
+        .unwrap();
+    let proven =
+        |object: &Value| object["status"]["phase"] == "Released" && object["status"]["usableSince"].is_string();
+    world
+        .until(Kind::Database, ("", &database), LONG, proven)
+        .await
+        .unwrap();
     world.kubectl(["delete", "orchdb", &database, "--timeout=60s"]).unwrap();
     gone(&world, Kind::Secret, SYSTEM, &database).await;
+    // No mark is left, so that it can be adopted again.
+    adopter(&world, TENANTS, "again", &shop, given, baseline);
+    ready(&world, "again").await;
     for reference in [&shop, &marked, &claimed] {
         assert!(!is_deleted(&world, reference));
     }
@@ -232,7 +297,7 @@ async fn one_adopts_it_whenever_the_operator_dies_and_destroys_it_when_allowed()
         map["metadata"] = json!({"name": map["metadata"]["name"], "namespace": SYSTEM});
         world.apply(&map.to_string()).unwrap();
     }
-    lets_adopt(&world, &[&stage]);
+    lets_adopt(&world, &[&stage], true);
     let steps = [
         (ADOPTS, Point::Before, Release::Lose),
         (ADOPTS, Point::After, Release::Pass),
@@ -274,10 +339,19 @@ async fn one_adopts_it_whenever_the_operator_dies_and_destroys_it_when_allowed()
         .kubectl(["delete", "orch", "rival", "-n", TENANTS, "--timeout=60s"])
         .unwrap();
     assert!(!is_deleted(&world, &stage));
+    // Another Orchestra's mark keeps it, whatever the policies say.
+    let database = format!("orchdb-{stage}");
+    turn_mark(&world, &stage).await;
+    let kept = delete(&world, "staged", &database, "Released").await;
+    assert_eq!(kept["spec"]["reclaimPolicy"], "Retain");
+    turn_mark(&world, &stage).await;
+    taker(&world, TENANTS, "heir", &database, ", deletionPolicy: Delete");
+    ready(&world, "heir").await;
+    assert!(!is_deleted(&world, &stage));
     world
-        .kubectl(["delete", "orch", "staged", "-n", TENANTS, "--timeout=60s"])
+        .kubectl(["delete", "orch", "heir", "-n", TENANTS, "--timeout=60s"])
         .unwrap();
-    gone(&world, Kind::Database, "", &format!("orchdb-{stage}")).await;
+    gone(&world, Kind::Database, "", &database).await;
     assert!(is_deleted(&world, &stage));
     assert_eq!(world.api.ledger().projects().len(), 1, "none was bought");
 }

@@ -1,7 +1,11 @@
 use super::*;
 
-const ORIGINS: [Origin; 4] = [
+const ORIGINS: [Origin; 5] = [
     Origin::Made,
+    Origin::Adopted {
+        resets: true,
+        proven: false,
+    },
     Origin::Adopted {
         resets: false,
         proven: false,
@@ -254,8 +258,7 @@ fn what_can_be_taken_back_is_not_destroyed() {
             continue;
         };
         // What was adopted and never let the operator in stays at the provider.
-        let foreign = matches!(hosted.origin, Origin::Adopted { proven: false, .. });
-        let nothing = foreign || matches!(hosted.project, Project::Absent | Project::Lost);
+        let nothing = hosted.never_let_in() || matches!(hosted.project, Project::Absent | Project::Lost);
         let kept = matches!(facts.grace, Grace::Unset | Grace::Void | Grace::Running) || !facts.destroy;
         if !facts.deleting && facts.claim == Claim::Released && kept && !nothing {
             assert_ne!(plan(&facts), Step::DeleteSelf, "{facts:?}");
@@ -287,6 +290,41 @@ fn nothing_is_bought_or_set_in_the_place_of_an_adopted_project() {
             !matches!(step, Step::Announce | Step::Create | Step::Replace | Step::Renew),
             "{facts:?}"
         );
-        assert!(step != Step::ResetPassword || resets, "{facts:?}");
+        let held = facts.claim == Claim::Held;
+        assert!(step != Step::ResetPassword || resets && held, "{facts:?}");
+    }
+}
+
+#[test]
+fn a_released_project_whose_status_was_lost_is_let_go_of_only_when_it_refuses_the_login() {
+    let released = |project, connection| {
+        plan(&Facts {
+            deleting: false,
+            abandon: false,
+            finalizer: true,
+            claim: Claim::Released,
+            destroy: false,
+            grace: Grace::None,
+            backing: Backing::Hosted(Hosted {
+                origin: Origin::Adopted {
+                    resets: true,
+                    proven: false,
+                },
+                password: true,
+                project,
+                issued: Issued::Never,
+                connection,
+            }),
+        })
+    };
+    for (project, connection, step) in [
+        (Project::Unrecorded, Connection::Unproven, Step::Record),
+        (Project::Active, Connection::Unproven, Step::Probe),
+        (Project::Active, Connection::Proven, Step::Rest),
+        (Project::Active, Connection::WrongPassword, Step::DeleteSelf),
+        (Project::Active, Connection::Unread, Step::DeleteSelf),
+        (Project::Lost, Connection::Unproven, Step::DeleteSelf),
+    ] {
+        assert_eq!(released(project, connection), step, "{project:?} {connection:?}");
     }
 }
