@@ -152,7 +152,8 @@ pub(super) enum Change<'a> {
 /// The changes, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RolePlan<'a> {
-    /// Changes that are committed one by one: a role must be forbidden to log in before its sessions are ended.
+    /// Changes that are committed one by one: a role must be forbidden to log in before its sessions are ended, and the
+    /// group must be there before it is granted.
     pub before: Vec<Change<'a>>,
     /// Changes of one transaction, so that a crash leaves all of them or none.
     pub together: Vec<Change<'a>>,
@@ -310,7 +311,8 @@ impl RolePlan<'_> {
 /// The memberships of the logins.
 fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     if !logins.kept.is_empty() && !facts.groups.contains_key(APP_GROUP) {
-        plan.together.push(Change::CreateGroup);
+        // Two databases may be prepared at once: a transaction that has waited for the other's group does not see it yet.
+        plan.before.push(Change::CreateGroup);
         let join = |role: &&'a str| Change::JoinGroup { group: APP_GROUP, role };
         plan.together.extend(logins.kept.iter().map(join));
     }

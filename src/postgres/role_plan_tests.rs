@@ -185,7 +185,7 @@ fn renewed<'a>(logins: TenantLogins<'a>, server: Sharing, found: &ServerFacts) -
             Bypass(_) | Enforce(_) | CreateGroup | JoinGroup { .. } | LeaveGroup { .. } | Expose
         )
     };
-    let renewed: Vec<_> = made.together.iter().copied().filter(of).collect();
+    let renewed: Vec<_> = made.before.iter().chain(&made.together).copied().filter(of).collect();
     let shown = renewed.iter().any(|change| *change != Expose);
     assert_eq!(made.renews(), shown, "{renewed:?}");
     renewed
