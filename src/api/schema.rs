@@ -40,8 +40,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
                 match field.as_str() {
                     "spec" => {
                         bound_selectors(schema);
-                        placement::bound(schema);
                         keep_whole(schema);
+                        placement::bound(schema);
                     }
                     "status" => bound(schema, STATUS_TEXT, STATUS_ITEMS),
                     _ => {}
