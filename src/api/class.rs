@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adoption, Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Idle, Migrations, NAME, Near,
+    Adoption, Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Health, Idle, Migrations, NAME, Near,
     PlacementStrategy, REGION, Rollout, RolloutStatus, RowSecurity, Template,
 };
 
@@ -137,6 +137,9 @@ pub struct OrchestraClassSpec {
     /// limit; `{}`: it removes those that it has set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LoginLimits>,
+    /// How the databases of tenants are probed. Omitted: as the operator's flag `--probe-interval` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// When databases are paused because nobody uses them, for Orchestras that do not say. Hosted projects are paused only
     /// where the organization's plan allows it (`status.account.pausing`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

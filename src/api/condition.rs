@@ -192,6 +192,28 @@ pub enum Reason {
     UntrustedHost,
     /// The database cannot be reached.
     DatabaseUnreachable,
+    /// The name of the database's host does not resolve.
+    HostNotFound,
+    /// The database's host has IPv6 addresses only, and no way leads there.
+    Ipv6Only,
+    /// Nothing accepts connections at the database's address.
+    ConnectionRefused,
+    /// The database's address does not answer.
+    ConnectionTimedOut,
+    /// The database and its published URL do not agree on TLS, or the certificate is not trusted.
+    TlsFailed,
+    /// The pooler in front of the database refuses sessions.
+    PoolerRefused,
+    /// The database, or its pooler, accepts no more connections.
+    TooManyConnections,
+    /// The server has no database of that name any more.
+    DatabaseGone,
+    /// The database server starts, stops or recovers.
+    DatabaseStarting,
+    /// The database takes no writes.
+    DatabaseReadOnly,
+    /// Applications can use the database again.
+    Recovered,
     /// The database refused the login.
     LoginFailed,
     /// The database refused a statement of the operator.

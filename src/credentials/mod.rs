@@ -6,6 +6,7 @@ pub mod inventory;
 mod login_state;
 pub mod owner;
 pub mod password;
+pub mod published;
 pub mod schedule;
 pub mod secrets;
 pub mod servers;

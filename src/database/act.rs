@@ -113,7 +113,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     let organization = account(observed)?.organization().to_string();
     let project = ProjectStatus {
         reference: found.reference.clone(),
-        region: found.region.clone().unwrap_or_else(|| region::requested(pass)),
+        region: found.region.clone().unwrap_or_else(|| region::last(pass)),
     };
     status::change(pass, Step::AwaitHealthy, |status| {
         status.project = Some(project);

@@ -151,14 +151,14 @@ fn advice(reason: Reason) -> &'static str {
             "the provider reports that the project failed. Ask its support. A project that never became usable, and so \
              holds no data, is replaced when the class says replaceStuck"
         }
+        Reason::DeadlineExceeded => {
+            "the provider was asked to pause the project more than an hour ago and has not finished: it can be used by nobody \
+             meanwhile. Ask the provider's support; the operator continues when the project is paused or usable"
+        }
         Reason::LoginFailed => {
             "the project refuses the password of its role postgres that spec.source.existing.adopt.passwordSecretRef of the \
              Orchestra names, and adopt does not let the operator set another one. Correct the Secret, or set that password in \
              the provider's dashboard; the operator continues in minutes"
-        }
-        Reason::DeadlineExceeded => {
-            "the provider was asked to pause the project more than an hour ago and has not finished: it can be used by nobody \
-             meanwhile. Ask the provider's support; the operator continues when the project is paused or usable"
         }
         _ => "a person must act",
     }

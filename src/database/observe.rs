@@ -82,7 +82,8 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         return Ok(observed);
     };
     let facts = &observed.facts;
-    let hosted = if !facts.finalizer || facts.abandon || (deleting && claim == Claim::Held) {
+    let held = deleting && claim == Claim::Held && !power::concerns(pass);
+    let hosted = if !facts.finalizer || facts.abandon || held {
         UNSEEN
     } else {
         look_up(pass, &wanted, &mut observed).await?
@@ -187,7 +188,7 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
         return Ok(account.poll().youngest(age, || all_awaited(pass, account)).await?);
     }
     // Whether a request to pause or to restore took effect is seen in a listing that is newer than the request.
-    if status.is_some_and(|status| status.pause_issued_at.is_some()) || power::is_to_be_paused(pass) {
+    if power::concerns(pass) {
         let now = Instant::now();
         let since = now.checked_sub(settings.poll_interval).unwrap_or(now);
         return Ok(account.poll().projects_since(since).await?);

@@ -345,7 +345,8 @@ fn plan_hosted(hosted: Hosted) -> Step {
 fn plan_deletion(facts: Facts) -> Step {
     match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
-        (true, Claim::Held, _) => Step::Hold,
+        (true, Claim::Held, Backing::Hosted(hosted)) => hold(hosted),
+        (true, Claim::Held, Backing::Static) => Step::Hold,
         (true, _, Backing::Static) => Step::Forget,
         (true, _, _) if facts.abandon => Step::Abandon,
         (true, _, Backing::Hosted(hosted))
@@ -365,6 +366,25 @@ fn plan_deletion(facts: Facts) -> Step {
             (Project::Leaving, _) => Step::AwaitGone,
             _ => Step::Destroy,
         },
+    }
+}
+
+/// A database in use is kept although its deletion was requested: one that is paused, or was, follows its Orchestra as
+/// before until it runs.
+fn hold(hosted: Hosted) -> Step {
+    let step = plan_hosted(hosted);
+    match step {
+        Step::Pause
+        | Step::AwaitPause
+        | Step::Sleep
+        | Step::Restore
+        | Step::AwaitRestore
+        | Step::AwaitHealthy
+        | Step::Connect
+        | Step::Probe
+        | Step::ResetPassword
+        | Step::Stop(_) => step,
+        _ => Step::Hold,
     }
 }
 

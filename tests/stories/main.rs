@@ -23,6 +23,7 @@ mod drift;
 mod entries;
 mod exactly_once;
 mod happy_path;
+mod health;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod hostile_text;
