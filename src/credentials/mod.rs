@@ -1,10 +1,13 @@
 //! Logins of owners and tenants, and the Secrets that carry them.
 
 pub mod connection;
+pub mod entries;
 pub mod inventory;
+mod listing;
 mod login_state;
 pub mod owner;
 pub mod password;
+mod project;
 pub mod schedule;
 pub mod secrets;
 pub mod servers;
@@ -22,6 +25,8 @@ pub struct Context {
     pub core: Arc<Core>,
     /// The servers of the entries of static pools.
     pub servers: Servers,
+    /// What is known of the entries of members.
+    pub entries: entries::Entries,
     /// Inventories of pools as they were last read.
     pub inventories: inventory::Inventories,
 }

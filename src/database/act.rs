@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, grace, keys, region, status};
+use super::{Pass, create, deadline, entry, grace, keys, region, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -51,7 +51,11 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::ReadKeys => read_keys(pass, observed).await,
+        // The pool looks again, and what it finds brings the database back.
+        Step::AwaitEntry { .. } => Ok(Some(Next::Rest)),
         Step::Rest => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
+        Step::DecideReset => entry::decide(pass).await.map(|()| None),
+        Step::Reset => entry::drop_everything(pass).await,
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.

@@ -5,7 +5,9 @@
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
-//! gone:    Destroy → AwaitGone → Forget          static entry: Rest, and Forget when deleted
+//! gone:    Destroy → AwaitGone → Forget
+//! static entry: Rest, or AwaitEntry while it cannot be claimed; Forget when deleted
+//! released, to be reset: Schedule → Rest until the grace period is over → DecideReset → DeleteSelf → Reset → Forget
 //! ```
 
 use crate::api::condition::Reason;
@@ -16,7 +18,29 @@ pub enum Backing {
     /// A hosted project, as far as it was looked up.
     Hosted(Hosted),
     /// An entry of a static pool.
-    Static,
+    Static(Entry),
+}
+
+/// What is known of an entry of a static pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Why its database cannot be used by way of the entry, and whether that passes by itself.
+    pub out: Option<(Reason, bool)>,
+    /// What becomes of the database once it is released.
+    pub reset: Reset,
+}
+
+/// What becomes of a released database of a static pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// It is kept: its pool says so, or has it no more.
+    Never,
+    /// Everything in it is to be dropped.
+    Wanted,
+    /// The same, and the decision is written.
+    Decided,
+    /// It is as a fresh one is.
+    Done,
 }
 
 /// What is known of a hosted project.
@@ -148,7 +172,7 @@ impl Facts {
     /// Whether nothing remains at the provider when it is forgotten, as far as anybody can know.
     pub fn leaves_nothing(&self) -> bool {
         match self.backing {
-            Backing::Static => true,
+            Backing::Static(_) => true,
             Backing::Hosted(hosted) => matches!(hosted.project, Project::Absent | Project::Lost | Project::Replaced),
         }
     }
@@ -189,6 +213,17 @@ pub enum Step {
     ReadKeys,
     /// Nothing to do.
     Rest,
+    /// Wait, out of the pool, until the entry leads to the database again.
+    AwaitEntry {
+        /// Why it does not.
+        reason: Reason,
+        /// That passes by itself.
+        passing: bool,
+    },
+    /// Record that everything in the released database is about to be dropped.
+    DecideReset,
+    /// Drop it.
+    Reset,
     /// Set the time at which the released project is destroyed.
     Schedule,
     /// Delete this resource, and with it the project.
@@ -214,7 +249,14 @@ pub fn plan(facts: &Facts) -> Step {
     }
     match (facts.finalizer, facts.backing) {
         (false, _) => Step::AddFinalizer,
-        (true, Backing::Static) => Step::Rest,
+        (true, Backing::Static(entry)) if facts.claim == Claim::Released && entry.reset != Reset::Never => {
+            plan_release(facts, entry.reset)
+        }
+        (true, Backing::Static(entry)) => match entry.out {
+            // Whoever has the database goes on with it.
+            Some((reason, passing)) if facts.claim == Claim::None => Step::AwaitEntry { reason, passing },
+            _ => Step::Rest,
+        },
         // A claim that was released before anything was bought: there is nothing to keep.
         (true, Backing::Hosted(hosted)) if facts.claim == Claim::Released => match (hosted.project, hosted.issued) {
             (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
@@ -237,6 +279,16 @@ pub fn plan(facts: &Facts) -> Step {
             Step::DeleteSelf
         }
         (true, Backing::Hosted(hosted)) => plan_hosted(hosted),
+    }
+}
+
+/// A released entry whose pool resets it. One that is to be kept is kept.
+fn plan_release(facts: &Facts, reset: Reset) -> Step {
+    match (facts.destroy, facts.grace, reset) {
+        (true, Grace::Unset, _) | (false, Grace::Void, _) => Step::Schedule,
+        (true, Grace::None | Grace::Over, Reset::Wanted) => Step::DecideReset,
+        (true, Grace::None | Grace::Over, Reset::Decided) => Step::DeleteSelf,
+        _ => Step::Rest,
     }
 }
 
@@ -287,7 +339,12 @@ fn plan_deletion(facts: Facts) -> Step {
     match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, _) => Step::Hold,
-        (true, _, Backing::Static) => Step::Forget,
+        (true, Claim::Released, Backing::Static(entry))
+            if facts.destroy && !facts.abandon && entry.reset == Reset::Decided =>
+        {
+            Step::Reset
+        }
+        (true, _, Backing::Static(_)) => Step::Forget,
         (true, _, _) if facts.abandon => Step::Abandon,
         (true, _, Backing::Hosted(hosted))
             if !facts.destroy && facts.claim == Claim::None && !hosted.is_discarded() =>

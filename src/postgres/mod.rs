@@ -17,6 +17,7 @@ mod logins;
 mod pooler;
 mod records;
 mod relay;
+pub mod reset;
 mod role_changes;
 mod role_plan;
 mod roles;
