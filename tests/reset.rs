@@ -175,7 +175,11 @@ async fn what_the_owner_may_not_drop_is_named_and_the_record_stays() {
     let Err(Stay::Left(left)) = try_reset(&one).await else {
         panic!("something is left")
     };
-    for part in ["extension pg_stat_statements", "event trigger watcher", "function public.ev()"] {
+    for part in [
+        "extension pg_stat_statements",
+        "event trigger watcher",
+        "function public.ev()",
+    ] {
         assert!(left.iter().any(|name| name.contains(part)), "{part}: {left:?}");
     }
     let holder = claim_record::holder(&mut operators(&one).await).await.unwrap();

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedTemplate, Cost, DeletionPolicy, LABEL, NAME};
+use super::{Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Near, PROJECT, PowerState};
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
 /// writes it, as the journal of creation, claim and release.
@@ -47,6 +47,7 @@ use super::{AppliedTemplate, Cost, DeletionPolicy, LABEL, NAME};
 #[x_kube(
     validation = Rule::new("has(self.supabase) != has(self.static)").message("exactly one of supabase and static must be set"),
     validation = Rule::new("has(self.supabase) == has(oldSelf.supabase) && (!has(self.supabase) || self.supabase == oldSelf.supabase)").message("supabase is immutable: it names a paid project"),
+    validation = Rule::new("!has(self.supabase) || !has(self.supabase.adopted) || (has(self.supabase.adopted.adopt.deletion) && self.supabase.adopted.adopt.deletion) || !has(self.reclaimPolicy) || self.reclaimPolicy == 'Retain'").message("the project was adopted without adopt.deletion, so the operator never destroys it: delete this OrchestraDatabase, which leaves the project, and then the project in the provider's dashboard"),
     validation = Rule::new("!has(oldSelf.static) || (has(self.static) && self.static == oldSelf.static)").message("static is immutable: it names a database that may hold a tenant's data"),
     validation = Rule::new("!has(self.pool) || !has(self.static) || self.pool == self.static.pool").message("pool must be the pool of static"),
     validation = Rule::new("!has(oldSelf.pool) || (has(self.pool) && self.pool == oldSelf.pool)").message("pool is immutable once set"),
@@ -87,6 +88,9 @@ pub struct OrchestraDatabaseSpec {
     /// release. The operator writes it; an admin may move it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reclaim_after: Option<Time>,
+    /// Whether the database is to run, as its Orchestra wants it: `Running` (default) or `Paused`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
     /// What happens to the project when this resource is deleted: `Retain` leaves it with the
     /// provider, `Delete` destroys it.
     #[serde(default)]
@@ -94,7 +98,7 @@ pub struct OrchestraDatabaseSpec {
 }
 
 /// The project that is requested from hosted Supabase.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SupabaseProject {
     /// Name of the project, minted once; it ends in a marker that names this OrchestraDatabase, and that no
@@ -109,10 +113,29 @@ pub struct SupabaseProject {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
     pub alternatives: Vec<String>,
+    /// Place that the project is to be near to: `region` and `alternatives` are in the order of their distance from it, and
+    /// those that take no new projects, as the provider's list says, are passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Near>,
     /// Compute size. Absent: the smallest size of the organization's plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub instance_size: Option<String>,
+    /// The project that exists and was adopted: it is known by its reference, and `name` is only what it was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<AdoptedProject>,
+}
+
+/// A project that the operator did not make.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptedProject {
+    /// The provider's reference of the project.
+    #[serde(rename = "ref")]
+    #[schemars(length(min = 20, max = 20), regex(pattern = PROJECT))]
+    pub reference: String,
+    /// What the Orchestra that adopted it has allowed.
+    pub adopt: Adopt,
 }
 
 /// An entry of a static pool's inventory.
@@ -150,7 +173,7 @@ pub struct OrchestraDatabaseStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Phase, for people: Pending, Queued, Provisioning, Available, Unavailable, Bound, Released, Reclaiming,
+    /// Phase, for people: Pending, Queued, Provisioning, Available, Unavailable, Bound, Paused, Released, Reclaiming,
     /// Resetting, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
@@ -181,11 +204,19 @@ pub struct OrchestraDatabaseStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub full_regions: Vec<String>,
+    /// Region of the last request to create the project and why it was chosen, if `spec.supabase.near` is set. Written
+    /// before the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<ChosenRegion>,
     /// Projects that never became usable and are replaced, in the order of replacement. Written before
     /// the project is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub replaced: Vec<String>,
+    /// When the provider was last asked to pause the project. Written before the request: while its outcome is unknown,
+    /// no other request is sent. Or when it was found paused, as `spec.powerState` wants. Absent again once it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_issued_at: Option<Time>,
     /// When the provider was last asked to restore the paused project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_issued_at: Option<Time>,

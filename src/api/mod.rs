@@ -11,10 +11,13 @@ mod connection;
 mod database;
 mod duration;
 mod effect;
+mod health;
 mod life;
 pub mod names;
 mod orchestra;
+mod placement;
 mod pool;
+mod power;
 mod predicates;
 mod rollout;
 mod schema;
@@ -29,10 +32,13 @@ pub use connection::*;
 pub use database::*;
 pub use duration::*;
 pub use effect::*;
+pub use health::*;
 pub use life::*;
 pub use names::*;
 pub use orchestra::*;
+pub use placement::*;
 pub use pool::*;
+pub use power::*;
 pub use predicates::is_abandoned;
 pub use rollout::*;
 pub use schema::*;
@@ -47,6 +53,9 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
+
+/// What a project's reference looks like at the provider.
+const PROJECT: &str = "^[a-z]{20}$";
 
 /// What a BCP 47 language tag looks like (RFC 5646, 2.1).
 const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
@@ -70,15 +79,6 @@ pub struct Cost {
     pub monthly: String,
     /// Cost of each started hour, as the provider bills it.
     pub hourly: String,
-}
-
-/// Where a database is created.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Placement {
-    /// Region of the provider, for example `eu-central-1`.
-    #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
-    pub region: String,
 }
 
 /// Migrations and their format.

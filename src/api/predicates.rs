@@ -5,7 +5,7 @@ use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
-    ABANDON_ANNOTATION, AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase,
+    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase,
     OrchestraStatus, SeedPolicy,
 };
 
@@ -38,10 +38,19 @@ impl Orchestra {
         self.stalled_reason().is_some_and(is_about_room)
     }
 
-    /// Whether everything that the current generation asks for was in effect when the status was written.
+    /// Whether everything that the current generation asks for was in effect when the status was written, and the
+    /// database was not paused.
     pub fn is_settled(&self) -> bool {
         let observed = self.status.as_ref().map(|status| status.observed_generation);
-        observed == self.metadata.generation && is_true(self.conditions(), ConditionType::Ready)
+        let ready = is_true(self.conditions(), ConditionType::Ready);
+        let paused = reason_of(self.conditions(), ConditionType::Ready) == Some(Reason::Paused);
+        observed == self.metadata.generation && ready && !paused
+    }
+
+    /// Whether its database is paused, or is being paused or restored: a rollout does not come to it.
+    pub fn is_paused(&self) -> bool {
+        let power = self.status.as_ref().and_then(|status| status.power.as_ref());
+        power.is_some_and(|power| power.paused_by.is_some())
     }
 
     /// Whether its connection Secret is published, so that applications may use the database.
@@ -157,6 +166,11 @@ impl OrchestraDatabase {
         is_true(self.conditions(), ConditionType::Ready)
     }
 
+    /// Whether it is paused on purpose.
+    pub fn is_paused(&self) -> bool {
+        reason_of(self.conditions(), ConditionType::Ready) == Some(Reason::Paused)
+    }
+
     /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
     /// this one does not know.
     pub fn stalled_reason(&self) -> Option<Reason> {
@@ -194,6 +208,23 @@ impl OrchestraDatabase {
     pub fn pool(&self) -> Option<&str> {
         let entry = || Some(self.spec.inventory.as_ref()?.pool.as_str());
         self.spec.pool.as_deref().or_else(entry)
+    }
+
+    /// The project that was adopted; none of one that the operator made.
+    pub fn adopted(&self) -> Option<&AdoptedProject> {
+        self.spec.supabase.as_ref()?.adopted.as_ref()
+    }
+
+    /// The provider's reference of its project, once that is known.
+    pub fn project_ref(&self) -> Option<&str> {
+        let recorded = self.status.as_ref().and_then(|status| status.project.as_ref());
+        let recorded = recorded.map(|project| project.reference.as_str());
+        self.adopted().map(|adopted| adopted.reference.as_str()).or(recorded)
+    }
+
+    /// Whether its project may ever be destroyed: that of an adopted one only when its Orchestra has allowed it.
+    pub fn may_be_destroyed(&self) -> bool {
+        self.adopted().is_none_or(|adopted| adopted.adopt.deletion)
     }
 
     /// Whether an Orchestra holds the claim and has not released it.

@@ -84,7 +84,7 @@ fn named<'a>(ctx: &Context, tenant: &Tenant<'a>) -> Option<(&'a Seed, Place)> {
     if let Some(own) = &tenant.object.spec.seed {
         return Some((own, Place::of_orchestra(tenant.object, &own.source)));
     }
-    let theirs = tenant.template()?.seed.as_ref()?;
+    let theirs = tenant.template_seed()?;
     Some((theirs, Place::of_class(&ctx.core.settings.namespace, &theirs.source)))
 }
 
@@ -150,7 +150,7 @@ fn variables(
     let project = database.and_then(|database| database.status.as_ref()?.project.as_ref());
     let region = project
         .map(|project| &project.region)
-        .or(spec.placement.as_ref().map(|placement| &placement.region));
+        .or(spec.placement.as_ref().and_then(|placement| placement.region.as_ref()));
     let mut variables = Variables::default();
     for (name, value) in [
         ("orchestra", name.as_str()),

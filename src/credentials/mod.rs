@@ -2,12 +2,14 @@
 
 pub mod connection;
 pub mod entries;
+pub mod given;
 pub mod inventory;
 mod listing;
 mod login_state;
 pub mod owner;
 pub mod password;
 mod project;
+pub mod published;
 pub mod schedule;
 pub mod secrets;
 pub mod servers;

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, entry, grace, keys, region, status};
+use super::{Pass, adopted, create, deadline, entry, grace, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -43,19 +40,23 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(create::await_outcome(pass))),
         Step::AwaitHealthy => Ok(Some(Next::After(pace(pass).max(too_early(pass, account(observed)?))))),
-        Step::AwaitGone | Step::AwaitRestore => Ok(poll),
+        Step::AwaitGone | Step::AwaitRestore | Step::AwaitPause => Ok(poll),
         Step::Replace => replace(pass, reference(pass, observed)?.to_string()).await,
         Step::Renew => renew(pass).await,
-        Step::Restore => restore(pass, observed).await,
+        Step::Pause | Step::Restore => {
+            let reference = reference(pass, observed)?.to_owned();
+            power::change(pass, step, account(observed)?, &reference).await
+        }
         Step::Connect => connect(pass, observed).await,
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::ReadKeys => read_keys(pass, observed).await,
         // The pool looks again, and what it finds brings the database back.
         Step::AwaitEntry { .. } => Ok(Some(Next::Rest)),
-        Step::Rest => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
         Step::DecideReset => entry::decide(pass).await.map(|()| None),
         Step::Reset => entry::drop_everything(pass).await,
+        // A paused project is destroyed in time, too.
+        Step::Rest | Step::Sleep => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.
@@ -88,17 +89,23 @@ fn account(observed: &Observed) -> Result<&Account, Error> {
 }
 
 fn reference<'a>(pass: &'a Pass, observed: &'a Observed) -> Result<&'a str, Error> {
-    let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
     let listed = observed.project.as_ref().map(|project| project.reference.as_str());
     let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
-    recorded
-        .map(|project| project.reference.as_str())
-        .or(listed)
-        .ok_or_else(missing)
+    pass.object.project_ref().or(listed).ok_or_else(missing)
 }
 
 async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    owner::store_password(&owner::secrets(&pass.ctx.core), pass.name(), &password::generate()).await?;
+    let secrets = owner::secrets(&pass.ctx.core);
+    match adopted::given_password(pass).await? {
+        Some(given) => {
+            owner::replace_password(&secrets, pass.name(), &given).await?;
+            if pass.ctx.logins.wrong_password(pass.name()) {
+                // Another password has its own try, at the same pace.
+                pass.ctx.logins.refused(pass.name(), false);
+            }
+        }
+        None => owner::store_password(&secrets, pass.name(), &password::generate()).await?,
+    }
     pass.stored = true;
     Ok(None)
 }
@@ -110,7 +117,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     let organization = account(observed)?.organization().to_string();
     let project = ProjectStatus {
         reference: found.reference.clone(),
-        region: found.region.clone().unwrap_or_else(|| region::requested(pass)),
+        region: found.region.clone().unwrap_or_else(|| region::last(pass)),
     };
     status::change(pass, Step::AwaitHealthy, |status| {
         status.project = Some(project);
@@ -137,22 +144,6 @@ async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
     })
     .await?;
     Ok(None)
-}
-
-async fn restore(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    let account = account(observed)?;
-    let reference = reference(pass, observed)?.to_string();
-    // Written before the request, so that a failure does not repeat the request at once.
-    status::change(pass, Step::Restore, |status| {
-        status.restore_issued_at = Some(Time(Timestamp::now()));
-    })
-    .await?;
-    account.client().restore_project(&reference).await?;
-    tracing::info!(
-        project = reference,
-        "the provider was asked to restore the paused project"
-    );
-    Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
 }
 
 /// Reads health, pooler and keys, once for each project, and stores the address.
@@ -219,6 +210,10 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
             tracing::info!(%error, "the database does not accept the login yet");
             pass.ctx.logins.refused(pass.name(), error.is_wrong_password());
             pass.said = Some(format!("healthy by its status, but refuses the login ({error})"));
+            if error.is_wrong_password() && pass.object.adopted().is_some() {
+                // The next step tells, or sets another one.
+                return Ok(None);
+            }
             status::change(pass, Step::Probe, |_| {}).await?;
             if error.is_wrong_password() {
                 return Ok(None);
@@ -267,14 +262,24 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         // There is no project that the password belongs to.
         owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     } else {
-        let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
         let listed = observed.project.as_ref().map(|project| project.reference.as_str());
-        let reference = recorded.map(|project| project.reference.as_str()).or(listed);
         let note = format!(
-            "project {} remains at the provider and continues to cost money: the reclaim policy is Retain",
-            reference.unwrap_or("without a reference, which may be that of this database,")
+            "project {} remains at the provider and continues to cost money: {}",
+            pass.object
+                .project_ref()
+                .or(listed)
+                .unwrap_or("without a reference, which may be that of this database,"),
+            if pass.object.may_be_destroyed() {
+                "the reclaim policy is Retain"
+            } else {
+                "it was adopted, and not to be destroyed"
+            }
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
+        if adopted::was_given_password(pass) {
+            // It is its author's, who has it still.
+            owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
+        }
     }
     let_go(pass).await
 }

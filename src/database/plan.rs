@@ -4,13 +4,18 @@
 //! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
+//! pause:   Pause → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
+//! adopted: StorePassword → Record → AwaitHealthy → Connect → Probe …; never Announce, Create, Replace
 //! gone:    Destroy → AwaitGone → Forget
 //! static entry: Rest, or AwaitEntry while it cannot be claimed; Forget when deleted
 //! released, to be reset: Schedule → Rest until the grace period is over → DecideReset → DeleteSelf → Reset → Forget
 //! ```
 
+mod entry;
+
 use crate::api::condition::Reason;
+pub use entry::{Entry, Reset};
 
 /// What the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,31 +26,25 @@ pub enum Backing {
     Static(Entry),
 }
 
-/// What is known of an entry of a static pool.
+/// Where a hosted project comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Why its database cannot be used by way of the entry, and whether that passes by itself.
-    pub out: Option<(Reason, bool)>,
-    /// What becomes of the database once it is released.
-    pub reset: Reset,
-}
-
-/// What becomes of a released database of a static pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// It is kept: its pool says so, or has it no more.
-    Never,
-    /// Everything in it is to be dropped.
-    Wanted,
-    /// The same, and the decision is written.
-    Decided,
-    /// It is as a fresh one is.
-    Done,
+pub enum Origin {
+    /// The operator makes it.
+    Made,
+    /// Somebody else made it, and an Orchestra adopted it.
+    Adopted {
+        /// The operator may set the owner's password.
+        resets: bool,
+        /// A login has ever proven it usable.
+        proven: bool,
+    },
 }
 
 /// What is known of a hosted project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hosted {
+    /// Where it comes from.
+    pub origin: Origin,
     /// Whether the owner's password is stored.
     pub password: bool,
     /// What a listing that is newer than our last request shows with our marker.
@@ -81,7 +80,16 @@ pub enum Project {
     Discarding,
     /// To be replaced, and the provider confirms that it is gone.
     Replaced,
-    /// Paused by the provider, and its class says `autoRestore`.
+    /// To be paused, and usable by its status at the provider.
+    ToPause {
+        /// A pause was requested, and its outcome may not show yet.
+        asked: bool,
+    },
+    /// To be paused, and being paused.
+    Pausing,
+    /// To be paused, and paused.
+    Asleep,
+    /// Paused and to run: the operator paused it, or its class says `autoRestore`.
     Paused {
         /// A restore was requested recently.
         asked: bool,
@@ -197,6 +205,12 @@ pub enum Step {
     Replace,
     /// Record that the replaced project is gone: the creation starts again.
     Renew,
+    /// Ask the provider to pause the project.
+    Pause,
+    /// Wait until the provider has paused it.
+    AwaitPause,
+    /// Nothing to do while it is paused.
+    Sleep,
     /// Ask the provider to restore the paused project.
     Restore,
     /// Wait until the provider has restored it.
@@ -249,16 +263,11 @@ pub fn plan(facts: &Facts) -> Step {
     }
     match (facts.finalizer, facts.backing) {
         (false, _) => Step::AddFinalizer,
-        (true, Backing::Static(entry)) if facts.claim == Claim::Released && entry.reset != Reset::Never => {
-            plan_release(facts, entry.reset)
-        }
-        (true, Backing::Static(entry)) => match entry.out {
-            // Whoever has the database goes on with it.
-            Some((reason, passing)) if facts.claim == Claim::None => Step::AwaitEntry { reason, passing },
-            _ => Step::Rest,
-        },
+        (true, Backing::Static(entry)) => entry::plan(facts, entry),
         // A claim that was released before anything was bought: there is nothing to keep.
         (true, Backing::Hosted(hosted)) if facts.claim == Claim::Released => match (hosted.project, hosted.issued) {
+            // Nothing is known to be in it that is the tenant's: it is let go of, and stays at the provider.
+            _ if matches!(hosted.origin, Origin::Adopted { proven: false, .. }) => Step::DeleteSelf,
             (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
@@ -282,20 +291,20 @@ pub fn plan(facts: &Facts) -> Step {
     }
 }
 
-/// A released entry whose pool resets it. One that is to be kept is kept.
-fn plan_release(facts: &Facts, reset: Reset) -> Step {
-    match (facts.destroy, facts.grace, reset) {
-        (true, Grace::Unset, _) | (false, Grace::Void, _) => Step::Schedule,
-        (true, Grace::None | Grace::Over, Reset::Wanted) => Step::DecideReset,
-        (true, Grace::None | Grace::Over, Reset::Decided) => Step::DeleteSelf,
-        _ => Step::Rest,
-    }
-}
-
 impl Hosted {
     /// Whether there is no project, and no pending request that could create one.
     fn is_surely_absent(self) -> bool {
         self.project == Project::Absent && self.issued != Issued::Settling
+    }
+
+    /// Whether the operator did not make it.
+    fn is_adopted(self) -> bool {
+        self.origin != Origin::Made
+    }
+
+    /// Whether its owner's password is somebody else's to set.
+    fn is_reset_forbidden(self) -> bool {
+        matches!(self.origin, Origin::Adopted { resets: false, .. })
     }
 
     /// Whether it never became usable and is being replaced.
@@ -306,6 +315,16 @@ impl Hosted {
 
 fn plan_hosted(hosted: Hosted) -> Step {
     match (hosted.project, hosted.issued) {
+        // Nothing is ever bought, or replaced, in the place of an adopted project.
+        (
+            Project::Absent
+            | Project::Unclear
+            | Project::Stuck
+            | Project::Discarded
+            | Project::Discarding
+            | Project::Replaced,
+            _,
+        ) if hosted.is_adopted() => Step::Stop(Reason::DatabaseLost),
         (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
         // Nothing is bought while it may be there already.
         (Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
@@ -317,6 +336,9 @@ fn plan_hosted(hosted: Hosted) -> Step {
         (Project::Discarded, _) => Step::Destroy,
         (Project::Discarding, _) => Step::AwaitGone,
         (Project::Replaced, _) => Step::Renew,
+        (Project::ToPause { asked: false }, _) => Step::Pause,
+        (Project::ToPause { asked: true } | Project::Pausing, _) => Step::AwaitPause,
+        (Project::Asleep, _) => Step::Sleep,
         (Project::Paused { asked: false }, _) => Step::Restore,
         (Project::Paused { asked: true }, _) => Step::AwaitRestore,
         // The password is stored before anything else: no project exists, or is bought, without a stored password.
@@ -328,6 +350,7 @@ fn plan_hosted(hosted: Hosted) -> Step {
         (Project::Active, _) => match hosted.connection {
             Connection::Unread => Step::Connect,
             Connection::Unproven => Step::Probe,
+            Connection::WrongPassword if hosted.is_reset_forbidden() => Step::Stop(Reason::LoginFailed),
             Connection::WrongPassword => Step::ResetPassword,
             Connection::KeysDue => Step::ReadKeys,
             Connection::Proven => Step::Rest,
@@ -338,13 +361,9 @@ fn plan_hosted(hosted: Hosted) -> Step {
 fn plan_deletion(facts: Facts) -> Step {
     match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
-        (true, Claim::Held, _) => Step::Hold,
-        (true, Claim::Released, Backing::Static(entry))
-            if facts.destroy && !facts.abandon && entry.reset == Reset::Decided =>
-        {
-            Step::Reset
-        }
-        (true, _, Backing::Static(_)) => Step::Forget,
+        (true, Claim::Held, Backing::Hosted(hosted)) => hold(hosted),
+        (true, Claim::Held, Backing::Static(_)) => Step::Hold,
+        (true, _, Backing::Static(entry)) => entry::plan_deletion(facts, entry),
         (true, _, _) if facts.abandon => Step::Abandon,
         (true, _, Backing::Hosted(hosted))
             if !facts.destroy && facts.claim == Claim::None && !hosted.is_discarded() =>
@@ -357,12 +376,31 @@ fn plan_deletion(facts: Facts) -> Step {
             (Project::Unclear, _) if facts.destroy => Step::Stop(Reason::ProjectUnclear),
             (Project::Absent | Project::Lost | Project::Replaced, _) => Step::Forget,
             // It was to be destroyed before; the reclaim policy is about databases that hold data.
-            (Project::Discarded, _) => Step::Destroy,
+            (Project::Discarded, _) if !hosted.is_adopted() => Step::Destroy,
             (Project::Discarding, _) => Step::AwaitGone,
             _ if !facts.destroy => Step::Forget,
             (Project::Leaving, _) => Step::AwaitGone,
             _ => Step::Destroy,
         },
+    }
+}
+
+/// A database in use is kept although its deletion was requested: one that is paused, or was, follows its Orchestra as
+/// before until it runs.
+fn hold(hosted: Hosted) -> Step {
+    let step = plan_hosted(hosted);
+    match step {
+        Step::Pause
+        | Step::AwaitPause
+        | Step::Sleep
+        | Step::Restore
+        | Step::AwaitRestore
+        | Step::AwaitHealthy
+        | Step::Connect
+        | Step::Probe
+        | Step::ResetPassword
+        | Step::Stop(_) => step,
+        _ => Step::Hold,
     }
 }
 

@@ -53,6 +53,12 @@ pub struct WayIn {
     pub handover: Handover,
 }
 
+/// Shuts all logins of the tenant, also those of a rotation; the owner keeps its access.
+pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+    let mut session = open(pass, database).await?;
+    Ok(postgres::shut_tenant_logins(&mut session, &tenant::role_name(pass.uid())).await?)
+}
+
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
     let (login, ..) = owner(pass, database).await?;
@@ -261,14 +267,20 @@ pub async fn is_prepared(
     Ok(postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?)
 }
 
-/// What to tell people of tables that the tenant's login cannot read; none when it reads them all.
+/// What to tell people of tables that the tenant's login cannot read, and why; none when it reads them all.
 pub async fn unreadable(
     pass: &Pass,
     class: Option<&OrchestraClass>,
     session: &mut PgConnection,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<(Reason, String)>, Error> {
     let role = tenant::role_name(pass.uid());
-    Ok(postgres::unreadable(session, &role, &rights(&pass.object, class)).await?)
+    let hidden = postgres::unreadable(session, &role, &rights(&pass.object, class)).await?;
+    let ungranted = postgres::ungranted(session, &role).await?;
+    Ok(match (hidden, ungranted) {
+        (Some(hidden), None) => Some((Reason::NoPolicy, hidden)),
+        (None, ungranted) => ungranted.map(|ungranted| (Reason::NoGrant, ungranted)),
+        (Some(hidden), Some(ungranted)) => Some((Reason::NoPolicy, format!("{hidden}. And {ungranted}"))),
+    })
 }
 
 /// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in

@@ -1,6 +1,7 @@
 //! Orchestra: the life of a tenant. [`plan`] tells it on one page.
 
 mod act;
+mod adoption;
 mod approval;
 mod claim;
 mod drift;
@@ -9,14 +10,18 @@ mod expiry;
 mod failure;
 mod foreign;
 mod former;
+mod idle;
 mod inside;
 mod login;
 mod migrating;
 mod news;
 mod observe;
+mod parts;
 pub mod plan;
+mod power;
 mod reach;
 mod rotation;
+mod serving;
 mod status;
 mod unavailable;
 mod wait;
@@ -38,12 +43,13 @@ use crate::controller::reconcile::Next;
 use crate::credentials::tenant::Logins;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
-use crate::{class, content, credentials, database, pool, rollout};
+use crate::{class, content, credentials, database, health, pool, rollout};
 use inside::Found;
 use login::WayIn;
 
 pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use foreign::Awaited;
+pub use idle::Looks;
 pub use status::report;
 
 /// What the passes over Orchestras need.
@@ -64,8 +70,12 @@ pub struct Context {
     pub pool: Arc<pool::Context>,
     /// Work inside databases that goes on in the background.
     pub works: Works<Orchestra, PgConnection>,
+    /// Whether applications can use their databases.
+    pub health: Arc<health::Context>,
     /// Secrets of others that Orchestras wait for.
     pub foreign: Awaited,
+    /// When it was last looked whether anybody uses a database.
+    pub looks: Looks,
 }
 
 impl AsRef<Core> for Context {
@@ -118,6 +128,8 @@ struct Pass {
     logins: Option<Logins>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
+    /// The logins of a pool's database were shut.
+    shut: bool,
 }
 
 impl Pass {
@@ -134,6 +146,7 @@ impl Pass {
             published: None,
             logins: None,
             revoked: false,
+            shut: false,
         }
     }
 

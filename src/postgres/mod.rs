@@ -7,6 +7,7 @@ pub mod claim_record;
 mod connect;
 mod data_api;
 mod error;
+mod fault;
 mod grants;
 mod groups;
 mod heir;
@@ -14,7 +15,9 @@ pub mod holdings;
 mod identity;
 mod login;
 mod logins;
+mod measure;
 mod pooler;
+mod probe;
 mod records;
 mod relay;
 pub mod reset;
@@ -23,30 +26,39 @@ mod role_plan;
 mod roles;
 mod row_security;
 mod search_path;
+mod shut;
 mod sql;
 mod startup;
+mod ungranted;
 mod url;
 mod url_parameters;
 mod url_text;
+mod usage;
 mod wall;
 
 pub use channel::{SUPABASE_ROOT, certificates};
 pub use connect::{APPLICATION, CONNECT_TIMEOUT, connect, connect_through_transaction_pooler};
 pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
+pub use fault::{Fault, Kind as FaultKind};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
 pub use heir::tenant_logins;
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
+pub use measure::{Measured, SCOPES as CONNECTION_SCOPES};
+pub use probe::{LONGEST as PROBE_LONGEST, probe};
 pub use role_changes::TenantRole;
 pub use roles::{
     TenantRoles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles, grant_existing,
     is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
+pub use shut::shut_tenant_logins;
 pub use sql::OPERATOR_SCHEMA;
+pub use ungranted::ungranted;
+pub use usage::{Usage, usage};
 pub use wall::{Sharing, isolate};
 
 pub(crate) use connect::watch_client;

@@ -155,21 +155,25 @@ async fn lead(
 ) -> anyhow::Result<()> {
     let (ended, orchestras) = unbounded_channel();
     let (prepared, pools) = unbounded_channel();
+    let (probed, probes) = unbounded_channel();
     let wakers = Wakers {
         ended,
         prepared,
+        probed,
         stop: stop.clone(),
     };
     let (grace, metrics) = (core.settings.shutdown_grace, core.metrics.clone());
     let ctx = wiring::orchestra(core, provider, wakers)?;
     inventory::survey(&ctx.credentials).await;
     let census = census(ctx.clone(), metrics);
+    let probes = crate::health::run(ctx.health.clone(), probes);
     let works = ctx.clone();
     let controllers = controllers::run(ctx, watched, Woken { orchestras, pools }, stop.clone());
     tokio::pin!(controllers);
     tokio::select! {
         () = &mut controllers => {}
         () = census => {}
+        () = probes => {}
         () = held.lost() => bail!(LOST),
         () = stopped(stop) => {
             let ending = async {
@@ -196,6 +200,7 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
     loop {
         metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
+        let tenants = orchestras.clone();
         let oldest = oldest_logins(orchestras.iter().map(|object| &**object));
         let ends = orchestras
             .iter()
@@ -209,7 +214,15 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_databases(databases.iter().map(|(phase, count)| (phase.as_str(), *count)));
-        metrics.set_classes(stores.classes.state().iter().map(|class| crate::class::facts(class)));
+        metrics.set_classes(
+            stores
+                .classes
+                .state()
+                .iter()
+                .map(|class| crate::class::facts(class, &tenants)),
+        );
+        metrics.tenants().set_outages(ctx.health.outages());
+        metrics.tenants().set(ctx.health.facts());
         metrics.set_pools(stores.pools.state().iter().map(|pool| crate::pool::facts(pool)));
         tokio::time::sleep(CENSUS).await;
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod admission;
+mod adoption;
 mod approval;
 #[path = "../support/artifact.rs"]
 mod artifact;
@@ -22,6 +23,7 @@ mod drift;
 mod entries;
 mod exactly_once;
 mod happy_path;
+mod health;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod hostile_text;
@@ -33,11 +35,13 @@ mod migration_failure;
 mod odd_answers;
 mod odd_input;
 mod orphans;
+mod pause;
 mod pool;
 mod process;
 mod proof;
 mod provider;
 mod queue;
+mod regions;
 mod rollout;
 mod rotation;
 mod row_security;

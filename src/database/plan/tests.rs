@@ -1,5 +1,21 @@
 use super::*;
 
+const ORIGINS: [Origin; 4] = [
+    Origin::Made,
+    Origin::Adopted {
+        resets: false,
+        proven: false,
+    },
+    Origin::Adopted {
+        resets: false,
+        proven: true,
+    },
+    Origin::Adopted {
+        resets: true,
+        proven: true,
+    },
+];
+
 fn every_state() -> Vec<Facts> {
     let projects = [
         Project::Absent,
@@ -13,6 +29,10 @@ fn every_state() -> Vec<Facts> {
         Project::Discarded,
         Project::Discarding,
         Project::Replaced,
+        Project::ToPause { asked: false },
+        Project::ToPause { asked: true },
+        Project::Pausing,
+        Project::Asleep,
         Project::Paused { asked: false },
         Project::Paused { asked: true },
         Project::Stopped(Reason::ProviderFailed),
@@ -35,11 +55,15 @@ fn every_state() -> Vec<Facts> {
     for reset in [Reset::Never, Reset::Wanted, Reset::Decided, Reset::Done] {
         backings.extend(outs.map(|out| Backing::Static(Entry { out, reset })));
     }
-    for password in [false, true] {
+    for (password, origin) in [false, true]
+        .into_iter()
+        .flat_map(|it| ORIGINS.map(|origin| (it, origin)))
+    {
         for project in projects {
             for issued in issues {
                 for connection in connections {
                     backings.push(Backing::Hosted(Hosted {
+                        origin,
                         password,
                         project,
                         issued,
@@ -92,13 +116,21 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Schedule => facts.grace = Grace::None,
         Step::Replace => hosted.project = Project::Discarded,
         Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
+        Step::Pause => hosted.project = Project::ToPause { asked: true },
+        Step::AwaitPause => hosted.project = Project::Asleep,
         Step::Restore => hosted.project = Project::Paused { asked: true },
         Step::Destroy if hosted.project == Project::Discarded => hosted.project = Project::Discarding,
         Step::Destroy => hosted.project = Project::Leaving,
         Step::AwaitGone if hosted.project == Project::Discarding => hosted.project = Project::Replaced,
         Step::AwaitGone => hosted.project = Project::Absent,
         Step::Forget | Step::Abandon => facts.finalizer = false,
-        Step::Rest | Step::Hold | Step::AwaitEntry { .. } | Step::DecideReset | Step::Reset | Step::Stop(_) => {}
+        Step::Rest
+        | Step::Sleep
+        | Step::Hold
+        | Step::AwaitEntry { .. }
+        | Step::DecideReset
+        | Step::Reset
+        | Step::Stop(_) => {}
     }
     facts.backing = Backing::Hosted(hosted);
     facts
@@ -131,7 +163,7 @@ fn every_life_settles_and_buys_at_most_once() {
         assert!(
             matches!(
                 plan(&facts),
-                Step::Rest | Step::Hold | Step::AwaitEntry { .. } | Step::Stop(_)
+                Step::Rest | Step::Sleep | Step::Hold | Step::AwaitEntry { .. } | Step::Stop(_)
             ),
             "{start:?} never settles: {:?}",
             plan(&facts)
@@ -165,6 +197,33 @@ fn nothing_is_destroyed_that_is_held_or_retained() {
                 facts.deleting && facts.destroy && facts.claim != Claim::Held,
                 "{facts:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_paused_project_is_neither_logged_in_to_nor_restored_and_can_be_destroyed() {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        let pauses = matches!(
+            hosted.project,
+            Project::ToPause { .. } | Project::Pausing | Project::Asleep
+        );
+        if !pauses || !facts.finalizer {
+            continue;
+        }
+        let step = plan(&facts);
+        assert!(
+            !matches!(
+                step,
+                Step::Connect | Step::Probe | Step::ResetPassword | Step::Restore | Step::Create
+            ),
+            "{facts:?}"
+        );
+        if facts.deleting && facts.destroy && facts.claim != Claim::Held {
+            assert_eq!(step, Step::Destroy, "{facts:?}");
         }
     }
 }
@@ -225,7 +284,9 @@ fn what_can_be_taken_back_is_not_destroyed() {
         let Backing::Hosted(hosted) = facts.backing else {
             continue;
         };
-        let nothing = matches!(hosted.project, Project::Absent | Project::Lost);
+        // What was adopted and never let the operator in stays at the provider.
+        let foreign = matches!(hosted.origin, Origin::Adopted { proven: false, .. });
+        let nothing = foreign || matches!(hosted.project, Project::Absent | Project::Lost);
         let kept = matches!(facts.grace, Grace::Unset | Grace::Void | Grace::Running) || !facts.destroy;
         if !facts.deleting && facts.claim == Claim::Released && kept && !nothing {
             assert_ne!(plan(&facts), Step::DeleteSelf, "{facts:?}");
@@ -277,5 +338,23 @@ fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
             }
             _ => {}
         }
+    }
+}
+
+#[test]
+fn nothing_is_bought_or_set_in_the_place_of_an_adopted_project() {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        let Origin::Adopted { resets, .. } = hosted.origin else {
+            continue;
+        };
+        let step = plan(&facts);
+        assert!(
+            !matches!(step, Step::Announce | Step::Create | Step::Replace | Step::Renew),
+            "{facts:?}"
+        );
+        assert!(step != Step::ResetPassword || resets, "{facts:?}");
     }
 }
