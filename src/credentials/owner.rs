@@ -22,7 +22,7 @@ use crate::controller::error::Error;
 use crate::postgres::{Login, SessionOptions, Tls};
 
 /// Digits of the digest of keys.
-const DIGITS: usize = 16;
+pub(super) const DIGITS: usize = 16;
 
 /// Where a hosted database is reached, and the keys of its project.
 #[derive(Clone, Debug)]

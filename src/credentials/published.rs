@@ -42,7 +42,7 @@ pub async fn login(
     };
     let mode = orchestra.spec.connection.mode;
     let place = match &database.spec.inventory {
-        Some(entry) => inventory::login(ctx, entry).await?,
+        Some(entry) => inventory::login(ctx, entry).await?.0,
         None => {
             let stored = owner::read(&owner::secrets(&ctx.core), &database.name_any()).await?;
             let Some(place) = stored.and_then(|stored| hosted(&stored, ctx, mode, trusted, &keys)) else {

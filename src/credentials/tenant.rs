@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connection::Handover;
+use super::inventory::Project;
 pub use super::login_state::{LoginMarks, LoginState, MOST_FORMER};
 use super::owner::{self, Address};
 use super::{password, secrets};
@@ -244,9 +245,9 @@ fn key(generation: u32) -> String {
 }
 
 /// What the tenant is given: its own login, where the owner logs in.
-pub fn handover(owner: &Login, role: &TenantRole, address: Option<Address>) -> Handover {
+pub fn handover(owner: &Login, role: &TenantRole, address: Option<&Address>, project: Option<Project>) -> Handover {
     let session = tenant_login(owner, role);
-    let transaction = address.as_ref().map(|address| Login {
+    let transaction = address.map(|address| Login {
         port: address.transaction_port,
         ..session.clone()
     });
@@ -254,7 +255,7 @@ pub fn handover(owner: &Login, role: &TenantRole, address: Option<Address>) -> H
         session,
         transaction,
         direct: None,
-        address,
+        project: project.or_else(|| address.map(Project::from)),
     }
 }
 

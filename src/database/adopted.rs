@@ -91,16 +91,6 @@ pub async fn has_another(pass: &Pass) -> Result<bool, Error> {
     Ok(stored.is_none_or(|stored| stored.expose_secret() != given.expose_secret()))
 }
 
-/// Whether a project may be destroyed when the policy says so. An adopted one must have let the operator in as well: until
-/// then it may be anybody's.
-pub fn is_ours_to_destroy(object: &OrchestraDatabase) -> bool {
-    let used = object
-        .status
-        .as_ref()
-        .is_some_and(|status| status.usable_since.is_some());
-    object.may_be_destroyed() && (used || object.adopted().is_none())
-}
-
 /// Whether a password that the operator may not set is tried again: it may have been set at the provider.
 pub fn is_tried_again(pass: &Pass) -> bool {
     let given = pass

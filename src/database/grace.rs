@@ -10,10 +10,20 @@ use serde_json::json;
 
 use super::Pass;
 use super::plan::Grace;
-use crate::api::{DeletionPolicy, GoDuration, OrchestraClass};
+use crate::api::{DeletionPolicy, GoDuration, OrchestraClass, OrchestraDatabase};
 use crate::class;
 use crate::controller::clock::{self, Moment};
 use crate::controller::error::Error;
+
+/// Whether a project may be destroyed when the policy says so. An adopted one must have let the operator in as well: until
+/// then it may be anybody's.
+pub fn is_ours_to_destroy(object: &OrchestraDatabase) -> bool {
+    let used = object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.usable_since.is_some());
+    object.may_be_destroyed() && (used || object.adopted().is_none())
+}
 
 /// Whether the grace period of a database is over, and else how long it goes on.
 pub async fn look(pass: &Pass, class: &OrchestraClass) -> Result<(Grace, Option<Duration>), Error> {
@@ -82,8 +92,12 @@ pub fn told(pass: &Pass) -> Option<String> {
     let spec = &pass.object.spec;
     let due = spec.reclaim_after.as_ref().filter(|_| spec.released_at.is_some())?;
     (spec.reclaim_policy == DeletionPolicy::Delete).then(|| {
+        let end = match &spec.inventory {
+            Some(_) => "everything in the database is dropped",
+            None => "the project with its data is destroyed",
+        };
         format!(
-            "the claim is gone, and the project with its data is destroyed after {}. To take it back, create an Orchestra \
+            "the claim is gone, and {end} after {}. To take it back, create an Orchestra \
              with spec.source.existing.databaseName: {}",
             due.0,
             pass.name()

@@ -5,6 +5,7 @@ mod adopted;
 mod create;
 mod deadline;
 mod describe;
+mod entry;
 mod grace;
 mod keys;
 mod observe;
@@ -24,9 +25,12 @@ use kube::runtime::reflector::ObjectRef;
 use crate::api::OrchestraDatabase;
 use crate::class;
 use crate::controller::Core;
+use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
+use crate::credentials;
+use crate::credentials::entries::Trouble;
 use crate::supabase::Permit;
 
 use crate::postgres::Logins;
@@ -40,6 +44,10 @@ pub struct Context {
     pub core: Arc<Core>,
     /// Classes, accounts and budgets.
     pub class: Arc<class::Context>,
+    /// The entries of static pools.
+    pub credentials: Arc<credentials::Context>,
+    /// Databases whose contents are being dropped.
+    pub resets: Works<OrchestraDatabase, ()>,
     /// Refused logins, and when the next one may be tried.
     pub logins: Arc<Logins>,
     /// When the keys of each project were read.
@@ -59,6 +67,7 @@ impl Context {
         self.core.refusals.forget(database);
         self.keys.forget(database);
         self.core.clock.forget(database);
+        self.credentials.entries.forget(database);
     }
 }
 
@@ -98,6 +107,10 @@ struct Pass {
     announced: Option<Permit>,
     /// Whether the keys that were published work, when that was asked in this pass.
     keys_work: Option<bool>,
+    /// What is the matter with its entry, for an entry of a static pool.
+    trouble: Option<Trouble>,
+    /// The database was found to be as a fresh one in this pass.
+    is_reset: bool,
     /// A login succeeded in this pass.
     proven: bool,
     /// The Orchestra that the claim names does not exist.
@@ -119,6 +132,8 @@ impl Pass {
             object,
             announced: None,
             keys_work: None,
+            trouble: None,
+            is_reset: false,
             proven: false,
             abandoned: false,
             said: None,

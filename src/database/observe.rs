@@ -10,9 +10,9 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project};
+use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset};
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, grace, power};
+use super::{Pass, adopted, create, entry, grace, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{
@@ -69,9 +69,9 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
             abandon: is_abandoned(object),
             finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
             claim,
-            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete && adopted::is_ours_to_destroy(object),
+            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete && grace::is_ours_to_destroy(object),
             grace: Grace::None,
-            backing: Backing::Static,
+            backing: Backing::Static(entry::UNSEEN),
         },
         account: None,
         project: None,
@@ -79,6 +79,12 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         unnamed: Vec::new(),
     };
     let Some(wanted) = object.spec.supabase.clone() else {
+        let seen = entry::observe(pass).await?;
+        if seen.reset != Reset::Never && !deleting {
+            let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
+            (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
+        }
+        observed.facts.backing = Backing::Static(seen);
         return Ok(observed);
     };
     let facts = &observed.facts;

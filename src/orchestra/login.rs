@@ -12,7 +12,7 @@ use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
-use crate::credentials::inventory;
+use crate::credentials::inventory::{self, Project};
 use crate::credentials::tenant::{LoginState, Logins};
 use crate::credentials::{owner, secrets, tenant};
 use crate::error::ErrorClass;
@@ -21,7 +21,7 @@ use crate::postgres::claim_record::{self, ClaimRecord};
 use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, TenantRoles, holdings};
 
 /// The owner's login.
-async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
+async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner, Option<Project>), Error> {
     let (core, name) = (&pass.ctx.core, database.name_any());
     // An entry of a static pool has no owner's Secret, unless an earlier version stored the tenant's password there.
     let stored = if database.spec.inventory.is_none() || secrets::is_watched(core, &name) {
@@ -29,16 +29,19 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
     } else {
         owner::Owner::default()
     };
-    let login = match &database.spec.inventory {
+    let (login, project) = match &database.spec.inventory {
         Some(entry) => inventory::login(&pass.ctx.credentials, entry).await?,
-        None => stored.login(&core.settings.database_roots).ok_or_else(|| {
-            Error::transient(
-                Reason::Provisioning,
-                "the owner's login is not stored yet; it is stored again",
-            )
-        })?,
+        None => {
+            let login = stored.login(&core.settings.database_roots).ok_or_else(|| {
+                Error::transient(
+                    Reason::Provisioning,
+                    "the owner's login is not stored yet; it is stored again",
+                )
+            })?;
+            (login, None)
+        }
     };
-    Ok((login, stored))
+    Ok((login, stored, project))
 }
 
 /// The way into a database, proven.
@@ -57,7 +60,7 @@ pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error
 
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
-    let (login, _) = owner(pass, database).await?;
+    let (login, ..) = owner(pass, database).await?;
     enter(&login, database).await
 }
 
@@ -75,7 +78,7 @@ pub async fn prepare(
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
 ) -> Result<(PgConnection, WayIn, Logins), Error> {
-    let (login, stored) = owner(pass, database).await?;
+    let (login, stored, project) = owner(pass, database).await?;
     let mut logins = match &pass.logins {
         Some(logins) => logins.clone(),
         None => read_logins(pass, database, stored.tenant_password).await?,
@@ -99,7 +102,8 @@ pub async fn prepare(
         pass,
         database,
         class,
-        (&login, stored.address, logins.newest(pass.uid())),
+        (&login, stored.address, project),
+        logins.newest(pass.uid()),
     )
     .await?;
     let way_in = WayIn { handover, owner: login };
@@ -112,13 +116,14 @@ pub async fn handover(
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
 ) -> Result<Handover, Error> {
-    let (login, stored) = owner(pass, database).await?;
+    let (login, stored, project) = owner(pass, database).await?;
     let logins = read_logins(pass, database, stored.tenant_password).await?;
     handed_over(
         pass,
         database,
         class,
-        (&login, stored.address, logins.current(pass.uid())),
+        (&login, stored.address, project),
+        logins.current(pass.uid()),
     )
     .await
 }
@@ -127,14 +132,15 @@ async fn handed_over(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-    (login, address, role): (&Login, Option<owner::Address>, Option<TenantRole>),
+    (login, address, project): (&Login, Option<owner::Address>, Option<Project>),
+    role: Option<TenantRole>,
 ) -> Result<Handover, Error> {
     let role = role.ok_or_else(|| {
         let message = "the tenant's Secret has lost the password of its login; it is made anew";
         Error::transient(Reason::PreparingLogin, message)
     })?;
-    let mut handover = tenant::handover(login, &role, address);
-    if pass.object.spec.connection.mode == ConnectionMode::Direct && handover.address.is_some() {
+    let mut handover = tenant::handover(login, &role, address.as_ref(), project);
+    if pass.object.spec.connection.mode == ConnectionMode::Direct && handover.transaction.is_some() {
         handover.direct = Some(Login {
             host: direct::host(pass, database, class).await?,
             port: direct::PORT,
@@ -187,7 +193,7 @@ pub async fn revoke_former(
 
 /// The tenant's logins.
 pub async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<Logins, Error> {
-    let (_, stored) = owner(pass, database).await?;
+    let (_, stored, _) = owner(pass, database).await?;
     read_logins(pass, database, stored.tenant_password).await
 }
 

@@ -20,6 +20,7 @@ mod pooler;
 mod probe;
 mod records;
 mod relay;
+pub mod reset;
 mod role_changes;
 mod role_plan;
 mod roles;

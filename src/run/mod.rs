@@ -180,6 +180,7 @@ async fn lead(
                 (&mut controllers).await;
                 works.works.finished().await;
                 works.pool.preparations.finished().await;
+                works.database.resets.finished().await;
             };
             tokio::select! {
                 ended = tokio::time::timeout(grace, ending) => if ended.is_err() {

@@ -50,6 +50,7 @@ mod secret_drift;
 mod secrets;
 mod seed;
 mod sources;
+mod static_pool;
 mod stored;
 mod support;
 mod templates;
