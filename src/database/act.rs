@@ -51,7 +51,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::ReadKeys => read_keys(pass, observed).await,
-        Step::Rest => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
+        Step::BeginPassword => super::password::begin(pass).await,
+        Step::ChangePassword => {
+            let reference = reference(pass, observed)?.to_owned();
+            super::password::change(pass, account(observed)?, &reference).await
+        }
+        Step::Rest => {
+            let wait = observed.wait.into_iter().chain(pass.again).min();
+            Ok(Some(wait.map_or(Next::Rest, Next::After)))
+        }
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.

@@ -7,6 +7,7 @@ mod describe;
 mod grace;
 mod keys;
 mod observe;
+mod password;
 pub mod plan;
 mod refused;
 mod region;
@@ -14,6 +15,7 @@ mod status;
 mod unclear;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -98,6 +100,10 @@ struct Pass {
     keys_work: Option<bool>,
     /// A login succeeded in this pass.
     proven: bool,
+    /// How far it has come with a new password of the owner, if it has begun.
+    password: Option<password::Attempt>,
+    /// When what could not be done is tried again.
+    again: Option<Duration>,
     /// The Orchestra that the claim names does not exist.
     abandoned: bool,
     /// The provider's last word on the project, for the message of a deadline that passed.
@@ -118,6 +124,8 @@ impl Pass {
             announced: None,
             keys_work: None,
             proven: false,
+            password: None,
+            again: None,
             abandoned: false,
             said: None,
             unclear: Vec::new(),

@@ -1,7 +1,7 @@
 //! The whole life of an OrchestraDatabase on one page: from the facts to the one next step.
 //!
 //! ```text
-//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys
+//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys, BeginPassword → ChangePassword
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
@@ -94,6 +94,10 @@ pub enum Connection {
     Proven,
     /// The same, and it is time to look whether the provider has changed the keys.
     KeysDue,
+    /// The same, and the owner is to have a new password.
+    PasswordDue,
+    /// A new password of the owner is stored, and the project may not have it yet.
+    PasswordPending,
 }
 
 /// Who holds the database.
@@ -187,6 +191,10 @@ pub enum Step {
     ResetPassword,
     /// Read the keys again.
     ReadKeys,
+    /// Store a new password of the owner.
+    BeginPassword,
+    /// Have the project take it, and prove it by a login.
+    ChangePassword,
     /// Nothing to do.
     Rest,
     /// Set the time at which the released project is destroyed.
@@ -278,6 +286,8 @@ fn plan_hosted(hosted: Hosted) -> Step {
             Connection::Unproven => Step::Probe,
             Connection::WrongPassword => Step::ResetPassword,
             Connection::KeysDue => Step::ReadKeys,
+            Connection::PasswordDue => Step::BeginPassword,
+            Connection::PasswordPending => Step::ChangePassword,
             Connection::Proven => Step::Rest,
         },
     }

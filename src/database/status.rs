@@ -35,6 +35,8 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Connect
             | Step::Probe
             | Step::ReadKeys
+            | Step::BeginPassword
+            | Step::ChangePassword
             | Step::Schedule
             | Step::DeleteSelf
             | Step::Forget

@@ -60,6 +60,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::BeginRotation => rotation::begin(pass, &observed).await.map(|()| None),
         Step::EndRotation => rotation::end(pass, &observed).await.map(|()| None),
         Step::RevokeFormer => rotation::revoke(pass, &observed).await.map(|()| None),
+        Step::DropFormer => rotation::clean_up(pass, &observed).await.map(|()| None),
         Step::RemoveSecret => former::remove(pass, Timestamp::now()).await.map(|()| None),
         Step::Rest if pass.is_deleting() => Ok(Some(Next::Gone)),
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
@@ -98,7 +99,11 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
     if unavailable.any(|source| source.unwatched) {
         return Next::After(backoff.next(&key));
     }
+    if pass.kept_role {
+        return Next::After(backoff.next(&role_key(pass)));
+    }
     backoff.reset(&key);
+    backoff.reset(&role_key(pass));
     let resync = pass.ctx.core.settings.resync;
     let due = rotation::due_in(pass.object.status.as_ref(), Timestamp::now());
     match due.filter(|wait| *wait < resync) {
@@ -110,6 +115,11 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
 /// The key of attempts to read the sources of an Orchestra.
 fn source_key(pass: &Pass) -> String {
     format!("source/{}", pass.uid())
+}
+
+/// The key of attempts to drop the roles of former logins.
+fn role_key(pass: &Pass) -> String {
+    format!("role/{}", pass.uid())
 }
 
 async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
@@ -124,6 +134,7 @@ fn end_work(pass: &Pass) {
     pass.ctx.works.stop(pass.uid());
     pass.ctx.core.refusals.forget(pass.uid());
     pass.ctx.core.backoff.reset(&source_key(pass));
+    pass.ctx.core.backoff.reset(&role_key(pass));
     pass.ctx.rollout.turns.forget(pass.uid());
 }
 

@@ -9,6 +9,7 @@ mod expiry;
 mod failure;
 mod foreign;
 mod former;
+mod generations;
 mod inside;
 mod login;
 mod migrating;
@@ -116,6 +117,8 @@ struct Pass {
     published: Option<PublishedSecret>,
     /// The tenant's logins, as this pass has read or written them.
     logins: Option<Logins>,
+    /// The role of a former login could not be dropped in this pass.
+    kept_role: bool,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
 }
@@ -133,6 +136,7 @@ impl Pass {
             found: None,
             published: None,
             logins: None,
+            kept_role: false,
             revoked: false,
         }
     }

@@ -126,6 +126,7 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::BeginRotation
             | Step::EndRotation
             | Step::RevokeFormer
+            | Step::DropFormer
             | Step::RemoveSecret
     );
     let waited = pass.ctx.rollout.turns.waited(pass.uid());

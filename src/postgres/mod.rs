@@ -24,6 +24,7 @@ mod row_security;
 mod search_path;
 mod sql;
 mod startup;
+mod transfer;
 mod url;
 mod url_parameters;
 mod url_text;
@@ -35,14 +36,14 @@ pub use data_api::{expose_new_tables, unexposed};
 pub use error::{Error, Result};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
-pub use heir::tenant_logins;
+pub use heir::{FoundLogins, tenant_logins};
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
 pub use role_changes::TenantRole;
 pub use roles::{
-    TenantRoles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles, grant_existing,
-    is_prepared,
+    TenantRoles, drop_former_role, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles,
+    grant_existing, is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
 pub use sql::OPERATOR_SCHEMA;

@@ -33,6 +33,7 @@ mod migration_failure;
 mod odd_answers;
 mod odd_input;
 mod orphans;
+mod passwords;
 mod pool;
 mod process;
 mod proof;
