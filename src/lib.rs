@@ -41,6 +41,8 @@ pub mod money; // decimal amounts, hourly and monthly
 
 pub mod api; // the contract: the kinds, their names, conditions and reasons
 
+pub mod geography; // which region is nearest to a place
+
 pub mod error; // the class of an error
 
 pub mod recent; // values that are forgotten when nothing uses them

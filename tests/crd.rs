@@ -8,7 +8,6 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crd_tables::MANIFESTS;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
 use crd_tables::connection::CONNECTIONS;
@@ -17,6 +16,7 @@ use crd_tables::logins::LOGINS;
 use crd_tables::pools::POOLS;
 use crd_tables::rollout::ROLLOUTS;
 use crd_tables::sources::SOURCES;
+use crd_tables::{MANIFESTS, PLACEMENTS};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, CustomResourceExt as _};
 use orchestra_operator::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, crd_documents};
@@ -59,6 +59,7 @@ async fn the_api_server_keeps_the_contract() {
         .iter()
         .chain(BUDGETS)
         .chain(LOGINS)
+        .chain(PLACEMENTS)
         .chain(POOLS)
         .chain(CONNECTIONS)
         .chain(ROLLOUTS)

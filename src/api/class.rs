@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Migrations, NAME, REGION, Rollout, RolloutStatus,
-    RowSecurity, Template,
+    Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Idle, Migrations, NAME, Near, PlacementStrategy,
+    REGION, Rollout, RolloutStatus, RowSecurity, Template,
 };
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
@@ -132,6 +132,10 @@ pub struct OrchestraClassSpec {
     /// limit; `{}`: it removes those that it has set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LoginLimits>,
+    /// When databases are paused because nobody uses them, for Orchestras that do not say. Hosted projects are paused only
+    /// where the organization's plan allows it (`status.account.pausing`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
     /// How long a database may take to become usable: `90s`, `10m` (default) or `1h30m`, from 1s to
     /// 24h. After that the Orchestra is Stalled with reason DeadlineExceeded; it becomes Ready when the
     /// database becomes usable after all.
@@ -267,14 +271,28 @@ pub enum PoolPolicy {
 /// Where databases of a class are created.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.region) || !has(self.allowedRegions) || self.region in self.allowedRegions").message("region must be one of allowedRegions"))]
+#[x_kube(
+    validation = Rule::new("!has(self.region) || !has(self.allowedRegions) || self.region in self.allowedRegions").message("region must be one of allowedRegions"),
+    validation = Rule::new("!has(self.near) || has(self.strategy) && self.strategy == 'Nearest'").message("near belongs to strategy: Nearest"),
+    validation = Rule::new("!has(self.near) || !has(self.region)").message("set either region or near"),
+)]
 pub struct ClassPlacement {
+    /// How a region is chosen for Orchestras that name neither a region nor a place. `Listed` (default): `region`, or else
+    /// the first of `allowedRegions`; when it has no capacity, the next of the list. `Nearest`: the allowed region that is
+    /// nearest to `near`; without `near`, to `region` or the first of `allowedRegions`; when it has no capacity, the next
+    /// nearest one.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub strategy: PlacementStrategy,
+    /// Place that `strategy: Nearest` measures from, for Orchestras that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Near>,
     /// Region for Orchestras that name none. Omitted: the first of `allowedRegions`, else
     /// `eu-central-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
     pub region: Option<String>,
-    /// Regions that Orchestras may ask for. Omitted: any.
+    /// Regions in which databases may be created, whatever an Orchestra asks for and whichever has no capacity.
+    /// Omitted: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 32), regex(pattern = REGION)))]
     pub allowed_regions: Option<Vec<String>>,

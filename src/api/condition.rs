@@ -172,6 +172,16 @@ pub enum Reason {
     ProjectPaused,
     /// The provider was asked to restore a paused project.
     Restoring,
+    /// The database is paused on purpose.
+    Paused,
+    /// The database is being paused.
+    Pausing,
+    /// The organization's plan does not allow its projects to be paused.
+    PausingNotAllowed,
+    /// Nobody has used the database for long, and it will be paused.
+    PauseAnnounced,
+    /// The database runs again after a pause.
+    Resumed,
     /// A project that never became usable is being replaced.
     Replacing,
     /// The progress deadline passed.
@@ -238,6 +248,10 @@ pub enum Reason {
     ClaimConflict,
     /// The region is not one that the class allows.
     RegionNotAllowed,
+    /// The country is not one of ISO 3166-1.
+    CountryUnknown,
+    /// A region was chosen for a new project.
+    RegionChosen,
     /// An Orchestra still holds the claim.
     InUse,
     /// What the spec says of the connection cannot be carried out: a template, or the schedule of the rotation.

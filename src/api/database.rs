@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedTemplate, Cost, DeletionPolicy, LABEL, NAME};
+use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Near, PowerState};
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
 /// writes it, as the journal of creation, claim and release.
@@ -87,6 +87,9 @@ pub struct OrchestraDatabaseSpec {
     /// release. The operator writes it; an admin may move it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reclaim_after: Option<Time>,
+    /// Whether the database is to run, as its Orchestra wants it: `Running` (default) or `Paused`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
     /// What happens to the project when this resource is deleted: `Retain` leaves it with the
     /// provider, `Delete` destroys it.
     #[serde(default)]
@@ -94,7 +97,7 @@ pub struct OrchestraDatabaseSpec {
 }
 
 /// The project that is requested from hosted Supabase.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SupabaseProject {
     /// Name of the project, minted once; it ends in a marker that names this OrchestraDatabase, and that no
@@ -109,6 +112,10 @@ pub struct SupabaseProject {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32)))]
     pub alternatives: Vec<String>,
+    /// Place that the project is to be near to: `region` and `alternatives` are in the order of their distance from it, and
+    /// those that take no new projects, as the provider's list says, are passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Near>,
     /// Compute size. Absent: the smallest size of the organization's plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -149,7 +156,7 @@ pub struct OrchestraDatabaseStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Released, Reclaiming,
+    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Paused, Released, Reclaiming,
     /// Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
@@ -180,11 +187,19 @@ pub struct OrchestraDatabaseStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub full_regions: Vec<String>,
+    /// Region of the last request to create the project and why it was chosen, if `spec.supabase.near` is set. Written
+    /// before the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<ChosenRegion>,
     /// Projects that never became usable and are replaced, in the order of replacement. Written before
     /// the project is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub replaced: Vec<String>,
+    /// When the provider was last asked to pause the project. Written before the request: while its outcome is unknown,
+    /// no other request is sent. Or when it was found paused, as `spec.powerState` wants. Absent again once it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_issued_at: Option<Time>,
     /// When the provider was last asked to restore the paused project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_issued_at: Option<Time>,

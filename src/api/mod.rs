@@ -14,7 +14,9 @@ mod effect;
 mod life;
 pub mod names;
 mod orchestra;
+mod placement;
 mod pool;
+mod power;
 mod predicates;
 mod rollout;
 mod schema;
@@ -32,7 +34,9 @@ pub use effect::*;
 pub use life::*;
 pub use names::*;
 pub use orchestra::*;
+pub use placement::*;
 pub use pool::*;
+pub use power::*;
 pub use predicates::is_abandoned;
 pub use rollout::*;
 pub use schema::*;
@@ -70,15 +74,6 @@ pub struct Cost {
     pub monthly: String,
     /// Cost of each started hour, as the provider bills it.
     pub hourly: String,
-}
-
-/// Where a database is created.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Placement {
-    /// Region of the provider, for example `eu-central-1`.
-    #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
-    pub region: String,
 }
 
 /// Migrations and their format.

@@ -93,6 +93,9 @@ pub const FOREIGN_PROJECTS_ANNOTATION: &str = "stagesub.io/foreign-projects";
 /// Annotation of an Orchestra: each new value requests a drift check of its database.
 pub const CHECK_ANNOTATION: &str = "stagesub.io/check-requested-at";
 
+/// Annotation of an Orchestra: each new value wakes its database that was paused because nobody used it.
+pub const WAKE_ANNOTATION: &str = "stagesub.io/wake-requested-at";
+
 /// Annotation of an Orchestra that approves its pending migrations: the digest of their plan.
 pub const APPROVE_MIGRATIONS: &str = "stagesub.io/approve-migrations";
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::source::LOOPBACK_IMAGE;
 use super::{
-    AppliedTemplate, Binding, Connection, Cost, CredentialStatus, DataApi, DatabaseSource, DeletionPolicy,
-    ExpiryNotice, FormerSecret, GoDuration, LANGUAGE_TAG, MigrationFormat, Migrations, NAME, Placement,
-    PublishedSecret, Seed,
+    AppliedTemplate, Binding, ChosenRegion, Connection, Cost, CredentialStatus, DataApi, DatabaseSource,
+    DeletionPolicy, ExpiryNotice, FormerSecret, GoDuration, Idle, LANGUAGE_TAG, MigrationFormat, Migrations, NAME,
+    Placement, PowerState, PowerStatus, PublishedSecret, Seed,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -27,7 +27,7 @@ use super::{
     doc = "Orchestra is a tenant: it claims a database. The operator migrates and seeds the database, and publishes the tenant's login in a Secret beside this resource.",
     selectable = ".spec.className",
     validation = Rule::new("size(self.metadata.name) <= 200").message("metadata.name must have at most 200 characters: the connection Secret's name is made from it"),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.placement) || !has(self.spec.placement) || (has(oldSelf.status.project) && has(self.spec.placement.region) && oldSelf.status.project.region == self.spec.placement.region)").message("placement cannot be added to an Orchestra whose database is elsewhere, because a database cannot change its region: remove placement, or create a new Orchestra"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.existing)").message("source.existing cannot be added to an Orchestra that has a database: delete it, and create it with the field"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || !has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className").message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
@@ -93,6 +93,15 @@ pub struct OrchestraSpec {
     /// What the Data API of a hosted project reaches. Omitted: the class decides.
     #[serde(rename = "dataAPI", default, skip_serializing_if = "Option::is_none")]
     pub data_api: Option<DataApi>,
+    /// Whether the database runs: `Running` (default), or `Paused`. A hosted project is paused at the provider, where the
+    /// organization's plan allows it; of an entry of a pool, the tenant's logins are shut. A paused database is not
+    /// migrated; what is newer is applied when it runs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
+    /// When the database is paused because nobody uses it. Omitted: the class decides; `{}`: never. The annotation
+    /// `stagesub.io/wake-requested-at` with a new value wakes it, and so does `powerState: Running` that was not set before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
     /// What happens to the database when this resource is deleted: `Retain` keeps it and its data,
     /// `Delete` destroys both. Omitted: the class's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,7 +137,7 @@ pub struct OrchestraStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// The current step, for people: Pending, Queued, Provisioning, Migrating, Seeding, Ready, Failed
+    /// The current step, for people: Pending, Queued, Provisioning, Migrating, Seeding, Ready, Paused, Failed
     /// or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
@@ -154,9 +163,15 @@ pub struct OrchestraStatus {
     /// Hosted project behind the database; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectReference>,
+    /// Region that was chosen for the database, and why, where the Orchestra or its class names a place to be near to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<ChosenRegion>,
     /// Secret that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<PublishedSecret>,
+    /// Pauses of the database, where it was ever paused or is to be paused when nobody uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerStatus>,
     /// Secrets that held the login before `spec.connection.secretName` was changed: each is deleted at its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_secrets: Option<Vec<FormerSecret>>,

@@ -38,10 +38,19 @@ impl Orchestra {
         self.stalled_reason().is_some_and(is_about_room)
     }
 
-    /// Whether everything that the current generation asks for was in effect when the status was written.
+    /// Whether everything that the current generation asks for was in effect when the status was written, and the
+    /// database was not paused.
     pub fn is_settled(&self) -> bool {
         let observed = self.status.as_ref().map(|status| status.observed_generation);
-        observed == self.metadata.generation && is_true(self.conditions(), ConditionType::Ready)
+        let ready = is_true(self.conditions(), ConditionType::Ready);
+        let paused = reason_of(self.conditions(), ConditionType::Ready) == Some(Reason::Paused);
+        observed == self.metadata.generation && ready && !paused
+    }
+
+    /// Whether its database is paused, or is being paused or restored: a rollout does not come to it.
+    pub fn is_paused(&self) -> bool {
+        let power = self.status.as_ref().and_then(|status| status.power.as_ref());
+        power.is_some_and(|power| power.paused_by.is_some())
     }
 
     /// Whether its connection Secret is published, so that applications may use the database.
@@ -155,6 +164,11 @@ impl OrchestraDatabase {
     /// Whether it is proven usable.
     pub fn is_ready(&self) -> bool {
         is_true(self.conditions(), ConditionType::Ready)
+    }
+
+    /// Whether it is paused on purpose.
+    pub fn is_paused(&self) -> bool {
+        reason_of(self.conditions(), ConditionType::Ready) == Some(Reason::Paused)
     }
 
     /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that

@@ -11,6 +11,7 @@ mod leaving;
 pub mod orphan;
 mod orphans;
 mod outage;
+pub mod placement;
 pub mod price;
 mod progress;
 mod reconcile;
@@ -72,9 +73,6 @@ pub fn cluster(stores: &Stores) -> Option<Cluster> {
     let namespace = stores.namespaces.get(&ObjectRef::new(CLUSTER_NAMESPACE))?;
     Cluster::of(namespace.metadata.uid.as_deref()?)
 }
-
-/// Region of a database when neither the Orchestra nor the class names one.
-const FALLBACK_REGION: &str = "eu-central-1";
 
 /// Name of the OrchestraDatabase that is created for an Orchestra, by the Orchestra's UID.
 pub fn database_name(uid: &str) -> String {
@@ -155,38 +153,6 @@ pub enum Way {
     Provider,
     /// A database of a pool.
     Pools,
-}
-
-/// Region of a new database.
-pub fn region(class: &OrchestraClass, wanted: Option<&str>) -> Result<String, Error> {
-    let placement = class.spec.placement.clone().unwrap_or_default();
-    let allowed = placement.allowed_regions.unwrap_or_default();
-    let region = wanted
-        .map(ToString::to_string)
-        .or(placement.region)
-        .or_else(|| allowed.first().cloned())
-        .unwrap_or_else(|| FALLBACK_REGION.into());
-    if allowed.is_empty() || allowed.contains(&region) {
-        return Ok(region);
-    }
-    let message = format!(
-        "class {} does not allow region {region}; it allows {}",
-        class.name_any(),
-        allowed.join(", ")
-    );
-    Err(Error::blocked(Reason::RegionNotAllowed, message))
-}
-
-/// The other regions that the class allows, for a database whose Orchestra names none.
-pub fn alternatives(class: &OrchestraClass, region: &str) -> Vec<String> {
-    let allowed = class
-        .spec
-        .placement
-        .as_ref()
-        .and_then(|placement| placement.allowed_regions.clone());
-    let mut others = allowed.unwrap_or_default();
-    others.retain(|other| other != region);
-    others
 }
 
 /// The Management API account of a class: the token that its Secret holds now, and the organization, which is the

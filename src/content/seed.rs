@@ -150,7 +150,7 @@ fn variables(
     let project = database.and_then(|database| database.status.as_ref()?.project.as_ref());
     let region = project
         .map(|project| &project.region)
-        .or(spec.placement.as_ref().map(|placement| &placement.region));
+        .or(spec.placement.as_ref().and_then(|placement| placement.region.as_ref()));
     let mut variables = Variables::default();
     for (name, value) in [
         ("orchestra", name.as_str()),

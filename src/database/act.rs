@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, grace, keys, region, status};
+use super::{Pass, create, deadline, grace, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -43,10 +40,13 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(create::await_outcome(pass))),
         Step::AwaitHealthy => Ok(Some(Next::After(pace(pass).max(too_early(pass, account(observed)?))))),
-        Step::AwaitGone | Step::AwaitRestore => Ok(poll),
+        Step::AwaitGone | Step::AwaitRestore | Step::AwaitPause => Ok(poll),
         Step::Replace => replace(pass, reference(pass, observed)?.to_string()).await,
         Step::Renew => renew(pass).await,
-        Step::Restore => restore(pass, observed).await,
+        Step::Pause | Step::Restore => {
+            let reference = reference(pass, observed)?.to_owned();
+            power::change(pass, step, account(observed)?, &reference).await
+        }
         Step::Connect => connect(pass, observed).await,
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
@@ -56,7 +56,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             let reference = reference(pass, observed)?.to_owned();
             super::password::change(pass, account(observed)?, &reference).await
         }
-        Step::Rest => {
+        // A paused project is destroyed in time, too.
+        Step::Rest | Step::Sleep => {
             let wait = observed.wait.into_iter().chain(pass.again).min();
             Ok(Some(wait.map_or(Next::Rest, Next::After)))
         }
@@ -141,22 +142,6 @@ async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
     })
     .await?;
     Ok(None)
-}
-
-async fn restore(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    let account = account(observed)?;
-    let reference = reference(pass, observed)?.to_string();
-    // Written before the request, so that a failure does not repeat the request at once.
-    status::change(pass, Step::Restore, |status| {
-        status.restore_issued_at = Some(Time(Timestamp::now()));
-    })
-    .await?;
-    account.client().restore_project(&reference).await?;
-    tracing::info!(
-        project = reference,
-        "the provider was asked to restore the paused project"
-    );
-    Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)))
 }
 
 /// Reads health, pooler and keys, once for each project, and stores the address.

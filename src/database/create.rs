@@ -13,6 +13,7 @@ use super::{Pass, refused, region, status, unclear};
 use crate::api::{ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::status::tell;
 use crate::credentials::owner;
 use crate::supabase::regions::Offer;
 use crate::supabase::types::{NewProject, RegionSelection};
@@ -44,7 +45,12 @@ pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) ->
         .permit_creation(account.organization(), &place(pass))
         .await?;
     crate::class::budget::confirm(&pass.ctx.class, &pass.object)?;
+    let chosen = region::choose(pass, account).await?;
+    if let Some(chosen) = region::news(pass, chosen.as_ref()) {
+        tell(&pass.ctx.core, &pass.object, &chosen).await;
+    }
     status::change(pass, Step::Create, |status| {
+        status.placement = chosen;
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
         status.unclear_before = unnamed.iter().take(unclear::REMEMBERED).cloned().collect();
@@ -89,7 +95,7 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
     let (Some(password), Some(wanted)) = (stored, pass.object.spec.supabase.clone()) else {
         return Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)));
     };
-    let region = region::next(&wanted, region::full(pass)).to_string();
+    let region = region::requested(pass);
     let project = NewProject {
         name: wanted.name.clone(),
         organization: account.organization().to_string(),
@@ -172,7 +178,12 @@ async fn offer(account: &Account, project: &NewProject, region: &str, error: &su
         return Offer::Unknown;
     }
     let size = project.instance_size.as_deref();
-    account.client().region_offer(&project.organization, region, size).await
+    // Not the list that the region was chosen by: it may be older than what made it full.
+    account
+        .client()
+        .regions(&project.organization, size)
+        .await
+        .offer(region)
 }
 
 /// The refusal of a proxy, whose request is still looked up.

@@ -25,8 +25,18 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
         }
         Step::Restore | Step::AwaitRestore => provisioning(
             Reason::Restoring,
-            "the provider paused the project and was asked to restore it",
+            "the project is paused, and the provider was asked to restore it",
         ),
+        Step::Pause | Step::AwaitPause => {
+            working("Bound", Reason::Pausing, "the provider was asked to pause the project")
+        }
+        Step::Sleep => Description {
+            phase: if claim == Claim::Released { "Released" } else { "Paused" },
+            ready: false,
+            standing: Standing::Settled,
+            reason: Reason::Paused,
+            text: "the project is paused, as spec.powerState says; its data are kept",
+        },
         Step::Create | Step::Record => provisioning(Reason::Provisioning, "creating the project"),
         Step::AwaitOutcome => provisioning(
             Reason::OutcomeUnknown,
@@ -140,6 +150,10 @@ fn advice(reason: Reason) -> &'static str {
         Reason::ProviderFailed => {
             "the provider reports that the project failed. Ask its support. A project that never became usable, and so \
              holds no data, is replaced when the class says replaceStuck"
+        }
+        Reason::DeadlineExceeded => {
+            "the provider was asked to pause the project more than an hour ago and has not finished: it can be used by nobody \
+             meanwhile. Ask the provider's support; the operator continues when the project is paused or usable"
         }
         _ => "a person must act",
     }

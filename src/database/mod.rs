@@ -9,6 +9,7 @@ mod keys;
 mod observe;
 mod password;
 pub mod plan;
+mod power;
 mod refused;
 mod region;
 mod status;

@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Project};
 use super::unclear::{self, Unclear};
-use super::{Pass, create, grace, password};
+use super::{Pass, create, grace, password, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{
@@ -178,6 +178,12 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
         let age = settings.poll_interval.max(too_early(pass, account));
         return Ok(account.poll().youngest(age, || all_awaited(pass, account)).await?);
     }
+    // Whether a request to pause or to restore took effect is seen in a listing that is newer than the request.
+    if status.is_some_and(|status| status.pause_issued_at.is_some()) || power::is_to_be_paused(pass) {
+        let now = Instant::now();
+        let since = now.checked_sub(settings.poll_interval).unwrap_or(now);
+        return Ok(account.poll().projects_since(since).await?);
+    }
     // An intent that was written in this pass was decided by a listing; the same one or a later one is used.
     // After a refusal, too, another request is sent only when a listing that is newer shows no project.
     let sent = pass.announced.is_none()
@@ -290,6 +296,9 @@ async fn discarded(account: &Account, reference: &str, listing: &Listing) -> Res
 fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
     let status = pass.object.status.as_ref();
     let used = status.is_some_and(|status| status.usable_since.is_some());
+    if let Some(project) = power::to_be_paused(pass, said) {
+        return project;
+    }
     match said.class() {
         // For a project in use, a login is the better evidence.
         _ if used && said.is_vague() => Project::Active,
@@ -309,7 +318,11 @@ fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
 
 fn is_to_be_restored(pass: &Pass) -> bool {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref());
-    (pass.claim() == Claim::Held || pass.object.is_spare()) && class.is_ok_and(|class| class.spec.auto_restore)
+    let by_class = class.is_ok_and(|class| class.spec.auto_restore);
+    match pass.claim() {
+        Claim::Held => by_class || power::was_paused(pass),
+        _ => by_class && pass.object.is_spare(),
+    }
 }
 
 /// Whether a create request was issued. The settling time has passed only when a listing that was requested after it

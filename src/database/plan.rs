@@ -4,6 +4,7 @@
 //! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys, BeginPassword → ChangePassword
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
+//! pause:   Pause → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
 //! gone:    Destroy → AwaitGone → Forget          static entry: Rest, and Forget when deleted
 //! ```
@@ -57,7 +58,16 @@ pub enum Project {
     Discarding,
     /// To be replaced, and the provider confirms that it is gone.
     Replaced,
-    /// Paused by the provider, and its class says `autoRestore`.
+    /// To be paused, and usable by its status at the provider.
+    ToPause {
+        /// A pause was requested, and its outcome may not show yet.
+        asked: bool,
+    },
+    /// To be paused, and being paused.
+    Pausing,
+    /// To be paused, and paused.
+    Asleep,
+    /// Paused and to run: the operator paused it, or its class says `autoRestore`.
     Paused {
         /// A restore was requested recently.
         asked: bool,
@@ -177,6 +187,12 @@ pub enum Step {
     Replace,
     /// Record that the replaced project is gone: the creation starts again.
     Renew,
+    /// Ask the provider to pause the project.
+    Pause,
+    /// Wait until the provider has paused it.
+    AwaitPause,
+    /// Nothing to do while it is paused.
+    Sleep,
     /// Ask the provider to restore the paused project.
     Restore,
     /// Wait until the provider has restored it.
@@ -273,6 +289,9 @@ fn plan_hosted(hosted: Hosted) -> Step {
         (Project::Discarded, _) => Step::Destroy,
         (Project::Discarding, _) => Step::AwaitGone,
         (Project::Replaced, _) => Step::Renew,
+        (Project::ToPause { asked: false }, _) => Step::Pause,
+        (Project::ToPause { asked: true } | Project::Pausing, _) => Step::AwaitPause,
+        (Project::Asleep, _) => Step::Sleep,
         (Project::Paused { asked: false }, _) => Step::Restore,
         (Project::Paused { asked: true }, _) => Step::AwaitRestore,
         // The password is stored before anything else: no project exists, or is bought, without a stored password.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::describe;
 use super::plan::Step;
-use super::{Context, Pass, grace, unclear};
+use super::{Context, Pass, grace, power, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -31,6 +31,7 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Record
             | Step::Replace
             | Step::Renew
+            | Step::Pause
             | Step::Restore
             | Step::Connect
             | Step::Probe
@@ -50,6 +51,14 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
     }
     let mut new = pass.object.status.clone().unwrap_or_default();
     let message = render(pass, step, &mut new);
+    if step == Step::Rest && !power::may_still_pause(pass) {
+        // It runs, and was proven usable: a later pause is another one.
+        new.pause_issued_at = None;
+    }
+    if step == Step::Sleep && new.pause_issued_at.is_none() {
+        // Whoever has paused it, as the spec wants: it is restored when the spec wants that.
+        new.pause_issued_at = Some(Time(jiff::Timestamp::now()));
+    }
     if step == Step::Rest && new.usable_since.is_none() {
         new.usable_since = Some(Time(jiff::Timestamp::now()));
     }
@@ -78,7 +87,7 @@ struct Message {
 /// Fills the status with what a step means.
 fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message {
     let mut said = describe(step, pass.claim(), is_replacement(pass));
-    let reclaimed = grace::told(pass).filter(|_| said.reason == Reason::Released);
+    let reclaimed = grace::told(pass).filter(|_| said.reason == Reason::Released || step == Step::Sleep);
     if reclaimed.is_some() {
         (said.phase, said.reason) = ("Reclaiming", Reason::Reclaiming);
     }

@@ -7,11 +7,12 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, existing, expiry, former, login, rotation, status, work};
+use super::{Pass, approval, claim, existing, expiry, former, idle, login, power, rotation, status, work};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::status::{News, tell};
 use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
 use crate::credentials::connection::{self, Handover};
 use crate::credentials::tenant::{self, LoginMarks};
@@ -36,8 +37,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
             claim::reserve(pass, &observed);
             Ok(None)
         }
-        // The status that says so is its effect, and is written by now.
-        Step::Intend => Ok(None),
+        // The status that says so is their effect, and is written by now.
+        Step::Intend | Step::NoteUse | Step::FallAsleep => Ok(None),
         Step::Create | Step::Take => {
             if step == Step::Create {
                 claim::create(pass, &observed).await?;
@@ -62,6 +63,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::RevokeFormer => rotation::revoke(pass, &observed).await.map(|()| None),
         Step::DropFormer => rotation::clean_up(pass, &observed).await.map(|()| None),
         Step::RemoveSecret => former::remove(pass, Timestamp::now()).await.map(|()| None),
+        Step::Pause => power::pause(pass, &observed).await,
+        Step::Shut => power::shut(pass, &observed).await,
+        Step::Resume => power::resume(pass, &observed).await,
+        Step::Sleep => Ok(Some(Next::Rest)),
+        Step::WarnIdle => {
+            let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, &observed));
+            tell(&pass.ctx.core, &pass.object, &warning).await;
+            Ok(None)
+        }
         Step::Rest if pass.is_deleting() => Ok(Some(Next::Gone)),
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
@@ -72,6 +82,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Revoke => revoke(pass, &observed).await,
         Step::Release => {
             end_work(pass);
+            tell_of_login(pass, &observed).await;
             claim::release(pass, &observed).await.map(|()| None)
         }
         Step::Forget => {
@@ -105,11 +116,9 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
     backoff.reset(&key);
     backoff.reset(&role_key(pass));
     let resync = pass.ctx.core.settings.resync;
-    let due = rotation::due_in(pass.object.status.as_ref(), Timestamp::now());
-    match due.filter(|wait| *wait < resync) {
-        Some(wait) => Next::After(wait + SOON),
-        None => Next::Rest,
-    }
+    let due = rotation::due_in(pass.object.status.as_ref(), Timestamp::now()).map(|wait| wait + SOON);
+    let next = due.into_iter().chain(idle::next_look(pass, observed)).min();
+    next.filter(|wait| *wait < resync).map_or(Next::Rest, Next::After)
 }
 
 /// The key of attempts to read the sources of an Orchestra.
@@ -120,6 +129,21 @@ fn source_key(pass: &Pass) -> String {
 /// The key of attempts to drop the roles of former logins.
 fn role_key(pass: &Pass) -> String {
     format!("role/{}", pass.uid())
+}
+
+/// Tells of the login in a paused project, where nothing can be revoked.
+async fn tell_of_login(pass: &Pass, observed: &Observed) {
+    let Some(database) = observed.database.as_ref().filter(|database| database.is_paused()) else {
+        return;
+    };
+    let (base, name) = (tenant::role_name(pass.uid()), database.name_any());
+    let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name).generation);
+    let note = format!(
+        "the project of database {name} is paused, so that the tenant's login {role} was not revoked: if somebody restores the \
+         project, ALTER ROLE {role} NOLOGIN there, and so each other role whose name begins with {base}. An Orchestra that \
+         takes the database back does it by itself"
+    );
+    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Paused, note)).await;
 }
 
 async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
@@ -136,6 +160,7 @@ fn end_work(pass: &Pass) {
     pass.ctx.core.backoff.reset(&source_key(pass));
     pass.ctx.core.backoff.reset(&role_key(pass));
     pass.ctx.rollout.turns.forget(pass.uid());
+    pass.ctx.looks.forget(pass.uid());
 }
 
 async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
@@ -281,9 +306,21 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             return Err(error);
         }
         let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name).generation);
-        let note = format!(
-            "the tenant's login {role} was not revoked ({error}): ALTER ROLE {role} NOLOGIN on the server of database {name}"
-        );
+        // What takes long, or is in use, is what it owns.
+        let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database))
+            .await
+            .is_ok();
+        let note = if shut {
+            format!(
+                "the tenant's login {role} can no longer log in, and its role is left on the server of database {name} ({error}): \
+                 REASSIGN OWNED BY {role} TO the owner, DROP OWNED BY {role}, DROP ROLE {role} there"
+            )
+        } else {
+            format!(
+                "the tenant's login {role} was not revoked ({error}): ALTER ROLE {role} NOLOGIN on the server of database \
+                 {name}"
+            )
+        };
         tracing::warn!(%error, database = name, role, "the tenant's login was not revoked");
         let subject = pass.object.object_ref(&());
         publish_event(&ctx.core.recorder, &subject, EventType::Warning, error.reason(), &note).await;

@@ -13,7 +13,7 @@ use super::{Context, Pass, existing};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::{
-    ClaimReference, DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec,
+    ClaimReference, DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState,
     SupabaseProject,
 };
 use crate::class::{self, Way, budget};
@@ -55,8 +55,10 @@ pub fn state(database: &OrchestraDatabase) -> (Database, String) {
     if database.is_ready() {
         return (Database::Usable(Inside::UNSEEN), String::new());
     }
-    let message = condition::find(database.conditions(), ConditionType::Ready)
-        .map(|ready| ready.message.clone())
+    let told = |type_| condition::find(database.conditions(), type_);
+    let message = told(ConditionType::Stalled)
+        .or(told(ConditionType::Ready))
+        .map(|told| told.message.clone())
         .unwrap_or_default();
     match database.stalled_reason() {
         Some(reason) => (Database::Stopped(reason), message),
@@ -223,27 +225,18 @@ pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let Some(class) = observed.class.clone() else {
         return Ok(());
     };
-    let wanted = pass
-        .object
-        .spec
-        .placement
-        .as_ref()
-        .map(|placement| placement.region.as_str());
     let instance_size = class
         .spec
         .provider
         .as_ref()
         .and_then(|provider| provider.supabase.instance_size.clone());
-    let region = class::region(&class, wanted)?;
+    let choice = class::placement::choose(&class, pass.object.spec.placement.as_ref())?;
     let name = class::database_name(pass.uid());
     let project = SupabaseProject {
         name: marker::mint(&pass.ctx.class.cluster, pass.namespace(), pass.name(), &name),
-        alternatives: if wanted.is_some() {
-            Vec::new()
-        } else {
-            class::alternatives(&class, &region)
-        },
-        region,
+        region: choice.region,
+        alternatives: choice.alternatives,
+        near: choice.near,
         instance_size,
     };
     let spec = OrchestraDatabaseSpec {
@@ -298,8 +291,15 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
 /// What is told of a database that is not where the Orchestra's placement says, because the placement came later, or the
 /// database is an entry of a pool.
 pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Option<String> {
-    let wanted = &object.spec.placement.as_ref()?.region;
+    let placement = object.spec.placement.as_ref()?;
     let database = database?;
+    let Some(wanted) = &placement.region else {
+        return database.spec.inventory.as_ref().map(|_| {
+            "proven usable by a login. It is an entry of a pool, of which no region is known: spec.placement.near has no \
+             effect on it"
+                .to_owned()
+        });
+    };
     let project = database.status.as_ref().and_then(|status| status.project.as_ref());
     match project.map(|project| &project.region) {
         Some(region) if region == wanted => None,
@@ -314,6 +314,19 @@ pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Op
             )
         }),
     }
+}
+
+/// Writes whether the database is to run.
+pub async fn set_power(pass: &Pass, database: &OrchestraDatabase, state: PowerState) -> Result<(), Error> {
+    let patch = json!({
+        "metadata": {"resourceVersion": database.resource_version()},
+        "spec": {"powerState": state},
+    });
+    let patched = api(&pass.ctx)
+        .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    databases(pass).wrote(&patched);
+    Ok(())
 }
 
 /// Releases the claim. From here on the reclaim policy decides what becomes of the database.

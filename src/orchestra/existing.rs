@@ -159,6 +159,8 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
             "releasedAt": null,
             "reclaimAfter": null,
             "offeredTo": null,
+            // A paused database is restored: its former Orchestra has no say any more.
+            "powerState": null,
         },
     });
     let taken = api(&pass.ctx)

@@ -49,6 +49,12 @@ pub struct WayIn {
     pub handover: Handover,
 }
 
+/// Shuts all logins of the tenant, also those of a rotation; the owner keeps its access.
+pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
+    let mut session = open(pass, database).await?;
+    Ok(postgres::shut_tenant_logins(&mut session, &tenant::role_name(pass.uid())).await?)
+}
+
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
     let (login, stored) = owner(pass, database).await?;

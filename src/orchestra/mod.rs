@@ -10,12 +10,15 @@ mod failure;
 mod foreign;
 mod former;
 mod generations;
+mod idle;
 mod inside;
 mod login;
 mod migrating;
 mod news;
 mod observe;
+mod parts;
 pub mod plan;
+mod power;
 mod reach;
 mod rotation;
 mod status;
@@ -45,6 +48,7 @@ use login::WayIn;
 
 pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use foreign::Awaited;
+pub use idle::Looks;
 pub use status::report;
 
 /// What the passes over Orchestras need.
@@ -67,6 +71,8 @@ pub struct Context {
     pub works: Works<Orchestra, PgConnection>,
     /// Secrets of others that Orchestras wait for.
     pub foreign: Awaited,
+    /// When it was last looked whether anybody uses a database.
+    pub looks: Looks,
 }
 
 impl AsRef<Core> for Context {
@@ -121,6 +127,8 @@ struct Pass {
     kept_role: bool,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
+    /// The logins of a pool's database were shut.
+    shut: bool,
 }
 
 impl Pass {
@@ -138,6 +146,7 @@ impl Pass {
             logins: None,
             kept_role: false,
             revoked: false,
+            shut: false,
         }
     }
 

@@ -7,9 +7,10 @@ use sqlx::postgres::PgConnection;
 
 use super::claim::{self, Offer};
 use super::expiry::{self, Life};
+use super::idle::{self, Look};
 use super::inside::{self, Facts};
-use super::plan::{Database, Expiry, Inside, Seen, Supply};
-use super::{Pass, approval, existing};
+use super::plan::{Database, Expiry, Idle, Inside, Power, Seen, Supply};
+use super::{Pass, approval, existing, power};
 use crate::api::{ORCHESTRA_FINALIZER, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 use crate::content::Tenant;
@@ -29,6 +30,8 @@ pub struct Observed {
     pub candidates: Vec<String>,
     /// What was looked up inside of a usable database.
     pub inside: Facts,
+    /// What a look has found that was taken to see whether anybody uses the database.
+    pub look: Option<Look>,
     /// The end of its ttl.
     pub life: Life,
 }
@@ -42,6 +45,7 @@ impl Observed {
             database: None,
             candidates: Vec::new(),
             inside: Facts::new(Inside::UNSEEN),
+            look: None,
             life: Life::default(),
         }
     }
@@ -68,6 +72,8 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         revoked: pass.revoked,
         expiry: Expiry::Later,
         database: Database::Provisioning,
+        power: Power::Running,
+        idle: Idle::No,
     });
     if !observed.seen.finalizer {
         return Ok(observed);
@@ -78,13 +84,23 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         return Ok(observed);
     }
     observe_claim(pass, &mut observed).await?;
+    if !observed.seen.deleting {
+        observed.seen.power = power::observe(pass, &observed);
+    }
+    let runs = matches!(observed.seen.power, Power::Running | Power::Refused(_));
     let usable = matches!(observed.seen.database, Database::Usable(_));
-    if usable && !observed.seen.deleting {
+    if usable && runs && !observed.seen.deleting {
         let facts = inside::observe(pass, &observed.tenant(&pass.object), session).await?;
         let waits = approval::message(pass, facts.review());
         observed.message = facts.message.clone().or(waits).unwrap_or_default();
         observed.seen.database = Database::Usable(facts.inside);
         observed.inside = facts;
+        if observed.inside.inside.rests() {
+            (observed.seen.idle, observed.look) = idle::observe(pass, &observed).await;
+        }
+    }
+    if let Some(message) = power::message(pass, &observed).filter(|_| observed.message.is_empty() || !runs) {
+        observed.message = message;
     }
     Ok(observed)
 }

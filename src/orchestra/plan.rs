@@ -5,6 +5,7 @@
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
 //! rotation:      BeginRotation → PrepareLogin → Publish → EndRotation … RevokeFormer … DropFormer
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
+//! paused:        Pause → Wait(Pausing) | Shut → Sleep → Resume;  idle: NoteUse → WarnIdle → FallAsleep → Pause
 //! deleted:       Revoke → Release → Forget
 //! with a ttl:    BeginTtl → WarnOfExpiry → WarnOfExpiry → Expire → deleted
 //! ```
@@ -14,160 +15,18 @@
     reason = "the facts grow with each link, whose signature stays as it is"
 )]
 
+mod seen;
+
+pub use seen::{Database, Expiry, Idle, Inside, Intent, Notice, Power, Rotation, Seen, Supply, Work};
+
 use super::wait::Wait;
 use crate::api::condition::Reason;
 
-/// Everything that the next step depends on. What comes later is looked at only when it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// The resource is being deleted.
-    pub deleting: bool,
-    /// Our finalizer is on it.
-    pub finalizer: bool,
-    /// While it is being deleted: the tenant's login opens its database no more, or cannot be revoked
-    /// now.
-    pub revoked: bool,
-    /// What its ttl has come to.
-    pub expiry: Expiry,
-    /// Its database.
-    pub database: Database,
-}
-
-/// What a ttl has come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Expiry {
-    /// Nothing is due, or there is no ttl.
-    #[default]
-    Later,
-    /// It begins to count, of an Orchestra that is in use.
-    Begin,
-    /// A warning is due.
-    Warn,
-    /// The ttl is over.
-    Over,
-}
-
-/// The database of this Orchestra.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Database {
-    /// None is claimed: looked up by our UID, not read from a status.
-    None(Supply),
-    /// One was claimed, and its OrchestraDatabase is gone.
-    Lost,
-    /// Claimed, and its creation waits in the queue of requests.
-    Queued,
-    /// Claimed, and not usable yet.
-    Provisioning,
-    /// Claimed, and a person must act before it is usable.
-    Stopped(Reason),
-    /// Claimed and usable.
-    Usable(Inside),
-    /// The claim is released.
-    Leaving,
-}
-
-/// How a claim could be met now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Supply {
-    /// The provider can create a database.
-    Provider(Intent),
-    /// A database of a pool is free.
-    Member(Intent),
-    /// By nothing now; the operator tries again by itself.
-    Awaited(Wait),
-    /// By nothing until a person acts.
-    Blocked(Reason),
-}
-
-/// How far the very claim that could be made now has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
-    /// Nothing was done for it.
-    Open,
-    /// The room in the budget, or the pool's member, is reserved in this process.
-    Reserved,
-    /// It is written in the status.
-    Written,
-}
-
-/// A part of the work inside the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// Not done, and it needs a turn first.
-    Due,
-    /// Not done.
-    Pending,
-    /// Not done, and waiting for a person's approval.
-    AwaitsApproval,
-    /// Not done, and waiting for something else.
-    Waiting(Wait),
-    /// Being done in the background.
-    Running,
-    /// Done, or not asked for.
-    Done,
-}
-
-/// Where the plan of migrations that wait for approval is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// As it should be.
-    Told,
-    /// Not written down, or another plan is.
-    Untold,
-    /// A plan is written down, and none waits.
-    Leftover,
-}
-
-/// What was seen inside of a usable database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
-pub struct Inside {
-    /// The owner's session is open and the tenant's login works, or nothing needs them.
-    pub login: bool,
-    /// The migrations.
-    pub migrations: Work,
-    /// Where the plan is written down.
-    pub notice: Notice,
-    /// The seed.
-    pub seed: Work,
-    /// The connection Secret holds what it should; of one in use, while other work waits, that nobody
-    /// else has touched it.
-    pub published: bool,
-    /// The tenant uses its database: it has its Secret, whatever waits.
-    pub serving: bool,
-    /// The overlap of a Secret of a former name is over.
-    pub leftover: bool,
-    /// Where the rotation of its login stands.
-    pub rotation: Rotation,
-}
-
-/// Where the rotation of a tenant's login stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotation {
-    /// Nothing is to be done.
-    Settled,
-    /// A new login is asked for.
-    Due,
-    /// A new login is being made, and the connection Secret is to have it.
-    Pending,
-    /// The overlap of a former login is over.
-    Overdue,
-    /// A former login logs in no more, and its role is to be dropped.
-    Ended,
-}
-
 impl Inside {
-    /// Stands for what is inside of a database that is not looked into.
-    pub const UNSEEN: Self = Self {
-        login: false,
-        migrations: Work::Pending,
-        notice: Notice::Told,
-        seed: Work::Pending,
-        published: false,
-        serving: false,
-        leftover: false,
-        rotation: Rotation::Settled,
-    };
+    /// Whether nothing is to be done.
+    pub fn rests(&self) -> bool {
+        INSIDE.iter().all(|link| link(self).is_none())
+    }
 }
 
 /// The one next step. Each is idempotent.
@@ -208,6 +67,20 @@ pub enum Step {
     DropFormer,
     /// Delete a connection Secret of a former name.
     RemoveSecret,
+    /// Write into the database's resource that it is to be paused.
+    Pause,
+    /// Shut the logins of a pool's database.
+    Shut,
+    /// Nothing to do while it is paused.
+    Sleep,
+    /// Let the database run again.
+    Resume,
+    /// Write down since when nobody uses the database.
+    NoteUse,
+    /// Announce that the database will be paused.
+    WarnIdle,
+    /// Write down that the database is to be paused because nobody uses it.
+    FallAsleep,
     /// Nothing to do.
     Rest,
     /// Write down since when the ttl counts.
@@ -239,7 +112,7 @@ pub fn plan(seen: &Seen) -> Step {
             Expiry::Begin => Step::BeginTtl,
             Expiry::Warn => Step::WarnOfExpiry,
             Expiry::Over => Step::Expire,
-            Expiry::Later => live(&seen.database),
+            Expiry::Later => live(seen),
         },
     }
 }
@@ -253,7 +126,26 @@ fn leave(seen: &Seen) -> Step {
     }
 }
 
-fn live(database: &Database) -> Step {
+/// A paused database is not looked into. One that cannot be paused lives on, and says so when all else is done.
+fn live(seen: &Seen) -> Step {
+    let step = match seen.power {
+        Power::ToPause => Step::Pause,
+        Power::Pausing => Step::Wait(Wait::Pausing),
+        Power::ToShut => Step::Shut,
+        Power::Paused => Step::Sleep,
+        Power::ToResume => Step::Resume,
+        Power::Running | Power::Refused(_) => claimed(&seen.database),
+    };
+    match (step, seen.power, seen.idle) {
+        (Step::Rest, Power::Refused(reason), _) => Step::Stop(reason),
+        (Step::Rest, _, Idle::Note) => Step::NoteUse,
+        (Step::Rest, _, Idle::Warn) => Step::WarnIdle,
+        (Step::Rest, _, Idle::Sleep) => Step::FallAsleep,
+        (step, ..) => step,
+    }
+}
+
+fn claimed(database: &Database) -> Step {
     match database {
         Database::None(supply) => claim(*supply),
         // A lost database is never replaced by an empty one.

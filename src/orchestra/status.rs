@@ -10,18 +10,19 @@ use super::Context;
 use super::inside::Facts;
 use super::news::news;
 use super::observe::Observed;
-use super::plan::{Database, Step, Work};
+use super::plan::{Database, Power, Step};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, claim, drift, existing, failure, foreign, former, migrating, reach, rotation, unavailable};
+use super::{Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, rotation, unavailable};
 use crate::api::condition::{ConditionType as Is, Reason};
-use crate::api::{AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, ProjectReference, PublishedSecret};
+use crate::api::{
+    AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, PowerStatus, ProjectReference, PublishedSecret,
+};
 use crate::controller;
 use crate::controller::conditions::{Conditions, Standing, find, is_true};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::migrate::guard::Clearance;
-use crate::rollout::Kept;
 
 /// Writes the status for a step, when it differs from what is there.
 pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
@@ -43,11 +44,17 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     // A published Secret says that it was used: what was wrong with its database is over.
     let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
     // Nothing is begun, and nobody may think so after a restart.
-    let waits = matches!(reason, Reason::ApprovalPending | Reason::RolloutPending);
+    let waits = matches!(
+        reason,
+        Reason::ApprovalPending | Reason::RolloutPending | Reason::Pausing
+    );
     let leaving = pass.is_deleting();
     let updating = served && standing == Standing::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
-    let ready = step == Step::Rest;
+    let paused = step == Step::Sleep;
+    let ready = paused || rests(step);
+    // What cannot be paused serves on.
+    let in_use = ready || (matches!(step, Step::Stop(_)) && matches!(observed.seen.power, Power::Refused(_)) && usable);
     conditions.set(Is::Ready, ready, summary, message);
     let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
     let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
@@ -56,22 +63,22 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     for (type_, is, words) in [
         (
             Is::Available,
-            ready || (served && usable && !leaving),
+            !paused && (in_use || (served && usable && !leaving)),
             "applications can use it",
         ),
-        (Is::DatabaseReady, usable, proven),
+        (Is::DatabaseReady, usable && !paused, proven),
     ] {
         let (why, told) = if is { (Reason::Ready, words) } else { (reason, message) };
         conditions.set(type_, is, why, told);
     }
-    parts(pass, observed, &mut conditions, reason);
+    parts::parts(pass, observed, &mut conditions, reason);
     reach::keys(observed, &mut conditions);
     let gone = sources(observed, &mut conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
     conditions.stand(standing, summary, message);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
     let warnings = controller::status::warnings(&old.conditions, &conditions, &reach::WARNED);
-    let new = facts(pass, observed, old, phase, conditions);
+    let new = facts(pass, step, observed, old, phase, conditions);
     let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
     let news = news(pass, &new, (standing, reason, message), progress);
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
@@ -128,6 +135,8 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::RevokeFormer
             | Step::DropFormer
             | Step::RemoveSecret
+            | Step::Pause
+            | Step::Resume
     );
     let waited = pass.ctx.rollout.turns.waited(pass.uid());
     let quick = quick || (step == Step::Wait(Wait::Turn) && waited.is_some_and(|waited| waited < SHORT_QUEUE));
@@ -146,57 +155,9 @@ async fn tell_approved(pass: &Pass, old: &OrchestraStatus, observed: &Observed) 
     }
 }
 
-/// The conditions of the parts inside the database.
-fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reason: Reason) {
-    let Database::Usable(seen) = &observed.seen.database else {
-        for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
-            conditions.keep(part, Reason::Pending);
-        }
-        return;
-    };
-    let proven = published(pass, observed).is_some() || pass.object.is_settled();
-    let database = observed.database.as_ref();
-    let (why, told) = match former::told(&pass.object, database, proven) {
-        told if seen.published => (Reason::Ready, told),
-        _ => (
-            reason,
-            "the connection Secret is published when the database is migrated and seeded",
-        ),
-    };
-    conditions.set(Is::CredentialsReady, seen.published, why, told);
-    let tenant = observed.tenant(&pass.object);
-    let template = tenant.template();
-    let migrates = migrating::spec(pass, &tenant).is_some();
-    let seeds = pass.object.spec.seed.is_some() || template.is_some_and(|template| template.seed.is_some());
-    let kept = observed.inside.wanted.kept;
-    for (part, work, asked) in [
-        (Is::Migrated, seen.migrations, migrates),
-        (Is::Seeded, seen.seed, seeds),
-    ] {
-        match (asked, work) {
-            _ if observed.inside.wanted.is_without_template() => conditions.keep(part, Reason::Pending),
-            (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
-            (true, Work::Done) => {
-                let (why, told) = done(kept.filter(|_| part == Is::Migrated));
-                conditions.set(part, true, why, told);
-            }
-            (true, _) => match failure::uncured(&pass.object, observed).filter(|_| part == Is::Migrated) {
-                Some((reason, failure)) => conditions.set(part, false, reason, &failure.message),
-                None => conditions.set(part, false, reason, "not applied yet"),
-            },
-        }
-    }
-    let old = pass.object.migrations();
-    if let Some(migrations) = observed.inside.migrations().or(old) {
-        match &migrations.divergence {
-            None => {
-                let told = "the history and the source agree";
-                conditions.set(Is::HistoryAgrees, true, Reason::Ready, told);
-            }
-            Some(what) => conditions.set(Is::HistoryAgrees, false, Reason::HistoryDiverged, what),
-        }
-    }
-    reach::condition(observed, conditions);
+/// Whether nothing is to be done for a database that runs.
+fn rests(step: Step) -> bool {
+    matches!(step, Step::Rest | Step::NoteUse | Step::WarnIdle)
 }
 
 /// The warning of sources that cannot be read while everything that they had is applied, and its event.
@@ -208,18 +169,6 @@ fn sources(observed: &Observed, conditions: &mut Conditions<'_>) -> Option<News>
     let (reason, message) = unavailable::told(sources)?;
     conditions.set(Is::SourceAvailable, false, reason, &message);
     Some(News::warning(reason, message))
-}
-
-/// What is said of a part that is done.
-fn done(kept: Option<Kept>) -> (Reason, &'static str) {
-    match kept {
-        None => (Reason::Ready, "everything is applied"),
-        Some(Kept::Pinned) => (Reason::Pinned, "what is applied is kept, as spec.pinMigrations says"),
-        Some(Kept::Waits | Kept::Queued) => (
-            Reason::RolloutPending,
-            "everything of the older source is applied; the class's rollout has not come here",
-        ),
-    }
 }
 
 /// The migrations, with what waits to be applied instead of them.
@@ -240,12 +189,13 @@ fn migrations(inside: &Facts, old: Option<MigrationStatus>) -> Option<MigrationS
 /// A look that was asked for is done when the pass ends at rest.
 fn facts(
     pass: &Pass,
+    step: Step,
     observed: &Observed,
     old: OrchestraStatus,
     phase: &str,
     conditions: Vec<Condition>,
 ) -> OrchestraStatus {
-    let settled = is_true(&conditions, Is::Ready);
+    let settled = rests(step);
     let database = observed.database.as_ref();
     let class_name = observed.class.as_ref().map(|class| class.name_any());
     let project = database
@@ -273,10 +223,15 @@ fn facts(
                 region: project.region.clone(),
             })
             .or(old.project),
+        placement: database
+            .and_then(|database| database.status.as_ref())
+            .and_then(|status| status.placement.clone())
+            .or(old.placement),
         secret_ref: published(pass, observed).or(old.secret_ref),
         former_secrets: former::after(&pass.object, published(pass, observed).as_ref(), Timestamp::now()),
         binding: former::binding(&pass.object, published(pass, observed).as_ref()),
         credentials: rotation::status(pass, database, old.credentials),
+        power: power::status(pass, step, observed, old.power),
         migrations: migrations(&observed.inside, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
         template: applied_template(pass, observed, class_name)
@@ -319,6 +274,17 @@ pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
     let new = OrchestraStatus {
         former_secrets: former::after(&pass.object, pass.published.as_ref(), Timestamp::now()),
         secret_ref: pass.published.clone(),
+        ..pass.object.status.clone().unwrap_or_default()
+    };
+    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
+    Ok(())
+}
+
+/// Writes down that the database runs again.
+pub async fn note_power(pass: &mut Pass, power: PowerStatus) -> Result<(), Error> {
+    let new = OrchestraStatus {
+        // A server-side apply cannot empty an object, but take it away.
+        power: Some(power).filter(|power| *power != PowerStatus::default()),
         ..pass.object.status.clone().unwrap_or_default()
     };
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;

@@ -31,6 +31,8 @@ pub enum Wait {
     Creation,
     /// A usable database.
     Database,
+    /// A project that the provider is pausing.
+    Pausing,
     /// A turn to migrate on its server.
     Turn,
     /// The class's rollout.
@@ -70,6 +72,7 @@ impl Wait {
                 R::Provisioning,
                 "waiting until the database is usable",
             ),
+            Self::Pausing => (UNWATCHED, "Paused", R::Pausing, "the database is being paused"),
             Self::Rollout => (
                 UNWATCHED,
                 "Migrating",
@@ -142,7 +145,23 @@ pub fn describe(step: Step) -> Description {
             Reason::Publishing,
             "writing the connection Secret",
         ),
-        Step::Rest => (
+        Step::Pause | Step::Shut => describe_wait(Wait::Pausing),
+        Step::FallAsleep => (
+            "Paused",
+            Reconciling,
+            Reason::Pausing,
+            "nobody has used the database for long; it is being paused",
+        ),
+        Step::Sleep => ("Paused", Settled, Reason::Paused, "the database is paused"),
+        Step::Resume => describe_wait(Wait::Database),
+        Step::Stop(Reason::PausingNotAllowed) => (
+            "Ready",
+            Stalled,
+            Reason::PausingNotAllowed,
+            "the plan of the provider's organization does not allow its projects to be paused, so the database runs on: remove \
+             spec.powerState, or use a class of an organization that allows it",
+        ),
+        Step::Rest | Step::NoteUse | Step::WarnIdle => (
             "Ready",
             Settled,
             Reason::Ready,

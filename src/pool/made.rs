@@ -8,6 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::Context;
 use crate::api::condition::{ConditionType, Reason, reason_of};
 use crate::api::{DataApi, ExposeNewTables, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Prepared};
+use crate::class;
 use crate::content::{self, Origin};
 
 /// Whether an Orchestra of this class can claim a member; with whether the member is prepared for it.
@@ -16,20 +17,25 @@ use crate::content::{self, Origin};
 /// does not ask for.
 pub fn fits(object: &Orchestra, class: &OrchestraClass, member: &OrchestraDatabase) -> Option<bool> {
     let status = member.status.as_ref()?;
-    let placed = status.project.as_ref().is_some_and(|project| {
-        let wanted = object.spec.placement.as_ref().map(|placement| &placement.region);
-        let placement = class.spec.placement.as_ref();
-        let allowed = placement.and_then(|placement| placement.allowed_regions.as_ref());
-        wanted.is_none_or(|region| *region == project.region)
-            && allowed.is_none_or(|allowed| allowed.is_empty() || allowed.contains(&project.region))
-    });
-    if !member.is_of(class) || !placed {
+    let placed = status.project.as_ref();
+    if !member.is_of(class) || !placed.is_some_and(|project| is_placed(object, class, &project.region)) {
         return None;
     }
     match &status.prepared {
         None => Some(content::origin(object, class) == Origin::Nowhere),
         Some(prepared) => holds_what_is_asked_for(object, class, prepared).then_some(prepared.migrations.is_some()),
     }
+}
+
+/// Whether the class allows a region, and the Orchestra wants it: the region that it names, or the very one that comes first
+/// for the place that it is to be near to. A farther one is taken only for a project of its own, when the nearest has no
+/// capacity. An Orchestra without a placement is content with each region that the class allows.
+fn is_placed(object: &Orchestra, class: &OrchestraClass, region: &str) -> bool {
+    let allowed = class.spec.placement.as_ref().and_then(|it| it.allowed_regions.as_ref());
+    let wanted = object.spec.placement.as_ref();
+    let first = || class::placement::choose(class, wanted).is_ok_and(|choice| choice.region == region);
+    allowed.is_none_or(|allowed| allowed.is_empty() || allowed.iter().any(|allowed| allowed == region))
+        && (wanted.is_none() || first())
 }
 
 fn holds_what_is_asked_for(object: &Orchestra, class: &OrchestraClass, has: &Prepared) -> bool {
@@ -153,6 +159,9 @@ mod tests {
             (json!({"seed": own}), &schema, Some(true)),
             (json!({"placement": {"region": "eu-central-1"}}), &whole, Some(true)),
             (json!({"placement": {"region": "eu-west-3"}}), &whole, None),
+            (json!({"placement": {"near": {"country": "DE"}}}), &whole, Some(true)),
+            (json!({"placement": {"near": {"country": "SE"}}}), &whole, None),
+            (json!({"placement": {"near": {"country": "XX"}}}), &whole, None),
             (json!({"dataAPI": {"exposeNewTables": "All"}}), &schema, None),
             (json!({"dataAPI": {}}), &schema, Some(true)),
         ] {
@@ -169,6 +178,10 @@ mod tests {
         assert_eq!(fits(&blank, &elsewhere, &member("standard", &Value::Null)), None);
         let here = class(&json!({"placement": {"allowedRegions": ["eu-west-3", "eu-central-1"]}}));
         assert!(fits(&blank, &here, &member("standard", &Value::Null)).is_some());
+        // The nearest of those that the class allows.
+        let nordic = orchestra(&json!({"placement": {"near": {"country": "SE"}}}));
+        let europe = class(&json!({"placement": {"allowedRegions": ["eu-west-3", "eu-central-1"]}}));
+        assert!(fits(&nordic, &europe, &member("standard", &Value::Null)).is_some());
         let all = class(&json!({"dataAPI": {"exposeNewTables": "All"}}));
         let (exposed, begun) = (
             orchestra(&json!({"dataAPI": {"exposeNewTables": "All"}})),

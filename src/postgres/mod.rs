@@ -22,12 +22,14 @@ mod role_plan;
 mod roles;
 mod row_security;
 mod search_path;
+mod shut;
 mod sql;
 mod startup;
 mod transfer;
 mod url;
 mod url_parameters;
 mod url_text;
+mod usage;
 mod wall;
 
 pub use channel::{SUPABASE_ROOT, certificates};
@@ -46,7 +48,9 @@ pub use roles::{
     grant_existing, is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
+pub use shut::shut_tenant_logins;
 pub use sql::OPERATOR_SCHEMA;
+pub use usage::{Usage, usage};
 pub use wall::{Sharing, isolate};
 
 pub(crate) use connect::watch_client;

@@ -133,7 +133,7 @@ fn verifier(name: &str, roles: &[TenantRole]) -> Result<String> {
 }
 
 /// Each session is waited for, because it drops its temporary tables as it ends.
-async fn end_sessions(conn: &mut PgConnection, role: &str) -> Result<()> {
+pub(super) async fn end_sessions(conn: &mut PgConnection, role: &str) -> Result<()> {
     sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1")
         .bind(role)
         .execute(conn)

@@ -199,9 +199,6 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
         });
         attributes(role, (limited, row_security), facts, &mut plan);
     }
-    if server.is_some() {
-        join_groups(logins, facts, &mut plan);
-    }
     if server == Some(Sharing::Shared) {
         plan.together.push(Change::CloseDatabase);
         plan.after.push(Change::EndForeignSessions);
@@ -221,6 +218,10 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     }
     if exposes && server == Some(Sharing::Own) {
         plan.together.push(Change::Expose);
+    }
+    // Last: from version 16 on a grant of a group waits for the transactions that have granted it in other databases.
+    if server.is_some() {
+        join_groups(logins, facts, &mut plan);
     }
     Ok(plan)
 }

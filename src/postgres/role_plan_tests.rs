@@ -70,13 +70,13 @@ fn a_new_role_is_created_joined_and_granted_its_rights_in_one_transaction() {
         [
             Create("a"),
             JoinOwner("a"),
-            joins(APP_GROUP, "a"),
             CloseDatabase,
             GrantDatabase("a"),
             GrantExisting("a"),
             Protect,
             CopySearchPath("a"),
-            GrantFuture("a")
+            GrantFuture("a"),
+            joins(APP_GROUP, "a"),
         ]
     );
     assert_eq!(made.after, [EndForeignSessions]);

@@ -88,7 +88,11 @@ pub fn enrolled(
 ) -> Vec<Enrolled> {
     let name = class.name_any();
     let belongs = |orchestra: &Orchestra| {
-        takes_part(orchestra) && orchestra.decided_class() == Some(&name) && asks_for_any(orchestra, class)
+        // A paused one is skipped, and catches up when it runs again.
+        takes_part(orchestra)
+            && !orchestra.is_paused()
+            && orchestra.decided_class() == Some(&name)
+            && asks_for_any(orchestra, class)
     };
     let all = ctx.core.stores.orchestras.state_filter(belongs);
     all.iter()

@@ -195,6 +195,7 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
     loop {
         metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
+        let tenants = orchestras.clone();
         let oldest = oldest_logins(orchestras.iter().map(|object| &**object));
         let ends = orchestras
             .iter()
@@ -208,7 +209,13 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
         metrics.set_databases(databases.iter().map(|(phase, count)| (phase.as_str(), *count)));
-        metrics.set_classes(stores.classes.state().iter().map(|class| crate::class::facts(class)));
+        metrics.set_classes(
+            stores
+                .classes
+                .state()
+                .iter()
+                .map(|class| crate::class::facts(class, &tenants)),
+        );
         metrics.set_pools(stores.pools.state().iter().map(|pool| crate::pool::facts(pool)));
         tokio::time::sleep(CENSUS).await;
     }

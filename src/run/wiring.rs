@@ -117,5 +117,6 @@ pub fn orchestra(
         pool,
         works,
         foreign: orchestra::Awaited::default(),
+        looks: orchestra::Looks::default(),
     }))
 }

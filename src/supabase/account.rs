@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, watch};
 use super::client::Client;
 use super::error::Error;
 use super::poll::{DEFAULT_INTERVAL, Poll};
+use super::regions::{RegionLists, Regions};
 use super::settings::Settings;
 use crate::telemetry::metrics::{Metrics, RequestQueue};
 
@@ -27,6 +28,7 @@ pub struct Account {
     token: [u8; 32],
     client: Arc<Client>,
     poll: Poll,
+    regions: RegionLists,
 }
 
 impl Account {
@@ -46,6 +48,16 @@ impl Account {
     /// The token's client, with its rate limiter.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Which regions take new projects of a compute size; at most five minutes old.
+    pub async fn regions(&self, size: Option<&str>) -> Arc<Regions> {
+        if let Some(recent) = self.regions.recent(size) {
+            return recent;
+        }
+        let list = Arc::new(self.client.regions(&self.organization, size).await);
+        self.regions.keep(size, list.clone());
+        list
     }
 
     /// The organization's shared poll.
@@ -127,6 +139,7 @@ impl Accounts {
                 token: key,
                 client: client.clone(),
                 poll,
+                regions: RegionLists::default(),
             })
         };
         Ok(match tokens.get_mut(&key) {

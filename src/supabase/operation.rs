@@ -54,6 +54,8 @@ pub enum Operation {
     GetProject,
     /// `v1-delete-a-project`
     DeleteProject,
+    /// `v1-pause-a-project`
+    PauseProject,
     /// `v1-restore-a-project`
     RestoreProject,
     /// `v1-get-services-health`
@@ -95,6 +97,7 @@ impl Operation {
             Self::ListOrganizations => Scope::User,
             Self::GetProject
             | Self::DeleteProject
+            | Self::PauseProject
             | Self::RestoreProject
             | Self::GetServicesHealth
             | Self::GetPoolerConfig
@@ -117,7 +120,8 @@ impl Operation {
     pub fn priority(self) -> Priority {
         match self {
             Self::CreateProject | Self::ListProjects | Self::GetRegions | Self::DeleteProject => Priority::Create,
-            Self::RestoreProject
+            Self::PauseProject
+            | Self::RestoreProject
             | Self::GetServicesHealth
             | Self::GetPoolerConfig
             | Self::GetApiKeys

@@ -1,5 +1,10 @@
 //! Whether a region takes new projects. The API says so in a list, so a refusal need not be read for it.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
 use super::error::Error;
 use super::fields::{Fields, Item, items};
 use super::operation::Operation;
@@ -18,7 +23,43 @@ pub enum Offer {
     Unknown,
 }
 
+/// How long a list is good for: the answer depends on the compute size only, and projects are created in crowds.
+const GOOD_FOR: Duration = Duration::from_mins(5);
+
+/// The API's list of regions, for one compute size.
+#[derive(Debug, Default)]
+pub struct Regions {
+    listed: Vec<Region>,
+    /// Whether the list could be read as a whole.
+    whole: bool,
+}
+
+/// The last list of an organization for each compute size.
+#[derive(Debug, Default)]
+pub struct RegionLists(Mutex<Vec<RecentList>>);
+
+/// The compute size, when the list was read, and the list.
+type RecentList = (Option<String>, Instant, Arc<Regions>);
+
+impl RegionLists {
+    /// A list that is recent enough.
+    pub(super) fn recent(&self, size: Option<&str>) -> Option<Arc<Regions>> {
+        let mut lists = self.0.lock();
+        lists.retain(|(_, read, _)| read.elapsed() < GOOD_FOR);
+        let found = lists.iter().find(|(of, ..)| of.as_deref() == size);
+        found.map(|(_, _, list)| list.clone())
+    }
+
+    /// Keeps a list.
+    pub(super) fn keep(&self, size: Option<&str>, list: Arc<Regions>) {
+        let mut lists = self.0.lock();
+        lists.retain(|(of, ..)| of.as_deref() != size);
+        lists.push((size.map(ToOwned::to_owned), Instant::now(), list));
+    }
+}
+
 /// A region of the list.
+#[derive(Debug)]
 struct Region {
     code: String,
     status: Option<String>,
@@ -33,22 +74,31 @@ impl Item for Region {
     }
 }
 
-impl Offer {
+impl Regions {
     /// Reads `RegionsInfo`.
-    pub(super) fn read(answer: &serde_json::Value, region: &str) -> Self {
-        let Some(list) = answer["all"]["specific"].as_array().filter(|list| !list.is_empty()) else {
-            return Self::Unknown;
-        };
+    pub(super) fn read(answer: &serde_json::Value) -> Self {
+        let list = answer["all"]["specific"].as_array().filter(|list| !list.is_empty());
+        let Some(list) = list else { return Self::default() };
         let regions = items::<Region>(list);
-        let found = regions.items.iter().find(|it| it.code == region);
-        match found {
-            Some(region) if region.status.as_deref().is_some_and(|status| !status.is_empty()) => Self::Closed,
-            Some(_) => Self::Open,
-            None if regions.odd > 0 => Self::Unknown,
-            None => Self::Missing,
+        Self {
+            whole: regions.odd == 0,
+            listed: regions.items,
         }
     }
 
+    /// What the list says of a region.
+    pub fn offer(&self, region: &str) -> Offer {
+        let found = self.listed.iter().find(|it| it.code == region);
+        match found {
+            Some(region) if region.status.as_deref().is_some_and(|status| !status.is_empty()) => Offer::Closed,
+            Some(_) => Offer::Open,
+            None if self.whole => Offer::Missing,
+            None => Offer::Unknown,
+        }
+    }
+}
+
+impl Offer {
     /// A refusal of a creation in this region, which is one of the region if the list or the words say so.
     pub fn explain(self, error: Error, region: &str) -> Error {
         match error {
@@ -77,7 +127,7 @@ mod tests {
     use super::*;
 
     fn offer(list: &serde_json::Value) -> Offer {
-        Offer::read(&json!({"all": {"smartGroup": [], "specific": list}}), "eu-central-1")
+        Regions::read(&json!({"all": {"smartGroup": [], "specific": list}})).offer("eu-central-1")
     }
 
     #[test]
@@ -92,7 +142,10 @@ mod tests {
         for odd in [json!([]), json!(null), json!("x")] {
             assert_eq!(offer(&odd), Offer::Unknown);
         }
-        assert_eq!(Offer::read(&json!({"message": "no"}), "eu-central-1"), Offer::Unknown);
+        assert_eq!(
+            Regions::read(&json!({"message": "no"})).offer("eu-central-1"),
+            Offer::Unknown
+        );
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub struct ClassFacts {
     pub used_percent: Option<u32>,
     /// Tenants whose schema differs from that of most others with the same migrations.
     pub schema_odd: Option<i64>,
+    /// Tenants whose databases are paused.
+    pub paused: i64,
+    /// For how long the database has not been used that has not been used for longest, in seconds.
+    pub idle_seconds: Option<i64>,
+    /// What pauses have saved so far.
+    pub saved: Option<f64>,
     /// When its token expires, in seconds since 1970.
     pub token_expires: Option<i64>,
     /// Numbers of its tenants by the state of the rollout of its migrations.
@@ -57,6 +63,9 @@ pub(super) struct Classes {
     token_expires: Family<ClassLabels, Gauge>,
     rollout: Family<RolloutLabels, Gauge>,
     schema_odd: Family<ClassLabels, Gauge>,
+    paused: Family<ClassLabels, Gauge>,
+    idle: Family<ClassLabels, Gauge>,
+    saved: Family<MoneyLabels, Amount>,
 }
 
 impl Classes {
@@ -91,6 +100,21 @@ impl Classes {
             "Tenants of a class whose schema differs from that of most others with the same migrations",
             self.schema_odd.clone(),
         );
+        registry.register(
+            "class_paused_tenants",
+            "Tenants of a class whose databases are paused",
+            self.paused.clone(),
+        );
+        registry.register(
+            "class_idle_seconds",
+            "For how long the database of a class has not been used that has not been used for longest",
+            self.idle.clone(),
+        );
+        registry.register(
+            "class_saved",
+            "What pauses of a class's tenants have saved so far",
+            self.saved.clone(),
+        );
     }
 
     /// Replaces all values. A class that is not named loses its gauges.
@@ -101,6 +125,9 @@ impl Classes {
         self.token_expires.clear();
         self.rollout.clear();
         self.schema_odd.clear();
+        self.paused.clear();
+        self.idle.clear();
+        self.saved.clear();
         for facts in classes {
             for (state, tenants) in facts.rollout {
                 let class = facts.class.clone();
@@ -112,7 +139,15 @@ impl Classes {
                 currency: facts.currency,
             };
             let class = ClassLabels { class: facts.class };
-            for (family, amount) in [(&self.projected, facts.projected), (&self.limit, facts.limit)] {
+            self.paused.get_or_create(&class).set(facts.paused);
+            if let Some(idle) = facts.idle_seconds {
+                self.idle.get_or_create(&class).set(idle);
+            }
+            for (family, amount) in [
+                (&self.projected, facts.projected),
+                (&self.limit, facts.limit),
+                (&self.saved, facts.saved),
+            ] {
                 if let Some(amount) = amount {
                     family.get_or_create(&money).set(amount);
                 }

@@ -47,6 +47,24 @@ pub const CHANGES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "Orchestra",
+        "spec: {placement: {near: {country: SE}}}",
+        "spec: {placement: {near: {country: DK}}}",
+        "placement is immutable once set",
+    ),
+    (
+        "Orchestra",
+        "spec: {placement: {near: {latitude: 59.33, longitude: 18}}}",
+        "spec: {placement: {near: {latitude: 59.33, longitude: 18.0}}, displayName: New name}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {placement: {near: {country: SE}}}",
+        "spec: {placement: {region: eu-north-1}}",
+        "placement is immutable once set",
+    ),
+    (
+        "Orchestra",
         "spec: {deletionPolicy: Retain}",
         "spec: {deletionPolicy: Delete}",
         "",

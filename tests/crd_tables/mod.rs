@@ -6,10 +6,13 @@ pub mod changes;
 pub mod connection;
 pub mod life;
 pub mod logins;
+mod placement;
 pub mod pools;
 pub mod rollout;
 mod schemas;
 pub mod sources;
+
+pub use placement::PLACEMENTS;
 
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const MANIFESTS: &[(&str, &str, &str)] = &[
@@ -105,7 +108,7 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     (
         "Orchestra",
         "spec: {placement: {}}",
-        "spec.placement.region: Required value",
+        "exactly one of region and near must be set",
     ),
     (
         "Orchestra",

@@ -1,6 +1,8 @@
 //! What the logins of a rotation have, and what a former one leaves.
 
-use orchestra_operator::postgres::{TenantRoles, drop_former_role, ensure_tenant_roles, tenant_logins};
+use orchestra_operator::postgres::{
+    TenantRoles, drop_former_role, ensure_tenant_roles, shut_tenant_logins, tenant_logins,
+};
 
 use super::*;
 
@@ -228,4 +230,49 @@ async fn very_many_objects_of_a_former_login_are_passed_on_in_steps() {
         .await,
         "450"
     );
+}
+
+#[tokio::test]
+async fn a_pause_shuts_every_login_of_a_tenant_and_its_end_opens_those_that_were_live() {
+    let server = server().await;
+    let (owner, _) = two_tenants(&server).await;
+    let mut own = session(&owner).await;
+    let [second, third] = ["t_2", "t_3"].map(role);
+    let ensure = async |own: &mut _, base: &str, logins: &[TenantRole], retired: &[&str]| {
+        let roles = TenantRoles {
+            base,
+            logins,
+            unknown: &[],
+            retired,
+        };
+        let rights = TenantRights::default();
+        ensure_tenant_roles(own, roles, &rights, Sharing::Shared).await.unwrap();
+    };
+    let logs_in = async |role: &TenantRole| {
+        let login = owner.as_user(&role.name, role.password.clone());
+        connect(&login, "test").await.is_ok()
+    };
+    // The first login is revoked, and the second one is a former one. Another tenant's name begins in the same way.
+    let other = role("t_2x");
+    ensure(&mut own, "t_2x", std::slice::from_ref(&other), &[]).await;
+    ensure(&mut own, "t", &[role("t"), second.clone()], &[]).await;
+    let logins = [second.clone(), third.clone()];
+    ensure(&mut own, "t", &logins, &["t"]).await;
+    let mut open = session(&owner.as_user(&third.name, third.password.clone())).await;
+    for _ in 0..2 {
+        shut_tenant_logins(&mut own, "t").await.unwrap();
+    }
+    assert!(execute(&mut open, "SELECT 1").await.is_err(), "its session has ended");
+    for shut in [&role("t"), &second, &third] {
+        assert!(!logs_in(shut).await, "{}", shut.name);
+    }
+    assert!(logs_in(&other).await, "the other tenant's");
+    shut_tenant_logins(&mut own, "nobody").await.unwrap();
+
+    // The overlap of the former one has ended meanwhile.
+    ensure(&mut own, "t", &logins[1..], &["t_2"]).await;
+    assert!(logs_in(&third).await);
+    for shut in [&role("t"), &second] {
+        assert!(!logs_in(shut).await, "{}", shut.name);
+    }
 }

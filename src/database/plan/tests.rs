@@ -13,6 +13,10 @@ fn every_state() -> Vec<Facts> {
         Project::Discarded,
         Project::Discarding,
         Project::Replaced,
+        Project::ToPause { asked: false },
+        Project::ToPause { asked: true },
+        Project::Pausing,
+        Project::Asleep,
         Project::Paused { asked: false },
         Project::Paused { asked: true },
         Project::Stopped(Reason::ProviderFailed),
@@ -87,13 +91,15 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Schedule => facts.grace = Grace::None,
         Step::Replace => hosted.project = Project::Discarded,
         Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
+        Step::Pause => hosted.project = Project::ToPause { asked: true },
+        Step::AwaitPause => hosted.project = Project::Asleep,
         Step::Restore => hosted.project = Project::Paused { asked: true },
         Step::Destroy if hosted.project == Project::Discarded => hosted.project = Project::Discarding,
         Step::Destroy => hosted.project = Project::Leaving,
         Step::AwaitGone if hosted.project == Project::Discarding => hosted.project = Project::Replaced,
         Step::AwaitGone => hosted.project = Project::Absent,
         Step::Forget | Step::Abandon => facts.finalizer = false,
-        Step::Rest | Step::Hold | Step::Stop(_) => {}
+        Step::Rest | Step::Sleep | Step::Hold | Step::Stop(_) => {}
     }
     facts.backing = Backing::Hosted(hosted);
     facts
@@ -110,7 +116,7 @@ fn every_life_settles_and_buys_at_most_once() {
             facts = after(facts, step);
         }
         assert!(
-            matches!(plan(&facts), Step::Rest | Step::Hold | Step::Stop(_)),
+            matches!(plan(&facts), Step::Rest | Step::Sleep | Step::Hold | Step::Stop(_)),
             "{start:?} never settles: {:?}",
             plan(&facts)
         );
@@ -143,6 +149,33 @@ fn nothing_is_destroyed_that_is_held_or_retained() {
                 facts.deleting && facts.destroy && facts.claim != Claim::Held,
                 "{facts:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_paused_project_is_neither_logged_in_to_nor_restored_and_can_be_destroyed() {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        let pauses = matches!(
+            hosted.project,
+            Project::ToPause { .. } | Project::Pausing | Project::Asleep
+        );
+        if !pauses || !facts.finalizer {
+            continue;
+        }
+        let step = plan(&facts);
+        assert!(
+            !matches!(
+                step,
+                Step::Connect | Step::Probe | Step::ResetPassword | Step::Restore | Step::Create
+            ),
+            "{facts:?}"
+        );
+        if facts.deleting && facts.destroy && facts.claim != Claim::Held {
+            assert_eq!(step, Step::Destroy, "{facts:?}");
         }
     }
 }

@@ -25,8 +25,33 @@ fn every_state() -> Vec<Seen> {
                     revoked: bits & 4 > 0,
                     expiry,
                     database,
+                    power: Power::Running,
+                    idle: Idle::No,
                 }),
             );
+        }
+    }
+    states
+}
+
+const POWERS: [Power; 7] = [
+    Power::Running,
+    Power::ToPause,
+    Power::Pausing,
+    Power::ToShut,
+    Power::Paused,
+    Power::Refused(Reason::PausingNotAllowed),
+    Power::ToResume,
+];
+
+/// The same with every state of a pause, while nothing of a ttl is due.
+fn every_power_state() -> Vec<Seen> {
+    let mut states = Vec::new();
+    for seen in every_state().into_iter().filter(|seen| seen.expiry == Expiry::Later) {
+        for power in POWERS {
+            for idle in [Idle::No, Idle::Note, Idle::Warn, Idle::Sleep] {
+                states.push(Seen { power, idle, ..seen });
+            }
         }
     }
     states
@@ -95,7 +120,12 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Revoke => seen.revoked = true,
         Step::Release => seen.database = Database::Leaving,
         Step::Forget => seen.finalizer = false,
-        Step::Rest | Step::Stop(_) => {}
+        Step::Pause => seen.power = Power::Pausing,
+        Step::Shut | Step::Wait(Wait::Pausing) => seen.power = Power::Paused,
+        Step::Resume => seen.power = Power::Running,
+        Step::NoteUse | Step::WarnIdle => seen.idle = Idle::No,
+        Step::FallAsleep => (seen.idle, seen.power) = (Idle::No, Power::ToPause),
+        Step::Rest | Step::Sleep | Step::Stop(_) => {}
         _ => {
             if let Database::Usable(inside) = &mut seen.database {
                 after_inside(inside, step);
@@ -129,7 +159,7 @@ fn after_inside(seen: &mut Inside, step: Step) {
 
 #[test]
 fn every_life_settles_and_claims_at_most_once() {
-    for start in every_state() {
+    for start in every_power_state() {
         let mut seen = start;
         let mut claims = 0;
         for _ in 0..20 {
@@ -139,7 +169,7 @@ fn every_life_settles_and_claims_at_most_once() {
         }
         let last = plan(&seen);
         assert!(
-            matches!(last, Step::Rest | Step::Wait(_) | Step::Stop(_)),
+            matches!(last, Step::Rest | Step::Sleep | Step::Wait(_) | Step::Stop(_)),
             "{start:?} never settles: {last:?}"
         );
         assert!(claims <= 1, "{start:?} claims {claims} times");
@@ -255,11 +285,52 @@ fn a_lost_database_is_never_replaced() {
 
 #[test]
 fn nothing_is_claimed_or_changed_while_deleting() {
-    for seen in every_state().into_iter().filter(|seen| seen.deleting) {
+    for seen in every_power_state().into_iter().filter(|seen| seen.deleting) {
         assert!(
             matches!(plan(&seen), Step::Rest | Step::Revoke | Step::Release | Step::Forget),
             "{seen:?}"
         );
+    }
+}
+
+#[test]
+fn nothing_is_done_in_a_database_that_is_paused() {
+    use Power::{Paused, Pausing, ToPause, ToShut};
+    for seen in every_power_state() {
+        if matches!(seen.power, ToPause | Pausing | ToShut | Paused) && !seen.deleting && seen.finalizer {
+            let step = plan(&seen);
+            let waits = matches!(step, Step::Pause | Step::Wait(Wait::Pausing) | Step::Shut | Step::Sleep);
+            assert!(waits, "{seen:?}: {step:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_paused_lives_on_and_only_what_rests_falls_asleep() {
+    for seen in every_power_state() {
+        let running = Seen {
+            power: Power::Running,
+            idle: Idle::No,
+            ..seen
+        };
+        let step = plan(&running);
+        if let Power::Refused(reason) = seen.power
+            && seen.idle == Idle::No
+        {
+            let expected = if step == Step::Rest && !seen.deleting {
+                Step::Stop(reason)
+            } else {
+                step
+            };
+            assert_eq!(plan(&seen), expected, "{seen:?}");
+        }
+        if plan(&seen) == Step::FallAsleep {
+            assert_eq!(
+                (step, seen.deleting, seen.power),
+                (Step::Rest, false, Power::Running),
+                "{seen:?}"
+            );
+        }
     }
 }
 
@@ -277,5 +348,10 @@ fn only_what_is_over_expires_and_whatever_it_waits_for() {
     for seen in every_state() {
         let over = seen.expiry == Expiry::Over && seen.finalizer && !seen.deleting;
         assert_eq!(plan(&seen) == Step::Expire, over, "{seen:?}");
+        if seen.expiry != Expiry::Later && seen.database == Database::Provisioning {
+            for power in POWERS {
+                assert_eq!(plan(&Seen { power, ..seen }), plan(&seen), "{seen:?} {power:?}");
+            }
+        }
     }
 }

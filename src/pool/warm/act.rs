@@ -137,12 +137,13 @@ async fn create_all(pass: &Pass, observed: &Observed, names: &[String]) -> Resul
 }
 
 async fn create(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), Error> {
-    let region = class::region(class, None)?;
+    let choice = class::placement::choose(class, None)?;
     let provider = class.spec.provider.as_ref();
     let project = SupabaseProject {
         name: marker::mint(&pass.ctx.class.cluster, POOL, pass.name(), name),
-        alternatives: class::alternatives(class, &region),
-        region,
+        region: choice.region,
+        alternatives: choice.alternatives,
+        near: choice.near,
         instance_size: provider.and_then(|provider| provider.supabase.instance_size.clone()),
     };
     let spec = OrchestraDatabaseSpec {

@@ -123,7 +123,7 @@ fn can_make(class: &OrchestraClass) -> Result<(), Error> {
         let message = format!("OrchestraClass {name} has no provider that could make databases: give it one");
         return Err(Error::blocked(Reason::NoProvider, message));
     }
-    class::region(class, None)?;
+    class::placement::choose(class, None)?;
     // A class that claims from pools only does not look at its provider.
     let trouble = class.provider_trouble();
     match trouble.filter(|_| class::ways(class).contains(&Way::Provider)) {

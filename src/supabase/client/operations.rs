@@ -14,7 +14,7 @@ use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
 use crate::supabase::operation::{Call, Operation};
 use crate::supabase::pooler::PoolerConfig;
 use crate::supabase::rate_limit::Permit;
-use crate::supabase::regions::Offer;
+use crate::supabase::regions::Regions;
 use crate::supabase::types::{CreatedProject, NewProject, Organization, Project, RegionSelection};
 
 #[derive(Serialize)]
@@ -53,16 +53,17 @@ impl Client {
         self.item(operation, &project.organization, &answer)
     }
 
-    /// Whether a region takes new projects (`v1-get-available-regions`).
-    pub async fn region_offer(&self, organization: &str, region: &str, size: Option<&str>) -> Offer {
+    /// Which regions take new projects of a compute size (`v1-get-available-regions`). A list that cannot be read says
+    /// nothing of any.
+    pub async fn regions(&self, organization: &str, size: Option<&str>) -> Regions {
         let path = ["v1", "projects", "available-regions"];
         let mut query = vec![("organization_slug", organization.to_owned())];
         query.extend(size.map(|size| ("desired_instance_size", size.to_owned())));
         match self.read_json(Operation::GetRegions, organization, &path, query).await {
-            Ok(answer) => Offer::read(&answer, region),
+            Ok(answer) => Regions::read(&answer),
             Err(error) => {
                 tracing::debug!(%error, "the regions cannot be listed");
-                Offer::Unknown
+                Regions::default()
             }
         }
     }
@@ -79,6 +80,14 @@ impl Client {
         let path = ["v1", "projects", reference];
         let request = Request::new(Operation::DeleteProject, reference, Method::DELETE, &path);
         done(Operation::DeleteProject, &self.send(&request).await?)
+    }
+
+    /// Pauses a project (`v1-pause-a-project`), which then takes some minutes. The API refuses if the project is not
+    /// healthy, or if the plan of its organization does not allow it.
+    pub async fn pause_project(&self, reference: &str) -> Result<(), Error> {
+        let path = ["v1", "projects", reference, "pause"];
+        let request = Request::new(Operation::PauseProject, reference, Method::POST, &path);
+        done(Operation::PauseProject, &self.send(&request).await?)
     }
 
     /// Restores a paused project (`v1-restore-a-project`). The API refuses if the project is not paused.

@@ -218,11 +218,14 @@ impl World {
     ) -> Result<Value> {
         let began = Instant::now();
         loop {
-            let seen = self.get(kind, namespace, name).await?.unwrap_or(Value::Null);
+            let mut seen = self.get(kind, namespace, name).await?.unwrap_or(Value::Null);
             if is(&seen) {
                 return Ok(seen);
             }
             if began.elapsed() > limit {
+                if let Some(metadata) = seen.get_mut("metadata").and_then(Value::as_object_mut) {
+                    metadata.remove("managedFields");
+                }
                 bail!("{kind:?} {namespace}/{name} is not as it should be after {limit:?}: {seen:#}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -8,7 +8,8 @@ use super::{MEMBERS, delete, taker};
 use crate::proof::{database_name, generous_world, soon, tenant};
 use crate::support::{LONG, gate, kill, orchestra, ready, scalar, sources, standard_class};
 
-const TAKES: &str = "PATCH orchestradatabases claimRef,formerUids,offeredTo,reclaimAfter,reclaimPolicy,releasedAt";
+const TAKES: &str =
+    "PATCH orchestradatabases claimRef,formerUids,offeredTo,powerState,reclaimAfter,reclaimPolicy,releasedAt";
 
 fn operator(world: &World, gate: &Gate, name: &str) -> Operator {
     world

@@ -1,0 +1,85 @@
+//! The conditions of what is inside a database: login, migrations, history and seed.
+
+use super::observe::Observed;
+use super::plan::{Database, Inside, Power, Work};
+use super::{Pass, failure, former, migrating, reach};
+use crate::api::condition::{ConditionType as Is, Reason};
+use crate::controller::conditions::Conditions;
+use crate::rollout::Kept;
+
+/// The conditions of the parts inside the database.
+pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, reason: Reason) {
+    let runs = matches!(observed.seen.power, Power::Running | Power::Refused(_));
+    let Some(seen) = usable(&observed.seen.database).filter(|_| runs) else {
+        for part in [Is::CredentialsReady, Is::Migrated, Is::Seeded] {
+            conditions.keep(part, Reason::Pending);
+        }
+        if !runs {
+            conditions.keep_shown(Is::HistoryAgrees);
+            conditions.keep_shown(Is::TablesReadable);
+        }
+        return;
+    };
+    let proven = pass.published.is_some() || observed.inside.secret.right.is_some() || pass.object.is_settled();
+    let database = observed.database.as_ref();
+    let (why, told) = match former::told(&pass.object, database, proven) {
+        told if seen.published => (Reason::Ready, told),
+        _ => (
+            reason,
+            "the connection Secret is published when the database is migrated and seeded",
+        ),
+    };
+    conditions.set(Is::CredentialsReady, seen.published, why, told);
+    let tenant = observed.tenant(&pass.object);
+    let template = tenant.template();
+    let migrates = migrating::spec(pass, &tenant).is_some();
+    let seeds = pass.object.spec.seed.is_some() || template.is_some_and(|template| template.seed.is_some());
+    let kept = observed.inside.wanted.kept;
+    for (part, work, asked) in [
+        (Is::Migrated, seen.migrations, migrates),
+        (Is::Seeded, seen.seed, seeds),
+    ] {
+        match (asked, work) {
+            _ if observed.inside.wanted.is_without_template() => conditions.keep(part, Reason::Pending),
+            (false, _) => conditions.set(part, true, Reason::NotRequested, "nothing is asked for"),
+            (true, Work::Done) => {
+                let (why, told) = done(kept.filter(|_| part == Is::Migrated));
+                conditions.set(part, true, why, told);
+            }
+            (true, _) => match failure::uncured(&pass.object, observed).filter(|_| part == Is::Migrated) {
+                Some((reason, failure)) => conditions.set(part, false, reason, &failure.message),
+                None => conditions.set(part, false, reason, "not applied yet"),
+            },
+        }
+    }
+    let old = pass.object.migrations();
+    if let Some(migrations) = observed.inside.migrations().or(old) {
+        match &migrations.divergence {
+            None => {
+                let told = "the history and the source agree";
+                conditions.set(Is::HistoryAgrees, true, Reason::Ready, told);
+            }
+            Some(what) => conditions.set(Is::HistoryAgrees, false, Reason::HistoryDiverged, what),
+        }
+    }
+    reach::condition(observed, conditions);
+}
+
+fn usable(database: &Database) -> Option<&Inside> {
+    match database {
+        Database::Usable(inside) => Some(inside),
+        _ => None,
+    }
+}
+
+/// What is said of a part that is done.
+fn done(kept: Option<Kept>) -> (Reason, &'static str) {
+    match kept {
+        None => (Reason::Ready, "everything is applied"),
+        Some(Kept::Pinned) => (Reason::Pinned, "what is applied is kept, as spec.pinMigrations says"),
+        Some(Kept::Waits | Kept::Queued) => (
+            Reason::RolloutPending,
+            "everything of the older source is applied; the class's rollout has not come here",
+        ),
+    }
+}

@@ -1,0 +1,193 @@
+//! What is seen of an Orchestra, for [`super::plan`].
+
+use crate::api::condition::Reason;
+use crate::orchestra::wait::Wait;
+
+/// Everything that the next step depends on. What comes later is looked at only when it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The resource is being deleted.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub finalizer: bool,
+    /// While it is being deleted: the tenant's login opens its database no more, or cannot be revoked
+    /// now.
+    pub revoked: bool,
+    /// What its ttl has come to.
+    pub expiry: Expiry,
+    /// Its database.
+    pub database: Database,
+    /// Whether it is to run, and how far it is.
+    pub power: Power,
+    /// Whether anybody uses it, of one that has nothing else to do.
+    pub idle: Idle,
+}
+
+/// Whether a database is to run, and how far it is on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// It runs and is to run, or there is something else to be done first.
+    Running,
+    /// It is to be paused, which is not written down yet.
+    ToPause,
+    /// The provider is pausing it.
+    Pausing,
+    /// The logins of a pool's database are to be shut.
+    ToShut,
+    /// It is paused.
+    Paused,
+    /// It is to be paused, and cannot be: it runs on.
+    Refused(Reason),
+    /// It is paused, or being paused, and is to run.
+    ToResume,
+}
+
+/// Whether anybody uses a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Nothing is to be done.
+    No,
+    /// What was seen is to be written down.
+    Note,
+    /// The pause is to be announced.
+    Warn,
+    /// Nobody has used it for long enough.
+    Sleep,
+}
+
+/// What a ttl has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nothing is due, or there is no ttl.
+    #[default]
+    Later,
+    /// It begins to count, of an Orchestra that is in use.
+    Begin,
+    /// A warning is due.
+    Warn,
+    /// The ttl is over.
+    Over,
+}
+
+/// The database of this Orchestra.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// None is claimed: looked up by our UID, not read from a status.
+    None(Supply),
+    /// One was claimed, and its OrchestraDatabase is gone.
+    Lost,
+    /// Claimed, and its creation waits in the queue of requests.
+    Queued,
+    /// Claimed, and not usable yet.
+    Provisioning,
+    /// Claimed, and a person must act before it is usable.
+    Stopped(Reason),
+    /// Claimed and usable.
+    Usable(Inside),
+    /// The claim is released.
+    Leaving,
+}
+
+/// How a claim could be met now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// The provider can create a database.
+    Provider(Intent),
+    /// A database of a pool is free.
+    Member(Intent),
+    /// By nothing now; the operator tries again by itself.
+    Awaited(Wait),
+    /// By nothing until a person acts.
+    Blocked(Reason),
+}
+
+/// How far the very claim that could be made now has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Nothing was done for it.
+    Open,
+    /// The room in the budget, or the pool's member, is reserved in this process.
+    Reserved,
+    /// It is written in the status.
+    Written,
+}
+
+/// A part of the work inside the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Not done, and it needs a turn first.
+    Due,
+    /// Not done.
+    Pending,
+    /// Not done, and waiting for a person's approval.
+    AwaitsApproval,
+    /// Not done, and waiting for something else.
+    Waiting(Wait),
+    /// Being done in the background.
+    Running,
+    /// Done, or not asked for.
+    Done,
+}
+
+/// Where the plan of migrations that wait for approval is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// As it should be.
+    Told,
+    /// Not written down, or another plan is.
+    Untold,
+    /// A plan is written down, and none waits.
+    Leftover,
+}
+
+/// What was seen inside of a usable database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
+pub struct Inside {
+    /// The owner's session is open and the tenant's login works, or nothing needs them.
+    pub login: bool,
+    /// The migrations.
+    pub migrations: Work,
+    /// Where the plan is written down.
+    pub notice: Notice,
+    /// The seed.
+    pub seed: Work,
+    /// The connection Secret holds what it should; of one in use, while other work waits, that nobody
+    /// else has touched it.
+    pub published: bool,
+    /// The tenant uses its database: it has its Secret, whatever waits.
+    pub serving: bool,
+    /// The overlap of a Secret of a former name is over.
+    pub leftover: bool,
+    /// Where the rotation of its login stands.
+    pub rotation: Rotation,
+}
+
+/// Where the rotation of a tenant's login stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// Nothing is to be done.
+    Settled,
+    /// A new login is asked for.
+    Due,
+    /// A new login is being made, and the connection Secret is to have it.
+    Pending,
+    /// The overlap of a former login is over.
+    Overdue,
+    /// A former login logs in no more, and its role is to be dropped.
+    Ended,
+}
+
+impl Inside {
+    /// Stands for what is inside of a database that is not looked into.
+    pub const UNSEEN: Self = Self {
+        login: false,
+        migrations: Work::Pending,
+        notice: Notice::Told,
+        seed: Work::Pending,
+        published: false,
+        serving: false,
+        leftover: false,
+        rotation: Rotation::Settled,
+    };
+}

@@ -1,0 +1,346 @@
+//! Whether the database of an Orchestra is to run, how far it is on that way, and the steps of a pause.
+//!
+//! A pause is wanted by `spec.powerState`, or by the status because nobody has used the database. The status holds an idle
+//! pause, so that no controller of the spec has anything to undo. What is wanted is written into the OrchestraDatabase
+//! before anything is changed.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use rust_decimal::Decimal;
+
+use super::observe::Observed;
+use super::plan::{Database, Power, Step};
+use super::wait::{UNWATCHED, Wait};
+use super::{Pass, claim, idle, login, status};
+use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, PausedBy, PowerState, PowerStatus, WAKE_ANNOTATION};
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::status::{News, tell};
+use crate::money;
+
+/// The longest value of the annotation that is read: a time is shorter.
+const REQUEST: usize = 128;
+
+/// Why the database is to be paused; none when it is to run.
+pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<PausedBy> {
+    if object.spec.power_state == Some(PowerState::Paused) {
+        return Some(PausedBy::Spec);
+    }
+    let power = object.status.as_ref()?.power.as_ref()?;
+    let applies = class.is_none() || idle::policy(object, class).is_some();
+    let idle = power.paused_by == Some(PausedBy::Idle) && applies && !is_woken(object, power);
+    idle.then_some(PausedBy::Idle)
+}
+
+/// Whether somebody has asked for the database since it was paused for idleness.
+fn is_woken(object: &Orchestra, power: &PowerStatus) -> bool {
+    let declared = object.spec.power_state == Some(PowerState::Running) && power.declared != Some(PowerState::Running);
+    declared || asked(object).is_some_and(|asked| power.wake.as_ref() != Some(asked))
+}
+
+/// What somebody who asks for the database has written.
+fn asked(object: &Orchestra) -> Option<&String> {
+    let asked = object.annotations().get(WAKE_ANNOTATION)?;
+    Some(asked).filter(|asked| !asked.is_empty() && asked.len() <= REQUEST)
+}
+
+/// Whether the plan of the class's organization is known to forbid pauses.
+pub fn is_forbidden(class: Option<&OrchestraClass>, database: &OrchestraDatabase) -> bool {
+    let account = class
+        .and_then(|class| class.status.as_ref())
+        .and_then(|status| status.account.as_ref());
+    database.spec.supabase.is_some() && account.is_some_and(|account| account.pausing == Some(false))
+}
+
+/// How far the database of an Orchestra that holds its claim is on the way to what is wanted.
+pub fn observe(pass: &Pass, observed: &Observed) -> Power {
+    let (class, Some(database)) = (observed.class.as_deref(), &observed.database) else {
+        return Power::Running;
+    };
+    let intended = database.spec.power_state == Some(PowerState::Paused);
+    let hosted = database.spec.supabase.is_some();
+    let usable = matches!(observed.seen.database, Database::Usable(_));
+    let stalled = database.stalled_reason();
+    if wanted(&pass.object, class).is_none() {
+        // The shut logins of a pool's database are opened by its owner.
+        let resumes = (intended || pass.object.is_paused()) && (hosted || usable);
+        return if resumes { Power::ToResume } else { Power::Running };
+    }
+    match (intended, hosted) {
+        (false, _) if is_forbidden(class, database) => Power::Refused(Reason::PausingNotAllowed),
+        // A tenant that was never handed over is handed over first, and work that is under way ends first.
+        (false, _) if usable && pass.is_serving() && pass.ctx.works.under_way_of(pass.uid()).is_none() => {
+            Power::ToPause
+        }
+        (false, _) => Power::Running,
+        (true, true) if database.is_paused() => Power::Paused,
+        (true, true) => match stalled {
+            // The provider refuses, and the project runs on.
+            Some(reason) if usable => Power::Refused(reason),
+            Some(_) => Power::Running,
+            None => Power::Pausing,
+        },
+        (true, false) if !usable => Power::Running,
+        (true, false) if pass.shut || since(&pass.object).is_some() => Power::Paused,
+        (true, false) => Power::ToShut,
+    }
+}
+
+/// Since when the database is paused.
+fn since(object: &Orchestra) -> Option<&Time> {
+    object.status.as_ref()?.power.as_ref()?.paused_since.as_ref()
+}
+
+/// What to tell people of a pause; none when the step's own words will do.
+pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
+    let class = observed.class.as_deref();
+    match observed.seen.power {
+        Power::Paused => Some(match wanted(&pass.object, class)? {
+            PausedBy::Spec => {
+                "the database is paused, as spec.powerState says: its data are kept, and migrations and seeds \
+                               wait until it runs again"
+                    .to_owned()
+            }
+            PausedBy::Idle => format!(
+                "the database is paused, because nobody has used it for {}: its data are kept, and migrations and seeds wait \
+                 until it runs again. To wake it, set the annotation {WAKE_ANNOTATION} to the current time",
+                idle::policy(&pass.object, class)
+                    .map(|policy| policy.to_string())
+                    .unwrap_or_default()
+            ),
+        }),
+        Power::Refused(reason) if reason != Reason::PausingNotAllowed => {
+            let stalled = observed.database.as_ref().map(OrchestraDatabase::conditions);
+            let stalled = find(stalled.unwrap_or_default(), ConditionType::Stalled);
+            stalled.map(|stalled| {
+                format!(
+                    "the provider does not pause the project, which runs on: {}",
+                    stalled.message
+                )
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The pauses in the status, after a step.
+pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerStatus>) -> Option<PowerStatus> {
+    let now = || Some(Time(Timestamp::now()));
+    let mut power = old.clone().unwrap_or_default();
+    match step {
+        Step::NoteUse => {
+            let Some(look) = &observed.look else { return old };
+            (power.unused_since, power.uses) = (look.unused_since.clone(), look.uses.clone());
+            power.warned_at = None;
+        }
+        Step::WarnIdle => power.warned_at = now(),
+        Step::FallAsleep => {
+            power.paused_by = Some(PausedBy::Idle);
+            power.declared = pass.object.spec.power_state;
+            power.wake = asked(&pass.object).cloned();
+        }
+        Step::Shut | Step::Wait(Wait::Pausing) => {
+            power.paused_by = wanted(&pass.object, observed.class.as_deref());
+        }
+        Step::Sleep => {
+            power.paused_by = wanted(&pass.object, observed.class.as_deref());
+            power.paused_since = power.paused_since.or_else(now);
+        }
+        _ => return old,
+    }
+    Some(power).filter(|power| *power != PowerStatus::default())
+}
+
+/// Writes into the OrchestraDatabase that it is to be paused.
+pub async fn pause(pass: &Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    if let Some(database) = &observed.database {
+        claim::set_power(pass, database, PowerState::Paused).await?;
+    }
+    Ok(None)
+}
+
+/// Shuts the logins of a pool's database: nobody but its owner opens it.
+pub async fn shut(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let Some(database) = &observed.database else {
+        return Ok(Some(Next::After(UNWATCHED)));
+    };
+    let (ctx, name) = (pass.ctx.clone(), database.name_any());
+    if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
+        return Ok(Some(Next::After(wait)));
+    }
+    let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database)).await;
+    shut.inspect_err(|error| note_refusal(pass, &name, error))?;
+    pass.shut = true;
+    // What was opened before does not prove that the logins are open.
+    (pass.session, pass.way_in) = (None, None);
+    Ok(None)
+}
+
+/// A refused login is not tried again at once.
+fn note_refusal(pass: &Pass, database: &str, error: &Error) {
+    if error.reason() == Reason::LoginFailed {
+        pass.ctx.database.logins.refused(database, false);
+    }
+}
+
+/// Lets the database run: the logins of a pool's database are opened before anything says that it runs.
+pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let Some(database) = &observed.database else {
+        return Ok(Some(Next::After(UNWATCHED)));
+    };
+    if database.spec.supabase.is_none() && pass.session.is_none() {
+        let (ctx, name) = (pass.ctx.clone(), database.name_any());
+        if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
+            return Ok(Some(Next::After(wait)));
+        }
+        let prepared = login::prepare(pass, database, observed.class.as_deref());
+        let prepared = login::within(login::LOGIN_LIMIT, prepared).await;
+        let (session, way_in, logins) = prepared.inspect_err(|error| note_refusal(pass, &name, error))?;
+        (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
+    }
+    pass.shut = false;
+    if database.spec.power_state == Some(PowerState::Paused) {
+        claim::set_power(pass, database, PowerState::Running).await?;
+    }
+    let old = pass.object.status.as_ref().and_then(|status| status.power.clone());
+    let Some(old) = old.filter(|old| old.paused_by.is_some()) else {
+        return Ok(None);
+    };
+    let (new, told) = after_pause(&old, database, Timestamp::now());
+    status::note_power(pass, new).await?;
+    tell(&pass.ctx.core, &pass.object, &News::normal(Reason::Resumed, told)).await;
+    Ok(None)
+}
+
+/// The status of a database that runs again, and what its pause has saved: the price of each whole hour.
+fn after_pause(old: &PowerStatus, database: &OrchestraDatabase, now: Timestamp) -> (PowerStatus, String) {
+    let paused = old.paused_since.as_ref().map(|since| now.duration_since(since.0));
+    let paused = paused.unwrap_or_default().max(SignedDuration::ZERO);
+    let hours = paused.as_hours();
+    let mut new = PowerStatus {
+        saved: old.saved.clone(),
+        currency: old.currency.clone(),
+        ..PowerStatus::default()
+    };
+    let mut told = format!("the database is to run again, after a pause of {hours} whole hours");
+    let cost = database.status.as_ref().and_then(|status| status.cost.as_ref());
+    let hourly = cost.and_then(|cost| money::parse(&cost.hourly));
+    if let (Some(cost), Some(hourly)) = (cost, hourly) {
+        let saved = hourly.saturating_mul(Decimal::from(hours));
+        let before = old.saved.as_deref().and_then(money::parse).unwrap_or_default();
+        let before = if old.currency.as_ref() == Some(&cost.currency) {
+            before
+        } else {
+            Decimal::ZERO
+        };
+        told.push_str(&[", which has saved ", &money::text(saved), " ", &cost.currency].concat());
+        new.saved = Some(before.saturating_add(saved).normalize().to_string());
+        new.currency = Some(cost.currency.clone());
+    }
+    (new, told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{
+        Cost, GoDuration, Idle, OrchestraDatabaseSpec, OrchestraDatabaseStatus, OrchestraSpec, OrchestraStatus,
+    };
+
+    fn asleep(declared: Option<PowerState>, now: Option<PowerState>) -> Orchestra {
+        let spec = OrchestraSpec {
+            power_state: now,
+            idle: Some(Idle {
+                pause_after: Some(GoDuration::from_mins(60)),
+            }),
+            ..OrchestraSpec::default()
+        };
+        let mut object = Orchestra::new("one", spec);
+        object.status = Some(OrchestraStatus {
+            power: Some(PowerStatus {
+                paused_by: Some(PausedBy::Idle),
+                declared,
+                wake: None,
+                ..PowerStatus::default()
+            }),
+            ..OrchestraStatus::default()
+        });
+        object
+    }
+
+    #[test]
+    fn an_idle_pause_ends_by_a_new_word_and_not_by_an_old_one() {
+        use PowerState::{Paused, Running};
+        for (declared, now, paused) in [
+            (None, None, Some(PausedBy::Idle)),
+            (Some(Running), Some(Running), Some(PausedBy::Idle)),
+            (None, Some(Running), None),
+            (Some(Paused), Some(Running), None),
+            (Some(Running), None, Some(PausedBy::Idle)),
+            (Some(Running), Some(Paused), Some(PausedBy::Spec)),
+        ] {
+            assert_eq!(wanted(&asleep(declared, now), None), paused, "{declared:?} {now:?}");
+        }
+        let mut object = asleep(None, None);
+        object
+            .annotations_mut()
+            .insert(WAKE_ANNOTATION.into(), "2026-11-28T10:00:00Z".into());
+        assert_eq!(wanted(&object, None), None, "a new annotation wakes it");
+        if let Some(power) = object.status.as_mut().and_then(|status| status.power.as_mut()) {
+            power.wake = Some("2026-11-28T10:00:00Z".into());
+        }
+        assert_eq!(
+            wanted(&object, None),
+            Some(PausedBy::Idle),
+            "one that was there before does not"
+        );
+        object.annotations_mut().insert(WAKE_ANNOTATION.into(), "x".repeat(200));
+        assert_eq!(
+            wanted(&object, None),
+            Some(PausedBy::Idle),
+            "what cannot be noted is no request"
+        );
+        object.annotations_mut().remove(WAKE_ANNOTATION);
+        assert_eq!(
+            wanted(&object, None),
+            Some(PausedBy::Idle),
+            "the end of an old one is no request"
+        );
+        let mut object = asleep(None, None);
+        object.spec.idle = Some(Idle::default());
+        let class = OrchestraClass::new("standard", crate::api::OrchestraClassSpec::default());
+        assert_eq!(wanted(&object, Some(&class)), None, "nothing is idle without a policy");
+    }
+
+    #[test]
+    fn a_pause_saves_its_whole_hours() {
+        let mut database = OrchestraDatabase::new("one", OrchestraDatabaseSpec::default());
+        database.status = Some(OrchestraDatabaseStatus {
+            cost: Some(Cost {
+                currency: "USD".into(),
+                monthly: "9.81".into(),
+                hourly: "0.01344".into(),
+            }),
+            ..OrchestraDatabaseStatus::default()
+        });
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(60 * 72 + 59);
+        let old = PowerStatus {
+            paused_by: Some(PausedBy::Idle),
+            paused_since: Some(Time(Timestamp::UNIX_EPOCH)),
+            saved: Some("1.5".into()),
+            currency: Some("USD".into()),
+            ..PowerStatus::default()
+        };
+        let (new, told) = after_pause(&old, &database, now);
+        assert_eq!((new.saved.as_deref(), new.paused_by), (Some("2.46768"), None));
+        assert!(
+            told.ends_with("a pause of 72 whole hours, which has saved 0.97 USD"),
+            "{told}"
+        );
+        database.status = None;
+        let (new, told) = after_pause(&PowerStatus::default(), &database, now);
+        assert_eq!((new.saved, told.contains("saved")), (None, false));
+    }
+}
