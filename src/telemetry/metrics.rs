@@ -37,6 +37,16 @@ pub enum Outcome {
     Failed,
 }
 
+/// A kind of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Credential {
+    /// The login of a tenant, which its connection Secret has.
+    Login,
+    /// The password of the owner of a hosted project.
+    OwnerPassword,
+}
+
 /// The Orchestras that wait to send one kind of request with one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestQueue {
@@ -77,6 +87,12 @@ struct OperationLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ClassLabels {
     class: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CredentialLabels {
+    class: String,
+    credential: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -121,6 +137,7 @@ pub struct Metrics {
     orphans: Orphans,
     rotations: Counter,
     oldest_logins: Family<ClassLabels, Gauge>,
+    credential_ages: Family<CredentialLabels, Gauge>,
     leader: Gauge,
 }
 
@@ -144,6 +161,7 @@ impl Default for Metrics {
             orphans: Orphans::default(),
             rotations: Counter::default(),
             oldest_logins: Family::default(),
+            credential_ages: Family::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -162,6 +180,12 @@ impl Metrics {
             "class_oldest_login_timestamp_seconds",
             "When the oldest login of the tenants of a class was made, in seconds since 1970",
             self.oldest_logins.clone(),
+        );
+        registry.register_with_unit(
+            "class_oldest_credential_age",
+            "Age of the oldest credential of a kind of the tenants of a class",
+            Unit::Seconds,
+            self.credential_ages.clone(),
         );
         registry.register_with_unit(
             "reconcile_duration",
@@ -225,6 +249,16 @@ impl Metrics {
         for (class, since) in classes {
             let class = class.to_owned();
             self.oldest_logins.get_or_create(&ClassLabels { class }).set(since);
+        }
+    }
+
+    /// Sets the age in seconds of the oldest credential of each class and kind. What is not named loses its gauge.
+    pub fn set_credential_ages<'a>(&self, ages: impl IntoIterator<Item = (&'a str, Credential, i64)>) {
+        self.credential_ages.clear();
+        for (class, credential, age) in ages {
+            let (class, credential) = (class.to_owned(), credential.into());
+            let labels = CredentialLabels { class, credential };
+            self.credential_ages.get_or_create(&labels).set(age);
         }
     }
 
@@ -361,6 +395,8 @@ mod tests {
         metrics.set_orchestras([("Failed", 1)]);
         metrics.set_databases([("Bound", 2)]);
         metrics.set_expiring(3, 1);
+        metrics.set_credential_ages([("left", Credential::Login, 9)]);
+        metrics.set_credential_ages([("standard", Credential::OwnerPassword, 60)]);
         let queue = |orchestras: &[&str]| RequestQueue {
             operation: "create_project",
             orchestras: orchestras.iter().map(ToString::to_string).collect(),
@@ -380,12 +416,14 @@ mod tests {
             r#"orchestra_orchestras_expiring{state="warned"} 1"#,
             r#"orchestra_queue_depth{operation="create_project"} 2"#,
             r#"orchestra_queue_position{namespace="b",name="two"} 2"#,
+            r#"orchestra_class_oldest_credential_age_seconds{class="standard",credential="owner_password"} 60"#,
             "orchestra_leader 1",
             "# UNIT orchestra_reconcile_duration_seconds seconds",
             "# EOF",
         ] {
             assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
         }
+        assert!(!page.contains(r#"class="left""#), "a class without tenants must go");
         assert!(!page.contains("gone"), "who does not wait must go");
         assert!(!page.contains(r#"phase="Ready""#), "a phase without objects must go");
     }
