@@ -23,6 +23,8 @@ pub mod rollout; // which Orchestra is migrated when: decision, turns, fleet
 
 pub mod content; // what an Orchestra is to have inside: migrations, seed, template, settings
 
+pub mod health; // whether applications can use their databases: probes, schedule, verdict
+
 pub mod credentials; // owner, tenant, inventory, and the Secrets that carry them
 
 pub mod controller; // Core, the reconcile loop, the status writer, conditions, background work, lease

@@ -7,6 +7,8 @@ mod group;
 #[path = "access/later.rs"]
 mod later_changes;
 mod support;
+#[path = "access/ungranted.rs"]
+mod ungranted_tables;
 
 use orchestra_operator::api::{ExposeNewTables, MigrationFormat, RowSecurity};
 use orchestra_operator::postgres::{

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crd_tables::budget::BUDGETS;
 use crd_tables::changes::CHANGES;
 use crd_tables::connection::CONNECTIONS;
+use crd_tables::health::HEALTH;
 use crd_tables::life;
 use crd_tables::logins::LOGINS;
 use crd_tables::pools::POOLS;
@@ -59,6 +60,7 @@ async fn the_api_server_keeps_the_contract() {
         .iter()
         .chain(BUDGETS)
         .chain(LOGINS)
+        .chain(HEALTH)
         .chain(PLACEMENTS)
         .chain(POOLS)
         .chain(CONNECTIONS)

@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Idle, Migrations, NAME, Near, PlacementStrategy,
-    REGION, Rollout, RolloutStatus, RowSecurity, Template,
+    Adoption, Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Health, Idle, Migrations, NAME, Near,
+    PlacementStrategy, REGION, Rollout, RolloutStatus, RowSecurity, Template,
 };
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
@@ -57,6 +57,7 @@ use super::{
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.provider) || has(self.pools)").message("a class needs a provider, pools, or both"),
+    validation = Rule::new("!has(self.adoption) || has(self.provider)").message("adoption needs a provider, whose projects are adopted"),
     validation = Rule::new("!has(self.ttl) || (has(self.deletion) && has(self.deletion.policy) && self.deletion.policy == 'Delete')").message("databases are destroyed at the end of the ttl: set deletion.policy: Delete as well, or remove ttl"),
     validation = Rule::new("!has(self.migrations) || has(self.migrations.source)").message("a class's migrations need a source"),
     validation = Rule::new("!has(self.migrations) || !has(self.migrations.resolve) && !has(self.migrations.baseline)").message("resolve and baseline describe one database: set them in its Orchestra"),
@@ -91,6 +92,10 @@ pub struct OrchestraClassSpec {
     /// What happens to the database of a deleted Orchestra.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub deletion: Deletion,
+    /// Projects of the provider that the operator did not make, and that Orchestras may adopt with
+    /// `source.existing.projectRef`. Omitted: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<Adoption>,
     /// How long Orchestras live that name no ttl and no `deletionPolicy: Retain`, from 10s to 8760h: a class for demos.
     /// Needs `deletion.policy: Delete`. Orchestras that are in use when the class gets a ttl live so long from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,6 +137,9 @@ pub struct OrchestraClassSpec {
     /// limit; `{}`: it removes those that it has set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LoginLimits>,
+    /// How the databases of tenants are probed. Omitted: as the operator's flag `--probe-interval` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// When databases are paused because nobody uses them, for Orchestras that do not say. Hosted projects are paused only
     /// where the organization's plan allows it (`status.account.pausing`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -144,6 +144,8 @@ pub enum Reason {
     ExistingNotFound,
     /// The Orchestra may not take the existing database that the spec names.
     ExistingNotAllowed,
+    /// The Secret with the password of a project that is to be adopted, or the key in it, does not exist.
+    PasswordNotFound,
     /// The database of an earlier Orchestra of the same name is still there.
     EarlierDatabase,
     /// The class does not admit Orchestras of this namespace.
@@ -190,6 +192,28 @@ pub enum Reason {
     UntrustedHost,
     /// The database cannot be reached.
     DatabaseUnreachable,
+    /// The name of the database's host does not resolve.
+    HostNotFound,
+    /// The database's host has IPv6 addresses only, and no way leads there.
+    Ipv6Only,
+    /// Nothing accepts connections at the database's address.
+    ConnectionRefused,
+    /// The database's address does not answer.
+    ConnectionTimedOut,
+    /// The database and its published URL do not agree on TLS, or the certificate is not trusted.
+    TlsFailed,
+    /// The pooler in front of the database refuses sessions.
+    PoolerRefused,
+    /// The database, or its pooler, accepts no more connections.
+    TooManyConnections,
+    /// The server has no database of that name any more.
+    DatabaseGone,
+    /// The database server starts, stops or recovers.
+    DatabaseStarting,
+    /// The database takes no writes.
+    DatabaseReadOnly,
+    /// Applications can use the database again.
+    Recovered,
     /// The database refused the login.
     LoginFailed,
     /// The database refused a statement of the operator.
@@ -226,6 +250,8 @@ pub enum Reason {
     HistoryDiverged,
     /// Row level security is on for tables without a policy that applies to the tenant's login.
     NoPolicy,
+    /// The tenant's login has no right to read tables of its schemas.
+    NoGrant,
     /// The keys in the connection Secret reach none of the migrated tables.
     NothingExposed,
     /// The class has newer migrations, and the rollout has not reached this Orchestra.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Near, PowerState};
+use super::{Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Near, PROJECT, PowerState};
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
 /// writes it, as the journal of creation, claim and release.
@@ -47,6 +47,7 @@ use super::{AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Ne
 #[x_kube(
     validation = Rule::new("has(self.supabase) != has(self.static)").message("exactly one of supabase and static must be set"),
     validation = Rule::new("has(self.supabase) == has(oldSelf.supabase) && (!has(self.supabase) || self.supabase == oldSelf.supabase)").message("supabase is immutable: it names a paid project"),
+    validation = Rule::new("!has(self.supabase) || !has(self.supabase.adopted) || (has(self.supabase.adopted.adopt.deletion) && self.supabase.adopted.adopt.deletion) || !has(self.reclaimPolicy) || self.reclaimPolicy == 'Retain'").message("the project was adopted without adopt.deletion, so the operator never destroys it: delete this OrchestraDatabase, which leaves the project, and then the project in the provider's dashboard"),
     validation = Rule::new("!has(oldSelf.static) || (has(self.static) && self.static == oldSelf.static)").message("static is immutable: it names a database that may hold a tenant's data"),
     validation = Rule::new("!has(self.pool) || !has(self.static) || self.pool == self.static.pool").message("pool must be the pool of static"),
     validation = Rule::new("!has(oldSelf.pool) || (has(self.pool) && self.pool == oldSelf.pool)").message("pool is immutable once set"),
@@ -120,6 +121,21 @@ pub struct SupabaseProject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub instance_size: Option<String>,
+    /// The project that exists and was adopted: it is known by its reference, and `name` is only what it was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<AdoptedProject>,
+}
+
+/// A project that the operator did not make.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptedProject {
+    /// The provider's reference of the project.
+    #[serde(rename = "ref")]
+    #[schemars(length(min = 20, max = 20), regex(pattern = PROJECT))]
+    pub reference: String,
+    /// What the Orchestra that adopted it has allowed.
+    pub adopt: Adopt,
 }
 
 /// An entry of a static pool's inventory.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{NAME, OrchestraSpec, TemplateReference};
+use super::{LABEL, NAME, OrchestraSpec, PROJECT, TemplateReference};
 
 /// What a database is created from, or which one is used.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +22,85 @@ pub struct DatabaseSource {
 /// A database that exists.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.databaseName) != has(self.projectRef)").message("set either databaseName or projectRef"),
+    validation = Rule::new("!has(self.adopt) || has(self.projectRef)").message("adopt belongs to projectRef: a database of the operator's own is taken back without it"),
+)]
 pub struct ExistingDatabase {
     /// OrchestraDatabase that a deleted Orchestra of this namespace and this class has left (phase Released or
     /// Reclaiming). It is taken back with its data; the new Orchestra gets a login of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
-    pub database_name: String,
+    pub database_name: Option<String>,
+    /// The provider's reference of a project, twenty lower-case letters: that of an OrchestraDatabase as above, or, with
+    /// `adopt`, one that the operator did not make and that the class lets this namespace adopt (`spec.adoption`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 20, max = 20), regex(pattern = PROJECT))]
+    pub project_ref: Option<String>,
+    /// How a project is adopted that the operator did not make. It is never created, paused by a deletion, or replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+}
+
+/// What the operator may do with a project that it did not make.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.passwordSecretRef) != (has(self.resetPassword) && self.resetPassword)").message("the operator needs the password of the database's owner: set either passwordSecretRef, or resetPassword: true"))]
+pub struct Adopt {
+    /// The deletion policy `Delete` of the Orchestra or its class destroys the project. Without it the project stays,
+    /// whatever the policy says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deletion: bool,
+    /// The operator sets a new password of the role `postgres`: whoever uses the old one is locked out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset_password: bool,
+    /// Key of a Secret in the Orchestra's namespace that holds the password of the role `postgres`. The operator never
+    /// sets another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<PasswordReference>,
+}
+
+/// A key of a Secret that holds a password.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PasswordReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub name: String,
+    /// Key in the Secret. Omitted: `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
+}
+
+impl PasswordReference {
+    /// Key in the Secret.
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or("password")
+    }
+}
+
+/// The projects that Orchestras of a class may adopt.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adoption {
+    /// Each project, with the namespace whose Orchestras may have it, its data, and the keys of its API.
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["ref".into()]))]
+    pub projects: Vec<AdoptableProject>,
+}
+
+/// A project that may be adopted.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptableProject {
+    /// The provider's reference of the project: twenty lower-case letters.
+    #[serde(rename = "ref")]
+    #[schemars(length(min = 20, max = 20), regex(pattern = PROJECT))]
+    pub reference: String,
+    /// Namespace of the Orchestras that may adopt it.
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
+    pub namespace: String,
 }
 
 /// A warning of the end of a ttl.

@@ -11,6 +11,7 @@ mod connection;
 mod database;
 mod duration;
 mod effect;
+mod health;
 mod life;
 pub mod names;
 mod orchestra;
@@ -31,6 +32,7 @@ pub use connection::*;
 pub use database::*;
 pub use duration::*;
 pub use effect::*;
+pub use health::*;
 pub use life::*;
 pub use names::*;
 pub use orchestra::*;
@@ -51,6 +53,9 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 
 /// What a region of the provider looks like.
 const REGION: &str = "^[a-z0-9-]+$";
+
+/// What a project's reference looks like at the provider.
+const PROJECT: &str = "^[a-z]{20}$";
 
 /// What a BCP 47 language tag looks like (RFC 5646, 2.1).
 const LANGUAGE_TAG: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::source::LOOPBACK_IMAGE;
 use super::{
     AppliedTemplate, Binding, ChosenRegion, Connection, Cost, CredentialStatus, DataApi, DatabaseSource,
-    DeletionPolicy, ExpiryNotice, FormerSecret, GoDuration, Idle, LANGUAGE_TAG, MigrationFormat, Migrations, NAME,
-    Placement, PowerState, PowerStatus, PublishedSecret, Seed,
+    DeletionPolicy, ExpiryNotice, FormerSecret, GoDuration, HealthStatus, Idle, LANGUAGE_TAG, MigrationFormat,
+    Migrations, NAME, Placement, PowerState, PowerStatus, PublishedSecret, Seed,
 };
 
 /// What a tenant asks for: a database that is claimed, migrated and seeded, with its login in a Secret
@@ -179,6 +179,9 @@ pub struct OrchestraStatus {
     /// `spec.connection.type` is `servicebinding.io/postgresql`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
+    /// What keeps applications from the database, as probes have found; absent while they reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
     /// Rotation of the tenant's login; absent where none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialStatus>,

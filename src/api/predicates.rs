@@ -5,7 +5,7 @@ use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
-    ABANDON_ANNOTATION, AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase,
+    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase,
     OrchestraStatus, SeedPolicy,
 };
 
@@ -208,6 +208,23 @@ impl OrchestraDatabase {
     pub fn pool(&self) -> Option<&str> {
         let entry = || Some(self.spec.inventory.as_ref()?.pool.as_str());
         self.spec.pool.as_deref().or_else(entry)
+    }
+
+    /// The project that was adopted; none of one that the operator made.
+    pub fn adopted(&self) -> Option<&AdoptedProject> {
+        self.spec.supabase.as_ref()?.adopted.as_ref()
+    }
+
+    /// The provider's reference of its project, once that is known.
+    pub fn project_ref(&self) -> Option<&str> {
+        let recorded = self.status.as_ref().and_then(|status| status.project.as_ref());
+        let recorded = recorded.map(|project| project.reference.as_str());
+        self.adopted().map(|adopted| adopted.reference.as_str()).or(recorded)
+    }
+
+    /// Whether its project may ever be destroyed: that of an adopted one only when its Orchestra has allowed it.
+    pub fn may_be_destroyed(&self) -> bool {
+        self.adopted().is_none_or(|adopted| adopted.adopt.deletion)
     }
 
     /// Whether an Orchestra holds the claim and has not released it.

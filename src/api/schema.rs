@@ -38,7 +38,10 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
             let properties = schema.properties.iter_mut().flatten();
             for (field, schema) in properties {
                 match field.as_str() {
-                    "spec" => bound_selectors(schema),
+                    "spec" => {
+                        bound_selectors(schema);
+                        keep_whole(schema);
+                    }
                     "status" => bound(schema, STATUS_TEXT, STATUS_ITEMS),
                     _ => {}
                 }
@@ -60,6 +63,22 @@ const LABEL_KEY: usize = 317;
 
 /// The most labels and requirements of a selector, and the most values of a requirement.
 const SELECTED: usize = 64;
+
+/// Fields of objects that mean something without fields of their own: `static: {}` is an inventory, `limits: {}` takes
+/// limits away, `selector: {}` selects everything.
+const MEANT_EMPTY: [&str; 4] = ["static", "supabase", "limits", "selector"];
+
+/// Makes wholes of these objects for server-side apply, which makes null of another object whose last field a manifest
+/// has lost, as if the object had been omitted.
+fn keep_whole(schema: &mut JSONSchemaProps) {
+    for (field, schema) in schema.properties.iter_mut().flatten() {
+        if MEANT_EMPTY.contains(&field.as_str()) {
+            schema.x_kubernetes_map_type = Some("atomic".into());
+        } else {
+            keep_whole(schema);
+        }
+    }
+}
 
 /// Bounds the selectors in a schema, whose type is Kubernetes' own and has no bounds.
 fn bound_selectors(schema: &mut JSONSchemaProps) {

@@ -87,6 +87,9 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
                 None => "it is destroyed with its data".to_owned(),
             }
         }
+        Unclaimed::Released if !database.may_be_destroyed() => format!(
+            "keep it, or let go of it: kubectl delete orchdb {name}; the project, which was adopted, stays at the provider"
+        ),
         Unclaimed::Released => format!(
             "keep it, or destroy it and its data: kubectl patch orchdb {name} --type=merge -p \
              '{{\"spec\":{{\"reclaimPolicy\":\"Delete\"}}}}'"

@@ -1,7 +1,7 @@
 //! What a project of a class costs, and where the price comes from.
 
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use crate::api::{Cost, OrchestraClass, OrchestraDatabase, PriceSource, PriceTabl
 use crate::class::Context;
 use crate::error::ErrorClass;
 use crate::money::{self, Price};
+use crate::recent::Recent;
 use crate::supabase::Account;
 
 /// Day of [`DEFAULT_TABLE`]: the traffic that it was read from had been recorded by then.
@@ -41,6 +42,9 @@ const SMALLEST_BILLED: &str = "micro";
 const ASK_AGAIN: Duration = Duration::from_hours(24);
 /// The same after the provider did not answer.
 const ASK_AGAIN_AFTER_FAILURE: Duration = Duration::from_hours(1);
+
+/// How long the prices of an organization are kept that are requested no more, because no class names it.
+const KEPT: Duration = Duration::from_hours(72);
 
 /// A price, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,14 +98,19 @@ pub fn quote(
 }
 
 /// Prices from the provider, by organization.
-#[derive(Default)]
-pub struct Prices(Mutex<HashMap<String, LivePrices>>);
+pub struct Prices(Mutex<Recent<LivePrices>>);
 
 #[derive(Clone, Default)]
 struct LivePrices {
     prices: Option<Arc<BTreeMap<String, Price>>>,
     /// When to request them again; none: now.
     again: Option<Instant>,
+}
+
+impl Default for Prices {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(KEPT)))
+    }
 }
 
 impl Prices {
@@ -117,7 +126,7 @@ impl Prices {
     /// Remembers an answer; after a failed request the last prices stay valid.
     fn learn(&self, organization: &str, prices: Option<BTreeMap<String, Price>>, now: Instant) {
         let mut told = self.0.lock();
-        let told = told.entry(organization.to_owned()).or_default();
+        let told = told.get_or(organization, LivePrices::default);
         told.again = Some(
             now + if prices.is_some() {
                 ASK_AGAIN

@@ -7,7 +7,7 @@ mod seed;
 
 use std::sync::Arc;
 
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, Template};
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, Seed, Template};
 use crate::controller::Core;
 use crate::source::Sources;
 
@@ -46,5 +46,13 @@ impl<'a> Tenant<'a> {
     /// The template that it is made from: the one that it names, or the default one of its class.
     pub fn template(&self) -> Option<&'a Template> {
         template_of(self.object, self.class?)
+    }
+
+    /// The seed of that template. The rows of a class's default template do not go into a project that was adopted with
+    /// the data of its own: only a template that the Orchestra names puts its rows there.
+    pub fn template_seed(&self) -> Option<&'a Seed> {
+        let adopted = self.database.is_some_and(|database| database.adopted().is_some());
+        let asked = !adopted || self.object.spec.template().is_some();
+        self.template().filter(|_| asked)?.seed.as_ref()
     }
 }

@@ -84,7 +84,7 @@ fn named<'a>(ctx: &Context, tenant: &Tenant<'a>) -> Option<(&'a Seed, Place)> {
     if let Some(own) = &tenant.object.spec.seed {
         return Some((own, Place::of_orchestra(tenant.object, &own.source)));
     }
-    let theirs = tenant.template()?.seed.as_ref()?;
+    let theirs = tenant.template_seed()?;
     Some((theirs, Place::of_class(&ctx.core.settings.namespace, &theirs.source)))
 }
 

@@ -21,7 +21,7 @@ pub enum WorkKind {
     Migrate,
     /// Applies the seed.
     Seed,
-    /// Probes an entry of a pool's inventory.
+    /// Probes an entry of a pool's inventory, or the database of an Orchestra.
     Probe,
 }
 
@@ -136,6 +136,11 @@ impl<K: Resource<DynamicType = ()> + 'static, T: Send + 'static> Works<K, T> {
                 }
             }
         }
+    }
+
+    /// Drops work that has ended and whose result nobody takes.
+    pub fn drop_ended(&self) {
+        self.lock().retain(|_, work| !work.task.is_finished());
     }
 
     /// The number of running pieces of work.

@@ -36,6 +36,8 @@ pub struct Settings {
     pub login_spacing: Duration,
     /// Pace at which a settled object is reconciled again.
     pub resync: Duration,
+    /// How often the databases of Orchestras are probed, where their class does not say; zero: never, whatever it says.
+    pub probe_interval: Duration,
     /// Longest time that one run of an Orchestra's migrations may take.
     pub migration_limit: Duration,
     /// Migrations that run at the same time on one database server.

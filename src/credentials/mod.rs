@@ -1,10 +1,12 @@
 //! Logins of owners and tenants, and the Secrets that carry them.
 
 pub mod connection;
+pub mod given;
 pub mod inventory;
 mod login_state;
 pub mod owner;
 pub mod password;
+pub mod published;
 pub mod schedule;
 pub mod secrets;
 pub mod servers;

@@ -220,6 +220,11 @@ pub async fn end_rotation(api: &Api<Secret>, database: &str, now: Timestamp) -> 
     .await
 }
 
+/// Stores another password of an adopted project, in place of one that the project refused.
+pub async fn replace_password(api: &Api<Secret>, database: &str, password: &SecretString) -> Result<(), Error> {
+    change(api, database, |owner| owner.password = Some(password.clone())).await
+}
+
 /// Stores where the database is reached, and the keys.
 pub async fn store_address(api: &Api<Secret>, database: &str, address: &Address) -> Result<(), Error> {
     change(api, database, |owner| owner.address = Some(address.clone())).await

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, create, deadline, grace, keys, power, region, status};
+use super::{Pass, adopted, create, deadline, grace, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
 use crate::controller::error::Error;
@@ -93,17 +93,23 @@ fn account(observed: &Observed) -> Result<&Account, Error> {
 }
 
 fn reference<'a>(pass: &'a Pass, observed: &'a Observed) -> Result<&'a str, Error> {
-    let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
     let listed = observed.project.as_ref().map(|project| project.reference.as_str());
     let missing = || Error::transient(Reason::ProviderUnavailable, "the project is not known");
-    recorded
-        .map(|project| project.reference.as_str())
-        .or(listed)
-        .ok_or_else(missing)
+    pass.object.project_ref().or(listed).ok_or_else(missing)
 }
 
 async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    owner::store_password(&owner::secrets(&pass.ctx.core), pass.name(), &password::generate()).await?;
+    let secrets = owner::secrets(&pass.ctx.core);
+    match adopted::given_password(pass).await? {
+        Some(given) => {
+            owner::replace_password(&secrets, pass.name(), &given).await?;
+            if pass.ctx.logins.wrong_password(pass.name()) {
+                // Another password has its own try, at the same pace.
+                pass.ctx.logins.refused(pass.name(), false);
+            }
+        }
+        None => owner::store_password(&secrets, pass.name(), &password::generate()).await?,
+    }
     pass.stored = true;
     Ok(None)
 }
@@ -115,7 +121,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
     let organization = account(observed)?.organization().to_string();
     let project = ProjectStatus {
         reference: found.reference.clone(),
-        region: found.region.clone().unwrap_or_else(|| region::requested(pass)),
+        region: found.region.clone().unwrap_or_else(|| region::last(pass)),
     };
     status::change(pass, Step::AwaitHealthy, |status| {
         status.project = Some(project);
@@ -208,6 +214,10 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
             tracing::info!(%error, "the database does not accept the login yet");
             pass.ctx.logins.refused(pass.name(), error.is_wrong_password());
             pass.said = Some(format!("healthy by its status, but refuses the login ({error})"));
+            if error.is_wrong_password() && pass.object.adopted().is_some() {
+                // The next step tells, or sets another one.
+                return Ok(None);
+            }
             status::change(pass, Step::Probe, |_| {}).await?;
             if error.is_wrong_password() {
                 return Ok(None);
@@ -256,14 +266,24 @@ async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         // There is no project that the password belongs to.
         owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     } else {
-        let recorded = pass.object.status.as_ref().and_then(|status| status.project.as_ref());
         let listed = observed.project.as_ref().map(|project| project.reference.as_str());
-        let reference = recorded.map(|project| project.reference.as_str()).or(listed);
         let note = format!(
-            "project {} remains at the provider and continues to cost money: the reclaim policy is Retain",
-            reference.unwrap_or("without a reference, which may be that of this database,")
+            "project {} remains at the provider and continues to cost money: {}",
+            pass.object
+                .project_ref()
+                .or(listed)
+                .unwrap_or("without a reference, which may be that of this database,"),
+            if pass.object.may_be_destroyed() {
+                "the reclaim policy is Retain"
+            } else {
+                "it was adopted, and not to be destroyed"
+            }
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
+        if adopted::was_given_password(pass) {
+            // It is its author's, who has it still.
+            owner::forget(&owner::secrets(&pass.ctx.core), pass.name()).await?;
+        }
     }
     let_go(pass).await
 }

@@ -10,6 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, refused, region, status, unclear};
+use crate::api::condition::Reason;
 use crate::api::{ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
@@ -36,6 +37,10 @@ pub fn is_tried_again(pass: &Pass, account: &Account) -> bool {
 
 /// Writes the intent by compare-and-swap: of two operators only one continues.
 pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) -> Result<Option<Next>, Error> {
+    if pass.object.adopted().is_some() {
+        let message = "an adopted project is not listed, and no other one is created in its place";
+        return Err(Error::blocked(Reason::DatabaseLost, message));
+    }
     if let Some(error) = pass.ctx.core.refusals.refusal(pass.name(), &creation(account)) {
         return Err(error);
     }
@@ -95,7 +100,11 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
     let (Some(password), Some(wanted)) = (stored, pass.object.spec.supabase.clone()) else {
         return Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)));
     };
-    let region = region::requested(pass);
+    let regions = region::allowed(pass, &wanted)?;
+    let Some(region) = region::requested(pass, &regions) else {
+        tracing::warn!("the create request is not sent, because the class no longer allows its region");
+        return Ok(Some(Next::After(pass.ctx.core.settings.poll_interval)));
+    };
     let project = NewProject {
         name: wanted.name.clone(),
         organization: account.organization().to_string(),
@@ -126,7 +135,14 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
         Err(error) => {
             let offer = offer(account, &project, &region, &error).await;
             let error = offer.explain(error, &region);
-            not_created(pass, account, &wanted, region, refused::Refusal { error, offer }).await
+            not_created(
+                pass,
+                account,
+                (&wanted, &regions),
+                region,
+                refused::Refusal { error, offer },
+            )
+            .await
         }
     }
 }
@@ -145,12 +161,12 @@ fn is_fresh(pass: &Pass) -> bool {
 async fn not_created(
     pass: &mut Pass,
     account: &Account,
-    wanted: &SupabaseProject,
+    (wanted, regions): (&SupabaseProject, &[String]),
     region: String,
     refusal: refused::Refusal,
 ) -> Result<Option<Next>, Error> {
     let error = &refusal.error;
-    let full = region::after_refusal(wanted, region::full(pass), region, error);
+    let full = region::after_refusal(regions, region::full(pass), &region, error);
     let go_on = !full.is_empty();
     // A proxy that refuses the answer may have let the request pass: the intent stays until it was looked up.
     let is_certain = !matches!(error, supabase::Error::Refused { outside: true, .. });
@@ -167,7 +183,7 @@ async fn not_created(
         tracing::info!(%error, "trying the next region");
         return Ok(None);
     }
-    let error = refused::explain(refusal, wanted);
+    let error = refused::explain(refusal, &region, wanted.instance_size.as_deref());
     pass.ctx.core.refusals.refuse(pass.name(), &creation(account), &error);
     Err(error)
 }

@@ -62,7 +62,10 @@ pub fn is_to_be_replaced(pass: &Pass, project: &ProjectStatus, connected: bool) 
     };
     let wanted = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())
         .is_ok_and(|class| class.spec.replace_stuck);
-    let never_usable = status.usable_since.is_none() && !connected && status.create_issued_at.is_some();
+    let never_usable = pass.object.adopted().is_none()
+        && status.usable_since.is_none()
+        && !connected
+        && status.create_issued_at.is_some();
     let failed = *project == ProjectStatus::InitFailed;
     wanted
         && never_usable

@@ -155,6 +155,11 @@ fn advice(reason: Reason) -> &'static str {
             "the provider was asked to pause the project more than an hour ago and has not finished: it can be used by nobody \
              meanwhile. Ask the provider's support; the operator continues when the project is paused or usable"
         }
+        Reason::LoginFailed => {
+            "the project refuses the password of its role postgres that spec.source.existing.adopt.passwordSecretRef of the \
+             Orchestra names, and adopt does not let the operator set another one. Correct the Secret, or set that password in \
+             the provider's dashboard; the operator continues in minutes"
+        }
         _ => "a person must act",
     }
 }

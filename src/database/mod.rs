@@ -1,6 +1,7 @@
 //! OrchestraDatabase: the life of a database, which is what costs money. [`plan`] has it on one page.
 
 mod act;
+mod adopted;
 mod create;
 mod deadline;
 mod describe;

@@ -10,15 +10,17 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Project};
+use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project};
 use super::unclear::{self, Unclear};
-use super::{Pass, create, grace, password, power};
+use super::{Pass, adopted, create, grace, password, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{
-    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned,
+    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabase, OrchestraDatabaseStatus, SupabaseProject,
+    is_abandoned,
 };
 use crate::class;
+use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::supabase::listed::ListedProject;
 use crate::supabase::poll::Listing;
@@ -51,6 +53,7 @@ pub struct Observed {
 
 /// Stands for a project that is not looked up, because the next step does not depend on it.
 const UNSEEN: Hosted = Hosted {
+    origin: Origin::Made,
     password: false,
     project: Project::Absent,
     issued: Issued::Settling,
@@ -68,7 +71,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
             abandon: is_abandoned(object),
             finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
             claim,
-            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete,
+            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete && is_ours_to_destroy(object),
             grace: Grace::None,
             backing: Backing::Static,
         },
@@ -81,13 +84,24 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         return Ok(observed);
     };
     let facts = &observed.facts;
-    let hosted = if !facts.finalizer || facts.abandon || (deleting && claim == Claim::Held) {
+    let held = deleting && claim == Claim::Held && !power::concerns(pass);
+    let hosted = if !facts.finalizer || facts.abandon || held {
         UNSEEN
     } else {
         look_up(pass, &wanted, &mut observed).await?
     };
     observed.facts.backing = Backing::Hosted(hosted);
     Ok(observed)
+}
+
+/// Whether a project may be destroyed when the policy says so. An adopted one must have let the operator in as well: until
+/// then it may be anybody's.
+fn is_ours_to_destroy(object: &OrchestraDatabase) -> bool {
+    let used = object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.usable_since.is_some());
+    object.may_be_destroyed() && (used || object.adopted().is_none())
 }
 
 /// What the provider and the owner's Secret have of a hosted database.
@@ -99,11 +113,12 @@ async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Obser
     let account = class::account(&pass.ctx.class, &class, asked).await?;
     let listing = listing(pass, &account).await?;
     let connected = pass.connected || pass.has_stored(CONNECTED_LABEL);
-    let password = pass.stored || pass.has_stored(PASSWORD_LABEL);
+    let refused = pass.ctx.logins.wrong_password(pass.name());
+    let password = pass.stored || pass.has_stored(PASSWORD_LABEL) && !(refused && adopted::has_another(pass).await?);
     let mut found = found(pass, wanted, &listing);
     let named;
     let mut is_unclear = false;
-    if found.is_empty() && is_unrecorded(pass) {
+    if found.is_empty() && is_unrecorded(pass) && pass.object.adopted().is_none() {
         let unclear = unclear::look(pass, &wanted.name, &listing, &account).await;
         is_unclear = matches!(unclear, Unclear::Unusable | Unclear::Perhaps(_));
         pass.unclear.clear();
@@ -127,6 +142,7 @@ async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Obser
         pass.said = Some(listed.status.to_string());
     }
     Ok(Hosted {
+        origin: adopted::origin(pass),
         password,
         project,
         issued: issued(pass, &listing),
@@ -150,8 +166,11 @@ async fn is_deserted(pass: &Pass) -> Result<bool, Error> {
     Ok(holder.is_none_or(|orchestra| orchestra.metadata.uid.as_ref() != Some(&claim.uid)))
 }
 
-/// The projects with our marker, without those that are replaced.
+/// The projects with our marker, without those that are replaced; or the one that was adopted.
 fn found<'a>(pass: &Pass, wanted: &SupabaseProject, listing: &'a Listing) -> Vec<&'a ListedProject> {
+    if let Some(adopted) = &wanted.adopted {
+        return listing.by_ref(&adopted.reference).into_iter().collect();
+    }
     let replaced = pass.object.status.as_ref().map(|status| status.replaced.as_slice());
     let mut found = listing.by_name(&wanted.name);
     found.retain(|project| replaced.is_none_or(|replaced| !replaced.contains(&project.reference)));
@@ -173,13 +192,15 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
     let status = pass.object.status.as_ref();
     let settings = &pass.ctx.core.settings;
     let awaited = status.is_some_and(|status| status.project.is_some() && status.usable_since.is_none());
+    // An adopted project need not be a young one.
+    let awaited = awaited && pass.object.adopted().is_none();
     if awaited && pass.object.metadata.deletion_timestamp.is_none() && deadline::passed(pass).is_none() {
         // Before the project can be ready, an older listing is as good.
         let age = settings.poll_interval.max(too_early(pass, account));
         return Ok(account.poll().youngest(age, || all_awaited(pass, account)).await?);
     }
     // Whether a request to pause or to restore took effect is seen in a listing that is newer than the request.
-    if status.is_some_and(|status| status.pause_issued_at.is_some()) || power::is_to_be_paused(pass) {
+    if power::concerns(pass) {
         let now = Instant::now();
         let since = now.checked_sub(settings.poll_interval).unwrap_or(now);
         return Ok(account.poll().projects_since(since).await?);
@@ -248,12 +269,13 @@ async fn project(
         return discarded(account, &recorded.reference, listing).await;
     }
     let listed = match (found, recorded) {
-        ([], None) => return Ok(Project::Absent),
-        ([], Some(_)) if !listing.complete => return Ok(Project::Waiting),
+        ([], None) if pass.object.adopted().is_none() => return Ok(Project::Absent),
+        ([], _) if !listing.complete => return Ok(Project::Waiting),
         // A listing may lag behind the creation.
-        ([], Some(_)) if !deleting && issued(pass, listing) == Issued::Settling => return Ok(Project::Waiting),
-        ([], Some(recorded)) => {
-            return match account.client().get_project(&recorded.reference).await {
+        ([], _) if !deleting && issued(pass, listing) == Issued::Settling => return Ok(Project::Waiting),
+        ([], _) => {
+            let reference = pass.object.project_ref().unwrap_or_default();
+            return match account.client().get_project(reference).await {
                 Err(error) if error.is_gone() => Ok(Project::Lost),
                 Err(error) => Err(error.into()),
                 // Listed under another name now, or not listed yet.
@@ -369,7 +391,16 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
                 Connection::Proven
             }
         }
-        true if pass.ctx.logins.wrong_password(pass.name()) => Connection::WrongPassword,
+        true if pass.ctx.logins.wrong_password(pass.name()) && !is_tried_again(pass) => Connection::WrongPassword,
         true => Connection::Unproven,
     }
+}
+
+/// Whether a password that the operator may not set is tried again: it may have been set at the provider.
+fn is_tried_again(pass: &Pass) -> bool {
+    let given = pass
+        .object
+        .adopted()
+        .is_some_and(|adopted| !adopted.adopt.reset_password);
+    given && pass.ctx.logins.wait(pass.name(), SLOWEST).is_none()
 }

@@ -45,6 +45,14 @@ pub fn is_due(pass: &Pass) -> bool {
     let Some(claim) = claim.as_ref().filter(|_| pass.claim() == Claim::Held) else {
         return false;
     };
+    // That of an adopted project is its own, unless the operator may set it.
+    if pass
+        .object
+        .adopted()
+        .is_some_and(|adopted| !adopted.adopt.reset_password)
+    {
+        return false;
+    }
     let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
     let Some(holder) = core.stores.orchestras.get(&holder) else {
         return false;

@@ -6,6 +6,7 @@
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! pause:   Pause → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
+//! adopted: StorePassword → Record → AwaitHealthy → Connect → Probe …; never Announce, Create, Replace
 //! gone:    Destroy → AwaitGone → Forget          static entry: Rest, and Forget when deleted
 //! ```
 
@@ -20,9 +21,25 @@ pub enum Backing {
     Static,
 }
 
+/// Where a hosted project comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator makes it.
+    Made,
+    /// Somebody else made it, and an Orchestra adopted it.
+    Adopted {
+        /// The operator may set the owner's password.
+        resets: bool,
+        /// A login has ever proven it usable.
+        proven: bool,
+    },
+}
+
 /// What is known of a hosted project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hosted {
+    /// Where it comes from.
+    pub origin: Origin,
     /// Whether the owner's password is stored.
     pub password: bool,
     /// What a listing that is newer than our last request shows with our marker.
@@ -241,6 +258,8 @@ pub fn plan(facts: &Facts) -> Step {
         (true, Backing::Static) => Step::Rest,
         // A claim that was released before anything was bought: there is nothing to keep.
         (true, Backing::Hosted(hosted)) if facts.claim == Claim::Released => match (hosted.project, hosted.issued) {
+            // Nothing is known to be in it that is the tenant's: it is let go of, and stays at the provider.
+            _ if matches!(hosted.origin, Origin::Adopted { proven: false, .. }) => Step::DeleteSelf,
             (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
             (Project::Absent, _) => Step::DeleteSelf,
             (Project::Unrecorded, _) => Step::Record,
@@ -270,6 +289,16 @@ impl Hosted {
         self.project == Project::Absent && self.issued != Issued::Settling
     }
 
+    /// Whether the operator did not make it.
+    fn is_adopted(self) -> bool {
+        self.origin != Origin::Made
+    }
+
+    /// Whether its owner's password is somebody else's to set.
+    fn is_reset_forbidden(self) -> bool {
+        matches!(self.origin, Origin::Adopted { resets: false, .. })
+    }
+
     /// Whether it never became usable and is being replaced.
     fn is_discarded(self) -> bool {
         matches!(self.project, Project::Discarded | Project::Discarding)
@@ -278,6 +307,16 @@ impl Hosted {
 
 fn plan_hosted(hosted: Hosted) -> Step {
     match (hosted.project, hosted.issued) {
+        // Nothing is ever bought, or replaced, in the place of an adopted project.
+        (
+            Project::Absent
+            | Project::Unclear
+            | Project::Stuck
+            | Project::Discarded
+            | Project::Discarding
+            | Project::Replaced,
+            _,
+        ) if hosted.is_adopted() => Step::Stop(Reason::DatabaseLost),
         (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
         // Nothing is bought while it may be there already.
         (Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
@@ -303,6 +342,7 @@ fn plan_hosted(hosted: Hosted) -> Step {
         (Project::Active, _) => match hosted.connection {
             Connection::Unread => Step::Connect,
             Connection::Unproven => Step::Probe,
+            Connection::WrongPassword if hosted.is_reset_forbidden() => Step::Stop(Reason::LoginFailed),
             Connection::WrongPassword => Step::ResetPassword,
             Connection::KeysDue => Step::ReadKeys,
             Connection::PasswordDue => Step::BeginPassword,
@@ -315,7 +355,8 @@ fn plan_hosted(hosted: Hosted) -> Step {
 fn plan_deletion(facts: Facts) -> Step {
     match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
-        (true, Claim::Held, _) => Step::Hold,
+        (true, Claim::Held, Backing::Hosted(hosted)) => hold(hosted),
+        (true, Claim::Held, Backing::Static) => Step::Hold,
         (true, _, Backing::Static) => Step::Forget,
         (true, _, _) if facts.abandon => Step::Abandon,
         (true, _, Backing::Hosted(hosted))
@@ -329,12 +370,31 @@ fn plan_deletion(facts: Facts) -> Step {
             (Project::Unclear, _) if facts.destroy => Step::Stop(Reason::ProjectUnclear),
             (Project::Absent | Project::Lost | Project::Replaced, _) => Step::Forget,
             // It was to be destroyed before; the reclaim policy is about databases that hold data.
-            (Project::Discarded, _) => Step::Destroy,
+            (Project::Discarded, _) if !hosted.is_adopted() => Step::Destroy,
             (Project::Discarding, _) => Step::AwaitGone,
             _ if !facts.destroy => Step::Forget,
             (Project::Leaving, _) => Step::AwaitGone,
             _ => Step::Destroy,
         },
+    }
+}
+
+/// A database in use is kept although its deletion was requested: one that is paused, or was, follows its Orchestra as
+/// before until it runs.
+fn hold(hosted: Hosted) -> Step {
+    let step = plan_hosted(hosted);
+    match step {
+        Step::Pause
+        | Step::AwaitPause
+        | Step::Sleep
+        | Step::Restore
+        | Step::AwaitRestore
+        | Step::AwaitHealthy
+        | Step::Connect
+        | Step::Probe
+        | Step::ResetPassword
+        | Step::Stop(_) => step,
+        _ => Step::Hold,
     }
 }
 

@@ -11,6 +11,7 @@ use super::plan::{Project, Step};
 use super::{Pass, status};
 use crate::api::PowerState;
 use crate::api::condition::Reason;
+use crate::api::names::CONNECTED_LABEL;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::supabase::types::{ProjectStatus, StatusClass};
@@ -23,12 +24,15 @@ const PAUSE_LIMIT: Duration = Duration::from_hours(1);
 /// Whether the Orchestra wants the project to be paused. A project that was never usable is not paused: it may still be
 /// created.
 pub fn is_to_be_paused(pass: &Pass) -> bool {
-    let used = pass
-        .object
-        .status
-        .as_ref()
-        .is_some_and(|status| status.usable_since.is_some());
+    let status = pass.object.status.as_ref();
+    // The status may have been lost: an address is stored after the project was usable at the provider.
+    let used = status.is_some_and(|status| status.usable_since.is_some()) || pass.has_stored(CONNECTED_LABEL);
     used && pass.object.spec.power_state == Some(PowerState::Paused)
+}
+
+/// Whether the project is to be paused, or was and has not run since.
+pub fn concerns(pass: &Pass) -> bool {
+    is_to_be_paused(pass) || was_paused(pass)
 }
 
 /// Whether the operator paused the project, which has not run since.

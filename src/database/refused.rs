@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
+use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
-use crate::api::{OrchestraDatabase, SupabaseProject};
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::supabase;
@@ -21,7 +21,7 @@ pub struct Refusal {
 }
 
 /// The refusal, with what to do.
-pub fn explain(Refusal { error, offer }: Refusal, asked: &SupabaseProject) -> Error {
+pub fn explain(Refusal { error, offer }: Refusal, region: &str, size: Option<&str>) -> Error {
     let supabase::Error::Refused {
         status: 400 | 422,
         outside: false,
@@ -34,14 +34,13 @@ pub fn explain(Refusal { error, offer }: Refusal, asked: &SupabaseProject) -> Er
     if !offer.concerns(said) {
         return error.into();
     }
-    let size = match &asked.instance_size {
+    let size = match size {
         Some(size) => format!(" and instanceSize {size}"),
         None => String::new(),
     };
     let message = format!(
-        "{error}. The request named region {}{size}: if the provider does not offer that, delete the Orchestra and create it \
-         again with another region, or correct the class's placement and instanceSize",
-        asked.region
+        "{error}. The request named region {region}{size}: if the provider does not offer that, delete the Orchestra and create it \
+         again with another region, or correct the class's placement and instanceSize"
     );
     Error::blocked(Reason::RequestRefused, message)
 }

@@ -22,23 +22,59 @@ pub fn full(pass: &Pass) -> &[String] {
     status.map(|status| status.full_regions.as_slice()).unwrap_or_default()
 }
 
-/// The first wanted region that is not known to be full.
-fn next<'a>(wanted: &'a SupabaseProject, full: &[String]) -> &'a str {
-    candidates(wanted)
-        .find(|region| !full.iter().any(|full| full == region))
-        .unwrap_or(&wanted.region)
+/// The regions that the project may be created in, in their order: those of the resource that its class still allows.
+///
+/// # Errors
+/// When the class allows none of them any more, or is not there.
+pub fn allowed(pass: &Pass, wanted: &SupabaseProject) -> Result<Vec<String>, Error> {
+    let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
+    let list = class
+        .spec
+        .placement
+        .as_ref()
+        .and_then(|it| it.allowed_regions.as_deref());
+    let regions = among(wanted, list.unwrap_or_default());
+    if regions.is_empty() {
+        let message = format!(
+            "class {} no longer allows any of the regions that the project could be created in: delete the Orchestra and \
+             create it again",
+            class.name_any()
+        );
+        return Err(Error::blocked(Reason::RegionNotAllowed, message));
+    }
+    Ok(regions)
 }
 
-/// The region of the last request: written before it, where it was chosen by a place.
-pub fn requested(pass: &Pass) -> String {
-    let chosen = pass.object.status.as_ref().and_then(|status| status.placement.as_ref());
-    if let Some(chosen) = chosen {
-        return chosen.region.clone();
+/// The wanted regions that a list allows, each once. An empty list allows all.
+fn among(wanted: &SupabaseProject, list: &[String]) -> Vec<String> {
+    let mut regions: Vec<String> = Vec::new();
+    for region in std::iter::once(&wanted.region).chain(&wanted.alternatives) {
+        if (list.is_empty() || list.contains(region)) && !regions.contains(region) {
+            regions.push(region.clone());
+        }
     }
+    regions
+}
+
+/// The first region that is not known to be full.
+fn next<'a>(regions: &'a [String], full: &[String]) -> Option<&'a String> {
+    regions.iter().find(|region| !full.contains(region)).or(regions.first())
+}
+
+/// The region of the request whose intent is written: one of these, and the chosen one where a place decides.
+pub fn requested(pass: &Pass, regions: &[String]) -> Option<String> {
+    let chosen = pass.object.status.as_ref().and_then(|status| status.placement.as_ref());
+    match chosen {
+        Some(chosen) => Some(chosen.region.clone()).filter(|region| regions.contains(region)),
+        None => next(regions, full(pass)).cloned(),
+    }
+}
+
+/// The region that the last request named, as far as it is known: for a project that the provider lists without one.
+pub fn last(pass: &Pass) -> String {
     let wanted = pass.object.spec.supabase.as_ref();
-    wanted
-        .map(|wanted| next(wanted, full(pass)).to_owned())
-        .unwrap_or_default()
+    let regions = wanted.map(|wanted| among(wanted, &[])).unwrap_or_default();
+    requested(pass, &regions).unwrap_or_default()
 }
 
 /// The region of the next request, for a database that is to be near to a place: the nearest one that the class allows
@@ -50,22 +86,11 @@ pub async fn choose(pass: &Pass, account: &Account) -> Result<Option<ChosenRegio
     let Some(wanted) = &pass.object.spec.supabase else {
         return Ok(None);
     };
+    let regions = allowed(pass, wanted)?;
     let Some(near) = &wanted.near else { return Ok(None) };
-    let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
-    let allowed = class.spec.placement.as_ref().and_then(|it| it.allowed_regions.as_ref());
-    let mut regions: Vec<&str> = candidates(wanted).collect();
-    regions.retain(|region| allowed.is_none_or(|allowed| allowed.iter().any(|it| it == region)));
     let list = account.regions(wanted.instance_size.as_deref()).await;
-    pick(near, &regions, full(pass), |region| list.offer(region))
-        .map(Some)
-        .ok_or_else(|| {
-            let message = format!(
-                "class {} no longer allows any of the regions that the project could be created in: delete the Orchestra and \
-                 create it again",
-                class.name_any()
-            );
-            Error::blocked(Reason::RegionNotAllowed, message)
-        })
+    let regions: Vec<_> = regions.iter().map(String::as_str).collect();
+    Ok(pick(near, &regions, full(pass), |region| list.offer(region)))
 }
 
 /// The event of a choice that is another one than the last.
@@ -129,22 +154,16 @@ fn distance(near: &Near, region: &str) -> String {
 
 /// The full regions after one more refusal; none when every region was tried, or when the refusal is not about a
 /// region: the next attempt starts with the first region again.
-pub fn after_refusal(wanted: &SupabaseProject, full: &[String], asked: String, error: &supabase::Error) -> Vec<String> {
+pub fn after_refusal(regions: &[String], full: &[String], asked: &str, error: &supabase::Error) -> Vec<String> {
     if !matches!(error, supabase::Error::RegionAtCapacity { .. }) {
         return Vec::new();
     }
-    let mut full = full.to_vec();
-    full.push(asked);
-    if candidates(wanted).all(|region| full.iter().any(|full| full == region)) {
+    let mut full: Vec<_> = full.iter().filter(|region| *region != asked).cloned().collect();
+    full.push(asked.to_owned());
+    if regions.iter().all(|region| full.contains(region)) {
         full.clear();
     }
     full
-}
-
-fn candidates(wanted: &SupabaseProject) -> impl Iterator<Item = &str> {
-    std::iter::once(&wanted.region)
-        .chain(&wanted.alternatives)
-        .map(String::as_str)
 }
 
 #[cfg(test)]
@@ -159,22 +178,34 @@ mod tests {
             ..SupabaseProject::default()
         };
         let no_room = supabase::Error::RegionAtCapacity { message: String::new() };
-        let mut full = Vec::new();
-        let mut asked = Vec::new();
-        for _ in 0..4 {
-            let region = next(&wanted, &full).to_string();
-            asked.push(region.clone());
-            full = after_refusal(&wanted, &full, region, &no_room);
-        }
-        assert_eq!(asked, ["eu-central-1", "eu-west-3", "eu-north-1", "eu-central-1"]);
+        let asked = |list: &[&str], mut full: Vec<String>| {
+            let list: Vec<_> = list.iter().map(|region| (*region).to_owned()).collect();
+            let regions = among(&wanted, &list);
+            let mut asked = Vec::new();
+            for _ in 0..4 {
+                let Some(region) = next(&regions, &full).cloned() else {
+                    break;
+                };
+                asked.push(region.clone());
+                full = after_refusal(&regions, &full, &region, &no_room);
+            }
+            (asked, full)
+        };
+        let (all, _) = asked(&[], Vec::new());
+        assert_eq!(all, ["eu-central-1", "eu-west-3", "eu-north-1", "eu-central-1"]);
+        // The class allows fewer than when the resource was written.
+        let (fewer, full) = asked(&["eu-north-1", "us-east-1"], vec!["eu-central-1".into()]);
+        assert_eq!(fewer, ["eu-north-1"; 4]);
+        assert!(full.is_empty(), "every round ends, and the refusal is told: {full:?}");
+        assert!(asked(&["us-east-1"], Vec::new()).0.is_empty());
 
         let other = supabase::Error::BillingRestricted { message: String::new() };
-        assert!(after_refusal(&wanted, &full, "eu-central-1".into(), &other).is_empty());
-        let alone = SupabaseProject {
-            region: "eu-west-1".into(),
-            ..SupabaseProject::default()
-        };
-        assert!(after_refusal(&alone, &[], "eu-west-1".into(), &no_room).is_empty());
+        let regions = among(&wanted, &[]);
+        assert!(after_refusal(&regions, &["eu-west-3".into()], "eu-central-1", &other).is_empty());
+        let alone = ["eu-west-1".to_owned()];
+        assert!(after_refusal(&alone, &[], "eu-west-1", &no_room).is_empty());
+        let twice = after_refusal(&regions, &["eu-west-3".into()], "eu-west-3", &no_room);
+        assert_eq!(twice, ["eu-west-3"]);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
     }
     let mut new = pass.object.status.clone().unwrap_or_default();
     let message = render(pass, step, &mut new);
-    if step == Step::Rest && !power::may_still_pause(pass) {
+    if matches!(step, Step::Rest | Step::Hold) && !power::may_still_pause(pass) {
         // It runs, and was proven usable: a later pause is another one.
         new.pause_issued_at = None;
     }

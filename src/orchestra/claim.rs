@@ -220,6 +220,17 @@ pub fn policy(pass: &Pass, class: Option<&OrchestraClass>) -> DeletionPolicy {
     pass.object.spec.deletion_policy.unwrap_or(default)
 }
 
+/// The policy for a database. One that was adopted is kept, unless its deletion was allowed and it was proven to be this
+/// Orchestra's: the connection Secret is published only after the claim is recorded inside the database.
+pub fn policy_for(pass: &Pass, class: Option<&OrchestraClass>, database: &OrchestraDatabase) -> DeletionPolicy {
+    let adopted = database.adopted().is_some();
+    if !adopted || database.may_be_destroyed() && pass.object.is_published() {
+        policy(pass, class)
+    } else {
+        DeletionPolicy::Retain
+    }
+}
+
 /// Asks for a new database. Its name is made from our UID, so a second request finds the first.
 pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let Some(class) = observed.class.clone() else {
@@ -238,6 +249,7 @@ pub async fn create(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         alternatives: choice.alternatives,
         near: choice.near,
         instance_size,
+        adopted: None,
     };
     let spec = OrchestraDatabaseSpec {
         class_name: Some(class.name_any()),
@@ -337,7 +349,7 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     let class = class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()).ok();
     let policy = match pass.object.spec.deletion_policy {
         None if class.is_none() => database.spec.reclaim_policy,
-        _ => policy(pass, class.as_deref()),
+        _ => policy_for(pass, class.as_deref(), &database),
     };
     // Whoever takes the database back later gets another password.
     if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {

@@ -6,9 +6,9 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
-use super::Pass;
 use super::claim::{self, Offer, api, claim_reference, databases};
 use super::plan::{Intent, Supply};
+use super::{Pass, adoption};
 use crate::api::condition::Reason;
 use crate::api::{ExistingDatabase, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
@@ -20,15 +20,24 @@ const REMEMBERED: usize = 16;
 
 /// Whether the existing database can be taken, and how far the claim has come.
 pub async fn supply(pass: &Pass, class: &OrchestraClass, existing: &ExistingDatabase) -> Result<Offer, Error> {
-    let name = existing.database_name.clone();
-    if let Err((reason, message)) = judge(
-        &pass.object,
-        (class, born(pass)),
-        &name,
-        find(pass, &name).await?.as_ref(),
-    ) {
-        return Ok(Offer::none(Supply::Blocked(reason), message));
-    }
+    let offered = match &existing.project_ref {
+        None => {
+            let name = existing.database_name.clone().unwrap_or_default();
+            let found = find(pass, &name).await?;
+            judge(&pass.object, (class, born(pass)), &name, found.as_ref()).map(|()| name)
+        }
+        Some(reference) => match adoption::database_of(pass, reference).await? {
+            None => adoption::offered(pass, class, existing, reference).await?,
+            Some(found) => {
+                let name = found.name_any();
+                judge(&pass.object, (class, born(pass)), &name, Some(&found)).map(|()| name)
+            }
+        },
+    };
+    let name = match offered {
+        Ok(name) => name,
+        Err((reason, message)) => return Ok(Offer::none(Supply::Blocked(reason), message)),
+    };
     let status = pass.object.status.as_ref();
     let is_written = status.is_some_and(|status| status.claiming.as_ref() == Some(&name));
     let intent = match &pass.reserved {
@@ -138,7 +147,10 @@ fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatab
 /// server lets one win.
 pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), Error> {
     let Some(database) = find(pass, name).await? else {
-        return Ok(());
+        return match pass.object.spec.existing() {
+            Some(existing) => adoption::take(pass, class, existing).await,
+            None => Ok(()),
+        };
     };
     let Some(former) = database.spec.claim_ref.clone() else {
         return Ok(());
@@ -155,7 +167,7 @@ pub async fn take(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(),
         "spec": {
             "claimRef": claim_reference(pass),
             "formerUids": uids.split_off(forgotten),
-            "reclaimPolicy": claim::policy(pass, Some(class)),
+            "reclaimPolicy": claim::policy_for(pass, Some(class), &database),
             "releasedAt": null,
             "reclaimAfter": null,
             "offeredTo": null,

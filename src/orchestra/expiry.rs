@@ -259,6 +259,9 @@ pub async fn tell_end(pass: &Pass, observed: &Observed) {
         let grace = observed.class.as_ref().and_then(|class| class.spec.deletion.grace_period);
         match (database.spec.supabase.is_some(), grace) {
             (false, _) => format!("; OrchestraDatabase {name}, an entry of a pool, is released"),
+            _ if !database.may_be_destroyed() => {
+                format!("; OrchestraDatabase {name} is released, and its project, which was adopted, stays")
+            }
             (true, None) => format!("; OrchestraDatabase {name} is destroyed with its project"),
             (true, Some(grace)) => format!(
                 "; OrchestraDatabase {name} is kept for another {grace}: spec.source.existing.databaseName takes it back"

@@ -12,6 +12,7 @@ use super::plan::{Inside, Rotation, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
 use super::{Pass, approval, drift, failure, former, login, migrating, rotation, unavailable};
+use crate::api::condition::Reason;
 use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
@@ -46,8 +47,8 @@ pub struct Found {
     pub review: Option<Review>,
     /// Digest of the seed that is applied.
     pub seed: Option<String>,
-    /// What to tell people of tables that the tenant's login cannot read.
-    pub unreadable: Option<String>,
+    /// What to tell people of tables that the tenant's login cannot read, and why.
+    pub unreadable: Option<(Reason, String)>,
 }
 
 /// The connection Secret, as far as it was looked at.
@@ -61,7 +62,7 @@ pub struct SecretState {
 
 impl Found {
     /// All migrations are applied.
-    pub fn migrated(migrations: MigrationStatus, unreadable: Option<String>) -> Self {
+    pub fn migrated(migrations: MigrationStatus, unreadable: Option<(Reason, String)>) -> Self {
         Self {
             migrations: Some(migrations),
             migrated: true,

@@ -265,14 +265,20 @@ pub async fn is_prepared(
     Ok(postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?)
 }
 
-/// What to tell people of tables that the tenant's login cannot read; none when it reads them all.
+/// What to tell people of tables that the tenant's login cannot read, and why; none when it reads them all.
 pub async fn unreadable(
     pass: &Pass,
     class: Option<&OrchestraClass>,
     session: &mut PgConnection,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<(Reason, String)>, Error> {
     let role = tenant::role_name(pass.uid());
-    Ok(postgres::unreadable(session, &role, &rights(&pass.object, class)).await?)
+    let hidden = postgres::unreadable(session, &role, &rights(&pass.object, class)).await?;
+    let ungranted = postgres::ungranted(session, &role).await?;
+    Ok(match (hidden, ungranted) {
+        (Some(hidden), None) => Some((Reason::NoPolicy, hidden)),
+        (None, ungranted) => ungranted.map(|ungranted| (Reason::NoGrant, ungranted)),
+        (Some(hidden), Some(ungranted)) => Some((Reason::NoPolicy, format!("{hidden}. And {ungranted}"))),
+    })
 }
 
 /// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in

@@ -1,6 +1,7 @@
 //! Orchestra: the life of a tenant. [`plan`] tells it on one page.
 
 mod act;
+mod adoption;
 mod approval;
 mod claim;
 mod drift;
@@ -21,6 +22,7 @@ pub mod plan;
 mod power;
 mod reach;
 mod rotation;
+mod serving;
 mod status;
 mod unavailable;
 mod wait;
@@ -42,7 +44,7 @@ use crate::controller::reconcile::Next;
 use crate::credentials::tenant::Logins;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
-use crate::{class, content, credentials, database, pool, rollout};
+use crate::{class, content, credentials, database, health, pool, rollout};
 use inside::Found;
 use login::WayIn;
 
@@ -69,6 +71,8 @@ pub struct Context {
     pub pool: Arc<pool::Context>,
     /// Work inside databases that goes on in the background.
     pub works: Works<Orchestra, PgConnection>,
+    /// Whether applications can use their databases.
+    pub health: Arc<health::Context>,
     /// Secrets of others that Orchestras wait for.
     pub foreign: Awaited,
     /// When it was last looked whether anybody uses a database.

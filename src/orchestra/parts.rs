@@ -31,9 +31,8 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
     };
     conditions.set(Is::CredentialsReady, seen.published, why, told);
     let tenant = observed.tenant(&pass.object);
-    let template = tenant.template();
     let migrates = migrating::spec(pass, &tenant).is_some();
-    let seeds = pass.object.spec.seed.is_some() || template.is_some_and(|template| template.seed.is_some());
+    let seeds = pass.object.spec.seed.is_some() || tenant.template_seed().is_some();
     let kept = observed.inside.wanted.kept;
     for (part, work, asked) in [
         (Is::Migrated, seen.migrations, migrates),

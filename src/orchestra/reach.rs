@@ -19,7 +19,7 @@ use crate::postgres::{self, TenantRights};
 /// apply; absent while neither is so. Without a look into the database, what the last look has found is told.
 pub fn condition(observed: &Observed, conditions: &mut Conditions<'_>) {
     match observed.inside.found.as_ref().map(|found| &found.unreadable) {
-        Some(Some(tables)) => conditions.set(Is::TablesReadable, false, Reason::NoPolicy, tables),
+        Some(Some((reason, tables))) => conditions.set(Is::TablesReadable, false, *reason, tables),
         Some(None) => {}
         None => conditions.keep_shown(Is::TablesReadable),
     }
@@ -37,8 +37,9 @@ pub fn keys(observed: &Observed, conditions: &mut Conditions<'_>) {
 }
 
 /// Those conditions, each with an event when it comes up.
-pub const WARNED: [(Is, Reason); 2] = [
+pub const WARNED: [(Is, Reason); 3] = [
     (Is::TablesReadable, Reason::NoPolicy),
+    (Is::TablesReadable, Reason::NoGrant),
     (Is::KeysUsable, Reason::KeysDisabled),
 ];
 

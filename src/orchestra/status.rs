@@ -13,7 +13,9 @@ use super::observe::Observed;
 use super::plan::{Database, Power, Step};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
-use super::{Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, rotation, unavailable};
+use super::{
+    Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, rotation, serving, unavailable,
+};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
     AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, PowerStatus, ProjectReference, PublishedSecret,
@@ -60,17 +62,15 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
     let proven = elsewhere.or(earlier);
     let proven = proven.as_deref().unwrap_or("proven usable by a login");
-    for (type_, is, words) in [
-        (
-            Is::Available,
-            !paused && (in_use || (served && usable && !leaving)),
-            "applications can use it",
-        ),
-        (Is::DatabaseReady, usable && !paused, proven),
-    ] {
-        let (why, told) = if is { (Reason::Ready, words) } else { (reason, message) };
-        conditions.set(type_, is, why, told);
-    }
+    let serves = !paused && (in_use || (served && usable && !leaving));
+    serving::condition(pass, &mut conditions, serves, (reason, message));
+    let proves = usable && !paused;
+    let (why, told) = if proves {
+        (Reason::Ready, proven)
+    } else {
+        (reason, message)
+    };
+    conditions.set(Is::DatabaseReady, proves, why, told);
     parts::parts(pass, observed, &mut conditions, reason);
     reach::keys(observed, &mut conditions);
     let gone = sources(observed, &mut conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
@@ -78,12 +78,14 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
     let warnings = controller::status::warnings(&old.conditions, &conditions, &reach::WARNED);
+    let was = old.health.clone();
     let new = facts(pass, step, observed, old, phase, conditions);
+    let health = serving::news(was.as_ref(), new.health.as_ref()).filter(|_| !paused);
     let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
     let news = news(pass, &new, (standing, reason, message), progress);
     pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
     let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
-    for warning in warnings.into_iter().chain([gone, lost].into_iter().flatten()) {
+    for warning in warnings.into_iter().chain([gone, lost, health].into_iter().flatten()) {
         tell(&pass.ctx.core, &pass.object, &warning).await;
     }
     Ok(())
@@ -230,6 +232,7 @@ fn facts(
         secret_ref: published(pass, observed).or(old.secret_ref),
         former_secrets: former::after(&pass.object, published(pass, observed).as_ref(), Timestamp::now()),
         binding: former::binding(&pass.object, published(pass, observed).as_ref()),
+        health: serving::health(pass, old.health.as_ref()).filter(|_| step != Step::Sleep),
         credentials: rotation::status(pass, database, old.credentials),
         power: power::status(pass, step, observed, old.power),
         migrations: migrations(&observed.inside, old.migrations),
@@ -309,8 +312,8 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     } else {
         conditions.set(Is::Ready, false, reason, &message);
     }
+    serving::kept(&pass, &mut conditions, &old);
     for part in [
-        Is::Available,
         Is::DatabaseReady,
         Is::CredentialsReady,
         Is::Migrated,
@@ -339,10 +342,12 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         (false, true) => before.as_str(),
         (false, false) => "Failed",
     };
+    let was = old.health.clone();
     let mut new = OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions: conditions.finish(),
+        health: serving::health(&pass, was.as_ref()),
         ..old
     };
     if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {
@@ -351,7 +356,11 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         migrations.failure = Some(failure::remembered(migrations.failure.take(), &error));
     }
     let news = news(&pass, &new, (standing, reason, &message), false);
-    controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    let health = serving::news(was.as_ref(), new.health.as_ref());
+    let written = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    if let Some(health) = health {
+        tell(&pass.ctx.core, &written, &health).await;
+    }
     Ok(())
 }
 

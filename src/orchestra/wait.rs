@@ -102,6 +102,8 @@ pub fn pace_of_stop(reason: Reason) -> Duration {
     match reason {
         // Asking a budget again costs no request.
         Reason::BudgetExceeded | Reason::ProjectLimitReached => UNWATCHED,
+        // The Secrets of tenants are not watched.
+        Reason::PasswordNotFound => UNWATCHED,
         _ => SLOWEST,
     }
 }

@@ -29,37 +29,68 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Channel for T {}
 
 /// Connects to the server of a login, with TLS as the login says. No password is sent here.
 pub(super) async fn open(login: &Login) -> Result<Box<dyn Channel>> {
-    let unreachable = |error: std::io::Error| Error::unreachable(&error.to_string());
-    let mut stream = TcpStream::connect((login.host.as_str(), login.port))
-        .await
-        .map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+    let stream = TcpStream::connect((login.host.as_str(), login.port)).await;
+    let stream = stream.map_err(|error| Error::unreachable(&error.to_string()))?;
+    Ok(secure(login, stream).await?)
+}
+
+/// Why a connection is not secured as its login says.
+#[derive(Debug)]
+pub(super) enum Unsecured {
+    /// The connection broke.
+    Lost(std::io::Error),
+    /// The server does not offer TLS.
+    NotOffered,
+    /// What answers is no PostgreSQL.
+    OtherProtocol,
+    /// The certificate is refused.
+    Untrusted(String),
+    /// The handshake failed.
+    Handshake(String),
+    /// What the login says cannot be used.
+    Unusable(Error),
+}
+
+impl From<Unsecured> for Error {
+    fn from(unsecured: Unsecured) -> Self {
+        match unsecured {
+            Unsecured::Lost(error) => Self::unreachable(&error.to_string()),
+            Unsecured::NotOffered => Self::unreachable("the server does not offer TLS"),
+            Unsecured::OtherProtocol => Self::unreachable("the server answers in another protocol than PostgreSQL's"),
+            Unsecured::Untrusted(cause) => Self::untrusted_server(&cause),
+            Unsecured::Handshake(cause) => Self::unreachable(&cause),
+            Unsecured::Unusable(error) => error,
+        }
+    }
+}
+
+/// Secures a connection as the login says. No password is sent here.
+pub(super) async fn secure(login: &Login, mut stream: TcpStream) -> std::result::Result<Box<dyn Channel>, Unsecured> {
+    stream.set_nodelay(true).map_err(Unsecured::Lost)?;
     if login.tls == Tls::Disable {
         return Ok(Box::new(stream));
     }
-    stream.write_all(&TLS_REQUEST).await.map_err(unreachable)?;
-    match stream.read_u8().await.map_err(unreachable)? {
+    stream.write_all(&TLS_REQUEST).await.map_err(Unsecured::Lost)?;
+    match stream.read_u8().await.map_err(Unsecured::Lost)? {
         b'S' => {}
         b'N' if login.tls == Tls::Prefer => return Ok(Box::new(stream)),
-        b'N' => return Err(Error::unreachable("the server does not offer TLS")),
-        _ => {
-            return Err(Error::unreachable(
-                "the server answers in another protocol than PostgreSQL's",
-            ));
-        }
+        b'N' => return Err(Unsecured::NotOffered),
+        _ => return Err(Unsecured::OtherProtocol),
     }
-    let host = ServerName::try_from(login.host.clone()).map_err(|_| Error::invalid_url("the host is no DNS name"))?;
-    let connector = TlsConnector::from(Arc::new(config(login)?));
+    let host = ServerName::try_from(login.host.clone());
+    let host = host.map_err(|_| Unsecured::Unusable(Error::invalid_url("the host is no DNS name")))?;
+    let connector = TlsConnector::from(Arc::new(config(login).map_err(Unsecured::Unusable)?));
     let secured = connector.connect(host, stream).await;
-    Ok(Box::new(secured.map_err(|error| failure(&error))?))
+    Ok(Box::new(secured.map_err(failure)?))
 }
 
-/// Whether the certificate was refused, or the handshake failed for another reason.
-fn failure(error: &std::io::Error) -> Error {
+/// Whether the certificate was refused, the handshake failed for another reason, or the connection broke.
+fn failure(error: std::io::Error) -> Unsecured {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
-        Some(rustls::Error::InvalidCertificate(cause)) => Error::untrusted_server(&cause.to_string()),
-        _ => Error::unreachable(&error.to_string()),
+        Some(rustls::Error::InvalidCertificate(cause)) => Unsecured::Untrusted(cause.to_string()),
+        Some(_) => Unsecured::Handshake(error.to_string()),
+        None => Unsecured::Lost(error),
     }
 }
 

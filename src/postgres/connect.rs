@@ -7,7 +7,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
-use super::channel;
+use super::channel::{self, Channel};
 use super::error::{Error, Result};
 use super::login::Login;
 use super::pooler;
@@ -75,7 +75,15 @@ async fn open(
     login: &Login,
     more: impl FnOnce(PgConnectOptions) -> PgConnectOptions,
 ) -> Result<(PgConnection, Option<u32>)> {
-    let server = channel::open(login).await?;
+    log_in(channel::open(login).await?, login, more).await
+}
+
+/// Opens a session over a connection that is there.
+pub(super) async fn log_in(
+    server: Box<dyn Channel>,
+    login: &Login,
+    more: impl FnOnce(PgConnectOptions) -> PgConnectOptions,
+) -> Result<(PgConnection, Option<u32>)> {
     let opening = Opening {
         verified: login.tls.verifies(),
         options: login.session.options.as_deref().map(ToOwned::to_owned),

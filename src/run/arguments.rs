@@ -76,6 +76,10 @@ pub struct Arguments {
     /// Pace at which settled resources are looked at again.
     #[arg(long, env = "ORCHESTRA_RESYNC", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
+    /// How often each database in use is probed with the login that its applications have, where the class does not
+    /// say. 0s: never, whatever a class says.
+    #[arg(long, env = "ORCHESTRA_PROBE_INTERVAL", default_value = "1m", value_parser = duration)]
+    pub probe_interval: Duration,
     /// Longest time that the migrations or the seed of one Orchestra may take in one go.
     #[arg(long, env = "ORCHESTRA_MIGRATION_LIMIT", default_value = "1h", value_parser = duration)]
     pub migration_limit: Duration,
@@ -158,6 +162,7 @@ impl Arguments {
             poll_interval: self.poll_interval,
             login_spacing: self.login_spacing,
             resync: self.resync,
+            probe_interval: self.probe_interval,
             shutdown_grace: self.shutdown_grace,
             migration_limit: self.migration_limit,
             migrations_per_server: self.migrations_per_server,

@@ -156,21 +156,25 @@ async fn lead(
 ) -> anyhow::Result<()> {
     let (ended, orchestras) = unbounded_channel();
     let (prepared, pools) = unbounded_channel();
+    let (probed, probes) = unbounded_channel();
     let wakers = Wakers {
         ended,
         prepared,
+        probed,
         stop: stop.clone(),
     };
     let (grace, metrics) = (core.settings.shutdown_grace, core.metrics.clone());
     let ctx = wiring::orchestra(core, provider, wakers)?;
     inventory::survey(&ctx.credentials).await;
     let census = census(ctx.clone(), metrics);
+    let probes = crate::health::run(ctx.health.clone(), probes);
     let works = ctx.clone();
     let controllers = controllers::run(ctx, watched, Woken { orchestras, pools }, stop.clone());
     tokio::pin!(controllers);
     tokio::select! {
         () = &mut controllers => {}
         () = census => {}
+        () = probes => {}
         () = held.lost() => bail!(LOST),
         () = stopped(stop) => {
             let ending = async {
@@ -218,6 +222,8 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
                 .iter()
                 .map(|class| crate::class::facts(class, &tenants)),
         );
+        metrics.tenants().set_outages(ctx.health.outages());
+        metrics.tenants().set(ctx.health.facts());
         metrics.set_pools(stores.pools.state().iter().map(|pool| crate::pool::facts(pool)));
         tokio::time::sleep(CENSUS).await;
     }

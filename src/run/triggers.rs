@@ -9,7 +9,9 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::condition::{ConditionType, Reason, is_true, reason_of};
 use crate::api::names::{DATABASE_LABEL, KEYS_LABEL};
-use crate::api::{Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, ScriptSource};
+use crate::api::{
+    ExistingDatabase, Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, ScriptSource,
+};
 use crate::class;
 use crate::controller::Core;
 use crate::controller::latest::Latest;
@@ -21,15 +23,15 @@ pub fn claimant(database: &OrchestraDatabase) -> Option<ObjectRef<Orchestra>> {
     Some(ObjectRef::new(&claim.name).within(&claim.namespace))
 }
 
-/// Orchestras without a database that name this one.
+/// Orchestras without a database that name this one, or its project.
 pub fn waiting_for(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<Orchestra>> {
-    let name = database.name_any();
+    let (name, project) = (Some(database.name_any()), database.project_ref());
     select(&core.stores.orchestras, |orchestra| {
-        candidates::is_unmet(orchestra)
-            && orchestra
-                .spec
-                .existing()
-                .is_some_and(|existing| existing.database_name == name)
+        let names = |existing: &ExistingDatabase| {
+            let wanted = existing.project_ref.as_deref();
+            existing.database_name == name || wanted.is_some() && wanted == project
+        };
+        candidates::is_unmet(orchestra) && orchestra.spec.existing().is_some_and(names)
     })
 }
 

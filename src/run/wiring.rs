@@ -14,7 +14,7 @@ use crate::rollout::Turns;
 use crate::source::Sources;
 use crate::supabase::marker::CLUSTER_NAMESPACE;
 use crate::supabase::{self, Accounts};
-use crate::{class, content, credentials, database, orchestra, pool, rollout};
+use crate::{class, content, credentials, database, health, orchestra, pool, rollout};
 
 /// How background work wakes objects, and is told to stop.
 pub struct Wakers {
@@ -22,6 +22,8 @@ pub struct Wakers {
     pub ended: UnboundedSender<ObjectRef<Orchestra>>,
     /// Pools whose probe of an entry, or preparation of a member, ended.
     pub prepared: UnboundedSender<ObjectRef<OrchestraPool>>,
+    /// Orchestras whose database was probed.
+    pub probed: UnboundedSender<ObjectRef<Orchestra>>,
     /// Becomes true when the operator is told to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -86,7 +88,7 @@ pub fn orchestra(
     provider: Arc<supabase::Settings>,
     wakers: Wakers,
 ) -> anyhow::Result<Arc<orchestra::Context>> {
-    let class = class(core.clone(), provider, wakers.ended.clone())?;
+    let class = class(core.clone(), provider.clone(), wakers.ended.clone())?;
     let (content, rollout) = (class.content.clone(), class.rollout.clone());
     let credentials = rollout.credentials.clone();
     let database = Arc::new(database::Context {
@@ -106,6 +108,13 @@ pub fn orchestra(
         probes: Works::new(wakers.prepared, wakers.stop.clone()),
         memory: Arc::default(),
     });
+    let health = Arc::new(health::Context::new(
+        credentials.clone(),
+        provider,
+        database.logins.clone(),
+        Works::new(wakers.probed, wakers.stop.clone()),
+        wakers.ended.clone(),
+    ));
     let works = Works::new(wakers.ended, wakers.stop);
     Ok(Arc::new(orchestra::Context {
         core,
@@ -116,6 +125,7 @@ pub fn orchestra(
         database,
         pool,
         works,
+        health,
         foreign: orchestra::Awaited::default(),
         looks: orchestra::Looks::default(),
     }))

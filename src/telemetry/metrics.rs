@@ -1,5 +1,5 @@
 //! Prometheus metrics. The number of label values is bounded: the only objects that are named are classes and pools, which
-//! admins make, and the first hundred Orchestras of a queue.
+//! admins make, the first hundred Orchestras of a queue, and the Orchestras of classes that ask for it.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use strum::IntoStaticStr;
 use super::classes::{ClassFacts, Classes};
 use super::orphans::{OrphanFacts, Orphans};
 use super::pools::{PoolFacts, Pools};
+use super::tenants::Tenants;
 use crate::api::condition::Reason;
 
 /// The media type of [`Metrics::encode`] (`OpenMetrics` 1.0).
@@ -135,6 +136,7 @@ pub struct Metrics {
     classes: Classes,
     pools: Pools,
     orphans: Orphans,
+    tenants: Tenants,
     rotations: Counter,
     oldest_logins: Family<ClassLabels, Gauge>,
     credential_ages: Family<CredentialLabels, Gauge>,
@@ -159,6 +161,7 @@ impl Default for Metrics {
             classes: Classes::default(),
             pools: Pools::default(),
             orphans: Orphans::default(),
+            tenants: Tenants::default(),
             rotations: Counter::default(),
             oldest_logins: Family::default(),
             credential_ages: Family::default(),
@@ -234,6 +237,7 @@ impl Metrics {
         self.classes.register(registry);
         self.pools.register(registry);
         self.orphans.register(registry);
+        self.tenants.register(registry);
         registry.register("leader", "1 while this replica holds the lease", self.leader.clone());
     }
 
@@ -355,6 +359,11 @@ impl Metrics {
         self.pools.set(pools);
     }
 
+    /// Those of the tenants' databases.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
     /// Sets whether this replica holds the lease.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -371,11 +380,9 @@ impl Metrics {
 fn replace<'a>(family: &Family<PhaseLabels, Gauge>, phases: impl IntoIterator<Item = (&'a str, usize)>) {
     family.clear();
     for (phase, count) in phases {
-        family
-            .get_or_create(&PhaseLabels {
-                phase: phase.to_owned(),
-            })
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        let phase = phase.to_owned();
+        let gauge = family.get_or_create(&PhaseLabels { phase });
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 

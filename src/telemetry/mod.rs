@@ -6,3 +6,4 @@ pub mod logs;
 pub mod metrics;
 pub mod orphans;
 pub mod pools;
+pub mod tenants;

@@ -24,6 +24,71 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
         "spec.source.existing.databaseName: Invalid value",
     ),
     (
+        "Orchestra",
+        "spec: {source: {existing: {projectRef: abcdefghijklmnopqrst}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {existing: {projectRef: abcdefghijklmnopqrst, adopt: {deletion: true, resetPassword: true}}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {existing: {projectRef: abcdefghijklmnopqrst, adopt: {passwordSecretRef: {name: a}}}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {existing: {projectRef: abcdefghijklmnopqrst, adopt: {resetPassword: true, passwordSecretRef: {name: a}}}}}",
+        "set either passwordSecretRef, or resetPassword: true",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {existing: {projectRef: abcdefghijklmnopqrst, adopt: {}}}}",
+        "set either passwordSecretRef, or resetPassword: true",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {existing: {databaseName: orchdb-1, adopt: {resetPassword: true}}}}",
+        "adopt belongs to projectRef",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {existing: {databaseName: orchdb-1, projectRef: abcdefghijklmnopqrst}}}",
+        "set either databaseName or projectRef",
+    ),
+    (
+        "Orchestra",
+        "spec: {source: {existing: {projectRef: ../organizations}}}",
+        "spec.source.existing.projectRef: Invalid value",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {provider: {supabase: {}}, adoption: {projects: [{ref: abcdefghijklmnopqrst, namespace: a}]}}",
+        "",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {pools: {names: [a]}, adoption: {projects: [{ref: abcdefghijklmnopqrst, namespace: a}]}}",
+        "adoption needs a provider",
+    ),
+    (
+        "OrchestraClass",
+        "spec: {provider: {supabase: {}}, adoption: {projects: [{ref: abcdefghijklmnopqrst}]}}",
+        "spec.adoption.projects[0].namespace: Required value",
+    ),
+    (
+        "OrchestraDatabase",
+        "spec: {supabase: {name: a, region: b, adopted: {ref: abcdefghijklmnopqrst, adopt: {resetPassword: true}}}, reclaimPolicy: Delete}",
+        "adopted without adopt.deletion",
+    ),
+    (
+        "OrchestraDatabase",
+        "spec: {supabase: {name: a, region: b, adopted: {ref: abcdefghijklmnopqrst, adopt: {resetPassword: true, deletion: true}}}, reclaimPolicy: Delete}",
+        "",
+    ),
+    (
         "OrchestraClass",
         "spec: {pools: {names: [a]}, deletion: {policy: Delete, gracePeriod: 168h}}",
         "",

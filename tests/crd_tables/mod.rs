@@ -4,6 +4,7 @@ pub mod applied;
 pub mod budget;
 pub mod changes;
 pub mod connection;
+pub mod health;
 pub mod life;
 pub mod logins;
 mod placement;

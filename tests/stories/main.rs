@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod admission;
+mod adoption;
 mod approval;
 #[path = "../support/artifact.rs"]
 mod artifact;
@@ -22,6 +23,7 @@ mod drift;
 mod entries;
 mod exactly_once;
 mod happy_path;
+mod health;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod hostile_text;

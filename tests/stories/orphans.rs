@@ -36,7 +36,7 @@ fn listed(world: &World) -> Vec<Value> {
 }
 
 /// Creates a project as somebody else does, and gives its reference.
-async fn project(world: &World, name: &str) -> String {
+pub async fn project(world: &World, name: &str) -> String {
     let body = json!({
         "name": name, "db_pass": "Somebody-elses.1", "organization_slug": "acme-org",
         "region_selection": {"type": "specific", "code": "eu-west-1"},

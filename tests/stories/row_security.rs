@@ -156,23 +156,34 @@ async fn comes_back(world: &World, session: &mut PgConnection) {
     // A plan that a session has kept may outlive a membership.
     assert_eq!(scalar(&mut published(world, "pooled").await, COUNT).await, 0);
     let before = world.get(Kind::Orchestra, TENANTS, "pooled").await.unwrap().unwrap();
-    world
-        .kubectl([
-            "annotate",
-            "orch",
-            "pooled",
-            "-n",
-            TENANTS,
-            "stagesub.io/check-requested-at=now",
-        ])
-        .unwrap();
-    let checked = |object: &Value| object["status"]["handledCheck"] == "now";
-    let after = world
-        .until(Kind::Orchestra, (TENANTS, "pooled"), LONG, checked)
-        .await
-        .unwrap();
+    let after = checked(world, "now").await;
     assert_eq!(scalar(&mut published(world, "pooled").await, COUNT).await, 4);
     run(session, "SELECT 'its session goes on'").await;
     assert_eq!(before["status"]["secretRef"], after["status"]["secretRef"]);
     assert_eq!(condition(&after, "TablesReadable").0, "", "{after:#}");
+
+    // A table of somebody else is granted by nobody: the message has the statement.
+    admin(world, "one", "CREATE TABLE public.imported (id int)").await;
+    let object = checked(world, "foreign").await;
+    let (is, reason, message) = condition(&object, "TablesReadable");
+    assert_eq!((is.as_str(), reason.as_str()), ("False", "NoGrant"), "{object:#}");
+    assert!(
+        message.contains("read public.imported:") && message.contains("TO orchestra_app"),
+        "{message}"
+    );
+    assert_eq!(condition(&object, "Ready").0, "True", "{object:#}");
+    assert_eq!(events(world, "pooled", "NoGrant").len(), 1);
+    admin(world, "one", "GRANT SELECT ON public.imported TO orchestra_app").await;
+    assert_eq!(condition(&checked(world, "granted").await, "TablesReadable").0, "");
+}
+
+/// Asks for a look into the database, and waits for what it has found.
+async fn checked(world: &World, when: &str) -> Value {
+    let asked = format!("stagesub.io/check-requested-at={when}");
+    world
+        .kubectl(["annotate", "orch", "pooled", "-n", TENANTS, "--overwrite", &asked])
+        .unwrap();
+    let checked = |object: &Value| object["status"]["handledCheck"] == when;
+    let after = world.until(Kind::Orchestra, (TENANTS, "pooled"), LONG, checked).await;
+    after.unwrap()
 }

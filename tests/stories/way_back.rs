@@ -3,6 +3,8 @@
 mod killed;
 mod namespace;
 
+pub use killed::operator;
+
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::Value;
 

@@ -1,5 +1,21 @@
 use super::*;
 
+const ORIGINS: [Origin; 4] = [
+    Origin::Made,
+    Origin::Adopted {
+        resets: false,
+        proven: false,
+    },
+    Origin::Adopted {
+        resets: false,
+        proven: true,
+    },
+    Origin::Adopted {
+        resets: true,
+        proven: true,
+    },
+];
+
 fn every_state() -> Vec<Facts> {
     let projects = [
         Project::Absent,
@@ -33,11 +49,15 @@ fn every_state() -> Vec<Facts> {
         Connection::PasswordPending,
     ];
     let mut backings = vec![Backing::Static];
-    for password in [false, true] {
+    for (password, origin) in [false, true]
+        .into_iter()
+        .flat_map(|it| ORIGINS.map(|origin| (it, origin)))
+    {
         for project in projects {
             for issued in issues {
                 for connection in connections {
                     backings.push(Backing::Hosted(Hosted {
+                        origin,
                         password,
                         project,
                         issued,
@@ -236,7 +256,9 @@ fn what_can_be_taken_back_is_not_destroyed() {
         let Backing::Hosted(hosted) = facts.backing else {
             continue;
         };
-        let nothing = matches!(hosted.project, Project::Absent | Project::Lost);
+        // What was adopted and never let the operator in stays at the provider.
+        let foreign = matches!(hosted.origin, Origin::Adopted { proven: false, .. });
+        let nothing = foreign || matches!(hosted.project, Project::Absent | Project::Lost);
         let kept = matches!(facts.grace, Grace::Unset | Grace::Void | Grace::Running) || !facts.destroy;
         if !facts.deleting && facts.claim == Claim::Released && kept && !nothing {
             assert_ne!(plan(&facts), Step::DeleteSelf, "{facts:?}");
@@ -251,5 +273,23 @@ fn only_what_is_deleted_and_not_held_is_let_go_of_and_nothing_is_destroyed() {
         let hosted = matches!(facts.backing, Backing::Hosted(_));
         let lets_go = facts.deleting && facts.finalizer && facts.claim != Claim::Held && hosted;
         assert_eq!(plan(&facts) == Step::Abandon, lets_go, "{facts:?}");
+    }
+}
+
+#[test]
+fn nothing_is_bought_or_set_in_the_place_of_an_adopted_project() {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        let Origin::Adopted { resets, .. } = hosted.origin else {
+            continue;
+        };
+        let step = plan(&facts);
+        assert!(
+            !matches!(step, Step::Announce | Step::Create | Step::Replace | Step::Renew),
+            "{facts:?}"
+        );
+        assert!(step != Step::ResetPassword || resets, "{facts:?}");
     }
 }

@@ -145,6 +145,7 @@ async fn create(pass: &Pass, class: &OrchestraClass, name: &str) -> Result<(), E
         alternatives: choice.alternatives,
         near: choice.near,
         instance_size: provider.and_then(|provider| provider.supabase.instance_size.clone()),
+        adopted: None,
     };
     let spec = OrchestraDatabaseSpec {
         class_name: Some(class.name_any()),

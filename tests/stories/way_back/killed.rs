@@ -11,7 +11,7 @@ use crate::support::{LONG, gate, kill, orchestra, ready, scalar, sources, standa
 const TAKES: &str =
     "PATCH orchestradatabases claimRef,formerUids,offeredTo,powerState,reclaimAfter,reclaimPolicy,releasedAt";
 
-fn operator(world: &World, gate: &Gate, name: &str) -> Operator {
+pub fn operator(world: &World, gate: &Gate, name: &str) -> Operator {
     world
         .operator(name, |command| {
             command.env("KUBECONFIG", gate.kubeconfig());

@@ -1,0 +1,164 @@
+//! The login that an application has: the tenant's own, of the connection Secret, at the place that was published.
+//!
+//! The Secret is in the tenant's namespace, and templates fill keys of it: where the operator connects to is what the
+//! operator itself has published, and never what stands in the Secret alone.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::api::Api;
+use secrecy::SecretString;
+
+use super::{Context, inventory, owner, tenant};
+use crate::api::{ConnectionMode, Orchestra, OrchestraDatabase};
+use crate::controller::error::Error;
+use crate::controller::write::namespaced;
+use crate::postgres::Login;
+use crate::supabase;
+
+/// The login that an Orchestra's application has. None when the Secret is not the one that was published, or does not
+/// say where and as whom the operator has published: another part puts that right, or its template says so.
+///
+/// # Errors
+/// When Kubernetes fails, or the inventory has no such entry.
+pub async fn login(
+    ctx: &Context,
+    trusted: &supabase::Settings,
+    orchestra: &Orchestra,
+    database: &OrchestraDatabase,
+) -> Result<Option<Login>, Error> {
+    let api: Api<Secret> = namespaced(&ctx.core.client, orchestra);
+    let status = orchestra.status.as_ref();
+    let Some(written) = status.and_then(|status| status.secret_ref.as_ref()) else {
+        return Ok(None);
+    };
+    let template = orchestra.spec.connection.template.as_ref();
+    if template.is_some_and(|template| LIBPQ.iter().any(|key| template.contains_key(*key))) {
+        return Ok(None);
+    }
+    let found = api.get_opt(&written.name).await?;
+    let found = found.filter(|secret| secret.resource_version() == written.resource_version);
+    let Some(keys) = found.and_then(|secret| Keys::of(&secret)) else {
+        return Ok(None);
+    };
+    let mode = orchestra.spec.connection.mode;
+    let place = match &database.spec.inventory {
+        Some(entry) => inventory::login(ctx, entry).await?,
+        None => {
+            let stored = owner::read(&owner::secrets(&ctx.core), &database.name_any()).await?;
+            let Some(place) = stored.and_then(|stored| hosted(&stored, ctx, mode, trusted, &keys)) else {
+                return Ok(None);
+            };
+            place
+        }
+    };
+    let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
+    Ok(keys.at(place, uid))
+}
+
+/// Where a hosted database is reached in this mode. The direct host is not stored: it is one that the provider's
+/// settings trust, or none.
+fn hosted(
+    stored: &owner::Owner,
+    ctx: &Context,
+    mode: ConnectionMode,
+    trusted: &supabase::Settings,
+    keys: &Keys,
+) -> Option<Login> {
+    let session = stored.login(&ctx.core.settings.database_roots)?;
+    let port = stored.address.as_ref().map(|address| address.transaction_port);
+    match mode {
+        ConnectionMode::SessionPooler => Some(session),
+        ConnectionMode::TransactionPooler => Some(Login { port: port?, ..session }),
+        ConnectionMode::Direct => trusted.trusts(&keys.host).then(|| Login {
+            host: keys.host.clone(),
+            port: DIRECT_PORT,
+            ..session
+        }),
+    }
+}
+
+/// The port of a hosted project's database server.
+const DIRECT_PORT: u16 = 5432;
+
+/// The libpq keys of a connection Secret.
+const LIBPQ: [&str; 5] = ["host", "port", "dbname", "user", "password"];
+
+/// Their values.
+struct Keys {
+    host: String,
+    port: u16,
+    database: String,
+    user: String,
+    password: SecretString,
+}
+
+impl Keys {
+    fn of(secret: &Secret) -> Option<Self> {
+        let data = secret.data.as_ref()?;
+        let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
+        let [host, port, database, user, password] = LIBPQ.map(text);
+        Some(Self {
+            host: host?,
+            port: port?.parse().ok()?,
+            database: database?,
+            user: user?,
+            password: password?.into(),
+        })
+    }
+
+    /// The login, if it is one of this tenant's at this place.
+    fn at(self, place: Login, uid: &str) -> Option<Login> {
+        let same = self.host == place.host && self.port == place.port && self.database == place.database;
+        // At a pooler the user is `<role>.<ref>`.
+        let role = self.user.split('.').next().unwrap_or_default();
+        (same && tenant::is_role_of(uid, role)).then(|| place.as_user(self.user, self.password))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    const UID: &str = "0a1b2c3d-0000-4000-8000-000000000000";
+    const ROLE: &str = "orchestra_0a1b2c3d000040008000000000000000";
+
+    fn keys(changed: &[(&str, &str)]) -> Option<Keys> {
+        let all = [
+            ("host", "db"),
+            ("port", "5432"),
+            ("dbname", "one"),
+            ("user", ROLE),
+            ("password", "hush"),
+        ];
+        let data = all.iter().chain(changed).map(|(key, value)| {
+            let value = ByteString((*value).as_bytes().to_vec());
+            ((*key).to_owned(), value)
+        });
+        Keys::of(&Secret {
+            data: Some(data.collect()),
+            ..Secret::default()
+        })
+    }
+
+    #[test]
+    fn a_secret_leads_nowhere_else_and_makes_nobody_else_of_the_operator() {
+        let place = || Login::parse(&"postgresql://owner:secret@db/one?sslmode=require".into()).unwrap();
+        let login = keys(&[]).unwrap().at(place(), UID).unwrap();
+        assert_eq!((login.user.as_str(), login.tls), (ROLE, place().tls));
+        let rotated = format!("{ROLE}_2.abcdef");
+        assert!(keys(&[("user", &rotated)]).unwrap().at(place(), UID).is_some());
+        for changed in [
+            ("host", "10.0.0.1"),
+            ("port", "22"),
+            ("dbname", "other"),
+            ("user", "postgres"),
+            ("user", "orchestra_0a1b2c3d000040008000000000000001"),
+        ] {
+            assert!(keys(&[changed]).unwrap().at(place(), UID).is_none(), "{changed:?}");
+        }
+        assert!(keys(&[("port", "none")]).is_none());
+    }
+}

@@ -1,0 +1,202 @@
+//! When probes change the condition Available: pure.
+
+use crate::api::condition::Reason;
+use crate::postgres::Fault;
+
+/// So many probes in a row fail before Available is False, or before the reason of a False one changes.
+pub const FAILURES: u32 = 3;
+
+/// So many probes in a row succeed before Available is True again.
+pub const SUCCESSES: u32 = 2;
+
+/// What keeps applications from a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The kind.
+    pub reason: Reason,
+    /// What is the matter, and what to do.
+    pub message: String,
+}
+
+impl From<&Fault> for Outage {
+    fn from(fault: &Fault) -> Self {
+        Self {
+            reason: fault.kind.reason(),
+            message: fault.message.clone(),
+        }
+    }
+}
+
+/// What the probes of one database have said so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judge {
+    /// What is told: nothing while applications can use the database.
+    outage: Option<Outage>,
+    /// Failed probes since the last that succeeded.
+    failures: u32,
+    /// Of these, the last ones with the same reason.
+    alike: u32,
+    /// The reason of the last failure.
+    last: Option<Reason>,
+    /// Probes that succeeded since the last that failed.
+    successes: u32,
+}
+
+impl Judge {
+    /// Begins with what the status says.
+    pub fn resume(outage: Option<Outage>) -> Self {
+        Self {
+            outage,
+            ..Self::default()
+        }
+    }
+
+    /// What keeps applications from the database, as it is told.
+    pub fn outage(&self) -> Option<&Outage> {
+        self.outage.as_ref()
+    }
+
+    /// Failed probes in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Takes the outcome of a probe. Whether something else is to be told.
+    pub fn note(&mut self, outcome: Result<(), &Fault>) -> bool {
+        match outcome {
+            Ok(()) => self.succeeded(),
+            Err(fault) => self.failed(fault),
+        }
+    }
+
+    fn succeeded(&mut self) -> bool {
+        (self.failures, self.alike, self.last) = (0, 0, None);
+        self.successes = self.successes.saturating_add(1);
+        self.successes >= SUCCESSES && self.outage.take().is_some()
+    }
+
+    fn failed(&mut self, fault: &Fault) -> bool {
+        let reason = fault.kind.reason();
+        self.alike = if self.last == Some(reason) {
+            self.alike.saturating_add(1)
+        } else {
+            1
+        };
+        self.failures = self.failures.saturating_add(1);
+        (self.successes, self.last) = (0, Some(reason));
+        let told = match &self.outage {
+            None => self.failures >= FAILURES,
+            Some(outage) => outage.reason != reason && self.alike >= FAILURES,
+        };
+        if told {
+            self.outage = Some(fault.into());
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::FaultKind as Kind;
+
+    fn fault(kind: Kind) -> Fault {
+        Fault {
+            kind,
+            message: format!("{kind:?}"),
+        }
+    }
+
+    /// `+` is a success, `r` a refused connection, `l` a refused login; what is told after each.
+    fn run(judge: &mut Judge, outcomes: &str) -> Vec<(bool, Option<Reason>)> {
+        let note = |outcome| {
+            let changed = match outcome {
+                '+' => judge.note(Ok(())),
+                'r' => judge.note(Err(&fault(Kind::Refused))),
+                _ => judge.note(Err(&fault(Kind::Login))),
+            };
+            (changed, judge.outage().map(|outage| outage.reason))
+        };
+        outcomes.chars().map(note).collect()
+    }
+
+    #[test]
+    fn one_failure_or_success_changes_nothing_and_a_row_of_them_does_once() {
+        let refused = Some(Reason::ConnectionRefused);
+        let login = Some(Reason::LoginFailed);
+        let (same, changes) = (false, true);
+        for (outcomes, wanted) in [
+            ("+++", vec![(same, None); 3]),
+            ("rr+rr+", vec![(same, None); 6]),
+            ("rrr", vec![(same, None), (same, None), (changes, refused)]),
+            // The last one says what it is called.
+            ("rll", vec![(same, None), (same, None), (changes, login)]),
+            (
+                "rrrr+r++",
+                vec![
+                    (same, None),
+                    (same, None),
+                    (changes, refused),
+                    (same, refused),
+                    (same, refused),
+                    (same, refused),
+                    (same, refused),
+                    (changes, None),
+                ],
+            ),
+            (
+                "rrrlrlll",
+                vec![
+                    (same, None),
+                    (same, None),
+                    (changes, refused),
+                    (same, refused),
+                    (same, refused),
+                    (same, refused),
+                    (same, refused),
+                    (changes, login),
+                ],
+            ),
+        ] {
+            assert_eq!(run(&mut Judge::default(), outcomes), wanted, "{outcomes}");
+        }
+    }
+
+    #[test]
+    fn a_restart_keeps_what_was_told_until_it_is_proven_otherwise() {
+        let outage = Outage::from(&fault(Kind::Refused));
+        let mut judge = Judge::resume(Some(outage.clone()));
+        assert_eq!(judge.outage(), Some(&outage));
+        let refused = Some(Reason::ConnectionRefused);
+        assert_eq!(run(&mut judge, "r+"), [(false, refused); 2]);
+        assert_eq!(run(&mut judge, "+"), [(true, None)]);
+    }
+
+    /// Every history of a few probes: what is told changes only as a row of outcomes says.
+    #[test]
+    fn every_history_is_told_by_its_rows_alone() {
+        for length in 0..=8u32 {
+            for history in 0..3u32.pow(length) {
+                let outcomes: String = (0..length)
+                    .map(|at| ['+', 'r', 'l'][(history / 3u32.pow(at) % 3) as usize])
+                    .collect();
+                let mut judge = Judge::default();
+                let told = run(&mut judge, &outcomes);
+                let failing = |row: &str| row.len() >= 3 && !row.contains('+');
+                for (at, (changed, outage)) in told.iter().enumerate() {
+                    let so_far = &outcomes[..=at];
+                    let before = at.checked_sub(1).and_then(|before| told[before].1);
+                    assert_eq!(*changed, before != *outage, "{so_far}");
+                    match (before, *outage) {
+                        (None, Some(_)) => assert!(failing(&so_far[so_far.len().saturating_sub(3)..]), "{so_far}"),
+                        (Some(_), None) => assert!(so_far.ends_with("++"), "{so_far}"),
+                        (Some(was), Some(is)) if was != is => {
+                            assert!(so_far.ends_with("rrr") || so_far.ends_with("lll"), "{so_far}");
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether applications can use their databases. Each database in use is probed again and again with the login that was
+//! published ([`run`]); [`judge`] says when that changes the condition Available, which the orchestra room writes. A probe
+//! writes nothing, and holds up no pass.
+
+pub mod judge;
+mod record;
+pub mod run;
+pub mod schedule;
+mod servers;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::api::Orchestra;
+use crate::api::condition::Reason;
+use crate::controller::Core;
+use crate::controller::background::Works;
+use crate::postgres::Logins;
+use crate::{credentials, supabase};
+use judge::Outage;
+use record::Record;
+use servers::Servers;
+
+pub use run::run;
+
+/// What probes need, and what they have found.
+pub struct Context {
+    /// Inventories and Secrets.
+    pub credentials: Arc<credentials::Context>,
+    /// Hosts that may be connected to.
+    pub provider: Arc<supabase::Settings>,
+    /// Refused logins, and when the next one may be tried.
+    pub logins: Arc<Logins>,
+    /// Probes that are under way.
+    works: Works<Orchestra, ()>,
+    /// Orchestras of which something else is to be told.
+    changed: UnboundedSender<ObjectRef<Orchestra>>,
+    /// By the UID of the Orchestra.
+    records: Mutex<HashMap<String, Record>>,
+    servers: Servers,
+}
+
+impl AsRef<Core> for Context {
+    fn as_ref(&self) -> &Core {
+        &self.credentials.core
+    }
+}
+
+impl Context {
+    /// Nothing is probed yet. Orchestras of which something else is to be told are sent to `changed`.
+    pub fn new(
+        credentials: Arc<credentials::Context>,
+        provider: Arc<supabase::Settings>,
+        logins: Arc<Logins>,
+        works: Works<Orchestra, ()>,
+        changed: UnboundedSender<ObjectRef<Orchestra>>,
+    ) -> Self {
+        Self {
+            credentials,
+            provider,
+            logins,
+            works,
+            changed,
+            records: Mutex::default(),
+            servers: Servers::default(),
+        }
+    }
+
+    /// What keeps applications from the database of an Orchestra, as probes say. What the status says stays until probes
+    /// say otherwise.
+    pub fn outage(&self, object: &Orchestra) -> Option<Outage> {
+        if self.as_ref().settings.probe_interval.is_zero() {
+            return None;
+        }
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
+        match self.records.lock().get(uid) {
+            Some(record) => record.judge.outage().cloned(),
+            None => told(object),
+        }
+    }
+}
+
+/// What the status says.
+fn told(object: &Orchestra) -> Option<Outage> {
+    let health = object.status.as_ref()?.health.as_ref()?;
+    Some(Outage {
+        reason: health.reason.parse().unwrap_or(Reason::DatabaseUnreachable),
+        message: health.message.clone(),
+    })
+}

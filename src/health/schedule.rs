@@ -1,0 +1,131 @@
+//! When a database is probed: pure.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+
+use crate::postgres::FaultKind;
+
+/// The pace while it is open whether a database works.
+pub const QUICK: Duration = Duration::from_secs(10);
+
+/// The longest wait after refused logins.
+pub const SLOWEST: Duration = Duration::from_mins(10);
+
+/// How the last probe ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Applications can use the database; whether it is told so by now.
+    Well {
+        /// Nothing else is told.
+        told: bool,
+    },
+    /// They cannot.
+    Badly {
+        /// Why.
+        kind: FaultKind,
+        /// Failed probes in a row.
+        failures: u32,
+        /// It is told by now.
+        told: bool,
+    },
+}
+
+/// The place of a database in the interval, the same after each restart: databases are probed one after the other, however
+/// many there are.
+pub fn phase(uid: &str, interval: Duration) -> Duration {
+    let mut hash = DefaultHasher::new();
+    uid.hash(&mut hash);
+    let part = u32::try_from(hash.finish() % 10_000).unwrap_or_default();
+    interval / 10_000 * part
+}
+
+/// How long after the last probe was due the next one is due. `spacing` is the least time between two logins of which the
+/// first was refused.
+pub fn next(ended: Ended, interval: Duration, spacing: Duration) -> Duration {
+    let quick = QUICK.min(interval);
+    match ended {
+        Ended::Well { told: true } => interval,
+        Ended::Well { told: false }
+        | Ended::Badly {
+            kind: FaultKind::Starting,
+            ..
+        } => quick,
+        // The provider's pooler blocks an address that keeps failing, and each try makes that longer.
+        Ended::Badly { kind, failures, .. } if kind.is_refused_login() => {
+            let doubled = spacing.saturating_mul(1 << failures.saturating_sub(1).min(10));
+            doubled.min(SLOWEST).max(quick)
+        }
+        Ended::Badly { told: false, .. } => quick,
+        Ended::Badly { told: true, .. } => interval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+    const SPACING: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn databases_are_spread_over_the_interval_and_keep_their_places() {
+        let mut tenths = [0; 10];
+        for number in 0..1000 {
+            let uid = format!("0a1b2c3d-0000-4000-8000-{number:012}");
+            let phase = phase(&uid, MINUTE);
+            assert!(phase < MINUTE);
+            assert_eq!(phase, super::phase(&uid, MINUTE), "a restart changes nothing");
+            tenths[usize::try_from(phase.as_secs() / 6).unwrap_or_default()] += 1;
+        }
+        assert!(tenths.iter().all(|count| (50..200).contains(count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn what_is_open_is_looked_at_sooner() {
+        let badly = |failures, told| Ended::Badly {
+            kind: FaultKind::Refused,
+            failures,
+            told,
+        };
+        for (ended, wait) in [
+            (Ended::Well { told: true }, MINUTE),
+            (Ended::Well { told: false }, QUICK),
+            (badly(1, false), QUICK),
+            (badly(2, false), QUICK),
+            (badly(3, true), MINUTE),
+            (badly(99, true), MINUTE),
+        ] {
+            assert_eq!(next(ended, MINUTE, SPACING), wait, "{ended:?}");
+        }
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            next(badly(1, false), second, SPACING),
+            second,
+            "never slower than the interval"
+        );
+    }
+
+    #[test]
+    fn refused_logins_back_off() {
+        for kind in [FaultKind::Login, FaultKind::Pooler] {
+            let waits: Vec<_> = [1, 2, 3, 5, 6, 100, u32::MAX]
+                .into_iter()
+                .map(|failures| {
+                    let told = failures >= 3;
+                    next(Ended::Badly { kind, failures, told }, MINUTE, SPACING).as_secs()
+                })
+                .collect();
+            assert_eq!(waits, [30, 60, 120, 480, 600, 600, 600], "{kind:?}");
+        }
+        let none = next(
+            Ended::Badly {
+                kind: FaultKind::Login,
+                failures: 1,
+                told: false,
+            },
+            MINUTE,
+            Duration::ZERO,
+        );
+        assert_eq!(none, QUICK);
+    }
+}

@@ -1,0 +1,299 @@
+//! A project that the operator did not make, and that an Orchestra adopts: who may have it, and the OrchestraDatabase
+//! that stands for it. The project itself is neither asked for nor changed here.
+
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::api::{Api, PostParams};
+
+use super::Pass;
+use super::claim::{api, claim_reference, databases};
+use crate::api::condition::Reason;
+use crate::api::{
+    Adopt, AdoptedProject, DeletionPolicy, ExistingDatabase, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec,
+    SupabaseProject,
+};
+use crate::class;
+use crate::controller::error::Error;
+use crate::credentials::given;
+use crate::supabase::Account;
+use crate::supabase::listed::ListedProject;
+use crate::supabase::marker::{self, Owner};
+use crate::supabase::types::StatusClass;
+use crate::text;
+
+/// How many poll intervals old a listing may be that shows the project: a minute by default.
+const RECENT: u32 = 12;
+
+/// The longest name and region that a schema accepts.
+const NAME: usize = 256;
+const REGION: usize = 32;
+
+/// Why a project is not adopted.
+type Refusal = (Reason, String);
+
+/// Name of the OrchestraDatabase of an adopted project. It is the same whoever adopts it, so that the API server lets one
+/// win.
+fn name_of(reference: &str) -> String {
+    format!("orchdb-{reference}")
+}
+
+/// The OrchestraDatabase of a project, whoever made the project; none when nobody holds or has held it.
+pub async fn database_of(pass: &Pass, reference: &str) -> Result<Option<OrchestraDatabase>, Error> {
+    let is_its = |database: &OrchestraDatabase| database.project_ref() == Some(reference);
+    if let Some(known) = databases(pass).find(is_its) {
+        return Ok(Some((*known).clone()));
+    }
+    // Another Orchestra may have adopted it a moment ago.
+    Ok(api(&pass.ctx).get_opt(&name_of(reference)).await?)
+}
+
+/// The name that an OrchestraDatabase would have for a project which this Orchestra may adopt.
+pub async fn offered(
+    pass: &Pass,
+    class: &OrchestraClass,
+    existing: &ExistingDatabase,
+    reference: &str,
+) -> Result<Result<String, Refusal>, Error> {
+    Ok(adoptable(pass, class, existing, reference)
+        .await?
+        .map(|_| name_of(reference)))
+}
+
+/// Writes down that this Orchestra has the project. Of several that adopt it, the API server lets one win; the others are
+/// told that it is in use.
+pub async fn take(pass: &Pass, class: &OrchestraClass, existing: &ExistingDatabase) -> Result<(), Error> {
+    let Some(reference) = &existing.project_ref else {
+        return Ok(());
+    };
+    let Ok((project, adopt)) = adoptable(pass, class, existing, reference).await? else {
+        return Ok(());
+    };
+    let spec = OrchestraDatabaseSpec {
+        class_name: Some(class.name_any()),
+        supabase: Some(wanted(&project, adopt)),
+        claim_ref: Some(claim_reference(pass)),
+        // The release decides.
+        reclaim_policy: DeletionPolicy::Retain,
+        ..OrchestraDatabaseSpec::default()
+    };
+    let database = OrchestraDatabase::new(&name_of(reference), spec);
+    let created = match api(&pass.ctx).create(&PostParams::default(), &database).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            match api(&pass.ctx).get_opt(&database.name_any()).await? {
+                Some(other) => other,
+                None => return Ok(()),
+            }
+        }
+        other => other?,
+    };
+    databases(pass).wrote(&created);
+    Ok(())
+}
+
+fn wanted(project: &ListedProject, adopt: &Adopt) -> SupabaseProject {
+    let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
+    SupabaseProject {
+        name: or(text::line(&project.name, NAME), &project.reference),
+        region: or(
+            text::line(project.region.as_deref().unwrap_or_default(), REGION),
+            "unknown",
+        ),
+        instance_size: project.instance_size().map(str::to_owned),
+        adopted: Some(AdoptedProject {
+            reference: project.reference.clone(),
+            adopt: adopt.clone(),
+        }),
+        ..SupabaseProject::default()
+    }
+}
+
+/// The project, when the class lets this namespace have it, the Orchestra says how, and it is nobody's.
+async fn adoptable<'a>(
+    pass: &Pass,
+    class: &OrchestraClass,
+    existing: &'a ExistingDatabase,
+    reference: &str,
+) -> Result<Result<(ListedProject, &'a Adopt), Refusal>, Error> {
+    let adopt = match allowed(class, pass.namespace(), existing, reference) {
+        Ok(adopt) => adopt,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Some(given) = &adopt.password_secret_ref {
+        let secrets: Api<Secret> = Api::namespaced(pass.ctx.core.client.clone(), pass.namespace());
+        if let Err(error) = given::password(&secrets, pass.namespace(), given).await {
+            return match error.reason() {
+                Reason::PasswordNotFound => Ok(Err((Reason::PasswordNotFound, error.to_string()))),
+                _ => Err(error),
+            };
+        }
+    }
+    let account = class::account(&pass.ctx.class, class, None).await?;
+    let project = match look_up(pass, &account, reference).await? {
+        Ok(project) => project,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let is_replaced = |database: &OrchestraDatabase| {
+        let replaced = database.status.as_ref().map(|status| status.replaced.as_slice());
+        replaced.is_some_and(|replaced| replaced.iter().any(|it| it == reference))
+    };
+    if databases(pass).find(is_replaced).is_some() {
+        return Ok(Err(leaves(reference)));
+    }
+    Ok(free(&project).map(|()| (project, adopt)))
+}
+
+/// Whether the class lets the namespace have the project, and the Orchestra says how it is adopted.
+fn allowed<'a>(
+    class: &OrchestraClass,
+    namespace: &str,
+    existing: &'a ExistingDatabase,
+    reference: &str,
+) -> Result<&'a Adopt, Refusal> {
+    let listed = class.spec.adoption.iter().flat_map(|adoption| &adoption.projects);
+    let mut listed = listed.filter(|project| project.reference == reference);
+    if !listed.any(|project| project.namespace == namespace) {
+        let message = format!(
+            "no OrchestraDatabase has project {reference}, and class {} does not let Orchestras of namespace {namespace} adopt \
+             it: an admin of the cluster adds {{ref: {reference}, namespace: {namespace}}} to spec.adoption.projects of the \
+             class",
+            class.name_any()
+        );
+        return Err((Reason::ExistingNotAllowed, message));
+    }
+    existing.adopt.as_ref().ok_or_else(|| {
+        let message = format!(
+            "project {reference} was not made by the operator, so that it does not know the owner's password: create this \
+             Orchestra with spec.source.existing.adopt, and in it passwordSecretRef, or resetPassword: true to have the \
+             operator set a new one"
+        );
+        (Reason::ExistingNotAllowed, message)
+    })
+}
+
+/// The project in a recent listing of the class's organization.
+async fn look_up(pass: &Pass, account: &Account, reference: &str) -> Result<Result<ListedProject, Refusal>, Error> {
+    let now = Instant::now();
+    let recent = now.checked_sub(pass.ctx.core.settings.poll_interval * RECENT);
+    let listing = account.poll().projects_since(recent.unwrap_or(now)).await?;
+    if let Some(project) = listing.by_ref(reference) {
+        return Ok(Ok(project.clone()));
+    }
+    let message = match account.client().get_project(reference).await {
+        Err(error) if error.is_gone() => {
+            format!("project {reference}, which spec.source.existing.projectRef names, does not exist")
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) if !listing.complete => {
+            let message = format!("project {reference} is not in the listing of the organization yet");
+            return Err(Error::transient(Reason::ProviderUnavailable, message));
+        }
+        Ok(_) => format!(
+            "project {reference} is not in organization {}, or is a branch of another project: an Orchestra adopts a project \
+             of the organization of its class",
+            account.organization()
+        ),
+    };
+    Ok(Err((Reason::ExistingNotFound, message)))
+}
+
+/// Whether the project is nobody's, as far as the provider shows.
+fn free(project: &ListedProject) -> Result<(), Refusal> {
+    let reference = &project.reference;
+    if matches!(project.status.class(), StatusClass::Deleting | StatusClass::Gone) {
+        return Err(leaves(reference));
+    }
+    let Some(marker) = marker::parse(&project.name) else {
+        return Ok(());
+    };
+    let of = match marker.owner {
+        Owner::Database(rest) => format!("OrchestraDatabase orchdb-{rest}"),
+        Owner::Orchestra(uid) => format!("the Orchestra with UID {uid}"),
+    };
+    let message = format!(
+        "project {reference} carries the marker of {of} in cluster {}, which may use it: it is not adopted. Only when that \
+         object is gone for good, rename the project in the provider's dashboard, so that its name has no marker; the operator \
+         then continues",
+        marker.cluster
+    );
+    Err((Reason::ExistingNotAllowed, message))
+}
+
+fn leaves(reference: &str) -> Refusal {
+    let message = format!("project {reference} is being deleted at the provider, and cannot be adopted any more");
+    (Reason::ExistingNotFound, message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{AdoptableProject, Adoption, OrchestraClassSpec};
+
+    const REF: &str = "abcdefghijklmnopqrst";
+
+    fn project(name: &str, status: &str) -> ListedProject {
+        ListedProject {
+            reference: REF.into(),
+            name: name.into(),
+            region: None,
+            is_branch: false,
+            status: serde_json::from_value(json!(status)).unwrap(),
+            inserted_at: None,
+            databases: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_the_class_lists_for_the_namespace_is_adopted() {
+        let mut class = OrchestraClass::new("standard", OrchestraClassSpec::default());
+        let mut existing = ExistingDatabase {
+            project_ref: Some(REF.into()),
+            ..ExistingDatabase::default()
+        };
+        let refused = |class: &OrchestraClass, existing: &ExistingDatabase, namespace: &str| {
+            allowed(class, namespace, existing, REF)
+                .err()
+                .map(|(_, message)| message)
+        };
+        let told = refused(&class, &existing, "tenants").unwrap();
+        assert!(
+            told.contains("adds {ref: abcdefghijklmnopqrst, namespace: tenants}"),
+            "{told}"
+        );
+        class.spec.adoption = Some(Adoption {
+            projects: vec![AdoptableProject {
+                reference: REF.into(),
+                namespace: "tenants".into(),
+            }],
+        });
+        assert!(refused(&class, &existing, "others").unwrap().contains("does not let"));
+        assert!(
+            refused(&class, &existing, "tenants")
+                .unwrap()
+                .contains("existing.adopt")
+        );
+        existing.adopt = Some(Adopt::default());
+        assert_eq!(refused(&class, &existing, "tenants"), None);
+    }
+
+    #[test]
+    fn a_project_with_a_marker_or_at_its_end_is_not_free() {
+        let marked = "tenants-one-7d1f0c2e93ab-orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
+        for (name, status, refused) in [
+            ("shop", "ACTIVE_HEALTHY", None),
+            ("shop", "INACTIVE", None),
+            (marked, "ACTIVE_HEALTHY", Some(Reason::ExistingNotAllowed)),
+            ("shop", "GOING_DOWN", Some(Reason::ExistingNotFound)),
+            ("shop", "REMOVED", Some(Reason::ExistingNotFound)),
+        ] {
+            let is = free(&project(name, status)).err().map(|(reason, _)| reason);
+            assert_eq!(is, refused, "{name} {status}");
+        }
+        let made = wanted(&project(" ", "ACTIVE_HEALTHY"), &Adopt::default());
+        assert_eq!((made.name.as_str(), made.region.as_str()), (REF, "unknown"));
+    }
+}

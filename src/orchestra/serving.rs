@@ -1,0 +1,93 @@
+//! The condition Available: whether applications can use the database now. What has been done for the Orchestra says it
+//! first, and then probes with the published login ([`crate::health`]).
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::Pass;
+use crate::api::condition::{ConditionType as Is, Reason};
+use crate::api::{HealthStatus, OrchestraStatus};
+use crate::controller::conditions::{Conditions, MESSAGE_LIMIT};
+use crate::controller::status::News;
+use crate::health::judge::Outage;
+use crate::text;
+
+/// What is said while applications can use the database.
+const WORKS: &str = "applications can use it";
+
+/// Sets the condition of an Orchestra whose database is in use, or is not for this reason.
+pub fn condition(pass: &Pass, conditions: &mut Conditions<'_>, in_use: bool, (reason, message): (Reason, &str)) {
+    match pass.ctx.health.outage(&pass.object) {
+        _ if !in_use => conditions.set(Is::Available, false, reason, message),
+        Some(Outage { reason, message }) => conditions.set(Is::Available, false, reason, &message),
+        None => conditions.set(Is::Available, true, Reason::Ready, WORKS),
+    }
+}
+
+/// The condition after a pass that was stopped: as it was, unless probes say something else by now.
+pub fn kept(pass: &Pass, conditions: &mut Conditions<'_>, old: &OrchestraStatus) {
+    let outage = pass.ctx.health.outage(&pass.object);
+    let was_down = old.health.is_some();
+    match outage {
+        Some(Outage { reason, message }) if conditions.was_true(Is::Available) || was_down => {
+            conditions.set(Is::Available, false, reason, &message);
+        }
+        None if was_down => conditions.set(Is::Available, true, Reason::Ready, WORKS),
+        _ => conditions.keep(Is::Available, Reason::Pending),
+    }
+}
+
+/// What the status says of an outage; the time stays while it lasts.
+pub fn health(pass: &Pass, old: Option<&HealthStatus>) -> Option<HealthStatus> {
+    let outage = pass.ctx.health.outage(&pass.object)?;
+    Some(HealthStatus {
+        reason: outage.reason.as_str().into(),
+        message: text::shown(&outage.message, MESSAGE_LIMIT),
+        since: old.map_or_else(|| Time(Timestamp::now()), |old| old.since.clone()),
+    })
+}
+
+/// The event of an outage that begins, is another one, or ends.
+pub fn news(old: Option<&HealthStatus>, new: Option<&HealthStatus>) -> Option<News> {
+    match (old, new) {
+        (Some(old), Some(new)) if old.reason == new.reason => None,
+        (_, Some(new)) => {
+            let reason = new.reason.parse().unwrap_or(Reason::DatabaseUnreachable);
+            Some(News::warning(reason, new.message.clone()))
+        }
+        (Some(old), None) => Some(News::normal(
+            Reason::Recovered,
+            format!(
+                "applications can use the database again, which they could not since {}",
+                old.since.0
+            ),
+        )),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_has_one_event() {
+        let health = |reason: Reason, message: &str| HealthStatus {
+            reason: reason.as_str().into(),
+            message: message.into(),
+            since: Time(Timestamp::UNIX_EPOCH),
+        };
+        let refused = health(Reason::ConnectionRefused, "nothing listens");
+        let login = health(Reason::LoginFailed, "wrong password");
+        let again = health(Reason::ConnectionRefused, "in other words");
+        for (old, new, told) in [
+            (None, None, None),
+            (None, Some(&refused), Some(Reason::ConnectionRefused)),
+            (Some(&refused), Some(&again), None),
+            (Some(&refused), Some(&login), Some(Reason::LoginFailed)),
+            (Some(&login), None, Some(Reason::Recovered)),
+        ] {
+            assert_eq!(news(old, new).map(|news| news.reason), told, "{old:?} {new:?}");
+        }
+    }
+}

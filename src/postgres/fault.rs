@@ -1,0 +1,367 @@
+//! Why an application cannot use a database. The kind follows from structure: the part of the way that failed, the
+//! `io::ErrorKind`, the SQLSTATE. Words decide only where one SQLSTATE stands for several things, as with poolers.
+
+use std::io;
+use std::time::Duration;
+
+use super::channel::Unsecured;
+use super::error::Error;
+use super::login::Login;
+use crate::api::condition::Reason;
+use crate::text;
+
+/// Characters of the words of a server or a library that are repeated.
+const WORDS: usize = 300;
+
+/// Why an application cannot use a database, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind.
+    pub kind: Kind,
+    /// What is the matter, and what to do. It holds no password.
+    pub message: String,
+}
+
+/// The kinds of what keeps applications from a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The host's name does not resolve.
+    Name,
+    /// The host has IPv6 addresses only, and no way leads there.
+    Ipv6Only,
+    /// Nothing listens at the address.
+    Refused,
+    /// The address does not answer.
+    TimedOut,
+    /// No way leads to the address, or what is there does not speak.
+    Unreachable,
+    /// TLS.
+    Tls,
+    /// The role or its password.
+    Login,
+    /// A pooler in between.
+    Pooler,
+    /// A limit of connections.
+    Connections,
+    /// There is no such database.
+    Gone,
+    /// The server starts, stops or recovers.
+    Starting,
+    /// No writes are taken.
+    ReadOnly,
+    /// Anything else that the server refuses.
+    Other,
+}
+
+impl Kind {
+    /// The reason of conditions, events and metrics.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Name => Reason::HostNotFound,
+            Self::Ipv6Only => Reason::Ipv6Only,
+            Self::Refused => Reason::ConnectionRefused,
+            Self::TimedOut => Reason::ConnectionTimedOut,
+            Self::Unreachable => Reason::DatabaseUnreachable,
+            Self::Tls => Reason::TlsFailed,
+            Self::Login => Reason::LoginFailed,
+            Self::Pooler => Reason::PoolerRefused,
+            Self::Connections => Reason::TooManyConnections,
+            Self::Gone => Reason::DatabaseGone,
+            Self::Starting => Reason::DatabaseStarting,
+            Self::ReadOnly => Reason::DatabaseReadOnly,
+            Self::Other => Reason::DatabaseRefused,
+        }
+    }
+
+    /// Whether it counts as a refused login: too many of them, and the provider's pooler blocks the address.
+    pub fn is_refused_login(self) -> bool {
+        matches!(self, Self::Login | Self::Pooler)
+    }
+
+    /// Whether it says as much of every other database at the same host and port: no session was begun.
+    pub fn is_of_server(self) -> bool {
+        matches!(self, Self::Name | Self::Ipv6Only | Self::Refused | Self::TimedOut)
+    }
+}
+
+impl Fault {
+    fn new(kind: Kind, message: String) -> Self {
+        Self { kind, message }
+    }
+
+    /// The host's name leads to no address.
+    pub(super) fn name(login: &Login, error: Option<&io::Error>) -> Self {
+        let cause = error.map(|error| format!(" ({})", words(&error.to_string())));
+        let message = format!(
+            "the host name {} does not resolve{}: check the cluster's DNS, and whether the server or the project still has \
+             this name",
+            login.host,
+            cause.unwrap_or_default()
+        );
+        Self::new(Kind::Name, message)
+    }
+
+    /// No connection to the host. `only_ipv6`: it has no other addresses.
+    pub(super) fn connect(login: &Login, error: &io::Error, only_ipv6: bool) -> Self {
+        use io::ErrorKind as Is;
+        let place = place(login);
+        let no_way = matches!(
+            error.kind(),
+            Is::NetworkUnreachable | Is::HostUnreachable | Is::AddrNotAvailable | Is::Unsupported | Is::NetworkDown
+        );
+        match error.kind() {
+            Is::ConnectionRefused => Self::new(
+                Kind::Refused,
+                format!(
+                    "nothing accepts connections at {place}: start the server, or check its address, its port and the \
+                     firewall"
+                ),
+            ),
+            Is::TimedOut if only_ipv6 => Self::ipv6_only(login),
+            _ if no_way && only_ipv6 => Self::ipv6_only(login),
+            Is::TimedOut => Self::timed_out(login, None),
+            _ => Self::new(
+                Kind::Unreachable,
+                format!(
+                    "no connection to {place} ({}): check the network, NetworkPolicies and firewalls between the operator \
+                     and the server",
+                    words(&error.to_string())
+                ),
+            ),
+        }
+    }
+
+    fn ipv6_only(login: &Login) -> Self {
+        let message = format!(
+            "{} has an IPv6 address only, and the operator has no way there: set connection.mode to SessionPooler, buy the \
+             provider's IPv4 add-on, or give the operator and the applications IPv6",
+            login.host
+        );
+        Self::new(Kind::Ipv6Only, message)
+    }
+
+    /// The address did not answer in time.
+    pub(super) fn timed_out(login: &Login, after: Option<Duration>) -> Self {
+        let after = after.map(|after| format!(" within {} s", after.as_secs()));
+        let message = format!(
+            "{} does not answer{}: check that its machine runs, and the network, NetworkPolicies and firewalls between the \
+             operator and the server",
+            place(login),
+            after.unwrap_or_default()
+        );
+        Self::new(Kind::TimedOut, message)
+    }
+
+    /// Something accepted the connection, and said nothing more.
+    pub(super) fn silent(login: &Login, after: Duration) -> Self {
+        let message = format!(
+            "{} accepts connections, and the session is not answered within {} s: the server, or the pooler in front of it, \
+             is overloaded or hangs; look at its log and its load",
+            place(login),
+            after.as_secs()
+        );
+        Self::new(Kind::Unreachable, message)
+    }
+
+    /// The server's answer is none that can be read.
+    pub(super) fn unreadable(login: &Login) -> Self {
+        let message = format!(
+            "what answers at {} is not understood as PostgreSQL: check the address and the port",
+            place(login)
+        );
+        Self::new(Kind::Unreachable, message)
+    }
+
+    /// The connection is not secured as the login says.
+    pub(super) fn unsecured(login: &Login, unsecured: Unsecured) -> Self {
+        match unsecured {
+            Unsecured::Lost(error) => Self::closed(login, &error.to_string()),
+            Unsecured::OtherProtocol => Self::unreadable(login),
+            Unsecured::NotOffered => Self::new(
+                Kind::Tls,
+                format!(
+                    "{} does not offer TLS, which sslmode={} of the published URL asks for: switch ssl on at the server",
+                    place(login),
+                    login.tls.as_str()
+                ),
+            ),
+            Unsecured::Handshake(cause) => Self::new(
+                Kind::Tls,
+                format!(
+                    "the TLS handshake with {} fails ({}): check the TLS settings and the certificate of the server",
+                    place(login),
+                    words(&cause)
+                ),
+            ),
+            other => Self::of(login, &Error::from(other)),
+        }
+    }
+
+    fn closed(login: &Login, cause: &str) -> Self {
+        let message = format!(
+            "{} closes the connection before the session is answered ({}): look at the log of the server, and of what is in \
+             between",
+            place(login),
+            words(cause)
+        );
+        Self::new(Kind::Unreachable, message)
+    }
+
+    /// The login or a statement failed.
+    pub(super) fn of(login: &Login, error: &Error) -> Self {
+        match error {
+            Error::LoginFailed { sqlstate, message } | Error::Refused { sqlstate, message } => {
+                Self::refused(sqlstate, message)
+            }
+            Error::UnknownTenant => Self::new(
+                Kind::Pooler,
+                "the pooler does not know the project or the user: look in the provider's dashboard whether the project is \
+                 paused or was removed"
+                    .into(),
+            ),
+            Error::UntrustedServer(_) | Error::InsecureLogin { .. } => Self::new(Kind::Tls, error.to_string()),
+            Error::Unreachable(cause) => Self::closed(login, cause),
+            Error::Timeout(after) => Self::silent(login, *after),
+            other => Self::new(Kind::Other, other.to_string()),
+        }
+    }
+
+    /// What a server or a pooler refuses.
+    fn refused(sqlstate: &str, message: &str) -> Self {
+        let said = words(message);
+        if let Some(fault) = of_pooler(sqlstate, message) {
+            return fault;
+        }
+        let (kind, what, cure) = match sqlstate {
+            "28000" if needs_tls(message) => (
+                Kind::Tls,
+                "the server accepts sessions with TLS only",
+                "write sslmode=require or verify-full into the URL of the pool's entry",
+            ),
+            "28000" if message.contains("pg_hba.conf") => (
+                Kind::Login,
+                "the server's rules reject the login",
+                "allow it in pg_hba.conf, from the addresses of the operator and the applications",
+            ),
+            _ if sqlstate.starts_with("28") => (
+                Kind::Login,
+                "the server refuses the login of the connection Secret",
+                "have it replaced: kubectl annotate orch NAME stagesub.io/rotate-requested-at=\"$(date -Is)\" --overwrite",
+            ),
+            "3D000" => (
+                Kind::Gone,
+                "the server has no such database",
+                "create it again from a backup; with the data given up, delete the Orchestra",
+            ),
+            "53300" => (Kind::Connections, "no more connections are accepted", CONNECTIONS),
+            "57P01" | "57P02" | "57P03" => (
+                Kind::Starting,
+                "the server starts, stops or recovers",
+                "wait; if it lasts, look at the log of the server",
+            ),
+            "25006" => (Kind::ReadOnly, "the database takes no writes", READ_ONLY),
+            "42501" => (
+                Kind::Other,
+                "the database refuses the login",
+                "give back the right that was revoked: GRANT CONNECT ON DATABASE, or have the login replaced with the \
+                 annotation stagesub.io/rotate-requested-at",
+            ),
+            "53100" | "53200" => (
+                Kind::Other,
+                "the server is out of resources",
+                "give it more disk or memory, or free some",
+            ),
+            _ => (
+                Kind::Other,
+                "the database refuses the session",
+                "look at the log of the server",
+            ),
+        };
+        Self::new(kind, format!("{what}: {said} (SQLSTATE {sqlstate}). To do: {cure}"))
+    }
+
+    /// A session is answered, and would not take writes.
+    pub(super) fn read_only(standby: bool) -> Self {
+        let message = if standby {
+            "the server is a standby or is recovering, and takes no writes: wait, or let the URL lead to the primary server"
+                .to_owned()
+        } else {
+            format!("the database takes no writes (default_transaction_read_only is on). To do: {READ_ONLY}")
+        };
+        Self::new(Kind::ReadOnly, message)
+    }
+}
+
+const CONNECTIONS: &str = "let the applications keep fewer connections, or raise limits.connections of the class, the \
+                           pooler's pool size or the server's max_connections";
+
+const READ_ONLY: &str = "a hosted project is read-only when its disk is full: free space or enlarge the disk; elsewhere look \
+                         who set it (ALTER DATABASE, ALTER SYSTEM)";
+
+/// PostgreSQL before and since 16 words the missing rule of a connection without TLS so.
+fn needs_tls(message: &str) -> bool {
+    message.contains("no encryption") || message.contains("SSL off")
+}
+
+/// What a pooler says. Supavisor gives nearly every refusal the SQLSTATE XX000 and begins with a code of its own in
+/// parentheses (lib/supavisor/errors of its source); earlier versions have words only. `PgBouncer` uses class 08, which a
+/// server does not send.
+fn of_pooler(sqlstate: &str, message: &str) -> Option<Fault> {
+    let lower = message.to_ascii_lowercase();
+    let code = message.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+    let code = code.map(|(code, _)| code).unwrap_or_default();
+    let is_supavisor = sqlstate == "XX000";
+    let is_full = code.starts_with("EMAXC")
+        || (is_supavisor || sqlstate.starts_with("08"))
+            && (lower.contains("max clients reached")
+                || lower.contains("max client connections reached")
+                || lower.contains("no more connections allowed"));
+    let of_class_08 = |words: &str| sqlstate.starts_with("08") && lower.contains(words);
+    let (kind, cure) = match code {
+        _ if is_full => (Kind::Connections, CONNECTIONS),
+        _ if of_class_08("authentication failed") || of_class_08("no such user") => (
+            Kind::Login,
+            "let the pooler know the login and its password (auth_query, auth_file)",
+        ),
+        _ if of_class_08("no such database") => (Kind::Gone, "name the database in the pooler's settings"),
+        "ESSLREQUIRED" => (Kind::Tls, "let the URL ask for TLS (sslmode=verify-full)"),
+        "ECIRCUITBREAKER" => (
+            Kind::Pooler,
+            "wait: the pooler blocks this address for a while after failed logins; find out who has a wrong password",
+        ),
+        "EADDRNOTALLOWED" => (
+            Kind::Pooler,
+            "add the addresses of the operator and the applications to the project's network restrictions",
+        ),
+        "ENOTFOUND" | "ETENANTNOTFOUND" | "EBANNED" => (
+            Kind::Pooler,
+            "look in the provider's dashboard whether the project is paused, restricted or was removed",
+        ),
+        _ if is_supavisor || sqlstate.starts_with("08") => (
+            Kind::Pooler,
+            "look at the pooler and at the server behind it; of a hosted project, in the provider's dashboard",
+        ),
+        _ => return None,
+    };
+    let said = words(message);
+    Some(Fault::new(
+        kind,
+        format!("the pooler refuses the session: {said}. To do: {cure}"),
+    ))
+}
+
+fn place(login: &Login) -> String {
+    if login.host.contains(':') {
+        format!("[{}]:{}", login.host, login.port)
+    } else {
+        format!("{}:{}", login.host, login.port)
+    }
+}
+
+fn words(text: &str) -> String {
+    text::line(text, WORDS)
+}
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod tests;
