@@ -12,6 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 use strum::IntoStaticStr;
 
 use super::classes::{ClassFacts, Classes};
+pub use super::credentials::Credential;
+use super::credentials::CredentialAges;
 use super::orphans::{OrphanFacts, Orphans};
 use super::pools::{PoolFacts, Pools};
 use super::tenants::Tenants;
@@ -36,16 +38,6 @@ pub enum Outcome {
     Requeued,
     /// It failed.
     Failed,
-}
-
-/// A kind of credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum Credential {
-    /// The login of a tenant, which its connection Secret has.
-    Login,
-    /// The password of the owner of a hosted project.
-    OwnerPassword,
 }
 
 /// The Orchestras that wait to send one kind of request with one token.
@@ -91,12 +83,6 @@ struct ClassLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CredentialLabels {
-    class: String,
-    credential: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabels {
     phase: String,
 }
@@ -139,7 +125,7 @@ pub struct Metrics {
     tenants: Tenants,
     rotations: Counter,
     oldest_logins: Family<ClassLabels, Gauge>,
-    credential_ages: Family<CredentialLabels, Gauge>,
+    credential_ages: CredentialAges,
     leader: Gauge,
 }
 
@@ -164,7 +150,7 @@ impl Default for Metrics {
             tenants: Tenants::default(),
             rotations: Counter::default(),
             oldest_logins: Family::default(),
-            credential_ages: Family::default(),
+            credential_ages: CredentialAges::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -183,12 +169,6 @@ impl Metrics {
             "class_oldest_login_timestamp_seconds",
             "When the oldest login of the tenants of a class was made, in seconds since 1970",
             self.oldest_logins.clone(),
-        );
-        registry.register_with_unit(
-            "class_oldest_credential_age",
-            "Age of the oldest credential of a kind of the tenants of a class",
-            Unit::Seconds,
-            self.credential_ages.clone(),
         );
         registry.register_with_unit(
             "reconcile_duration",
@@ -234,6 +214,7 @@ impl Metrics {
             "Place in the queue of an Orchestra whose creation is queued, 1 is next; the first hundred",
             self.queue_position.clone(),
         );
+        self.credential_ages.register(registry);
         self.classes.register(registry);
         self.pools.register(registry);
         self.orphans.register(registry);
@@ -258,12 +239,7 @@ impl Metrics {
 
     /// Sets the age in seconds of the oldest credential of each class and kind. What is not named loses its gauge.
     pub fn set_credential_ages<'a>(&self, ages: impl IntoIterator<Item = (&'a str, Credential, i64)>) {
-        self.credential_ages.clear();
-        for (class, credential, age) in ages {
-            let (class, credential) = (class.to_owned(), credential.into());
-            let labels = CredentialLabels { class, credential };
-            self.credential_ages.get_or_create(&labels).set(age);
-        }
+        self.credential_ages.set(ages);
     }
 
     /// Counts a reconcile that has ended, and its duration.
