@@ -294,6 +294,8 @@ pub enum Reason {
     LoginRotated,
     /// A former login of the tenant was revoked.
     LoginRevoked,
+    /// The owner of a hosted project has a new password.
+    PasswordRotated,
     /// The connection Secret's name is taken by a Secret that is not this Orchestra's.
     SecretConflict,
     /// The plan's name is taken by a ConfigMap that is not this Orchestra's.

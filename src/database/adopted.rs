@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Pass;
 use super::plan::Origin;
 use crate::api::condition::Reason;
-use crate::api::{AdoptedProject, OrchestraDatabase, PasswordReference};
+use crate::api::{AdoptedProject, PasswordReference};
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::credentials::{given, owner};

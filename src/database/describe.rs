@@ -55,7 +55,7 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             Reason::LoginFailed,
             "the project has another password; setting the stored one",
         ),
-        Step::Rest | Step::ReadKeys | Step::Schedule => rest(claim),
+        Step::Rest | Step::ReadKeys | Step::BeginPassword | Step::ChangePassword | Step::Schedule => rest(claim),
         Step::DecideReset | Step::Reset => working(
             "Resetting",
             Reason::Resetting,

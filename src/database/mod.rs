@@ -9,6 +9,7 @@ mod entry;
 mod grace;
 mod keys;
 mod observe;
+mod password;
 pub mod plan;
 mod power;
 mod refused;
@@ -17,6 +18,7 @@ mod status;
 mod unclear;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -113,6 +115,10 @@ struct Pass {
     is_reset: bool,
     /// A login succeeded in this pass.
     proven: bool,
+    /// How far it has come with a new password of the owner, if it has begun.
+    password: Option<password::Attempt>,
+    /// When what could not be done is tried again.
+    again: Option<Duration>,
     /// The Orchestra that the claim names does not exist.
     abandoned: bool,
     /// The provider's last word on the project, for the message of a deadline that passed.
@@ -135,6 +141,8 @@ impl Pass {
             trouble: None,
             is_reset: false,
             proven: false,
+            password: None,
+            again: None,
             abandoned: false,
             said: None,
             unclear: Vec::new(),

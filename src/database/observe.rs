@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset};
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, entry, grace, power};
+use super::{Pass, adopted, create, entry, grace, password, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{
@@ -374,8 +374,12 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
     let vague = project.is_some_and(|project| project.status.is_vague());
     match connected {
         false => Connection::Unread,
+        // Before any other login: the project may have either password.
+        true if password::is_pending(pass) => Connection::PasswordPending,
         true if pass.proven || (!vague && pass.object.is_ready()) => {
-            if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
+            if password::is_due(pass) {
+                Connection::PasswordDue
+            } else if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
                 Connection::KeysDue
             } else {
                 Connection::Proven

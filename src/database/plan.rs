@@ -1,7 +1,7 @@
 //! The whole life of an OrchestraDatabase on one page: from the facts to the one next step.
 //!
 //! ```text
-//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys
+//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys, BeginPassword → ChangePassword
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! pause:   Pause → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
@@ -126,6 +126,10 @@ pub enum Connection {
     Proven,
     /// The same, and it is time to look whether the provider has changed the keys.
     KeysDue,
+    /// The same, and the owner is to have a new password.
+    PasswordDue,
+    /// A new password of the owner is stored, and the project may not have it yet.
+    PasswordPending,
 }
 
 /// Who holds the database.
@@ -225,6 +229,10 @@ pub enum Step {
     ResetPassword,
     /// Read the keys again.
     ReadKeys,
+    /// Store a new password of the owner.
+    BeginPassword,
+    /// Have the project take it, and prove it by a login.
+    ChangePassword,
     /// Nothing to do.
     Rest,
     /// Wait, out of the pool, until the entry leads to the database again.
@@ -353,6 +361,8 @@ fn plan_hosted(hosted: Hosted) -> Step {
             Connection::WrongPassword if hosted.is_reset_forbidden() => Step::Stop(Reason::LoginFailed),
             Connection::WrongPassword => Step::ResetPassword,
             Connection::KeysDue => Step::ReadKeys,
+            Connection::PasswordDue => Step::BeginPassword,
+            Connection::PasswordPending => Step::ChangePassword,
             Connection::Proven => Step::Rest,
         },
     }

@@ -36,6 +36,8 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Connect
             | Step::Probe
             | Step::ReadKeys
+            | Step::BeginPassword
+            | Step::ChangePassword
             | Step::Schedule
             | Step::DecideReset
             | Step::DeleteSelf

@@ -143,7 +143,7 @@ async fn look(
     if facts.inside.rotation == Rotation::Due && facts.inside.published {
         return Ok(());
     }
-    let rotates = facts.inside.rotation != Rotation::Settled;
+    let rotates = !matches!(facts.inside.rotation, Rotation::Settled | Rotation::Ended);
     if facts.inside.serving && (rotates || !facts.inside.published) {
         if session.is_some() {
             facts.secret = secret(pass).await?;

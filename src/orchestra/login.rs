@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
-use super::{Pass, direct, rotation};
+use super::{Pass, direct, generations};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory::{self, Project};
-use crate::credentials::tenant::{LoginState, Logins};
+use crate::credentials::tenant::Logins;
 use crate::credentials::{owner, secrets, tenant};
 use crate::error::ErrorClass;
 use crate::postgres::APPLICATION;
@@ -60,15 +59,26 @@ pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error
 
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
-    let (login, ..) = owner(pass, database).await?;
-    enter(&login, database).await
+    let (login, stored, _) = owner(pass, database).await?;
+    enter(login, stored.pending, database).await.map(|(session, _)| session)
 }
 
-/// Opens the owner's session, in the very database that was claimed.
-async fn enter(login: &Login, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
-    let mut session = postgres::connect(login, APPLICATION).await?;
+/// Opens the owner's session, in the very database that was claimed. While the owner's password is being rotated, the
+/// project has either of two.
+async fn enter(
+    login: Login,
+    pending: Option<SecretString>,
+    database: &OrchestraDatabase,
+) -> Result<(PgConnection, Login), Error> {
+    let (mut session, login) = match (postgres::connect(&login, APPLICATION).await, pending) {
+        (Err(error), Some(pending)) if error.is_wrong_password() => {
+            let login = login.as_user(login.user.clone(), pending);
+            (postgres::connect(&login, APPLICATION).await?, login)
+        }
+        (session, _) => (session?, login),
+    };
     inventory::check_identity(&mut session, database).await?;
-    Ok(session)
+    Ok((session, login))
 }
 
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
@@ -83,20 +93,12 @@ pub async fn prepare(
         Some(logins) => logins.clone(),
         None => read_logins(pass, database, stored.tenant_password).await?,
     };
-    let mut session = enter(&login, database).await?;
+    let (mut session, login) = enter(login, stored.pending, database).await?;
     for former in &database.spec.former_uids {
         postgres::drop_tenant_role(&mut session, &tenant::role_name(former)).await?;
     }
     record_claim(&mut session, pass, database).await?;
-    let base = tenant::role_name(pass.uid());
-    let found = postgres::tenant_logins(&mut session, &base).await?;
-    let found: Vec<_> = found
-        .iter()
-        .filter_map(|role| tenant::generation_of(pass.uid(), role))
-        .collect();
-    let overlap = rotation::overlap(&pass.object);
-    let change = |state: &mut LoginState| state.found(&found, Timestamp::now(), overlap);
-    logins.change(&pass.ctx.core, &database.name_any(), change).await?;
+    generations::compare(pass, database, &mut logins, &mut session).await?;
     ensure(pass, database, class, (&logins, &[]), &mut session).await?;
     let handover = handed_over(
         pass,
@@ -164,17 +166,11 @@ async fn ensure(
         .iter()
         .map(|number| tenant::role_of(pass.uid(), *number))
         .collect();
-    let mut kept = logins.roles(pass.uid());
-    // A former login whose time has come is never made anew.
-    let overdue = logins.state.overdue(Timestamp::now());
-    let ends = |role: &postgres::TenantRole| {
-        let number = tenant::generation_of(pass.uid(), &role.name);
-        names.contains(&role.name) || number.is_some_and(|number| overdue.contains(&number))
-    };
-    kept.retain(|role| !ends(role));
+    let (kept, unknown) = generations::live(pass.uid(), logins, &names);
     let roles = TenantRoles {
         base: &tenant::role_name(pass.uid()),
         logins: &kept,
+        unknown: &unknown.iter().map(String::as_str).collect::<Vec<_>>(),
         retired: &names.iter().map(String::as_str).collect::<Vec<_>>(),
     };
     Ok(postgres::ensure_tenant_roles(session, roles, &rights(&pass.object, class), sharing).await?)
@@ -212,14 +208,19 @@ async fn read_logins(
     let last = status
         .and_then(|known| u32::try_from(known.generation).ok())
         .unwrap_or(1);
-    Logins::read(&pass.ctx.core, &database.name_any(), earlier, last).await
+    let known = tenant::Known {
+        earlier,
+        generation: last,
+        published: pass.is_serving() || pass.known_secret().is_some(),
+    };
+    Logins::read(&pass.ctx.core, &database.name_any(), known).await
 }
 
 /// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
 pub const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// Whose the server of a database is.
-async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<Sharing, Error> {
+pub async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<Sharing, Error> {
     Ok(match &database.spec.inventory {
         Some(_) if !holdings::is_hosted_project(session).await? => Sharing::Shared,
         _ => Sharing::Own,

@@ -137,6 +137,7 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::BeginRotation
             | Step::EndRotation
             | Step::RevokeFormer
+            | Step::DropFormer
             | Step::RemoveSecret
             | Step::Pause
             | Step::GiveBack

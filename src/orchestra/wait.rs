@@ -138,6 +138,7 @@ pub fn describe(step: Step) -> Description {
         | Step::BeginRotation
         | Step::EndRotation
         | Step::RevokeFormer
+        | Step::DropFormer
         | Step::RemoveSecret => (
             "Seeding",
             Reconciling,

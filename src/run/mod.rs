@@ -1,5 +1,6 @@
 //! The process: its flags, watches, wiring, leadership and shutdown.
 
+mod ages;
 mod arguments;
 mod changes;
 mod controllers;
@@ -27,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
-use crate::api::{Orchestra, crds};
+use crate::api::crds;
 use crate::class::environment;
 use crate::controller::Core;
 use crate::controller::backoff::Backoff;
@@ -201,7 +202,6 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
         let tenants = orchestras.clone();
-        let oldest = oldest_logins(orchestras.iter().map(|object| &**object));
         let ends = orchestras
             .iter()
             .filter_map(|object| object.status.as_ref())
@@ -209,7 +209,9 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         let (warned, running): (Vec<_>, Vec<_>) = ends.partition(|status| status.expiry_notice.is_some());
         metrics.set_expiring(running.len(), warned.len());
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
-        metrics.set_oldest_logins(oldest.iter().map(|(class, since)| (class.as_str(), *since)));
+        let oldest = ages::oldest(&ctx.core);
+        metrics.set_oldest_logins(ages::logins(&oldest));
+        metrics.set_credential_ages(ages::ages(&oldest, jiff::Timestamp::now()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
@@ -226,23 +228,6 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         metrics.set_pools(stores.pools.state().iter().map(|pool| crate::pool::facts(pool)));
         tokio::time::sleep(CENSUS).await;
     }
-}
-
-/// When the oldest published login of each class was made, in seconds since 1970. A login that was never rotated is as
-/// old as its Orchestra.
-fn oldest_logins<'a>(all: impl Iterator<Item = &'a Orchestra>) -> BTreeMap<String, i64> {
-    let mut oldest = BTreeMap::new();
-    for object in all.filter(|object| object.is_published()) {
-        let status = object.status.as_ref();
-        let rotated = status.and_then(|status| status.credentials.as_ref()?.rotated_at.as_ref());
-        let since = rotated.or(object.metadata.creation_timestamp.as_ref());
-        if let (Some(class), Some(since)) = (object.decided_class(), since) {
-            let since = since.0.as_second();
-            let oldest = oldest.entry(class.to_owned()).or_insert(since);
-            *oldest = since.min(*oldest);
-        }
-    }
-    oldest
 }
 
 fn phases<'a>(all: impl Iterator<Item = Option<&'a str>>) -> BTreeMap<String, usize> {

@@ -1,6 +1,7 @@
 //! Logs, metrics and health endpoints of the operator.
 
 pub mod classes;
+mod credentials;
 pub mod health;
 pub mod logs;
 pub mod metrics;

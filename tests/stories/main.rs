@@ -35,6 +35,7 @@ mod migration_failure;
 mod odd_answers;
 mod odd_input;
 mod orphans;
+mod passwords;
 mod pause;
 mod pool;
 mod process;

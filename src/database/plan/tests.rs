@@ -45,6 +45,8 @@ fn every_state() -> Vec<Facts> {
         Connection::WrongPassword,
         Connection::Proven,
         Connection::KeysDue,
+        Connection::PasswordDue,
+        Connection::PasswordPending,
     ];
     let outs = [
         None,
@@ -110,7 +112,8 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::AwaitOutcome => hosted.issued = Issued::Settled,
         Step::AwaitHealthy => hosted.project = Project::Active,
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
-        Step::Probe | Step::ReadKeys => hosted.connection = Connection::Proven,
+        Step::BeginPassword => hosted.connection = Connection::PasswordPending,
+        Step::Probe | Step::ReadKeys | Step::ChangePassword => hosted.connection = Connection::Proven,
         Step::DeleteSelf => facts.deleting = true,
         Step::Schedule if facts.destroy => facts.grace = Grace::Running,
         Step::Schedule => facts.grace = Grace::None,
