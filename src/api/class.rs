@@ -281,8 +281,6 @@ pub enum PoolPolicy {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.region) || !has(self.allowedRegions) || self.region in self.allowedRegions").message("region must be one of allowedRegions"),
-    validation = Rule::new("!has(self.near) || has(self.strategy) && self.strategy == 'Nearest'").message("near belongs to strategy: Nearest"),
-    validation = Rule::new("!has(self.near) || !has(self.region)").message("set either region or near"),
 )]
 pub struct ClassPlacement {
     /// How a region is chosen for Orchestras that name neither a region nor a place. `Listed` (default): `region`, or else
@@ -291,8 +289,10 @@ pub struct ClassPlacement {
     /// nearest one.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub strategy: PlacementStrategy,
-    /// Place that `strategy: Nearest` measures from, for Orchestras that name none.
+    /// Place that `strategy: Nearest` measures from, for Orchestras that name none: a country or a point, as in an
+    /// Orchestra's `placement.near`. It needs that strategy, and no `region`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::placement::near_schema")]
     pub near: Option<Near>,
     /// Region for Orchestras that name none. Omitted: the first of `allowedRegions`, else
     /// `eu-central-1`.

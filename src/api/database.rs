@@ -116,6 +116,7 @@ pub struct SupabaseProject {
     /// Place that the project is to be near to: `region` and `alternatives` are in the order of their distance from it, and
     /// those that take no new projects, as the provider's list says, are passed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::placement::near_schema")]
     pub near: Option<Near>,
     /// Compute size. Absent: the smallest size of the organization's plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,83 +1,133 @@
 //! Where a database is created.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSON, JSONSchemaProps};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::REGION;
 use crate::geography::{self, Point};
 
-/// Where a database is created.
+/// Where a database is created: either in a region, or near to a place.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.region) != has(self.near)").message("exactly one of region and near must be set"))]
 pub struct Placement {
     /// Region of the provider, for example `eu-central-1`: the database is created there, or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
     pub region: Option<String>,
     /// Place that the database is to be near to: it is created in the nearest region that the class allows and that takes
-    /// new projects. `status.placement` says which one, and why.
+    /// new projects. `status.placement` says which one, and why. Either a country, as its two-letter code of ISO 3166-1 in
+    /// capitals, for example `SE` (`"NO"` needs quotes in YAML), or `latitude` and `longitude` in degrees, for example
+    /// `{latitude: 59.33, longitude: 18.07}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "near_schema")]
     pub near: Option<Near>,
 }
 
 /// A place: a country, or a point on the globe.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("has(self.latitude) == has(self.longitude) && has(self.country) != has(self.latitude)").message("set either country, or latitude and longitude"),
-    validation = Rule::new(is_country()).message("country must be a code of ISO 3166-1 with two capital letters, for example SE; for another place set latitude and longitude"),
-)]
-pub struct Near {
-    /// Country, as its two-letter code of ISO 3166-1, for example `SE`; `"NO"` needs quotes in YAML. Its population-weighted centre counts, or the
-    /// region by way of which the country is reached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16))]
-    pub country: Option<String>,
-    /// Latitude in degrees, from -90 (south) to 90 (north).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -90.0, max = 90.0))]
-    pub latitude: Option<f64>,
-    /// Longitude in degrees, from -180 (west) to 180 (east).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -180.0, max = 180.0))]
-    pub longitude: Option<f64>,
+///
+/// No type of a structural schema is both, so that its schema has none, and validation rules do not see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Near {
+    /// Country, as its two-letter code of ISO 3166-1. Its population-weighted centre counts, or the region by way of which
+    /// the country is reached.
+    Country(String),
+    /// A point.
+    Point(GlobePoint),
+    /// Anything else, of which the schema refuses what it can.
+    Other(serde_json::Value),
 }
 
-fn is_country() -> String {
-    format!(
-        "!has(self.country) || self.country.matches('{}')",
-        geography::country_pattern()
-    )
+/// A point on the globe.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlobePoint {
+    /// Latitude in degrees, from -90 (south) to 90 (north).
+    pub latitude: f64,
+    /// Longitude in degrees, from -180 (west) to 180 (east).
+    pub longitude: f64,
+}
+
+/// The schema of [`Near`]. Each of its limits is for values of one type only.
+pub(super) fn near_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "x-kubernetes-preserve-unknown-fields": true,
+        "pattern": geography::country_pattern(),
+        "maxLength": 2,
+        "properties": {
+            "latitude": {"type": "number", "minimum": -90.0, "maximum": 90.0},
+            "longitude": {"type": "number", "minimum": -180.0, "maximum": 180.0},
+        },
+        "required": ["latitude", "longitude"],
+        "maxProperties": 2,
+        "maxItems": 0,
+    })
+}
+
+/// Says in the schema of a spec what goes with `placement.near`, which validation rules do not see: no region, and in a
+/// class the strategy that uses it.
+pub(super) fn bound(spec: &mut JSONSchemaProps) {
+    let Some(placement) = spec.properties.as_mut().and_then(|all| all.get_mut("placement")) else {
+        return;
+    };
+    let with = |fields: &[&str]| JSONSchemaProps {
+        required: Some(fields.iter().map(|field| (*field).to_owned()).collect()),
+        ..JSONSchemaProps::default()
+    };
+    let is_class = placement
+        .properties
+        .as_ref()
+        .is_some_and(|all| all.contains_key("strategy"));
+    if !is_class {
+        placement.one_of = Some(vec![with(&["region"]), with(&["near"])]);
+        return;
+    }
+    let nearest = JSONSchemaProps {
+        enum_: Some(vec![JSON("Nearest".into())]),
+        ..JSONSchemaProps::default()
+    };
+    let not = |schema| JSONSchemaProps {
+        not: Some(Box::new(schema)),
+        ..JSONSchemaProps::default()
+    };
+    let strategy = JSONSchemaProps {
+        properties: Some([("strategy".to_owned(), nearest)].into()),
+        ..with(&["strategy"])
+    };
+    placement.all_of = Some(vec![not(with(&["region", "near"]))]);
+    placement.any_of = Some(vec![strategy, not(with(&["near"]))]);
 }
 
 impl Near {
     /// The place of a region, where its position is known.
     pub fn region(code: &str) -> Option<Self> {
         let Point { latitude, longitude } = geography::region(code)?;
-        Some(Self {
-            country: None,
-            latitude: Some(latitude),
-            longitude: Some(longitude),
-        })
+        Some(Self::Point(GlobePoint { latitude, longitude }))
     }
 
-    /// The point that distances are measured from, and the region by way of which the country is reached; none for a
-    /// country that is not known.
+    /// The point that distances are measured from, and the region by way of which the country is reached; none of what is
+    /// no place.
     pub fn point(&self) -> Option<(Point, Option<&'static str>)> {
-        if let (Some(latitude), Some(longitude)) = (self.latitude, self.longitude) {
-            return Some((Point { latitude, longitude }, None));
+        match self {
+            Self::Country(code) => {
+                let country = geography::country(code)?;
+                Some((country.point, country.by_way_of))
+            }
+            Self::Point(GlobePoint { latitude, longitude }) => {
+                let (latitude, longitude) = (*latitude, *longitude);
+                let is_on_globe = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
+                is_on_globe.then_some((Point { latitude, longitude }, None))
+            }
+            Self::Other(_) => None,
         }
-        let country = geography::country(self.country.as_deref()?)?;
-        Some((country.point, country.by_way_of))
     }
 
     /// The place, for people.
     pub fn text(&self) -> String {
-        match (&self.country, self.latitude, self.longitude) {
-            (Some(country), ..) => country.clone(),
-            (None, Some(latitude), Some(longitude)) => format!("latitude {latitude}, longitude {longitude}"),
-            _ => "nowhere".into(),
+        match self {
+            Self::Country(country) => country.clone(),
+            Self::Point(GlobePoint { latitude, longitude }) => format!("latitude {latitude}, longitude {longitude}"),
+            Self::Other(value) => value.to_string(),
         }
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{CustomResourceExt as _, Resource as _};
 
-use super::{NOT_OBSERVED, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
+use super::{NOT_OBSERVED, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, placement};
 
 /// The CustomResourceDefinitions, as `crds/` holds them.
 ///
@@ -41,6 +41,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
                     "spec" => {
                         bound_selectors(schema);
                         keep_whole(schema);
+                        placement::bound(schema);
                     }
                     "status" => bound(schema, STATUS_TEXT, STATUS_ITEMS),
                     _ => {}

@@ -6,9 +6,13 @@ use crate::api::condition::Reason;
 use crate::api::{ClassPlacement, Near, OrchestraClass, Placement, PlacementStrategy};
 use crate::controller::error::Error;
 use crate::geography;
+use crate::text;
 
 /// Region of a database when neither the Orchestra nor the class names one.
 const FALLBACK_REGION: &str = "eu-central-1";
+
+/// The most characters that are shown of what is no place.
+const LONGEST_PLACE: usize = 64;
 
 /// The most regions that are requested in turn after the first one.
 const MOST: usize = 32;
@@ -67,9 +71,9 @@ fn of_class(placement: &ClassPlacement, first: &str) -> Option<Near> {
 fn nearest(allowed: &[String], near: Near) -> Result<Choice, Error> {
     let Some((point, _)) = near.point() else {
         let message = format!(
-            "placement.near names {}, which is no country of ISO 3166-1: write its two-letter code in capitals, or latitude \
-             and longitude",
-            near.text()
+            "placement.near is {}, which is no place: write a country's two-letter code of ISO 3166-1 in capitals, in quotes if \
+             it is \"NO\", or latitude and longitude",
+            text::line(&near.text(), LONGEST_PLACE)
         );
         return Err(Error::blocked(Reason::CountryUnknown, message));
     };
@@ -121,10 +125,7 @@ mod tests {
     }
 
     fn near(country: &str) -> Near {
-        Near {
-            country: Some(country.into()),
-            ..Near::default()
-        }
+        Near::Country(country.into())
     }
 
     fn wanting(country: &str) -> Placement {
@@ -197,6 +198,19 @@ mod tests {
         assert_eq!(refused.reason(), Reason::RegionNotAllowed);
         let refused = choose(&european, Some(&wanting("XX"))).unwrap_err();
         assert_eq!(refused.reason(), Reason::CountryUnknown);
-        assert!(refused.to_string().contains("XX, which is no country"), "{refused}");
+        assert!(refused.to_string().contains("is XX, which is no place"), "{refused}");
+        // What the schema does not refuse: a NO without quotes, and what is no number in JSON.
+        for odd in [
+            serde_json::json!(false),
+            serde_json::json!(47),
+            serde_json::json!({"latitude": 91.0, "longitude": 0}),
+            serde_json::json!({"latitude": 1}),
+            serde_json::json!([]),
+        ] {
+            let wanted = serde_json::json!({"near": odd});
+            let wanted: Placement = serde_json::from_value(wanted).unwrap();
+            let refused = choose(&european, Some(&wanted)).unwrap_err();
+            assert_eq!(refused.reason(), Reason::CountryUnknown, "{odd}");
+        }
     }
 }

@@ -201,7 +201,15 @@ impl Logins {
 
     /// The role that the connection Secret is to have.
     pub fn newest(&self, uid: &str) -> Option<TenantRole> {
-        let generation = self.state.newest();
+        self.role(uid, self.state.newest())
+    }
+
+    /// The role that was published last: a new one that is being made is not proven.
+    pub fn current(&self, uid: &str) -> Option<TenantRole> {
+        self.role(uid, self.state.current)
+    }
+
+    fn role(&self, uid: &str, generation: u32) -> Option<TenantRole> {
         Some(TenantRole {
             name: role_of(uid, generation),
             password: self.passwords.get(&generation)?.clone(),

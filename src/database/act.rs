@@ -227,6 +227,7 @@ async fn reset_password(pass: &mut Pass, observed: &Observed) -> Result<Option<N
         .await?
         .unwrap_or_default();
     if let Some(password) = &owner.password {
+        adopted::check_claim(pass, account, reference).await?;
         account.client().update_database_password(reference, password).await?;
         tracing::info!(project = reference, "the stored password was set on the project");
         // Not as a wrong password: the pooler may accept the new one only after a while.

@@ -16,11 +16,9 @@ use super::{Pass, adopted, create, grace, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{
-    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabase, OrchestraDatabaseStatus, SupabaseProject,
-    is_abandoned,
+    DATABASE_FINALIZER, DeletionPolicy, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned,
 };
 use crate::class;
-use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::supabase::listed::ListedProject;
 use crate::supabase::poll::Listing;
@@ -71,7 +69,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
             abandon: is_abandoned(object),
             finalizer: object.finalizers().iter().any(|name| name == DATABASE_FINALIZER),
             claim,
-            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete && is_ours_to_destroy(object),
+            destroy: object.spec.reclaim_policy == DeletionPolicy::Delete && adopted::is_ours_to_destroy(object),
             grace: Grace::None,
             backing: Backing::Static,
         },
@@ -92,16 +90,6 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     };
     observed.facts.backing = Backing::Hosted(hosted);
     Ok(observed)
-}
-
-/// Whether a project may be destroyed when the policy says so. An adopted one must have let the operator in as well: until
-/// then it may be anybody's.
-fn is_ours_to_destroy(object: &OrchestraDatabase) -> bool {
-    let used = object
-        .status
-        .as_ref()
-        .is_some_and(|status| status.usable_since.is_some());
-    object.may_be_destroyed() && (used || object.adopted().is_none())
 }
 
 /// What the provider and the owner's Secret have of a hosted database.
@@ -387,16 +375,9 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
                 Connection::Proven
             }
         }
-        true if pass.ctx.logins.wrong_password(pass.name()) && !is_tried_again(pass) => Connection::WrongPassword,
+        true if pass.ctx.logins.wrong_password(pass.name()) && !adopted::is_tried_again(pass) => {
+            Connection::WrongPassword
+        }
         true => Connection::Unproven,
     }
-}
-
-/// Whether a password that the operator may not set is tried again: it may have been set at the provider.
-fn is_tried_again(pass: &Pass) -> bool {
-    let given = pass
-        .object
-        .adopted()
-        .is_some_and(|adopted| !adopted.adopt.reset_password);
-    given && pass.ctx.logins.wait(pass.name(), SLOWEST).is_none()
 }

@@ -64,6 +64,15 @@ pub fn quota_freed(core: &Core, gone: &OrchestraDatabase) -> Vec<ObjectRef<Orche
     next.into_iter().map(ObjectRef::from_obj).collect()
 }
 
+/// The same, because this one is paused: a paused project takes no place of the limit.
+pub fn quota_freed_by_pause(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
+    if database.is_paused() {
+        quota_freed(core, database)
+    } else {
+        Vec::new()
+    }
+}
+
 /// The oldest ones of each class.
 fn oldest<'a>(refused: impl Iterator<Item = &'a OrchestraDatabase>) -> Vec<&'a OrchestraDatabase> {
     let mut of_class: BTreeMap<_, Vec<_>> = BTreeMap::new();

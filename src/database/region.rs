@@ -210,10 +210,7 @@ mod tests {
 
     #[test]
     fn the_nearest_open_region_is_chosen_and_the_reason_says_why() {
-        let near = Near {
-            country: Some("SE".into()),
-            ..Near::default()
-        };
+        let near = Near::Country("SE".into());
         let regions = ["eu-north-1", "eu-central-1", "eu-west-3"];
         let pick = |full: &[&str], closed: &[&str], missing: &[&str]| {
             let full: Vec<_> = full.iter().map(|region| (*region).to_owned()).collect();

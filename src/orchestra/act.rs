@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, existing, expiry, former, idle, login, power, rotation, status, work};
+use super::{Pass, approval, claim, direct, existing, expiry, former, idle, login, power, rotation, status, work};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
 use crate::controller::error::Error;
@@ -66,6 +66,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Shut => power::shut(pass, &observed).await,
         Step::Resume => power::resume(pass, &observed).await,
         Step::Sleep => Ok(Some(Next::Rest)),
+        Step::GiveBack => power::give_back(pass, &observed).await.map(|()| None),
         Step::WarnIdle => {
             let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, &observed));
             tell(&pass.ctx.core, &pass.object, &warning).await;
@@ -245,23 +246,35 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let proven = prove(handover, mode).await;
     // The tenant's password is wrong then, not the owner's.
     let proven = proven.inspect_err(|_| logins.refused(&name, false));
-    proven.map_err(|error| login::not_direct(handover, mode, error))?;
+    proven.map_err(|error| direct::unreachable(handover, mode, error))?;
     logins.forget(&name);
+    let published = write_secret(pass, handover, observed.inside.secret.exists).await?;
+    note_published(pass, published).await?;
+    Ok(None)
+}
+
+/// Writes the connection Secret; `exists`: one of ours is there.
+pub async fn write_secret(pass: &Pass, handover: &Handover, exists: bool) -> Result<PublishedSecret, Error> {
     let wanted = connection::render(&pass.object, handover)?;
     let api = namespaced(&pass.ctx.core.client, &pass.object);
-    let secret = connection::publish(&api, &pass.object, &wanted, observed.inside.secret.exists).await?;
+    let secret = connection::publish(&api, &pass.object, &wanted, exists).await?;
     pass.ctx.core.stores.connections.wrote_whole(&secret);
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
-    pass.published = Some(PublishedSecret {
+    Ok(PublishedSecret {
         name: pass.object.secret_name(),
         resource_version: secret.metadata.resource_version,
         keys: handover.keys(),
-    });
+    })
+}
+
+/// Notes the connection Secret that was written.
+pub async fn note_published(pass: &mut Pass, published: PublishedSecret) -> Result<(), Error> {
+    pass.published = Some(published);
     if pass.is_serving() {
         // A later step of the pass may fail, and the Secret would be compared again and again.
         status::note_secret(pass).await?;
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Logs in by each address that is published.

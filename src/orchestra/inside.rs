@@ -320,7 +320,7 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
 
 /// Whether the connection Secret is the very one that was written last, with the keys that are stored for the
 /// database.
-fn is_untouched(pass: &Pass) -> bool {
+pub fn is_untouched(pass: &Pass) -> bool {
     if pass.published.is_some() {
         return true;
     }

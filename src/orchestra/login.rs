@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
-use super::{Pass, rotation};
+use super::{Pass, direct, rotation};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
@@ -18,8 +18,7 @@ use crate::credentials::{owner, secrets, tenant};
 use crate::error::ErrorClass;
 use crate::postgres::APPLICATION;
 use crate::postgres::claim_record::{self, ClaimRecord};
-use crate::postgres::{self, Login, Sharing, TenantRights, TenantRoles, holdings};
-use crate::{class, supabase, text};
+use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, TenantRoles, holdings};
 
 /// The owner's login.
 async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
@@ -96,21 +95,54 @@ pub async fn prepare(
     let change = |state: &mut LoginState| state.found(&found, Timestamp::now(), overlap);
     logins.change(&pass.ctx.core, &database.name_any(), change).await?;
     ensure(pass, database, class, (&logins, &[]), &mut session).await?;
-    let role = logins.newest(pass.uid()).ok_or_else(|| {
+    let handover = handed_over(
+        pass,
+        database,
+        class,
+        (&login, stored.address, logins.newest(pass.uid())),
+    )
+    .await?;
+    let way_in = WayIn { handover, owner: login };
+    Ok((session, way_in, logins))
+}
+
+/// What the tenant was given, as far as it is known without a look into the database.
+pub async fn handover(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    class: Option<&OrchestraClass>,
+) -> Result<Handover, Error> {
+    let (login, stored) = owner(pass, database).await?;
+    let logins = read_logins(pass, database, stored.tenant_password).await?;
+    handed_over(
+        pass,
+        database,
+        class,
+        (&login, stored.address, logins.current(pass.uid())),
+    )
+    .await
+}
+
+async fn handed_over(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    class: Option<&OrchestraClass>,
+    (login, address, role): (&Login, Option<owner::Address>, Option<TenantRole>),
+) -> Result<Handover, Error> {
+    let role = role.ok_or_else(|| {
         let message = "the tenant's Secret has lost the password of its login; it is made anew";
         Error::transient(Reason::PreparingLogin, message)
     })?;
-    let mut handover = tenant::handover(&login, &role, stored.address);
+    let mut handover = tenant::handover(login, &role, address);
     if pass.object.spec.connection.mode == ConnectionMode::Direct && handover.address.is_some() {
         handover.direct = Some(Login {
-            host: direct_host(pass, database, class).await?,
-            port: DIRECT_PORT,
+            host: direct::host(pass, database, class).await?,
+            port: direct::PORT,
             user: role.name,
             ..handover.session.clone()
         });
     }
-    let way_in = WayIn { handover, owner: login };
-    Ok((session, way_in, logins))
+    Ok(handover)
 }
 
 /// Makes the tenant's roles as they should be. Former logins, by number, end.
@@ -179,56 +211,6 @@ async fn read_logins(
 
 /// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
 pub const LOGIN_LIMIT: Duration = Duration::from_mins(1);
-
-/// The port of a hosted project's database server.
-const DIRECT_PORT: u16 = 5432;
-
-/// The host of a hosted project's database server, as the provider names it.
-async fn direct_host(
-    pass: &Pass,
-    database: &OrchestraDatabase,
-    class: Option<&OrchestraClass>,
-) -> Result<String, Error> {
-    let unknown = || {
-        Error::transient(
-            Reason::ProviderUnavailable,
-            "the provider does not name the database's host yet",
-        )
-    };
-    let status = database.status.as_ref().ok_or_else(unknown)?;
-    let project = status.project.as_ref().ok_or_else(unknown)?;
-    let account = class::account(
-        &pass.ctx.class,
-        class.ok_or_else(unknown)?,
-        status.organization.as_deref(),
-    )
-    .await?;
-    let found = account.client().get_project(&project.reference).await?;
-    let host = found.database_host.ok_or_else(unknown)?;
-    if pass.ctx.class.accounts.settings().trusts(&host) {
-        return Ok(host);
-    }
-    Err(supabase::Error::UntrustedHost {
-        host: text::line(&host, 200),
-    }
-    .into())
-}
-
-/// A direct host that cannot be reached is most often one without IPv4.
-pub fn not_direct(handover: &Handover, mode: ConnectionMode, error: postgres::Error) -> Error {
-    let direct = handover.direct.as_ref().filter(|_| mode == ConnectionMode::Direct);
-    match direct {
-        Some(login) if error.reason() == Reason::DatabaseUnreachable => Error::transient(
-            Reason::DatabaseUnreachable,
-            format!(
-                "{error}. The direct host {} has an IPv6 address only, unless the project has the provider's IPv4 add-on: \
-                 set connection.mode to SessionPooler, buy the add-on, or give the operator and the applications IPv6",
-                login.host
-            ),
-        ),
-        _ => error.into(),
-    }
-}
 
 /// Whose the server of a database is.
 async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<Sharing, Error> {

@@ -4,6 +4,7 @@ mod act;
 mod adoption;
 mod approval;
 mod claim;
+mod direct;
 mod drift;
 mod existing;
 mod expiry;

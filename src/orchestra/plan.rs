@@ -71,6 +71,8 @@ pub enum Step {
     Shut,
     /// Nothing to do while it is paused.
     Sleep,
+    /// Write the connection Secret of a paused database, whose login cannot be proven.
+    GiveBack,
     /// Let the database run again.
     Resume,
     /// Write down since when nobody uses the database.
@@ -131,6 +133,7 @@ fn live(seen: &Seen) -> Step {
         Power::Pausing => Step::Wait(Wait::Pausing),
         Power::ToShut => Step::Shut,
         Power::Paused => Step::Sleep,
+        Power::ToGiveBack => Step::GiveBack,
         Power::ToResume => Step::Resume,
         Power::Running | Power::Refused(_) => claimed(&seen.database),
     };

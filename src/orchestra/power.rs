@@ -12,12 +12,13 @@ use rust_decimal::Decimal;
 use super::observe::Observed;
 use super::plan::{Database, Power, Step};
 use super::wait::{UNWATCHED, Wait};
-use super::{Pass, claim, idle, login, status};
+use super::{Pass, act, claim, idle, inside, login, status};
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, PausedBy, PowerState, PowerStatus, WAKE_ANNOTATION};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
+use crate::credentials::connection;
 use crate::money;
 
 /// The longest value of the annotation that is read: a time is shorter.
@@ -75,7 +76,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
             Power::ToPause
         }
         (false, _) => Power::Running,
-        (true, true) if database.is_paused() => Power::Paused,
+        (true, true) if database.is_paused() => asleep(pass),
         (true, true) => match stalled {
             // The provider refuses, and the project runs on.
             Some(reason) if usable => Power::Refused(reason),
@@ -83,8 +84,17 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
             None => Power::Pausing,
         },
         (true, false) if !usable => Power::Running,
-        (true, false) if pass.shut || since(&pass.object).is_some() => Power::Paused,
+        (true, false) if pass.shut || since(&pass.object).is_some() => asleep(pass),
         (true, false) => Power::ToShut,
+    }
+}
+
+/// A paused database, whose connection Secret is kept as any other.
+fn asleep(pass: &Pass) -> Power {
+    if inside::is_untouched(pass) {
+        Power::Paused
+    } else {
+        Power::ToGiveBack
     }
 }
 
@@ -97,7 +107,7 @@ fn since(object: &Orchestra) -> Option<&Time> {
 pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
     let class = observed.class.as_deref();
     match observed.seen.power {
-        Power::Paused => Some(match wanted(&pass.object, class)? {
+        Power::Paused | Power::ToGiveBack => Some(match wanted(&pass.object, class)? {
             PausedBy::Spec => {
                 "the database is paused, as spec.powerState says: its data are kept, and migrations and seeds \
                                wait until it runs again"
@@ -171,18 +181,39 @@ pub async fn shut(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, 
         return Ok(Some(Next::After(wait)));
     }
     let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database)).await;
-    shut.inspect_err(|error| note_refusal(pass, &name, error))?;
+    shut.map_err(|error| unreached(pass, &name, error, "shut"))?;
     pass.shut = true;
     // What was opened before does not prove that the logins are open.
     (pass.session, pass.way_in) = (None, None);
     Ok(None)
 }
 
-/// A refused login is not tried again at once.
-fn note_refusal(pass: &Pass, database: &str, error: &Error) {
-    if error.reason() == Reason::LoginFailed {
+/// Why the tenant's logins could not be shut or opened now. A refused login is not tried again at once.
+fn unreached(pass: &Pass, database: &str, error: Error, what: &str) -> Error {
+    let reason = error.reason();
+    if reason == Reason::LoginFailed {
         pass.ctx.database.logins.refused(database, false);
     }
+    if !error.is_passing() {
+        return error;
+    }
+    let message = format!(
+        "the tenant's logins cannot be {what} now, because the owner cannot work in the database: {error}. It is tried again \
+         by itself"
+    );
+    Error::transient(reason, message)
+}
+
+/// Writes the connection Secret of a paused database again: its login stays shut, and is proven when the database runs.
+pub async fn give_back(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let Some(database) = &observed.database else {
+        return Ok(());
+    };
+    connection::check(&pass.object, Timestamp::now())?;
+    let handover = login::handover(pass, database, observed.class.as_deref()).await?;
+    let exists = pass.known_secret().is_some();
+    let published = act::write_secret(pass, &handover, exists).await?;
+    act::note_published(pass, published).await
 }
 
 /// Lets the database run: the logins of a pool's database are opened before anything says that it runs.
@@ -197,7 +228,7 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
         }
         let prepared = login::prepare(pass, database, observed.class.as_deref());
         let prepared = login::within(login::LOGIN_LIMIT, prepared).await;
-        let (session, way_in, logins) = prepared.inspect_err(|error| note_refusal(pass, &name, error))?;
+        let (session, way_in, logins) = prepared.map_err(|error| unreached(pass, &name, error, "opened"))?;
         (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
     }
     pass.shut = false;

@@ -53,8 +53,10 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let leaving = pass.is_deleting();
     let updating = served && standing == Standing::Reconciling && !leaving && !waits;
     let summary = if updating { Reason::Updating } else { reason };
-    let paused = step == Step::Sleep;
+    let paused = matches!(step, Step::Sleep | Step::GiveBack);
     let ready = paused || rests(step);
+    // Nobody uses it before its logins are open again.
+    let closed = paused || step == Step::Resume;
     // What cannot be paused serves on.
     let in_use = ready || (matches!(step, Step::Stop(_)) && matches!(observed.seen.power, Power::Refused(_)) && usable);
     conditions.set(Is::Ready, ready, summary, message);
@@ -62,9 +64,9 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
     let proven = elsewhere.or(earlier);
     let proven = proven.as_deref().unwrap_or("proven usable by a login");
-    let runs = !paused && (in_use || (served && usable && !leaving));
+    let runs = !closed && (in_use || (served && usable && !leaving));
     serving::condition(pass, &mut conditions, runs, (reason, message));
-    let is_usable = usable && !paused;
+    let is_usable = usable && !closed;
     let (why, told) = if is_usable {
         (Reason::Ready, proven)
     } else {
@@ -137,6 +139,7 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::RevokeFormer
             | Step::RemoveSecret
             | Step::Pause
+            | Step::GiveBack
             | Step::Resume
     );
     let waited = pass.ctx.rollout.turns.waited(pass.uid());

@@ -153,7 +153,7 @@ pub fn describe(step: Step) -> Description {
             Reason::Pausing,
             "nobody has used the database for long; it is being paused",
         ),
-        Step::Sleep => ("Paused", Settled, Reason::Paused, "the database is paused"),
+        Step::Sleep | Step::GiveBack => ("Paused", Settled, Reason::Paused, "the database is paused"),
         Step::Resume => describe_wait(Wait::Database),
         Step::Stop(Reason::PausingNotAllowed) => (
             "Ready",

@@ -159,9 +159,9 @@ mod tests {
             (json!({"seed": own}), &schema, Some(true)),
             (json!({"placement": {"region": "eu-central-1"}}), &whole, Some(true)),
             (json!({"placement": {"region": "eu-west-3"}}), &whole, None),
-            (json!({"placement": {"near": {"country": "DE"}}}), &whole, Some(true)),
-            (json!({"placement": {"near": {"country": "SE"}}}), &whole, None),
-            (json!({"placement": {"near": {"country": "XX"}}}), &whole, None),
+            (json!({"placement": {"near": "DE"}}), &whole, Some(true)),
+            (json!({"placement": {"near": "SE"}}), &whole, None),
+            (json!({"placement": {"near": "XX"}}), &whole, None),
             (json!({"dataAPI": {"exposeNewTables": "All"}}), &schema, None),
             (json!({"dataAPI": {}}), &schema, Some(true)),
         ] {
@@ -179,7 +179,7 @@ mod tests {
         let here = class(&json!({"placement": {"allowedRegions": ["eu-west-3", "eu-central-1"]}}));
         assert!(fits(&blank, &here, &member("standard", &Value::Null)).is_some());
         // The nearest of those that the class allows.
-        let nordic = orchestra(&json!({"placement": {"near": {"country": "SE"}}}));
+        let nordic = orchestra(&json!({"placement": {"near": "SE"}}));
         let europe = class(&json!({"placement": {"allowedRegions": ["eu-west-3", "eu-central-1"]}}));
         assert!(fits(&nordic, &europe, &member("standard", &Value::Null)).is_some());
         let all = class(&json!({"dataAPI": {"exposeNewTables": "All"}}));

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use kube::Resource;
 
 use crate::api::condition::{ConditionType, is_true};
-use crate::api::{Orchestra, OrchestraClass};
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 
 /// A hash of what users write: the spec, labels, annotations and the deletion, but not the status and our
@@ -36,6 +36,11 @@ pub fn spec_and_conditions(class: &OrchestraClass) -> u64 {
         (&condition.type_, &condition.status, &condition.reason).hash(&mut hash);
     }
     hash.finish()
+}
+
+/// A hash of whether a database is paused.
+pub fn is_paused(database: &OrchestraDatabase) -> u64 {
+    database.is_paused().into()
 }
 
 /// A hash of whether a class waits.

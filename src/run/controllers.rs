@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 
-use super::changes::{is_default, is_waiting, rollout_facts, spec_and_conditions};
+use super::changes::{is_default, is_paused, is_waiting, rollout_facts, spec_and_conditions};
 use super::pace::paced;
 use super::stopped;
 use super::triggers;
@@ -143,6 +143,10 @@ async fn databases(parts: &Parts<'_>) {
             parts.by(triggers::waiting_databases),
         )
         .watches_shared_stream(watched.databases.deletions(), parts.by(database::quota_freed))
+        .watches_shared_stream(
+            watched.databases.changes_of(is_paused),
+            parts.by(database::quota_freed_by_pause),
+        )
         .reconcile_all_on(at_start())
         .with_config(parts.config())
         .graceful_shutdown_on(parts.stopped())

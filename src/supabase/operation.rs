@@ -70,6 +70,8 @@ pub enum Operation {
     GetRegions,
     /// `v1-update-database-password`
     UpdateDatabasePassword,
+    /// `v1-read-only-query`
+    ReadOnlyQuery,
     /// `v1-list-all-organizations`
     ListOrganizations,
     /// `v1-get-an-organization`
@@ -104,6 +106,7 @@ impl Operation {
             | Self::GetApiKeys
             | Self::GetLegacyKeys
             | Self::UpdateDatabasePassword
+            | Self::ReadOnlyQuery
             | Self::ListAddons => Scope::Project,
         }
     }
@@ -127,6 +130,7 @@ impl Operation {
             | Self::GetApiKeys
             | Self::GetLegacyKeys
             | Self::UpdateDatabasePassword
+            | Self::ReadOnlyQuery
             | Self::ListOrganizations => Priority::Readiness,
             Self::GetProject | Self::GetOrganization | Self::GetEntitlements | Self::ListAddons => Priority::Drift,
         }
@@ -141,6 +145,7 @@ impl Operation {
                 | Self::GetApiKeys
                 | Self::GetLegacyKeys
                 | Self::UpdateDatabasePassword
+                | Self::ReadOnlyQuery
         )
     }
 }

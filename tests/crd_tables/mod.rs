@@ -109,7 +109,7 @@ pub const MANIFESTS: &[(&str, &str, &str)] = &[
     (
         "Orchestra",
         "spec: {placement: {}}",
-        "exactly one of region and near must be set",
+        "must validate one and only one schema (oneOf). Found none valid",
     ),
     (
         "Orchestra",

@@ -36,9 +36,14 @@ fn unbounded(schema: &Value, place: &str, found: &mut Vec<String>) {
         Some("array") => has("maxItems"),
         Some("object") => !has("additionalProperties") || has("maxProperties"),
         Some("integer" | "number" | "boolean") => true,
-        _ => false,
+        Some(_) => false,
+        // Of any type, if it has bounds as each of them, and no field that is not known.
+        None => {
+            let fields = schema["required"].as_array().map(Vec::len);
+            has("maxLength") && schema["maxItems"] == 0 && fields.is_some() && json!(fields) == schema["maxProperties"]
+        }
     };
-    if !is_bounded || has("x-kubernetes-preserve-unknown-fields") {
+    if !is_bounded || (has("type") && has("x-kubernetes-preserve-unknown-fields")) {
         found.push(place.to_owned());
     }
     for (name, of) in schema["properties"].as_object().into_iter().flatten() {

@@ -1,16 +1,20 @@
 //! A project that the operator did not make becomes an Orchestra's: only when the class says so, with the password that its
 //! author gives or allows, and it is never bought again or destroyed unasked.
 
+use orchestra_sandbox::gate::{Point, Release};
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::orphans::project;
 use crate::proof::{generous_world, soon, tenant};
-use crate::support::{LONG, SYSTEM, gate, gone, ready, reason, scalar, secret, sources, standard_class};
+use crate::support::{LONG, SYSTEM, gate, gone, kill, ready, reason, scalar, secret, sources, standard_class};
 use crate::way_back::{MEMBERS, delete, operator};
 
 /// The password that [`project`] gives its owner.
 const PASSWORD: &str = "Somebody-elses.1";
+
+/// The write that takes the project.
+const ADOPTS: &str = "POST orchestradatabases claimRef,className,reclaimPolicy,supabase";
 
 fn adopter(world: &World, namespace: &str, name: &str, reference: &str, adopt: &str, more: &str) {
     world
@@ -67,12 +71,24 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let shop = project(&world, "shop").await;
     let marked = "tenants-x-7d1f0c2e93ab-orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
     let marked = project(&world, marked).await;
-    soon("the project is up", async || world.api.project(&shop).await.is_ok()).await;
+    let claimed = project(&world, "claimed").await;
+    for reference in [&shop, &claimed] {
+        soon("the project is up", async || world.api.project(reference).await.is_ok()).await;
+    }
     sqlx::raw_sql(
         "SET ROLE postgres; CREATE TABLE \"Member\" (\"id\" SERIAL PRIMARY KEY, \"name\" TEXT NOT NULL); \
          INSERT INTO \"Member\" (\"name\") VALUES ('Ada'), ('Bo')",
     )
     .execute(&mut world.api.project(&shop).await.unwrap())
+    .await
+    .unwrap();
+
+    sqlx::raw_sql(
+        "SET ROLE postgres; CREATE SCHEMA stagesub; \
+         CREATE TABLE stagesub.claim (orchestra_uid text, namespace text, name text); \
+         INSERT INTO stagesub.claim VALUES ('7d1f0c2e-93ab-4c1d-8e2f-001122334455', 'far', 'away')",
+    )
+    .execute(&mut world.api.project(&claimed).await.unwrap())
     .await
     .unwrap();
 
@@ -83,7 +99,7 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let object = reason(&world, "one", "ExistingNotAllowed").await;
     let message = condition(&object, "Stalled").2;
     assert!(message.contains("spec.adoption.projects"), "{message}");
-    lets_adopt(&world, &[&shop, &marked]);
+    lets_adopt(&world, &[&shop, &marked, &claimed]);
     let object = reason(&world, "one", "PasswordNotFound").await;
     assert!(
         condition(&object, "Stalled").2.contains("Secret tenants/shop"),
@@ -142,6 +158,25 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
         assert!(message.contains(part), "{name}: {message}");
     }
 
+    // What another cluster uses gets no other password.
+    adopter(
+        &world,
+        TENANTS,
+        "claimed",
+        &claimed,
+        "resetPassword: true, deletion: true",
+        "",
+    );
+    let object = reason(&world, "claimed", "ClaimConflict").await;
+    assert!(
+        condition(&object, "Stalled").2.contains("Orchestra far/away"),
+        "{object:#}"
+    );
+    world
+        .kubectl(["delete", "orch", "claimed", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
+    gone(&world, Kind::Database, "", &format!("orchdb-{claimed}")).await;
+
     // It stays, whatever the policies say, and the next one has it.
     let is_two = |object: &Value| is_true(object, "Ready");
     world
@@ -171,7 +206,78 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
     );
     world.kubectl(["delete", "orchdb", &database, "--timeout=60s"]).unwrap();
     gone(&world, Kind::Secret, SYSTEM, &database).await;
-    assert!(!is_deleted(&world, &shop) && !is_deleted(&world, &marked));
+    for reference in [&shop, &marked, &claimed] {
+        assert!(!is_deleted(&world, reference));
+    }
     assert_eq!(passwords_set(&world), 0);
-    assert_eq!(world.api.ledger().projects().len(), 2, "none was bought");
+    assert_eq!(world.api.ledger().projects().len(), 3, "none was bought");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_adopts_it_whenever_the_operator_dies_and_destroys_it_when_allowed() {
+    let world = generous_world().await;
+    let gate = gate(&world).await;
+    let mut operator_ = operator(&world, &gate, "first");
+    let stage = project(&world, "stage").await;
+    // A template that the class puts into new databases.
+    let class = "  deletion: {policy: Delete}\n  template: demo\n  templates:\n  - {name: demo, version: '1', \
+                 migrations: {source: {configMapRef: {name: schema}}}, seed: {configMapRef: {name: demo-seed}}}";
+    standard_class(&world, class);
+    sources(&world);
+    for map in ["schema", "demo-seed"] {
+        let text = world
+            .kubectl(["get", "configmap", map, "-n", TENANTS, "-o", "json"])
+            .unwrap();
+        let mut map: Value = serde_json::from_str(&text).unwrap();
+        map["metadata"] = json!({"name": map["metadata"]["name"], "namespace": SYSTEM});
+        world.apply(&map.to_string()).unwrap();
+    }
+    lets_adopt(&world, &[&stage]);
+    let steps = [
+        (ADOPTS, Point::Before, Release::Lose),
+        (ADOPTS, Point::After, Release::Pass),
+        ("POST secrets password", Point::Before, Release::Lose),
+    ];
+    gate.follow("staged");
+    for (number, (label, point, release)) in steps.into_iter().enumerate() {
+        // What was written before a kill is not written again.
+        gate.hold("staged", label, point);
+        if number == 0 {
+            adopter(
+                &world,
+                TENANTS,
+                "staged",
+                &stage,
+                "resetPassword: true, deletion: true",
+                "",
+            );
+        }
+        soon("the write is held", async || gate.held("staged").is_some()).await;
+        kill(&world, &mut operator_);
+        gate.release("staged", release);
+        operator_ = operator(&world, &gate, &format!("after-{number}"));
+    }
+    ready(&world, "staged").await;
+    adopter(
+        &world,
+        TENANTS,
+        "rival",
+        &stage,
+        "resetPassword: true, deletion: true",
+        "",
+    );
+    reason(&world, "rival", "InUse").await;
+    assert_eq!(passwords_set(&world), 1, "once");
+    // The rows of the class's template are not asked for.
+    assert_eq!(scalar(&mut tenant(&world, "staged").await, MEMBERS).await, 0);
+    world
+        .kubectl(["delete", "orch", "rival", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
+    assert!(!is_deleted(&world, &stage));
+    world
+        .kubectl(["delete", "orch", "staged", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
+    gone(&world, Kind::Database, "", &format!("orchdb-{stage}")).await;
+    assert!(is_deleted(&world, &stage));
+    assert_eq!(world.api.ledger().projects().len(), 1, "none was bought");
 }

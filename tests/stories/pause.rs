@@ -1,16 +1,19 @@
 //! Pauses: by the spec and for idleness, of hosted projects and of a pool's databases; interrupted, refused, and with a
 //! password that the provider has reverted.
 
-use std::time::Duration;
+mod interrupted;
 
-use orchestra_sandbox::api::{Fault, Operation, Options as ApiOptions, Organization, RateLimit};
-use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use orchestra_sandbox::api::{Fault, Operation, Options as ApiOptions, Organization, RateLimit, Rule};
+use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::pool::{house, inventory};
-use crate::proof::{database_name, generous_world, one_project_and_both_logins, soon, tenant};
+use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects, soon, tenant};
 use crate::support::{
-    LONG, login, orchestra, patch_config_map, project, ready, reason, scalar, secret, sources, standard_class,
+    LONG, kill, login, orchestra, patch_config_map, project, ready, reason, scalar, secret, sources, standard_class,
     world_with,
 };
 use crate::way_back::{MEMBERS, delete, taker};
@@ -32,6 +35,14 @@ async fn free_world() -> World {
         ..ApiOptions::default()
     })
     .await
+}
+
+/// An operator that leads on, however busy the machine is.
+fn operator(world: &World, name: &str) -> Operator {
+    let patient = |command: &mut Command| {
+        command.env("ORCHESTRA_LEASE_DURATION", "15s");
+    };
+    world.operator(name, patient).unwrap()
 }
 
 fn power(world: &World, name: &str, state: &str) {
@@ -68,7 +79,7 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     let world = free_world().await;
     standard_class(&world, "");
     sources(&world);
-    let mut operator = world.operator("first", |_| {}).unwrap();
+    let mut leader = operator(&world, "first");
     orchestra(&world, "tour", "");
     let object = one_project_and_both_logins(&world, "tour").await;
     let reference = object["status"]["project"]["ref"].as_str().unwrap().to_owned();
@@ -77,9 +88,9 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     world.api.faults().add(Operation::PauseProject, 1, Fault::HoldAfter);
     power(&world, "tour", "Paused");
     world.api.faults().wait_until_held(Operation::PauseProject).await;
-    operator.kill().unwrap();
+    kill(&world, &mut leader);
     world.api.faults().release(Operation::PauseProject);
-    operator = world.operator("second", |_| {}).unwrap();
+    leader = operator(&world, "second");
     let object = paused(&world, "tour").await;
     assert_eq!(object["status"]["power"]["pausedBy"], "Spec");
     assert!(
@@ -116,8 +127,8 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
         .execute(&mut superuser)
         .await
         .unwrap();
-    operator.kill().unwrap();
-    operator = world.operator("third", |_| {}).unwrap();
+    kill(&world, &mut leader);
+    leader = operator(&world, "third");
     let migrated = |object: &Value| is_true(object, "Available") && object["status"]["migrations"]["applied"] == 3;
     world
         .until(Kind::Orchestra, (TENANTS, "tour"), LONG, migrated)
@@ -153,7 +164,7 @@ async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     })
     .await;
     assert!(world.api.violations().is_empty(), "{:?}", world.api.violations());
-    drop(operator);
+    drop(leader);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +172,7 @@ async fn where_the_plan_forbids_a_pause_the_database_runs_on_and_says_so() {
     let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let mut leader = operator(&world, "operator");
     orchestra(&world, "tour", "  powerState: Paused");
     let object = reason(&world, "tour", "PausingNotAllowed").await;
     assert!(
@@ -178,6 +189,34 @@ async fn where_the_plan_forbids_a_pause_the_database_runs_on_and_says_so() {
     drop(tenant(&world, "tour").await);
     power(&world, "tour", "Running");
     ready(&world, "tour").await;
+
+    // An answer without that entitlement says nothing: the provider is asked, and refuses.
+    kill(&world, &mut leader);
+    let without = Rule {
+        path: Some("/entitlements$".into()),
+        edit: vec![json!({"op": "remove", "path": "/entitlements/0"})],
+        ..Rule::default()
+    };
+    world.api.rules().add(without).unwrap();
+    leader = operator(&world, "second");
+    let unknown = |class: &Value| {
+        let account = &class["status"]["account"];
+        account.is_object() && account["pausing"].is_null()
+    };
+    world.until(Kind::Class, ("", "standard"), LONG, unknown).await.unwrap();
+    power(&world, "tour", "Paused");
+    let refused = |object: &Value| {
+        condition(object, "Stalled")
+            .2
+            .contains("does not pause the project, which runs on")
+    };
+    let object = world
+        .until(Kind::Orchestra, (TENANTS, "tour"), LONG, refused)
+        .await
+        .unwrap();
+    assert!(is_true(&object, "Available"), "{object:#}");
+    drop(tenant(&world, "tour").await);
+    drop(leader);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +228,7 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     );
     sources(&world);
     house(&world, &inventory(&world, &["one"]).await);
-    let mut operator = world.operator("first", |_| {}).unwrap();
+    let mut leader = operator(&world, "first");
     // As a repository would have it, which is applied again and again.
     orchestra(&world, "quiet", "  powerState: Running");
     ready(&world, "quiet").await;
@@ -209,8 +248,8 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
         .until(Kind::Orchestra, (TENANTS, "quiet"), LONG, unused)
         .await
         .unwrap();
-    operator.kill().unwrap();
-    operator = world.operator("second", |_| {}).unwrap();
+    kill(&world, &mut leader);
+    leader = operator(&world, "second");
     let object = paused(&world, "quiet").await;
     assert_eq!(object["status"]["power"]["pausedBy"], "Idle");
     assert!(
@@ -251,7 +290,7 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     world
         .kubectl(["delete", "orch", "quiet", "-n", TENANTS, "--timeout=60s"])
         .unwrap();
-    drop(operator);
+    drop(leader);
 }
 
 fn ask_for_rotation(world: &World, name: &str, number: u64) {
@@ -292,18 +331,39 @@ async fn what_is_rotated_rests_meanwhile(world: &World, name: &str, former: &str
     }
 }
 
+/// Pauses `tour`. By its own pace, the one that the provider's limit keeps waiting would try again after twenty seconds.
+async fn a_pause_makes_room_for_who_waits(world: &World) {
+    world.api.behave(|provider| provider.project_limit = Some(1));
+    let before = world.api.ledger().count(Operation::CreateProject);
+    orchestra(world, "next", "");
+    reason(world, "next", "QuotaExceeded").await;
+    soon("it is refused again", async || {
+        world.api.ledger().count(Operation::CreateProject) >= before + 2
+    })
+    .await;
+    power(world, "tour", "Paused");
+    paused(world, "tour").await;
+    let freed = Instant::now();
+    soon("the next one is created", async || {
+        !projects(world, "next").await.is_empty()
+    })
+    .await;
+    assert!(freed.elapsed() < Duration::from_secs(8), "{:?}", freed.elapsed());
+    world.api.behave(|provider| provider.project_limit = None);
+    ready(world, "next").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_project_that_is_released_stays_paused_and_is_restored_for_who_takes_it_back() {
     let world = free_world().await;
     standard_class(&world, "  deletion: {policy: Delete, gracePeriod: 1h}");
     sources(&world);
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let _leader = operator(&world, "operator");
     orchestra(&world, "tour", "");
     ready(&world, "tour").await;
     let database = database_name(&world, "tour").await;
     let old = secret(&world, TENANTS, "tour-connection").await["DIRECT_URL"].clone();
-    power(&world, "tour", "Paused");
-    paused(&world, "tour").await;
+    a_pause_makes_room_for_who_waits(&world).await;
     let kept = delete(&world, "tour", &database, "Reclaiming").await;
     assert!(kept["spec"]["reclaimAfter"].is_string(), "{kept:#}");
     assert!(!is_true(&kept, "Ready"), "{kept:#}");

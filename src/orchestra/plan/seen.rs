@@ -36,6 +36,8 @@ pub enum Power {
     ToShut,
     /// It is paused.
     Paused,
+    /// It is paused, and its connection Secret is not as it was written.
+    ToGiveBack,
     /// It is to be paused, and cannot be: it runs on.
     Refused(Reason),
     /// It is paused, or being paused, and is to run.

@@ -34,12 +34,13 @@ fn every_state() -> Vec<Seen> {
     states
 }
 
-const POWERS: [Power; 7] = [
+const POWERS: [Power; 8] = [
     Power::Running,
     Power::ToPause,
     Power::Pausing,
     Power::ToShut,
     Power::Paused,
+    Power::ToGiveBack,
     Power::Refused(Reason::PausingNotAllowed),
     Power::ToResume,
 ];
@@ -115,7 +116,7 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Release => seen.database = Database::Leaving,
         Step::Forget => seen.finalizer = false,
         Step::Pause => seen.power = Power::Pausing,
-        Step::Shut | Step::Wait(Wait::Pausing) => seen.power = Power::Paused,
+        Step::Shut | Step::Wait(Wait::Pausing) | Step::GiveBack => seen.power = Power::Paused,
         Step::Resume => seen.power = Power::Running,
         Step::NoteUse | Step::WarnIdle => seen.idle = Idle::No,
         Step::FallAsleep => (seen.idle, seen.power) = (Idle::No, Power::ToPause),
@@ -288,11 +289,15 @@ fn nothing_is_claimed_or_changed_while_deleting() {
 
 #[test]
 fn nothing_is_done_in_a_database_that_is_paused() {
-    use Power::{Paused, Pausing, ToPause, ToShut};
+    use Power::{Paused, Pausing, ToGiveBack, ToPause, ToShut};
     for seen in every_power_state() {
-        if matches!(seen.power, ToPause | Pausing | ToShut | Paused) && !seen.deleting && seen.finalizer {
+        let pauses = matches!(seen.power, ToPause | Pausing | ToShut | Paused | ToGiveBack);
+        if pauses && !seen.deleting && seen.finalizer {
             let step = plan(&seen);
-            let waits = matches!(step, Step::Pause | Step::Wait(Wait::Pausing) | Step::Shut | Step::Sleep);
+            let waits = matches!(
+                step,
+                Step::Pause | Step::Wait(Wait::Pausing) | Step::Shut | Step::Sleep | Step::GiveBack
+            );
             assert!(waits, "{seen:?}: {step:?}");
         }
     }

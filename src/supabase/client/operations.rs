@@ -6,8 +6,9 @@
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::http::{Client, Request, decode, done, encode};
+use super::http::{Client, Request, decode, done, encode, undocumented};
 use crate::supabase::error::Error;
 use crate::supabase::health::{HealthStatus, Service, ServiceHealth};
 use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
@@ -30,6 +31,11 @@ struct CreateBody<'a> {
 #[derive(Serialize)]
 struct PasswordBody<'a> {
     password: &'a str,
+}
+
+#[derive(Serialize)]
+struct QueryBody<'a> {
+    query: &'a str,
 }
 
 impl Client {
@@ -189,6 +195,21 @@ impl Client {
             ..Request::new(operation, reference, Method::PATCH, &path)
         };
         done(operation, &self.send(&request).await?)
+    }
+
+    /// Runs a query as the project's role that only reads (`v1-read-only-query`), without a login of the operator's. The
+    /// rows, each an object of its columns.
+    pub async fn read_only_query(&self, reference: &str, query: &str) -> Result<Vec<Value>, Error> {
+        let path = ["v1", "projects", reference, "database", "query", "read-only"];
+        let operation = Operation::ReadOnlyQuery;
+        let request = Request {
+            body: Some(encode(&QueryBody { query })?),
+            ..Request::new(operation, reference, Method::POST, &path)
+        };
+        match decode(operation, &self.send(&request).await?)? {
+            Value::Array(rows) => Ok(rows),
+            other => Err(undocumented(operation, &other)),
+        }
     }
 
     /// Reads the organizations of the token's user (`v1-list-all-organizations`).

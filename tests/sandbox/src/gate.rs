@@ -50,13 +50,30 @@ struct Inner {
     changed: Notify,
 }
 
+/// What is to be held.
+struct Hold {
+    label: String,
+    /// A text of its body, which makes the rest of the label unimportant.
+    text: Option<String>,
+    point: Point,
+}
+
+impl Hold {
+    fn is_for(&self, label: &str, body: &str) -> bool {
+        match &self.text {
+            None => self.label == label,
+            Some(text) => label.starts_with(&self.label) && body.contains(text),
+        }
+    }
+}
+
 /// The writes about one subject.
 #[derive(Default)]
 struct Trail {
     /// The databases that are the subject's by a write that took place.
     databases: BTreeSet<String>,
     labels: Vec<String>,
-    hold: Option<(String, Point)>,
+    hold: Option<Hold>,
     held: Option<String>,
     released: Option<Release>,
 }
@@ -134,8 +151,21 @@ impl Gate {
 
     /// Holds the next write of this label about a followed subject.
     pub fn hold(&self, subject: &str, label: &str, point: Point) {
+        self.hold_write(subject, (label, None), point);
+    }
+
+    /// Holds the next write about a followed subject whose label begins so and whose body has this text.
+    pub fn hold_text(&self, subject: &str, label: &str, text: &str, point: Point) {
+        self.hold_write(subject, (label, Some(text)), point);
+    }
+
+    fn hold_write(&self, subject: &str, (label, text): (&str, Option<&str>), point: Point) {
         if let Some(trail) = self.inner.trails().get_mut(subject) {
-            trail.hold = Some((label.to_owned(), point));
+            trail.hold = Some(Hold {
+                label: label.to_owned(),
+                text: text.map(str::to_owned),
+                point,
+            });
             trail.held = None;
             trail.released = None;
         }
@@ -239,8 +269,8 @@ impl Inner {
         let label = label(method, path, &body);
         trail.labels.push(label.clone());
         let point = match &trail.hold {
-            Some((wanted, point)) if trail.held.is_none() && *wanted == label => {
-                let point = *point;
+            Some(hold) if trail.held.is_none() && hold.is_for(&label, &text) => {
+                let point = hold.point;
                 trail.held = Some(label);
                 Some(point)
             }

@@ -92,6 +92,7 @@ async fn measure(arguments: &Arguments, scripts: u32) -> Result<Cost> {
         Usage::of(operator.id())?.since(&before[0]),
         Usage::of(api_server)?.since(&before[1]),
     ];
+    eprintln!("most memory {:.0} MiB", used.peak);
     operator.terminate()?;
     Ok(Cost {
         scripts,
@@ -115,6 +116,7 @@ async fn restart(arguments: &Arguments, world: &World, traffic: &mut Traffic) ->
     tokio::time::sleep((RESYNC * 2).saturating_sub(began.elapsed())).await;
     requests.extend(traffic.until_settled(arguments.limit()).await?);
     let memory = Usage::of(operator.id())?;
+    eprintln!("memory after a restart {:.0} MiB", memory.resident);
     Ok(Restart { requests, memory })
 }
 
