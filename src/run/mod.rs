@@ -156,7 +156,7 @@ async fn lead(
 ) -> anyhow::Result<()> {
     let (ended, orchestras) = unbounded_channel();
     let (prepared, pools) = unbounded_channel();
-    let (probed, probes) = unbounded_channel();
+    let (probed, ended_probes) = unbounded_channel();
     let wakers = Wakers {
         ended,
         prepared,
@@ -167,14 +167,14 @@ async fn lead(
     let ctx = wiring::orchestra(core, provider, wakers)?;
     inventory::survey(&ctx.credentials).await;
     let census = census(ctx.clone(), metrics);
-    let probes = crate::health::run(ctx.health.clone(), probes);
+    let health = crate::health::run(ctx.health.clone(), ended_probes);
     let works = ctx.clone();
     let controllers = controllers::run(ctx, watched, Woken { orchestras, pools }, stop.clone());
     tokio::pin!(controllers);
     tokio::select! {
         () = &mut controllers => {}
         () = census => {}
-        () = probes => {}
+        () = health => {}
         () = held.lost() => bail!(LOST),
         () = stopped(stop) => {
             let ending = async {
