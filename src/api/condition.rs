@@ -24,6 +24,8 @@ pub enum ConditionType {
     TablesReadable,
     /// The keys in the connection Secret work. Shown as False only.
     KeysUsable,
+    /// The entry of a static pool leads to the claimed database. Shown as False only.
+    EntryUsable,
     /// The seed is applied.
     Seeded,
     /// The operator is working on the object, or will continue without help.
@@ -91,6 +93,10 @@ pub enum Reason {
     Released,
     /// The claim was released, and the database is destroyed when its grace period is over.
     Reclaiming,
+    /// Everything in a released database is being dropped, so that it waits for a claim again.
+    Resetting,
+    /// A released database is not as a fresh one is, and stays out of its pool.
+    NotReset,
     /// The object was let go of, and something of it is left behind.
     Abandoned,
     /// No class is named and there is no default one.
@@ -110,6 +116,8 @@ pub enum Reason {
     /// An inventory entry is not a usable database URL, its login or its server is not fit for tenants, or it leads
     /// to another database than before.
     InvalidEntry,
+    /// An entry left the inventory while an Orchestra uses its database.
+    EntryRemoved,
     /// A server of the pool lets every tenant's login connect to databases for administration.
     ServerOpen,
     /// The inventory of a static pool cannot be read.
@@ -286,6 +294,8 @@ pub enum Reason {
     LoginRotated,
     /// A former login of the tenant was revoked.
     LoginRevoked,
+    /// The owner of a hosted project has a new password.
+    PasswordRotated,
     /// The connection Secret's name is taken by a Secret that is not this Orchestra's.
     SecretConflict,
     /// The plan's name is taken by a ConfigMap that is not this Orchestra's.

@@ -135,6 +135,19 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("overlap must be from 1s to 8760h"))]
     pub overlap: Option<GoDuration>,
+    /// What is rotated as well, each time that the login is: `OwnerPassword` (the password of the database's owner, which
+    /// only the operator has). It has no effect on an entry of a static pool, whose owner is the admin's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub also: Option<Vec<AlsoRotated>>,
+}
+
+/// What is rotated with the tenant's login.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AlsoRotated {
+    /// The password of the owner of a hosted project.
+    OwnerPassword,
 }
 
 /// The connection Secret as it was last written.

@@ -146,8 +146,9 @@ pub struct InventoryEntry {
     /// OrchestraPool of the entry.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub pool: String,
-    /// Key of the entry, for example `DATABASE_URL_POOL_1`.
-    #[schemars(length(min = 1, max = 253))]
+    /// Key of the entry, for example `DATABASE_URL_POOL_1`, or `<Secret>/DATABASE_URL` where a selector selects the
+    /// Secret.
+    #[schemars(length(min = 1, max = 520))]
     pub key: String,
 }
 
@@ -173,8 +174,8 @@ pub struct OrchestraDatabaseStatus {
     /// Generation that this status describes; -1 before the operator has seen the resource.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Phase, for people: Pending, Queued, Provisioning, Available, Bound, Paused, Released, Reclaiming,
-    /// Failed or Deleting.
+    /// Phase, for people: Pending, Queued, Provisioning, Available, Unavailable, Bound, Paused, Released, Reclaiming,
+    /// Resetting, Failed or Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Ready: usable, proven by a login. Reconciling and Stalled as kstatus defines them.
@@ -226,12 +227,27 @@ pub struct OrchestraDatabaseStatus {
     /// Template whose migrations were applied while the database waited for a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<AppliedTemplate>,
+    /// The decision to drop everything in it, for its pool's `recycle: Reset`. Written before anything is dropped: from
+    /// then on no Orchestra can take it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<ResetDecision>,
     /// What its pool has prepared it with from the defaults of its class; absent for an entry of a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<Prepared>,
     /// When a login first proved the database usable. A database that was ever usable may hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_since: Option<Time>,
+}
+
+/// The decision to drop everything in a released database.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResetDecision {
+    /// UID of the Orchestra that released it: the decision is about its data alone.
+    #[schemars(length(min = 1, max = 64))]
+    pub claim_uid: String,
+    /// When it was made.
+    pub at: Time,
 }
 
 /// What a pool has prepared a database with, from the defaults of its class.

@@ -45,11 +45,17 @@ pub const GENERATION_LABEL: &str = "stagesub.io/generation";
 /// Label of a tenant's Secret while a new login is made (value `"true"`).
 pub const ROTATING_LABEL: &str = "stagesub.io/rotating";
 
-/// Label of a tenant's Secret: when its login was rotated, in seconds since 1970.
+/// Label of an owner's Secret while a new password is stored beside the one of the project (value `"true"`).
+pub const PENDING_LABEL: &str = "stagesub.io/password-pending";
+
+/// Label of a tenant's Secret: when its login was rotated, in seconds since 1970. Of an owner's Secret: when its password was.
 pub const ROTATED_LABEL: &str = "stagesub.io/rotated-at";
 
 /// Label of a tenant's Secret: when the oldest former login is revoked, in seconds since 1970.
 pub const REVOKE_LABEL: &str = "stagesub.io/revoke-at";
+
+/// Label of a tenant's Secret while the role of a former login is to be dropped (value `"true"`).
+pub const ENDED_LABEL: &str = "stagesub.io/ended-logins";
 
 /// Annotation of an Orchestra: each new value, such as the time, requests that its login is rotated.
 pub const ROTATE_ANNOTATION: &str = "stagesub.io/rotate-requested-at";

@@ -1,6 +1,6 @@
 //! `OrchestraPool`: keeps databases ready for claims.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -92,14 +92,26 @@ pub struct Preparation {
     pub template_ref: TemplateReference,
 }
 
-/// Databases that already exist: one `DATABASE_URL_POOL_<n>` each.
+/// Databases that already exist: one `DATABASE_URL_POOL_<n>` each, or a Secret each.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StaticInventory {
     /// Secret in the operator's namespace whose keys `DATABASE_URL_POOL_<n>` hold the URLs, each with
-    /// the login of the database's owner. Omitted: the operator's environment variables of those names.
+    /// the login of the database's owner. A hosted project may bring the keys of its API beside its URL, all of them:
+    /// `SUPABASE_URL_POOL_<n>`, `SUPABASE_ANON_KEY_POOL_<n>` and `SUPABASE_SERVICE_ROLE_KEY_POOL_<n>`. Omitted, and no
+    /// `selector` either: the operator's environment variables of those names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
+    /// Secrets in the operator's namespace, by their labels, at most 1000: each is an entry by its key `DATABASE_URL`,
+    /// with `SUPABASE_URL`, `SUPABASE_ANON_KEY` and `SUPABASE_SERVICE_ROLE_KEY` for a hosted project, or holds several by
+    /// the keys of `secretRef`. They come on top of those of `secretRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)").message("selector must name a label: an empty one would select every Secret"))]
+    pub selector: Option<LabelSelector>,
+    /// What becomes of a database that an Orchestra with deletion policy `Delete` has released, once the grace period of its
+    /// class is over. Omitted: `Never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recycle: Option<Recycle>,
     /// Accept servers before PostgreSQL 16. There a script with CREATEROLE can make itself a member of every
     /// role of the server that is not a superuser, read every database of the server, and run programs on its
     /// machine. Set it only if all databases of the server belong to tenants that trust each other's scripts.
@@ -111,6 +123,19 @@ pub struct StaticInventory {
     /// an admin vouches for both. Logins of other Orchestras are refused nevertheless.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_non_empty: bool,
+}
+
+/// What becomes of a released database of a static pool.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recycle {
+    /// It is kept, and no other Orchestra gets it.
+    #[default]
+    Never,
+    /// Everything in it is dropped: schemas, roles that the tenant's scripts have made, grants, default privileges,
+    /// extensions, settings, large objects. When its catalogue is then that of a fresh database, it waits for a claim again;
+    /// else it stays out, and its OrchestraDatabase names what is left. Databases of deletion policy `Retain` are kept. Needs
+    /// PostgreSQL 16 or later; hosted projects are kept.
+    Reset,
 }
 
 /// A Secret in the operator's namespace.

@@ -249,6 +249,15 @@ impl OrchestraDatabase {
         self.spec.claim_ref.is_some() && self.spec.released_at.is_none()
     }
 
+    /// Whether it was decided to drop everything in it, which the Orchestra of its claim has released.
+    pub fn is_being_reset(&self) -> bool {
+        let decided = self.status.as_ref().and_then(|status| status.reset.as_ref());
+        let claim = self.spec.claim_ref.as_ref().filter(|_| self.spec.released_at.is_some());
+        decided
+            .zip(claim)
+            .is_some_and(|(decided, claim)| decided.claim_uid == claim.uid)
+    }
+
     /// Whether a pool has made it, and no Orchestra holds, or ever held, a claim.
     pub fn is_spare(&self) -> bool {
         self.spec.supabase.is_some() && self.spec.pool.is_some() && self.spec.claim_ref.is_none()

@@ -37,9 +37,18 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
         .spec
         .inventory
         .with_context(|| format!("OrchestraPool {pool} makes its databases itself: it has no entries"))?;
-    let secret = inventory.secret_ref.map(|secret| secret.name);
-    let urls = match &secret {
-        Some(name) => from_secret(client, namespace, name).await?,
+    // An entry of a selected Secret has its name in its key.
+    let (selected, inner) = match key.split_once('/') {
+        Some((secret, inner)) => (Some(secret.to_owned()), inner),
+        None => (None, key.as_str()),
+    };
+    let prefix = selected.as_ref().map(|secret| format!("{secret}/")).unwrap_or_default();
+    let secret = selected.or(inventory.secret_ref.map(|secret| secret.name));
+    let urls: BTreeMap<String, SecretString> = match &secret {
+        Some(name) => {
+            let entries = from_secret(client, namespace, name).await?.into_iter();
+            entries.map(|(key, url)| (format!("{prefix}{key}"), url)).collect()
+        }
         None => std::env::vars_os()
             .filter_map(|(key, url)| Some((key.into_string().ok()?, SecretString::from(url.into_string().ok()?))))
             .collect(),
@@ -73,7 +82,7 @@ pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Strin
         name: format!("{key} of pool {pool}"),
         place: secret.map_or_else(
             || format!("{key} of the operator's environment"),
-            |name| format!("key {key} of Secret {namespace}/{name}"),
+            |name| format!("key {inner} of Secret {namespace}/{name}"),
         ),
         tenants: claims.map(|claim| tenant::role_name(&claim.uid)).collect(),
         members: members.iter().map(|member| member.name_any()).collect(),

@@ -23,6 +23,8 @@ pub enum WorkKind {
     Seed,
     /// Probes an entry of a pool's inventory, or the database of an Orchestra.
     Probe,
+    /// Drops everything in a released database.
+    Reset,
 }
 
 /// The state of a piece of work.

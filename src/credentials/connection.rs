@@ -9,7 +9,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Resource, ResourceExt};
 use secrecy::ExposeSecret;
 
-use super::owner::Address;
+use super::inventory::Project;
 use super::template::Variables;
 use super::{schedule, secrets, template};
 use crate::api::condition::Reason;
@@ -28,8 +28,8 @@ pub struct Handover {
     pub transaction: Option<Login>,
     /// The tenant's login without a pooler; `None` for an entry of a static pool, and where it is not asked for.
     pub direct: Option<Login>,
-    /// The hosted project's address and keys; `None` for an entry of a static pool.
-    pub address: Option<Address>,
+    /// The hosted project's API; `None` for an entry of a static pool that brings none.
+    pub project: Option<Project>,
 }
 
 impl Handover {
@@ -56,10 +56,10 @@ impl Handover {
 
     /// The digest of the keys, once the provider has changed them.
     pub fn keys(&self) -> Option<String> {
-        self.address.as_ref()?.keys.clone()
+        self.project.as_ref()?.digest.clone()
     }
 
-    /// The Secret's data. Keys without a value are absent: an entry of a static pool has no
+    /// The Secret's data. Keys without a value are absent: an entry of a static pool may have no
     /// `SUPABASE_URL`.
     fn data(&self, mode: ConnectionMode) -> BTreeMap<String, ByteString> {
         let primary = self.primary(mode);
@@ -85,12 +85,12 @@ impl Handover {
         if let Some(roots) = primary.published_roots() {
             values.push(("ca.crt", roots.to_string()));
         }
-        if let Some(address) = &self.address {
-            values.push(("SUPABASE_URL", address.project_url.clone()));
-            values.push(("SUPABASE_ANON_KEY", address.anon_key.expose_secret().to_string()));
+        if let Some(project) = &self.project {
+            values.push(("SUPABASE_URL", project.url.clone()));
+            values.push(("SUPABASE_ANON_KEY", project.anon_key.expose_secret().to_string()));
             values.push((
                 "SUPABASE_SERVICE_ROLE_KEY",
-                address.service_role_key.expose_secret().to_string(),
+                project.service_role_key.expose_secret().to_string(),
             ));
         }
         values
@@ -102,7 +102,7 @@ impl Handover {
     /// The keys of the Service Binding specification (1.1, "Well-known Secret Entries") that the libpq keys lack.
     fn binding(&self, mode: ConnectionMode) -> [(&'static str, String); 4] {
         let primary = self.primary(mode);
-        let provider = if self.address.is_some() { "supabase" } else { "stagesub" };
+        let provider = if self.project.is_some() { "supabase" } else { "stagesub" };
         [
             ("type", "postgresql".into()),
             ("provider", provider.into()),
@@ -116,8 +116,8 @@ impl Handover {
         let mode = orchestra.spec.connection.mode;
         let primary = self.primary(mode);
         let url = |login: &Login| login.url().expose_secret().to_string();
-        let keys = self.address.as_ref();
-        let key = |of: fn(&Address) -> &secrecy::SecretString| keys.map(|keys| of(keys).expose_secret().to_string());
+        let keys = self.project.as_ref();
+        let key = |of: fn(&Project) -> &secrecy::SecretString| keys.map(|keys| of(keys).expose_secret().to_string());
         let values = [
             orchestra.name_any(),
             orchestra.namespace().unwrap_or_default(),
@@ -133,7 +133,7 @@ impl Handover {
             url(self.transaction.as_ref().unwrap_or(&self.session)),
             url(self.lasting(mode)),
             primary.published_roots().map(ToString::to_string).unwrap_or_default(),
-            keys.map(|keys| keys.project_url.clone()).unwrap_or_default(),
+            keys.map(|keys| keys.url.clone()).unwrap_or_default(),
             key(|keys| &keys.anon_key).unwrap_or_default(),
             key(|keys| &keys.service_role_key).unwrap_or_default(),
         ];

@@ -15,7 +15,7 @@ fn handover() -> Handover {
         session: login("pooler", 5432),
         transaction: Some(login("pooler", 6543)),
         direct: Some(login("db.one", 5432)),
-        address: None,
+        project: None,
     }
 }
 

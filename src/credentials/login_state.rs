@@ -1,6 +1,6 @@
 //! What is known of a tenant's logins beside their passwords.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -8,7 +8,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use serde::{Deserialize, Serialize};
 
-use crate::api::names::{GENERATION_LABEL, REVOKE_LABEL, ROTATED_LABEL, ROTATING_LABEL, tenant_secret};
+use crate::api::names::{ENDED_LABEL, GENERATION_LABEL, REVOKE_LABEL, ROTATED_LABEL, ROTATING_LABEL, tenant_secret};
 use crate::controller::Core;
 
 /// Former logins that are kept at the same time at most: a further rotation waits until one has ended.
@@ -23,9 +23,15 @@ pub struct LoginState {
     /// The new one, while it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u32>,
+    /// The number of the new one is not compared with the roles of the server yet: one of them may have its name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tentative: bool,
     /// The former ones, each with the time when it is revoked.
     #[serde(default)]
     pub former: BTreeMap<u32, Timestamp>,
+    /// Former ones that log in no more, and whose roles are not dropped yet.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ended: BTreeSet<u32>,
     /// When the published one was published; none for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<Timestamp>,
@@ -39,7 +45,9 @@ impl Default for LoginState {
         Self {
             current: 1,
             pending: None,
+            tentative: false,
             former: BTreeMap::new(),
+            ended: BTreeSet::new(),
             rotated_at: None,
             request: None,
         }
@@ -68,18 +76,47 @@ impl LoginState {
         self.pending.is_none() && self.former.len() < MOST_FORMER
     }
 
-    /// Begins a rotation, if none is under way.
+    /// Begins a rotation, if none is under way. One of which nothing is made yet meets the request as well.
     pub fn begin(&mut self, request: Option<String>) {
         if self.has_room() {
-            let last = self.generations().max().unwrap_or(self.current);
-            self.pending = Some(last.saturating_add(1));
+            self.replace();
+        }
+        if self.tentative {
             self.request = request.or(self.request.take());
         }
+    }
+
+    /// Has a new login take the place of the published one, whose password nobody knows any more: that one stays as it
+    /// is until the new one is published, and for the overlap.
+    pub fn replace(&mut self) {
+        if self.pending.is_none() {
+            let last = self.generations().chain(self.ended.iter().copied()).max();
+            self.pending = Some(last.unwrap_or(self.current).saturating_add(1));
+            self.tentative = true;
+        }
+    }
+
+    /// Settles the number of the new login: the next one that no role of the server has.
+    pub fn choose(&mut self, taken: &[u32]) {
+        if let Some(pending) = self.pending.as_mut().filter(|_| self.tentative) {
+            while taken.contains(pending) {
+                *pending = pending.saturating_add(1);
+            }
+        }
+        self.tentative = false;
+    }
+
+    /// Former logins no longer log in, and their roles are to be dropped. The first role stays.
+    pub fn shut(&mut self, generations: &[u32]) {
+        self.former.retain(|generation, _| !generations.contains(generation));
+        self.ended
+            .extend(generations.iter().filter(|generation| **generation > 1));
     }
 
     /// Ends a rotation: the new login is published, and the one before it stays for the overlap.
     pub fn end(&mut self, now: Timestamp, overlap: SignedDuration) {
         let Some(new) = self.pending.take() else { return };
+        self.tentative = false;
         self.former.insert(self.current, end_of(now, overlap));
         self.current = new;
         self.rotated_at = Timestamp::from_second(now.as_second()).ok();
@@ -122,6 +159,8 @@ pub struct LoginMarks {
     pub rotated_at: Option<Timestamp>,
     /// When the oldest former login is revoked.
     pub revoke_at: Option<Timestamp>,
+    /// Roles of former logins are to be dropped.
+    pub ended: bool,
 }
 
 impl From<&LoginState> for LoginMarks {
@@ -131,6 +170,7 @@ impl From<&LoginState> for LoginMarks {
             pending: state.pending.is_some(),
             rotated_at: state.rotated_at,
             revoke_at: state.revoke_at(),
+            ended: !state.ended.is_empty(),
         }
     }
 }
@@ -154,6 +194,7 @@ impl LoginMarks {
             pending: label(ROTATING_LABEL).is_some(),
             rotated_at: time(ROTATED_LABEL),
             revoke_at: time(REVOKE_LABEL),
+            ended: label(ENDED_LABEL).is_some(),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Logins of owners and tenants, and the Secrets that carry them.
 
 pub mod connection;
+pub mod entries;
 pub mod given;
 pub mod inventory;
+mod listing;
 mod login_state;
 pub mod owner;
 pub mod password;
+mod project;
 pub mod published;
 pub mod schedule;
 pub mod secrets;
@@ -24,6 +27,8 @@ pub struct Context {
     pub core: Arc<Core>,
     /// The servers of the entries of static pools.
     pub servers: Servers,
+    /// What is known of the entries of members.
+    pub entries: entries::Entries,
     /// Inventories of pools as they were last read.
     pub inventories: inventory::Inventories,
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
@@ -14,15 +15,21 @@ use sha2::{Digest as _, Sha256};
 use super::secrets;
 use crate::api::condition::Reason;
 use crate::api::names::{
-    CONNECTED_LABEL, DATABASE_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, TENANT_PASSWORD_KEY,
-    tenant_secret,
+    CONNECTED_LABEL, DATABASE_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, PENDING_LABEL,
+    ROTATED_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::postgres::{Login, SessionOptions, Tls};
 
+/// Key of the new password, while the project may have it or the one before.
+const PENDING_KEY: &str = "pending-password";
+
+/// Key of the time when the password was rotated, in seconds since 1970.
+const ROTATED_KEY: &str = "password-rotated-at";
+
 /// Digits of the digest of keys.
-const DIGITS: usize = 16;
+pub(super) const DIGITS: usize = 16;
 
 /// Where a hosted database is reached, and the keys of its project.
 #[derive(Clone, Debug)]
@@ -74,6 +81,10 @@ impl Address {
 pub struct Owner {
     /// The owner's password; absent for an entry of a static pool.
     pub password: Option<SecretString>,
+    /// A new password, which the project may have already.
+    pub pending: Option<SecretString>,
+    /// When the password was rotated, in seconds since 1970; none for the first one.
+    pub rotated_at: Option<i64>,
     /// Where the database is reached; absent before it was read, and for a static entry.
     pub address: Option<Address>,
     /// The password of the tenant's login role, where an earlier version of the operator stored it. It is
@@ -116,6 +127,8 @@ impl Owner {
         };
         Self {
             password: secret("password"),
+            pending: secret(PENDING_KEY),
+            rotated_at: text(ROTATED_KEY).and_then(|seconds| seconds.parse().ok()),
             address: address(),
             tenant_password: secret(TENANT_PASSWORD_KEY),
         }
@@ -128,6 +141,15 @@ impl Owner {
         if let Some(password) = &self.password {
             labels.push((PASSWORD_LABEL, "true"));
             values.push(("password", password.expose_secret().to_string()));
+        }
+        if let Some(pending) = &self.pending {
+            labels.push((PENDING_LABEL, "true"));
+            values.push((PENDING_KEY, pending.expose_secret().to_string()));
+        }
+        let rotated = self.rotated_at.map(|seconds| seconds.to_string());
+        if let Some(seconds) = &rotated {
+            labels.push((ROTATED_LABEL, seconds));
+            values.push((ROTATED_KEY, seconds.clone()));
         }
         if let Some(address) = &self.address {
             labels.push((CONNECTED_LABEL, "true"));
@@ -175,6 +197,25 @@ pub async fn store_password(api: &Api<Secret>, database: &str, password: &Secret
     // password was lost.
     change(api, database, |owner| {
         owner.password.get_or_insert_with(|| password.clone());
+    })
+    .await
+}
+
+/// Stores a new password beside the one that the project has, before the provider is asked to set it. One that is stored
+/// already stays: the project may have it.
+pub async fn begin_rotation(api: &Api<Secret>, database: &str, new: &SecretString) -> Result<(), Error> {
+    change(api, database, |owner| {
+        owner.pending.get_or_insert_with(|| new.clone());
+    })
+    .await
+}
+
+/// Stores that the project has the new password.
+pub async fn end_rotation(api: &Api<Secret>, database: &str, now: Timestamp) -> Result<(), Error> {
+    change(api, database, |owner| {
+        if let Some(new) = owner.pending.take() {
+            (owner.password, owner.rotated_at) = (Some(new), Some(now.as_second()));
+        }
     })
     .await
 }
@@ -261,10 +302,11 @@ mod tests {
             let owner = Owner {
                 password: password.then(|| "word".to_string().into()),
                 address: connected.then(address),
-                tenant_password: None,
+                ..Owner::default()
             };
             let secret = owner.render("orchdb-1");
             let labels = secret.metadata.labels.clone().unwrap();
+            assert!(!labels.contains_key(PENDING_LABEL) && !labels.contains_key(ROTATED_LABEL));
             assert_eq!(labels[DATABASE_LABEL], "orchdb-1");
             assert_eq!(labels.contains_key(PASSWORD_LABEL), password);
             assert_eq!(labels.contains_key(CONNECTED_LABEL), connected);
@@ -276,6 +318,28 @@ mod tests {
             assert!(login.is_none_or(|login| login.tls == Tls::VerifyFull && login.roots.is_some()));
             assert_eq!(read.render("orchdb-1"), secret);
         }
+    }
+
+    #[test]
+    fn both_passwords_are_stored_until_the_new_one_is_proven() {
+        let owner = Owner {
+            password: Some("old".to_string().into()),
+            pending: Some("new".to_string().into()),
+            rotated_at: Some(1_800_000_000),
+            address: Some(address()),
+            ..Owner::default()
+        };
+        let secret = owner.render("orchdb-1");
+        let labels = secret.metadata.labels.clone().unwrap();
+        assert_eq!(
+            (&*labels[PENDING_LABEL], &*labels[ROTATED_LABEL]),
+            ("true", "1800000000")
+        );
+        let read = Owner::parse(&secret.data.clone().unwrap());
+        assert_eq!(read.pending.as_ref().unwrap().expose_secret(), "new");
+        assert_eq!(read.login(&"roots".into()).unwrap().password.expose_secret(), "old");
+        assert_eq!(read.render("orchdb-1"), secret);
+        assert!(!format!("{owner:?}").contains("new"));
     }
 
     #[test]

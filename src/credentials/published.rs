@@ -41,18 +41,14 @@ pub async fn login(
         return Ok(None);
     };
     let mode = orchestra.spec.connection.mode;
-    let place = match &database.spec.inventory {
-        Some(entry) => inventory::login(ctx, entry).await?,
-        None => {
-            let stored = owner::read(&owner::secrets(&ctx.core), &database.name_any()).await?;
-            let Some(place) = stored.and_then(|stored| hosted(&stored, ctx, mode, trusted, &keys)) else {
-                return Ok(None);
-            };
-            place
-        }
+    let place = if let Some(entry) = &database.spec.inventory {
+        Some(inventory::login(ctx, entry).await?.0)
+    } else {
+        let stored = owner::read(&owner::secrets(&ctx.core), &database.name_any()).await?;
+        stored.and_then(|stored| hosted(&stored, ctx, mode, trusted, &keys))
     };
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
-    Ok(keys.at(place, uid))
+    Ok(place.and_then(|place| keys.at(&place, uid)))
 }
 
 /// Where a hosted database is reached in this mode. The direct host is not stored: it is one that the provider's
@@ -107,7 +103,7 @@ impl Keys {
     }
 
     /// The login, if it is one of this tenant's at this place.
-    fn at(self, place: Login, uid: &str) -> Option<Login> {
+    fn at(self, place: &Login, uid: &str) -> Option<Login> {
         let same = self.host == place.host && self.port == place.port && self.database == place.database;
         // At a pooler the user is `<role>.<ref>`.
         let role = self.user.split('.').next().unwrap_or_default();
@@ -146,10 +142,10 @@ mod tests {
     #[test]
     fn a_secret_leads_nowhere_else_and_makes_nobody_else_of_the_operator() {
         let place = || Login::parse(&"postgresql://owner:secret@db/one?sslmode=require".into()).unwrap();
-        let login = keys(&[]).unwrap().at(place(), UID).unwrap();
+        let login = keys(&[]).unwrap().at(&place(), UID).unwrap();
         assert_eq!((login.user.as_str(), login.tls), (ROLE, place().tls));
         let rotated = format!("{ROLE}_2.abcdef");
-        assert!(keys(&[("user", &rotated)]).unwrap().at(place(), UID).is_some());
+        assert!(keys(&[("user", &rotated)]).unwrap().at(&place(), UID).is_some());
         for changed in [
             ("host", "10.0.0.1"),
             ("port", "22"),
@@ -157,7 +153,7 @@ mod tests {
             ("user", "postgres"),
             ("user", "orchestra_0a1b2c3d000040008000000000000001"),
         ] {
-            assert!(keys(&[changed]).unwrap().at(place(), UID).is_none(), "{changed:?}");
+            assert!(keys(&[changed]).unwrap().at(&place(), UID).is_none(), "{changed:?}");
         }
         assert!(keys(&[("port", "none")]).is_none());
     }

@@ -112,6 +112,7 @@ mod tests {
                 schedule: Some(schedule.into()),
                 time_zone: zone.map(Into::into),
                 overlap: Some(overlap.parse().unwrap()),
+                ..Rotation::default()
             }),
             ..Connection::default()
         };

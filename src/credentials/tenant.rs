@@ -11,12 +11,13 @@ use k8s_openapi::api::core::v1::Secret;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connection::Handover;
+use super::inventory::Project;
 pub use super::login_state::{LoginMarks, LoginState, MOST_FORMER};
 use super::owner::{self, Address};
 use super::{password, secrets};
 use crate::api::names::{
-    DATABASE_LABEL, GENERATION_LABEL, MANAGED_BY, REVOKE_LABEL, ROTATED_LABEL, ROTATING_LABEL, TENANT_MANAGER,
-    TENANT_PASSWORD_KEY, tenant_secret,
+    DATABASE_LABEL, ENDED_LABEL, GENERATION_LABEL, MANAGED_BY, REVOKE_LABEL, ROTATED_LABEL, ROTATING_LABEL,
+    TENANT_MANAGER, TENANT_PASSWORD_KEY, tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
@@ -40,71 +41,89 @@ pub async fn forget(core: &Core, database: &str) -> Result<(), Error> {
     secrets::delete(&owner::secrets(core), &tenant_secret(database)).await
 }
 
+/// What is known of a tenant's logins beside its Secret, which may be lost.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The password that an earlier version of the operator stored in the owner's Secret.
+    pub earlier: Option<SecretString>,
+    /// The last number that was known.
+    pub generation: u32,
+    /// A login may be in use: it never gets another password. Where its own is lost, another login takes its place.
+    pub published: bool,
+}
+
 /// The logins of a tenant.
 #[derive(Clone)]
 pub struct Logins {
     /// Which there are.
     pub state: LoginState,
+    /// A login may be in use.
+    published: bool,
     passwords: BTreeMap<u32, SecretString>,
     /// The Secret as it was read or written last; none while there is none.
     stored: Option<Secret>,
 }
 
 impl Logins {
-    /// The logins of the tenant of a database, as its Secret has them. Without one there is the first login, with the
-    /// password `earlier`, which an earlier version of the operator stored in the owner's Secret, or a new one, which
-    /// is stored before anybody is given it. `generation` is the last that was known, for a Secret that was lost.
+    /// The logins of the tenant of a database, as its Secret has them. Without one there is the first login, with a
+    /// password that an earlier version of the operator stored, or a new one. Where a login is published, its password
+    /// is lost with the Secret: a new login is to take its place. Passwords are stored before anybody is given them.
     ///
     /// # Errors
     /// When Kubernetes fails.
-    pub async fn read(
-        core: &Core,
-        database: &str,
-        earlier: Option<SecretString>,
-        generation: u32,
-    ) -> Result<Self, Error> {
+    pub async fn read(core: &Core, database: &str, known: Known) -> Result<Self, Error> {
         let (api, name) = (owner::secrets(core), tenant_secret(database));
         let watched = secrets::is_watched(core, &name);
         let stored = if watched { api.get_opt(&name).await? } else { None };
-        let mut logins = match (stored, earlier) {
-            (Some(stored), _) => Self::parse(stored),
-            (None, Some(earlier)) => return Ok(Self::first(earlier)),
+        let published = known.published;
+        let mut logins = match (stored, known.earlier) {
+            (Some(stored), _) => Self::parse(stored, published),
+            (None, Some(earlier)) => return Ok(Self::first(earlier, published)),
             (None, None) => {
-                let mut new = Self::first(password::generate());
-                new.renumber(generation);
+                let mut new = Self::lost(known.generation, published);
                 match new.write(core, database).await {
                     // The watch is late.
                     Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_already_exists() => {
                         let stored = api.get(&name).await?;
-                        Self::parse(stored)
+                        Self::parse(stored, published)
                     }
                     written => return written.map(|()| new),
                 }
             }
         };
-        // The Secret has lost a password.
+        // The Secret may have lost a password.
         if logins.complete() {
             logins.write(core, database).await?;
         }
         Ok(logins)
     }
 
-    fn first(password: SecretString) -> Self {
+    fn first(password: SecretString, published: bool) -> Self {
         Self {
             state: LoginState::default(),
+            published,
             passwords: [(1, password)].into(),
             stored: None,
         }
     }
 
-    fn renumber(&mut self, generation: u32) {
-        if let Some(password) = self.passwords.remove(&self.state.current) {
-            self.state.current = generation.max(1);
-            self.passwords.insert(self.state.current, password);
-        }
+    /// Where there is no Secret, and this is the last number that was known.
+    fn lost(generation: u32, published: bool) -> Self {
+        let state = LoginState {
+            current: generation.max(1),
+            ..LoginState::default()
+        };
+        let mut logins = Self {
+            state,
+            published,
+            passwords: BTreeMap::new(),
+            stored: None,
+        };
+        logins.complete();
+        logins
     }
 
-    fn parse(stored: Secret) -> Self {
+    fn parse(stored: Secret, published: bool) -> Self {
         let data = stored.data.as_ref();
         let text = |key: &str| String::from_utf8(data?.get(key)?.0.clone()).ok();
         let state: LoginState = text(STATE_KEY)
@@ -116,20 +135,42 @@ impl Logins {
         Self {
             passwords: passwords.collect(),
             state,
+            published,
             stored: Some(stored),
         }
     }
 
-    /// Makes the passwords that are missing. A former login without one is no login any more, but still to be revoked.
+    /// Makes the passwords that are missing, of a login that nobody uses yet. Another one whose password is lost stays as
+    /// it is on the server: of the published one, a new login takes the place.
     fn complete(&mut self) -> bool {
-        let mut changed = false;
-        for generation in [Some(self.state.current), self.state.pending].into_iter().flatten() {
-            self.passwords.entry(generation).or_insert_with(|| {
-                changed = true;
-                password::generate()
-            });
+        let is_lost = !self.passwords.contains_key(&self.state.current);
+        if is_lost && self.published {
+            self.state.replace();
         }
-        changed
+        let newest = self.state.newest();
+        if self.passwords.contains_key(&newest) {
+            return false;
+        }
+        // What may be published already is another login's number then.
+        self.state.tentative = self.state.pending.is_some();
+        self.passwords.insert(newest, password::generate());
+        true
+    }
+
+    /// Settles the number of a new login, in view of the numbers that roles of the server have, and writes it down.
+    ///
+    /// # Errors
+    /// As [`Logins::change`].
+    pub async fn choose(&mut self, core: &Core, database: &str, taken: &[u32]) -> Result<(), Error> {
+        if !self.state.tentative {
+            return Ok(());
+        }
+        let before = self.state.newest();
+        self.state.choose(taken);
+        if let Some(password) = self.passwords.remove(&before) {
+            self.passwords.insert(self.state.newest(), password);
+        }
+        self.write(core, database).await
     }
 
     /// Changes what is known, and writes it before anything else is done, by compare-and-swap on what was read.
@@ -182,6 +223,7 @@ impl Logins {
         labels.extend(marks.pending.then_some((ROTATING_LABEL, "true")));
         labels.extend(rotated.as_deref().map(|time| (ROTATED_LABEL, time)));
         labels.extend(revoke.as_deref().map(|time| (REVOKE_LABEL, time)));
+        labels.extend(marks.ended.then_some((ENDED_LABEL, "true")));
         let mut secret = secrets::render(&tenant_secret(database), &labels, []);
         let bytes = |value: String| ByteString(value.into_bytes());
         secret.data = Some(data.into_iter().map(|(key, value)| (key, bytes(value))).collect());
@@ -197,6 +239,13 @@ impl Logins {
                 password: password.clone(),
             })
             .collect()
+    }
+
+    /// The roles that log in with passwords that nobody knows any more.
+    pub fn unknown(&self, uid: &str) -> Vec<String> {
+        let all = self.state.generations();
+        let unknown = all.filter(|generation| !self.passwords.contains_key(generation));
+        unknown.map(|generation| role_of(uid, generation)).collect()
     }
 
     /// The role that the connection Secret is to have.
@@ -244,9 +293,9 @@ fn key(generation: u32) -> String {
 }
 
 /// What the tenant is given: its own login, where the owner logs in.
-pub fn handover(owner: &Login, role: &TenantRole, address: Option<Address>) -> Handover {
+pub fn handover(owner: &Login, role: &TenantRole, address: Option<&Address>, project: Option<Project>) -> Handover {
     let session = tenant_login(owner, role);
-    let transaction = address.as_ref().map(|address| Login {
+    let transaction = address.map(|address| Login {
         port: address.transaction_port,
         ..session.clone()
     });
@@ -254,7 +303,7 @@ pub fn handover(owner: &Login, role: &TenantRole, address: Option<Address>) -> H
         session,
         transaction,
         direct: None,
-        address,
+        project: project.or_else(|| address.map(Project::from)),
     }
 }
 

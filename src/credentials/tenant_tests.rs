@@ -17,6 +17,7 @@ fn a_rotation_makes_the_next_login_and_keeps_the_former_one_for_the_overlap() {
     state.begin(Some("now".into()));
     assert_eq!((state.current, state.newest()), (1, 2));
     // Begun once.
+    state.choose(&[]);
     let begun = state.clone();
     state.begin(Some("again".into()));
     assert_eq!(state, begun);
@@ -41,7 +42,7 @@ fn a_rotation_makes_the_next_login_and_keeps_the_former_one_for_the_overlap() {
 
 #[test]
 fn the_secret_holds_the_logins_and_its_labels_say_what_is_to_be_done() {
-    let mut logins = Logins::first("one".to_string().into());
+    let mut logins = Logins::first("one".to_string().into(), true);
     let first = logins.render("orchdb-1").unwrap();
     assert_eq!(
         first.data.as_ref().unwrap().keys().collect::<Vec<_>>(),
@@ -55,7 +56,7 @@ fn the_secret_holds_the_logins_and_its_labels_say_what_is_to_be_done() {
     assert!(logins.complete());
     let secret = logins.render("orchdb-1").unwrap();
     assert!(marks(&secret).pending);
-    let read = Logins::parse(secret);
+    let read = Logins::parse(secret, true);
     assert_eq!(read.state, logins.state);
     let names = |logins: &Logins| logins.roles(UID).into_iter().map(|role| role.name).collect::<Vec<_>>();
     let role = "orchestra_0b5c1a3e000040008000000000000001";
@@ -69,9 +70,21 @@ fn the_secret_holds_the_logins_and_its_labels_say_what_is_to_be_done() {
         pending: false,
         rotated_at: Some(at(0)),
         revoke_at: Some(at(6)),
+        ended: false,
     };
     assert_eq!(marks(&secret), expected);
     assert_eq!(marks(&secret), LoginMarks::from(&logins.state));
+
+    // A former login that has ended is no login any more, until its role is dropped.
+    logins.state.shut(&[1]);
+    assert!(!LoginMarks::from(&logins.state).ended, "the first role stays");
+    logins.state.begin(None);
+    logins.state.choose(&[]);
+    logins.state.end(at(9), SignedDuration::from_secs(5));
+    logins.state.shut(&[2]);
+    let secret = logins.render("orchdb-1").unwrap();
+    assert!(marks(&secret).ended && marks(&secret).revoke_at.is_none());
+    assert_eq!(Logins::parse(secret, true).state, logins.state);
     for name in [role.to_string(), format!("{role}_2"), format!("{role}_17")] {
         assert!(is_role_of(UID, &name), "{name}");
     }
@@ -86,14 +99,55 @@ fn the_secret_holds_the_logins_and_its_labels_say_what_is_to_be_done() {
 }
 
 #[test]
-fn a_lost_password_is_made_anew_and_a_lost_secret_keeps_the_number() {
-    let mut logins = Logins::first("one".to_string().into());
-    logins.state.begin(None);
+fn a_login_that_may_be_in_use_never_gets_another_password() {
+    let role = |number| role_of(UID, number);
+    let names = |logins: &Logins| logins.roles(UID).into_iter().map(|role| role.name).collect::<Vec<_>>();
+    // Nobody uses it yet.
+    let mut young = Logins::lost(7, false);
+    assert_eq!((names(&young), young.unknown(UID)), (vec![role(7)], vec![]));
+    assert!(!young.complete() && !young.state.tentative);
+
+    let mut lost = Logins::lost(7, true);
+    assert_eq!((names(&lost), lost.unknown(UID)), (vec![role(8)], vec![role(7)]));
+    assert!(!lost.complete() && lost.state.tentative && lost.state.pending == Some(8));
+    let read = Logins::parse(lost.render("orchdb-1").unwrap(), true);
+    assert_eq!((&read.state, read.unknown(UID)), (&lost.state, vec![role(7)]));
+    // A rotation that is asked for meanwhile is this one.
+    lost.state.begin(Some("now".into()));
+    assert_eq!(
+        (lost.state.pending, lost.state.request.as_deref()),
+        (Some(8), Some("now"))
+    );
+
+    // One password of the Secret is lost.
+    let mut logins = Logins::first("one".to_string().into(), true);
     logins.passwords.clear();
     assert!(logins.complete() && !logins.complete());
-    assert_eq!(logins.roles(UID).len(), 2);
-    let mut lost = Logins::first("one".to_string().into());
-    lost.renumber(7);
-    assert!(lost.newest(UID).unwrap().name.ends_with("_7"));
-    assert_eq!(Logins::parse(lost.render("orchdb-1").unwrap()).state.current, 7);
+    assert_eq!((names(&logins), logins.unknown(UID)), (vec![role(2)], vec![role(1)]));
+    // That of the new one, which may be published: it gets another number where the server has its role.
+    logins.state.choose(&[]);
+    logins.passwords.clear();
+    assert!(logins.complete() && logins.state.tentative);
+    logins.state.choose(&[2, 3]);
+    assert_eq!(logins.state.pending, Some(4));
+}
+
+#[test]
+fn a_number_that_a_role_of_the_server_has_is_skipped_once() {
+    let mut state = LoginState::default();
+    state.choose(&[2]);
+    assert_eq!(state, LoginState::default());
+    state.begin(None);
+    assert!(state.tentative);
+    state.choose(&[1, 2, 3, 5]);
+    assert_eq!((state.pending, state.tentative), (Some(4), false));
+    // By now the role of this number is its own.
+    state.choose(&[4]);
+    assert_eq!(state.pending, Some(4));
+    state.end(at(0), SignedDuration::from_secs(5));
+    state.shut(&[1]);
+    state.begin(None);
+    state.end(at(0), SignedDuration::from_secs(5));
+    state.shut(&[4]);
+    assert_eq!(state.ended, [4].into());
 }

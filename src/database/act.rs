@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, adopted, create, deadline, grace, keys, power, region, status};
+use super::{Pass, adopted, create, deadline, entry, grace, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
@@ -52,8 +52,20 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Probe => probe(pass).await,
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::ReadKeys => read_keys(pass, observed).await,
+        // The pool looks again, and what it finds brings the database back.
+        Step::AwaitEntry { .. } => Ok(Some(Next::Rest)),
+        Step::DecideReset => entry::decide(pass).await.map(|()| None),
+        Step::Reset => entry::drop_everything(pass).await,
+        Step::BeginPassword => super::password::begin(pass).await,
+        Step::ChangePassword => {
+            let reference = reference(pass, observed)?.to_owned();
+            super::password::change(pass, account(observed)?, &reference).await
+        }
         // A paused project is destroyed in time, too.
-        Step::Rest | Step::Sleep => Ok(Some(observed.wait.map_or(Next::Rest, Next::After))),
+        Step::Rest | Step::Sleep => {
+            let wait = observed.wait.into_iter().chain(pass.again).min();
+            Ok(Some(wait.map_or(Next::Rest, Next::After)))
+        }
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.

@@ -55,7 +55,23 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             Reason::LoginFailed,
             "the project has another password; setting the stored one",
         ),
-        Step::Rest | Step::ReadKeys | Step::Schedule => rest(claim),
+        Step::Rest | Step::ReadKeys | Step::BeginPassword | Step::ChangePassword | Step::Schedule => rest(claim),
+        Step::DecideReset | Step::Reset => working(
+            "Resetting",
+            Reason::Resetting,
+            "everything that the former tenant left in the database is being dropped",
+        ),
+        Step::AwaitEntry { reason, passing } => Description {
+            phase: "Unavailable",
+            ready: false,
+            standing: if passing {
+                Standing::Reconciling
+            } else {
+                Standing::Stalled
+            },
+            reason,
+            text: "the entry does not lead to the database now",
+        },
         Step::Hold => Description {
             phase: "Bound",
             ready: true,

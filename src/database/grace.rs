@@ -82,8 +82,12 @@ pub fn told(pass: &Pass) -> Option<String> {
     let spec = &pass.object.spec;
     let due = spec.reclaim_after.as_ref().filter(|_| spec.released_at.is_some())?;
     pass.object.is_to_be_destroyed().then(|| {
+        let end = match &spec.inventory {
+            Some(_) => "everything in the database is dropped",
+            None => "the project with its data is destroyed",
+        };
         format!(
-            "the claim is gone, and the project with its data is destroyed after {}. To take it back, create an Orchestra \
+            "the claim is gone, and {end} after {}. To take it back, create an Orchestra \
              with spec.source.existing.databaseName: {}",
             due.0,
             pass.name()

@@ -5,9 +5,11 @@ mod adopted;
 mod create;
 mod deadline;
 mod describe;
+mod entry;
 mod grace;
 mod keys;
 mod observe;
+mod password;
 pub mod plan;
 mod power;
 mod refused;
@@ -16,6 +18,7 @@ mod status;
 mod unclear;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -25,9 +28,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::api::OrchestraDatabase;
 use crate::class;
 use crate::controller::Core;
+use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
+use crate::credentials;
+use crate::credentials::entries::Trouble;
 use crate::supabase::Permit;
 
 use crate::postgres::Logins;
@@ -41,6 +47,10 @@ pub struct Context {
     pub core: Arc<Core>,
     /// Classes, accounts and budgets.
     pub class: Arc<class::Context>,
+    /// The entries of static pools.
+    pub credentials: Arc<credentials::Context>,
+    /// Databases whose contents are being dropped.
+    pub resets: Works<OrchestraDatabase, ()>,
     /// Refused logins, and when the next one may be tried.
     pub logins: Arc<Logins>,
     /// When the keys of each project were read.
@@ -68,6 +78,7 @@ impl Context {
         self.core.refusals.forget(database);
         self.keys.forget(database);
         self.core.clock.forget(database);
+        self.credentials.entries.forget(database);
     }
 }
 
@@ -107,8 +118,16 @@ struct Pass {
     announced: Option<Permit>,
     /// Whether the keys that were published work, when that was asked in this pass.
     keys_work: Option<bool>,
+    /// What is the matter with its entry, for an entry of a static pool.
+    trouble: Option<Trouble>,
+    /// The database was found to be as a fresh one in this pass.
+    is_reset: bool,
     /// A login succeeded in this pass.
     proven: bool,
+    /// How far it has come with a new password of the owner, if it has begun.
+    password: Option<password::Attempt>,
+    /// When what could not be done is tried again.
+    again: Option<Duration>,
     /// The Orchestra that the claim names does not exist.
     abandoned: bool,
     /// The provider's last word on the project, for the message of a deadline that passed.
@@ -128,7 +147,11 @@ impl Pass {
             object,
             announced: None,
             keys_work: None,
+            trouble: None,
+            is_reset: false,
             proven: false,
+            password: None,
+            again: None,
             abandoned: false,
             said: None,
             unclear: Vec::new(),

@@ -10,9 +10,9 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project};
+use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset};
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, grace, power};
+use super::{Pass, adopted, create, entry, grace, password, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
@@ -69,7 +69,7 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
             claim,
             destroy: object.is_to_be_destroyed(),
             grace: Grace::None,
-            backing: Backing::Static,
+            backing: Backing::Static(entry::UNSEEN),
         },
         account: None,
         project: None,
@@ -77,6 +77,12 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
         unnamed: Vec::new(),
     };
     let Some(wanted) = object.spec.supabase.clone() else {
+        let seen = entry::observe(pass).await?;
+        if seen.reset != Reset::Never && !deleting {
+            let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
+            (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
+        }
+        observed.facts.backing = Backing::Static(seen);
         return Ok(observed);
     };
     let facts = &observed.facts;
@@ -372,8 +378,12 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
     let doubted = vague || wrong && pass.object.adopted().is_some();
     match connected {
         false => Connection::Unread,
+        // Before any other login: the project may have either password.
+        true if password::is_pending(pass) => Connection::PasswordPending,
         true if pass.proven || (!doubted && pass.object.is_ready()) => {
-            if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
+            if password::is_due(pass) {
+                Connection::PasswordDue
+            } else if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
                 Connection::KeysDue
             } else {
                 Connection::Proven

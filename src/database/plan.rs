@@ -1,16 +1,21 @@
 //! The whole life of an OrchestraDatabase on one page: from the facts to the one next step.
 //!
 //! ```text
-//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys
+//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys, BeginPassword → ChangePassword
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! pause:   Pause → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
 //! adopted: StorePassword → Record → AwaitHealthy → Connect → Probe …; never Announce, Create, Replace
-//! gone:    Destroy → AwaitGone → Forget          static entry: Rest, and Forget when deleted
+//! gone:    Destroy → AwaitGone → Forget
+//! static entry: Rest, or AwaitEntry while it cannot be claimed; Forget when deleted
+//! released, to be reset: Schedule → Rest until the grace period is over → DecideReset → DeleteSelf → Reset → Forget
 //! ```
 
+mod entry;
+
 use crate::api::condition::Reason;
+pub use entry::{Entry, Reset};
 
 /// What the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +23,7 @@ pub enum Backing {
     /// A hosted project, as far as it was looked up.
     Hosted(Hosted),
     /// An entry of a static pool.
-    Static,
+    Static(Entry),
 }
 
 /// Where a hosted project comes from.
@@ -121,6 +126,10 @@ pub enum Connection {
     Proven,
     /// The same, and it is time to look whether the provider has changed the keys.
     KeysDue,
+    /// The same, and the owner is to have a new password.
+    PasswordDue,
+    /// A new password of the owner is stored, and the project may not have it yet.
+    PasswordPending,
 }
 
 /// Who holds the database.
@@ -175,7 +184,7 @@ impl Facts {
     /// Whether nothing remains at the provider when it is forgotten, as far as anybody can know.
     pub fn leaves_nothing(&self) -> bool {
         match self.backing {
-            Backing::Static => true,
+            Backing::Static(_) => true,
             Backing::Hosted(hosted) => matches!(hosted.project, Project::Absent | Project::Lost | Project::Replaced),
         }
     }
@@ -220,8 +229,23 @@ pub enum Step {
     ResetPassword,
     /// Read the keys again.
     ReadKeys,
+    /// Store a new password of the owner.
+    BeginPassword,
+    /// Have the project take it, and prove it by a login.
+    ChangePassword,
     /// Nothing to do.
     Rest,
+    /// Wait, out of the pool, until the entry leads to the database again.
+    AwaitEntry {
+        /// Why it does not.
+        reason: Reason,
+        /// That passes by itself.
+        passing: bool,
+    },
+    /// Record that everything in the released database is about to be dropped.
+    DecideReset,
+    /// Drop it.
+    Reset,
     /// Set the time at which the released project is destroyed.
     Schedule,
     /// Delete this resource, and with it the project.
@@ -247,7 +271,7 @@ pub fn plan(facts: &Facts) -> Step {
     }
     match (facts.finalizer, facts.backing) {
         (false, _) => Step::AddFinalizer,
-        (true, Backing::Static) => Step::Rest,
+        (true, Backing::Static(entry)) => entry::plan(facts, entry),
         // A claim that was released before anything was bought: there is nothing to keep.
         (true, Backing::Hosted(hosted)) if facts.claim == Claim::Released => match (hosted.project, hosted.issued) {
             // Nothing is known to be in it that is the tenant's: it is let go of, and stays at the provider.
@@ -344,6 +368,8 @@ fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
             Connection::WrongPassword if hosted.is_reset_forbidden(claim) => Step::Stop(Reason::LoginFailed),
             Connection::WrongPassword => Step::ResetPassword,
             Connection::KeysDue => Step::ReadKeys,
+            Connection::PasswordDue => Step::BeginPassword,
+            Connection::PasswordPending => Step::ChangePassword,
             Connection::Proven => Step::Rest,
         },
     }
@@ -353,8 +379,8 @@ fn plan_deletion(facts: Facts) -> Step {
     match (facts.finalizer, facts.claim, facts.backing) {
         (false, _, _) => Step::Rest,
         (true, Claim::Held, Backing::Hosted(hosted)) => hold(hosted),
-        (true, Claim::Held, Backing::Static) => Step::Hold,
-        (true, _, Backing::Static) => Step::Forget,
+        (true, Claim::Held, Backing::Static(_)) => Step::Hold,
+        (true, _, Backing::Static(entry)) => entry::plan_deletion(facts, entry),
         (true, _, _) if facts.abandon => Step::Abandon,
         (true, _, Backing::Hosted(hosted))
             if !facts.destroy && facts.claim == Claim::None && !hosted.is_discarded() =>

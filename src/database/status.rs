@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::deadline::{self, REPLACEMENTS};
 use super::describe::describe;
 use super::plan::Step;
-use super::{Context, Pass, grace, power, unclear};
+use super::{Context, Pass, entry, grace, power, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -36,7 +36,10 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Connect
             | Step::Probe
             | Step::ReadKeys
+            | Step::BeginPassword
+            | Step::ChangePassword
             | Step::Schedule
+            | Step::DecideReset
             | Step::DeleteSelf
             | Step::Forget
             | Step::Abandon
@@ -44,7 +47,9 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
     // A Ready database whose stored password is lost is no longer proven. Its status says so before another
     // password is stored; otherwise a restart could not tell that the project still has the old one.
     let loses_proof = step == Step::StorePassword && pass.object.is_ready();
-    if takes_a_moment && !loses_proof {
+    // What kept a reset from its end is told until it has ended.
+    let was_told = step == Step::Reset && pass.object.stalled_reason().is_some();
+    if (takes_a_moment && !loses_proof) || was_told {
         return Ok(());
     }
     let mut new = pass.object.status.clone().unwrap_or_default();
@@ -89,14 +94,19 @@ fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message
     if reclaimed.is_some() {
         (said.phase, said.reason) = ("Reclaiming", Reason::Reclaiming);
     }
-    let late = (said.standing == Standing::Reconciling && said.reason != Reason::Replacing)
+    let entry = pass
+        .trouble
+        .as_ref()
+        .filter(|_| matches!(step, Step::AwaitEntry { .. }));
+    let late = (said.standing == Standing::Reconciling && said.reason != Reason::Replacing && entry.is_none())
         .then(|| too_late(pass, said.text))
         .flatten();
     let message = late.unwrap_or_else(|| Message {
         standing: said.standing,
         reason: said.reason,
-        text: match said.reason {
-            Reason::ProjectUnclear => unclear::advice(pass.name(), &pass.unclear),
+        text: match (said.reason, entry) {
+            (Reason::ProjectUnclear, _) => unclear::advice(pass.name(), &pass.unclear),
+            (_, Some(trouble)) => trouble.message.clone(),
             _ => reclaimed.unwrap_or_else(|| said.text.to_owned()),
         },
     });
@@ -107,6 +117,7 @@ fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message
         Some(true) => {}
         Some(false) => conditions.set(ConditionType::KeysUsable, false, Reason::KeysDisabled, KEYS_DISABLED),
     }
+    entry::tell(pass, &mut conditions);
     conditions.stand(message.standing, message.reason, &message.text);
     let conditions = conditions.finish();
     new.conditions = conditions;
@@ -136,6 +147,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
         // The class reports it. One rejected token must not turn every database in use into a failed one.
         conditions.keep(ConditionType::Ready, reason);
         conditions.keep_shown(ConditionType::KeysUsable);
+        conditions.keep_shown(ConditionType::EntryUsable);
         new.conditions = conditions.finish();
         pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
         return Ok(());
@@ -146,6 +158,7 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
         conditions.set(ConditionType::Ready, false, reason, &text);
     }
     conditions.keep_shown(ConditionType::KeysUsable);
+    conditions.keep_shown(ConditionType::EntryUsable);
     let passing = error.is_passing();
     let late = passing.then(|| too_late(&pass, &text)).flatten();
     let standing = if passing {
@@ -179,7 +192,11 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) 
     // The Orchestra tells of its claim, as a PersistentVolumeClaim does for its volume.
     let news = status::is_news(old, &new.conditions) && message.reason != Reason::Bound;
     let news = news.then(|| News::of(message.standing, message.reason, message.text));
-    let warned = [(ConditionType::KeysUsable, Reason::KeysDisabled)];
+    let warned = [
+        (ConditionType::KeysUsable, Reason::KeysDisabled),
+        (ConditionType::EntryUsable, Reason::EntryRemoved),
+        (ConditionType::EntryUsable, Reason::InvalidEntry),
+    ];
     let warnings = status::warnings(old, &new.conditions, &warned);
     pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;
     for warning in &warnings {

@@ -156,7 +156,7 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
     };
     ctx.servers.note(&server, outcome.as_ref().err(), Instant::now());
     match outcome {
-        Ok(measured) => Look::Well(measured),
+        Ok(found) => Look::Well(found),
         Err(fault) => {
             if fault.kind.is_refused_login() {
                 ctx.logins.refused(&name, false);

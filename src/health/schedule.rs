@@ -44,7 +44,6 @@ pub fn phase(uid: &str, interval: Duration) -> Duration {
 pub fn next(ended: Ended, interval: Duration, spacing: Duration) -> Duration {
     let quick = QUICK.min(interval);
     match ended {
-        Ended::Well { told: true } => interval,
         Ended::Well { told: false }
         | Ended::Badly {
             kind: FaultKind::Starting,
@@ -56,7 +55,7 @@ pub fn next(ended: Ended, interval: Duration, spacing: Duration) -> Duration {
             doubled.min(SLOWEST).max(quick)
         }
         Ended::Badly { told: false, .. } => quick,
-        Ended::Badly { told: true, .. } => interval,
+        Ended::Well { told: true } | Ended::Badly { told: true, .. } => interval,
     }
 }
 

@@ -61,6 +61,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::BeginRotation => rotation::begin(pass, &observed).await.map(|()| None),
         Step::EndRotation => rotation::end(pass, &observed).await.map(|()| None),
         Step::RevokeFormer => rotation::revoke(pass, &observed).await.map(|()| None),
+        Step::DropFormer => rotation::clean_up(pass, &observed).await.map(|()| None),
         Step::RemoveSecret => former::remove(pass, Timestamp::now()).await.map(|()| None),
         Step::Pause => power::pause(pass, &observed).await,
         Step::Shut => power::shut(pass, &observed).await,
@@ -110,7 +111,11 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
     if unavailable.any(|source| source.unwatched) {
         return Next::After(backoff.next(&key));
     }
+    if pass.kept_role {
+        return Next::After(backoff.next(&role_key(pass)));
+    }
     backoff.reset(&key);
+    backoff.reset(&role_key(pass));
     let resync = pass.ctx.core.settings.resync;
     let due = rotation::due_in(pass.object.status.as_ref(), Timestamp::now()).map(|wait| wait + SOON);
     let next = due.into_iter().chain(idle::next_look(pass, observed)).min();
@@ -120,6 +125,11 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
 /// The key of attempts to read the sources of an Orchestra.
 fn source_key(pass: &Pass) -> String {
     format!("source/{}", pass.uid())
+}
+
+/// The key of attempts to drop the roles of former logins.
+fn role_key(pass: &Pass) -> String {
+    format!("role/{}", pass.uid())
 }
 
 /// Tells of the login in a paused project, where nothing can be revoked.
@@ -149,6 +159,7 @@ fn end_work(pass: &Pass) {
     pass.ctx.works.stop(pass.uid());
     pass.ctx.core.refusals.forget(pass.uid());
     pass.ctx.core.backoff.reset(&source_key(pass));
+    pass.ctx.core.backoff.reset(&role_key(pass));
     pass.ctx.rollout.turns.forget(pass.uid());
     pass.ctx.looks.forget(pass.uid());
 }
@@ -306,9 +317,21 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             return Err(error);
         }
         let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name).generation);
-        let note = format!(
-            "the tenant's login {role} was not revoked ({error}): ALTER ROLE {role} NOLOGIN on the server of database {name}"
-        );
+        // What takes long, or is in use, is what it owns.
+        let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database))
+            .await
+            .is_ok();
+        let note = if shut {
+            format!(
+                "the tenant's login {role} can no longer log in, and its role is left on the server of database {name} ({error}): \
+                 REASSIGN OWNED BY {role} TO the owner, DROP OWNED BY {role}, DROP ROLE {role} there"
+            )
+        } else {
+            format!(
+                "the tenant's login {role} was not revoked ({error}): ALTER ROLE {role} NOLOGIN on the server of database \
+                 {name}"
+            )
+        };
         tracing::warn!(%error, database = name, role, "the tenant's login was not revoked");
         let subject = pass.object.object_ref(&());
         publish_event(&ctx.core.recorder, &subject, EventType::Warning, error.reason(), &note).await;

@@ -116,6 +116,11 @@ fn is_free(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatab
         };
         return Err((Reason::ExistingNotFound, message));
     }
+    if database.is_being_reset() {
+        let message =
+            format!("everything in OrchestraDatabase {name} is being dropped, and it cannot be taken back any more");
+        return Err((Reason::ExistingNotFound, message));
+    }
     let of_class = database.spec.class_name.as_deref().unwrap_or_default();
     if !database.is_of(class) {
         let message = format!(
@@ -205,6 +210,7 @@ fn earlier(pass: &Pass) -> Option<String> {
             && database.spec.released_at.is_some()
             && !is_of_former_namespace(database, born(pass))
             && database.metadata.deletion_timestamp.is_none()
+            && !database.is_being_reset()
             && !database.is_lost()
     });
     left.map(|database| database.name_any())

@@ -37,6 +37,18 @@ pub fn after(object: &Orchestra, published: Option<&PublishedSecret>, now: Times
     Some(former).filter(|all| !all.is_empty())
 }
 
+/// No former Secret stays longer than the login in it, which is one that ends at this time or earlier.
+pub async fn end_by(pass: &mut Pass, until: Timestamp) -> Result<(), Error> {
+    let mut new = pass.object.status.clone().unwrap_or_default();
+    for secret in new.former_secrets.iter_mut().flatten() {
+        secret.until.0 = secret.until.0.min(until);
+    }
+    if pass.object.status.as_ref() != Some(&new) {
+        pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
+    }
+    Ok(())
+}
+
 /// The Secret of the Service Binding specification, where it is one.
 pub fn binding(object: &Orchestra, published: Option<&PublishedSecret>) -> Option<Binding> {
     let before = object.status.as_ref().and_then(|status| status.secret_ref.as_ref());

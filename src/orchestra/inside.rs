@@ -19,7 +19,7 @@ use crate::content::{self, Rows, Tenant};
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
-use crate::credentials::connection;
+use crate::credentials::{connection, inventory};
 use crate::migrate;
 use crate::migrate::guard::{self, Review};
 
@@ -143,7 +143,7 @@ async fn look(
     if facts.inside.rotation == Rotation::Due && facts.inside.published {
         return Ok(());
     }
-    let rotates = facts.inside.rotation != Rotation::Settled;
+    let rotates = !matches!(facts.inside.rotation, Rotation::Settled | Rotation::Ended);
     if facts.inside.serving && (rotates || !facts.inside.published) {
         if session.is_some() {
             facts.secret = secret(pass).await?;
@@ -193,7 +193,7 @@ fn goes_on(pass: &Pass, facts: &mut Facts) -> bool {
     let inside = &mut facts.inside;
     (inside.login, facts.message) = (true, doing);
     (inside.migrations, inside.seed) = match kind {
-        WorkKind::Migrate | WorkKind::Probe => (Work::Running, Work::Pending),
+        WorkKind::Migrate | WorkKind::Probe | WorkKind::Reset => (Work::Running, Work::Pending),
         WorkKind::Seed => (Work::Done, Work::Running),
     };
     true
@@ -343,6 +343,10 @@ fn has_stored_keys(pass: &Pass, written: &PublishedSecret) -> bool {
         return true;
     };
     let core = &pass.ctx.core;
+    let known = core.stores.databases.get(&ObjectRef::new(database));
+    if let Some(entry) = known.as_ref().and_then(|database| database.spec.inventory.as_ref()) {
+        return inventory::has_published(&pass.ctx.credentials, entry, written.keys.as_ref());
+    }
     let owner = ObjectRef::new(database).within(&core.settings.namespace);
     let owner = core.stores.secrets.get(&owner);
     owner.is_none_or(|owner| owner.labels().get(KEYS_LABEL) == written.keys.as_ref())

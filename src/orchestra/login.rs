@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
-use super::{Pass, direct, rotation};
+use super::{Pass, direct, generations};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
-use crate::credentials::inventory;
-use crate::credentials::tenant::{LoginState, Logins};
+use crate::credentials::inventory::{self, Project};
+use crate::credentials::tenant::Logins;
 use crate::credentials::{owner, secrets, tenant};
 use crate::error::ErrorClass;
 use crate::postgres::APPLICATION;
@@ -21,7 +20,7 @@ use crate::postgres::claim_record::{self, ClaimRecord};
 use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, TenantRoles, holdings};
 
 /// The owner's login.
-async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner), Error> {
+async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owner::Owner, Option<Project>), Error> {
     let (core, name) = (&pass.ctx.core, database.name_any());
     // An entry of a static pool has no owner's Secret, unless an earlier version stored the tenant's password there.
     let stored = if database.spec.inventory.is_none() || secrets::is_watched(core, &name) {
@@ -29,16 +28,17 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
     } else {
         owner::Owner::default()
     };
-    let login = match &database.spec.inventory {
-        Some(entry) => inventory::login(&pass.ctx.credentials, entry).await?,
-        None => stored.login(&core.settings.database_roots).ok_or_else(|| {
-            Error::transient(
-                Reason::Provisioning,
-                "the owner's login is not stored yet; it is stored again",
-            )
-        })?,
-    };
-    Ok((login, stored))
+    if let Some(entry) = &database.spec.inventory {
+        let (login, project) = inventory::login(&pass.ctx.credentials, entry).await?;
+        return Ok((login, stored, project));
+    }
+    let login = stored.login(&core.settings.database_roots).ok_or_else(|| {
+        Error::transient(
+            Reason::Provisioning,
+            "the owner's login is not stored yet; it is stored again",
+        )
+    })?;
+    Ok((login, stored, None))
 }
 
 /// The way into a database, proven.
@@ -57,15 +57,26 @@ pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error
 
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
-    let (login, _) = owner(pass, database).await?;
-    enter(&login, database).await
+    let (login, stored, _) = owner(pass, database).await?;
+    enter(login, stored.pending, database).await.map(|(session, _)| session)
 }
 
-/// Opens the owner's session, in the very database that was claimed.
-async fn enter(login: &Login, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
-    let mut session = postgres::connect(login, APPLICATION).await?;
+/// Opens the owner's session, in the very database that was claimed. While the owner's password is being rotated, the
+/// project has either of two.
+async fn enter(
+    login: Login,
+    pending: Option<SecretString>,
+    database: &OrchestraDatabase,
+) -> Result<(PgConnection, Login), Error> {
+    let (mut session, login) = match (postgres::connect(&login, APPLICATION).await, pending) {
+        (Err(error), Some(pending)) if error.is_wrong_password() => {
+            let login = login.as_user(login.user.clone(), pending);
+            (postgres::connect(&login, APPLICATION).await?, login)
+        }
+        (session, _) => (session?, login),
+    };
     inventory::check_identity(&mut session, database).await?;
-    Ok(session)
+    Ok((session, login))
 }
 
 /// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
@@ -75,31 +86,24 @@ pub async fn prepare(
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
 ) -> Result<(PgConnection, WayIn, Logins), Error> {
-    let (login, stored) = owner(pass, database).await?;
+    let (login, stored, project) = owner(pass, database).await?;
     let mut logins = match &pass.logins {
         Some(logins) => logins.clone(),
         None => read_logins(pass, database, stored.tenant_password).await?,
     };
-    let mut session = enter(&login, database).await?;
+    let (mut session, login) = enter(login, stored.pending, database).await?;
     for former in &database.spec.former_uids {
         postgres::drop_tenant_role(&mut session, &tenant::role_name(former)).await?;
     }
     record_claim(&mut session, pass, database).await?;
-    let base = tenant::role_name(pass.uid());
-    let found = postgres::tenant_logins(&mut session, &base).await?;
-    let found: Vec<_> = found
-        .iter()
-        .filter_map(|role| tenant::generation_of(pass.uid(), role))
-        .collect();
-    let overlap = rotation::overlap(&pass.object);
-    let change = |state: &mut LoginState| state.found(&found, Timestamp::now(), overlap);
-    logins.change(&pass.ctx.core, &database.name_any(), change).await?;
+    generations::compare(pass, database, &mut logins, &mut session).await?;
     ensure(pass, database, class, (&logins, &[]), &mut session).await?;
     let handover = handed_over(
         pass,
         database,
         class,
-        (&login, stored.address, logins.newest(pass.uid())),
+        (&login, stored.address, project),
+        logins.newest(pass.uid()),
     )
     .await?;
     let way_in = WayIn { handover, owner: login };
@@ -112,13 +116,14 @@ pub async fn handover(
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
 ) -> Result<Handover, Error> {
-    let (login, stored) = owner(pass, database).await?;
+    let (login, stored, project) = owner(pass, database).await?;
     let logins = read_logins(pass, database, stored.tenant_password).await?;
     handed_over(
         pass,
         database,
         class,
-        (&login, stored.address, logins.current(pass.uid())),
+        (&login, stored.address, project),
+        logins.current(pass.uid()),
     )
     .await
 }
@@ -127,14 +132,15 @@ async fn handed_over(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-    (login, address, role): (&Login, Option<owner::Address>, Option<TenantRole>),
+    (login, address, project): (&Login, Option<owner::Address>, Option<Project>),
+    role: Option<TenantRole>,
 ) -> Result<Handover, Error> {
     let role = role.ok_or_else(|| {
         let message = "the tenant's Secret has lost the password of its login; it is made anew";
         Error::transient(Reason::PreparingLogin, message)
     })?;
-    let mut handover = tenant::handover(login, &role, address);
-    if pass.object.spec.connection.mode == ConnectionMode::Direct && handover.address.is_some() {
+    let mut handover = tenant::handover(login, &role, address.as_ref(), project);
+    if pass.object.spec.connection.mode == ConnectionMode::Direct && handover.transaction.is_some() {
         handover.direct = Some(Login {
             host: direct::host(pass, database, class).await?,
             port: direct::PORT,
@@ -158,17 +164,11 @@ async fn ensure(
         .iter()
         .map(|number| tenant::role_of(pass.uid(), *number))
         .collect();
-    let mut kept = logins.roles(pass.uid());
-    // A former login whose time has come is never made anew.
-    let overdue = logins.state.overdue(Timestamp::now());
-    let ends = |role: &postgres::TenantRole| {
-        let number = tenant::generation_of(pass.uid(), &role.name);
-        names.contains(&role.name) || number.is_some_and(|number| overdue.contains(&number))
-    };
-    kept.retain(|role| !ends(role));
+    let (kept, unknown) = generations::live(pass.uid(), logins, &names);
     let roles = TenantRoles {
         base: &tenant::role_name(pass.uid()),
         logins: &kept,
+        unknown: &unknown.iter().map(String::as_str).collect::<Vec<_>>(),
         retired: &names.iter().map(String::as_str).collect::<Vec<_>>(),
     };
     Ok(postgres::ensure_tenant_roles(session, roles, &rights(&pass.object, class), sharing).await?)
@@ -187,7 +187,7 @@ pub async fn revoke_former(
 
 /// The tenant's logins.
 pub async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<Logins, Error> {
-    let (_, stored) = owner(pass, database).await?;
+    let (_, stored, _) = owner(pass, database).await?;
     read_logins(pass, database, stored.tenant_password).await
 }
 
@@ -206,14 +206,19 @@ async fn read_logins(
     let last = status
         .and_then(|known| u32::try_from(known.generation).ok())
         .unwrap_or(1);
-    Logins::read(&pass.ctx.core, &database.name_any(), earlier, last).await
+    let known = tenant::Known {
+        earlier,
+        generation: last,
+        published: pass.is_serving() || pass.known_secret().is_some(),
+    };
+    Logins::read(&pass.ctx.core, &database.name_any(), known).await
 }
 
 /// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
 pub const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// Whose the server of a database is.
-async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<Sharing, Error> {
+pub async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<Sharing, Error> {
     Ok(match &database.spec.inventory {
         Some(_) if !holdings::is_hosted_project(session).await? => Sharing::Shared,
         _ => Sharing::Own,

@@ -11,6 +11,7 @@ mod expiry;
 mod failure;
 mod foreign;
 mod former;
+mod generations;
 mod idle;
 mod inside;
 mod login;
@@ -128,6 +129,8 @@ struct Pass {
     published: Option<PublishedSecret>,
     /// The tenant's logins, as this pass has read or written them.
     logins: Option<Logins>,
+    /// The role of a former login could not be dropped in this pass.
+    kept_role: bool,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
     /// The database was seen to carry this Orchestra's mark when its login was revoked.
@@ -149,6 +152,7 @@ impl Pass {
             found: None,
             published: None,
             logins: None,
+            kept_role: false,
             revoked: false,
             marked: false,
             shut: false,

@@ -3,7 +3,7 @@
 //! ```text
 //! AddFinalizer → Reserve → Intend → Create | Take → Wait(Database) → [inside] → Rest
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
-//! rotation:      BeginRotation → PrepareLogin → Publish → EndRotation … RevokeFormer
+//! rotation:      BeginRotation → PrepareLogin → Publish → EndRotation … RevokeFormer … DropFormer
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
 //! paused:        Pause → Wait(Pausing) | Shut → Sleep → Resume;  idle: NoteUse → WarnIdle → FallAsleep → Pause
 //! deleted:       Revoke → Release → Forget
@@ -63,6 +63,8 @@ pub enum Step {
     EndRotation,
     /// Revoke the former logins whose overlap is over.
     RevokeFormer,
+    /// Drop the roles of former logins.
+    DropFormer,
     /// Delete a connection Secret of a former name.
     RemoveSecret,
     /// Write into the database's resource that it is to be paused.
@@ -171,7 +173,7 @@ fn claim(supply: Supply) -> Step {
 }
 
 /// The work inside a usable database: the first link that has something to do decides.
-const INSIDE: [fn(&Inside) -> Option<Step>; 10] = [
+const INSIDE: [fn(&Inside) -> Option<Step>; 11] = [
     await_work,
     restore_secret,
     rotate,
@@ -182,6 +184,7 @@ const INSIDE: [fn(&Inside) -> Option<Step>; 10] = [
     clear_plan,
     seed,
     publish,
+    drop_former,
 ];
 
 /// First, because nothing else is done in a database while a script runs in it.
@@ -207,7 +210,7 @@ fn rotate(seen: &Inside) -> Option<Step> {
     let with_login = |step| if seen.login { step } else { Step::PrepareLogin };
     match seen.rotation {
         _ if !seen.serving => None,
-        Rotation::Settled => None,
+        Rotation::Settled | Rotation::Ended => None,
         Rotation::Due => Some(Step::BeginRotation),
         // The Secret has the new login by now, or the link before had it written.
         Rotation::Pending => Some(with_login(Step::EndRotation)),
@@ -254,9 +257,14 @@ fn seed(seen: &Inside) -> Option<Step> {
     }
 }
 
-/// Last: applications get a login only to a database that is migrated and seeded.
+/// After all that a tenant waits for: applications get a login only to a database that is migrated and seeded.
 fn publish(seen: &Inside) -> Option<Step> {
     (!seen.published).then_some(Step::Publish)
+}
+
+/// Last, because it may take long, and nobody waits for it.
+fn drop_former(seen: &Inside) -> Option<Step> {
+    (seen.serving && seen.rotation == Rotation::Ended).then_some(Step::DropFormer)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub const WARNED: [(Is, Reason); 3] = [
 /// Whether the tenant has keys and nobody has said what they reach of new tables.
 pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
     let way_in = pass.way_in.as_ref();
-    way_in.is_some_and(|way_in| way_in.handover.address.is_some()) && rights.expose_new_tables.is_none()
+    way_in.is_some_and(|way_in| way_in.handover.project.is_some()) && rights.expose_new_tables.is_none()
 }
 
 /// The events after migrations: tables that the login reads and cannot write, which no condition tells because

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Due → BeginRotation → Pending → PrepareLogin → Publish (a login proves the new one) → EndRotation
-//!       … overlap … → Overdue → PrepareLogin → RevokeFormer
+//!       … overlap … → Overdue → PrepareLogin → RevokeFormer … when nothing else is to be done → Ended → DropFormer
 //! ```
 
 use std::time::Duration;
@@ -15,12 +15,14 @@ use kube::ResourceExt as _;
 
 use super::observe::Observed;
 use super::plan::Rotation;
-use super::{Pass, former, login};
+use super::{Pass, former, generations, login};
 use crate::api::condition::Reason;
+use crate::api::names::tenant_secret;
 use crate::api::{CredentialStatus, Orchestra, OrchestraDatabase, OrchestraStatus, ROTATE_ANNOTATION};
 use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::schedule::Schedule;
+use crate::credentials::secrets;
 use crate::credentials::tenant::{LoginMarks, LoginState, Logins};
 
 /// The longest value of the annotation that is read: a time is shorter.
@@ -28,9 +30,23 @@ const REQUEST: usize = 128;
 
 /// What is known of the logins, without a look into the tenant's Secret unless this pass has read it.
 fn marks(pass: &Pass, database: &str) -> LoginMarks {
-    match &pass.logins {
-        Some(logins) => LoginMarks::from(&logins.state),
-        None => LoginMarks::of(&pass.ctx.core, database),
+    if let Some(logins) = &pass.logins {
+        return LoginMarks::from(&logins.state);
+    }
+    let known = pass
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.credentials.as_ref());
+    match known {
+        // It is lost, and made anew when it is needed.
+        Some(known) if !secrets::is_watched(&pass.ctx.core, &tenant_secret(database)) => LoginMarks {
+            generation: u32::try_from(known.generation).unwrap_or(1),
+            rotated_at: known.rotated_at.as_ref().map(|at| at.0),
+            revoke_at: known.former_until.as_ref().map(|until| until.0),
+            ..LoginMarks::default()
+        },
+        _ => LoginMarks::of(&pass.ctx.core, database),
     }
 }
 
@@ -57,7 +73,11 @@ pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> Rotation {
     let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(asked));
     let scheduled = next(&pass.object).is_some_and(|next| next <= now && marks.rotated_at.is_none_or(|at| at < next));
     let full = pass.logins.as_ref().is_some_and(|logins| !logins.state.has_room());
-    decide(&marks, (requested || scheduled) && !full, now)
+    match decide(&marks, (requested || scheduled) && !full, now) {
+        // Tried in this pass.
+        Rotation::Ended if pass.kept_role => Rotation::Settled,
+        rotation => rotation,
+    }
 }
 
 fn decide(marks: &LoginMarks, due: bool, now: Timestamp) -> Rotation {
@@ -67,6 +87,8 @@ fn decide(marks: &LoginMarks, due: bool, now: Timestamp) -> Rotation {
         Rotation::Overdue
     } else if due {
         Rotation::Due
+    } else if marks.ended {
+        Rotation::Ended
     } else {
         Rotation::Settled
     }
@@ -101,7 +123,8 @@ pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let name = database.name_any();
     pass.logins = Some(logins(pass, database).await?);
     // It may have been taken up before the status said so.
-    if observe(pass, &name, Timestamp::now()) != Rotation::Due {
+    let tentative = pass.logins.as_ref().is_some_and(|logins| logins.state.tentative);
+    if observe(pass, &name, Timestamp::now()) != Rotation::Due && !tentative {
         return Ok(());
     }
     let request = asked(&pass.object).map(ToOwned::to_owned);
@@ -122,8 +145,9 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = &observed.database else {
         return Ok(());
     };
-    let (mut logins, overlap) = (logins(pass, database).await?, overlap(&pass.object));
-    let change = |state: &mut LoginState| state.end(Timestamp::now(), overlap);
+    let (mut logins, overlap, now) = (logins(pass, database).await?, overlap(&pass.object), Timestamp::now());
+    former::end_by(pass, now.saturating_add(overlap).unwrap_or(Timestamp::MAX)).await?;
+    let change = |state: &mut LoginState| state.end(now, overlap);
     logins.change(&pass.ctx.core, &database.name_any(), change).await?;
     let (state, name) = (logins.state.clone(), pass.object.secret_name());
     pass.logins = Some(logins);
@@ -148,7 +172,7 @@ pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let class = observed.class.as_deref();
     login::revoke_former(pass, &database, class, (&logins, &overdue), &mut session).await?;
     pass.session = Some(session);
-    let change = |state: &mut LoginState| state.former.retain(|generation, _| !overdue.contains(generation));
+    let change = |state: &mut LoginState| state.shut(&overdue);
     logins.change(&pass.ctx.core, &name, change).await?;
     pass.logins = Some(logins);
     let numbers: Vec<_> = overdue.iter().map(ToString::to_string).collect();
@@ -157,6 +181,30 @@ pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         numbers.join(", ")
     );
     tell(&pass.ctx.core, &pass.object, &News::normal(Reason::LoginRevoked, note)).await;
+    Ok(())
+}
+
+/// Drops the roles of former logins that log in no more. Very many objects of such a role are passed on in steps: what is
+/// cut off goes on later, and nothing waits for it.
+pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    pass.kept_role = true;
+    let Some(database) = &observed.database else {
+        return Ok(());
+    };
+    let (class, mut logins) = (observed.class.as_deref(), logins(pass, database).await?);
+    for number in logins.state.ended.clone() {
+        let dropped = generations::drop_former(pass, database, class, (&logins, number));
+        if let Err(error) = login::within(login::LOGIN_LIMIT, dropped).await {
+            tracing::info!(%error, number, "the role of a former login is not dropped yet");
+            return Ok(());
+        }
+        let change = |state: &mut LoginState| {
+            state.ended.remove(&number);
+        };
+        logins.change(&pass.ctx.core, &database.name_any(), change).await?;
+    }
+    pass.logins = Some(logins);
+    pass.kept_role = false;
     Ok(())
 }
 
@@ -237,15 +285,17 @@ mod tests {
             pending,
             rotated_at: at(1),
             revoke_at,
+            ended: true,
         };
         for (marks, due, is) in [
             (marks(true, at(50)), true, Rotation::Pending),
             (marks(true, None), false, Rotation::Pending),
             (marks(false, at(100)), true, Rotation::Overdue),
             (marks(false, at(101)), true, Rotation::Due),
-            (marks(false, at(101)), false, Rotation::Settled),
+            (marks(false, at(101)), false, Rotation::Ended),
             (marks(false, None), true, Rotation::Due),
-            (marks(false, None), false, Rotation::Settled),
+            (marks(false, None), false, Rotation::Ended),
+            (LoginMarks::default(), false, Rotation::Settled),
         ] {
             assert_eq!(decide(&marks, due, now), is, "{marks:?}");
         }

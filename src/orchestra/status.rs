@@ -64,15 +64,15 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
     let proven = elsewhere.or(earlier);
     let proven = proven.as_deref().unwrap_or("proven usable by a login");
-    let serves = !closed && (in_use || (served && usable && !leaving));
-    serving::condition(pass, &mut conditions, serves, (reason, message));
-    let proves = usable && !closed;
-    let (why, told) = if proves {
+    let runs = !closed && (in_use || (served && usable && !leaving));
+    serving::condition(pass, &mut conditions, runs, (reason, message));
+    let is_usable = usable && !closed;
+    let (why, told) = if is_usable {
         (Reason::Ready, proven)
     } else {
         (reason, message)
     };
-    conditions.set(Is::DatabaseReady, proves, why, told);
+    conditions.set(Is::DatabaseReady, is_usable, why, told);
     parts::parts(pass, observed, &mut conditions, reason);
     reach::keys(observed, &mut conditions);
     let gone = sources(observed, &mut conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
@@ -137,6 +137,7 @@ fn is_written(pass: &Pass, step: Step) -> bool {
             | Step::BeginRotation
             | Step::EndRotation
             | Step::RevokeFormer
+            | Step::DropFormer
             | Step::RemoveSecret
             | Step::Pause
             | Step::GiveBack

@@ -100,10 +100,8 @@ impl Wait {
 /// When a pass that was stopped for this reason comes back by itself.
 pub fn pace_of_stop(reason: Reason) -> Duration {
     match reason {
-        // Asking a budget again costs no request.
-        Reason::BudgetExceeded | Reason::ProjectLimitReached => UNWATCHED,
-        // The Secrets of tenants are not watched.
-        Reason::PasswordNotFound => UNWATCHED,
+        // Asking a budget again costs no request, and the Secrets of tenants are not watched.
+        Reason::BudgetExceeded | Reason::ProjectLimitReached | Reason::PasswordNotFound => UNWATCHED,
         _ => SLOWEST,
     }
 }
@@ -140,6 +138,7 @@ pub fn describe(step: Step) -> Description {
         | Step::BeginRotation
         | Step::EndRotation
         | Step::RevokeFormer
+        | Step::DropFormer
         | Step::RemoveSecret => (
             "Seeding",
             Reconciling,

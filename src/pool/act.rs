@@ -9,7 +9,7 @@ use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::{EntryState, Preparation, Step, UnpreparedState};
-use super::{PATIENCE, Pass, preparation, probe, servers};
+use super::{PATIENCE, Pass, checks, preparation, probe, servers};
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
 use crate::controller::background::Works;
 use crate::controller::error::Error;
@@ -27,15 +27,20 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
         }
         Step::Probe(keys) => {
             for key in keys {
-                if let Some(url) = observed.inventory.get(&key) {
-                    probe::begin(pass, &key, url);
-                }
+                probe::begin(pass, &observed.inventory, &key);
             }
         }
         Step::AwaitProbes => {
             let probed = observed.seen.entries.iter().filter(|entry| is_young(&entry.state));
             let probed: Vec<_> = probed.map(|entry| probe::id(pass.uid(), &entry.key)).collect();
             await_end(&pass.ctx.probes, &probed).await;
+        }
+        Step::Check(keys) => {
+            for key in keys {
+                if let Some(member) = observed.member(&key) {
+                    checks::begin(pass, &observed.inventory, &key, member);
+                }
+            }
         }
         Step::Look(keys) => {
             for key in keys {
@@ -108,9 +113,12 @@ pub async fn await_end(works: &Works<OrchestraPool, ()>, ids: &[String]) {
 /// of the probe is used up: the database is probed again before another member is made of it.
 async fn enlist(pass: &Pass, observed: &Observed, key: &str, name: &str) {
     let probes = &pass.ctx.memory.probes;
-    match (create(pass, key, name).await, observed.inventory.get(key)) {
-        (Err(refusal), Some(url)) => probes.end(pass.uid(), key, &probe::subject(pass, url), Err(refusal)),
-        _ => probes.forget(pass.uid(), key),
+    match create(pass, key, name).await {
+        Err(refusal) => {
+            let subject = probe::subject(pass, &observed.inventory, key);
+            probes.end(pass.uid(), key, &subject, Err(refusal));
+        }
+        Ok(()) => probes.forget(pass.uid(), key),
     }
 }
 
@@ -183,6 +191,7 @@ async fn withdraw(pass: &mut Pass, observed: &Observed, names: &[String]) -> Res
 fn forget(pass: &Pass, observed: &Observed) {
     let (ctx, uid) = (&pass.ctx, pass.uid());
     let (probes, preparations) = (&ctx.memory.probes, &ctx.memory.preparations);
+    checks::note(pass, &observed.inventory, &observed.members);
     for key in probes.retain(uid, |key| observed.inventory.contains_key(key)) {
         ctx.probes.stop(&probe::id(uid, &key));
     }
@@ -193,5 +202,6 @@ fn forget(pass: &Pass, observed: &Observed) {
     let pools: HashSet<_> = pools.iter().filter_map(|pool| pool.uid()).collect();
     probes.retain_pools(|uid| pools.contains(uid));
     preparations.retain_pools(|uid| pools.contains(uid));
+    ctx.memory.checks.retain_pools(|uid| pools.contains(uid));
     ctx.memory.servers.retain_pools(|uid| pools.contains(uid));
 }

@@ -236,11 +236,10 @@ fn broken(ctx: &Context, names: &[String]) -> Option<String> {
             continue;
         }
         entries += status.map_or(0, |status| status.desired);
-        let keys = ctx
-            .memory
-            .probes
-            .refused(pool.metadata.uid.as_deref().unwrap_or_default());
-        refused.extend(keys.into_iter().map(|(key, reason)| (name, key, reason)));
+        let uid = pool.metadata.uid.as_deref().unwrap_or_default();
+        let keys = ctx.memory.probes.refused(uid).into_iter();
+        let keys = keys.chain(ctx.memory.checks.refused(uid));
+        refused.extend(keys.map(|(key, reason)| (name, key, reason)));
     }
     if let Some((name, key, reason)) = refused.first() {
         let (count, among) = (refused.len(), if refused.len() > 1 { ", among them" } else { ":" });

@@ -9,6 +9,7 @@
 mod act;
 mod attempts;
 pub mod candidates;
+mod checks;
 mod made;
 mod observe;
 pub mod plan;
@@ -25,8 +26,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::{OrchestraDatabase, OrchestraPool};
+use crate::api::{Orchestra, OrchestraDatabase, OrchestraPool};
 use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
@@ -57,6 +60,8 @@ pub struct Context {
     pub preparations: Works<OrchestraPool, ()>,
     /// Entries that are being probed.
     pub probes: Works<OrchestraPool, ()>,
+    /// Orchestras that are to be looked at.
+    pub wake: UnboundedSender<ObjectRef<Orchestra>>,
     /// What was tried, and how it ended.
     pub memory: Arc<Memory>,
 }
@@ -66,6 +71,8 @@ pub struct Context {
 pub struct Memory {
     /// Probes of entries by key; a successful one has the name of the entry's OrchestraDatabase.
     probes: Attempts<String>,
+    /// Looks at members, by the key of their entry.
+    checks: Attempts<checks::Found>,
     /// Preparations of members by UID.
     preparations: Attempts<()>,
     /// Looks at the servers of entries.

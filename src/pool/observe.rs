@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
-use secrecy::SecretString;
 
 use super::attempts::{Attempt, AttemptState, Refusal};
-use super::plan::{Entry, EntryState, Preparation, Refused, Seen, Unprepared, UnpreparedState};
-use super::preparation;
+use super::plan::{Entry, EntryState, Pace, Preparation, Refused, Seen, Unprepared, UnpreparedState};
 use super::wanted::{self, Wanted};
 use super::{PASS_TIME, PATIENCE, Pass, plan, probe, servers};
+use super::{checks, preparation};
 use crate::api::OrchestraDatabase;
+use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::credentials::inventory::{self, Inventory};
@@ -66,16 +66,26 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         spent: pass.began.elapsed() >= PASS_TIME,
         ..Seen::default()
     };
-    let (mut refusals, mut exposed) = (Vec::new(), Vec::new());
+    let keyed = members
+        .iter()
+        .filter_map(|member| Some((preparation::key(member)?, &**member)));
+    let standings = checks::observe(pass, &inventory, keyed);
+    seen.left.extend(standings.moved);
+    seen.members = standings.members;
+    seen.pace = Pace {
+        calm: ctx.core.settings.resync,
+        again: ctx.core.settings.login_spacing,
+    };
+    let (mut refusals, mut exposed) = (standings.refusals, Vec::new());
     let by_key: HashMap<_, _> = members
         .iter()
         .filter_map(|member| Some((preparation::key(member)?.to_owned(), member.clone())))
         .collect();
-    for (key, url) in &*inventory {
+    for (key, url) in inventory.iter() {
         let state = if by_key.contains_key(key) {
             EntryState::Member
         } else {
-            entry(pass, key, url, &mut refusals)
+            entry(pass, (&inventory, key), &mut refusals)
         };
         let login = Login::parse(url).ok();
         if login.as_ref().is_some_and(Login::is_exposed) {
@@ -99,10 +109,20 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         refusals,
         exposed,
     };
+    observed.refusals.extend(
+        observed
+            .inventory
+            .strays()
+            .map(|(key, wrong)| (key.clone(), invalid(wrong))),
+    );
     if !plan::entries_come_first(&observed.seen) {
         observe_preparation(pass, &mut observed).await;
     }
     Ok(observed)
+}
+
+fn invalid(wrong: &str) -> Refusal {
+    Refusal::from(Error::blocked(Reason::InvalidEntry, wrong))
 }
 
 /// An entry that was removed from the inventory before an Orchestra claimed its database.
@@ -111,8 +131,12 @@ fn has_left(member: &OrchestraDatabase, inventory: &Inventory) -> bool {
 }
 
 /// What the last probe of an entry means now, and what to tell of it.
-fn entry(pass: &Pass, key: &str, url: &SecretString, refusals: &mut Vec<(String, Refusal)>) -> EntryState {
-    let attempt = pass.ctx.memory.probes.get(pass.uid(), key, &probe::subject(pass, url));
+fn entry(pass: &Pass, (inventory, key): (&Inventory, &str), refusals: &mut Vec<(String, Refusal)>) -> EntryState {
+    let attempt = pass
+        .ctx
+        .memory
+        .probes
+        .get(pass.uid(), key, &probe::subject(pass, inventory, key));
     let refusal = attempt.as_ref().and_then(|attempt| attempt.refusal.clone());
     let state = match attempt {
         None => EntryState::Unprobed,
@@ -175,9 +199,10 @@ async fn observe_preparation(pass: &Pass, observed: &mut Observed) {
     let Some(wanted) = observed.wanted.clone() else { return };
     let mut unprepared = Vec::new();
     for key in observed.inventory.keys() {
-        let Some(member) = observed.member(key).filter(|member| member.is_unclaimed()) else {
+        let Some(member) = observed.member(key) else { continue };
+        if !member.is_unclaimed() || checks::is_out(pass, member) {
             continue;
-        };
+        }
         let Some((state, refusal)) = unprepared_state(pass, &wanted, member) else {
             continue;
         };

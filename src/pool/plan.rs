@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! an entry:   Probe → AwaitProbes → Enlist: it is a member, an OrchestraDatabase
-//! a member:   Prepare → AwaitPreparations, while no Orchestra has claimed it
-//! left:       Withdraw: its entry left the inventory before it was claimed
+//! a member:   Check, again and again while it waits for a claim; Prepare → AwaitPreparations
+//! left:       Withdraw: its entry left the inventory, or leads to another database, before it was claimed
 //! ```
 
+pub mod members;
+
 use std::time::Duration;
+
+pub use members::{Member, MemberState, Pace};
 
 /// Entries of one pool that are probed at once: an unreachable host delays few others, and one server that
 /// holds all entries is not filled with sessions.
@@ -23,8 +27,12 @@ pub const BUSY: Duration = Duration::from_secs(5);
 pub struct Seen {
     /// The entries of the inventory, in the order of their keys.
     pub entries: Vec<Entry>,
-    /// Names of the unclaimed members whose entry left the inventory.
+    /// Names of the unclaimed members whose entry left the inventory, or leads to another database.
     pub left: Vec<String>,
+    /// The members that stand for an entry, unclaimed and claimed ones.
+    pub members: Vec<Member>,
+    /// How often they are looked at.
+    pub pace: Pace,
     /// Keys of members whose servers are to be looked at again.
     pub looks: Vec<String>,
     /// What is to be prepared. It is looked up once the entries need nothing more.
@@ -122,6 +130,8 @@ pub enum Step {
     Probe(Vec<String>),
     /// Wait a moment for the probes that have just begun.
     AwaitProbes,
+    /// Begin to look whether the entries of the members of these keys still lead to their databases.
+    Check(Vec<String>),
     /// Begin to look at the servers of the members of these keys.
     Look(Vec<String>),
     /// Begin to prepare the members of these keys.
@@ -155,6 +165,10 @@ pub fn plan(seen: &Seen) -> Step {
     }
     if !seen.spent && seen.entries.iter().any(Entry::is_young) {
         return Step::AwaitProbes;
+    }
+    let checks = members::due(&seen.members, seen.pace, PROBED_AT_ONCE);
+    if !seen.spent && !checks.is_empty() {
+        return Step::Check(checks);
     }
     if !seen.spent && !seen.looks.is_empty() {
         return Step::Look(seen.looks.clone());
@@ -237,7 +251,8 @@ fn rest(seen: &Seen, unprepared: &[Unprepared]) -> Step {
         UnpreparedState::Running { .. } => Some(FALLBACK),
         UnpreparedState::Refused(refused) => refused.passing.then_some(refused.again),
     });
-    match entries.chain(members).min() {
+    let looks = members::next(&seen.members, seen.pace);
+    match entries.chain(members).chain(looks).min() {
         Some(wait) => Step::Wait(wait),
         None => Step::Rest,
     }

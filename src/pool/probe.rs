@@ -1,9 +1,9 @@
 //! Probes an entry in the background: a login, and what makes the database fit for tenants.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
-use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
 
@@ -15,7 +15,7 @@ use crate::api::condition::Reason;
 use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::{Error, caught};
-use crate::credentials::inventory::{self, member_name};
+use crate::credentials::inventory::{self, Inventory, member_name};
 use crate::error::ErrorClass;
 use crate::migrate::Watch;
 use crate::postgres::claim_record::Holder;
@@ -36,19 +36,19 @@ pub fn pending() -> Refusal {
 }
 
 /// Begins to probe an entry. The end of the probe brings the pool back.
-pub fn begin(pass: &Pass, key: &str, url: &SecretString) {
-    let (uid, subject) = (pass.uid().to_owned(), subject(pass, url));
+pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str) {
+    let (uid, subject) = (pass.uid().to_owned(), subject(pass, inventory, key));
     let (ctx, memory) = (&pass.ctx, pass.ctx.memory.clone());
     // A probe of the URL that the entry had before, or one that was cut off.
     ctx.probes.stop(&id(&uid, key));
     memory.probes.begin(&uid, key, &subject);
-    let (work, entry, url) = (id(&uid, key), key.to_owned(), url.clone());
+    let (work, entry, inventory) = (id(&uid, key), key.to_owned(), inventory.clone());
     let (legacy_servers, non_empty) = accepted(pass);
     let (core, credentials, pool) = (ctx.core.clone(), ctx.credentials.clone(), pass.name().to_owned());
     let roots = ctx.core.settings.database_roots.clone();
     let probe = async move {
         let outcome = async {
-            let login = inventory::read(&url, &roots)?;
+            let login = login(&inventory, &entry, &roots)?;
             let allowed = Allowed {
                 legacy_servers,
                 non_empty,
@@ -86,12 +86,22 @@ pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<
 }
 
 /// What a probe of an entry is remembered by: another URL, and another word of the pool, is probed at once.
-pub fn subject(pass: &Pass, url: &SecretString) -> String {
+pub fn subject(pass: &Pass, inventory: &Inventory, key: &str) -> String {
     let (legacy_servers, non_empty) = accepted(pass);
     let hash = Sha256::new_with_prefix([legacy_servers, non_empty].map(u8::from))
-        .chain_update(url.expose_secret())
+        .chain_update(inventory.digest(key).unwrap_or_default())
         .finalize();
     hex::encode(hash)
+}
+
+/// The login of an entry that is whole.
+///
+/// # Errors
+/// What is missing or wrong.
+pub fn login(inventory: &Inventory, key: &str, roots: &Arc<str>) -> Result<Login, Error> {
+    let gone = || Error::blocked(Reason::InventoryNotFound, "the entry has left the inventory");
+    inventory::project(inventory, key)?;
+    inventory::read(inventory.get(key).ok_or_else(gone)?, roots)
 }
 
 /// Whether the pool accepts servers before PostgreSQL 16, and databases that hold rows.

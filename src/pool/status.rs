@@ -6,7 +6,7 @@ use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::Step;
 use super::servers::Known;
-use super::{Context, Pass};
+use super::{Context, Pass, checks};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
 use crate::controller;
@@ -27,14 +27,15 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
         return Ok(());
     }
     let members = &observed.members;
-    let count = |wanted: fn(&OrchestraDatabase) -> bool| {
+    let count = |wanted: &dyn Fn(&OrchestraDatabase) -> bool| {
         i32::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
     };
+    let is_available = |member: &OrchestraDatabase| member.is_unclaimed() && !checks::is_out(pass, member);
     let pool = &pass.pool;
     let status = OrchestraPoolStatus {
         desired: i32::try_from(observed.inventory.len()).unwrap_or(i32::MAX),
-        available: count(OrchestraDatabase::is_unclaimed),
-        bound: count(OrchestraDatabase::is_held),
+        available: count(&is_available),
+        bound: count(&OrchestraDatabase::is_held),
         ..pool.status.clone().unwrap_or_default()
     };
     let mut described = describe(&observed.refusals);

@@ -93,13 +93,20 @@ pub(super) const OWNER_CHANGES: &str = "current_setting('server_version_num')::i
     OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
     OR pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')";
 
-/// The roles of a tenant on the server: the first one, and the numbered ones that were made for rotations. Since version
-/// 16, a numbered one that another login of the server has made is none of them.
+/// SQL over `pg_roles`: whether the role has none of the attributes that a tenant's role never has, and is not the owner.
+pub(super) const TENANT_LIKE: &str =
+    "NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolname = current_user)";
+
+/// SQL over `pg_roles`: whether the role has the name of a login that was made for a rotation, of the first role `$1`.
+const NUMBERED: &str = "left(rolname::text, length($1) + 1) = $1 || '_' \
+    AND substr(rolname::text, length($1) + 2) ~ '^([2-9]|[1-9][0-9]{1,8})$'";
+
+/// The roles of a tenant on the server: the first one, and the numbered ones that were made for rotations. One that is no
+/// tenant's role is none of them, nor, since version 16, a numbered one that another login of the server has made.
 pub(super) async fn generations(conn: &mut PgConnection, base: &str) -> Result<Vec<String>> {
     let query = format!(
         "SELECT rolname::text FROM pg_roles WHERE rolname::text = $1 \
-             OR left(rolname::text, length($1) + 1) = $1 || '_' \
-                 AND substr(rolname::text, length($1) + 2) ~ '^([2-9]|[1-9][0-9]{{1,8}})$' AND ({OWNER_CHANGES}) \
+             OR {NUMBERED} AND {TENANT_LIKE} AND ({OWNER_CHANGES}) \
          ORDER BY length(rolname::text) DESC, 1 DESC"
     );
     Ok(sqlx::query_scalar(AssertSqlSafe(query))
@@ -108,16 +115,31 @@ pub(super) async fn generations(conn: &mut PgConnection, base: &str) -> Result<V
         .await?)
 }
 
-/// Those of them that may log in.
+/// The roles that have the names of a tenant's logins.
+#[derive(Clone, Debug, Default)]
+pub struct FoundLogins {
+    /// The tenant's roles that may log in.
+    pub logins: Vec<String>,
+    /// All roles with the name of a login that was made for a rotation, also those of others.
+    pub taken: Vec<String>,
+}
+
+/// Looks up which roles have the names of a tenant's logins.
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn tenant_logins(conn: &mut PgConnection, base: &str) -> Result<Vec<String>> {
+pub async fn tenant_logins(conn: &mut PgConnection, base: &str) -> Result<FoundLogins> {
     begin(conn).await?;
     let found = async {
         let all = generations(conn, base).await?;
         let query = "SELECT rolname::text FROM pg_roles WHERE rolname::text = ANY ($1) AND rolcanlogin";
-        Ok(sqlx::query_scalar(query).bind(all).fetch_all(&mut *conn).await?)
+        let logins = sqlx::query_scalar(query).bind(all).fetch_all(&mut *conn).await?;
+        let query = format!("SELECT rolname::text FROM pg_roles WHERE {NUMBERED}");
+        let taken = sqlx::query_scalar(AssertSqlSafe(query))
+            .bind(base)
+            .fetch_all(&mut *conn)
+            .await?;
+        Ok(FoundLogins { logins, taken })
     };
     let found = found.await;
     end(conn, found).await

@@ -20,6 +20,7 @@ mod pooler;
 mod probe;
 mod records;
 mod relay;
+pub mod reset;
 mod role_changes;
 mod role_plan;
 mod roles;
@@ -28,6 +29,7 @@ mod search_path;
 mod shut;
 mod sql;
 mod startup;
+mod transfer;
 mod ungranted;
 mod url;
 mod url_parameters;
@@ -42,7 +44,7 @@ pub use error::{Error, Result};
 pub use fault::{Fault, Kind as FaultKind};
 pub use grants::TenantRights;
 pub use groups::{APP_GROUP, ensure_app_group};
-pub use heir::tenant_logins;
+pub use heir::{FoundLogins, tenant_logins};
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
 pub use logins::Logins;
@@ -50,8 +52,8 @@ pub use measure::{Measured, SCOPES as CONNECTION_SCOPES};
 pub use probe::{LONGEST as PROBE_LONGEST, probe};
 pub use role_changes::TenantRole;
 pub use roles::{
-    TenantRoles, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles, grant_existing,
-    is_prepared,
+    TenantRoles, drop_former_role, drop_tenant_role, ensure_tenant_logins, ensure_tenant_role, ensure_tenant_roles,
+    grant_existing, is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
 pub use shut::shut_tenant_logins;

@@ -62,17 +62,17 @@ pub async fn probe(login: &Login, measures: bool) -> std::result::Result<Option<
     if let Some(fault) = answer {
         return Err(fault);
     }
-    let mut measured = None;
+    let mut result = None;
     if measures {
         match timeout(MEASURE, measure(&mut conn)).await {
-            Ok(Ok(found)) => measured = Some(found),
+            Ok(Ok(found)) => result = Some(found),
             Ok(Err(error)) => tracing::debug!(%error, "a database cannot be measured"),
             Err(_) => tracing::debug!("a database cannot be measured in time"),
         }
     }
     // A session that only breaks off is a line in the server's log each time.
     let _ = timeout(Duration::from_secs(1), conn.close()).await;
-    Ok(measured)
+    Ok(result)
 }
 
 /// The addresses of the host, and a connection to one of them.

@@ -8,6 +8,7 @@ use super::grants::{TenantRights, future_grants, grant_existing, limit, revoke_e
 use super::records::protect;
 use super::role_plan::{Change, RolePlan};
 use super::sql::{OPERATOR_SCHEMA, begin, end, permitted, quote, run};
+use super::transfer::{NewOwner, transfer};
 use super::wall::{close_database, current_database, end_foreign_sessions};
 use super::{data_api, groups, heir, search_path};
 
@@ -30,10 +31,17 @@ pub(super) struct Given<'a> {
     pub family: &'a [&'a str],
 }
 
-/// Carries out a plan, each of its parts in a transaction.
+/// Carries out a plan, each of its parts in a transaction; what roles own is passed on in steps of their own before.
 pub(super) async fn follow(conn: &mut PgConnection, planned: &RolePlan<'_>, given: Given<'_>) -> Result<()> {
     for change in &planned.before {
         in_transaction(conn, &[*change], given).await?;
+    }
+    for change in &planned.together {
+        match change {
+            Change::TakeOver(role) => transfer(conn, role, NewOwner::Owner).await?,
+            Change::PassOn { role, heir } => transfer(conn, role, NewOwner::Heir(heir)).await?,
+            _ => {}
+        }
     }
     in_transaction(conn, &planned.together, given).await?;
     in_transaction(conn, &planned.after, given).await

@@ -24,8 +24,19 @@ pub(super) struct TenantLogins<'a> {
     pub row_security: RowSecurity,
     /// What the Data API reaches is given.
     pub exposes: bool,
-    /// The kept roles do not log in: members of theirs do.
-    pub shut: bool,
+    /// Whether the kept roles log in.
+    pub access: Access,
+}
+
+/// Whether a role logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// With the password that is given.
+    Password,
+    /// As it does now: its password is lost, and may be in use.
+    Unchanged,
+    /// It does not: members of it do.
+    Shut,
 }
 
 /// The logins of one tenant that are members of its first role.
@@ -35,7 +46,7 @@ pub(super) struct TenantMembers<'a> {
     pub base: &'a str,
     /// The logins.
     pub logins: &'a [&'a str],
-    /// Logins that do not exist afterwards. The first role stays in any case, and no longer logs in.
+    /// Logins that log in no more, and whose sessions end.
     pub retired: &'a [&'a str],
 }
 
@@ -152,7 +163,8 @@ pub(super) enum Change<'a> {
 /// The changes, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RolePlan<'a> {
-    /// Changes that are committed one by one: a role must be forbidden to log in before its sessions are ended.
+    /// Changes that are committed one by one: a role must be forbidden to log in before its sessions are ended, and the
+    /// group must be there before it is granted.
     pub before: Vec<Change<'a>>,
     /// Changes of one transaction, so that a crash leaves all of them or none.
     pub together: Vec<Change<'a>>,
@@ -171,7 +183,7 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
         limited,
         row_security,
         exposes,
-        shut,
+        access,
     } = logins;
     if kept.iter().chain(retired).any(|role| is_foreign(role, facts)) {
         return Err(foreign());
@@ -179,11 +191,12 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     let mut plan = RolePlan::default();
     for role in kept {
         let found = facts.roles.get(*role);
-        plan.together.push(match (found, shut) {
-            (Some(_), false) => Change::SetPassword(role),
-            (None, false) => Change::Create(role),
-            (Some(_), true) => Change::ForbidLogin(role),
-            (None, true) => Change::CreateShut(role),
+        plan.together.extend(match (found, access) {
+            (Some(_), Access::Password) => Some(Change::SetPassword(role)),
+            (None, Access::Password) => Some(Change::Create(role)),
+            (Some(_), Access::Unchanged) => None,
+            (Some(_), Access::Shut) => Some(Change::ForbidLogin(role)),
+            (None, Access::Unchanged | Access::Shut) => Some(Change::CreateShut(role)),
         });
         attributes(role, (limited, row_security), facts, &mut plan);
     }
@@ -214,8 +227,7 @@ pub(super) fn plan<'a>(logins: TenantLogins<'a>, server: Option<Sharing>, facts:
     Ok(plan)
 }
 
-/// Decides what must change for the logins that are members of a tenant's first role. What a retired one leaves is
-/// granted to the first role as everything else.
+/// Decides what must change for the logins that are members of a tenant's first role.
 ///
 /// # Errors
 /// As [`plan`].
@@ -250,13 +262,22 @@ pub(super) fn plan_members<'a>(
         plan.before.extend((!joined).then_some(Change::JoinOwner(role)));
         plan.before
             .extend([Change::ForbidLogin(role), Change::EndSessions(role)]);
-        if *role != base {
-            plan.together
-                .extend([Change::PassOn { role, heir: base }, Change::Drop(role)]);
-        }
     }
-    if !retired.is_empty() {
-        plan.together.extend(grants(base, facts));
+    Ok(plan)
+}
+
+/// Decides what must change for a former login to be gone: what it leaves is granted to the first role as everything else.
+///
+/// # Errors
+/// As [`plan`].
+pub(super) fn plan_drop<'a>(role: &'a str, base: &'a str, facts: &ServerFacts) -> Result<RolePlan<'a>> {
+    if is_foreign(role, facts) {
+        return Err(foreign());
+    }
+    let mut plan = RolePlan::default();
+    if facts.roles.contains_key(role) {
+        let dropped = [Change::PassOn { role, heir: base }, Change::Drop(role)];
+        plan.together.extend(dropped.into_iter().chain(grants(base, facts)));
     }
     Ok(plan)
 }
@@ -310,7 +331,8 @@ impl RolePlan<'_> {
 /// The memberships of the logins.
 fn join_groups<'a>(logins: TenantLogins<'a>, facts: &ServerFacts, plan: &mut RolePlan<'a>) {
     if !logins.kept.is_empty() && !facts.groups.contains_key(APP_GROUP) {
-        plan.together.push(Change::CreateGroup);
+        // Two databases may be prepared at once: a transaction that has waited for the other's group does not see it yet.
+        plan.before.push(Change::CreateGroup);
         let join = |role: &&'a str| Change::JoinGroup { group: APP_GROUP, role };
         plan.together.extend(logins.kept.iter().map(join));
     }

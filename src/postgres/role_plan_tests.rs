@@ -57,7 +57,7 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str]) -> TenantLogins<'a> {
         limited: false,
         row_security: RowSecurity::Bypass,
         exposes: false,
-        shut: false,
+        access: Access::Password,
     }
 }
 
@@ -185,7 +185,7 @@ fn renewed<'a>(logins: TenantLogins<'a>, server: Sharing, found: &ServerFacts) -
             Bypass(_) | Enforce(_) | CreateGroup | JoinGroup { .. } | LeaveGroup { .. } | Expose
         )
     };
-    let renewed: Vec<_> = made.together.iter().copied().filter(of).collect();
+    let renewed: Vec<_> = made.before.iter().chain(&made.together).copied().filter(of).collect();
     let shown = renewed.iter().any(|change| *change != Expose);
     assert_eq!(made.renews(), shown, "{renewed:?}");
     renewed
@@ -285,14 +285,23 @@ fn a_login_is_a_member_of_the_servers_group_while_that_is_no_more_than_a_group()
 
 #[test]
 fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
-    let shut = TenantLogins {
-        shut: true,
+    let with = |access| TenantLogins {
+        access,
         ..logins(&["a"], &[])
     };
+    let shut = with(Access::Shut);
     let made = plan(shut, Some(Sharing::Own), &facts(&[("a", true, true)])).unwrap();
     assert_eq!(made.together[0], ForbidLogin("a"));
     let made = plan(shut, Some(Sharing::Own), &facts(&[])).unwrap();
     assert_eq!(made.together[0], CreateShut("a"));
+    // A role whose password nobody knows stays as it is.
+    let made = plan(
+        with(Access::Unchanged),
+        Some(Sharing::Own),
+        &facts(&[("a", true, true)]),
+    )
+    .unwrap();
+    assert!(![SetPassword("a"), ForbidLogin("a"), Create("a")].contains(&made.together[0]));
     let members = |logins, retired| TenantMembers {
         base: "a",
         logins,
@@ -327,7 +336,8 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
     // The first role stays; what another one leaves is the first role's.
     let made = of(members(&[], &["a", "a_2", "gone"]), &found).unwrap();
     let shut_out = ["a", "a_2"].map(|role| [ForbidLogin(role), EndSessions(role)]);
-    assert_eq!(made.before, shut_out.concat());
+    assert_eq!((made.before, made.together), (shut_out.concat(), vec![]));
+    let made = plan_drop("a_2", "a", &found).unwrap();
     let heir = PassOn { role: "a_2", heir: "a" };
     assert_eq!(
         made.together,
@@ -335,6 +345,8 @@ fn a_login_of_a_rotation_is_a_member_of_the_first_role() {
     );
     let foreign = facts(&[("a", true, true), ("a_2", false, true)]);
     assert!(of(members(&["a_2"], &[]), &foreign).is_err() && of(members(&[], &["a_2"]), &foreign).is_err());
+    assert!(plan_drop("a_2", "a", &foreign).is_err());
+    assert_eq!(plan_drop("gone", "a", &foreign).unwrap(), RolePlan::default());
 }
 
 #[test]

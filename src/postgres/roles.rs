@@ -7,10 +7,12 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::grants::TenantRights;
-use super::heir::OWNER_CHANGES;
+use super::heir::{OWNER_CHANGES, TENANT_LIKE};
 use super::records::check_triggers;
 use super::role_changes::{Given, TenantRole, carry_out, follow};
-use super::role_plan::{RoleFacts, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_members};
+use super::role_plan::{
+    Access, RoleFacts, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
+};
 use super::sql::{OPERATOR_SCHEMA, begin, end, quote};
 use super::wall::Sharing;
 use super::{groups, heir, search_path};
@@ -22,7 +24,9 @@ pub struct TenantRoles<'a> {
     pub base: &'a str,
     /// The roles that log in.
     pub logins: &'a [TenantRole],
-    /// Former logins, which log in no more: their sessions end, and what they own and were granted is the first role's.
+    /// Roles that log in with passwords that nobody knows any more: they stay as they are.
+    pub unknown: &'a [&'a str],
+    /// Former logins, which log in no more: their sessions end. [`drop_former_role`] does the rest.
     pub retired: &'a [&'a str],
 }
 
@@ -36,16 +40,31 @@ pub async fn ensure_tenant_roles(
     rights: &TenantRights,
     server: Sharing,
 ) -> Result<()> {
-    let TenantRoles { base, logins, retired } = tenant;
+    let TenantRoles {
+        base,
+        logins,
+        unknown,
+        retired,
+    } = tenant;
     let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
-    let family: Vec<_> = [base].iter().chain(&names).chain(retired).copied().collect();
+    let family: Vec<_> = [base]
+        .iter()
+        .chain(&names)
+        .chain(unknown)
+        .chain(retired)
+        .copied()
+        .collect();
     let given = Given {
         roles: logins,
         rights,
         family: &family,
     };
-    let shut = logins.iter().all(|role| role.name != base);
-    change(conn, given, (&[base], shut), &[], Some(server)).await?;
+    let access = match names.contains(&base) {
+        true => Access::Password,
+        false if unknown.contains(&base) => Access::Unchanged,
+        false => Access::Shut,
+    };
+    change(conn, given, (&[base], access), &[], Some(server)).await?;
     let members: Vec<_> = names.into_iter().filter(|name| *name != base).collect();
     if members.is_empty() && retired.is_empty() {
         return Ok(());
@@ -63,6 +82,33 @@ pub async fn ensure_tenant_roles(
     let planned = end(conn, observed)
         .await
         .and_then(|facts| plan_members(wanted, attributes, &facts))?;
+    follow(conn, &planned, given).await
+}
+
+/// Drops the role of a former login, which logs in no more. What it owns and was granted is the first role's then. It may be
+/// cut off and repeated: very many objects are passed on in steps. A role that is not there is fine.
+///
+/// # Errors
+/// As [`ensure_tenant_role`] and [`drop_tenant_role`].
+pub async fn drop_former_role(
+    conn: &mut PgConnection,
+    (base, role): (&str, &str),
+    family: &[TenantRole],
+    rights: &TenantRights,
+    server: Sharing,
+) -> Result<()> {
+    check(role)?;
+    let family: Vec<_> = family.iter().map(|role| role.name.as_str()).collect();
+    let given = Given {
+        roles: &[],
+        rights,
+        family: &family,
+    };
+    begin(conn).await?;
+    let observed = observe_checked(conn, &[base, role], given, Some(server)).await;
+    let planned = end(conn, observed)
+        .await
+        .and_then(|facts| plan_drop(role, base, &facts))?;
     follow(conn, &planned, given).await
 }
 
@@ -105,7 +151,7 @@ pub async fn ensure_tenant_logins(
             rights,
             family: &[],
         },
-        (&names, false),
+        (&names, Access::Password),
         retired,
         Some(server),
     )
@@ -159,25 +205,25 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
             rights,
             family: &[],
         },
-        (&[], false),
+        (&[], Access::Password),
         &retired,
         None,
     )
     .await
 }
 
-/// `kept`: names of the roles that are kept, and whether they do not log in.
+/// `kept`: names of the roles that are kept, and whether they log in.
 async fn change(
     conn: &mut PgConnection,
     given: Given<'_>,
-    (kept, shut): (&[&str], bool),
+    (kept, access): (&[&str], Access),
     retired: &[&str],
     server: Option<Sharing>,
 ) -> Result<()> {
     let all: Vec<_> = kept.iter().chain(retired).copied().collect();
     all.iter().try_for_each(|name| check(name))?;
     let logins = TenantLogins {
-        shut,
+        access,
         ..logins(kept, retired, given.rights)
     };
     begin(conn).await?;
@@ -202,7 +248,7 @@ fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str], rights: &TenantRights
         limited: rights.limits.is_some(),
         row_security: rights.row_security,
         exposes: rights.expose_new_tables.is_some(),
-        shut: false,
+        access: Access::Password,
     }
 }
 
@@ -279,11 +325,10 @@ async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing
     .bind(OPERATOR_SCHEMA)
     .fetch_one(&mut *conn)
     .await?;
-    let found = sqlx::query(
-        "SELECT rolname::text, NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication \
-             OR rolname = current_user), pg_has_role(current_user, oid, 'USAGE'), rolbypassrls \
-         FROM pg_roles WHERE rolname::text = ANY ($1)",
-    )
+    let found = sqlx::query(AssertSqlSafe(format!(
+        "SELECT rolname::text, {TENANT_LIKE}, pg_has_role(current_user, oid, 'USAGE'), rolbypassrls \
+         FROM pg_roles WHERE rolname::text = ANY ($1)"
+    )))
     .bind(roles.iter().map(ToString::to_string).collect::<Vec<_>>())
     .fetch_all(&mut *conn)
     .await?;

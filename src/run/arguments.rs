@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
 use crate::controller::Settings;
-use crate::credentials::inventory::{self, KEY_PREFIX};
+use crate::credentials::inventory;
 use crate::postgres::{self, SUPABASE_ROOT};
 use crate::supabase;
 use crate::supabase::settings::{DEFAULT_API_URL, DEFAULT_PROJECT_DOMAIN};
@@ -152,7 +152,7 @@ impl Arguments {
         };
         let inventory: BTreeMap<_, _> = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_encoded_bytes())))
-            .filter(|(key, value)| key.starts_with(KEY_PREFIX) && !value.trim_ascii().is_empty())
+            .filter(|(key, value)| inventory::is_read(key) && !value.trim_ascii().is_empty())
             .map(|(key, value)| (key, inventory::text(&value)))
             .collect();
         Ok(Settings {

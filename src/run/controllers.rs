@@ -129,6 +129,7 @@ async fn orchestras(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orches
 
 async fn databases(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraDatabase>>) {
     let watched = parts.watched;
+    let changes = parts.ctx.credentials.entries.changes();
     Controller::for_shared_stream(watched.databases.user_changes(), watched.databases.store())
         .watches_shared_stream(watched.secrets.events(), |secret: Arc<PartialObjectMeta<Secret>>| {
             triggers::database_of_secret(&secret)
@@ -150,6 +151,7 @@ async fn databases(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orchest
             parts.by(database::quota_freed_by_pause),
         )
         .reconcile_on(UnboundedReceiverStream::new(woken))
+        .reconcile_on(UnboundedReceiverStream::new(changes))
         .reconcile_all_on(at_start())
         .with_config(parts.config())
         .graceful_shutdown_on(parts.stopped())
@@ -209,6 +211,9 @@ async fn pools(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<OrchestraPo
         .watches_shared_stream(watched.config_maps.events(), parts.by(triggers::pools_with_source))
         .watches_shared_stream(watched.databases.deletions(), move |gone: Arc<OrchestraDatabase>| {
             candidates::with_duplicates(&pool, &gone)
+        })
+        .watches_shared_stream(watched.databases.deletions(), |gone: Arc<OrchestraDatabase>| {
+            triggers::pool_of_database(&gone)
         })
         .reconcile_on(paced(databases, COUNT_PERIOD))
         .reconcile_on(UnboundedReceiverStream::new(woken))

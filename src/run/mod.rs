@@ -1,5 +1,6 @@
 //! The process: its flags, watches, wiring, leadership and shutdown.
 
+mod ages;
 mod arguments;
 mod changes;
 mod controllers;
@@ -27,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
-use crate::api::{Orchestra, crds};
+use crate::api::crds;
 use crate::class::environment;
 use crate::controller::Core;
 use crate::controller::backoff::Backoff;
@@ -156,7 +157,7 @@ async fn lead(
     let (ended, orchestras) = unbounded_channel();
     let (refused, databases) = unbounded_channel();
     let (prepared, pools) = unbounded_channel();
-    let (probed, probes) = unbounded_channel();
+    let (probed, ended_probes) = unbounded_channel();
     let wakers = Wakers {
         ended,
         refused,
@@ -168,7 +169,7 @@ async fn lead(
     let ctx = wiring::orchestra(core, provider, wakers)?;
     inventory::survey(&ctx.credentials).await;
     let census = census(ctx.clone(), metrics);
-    let probes = crate::health::run(ctx.health.clone(), probes);
+    let health = crate::health::run(ctx.health.clone(), ended_probes);
     let works = ctx.clone();
     let woken = Woken {
         orchestras,
@@ -180,13 +181,14 @@ async fn lead(
     tokio::select! {
         () = &mut controllers => {}
         () = census => {}
-        () = probes => {}
+        () = health => {}
         () = held.lost() => bail!(LOST),
         () = stopped(stop) => {
             let ending = async {
                 (&mut controllers).await;
                 works.works.finished().await;
                 works.pool.preparations.finished().await;
+                works.database.resets.finished().await;
             };
             tokio::select! {
                 ended = tokio::time::timeout(grace, ending) => if ended.is_err() {
@@ -207,7 +209,6 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         metrics.set_queues(&ctx.class.accounts.queues());
         let orchestras = stores.orchestras.state();
         let tenants = orchestras.clone();
-        let oldest = oldest_logins(orchestras.iter().map(|object| &**object));
         let ends = orchestras
             .iter()
             .filter_map(|object| object.status.as_ref())
@@ -215,7 +216,9 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         let (warned, running): (Vec<_>, Vec<_>) = ends.partition(|status| status.expiry_notice.is_some());
         metrics.set_expiring(running.len(), warned.len());
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
-        metrics.set_oldest_logins(oldest.iter().map(|(class, since)| (class.as_str(), *since)));
+        let oldest = ages::oldest(&ctx.core);
+        metrics.set_oldest_logins(ages::logins(&oldest));
+        metrics.set_credential_ages(ages::ages(&oldest, jiff::Timestamp::now()));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
@@ -232,23 +235,6 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         metrics.set_pools(stores.pools.state().iter().map(|pool| crate::pool::facts(pool)));
         tokio::time::sleep(CENSUS).await;
     }
-}
-
-/// When the oldest published login of each class was made, in seconds since 1970. A login that was never rotated is as
-/// old as its Orchestra.
-fn oldest_logins<'a>(all: impl Iterator<Item = &'a Orchestra>) -> BTreeMap<String, i64> {
-    let mut oldest = BTreeMap::new();
-    for object in all.filter(|object| object.is_published()) {
-        let status = object.status.as_ref();
-        let rotated = status.and_then(|status| status.credentials.as_ref()?.rotated_at.as_ref());
-        let since = rotated.or(object.metadata.creation_timestamp.as_ref());
-        if let (Some(class), Some(since)) = (object.decided_class(), since) {
-            let since = since.0.as_second();
-            let oldest = oldest.entry(class.to_owned()).or_insert(since);
-            *oldest = since.min(*oldest);
-        }
-    }
-    oldest
 }
 
 fn phases<'a>(all: impl Iterator<Item = Option<&'a str>>) -> BTreeMap<String, usize> {

@@ -15,6 +15,7 @@ use crate::api::{
 use crate::class;
 use crate::controller::Core;
 use crate::controller::latest::Latest;
+use crate::credentials::inventory;
 use crate::pool::candidates;
 
 /// The Orchestra that holds or held the claim on a database.
@@ -213,13 +214,9 @@ pub fn pool_of_database(database: &OrchestraDatabase) -> Option<ObjectRef<Orches
     database.pool().map(ObjectRef::new)
 }
 
-/// Pools whose inventory is in a Secret.
+/// Pools whose inventory may be in a Secret.
 pub fn pools_with_inventory(core: &Core, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<OrchestraPool>> {
-    let name = secret.name_any();
-    select(&core.stores.pools, |pool| {
-        let inventory = pool.spec.inventory.as_ref();
-        inventory.is_some_and(|inventory| inventory.secret_ref.as_ref().is_some_and(|secret| secret.name == name))
-    })
+    select(&core.stores.pools, |pool| inventory::concerns(pool, secret))
 }
 
 /// Pools whose databases are made by a class, or prepared from it.

@@ -61,6 +61,7 @@ pub fn class(
     let credentials = Arc::new(credentials::Context {
         core: core.clone(),
         servers: credentials::servers::Servers::default(),
+        entries: credentials::entries::Entries::default(),
         inventories: credentials::inventory::Inventories::default(),
     });
     let rollout = Arc::new(rollout::Context {
@@ -96,6 +97,8 @@ pub fn orchestra(
     let database = Arc::new(database::Context {
         core: core.clone(),
         class: class.clone(),
+        credentials: credentials.clone(),
+        resets: Works::new(credentials.entries.waker(), wakers.stop.clone()),
         logins: Arc::default(),
         keys: database::KeyReads::default(),
         refused: wakers.refused,
@@ -109,6 +112,7 @@ pub fn orchestra(
         choices: Arc::default(),
         preparations: Works::new(wakers.prepared.clone(), wakers.stop.clone()),
         probes: Works::new(wakers.prepared, wakers.stop.clone()),
+        wake: wakers.ended.clone(),
         memory: Arc::default(),
     });
     let health = Arc::new(health::Context::new(

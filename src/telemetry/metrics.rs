@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,6 +12,12 @@ use prometheus_client::registry::{Registry, Unit};
 use strum::IntoStaticStr;
 
 use super::classes::{ClassFacts, Classes};
+pub use super::credentials::Credential;
+use super::credentials::CredentialAges;
+use super::labels::{
+    ClassLabels, ControllerLabels, ErrorLabels, ExpiryLabels, OperationLabels, OrchestraLabels, OutcomeLabels,
+    PhaseLabels, RequestLabels,
+};
 use super::orphans::{OrphanFacts, Orphans};
 use super::pools::{PoolFacts, Pools};
 use super::tenants::Tenants;
@@ -47,55 +53,6 @@ pub struct RequestQueue {
     pub orchestras: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ControllerLabels {
-    controller: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    controller: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    controller: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    operation: &'static str,
-    code: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    operation: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ClassLabels {
-    class: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PhaseLabels {
-    phase: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ExpiryLabels {
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OrchestraLabels {
-    namespace: String,
-    name: String,
-}
-
 type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
 fn histogram() -> Histogram {
@@ -123,6 +80,7 @@ pub struct Metrics {
     tenants: Tenants,
     rotations: Counter,
     oldest_logins: Family<ClassLabels, Gauge>,
+    credential_ages: CredentialAges,
     leader: Gauge,
 }
 
@@ -147,6 +105,7 @@ impl Default for Metrics {
             tenants: Tenants::default(),
             rotations: Counter::default(),
             oldest_logins: Family::default(),
+            credential_ages: CredentialAges::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -210,6 +169,7 @@ impl Metrics {
             "Place in the queue of an Orchestra whose creation is queued, 1 is next; the first hundred",
             self.queue_position.clone(),
         );
+        self.credential_ages.register(registry);
         self.classes.register(registry);
         self.pools.register(registry);
         self.orphans.register(registry);
@@ -230,6 +190,11 @@ impl Metrics {
             let class = class.to_owned();
             self.oldest_logins.get_or_create(&ClassLabels { class }).set(since);
         }
+    }
+
+    /// Sets the age in seconds of the oldest credential of each class and kind. What is not named loses its gauge.
+    pub fn set_credential_ages<'a>(&self, ages: impl IntoIterator<Item = (&'a str, Credential, i64)>) {
+        self.credential_ages.set(ages);
     }
 
     /// Counts a reconcile that has ended, and its duration.
@@ -368,6 +333,8 @@ mod tests {
         metrics.set_orchestras([("Failed", 1)]);
         metrics.set_databases([("Bound", 2)]);
         metrics.set_expiring(3, 1);
+        metrics.set_credential_ages([("left", Credential::Login, 9)]);
+        metrics.set_credential_ages([("standard", Credential::OwnerPassword, 60)]);
         let queue = |orchestras: &[&str]| RequestQueue {
             operation: "create_project",
             orchestras: orchestras.iter().map(ToString::to_string).collect(),
@@ -387,12 +354,14 @@ mod tests {
             r#"orchestra_orchestras_expiring{state="warned"} 1"#,
             r#"orchestra_queue_depth{operation="create_project"} 2"#,
             r#"orchestra_queue_position{namespace="b",name="two"} 2"#,
+            r#"orchestra_class_oldest_credential_age_seconds{class="standard",credential="owner_password"} 60"#,
             "orchestra_leader 1",
             "# UNIT orchestra_reconcile_duration_seconds seconds",
             "# EOF",
         ] {
             assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
         }
+        assert!(!page.contains(r#"class="left""#), "a class without tenants must go");
         assert!(!page.contains("gone"), "who does not wait must go");
         assert!(!page.contains(r#"phase="Ready""#), "a phase without objects must go");
     }

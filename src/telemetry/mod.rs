@@ -1,7 +1,9 @@
 //! Logs, metrics and health endpoints of the operator.
 
 pub mod classes;
+mod credentials;
 pub mod health;
+mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod orphans;

@@ -14,6 +14,21 @@ pub const CONNECTIONS: &[(&str, &str, &str)] = &[
     ("Orchestra", "spec: {connection: {rotation: {overlap: 1h}}}", ""),
     (
         "Orchestra",
+        "spec: {connection: {rotation: {also: [OwnerPassword]}}}",
+        "",
+    ),
+    (
+        "Orchestra",
+        "spec: {connection: {rotation: {also: [Everything]}}}",
+        "Unsupported value",
+    ),
+    (
+        "Orchestra",
+        "spec: {connection: {rotation: {also: [OwnerPassword, OwnerPassword]}}}",
+        "Duplicate value",
+    ),
+    (
+        "Orchestra",
         "spec: {connection: {type: Opaque, labels: {}, template: {}}}",
         "",
     ),

@@ -3,6 +3,32 @@
 /// Kind, manifest, and a part of the refusal; empty: accepted.
 pub const POOLS: &[(&str, &str, &str)] = &[
     ("OrchestraPool", "spec: {static: {}}", ""),
+    (
+        "OrchestraPool",
+        "spec: {static: {secretRef: {name: a}, selector: {matchLabels: {pool: house}}}}",
+        "",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {static: {selector: {matchExpressions: [{key: pool, operator: In, values: [house, hall]}]}}}",
+        "",
+    ),
+    ("OrchestraPool", "spec: {static: {recycle: Reset}}", ""),
+    (
+        "OrchestraPool",
+        "spec: {static: {recycle: Always}}",
+        r#"spec.static.recycle: Unsupported value: "Always""#,
+    ),
+    (
+        "OrchestraPool",
+        "spec: {static: {selector: {}}}",
+        "selector must name a label",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {static: {selector: {matchLabels: {}}}}",
+        "selector must name a label",
+    ),
     ("OrchestraPool", "spec: {className: standard, replicas: 0}", ""),
     (
         "OrchestraPool",

@@ -1,6 +1,8 @@
 //! What the logins of a rotation have, and what a former one leaves.
 
-use orchestra_operator::postgres::{TenantRoles, ensure_tenant_roles, shut_tenant_logins};
+use orchestra_operator::postgres::{
+    TenantRoles, drop_former_role, ensure_tenant_roles, shut_tenant_logins, tenant_logins,
+};
 
 use super::*;
 
@@ -14,8 +16,20 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
     let ensure = async |own: &mut _, logins: &[TenantRole], retired: &[&str], rights: &TenantRights| {
         let base = "t";
         for _ in 0..2 {
-            let roles = TenantRoles { base, logins, retired };
+            let roles = TenantRoles {
+                base,
+                logins,
+                unknown: &[],
+                retired,
+            };
             ensure_tenant_roles(own, roles, rights, Sharing::Shared).await.unwrap();
+        }
+        for role in retired.iter().filter(|role| **role != base) {
+            for _ in 0..2 {
+                drop_former_role(own, (base, role), &[], rights, Sharing::Shared)
+                    .await
+                    .unwrap();
+            }
         }
     };
     ensure(&mut own, std::slice::from_ref(&first), &[], &CREATES).await;
@@ -65,7 +79,8 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
     ] {
         assert_eq!(ask(&mut session, count).await, "1", "{count}");
     }
-    let roles = "SELECT string_agg(rolname, ',' ORDER BY 1) FROM pg_roles WHERE rolname ~ '^t(_|$)'";
+    let roles =
+        "SELECT string_agg(rolname, ',' ORDER BY rolname COLLATE \"C\") FROM pg_roles WHERE rolname ~ '^t(_|$)'";
     assert_eq!(ask(&mut own, roles).await, "t,t_3");
     drop_tenant_role(&mut own, "t").await.unwrap();
     assert_eq!(
@@ -83,13 +98,153 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
 }
 
 #[tokio::test]
+async fn a_login_whose_password_is_lost_stays_as_it_is() {
+    let server = server().await;
+    let (owner, _) = two_tenants(&server).await;
+    let mut own = session(&owner).await;
+    let [first, second, third] = ["t", "t_2", "t_3"].map(role);
+    let ensure = async |own: &mut _, logins: &[TenantRole], unknown: &[&str]| {
+        let roles = TenantRoles {
+            base: "t",
+            logins,
+            unknown,
+            retired: &[],
+        };
+        ensure_tenant_roles(own, roles, &CREATES, Sharing::Shared).await
+    };
+    let works = async |role: &TenantRole| {
+        connect(&owner.as_user(&role.name, role.password.clone()), "test")
+            .await
+            .is_ok()
+    };
+    ensure(&mut own, std::slice::from_ref(&first), &[]).await.unwrap();
+    // A new login takes its place, and the first role still logs in.
+    ensure(&mut own, std::slice::from_ref(&second), &["t"]).await.unwrap();
+    assert!(works(&first).await && works(&second).await);
+    // The same of a later one. By now the first role logs in no more.
+    ensure(&mut own, std::slice::from_ref(&third), &["t_2"]).await.unwrap();
+    assert!(!works(&first).await && works(&second).await && works(&third).await);
+    // The role itself is lost.
+    drop_tenant_role(&mut own, "t").await.unwrap();
+    ensure(&mut own, std::slice::from_ref(&third), &["t"]).await.unwrap();
+    assert!(!works(&first).await && works(&third).await);
+}
+
+#[tokio::test]
+async fn a_role_of_somebody_else_takes_its_name_and_nothing_more() {
+    let server = server().await;
+    let (owner, _) = two_tenants(&server).await;
+    let mut own = session(&owner).await;
+    let [first, fifth] = ["t", "t_5"].map(role);
+    ensure_tenant_role(&mut own, &first, &CREATES, Sharing::Shared)
+        .await
+        .unwrap();
+    let mut root = session(&server.login("postgres")).await;
+    for made in [
+        "CREATE ROLE t_2 LOGIN SUPERUSER",
+        "CREATE ROLE t_3 LOGIN CREATEDB",
+        "CREATE ROLE t_4",
+        "CREATE ROLE t_04 LOGIN",
+        "CREATE ROLE t_x LOGIN",
+        "CREATE ROLE tt_2 LOGIN",
+    ] {
+        execute(&mut root, made).await.unwrap();
+    }
+    let mut found = tenant_logins(&mut own, "t").await.unwrap();
+    found.taken.sort();
+    assert_eq!(
+        (found.logins, found.taken),
+        (vec!["t".to_owned()], ["t_2", "t_3", "t_4"].map(String::from).to_vec())
+    );
+    let logins = [first, fifth];
+    let roles = TenantRoles {
+        base: "t",
+        logins: &logins,
+        unknown: &[],
+        retired: &[],
+    };
+    ensure_tenant_roles(&mut own, roles, &CREATES, Sharing::Shared)
+        .await
+        .unwrap();
+    drop_tenant_role(&mut own, "t").await.unwrap();
+    let left = "SELECT string_agg(rolname, ',' ORDER BY rolname COLLATE \"C\") FROM pg_roles WHERE rolname ~ '^t+(_|$)' AND rolname <> 't_4'";
+    assert_eq!(ask(&mut own, left).await, "t_04,t_2,t_3,t_x,tt_2");
+}
+
+#[tokio::test]
+async fn very_many_objects_of_a_former_login_are_passed_on_in_steps() {
+    let server = server().await;
+    let (owner, _) = two_tenants(&server).await;
+    let mut own = session(&owner).await;
+    let logins = ["t", "t_2"].map(role);
+    let ensure = async |own: &mut _, retired: &[&str]| {
+        let roles = TenantRoles {
+            base: "t",
+            logins: &logins[1 - retired.len()..2 - retired.len()],
+            unknown: &[],
+            retired,
+        };
+        ensure_tenant_roles(own, roles, &CREATES, Sharing::Shared)
+            .await
+            .unwrap();
+    };
+    ensure(&mut own, &[]).await;
+    let mut made = session(&owner.as_user("t_2", logins[1].password.clone())).await;
+    execute(
+        &mut made,
+        "DO $$ BEGIN FOR n IN 1..450 LOOP EXECUTE format('CREATE TABLE made_%s (id serial)', n); END LOOP; END $$;
+         CREATE TYPE mood AS ENUM ('fine'); CREATE DOMAIN small AS int; CREATE TYPE pair AS (a int, b int);
+         CREATE TYPE span AS RANGE (subtype = int); CREATE VIEW seen AS SELECT id FROM made_1;
+         CREATE MATERIALIZED VIEW kept AS SELECT id FROM made_1; CREATE SEQUENCE apart;
+         CREATE PROCEDURE done() LANGUAGE sql AS 'SELECT 1'; CREATE AGGREGATE total (int) (sfunc = int4pl, stype = int);
+         CREATE TABLE parted (id int) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF parted DEFAULT",
+    )
+    .await
+    .unwrap();
+    ensure(&mut own, &["t_2"]).await;
+    assert!(execute(&mut made, "SELECT 1").await.is_err(), "its session has ended");
+    let mut other = session(&owner).await;
+    execute(&mut other, "BEGIN; LOCK made_450").await.unwrap();
+    let drop_it = async |own: &mut _| drop_former_role(own, ("t", "t_2"), &[], &CREATES, Sharing::Shared).await;
+    // It is cut off while it waits for a table that is in use.
+    let mut cut_off = session(&owner).await;
+    let tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND pg_get_userbyid(relowner) = 't'";
+    let cut = tokio::time::timeout(Duration::from_secs(6), drop_it(&mut cut_off)).await;
+    assert!(cut.is_err() || cut.is_ok_and(|dropped| dropped.is_err()));
+    drop(cut_off);
+    let passed: i64 = ask(&mut own, tables).await.parse().unwrap();
+    assert!(passed >= 100, "{passed} tables are passed on");
+    execute(&mut other, "COMMIT").await.unwrap();
+    drop_it(&mut own).await.unwrap();
+    assert_eq!(ask(&mut own, tables).await, "451");
+    let others = "SELECT count(*) FROM pg_roles WHERE rolname = 't_2' \
+        OR EXISTS (SELECT FROM pg_type WHERE typname IN ('mood', 'small', 'pair', 'span') AND pg_get_userbyid(typowner) <> 't')";
+    assert_eq!(ask(&mut own, others).await, "0");
+    // The whole tenant ends in steps as well.
+    drop_tenant_role(&mut own, "t").await.unwrap();
+    assert_eq!(
+        ask(
+            &mut own,
+            "SELECT count(*) FROM pg_class WHERE relname ~ '^made_[0-9]+$'"
+        )
+        .await,
+        "450"
+    );
+}
+
+#[tokio::test]
 async fn a_pause_shuts_every_login_of_a_tenant_and_its_end_opens_those_that_were_live() {
     let server = server().await;
     let (owner, _) = two_tenants(&server).await;
     let mut own = session(&owner).await;
     let [second, third] = ["t_2", "t_3"].map(role);
     let ensure = async |own: &mut _, base: &str, logins: &[TenantRole], retired: &[&str]| {
-        let roles = TenantRoles { base, logins, retired };
+        let roles = TenantRoles {
+            base,
+            logins,
+            unknown: &[],
+            retired,
+        };
         let rights = TenantRights::default();
         ensure_tenant_roles(own, roles, &rights, Sharing::Shared).await.unwrap();
     };

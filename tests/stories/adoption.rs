@@ -83,6 +83,7 @@ async fn turn_mark(world: &World, reference: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one project's life, in its order")]
 async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let world = generous_world().await;
     let gate = gate(&world).await;
@@ -223,6 +224,9 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let object = reason(&world, "two", "ExistingNotAllowed").await;
     let message = condition(&object, "Stalled").2;
     assert!(message.contains("resetPassword is true here"), "{message}");
+    world
+        .kubectl(["delete", "orch", "two", "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
     taker(&world, TENANTS, "three", &database, "");
     let object = ready(&world, "three").await;
     assert_eq!(object["status"]["databaseName"], database.as_str());

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use crate::process::get;
-use crate::proof::soon;
-use crate::support::{LONG, SYSTEM, events_with, kill, login, ready, secret, world};
+use crate::proof::{generous_world, soon};
+use crate::samples::all_files_are_named;
+use crate::support::{LONG, SYSTEM, events_with, kill, login, project, ready, secret, world};
 
 const NAMES: [&str; 2] = ["one", "two"];
 
@@ -22,7 +23,7 @@ async fn pool(world: &World, server: &Postgres) {
     for (number, name) in (1..).zip(NAMES) {
         let owner = format!("{name}_owner");
         let url = server.create_database(name, &owner, &alphanumeric(20)).await.unwrap();
-        entries += &format!("  DATABASE_URL_POOL_{number}: {url}\n");
+        entries.extend(["  DATABASE_URL_POOL_", &number.to_string(), ": ", &url, "\n"]);
     }
     let legacy = server.is_legacy();
     world
@@ -245,4 +246,50 @@ async fn paused(world: &World, operator: &Operator) {
     power(world, "Running");
     available(world, "one").await;
     probed(operator, "Ready", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosted_project_is_probed_through_its_poolers_as_the_sample_says() {
+    let world = generous_world().await;
+    world.store_token().unwrap();
+    let operator = operator(&world, "operator");
+    let folder = project().join("deploy/samples/health");
+    all_files_are_named(&folder);
+    world.kubectl(["apply", "-k", folder.to_str().unwrap()]).unwrap();
+    ready(&world, "watched-trio").await;
+    // As often as the operator's flag says.
+    let change = r#"{"spec": {"health": {"interval": null}}}"#;
+    world
+        .kubectl(["patch", "orchclass", "watched", "--type=merge", "-p", change])
+        .unwrap();
+    probed(&operator, "Ready", 2).await;
+    let limit = format!(
+        "orchestra_tenant_connections_limit{{class=\"watched\",namespace=\"{TENANTS}\",name=\"watched-trio\",scope=\"login\"}} 20"
+    );
+    soon(&limit, async || page(&operator).await.contains(&limit)).await;
+
+    let mode = r#"{"spec": {"connection": {"mode": "TransactionPooler"}}}"#;
+    world
+        .kubectl([
+            "patch",
+            "orch",
+            "watched-trio",
+            "-n",
+            TENANTS,
+            "--type=merge",
+            "-p",
+            mode,
+        ])
+        .unwrap();
+    let published =
+        async || secret(&world, TENANTS, "watched-trio-connection").await["DATABASE_URL"].contains("pgbouncer");
+    soon("the Secret has the other pooler", published).await;
+    ready(&world, "watched-trio").await;
+    probed(&operator, "Ready", 2).await;
+    available(&world, "watched-trio").await;
+    let counted = page(&operator).await;
+    let failed = counted
+        .lines()
+        .find(|line| line.starts_with("orchestra_probes_total{") && !line.contains("Ready"));
+    assert_eq!(failed, None);
 }

@@ -21,7 +21,7 @@ use crate::support::{
 const ROTATIONS: usize = 10;
 
 /// Asks for a rotation.
-fn ask(world: &World, name: &str, value: &str) {
+pub fn ask(world: &World, name: &str, value: &str) {
     let annotation = format!("stagesub.io/rotate-requested-at={value}");
     world
         .kubectl(["annotate", "--overwrite", "orchestra", name, "-n", TENANTS, &annotation])
@@ -29,24 +29,24 @@ fn ask(world: &World, name: &str, value: &str) {
 }
 
 /// Waits until the login has this number, by the Orchestra's status.
-async fn generation(world: &World, name: &str, number: usize) -> Value {
+pub async fn generation(world: &World, name: &str, number: usize) -> Value {
     let is = |object: &Value| object["status"]["credentials"]["generation"].as_u64() >= Some(number as u64);
     world.until(Kind::Orchestra, (TENANTS, name), LONG, is).await.unwrap()
 }
 
 /// A client that reads the Secret and logs in, ten times a second.
-struct Client {
+pub struct Client {
     stop: Arc<AtomicBool>,
     logins: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<Vec<String>>,
 }
 
 impl Client {
-    fn start(world: &World, name: &str) -> Self {
+    pub fn start(world: &World, secret: &str) -> Self {
         let (stop, logins) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let resource = kube::core::ApiResource::erase::<k8s_openapi::api::core::v1::Secret>(&());
         let secrets: Api<DynamicObject> = Api::namespaced_with(world.admin.clone(), TENANTS, &resource);
-        let (stopped, count, name) = (stop.clone(), logins.clone(), format!("{name}-connection"));
+        let (stopped, count, name) = (stop.clone(), logins.clone(), secret.to_owned());
         let task = tokio::spawn(async move {
             let mut failures = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
@@ -67,7 +67,7 @@ impl Client {
         Self { stop, logins, task }
     }
 
-    async fn end(self) -> usize {
+    pub async fn end(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         assert_eq!(self.task.await.unwrap(), Vec::<String>::new(), "failed logins");
         self.logins.load(Ordering::Relaxed)
@@ -82,7 +82,7 @@ async fn no_login_of_a_client_that_reads_the_secret_fails() {
     let mut operator = world.operator("first", |_| {}).unwrap();
     orchestra(&world, "one", "  connection: {rotation: {overlap: 3s}}");
     one_project_and_both_logins(&world, "one").await;
-    let client = Client::start(&world, "one");
+    let client = Client::start(&world, "one-connection");
     let asked = std::env::var("ORCHESTRA_ROTATIONS")
         .ok()
         .and_then(|text| text.parse().ok());
@@ -130,7 +130,7 @@ async fn no_login_of_a_client_that_reads_the_secret_fails() {
 }
 
 /// Kills the operator when the rotation to this login has come to a step, and starts another one.
-async fn killed_at(world: &World, operator: &mut Operator, step: &str, number: usize) {
+pub async fn killed_at(world: &World, operator: &mut Operator, step: &str, number: usize) {
     let database = database_name(world, "one").await;
     let tenant = format!("{database}-tenant");
     let label = async |name: &str| {

@@ -49,8 +49,18 @@ fn every_state() -> Vec<Facts> {
         Connection::WrongPassword,
         Connection::Proven,
         Connection::KeysDue,
+        Connection::PasswordDue,
+        Connection::PasswordPending,
     ];
-    let mut backings = vec![Backing::Static];
+    let outs = [
+        None,
+        Some((Reason::DatabaseUnreachable, true)),
+        Some((Reason::InvalidEntry, false)),
+    ];
+    let mut backings = Vec::new();
+    for reset in [Reset::Never, Reset::Wanted, Reset::Decided, Reset::Done] {
+        backings.extend(outs.map(|out| Backing::Static(Entry { out, reset })));
+    }
     for (password, origin) in [false, true]
         .into_iter()
         .flat_map(|it| ORIGINS.map(|origin| (it, origin)))
@@ -94,9 +104,9 @@ fn every_state() -> Vec<Facts> {
 
 /// What the world looks like after a step that went well.
 fn after(mut facts: Facts, step: Step) -> Facts {
-    let Backing::Hosted(mut hosted) = facts.backing else {
-        facts.finalizer = step == Step::AddFinalizer || (facts.finalizer && step != Step::Forget);
-        return facts;
+    let mut hosted = match facts.backing {
+        Backing::Hosted(hosted) => hosted,
+        Backing::Static(entry) => return after_of_entry(facts, entry, step),
     };
     match step {
         Step::AddFinalizer => facts.finalizer = true,
@@ -106,7 +116,8 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::AwaitOutcome => hosted.issued = Issued::Settled,
         Step::AwaitHealthy => hosted.project = Project::Active,
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
-        Step::Probe | Step::ReadKeys => hosted.connection = Connection::Proven,
+        Step::BeginPassword => hosted.connection = Connection::PasswordPending,
+        Step::Probe | Step::ReadKeys | Step::ChangePassword => hosted.connection = Connection::Proven,
         Step::DeleteSelf => facts.deleting = true,
         Step::Schedule if facts.destroy => facts.grace = Grace::Running,
         Step::Schedule => facts.grace = Grace::None,
@@ -120,9 +131,29 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::AwaitGone if hosted.project == Project::Discarding => hosted.project = Project::Replaced,
         Step::AwaitGone => hosted.project = Project::Absent,
         Step::Forget | Step::Abandon => facts.finalizer = false,
-        Step::Rest | Step::Sleep | Step::Hold | Step::Stop(_) => {}
+        Step::Rest
+        | Step::Sleep
+        | Step::Hold
+        | Step::AwaitEntry { .. }
+        | Step::DecideReset
+        | Step::Reset
+        | Step::Stop(_) => {}
     }
     facts.backing = Backing::Hosted(hosted);
+    facts
+}
+
+fn after_of_entry(mut facts: Facts, mut entry: Entry, step: Step) -> Facts {
+    facts.finalizer = step == Step::AddFinalizer || (facts.finalizer && step != Step::Forget);
+    match step {
+        Step::DecideReset => entry.reset = Reset::Decided,
+        Step::Reset => entry.reset = Reset::Done,
+        Step::DeleteSelf => facts.deleting = true,
+        Step::Schedule if facts.destroy => facts.grace = Grace::Running,
+        Step::Schedule => facts.grace = Grace::None,
+        _ => {}
+    }
+    facts.backing = Backing::Static(entry);
     facts
 }
 
@@ -137,7 +168,10 @@ fn every_life_settles_and_buys_at_most_once() {
             facts = after(facts, step);
         }
         assert!(
-            matches!(plan(&facts), Step::Rest | Step::Sleep | Step::Hold | Step::Stop(_)),
+            matches!(
+                plan(&facts),
+                Step::Rest | Step::Sleep | Step::Hold | Step::AwaitEntry { .. } | Step::Stop(_)
+            ),
             "{start:?} never settles: {:?}",
             plan(&facts)
         );
@@ -273,6 +307,43 @@ fn only_what_is_deleted_and_not_held_is_let_go_of_and_nothing_is_destroyed() {
         let hosted = matches!(facts.backing, Backing::Hosted(_));
         let lets_go = facts.deleting && facts.finalizer && facts.claim != Claim::Held && hosted;
         assert_eq!(plan(&facts) == Step::Abandon, lets_go, "{facts:?}");
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_used_concerns_only_a_database_that_waits_for_a_claim() {
+    for facts in every_state() {
+        let Backing::Static(entry) = facts.backing else {
+            continue;
+        };
+        let waits = facts.finalizer && !facts.deleting && facts.claim == Claim::None;
+        let stays_out = matches!(plan(&facts), Step::AwaitEntry { .. });
+        assert_eq!(stays_out, waits && entry.out.is_some(), "{facts:?}");
+    }
+}
+
+#[test]
+fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
+    for facts in every_state() {
+        let Backing::Static(entry) = facts.backing else {
+            continue;
+        };
+        let released = facts.finalizer && facts.claim == Claim::Released && facts.destroy;
+        match plan(&facts) {
+            Step::DecideReset => {
+                let over = matches!(facts.grace, Grace::None | Grace::Over);
+                assert!(
+                    released && over && !facts.deleting && entry.reset == Reset::Wanted,
+                    "{facts:?}"
+                );
+            }
+            Step::DeleteSelf => assert!(released && entry.reset == Reset::Decided, "{facts:?}"),
+            Step::Reset => {
+                let decided = facts.deleting && entry.reset == Reset::Decided;
+                assert!(released && decided, "{facts:?}");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -176,6 +176,8 @@ pub enum Rotation {
     Pending,
     /// The overlap of a former login is over.
     Overdue,
+    /// A former login logs in no more, and its role is to be dropped.
+    Ended,
 }
 
 impl Inside {

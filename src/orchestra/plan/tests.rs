@@ -71,7 +71,13 @@ fn every_inside() -> Vec<Inside> {
     for migrations in works {
         for notice in [Notice::Told, Notice::Untold, Notice::Leftover] {
             for seed in works {
-                for rotation in [Rotation::Settled, Rotation::Due, Rotation::Pending, Rotation::Overdue] {
+                for rotation in [
+                    Rotation::Settled,
+                    Rotation::Due,
+                    Rotation::Pending,
+                    Rotation::Overdue,
+                    Rotation::Ended,
+                ] {
                     for bits in 0..16 {
                         states.push(Inside {
                             login: bits & 1 > 0,
@@ -138,7 +144,8 @@ fn after_inside(seen: &mut Inside, step: Step) {
             seen.published &= seen.rotation != Rotation::Pending;
         }
         Step::BeginRotation => (seen.rotation, seen.login) = (Rotation::Pending, false),
-        Step::EndRotation | Step::RevokeFormer => seen.rotation = Rotation::Settled,
+        Step::RevokeFormer => seen.rotation = Rotation::Ended,
+        Step::EndRotation | Step::DropFormer => seen.rotation = Rotation::Settled,
         Step::TakeTurn => seen.migrations = Work::Pending,
         Step::Migrate => seen.migrations = Work::Running,
         Step::Wait(Wait::Migrations) => seen.migrations = Work::Done,

@@ -185,3 +185,30 @@ fn entries_come_before_preparations() {
         assert!(!entries_come_first(&pool([state])));
     }
 }
+
+#[test]
+fn members_are_looked_at_once_the_entries_need_nothing() {
+    let mut seen = pool([EntryState::Member, EntryState::Member]);
+    let member = |key: &str, state| Member {
+        key: key.into(),
+        server: Some("one".into()),
+        free: true,
+        state,
+    };
+    seen.pace = Pace {
+        calm: SOON * 2,
+        again: SOON,
+    };
+    seen.members = vec![
+        member("0000", MemberState::Unknown),
+        member("0001", MemberState::Well { age: SOON }),
+    ];
+    assert_eq!(plan(&seen), Step::Check(vec!["0000".into()]));
+    assert!(entries_come_first(&seen));
+    seen.members[0].state = MemberState::Looking;
+    assert_eq!(plan(&seen), Step::Wait(SOON));
+    seen.entries.push(pool([EntryState::Unprobed]).entries.remove(0));
+    assert!(matches!(plan(&seen), Step::Probe(_)));
+    seen.left = vec!["orchdb-1".into()];
+    assert_eq!(plan(&seen), Step::Withdraw(vec!["orchdb-1".into()]));
+}

@@ -1,0 +1,367 @@
+//! The entries of an inventory as their Secrets or the operator's environment hold them, and the API of an entry that is a
+//! hosted project.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use super::owner::{Address, DIGITS};
+use crate::postgres::Login;
+
+/// Prefix of the keys of an inventory.
+pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
+
+/// The key of an entry in a Secret that a selector selects, which may hold further entries by [`KEY_PREFIX`].
+pub const SINGLE_KEY: &str = "DATABASE_URL";
+
+/// The keys of a hosted project's API, without what follows `DATABASE_URL` in the entry's key.
+const PARTS: [&str; 3] = ["SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"];
+
+/// The longest URL and key of an API, in bytes.
+const LONGEST: usize = 8192;
+
+/// The entries of an inventory: database URLs by key, and the APIs of those that are hosted projects.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    urls: BTreeMap<String, SecretString>,
+    projects: BTreeMap<String, Result<Project, String>>,
+}
+
+/// The API of a hosted project.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// `https://<ref>.<domain>`.
+    pub url: String,
+    /// Key for browsers.
+    pub anon_key: SecretString,
+    /// Key for servers.
+    pub service_role_key: SecretString,
+    /// Digest of them: a connection Secret with others is written again. None while the provider has not changed the keys
+    /// of a project that the operator made.
+    pub digest: Option<String>,
+}
+
+impl From<&Address> for Project {
+    fn from(address: &Address) -> Self {
+        Self {
+            url: address.project_url.clone(),
+            anon_key: address.anon_key.clone(),
+            service_role_key: address.service_role_key.clone(),
+            digest: address.keys.clone(),
+        }
+    }
+}
+
+impl Deref for Inventory {
+    type Target = BTreeMap<String, SecretString>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.urls
+    }
+}
+
+impl<const N: usize> From<[(String, SecretString); N]> for Inventory {
+    fn from(values: [(String, SecretString); N]) -> Self {
+        Self {
+            urls: values.into(),
+            projects: BTreeMap::new(),
+        }
+    }
+}
+
+/// Whether an inventory reads a key.
+pub fn is_read(key: &str) -> bool {
+    parts(key).is_some_and(|(_, number)| number.starts_with("_POOL_"))
+}
+
+/// The part that a key is, by its place in [`PARTS`] or none for the database, and what follows it.
+fn parts(key: &str) -> Option<(Option<usize>, &str)> {
+    if let Some(number) = key.strip_prefix(SINGLE_KEY) {
+        return Some((None, number));
+    }
+    let of = |(place, part): (usize, &&str)| Some((Some(place), key.strip_prefix(*part)?));
+    PARTS.iter().enumerate().find_map(of)
+}
+
+impl Inventory {
+    /// Adds the values of a Secret by their keys. `selected` names one that a selector selects: its entries have its name
+    /// in their keys, and `DATABASE_URL` is one of them.
+    pub fn add(&mut self, selected: Option<&str>, values: impl IntoIterator<Item = (String, SecretString)>) {
+        let wanted = |number: &str| number.starts_with("_POOL_") || selected.is_some() && number.is_empty();
+        let read = values
+            .into_iter()
+            .filter(|(key, _)| parts(key).is_some_and(|(_, number)| wanted(number)));
+        let values: BTreeMap<_, _> = read.collect();
+        let numbers: BTreeSet<_> = values.keys().filter_map(|key| Some(parts(key)?.1.to_owned())).collect();
+        let own = |key: &str| selected.map_or_else(|| key.to_owned(), |name| format!("{name}/{key}"));
+        for number in &numbers {
+            let single = format!("{SINGLE_KEY}{number}");
+            let (key, url) = (own(&single), values.get(&single));
+            if let Some(project) = project(&values, number, url) {
+                self.projects.insert(key.clone(), project);
+            }
+            if let Some(url) = url {
+                self.urls.insert(key, url.clone());
+            }
+        }
+        if let Some(name) = selected.filter(|_| numbers.is_empty()) {
+            let told =
+                format!("Secret {name} is selected and has no key {SINGLE_KEY}: add the URL, or remove its label");
+            self.projects.insert(own(SINGLE_KEY), Err(told));
+        }
+    }
+
+    /// The API of an entry; none when the entry is no hosted project, or does not tell.
+    ///
+    /// # Errors
+    /// What is missing or wrong.
+    pub fn project(&self, key: &str) -> Result<Option<&Project>, String> {
+        self.projects
+            .get(key)
+            .map_or(Ok(None), |project| project.as_ref().map(Some).map_err(Clone::clone))
+    }
+
+    /// What is wrong with the keys that belong to no entry, by the key that is missing.
+    pub fn strays(&self) -> impl Iterator<Item = (&String, &String)> {
+        let alone = self.projects.iter().filter(|(key, _)| !self.urls.contains_key(*key));
+        alone.filter_map(|(key, project)| Some((key, project.as_ref().err()?)))
+    }
+
+    /// What the entry of a key says, as a digest of all that it says.
+    pub fn digest(&self, key: &str) -> Option<String> {
+        let url = self.urls.get(key)?;
+        let project = match self.projects.get(key) {
+            None => String::new(),
+            Some(Ok(project)) => project.digest.clone().unwrap_or_default(),
+            Some(Err(wrong)) => wrong.clone(),
+        };
+        let hash = Sha256::new_with_prefix(url.expose_secret())
+            .chain_update([0])
+            .chain_update(project);
+        Some(hex::encode(hash.finalize()))
+    }
+}
+
+/// The API of the entry with this number; none when nothing of it is there.
+fn project(
+    values: &BTreeMap<String, SecretString>,
+    number: &str,
+    url: Option<&SecretString>,
+) -> Option<Result<Project, String>> {
+    let names = PARTS.map(|part| format!("{part}{number}"));
+    let given = names
+        .clone()
+        .map(|name| values.get(&name).filter(|value| !value.expose_secret().is_empty()));
+    if given.iter().all(Option::is_none) {
+        return None;
+    }
+    let missing: Vec<_> = names
+        .iter()
+        .zip(&given)
+        .filter(|(_, given)| given.is_none())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let [Some(address), Some(anon), Some(service)] = given else {
+        return Some(Err(format!(
+            "{} missing: an entry gives all of {}, or none of them",
+            missing.join(" and "),
+            names.join(", ")
+        )));
+    };
+    let Some(database) = url else {
+        return Some(Err(format!(
+            "{SINGLE_KEY}{number} is missing, the database of the project of {}",
+            names[0]
+        )));
+    };
+    let project = Project {
+        url: address.expose_secret().trim_end_matches('/').to_owned(),
+        anon_key: anon.clone(),
+        service_role_key: service.clone(),
+        digest: Some(digest([address, anon, service])),
+    };
+    Some(check(&project, &names, database).map_or(Ok(project), Err))
+}
+
+fn digest(values: [&SecretString; 3]) -> String {
+    let mut hash = Sha256::new();
+    for value in values {
+        hash.update(value.expose_secret());
+        hash.update([0]);
+    }
+    hex::encode(hash.finalize()).chars().take(DIGITS).collect()
+}
+
+/// What is wrong with the API of an entry. It tells no value.
+fn check(project: &Project, names: &[String; 3], database: &SecretString) -> Option<String> {
+    let [address, ..] = names;
+    for (name, key) in names[1..].iter().zip([&project.anon_key, &project.service_role_key]) {
+        let key = key.expose_secret();
+        if key.len() > LONGEST || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Some(format!(
+                "{name} is no API key: it holds white space, or characters beyond ASCII, or is too long"
+            ));
+        }
+    }
+    let parsed = url::Url::parse(&project.url).ok();
+    let plain = |url: &url::Url| {
+        url.scheme() == "https"
+            && url.host_str().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && (url.path(), url.query(), url.fragment()) == ("/", None, None)
+    };
+    let Some(parsed) = parsed.filter(|url| project.url.len() <= LONGEST && plain(url)) else {
+        return Some(format!(
+            "{address} is no URL of a project: write https:// and the host's name, and nothing else"
+        ));
+    };
+    let of_api = parsed.host_str().and_then(|host| host.strip_suffix(".supabase.co"));
+    let of_database = Login::parse(database).ok().and_then(|login| reference(&login));
+    match (of_api, of_database) {
+        (Some(api), Some(database)) if api != database => Some(format!(
+            "{address} is of another project than the database: its tenant would get the keys of somebody else's project"
+        )),
+        _ => None,
+    }
+}
+
+/// The reference of the project whose database a login is for, as far as its user or its host tells.
+fn reference(login: &Login) -> Option<String> {
+    let of_host = login
+        .host
+        .strip_prefix("db.")
+        .and_then(|host| host.strip_suffix(".supabase.co"));
+    let of_user = || {
+        login
+            .host
+            .ends_with(".pooler.supabase.com")
+            .then(|| login.user.split_once('.'))?
+    };
+    of_host
+        .or_else(|| of_user().map(|(_, reference)| reference))
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn of(selected: Option<&str>, values: &[(&str, &str)]) -> Inventory {
+        let values = values
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), SecretString::from(*value)));
+        let mut inventory = Inventory::default();
+        inventory.add(selected, values);
+        inventory
+    }
+
+    const API: [(&str, &str); 3] = [
+        ("SUPABASE_URL_POOL_1", "https://abc.supabase.co/"),
+        ("SUPABASE_ANON_KEY_POOL_1", "anon-hush"),
+        ("SUPABASE_SERVICE_ROLE_KEY_POOL_1", "service-hush"),
+    ];
+
+    #[test]
+    fn only_keys_of_databases_are_entries_and_a_selected_secret_has_one_without_a_number() {
+        let values = [
+            ("DATABASE_URL_POOL_2", "postgres://b"),
+            ("DATABASE_URL", "postgres://a"),
+            ("OTHER", "x"),
+        ];
+        let keys = |inventory: &Inventory| inventory.keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(keys(&of(None, &values)), "DATABASE_URL_POOL_2");
+        assert_eq!(
+            keys(&of(Some("one"), &values)),
+            "one/DATABASE_URL one/DATABASE_URL_POOL_2"
+        );
+        let bare = of(Some("one"), &[("OTHER", "x")]);
+        let told: Vec<_> = bare.strays().collect();
+        assert!(keys(&bare).is_empty() && told[0].1.contains("Secret one is selected and has no key DATABASE_URL"));
+    }
+
+    #[test]
+    fn a_hosted_entry_brings_its_api_whole_or_not_at_all() {
+        let url = (
+            "DATABASE_URL_POOL_1",
+            "postgres://postgres.abc@aws-0.pooler.supabase.com/postgres",
+        );
+        let with = |skip: usize, url: Option<(&'static str, &'static str)>| {
+            let api = API
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| *place != skip)
+                .map(|(_, part)| *part);
+            of(None, &api.chain(url).collect::<Vec<_>>())
+        };
+        let whole = with(9, Some(url));
+        let project = whole.project("DATABASE_URL_POOL_1").unwrap().unwrap();
+        assert_eq!(project.url, "https://abc.supabase.co");
+        assert_eq!(project.digest.as_ref().unwrap().len(), DIGITS);
+        for (skip, (missing, _)) in API.iter().enumerate() {
+            let told = with(skip, Some(url)).project("DATABASE_URL_POOL_1").unwrap_err();
+            assert!(
+                told.starts_with(&format!("{missing} missing: ")) && !told.contains("hush"),
+                "{told}"
+            );
+        }
+        let alone = with(9, None);
+        let (key, told) = alone.strays().next().unwrap();
+        assert!(
+            key == "DATABASE_URL_POOL_1" && told.starts_with("DATABASE_URL_POOL_1 is missing"),
+            "{told}"
+        );
+        assert!(of(None, &[url]).project("DATABASE_URL_POOL_1").unwrap().is_none());
+    }
+
+    #[test]
+    fn an_api_that_cannot_be_the_databases_is_refused_and_no_key_is_told() {
+        let url = "postgres://postgres.abc@aws-0.pooler.supabase.com/postgres";
+        for (part, value, says) in [
+            ("SUPABASE_URL_POOL_1", "https://other.supabase.co", "another project"),
+            ("SUPABASE_URL_POOL_1", "http://abc.supabase.co", "no URL of a project"),
+            (
+                "SUPABASE_URL_POOL_1",
+                "https://a:hush@abc.supabase.co",
+                "no URL of a project",
+            ),
+            (
+                "SUPABASE_URL_POOL_1",
+                "https://abc.supabase.co/rest",
+                "no URL of a project",
+            ),
+            (
+                "SUPABASE_ANON_KEY_POOL_1",
+                "hush hush",
+                "SUPABASE_ANON_KEY_POOL_1 is no API key",
+            ),
+        ] {
+            let mut values = vec![("DATABASE_URL_POOL_1", url)];
+            values.extend(
+                API.iter()
+                    .map(|(key, is)| (*key, if *key == part { value } else { is })),
+            );
+            let told = of(None, &values).project("DATABASE_URL_POOL_1").unwrap_err();
+            assert!(told.contains(says) && !told.contains("hush"), "{told}");
+        }
+        // A host of one's own tells nothing of the database.
+        let mut values = vec![("DATABASE_URL_POOL_1", "postgres://a@db.example/b")];
+        values.extend(API);
+        assert!(of(None, &values).project("DATABASE_URL_POOL_1").is_ok());
+    }
+
+    #[test]
+    fn a_change_of_any_part_changes_what_an_entry_says() {
+        let values = |last: &'static str| {
+            let mut values = vec![("DATABASE_URL_POOL_1", "postgres://a@db.example/b")];
+            values.extend(API);
+            values[3].1 = last;
+            of(None, &values).digest("DATABASE_URL_POOL_1").unwrap()
+        };
+        assert_eq!(values("a"), values("a"));
+        assert_ne!(values("a"), values("b"));
+    }
+}

@@ -1,0 +1,191 @@
+//! An entry of a static pool: whether it still leads to its database, as the pool has found, and the reset of a released
+//! one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::plan::{Claim, Entry, Reset, Step};
+use super::{Pass, status};
+use crate::api::condition::{ConditionType, Reason, find, reason_of};
+use crate::api::{Recycle, ResetDecision};
+use crate::controller::background::{WorkKind, WorkProgress};
+use crate::controller::conditions::Conditions;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::credentials::entries::Trouble;
+use crate::credentials::inventory;
+use crate::migrate::Watch;
+use crate::postgres::reset::{Stay, reset};
+use crate::postgres::{self, APPLICATION};
+use crate::text;
+
+/// Before anything is known.
+pub const UNSEEN: Entry = Entry {
+    out: None,
+    reset: Reset::Never,
+};
+
+/// How long a pass waits for a reset, so that what is quick is done in one pass. The end of a longer one brings the database
+/// back.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// When a pass looks again at a reset whose end should have brought the database back.
+const FALLBACK: Duration = Duration::from_mins(1);
+
+/// What is left of which so many are named.
+const NAMED: usize = 8;
+
+/// What is known of the entry. Before the pool has looked, a database that waits for a claim is as it was.
+pub async fn observe(pass: &mut Pass) -> Result<Entry, Error> {
+    pass.trouble = match pass.ctx.credentials.entries.of(pass.name()) {
+        Some(known) => known,
+        None if pass.claim() == Claim::None => told(pass),
+        None => None,
+    };
+    Ok(Entry {
+        out: pass.trouble.as_ref().map(|trouble| (trouble.reason, trouble.passing)),
+        reset: reset_state(pass).await?,
+    })
+}
+
+/// What becomes of the database once it is released. When its entry has left, nobody is given the database.
+async fn reset_state(pass: &Pass) -> Result<Reset, Error> {
+    let Some(entry) = pass
+        .object
+        .spec
+        .inventory
+        .as_ref()
+        .filter(|_| pass.claim() == Claim::Released)
+    else {
+        return Ok(Reset::Never);
+    };
+    let pool = pass.ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool));
+    let recycles = |pool: &&std::sync::Arc<crate::api::OrchestraPool>| {
+        let inventory = pool.spec.inventory.as_ref();
+        inventory.and_then(|inventory| inventory.recycle) == Some(Recycle::Reset)
+    };
+    let Some(pool) = pool.as_ref().filter(recycles) else {
+        return Ok(Reset::Never);
+    };
+    if pass.is_reset {
+        return Ok(Reset::Done);
+    }
+    if !pass.object.is_being_reset() {
+        return Ok(Reset::Wanted);
+    }
+    let inventory = inventory::inventory(&pass.ctx.credentials, pool).await?;
+    Ok(if inventory.contains_key(&entry.key) {
+        Reset::Decided
+    } else {
+        Reset::Never
+    })
+}
+
+/// Records the decision, by compare-and-swap: an Orchestra that takes the database back at this moment wins or fails.
+pub async fn decide(pass: &mut Pass) -> Result<(), Error> {
+    let Some(claim) = pass.object.spec.claim_ref.clone() else {
+        return Ok(());
+    };
+    status::change(pass, Step::DecideReset, |status| {
+        status.reset = Some(ResetDecision {
+            claim_uid: claim.uid,
+            at: Time(Timestamp::now()),
+        });
+    })
+    .await
+}
+
+/// Drops everything in the database, in the background.
+pub async fn drop_everything(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let (ctx, uid) = (pass.ctx.clone(), pass.object.uid().unwrap_or_default());
+    if ctx.resets.under_way_of(&uid).is_none() {
+        let (object, all) = (pass.object.clone(), ctx.clone());
+        let work = async move { run(&all, &object).await };
+        let key = ObjectRef::from_obj(&pass.object);
+        ctx.resets.start((&uid, key), WorkKind::Reset, Watch::default(), work);
+    }
+    match ctx.resets.progress(&uid, PATIENCE).await? {
+        WorkProgress::Done(()) => {
+            tracing::info!(database = pass.name(), "the database is as a fresh one");
+            pass.is_reset = true;
+            Ok(None)
+        }
+        WorkProgress::Running(..) | WorkProgress::None => Ok(Some(Next::After(FALLBACK))),
+    }
+}
+
+/// Resets the very database of the entry: its identity and its claim record are compared in the session that drops.
+async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Result<(), Error> {
+    let (Some(entry), Some(claim)) = (&object.spec.inventory, &object.spec.claim_ref) else {
+        return Ok(());
+    };
+    let (login, _) = inventory::login(&ctx.credentials, entry).await?;
+    let mut session = postgres::connect(&login, APPLICATION).await?;
+    inventory::check_identity(&mut session, object).await?;
+    let uids = object.spec.former_uids.iter().chain([&claim.uid]);
+    let uids: Vec<_> = uids.map(String::as_str).collect();
+    let limit = ctx.core.settings.migration_limit;
+    let done = tokio::time::timeout(limit, reset(&mut session, &uids)).await;
+    let done = done.map_err(|_| postgres::Error::Timeout(limit))?;
+    done?.map_err(|stay| told_of(&stay))
+}
+
+fn told_of(stay: &Stay) -> Error {
+    match stay {
+        Stay::Unfit(why) => Error::blocked(
+            Reason::NotReset,
+            format!(
+                "the database was not reset, and nothing was dropped: {why}. It stays out of the pool: make the entry anew as \
+                 `orchestra-operator recycle` prints it, or remove it"
+            ),
+        ),
+        Stay::InUse(who) => Error::blocked(
+            Reason::InUse,
+            format!(
+                "the database was not reset, and nothing was dropped: {who}. It is reset when nobody uses it any more"
+            ),
+        ),
+        Stay::Left(left) => Error::blocked(
+            Reason::NotReset,
+            format!(
+                "the tenant's data are dropped, but the database is not as a fresh one is, so it stays out of the pool: {}. An \
+                 admin of the server drops that, and the operator goes on; or make the entry anew as `orchestra-operator \
+                 recycle` prints it",
+                text::names(left, NAMED, left.len())
+            ),
+        ),
+    }
+}
+
+/// What the status tells of a database that cannot be claimed.
+fn told(pass: &Pass) -> Option<Trouble> {
+    let conditions = pass.object.conditions();
+    let ready = find(conditions, ConditionType::Ready).filter(|ready| ready.status == "False")?;
+    Some(Trouble {
+        reason: ready.reason.parse().ok()?,
+        message: ready.message.clone(),
+        passing: reason_of(conditions, ConditionType::Stalled).is_none(),
+    })
+}
+
+/// Tells of an entry that cannot be used any more while an Orchestra uses its database, which goes on.
+pub fn tell(pass: &Pass, conditions: &mut Conditions<'_>) {
+    if pass.object.spec.inventory.is_none() || pass.claim() != Claim::Held {
+        return;
+    }
+    match (&pass.trouble, pass.ctx.credentials.entries.of(pass.name())) {
+        (_, None) => conditions.keep_shown(ConditionType::EntryUsable),
+        (Some(trouble), _) if !trouble.passing => {
+            let message = match trouble.reason {
+                Reason::EntryRemoved => trouble.message.clone(),
+                _ => format!("{}. The claim stays with the database that it has", trouble.message),
+            };
+            conditions.set(ConditionType::EntryUsable, false, trouble.reason, &message);
+        }
+        _ => {}
+    }
+}

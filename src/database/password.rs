@@ -1,0 +1,186 @@
+//! The rotation of the owner's password: it follows each rotation of the tenant's login, where the Orchestra asks for it.
+//!
+//! ```text
+//! BeginPassword (the new one is stored as pending) → ChangePassword (asked of the provider, proven by a login, stored)
+//! ```
+//!
+//! Until a login with the new password has worked both are stored, so that whichever the project has is known. The request
+//! may be repeated: it sets the same password.
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::Pass;
+use super::plan::Claim;
+use crate::api::condition::Reason;
+use crate::api::names::{PENDING_LABEL, ROTATED_LABEL};
+use crate::api::{AlsoRotated, Orchestra};
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::status::{News, tell};
+use crate::credentials::tenant::LoginMarks;
+use crate::credentials::{owner, password};
+use crate::error::ErrorClass;
+use crate::postgres::{self, APPLICATION, Login};
+use crate::supabase::Account;
+
+/// Whether a new password is stored that the project may not have yet. One that could not be set in this pass waits.
+pub fn is_pending(pass: &Pass) -> bool {
+    (pass.password.is_some() || pass.has_stored(PENDING_LABEL)) && pass.password != Some(Attempt::Over)
+}
+
+/// How far a pass has come with a new password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It was stored in this pass, so that the project cannot have it.
+    Stored,
+    /// Nothing more is tried in this pass.
+    Over,
+}
+
+/// Whether the tenant's login was rotated since the owner's password was, and the Orchestra asks for both.
+pub fn is_due(pass: &Pass) -> bool {
+    let (core, claim) = (&pass.ctx.core, &pass.object.spec.claim_ref);
+    let Some(claim) = claim.as_ref().filter(|_| pass.claim() == Claim::Held) else {
+        return false;
+    };
+    // That of an adopted project is its own, unless the operator may set it.
+    if pass
+        .object
+        .adopted()
+        .is_some_and(|adopted| !adopted.adopt.reset_password)
+    {
+        return false;
+    }
+    let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
+    let Some(holder) = core.stores.orchestras.get(&holder) else {
+        return false;
+    };
+    let rotation = holder.spec.connection.rotation.as_ref();
+    let asked = rotation.and_then(|rotation| rotation.also.as_ref());
+    if holder.metadata.uid.as_ref() != Some(&claim.uid)
+        || !asked.is_some_and(|also| also.contains(&AlsoRotated::OwnerPassword))
+        || pass.password.is_some()
+    {
+        return false;
+    }
+    let secret = ObjectRef::new(pass.name()).within(&core.settings.namespace);
+    let Some(secret) = core.stores.secrets.get(&secret) else {
+        return false;
+    };
+    is_older(
+        secret.labels().get(ROTATED_LABEL),
+        LoginMarks::of(core, pass.name()).rotated_at,
+    )
+}
+
+fn is_older(own: Option<&String>, login: Option<Timestamp>) -> bool {
+    let own = own.and_then(|seconds| seconds.parse::<i64>().ok());
+    login.is_some_and(|login| own.is_none_or(|own| own < login.as_second()))
+}
+
+/// Stores a new password as pending.
+pub async fn begin(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let secrets = owner::secrets(&pass.ctx.core);
+    owner::begin_rotation(&secrets, pass.name(), &password::generate()).await?;
+    pass.password = Some(Attempt::Stored);
+    Ok(None)
+}
+
+/// Has the project take the pending password. What goes wrong stops nothing and is no error of the pass: both passwords
+/// are stored.
+pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Result<Option<Next>, Error> {
+    let (core, name) = (pass.ctx.core.clone(), pass.name().to_owned());
+    let spacing = core.settings.login_spacing;
+    let fresh = pass.password == Some(Attempt::Stored);
+    if let Some(wait) = pass.ctx.logins.wait(&name, spacing) {
+        return Ok(Some(Next::After(wait)));
+    }
+    let stored = owner::read(&owner::secrets(&core), &name).await?.unwrap_or_default();
+    let login = stored.login(&core.settings.database_roots);
+    let (Some(new), Some(login)) = (stored.pending, login) else {
+        // The watch is late.
+        pass.password = Some(Attempt::Over);
+        return Ok(None);
+    };
+    let login = login.as_user(login.user.clone(), new.clone());
+    // After a crash or an answer that was lost, the project may have it.
+    if !fresh {
+        match postgres::connect(&login, APPLICATION).await {
+            Ok(_) => return settle(pass).await,
+            Err(error) if error.is_wrong_password() => {}
+            Err(error) => return postpone(pass, &error.into()).await,
+        }
+    }
+    if let Err(error) = account.client().update_database_password(reference, &new).await {
+        return postpone(pass, &error.into()).await;
+    }
+    tracing::info!(project = reference, "the owner's password was changed on the project");
+    // The pooler may accept it only after a while, and refused logins are spaced.
+    if fresh && proves(&login).await {
+        return settle(pass).await;
+    }
+    pass.ctx.logins.refused(&name, false);
+    Ok(Some(Next::After(spacing)))
+}
+
+async fn proves(login: &Login) -> bool {
+    let connected = postgres::connect(login, APPLICATION).await;
+    connected
+        .inspect_err(|error| tracing::info!(%error, "the new password is not accepted yet"))
+        .is_ok()
+}
+
+/// The project has the pending password: it is the owner's.
+async fn settle(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    let core = pass.ctx.core.clone();
+    owner::end_rotation(&owner::secrets(&core), pass.name(), Timestamp::now()).await?;
+    pass.ctx.logins.forget(pass.name());
+    core.backoff.reset(&key(pass));
+    (pass.password, pass.proven) = (Some(Attempt::Over), true);
+    let note = "the project's owner has a new password; the former one no longer works";
+    tell(&core, &pass.object, &News::normal(Reason::PasswordRotated, note)).await;
+    Ok(None)
+}
+
+/// Goes on without the new password, and tries again later.
+async fn postpone(pass: &mut Pass, error: &Error) -> Result<Option<Next>, Error> {
+    let wait = match error.class() {
+        ErrorClass::After(wait) => wait,
+        _ => pass.ctx.core.backoff.next(&key(pass)),
+    };
+    tracing::info!(%error, "the owner's password is not changed yet");
+    if !error.is_passing() {
+        let note = format!("the owner's password is not changed ({error}); it is tried again");
+        tell(&pass.ctx.core, &pass.object, &News::warning(error.reason(), note)).await;
+    }
+    (pass.password, pass.again) = (Some(Attempt::Over), Some(wait));
+    Ok(None)
+}
+
+/// The key of attempts to change the password.
+fn key(pass: &Pass) -> String {
+    format!("password/{}", pass.name())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_owners_password_follows_each_rotation_of_the_login_once() {
+        let login = Timestamp::from_second(100).ok();
+        assert!(!is_older(None, None));
+        for (own, due) in [
+            (None, true),
+            (Some("99"), true),
+            (Some("100"), false),
+            (Some("101"), false),
+            (Some("x"), true),
+        ] {
+            assert_eq!(is_older(own.map(ToOwned::to_owned).as_ref(), login), due, "{own:?}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The life of an entry of a static pool, whose database the operator has not made.
+
+use super::{Claim, Facts, Grace, Step};
+use crate::api::condition::Reason;
+
+/// What is known of an entry of a static pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Why its database cannot be used by way of the entry, and whether that passes by itself.
+    pub out: Option<(Reason, bool)>,
+    /// What becomes of the database once it is released.
+    pub reset: Reset,
+}
+
+/// What becomes of a released database of a static pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// It is kept: its pool says so, or has it no more.
+    Never,
+    /// Everything in it is to be dropped.
+    Wanted,
+    /// The same, and the decision is written.
+    Decided,
+    /// It is as a fresh one is.
+    Done,
+}
+
+/// The next step for an entry that is not being deleted.
+pub(super) fn plan(facts: &Facts, entry: Entry) -> Step {
+    match (entry.out, entry.reset) {
+        (_, Reset::Wanted | Reset::Decided | Reset::Done) if facts.claim == Claim::Released => {
+            release(facts, entry.reset)
+        }
+        // Whoever has the database goes on with it.
+        (Some((reason, passing)), _) if facts.claim == Claim::None => Step::AwaitEntry { reason, passing },
+        _ => Step::Rest,
+    }
+}
+
+/// A released entry whose pool resets it. One that is to be kept is kept.
+fn release(facts: &Facts, reset: Reset) -> Step {
+    match (facts.destroy, facts.grace, reset) {
+        (true, Grace::Unset, _) | (false, Grace::Void, _) => Step::Schedule,
+        (true, Grace::None | Grace::Over, Reset::Wanted) => Step::DecideReset,
+        (true, Grace::None | Grace::Over, Reset::Decided) => Step::DeleteSelf,
+        _ => Step::Rest,
+    }
+}
+
+/// The next step for an entry that is being deleted, and that no Orchestra holds. Nothing is dropped that was not decided.
+pub(super) fn plan_deletion(facts: Facts, entry: Entry) -> Step {
+    let decided = facts.destroy && !facts.abandon && entry.reset == Reset::Decided;
+    if decided && facts.claim == Claim::Released {
+        Step::Reset
+    } else {
+        Step::Forget
+    }
+}

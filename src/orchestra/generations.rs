@@ -1,0 +1,62 @@
+//! The logins of a tenant, by their numbers, and the roles of its server.
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use sqlx::postgres::PgConnection;
+
+use super::{Pass, login, rotation};
+use crate::api::{OrchestraClass, OrchestraDatabase};
+use crate::controller::error::Error;
+use crate::credentials::tenant::{self, LoginState, Logins};
+use crate::postgres::{self, TenantRole};
+
+/// Compares what is known of the logins with the roles of the server: a new login gets a number that no role has, and
+/// logins that nothing is known of end after the overlap.
+pub async fn compare(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    logins: &mut Logins,
+    session: &mut PgConnection,
+) -> Result<(), Error> {
+    let (core, name) = (&pass.ctx.core, database.name_any());
+    let found = postgres::tenant_logins(session, &tenant::role_name(pass.uid())).await?;
+    let (found, taken) = (numbers(pass.uid(), &found.logins), numbers(pass.uid(), &found.taken));
+    logins.choose(core, &name, &taken).await?;
+    let overlap = rotation::overlap(&pass.object);
+    let change = |state: &mut LoginState| state.found(&found, Timestamp::now(), overlap);
+    logins.change(core, &name, change).await
+}
+
+/// The numbers of logins of these roles.
+fn numbers(uid: &str, roles: &[String]) -> Vec<u32> {
+    let numbers = roles.iter().filter_map(|role| tenant::generation_of(uid, role));
+    numbers.collect()
+}
+
+/// The roles that log in, with their passwords, and those whose passwords nobody knows. A former login whose time has come
+/// is never made anew.
+pub fn live(uid: &str, logins: &Logins, retired: &[String]) -> (Vec<TenantRole>, Vec<String>) {
+    let overdue = logins.state.overdue(Timestamp::now());
+    let stays = |role: &str| {
+        let number = tenant::generation_of(uid, role);
+        !retired.iter().any(|name| name == role) && !number.is_some_and(|number| overdue.contains(&number))
+    };
+    let kept = logins.roles(uid).into_iter().filter(|role| stays(&role.name));
+    let unknown = logins.unknown(uid).into_iter().filter(|role| stays(role));
+    (kept.collect(), unknown.collect())
+}
+
+/// Drops the role of a former login, by number, with a session of its own.
+pub async fn drop_former(
+    pass: &Pass,
+    database: &OrchestraDatabase,
+    class: Option<&OrchestraClass>,
+    (logins, number): (&Logins, u32),
+) -> Result<(), Error> {
+    let (base, role) = (tenant::role_name(pass.uid()), tenant::role_of(pass.uid(), number));
+    let mut session = login::open(pass, database).await?;
+    let sharing = login::sharing(&mut session, database).await?;
+    let (family, rights) = (logins.roles(pass.uid()), login::rights(&pass.object, class));
+    let names = (base.as_str(), role.as_str());
+    Ok(postgres::drop_former_role(&mut session, names, &family, &rights, sharing).await?)
+}

@@ -1,0 +1,215 @@
+//! Looks in the background whether the entries of members still lead to their databases, and whether their servers
+//! answer.
+
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+use sha2::{Digest as _, Sha256};
+
+use super::attempts::{Attempt, AttemptState, Refusal};
+use super::plan::{Member, MemberState};
+use super::{PATIENCE, Pass, probe};
+use crate::api::OrchestraDatabase;
+use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::names::IDENTITY_ANNOTATION;
+use crate::controller::background::WorkKind;
+use crate::controller::error::Error;
+use crate::credentials::entries::Trouble;
+use crate::credentials::inventory::{self, Inventory};
+use crate::migrate::Watch;
+use crate::postgres::{self, APPLICATION, Login};
+
+/// What a look has found: none when the entry leads to the member's database, and else what is told of the other one.
+pub type Found = Option<Refusal>;
+
+/// How the members of a pool stand.
+#[derive(Default)]
+pub struct Standings {
+    /// For the plan.
+    pub members: Vec<Member>,
+    /// Names of the unclaimed members whose entries lead to other databases.
+    pub moved: Vec<String>,
+    /// What the status tells, by the keys of the entries.
+    pub refusals: Vec<(String, Refusal)>,
+}
+
+/// How the members stand that are claimed or wait for a claim.
+pub fn observe<'a>(
+    pass: &Pass,
+    inventory: &Inventory,
+    members: impl Iterator<Item = (&'a str, &'a OrchestraDatabase)>,
+) -> Standings {
+    let mut seen = Standings::default();
+    for (key, member) in members {
+        let free = member.is_unclaimed();
+        if !(free || member.is_held()) {
+            seen.refusals
+                .extend(not_reset(member).map(|refusal| (key.to_owned(), refusal)));
+            continue;
+        }
+        let Some(url) = inventory.get(key) else {
+            seen.refusals
+                .extend((!free).then(|| (key.to_owned(), removed(key, member))));
+            continue;
+        };
+        let attempt = pass
+            .ctx
+            .memory
+            .checks
+            .get(pass.uid(), key, &subject(inventory, key, member));
+        let other = attempt.as_ref().and_then(|attempt| match &attempt.state {
+            AttemptState::Done(found) => found.clone(),
+            _ => None,
+        });
+        if free && other.is_some() {
+            seen.moved.push(member.name_any());
+            continue;
+        }
+        let refusal = attempt.as_ref().and_then(|attempt| attempt.refusal.clone());
+        let told = other.or_else(|| refusal.filter(|refusal| free || !refusal.is_passing()));
+        seen.refusals.extend(told.map(|refusal| (key.to_owned(), refusal)));
+        let login = Login::parse(url).ok();
+        seen.members.push(Member {
+            key: key.to_owned(),
+            server: login.map(|login| format!("{}:{}", login.host, login.port)),
+            free,
+            state: attempt.map_or(MemberState::Unknown, state),
+        });
+    }
+    seen
+}
+
+fn state(attempt: Attempt<Found>) -> MemberState {
+    let age = attempt.age();
+    match (attempt.state, attempt.refusal) {
+        // Its task was cut off, or it would have ended by now.
+        (AttemptState::Running, _) if age > probe::LIMIT + PATIENCE => MemberState::Unknown,
+        (AttemptState::Running, _) => MemberState::Looking,
+        (AttemptState::Done(None), _) => MemberState::Well { age },
+        (AttemptState::Refused, Some(refusal)) if refusal.reason == Reason::DatabaseUnreachable => {
+            MemberState::Silent { age }
+        }
+        (AttemptState::Refused, Some(refusal)) => MemberState::Refused {
+            age,
+            passing: refusal.is_passing(),
+        },
+        (AttemptState::Done(Some(_)) | AttemptState::Refused, _) => MemberState::Refused { age, passing: false },
+    }
+}
+
+/// Whether a member that waits for a claim cannot be claimed now.
+pub fn is_out(pass: &Pass, member: &OrchestraDatabase) -> bool {
+    match pass.ctx.credentials.entries.of(&member.name_any()) {
+        Some(trouble) => trouble.is_some(),
+        // As it was before the operator started. A new one has no condition yet.
+        None => find(member.conditions(), ConditionType::Ready).is_some_and(|ready| ready.status == "False"),
+    }
+}
+
+/// What is told of a released member that its pool resets, and that is not as a fresh database is.
+fn not_reset(member: &OrchestraDatabase) -> Option<Refusal> {
+    let stalled = find(member.conditions(), ConditionType::Stalled).filter(|_| member.is_being_reset())?;
+    let reason = member.stalled_reason()?;
+    Some(Refusal::from(Error::blocked(reason, stalled.message.clone())))
+}
+
+/// What is told of an entry that left the inventory while an Orchestra uses its database.
+fn removed(key: &str, member: &OrchestraDatabase) -> Refusal {
+    let message = format!(
+        "{key} left the inventory, and {} uses its database (OrchestraDatabase {}): it goes on with its login, which can \
+         be neither changed nor revoked, and nothing is migrated. Put the entry back under this key, with the same database",
+        user(member),
+        member.name_any()
+    );
+    Refusal::from(Error::blocked(Reason::EntryRemoved, message))
+}
+
+fn user(member: &OrchestraDatabase) -> String {
+    let claim = member.spec.claim_ref.as_ref();
+    claim.map_or_else(
+        || "nobody".to_owned(),
+        |claim| format!("Orchestra {}/{}", claim.namespace, claim.name),
+    )
+}
+
+/// What a look at a member is remembered by: another URL, and another word of an admin, is looked at at once.
+fn subject(inventory: &Inventory, key: &str, member: &OrchestraDatabase) -> String {
+    let confirmed = member.annotations().get(IDENTITY_ANNOTATION);
+    let hash = Sha256::new_with_prefix(member.name_any())
+        .chain_update([0])
+        .chain_update(confirmed.map(String::as_str).unwrap_or_default())
+        .chain_update([0])
+        .chain_update(inventory.digest(key).unwrap_or_default());
+    hex::encode(hash.finalize())
+}
+
+/// Begins to look at a member. The end of the look brings the pool back, and the OrchestraDatabase when it has news.
+pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &OrchestraDatabase) {
+    let (uid, subject, work) = (
+        pass.uid().to_owned(),
+        subject(inventory, key, member),
+        id(pass.uid(), key),
+    );
+    let (ctx, memory, entries) = (&pass.ctx, pass.ctx.memory.clone(), pass.ctx.credentials.clone());
+    // A look at what the entry was before, or one that was cut off.
+    ctx.probes.stop(&work);
+    memory.checks.begin(&uid, key, &subject);
+    let (roots, wake) = (ctx.core.settings.database_roots.clone(), ctx.wake.clone());
+    let (key, inventory, member) = (key.to_owned(), inventory.clone(), member.clone());
+    let look = async move {
+        let outcome = probe::bounded(async {
+            let login = probe::login(&inventory, &key, &roots)?;
+            let mut session = postgres::connect(&login, APPLICATION).await?;
+            let found = postgres::identity(&mut session).await?;
+            Ok(inventory::moved(&found, &member).map(|error| Refusal::from(&error)))
+        });
+        let outcome = outcome.await.map_err(|error| Refusal::from(&error));
+        let refusal = match &outcome {
+            Ok(found) => found.as_ref(),
+            Err(refusal) => Some(refusal),
+        };
+        entries.entries.note(&member.name_any(), refusal.map(trouble));
+        memory.checks.end(&uid, &key, &subject, outcome);
+        // What the entry brings beside its URL may have changed.
+        let claim = member.spec.claim_ref.as_ref().filter(|_| member.is_held());
+        if let Some(claim) = claim {
+            let _ = wake.send(ObjectRef::new(&claim.name).within(&claim.namespace));
+        }
+        Ok(())
+    };
+    let object = ObjectRef::from_obj(&*pass.pool);
+    pass.ctx
+        .probes
+        .start((&work, object), WorkKind::Probe, Watch::default(), look);
+}
+
+/// By what the background work knows the look at the member of an entry.
+pub fn id(pool: &str, key: &str) -> String {
+    format!("{pool}/{key}/member")
+}
+
+fn trouble(refusal: &Refusal) -> Trouble {
+    Trouble {
+        reason: refusal.reason,
+        message: refusal.message.clone(),
+        passing: refusal.is_passing(),
+    }
+}
+
+/// Notes which entries of claimed members have left, and forgets what was found of those that are gone.
+pub fn note(pass: &Pass, inventory: &Inventory, members: &[Arc<OrchestraDatabase>]) {
+    let entries = &pass.ctx.credentials.entries;
+    for member in members.iter().filter(|member| member.is_held()) {
+        let Some(key) = super::preparation::key(member) else {
+            continue;
+        };
+        if !inventory.contains_key(key) {
+            entries.note(&member.name_any(), Some(trouble(&removed(key, member))));
+        }
+    }
+    let checks = &pass.ctx.memory.checks;
+    for key in checks.retain(pass.uid(), |key| inventory.contains_key(key)) {
+        pass.ctx.probes.stop(&id(pass.uid(), &key));
+    }
+}

@@ -1,0 +1,368 @@
+//! A static pool while the operator runs: entries come, change and go, and servers die and come back.
+
+use std::time::Duration;
+
+use orchestra_sandbox::loopback;
+use orchestra_sandbox::postgres::Postgres;
+use orchestra_sandbox::random;
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use serde_json::Value;
+
+use crate::proof::soon;
+use crate::samples::all_files_are_named;
+use crate::support::{LONG, login, orchestra, project, ready, reason, scalar, secret, sources, world};
+
+/// A server of its own, of a version on which a tenant's scripts are confined, where that can be had.
+async fn hall(files: &tempfile::TempDir) -> Postgres {
+    Postgres::start_as_hosted(files.path(), loopback::address())
+        .await
+        .unwrap()
+}
+
+async fn database(server: &Postgres, name: &str) -> String {
+    let owner = format!("{name}_owner");
+    server
+        .create_database(name, &owner, &random::alphanumeric(20))
+        .await
+        .unwrap()
+}
+
+/// The Secret of an entry, with exactly these values.
+fn entry(world: &World, name: &str, values: &[(&str, &str)]) {
+    let values = values
+        .iter()
+        .map(|(key, value)| format!("{key}: {}", serde_json::to_string(value).unwrap()));
+    let values = values.collect::<Vec<_>>().join(", ");
+    world
+        .apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: {name}, namespace: {SYSTEM}, labels: {{orchestra-pool: halls}}}}, \
+             stringData: {{{values}}}}}"
+        ))
+        .unwrap();
+}
+
+fn remove(world: &World, name: &str) {
+    world.kubectl(["delete", "secret", name, "-n", SYSTEM]).unwrap();
+}
+
+async fn pool(world: &World, is: impl Fn(&Value) -> bool) -> Value {
+    world.until(Kind::Pool, ("", "halls"), LONG, is).await.unwrap()
+}
+
+/// The pool says this, for this reason.
+fn says(reason: &'static str, part: &'static str) -> impl Fn(&Value) -> bool {
+    move |pool| {
+        let (_, is, message) = condition(pool, "Ready");
+        is == reason && message.contains(part)
+    }
+}
+
+async fn database_of(world: &World, orchestra: &str) -> String {
+    let object = ready(world, orchestra).await;
+    object["status"]["databaseName"].as_str().unwrap().to_owned()
+}
+
+async fn tenant_works(world: &World, name: &str) {
+    let keys = secret(world, TENANTS, &format!("{name}-connection")).await;
+    let mut session = login(&keys["DATABASE_URL"]).await.unwrap();
+    assert_eq!(
+        scalar(&mut session, "SELECT count(*) FROM pg_class WHERE relname = 'pg_class'").await,
+        1
+    );
+}
+
+fn sample(world: &World) {
+    let folder = project().join("deploy/samples/static-pool");
+    all_files_are_named(&folder);
+    world.kubectl(["apply", "-k", folder.to_str().unwrap()]).unwrap();
+    if world.is_legacy() {
+        let patch = r#"{"spec":{"static":{"allowLegacyServers":true}}}"#;
+        world
+            .kubectl(["patch", "orchpool", "halls", "--type=merge", "-p", patch])
+            .unwrap();
+    }
+}
+
+const API: [(&str, &str); 3] = [
+    ("SUPABASE_URL", "https://hall.supabase.test"),
+    ("SUPABASE_ANON_KEY", "anon-1"),
+    ("SUPABASE_SERVICE_ROLE_KEY", "service-hush"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_come_change_and_go_while_the_operator_runs() {
+    let world = world().await;
+    let _operator = world
+        .operator("operator", |command| {
+            command.arg("--resync=2s");
+        })
+        .unwrap();
+    sample(&world);
+    let files = tempfile::tempdir().unwrap();
+    let mut hall = hall(&files).await;
+    let own = world.api.postgres().unwrap();
+    let (one, other) = (database(own, "one").await, database(own, "other").await);
+
+    // A hosted entry: its tenant's Secret has the keys, and nothing else tells them.
+    hosted(&world, &one, "anon-1");
+    let first = database_of(&world, "hall-orchestra").await;
+    let keys = secret(&world, TENANTS, "hall-orchestra-connection").await;
+    for (key, value) in API {
+        assert_eq!(keys[key], value, "{key}");
+    }
+    let all = world.list(Kind::Database).await.unwrap();
+    let told = format!("{all:?}{:?}", world.get(Kind::Pool, "", "halls").await.unwrap());
+    assert!(!told.contains("hush"), "{told}");
+    hosted(&world, &one, "anon-2");
+    soon("the other key is published", async || {
+        secret(&world, TENANTS, "hall-orchestra-connection").await["SUPABASE_ANON_KEY"] == "anon-2"
+    })
+    .await;
+
+    // Half of a set is told by name, and so is a second entry for one database.
+    let two = database(&hall, "two").await;
+    entry(&world, "hall-2", &[("DATABASE_URL", &two), API[0]]);
+    pool(
+        &world,
+        says(
+            "InvalidEntry",
+            "hall-2/DATABASE_URL: SUPABASE_ANON_KEY and SUPABASE_SERVICE_ROLE_KEY missing",
+        ),
+    )
+    .await;
+    remove(&world, "hall-2");
+    entry(&world, "hall-2", &[("DATABASE_URL", &two)]);
+    pool(&world, |pool| {
+        pool["status"]["available"] == 1 && is_true(pool, "Ready")
+    })
+    .await;
+    entry(&world, "hall-again", &[("DATABASE_URL", &two)]);
+    pool(
+        &world,
+        says("DuplicateEntry", "hall-again/DATABASE_URL: leads to the same server"),
+    )
+    .await;
+    remove(&world, "hall-again");
+    pool(&world, |pool| is_true(pool, "Ready")).await;
+
+    // A dead server takes its members out, and brings them back.
+    hall.stop();
+    let out =
+        |pool: &Value| pool["status"]["available"] == 0 && says("DatabaseUnreachable", "hall-2/DATABASE_URL")(pool);
+    pool(&world, out).await;
+    tenant(&world, "second");
+    let waits = reason(&world, "second", "PoolExhausted").await;
+    let (_, _, message) = condition(&waits, "Ready");
+    assert!(
+        message.contains("hall-2/DATABASE_URL (DatabaseUnreachable)"),
+        "{message}"
+    );
+    hall.restart().await.unwrap();
+    let second = database_of(&world, "second").await;
+    pool(&world, |pool| is_true(pool, "Ready") && pool["status"]["bound"] == 2).await;
+
+    // An entry that leaves keeps its tenant, and says so.
+    remove(&world, "hall-1");
+    let gone = condition_of(&world, &first, "EntryRemoved").await;
+    assert!(
+        gone.contains("Orchestra tenants/hall-orchestra uses its database"),
+        "{gone}"
+    );
+    pool(&world, says("EntryRemoved", "hall-1/DATABASE_URL left the inventory")).await;
+    tenant_works(&world, "hall-orchestra").await;
+    // One that leads elsewhere is not followed.
+    entry(&world, "hall-2", &[("DATABASE_URL", &other)]);
+    let moved = condition_of(&world, &second, "InvalidEntry").await;
+    assert!(
+        moved.contains("The claim stays with the database that it has"),
+        "{moved}"
+    );
+    tenant_works(&world, "second").await;
+    let mut elsewhere = login(&other).await.unwrap();
+    let ours = "SELECT count(*) FROM pg_namespace WHERE nspname = 'stagesub'";
+    assert_eq!(scalar(&mut elsewhere, ours).await, 0);
+    hosted(&world, &one, "anon-2");
+    entry(&world, "hall-2", &[("DATABASE_URL", &two)]);
+    for name in [&first, &second] {
+        let well = |object: &Value| condition(object, "EntryUsable").0.is_empty() && is_true(object, "Ready");
+        world.until(Kind::Database, ("", name), LONG, well).await.unwrap();
+    }
+    pool(&world, |pool| is_true(pool, "Ready")).await;
+
+    // Before its claim, a member follows its entry.
+    let (four, five) = (database(&hall, "four").await, database(&hall, "five").await);
+    entry(&world, "hall-4", &[("DATABASE_URL", &four)]);
+    pool(&world, |pool| pool["status"]["available"] == 1).await;
+    let before = free(&world).await;
+    entry(&world, "hall-4", &[("DATABASE_URL", &five)]);
+    soon("another member stands for the entry", async || {
+        let now = free(&world).await;
+        now.len() == 1 && now != before
+    })
+    .await;
+}
+
+/// The first entry, which is a hosted project.
+fn hosted(world: &World, url: &str, anon: &str) {
+    let mut values = vec![("DATABASE_URL", url)];
+    values.extend(API.map(|(key, value)| (key, if value == "anon-1" { anon } else { value })));
+    entry(world, "hall-1", &values);
+}
+
+fn tenant(world: &World, name: &str) {
+    world
+        .apply(&format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: Orchestra, metadata: {{name: {name}, namespace: {TENANTS}}}, \
+             spec: {{className: halls}}}}"
+        ))
+        .unwrap();
+}
+
+/// The message of a database's EntryUsable condition, once it is False for this reason.
+async fn condition_of(world: &World, name: &str, reason: &str) -> String {
+    let has = |object: &Value| condition(object, "EntryUsable").1 == reason;
+    let object = world.until(Kind::Database, ("", name), LONG, has).await.unwrap();
+    assert!(is_true(&object, "Ready"), "{object:#}");
+    condition(&object, "EntryUsable").2
+}
+
+/// Names of the members that wait for a claim.
+async fn free(world: &World) -> Vec<String> {
+    let all = world.list(Kind::Database).await.unwrap();
+    let free = all.iter().filter(|database| database["spec"]["claimRef"].is_null());
+    free.map(|database| database["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Rows of a tenant, and a role that a script of it has made.
+async fn used(owner: &str) -> (i64, i64) {
+    let mut session = login(owner).await.unwrap();
+    let tables = "SELECT count(*) FROM pg_class WHERE relname = 'Member'";
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname = 'left_behind'";
+    (scalar(&mut session, tables).await, scalar(&mut session, roles).await)
+}
+
+fn delete(world: &World, name: &str) {
+    world
+        .kubectl(["delete", "orch", name, "-n", TENANTS, "--timeout=60s"])
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one database's lives, in their order")]
+async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
+    let world = world().await;
+    let mut operator = Some(world.operator("operator", |_| {}).unwrap());
+    sources(&world);
+    let files = tempfile::tempdir().unwrap();
+    let hall = hall(&files).await;
+    let urls = [database(&hall, "one").await, database(&hall, "two").await];
+    let data = urls
+        .iter()
+        .enumerate()
+        .map(|(place, url)| format!("DATABASE_URL_POOL_{}: \"{url}\"", place + 1));
+    let data = data.collect::<Vec<_>>().join(", ");
+    world
+        .apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: rehearsal-databases, namespace: {SYSTEM}}}, stringData: {{{data}}}}}"
+        ))
+        .unwrap();
+    let sample = project().join("deploy/samples/reset-pool.yaml");
+    world.kubectl(["apply", "-f", sample.to_str().unwrap()]).unwrap();
+    if hall.is_legacy() {
+        eprintln!("no server of PostgreSQL 16 or later can be had: nothing is reset");
+        return;
+    }
+    let house = |count: i64| move |pool: &Value| pool["status"]["available"] == count;
+    world
+        .until(Kind::Pool, ("", "rehearsals"), LONG, house(2))
+        .await
+        .unwrap();
+
+    // While the grace period runs nothing is dropped.
+    orchestra(&world, "first", "  className: rehearsals");
+    let first = database_of(&world, "first").await;
+    delete(&world, "first");
+    let reclaiming =
+        |object: &Value| object["status"]["phase"] == "Reclaiming" && object["spec"]["reclaimAfter"].is_string();
+    let kept = world
+        .until(Kind::Database, ("", &first), LONG, reclaiming)
+        .await
+        .unwrap();
+    assert!(
+        condition(&kept, "Ready")
+            .2
+            .contains("everything in the database is dropped after"),
+        "{kept:#}"
+    );
+    let no_grace = r#"{"spec":{"deletion":{"gracePeriod":null}}}"#;
+    world
+        .kubectl(["patch", "orchclass", "rehearsals", "--type=merge", "-p", no_grace])
+        .unwrap();
+
+    // Killed again and again while it goes on: the next tenant finds nothing.
+    orchestra(&world, "second", "  className: rehearsals");
+    let second = database_of(&world, "second").await;
+    assert_ne!(first, second);
+    let key = world.get(Kind::Database, "", &second).await.unwrap().unwrap()["spec"]["static"]["key"].clone();
+    let own = &urls[usize::from(key == "DATABASE_URL_POOL_2")];
+    let mut owner = login(own).await.unwrap();
+    let script = "CREATE ROLE left_behind LOGIN; CREATE SCHEMA left_behind; GRANT ALL ON SCHEMA left_behind TO left_behind; \
+                  CREATE TABLE left_behind.rows AS SELECT n FROM generate_series(1, 100) n";
+    sqlx::raw_sql(script).execute(&mut owner).await.unwrap();
+    drop(owner);
+    delete(&world, "second");
+    for delay in [100, 300, 700, 1500] {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        if let Some(mut dead) = operator.take() {
+            dead.kill().unwrap();
+        }
+        operator = Some(world.operator("operator", |_| {}).unwrap());
+    }
+    let anew = |pool: &Value| pool["status"]["available"] == 1 && is_true(pool, "Ready");
+    world
+        .until(Kind::Pool, ("", "rehearsals"), LONG * 2, anew)
+        .await
+        .unwrap();
+    assert_eq!(used(own).await, (0, 0));
+    assert_eq!(
+        used(&urls[usize::from(key != "DATABASE_URL_POOL_2")]).await.0,
+        1,
+        "the other one is kept"
+    );
+
+    // What is kept on purpose is kept.
+    orchestra(&world, "third", "  className: rehearsals\n  deletionPolicy: Retain");
+    let third = database_of(&world, "third").await;
+    delete(&world, "third");
+    let released = |object: &Value| object["status"]["phase"] == "Released";
+    world.until(Kind::Database, ("", &third), LONG, released).await.unwrap();
+    assert_eq!(used(own).await.0, 1);
+
+    // What the entry's login may not drop is named, and keeps the database out.
+    let admin = hall.admin_url().replace(
+        "/postgres?",
+        if key == "DATABASE_URL_POOL_2" { "/two?" } else { "/one?" },
+    );
+    let mut root = login(&admin).await.unwrap();
+    sqlx::raw_sql("CREATE SCHEMA of_an_admin")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    let give_up = r#"{"spec":{"reclaimPolicy":"Delete"}}"#;
+    world
+        .kubectl(["patch", "orchdb", &third, "--type=merge", "-p", give_up])
+        .unwrap();
+    let named = |object: &Value| condition(object, "Stalled").2.contains("schema of_an_admin");
+    world.until(Kind::Database, ("", &third), LONG, named).await.unwrap();
+    let told =
+        |pool: &Value| condition(pool, "Ready").2.contains("schema of_an_admin") && pool["status"]["available"] == 0;
+    world.until(Kind::Pool, ("", "rehearsals"), LONG, told).await.unwrap();
+    sqlx::raw_sql("DROP SCHEMA of_an_admin")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    drop(root);
+    world.until(Kind::Pool, ("", "rehearsals"), LONG, anew).await.unwrap();
+    assert_eq!(used(own).await, (0, 0));
+}
