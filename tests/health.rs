@@ -70,7 +70,7 @@ async fn what_a_server_refuses_is_told_by_its_kind() {
     for (change, kind, says, back) in [
         (
             "ALTER ROLE tenant CONNECTION LIMIT 0",
-            Kind::Connections,
+            Kind::LoginLimit,
             "limits.connections",
             "ALTER ROLE tenant CONNECTION LIMIT -1",
         ),

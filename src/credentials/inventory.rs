@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use sqlx::PgConnection;
 
 use super::Context;
-pub use super::listing::{Inventories, concerns, inventory};
+pub use super::listing::{Inventories, concerns, inventory, versions};
 pub use super::project::{Inventory, KEY_PREFIX, Project, is_read};
 use crate::api::condition::Reason;
 use crate::api::names::IDENTITY_ANNOTATION;

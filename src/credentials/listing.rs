@@ -31,7 +31,7 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 const PAGE: u32 = 20;
 
 /// Names and `resourceVersion`s of the Secrets of an inventory; none for the operator's environment.
-type Versions = Option<Vec<(String, String)>>;
+pub type Versions = Option<Vec<(String, String)>>;
 
 /// The inventories as they were last read, by the name of the pool. An inventory is read again when one of its
 /// Secrets has another `resourceVersion`, or when they are other ones.
@@ -130,6 +130,20 @@ pub async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<Arc<Invent
 
 fn version(secret: &impl ResourceExt) -> (String, String) {
     (secret.name_any(), secret.resource_version().unwrap_or_default())
+}
+
+/// Names and `resourceVersion`s of the Secrets of a pool's inventory as the watch shows them; none of the operator's
+/// environment. None when they cannot be told.
+pub fn versions(core: &Core, pool: &OrchestraPool) -> Versions {
+    let Some(inventory) = &pool.spec.inventory else {
+        return Some(Vec::new());
+    };
+    let selector = selected_by(inventory).ok()?;
+    let named = inventory.secret_ref.as_ref().map(|named| named.name.as_str());
+    if named.is_none() && selector.is_none() {
+        return Some(Vec::new());
+    }
+    watched(core, named, selector.as_ref())
 }
 
 /// The Secrets as the watch shows them; none when the one with a name is not there.

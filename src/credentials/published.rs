@@ -6,17 +6,55 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
 use super::{Context, inventory, owner, tenant};
-use crate::api::{ConnectionMode, Orchestra, OrchestraDatabase};
+use crate::api::{ConnectionMode, InventoryEntry, Orchestra, OrchestraDatabase, PublishedSecret};
 use crate::controller::error::Error;
 use crate::controller::write::namespaced;
 use crate::postgres::Login;
 use crate::supabase;
 
-/// The login that an Orchestra's application has. None when the Secret is not the one that was published, or does not
-/// say where and as whom the operator has published: another part puts that right, or its template says so.
+/// A login that was published, with what it was made from: nothing is read again while that is the same.
+#[derive(Clone)]
+pub struct Published {
+    made_from: Sources,
+    /// The login.
+    pub login: Login,
+}
+
+/// What a published login is made from.
+#[derive(Clone, PartialEq, Eq)]
+struct Sources {
+    /// The connection Secret as it was written.
+    secret: PublishedSecret,
+    /// Name of the database.
+    database: String,
+    /// The entry of the pool's inventory.
+    entry: Option<InventoryEntry>,
+    /// `resourceVersion`s of what says where the database is, as the watch shows them.
+    place: Option<Vec<(String, String)>>,
+}
+
+impl Sources {
+    /// Whether both are of the same publication: what was found then stays true while it cannot be read again.
+    fn is_of_same(&self, other: &Self) -> bool {
+        (&self.secret, &self.database) == (&other.secret, &other.database)
+    }
+}
+
+/// Whether the template of an Orchestra puts something of its own where the login is published: such a Secret is not
+/// used to connect.
+pub fn is_hidden(orchestra: &Orchestra) -> bool {
+    let template = orchestra.spec.connection.template.as_ref();
+    template.is_some_and(|template| LIBPQ.iter().any(|key| template.contains_key(*key)))
+}
+
+/// The login that an Orchestra's application has. `known` is what was found before: it stays while what it was made from
+/// does, and while the very Secret that it is of cannot be read, because somebody has touched it. None when the Secret is
+/// not the one that was published, or does not say where and as whom the operator has published: another part puts that
+/// right, or its template says so.
 ///
 /// # Errors
 /// When Kubernetes fails, or the inventory has no such entry.
@@ -25,20 +63,65 @@ pub async fn login(
     trusted: &supabase::Settings,
     orchestra: &Orchestra,
     database: &OrchestraDatabase,
-) -> Result<Option<Login>, Error> {
-    let api: Api<Secret> = namespaced(&ctx.core.client, orchestra);
+    known: Option<Published>,
+) -> Result<Option<Published>, Error> {
     let status = orchestra.status.as_ref();
-    let Some(written) = status.and_then(|status| status.secret_ref.as_ref()) else {
+    let written = status.and_then(|status| status.secret_ref.as_ref());
+    let Some(written) = written.filter(|_| !is_hidden(orchestra)) else {
         return Ok(None);
     };
-    let template = orchestra.spec.connection.template.as_ref();
-    if template.is_some_and(|template| LIBPQ.iter().any(|key| template.contains_key(*key))) {
-        return Ok(None);
+    let made_from = Sources {
+        secret: written.clone(),
+        database: database.name_any(),
+        entry: database.spec.inventory.clone(),
+        place: place(ctx, database),
+    };
+    let known = known.filter(|known| made_from.is_of_same(&known.made_from));
+    if known.as_ref().is_some_and(|known| known.made_from == made_from) {
+        return Ok(known);
     }
+    match read(ctx, trusted, orchestra, database, written).await {
+        Ok(Read::Login(login)) => Ok(Some(Published { made_from, login })),
+        Ok(Read::Elsewhere) => Ok(None),
+        Ok(Read::Touched) => Ok(known),
+        Err(error) => known.map_or(Err(error), |known| Ok(Some(known))),
+    }
+}
+
+/// The versions of what says where a database is.
+fn place(ctx: &Context, database: &OrchestraDatabase) -> Option<Vec<(String, String)>> {
+    if let Some(entry) = &database.spec.inventory {
+        let pool = ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool))?;
+        return inventory::versions(&ctx.core, &pool);
+    }
+    let (name, namespace) = (database.name_any(), &ctx.core.settings.namespace);
+    let secret = ctx.core.stores.secrets.get(&ObjectRef::new(&name).within(namespace))?;
+    Some(vec![(name, secret.resource_version()?)])
+}
+
+/// What came of reading a published login.
+enum Read {
+    Login(Login),
+    /// The Secret is not as it was written.
+    Touched,
+    /// It leads elsewhere than the operator has published.
+    Elsewhere,
+}
+
+async fn read(
+    ctx: &Context,
+    trusted: &supabase::Settings,
+    orchestra: &Orchestra,
+    database: &OrchestraDatabase,
+    written: &PublishedSecret,
+) -> Result<Read, Error> {
+    let api: Api<Secret> = namespaced(&ctx.core.client, orchestra);
     let found = api.get_opt(&written.name).await?;
-    let found = found.filter(|secret| secret.resource_version() == written.resource_version);
-    let Some(keys) = found.and_then(|secret| Keys::of(&secret)) else {
-        return Ok(None);
+    let Some(secret) = found.filter(|secret| secret.resource_version() == written.resource_version) else {
+        return Ok(Read::Touched);
+    };
+    let Some(keys) = Keys::of(&secret) else {
+        return Ok(Read::Elsewhere);
     };
     let mode = orchestra.spec.connection.mode;
     let place = if let Some(entry) = &database.spec.inventory {
@@ -48,7 +131,8 @@ pub async fn login(
         stored.and_then(|stored| hosted(&stored, ctx, mode, trusted, &keys))
     };
     let uid = orchestra.metadata.uid.as_deref().unwrap_or_default();
-    Ok(place.and_then(|place| keys.at(&place, uid)))
+    let login = place.and_then(|place| keys.at(&place, uid));
+    Ok(login.map_or(Read::Elsewhere, Read::Login))
 }
 
 /// Where a hosted database is reached in this mode. The direct host is not stored: it is one that the provider's
@@ -137,6 +221,24 @@ mod tests {
             data: Some(data.collect()),
             ..Secret::default()
         })
+    }
+
+    #[test]
+    fn a_login_stays_known_while_only_its_place_has_another_version() {
+        let of = |secret: &str, database: &str, place: &str| Sources {
+            secret: PublishedSecret {
+                name: "a-connection".into(),
+                resource_version: Some(secret.into()),
+                keys: None,
+            },
+            database: database.into(),
+            entry: None,
+            place: Some(vec![(database.into(), place.into())]),
+        };
+        let known = of("1", "one", "1");
+        assert!(known.is_of_same(&of("1", "one", "2")) && known != of("1", "one", "2"));
+        assert!(!known.is_of_same(&of("2", "one", "1")), "another login was published");
+        assert!(!known.is_of_same(&of("1", "two", "1")), "another database");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! When probes change the condition Available: pure.
 
 use crate::api::condition::Reason;
-use crate::postgres::Fault;
+use crate::postgres::{Fault, FaultKind};
 
 /// So many probes in a row fail before Available is False, or before the reason of a False one changes.
 pub const FAILURES: u32 = 3;
@@ -38,6 +38,8 @@ pub struct Judge {
     alike: u32,
     /// The reason of the last failure.
     last: Option<Reason>,
+    /// Of the failed ones, the last ones whose login was refused.
+    refused: u32,
     /// Probes that succeeded since the last that failed.
     successes: u32,
 }
@@ -56,21 +58,44 @@ impl Judge {
         self.outage.as_ref()
     }
 
-    /// Failed probes in a row.
-    pub fn failures(&self) -> u32 {
-        self.failures
+    /// Refused logins in a row.
+    pub fn refused(&self) -> u32 {
+        self.refused
+    }
+
+    /// Whether the last probe has succeeded.
+    pub fn is_well(&self) -> bool {
+        self.successes > 0
+    }
+
+    /// Begins to count again, because there is another login. What is told stays until that is proven otherwise.
+    pub fn restart(&mut self) {
+        *self = Self::resume(self.outage.take());
     }
 
     /// Takes the outcome of a probe. Whether something else is to be told.
     pub fn note(&mut self, outcome: Result<(), &Fault>) -> bool {
         match outcome {
             Ok(()) => self.succeeded(),
+            Err(fault) if fault.kind == FaultKind::LoginLimit => self.full(),
             Err(fault) => self.failed(fault),
         }
     }
 
+    /// The server has let the login in, and the applications have all sessions that it may have: they use the database.
+    /// What is seen in a session only is not disproven by that.
+    fn full(&mut self) -> bool {
+        let of_session = [Reason::DatabaseReadOnly, Reason::DatabaseGone, Reason::DatabaseRefused];
+        let told = self.outage.as_ref().map(|outage| outage.reason);
+        if told.is_some_and(|told| of_session.contains(&told)) {
+            self.restart();
+            return false;
+        }
+        self.succeeded()
+    }
+
     fn succeeded(&mut self) -> bool {
-        (self.failures, self.alike, self.last) = (0, 0, None);
+        (self.failures, self.alike, self.refused, self.last) = (0, 0, 0, None);
         self.successes = self.successes.saturating_add(1);
         self.successes >= SUCCESSES && self.outage.take().is_some()
     }
@@ -83,6 +108,11 @@ impl Judge {
             1
         };
         self.failures = self.failures.saturating_add(1);
+        self.refused = if fault.kind.is_refused_login() {
+            self.refused.saturating_add(1)
+        } else {
+            0
+        };
         (self.successes, self.last) = (0, Some(reason));
         let told = match &self.outage {
             None => self.failures >= FAILURES,
@@ -170,6 +200,48 @@ mod tests {
         let refused = Some(Reason::ConnectionRefused);
         assert_eq!(run(&mut judge, "r+"), [(false, refused); 2]);
         assert_eq!(run(&mut judge, "+"), [(true, None)]);
+    }
+
+    #[test]
+    fn only_refused_logins_in_a_row_count_as_such() {
+        let mut judge = Judge::default();
+        let mut refused = |kind: Kind| {
+            judge.note(Err(&fault(kind)));
+            judge.refused()
+        };
+        let kinds = [Kind::Refused, Kind::Login, Kind::Blocked, Kind::Pooler, Kind::Login];
+        assert_eq!(kinds.map(&mut refused), [0, 1, 2, 0, 1]);
+    }
+
+    #[test]
+    fn another_login_begins_a_new_row_and_keeps_what_is_told() {
+        let mut judge = Judge::default();
+        run(&mut judge, "llll");
+        judge.restart();
+        let login = Some(Reason::LoginFailed);
+        assert_eq!(
+            (judge.refused(), judge.outage().map(|outage| outage.reason)),
+            (0, login)
+        );
+        assert_eq!(run(&mut judge, "++"), [(false, login), (true, None)]);
+        run(&mut judge, "ll");
+        judge.restart();
+        assert_eq!(run(&mut judge, "l"), [(false, None)]);
+    }
+
+    #[test]
+    fn applications_that_have_all_sessions_of_the_login_use_the_database() {
+        let full = fault(Kind::LoginLimit);
+        let mut judge = Judge::default();
+        for _ in 0..5 {
+            assert!(!judge.note(Err(&full)) && judge.outage().is_none() && judge.is_well());
+        }
+        for (told, over) in [(Kind::Refused, true), (Kind::ReadOnly, false)] {
+            let mut judge = Judge::resume(Some(Outage::from(&fault(told))));
+            assert!(!judge.note(Err(&full)));
+            assert_eq!(judge.note(Err(&full)), over, "{told:?}");
+            assert_eq!((judge.outage().is_none(), judge.is_well()), (over, over), "{told:?}");
+        }
     }
 
     /// Every history of a few probes: what is told changes only as a row of outcomes says.

@@ -71,11 +71,8 @@ impl Context {
     }
 
     /// What keeps applications from the database of an Orchestra, as probes say. What the status says stays until probes
-    /// say otherwise.
+    /// say otherwise, also where nothing is probed.
     pub fn outage(&self, object: &Orchestra) -> Option<Outage> {
-        if self.as_ref().settings.probe_interval.is_zero() {
-            return None;
-        }
         let uid = object.metadata.uid.as_deref().unwrap_or_default();
         match self.records.lock().get(uid) {
             Some(record) => record.judge.outage().cloned(),

@@ -8,11 +8,17 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::judge::Judge;
 use super::schedule::{QUICK, phase};
+use super::servers::server;
 use super::{Context, told};
-use crate::api::{GoDuration, Orchestra, OrchestraDatabase, PowerState};
+use crate::api::{GoDuration, Orchestra, OrchestraDatabase, PowerState, PublishedSecret};
 use crate::controller::Core;
+use crate::credentials::inventory;
+use crate::credentials::published::{self, Published};
 use crate::postgres::{CONNECTION_SCOPES, Measured};
 use crate::telemetry::tenants::{Connections, TenantFacts};
+
+/// The interval where the operator probes no database but those that are told to be unavailable.
+const WHILE_OFF: Duration = Duration::from_mins(1);
 
 /// A database that is probed.
 pub struct Subject {
@@ -34,8 +40,20 @@ pub struct Record {
     pub due: Instant,
     /// How often it is probed.
     interval: Duration,
-    /// Host and port of the last probe.
-    pub server: Option<String>,
+    /// The Orchestra.
+    pub object: ObjectRef<Orchestra>,
+    /// Name of its database.
+    database: String,
+    /// The connection Secret as it was last published.
+    secret: Option<PublishedSecret>,
+    /// The login that was last published and read.
+    pub login: Option<Published>,
+    /// Whether it is to be probed now.
+    pub in_use: bool,
+    /// A probe was started, and perhaps goes on.
+    pub started: bool,
+    /// Host and port of the last probe; before the first one what comes near it.
+    pub place: String,
     /// The last measurement.
     pub measured: Option<Measured>,
     /// When it was taken.
@@ -46,10 +64,9 @@ pub struct Record {
 }
 
 impl Subject {
-    /// The database of an Orchestra, if it is to be probed: it is in use and usable, and its Secret is the one that was
-    /// published.
+    /// The database of an Orchestra, if it is to be probed: it is in use and usable.
     pub fn of(core: &Core, object: &Arc<Orchestra>) -> Option<Self> {
-        let database = database(core, object)?;
+        let database = database(core, object).filter(|database| is_usable(database))?;
         let class = object.decided_class().map(ObjectRef::new);
         let class = class.and_then(|class| core.stores.classes.get(&class));
         let health = class.as_ref().and_then(|class| class.spec.health.as_ref());
@@ -57,7 +74,11 @@ impl Subject {
         Some(Self {
             object: object.clone(),
             database,
-            interval: interval.unwrap_or(core.settings.probe_interval),
+            interval: interval.unwrap_or(if core.settings.probe_interval.is_zero() {
+                WHILE_OFF
+            } else {
+                core.settings.probe_interval
+            }),
             metrics: health.is_some_and(|health| health.metrics),
         })
     }
@@ -76,19 +97,16 @@ impl Subject {
             let status = object.status.as_ref()?;
             Some((status.secret_ref.clone()?, status.database_name.clone()))
         };
-        now.uid() == self.object.uid() && login(&now) == login(&self.object) && database(core, &now).is_some()
+        now.uid() == self.object.uid() && login(&now) == login(&self.object) && Self::of(core, &now).is_some()
     }
 }
 
+/// The database of an Orchestra that is in use: what was found of it stays true, whether it can be probed now or not.
 fn database(core: &Core, object: &Orchestra) -> Option<Arc<OrchestraDatabase>> {
     let status = object.status.as_ref()?;
-    let published = status.secret_ref.as_ref()?;
-    if object.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let secret = ObjectRef::new(&published.name).within(object.metadata.namespace.as_deref().unwrap_or_default());
-    let secret = core.stores.connections.get(&secret)?;
-    if secret.metadata.resource_version != published.resource_version {
+    let is_left = object.metadata.deletion_timestamp.is_some() || object.is_paused();
+    let is_off = core.settings.probe_interval.is_zero() && status.health.is_none();
+    if status.secret_ref.is_none() || is_left || is_off || published::is_hidden(object) {
         return None;
     }
     let database = core
@@ -100,15 +118,29 @@ fn database(core: &Core, object: &Orchestra) -> Option<Arc<OrchestraDatabase>> {
     // A project whose pause the provider refuses runs on.
     let refused = database.spec.supabase.is_some() && database.stalled_reason().is_some();
     let paused = database.spec.power_state == Some(PowerState::Paused) && !refused;
-    if paused || object.is_paused() {
-        return None;
+    (ours && !paused).then_some(database)
+}
+
+fn is_usable(database: &OrchestraDatabase) -> bool {
+    database.is_ready() && database.metadata.deletion_timestamp.is_none()
+}
+
+/// Where a database probably is, before it was probed.
+fn place(ctx: &Context, database: &OrchestraDatabase) -> String {
+    if let Some(entry) = &database.spec.inventory {
+        let entries = ctx.credentials.inventories.latest(&entry.pool);
+        let roots = &ctx.credentials.core.settings.database_roots;
+        let login = entries.and_then(|entries| inventory::read(entries.get(&entry.key)?, roots).ok());
+        return login.map_or_else(|| format!("pool {}", entry.pool), |login| server(&login));
     }
-    (ours && database.is_ready() && database.metadata.deletion_timestamp.is_none()).then_some(database)
+    // The projects of a region share a few poolers.
+    let region = database.spec.supabase.as_ref().map(|project| project.region.as_str());
+    format!("region {}", region.unwrap_or_default())
 }
 
 impl Record {
     /// Begins with what the status says. What is told to be down is probed soon.
-    pub fn new(subject: &Subject, now: Instant) -> Self {
+    pub fn new(ctx: &Context, subject: &Subject, now: Instant) -> Self {
         let outage = told(&subject.object);
         let within = if outage.is_some() {
             QUICK.min(subject.interval)
@@ -119,7 +151,13 @@ impl Record {
             judge: Judge::resume(outage),
             due: now + phase(&subject.uid(), within),
             interval: subject.interval,
-            server: None,
+            object: ObjectRef::from_obj(&*subject.object),
+            database: subject.database.name_any(),
+            secret: None,
+            login: None,
+            in_use: true,
+            started: false,
+            place: place(ctx, &subject.database),
             measured: None,
             measured_at: None,
             class: String::new(),
@@ -128,19 +166,50 @@ impl Record {
         }
     }
 
-    /// Takes over what the class says now.
+    /// Takes over what the class and the status say now. Another login, such as that of a rotation, is tried at once.
     pub fn update(&mut self, subject: &Subject, now: Instant) {
+        self.in_use = true;
+        let status = subject.object.status.as_ref();
+        let secret = status.and_then(|status| status.secret_ref.as_ref());
+        if self.secret.as_ref() != secret {
+            if self.secret.is_some() {
+                self.judge.restart();
+                self.due = self.due.min(now);
+            }
+            self.secret = secret.cloned();
+        }
         if self.interval != subject.interval {
             self.interval = subject.interval;
             self.due = self.due.min(now + phase(&subject.uid(), subject.interval));
         }
         if !subject.metrics {
-            (self.measured, self.measured_at) = (None, None);
+            self.forget_numbers();
         }
         let class = subject.object.decided_class().unwrap_or_default();
         if self.class != class {
             class.clone_into(&mut self.class);
         }
+    }
+
+    /// The database cannot be probed now. What was found stays, and numbers go.
+    pub fn rest(&mut self) {
+        self.in_use = false;
+        self.forget_numbers();
+    }
+
+    /// Drops what was measured.
+    pub fn forget_numbers(&mut self) {
+        (self.measured, self.measured_at) = (None, None);
+    }
+
+    /// Whether it is of this database.
+    pub fn is_of(&self, database: &OrchestraDatabase) -> bool {
+        self.database == database.name_any()
+    }
+
+    /// Whether what was found stays: the Orchestra uses the same database.
+    pub fn is_kept(&self, core: &Core, object: &Orchestra) -> bool {
+        database(core, object).is_some_and(|database| self.is_of(&database))
     }
 
     fn facts(&self) -> Option<TenantFacts> {
@@ -167,8 +236,8 @@ impl Context {
 
     /// The databases that applications cannot use, by the reason.
     pub fn outages(&self) -> Vec<&'static str> {
-        let records = self.records.lock();
-        let outages = records.values().filter_map(|record| record.judge.outage());
+        let orchestras = self.as_ref().stores.orchestras.state();
+        let outages = orchestras.iter().filter_map(|object| self.outage(object));
         outages.map(|outage| outage.reason.as_str()).collect()
     }
 }

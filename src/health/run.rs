@@ -1,12 +1,13 @@
 //! The loop that probes databases in the background.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 
 use super::Context;
 use super::record::{Record, Subject};
@@ -21,7 +22,10 @@ use crate::migrate::Watch;
 use crate::postgres::{self, Fault, FaultKind, Measured};
 
 /// Probes that run at the same time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
+
+/// Of these, on servers of which the last probe took long to fail: others have their turn.
+const SLOW_AT_ONCE: usize = AT_ONCE / 2;
 
 /// Of these, on one server: others have their turn when one hangs.
 const PER_SERVER: usize = 4;
@@ -29,32 +33,82 @@ const PER_SERVER: usize = 4;
 /// How often it is looked which databases are due.
 const TICK: Duration = Duration::from_millis(500);
 
+/// The least time between two looks: many probes that end have one look together.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often it is looked which databases are in use.
+const REFRESH: Duration = Duration::from_secs(2);
+
 /// How often a database is measured at most: its size is the size of all its files.
 const MEASURED: Duration = Duration::from_mins(1);
 
-/// How a probe ended.
+/// How a probe ended, and the time that it took; without a time it is known from another database of the server.
 enum Look {
     /// Applications can use the database.
-    Well(Option<Measured>),
+    Well(Option<Measured>, Duration),
     /// They cannot.
-    Fault(Fault),
+    Fault(Fault, Option<Duration>),
     /// It was not looked, and is after this time.
     Later(Duration),
+    /// The login cannot be read.
+    Unread,
 }
 
 /// Probes the databases in use until it is dropped. `ended` tells of each probe that has ended.
-pub async fn run(ctx: Arc<Context>, mut ended: UnboundedReceiver<ObjectRef<Orchestra>>) {
-    let core: &Core = (*ctx).as_ref();
-    if core.settings.probe_interval.is_zero() {
-        return std::future::pending().await;
+pub async fn run(ctx: Arc<Context>, ended: UnboundedReceiver<ObjectRef<Orchestra>>) {
+    // A task of its own, which ends with this one.
+    let mut task = JoinSet::new();
+    task.spawn(probe_all(ctx, ended));
+    if let Some(Err(error)) = task.join_next().await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
+}
+
+async fn probe_all(ctx: Arc<Context>, mut ended: UnboundedReceiver<ObjectRef<Orchestra>>) {
+    let mut refreshed: Option<Instant> = None;
     loop {
+        while ended.try_recv().is_ok() {}
         ctx.works.drop_ended();
-        turn(&ctx, Instant::now());
+        let now = Instant::now();
+        if refreshed.is_none_or(|last| now.saturating_duration_since(last) >= REFRESH) {
+            refresh(&ctx, now);
+            refreshed = Some(now);
+        }
+        turn(&ctx, now);
+        tokio::time::sleep(PAUSE).await;
         tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
+            () = tokio::time::sleep(TICK.saturating_sub(PAUSE)) => {}
             // The next one has its turn.
             Some(_) = ended.recv() => {}
+        }
+    }
+}
+
+/// Looks which databases are in use.
+fn refresh(ctx: &Context, now: Instant) {
+    let core: &Core = ctx.as_ref();
+    let orchestras = core.stores.orchestras.state();
+    let mut records = ctx.records.lock();
+    let mut before = std::mem::take(&mut *records);
+    for object in &orchestras {
+        let uid = object.uid().unwrap_or_default();
+        let known = before.remove(&uid);
+        let record = if let Some(subject) = Subject::of(core, object) {
+            let known = known.filter(|known| known.is_of(&subject.database));
+            let mut record = known.unwrap_or_else(|| Record::new(ctx, &subject, now));
+            record.update(&subject, now);
+            Some(record)
+        } else {
+            let kept = known.filter(|known| known.is_kept(core, object));
+            kept.map(|mut record| {
+                record.rest();
+                record
+            })
+        };
+        if let Some(record) = record {
+            records.insert(uid, record);
         }
     }
 }
@@ -62,47 +116,77 @@ pub async fn run(ctx: Arc<Context>, mut ended: UnboundedReceiver<ObjectRef<Orche
 /// Starts the probes that are due, as far as there is room.
 fn turn(ctx: &Arc<Context>, now: Instant) {
     let core: &Core = (**ctx).as_ref();
-    let subjects = core.stores.orchestras.state();
-    let subjects = subjects.iter().filter_map(|object| Subject::of(core, object));
+    let mut room = Room::new(ctx.servers.slow());
     let mut due = Vec::new();
-    let mut busy: HashMap<String, usize> = HashMap::new();
     let mut records = ctx.records.lock();
-    let mut before = std::mem::take(&mut *records);
-    for subject in subjects {
-        let uid = subject.uid();
-        let mut record = before.remove(&uid).unwrap_or_else(|| Record::new(&subject, now));
-        record.update(&subject, now);
+    for (uid, record) in &mut *records {
+        record.started = record.started && ctx.works.under_way_of(uid).is_some();
+        if record.started {
+            room.take(&record.place);
+        } else if record.in_use && record.due <= now {
+            due.push((record.due, uid.clone()));
+        }
+    }
+    due.sort_unstable();
+    for (_, uid) in due {
+        let Some(record) = records.get_mut(&uid).filter(|record| room.is_there(&record.place)) else {
+            continue;
+        };
+        let object = core.stores.orchestras.get(&record.object);
+        let object = object.filter(|object| object.metadata.uid.as_ref() == Some(&uid));
+        // Deleted or paused a moment ago.
+        let Some(subject) = object.and_then(|object| Subject::of(core, &object)) else {
+            record.in_use = false;
+            continue;
+        };
+        record.started = true;
+        room.take(&record.place);
+        // One of the database that it had before goes on.
         if ctx.works.under_way_of(&uid).is_some() {
-            *busy.entry(place(&record, &subject)).or_default() += 1;
-        } else if record.due <= now {
-            due.push((record.due, place(&record, &subject), subject));
+            continue;
         }
-        records.insert(uid, record);
-    }
-    due.sort_by_key(|(due, ..)| *due);
-    let mut room = AT_ONCE.saturating_sub(ctx.works.under_way());
-    for (_, place, subject) in due {
-        let here = busy.entry(place).or_default();
-        if room == 0 {
-            break;
-        }
-        if *here < PER_SERVER {
-            *here += 1;
-            room -= 1;
-            let measures = subject.metrics && measures(records.get(&subject.uid()), now);
-            start(ctx, subject, measures);
-        }
+        let measures = subject.metrics && measures(record, now);
+        start(ctx, subject, measures);
     }
 }
 
-/// The server of the last probe; before the first one each database counts as a server.
-fn place(record: &Record, subject: &Subject) -> String {
-    record.server.clone().unwrap_or_else(|| subject.database.name_any())
+/// The room that is taken by probes.
+struct Room {
+    all: usize,
+    slow: usize,
+    servers: HashMap<String, usize>,
+    /// Servers of which the last probe took long to fail.
+    are_slow: HashSet<String>,
 }
 
-fn measures(record: Option<&Record>, now: Instant) -> bool {
-    let last = record.and_then(|record| record.measured_at);
-    last.is_none_or(|last| now.saturating_duration_since(last) >= MEASURED)
+impl Room {
+    fn new(are_slow: HashSet<String>) -> Self {
+        Self {
+            all: 0,
+            slow: 0,
+            servers: HashMap::new(),
+            are_slow,
+        }
+    }
+
+    /// Whether one more probe of this server may begin.
+    fn is_there(&self, server: &str) -> bool {
+        let here = self.servers.get(server).copied().unwrap_or_default();
+        let is_slow = self.are_slow.contains(server);
+        self.all < AT_ONCE && here < PER_SERVER && (!is_slow || self.slow < SLOW_AT_ONCE)
+    }
+
+    fn take(&mut self, server: &str) {
+        self.all += 1;
+        self.slow += usize::from(self.are_slow.contains(server));
+        *self.servers.entry(server.to_owned()).or_default() += 1;
+    }
+}
+
+fn measures(record: &Record, now: Instant) -> bool {
+    record
+        .measured_at
+        .is_none_or(|last| now.saturating_duration_since(last) >= MEASURED)
 }
 
 fn start(ctx: &Arc<Context>, subject: Subject, measures: bool) {
@@ -110,9 +194,8 @@ fn start(ctx: &Arc<Context>, subject: Subject, measures: bool) {
     let work = {
         let ctx = ctx.clone();
         async move {
-            let began = Instant::now();
             let look = look(&ctx, &subject, measures).await;
-            note(&ctx, &subject, look, began);
+            note(&ctx, &subject, look);
             Ok(())
         }
     };
@@ -126,22 +209,27 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
     if let Some(wait) = ctx.logins.wait(&name, core.settings.login_spacing) {
         return Look::Later(wait);
     }
-    let published = published::login(&ctx.credentials, &ctx.provider, &subject.object, &subject.database);
-    let login = match published.await {
-        Ok(Some(login)) => login,
-        Ok(None) => return Look::Later(subject.interval),
-        Err(error) => {
-            tracing::debug!(%error, name, "the published login cannot be read");
-            return Look::Later(subject.interval);
-        }
+    let uid = subject.uid();
+    let known = ctx.records.lock().get(&uid).and_then(|record| record.login.clone());
+    let (object, database) = (&subject.object, &subject.database);
+    let published = published::login(&ctx.credentials, &ctx.provider, object, database, known).await;
+    let published = published.unwrap_or_else(|error| {
+        tracing::debug!(%error, name, "the published login cannot be read");
+        None
+    });
+    let login = published.as_ref().map(|published| published.login.clone());
+    let server = login.as_ref().map(server);
+    if let Some(record) = ctx.records.lock().get_mut(&uid) {
+        record.login = published;
+        record.place = server.clone().unwrap_or_else(|| record.place.clone());
+    }
+    let (Some(login), Some(server)) = (login, server) else {
+        return Look::Unread;
     };
-    let server = server(&login);
-    if let Some(record) = ctx.records.lock().get_mut(&subject.uid()) {
-        record.server = Some(server.clone());
-    }
     if let Some(fault) = ctx.servers.failed(&server, Instant::now()) {
-        return Look::Fault(fault);
+        return Look::Fault(fault, None);
     }
+    let began = Instant::now();
     let probe = async { Ok::<_, Error>(postgres::probe(&login, measures).await) };
     let probe = tokio::time::timeout(postgres::PROBE_LONGEST, caught(Box::pin(probe)));
     let outcome = match probe.await {
@@ -154,20 +242,21 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
             ),
         }),
     };
-    ctx.servers.note(&server, outcome.as_ref().err(), Instant::now());
+    let took = began.elapsed();
+    ctx.servers.note(&server, &name, outcome.as_ref().err(), Instant::now());
     match outcome {
-        Ok(found) => Look::Well(found),
+        Ok(found) => Look::Well(found, took),
         Err(fault) => {
             if fault.kind.is_refused_login() {
                 ctx.logins.refused(&name, false);
             }
-            Look::Fault(fault)
+            Look::Fault(fault, Some(took))
         }
     }
 }
 
 /// Takes the outcome of a probe, and wakes the Orchestra if something else is to be told.
-fn note(ctx: &Context, subject: &Subject, look: Look, began: Instant) {
+fn note(ctx: &Context, subject: &Subject, look: Look) {
     let core: &Core = ctx.as_ref();
     let (now, uid) = (Instant::now(), subject.uid());
     let current = subject.is_current(core);
@@ -180,8 +269,12 @@ fn note(ctx: &Context, subject: &Subject, look: Look, began: Instant) {
         Look::Later(wait) => (wait, false),
         // Paused, deleted or given another login meanwhile: the outcome is of a login that is no more.
         _ if !current => (QUICK.min(interval), false),
-        Look::Well(measured) => {
-            core.metrics.tenants().probed("Ready", began.elapsed());
+        Look::Unread => {
+            record.forget_numbers();
+            (interval, false)
+        }
+        Look::Well(measured, took) => {
+            core.metrics.tenants().probed("Ready", took);
             if measured.is_some() {
                 (record.measured, record.measured_at) = (measured, Some(now));
             }
@@ -189,20 +282,14 @@ fn note(ctx: &Context, subject: &Subject, look: Look, began: Instant) {
             let told = record.judge.outage().is_none();
             (schedule::next(Ended::Well { told }, interval, spacing), changed)
         }
-        Look::Fault(fault) => {
+        Look::Fault(fault, took) => {
             let reason = fault.kind.reason();
-            core.metrics.tenants().probed(reason.as_str(), began.elapsed());
+            if let Some(took) = took {
+                core.metrics.tenants().probed(reason.as_str(), took);
+            }
             tracing::debug!(name = subject.object.name_any(), %reason, "a probe failed");
             let changed = record.judge.note(Err(&fault));
-            let told = record.judge.outage().is_some();
-            if told {
-                (record.measured, record.measured_at) = (None, None);
-            }
-            let (kind, failures) = (fault.kind, record.judge.failures());
-            (
-                schedule::next(Ended::Badly { kind, failures, told }, interval, spacing),
-                changed,
-            )
+            (schedule::next(failed(record, &fault), interval, spacing), changed)
         }
     };
     // The places in the interval are kept, unless a probe came too late for that.
@@ -211,5 +298,45 @@ fn note(ctx: &Context, subject: &Subject, look: Look, began: Instant) {
     if changed {
         // The channel is closed only while the operator is shutting down.
         let _ = ctx.changed.send(ObjectRef::from_obj(&*subject.object));
+    }
+}
+
+/// How a probe ended that has failed, as far as applications are concerned.
+fn failed(record: &mut Record, fault: &Fault) -> Ended {
+    let (told, refused) = (record.judge.outage().is_some(), record.judge.refused());
+    if record.judge.is_well() {
+        return Ended::Well { told: !told };
+    }
+    if told {
+        record.forget_numbers();
+    }
+    let kind = fault.kind;
+    Ended::Badly { kind, refused, told }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_hang_leave_room_for_others() {
+        let mut room = Room::new((0..100).map(|server| format!("hung-{server}")).collect());
+        let mut begun = 0;
+        for server in (0..100)
+            .flat_map(|server| [server; 8])
+            .map(|server| format!("hung-{server}"))
+        {
+            if room.is_there(&server) {
+                room.take(&server);
+                begun += 1;
+            }
+        }
+        assert_eq!((begun, room.servers["hung-0"]), (SLOW_AT_ONCE, PER_SERVER));
+        for number in 0..AT_ONCE - SLOW_AT_ONCE {
+            let other = format!("other-{number}");
+            assert!(room.is_there(&other));
+            room.take(&other);
+        }
+        assert!(!room.is_there("another"));
     }
 }

@@ -23,8 +23,8 @@ pub enum Ended {
     Badly {
         /// Why.
         kind: FaultKind,
-        /// Failed probes in a row.
-        failures: u32,
+        /// Refused logins in a row.
+        refused: u32,
         /// It is told by now.
         told: bool,
     },
@@ -44,14 +44,10 @@ pub fn phase(uid: &str, interval: Duration) -> Duration {
 pub fn next(ended: Ended, interval: Duration, spacing: Duration) -> Duration {
     let quick = QUICK.min(interval);
     match ended {
-        Ended::Well { told: false }
-        | Ended::Badly {
-            kind: FaultKind::Starting,
-            ..
-        } => quick,
+        Ended::Well { told: false } => quick,
         // The provider's pooler blocks an address that keeps failing, and each try makes that longer.
-        Ended::Badly { kind, failures, .. } if kind.is_refused_login() => {
-            let doubled = spacing.saturating_mul(1 << failures.saturating_sub(1).min(10));
+        Ended::Badly { kind, refused, .. } if kind.is_refused_login() => {
+            let doubled = spacing.saturating_mul(1 << refused.saturating_sub(1).min(10));
             doubled.min(SLOWEST).max(quick)
         }
         Ended::Badly { told: false, .. } => quick,
@@ -81,24 +77,22 @@ mod tests {
 
     #[test]
     fn what_is_open_is_looked_at_sooner() {
-        let badly = |failures, told| Ended::Badly {
-            kind: FaultKind::Refused,
-            failures,
-            told,
-        };
+        let badly = |kind, told| Ended::Badly { kind, refused: 0, told };
         for (ended, wait) in [
             (Ended::Well { told: true }, MINUTE),
             (Ended::Well { told: false }, QUICK),
-            (badly(1, false), QUICK),
-            (badly(2, false), QUICK),
-            (badly(3, true), MINUTE),
-            (badly(99, true), MINUTE),
+            (badly(FaultKind::Refused, false), QUICK),
+            (badly(FaultKind::Refused, true), MINUTE),
+            (badly(FaultKind::Pooler, false), QUICK),
+            (badly(FaultKind::Pooler, true), MINUTE),
+            (badly(FaultKind::Starting, false), QUICK),
+            (badly(FaultKind::Starting, true), MINUTE),
         ] {
             assert_eq!(next(ended, MINUTE, SPACING), wait, "{ended:?}");
         }
         let second = Duration::from_secs(1);
         assert_eq!(
-            next(badly(1, false), second, SPACING),
+            next(badly(FaultKind::Refused, false), second, SPACING),
             second,
             "never slower than the interval"
         );
@@ -106,12 +100,12 @@ mod tests {
 
     #[test]
     fn refused_logins_back_off() {
-        for kind in [FaultKind::Login, FaultKind::Pooler] {
+        for kind in [FaultKind::Login, FaultKind::Blocked] {
             let waits: Vec<_> = [1, 2, 3, 5, 6, 100, u32::MAX]
                 .into_iter()
-                .map(|failures| {
-                    let told = failures >= 3;
-                    next(Ended::Badly { kind, failures, told }, MINUTE, SPACING).as_secs()
+                .map(|refused| {
+                    let told = refused >= 3;
+                    next(Ended::Badly { kind, refused, told }, MINUTE, SPACING).as_secs()
                 })
                 .collect();
             assert_eq!(waits, [30, 60, 120, 480, 600, 600, 600], "{kind:?}");
@@ -119,7 +113,7 @@ mod tests {
         let none = next(
             Ended::Badly {
                 kind: FaultKind::Login,
-                failures: 1,
+                refused: 1,
                 told: false,
             },
             MINUTE,

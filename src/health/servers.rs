@@ -1,36 +1,71 @@
 //! Servers that nobody reaches: what one probe has found is true of every other database at the same host and port, so
 //! that a server that is down is asked by one after the other, and not by all of its tenants.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::postgres::{Fault, Login};
+use crate::postgres::{Fault, FaultKind, Login};
 
 /// How long a failure counts for the other databases of a server.
 const SHARED: Duration = Duration::from_secs(5);
 
-/// The last failures by host and port.
+/// How long after one database of a server was not answered another one says that it is the server.
+const ALIKE: Duration = Duration::from_mins(1);
+
+/// How long a failure is remembered if the server is not asked again.
+const REMEMBERED: Duration = Duration::from_mins(20);
+
+/// The last failures by host and port, until the server answers.
 #[derive(Default)]
-pub struct Servers(Mutex<HashMap<String, (Instant, Fault)>>);
+pub struct Servers(Mutex<HashMap<String, Failure>>);
+
+struct Failure {
+    at: Instant,
+    fault: Fault,
+    /// The database that was probed.
+    database: String,
+    /// It is true of the other databases.
+    shared: bool,
+}
 
 impl Servers {
-    /// The failure of a moment ago, if there is one.
+    /// The failure of a moment ago, if there is one that is true of all databases.
     pub fn failed(&self, server: &str, now: Instant) -> Option<Fault> {
         let known = self.0.lock();
-        let (at, fault) = known.get(server)?;
-        (now.saturating_duration_since(*at) < SHARED).then(|| fault.clone())
+        let last = known.get(server).filter(|last| last.shared)?;
+        (now.saturating_duration_since(last.at) < SHARED).then(|| last.fault.clone())
     }
 
-    /// Remembers how a probe of a server ended.
-    pub fn note(&self, server: &str, outcome: Option<&Fault>, now: Instant) {
+    /// The servers of which a probe takes long to fail.
+    pub fn slow(&self) -> HashSet<String> {
+        let known = self.0.lock();
+        let slow = known.iter().filter(|(_, last)| last.fault.kind.is_slow());
+        slow.map(|(server, _)| server.clone()).collect()
+    }
+
+    /// Remembers how a probe of a database at a server ended.
+    pub fn note(&self, server: &str, database: &str, outcome: Option<&Fault>, now: Instant) {
         let mut known = self.0.lock();
-        known.retain(|_, (at, _)| now.saturating_duration_since(*at) < SHARED);
-        match outcome.filter(|fault| fault.kind.is_of_server()) {
-            Some(fault) => drop(known.insert(server.to_owned(), (now, fault.clone()))),
-            None => drop(known.remove(server)),
-        }
+        known.retain(|_, last| now.saturating_duration_since(last.at) < REMEMBERED);
+        let of_server = |fault: &&Fault| fault.kind.is_of_server() || fault.kind == FaultKind::Unreachable;
+        let Some(fault) = outcome.filter(of_server) else {
+            known.remove(server);
+            return;
+        };
+        // What accepts connections and says nothing may do so for one database only.
+        let met = |last: &Failure| {
+            let again = last.fault.kind == fault.kind && now.saturating_duration_since(last.at) < ALIKE;
+            again && (last.shared || last.database != database)
+        };
+        let failure = Failure {
+            at: now,
+            fault: fault.clone(),
+            database: database.to_owned(),
+            shared: fault.kind.is_of_server() || known.get(server).is_some_and(met),
+        };
+        known.insert(server.to_owned(), failure);
     }
 }
 
@@ -51,17 +86,35 @@ mod tests {
             kind,
             message: String::new(),
         };
-        servers.note("db:5432", Some(&fault(Kind::Refused)), now);
+        servers.note("db:5432", "one", Some(&fault(Kind::Refused)), now);
         assert!(servers.failed("db:5432", now).is_some());
         assert!(
             servers.failed("db:6543", now).is_none(),
             "another port is another server"
         );
         assert!(servers.failed("db:5432", now + SHARED).is_none());
-        servers.note("db:5432", None, now);
+        servers.note("db:5432", "one", None, now);
         assert!(servers.failed("db:5432", now).is_none(), "it is reached again");
         // What one login is refused says nothing of the next.
-        servers.note("db:5432", Some(&fault(Kind::Login)), now);
+        servers.note("db:5432", "one", Some(&fault(Kind::Login)), now);
         assert!(servers.failed("db:5432", now).is_none());
+    }
+    #[test]
+    fn a_server_that_says_nothing_is_one_when_two_databases_have_met_it() {
+        let (servers, now) = (Servers::default(), Instant::now());
+        let silent = Fault {
+            kind: Kind::Unreachable,
+            message: String::new(),
+        };
+        let met = |database, at| {
+            servers.note("db:5432", database, Some(&silent), at);
+            servers.failed("db:5432", at).is_some()
+        };
+        assert!(!met("one", now) && !met("one", now), "one database alone");
+        assert!(met("two", now) && met("two", now));
+        assert_eq!(servers.slow().len(), 1);
+        servers.note("db:5432", "three", None, now);
+        assert!(servers.slow().is_empty() && !met("one", now));
+        assert!(!met("two", now + ALIKE), "too long ago");
     }
 }

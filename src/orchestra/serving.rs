@@ -9,15 +9,30 @@ use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{HealthStatus, OrchestraStatus};
 use crate::controller::conditions::{Conditions, MESSAGE_LIMIT};
 use crate::controller::status::News;
+use crate::credentials::published;
 use crate::health::judge::Outage;
 use crate::text;
 
 /// What is said while applications can use the database.
 const WORKS: &str = "applications can use it";
 
-/// Sets the condition of an Orchestra whose database is in use, or is not for this reason.
-pub fn condition(pass: &Pass, conditions: &mut Conditions<'_>, in_use: bool, (reason, message): (Reason, &str)) {
-    match pass.ctx.health.outage(&pass.object) {
+/// What keeps applications from the database. Where a Secret is not probed because of its template, a pass that is
+/// through (`ready`) has published, and proven, the login.
+fn outage(pass: &Pass, ready: bool) -> Option<Outage> {
+    if ready && published::is_hidden(&pass.object) {
+        return None;
+    }
+    pass.ctx.health.outage(&pass.object)
+}
+
+/// Sets the condition of an Orchestra whose database is in use, or is not for this reason. `ready`: all is done.
+pub fn condition(
+    pass: &Pass,
+    conditions: &mut Conditions<'_>,
+    (in_use, ready): (bool, bool),
+    (reason, message): (Reason, &str),
+) {
+    match outage(pass, ready) {
         _ if !in_use => conditions.set(Is::Available, false, reason, message),
         Some(Outage { reason, message }) => conditions.set(Is::Available, false, reason, &message),
         None => conditions.set(Is::Available, true, Reason::Ready, WORKS),
@@ -26,7 +41,7 @@ pub fn condition(pass: &Pass, conditions: &mut Conditions<'_>, in_use: bool, (re
 
 /// The condition after a pass that was stopped: as it was, unless probes say something else by now.
 pub fn kept(pass: &Pass, conditions: &mut Conditions<'_>, old: &OrchestraStatus) {
-    let outage = pass.ctx.health.outage(&pass.object);
+    let outage = outage(pass, false);
     let was_down = old.health.is_some();
     match outage {
         Some(Outage { reason, message }) if conditions.was_true(Is::Available) || was_down => {
@@ -37,9 +52,9 @@ pub fn kept(pass: &Pass, conditions: &mut Conditions<'_>, old: &OrchestraStatus)
     }
 }
 
-/// What the status says of an outage; the time stays while it lasts.
-pub fn health(pass: &Pass, old: Option<&HealthStatus>) -> Option<HealthStatus> {
-    let outage = pass.ctx.health.outage(&pass.object)?;
+/// What the status says of an outage; the time stays while it lasts. `ready`: all is done.
+pub fn health(pass: &Pass, ready: bool, old: Option<&HealthStatus>) -> Option<HealthStatus> {
+    let outage = outage(pass, ready)?;
     Some(HealthStatus {
         reason: outage.reason.as_str().into(),
         message: text::shown(&outage.message, MESSAGE_LIMIT),

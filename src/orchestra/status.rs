@@ -65,7 +65,7 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     let proven = elsewhere.or(earlier);
     let proven = proven.as_deref().unwrap_or("proven usable by a login");
     let runs = !closed && (in_use || (served && usable && !leaving));
-    serving::condition(pass, &mut conditions, runs, (reason, message));
+    serving::condition(pass, &mut conditions, (runs, ready), (reason, message));
     let is_usable = usable && !closed;
     let (why, told) = if is_usable {
         (Reason::Ready, proven)
@@ -235,7 +235,7 @@ fn facts(
         secret_ref: published(pass, observed).or(old.secret_ref),
         former_secrets: former::after(&pass.object, published(pass, observed).as_ref(), Timestamp::now()),
         binding: former::binding(&pass.object, published(pass, observed).as_ref()),
-        health: serving::health(pass, old.health.as_ref()).filter(|_| step != Step::Sleep),
+        health: serving::health(pass, rests(step), old.health.as_ref()).filter(|_| step != Step::Sleep),
         credentials: rotation::status(pass, database, old.credentials),
         power: power::status(pass, step, observed, old.power),
         migrations: migrations(&observed.inside, old.migrations),
@@ -350,7 +350,7 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions: conditions.finish(),
-        health: serving::health(&pass, was.as_ref()),
+        health: serving::health(&pass, false, was.as_ref()),
         ..old
     };
     if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {

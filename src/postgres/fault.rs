@@ -41,8 +41,12 @@ pub enum Kind {
     Login,
     /// A pooler in between.
     Pooler,
+    /// A pooler in between, because of the address.
+    Blocked,
     /// A limit of connections.
     Connections,
+    /// The login's own limit of connections, which its applications have reached: the server has let it in.
+    LoginLimit,
     /// There is no such database.
     Gone,
     /// The server starts, stops or recovers.
@@ -64,8 +68,8 @@ impl Kind {
             Self::Unreachable => Reason::DatabaseUnreachable,
             Self::Tls => Reason::TlsFailed,
             Self::Login => Reason::LoginFailed,
-            Self::Pooler => Reason::PoolerRefused,
-            Self::Connections => Reason::TooManyConnections,
+            Self::Pooler | Self::Blocked => Reason::PoolerRefused,
+            Self::Connections | Self::LoginLimit => Reason::TooManyConnections,
             Self::Gone => Reason::DatabaseGone,
             Self::Starting => Reason::DatabaseStarting,
             Self::ReadOnly => Reason::DatabaseReadOnly,
@@ -75,7 +79,12 @@ impl Kind {
 
     /// Whether it counts as a refused login: too many of them, and the provider's pooler blocks the address.
     pub fn is_refused_login(self) -> bool {
-        matches!(self, Self::Login | Self::Pooler)
+        matches!(self, Self::Login | Self::Blocked)
+    }
+
+    /// Whether it is found out only after a while: such probes take the time of others.
+    pub fn is_slow(self) -> bool {
+        matches!(self, Self::Name | Self::TimedOut | Self::Unreachable)
     }
 
     /// Whether it says as much of every other database at the same host and port: no session was begun.
@@ -253,6 +262,11 @@ impl Fault {
                 "the server has no such database",
                 "create it again from a backup; with the data given up, delete the Orchestra",
             ),
+            "53300" if message.starts_with("too many connections for role") => (
+                Kind::LoginLimit,
+                "the applications have all connections that the login may have",
+                CONNECTIONS,
+            ),
             "53300" => (Kind::Connections, "no more connections are accepted", CONNECTIONS),
             "57P01" | "57P02" | "57P03" => (
                 Kind::Starting,
@@ -326,15 +340,15 @@ fn of_pooler(sqlstate: &str, message: &str) -> Option<Fault> {
         _ if of_class_08("no such database") => (Kind::Gone, "name the database in the pooler's settings"),
         "ESSLREQUIRED" => (Kind::Tls, "let the URL ask for TLS (sslmode=verify-full)"),
         "ECIRCUITBREAKER" => (
-            Kind::Pooler,
+            Kind::Blocked,
             "wait: the pooler blocks this address for a while after failed logins; find out who has a wrong password",
         ),
         "EADDRNOTALLOWED" => (
-            Kind::Pooler,
+            Kind::Blocked,
             "add the addresses of the operator and the applications to the project's network restrictions",
         ),
         "ENOTFOUND" | "ETENANTNOTFOUND" | "EBANNED" => (
-            Kind::Pooler,
+            if code == "EBANNED" { Kind::Blocked } else { Kind::Pooler },
             "look in the provider's dashboard whether the project is paused, restricted or was removed",
         ),
         _ if is_supavisor || sqlstate.starts_with("08") => (

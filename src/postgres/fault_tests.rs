@@ -51,7 +51,7 @@ fn what_a_server_refuses_is_told_by_its_sqlstate() {
         ("28000", "no pg_hba.conf entry for host \"10.0.0.1\"", Kind::Login),
         ("3D000", "database \"one\" does not exist", Kind::Gone),
         ("53300", "sorry, too many clients already", Kind::Connections),
-        ("53300", "too many connections for role \"tenant\"", Kind::Connections),
+        ("53300", "too many connections for role \"tenant\"", Kind::LoginLimit),
         ("57P03", "the database system is starting up", Kind::Starting),
         (
             "57P01",
@@ -112,12 +112,12 @@ fn what_a_pooler_says_is_told_by_its_code_or_its_words() {
         (
             "XX000",
             "(ECIRCUITBREAKER) too many authentication errors",
-            Kind::Pooler,
+            Kind::Blocked,
         ),
         (
             "XX000",
             "(EADDRNOTALLOWED) address not in tenant allow_list: {1, 2, 3, 4}",
-            Kind::Pooler,
+            Kind::Blocked,
         ),
         ("XX000", "(ECHECKOUTTIMEOUT) Pool checkout timeout", Kind::Pooler),
         (
@@ -141,7 +141,7 @@ fn what_a_pooler_says_is_told_by_its_code_or_its_words() {
     // A server that says the same words in a row of its own is no pooler.
     assert_eq!(Fault::refused("22023", "max clients reached").kind, Kind::Other);
     let unknown = Fault::of(&login("db"), &Error::UnknownTenant);
-    assert_eq!((unknown.kind, unknown.kind.is_refused_login()), (Kind::Pooler, true));
+    assert_eq!((unknown.kind, unknown.kind.is_refused_login()), (Kind::Pooler, false));
 }
 
 #[test]

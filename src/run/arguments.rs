@@ -77,7 +77,7 @@ pub struct Arguments {
     #[arg(long, env = "ORCHESTRA_RESYNC", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
     /// How often each database in use is probed with the login that its applications have, where the class does not
-    /// say. 0s: never, whatever a class says.
+    /// say. 0s: never, whatever a class says, but for those that the status says are not available, until they are.
     #[arg(long, env = "ORCHESTRA_PROBE_INTERVAL", default_value = "1m", value_parser = duration)]
     pub probe_interval: Duration,
     /// Longest time that the migrations or the seed of one Orchestra may take in one go.
