@@ -4,7 +4,7 @@
 //! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys, BeginPassword → ChangePassword
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
-//! pause:   Pause → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
+//! pause:   Pause → AwaitRequest → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
 //! adopted: StorePassword → Record → AwaitHealthy → Connect → Probe …; never Announce, Create, Replace
 //! gone:    Destroy → AwaitGone → Forget
@@ -85,6 +85,8 @@ pub enum Project {
         /// A pause was requested, and its outcome may not show yet.
         asked: bool,
     },
+    /// To be paused, and still usable an hour after the first request, which was repeated.
+    NotPaused,
     /// To be paused, and being paused.
     Pausing,
     /// To be paused, and paused.
@@ -211,6 +213,10 @@ pub enum Step {
     Renew,
     /// Ask the provider to pause the project.
     Pause,
+    /// Wait until the outcome of the request to pause it shows: it runs meanwhile.
+    AwaitRequest,
+    /// Nothing to do while it runs on, although it was to be paused: a person must act.
+    RunOn,
     /// Wait until the provider has paused it.
     AwaitPause,
     /// Nothing to do while it is paused.
@@ -345,7 +351,9 @@ fn plan_hosted(hosted: Hosted) -> Step {
         (Project::Discarding, _) => Step::AwaitGone,
         (Project::Replaced, _) => Step::Renew,
         (Project::ToPause { asked: false }, _) => Step::Pause,
-        (Project::ToPause { asked: true } | Project::Pausing, _) => Step::AwaitPause,
+        (Project::ToPause { asked: true }, _) => Step::AwaitRequest,
+        (Project::NotPaused, _) => Step::RunOn,
+        (Project::Pausing, _) => Step::AwaitPause,
         (Project::Asleep, _) => Step::Sleep,
         (Project::Paused { asked: false }, _) => Step::Restore,
         (Project::Paused { asked: true }, _) => Step::AwaitRestore,
@@ -401,6 +409,8 @@ fn hold(hosted: Hosted) -> Step {
     let step = plan_hosted(hosted);
     match step {
         Step::Pause
+        | Step::AwaitRequest
+        | Step::RunOn
         | Step::AwaitPause
         | Step::Sleep
         | Step::Restore
