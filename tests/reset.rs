@@ -131,7 +131,9 @@ async fn use_it(server: &Server, login: &Login) {
 #[tokio::test]
 async fn everything_that_a_script_may_leave_goes() {
     let mut server = hall().await;
-    admin(&server, "postgres", "ALTER SYSTEM SET max_prepared_transactions = 5").await;
+    // The server commits asynchronously, and would lose what it has not written.
+    let setting = "ALTER SYSTEM SET max_prepared_transactions = 5;; CHECKPOINT";
+    admin(&server, "postgres", setting).await;
     server.crash().await;
     let one = entry(&server, "one").await;
     use_it(&server, &one).await;

@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adoption, Budget, ClassCost, DataApi, DeletionPolicy, Effect, GoDuration, Health, Idle, Migrations, NAME, Near,
-    PlacementStrategy, REGION, Rollout, RolloutStatus, RowSecurity, Template,
+    Adoption, Budget, ClassCost, ClassPlacement, DataApi, DeletionPolicy, Effect, GoDuration, Health, Idle, Migrations,
+    NAME, Rollout, RolloutStatus, RowSecurity, Template,
 };
 
 /// How Orchestras of this class get their databases: the provider and its token, pools, placement,
@@ -274,36 +274,6 @@ pub enum PoolPolicy {
     PoolOnly,
     /// The provider only.
     CloudOnly,
-}
-
-/// Where databases of a class are created.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!has(self.region) || !has(self.allowedRegions) || self.region in self.allowedRegions").message("region must be one of allowedRegions"),
-)]
-pub struct ClassPlacement {
-    /// How a region is chosen for Orchestras that name neither a region nor a place. `Listed` (default): `region`, or else
-    /// the first of `allowedRegions`; when it has no capacity, the next of the list. `Nearest`: the allowed region that is
-    /// nearest to `near`; without `near`, to `region` or the first of `allowedRegions`; when it has no capacity, the next
-    /// nearest one.
-    #[serde(default, skip_serializing_if = "super::is_default")]
-    pub strategy: PlacementStrategy,
-    /// Place that `strategy: Nearest` measures from, for Orchestras that name none: a country or a point, as in an
-    /// Orchestra's `placement.near`. It needs that strategy, and no `region`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::placement::near_schema")]
-    pub near: Option<Near>,
-    /// Region for Orchestras that name none. Omitted: the first of `allowedRegions`, else
-    /// `eu-central-1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32), regex(pattern = REGION))]
-    pub region: Option<String>,
-    /// Regions in which databases may be created, whatever an Orchestra asks for and whichever has no capacity.
-    /// Omitted: any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 32), regex(pattern = REGION)))]
-    pub allowed_regions: Option<Vec<String>>,
 }
 
 /// Namespaces whose Orchestras may claim.

@@ -1,4 +1,4 @@
-//! What is known of the entries that OrchestraDatabases of static pools stand for: whether they still lead to their
+//! What is known of the entries that `OrchestraDatabases` of static pools stand for: whether they still lead to their
 //! databases. The pools' checks write it, and the database room tells it.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub struct Trouble {
     pub passing: bool,
 }
 
-/// The entries of OrchestraDatabases, by the name of the object. A restarted operator knows nothing until it has looked.
+/// The entries of `OrchestraDatabases`, by the name of the object. A restarted operator knows nothing until it has looked.
 pub struct Entries {
     known: Mutex<HashMap<String, Option<Trouble>>>,
     changed: UnboundedSender<ObjectRef<OrchestraDatabase>>,
@@ -30,11 +30,11 @@ pub struct Entries {
 
 impl Default for Entries {
     fn default() -> Self {
-        let (changed, changes) = unbounded_channel();
+        let (sender, receiver) = unbounded_channel();
         Self {
             known: Mutex::default(),
-            changed,
-            changes: Mutex::new(Some(changes)),
+            changed: sender,
+            changes: Mutex::new(Some(receiver)),
         }
     }
 }
@@ -59,12 +59,12 @@ impl Entries {
         self.known.lock().remove(database);
     }
 
-    /// The sender of OrchestraDatabases that are to be looked at.
+    /// The sender of `OrchestraDatabases` that are to be looked at.
     pub fn waker(&self) -> UnboundedSender<ObjectRef<OrchestraDatabase>> {
         self.changed.clone()
     }
 
-    /// The OrchestraDatabases that are to be looked at. The first caller has them.
+    /// The `OrchestraDatabases` that are to be looked at. The first caller has them.
     pub fn changes(&self) -> UnboundedReceiver<ObjectRef<OrchestraDatabase>> {
         self.changes.lock().take().unwrap_or_else(|| unbounded_channel().1)
     }

@@ -28,19 +28,17 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
     } else {
         owner::Owner::default()
     };
-    let (login, project) = match &database.spec.inventory {
-        Some(entry) => inventory::login(&pass.ctx.credentials, entry).await?,
-        None => {
-            let login = stored.login(&core.settings.database_roots).ok_or_else(|| {
-                Error::transient(
-                    Reason::Provisioning,
-                    "the owner's login is not stored yet; it is stored again",
-                )
-            })?;
-            (login, None)
-        }
-    };
-    Ok((login, stored, project))
+    if let Some(entry) = &database.spec.inventory {
+        let (login, project) = inventory::login(&pass.ctx.credentials, entry).await?;
+        return Ok((login, stored, project));
+    }
+    let login = stored.login(&core.settings.database_roots).ok_or_else(|| {
+        Error::transient(
+            Reason::Provisioning,
+            "the owner's login is not stored yet; it is stored again",
+        )
+    })?;
+    Ok((login, stored, None))
 }
 
 /// The way into a database, proven.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,6 +14,10 @@ use strum::IntoStaticStr;
 use super::classes::{ClassFacts, Classes};
 pub use super::credentials::Credential;
 use super::credentials::CredentialAges;
+use super::labels::{
+    ClassLabels, ControllerLabels, ErrorLabels, ExpiryLabels, OperationLabels, OrchestraLabels, OutcomeLabels,
+    PhaseLabels, RequestLabels,
+};
 use super::orphans::{OrphanFacts, Orphans};
 use super::pools::{PoolFacts, Pools};
 use super::tenants::Tenants;
@@ -47,55 +51,6 @@ pub struct RequestQueue {
     pub operation: &'static str,
     /// `namespace/name` of each Orchestra, the next one first.
     pub orchestras: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ControllerLabels {
-    controller: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    controller: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    controller: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    operation: &'static str,
-    code: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    operation: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ClassLabels {
-    class: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PhaseLabels {
-    phase: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ExpiryLabels {
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OrchestraLabels {
-    namespace: String,
-    name: String,
 }
 
 type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;

@@ -3,6 +3,7 @@
 pub mod classes;
 mod credentials;
 pub mod health;
+mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod orphans;

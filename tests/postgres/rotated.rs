@@ -208,15 +208,15 @@ async fn very_many_objects_of_a_former_login_are_passed_on_in_steps() {
     let drop_it = async |own: &mut _| drop_former_role(own, ("t", "t_2"), &[], &CREATES, Sharing::Shared).await;
     // It is cut off while it waits for a table that is in use.
     let mut cut_off = session(&owner).await;
-    let owned = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND pg_get_userbyid(relowner) = 't'";
+    let tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND pg_get_userbyid(relowner) = 't'";
     let cut = tokio::time::timeout(Duration::from_secs(6), drop_it(&mut cut_off)).await;
     assert!(cut.is_err() || cut.is_ok_and(|dropped| dropped.is_err()));
     drop(cut_off);
-    let passed: i64 = ask(&mut own, owned).await.parse().unwrap();
+    let passed: i64 = ask(&mut own, tables).await.parse().unwrap();
     assert!(passed >= 100, "{passed} tables are passed on");
     execute(&mut other, "COMMIT").await.unwrap();
     drop_it(&mut own).await.unwrap();
-    assert_eq!(ask(&mut own, owned).await, "451");
+    assert_eq!(ask(&mut own, tables).await, "451");
     let others = "SELECT count(*) FROM pg_roles WHERE rolname = 't_2' \
         OR EXISTS (SELECT FROM pg_type WHERE typname IN ('mood', 'small', 'pair', 'span') AND pg_get_userbyid(typowner) <> 't')";
     assert_eq!(ask(&mut own, others).await, "0");

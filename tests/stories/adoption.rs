@@ -62,6 +62,7 @@ fn is_deleted(world: &World, reference: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one project's life, in its order")]
 async fn a_project_of_somebody_else_is_adopted_and_kept() {
     let world = generous_world().await;
     let gate = gate(&world).await;

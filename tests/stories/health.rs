@@ -23,7 +23,7 @@ async fn pool(world: &World, server: &Postgres) {
     for (number, name) in (1..).zip(NAMES) {
         let owner = format!("{name}_owner");
         let url = server.create_database(name, &owner, &alphanumeric(20)).await.unwrap();
-        entries += &format!("  DATABASE_URL_POOL_{number}: {url}\n");
+        entries.extend(["  DATABASE_URL_POOL_", &number.to_string(), ": ", &url, "\n"]);
     }
     let legacy = server.is_legacy();
     world

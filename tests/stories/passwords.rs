@@ -20,12 +20,8 @@ async fn new_password(world: &World, former: &str) -> BTreeMap<String, String> {
     .await;
     let stored = secret(world, SYSTEM, &database).await;
     drop(login(&owner_url(&stored)).await.unwrap());
-    let before = BTreeMap::from_iter(
-        stored
-            .clone()
-            .into_iter()
-            .chain([("password".to_owned(), former.to_owned())]),
-    );
+    let mut before = stored.clone();
+    before.insert("password".to_owned(), former.to_owned());
     assert!(login(&owner_url(&before)).await.is_err(), "the former password is void");
     stored
 }

@@ -249,6 +249,7 @@ fn delete(world: &World, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one database's lives, in their order")]
 async fn a_released_database_is_used_anew_once_nothing_of_its_tenant_is_left() {
     let world = world().await;
     let mut operator = Some(world.operator("operator", |_| {}).unwrap());

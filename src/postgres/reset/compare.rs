@@ -113,7 +113,7 @@ mod tests {
                 |it| {
                     it.public
                         .iter_mut()
-                        .for_each(|public| public.rights.push("=CREATE".into()))
+                        .for_each(|public| public.rights.push("=CREATE".into()));
                 },
                 "owner, rights or comment of schema public",
             ),

@@ -17,14 +17,14 @@ const LONGEST: usize = 120;
 /// The first OID of what PostgreSQL has not made itself (`FirstNormalObjectId` in `access/transam.h`).
 const FIRST: u32 = 16384;
 
-fn printable(names: Vec<String>) -> Vec<String> {
+fn printable(names: &[String]) -> Vec<String> {
     names.iter().map(|name| text::line(name, LONGEST)).collect()
 }
 
 async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {
     let query = format!("SELECT name FROM ({query}) found (name) ORDER BY 1 LIMIT {MOST}");
     let names = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(conn).await?;
-    Ok(printable(names))
+    Ok(printable(&names))
 }
 
 /// The roles that the connection's user has made, those first that it has made itself: since PostgreSQL 16, whoever makes a
@@ -68,7 +68,7 @@ pub(super) async fn catalogue(conn: &mut PgConnection) -> Result<Catalogue> {
         public: public(conn).await?,
         settings: names(conn, SETTINGS).await?,
         grantees: names(conn, GRANTEES).await?,
-        roles: printable(made(conn).await?),
+        roles: printable(&made(conn).await?),
         shared: names(conn, SHARED).await?,
         template: flags.try_get(0)?,
         comment: flags.try_get(1)?,
@@ -161,7 +161,8 @@ async fn objects(conn: &mut PgConnection) -> Result<(Vec<String>, i64)> {
     );
     let found: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(conn).await?;
     let count = found.first().map_or(0, |(_, count)| *count);
-    Ok((printable(found.into_iter().map(|(name, _)| name).collect()), count))
+    let names: Vec<_> = found.into_iter().map(|(name, _)| name).collect();
+    Ok((printable(&names), count))
 }
 
 async fn public(conn: &mut PgConnection) -> Result<Option<Public>> {
