@@ -218,6 +218,10 @@ pub struct OrchestraDatabaseStatus {
     /// no other request is sent. Or when it was found paused, as `spec.powerState` wants. Absent again once it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_issued_at: Option<Time>,
+    /// When the provider was first asked to pause the project, while it runs on. A person is told when it is asked for
+    /// more than an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_first_issued_at: Option<Time>,
     /// When the provider was last asked to restore the paused project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_issued_at: Option<Time>,

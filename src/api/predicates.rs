@@ -6,7 +6,7 @@ use kube::Resource as _;
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
     ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, DeletionPolicy, MigrationStatus, Orchestra, OrchestraClass,
-    OrchestraDatabase, OrchestraStatus, SeedPolicy,
+    OrchestraDatabase, OrchestraStatus, PowerState, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to let go of it.
@@ -47,10 +47,18 @@ impl Orchestra {
         observed == self.metadata.generation && ready && !paused
     }
 
-    /// Whether its database is paused, or is being paused or restored: a rollout does not come to it.
+    /// Whether its database is paused, or is to be.
     pub fn is_paused(&self) -> bool {
         let power = self.status.as_ref().and_then(|status| status.power.as_ref());
         power.is_some_and(|power| power.paused_by.is_some())
+    }
+
+    /// Whether its database is paused, or is being paused: a rollout does not come to it. One whose pause is refused
+    /// runs on.
+    pub fn is_asleep(&self) -> bool {
+        let Some(status) = &self.status else { return false };
+        let since = status.power.as_ref().and_then(|power| power.paused_since.as_ref());
+        since.is_some() || status.phase.as_deref() == Some("Paused")
     }
 
     /// Whether its connection Secret is published, so that applications may use the database.
@@ -87,6 +95,9 @@ impl Orchestra {
     pub fn is_settled_but_for_migrations(&self) -> bool {
         let stalled = find(self.conditions(), ConditionType::Stalled);
         let problem = stalled.or_else(|| find(self.conditions(), ConditionType::Reconciling));
+        if stalled.is_some() && self.runs_unpaused() {
+            return true;
+        }
         problem.is_none_or(|problem| {
             matches!(
                 problem.reason.parse().ok(),
@@ -102,6 +113,12 @@ impl Orchestra {
                 )
             )
         })
+    }
+
+    /// Whether it is to be paused and serves on.
+    fn runs_unpaused(&self) -> bool {
+        let paused = self.spec.power_state == Some(PowerState::Paused) || self.is_paused();
+        paused && is_true(self.conditions(), ConditionType::Available)
     }
 
     /// Why its last migration failed: reason and message. A status that the operator wrote before it had a

@@ -41,7 +41,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(create::await_outcome(pass))),
         Step::AwaitHealthy => Ok(Some(Next::After(pace(pass).max(too_early(pass, account(observed)?))))),
-        Step::AwaitGone | Step::AwaitRestore | Step::AwaitPause => Ok(poll),
+        Step::AwaitGone | Step::AwaitRestore | Step::AwaitPause | Step::AwaitRequest => Ok(poll),
         Step::Replace => replace(pass, reference(pass, observed)?.to_string()).await,
         Step::Renew => renew(pass).await,
         Step::Pause | Step::Restore => {
@@ -69,7 +69,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
         Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
         // The fix may be made at the provider, where nothing is watched.
-        Step::Stop(_) => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
+        Step::Stop(_) | Step::RunOn => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
         Step::DeleteSelf => delete_self(pass).await,
         Step::Destroy => destroy(pass, observed).await,
         Step::Forget => forget(pass, observed).await,

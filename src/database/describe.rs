@@ -30,6 +30,19 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
         Step::Pause | Step::AwaitPause => {
             working("Bound", Reason::Pausing, "the provider was asked to pause the project")
         }
+        Step::AwaitRequest => Description {
+            standing: Standing::Reconciling,
+            reason: Reason::Pausing,
+            text: "the provider was asked to pause the project, which runs until it begins",
+            ..rest(claim)
+        },
+        Step::RunOn => Description {
+            standing: Standing::Stalled,
+            reason: Reason::DeadlineExceeded,
+            text: "the provider was asked to pause the project for more than an hour, and the project runs on: it is not asked \
+                   again. Ask the provider's support, or let the project run (powerState: Running)",
+            ..rest(claim)
+        },
         Step::Sleep => Description {
             phase: if claim == Claim::Released { "Released" } else { "Paused" },
             ready: false,

@@ -4,7 +4,7 @@
 //! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys, BeginPassword → ChangePassword
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
-//! pause:   Pause → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
+//! pause:   Pause → AwaitRequest → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
 //! released, to be destroyed: Schedule → Rest until the grace period is over → DeleteSelf
 //! adopted: StorePassword → Record → AwaitHealthy → Connect → Probe …; never Announce, Create, Replace
 //! gone:    Destroy → AwaitGone → Forget
@@ -13,182 +13,12 @@
 //! ```
 
 mod entry;
+mod facts;
+
+pub use entry::{Entry, Reset};
+pub use facts::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project};
 
 use crate::api::condition::Reason;
-pub use entry::{Entry, Reset};
-
-/// What the database is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backing {
-    /// A hosted project, as far as it was looked up.
-    Hosted(Hosted),
-    /// An entry of a static pool.
-    Static(Entry),
-}
-
-/// Where a hosted project comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The operator makes it.
-    Made,
-    /// Somebody else made it, and an Orchestra adopted it.
-    Adopted {
-        /// The operator may set the owner's password.
-        resets: bool,
-        /// A login has ever proven it usable.
-        proven: bool,
-    },
-}
-
-/// What is known of a hosted project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hosted {
-    /// Where it comes from.
-    pub origin: Origin,
-    /// Whether the owner's password is stored.
-    pub password: bool,
-    /// What a listing that is newer than our last request shows with our marker.
-    pub project: Project,
-    /// Whether a request to create it was issued.
-    pub issued: Issued,
-    /// How far the connection is proven.
-    pub connection: Connection,
-}
-
-/// What a fresh listing shows with our marker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Project {
-    /// No project.
-    Absent,
-    /// No project, although one was recorded, and the provider confirms that it is gone.
-    Lost,
-    /// More than one project.
-    Many,
-    /// No project, but one that may be it is listed without a reference or a name.
-    Unclear,
-    /// The project exists and is not recorded yet.
-    Unrecorded,
-    /// Not usable yet.
-    Waiting,
-    /// Usable, by its status at the provider.
-    Active,
-    /// Never usable, past its deadline, and its class says `replaceStuck`.
-    Stuck,
-    /// To be replaced, and still there.
-    Discarded,
-    /// To be replaced, and being deleted.
-    Discarding,
-    /// To be replaced, and the provider confirms that it is gone.
-    Replaced,
-    /// To be paused, and usable by its status at the provider.
-    ToPause {
-        /// A pause was requested, and its outcome may not show yet.
-        asked: bool,
-    },
-    /// To be paused, and being paused.
-    Pausing,
-    /// To be paused, and paused.
-    Asleep,
-    /// Paused and to run: the operator paused it, or its class says `autoRestore`.
-    Paused {
-        /// A restore was requested recently.
-        asked: bool,
-    },
-    /// Stopped by the provider or a person.
-    Stopped(Reason),
-    /// Being deleted.
-    Leaving,
-}
-
-/// Whether a request to create the project was issued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Issued {
-    /// Never, or the last request was clearly refused.
-    Never,
-    /// The intent was written in this pass, and the request has not been sent.
-    Now,
-    /// Its outcome is unknown, and a project may still show.
-    Settling,
-    /// Its outcome is unknown, and no project showed in the settling time.
-    Settled,
-}
-
-/// How far the connection is proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
-    /// Services, pooler and keys have not been read yet.
-    Unread,
-    /// The address is known; no login has succeeded yet.
-    Unproven,
-    /// The last login was refused for a wrong password.
-    WrongPassword,
-    /// A login succeeded.
-    Proven,
-    /// The same, and it is time to look whether the provider has changed the keys.
-    KeysDue,
-    /// The same, and the owner is to have a new password.
-    PasswordDue,
-    /// A new password of the owner is stored, and the project may not have it yet.
-    PasswordPending,
-}
-
-/// Who holds the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// No Orchestra, ever.
-    None,
-    /// An Orchestra.
-    Held,
-    /// An Orchestra that no longer exists, and never released it.
-    Abandoned,
-    /// An Orchestra held it and released it.
-    Released,
-}
-
-/// How long a released database that is to be destroyed is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grace {
-    /// Its class has no grace period.
-    None,
-    /// Its class has one, and no time is set yet.
-    Unset,
-    /// A time is set, and the database is to be kept.
-    Void,
-    /// Until a time that has not come, or that awaits its second look.
-    Running,
-    /// The time has come.
-    Over,
-}
-
-/// All facts that the next step depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
-pub struct Facts {
-    /// Whether the resource is being deleted.
-    pub deleting: bool,
-    /// Whether a person wants the operator to let go of it as it is.
-    pub abandon: bool,
-    /// Whether it has our finalizer.
-    pub finalizer: bool,
-    /// Which Orchestra holds it.
-    pub claim: Claim,
-    /// Whether the reclaim policy is Delete.
-    pub destroy: bool,
-    /// How long it is kept before that, once it is released.
-    pub grace: Grace,
-    /// What it is.
-    pub backing: Backing,
-}
-
-impl Facts {
-    /// Whether nothing remains at the provider when it is forgotten, as far as anybody can know.
-    pub fn leaves_nothing(&self) -> bool {
-        match self.backing {
-            Backing::Static(_) => true,
-            Backing::Hosted(hosted) => matches!(hosted.project, Project::Absent | Project::Lost | Project::Replaced),
-        }
-    }
-}
 
 /// The one next step. Each is idempotent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -211,6 +41,10 @@ pub enum Step {
     Renew,
     /// Ask the provider to pause the project.
     Pause,
+    /// Wait until the outcome of the request to pause it shows: it runs meanwhile.
+    AwaitRequest,
+    /// Nothing to do while it runs on, although it was to be paused: a person must act.
+    RunOn,
     /// Wait until the provider has paused it.
     AwaitPause,
     /// Nothing to do while it is paused.
@@ -352,7 +186,9 @@ fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
         (Project::Discarding, _) => Step::AwaitGone,
         (Project::Replaced, _) => Step::Renew,
         (Project::ToPause { asked: false }, _) => Step::Pause,
-        (Project::ToPause { asked: true } | Project::Pausing, _) => Step::AwaitPause,
+        (Project::ToPause { asked: true }, _) => Step::AwaitRequest,
+        (Project::NotPaused, _) => Step::RunOn,
+        (Project::Pausing, _) => Step::AwaitPause,
         (Project::Asleep, _) => Step::Sleep,
         (Project::Paused { asked: false }, _) => Step::Restore,
         (Project::Paused { asked: true }, _) => Step::AwaitRestore,
@@ -408,6 +244,8 @@ fn hold(hosted: Hosted) -> Step {
     let step = plan_hosted(hosted, Claim::Held);
     match step {
         Step::Pause
+        | Step::AwaitRequest
+        | Step::RunOn
         | Step::AwaitPause
         | Step::Sleep
         | Step::Restore

@@ -9,9 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::observe::settled_at;
 use super::plan::{Project, Step};
 use super::{Pass, status};
-use crate::api::PowerState;
 use crate::api::condition::Reason;
 use crate::api::names::CONNECTED_LABEL;
+use crate::api::{OrchestraDatabaseStatus, PowerState};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::supabase::types::{ProjectStatus, StatusClass};
@@ -63,11 +63,27 @@ pub fn to_be_paused(pass: &Pass, said: &ProjectStatus) -> Option<Project> {
         }
         (ProjectStatus::Pausing, _) => Some(Project::Stopped(Reason::DeadlineExceeded)),
         (_, StatusClass::Paused) => Some(Project::Asleep),
-        (_, StatusClass::Usable) => Some(Project::ToPause {
-            asked: may_still_pause(pass),
-        }),
+        (_, StatusClass::Usable) => Some(requested(pass.object.status.as_ref(), may_still_pause(pass))),
         _ => None,
     }
+}
+
+/// How far the requests to pause a project have come that still runs.
+fn requested(status: Option<&OrchestraDatabaseStatus>, asked: bool) -> Project {
+    let times =
+        status.and_then(|status| Some((status.pause_first_issued_at.as_ref()?, status.pause_issued_at.as_ref()?)));
+    match times {
+        Some((first, last)) if !asked && last.0 >= settled_at(first.0, PAUSE_LIMIT) => Project::NotPaused,
+        _ => Project::ToPause { asked },
+    }
+}
+
+/// When the first of the requests was sent whose last one is sent now. One that is long over was another pause's.
+fn first_of(status: &OrchestraDatabaseStatus, now: Timestamp) -> Timestamp {
+    let last = status.pause_issued_at.as_ref();
+    let goes_on = last.is_some_and(|last| now < settled_at(last.0, PAUSE_LIMIT));
+    let first = status.pause_first_issued_at.as_ref().filter(|_| goes_on);
+    first.map_or(now, |first| first.0)
 }
 
 /// Asks the provider to pause the project, or to restore it.
@@ -78,12 +94,15 @@ pub async fn change(pass: &mut Pass, step: Step, account: &Account, reference: &
     if let Some(refusal) = pass.ctx.core.refusals.refusal(pass.name(), &attempt) {
         return Err(refusal);
     }
-    status::change(pass, step, |status| {
-        let now = Some(Time(Timestamp::now()));
+    // Until the provider says that it pauses the project, it runs as before.
+    let runs = pauses && pass.object.is_ready();
+    status::change(pass, if runs { Step::Rest } else { step }, |status| {
+        let now = Timestamp::now();
         if pauses {
-            (status.pause_issued_at, status.restore_issued_at) = (now, None);
+            status.pause_first_issued_at = Some(Time(first_of(status, now)));
+            (status.pause_issued_at, status.restore_issued_at) = (Some(Time(now)), None);
         } else {
-            status.restore_issued_at = now;
+            (status.restore_issued_at, status.pause_first_issued_at) = (Some(Time(now)), None);
         }
     })
     .await?;
@@ -110,7 +129,7 @@ pub async fn change(pass: &mut Pass, step: Step, account: &Account, reference: &
     let as_before = if pauses { Step::Rest } else { Step::Restore };
     status::change(pass, as_before, |status| {
         if pauses {
-            status.pause_issued_at = None;
+            (status.pause_issued_at, status.pause_first_issued_at) = (None, None);
         } else {
             status.restore_issued_at = None;
         }
@@ -123,4 +142,45 @@ pub async fn change(pass: &mut Pass, step: Step, account: &Account, reference: &
 /// The digest under which a refusal is remembered; a new token makes it another one.
 fn attempt(account: &Account, what: &str) -> String {
     format!("{what} with token {}", account.token_digest())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
+    }
+
+    fn asked(first: i64, last: i64) -> OrchestraDatabaseStatus {
+        OrchestraDatabaseStatus {
+            pause_first_issued_at: Some(Time(at(first))),
+            pause_issued_at: Some(Time(at(last))),
+            ..OrchestraDatabaseStatus::default()
+        }
+    }
+
+    #[test]
+    fn requests_without_effect_end_after_an_hour() {
+        for (first, last, pending, project) in [
+            (0, 0, true, Project::ToPause { asked: true }),
+            (0, 0, false, Project::ToPause { asked: false }),
+            (0, 59, false, Project::ToPause { asked: false }),
+            (0, 60, true, Project::ToPause { asked: true }),
+            (0, 60, false, Project::NotPaused),
+        ] {
+            let is = requested(Some(&asked(first, last)), pending);
+            assert_eq!(is, project, "{first} {last} {pending}");
+        }
+        assert_eq!(requested(None, false), Project::ToPause { asked: false });
+    }
+
+    #[test]
+    fn the_hour_counts_from_the_first_request_of_this_pause() {
+        assert_eq!(first_of(&OrchestraDatabaseStatus::default(), at(7)), at(7));
+        assert_eq!(first_of(&asked(0, 50), at(55)), at(0));
+        assert_eq!(first_of(&asked(0, 0), at(60)), at(60), "the one before is long over");
+    }
 }

@@ -58,6 +58,9 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
         // It runs, and was proven usable: a later pause is another one.
         new.pause_issued_at = None;
     }
+    if matches!(step, Step::Rest | Step::Hold | Step::Sleep) {
+        new.pause_first_issued_at = None;
+    }
     if step == Step::Sleep && new.pause_issued_at.is_none() {
         // Whoever has paused it, as the spec wants: it is restored when the spec wants that.
         new.pause_issued_at = Some(Time(jiff::Timestamp::now()));
@@ -111,6 +114,8 @@ fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message
         },
     });
     let mut conditions = Conditions::new(&new.conditions, pass.object.metadata.generation);
+    // What runs on is as usable as it was.
+    said.ready &= !matches!(step, Step::AwaitRequest | Step::RunOn) || pass.object.is_ready();
     conditions.set(ConditionType::Ready, said.ready, message.reason, &message.text);
     match pass.keys_work {
         None => conditions.keep_shown(ConditionType::KeysUsable),

@@ -68,11 +68,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Resume => power::resume(pass, &observed).await,
         Step::Sleep => Ok(Some(Next::Rest)),
         Step::GiveBack => power::give_back(pass, &observed).await.map(|()| None),
-        Step::WarnIdle => {
-            let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, &observed));
-            tell(&pass.ctx.core, &pass.object, &warning).await;
-            Ok(None)
-        }
+        Step::WarnIdle => power::warn(pass, &observed).await.map(|()| None),
         Step::Rest if pass.is_deleting() => Ok(Some(Next::Gone)),
         // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
         Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
@@ -132,19 +128,32 @@ fn role_key(pass: &Pass) -> String {
     format!("role/{}", pass.uid())
 }
 
-/// Tells of the login in a paused project, where nothing can be revoked.
+/// Tells of a login that is not revoked, because the database is paused or cannot be used.
 async fn tell_of_login(pass: &Pass, observed: &Observed) {
-    let Some(database) = observed.database.as_ref().filter(|database| database.is_paused()) else {
+    let Some(database) = &observed.database else {
         return;
     };
+    let used = pass.is_serving() || database.is_paused();
+    if pass.revoked || !used || database.is_lost() {
+        return;
+    }
     let (base, name) = (tenant::role_name(pass.uid()), database.name_any());
     let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name).generation);
-    let note = format!(
-        "the project of database {name} is paused, so that the tenant's login {role} was not revoked: if somebody restores the \
-         project, ALTER ROLE {role} NOLOGIN there, and so each other role whose name begins with {base}. An Orchestra that \
-         takes the database back does it by itself"
-    );
-    tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Paused, note)).await;
+    let takes_back = "An Orchestra that takes the database back does it by itself";
+    let (reason, note) = if database.is_paused() || power::sleeps_on(pass, observed, database) {
+        let note = format!(
+            "the project of database {name} is paused, so that the tenant's login {role} was not revoked: if somebody restores \
+             the project, ALTER ROLE {role} NOLOGIN there, and so each other role whose name begins with {base}. {takes_back}"
+        );
+        (Reason::Paused, note)
+    } else {
+        let note = format!(
+            "database {name} cannot be used now, so that the tenant's login {role} was not revoked: ALTER ROLE {role} NOLOGIN \
+             there, and so each other role whose name begins with {base}. {takes_back}"
+        );
+        (database.stalled_reason().unwrap_or(Reason::DatabaseUnreachable), note)
+    };
+    tell(&pass.ctx.core, &pass.object, &News::warning(reason, note)).await;
 }
 
 async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {

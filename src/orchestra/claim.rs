@@ -9,7 +9,7 @@ use serde_json::json;
 use super::observe::Observed;
 use super::plan::{Database, Inside, Intent, Supply};
 use super::wait::Wait;
-use super::{Context, Pass, existing, reclaim};
+use super::{Context, Pass, existing, power, reclaim};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::{
@@ -348,10 +348,13 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {
         tenant::forget(&pass.ctx.core, &database.name_any()).await?;
     }
-    let patch = json!({
+    let mut patch = json!({
         "metadata": {"resourceVersion": database.resource_version()},
         "spec": {"releasedAt": Time(jiff::Timestamp::now()), "reclaimPolicy": policy},
     });
+    if power::sleeps_on(pass, observed, &database) {
+        patch["spec"]["powerState"] = json!(PowerState::Paused);
+    }
     let patched = api(&pass.ctx)
         .patch(&database.name_any(), &PatchParams::default(), &Patch::Merge(patch))
         .await;

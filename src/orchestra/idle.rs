@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 use parking_lot::Mutex;
 
 use super::observe::Observed;
 use super::plan::{Idle, Power};
 use super::{Pass, login, power};
+use crate::api::condition::Reason;
 use crate::api::{GoDuration, Orchestra, OrchestraClass, PowerStatus};
 use crate::postgres::{self, Usage};
 
@@ -60,15 +62,15 @@ pub fn policy(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<GoDu
     own.or_else(|| class?.spec.idle.as_ref())?.pause_after
 }
 
-/// How often it is looked.
-fn pace(policy: GoDuration) -> Duration {
-    (policy.as_std() / LOOKS).min(SLOWEST)
+/// How often it is looked: no more often than a refused login lets the next one.
+fn pace(policy: GoDuration, spacing: Duration) -> Duration {
+    (policy.as_std() / LOOKS).min(SLOWEST).max(spacing)
 }
 
 /// When a pass comes back to look again; none where nothing is paused for idleness.
 pub fn next_look(pass: &Pass, observed: &Observed) -> Option<Duration> {
     let policy = applies(pass, observed)?;
-    let pace = pace(policy);
+    let pace = pace(policy, pass.ctx.core.settings.login_spacing);
     Some(pass.ctx.looks.wait(pass.uid(), pace).unwrap_or(pace))
 }
 
@@ -86,7 +88,10 @@ pub async fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Look>) {
     let (Some(policy), Some(database)) = (applies(pass, observed), &observed.database) else {
         return (Idle::No, None);
     };
-    if pass.ctx.looks.wait(pass.uid(), pace(policy)).is_some() {
+    let (logins, spacing) = (&pass.ctx.database.logins, pass.ctx.core.settings.login_spacing);
+    let name = database.name_any();
+    let early = pass.ctx.looks.wait(pass.uid(), pace(policy, spacing)).is_some();
+    if early || logins.wait(&name, spacing).is_some() {
         return (Idle::No, None);
     }
     let looked = async {
@@ -101,6 +106,9 @@ pub async fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Look>) {
             judge(policy, power, &usage, Timestamp::now())
         }
         Err(error) => {
+            if error.reason() == Reason::LoginFailed {
+                logins.refused(&name, false);
+            }
             tracing::debug!(%error, "whether anybody uses the database cannot be seen");
             (Idle::No, None)
         }
@@ -160,6 +168,15 @@ mod tests {
             uses: since.map(|_| "7".into()),
             warned_at: warned.map(|warned| Time(at(warned))),
             ..PowerStatus::default()
+        }
+    }
+
+    #[test]
+    fn it_is_looked_twelve_times_and_no_more_often_than_logins_are_spaced() {
+        let spacing = Duration::from_secs(30);
+        for (policy, every) in [(1, 30), (6, 30), (60, 300), (6000, 900)] {
+            let policy = GoDuration::from_mins(policy);
+            assert_eq!(pace(policy, spacing), Duration::from_secs(every), "{policy}");
         }
     }
 

@@ -14,7 +14,10 @@ use super::plan::{Database, Power, Step};
 use super::wait::{UNWATCHED, Wait};
 use super::{Pass, act, claim, idle, inside, login, status};
 use crate::api::condition::{ConditionType, Reason, find};
-use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, PausedBy, PowerState, PowerStatus, WAKE_ANNOTATION};
+use crate::api::{
+    Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy, PowerState, PowerStatus,
+    WAKE_ANNOTATION,
+};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
@@ -64,15 +67,20 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
     let hosted = database.spec.supabase.is_some();
     let usable = matches!(observed.seen.database, Database::Usable(_));
     let stalled = database.stalled_reason();
-    if wanted(&pass.object, class).is_none() {
+    let wanted = wanted(&pass.object, class);
+    if wanted == Some(PausedBy::Idle) && usable && is_forbidden(class, database) {
+        // Nobody has asked for it: there is nothing to correct.
+        return Power::ToResume;
+    }
+    if wanted.is_none() {
         // The shut logins of a pool's database are opened by its owner.
         let resumes = (intended || pass.object.is_paused()) && (hosted || usable);
         return if resumes { Power::ToResume } else { Power::Running };
     }
     match (intended, hosted) {
         (false, _) if is_forbidden(class, database) => Power::Refused(Reason::PausingNotAllowed),
-        // A tenant that was never handed over is handed over first, and work that is under way ends first.
-        (false, _) if usable && pass.is_serving() && pass.ctx.works.under_way_of(pass.uid()).is_none() => {
+        // Work that is under way ends first.
+        (false, _) if may_pause(pass, database, usable) && pass.ctx.works.under_way_of(pass.uid()).is_none() => {
             Power::ToPause
         }
         (false, _) => Power::Running,
@@ -87,6 +95,32 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
         (true, false) if pass.shut || since(&pass.object).is_some() => asleep(pass),
         (true, false) => Power::ToShut,
     }
+}
+
+/// Whether a pause may begin: a tenant that was never handed over is handed over first. A project that was paused, and
+/// whose restore has not ended or is refused, is paused again.
+fn may_pause(pass: &Pass, database: &OrchestraDatabase, usable: bool) -> bool {
+    pass.is_serving() && (usable || was_paused(database))
+}
+
+/// Whether the project was paused and has not run since.
+fn was_paused(database: &OrchestraDatabase) -> bool {
+    let status = database.status.as_ref();
+    database.spec.supabase.is_some() && status.is_some_and(|status| status.pause_issued_at.is_some())
+}
+
+/// Whether a project that is released sleeps: one that is being paused or restored, in which the tenant's login could not
+/// be revoked. It is restored for who takes it back.
+pub fn sleeps_on(pass: &Pass, observed: &Observed, database: &OrchestraDatabase) -> bool {
+    let unrevoked = pass.is_serving() && !pass.revoked && !matches!(observed.seen.database, Database::Usable(_));
+    unrevoked && is_unsettled(database) && !is_forbidden(observed.class.as_deref(), database)
+}
+
+/// Whether the project was paused or restored, and may still be so.
+fn is_unsettled(database: &OrchestraDatabase) -> bool {
+    let restored = |status: &OrchestraDatabaseStatus| status.restore_issued_at.is_some();
+    let changed = was_paused(database) || database.status.as_ref().is_some_and(restored);
+    database.spec.supabase.is_some() && changed && !database.is_lost()
 }
 
 /// A paused database, whose connection Secret is kept as any other.
@@ -145,12 +179,13 @@ pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerSta
             (power.unused_since, power.uses) = (look.unused_since.clone(), look.uses.clone());
             power.warned_at = None;
         }
-        Step::WarnIdle => power.warned_at = now(),
         Step::FallAsleep => {
             power.paused_by = Some(PausedBy::Idle);
             power.declared = pass.object.spec.power_state;
             power.wake = asked(&pass.object).cloned();
         }
+        // It runs on, and is not paused for a rollout, for its health and for the metrics.
+        Step::Stop(_) if matches!(observed.seen.power, Power::Refused(_)) => return after_refusal(power),
         Step::Shut | Step::Wait(Wait::Pausing) => {
             power.paused_by = wanted(&pass.object, observed.class.as_deref());
         }
@@ -161,6 +196,26 @@ pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerSta
         _ => return old,
     }
     Some(power).filter(|power| *power != PowerStatus::default())
+}
+
+/// The pauses in the status of a database whose pause by the spec is refused. An idle pause is only there.
+fn after_refusal(mut power: PowerStatus) -> Option<PowerStatus> {
+    if power.paused_by == Some(PausedBy::Spec) && power.paused_since.is_none() {
+        power.paused_by = None;
+    }
+    Some(power).filter(|power| *power != PowerStatus::default())
+}
+
+/// Announces an idle pause, and notes that it was announced: a warning may come twice, and is never left out.
+pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, observed));
+    tell(&pass.ctx.core, &pass.object, &warning).await;
+    let old = pass.object.status.as_ref().and_then(|status| status.power.clone());
+    let new = PowerStatus {
+        warned_at: Some(Time(Timestamp::now())),
+        ..old.unwrap_or_default()
+    };
+    status::note_power(pass, new).await
 }
 
 /// Writes into the OrchestraDatabase that it is to be paused.
@@ -221,10 +276,14 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
     let Some(database) = &observed.database else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
+    let old = pass.object.status.as_ref().and_then(|status| status.power.clone());
     if database.spec.supabase.is_none() && pass.session.is_none() {
         let (ctx, name) = (pass.ctx.clone(), database.name_any());
         if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
             return Ok(Some(Next::After(wait)));
+        }
+        if let Some(opening) = old.as_ref().and_then(opening) {
+            status::note_power(pass, opening).await?;
         }
         let prepared = login::prepare(pass, database, observed.class.as_deref());
         let prepared = login::within(login::LOGIN_LIMIT, prepared).await;
@@ -235,7 +294,6 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
     if database.spec.power_state == Some(PowerState::Paused) {
         claim::set_power(pass, database, PowerState::Running).await?;
     }
-    let old = pass.object.status.as_ref().and_then(|status| status.power.clone());
     let Some(old) = old.filter(|old| old.paused_by.is_some()) else {
         return Ok(None);
     };
@@ -243,6 +301,16 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
     status::note_power(pass, new).await?;
     tell(&pass.ctx.core, &pass.object, &News::normal(Reason::Resumed, told)).await;
     Ok(None)
+}
+
+/// The status of a pool's database whose logins are about to be opened, if it says that they are shut: whoever pauses it
+/// then shuts them again.
+fn opening(old: &PowerStatus) -> Option<PowerStatus> {
+    old.paused_since.as_ref()?;
+    Some(PowerStatus {
+        paused_since: None,
+        ..old.clone()
+    })
 }
 
 /// The status of a database that runs again, and what its pause has saved: the price of each whole hour.
@@ -255,7 +323,10 @@ fn after_pause(old: &PowerStatus, database: &OrchestraDatabase, now: Timestamp) 
         currency: old.currency.clone(),
         ..PowerStatus::default()
     };
-    let mut told = format!("the database is to run again, after a pause of {hours} whole hours");
+    let mut told = match old.paused_since {
+        Some(_) => format!("the database is to run again, after a pause of {hours} whole hours"),
+        None => "the database is to run again".to_owned(),
+    };
     let cost = database.status.as_ref().and_then(|status| status.cost.as_ref());
     let hourly = cost.and_then(|cost| money::parse(&cost.hourly));
     if let (Some(cost), Some(hourly)) = (cost, hourly) {
@@ -274,104 +345,4 @@ fn after_pause(old: &PowerStatus, database: &OrchestraDatabase, now: Timestamp) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::{
-        Cost, GoDuration, Idle, OrchestraDatabaseSpec, OrchestraDatabaseStatus, OrchestraSpec, OrchestraStatus,
-    };
-
-    fn asleep(declared: Option<PowerState>, now: Option<PowerState>) -> Orchestra {
-        let spec = OrchestraSpec {
-            power_state: now,
-            idle: Some(Idle {
-                pause_after: Some(GoDuration::from_mins(60)),
-            }),
-            ..OrchestraSpec::default()
-        };
-        let mut object = Orchestra::new("one", spec);
-        object.status = Some(OrchestraStatus {
-            power: Some(PowerStatus {
-                paused_by: Some(PausedBy::Idle),
-                declared,
-                wake: None,
-                ..PowerStatus::default()
-            }),
-            ..OrchestraStatus::default()
-        });
-        object
-    }
-
-    #[test]
-    fn an_idle_pause_ends_by_a_new_word_and_not_by_an_old_one() {
-        use PowerState::{Paused, Running};
-        for (declared, now, paused) in [
-            (None, None, Some(PausedBy::Idle)),
-            (Some(Running), Some(Running), Some(PausedBy::Idle)),
-            (None, Some(Running), None),
-            (Some(Paused), Some(Running), None),
-            (Some(Running), None, Some(PausedBy::Idle)),
-            (Some(Running), Some(Paused), Some(PausedBy::Spec)),
-        ] {
-            assert_eq!(wanted(&asleep(declared, now), None), paused, "{declared:?} {now:?}");
-        }
-        let mut object = asleep(None, None);
-        object
-            .annotations_mut()
-            .insert(WAKE_ANNOTATION.into(), "2026-11-28T10:00:00Z".into());
-        assert_eq!(wanted(&object, None), None, "a new annotation wakes it");
-        if let Some(power) = object.status.as_mut().and_then(|status| status.power.as_mut()) {
-            power.wake = Some("2026-11-28T10:00:00Z".into());
-        }
-        assert_eq!(
-            wanted(&object, None),
-            Some(PausedBy::Idle),
-            "one that was there before does not"
-        );
-        object.annotations_mut().insert(WAKE_ANNOTATION.into(), "x".repeat(200));
-        assert_eq!(
-            wanted(&object, None),
-            Some(PausedBy::Idle),
-            "what cannot be noted is no request"
-        );
-        object.annotations_mut().remove(WAKE_ANNOTATION);
-        assert_eq!(
-            wanted(&object, None),
-            Some(PausedBy::Idle),
-            "the end of an old one is no request"
-        );
-        let mut object = asleep(None, None);
-        object.spec.idle = Some(Idle::default());
-        let class = OrchestraClass::new("standard", crate::api::OrchestraClassSpec::default());
-        assert_eq!(wanted(&object, Some(&class)), None, "nothing is idle without a policy");
-    }
-
-    #[test]
-    fn a_pause_saves_its_whole_hours() {
-        let mut database = OrchestraDatabase::new("one", OrchestraDatabaseSpec::default());
-        database.status = Some(OrchestraDatabaseStatus {
-            cost: Some(Cost {
-                currency: "USD".into(),
-                monthly: "9.81".into(),
-                hourly: "0.01344".into(),
-            }),
-            ..OrchestraDatabaseStatus::default()
-        });
-        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(60 * 72 + 59);
-        let old = PowerStatus {
-            paused_by: Some(PausedBy::Idle),
-            paused_since: Some(Time(Timestamp::UNIX_EPOCH)),
-            saved: Some("1.5".into()),
-            currency: Some("USD".into()),
-            ..PowerStatus::default()
-        };
-        let (new, told) = after_pause(&old, &database, now);
-        assert_eq!((new.saved.as_deref(), new.paused_by), (Some("2.46768"), None));
-        assert!(
-            told.ends_with("a pause of 72 whole hours, which has saved 0.97 USD"),
-            "{told}"
-        );
-        database.status = None;
-        let (new, told) = after_pause(&PowerStatus::default(), &database, now);
-        assert_eq!((new.saved, told.contains("saved")), (None, false));
-    }
-}
+mod tests;

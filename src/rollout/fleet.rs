@@ -90,7 +90,7 @@ pub fn enrolled(
     let belongs = |orchestra: &Orchestra| {
         // A paused one is skipped, and catches up when it runs again.
         takes_part(orchestra)
-            && !orchestra.is_paused()
+            && !orchestra.is_asleep()
             && orchestra.decided_class() == Some(&name)
             && asks_for_any(orchestra, class)
     };
@@ -194,6 +194,41 @@ mod tests {
             pending,
             failed,
             ..MigrationStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_tenant_whose_pause_is_refused_is_migrated_and_one_that_is_paused_is_not() {
+        let tenant = |phase: &str, since: Option<&str>, available: &str, stalled: &str| -> Orchestra {
+            let condition = |type_: &str, status: &str, reason: &str| {
+                json!({"type": type_, "status": status, "reason": reason, "message": "",
+                       "lastTransitionTime": "2026-11-28T10:00:00Z"})
+            };
+            serde_json::from_value(json!({
+                "apiVersion": "stagesub.io/v1alpha1", "kind": "Orchestra", "metadata": {"name": "one"},
+                "spec": {"powerState": "Paused"},
+                "status": {
+                    "phase": phase, "power": {"pausedBy": "Spec", "pausedSince": since},
+                    "conditions": [
+                        condition("Available", available, "Ready"),
+                        condition("Stalled", stalled, "QuotaExceeded"),
+                    ],
+                },
+            }))
+            .unwrap()
+        };
+        let since = Some("2026-11-28T10:00:00Z");
+        for (phase, since, available, stalled, asleep, able) in [
+            ("Paused", since, "False", "False", true, true),
+            ("Paused", None, "True", "False", true, true),
+            ("Failed", None, "True", "True", false, true),
+            ("Failed", None, "False", "True", false, false),
+        ] {
+            let tenant = tenant(phase, since, available, stalled);
+            assert_eq!(tenant.is_asleep(), asleep, "{phase}");
+            if !asleep {
+                assert_eq!(tenant.is_settled_but_for_migrations(), able, "{available}");
+            }
         }
     }
 

@@ -2,21 +2,21 @@
 //! password that the provider has reverted.
 
 mod interrupted;
+mod released;
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use orchestra_sandbox::api::{Fault, Operation, Options as ApiOptions, Organization, RateLimit, Rule};
 use orchestra_sandbox::world::{Kind, Operator, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::pool::{house, inventory};
-use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects, soon, tenant};
+use crate::proof::{generous_world, one_project_and_both_logins, soon, tenant};
 use crate::support::{
     LONG, kill, login, orchestra, patch_config_map, project, ready, reason, scalar, secret, sources, standard_class,
     world_with,
 };
-use crate::way_back::{MEMBERS, delete, taker};
 
 /// A world whose organization may pause its projects.
 async fn free_world() -> World {
@@ -40,13 +40,20 @@ async fn free_world() -> World {
 /// An operator that leads on, however busy the machine is.
 fn operator(world: &World, name: &str) -> Operator {
     let patient = |command: &mut Command| {
-        command.env("ORCHESTRA_LEASE_DURATION", "15s");
+        command.env("ORCHESTRA_LEASE_DURATION", "60s");
     };
     world.operator(name, patient).unwrap()
 }
 
 fn power(world: &World, name: &str, state: &str) {
     let patch = json!({"spec": {"powerState": state}}).to_string();
+    world
+        .kubectl(["patch", "orch", name, "-n", TENANTS, "--type=merge", "-p", &patch])
+        .unwrap();
+}
+
+fn idle(world: &World, name: &str, idle: &Value) {
+    let patch = json!({"spec": {"idle": idle}}).to_string();
     world
         .kubectl(["patch", "orch", name, "-n", TENANTS, "--type=merge", "-p", &patch])
         .unwrap();
@@ -230,17 +237,20 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     house(&world, &inventory(&world, &["one"]).await);
     let mut leader = operator(&world, "first");
     // As a repository would have it, which is applied again and again.
-    orchestra(&world, "quiet", "  powerState: Running");
+    orchestra(&world, "quiet", "  powerState: Running\n  idle: {pauseAfter: 1h}");
     ready(&world, "quiet").await;
     let url = secret(&world, TENANTS, "quiet-connection").await["DATABASE_URL"].clone();
     let mut session = login(&url).await.unwrap();
+    // From now on the class's time counts.
+    idle(&world, "quiet", &Value::Null);
     tokio::time::sleep(Duration::from_secs(16)).await;
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 3);
-    let object = ready(&world, "quiet").await;
-    assert!(
-        object["status"]["power"]["unusedSince"].is_null(),
-        "a session is use: {object:#}"
-    );
+    let in_use = |object: &Value| object["status"]["power"]["unusedSince"].is_null();
+    let object = world
+        .until(Kind::Orchestra, (TENANTS, "quiet"), LONG, in_use)
+        .await
+        .unwrap();
+    assert!(is_true(&object, "Available"), "a session is use: {object:#}");
     drop(session);
 
     let unused = |object: &Value| object["status"]["power"]["unusedSince"].is_string();
@@ -260,7 +270,8 @@ async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotati
     assert!(all.contains("Warning PauseAnnounced nobody uses the database"), "{all}");
     assert!(login(&url).await.is_err(), "its login is shut");
 
-    // What is in the spec already does not wake it.
+    // What is in the spec already does not wake it, nor does a longer time, after which it is not paused again here.
+    idle(&world, "quiet", &json!({"pauseAfter": "1h"}));
     power(&world, "quiet", "Running");
     tokio::time::sleep(Duration::from_secs(1)).await;
     paused(&world, "quiet").await;
@@ -329,59 +340,4 @@ async fn what_is_rotated_rests_meanwhile(world: &World, name: &str, former: &str
     for url in [former, &second, &third] {
         drop(login(url).await.unwrap());
     }
-}
-
-/// Pauses `tour`. By its own pace, the one that the provider's limit keeps waiting would try again after twenty seconds.
-async fn a_pause_makes_room_for_who_waits(world: &World) {
-    world.api.behave(|provider| provider.project_limit = Some(1));
-    let before = world.api.ledger().count(Operation::CreateProject);
-    orchestra(world, "next", "");
-    reason(world, "next", "QuotaExceeded").await;
-    soon("it is refused again", async || {
-        world.api.ledger().count(Operation::CreateProject) >= before + 2
-    })
-    .await;
-    power(world, "tour", "Paused");
-    paused(world, "tour").await;
-    let freed = Instant::now();
-    soon("the next one is created", async || {
-        !projects(world, "next").await.is_empty()
-    })
-    .await;
-    assert!(freed.elapsed() < Duration::from_secs(8), "{:?}", freed.elapsed());
-    world.api.behave(|provider| provider.project_limit = None);
-    ready(world, "next").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_paused_project_that_is_released_stays_paused_and_is_restored_for_who_takes_it_back() {
-    let world = free_world().await;
-    standard_class(&world, "  deletion: {policy: Delete, gracePeriod: 1h}");
-    sources(&world);
-    let _leader = operator(&world, "operator");
-    orchestra(&world, "tour", "");
-    ready(&world, "tour").await;
-    let database = database_name(&world, "tour").await;
-    let old = secret(&world, TENANTS, "tour-connection").await["DIRECT_URL"].clone();
-    a_pause_makes_room_for_who_waits(&world).await;
-    let kept = delete(&world, "tour", &database, "Reclaiming").await;
-    assert!(kept["spec"]["reclaimAfter"].is_string(), "{kept:#}");
-    assert!(!is_true(&kept, "Ready"), "{kept:#}");
-    assert!(condition(&kept, "Ready").2.contains("is destroyed after"), "{kept:#}");
-    assert_eq!(world.api.ledger().count(Operation::RestoreProject), 0);
-
-    // As the one before, it is to be paused, and is handed over first.
-    taker(&world, TENANTS, "back", &database, ", powerState: Paused");
-    let object = paused(&world, "back").await;
-    assert_eq!(object["status"]["databaseName"], database.as_str());
-    assert_eq!(world.api.ledger().count(Operation::RestoreProject), 1);
-    power(&world, "back", "Running");
-    let runs = |object: &Value| is_true(object, "Available") && condition(object, "Ready").1 == "Ready";
-    world
-        .until(Kind::Orchestra, (TENANTS, "back"), LONG, runs)
-        .await
-        .unwrap();
-    assert_eq!(world.api.ledger().count(Operation::RestoreProject), 2);
-    assert_eq!(scalar(&mut tenant(&world, "back").await, MEMBERS).await, 3);
-    assert!(login(&old).await.is_err(), "the former login is revoked");
 }

@@ -35,6 +35,7 @@ fn every_state() -> Vec<Facts> {
         Project::Replaced,
         Project::ToPause { asked: false },
         Project::ToPause { asked: true },
+        Project::NotPaused,
         Project::Pausing,
         Project::Asleep,
         Project::Paused { asked: false },
@@ -124,6 +125,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Replace => hosted.project = Project::Discarded,
         Step::Renew => (hosted.project, hosted.issued) = (Project::Absent, Issued::Never),
         Step::Pause => hosted.project = Project::ToPause { asked: true },
+        Step::AwaitRequest => hosted.project = Project::Pausing,
         Step::AwaitPause => hosted.project = Project::Asleep,
         Step::Restore => hosted.project = Project::Paused { asked: true },
         Step::Destroy if hosted.project == Project::Discarded => hosted.project = Project::Discarding,
@@ -133,6 +135,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::Forget | Step::Abandon => facts.finalizer = false,
         Step::Rest
         | Step::Sleep
+        | Step::RunOn
         | Step::Hold
         | Step::AwaitEntry { .. }
         | Step::DecideReset
@@ -170,7 +173,7 @@ fn every_life_settles_and_buys_at_most_once() {
         assert!(
             matches!(
                 plan(&facts),
-                Step::Rest | Step::Sleep | Step::Hold | Step::AwaitEntry { .. } | Step::Stop(_)
+                Step::Rest | Step::RunOn | Step::Sleep | Step::Hold | Step::AwaitEntry { .. } | Step::Stop(_)
             ),
             "{start:?} never settles: {:?}",
             plan(&facts)
@@ -216,7 +219,7 @@ fn a_paused_project_is_neither_logged_in_to_nor_restored_and_can_be_destroyed() 
         };
         let pauses = matches!(
             hosted.project,
-            Project::ToPause { .. } | Project::Pausing | Project::Asleep
+            Project::ToPause { .. } | Project::NotPaused | Project::Pausing | Project::Asleep
         );
         if !pauses || !facts.finalizer {
             continue;

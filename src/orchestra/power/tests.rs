@@ -1,0 +1,149 @@
+use super::*;
+use crate::api::{Cost, GoDuration, Idle, OrchestraDatabaseSpec, OrchestraSpec, OrchestraStatus, SupabaseProject};
+
+fn asleep(declared: Option<PowerState>, now: Option<PowerState>) -> Orchestra {
+    let spec = OrchestraSpec {
+        power_state: now,
+        idle: Some(Idle {
+            pause_after: Some(GoDuration::from_mins(60)),
+        }),
+        ..OrchestraSpec::default()
+    };
+    let mut object = Orchestra::new("one", spec);
+    object.status = Some(OrchestraStatus {
+        power: Some(PowerStatus {
+            paused_by: Some(PausedBy::Idle),
+            declared,
+            wake: None,
+            ..PowerStatus::default()
+        }),
+        ..OrchestraStatus::default()
+    });
+    object
+}
+
+#[test]
+fn an_idle_pause_ends_by_a_new_word_and_not_by_an_old_one() {
+    use PowerState::{Paused, Running};
+    for (declared, now, paused) in [
+        (None, None, Some(PausedBy::Idle)),
+        (Some(Running), Some(Running), Some(PausedBy::Idle)),
+        (None, Some(Running), None),
+        (Some(Paused), Some(Running), None),
+        (Some(Running), None, Some(PausedBy::Idle)),
+        (Some(Running), Some(Paused), Some(PausedBy::Spec)),
+    ] {
+        assert_eq!(wanted(&asleep(declared, now), None), paused, "{declared:?} {now:?}");
+    }
+    let mut object = asleep(None, None);
+    object
+        .annotations_mut()
+        .insert(WAKE_ANNOTATION.into(), "2026-11-28T10:00:00Z".into());
+    assert_eq!(wanted(&object, None), None, "a new annotation wakes it");
+    if let Some(power) = object.status.as_mut().and_then(|status| status.power.as_mut()) {
+        power.wake = Some("2026-11-28T10:00:00Z".into());
+    }
+    assert_eq!(
+        wanted(&object, None),
+        Some(PausedBy::Idle),
+        "one that was there before does not"
+    );
+    object.annotations_mut().insert(WAKE_ANNOTATION.into(), "x".repeat(200));
+    assert_eq!(
+        wanted(&object, None),
+        Some(PausedBy::Idle),
+        "what cannot be noted is no request"
+    );
+    object.annotations_mut().remove(WAKE_ANNOTATION);
+    assert_eq!(
+        wanted(&object, None),
+        Some(PausedBy::Idle),
+        "the end of an old one is no request"
+    );
+    let mut object = asleep(None, None);
+    object.spec.idle = Some(Idle::default());
+    let class = OrchestraClass::new("standard", crate::api::OrchestraClassSpec::default());
+    assert_eq!(wanted(&object, Some(&class)), None, "nothing is idle without a policy");
+}
+
+#[test]
+fn a_pause_saves_its_whole_hours() {
+    let mut database = OrchestraDatabase::new("one", OrchestraDatabaseSpec::default());
+    database.status = Some(OrchestraDatabaseStatus {
+        cost: Some(Cost {
+            currency: "USD".into(),
+            monthly: "9.81".into(),
+            hourly: "0.01344".into(),
+        }),
+        ..OrchestraDatabaseStatus::default()
+    });
+    let now = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(60 * 72 + 59);
+    let old = PowerStatus {
+        paused_by: Some(PausedBy::Idle),
+        paused_since: Some(Time(Timestamp::UNIX_EPOCH)),
+        saved: Some("1.5".into()),
+        currency: Some("USD".into()),
+        ..PowerStatus::default()
+    };
+    let (new, told) = after_pause(&old, &database, now);
+    assert_eq!((new.saved.as_deref(), new.paused_by), (Some("2.46768"), None));
+    assert!(
+        told.ends_with("a pause of 72 whole hours, which has saved 0.97 USD"),
+        "{told}"
+    );
+    database.status = None;
+    let (new, told) = after_pause(&PowerStatus::default(), &database, now);
+    assert_eq!((new.saved, told.contains("saved")), (None, false));
+}
+
+fn hosted(paused: bool, restored: bool) -> OrchestraDatabase {
+    let at = |is: bool| is.then_some(Time(Timestamp::UNIX_EPOCH));
+    let mut database = OrchestraDatabase::new("one", OrchestraDatabaseSpec::default());
+    database.spec.supabase = Some(SupabaseProject::default());
+    database.status = Some(OrchestraDatabaseStatus {
+        pause_issued_at: at(paused),
+        restore_issued_at: at(restored),
+        ..OrchestraDatabaseStatus::default()
+    });
+    database
+}
+
+#[test]
+fn a_project_that_was_paused_or_restored_may_sleep_and_an_entry_never_does() {
+    for (paused, restored) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut database = hosted(paused, restored);
+        assert_eq!(
+            (was_paused(&database), is_unsettled(&database)),
+            (paused, paused || restored)
+        );
+        database.spec.supabase = None;
+        assert_eq!((was_paused(&database), is_unsettled(&database)), (false, false));
+    }
+}
+
+#[test]
+fn before_its_logins_are_opened_nothing_says_that_they_are_shut() {
+    let old = PowerStatus {
+        paused_by: Some(PausedBy::Idle),
+        paused_since: Some(Time(Timestamp::UNIX_EPOCH)),
+        saved: Some("1.5".into()),
+        ..PowerStatus::default()
+    };
+    let now = opening(&old).unwrap_or_default();
+    assert_eq!((now.paused_by, now.paused_since.is_none()), (old.paused_by, true));
+    assert_eq!(now.saved, old.saved);
+    assert_eq!(opening(&now), None, "it is written once");
+}
+
+#[test]
+fn a_refused_pause_by_the_spec_is_none() {
+    let power = |by, since: bool| PowerStatus {
+        paused_by: Some(by),
+        paused_since: since.then_some(Time(Timestamp::UNIX_EPOCH)),
+        ..PowerStatus::default()
+    };
+    assert_eq!(after_refusal(power(PausedBy::Spec, false)), None);
+    for kept in [power(PausedBy::Idle, false), power(PausedBy::Spec, true)] {
+        assert_eq!(after_refusal(kept.clone()), Some(kept));
+    }
+}
