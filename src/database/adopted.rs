@@ -174,7 +174,7 @@ mod tests {
             let spec = json!({"supabase": {"name": "a", "region": "b", "adopted": adopted}, "reclaimPolicy": policy});
             let mut database = OrchestraDatabase::new("orchdb-1", serde_json::from_value(spec).unwrap());
             database.status = Some(OrchestraDatabaseStatus {
-                usable_since: used.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+                usable_since: used.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
                 ..OrchestraDatabaseStatus::default()
             });
             database

@@ -44,13 +44,12 @@ pub fn phase(uid: &str, interval: Duration) -> Duration {
 pub fn next(ended: Ended, interval: Duration, spacing: Duration) -> Duration {
     let quick = QUICK.min(interval);
     match ended {
-        Ended::Well { told: false } => quick,
         // The provider's pooler blocks an address that keeps failing, and each try makes that longer.
         Ended::Badly { kind, refused, .. } if kind.is_refused_login() => {
             let doubled = spacing.saturating_mul(1 << refused.saturating_sub(1).min(10));
             doubled.min(SLOWEST).max(quick)
         }
-        Ended::Badly { told: false, .. } => quick,
+        Ended::Well { told: false } | Ended::Badly { told: false, .. } => quick,
         Ended::Well { told: true } | Ended::Badly { told: true, .. } => interval,
     }
 }

@@ -108,6 +108,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
 }
 
 /// One pass over an Orchestra, with what it alone knows. Only `act` and the status writer change it.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
