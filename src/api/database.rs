@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Near, PROJECT, PowerState};
+use super::{
+    Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Near, PROJECT, PowerState, Recycle,
+};
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
 /// writes it, as the journal of creation, claim and release.
@@ -72,6 +74,10 @@ pub struct OrchestraDatabaseSpec {
     /// Orchestra that holds the claim, or held it before the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_ref: Option<ClaimReference>,
+    /// What the pool of a `static` entry said of released databases when the claim was released: a pool that says `Reset`
+    /// later leaves it as it is. Set it to have the database reset all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recycle: Option<Recycle>,
     /// When the claim was released. The database still holds the tenant's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<Time>,

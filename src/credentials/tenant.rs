@@ -76,7 +76,9 @@ impl Logins {
         let watched = secrets::is_watched(core, &name);
         let stored = if watched { api.get_opt(&name).await? } else { None };
         let published = known.published;
-        let mut logins = match (stored, known.earlier) {
+        // What was rotated away since is no password any more.
+        let earlier = known.earlier.filter(|_| known.generation <= 1);
+        let mut logins = match (stored, earlier) {
             (Some(stored), _) => Self::parse(stored, published),
             (None, Some(earlier)) => return Ok(Self::first(earlier, published)),
             (None, None) => {

@@ -330,6 +330,10 @@ fn password_is_in(pass: &Pass) -> String {
 }
 
 async fn let_go(pass: &mut Pass) -> Result<Option<Next>, Error> {
+    // Somebody may have decided otherwise while everything is being dropped.
+    pass.ctx
+        .resets
+        .stop(pass.object.metadata.uid.as_deref().unwrap_or_default());
     pass.ctx.forget(pass.name());
     set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, false).await?;
     Ok(Some(Next::Gone))

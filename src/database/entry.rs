@@ -59,7 +59,7 @@ async fn reset_state(pass: &Pass) -> Result<Reset, Error> {
         .spec
         .inventory
         .as_ref()
-        .filter(|_| pass.claim() == Claim::Released)
+        .filter(|_| pass.claim() == Claim::Released && pass.object.spec.recycle == Some(Recycle::Reset))
     else {
         return Ok(Reset::Never);
     };
@@ -74,15 +74,14 @@ async fn reset_state(pass: &Pass) -> Result<Reset, Error> {
     if pass.is_reset {
         return Ok(Reset::Done);
     }
-    if !pass.object.is_being_reset() {
-        return Ok(Reset::Wanted);
-    }
     let inventory = inventory::inventory(&pass.ctx.credentials, pool).await?;
-    Ok(if inventory.contains_key(&entry.key) {
-        Reset::Decided
-    } else {
-        Reset::Never
-    })
+    Ok(
+        match (inventory.contains_key(&entry.key), pass.object.is_being_reset()) {
+            (false, _) => Reset::Never,
+            (true, false) => Reset::Wanted,
+            (true, true) => Reset::Decided,
+        },
+    )
 }
 
 /// Records the decision, by compare-and-swap: an Orchestra that takes the database back at this moment wins or fails.

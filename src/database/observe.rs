@@ -374,8 +374,8 @@ pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
 fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> Connection {
     let vague = project.is_some_and(|project| project.status.is_vague());
     let wrong = pass.ctx.logins.wrong_password(pass.name());
-    // Others may change the password of an adopted project: a refusal says more than its status.
-    let doubted = vague || wrong && pass.object.adopted().is_some();
+    // The password may be changed at the provider: a refusal says more than the project's status.
+    let doubted = vague || wrong;
     match connected {
         false => Connection::Unread,
         // Before any other login: the project may have either password.

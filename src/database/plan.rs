@@ -205,6 +205,8 @@ fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
             Connection::WrongPassword => Step::ResetPassword,
             Connection::KeysDue => Step::ReadKeys,
             Connection::PasswordDue => Step::BeginPassword,
+            // The owner has either of two passwords, and both are kept.
+            Connection::PasswordPending if hosted.is_reset_forbidden(claim) => Step::Rest,
             Connection::PasswordPending => Step::ChangePassword,
             Connection::Proven => Step::Rest,
         },

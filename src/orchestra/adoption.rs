@@ -236,21 +236,27 @@ async fn look_up(pass: &Pass, account: &Account, reference: &str) -> Result<Resu
     if let Some(project) = listing.by_ref(reference) {
         return Ok(Ok(project.clone()));
     }
-    let message = match account.client().get_project(reference).await {
+    match account.client().get_project(reference).await {
         Err(error) if error.is_gone() => {
-            format!("project {reference}, which spec.source.existing.projectRef names, does not exist")
+            let message = format!("project {reference}, which spec.source.existing.projectRef names, does not exist");
+            return Ok(Err((Reason::ExistingNotFound, message)));
         }
-        Err(error) => return Err(error.into()),
-        Ok(_) if !listing.complete => {
-            let message = format!("project {reference} is not in the listing of the organization yet");
-            return Err(Error::transient(Reason::ProviderUnavailable, message));
-        }
-        Ok(_) => format!(
-            "project {reference} is not in organization {}, or is a branch of another project: an Orchestra adopts a project \
-             of the organization of its class",
-            account.organization()
-        ),
-    };
+        answer => drop(answer?),
+    }
+    // The project may be younger than the listing.
+    let listing = account.poll().projects_since(now).await?;
+    if let Some(project) = listing.by_ref(reference) {
+        return Ok(Ok(project.clone()));
+    }
+    if !listing.complete {
+        let message = format!("project {reference} is not in the listing of the organization yet");
+        return Err(Error::transient(Reason::ProviderUnavailable, message));
+    }
+    let message = format!(
+        "project {reference} is not in organization {}, or is a branch of another project: an Orchestra adopts a project \
+         of the organization of its class",
+        account.organization()
+    );
     Ok(Err((Reason::ExistingNotFound, message)))
 }
 

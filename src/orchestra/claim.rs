@@ -13,7 +13,8 @@ use super::{Context, Pass, existing, power, reclaim};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, tenant_secret};
 use crate::api::{
-    ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState, SupabaseProject,
+    ClaimReference, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseSpec, PowerState, Recycle,
+    SupabaseProject,
 };
 use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
@@ -352,6 +353,9 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         "metadata": {"resourceVersion": database.resource_version()},
         "spec": {"releasedAt": Time(jiff::Timestamp::now()), "reclaimPolicy": policy},
     });
+    if database.spec.inventory.is_some() {
+        patch["spec"]["recycle"] = json!(recycle(pass, &database));
+    }
     if power::sleeps_on(pass, observed, &database) {
         patch["spec"]["powerState"] = json!(PowerState::Paused);
     }
@@ -366,6 +370,13 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+/// What the pool of an entry says of released databases.
+fn recycle(pass: &Pass, database: &OrchestraDatabase) -> Option<Recycle> {
+    let entry = database.spec.inventory.as_ref()?;
+    let pool = pass.ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool))?;
+    pool.spec.inventory.as_ref()?.recycle
 }
 
 pub fn api(ctx: &Context) -> Api<OrchestraDatabase> {

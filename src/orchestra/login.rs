@@ -314,15 +314,15 @@ fn untouched(database: &OrchestraDatabase) -> &'static str {
     }
 }
 
-/// Remembers that a login was refused: it is not tried again at once. What is wrong with an adopted project's password is
-/// the database's to find out, now.
+/// Remembers that a login was refused: it is not tried again at once. What is wrong with the password of a project's owner
+/// is the database's to find out, now.
 pub fn note_refusal(pass: &Pass, database: &OrchestraDatabase, error: &Error) {
     if error.reason() != Reason::LoginFailed {
         return;
     }
     let (ctx, name) = (&pass.ctx.database, database.name_any());
     let wrong = matches!(error, Error::Postgres(error) if error.is_wrong_password());
-    let wrong = wrong && database.adopted().is_some();
+    let wrong = wrong && database.spec.supabase.is_some();
     ctx.logins.refused(&name, wrong);
     if wrong {
         ctx.wake(&name);

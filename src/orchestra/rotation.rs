@@ -192,11 +192,14 @@ pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
         return Ok(());
     };
     let (class, mut logins) = (observed.class.as_deref(), logins(pass, database).await?);
+    let mut kept = false;
     for number in logins.state.ended.clone() {
         let dropped = generations::drop_former(pass, database, class, (&logins, number));
         if let Err(error) = login::within(login::LOGIN_LIMIT, dropped).await {
-            tracing::info!(%error, number, "the role of a former login is not dropped yet");
-            return Ok(());
+            tracing::warn!(%error, number, "the role of a former login is not dropped yet");
+            // Another one may go.
+            kept = true;
+            continue;
         }
         let change = |state: &mut LoginState| {
             state.ended.remove(&number);
@@ -204,7 +207,7 @@ pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
         logins.change(&pass.ctx.core, &database.name_any(), change).await?;
     }
     pass.logins = Some(logins);
-    pass.kept_role = false;
+    pass.kept_role = kept;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use super::claim_record;
 use super::error::Result;
 use super::holdings::{self, Allowed, LeftBy};
-use super::sql::{begin, end};
+use super::sql::{begin, end, run};
 
 pub use compare::{Catalogue, left};
 
@@ -28,6 +28,10 @@ pub enum Stay {
     Left(Vec<String>),
 }
 
+/// A script may have left other ones for the sessions of its role.
+const OWN_SETTINGS: &str = "SET default_transaction_read_only = off; SET statement_timeout = 0; \
+    SET idle_in_transaction_session_timeout = 0";
+
 /// The first version that tells which roles a role has made.
 const CONFINED: u32 = 16;
 
@@ -37,9 +41,11 @@ const CONFINED: u32 = 16;
 /// # Errors
 /// See [`super::Error`].
 pub async fn reset(conn: &mut PgConnection, uids: &[&str]) -> Result<std::result::Result<(), Stay>> {
+    run(conn, OWN_SETTINGS.into()).await?;
     if let Some(stay) = refuse(conn, uids).await? {
         return Ok(Err(stay));
     }
+    remove::sessions(conn).await?;
     remove::everything(conn).await?;
     let mut found = Vec::new();
     begin(conn).await?;
@@ -53,6 +59,7 @@ pub async fn reset(conn: &mut PgConnection, uids: &[&str]) -> Result<std::result
 
 /// Drops the rest, the claim record with it, and compares. An error is rolled back, and so is what leaves something.
 async fn finish(conn: &mut PgConnection, found: &mut Vec<String>) -> Result<()> {
+    remove::sessions(conn).await?;
     remove::rest(conn).await?;
     *found = left(&observe::catalogue(conn).await?);
     if found.is_empty() {

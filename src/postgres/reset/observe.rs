@@ -27,16 +27,16 @@ async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<Strin
     Ok(printable(&names))
 }
 
-/// The roles that the connection's user has made, those first that it has made itself: since PostgreSQL 16, whoever makes a
+/// The roles that the connection's user has made, the older first, which may have made the younger: since PostgreSQL 16, whoever makes a
 /// role may administer it, by a grant of the bootstrap superuser (`createrole` in `commands/user.c`), with no other right.
 pub(super) async fn made(conn: &mut PgConnection) -> Result<Vec<String>> {
     let query = "WITH RECURSIVE made AS ( \
-            SELECT m.roleid, 1 AS depth FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member \
+            SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member \
             WHERE r.rolname = current_user AND m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option \
-            UNION SELECT m.roleid, made.depth + 1 FROM pg_auth_members m JOIN made ON m.member = made.roleid \
-            WHERE m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option AND made.depth < 16) \
+            UNION SELECT m.roleid FROM pg_auth_members m JOIN made ON m.member = made.roleid \
+            WHERE m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option) \
         SELECT r.rolname::text FROM made JOIN pg_roles r ON r.oid = made.roleid \
-        WHERE NOT r.rolsuper AND r.rolname <> $1 GROUP BY r.rolname ORDER BY max(depth), 1";
+        WHERE NOT r.rolsuper AND r.rolname <> $1 ORDER BY r.oid";
     Ok(sqlx::query_scalar(query).bind(APP_GROUP).fetch_all(conn).await?)
 }
 
