@@ -137,7 +137,10 @@ async fn everything_that_a_script_may_leave_goes() {
     server.crash().await;
     let one = entry(&server, "one").await;
     use_it(&server, &one).await;
+    // A script that was cut off may still run in its session.
+    let mut cut_off = operators(&one).await;
     assert_eq!(try_reset(&one).await, Ok(()));
+    assert!(execute(&mut cut_off, "SELECT 1").await.is_err());
     is_fresh(&one).await;
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname IN ('mallory', 'eve')";
     assert_eq!(ask(&mut session(&server.login("one")).await, roles).await, "0");
