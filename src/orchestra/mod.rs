@@ -100,7 +100,8 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
-        let wait = observed.life.wait;
+        // Whatever a pass waits for, a former login ends in time.
+        let wait = observed.life.wait.into_iter().chain(rotation::ahead(&pass)).min();
         if let Some(next) = act::act(&mut pass, step, observed).await? {
             return Ok(expiry::Life::in_time(wait, next, pass.ctx.core.settings.resync));
         }

@@ -15,6 +15,7 @@ use kube::ResourceExt as _;
 
 use super::observe::Observed;
 use super::plan::Rotation;
+use super::wait::SOON;
 use super::{Pass, former, generations, login};
 use crate::api::condition::Reason;
 use crate::api::names::tenant_secret;
@@ -249,6 +250,13 @@ pub fn due_in(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Durati
     let first = next.into_iter().chain(former).chain(former::first(status)).min()?;
     let left = Duration::try_from(first.duration_since(now)).unwrap_or_default();
     Some(left.max(Duration::from_secs(1)))
+}
+
+/// The same for a pass that waits for something else; what is due already waits as well.
+pub fn ahead(pass: &Pass) -> Option<Duration> {
+    let due = due_in(pass.object.status.as_ref(), Timestamp::now());
+    due.filter(|wait| *wait > Duration::from_secs(1))
+        .map(|wait| wait + SOON)
 }
 
 #[cfg(test)]
