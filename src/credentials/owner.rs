@@ -210,7 +210,7 @@ pub async fn begin_rotation(api: &Api<Secret>, database: &str, new: &SecretStrin
     .await
 }
 
-/// Stores that the project has the new password.
+/// Stores that the project has the new password, and the time of the login's rotation that it follows.
 pub async fn end_rotation(api: &Api<Secret>, database: &str, now: Timestamp) -> Result<(), Error> {
     change(api, database, |owner| {
         if let Some(new) = owner.pending.take() {

@@ -135,7 +135,10 @@ async fn proves(login: &Login) -> bool {
 /// The project has the pending password: it is the owner's.
 async fn settle(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let core = pass.ctx.core.clone();
-    owner::end_rotation(&owner::secrets(&core), pass.name(), Timestamp::now()).await?;
+    // The time of the rotation that it follows: one that comes within the same second as its own end is another one.
+    let followed = LoginMarks::of(&core, pass.name()).rotated_at;
+    let at = followed.unwrap_or_else(Timestamp::now);
+    owner::end_rotation(&owner::secrets(&core), pass.name(), at).await?;
     pass.ctx.logins.forget(pass.name());
     core.backoff.reset(&key(pass));
     (pass.password, pass.proven) = (Some(Attempt::Over), true);
