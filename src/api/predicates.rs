@@ -6,7 +6,7 @@ use kube::Resource as _;
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
     ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, DeletionPolicy, MigrationStatus, Orchestra, OrchestraClass,
-    OrchestraDatabase, OrchestraStatus, PowerState, SeedPolicy,
+    OrchestraDatabase, OrchestraPool, OrchestraStatus, PowerState, Recycle, SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to let go of it.
@@ -283,6 +283,13 @@ impl OrchestraDatabase {
     /// Whether no Orchestra holds, or ever held, a claim.
     pub fn is_unclaimed(&self) -> bool {
         self.spec.claim_ref.is_none() && self.metadata.deletion_timestamp.is_none()
+    }
+}
+
+impl OrchestraPool {
+    /// What becomes of released databases of a static pool; none where it says nothing, and of any other pool.
+    pub fn recycle(&self) -> Option<Recycle> {
+        self.spec.inventory.as_ref()?.recycle
     }
 }
 

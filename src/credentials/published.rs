@@ -158,7 +158,7 @@ fn hosted(
 }
 
 /// The port of a hosted project's database server.
-const DIRECT_PORT: u16 = 5432;
+pub const DIRECT_PORT: u16 = 5432;
 
 /// The libpq keys of a connection Secret.
 const LIBPQ: [&str; 5] = ["host", "port", "dbname", "user", "password"];

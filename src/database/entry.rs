@@ -64,11 +64,8 @@ async fn reset_state(pass: &Pass) -> Result<Reset, Error> {
         return Ok(Reset::Never);
     };
     let pool = pass.ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool));
-    let recycles = |pool: &&std::sync::Arc<crate::api::OrchestraPool>| {
-        let inventory = pool.spec.inventory.as_ref();
-        inventory.and_then(|inventory| inventory.recycle) == Some(Recycle::Reset)
-    };
-    let Some(pool) = pool.as_ref().filter(recycles) else {
+    let recycles = pool.as_ref().filter(|pool| pool.recycle() == Some(Recycle::Reset));
+    let Some(pool) = recycles else {
         return Ok(Reset::Never);
     };
     if pass.is_reset {

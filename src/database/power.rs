@@ -24,9 +24,8 @@ const PAUSE_LIMIT: Duration = Duration::from_hours(1);
 /// Whether the Orchestra wants the project to be paused. A project that was never usable is not paused: it may still be
 /// created.
 pub fn is_to_be_paused(pass: &Pass) -> bool {
-    let status = pass.object.status.as_ref();
     // The status may have been lost: an address is stored after the project was usable at the provider.
-    let used = status.is_some_and(|status| status.usable_since.is_some()) || pass.has_stored(CONNECTED_LABEL);
+    let used = pass.object.was_usable() || pass.has_stored(CONNECTED_LABEL);
     used && pass.object.spec.power_state == Some(PowerState::Paused)
 }
 

@@ -376,7 +376,7 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
 fn recycle(pass: &Pass, database: &OrchestraDatabase) -> Option<Recycle> {
     let entry = database.spec.inventory.as_ref()?;
     let pool = pass.ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool))?;
-    pool.spec.inventory.as_ref()?.recycle
+    pool.recycle()
 }
 
 pub fn api(ctx: &Context) -> Api<OrchestraDatabase> {

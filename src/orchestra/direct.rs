@@ -7,9 +7,6 @@ use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
 use crate::{class, postgres, supabase, text};
 
-/// The port of a hosted project's database server.
-pub const PORT: u16 = 5432;
-
 /// The host of a hosted project's database server, as the provider names it.
 pub async fn host(pass: &Pass, database: &OrchestraDatabase, class: Option<&OrchestraClass>) -> Result<String, Error> {
     let unknown = || {

@@ -13,7 +13,7 @@ use crate::controller::error::Error;
 use crate::credentials::connection::Handover;
 use crate::credentials::inventory::{self, Project};
 use crate::credentials::tenant::Logins;
-use crate::credentials::{owner, secrets, tenant};
+use crate::credentials::{owner, published, secrets, tenant};
 use crate::error::ErrorClass;
 use crate::postgres::APPLICATION;
 use crate::postgres::claim_record::{self, ClaimRecord};
@@ -143,7 +143,7 @@ async fn handed_over(
     if pass.object.spec.connection.mode == ConnectionMode::Direct && handover.transaction.is_some() {
         handover.direct = Some(Login {
             host: direct::host(pass, database, class).await?,
-            port: direct::PORT,
+            port: published::DIRECT_PORT,
             user: role.name,
             ..handover.session.clone()
         });

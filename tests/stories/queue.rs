@@ -1,27 +1,28 @@
 //! More Orchestras at once than the Management API allows creations: they take turns.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use orchestra_sandbox::api::{Operation, Options as ApiOptions, RateLimit};
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::Value;
 
+use crate::proof::soon;
 use crate::support::{LONG, sources, standard_class, world_with};
 
 const COUNT: usize = 30;
 
 /// An Orchestra that waits for its turn. Which one it is depends on the order in which the first passes run.
 async fn first_queued(world: &World) -> Value {
-    let began = Instant::now();
-    loop {
+    let mut found = None;
+    soon("an Orchestra is queued", async || {
         let orchestras = world.list(Kind::Orchestra).await.unwrap();
-        let queued = |object: &Value| condition(object, "Ready").1 == "Queued";
-        if let Some(object) = orchestras.into_iter().find(queued) {
-            return object;
-        }
-        assert!(began.elapsed() < LONG, "no Orchestra is queued");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        found = orchestras
+            .into_iter()
+            .find(|object| condition(object, "Ready").1 == "Queued");
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
