@@ -15,11 +15,12 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::Orchestra;
 use crate::api::condition::Reason;
+use crate::api::{Orchestra, OrchestraDatabase, PublishedSecret};
 use crate::controller::Core;
 use crate::controller::background::Works;
-use crate::postgres::Logins;
+use crate::credentials::published::{Published, is_hidden};
+use crate::postgres::{Login, Logins};
 use crate::{credentials, supabase};
 use judge::Outage;
 use record::Record;
@@ -41,6 +42,8 @@ pub struct Context {
     changed: UnboundedSender<ObjectRef<Orchestra>>,
     /// By the UID of the Orchestra.
     records: Mutex<HashMap<String, Record>>,
+    /// Logins that were published since the databases in use were last looked up, by the UID of the Orchestra.
+    published: Mutex<HashMap<String, Published>>,
     servers: Servers,
 }
 
@@ -66,8 +69,20 @@ impl Context {
             works,
             changed,
             records: Mutex::default(),
+            published: Mutex::default(),
             servers: Servers::default(),
         }
+    }
+
+    /// Takes a login that was just published, so that the first probe need not read the Secret. One that a template hides
+    /// is not probed.
+    pub fn publish(&self, object: &Orchestra, database: &OrchestraDatabase, secret: &PublishedSecret, login: &Login) {
+        if self.as_ref().settings.probe_interval.is_zero() || is_hidden(object) {
+            return;
+        }
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        let published = Published::new(&self.credentials, database, secret, login);
+        self.published.lock().insert(uid, published);
     }
 
     /// What keeps applications from the database of an Orchestra, as probes say. What the status says stays until probes

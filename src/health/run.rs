@@ -90,6 +90,7 @@ async fn probe_all(ctx: Arc<Context>, mut ended: UnboundedReceiver<ObjectRef<Orc
 fn refresh(ctx: &Context, now: Instant) {
     let core: &Core = ctx.as_ref();
     let orchestras = core.stores.orchestras.state();
+    let mut published = ctx.published.lock();
     let mut records = ctx.records.lock();
     let mut before = std::mem::take(&mut *records);
     for object in &orchestras {
@@ -99,6 +100,7 @@ fn refresh(ctx: &Context, now: Instant) {
             let known = known.filter(|known| known.is_of(&subject.database));
             let mut record = known.unwrap_or_else(|| Record::new(ctx, &subject, now));
             record.update(&subject, now);
+            record.login = published.remove(&uid).or(record.login);
             Some(record)
         } else {
             let kept = known.filter(|known| known.is_kept(core, object));
@@ -111,6 +113,12 @@ fn refresh(ctx: &Context, now: Instant) {
             records.insert(uid, record);
         }
     }
+    // The store may not show yet that the others are in use.
+    published.retain(|uid, _| {
+        orchestras
+            .iter()
+            .any(|object| object.metadata.uid.as_ref() == Some(uid))
+    });
 }
 
 /// Starts the probes that are due, as far as there is room.

@@ -265,6 +265,9 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     proven.map_err(|error| direct::unreachable(handover, mode, error))?;
     logins.forget(&name);
     let published = write_secret(pass, handover, observed.inside.secret.exists).await?;
+    pass.ctx
+        .health
+        .publish(&pass.object, database, &published, handover.primary(mode));
     note_published(pass, published).await?;
     Ok(None)
 }
