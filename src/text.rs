@@ -70,20 +70,25 @@ pub fn lines(text: &str) -> String {
 
 /// `a, b and 3 more`: the first `most` of these names, and how many of `total` are not named.
 pub fn names<T: AsRef<str>>(names: &[T], most: usize, total: usize) -> String {
-    first(names, most, total, (", ", " and"))
+    first(names, most, total, (", ", " "))
 }
 
 /// `a; b; and 3 more`: as [`names`], for texts that hold commas.
 pub fn clauses<T: AsRef<str>>(clauses: &[T], most: usize) -> String {
-    first(clauses, most, clauses.len(), ("; ", "; and"))
+    first(clauses, most, clauses.len(), ("; ", "; "))
 }
 
 fn first<T: AsRef<str>>(texts: &[T], most: usize, total: usize, (between, last): (&str, &str)) -> String {
     let shown: Vec<_> = texts.iter().take(most).map(AsRef::as_ref).collect();
-    match total.saturating_sub(shown.len()) {
-        0 => shown.join(between),
-        more => format!("{}{last} {more} more", shown.join(between)),
+    match more(total, shown.len()) {
+        None => shown.join(between),
+        Some(more) => format!("{}{last}{more}", shown.join(between)),
     }
+}
+
+/// `and 3 more`; none when nothing is left.
+pub fn more(total: usize, shown: usize) -> Option<String> {
+    (total > shown).then(|| format!("and {} more", total - shown))
 }
 
 /// Characters that change the direction of the text around them, or are not seen: with them a text reads

@@ -14,7 +14,7 @@ use crate::api::{AdoptedProject, DeletionPolicy, OrchestraDatabase, PasswordRefe
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::credentials::{given, owner};
-use crate::postgres::{self, APPLICATION, claim_record};
+use crate::postgres::claim_record;
 use crate::supabase::Account;
 use crate::text;
 
@@ -95,8 +95,8 @@ pub async fn has_another(pass: &Pass) -> Result<bool, Error> {
 
 /// Whether an Orchestra has given a password that no login has proven yet. What is stored may be left from an earlier
 /// adoption of the project, or be the operator's.
-pub fn is_untried(pass: &Pass) -> bool {
-    was_given_password(pass) && pass.claim() == Claim::Held && !pass.object.was_usable()
+pub fn is_untried(pass: &Pass, claim: Claim) -> bool {
+    was_given_password(pass) && claim == Claim::Held && !pass.object.was_usable()
 }
 
 /// Why a project stays that the operator lets go of.
@@ -139,7 +139,8 @@ async fn remove_mark(pass: &Pass, uid: &str) -> Result<(), Error> {
     })?;
     let mut uids = pass.object.spec.former_uids.clone();
     uids.push(uid.to_owned());
-    let mut session = postgres::connect(&login, APPLICATION).await?;
+    // There is no later try.
+    let mut session = pass.ctx.logins.connect(pass.name(), &login, Duration::ZERO).await?;
     Ok(claim_record::remove(&mut session, &uids).await?)
 }
 

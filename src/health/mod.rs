@@ -16,7 +16,6 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::Orchestra;
-use crate::api::condition::Reason;
 use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::postgres::Logins;
@@ -85,7 +84,7 @@ impl Context {
 fn told(object: &Orchestra) -> Option<Outage> {
     let health = object.status.as_ref()?.health.as_ref()?;
     Some(Outage {
-        reason: health.reason.parse().unwrap_or(Reason::DatabaseUnreachable),
+        reason: health.known_reason(),
         message: health.message.clone(),
     })
 }

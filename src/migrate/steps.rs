@@ -67,11 +67,20 @@ pub(super) async fn per_statement(
             .await?;
         return Err(Error::Failed(failure));
     }
-    let end = migration.script.len();
+    finish(conn, &mut steps).await?;
+    history.took(conn, migration, started.elapsed()).await?;
+    ours(conn, TimeLimits::default()).await?;
+    lock.keep(conn).await
+}
+
+/// Ends the transaction of the last statements, with the history's row where it can hold it.
+async fn finish(conn: &mut PgConnection, steps: &mut Steps<'_>) -> Result<()> {
+    let (history, migration, source) = (steps.history, steps.migration, steps.source);
+    let (entry, end) = (steps.entry, migration.script.len());
     if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn, end).await? {
         steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
         let keeps_nothing = steps.committed == 0;
-        let finished = history.finish(conn, entry.as_ref(), source, migration).await;
+        let finished = history.finish(conn, entry, source, migration).await;
         finished.map_err(|error| {
             if keeps_nothing {
                 error.with_nothing_kept()
@@ -80,18 +89,16 @@ pub(super) async fn per_statement(
             }
         })?;
         sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
-    } else {
-        if steps.open == OpenTransaction::Ours {
-            sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
-        }
-        ours(conn, TimeLimits::default()).await?;
-        if !steps.is_recorded {
-            history.finish_alone(conn, entry.as_ref(), source, migration).await?;
-        }
+        return Ok(());
     }
-    history.took(conn, migration, started.elapsed()).await?;
+    if steps.open == OpenTransaction::Ours {
+        sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
+    }
     ours(conn, TimeLimits::default()).await?;
-    lock.keep(conn).await
+    if !steps.is_recorded {
+        history.finish_alone(conn, entry, source, migration).await?;
+    }
+    Ok(())
 }
 
 /// Which transaction is open between two statements.

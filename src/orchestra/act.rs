@@ -1,8 +1,7 @@
 //! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
 
 use jiff::{SignedDuration, Timestamp};
-use kube::runtime::events::EventType;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
@@ -13,8 +12,9 @@ use crate::api::{ConnectionMode, ORCHESTRA_FINALIZER, PublishedSecret, is_abando
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
+use crate::controller::write::set_finalizer;
 use crate::credentials::connection::{self, Handover};
+use crate::credentials::secrets::Secrets;
 use crate::credentials::tenant::{self, LoginMarks};
 use crate::postgres::{self, APPLICATION};
 use crate::rollout::turns::Outcome;
@@ -185,8 +185,7 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
         login::LOGIN_LIMIT,
         login::prepare(pass, database, observed.class.as_deref()),
     )
-    .await
-    .inspect_err(|error| login::note_refusal(pass, database, error));
+    .await;
     let (session, way_in, logins) = prepared?;
     (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
     Ok(None)
@@ -272,9 +271,8 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
 /// Writes the connection Secret; `exists`: one of ours is there.
 pub async fn write_secret(pass: &Pass, handover: &Handover, exists: bool) -> Result<PublishedSecret, Error> {
     let wanted = connection::render(&pass.object, handover)?;
-    let api = namespaced(&pass.ctx.core.client, &pass.object);
-    let secret = connection::publish(&api, &pass.object, &wanted, exists).await?;
-    pass.ctx.core.stores.connections.wrote_whole(&secret);
+    let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
+    let secret = connection::publish(&secrets, &pass.object, &wanted, exists).await?;
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     Ok(PublishedSecret {
         name: pass.object.secret_name(),
@@ -342,8 +340,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
             )
         };
         tracing::warn!(%error, database = name, role, "the tenant's login was not revoked");
-        let subject = pass.object.object_ref(&());
-        publish_event(&ctx.core.recorder, &subject, EventType::Warning, error.reason(), &note).await;
+        tell(&ctx.core, &pass.object, &News::warning(error.reason(), note)).await;
     }
     pass.revoked = true;
     Ok(None)

@@ -78,7 +78,7 @@ pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Rea
         _ => observed.inside.migrations().or(object.migrations())?,
     };
     let failure = migrations.failure.as_ref()?;
-    Some((failure.reason.parse().ok()?, failure))
+    Some((failure.known_reason()?, failure))
 }
 
 /// What is told of pending migrations that wait for approval after one has failed. Of the very source that failed, the

@@ -9,8 +9,7 @@ use crate::api::{
 };
 use crate::controller;
 use crate::controller::error::Error;
-use crate::controller::write::namespaced;
-use crate::credentials::connection;
+use crate::credentials::{Secrets, connection};
 
 /// Former Secrets that are kept at most; of more, the oldest is deleted at once.
 const MOST: usize = 8;
@@ -81,11 +80,11 @@ pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
         .unwrap_or_default()
         .into_iter()
         .partition(|secret| secret.until.0 <= now);
-    let api = namespaced(&pass.ctx.core.client, &pass.object);
     for secret in gone {
         // The name may be in use again.
         if secret.name != pass.object.secret_name() {
-            connection::remove(&api, &pass.object, &secret.name).await?;
+            let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
+            connection::remove(&secrets, &pass.object, &secret.name).await?;
             tracing::info!(
                 secret = secret.name,
                 "the connection Secret of a former name is emptied, and left to the garbage collector"

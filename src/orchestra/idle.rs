@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use super::observe::Observed;
 use super::plan::{Idle, Power};
 use super::{Pass, login, power};
-use crate::api::condition::Reason;
 use crate::api::{GoDuration, Orchestra, OrchestraClass, PowerStatus};
 use crate::postgres::{self, Usage};
 
@@ -106,9 +105,6 @@ pub async fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Look>) {
             judge(policy, power, &usage, Timestamp::now())
         }
         Err(error) => {
-            if error.reason() == Reason::LoginFailed {
-                logins.refused(&name, false);
-            }
             tracing::debug!(%error, "whether anybody uses the database cannot be seen");
             (Idle::No, None)
         }

@@ -18,8 +18,7 @@ use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
-use crate::controller::write::namespaced;
-use crate::credentials::{connection, inventory};
+use crate::credentials::{Secrets, connection, inventory};
 use crate::migrate;
 use crate::migrate::guard::{self, Review};
 
@@ -304,8 +303,8 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
         return Ok(SecretState::default());
     };
     let wanted = connection::render(&pass.object, &way_in.handover)?;
-    let api = namespaced(&pass.ctx.core.client, &pass.object);
-    let found = connection::find(&api, &pass.object, &wanted).await?;
+    let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
+    let found = connection::find(&secrets, &pass.object, &wanted).await?;
     let right = found.as_ref().filter(|(_, right)| *right);
     let right = right.map(|(secret, _)| PublishedSecret {
         name: pass.object.secret_name(),

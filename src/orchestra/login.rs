@@ -15,7 +15,6 @@ use crate::credentials::inventory::{self, Project};
 use crate::credentials::tenant::Logins;
 use crate::credentials::{owner, published, secrets, tenant};
 use crate::error::ErrorClass;
-use crate::postgres::APPLICATION;
 use crate::postgres::claim_record::{self, ClaimRecord};
 use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, TenantRoles, holdings};
 
@@ -58,23 +57,26 @@ pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
     let (login, stored, _) = owner(pass, database).await?;
-    enter(login, stored.pending, database).await.map(|(session, _)| session)
+    enter(pass, (login, stored.pending), database)
+        .await
+        .map(|(session, _)| session)
 }
 
 /// Opens the owner's session, in the very database that was claimed. While the owner's password is being rotated, the
-/// project has either of two.
+/// project has either of two. What is wrong with the password of a project's owner is the database's to find out, now.
 async fn enter(
-    login: Login,
-    pending: Option<SecretString>,
+    pass: &Pass,
+    passwords: (Login, Option<SecretString>),
     database: &OrchestraDatabase,
 ) -> Result<(PgConnection, Login), Error> {
-    let (mut session, login) = match (postgres::connect(&login, APPLICATION).await, pending) {
-        (Err(error), Some(pending)) if error.is_wrong_password() => {
-            let login = login.as_user(login.user.clone(), pending);
-            (postgres::connect(&login, APPLICATION).await?, login)
+    let (ctx, name) = (&pass.ctx.database, database.name_any());
+    let spacing = ctx.core.settings.login_spacing;
+    let entered = ctx.logins.connect_with(&name, passwords, spacing).await;
+    let (mut session, login) = entered.inspect_err(|error| {
+        if error.is_wrong_password() && database.spec.supabase.is_some() {
+            ctx.wake(&name);
         }
-        (session, _) => (session?, login),
-    };
+    })?;
     inventory::check_identity(&mut session, database).await?;
     Ok((session, login))
 }
@@ -91,7 +93,7 @@ pub async fn prepare(
         Some(logins) => logins.clone(),
         None => read_logins(pass, database, stored.tenant_password).await?,
     };
-    let (mut session, login) = enter(login, stored.pending, database).await?;
+    let (mut session, login) = enter(pass, (login, stored.pending), database).await?;
     for former in &database.spec.former_uids {
         postgres::drop_tenant_role(&mut session, &tenant::role_name(former)).await?;
     }
@@ -311,21 +313,6 @@ fn untouched(database: &OrchestraDatabase) -> &'static str {
         // The password of an adopted project may be set before its mark can be read.
         Some(adopted) if adopted.adopt.reset_password => "",
         _ => ": nothing was changed there",
-    }
-}
-
-/// Remembers that a login was refused: it is not tried again at once. What is wrong with the password of a project's owner
-/// is the database's to find out, now.
-pub fn note_refusal(pass: &Pass, database: &OrchestraDatabase, error: &Error) {
-    if error.reason() != Reason::LoginFailed {
-        return;
-    }
-    let (ctx, name) = (&pass.ctx.database, database.name_any());
-    let wrong = matches!(error, Error::Postgres(error) if error.is_wrong_password());
-    let wrong = wrong && database.spec.supabase.is_some();
-    ctx.logins.refused(&name, wrong);
-    if wrong {
-        ctx.wake(&name);
     }
 }
 

@@ -43,6 +43,7 @@ use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::status::current;
 use crate::credentials::tenant::Logins;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
@@ -90,7 +91,10 @@ impl AsRef<Core> for Context {
 /// One pass: observe → plan → status → act, step by step until it has to wait, so that one tenant
 /// is finished before the next is begun.
 pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let mut pass = Pass::new((*orchestra).clone(), ctx);
+    let Some(object) = current(&ctx.core, &*orchestra).await? else {
+        return Ok(Next::Gone);
+    };
+    let mut pass = Pass::new(object, ctx);
     loop {
         // Reading needs the session for itself; all else of a pass is changed by `act` alone.
         let mut session = pass.session.take();

@@ -236,19 +236,16 @@ pub async fn shut(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, 
         return Ok(Some(Next::After(wait)));
     }
     let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database)).await;
-    shut.map_err(|error| unreached(pass, &name, error, "shut"))?;
+    shut.map_err(|error| unreached(error, "shut"))?;
     pass.shut = true;
     // What was opened before does not prove that the logins are open.
     (pass.session, pass.way_in) = (None, None);
     Ok(None)
 }
 
-/// Why the tenant's logins could not be shut or opened now. A refused login is not tried again at once.
-fn unreached(pass: &Pass, database: &str, error: Error, what: &str) -> Error {
+/// Why the tenant's logins could not be shut or opened now.
+fn unreached(error: Error, what: &str) -> Error {
     let reason = error.reason();
-    if reason == Reason::LoginFailed {
-        pass.ctx.database.logins.refused(database, false);
-    }
     if !error.is_passing() {
         return error;
     }
@@ -287,7 +284,7 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
         }
         let prepared = login::prepare(pass, database, observed.class.as_deref());
         let prepared = login::within(login::LOGIN_LIMIT, prepared).await;
-        let (session, way_in, logins) = prepared.map_err(|error| unreached(pass, &name, error, "opened"))?;
+        let (session, way_in, logins) = prepared.map_err(|error| unreached(error, "opened"))?;
         (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
     }
     pass.shut = false;

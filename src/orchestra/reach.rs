@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::EventType;
 use sqlx::postgres::PgConnection;
 
 use super::Pass;
@@ -12,7 +11,7 @@ use crate::api::condition::{ConditionType as Is, Reason};
 use crate::controller::Core;
 use crate::controller::conditions::{Conditions, find};
 use crate::controller::error::Error;
-use crate::controller::write::publish;
+use crate::controller::status::{News, tell_of};
 use crate::postgres::{self, TenantRights};
 
 /// The condition that names tables which the tenant's login cannot read, or tells that it passes policies which are to
@@ -66,7 +65,7 @@ pub async fn tell(
     };
     for (reason, note) in [(Reason::NoPolicy, unwritable), (Reason::NothingExposed, unexposed)] {
         if let Some(note) = note {
-            publish(&core.recorder, subject, EventType::Normal, reason, &note).await;
+            tell_of(core, subject, &News::normal(reason, note)).await;
         }
     }
     Ok(())

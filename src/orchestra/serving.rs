@@ -66,10 +66,7 @@ pub fn health(pass: &Pass, ready: bool, old: Option<&HealthStatus>) -> Option<He
 pub fn news(old: Option<&HealthStatus>, new: Option<&HealthStatus>) -> Option<News> {
     match (old, new) {
         (Some(old), Some(new)) if old.reason == new.reason => None,
-        (_, Some(new)) => {
-            let reason = new.reason.parse().unwrap_or(Reason::DatabaseUnreachable);
-            Some(News::warning(reason, new.message.clone()))
-        }
+        (_, Some(new)) => Some(News::warning(new.known_reason(), new.message.clone())),
         (Some(old), None) => Some(News::normal(
             Reason::Recovered,
             format!(

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
-use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
@@ -17,7 +16,7 @@ use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
-use crate::controller::write::publish;
+use crate::controller::status::{News, tell_of};
 use crate::credentials::tenant;
 use crate::migrate::{self, SeedOutcome, Watch};
 use crate::postgres;
@@ -107,14 +106,7 @@ async fn tell_of_sequences(core: &Core, subject: &ObjectReference, session: &mut
         "sequences give ids that rows have already: let the seed end with setval for {}",
         text::names(&named, 2, named.len())
     );
-    publish(
-        &core.recorder,
-        subject,
-        EventType::Warning,
-        Reason::SequenceBehind,
-        &note,
-    )
-    .await;
+    tell_of(core, subject, &News::warning(Reason::SequenceBehind, note)).await;
     Ok(())
 }
 

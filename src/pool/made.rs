@@ -6,7 +6,6 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
-use crate::api::condition::{ConditionType, Reason, reason_of};
 use crate::api::{DataApi, ExposeNewTables, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Prepared};
 use crate::class;
 use crate::content::{self, Origin};
@@ -82,11 +81,7 @@ fn makes(pool: &OrchestraPool) -> bool {
 
 /// The name of a pool, the first one that a person must act for if there is one, and that it is.
 fn stopped(making: &[Arc<OrchestraPool>]) -> (String, String) {
-    let why = |pool: &OrchestraPool| {
-        let conditions = pool.status.as_ref().map(|status| status.conditions.as_slice());
-        reason_of(conditions.unwrap_or_default(), ConditionType::Stalled)
-    };
-    let found: Option<(&Arc<OrchestraPool>, Reason)> = making.iter().find_map(|pool| Some((pool, why(pool)?)));
+    let found = making.iter().find_map(|pool| Some((pool, pool.stalled_reason()?)));
     match (found, making.first()) {
         (Some((pool, reason)), _) => {
             let name = pool.name_any();

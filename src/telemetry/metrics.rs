@@ -115,6 +115,7 @@ impl Default for Metrics {
 
 impl Metrics {
     // The encoder appends the unit and a counter's `_total`.
+    #[allow(clippy::too_many_lines, reason = "one list")]
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());

@@ -9,6 +9,7 @@ use super::finding::Finding;
 use crate::api::Effect;
 use crate::migrate::history::Head;
 use crate::migrate::source::Migration;
+use crate::text;
 
 /// The maximum number of migrations and findings that a plan lists; a ConfigMap holds 1 MiB.
 const LISTED: usize = 500;
@@ -171,8 +172,8 @@ impl Plan {
     }
 }
 
-fn more(text: &mut String, count: usize, listed: usize) {
-    if let Some(more @ 1..) = count.checked_sub(listed) {
-        let _ = writeln!(text, "  and {more} more");
+fn more(out: &mut String, count: usize, listed: usize) {
+    if let Some(more) = text::more(count, listed) {
+        let _ = writeln!(out, "  {more}");
     }
 }
