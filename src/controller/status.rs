@@ -41,7 +41,7 @@ pub struct News {
     pub kind: EventType,
     /// Why.
     pub reason: Reason,
-    /// What a person should know, and do.
+    /// The message for a person.
     pub note: String,
 }
 
