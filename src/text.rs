@@ -10,7 +10,7 @@ pub const MESSAGE: usize = 1000;
 pub fn line(text: &str, limit: usize) -> String {
     let mut line = String::new();
     let (mut count, mut gap) = (0, false);
-    // What is dropped is bounded as well: a text of spaces only is not read to its end.
+    // Dropped characters are bounded as well: a text of spaces only is not read to its end.
     for character in text.chars().take(limit.saturating_mul(16)) {
         if character.is_whitespace() || character.is_control() {
             gap = count > 0;
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(about(usize::MAX).split(' ').next(), Some("more"));
     }
 
-    /// What a hostile server writes: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
+    /// The text of a hostile server: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
     const HOSTILE: &str =
         "a\u{1b}[31mb\u{1b}]0;title\u{7}\r\nINFO forged\u{202e}txt\u{2066}x\u{200b}\0\u{9b}2J\u{7f}\u{feff}end";
 

@@ -61,7 +61,7 @@ impl Orphans {
     }
 }
 
-/// What a class says of projects that are listed in another form than documented; nothing while there are none.
+/// The message of a class about projects that are listed in an undocumented form; none while there are none.
 pub(super) fn odd_projects(ctx: &Context, class: &OrchestraClass) -> Option<String> {
     let Odd { count, unclear } = ctx.orphans.known(&class.name_any()).odd;
     let unclear = match unclear {
@@ -70,8 +70,8 @@ pub(super) fn odd_projects(ctx: &Context, class: &OrchestraClass) -> Option<Stri
     };
     (count > 0).then(|| {
         format!(
-            "{count} of the organization's projects are listed in another form than documented{unclear}; they are no \
-             reason to stop, unless one of them may belong to a claim"
+            "the provider lists {count} of the organization's projects in an undocumented form{unclear}. The operator \
+             continues, except for a claim that one of them may belong to"
         )
     })
 }

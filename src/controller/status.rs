@@ -46,7 +46,7 @@ pub struct News {
     pub kind: EventType,
     /// Why.
     pub reason: Reason,
-    /// What a person should know, and do.
+    /// The message for a person.
     pub note: String,
     /// What it is about beside the object.
     pub secondary: Option<Secondary>,

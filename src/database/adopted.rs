@@ -68,8 +68,8 @@ pub async fn check_claim(pass: &Pass, account: &Account, reference: &str) -> Res
     other.map_or(Ok(()), |row| {
         let (uid, namespace, name) = (text(row, "orchestra_uid"), text(row, "namespace"), text(row, "name"));
         let message = format!(
-            "the database carries the mark of Orchestra {namespace}/{name} ({uid}), here or in another cluster, which may use \
-             it: its password is not changed, and nothing else. Only when that Orchestra is gone for good, an admin who has \
+            "the database carries the claim record of Orchestra {namespace}/{name} ({uid}), here or in another cluster, which \
+             may use it: the operator changes neither its password nor anything else. Only when that Orchestra is gone for good, an admin who has \
              looked into the database drops the table stagesub.claim; the operator then continues"
         );
         Err(Error::blocked(Reason::ClaimConflict, message))
@@ -102,9 +102,9 @@ pub fn is_untried(pass: &Pass, claim: Claim) -> bool {
 /// Why a project stays that the operator lets go of.
 pub fn why_kept(object: &OrchestraDatabase) -> &'static str {
     match object.spec.reclaim_policy {
-        _ if !object.may_be_destroyed() => "it was adopted, and not to be destroyed",
+        _ if !object.may_be_destroyed() => "it was adopted, and its adopt does not allow its destruction",
         DeletionPolicy::Retain => "the reclaim policy is Retain",
-        DeletionPolicy::Delete => "it was adopted, and never let the operator in",
+        DeletionPolicy::Delete => "it was adopted, and no login of the operator has ever succeeded",
     }
 }
 
@@ -185,9 +185,12 @@ mod tests {
             (database(false, false, destroy, false), None),
             (database(false, false, keep, true), Some("Retain")),
             (database(true, true, destroy, true), None),
-            (database(true, true, destroy, false), Some("never let")),
+            (database(true, true, destroy, false), Some("no login of the operator")),
             (database(true, true, keep, true), Some("Retain")),
-            (database(true, false, destroy, true), Some("not to be destroyed")),
+            (
+                database(true, false, destroy, true),
+                Some("does not allow its destruction"),
+            ),
         ] {
             assert_eq!(of.is_to_be_destroyed(), kept.is_none(), "{of:?}");
             assert!(kept.is_none_or(|part| why_kept(&of).contains(part)), "{of:?}");

@@ -173,7 +173,10 @@ pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
         (Some(trouble), _) if !trouble.passing => {
             let message = match trouble.reason {
                 Reason::EntryRemoved => trouble.message.clone(),
-                _ => format!("{}. The claim stays with the database that it has", trouble.message),
+                _ => format!(
+                    "{}. The claim stays with the database that was claimed",
+                    trouble.message
+                ),
             };
             conditions.set(ConditionType::EntryUsable, false, trouble.reason, &message);
         }

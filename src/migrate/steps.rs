@@ -117,7 +117,7 @@ struct Steps<'a> {
     /// Number of statements that are certainly committed.
     committed: usize,
     open: OpenTransaction,
-    /// What is known of the statement after them when it fails.
+    /// The state of the statement after them when it fails.
     next: Next,
     /// The script can speak of read-only transactions, which cannot hold a record.
     speaks_of_read_only: bool,
@@ -166,7 +166,7 @@ impl Steps<'_> {
             (_, OpenTransaction::Theirs) => self.send(conn, piece).await?,
             (Kind::Other, _) => self.inside(conn, done, piece).await?,
             (Kind::Unsure, _) => {
-                // What was done before is kept if the statement has to be sent again.
+                // The statements before are kept if this statement has to be sent again.
                 self.commit(conn, index, piece).await?;
                 match self.inside(conn, done, piece).await {
                     Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {

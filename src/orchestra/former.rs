@@ -7,7 +7,6 @@ use super::Pass;
 use crate::api::{
     Binding, ConnectionMode, FormerSecret, Orchestra, OrchestraDatabase, OrchestraStatus, PublishedSecret,
 };
-use crate::controller;
 use crate::controller::error::Error;
 use crate::credentials::{Secrets, connection};
 
@@ -43,7 +42,7 @@ pub async fn end_by(pass: &mut Pass, until: Timestamp) -> Result<(), Error> {
         secret.until.0 = secret.until.0.min(until);
     }
     if pass.object.status.as_ref() != Some(&new) {
-        pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
+        pass.write_status(new, None).await?;
     }
     Ok(())
 }
@@ -55,7 +54,7 @@ pub fn binding(object: &Orchestra, published: Option<&PublishedSecret>) -> Optio
     object.spec.connection.is_binding().then_some(Binding { name })
 }
 
-/// What is said of a Secret that is published. Before it was `proven` in this mode, it leads to a pooler.
+/// The message of a Secret that is published. Before the login was `proven` in this mode, the Secret leads to a pooler.
 pub fn told(object: &Orchestra, database: Option<&OrchestraDatabase>, proven: bool) -> &'static str {
     let hosted = database.is_some_and(|database| database.spec.inventory.is_none());
     if proven && hosted && object.spec.connection.mode == ConnectionMode::Direct {
@@ -92,8 +91,7 @@ pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
         }
     }
     new.former_secrets = Some(kept).filter(|all| !all.is_empty());
-    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
-    Ok(())
+    pass.write_status(new, None).await
 }
 
 #[cfg(test)]

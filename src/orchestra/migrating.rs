@@ -30,7 +30,7 @@ pub fn options(pass: &Pass, tenant: &Tenant<'_>) -> Options {
         per_statement: transactions == Some(Transactions::PerStatement),
         resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
         baseline: wanted.own.and_then(|own| own.baseline.clone()),
-        login: pass.way_in.as_ref().map(|way_in| way_in.owner.clone()),
+        login: pass.access.way_in().map(|way_in| way_in.owner.clone()),
         consent: Some(approval::consent(pass, tenant, policy)),
         stop: Some(pass.ctx.works.stopping()),
     }

@@ -1,4 +1,4 @@
-//! What the tenant's login and the keys of its Secret do not reach, as people are told of it.
+//! Conditions and events about tables that the tenant's login, or the keys of its Secret, do not reach.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub fn keys(observed: &Observed, conditions: &mut Conditions<'_>) {
     }
 }
 
-/// Those conditions, each with an event when it comes up.
+/// The conditions of this file, each with an event when it appears.
 pub const WARNED: [(Is, Reason); 3] = [
     (Is::TablesReadable, Reason::NoPolicy),
     (Is::TablesReadable, Reason::NoGrant),
@@ -44,7 +44,7 @@ pub const WARNED: [(Is, Reason); 3] = [
 
 /// Whether the tenant has keys and nobody has said what they reach of new tables.
 pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
-    let way_in = pass.way_in.as_ref();
+    let way_in = pass.access.way_in();
     way_in.is_some_and(|way_in| way_in.handover.project.is_some()) && rights.expose_new_tables.is_none()
 }
 

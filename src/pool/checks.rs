@@ -114,11 +114,11 @@ fn not_reset(member: &OrchestraDatabase) -> Option<Refusal> {
     Some(Refusal::from(Error::blocked(reason, message)))
 }
 
-/// What is told of an entry that left the inventory while an Orchestra uses its database.
+/// The message of an entry that left the inventory while an Orchestra uses its database.
 fn removed(key: &str, member: &OrchestraDatabase) -> Refusal {
     let message = format!(
-        "{key} left the inventory, and {} uses its database (OrchestraDatabase {}): it goes on with its login, which can \
-         be neither changed nor revoked, and nothing is migrated. Put the entry back under this key, with the same database",
+        "{key} left the inventory, and {} uses its database (OrchestraDatabase {}): the tenant keeps its login, \
+         which the operator can neither change nor revoke, and no migration is applied. Put the entry back under this key, with the same database",
         user(member),
         member.name_any()
     );

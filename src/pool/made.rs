@@ -69,9 +69,9 @@ pub fn shortage(ctx: &Context, free: &[Arc<OrchestraDatabase>], names: &[String]
         ));
     }
     Some(format!(
-        "no free database of {pools} fits this Orchestra, or each is about to be claimed by another one: those that a pool \
-         has made are of the pool's class, in its region and with its defaults. The operator claims one as soon as one is \
-         there; with its own migrations, seed or region an Orchestra needs policy PoolFirst or CloudFirst of its class"
+        "no free database of {pools} fits: they have the pool's class, region and defaults, or another Orchestra is about to \
+         claim them. The operator claims one as soon as one fits. For own migrations, seed or region set policy PoolFirst or \
+         CloudFirst on the class"
     ))
 }
 

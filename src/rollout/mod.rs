@@ -30,7 +30,7 @@ pub use turns::Turns;
 
 /// The context of a room that asks for turns to migrate.
 pub struct Context {
-    /// What every pass needs.
+    /// The part that every pass needs.
     pub core: Arc<Core>,
     /// Which databases share a server.
     pub credentials: Arc<credentials::Context>,
@@ -55,7 +55,7 @@ pub enum Gate {
     Kept(Kept),
 }
 
-/// What an Orchestra is told that asks for a turn.
+/// The answer to an Orchestra that asks for a turn.
 pub enum TurnDecision {
     /// Its turn has come.
     Granted(Turn),

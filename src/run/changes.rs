@@ -1,4 +1,4 @@
-//! What counts as a change of an object for a controller: a hash of the fields that the controller reads.
+//! Changes of an object that matter to a controller, by a hash of the fields that the controller reads.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -136,7 +136,7 @@ impl Plan {
             } in found.iter().take(listed)
             {
                 let _ = write!(text, "  {migration}, line {line}: {statement} ({}", kind.as_str());
-                // Of the other effects, the title says enough.
+                // The title says enough about the other effects.
                 let _ = match effect {
                     Effect::Exposing | Effect::Granting => writeln!(text, ", {})", effect.as_str()),
                     _ => writeln!(text, ")"),
