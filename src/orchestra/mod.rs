@@ -121,7 +121,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
             .into_iter()
             .chain(rotation::ahead(&pass, observed.now))
             .min();
-        if let Some(next) = act::act(&mut pass, step, observed).await? {
+        if let Some(next) = Box::pin(act::act(&mut pass, step, observed)).await? {
             return Ok(expiry::Life::in_time(wait, next, pass.ctx.core.settings.resync));
         }
     }
