@@ -157,8 +157,9 @@ impl Steps<'_> {
                 self.end_of_theirs(conn, done, piece, kind == Kind::Chain).await?;
             }
             (_, OpenTransaction::Theirs) => self.send(conn, piece).await?,
-            (Kind::Other, _) => self.inside(conn, done, piece).await?,
-            (Kind::Unsure, _) => {
+            (Kind::Other, _) if self.count > 1 => self.inside(conn, done, piece).await?,
+            // Also a single statement of an extension, which no grammar tells.
+            (Kind::Unsure | Kind::Other, _) => {
                 // What was done before is kept if the statement has to be sent again.
                 self.commit(conn, index, piece).await?;
                 match self.inside(conn, done, piece).await {

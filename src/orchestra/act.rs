@@ -264,8 +264,12 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let proven = proven.inspect_err(|_| logins.refused(&name, false));
     proven.map_err(|error| direct::unreachable(handover, mode, error))?;
     logins.forget(&name);
+    let is_first = !pass.is_serving() && !observed.inside.secret.exists;
     let published = write_secret(pass, handover, observed.inside.secret.exists).await?;
     note_published(pass, published).await?;
+    if is_first {
+        work::tell_of_preparation(pass, observed).await;
+    }
     Ok(None)
 }
 
