@@ -292,11 +292,15 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let proven = proven.inspect_err(|_| logins.refused(&name, false));
     proven.map_err(|error| direct::unreachable(handover, mode, error))?;
     logins.forget(&name);
+    let is_first = !pass.is_serving() && !observed.inside.secret.exists;
     let published = write_secret(pass, handover, observed.inside.secret.exists).await?;
     pass.ctx
         .health
         .publish(&pass.object, database, &published, handover.primary(mode));
     note_published(pass, published, observed.now).await?;
+    if is_first {
+        work::tell_of_preparation(pass, observed).await;
+    }
     Ok(None)
 }
 
