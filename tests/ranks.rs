@@ -33,6 +33,7 @@ async fn denied(conn: &mut PgConnection, sql: &str) {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn a_tenants_trigger_on_the_history_never_runs_as_the_owner() {
     let server = server().await;
     let (owner, tenant) = database(&server).await;

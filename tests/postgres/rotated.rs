@@ -7,6 +7,7 @@ use orchestra_operator::postgres::{
 use super::*;
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
     let server = server().await;
     let (owner, _) = two_tenants(&server).await;

@@ -98,6 +98,7 @@ async fn only_namespaces_that_the_class_admits_may_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn only_whom_an_admin_names_may_create() {
     let world = generous_world().await;
     for (role, user) in [
@@ -199,6 +200,7 @@ async fn only_whom_an_admin_names_may_create() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn what_cannot_be_undone_takes_a_second_key() {
     let world = generous_world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();

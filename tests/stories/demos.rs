@@ -114,6 +114,7 @@ async fn a_demo_is_one_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn it_is_extended_by_editing_and_ends_with_everything() {
     let world = generous_world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();

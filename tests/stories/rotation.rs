@@ -229,6 +229,7 @@ async fn ends(world: &World, object: &Value, former: &BTreeMap<String, String>, 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_former_login_works_until_the_overlap_ends_and_what_it_made_stays() {
     let world = generous_world().await;
     standard_class(&world, "  connection: {createObjects: Allowed}");

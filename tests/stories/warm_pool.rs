@@ -90,6 +90,7 @@ async fn count(world: &World, database: &str, table: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
     let world = generous_world().await;
     class(&world, "  pools: {names: [warm], policy: PoolFirst}");

@@ -11,7 +11,7 @@ fn error(operation: Operation, status: u16, body: &str) -> Error {
 
 /// A refusal of a creation in each shape and wording, and what becomes of it.
 #[test]
-#[allow(clippy::too_many_lines)] // one table
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn who_has_answered_and_with_which_status_goes_before_the_words() {
     let html =
         "<html><head><title>Attention Required! | Cloudflare</title></head><body>project limit reached</body></html>";

@@ -39,6 +39,7 @@ async fn a_pause_makes_room_for_who_waits(world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_paused_project_that_is_released_stays_paused_and_is_restored_for_who_takes_it_back() {
     let world = free_world().await;
     standard_class(&world, "  deletion: {policy: Delete, gracePeriod: 1h}");
