@@ -7,7 +7,10 @@ use kube::{Resource, ResourceExt};
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, direct, existing, expiry, former, idle, login, power, rotation, status, work};
+use super::{
+    Pass, approval, carried_out, claim, direct, existing, expiry, former, former_login, idle, login, power, rotation,
+    status, work,
+};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
 use crate::controller::error::Error;
@@ -60,8 +63,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Publish => publish(pass, &observed).await,
         Step::BeginRotation => rotation::begin(pass, &observed).await.map(|()| None),
         Step::EndRotation => rotation::end(pass, &observed).await.map(|()| None),
-        Step::RevokeFormer => rotation::revoke(pass, &observed).await.map(|()| None),
-        Step::DropFormer => rotation::clean_up(pass, &observed).await.map(|()| None),
+        Step::RevokeFormer => former_login::revoke(pass, &observed).await.map(|()| None),
+        Step::DropFormer => former_login::clean_up(pass, &observed).await.map(|()| None),
         Step::RemoveSecret => former::remove(pass, Timestamp::now()).await.map(|()| None),
         Step::Pause => power::pause(pass, &observed).await,
         Step::Shut => power::shut(pass, &observed).await,
@@ -75,7 +78,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Rest => Ok(Some(rest(pass, &observed))),
         Step::BeginTtl => expiry::begin(pass, &observed).await.map(|()| None),
         Step::WarnOfExpiry => expiry::warn(pass, &observed).await.map(|()| None),
-        Step::Expire => expiry::end(pass).await,
+        Step::Expire => expiry::end(pass, &observed).await,
         Step::Revoke => revoke(pass, &observed).await,
         Step::Release => {
             end_work(pass);
@@ -107,11 +110,10 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
     if unavailable.any(|source| source.unwatched) {
         return Next::After(backoff.next(&key));
     }
-    if pass.kept_role {
-        return Next::After(backoff.next(&role_key(pass)));
+    if let Some(wait) = pass.kept_login.into_iter().chain(pass.kept_role).min() {
+        return Next::After(wait);
     }
     backoff.reset(&key);
-    backoff.reset(&role_key(pass));
     let resync = pass.ctx.core.settings.resync;
     let due = rotation::due_in(pass.object.status.as_ref(), Timestamp::now()).map(|wait| wait + SOON);
     let next = due.into_iter().chain(idle::next_look(pass, observed)).min();
@@ -121,11 +123,6 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
 /// The key of attempts to read the sources of an Orchestra.
 fn source_key(pass: &Pass) -> String {
     format!("source/{}", pass.uid())
-}
-
-/// The key of attempts to drop the roles of former logins.
-fn role_key(pass: &Pass) -> String {
-    format!("role/{}", pass.uid())
 }
 
 /// Tells of a login that is not revoked, because the database is paused or cannot be used.
@@ -138,7 +135,7 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
         return;
     }
     let (base, name) = (tenant::role_name(pass.uid()), database.name_any());
-    let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name).generation);
+    let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name, pass.uid()).generation);
     let takes_back = "An Orchestra that takes the database back does it by itself";
     let (reason, note) = if database.is_paused() || power::sleeps_on(pass, observed, database) {
         let note = format!(
@@ -168,7 +165,7 @@ fn end_work(pass: &Pass) {
     pass.ctx.works.stop(pass.uid());
     pass.ctx.core.refusals.forget(pass.uid());
     pass.ctx.core.backoff.reset(&source_key(pass));
-    pass.ctx.core.backoff.reset(&role_key(pass));
+    former_login::forget(pass);
     pass.ctx.rollout.turns.forget(pass.uid());
     pass.ctx.looks.forget(pass.uid());
 }
@@ -264,20 +261,23 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let proven = proven.inspect_err(|_| logins.refused(&name, false));
     proven.map_err(|error| direct::unreachable(handover, mode, error))?;
     logins.forget(&name);
-    let published = write_secret(pass, handover, observed.inside.secret.exists).await?;
+    let handover = handover.clone();
+    carried_out::remember(pass, &name).await?;
+    let published = write_secret(pass, &handover, observed.inside.secret.exists).await?;
     note_published(pass, published).await?;
     Ok(None)
 }
 
 /// Writes the connection Secret; `exists`: one of ours is there.
 pub async fn write_secret(pass: &Pass, handover: &Handover, exists: bool) -> Result<PublishedSecret, Error> {
-    let wanted = connection::render(&pass.object, handover)?;
+    let object = carried_out::connection(pass);
+    let wanted = connection::render(&object, handover)?;
     let api = namespaced(&pass.ctx.core.client, &pass.object);
-    let secret = connection::publish(&api, &pass.object, &wanted, exists).await?;
+    let secret = connection::publish(&api, &object, &wanted, exists).await?;
     pass.ctx.core.stores.connections.wrote_whole(&secret);
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     Ok(PublishedSecret {
-        name: pass.object.secret_name(),
+        name: object.secret_name(),
         resource_version: secret.metadata.resource_version,
         keys: handover.keys(),
     })
@@ -325,7 +325,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         if error.is_passing() && !late {
             return Err(error);
         }
-        let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name).generation);
+        let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name, pass.uid()).generation);
         // What takes long, or is in use, is what it owns.
         let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database))
             .await

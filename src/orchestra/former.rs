@@ -84,7 +84,7 @@ pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
     let api = namespaced(&pass.ctx.core.client, &pass.object);
     for secret in gone {
         // The name may be in use again.
-        if secret.name != pass.object.secret_name() {
+        if secret.name != pass.object.secret_name() && secret.name != pass.secret_name() {
             connection::remove(&api, &pass.object, &secret.name).await?;
             tracing::info!(
                 secret = secret.name,

@@ -11,7 +11,9 @@ use sqlx::postgres::PgConnection;
 use super::plan::{Inside, Rotation, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
-use super::{Pass, approval, drift, failure, former, login, migrating, rotation, unavailable};
+use super::{
+    Pass, approval, carried_out, drift, failure, former, former_login, login, migrating, rotation, unavailable,
+};
 use crate::api::condition::Reason;
 use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
@@ -29,6 +31,8 @@ pub struct Facts {
     pub inside: Inside,
     /// What to tell people.
     pub message: Option<String>,
+    /// What is wrong with the connection of the spec.
+    pub invalid: Option<String>,
     /// What the database is to have.
     pub wanted: Wanted,
     /// What a look into the database has found, when one was taken.
@@ -79,6 +83,7 @@ impl Facts {
         Self {
             inside,
             message: None,
+            invalid: None,
             wanted: Wanted::default(),
             found: None,
             secret: SecretState::default(),
@@ -106,25 +111,28 @@ impl Facts {
     }
 }
 
-/// The work inside the database. A tenant that uses its database has its Secret back first. When the last
-/// status says that all of it was done for this very generation and these very sources, and the Secret is
-/// as the operator wrote it, the database is not asked.
+/// The work inside the database. A tenant that uses its database has its Secret back first. When the last status says that
+/// all of it was done for this very generation and these very sources, and the Secret is as the operator wrote it, the
+/// database is not asked. Where the connection of the spec is wrong, what was published before goes on.
 ///
 /// # Errors
 /// What keeps it from being looked up, or a refusal that is remembered.
 pub async fn observe(pass: &Pass, tenant: &Tenant<'_>, session: Option<&mut PgConnection>) -> Result<Facts, Error> {
     let (serving, now) = (pass.is_serving(), Timestamp::now());
-    connection::check(&pass.object, now)?;
+    let rotating = tenant.database.filter(|_| serving).map(ResourceExt::name_any);
     let mut facts = Facts::new(Inside {
         serving,
         published: serving && is_untouched(pass),
         leftover: former::first(pass.object.status.as_ref()).is_some_and(|until| until <= now),
-        rotation: match tenant.database.filter(|_| serving) {
-            Some(database) => rotation::observe(pass, &database.name_any(), now),
+        rotation: match &rotating {
+            Some(database) => rotation::observe(pass, database, now),
             None => Rotation::Settled,
         },
+        overdue: rotating.is_some_and(|database| former_login::is_overdue(pass, &database, now)),
+        invalid: pass.invalid.is_some(),
         ..Inside::UNSEEN
     });
+    facts.invalid.clone_from(&pass.invalid);
     look(pass, tenant, session, &mut facts).await?;
     facts.inside.notice = approval::notice(pass, facts.review()).await?;
     Ok(facts)
@@ -136,14 +144,14 @@ async fn look(
     session: Option<&mut PgConnection>,
     facts: &mut Facts,
 ) -> Result<(), Error> {
-    if goes_on(pass, facts) {
+    if goes_on(pass, facts) || facts.inside.overdue {
         return Ok(());
     }
     let session = session.filter(|_| pass.way_in.is_some());
     if facts.inside.rotation == Rotation::Due && facts.inside.published {
         return Ok(());
     }
-    let rotates = !matches!(facts.inside.rotation, Rotation::Settled | Rotation::Ended);
+    let rotates = facts.inside.rotation == Rotation::Pending;
     if facts.inside.serving && (rotates || !facts.inside.published) {
         if session.is_some() {
             facts.secret = secret(pass).await?;
@@ -257,7 +265,9 @@ async fn look_inside(
     }
     facts.found = Some(found);
     let done = (facts.inside.migrations, facts.inside.seed) == (Work::Done, Work::Done);
-    if done || (awaits_approval && facts.inside.serving) {
+    // What was published stays as it is.
+    let is_kept = facts.inside.invalid && (facts.inside.published || !facts.inside.serving);
+    if !is_kept && (done || (awaits_approval && facts.inside.serving)) {
         facts.secret = secret(pass).await?;
         facts.inside.published = facts.secret.right.is_some();
     }
@@ -303,12 +313,13 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
     let (Some(way_in), Some(_)) = (&pass.way_in, pass.known_secret()) else {
         return Ok(SecretState::default());
     };
-    let wanted = connection::render(&pass.object, &way_in.handover)?;
+    let object = carried_out::connection(pass);
+    let wanted = connection::render(&object, &way_in.handover)?;
     let api = namespaced(&pass.ctx.core.client, &pass.object);
-    let found = connection::find(&api, &pass.object, &wanted).await?;
+    let found = connection::find(&api, &object, &wanted).await?;
     let right = found.as_ref().filter(|(_, right)| *right);
     let right = right.map(|(secret, _)| PublishedSecret {
-        name: pass.object.secret_name(),
+        name: object.secret_name(),
         resource_version: secret.resource_version(),
         keys: way_in.handover.keys(),
     });
@@ -324,7 +335,7 @@ pub fn is_untouched(pass: &Pass) -> bool {
     if pass.published.is_some() {
         return true;
     }
-    let name = pass.object.secret_name();
+    let name = pass.secret_name();
     let status = pass.object.status.as_ref();
     let written = status
         .and_then(|status| status.secret_ref.as_ref())

@@ -97,7 +97,7 @@ pub async fn prepare(
     }
     record_claim(&mut session, pass, database).await?;
     generations::compare(pass, database, &mut logins, &mut session).await?;
-    ensure(pass, database, class, (&logins, &[]), &mut session).await?;
+    ensure(pass, database, class, &logins, &mut session).await?;
     let handover = handed_over(
         pass,
         database,
@@ -151,38 +151,30 @@ async fn handed_over(
     Ok(handover)
 }
 
-/// Makes the tenant's roles as they should be. Former logins, by number, end.
+/// Makes the tenant's roles as they should be.
 async fn ensure(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-    (logins, retired): (&Logins, &[u32]),
+    logins: &Logins,
     session: &mut PgConnection,
 ) -> Result<(), Error> {
     let sharing = sharing(session, database).await?;
-    let names: Vec<_> = retired
-        .iter()
-        .map(|number| tenant::role_of(pass.uid(), *number))
-        .collect();
-    let (kept, unknown) = generations::live(pass.uid(), logins, &names);
+    let (kept, unknown) = generations::live(pass.uid(), logins);
     let roles = TenantRoles {
         base: &tenant::role_name(pass.uid()),
         logins: &kept,
         unknown: &unknown.iter().map(String::as_str).collect::<Vec<_>>(),
-        retired: &names.iter().map(String::as_str).collect::<Vec<_>>(),
     };
     Ok(postgres::ensure_tenant_roles(session, roles, &rights(&pass.object, class), sharing).await?)
 }
 
-/// Ends former logins, by number.
-pub async fn revoke_former(
-    pass: &Pass,
-    database: &OrchestraDatabase,
-    class: Option<&OrchestraClass>,
-    ends: (&Logins, &[u32]),
-    session: &mut PgConnection,
-) -> Result<(), Error> {
-    within(LOGIN_LIMIT, ensure(pass, database, class, ends, session)).await
+/// Ends former logins, by number: they log in no more, and their sessions end.
+pub async fn shut_former(pass: &Pass, database: &OrchestraDatabase, former: &[u32]) -> Result<(), Error> {
+    let mut session = open(pass, database).await?;
+    let (base, numbers) = (tenant::role_name(pass.uid()), former.iter());
+    let roles: Vec<_> = numbers.map(|number| tenant::role_of(pass.uid(), *number)).collect();
+    Ok(postgres::shut_former_logins(&mut session, &base, &roles).await?)
 }
 
 /// The tenant's logins.
@@ -207,6 +199,7 @@ async fn read_logins(
         .and_then(|known| u32::try_from(known.generation).ok())
         .unwrap_or(1);
     let known = tenant::Known {
+        uid: pass.uid(),
         earlier,
         generation: last,
         published: pass.is_serving() || pass.known_secret().is_some(),
@@ -239,7 +232,7 @@ pub fn rights(orchestra: &Orchestra, class: Option<&OrchestraClass>) -> TenantRi
     }
 }
 
-/// Whether the tenant's login is as this version of the operator makes it.
+/// Whether the tenant's logins are as this version of the operator makes them, and are those that are known.
 pub async fn is_prepared(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -248,7 +241,8 @@ pub async fn is_prepared(
 ) -> Result<bool, Error> {
     let sharing = sharing(session, database).await?;
     let role = tenant::role_name(pass.uid());
-    Ok(postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?)
+    let prepared = postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?;
+    Ok(prepared && generations::agree(pass, database, session).await?)
 }
 
 /// What to tell people of tables that the tenant's login cannot read, and why; none when it reads them all.

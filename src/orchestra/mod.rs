@@ -3,6 +3,7 @@
 mod act;
 mod adoption;
 mod approval;
+mod carried_out;
 mod claim;
 mod direct;
 mod drift;
@@ -11,6 +12,7 @@ mod expiry;
 mod failure;
 mod foreign;
 mod former;
+mod former_login;
 mod generations;
 mod idle;
 mod inside;
@@ -32,6 +34,7 @@ mod wanted;
 mod work;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
@@ -131,20 +134,27 @@ struct Pass {
     published: Option<PublishedSecret>,
     /// The tenant's logins, as this pass has read or written them.
     logins: Option<Logins>,
-    /// The role of a former login could not be dropped in this pass.
-    kept_role: bool,
+    /// What is wrong with the connection of the spec.
+    invalid: Option<String>,
+    /// The role of a former login could not be dropped in this pass: when it is tried again.
+    kept_role: Option<Duration>,
+    /// A former login could not be ended in this pass: when it is tried again.
+    kept_login: Option<Duration>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
     /// The database was seen to carry this Orchestra's mark when its login was revoked.
     marked: bool,
     /// The logins of a pool's database were shut.
     shut: bool,
+    /// The API server refused to delete it when its ttl was over: what it said.
+    outlives: Option<String>,
 }
 
 impl Pass {
     fn new(object: Orchestra, ctx: Arc<Context>) -> Self {
         Self {
             ctx,
+            invalid: carried_out::wrong(&object),
             object,
             reserved: None,
             session: None,
@@ -154,10 +164,12 @@ impl Pass {
             found: None,
             published: None,
             logins: None,
-            kept_role: false,
+            kept_role: None,
+            kept_login: None,
             revoked: false,
             marked: false,
             shut: false,
+            outlives: None,
         }
     }
 
@@ -166,9 +178,16 @@ impl Pass {
         self.object.is_published()
     }
 
+    /// Name of the connection Secret: while the connection of the spec is wrong, the one that was published.
+    fn secret_name(&self) -> String {
+        let status = self.object.status.as_ref().filter(|_| self.invalid.is_some());
+        let published = status.and_then(|status| status.secret_ref.as_ref());
+        published.map_or_else(|| self.object.secret_name(), |published| published.name.clone())
+    }
+
     /// The connection Secret, as the watch knows it.
     fn known_secret(&self) -> Option<Arc<PartialObjectMeta<Secret>>> {
-        let secret = ObjectRef::new(&self.object.secret_name()).within(self.namespace());
+        let secret = ObjectRef::new(&self.secret_name()).within(self.namespace());
         self.ctx.core.stores.connections.get(&secret)
     }
 

@@ -107,8 +107,19 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
         let same = observed.inside.migrations().is_some_and(|now| now.failed);
         message = failure::beside_approval(&mut description, &message, failure, same);
     }
-    if let Some(ignored) = observed.life.ignored().filter(|_| step == Step::Rest) {
-        message = format!("{message}. {ignored}");
+    if step == Step::Stop(Reason::ConnectionInvalid)
+        && let Some(wrong) = &observed.inside.invalid
+    {
+        message.clone_from(wrong);
+    }
+    let life = &observed.life;
+    for told in life
+        .ignored()
+        .into_iter()
+        .chain(life.refusal())
+        .filter(|_| step == Step::Rest)
+    {
+        message = format!("{message}. {told}");
     }
     (description, message)
 }
