@@ -51,7 +51,7 @@ pub async fn state(core: &Core, database: &str, uid: &str) -> Result<Option<Logi
     if !secrets::is_watched(core, &name) {
         return Ok(None);
     }
-    let stored = owner::secrets(core).get_opt(&name).await?;
+    let stored = owner::secrets(core).get(&name).await?;
     let own = stored.filter(|stored| !is_left_by_another(&stored.metadata, uid));
     Ok(own.map(|stored| LoginState::stored(&stored)))
 }
@@ -78,6 +78,8 @@ pub struct Logins {
     pub template: Option<BTreeMap<String, String>>,
     /// UID of the Orchestra whose they are.
     uid: String,
+    /// The Secret says so: one of an earlier version does when it is written next.
+    named: bool,
     /// A login may be in use.
     published: bool,
     passwords: BTreeMap<u32, SecretString>,
@@ -95,7 +97,7 @@ impl Logins {
     pub async fn read(core: &Core, database: &str, known: Known<'_>) -> Result<Self, Error> {
         let (api, name) = (owner::secrets(core), tenant_secret(database));
         let watched = secrets::is_watched(core, &name);
-        let stored = if watched { api.get_opt(&name).await? } else { None };
+        let stored = if watched { api.get(&name).await? } else { None };
         // What was rotated away since is no password any more.
         let earlier = known.earlier.clone().filter(|_| known.generation <= 1);
         let mut logins = match (stored, earlier) {
@@ -104,9 +106,10 @@ impl Logins {
             (None, None) => {
                 let mut new = Self::lost(&known);
                 match new.write(core, database).await {
-                    // The watch is late.
+                    // Another operator has created it.
                     Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_already_exists() => {
                         let stored = api.get(&name).await?;
+                        let stored = stored.ok_or(Error::Kubernetes(kube::Error::Api(status)))?;
                         Self::of(stored, &known)
                     }
                     written => return written.map(|()| new),
@@ -125,6 +128,7 @@ impl Logins {
             state: LoginState::default(),
             template: None,
             uid: known.uid.to_owned(),
+            named: true,
             published: known.published,
             passwords: [(1, password)].into(),
             stored: None,
@@ -141,6 +145,7 @@ impl Logins {
             state,
             template: None,
             uid: known.uid.to_owned(),
+            named: true,
             published: known.published,
             passwords: BTreeMap::new(),
             stored: None,
@@ -179,6 +184,12 @@ impl Logins {
             template: text(TEMPLATE_KEY).and_then(|template| serde_json::from_str(&template).ok()),
             state,
             uid: known.uid.to_owned(),
+            named: stored
+                .metadata
+                .labels
+                .iter()
+                .flatten()
+                .any(|(key, _)| key == HOLDER_LABEL),
             published: known.published,
             stored: Some(stored),
         }
@@ -256,12 +267,12 @@ impl Logins {
     }
 
     async fn write(&mut self, core: &Core, database: &str) -> Result<(), Error> {
+        self.named = true;
         let (api, secret) = (owner::secrets(core), self.render(database)?);
         let written = match &self.stored {
             Some(stored) => secrets::amend(&api, TENANT_MANAGER, stored, &secret).await?,
             None => secrets::make(&api, TENANT_MANAGER, &secret).await?,
         };
-        core.stores.secrets.wrote_whole(&written);
         self.stored = Some(written);
         Ok(())
     }
@@ -275,7 +286,8 @@ impl Logins {
             let template = serde_json::to_string(template).map_err(kube::Error::SerdeError)?;
             data.insert(TEMPLATE_KEY.to_string(), template);
         }
-        let mut labels = vec![MANAGED_BY, (DATABASE_LABEL, database), (HOLDER_LABEL, &self.uid)];
+        let mut labels = vec![MANAGED_BY, (DATABASE_LABEL, database)];
+        labels.extend(self.named.then_some((HOLDER_LABEL, self.uid.as_str())));
         let marks = LoginMarks::from(&self.state);
         let seconds = |time: Option<Timestamp>| time.map(|time| time.as_second().to_string());
         let (generation, rotated) = (marks.generation.to_string(), seconds(marks.rotated_at));

@@ -22,7 +22,7 @@ pub fn connection(pass: &Pass) -> Cow<'_, Orchestra> {
         return Cow::Borrowed(&pass.object);
     }
     let mut object = pass.object.clone();
-    let last = pass.logins.as_ref().and_then(|logins| logins.template.as_ref());
+    let last = pass.access.logins().and_then(|logins| logins.template.as_ref());
     let connection = &mut object.spec.connection;
     connection.secret_name = Some(pass.secret_name());
     connection.template = connection
@@ -39,10 +39,10 @@ pub async fn remember(pass: &mut Pass, database: &str) -> Result<(), Error> {
     if pass.invalid.is_some() {
         return Ok(());
     }
-    let Some(mut logins) = pass.logins.take() else {
+    let Some(mut logins) = pass.access.logins().cloned() else {
         return Ok(());
     };
-    let stored = logins.remember(&pass.ctx.core, database, templates).await;
-    pass.logins = Some(logins);
-    stored
+    logins.remember(&pass.ctx.core, database, templates).await?;
+    pass.access.learn(logins);
+    Ok(())
 }

@@ -19,8 +19,7 @@ use crate::controller::backoff::SLOWEST;
 use crate::controller::clock::{self, Moment};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::status::{self, News, tell};
-use crate::controller::write;
+use crate::controller::status::{News, tell};
 use crate::text;
 
 /// The first warning comes this long before the end, the last one so long; of a short ttl a third and a tenth of it.
@@ -32,10 +31,10 @@ const PRINTER: SpanPrinter = SpanPrinter::new()
     .spacing(Spacing::None)
     .designator(Designator::Compact);
 
-/// What is known of the end; the default is that of an Orchestra without a ttl.
+/// The end of an Orchestra with a ttl; the default is for one without.
 #[derive(Default)]
 pub struct Life {
-    /// What the plan goes by.
+    /// The part of the ttl that is due.
     pub due: Expiry,
     /// The end.
     pub ends: Option<Ends>,
@@ -59,14 +58,14 @@ pub struct Ends {
     last: bool,
 }
 
-/// What comes next, and when.
+/// The next event of a ttl.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Warning { last: bool },
     End,
 }
 
-/// The ttl that applies to an Orchestra: its own, or that of its class. Nothing ends that is to be retained.
+/// The ttl that applies to an Orchestra: its own, or that of its class. An Orchestra whose database is retained has none.
 fn ttl(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<GoDuration> {
     let policy = object.spec.deletion_policy;
     let of_class = class.filter(|class| class.spec.deletion.policy == DeletionPolicy::Delete);
@@ -85,8 +84,8 @@ fn extended(object: &Orchestra) -> Result<Option<Timestamp>, ()> {
         .transpose()
 }
 
-/// What comes next before `at`, and when. The end comes no sooner after the last warning than that was meant to come
-/// before it: nothing ends that nobody was warned of.
+/// The next event of a ttl that ends at `at`, and its time. The end follows the last warning by at least the planned lead:
+/// no Orchestra ends without a warning.
 fn next(at: Timestamp, ttl: Duration, notice: Option<&ExpiryNotice>, now: Timestamp) -> (Event, Timestamp) {
     let (first, last) = (FIRST.min(ttl / 3), LAST.min(ttl / 10));
     let before = |lead: Duration| at.saturating_sub(lead).unwrap_or(Timestamp::MIN);
@@ -101,7 +100,7 @@ fn next(at: Timestamp, ttl: Duration, notice: Option<&ExpiryNotice>, now: Timest
 ///
 /// # Errors
 /// When the API server does not tell the time.
-pub async fn look(pass: &Pass) -> Result<Life, Error> {
+pub async fn look(pass: &Pass, now: Timestamp) -> Result<Life, Error> {
     let object = &pass.object;
     let decided = object.decided_class().or(object.spec.class_name.as_deref());
     let class = class::resolve(&pass.ctx.class, decided).ok();
@@ -114,7 +113,7 @@ pub async fn look(pass: &Pass) -> Result<Life, Error> {
     let since = match (old, status.and_then(|status| status.database_name.as_ref())) {
         (Some(old), _) => old.ttl_since.as_ref().map(|since| since.0),
         (None, None) => None,
-        // It was in use before it had a ttl.
+        // The Orchestra was in use before it had a ttl.
         (None, Some(_)) => Some(clock::now(client).await?.max(clock::own())),
     };
     let begins = old.is_none() && since.is_some();
@@ -132,7 +131,7 @@ pub async fn look(pass: &Pass) -> Result<Life, Error> {
         ttl,
         since,
         ignored: extension.is_err(),
-        now: Timestamp::now(),
+        now,
         last: false,
     };
     if begins {
@@ -197,7 +196,7 @@ impl Life {
         }
     }
 
-    /// What is said of an annotation that cannot be read.
+    /// The message of an annotation that cannot be read.
     pub fn ignored(&self) -> Option<String> {
         let ends = self.ends.as_ref().filter(|ends| ends.ignored)?;
         Some(format!(
@@ -233,8 +232,7 @@ impl Life {
 pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let mut new = pass.object.status.clone().unwrap_or_default();
     observed.life.note(pass, &mut new);
-    pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
-    Ok(())
+    pass.write_status(new, None).await
 }
 
 /// Warns of the end, and writes down that it did.
@@ -259,8 +257,7 @@ pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         last: ends.last,
     });
     let news = News::warning(Reason::Expiring, note);
-    pass.object = status::write(&pass.ctx.core, &pass.object, new, Some(news)).await?;
-    Ok(())
+    pass.write_status(new, Some(news)).await
 }
 
 /// The project that was adopted and stays.
@@ -275,9 +272,9 @@ fn kept_project(pass: &Pass) -> Option<String> {
 /// is not lost. One whose deletion is refused, as by an admission policy, lives on as before.
 pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     tracing::info!("the ttl is over; the Orchestra is deleted");
-    match write::delete(&pass.ctx.core, &pass.object).await {
-        Ok(None) => return Ok(Some(Next::Gone)),
-        Ok(Some(object)) => pass.object = object,
+    match pass.delete().await {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(Next::Gone)),
         Err(error) if error.is_refusal() => {
             pass.outlives = Some(text::line(&error.to_string(), 300));
             let life = Life {
@@ -287,10 +284,10 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
             };
             let note = life.refusal().unwrap_or_default();
             tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Expiring, note)).await;
+            Ok(None)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
     }
-    Ok(None)
 }
 
 /// The last event of an Orchestra whose ttl was over when it was deleted.

@@ -36,10 +36,9 @@ pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     }
     let mut logins = logins(pass, database).await?;
-    let overdue = logins.state.overdue(Timestamp::now());
+    let overdue = logins.state.overdue(observed.now);
     let shut = login::within(login::LOGIN_LIMIT, login::shut_former(pass, database, &overdue)).await;
     if let Err(error) = shut {
-        login::note_refusal(pass, database, &error);
         let wait = core.backoff.next(&login_key(pass)).max(SOON);
         pass.kept_login = Some(wait);
         tell_kept(pass, &overdue, &error, wait).await;
@@ -48,7 +47,7 @@ pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     core.backoff.reset(&login_key(pass));
     let change = |state: &mut LoginState| state.shut(&overdue);
     logins.change(&core, &name, change).await?;
-    pass.logins = Some(logins);
+    pass.access.learn(logins);
     if overdue.is_empty() {
         return Ok(());
     }
@@ -119,7 +118,7 @@ pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
         };
         logins.change(&pass.ctx.core, &database.name_any(), change).await?;
     }
-    pass.logins = Some(logins);
+    pass.access.learn(logins);
     let Some((number, error)) = kept else {
         pass.ctx.core.backoff.reset(&role_key(pass));
         pass.kept_role = None;

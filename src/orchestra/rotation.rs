@@ -31,9 +31,10 @@ use crate::credentials::tenant::{LoginMarks, LoginState, Logins};
 /// The longest value of the annotation that is read: a time is shorter.
 const REQUEST: usize = 128;
 
-/// What is known of the logins, without a look into the tenant's Secret unless this pass has read it.
+/// The state of the tenant's logins, from this pass, the status or the labels of the tenant's Secret; the Secret is not
+/// read for it.
 pub(super) fn marks(pass: &Pass, database: &str) -> LoginMarks {
-    if let Some(logins) = &pass.logins {
+    if let Some(logins) = pass.access.logins() {
         return LoginMarks::from(&logins.state);
     }
     let known = pass
@@ -42,7 +43,7 @@ pub(super) fn marks(pass: &Pass, database: &str) -> LoginMarks {
         .as_ref()
         .and_then(|status| status.credentials.as_ref());
     match known {
-        // It is lost, and made anew when it is needed.
+        // The tenant's Secret is lost. It is made anew when it is needed.
         Some(known) if !secrets::is_watched(&pass.ctx.core, &tenant_secret(database)) => LoginMarks {
             generation: u32::try_from(known.generation).unwrap_or(1),
             rotated_at: known.rotated_at.as_ref().map(|at| at.0),
@@ -61,7 +62,7 @@ fn asked(object: &Orchestra) -> Option<&str> {
 
 /// The last request that was taken up.
 fn handled(pass: &Pass) -> Option<&str> {
-    let known = pass.logins.as_ref().and_then(|logins| logins.state.request.as_deref());
+    let known = pass.access.logins().and_then(|logins| logins.state.request.as_deref());
     let status = pass
         .object
         .status
@@ -75,7 +76,7 @@ pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> Rotation {
     let marks = marks(pass, database);
     let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(asked));
     let scheduled = next(&pass.object, &marks, now).is_some_and(|next| next <= now);
-    let full = pass.logins.as_ref().is_some_and(|logins| !logins.state.has_room());
+    let full = pass.access.logins().is_some_and(|logins| !logins.state.has_room());
     // One that began goes on with what was published before; none begins while the spec is wrong.
     let due = (requested || scheduled) && !full && pass.invalid.is_none();
     match decide(&marks, due) {
@@ -119,7 +120,7 @@ pub fn overlap(object: &Orchestra) -> SignedDuration {
 
 /// The logins of the tenant, read once a pass.
 pub(super) async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<Logins, Error> {
-    match &pass.logins {
+    match pass.access.logins() {
         Some(logins) => Ok(logins.clone()),
         None => login::logins(pass, database).await,
     }
@@ -131,22 +132,21 @@ pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let name = database.name_any();
-    pass.logins = Some(logins(pass, database).await?);
-    // It may have been taken up before the status said so.
-    let tentative = pass.logins.as_ref().is_some_and(|logins| logins.state.tentative);
-    if observe(pass, &name, Timestamp::now()) != Rotation::Due && !tentative {
+    let mut logins = logins(pass, database).await?;
+    pass.access.learn(logins.clone());
+    // The rotation may have begun before the status said so.
+    if observe(pass, &name, observed.now) != Rotation::Due && !logins.state.tentative {
         return Ok(());
     }
     let request = asked(&pass.object).map(ToOwned::to_owned);
-    if let Some(mut logins) = pass.logins.take() {
-        logins
-            .change(&pass.ctx.core, &name, |state| state.begin(request))
-            .await?;
-        tracing::info!(generation = logins.state.newest(), "a new login of the tenant is made");
-        pass.logins = Some(logins);
-    }
-    // What was opened is of the former login.
-    (pass.session, pass.way_in, pass.published) = (None, None, None);
+    logins
+        .change(&pass.ctx.core, &name, |state| state.begin(request))
+        .await?;
+    tracing::info!(generation = logins.state.newest(), "a new login of the tenant is made");
+    pass.access.learn(logins);
+    // The open session proves the former login.
+    pass.access.close();
+    pass.published = None;
     Ok(())
 }
 
@@ -155,12 +155,12 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = &observed.database else {
         return Ok(());
     };
-    let (mut logins, overlap, now) = (logins(pass, database).await?, overlap(&pass.object), Timestamp::now());
+    let (mut logins, overlap, now) = (logins(pass, database).await?, overlap(&pass.object), observed.now);
     former::end_by(pass, now.saturating_add(overlap).unwrap_or(Timestamp::MAX)).await?;
     let change = |state: &mut LoginState| state.end(now, overlap);
     logins.change(&pass.ctx.core, &database.name_any(), change).await?;
     let (state, name) = (logins.state.clone(), pass.secret_name());
-    pass.logins = Some(logins);
+    pass.access.learn(logins);
     pass.ctx.core.metrics.rotated();
     let until = state.former.values().max().map(ToString::to_string).unwrap_or_default();
     let note = format!(
@@ -171,21 +171,22 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the status says; none for an Orchestra whose login nobody has asked to rotate.
+/// The credentials in the status; none for an Orchestra whose login nobody has asked to rotate.
 pub fn status(
     pass: &Pass,
     database: Option<&OrchestraDatabase>,
     old: Option<CredentialStatus>,
+    now: Timestamp,
 ) -> Option<CredentialStatus> {
     let Some(database) = database else { return old };
-    let (database, now) = (&database.name_any(), Timestamp::now());
+    let database = &database.name_any();
     let (marks, rotation) = (marks(pass, database), pass.object.spec.connection.rotation.as_ref());
     let asked = asked(&pass.object);
     if marks.generation <= 1 && !marks.pending && rotation.is_none() && asked.is_none() && old.is_none() {
         return None;
     }
     let next_rotation = next(&pass.object, &marks, now);
-    // What was asked for before the first login was published has nothing to rotate.
+    // A request from before the first login was published has nothing to rotate.
     let first = asked.filter(|_| !pass.object.is_published());
     let handled = first.or_else(|| handled(pass)).map(ToOwned::to_owned);
     Some(CredentialStatus {
@@ -209,10 +210,10 @@ pub fn due_in(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Durati
     Some(left.max(Duration::from_secs(1)))
 }
 
-/// The same for a pass that waits for something else; what is due already waits as well, but for a former login that could
-/// not be ended.
-pub fn ahead(pass: &Pass) -> Option<Duration> {
-    let due = due_in(pass.object.status.as_ref(), Timestamp::now());
+/// The time until the next rotation or end of a login, for a pass that waits for something else; none when it is due
+/// already, but for a former login that could not be ended.
+pub fn ahead(pass: &Pass, now: Timestamp) -> Option<Duration> {
+    let due = due_in(pass.object.status.as_ref(), now);
     let ahead = due
         .filter(|wait| *wait > Duration::from_secs(1))
         .map(|wait| wait + SOON);

@@ -1,9 +1,10 @@
 use super::*;
+use crate::api::condition::Reason;
 
 fn every_state() -> Vec<Seen> {
     let mut databases = vec![
         Database::None(Supply::Awaited(Wait::Member)),
-        Database::None(Supply::Blocked(Reason::ClassNotFound)),
+        Database::None(Supply::Blocked(Stop::Claim(Reason::ClassNotFound))),
         Database::Lost,
         Database::Queued,
         Database::Provisioning,
@@ -41,19 +42,19 @@ const POWERS: [Power; 8] = [
     Power::ToShut,
     Power::Paused,
     Power::ToGiveBack,
-    Power::Refused(Reason::PausingNotAllowed),
+    Power::Refused(Stop::PauseForbidden),
     Power::ToResume,
 ];
 
-/// The same with every state of a pause, while nothing of a ttl is due. No link beside those of a former login and of a wrong
-/// connection depends on these two, so that they are left out here.
+/// Every state of a pause, while nothing of a ttl is due. No link beside those of a former login and of a wrong connection
+/// depends on these two, so that they are left out here.
 fn every_power_state() -> Vec<Seen> {
     let mut states = Vec::new();
     let is_left_out = |seen: &Seen| inside(seen).is_some_and(|inside| inside.overdue || inside.invalid);
     let others = every_state().into_iter().filter(|seen| !is_left_out(seen));
     for seen in others.filter(|seen| seen.expiry == Expiry::Later) {
         for power in POWERS {
-            for idle in [Idle::No, Idle::Note, Idle::Warn, Idle::Sleep] {
+            for idle in [Idle::No, Idle::Look, Idle::Note, Idle::Warn, Idle::Sleep] {
                 states.push(Seen { power, idle, ..seen });
             }
         }
@@ -103,7 +104,7 @@ fn inside(seen: &Seen) -> Option<Inside> {
     }
 }
 
-/// What the world looks like after a step that went well.
+/// The state after a step that succeeded.
 fn after(mut seen: Seen, step: Step) -> Seen {
     let claim = |intent| match seen.database {
         Database::None(Supply::Provider(_)) => Database::None(Supply::Provider(intent)),
@@ -123,7 +124,7 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Pause => seen.power = Power::Pausing,
         Step::Shut | Step::Wait(Wait::Pausing) | Step::GiveBack => seen.power = Power::Paused,
         Step::Resume => seen.power = Power::Running,
-        Step::NoteUse | Step::WarnIdle => seen.idle = Idle::No,
+        Step::LookForUse | Step::NoteUse | Step::WarnIdle => seen.idle = Idle::No,
         Step::FallAsleep => (seen.idle, seen.power) = (Idle::No, Power::ToPause),
         Step::Rest | Step::Sleep | Step::Stop(_) => {}
         _ => {
@@ -283,7 +284,7 @@ fn a_connection_that_is_wrong_keeps_only_the_new_from_being_published() {
             }),
             ..seen
         };
-        let stop = Step::Stop(Reason::ConnectionInvalid);
+        let stop = Step::Stop(Stop::Connection);
         let expected = match plan(&right) {
             Step::Rest => stop,
             Step::Publish if !wrong.serving => stop,
@@ -362,11 +363,11 @@ fn what_cannot_be_paused_lives_on_and_only_what_rests_falls_asleep() {
             ..seen
         };
         let step = plan(&running);
-        if let Power::Refused(reason) = seen.power
+        if let Power::Refused(stop) = seen.power
             && seen.idle == Idle::No
         {
             let expected = if step == Step::Rest && !seen.deleting {
-                Step::Stop(reason)
+                Step::Stop(stop)
             } else {
                 step
             };
