@@ -19,6 +19,7 @@ mod migrating;
 mod news;
 mod observe;
 mod parts;
+mod placed;
 pub mod plan;
 mod power;
 mod reach;

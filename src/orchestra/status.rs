@@ -14,7 +14,7 @@ use super::plan::{Database, Power, Step};
 use super::wait::{Description, SHORT_QUEUE, Wait, describe};
 use super::wanted::Newer;
 use super::{
-    Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, rotation, serving, unavailable,
+    Pass, claim, drift, existing, failure, foreign, former, parts, placed, power, reach, rotation, serving, unavailable,
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
@@ -229,8 +229,7 @@ fn facts(
             })
             .or(old.project),
         placement: database
-            .and_then(|database| database.status.as_ref())
-            .and_then(|status| status.placement.clone())
+            .and_then(|database| placed::chosen(&pass.object, observed.class.as_deref(), database))
             .or(old.placement),
         secret_ref: published(pass, observed).or(old.secret_ref),
         former_secrets: former::after(&pass.object, published(pass, observed).as_ref(), Timestamp::now()),

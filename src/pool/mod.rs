@@ -35,7 +35,7 @@ use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::telemetry::pools::PoolFacts;
-use crate::{class, content, credentials, rollout};
+use crate::{class, content, credentials, database, rollout};
 use attempts::Attempts;
 use candidates::Choices;
 use wanted::Wanted;
@@ -54,6 +54,8 @@ pub struct Context {
     pub credentials: Arc<credentials::Context>,
     /// Turns to migrate.
     pub rollout: Arc<rollout::Context>,
+    /// Refused logins, and the databases of hosted projects.
+    pub database: Arc<database::Context>,
     /// Members that are about to be claimed, or are being prepared.
     pub choices: Arc<Choices>,
     /// Members that are being prepared.

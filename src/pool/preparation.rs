@@ -23,8 +23,8 @@ use crate::credentials::inventory;
 use crate::error::ErrorClass;
 use crate::migrate::{self, Options, Watch};
 use crate::postgres::{self, APPLICATION, Login};
-use crate::rollout;
 use crate::rollout::turns::Turn;
+use crate::{database, rollout};
 
 /// Members that are prepared at once: they may share a server.
 pub const AT_ONCE: usize = 4;
@@ -69,6 +69,15 @@ pub async fn begin(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase
 /// Starts the preparation of a member; false when it is no longer unclaimed.
 async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, login: Login) -> Result<bool, Error> {
     let ctx = &pass.ctx;
+    let spacing = ctx.core.settings.login_spacing;
+    if let Some(wait) = ctx.database.logins.wait(&member.name_any(), spacing) {
+        let message = "a login was refused, so that the next one waits";
+        return Err(Error::Stop {
+            class: ErrorClass::After(wait),
+            reason: Reason::LoginFailed,
+            message: message.into(),
+        });
+    }
     let turn = rollout::spare_turn(&ctx.rollout, member)
         .ok_or_else(|| waits(Reason::Queued, "waiting for other migrations on the same server"))?;
     let preparing = ctx.choices.prepare(&member.name_any());
@@ -82,6 +91,7 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
     let object = wanted.pool.clone();
     let work = async move {
         let outcome = caught(Box::pin(prepare(&all, &wanted, &member, login, (preparing, turn)))).await;
+        let outcome = outcome.map_err(|error| note_refusal(&all.database, &member, error));
         if let Err(error) = &outcome {
             all.core.refusals.refuse(&id, &subject, error);
         }
@@ -92,6 +102,24 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
     ctx.preparations
         .start((&uid, object), WorkKind::Migrate, Watch::default(), work);
     Ok(true)
+}
+
+/// Remembers that a login was refused: it is not tried again at once, whoever tries. A wrong password of a project's owner
+/// is set anew by the room `database`, which is told; then the preparation goes on.
+fn note_refusal(ctx: &database::Context, member: &OrchestraDatabase, error: Error) -> Error {
+    if error.reason() != Reason::LoginFailed {
+        return error;
+    }
+    let name = member.name_any();
+    let wrong = matches!(&error, Error::Postgres(error) if error.is_wrong_password());
+    let wrong = wrong && member.spec.supabase.is_some();
+    ctx.logins.refused(&name, wrong);
+    if !wrong {
+        return error;
+    }
+    ctx.wake(&name);
+    let message = format!("the owner's password is set anew, because it is wrong: {error}");
+    Error::transient(Reason::LoginFailed, message)
 }
 
 /// Applies the migrations and the seed, and notes them.
