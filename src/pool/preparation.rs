@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
 
 use super::attempts::Refusal;
 use super::candidates::Preparing;
@@ -18,13 +19,13 @@ use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::{Error, caught};
-use crate::controller::write::write_status;
+use crate::controller::status::write;
 use crate::credentials::inventory;
 use crate::error::ErrorClass;
 use crate::migrate::{self, Options, Watch};
-use crate::postgres::{self, APPLICATION, Login};
+use crate::postgres::{self, Login};
+use crate::rollout;
 use crate::rollout::turns::Turn;
-use crate::{database, rollout};
 
 /// Members that are prepared at once: they may share a server.
 pub const AT_ONCE: usize = 4;
@@ -69,15 +70,6 @@ pub async fn begin(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase
 /// Starts the preparation of a member; false when it is no longer unclaimed.
 async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, login: Login) -> Result<bool, Error> {
     let ctx = &pass.ctx;
-    let spacing = ctx.core.settings.login_spacing;
-    if let Some(wait) = ctx.database.logins.wait(&member.name_any(), spacing) {
-        let message = "a login was refused, so that the next one waits";
-        return Err(Error::Stop {
-            class: ErrorClass::After(wait),
-            reason: Reason::LoginFailed,
-            message: message.into(),
-        });
-    }
     let turn = rollout::spare_turn(&ctx.rollout, member)
         .ok_or_else(|| waits(Reason::Queued, "waiting for other migrations on the same server"))?;
     let preparing = ctx.choices.prepare(&member.name_any());
@@ -91,7 +83,7 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
     let object = wanted.pool.clone();
     let work = async move {
         let outcome = caught(Box::pin(prepare(&all, &wanted, &member, login, (preparing, turn)))).await;
-        let outcome = outcome.map_err(|error| note_refusal(&all.database, &member, error));
+        let outcome = outcome.map_err(|error| of_password(&all, &member, error));
         if let Err(error) = &outcome {
             all.core.refusals.refuse(&id, &subject, error);
         }
@@ -104,21 +96,15 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
     Ok(true)
 }
 
-/// Remembers that a login was refused: it is not tried again at once, whoever tries. A wrong password of a project's owner
-/// is set anew by the room `database`, which is told; then the preparation goes on.
-fn note_refusal(ctx: &database::Context, member: &OrchestraDatabase, error: Error) -> Error {
-    if error.reason() != Reason::LoginFailed {
-        return error;
-    }
-    let name = member.name_any();
+/// A wrong password of a project's owner passes: the room `database` is told, and sets it anew.
+fn of_password(ctx: &Context, member: &OrchestraDatabase, error: Error) -> Error {
     let wrong = matches!(&error, Error::Postgres(error) if error.is_wrong_password());
-    let wrong = wrong && member.spec.supabase.is_some();
-    ctx.logins.refused(&name, wrong);
-    if !wrong {
+    if !wrong || member.spec.supabase.is_none() {
         return error;
     }
-    ctx.wake(&name);
-    let message = format!("the owner's password is set anew, because it is wrong: {error}");
+    // Nobody listens when the operator ends.
+    let _ = ctx.refused.send(ObjectRef::from_obj(member));
+    let message = format!("the owner's password is wrong, and is set anew: {error}");
     Error::transient(Reason::LoginFailed, message)
 }
 
@@ -131,7 +117,8 @@ async fn prepare(
     busy: (Preparing, Turn),
 ) -> Result<(), Error> {
     let session = probe::bounded(async {
-        let mut session = postgres::connect(&login, APPLICATION).await?;
+        let spacing = ctx.core.settings.login_spacing;
+        let mut session = ctx.logins.connect(&member.name_any(), &login, spacing).await?;
         inventory::check_identity(&mut session, member).await?;
         probe::check_unmarked(&ctx.core, &mut session).await?;
         // The migrations may name it, and no tenant's login is here yet.
@@ -182,9 +169,9 @@ async fn note(
         }
         let mut status = current.status.clone().unwrap_or_default();
         change(&mut status)?;
-        match write_status(core, &current, current.status.as_ref(), &status).await {
+        match write(core, &current, status, None).await {
             Err(error) if error.is_conflict() => {}
-            written => return Ok(Some(written?.unwrap_or(current))),
+            written => return written.map(Some),
         }
     }
     let message = "its OrchestraDatabase is changed by others; the preparation is tried again";

@@ -45,10 +45,10 @@ struct Existing {
     constraints: Option<BTreeMap<String, char>>,
 }
 
-/// What is known of a constraint of a table.
+/// The state of a constraint of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownConstraint {
-    /// Nothing.
+    /// The state is not known.
     Unknown,
     /// The table has no such constraint.
     Absent,
@@ -274,7 +274,7 @@ impl Known {
         self.entries.extend(both);
     }
 
-    /// What is known of a table's constraint.
+    /// The state of a table's constraint.
     pub fn constraint(&self, table: &Name, name: &str) -> KnownConstraint {
         let [at] = self.meant(table)[..] else {
             return KnownConstraint::Unknown;

@@ -48,7 +48,7 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     if !alters {
         make(judge, tree);
     }
-    // What the statement concerns is judged by its state before the statement.
+    // The objects of the statement are judged by their state before it.
     exposing::statement(judge, tree);
     rights::statement(judge, tree);
     settings::statement(judge, tree);
