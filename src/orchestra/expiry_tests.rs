@@ -94,3 +94,15 @@ fn a_pass_comes_back_in_time() {
     assert_eq!(in_time(wait, Next::Gone), Next::Gone);
     assert_eq!(in_time(None, Next::Rest), Next::Rest);
 }
+
+#[test]
+fn a_warning_by_a_clock_that_was_ahead_puts_the_end_off_and_never_forward() {
+    let (end, ttl) = (at("04T12:00:00"), Duration::from_hours(72));
+    let next = |notice: &ExpiryNotice, now| super::next(end, ttl, Some(notice), at(now));
+    // Given by a clock that was a day ahead: the end comes an hour after that time, which is later than it would have.
+    let ahead = notice("04T12:00:00", "05T11:00:00", true);
+    assert_eq!(next(&ahead, "04T12:00:01"), (Event::End, at("05T12:00:00")));
+    // By one that was days behind: no sooner than its own time.
+    let behind = notice("04T12:00:00", "01T11:00:00", true);
+    assert_eq!(next(&behind, "01T11:00:01"), (Event::End, end));
+}

@@ -15,7 +15,7 @@ use super::plan::{Database, Power, Step};
 use super::wait::{Description, SHORT_QUEUE, Stop, Wait};
 use super::wanted::Newer;
 use super::{
-    Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, rotation, serving, unavailable,
+    Pass, claim, drift, existing, failure, foreign, former, parts, placed, power, reach, rotation, serving, unavailable,
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
@@ -212,7 +212,9 @@ fn facts(
         cost: known.and_then(|known| known.cost.clone()).or(old.cost),
         database_name: database.map(ResourceExt::name_any).or(old.database_name),
         project: known.and_then(project).or(old.project),
-        placement: known.and_then(|known| known.placement.clone()).or(old.placement),
+        placement: database
+            .and_then(|database| placed::chosen(&pass.object, observed.class.as_deref(), database))
+            .or(old.placement),
         former_secrets: former::after(&pass.object, published.as_ref(), now),
         binding: former::binding(&pass.object, published.as_ref()),
         secret_ref: published.or(old.secret_ref),

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use orchestra_sandbox::gate::{Point, Release};
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::proof::{generous_world, one_project_and_both_logins, soon, tenant};
 use crate::rotation::{ask, generation};
 use crate::support::{
-    LONG, decoded, gone, login, orchestra, patch_config_map, ready, reason, secret, sources, standard_class,
+    LONG, decoded, gate, gone, kill, login, orchestra, patch_config_map, ready, reason, secret, sources, standard_class,
 };
 
 /// Changes `spec.connection` of `one`, and waits until that is so.
@@ -40,10 +41,16 @@ async fn the_secret_is_as_the_spec_asks() {
     let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
-    let trust = |command: &mut std::process::Command| {
-        command.arg("--supabase-trusted-hosts=supabase.test");
+    let gate = gate(&world).await;
+    let start = |name: &str| {
+        let through = |command: &mut std::process::Command| {
+            command
+                .env("KUBECONFIG", gate.kubeconfig())
+                .arg("--supabase-trusted-hosts=supabase.test");
+        };
+        world.operator(name, through).unwrap()
     };
-    let _operator = world.operator("operator", trust).unwrap();
+    let mut operator = start("operator");
     orchestra(&world, "one", "");
     one_project_and_both_logins(&world, "one").await;
 
@@ -93,6 +100,28 @@ async fn the_secret_is_as_the_spec_asks() {
     what_is_wrong_is_told(&world).await;
     what_was_published_goes_on_while_the_spec_is_wrong(&world).await;
     a_new_name_leaves_the_old_one_for_the_overlap(&world).await;
+    // The same when the operator dies between the new Secret and the status that knows of the old one, or at the removal.
+    gate.follow("one");
+    let writes = [
+        ("POST secrets", "third-name", "again"),
+        ("PATCH secrets", "\"DATABASE_URL\":null", "and-again"),
+    ];
+    for (label, text, other) in writes {
+        gate.hold_text("one", label, text, Point::After);
+        if text == "third-name" {
+            patch(&world, &json!({"secretName": text}));
+        }
+        soon("the write is held", async || gate.held("one").is_some()).await;
+        kill(&world, &mut operator);
+        gate.release("one", Release::Lose);
+        operator = start(other);
+    }
+    gone(&world, Kind::Secret, TENANTS, "new-name").await;
+    let settled = |object: &Value| object["status"]["formerSecrets"].is_null() && is_true(object, "Ready");
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, settled)
+        .await
+        .unwrap();
     a_direct_host_is_said_to_have_ipv6_only(&world).await;
 }
 
@@ -250,7 +279,7 @@ async fn a_new_name_leaves_the_old_one_for_the_overlap(world: &World) {
 }
 
 async fn a_direct_host_is_said_to_have_ipv6_only(world: &World) {
-    let before = secret(world, TENANTS, "new-name").await;
+    let before = secret(world, TENANTS, "third-name").await;
     patch(world, &json!({"mode": "Direct"}));
     let object = reason(world, "one", "DatabaseUnreachable").await;
     let message = condition(&object, "Ready").2;
@@ -259,12 +288,12 @@ async fn a_direct_host_is_said_to_have_ipv6_only(world: &World) {
     }
     assert!(is_true(&object, "Available"), "{object:#}");
     assert_eq!(
-        secret(world, TENANTS, "new-name").await,
+        secret(world, TENANTS, "third-name").await,
         before,
         "what does not work is not published"
     );
     patch(world, &json!({"mode": "TransactionPooler"}));
     ready(world, "one").await;
-    let keys = secret(world, TENANTS, "new-name").await;
+    let keys = secret(world, TENANTS, "third-name").await;
     assert_ne!(keys["port"], before["port"]);
 }

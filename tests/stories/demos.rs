@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use orchestra_sandbox::api::Rule;
 use orchestra_sandbox::gate::{Gate, Point, Release};
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::Value;
@@ -124,7 +125,9 @@ async fn a_demo_is_one_command() {
 #[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn it_is_extended_by_editing_and_ends_with_everything() {
     let world = generous_world().await;
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let mut first = world.operator("first", |_| {}).unwrap();
+    soon("it leads", async || first.log().contains("leading")).await;
+    let _second = world.operator("second", |_| {}).unwrap();
     standard_class(&world, "");
     sources(&world);
     orchestra(&world, "demo", "  deletionPolicy: Delete\n  ttl: 1h");
@@ -170,8 +173,20 @@ async fn it_is_extended_by_editing_and_ends_with_everything() {
     let at = time(&object["status"]["expiresAt"]);
     assert!(at >= before + SignedDuration::from_secs(12), "{object:#}");
 
+    // The provider is down at its end, and the operator that began the deletion dies.
+    let down = Rule {
+        path: Some("^/v1/".into()),
+        status: Some(503),
+        text: Some("upstream".into()),
+        ..Rule::default()
+    };
+    let down = world.api.rules().add(down).unwrap();
     gone(&world, Kind::Orchestra, TENANTS, "demo").await;
     assert!(Timestamp::now() >= at, "not before its end");
+    let waits = |database: &Value| condition(database, "Reconciling").1 == "ProviderUnavailable";
+    world.until(Kind::Database, ("", &database), LONG, waits).await.unwrap();
+    kill(&world, &mut first);
+    assert!(world.api.rules().remove(down));
     gone(&world, Kind::Secret, TENANTS, "demo-connection").await;
     gone(&world, Kind::Database, "", &database).await;
     for name in [database.clone(), format!("{database}-tenant")] {
@@ -185,6 +200,7 @@ async fn it_is_extended_by_editing_and_ends_with_everything() {
             .iter()
             .all(|project| project.deleted.is_some())
     );
+    assert_eq!(world.api.ledger().projects().len(), 1);
     let warned = events(&world, "Expiring");
     assert!(
         warned.contains("expires at") && warned.contains("To extend"),

@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnection;
 
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner, projects, soon};
 use crate::support::{
-    LONG, decoded, events_with, login, orchestra, project, ready, scalar, secret, sources, standard_class,
+    LONG, decoded, events_with, kill, login, orchestra, project, ready, scalar, secret, sources, standard_class,
 };
 
 /// Rotations of the long story; `ORCHESTRA_ROTATIONS` makes it longer.
@@ -280,7 +280,9 @@ async fn a_former_login_works_until_the_overlap_ends_and_what_it_made_stays() {
     let world = generous_world().await;
     standard_class(&world, "  connection: {createObjects: Allowed}");
     sources(&world);
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let mut first = world.operator("first", |_| {}).unwrap();
+    soon("it leads", async || first.log().contains("leading")).await;
+    let _second = world.operator("second", |_| {}).unwrap();
     orchestra(
         &world,
         "one",
@@ -356,6 +358,42 @@ async fn a_former_login_works_until_the_overlap_ends_and_what_it_made_stays() {
     for reason in ["LoginRotated", "LoginRevoked"] {
         events_with(&world, reason).await;
     }
+    the_database_is_down(&world, &mut first).await;
+}
+
+/// A rotation begins while the database does not answer, and another operator ends it.
+async fn the_database_is_down(world: &World, first: &mut Operator) {
+    let object = ready(world, "one").await;
+    let reference = object["status"]["project"]["ref"].as_str().unwrap();
+    let former = secret(world, TENANTS, "one-connection").await;
+    world.api.stop_server(reference).await.unwrap();
+    ask(world, "one", "while-it-is-down");
+    let tenant = format!("{}-tenant", database_name(world, "one").await);
+    soon("the rotation is begun", async || {
+        let kept = world.get(Kind::Secret, SYSTEM, &tenant).await.unwrap().unwrap();
+        kept["metadata"]["labels"]["stagesub.io/rotating"] == "true"
+    })
+    .await;
+    let told = |object: &Value| condition(object, "Reconciling").1 == "DatabaseUnreachable";
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, told)
+        .await
+        .unwrap();
+    kill(world, first);
+    assert_eq!(secret(world, TENANTS, "one-connection").await, former);
+    world.api.start_server(reference).await.unwrap();
+    drop(login(&former["DATABASE_URL"]).await.unwrap());
+    let object = generation(world, "one", 4).await;
+    let handled = &object["status"]["credentials"]["handledRequest"];
+    assert_eq!(*handled, "while-it-is-down");
+    let now = secret(world, TENANTS, "one-connection").await;
+    assert_ne!(now["user"], former["user"]);
+    drop(login(&now["DATABASE_URL"]).await.unwrap());
+    soon("the former login ends", async || {
+        login(&former["DATABASE_URL"]).await.is_err()
+    })
+    .await;
+    assert_eq!(projects(world, "one").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
