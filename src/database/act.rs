@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, adopted, create, deadline, entry, grace, keys, power, region, status};
+use super::{Pass, adopted, create, deadline, entry, grace, key_rotation, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
@@ -61,9 +61,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             let reference = reference(pass, observed)?.to_owned();
             super::password::change(pass, account(observed)?, &reference).await
         }
+        Step::RotateKeys(work) => {
+            let reference = reference(pass, observed)?.to_owned();
+            key_rotation::act(pass, work, account(observed)?, &reference).await?;
+            Ok(None)
+        }
         // A paused project is destroyed in time, too.
         Step::Rest | Step::Sleep => {
-            let wait = observed.wait.into_iter().chain(pass.again).min();
+            let keys = key_rotation::due_in(pass).filter(|_| step == Step::Rest);
+            let wait = observed.wait.into_iter().chain(pass.again).chain(keys).min();
             Ok(Some(wait.map_or(Next::Rest, Next::After)))
         }
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
@@ -171,7 +177,7 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     }
     let settings = pass.ctx.class.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
-    let keys = client.chosen_keys(reference).await?;
+    let keys = client.chosen_keys(reference, &keys::made(pass).await?).await?;
     pass.ctx.keys.were_read(pass.name(), pass.ctx.core.settings.resync);
     let address = owner::Address {
         host: endpoint.host,

@@ -5,13 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, refused, region, status, unclear};
 use crate::api::condition::Reason;
-use crate::api::{ProjectStatus, SupabaseProject};
+use crate::api::{OrchestraPool, ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::tell;
@@ -19,6 +20,22 @@ use crate::credentials::owner;
 use crate::supabase::regions::Offer;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, QueuePlace};
+
+/// Whether the pool that the database was made for does not exist, and nothing was requested for it yet: an operator that
+/// stood still while another one took over may make it after the pool has gone. Confirmed by the API server, because the
+/// watch may lag behind.
+pub async fn is_without_pool(pass: &Pass) -> Result<bool, Error> {
+    let object = &pass.object;
+    let waits = object.is_spare() && !object.is_issued() && object.metadata.deletion_timestamp.is_none();
+    let Some(pool) = object.spec.pool.as_deref().filter(|_| waits) else {
+        return Ok(false);
+    };
+    if pass.ctx.core.stores.pools.get(&ObjectRef::new(pool)).is_some() {
+        return Ok(false);
+    }
+    let api: Api<OrchestraPool> = Api::all(pass.ctx.core.client.clone());
+    Ok(api.get_opt(pool).await?.is_none())
+}
 
 /// An older intent was not carried out at once, as when the process was stopped in between. Another operator may have
 /// acted on it since, so the project is looked up again. Far below the shortest safe settling time.

@@ -68,7 +68,12 @@ pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
             Reason::LoginFailed,
             "the project has another password; setting the stored one",
         ),
-        Step::Rest | Step::ReadKeys | Step::BeginPassword | Step::ChangePassword | Step::Schedule => rest(claim),
+        Step::Rest
+        | Step::ReadKeys
+        | Step::RotateKeys(_)
+        | Step::BeginPassword
+        | Step::ChangePassword
+        | Step::Schedule => rest(claim),
         Step::DecideReset | Step::Reset => working(
             "Resetting",
             Reason::Resetting,

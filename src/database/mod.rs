@@ -7,6 +7,7 @@ mod deadline;
 mod describe;
 mod entry;
 mod grace;
+mod key_rotation;
 mod keys;
 mod observe;
 mod password;
@@ -25,7 +26,7 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::OrchestraDatabase;
+use crate::api::{Orchestra, OrchestraDatabase};
 use crate::class;
 use crate::controller::Core;
 use crate::controller::background::Works;
@@ -126,9 +127,12 @@ struct Pass {
     proven: bool,
     /// How far it has come with a new password of the owner, if it has begun.
     password: Option<password::Attempt>,
+    /// How far it has come with the rotation of API keys, if it has begun.
+    keys: Option<key_rotation::Attempt>,
     /// When what could not be done is tried again.
     again: Option<Duration>,
-    /// The Orchestra that the claim names does not exist.
+    /// The Orchestra that the claim names does not exist, or nobody has claimed it and the pool that it was to be bought for
+    /// does not exist.
     abandoned: bool,
     /// The provider's last word on the project, for the message of a deadline that passed.
     said: Option<String>,
@@ -151,6 +155,7 @@ impl Pass {
             is_reset: false,
             proven: false,
             password: None,
+            keys: None,
             again: None,
             abandoned: false,
             said: None,
@@ -173,11 +178,20 @@ impl Pass {
 
     fn claim(&self) -> plan::Claim {
         match (&self.object.spec.claim_ref, &self.object.spec.released_at) {
+            (None, _) if self.abandoned => plan::Claim::Abandoned,
             (None, _) => plan::Claim::None,
             (Some(_), None) if self.abandoned => plan::Claim::Abandoned,
             (Some(_), None) => plan::Claim::Held,
             (Some(_), Some(_)) => plan::Claim::Released,
         }
+    }
+
+    /// The Orchestra that holds the claim, as far as the watch shows.
+    fn holder(&self) -> Option<Arc<Orchestra>> {
+        let claim = self.object.spec.claim_ref.as_ref()?;
+        let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
+        let holder = self.ctx.core.stores.orchestras.get(&holder)?;
+        (holder.metadata.uid.as_ref() == Some(&claim.uid)).then_some(holder)
     }
 
     fn name(&self) -> &str {

@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset};
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, entry, grace, password, power};
+use super::{Pass, adopted, create, entry, grace, key_rotation, password, power};
 use crate::api::condition::Reason;
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
@@ -57,7 +57,7 @@ const UNSEEN: Hosted = Hosted {
 };
 
 pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
-    pass.abandoned = is_deserted(pass).await?;
+    pass.abandoned = is_deserted(pass).await? || create::is_without_pool(pass).await?;
     let object = &pass.object;
     let claim = pass.claim();
     let deleting = object.metadata.deletion_timestamp.is_some();
@@ -383,6 +383,8 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
         true if pass.proven || (!doubted && pass.object.is_ready()) => {
             if password::is_due(pass) {
                 Connection::PasswordDue
+            } else if let Some(work) = key_rotation::work(pass) {
+                Connection::KeysRotate(work)
             } else if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
                 Connection::KeysDue
             } else {

@@ -36,6 +36,7 @@ pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
             | Step::Connect
             | Step::Probe
             | Step::ReadKeys
+            | Step::RotateKeys(_)
             | Step::BeginPassword
             | Step::ChangePassword
             | Step::Schedule

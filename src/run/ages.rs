@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::names::{PASSWORD_LABEL, ROTATED_LABEL};
+use crate::api::names::{CONNECTED_LABEL, KEYS_MADE_LABEL, PASSWORD_LABEL, ROTATED_LABEL};
 use crate::api::{Orchestra, OrchestraDatabase};
 use crate::controller::Core;
 use crate::telemetry::metrics::Credential;
@@ -14,8 +14,8 @@ use crate::telemetry::metrics::Credential;
 /// When the oldest credential of each kind of each class was made, in seconds since 1970.
 pub type Oldest = BTreeMap<(String, Credential), i64>;
 
-/// The oldest credentials of each class: the published logins, and the passwords of the owners of hosted projects. One that
-/// was never rotated is as old as its object.
+/// The oldest credentials of each class: the published logins, and the owners' passwords and the API keys of hosted
+/// projects. One that was never rotated is as old as its object.
 pub fn oldest(core: &Core) -> Oldest {
     let mut oldest = Oldest::new();
     for object in core.stores.orchestras.state() {
@@ -25,13 +25,11 @@ pub fn oldest(core: &Core) -> Oldest {
         let secret = ObjectRef::new(&database.name_any()).within(&core.settings.namespace);
         let secret = core.stores.secrets.get(&secret);
         let labels = secret.as_ref().map(|secret| secret.labels());
+        let class = database.spec.class_name.as_deref();
         let since = labels.and_then(|labels| password(&database, labels));
-        note(
-            &mut oldest,
-            database.spec.class_name.as_deref(),
-            Credential::OwnerPassword,
-            since,
-        );
+        note(&mut oldest, class, Credential::OwnerPassword, since);
+        let since = labels.and_then(|labels| api_keys(&database, labels));
+        note(&mut oldest, class, Credential::ApiKeys, since);
     }
     oldest
 }
@@ -57,6 +55,15 @@ fn password(database: &OrchestraDatabase, labels: &BTreeMap<String, String>) -> 
     let rotated = labels.get(ROTATED_LABEL).and_then(|seconds| seconds.parse().ok());
     let made = database.metadata.creation_timestamp.as_ref();
     rotated.or_else(|| Some(made?.0.as_second()))
+}
+
+/// When the API keys of a hosted project were made, by the labels of its Secret. Those that the operator did not make are
+/// as old as its object.
+fn api_keys(database: &OrchestraDatabase, labels: &BTreeMap<String, String>) -> Option<i64> {
+    labels.get(CONNECTED_LABEL)?;
+    let made = labels.get(KEYS_MADE_LABEL).and_then(|seconds| seconds.parse().ok());
+    let first = database.metadata.creation_timestamp.as_ref();
+    made.or_else(|| Some(first?.0.as_second()))
 }
 
 /// The logins among them, by class.
@@ -111,6 +118,11 @@ mod tests {
         assert_eq!(password(&database, &labels), Some(100));
         labels.insert(ROTATED_LABEL.to_owned(), "300".to_owned());
         assert_eq!(password(&database, &labels), Some(300));
+        assert_eq!(api_keys(&database, &labels), None, "none are stored");
+        labels.insert(CONNECTED_LABEL.to_owned(), "true".to_owned());
+        assert_eq!(api_keys(&database, &labels), Some(100));
+        labels.insert(KEYS_MADE_LABEL.to_owned(), "250".to_owned());
+        assert_eq!(api_keys(&database, &labels), Some(250));
 
         let (mut oldest, class) = (Oldest::new(), "standard");
         for since in [Some(300), None, Some(200), Some(400)] {
