@@ -95,3 +95,11 @@ fn a_tenants_password_of_an_earlier_version_is_read_and_never_written() {
     let written = owner.render("orchdb-1").data.unwrap();
     assert_eq!(written.keys().collect::<Vec<_>>(), ["password"]);
 }
+
+#[test]
+fn what_an_earlier_version_stored_is_written_as_it_is() {
+    let stored = secrets::fixture(include_str!("../../tests/fixtures/stored/hosted/owner-secret.yaml"));
+    let read = Owner::parse(&stored.data.clone().unwrap());
+    assert!(read.login(&"roots".into()).is_some() && read.rotated_at == Some(1_795_845_600));
+    assert_eq!(read.render("orchdb-hosted"), stored);
+}

@@ -5,14 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, refused, region, status, unclear};
 use crate::api::condition::Reason;
-use crate::api::{OrchestraPool, ProjectStatus, SupabaseProject};
+use crate::api::{ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::tell;
@@ -20,22 +19,6 @@ use crate::credentials::owner;
 use crate::supabase::regions::Offer;
 use crate::supabase::types::{NewProject, RegionSelection};
 use crate::supabase::{self, Account, QueuePlace};
-
-/// Whether the pool that the database was made for does not exist, and nothing was requested for it yet: an operator that
-/// stood still while another one took over may make it after the pool has gone. Confirmed by the API server, because the
-/// watch may lag behind.
-pub async fn is_without_pool(pass: &Pass) -> Result<bool, Error> {
-    let object = &pass.object;
-    let waits = object.is_spare() && !object.is_issued() && object.metadata.deletion_timestamp.is_none();
-    let Some(pool) = object.spec.pool.as_deref().filter(|_| waits) else {
-        return Ok(false);
-    };
-    if pass.ctx.core.stores.pools.get(&ObjectRef::new(pool)).is_some() {
-        return Ok(false);
-    }
-    let api: Api<OrchestraPool> = Api::all(pass.ctx.core.client.clone());
-    Ok(api.get_opt(pool).await?.is_none())
-}
 
 /// An older intent was not carried out at once, as when the process was stopped in between. Another operator may have
 /// acted on it since, so the project is looked up again. Far below the shortest safe settling time.
@@ -53,7 +36,7 @@ pub fn is_tried_again(pass: &Pass, account: &Account) -> bool {
 }
 
 /// Writes the intent by compare-and-swap: of two operators only one continues.
-pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) -> Result<Option<Next>, Error> {
+pub async fn announce(pass: &mut Pass, account: &Account, observed: &Observed) -> Result<Option<Next>, Error> {
     if pass.object.adopted().is_some() {
         let message = "an adopted project is not listed, and no other one is created in its place";
         return Err(Error::blocked(Reason::DatabaseLost, message));
@@ -71,11 +54,11 @@ pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) ->
     if let Some(chosen) = region::news(pass, chosen.as_ref()) {
         tell(&pass.ctx.core, &pass.object, &chosen).await;
     }
-    status::change(pass, Step::Create, |status| {
+    status::change(pass, Step::Create, observed, |status| {
         status.placement = chosen;
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
-        status.unclear_before = unnamed.iter().take(unclear::REMEMBERED).cloned().collect();
+        status.unclear_before = observed.unnamed.iter().take(unclear::REMEMBERED).cloned().collect();
     })
     .await?;
     pass.announced = Some(permit);
@@ -103,7 +86,7 @@ fn place(pass: &Pass) -> QueuePlace {
 
 /// Sends the one request. Any answer but a clear refusal may mean that the project was created, and it is looked up
 /// before another request is sent.
-pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
+pub async fn create(pass: &mut Pass, account: &Account, observed: &Observed) -> Result<Option<Next>, Error> {
     let Some(permit) = pass.announced.take() else {
         return Ok(None);
     };
@@ -136,12 +119,17 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
                 region: created.region.unwrap_or_else(|| region.clone()),
             };
             tracing::info!(project = project.reference, "the project is created");
-            status::change(pass, Step::AwaitHealthy, |status| {
+            status::change(pass, Step::AwaitHealthy, observed, |status| {
                 status.project = Some(project);
                 status.unclear_before.clear();
             })
             .await?;
-            let wait = pass.ctx.core.settings.poll_interval.max(too_early(pass, account));
+            let wait = pass
+                .ctx
+                .core
+                .settings
+                .poll_interval
+                .max(too_early(pass, account, observed.now));
             Ok(Some(Next::After(wait)))
         }
         // Our names are unique: a taken name means that an earlier request created the project, which is not listed yet.
@@ -152,14 +140,8 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
         Err(error) => {
             let offer = offer(account, &project, &region, &error).await;
             let error = offer.explain(error, &region);
-            not_created(
-                pass,
-                account,
-                (&wanted, &regions),
-                region,
-                refused::Refusal { error, offer },
-            )
-            .await
+            let refusal = refused::Refusal { error, offer };
+            not_created(pass, (account, observed), (&wanted, &regions), region, refusal).await
         }
     }
 }
@@ -177,7 +159,7 @@ fn is_fresh(pass: &Pass) -> bool {
 /// again.
 async fn not_created(
     pass: &mut Pass,
-    account: &Account,
+    (account, observed): (&Account, &Observed),
     (wanted, regions): (&SupabaseProject, &[String]),
     region: String,
     refusal: refused::Refusal,
@@ -187,7 +169,7 @@ async fn not_created(
     let go_on = !full.is_empty();
     // A proxy that refuses the answer may have let the request pass: the intent stays until it was looked up.
     let is_certain = !matches!(error, supabase::Error::Refused { outside: true, .. });
-    status::change(pass, Step::Announce, |status| {
+    status::change(pass, Step::Announce, observed, |status| {
         if is_certain {
             status.create_issued_at = None;
             status.organization = None;
@@ -219,9 +201,13 @@ async fn offer(account: &Account, project: &NewProject, region: &str, error: &su
         .offer(region)
 }
 
+/// Whether a proxy refused the last request, whose outcome is still looked up.
+pub fn is_refused_meanwhile(pass: &Pass, account: &Account) -> bool {
+    refused_meanwhile(pass, account).is_some()
+}
+
 /// The refusal of a proxy, whose request is still looked up.
-pub fn refused_meanwhile(pass: &Pass, observed: &Observed) -> Option<Error> {
-    let account = observed.account.as_ref()?;
+pub fn refused_meanwhile(pass: &Pass, account: &Account) -> Option<Error> {
     pass.ctx.core.refusals.refusal(pass.name(), &creation(account))
 }
 

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::Pass;
 use super::plan::Claim;
+use super::{Pass, holder};
 use crate::api::AlsoRotated;
 use crate::api::condition::Reason;
 use crate::api::names::{PENDING_LABEL, ROTATED_LABEL};
@@ -40,7 +40,7 @@ pub enum Attempt {
 }
 
 /// Whether the tenant's login was rotated since the owner's password was, and the Orchestra asks for both.
-pub fn is_due(pass: &Pass) -> bool {
+pub fn is_due(pass: &Pass, claim: Claim) -> bool {
     let core = &pass.ctx.core;
     // That of an adopted project is its own, unless the operator may set it.
     if pass
@@ -50,7 +50,7 @@ pub fn is_due(pass: &Pass) -> bool {
     {
         return false;
     }
-    let Some(holder) = pass.holder().filter(|_| pass.claim() == Claim::Held) else {
+    let Some(holder) = holder::watched(pass).filter(|_| claim == Claim::Held) else {
         return false;
     };
     let rotation = holder.spec.connection.rotation.as_ref();
@@ -93,7 +93,7 @@ pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Resu
     let stored = owner::read(&owner::secrets(&core), &name).await?.unwrap_or_default();
     let login = stored.login(&core.settings.database_roots);
     let (Some(new), Some(login)) = (stored.pending, login) else {
-        // The watch is late.
+        // Another operator has written the Secret.
         pass.password = Some(Attempt::Over);
         return Ok(None);
     };

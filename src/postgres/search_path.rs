@@ -1,20 +1,22 @@
 //! The `search_path` of a tenant's login: the owner's, so that both mean the same by a name, such as that of a function
 //! or an operator of an extension.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use super::error::Result;
-use super::sql::{OWN_PATH, quote, run};
-use super::wall::current_database;
+use super::sql::{OWN_PATH, ask, first, literal, quote, run};
 
 /// The settings that PostgreSQL applies to a session, by decreasing precedence: of the role in the database, of the
 /// role, of the database, of all. The owner's own ones, those of everybody, what the role has in this database now, the
 /// schema that `"$user"` means to the owner, and the server's default where nothing is set.
-const SETTINGS: &str = "WITH setting AS ( \
+fn settings(role: &str) -> String {
+    let role = literal(role);
+    format!(
+        "WITH setting AS ( \
         SELECT setdatabase, setrole, substr(entry, 13) AS path FROM pg_db_role_setting, unnest(setconfig) AS entry \
         WHERE entry LIKE 'search\\_path=%'), \
     here AS (SELECT d.oid AS database, o.oid AS owner, t.oid AS tenant FROM pg_database d \
-        JOIN pg_roles o ON o.rolname = current_user LEFT JOIN pg_roles t ON t.rolname::text = $1 \
+        JOIN pg_roles o ON o.rolname = current_user LEFT JOIN pg_roles t ON t.rolname::text = {role} \
         WHERE datname = current_database()) \
     SELECT coalesce( \
             (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, owner)), \
@@ -25,7 +27,9 @@ const SETTINGS: &str = "WITH setting AS ( \
         (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, tenant)), \
         (SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname = current_user), \
         (SELECT coalesce(reset_val, '') FROM pg_settings WHERE name = 'search_path') \
-    FROM here";
+    FROM here"
+    )
+}
 
 /// What `search_path` has for the schema of the session's user.
 const USER: &str = "\"$user\"";
@@ -64,7 +68,8 @@ impl Paths {
 }
 
 async fn read(conn: &mut PgConnection, role: &str) -> Result<Paths> {
-    let row = sqlx::query(SETTINGS).bind(role).fetch_one(conn).await?;
+    let [rows] = ask(conn, [settings(role)]).await?;
+    let row = first(&rows)?;
     Ok(Paths {
         owners: row.try_get(0)?,
         common: row.try_get(1)?,
@@ -79,28 +84,22 @@ pub(super) async fn is_copied(conn: &mut PgConnection, role: &str) -> Result<boo
     read(conn, role).await.map(|paths| paths.is_right())
 }
 
-/// Gives the role the owner's `search_path`. The transaction must be one of [`super::sql::begin`].
-pub(super) async fn copy(conn: &mut PgConnection, role: &str) -> Result<()> {
+/// Gives the role the owner's `search_path` in the current database, of this name. The transaction must be one of [`super::sql::begin`].
+pub(super) async fn copy(conn: &mut PgConnection, role: &str, database: &str) -> Result<()> {
     let paths = read(conn, role).await?;
     if paths.is_right() {
         return Ok(());
     }
-    let alter = format!(
-        "ALTER ROLE {} IN DATABASE {}",
-        quote(role),
-        current_database(conn).await?
-    );
+    let alter = format!("ALTER ROLE {} IN DATABASE {}", quote(role), quote(database));
     let Some(path) = paths.wanted() else {
         return run(conn, format!("{alter} RESET search_path")).await;
     };
     // The setting as it is, whatever it holds.
-    sqlx::query("SELECT set_config('search_path', $1, true)")
-        .bind(path)
-        .execute(&mut *conn)
-        .await?;
-    let alter = format!("{alter} SET search_path FROM CURRENT; SET LOCAL {OWN_PATH}");
-    sqlx::raw_sql(AssertSqlSafe(alter)).execute(conn).await?;
-    Ok(())
+    let path = literal(&path);
+    let set = format!(
+        "SELECT set_config('search_path', {path}, true); {alter} SET search_path FROM CURRENT; SET LOCAL {OWN_PATH}"
+    );
+    run(conn, set).await
 }
 
 #[cfg(test)]

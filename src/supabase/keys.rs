@@ -144,7 +144,7 @@ fn one_of<'a>(
     let usable = |key: &&ApiKey| !key.value().is_empty();
     let new = keys.iter().filter(|key| serves(key, kind));
     let is_preferred = |key: &ApiKey| key.id.as_ref().is_some_and(|id| preferred.contains(id));
-    // Of several equal ones the first.
+    // The first of several equal ones.
     let new = new.rev().max_by_key(|key| {
         let named = key.name == "default";
         (!key.is_masked(), is_preferred(key), named, key.role.is_some())

@@ -12,17 +12,22 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::MadeKey;
 use crate::credentials::owner::{self, Owner};
-use crate::database::Pass;
 use crate::database::plan::Claim;
+use crate::database::{Pass, holder};
 use crate::supabase::Account;
 use crate::supabase::keys::ApiKey;
 
 /// Writes down when the former keys end, once the newer ones are published; and deletes those whose time is over.
-pub async fn end(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
+pub async fn end(
+    pass: &mut Pass,
+    (stored, claim): (&Owner, Claim),
+    account: &Account,
+    reference: &str,
+) -> Result<Outcome, Error> {
     let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
-    let (holder, now) = (pass.holder(), Timestamp::now());
+    let (holder, now) = (holder::watched(pass), Timestamp::now());
     let digest = stored.address.as_ref().and_then(|address| address.keys.as_ref());
-    let released = pass.claim() == Claim::Released;
+    let released = claim == Claim::Released;
     let mut state = stored.api_keys.clone();
     if released || is_published(holder.as_deref(), digest) {
         let overlap = holder.map(|holder| overlap(&holder)).unwrap_or_default();

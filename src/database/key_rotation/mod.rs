@@ -19,7 +19,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::{Claim, KeyWork};
-use super::{Pass, keys};
+use super::{Pass, holder, keys};
 use crate::api::condition::Reason;
 use crate::api::names::KEYS_LABEL;
 use crate::api::{AlsoRotated, Orchestra};
@@ -59,7 +59,7 @@ struct Around {
 }
 
 /// What is to be done now.
-pub fn work(pass: &Pass) -> Option<KeyWork> {
+pub fn work(pass: &Pass, claim: Claim) -> Option<KeyWork> {
     match &pass.keys {
         Some(Attempt::Over) => return None,
         Some(Attempt::Begun(_)) => return Some(KeyWork::Pending),
@@ -67,12 +67,12 @@ pub fn work(pass: &Pass) -> Option<KeyWork> {
         None => {}
     }
     let (marks, digest) = marks(pass)?;
-    let holder = pass.holder();
+    let holder = holder::watched(pass);
     let also = holder
         .as_ref()
         .and_then(|holder| holder.spec.connection.rotation.as_ref()?.also.clone());
     let around = Around {
-        claim: pass.claim(),
+        claim,
         asked: also.is_some_and(|also| also.contains(&AlsoRotated::ApiKeys)),
         login: LoginMarks::of(&pass.ctx.core, pass.name()).rotated_at,
         published: is_published(holder.as_deref(), digest.as_ref()),
@@ -128,13 +128,18 @@ fn is_published(holder: Option<&Orchestra>, digest: Option<&String>) -> bool {
 
 /// Carries out a part of the rotation. What goes wrong at the provider stops nothing and is no error of the pass: the keys
 /// that are published stay.
-pub async fn act(pass: &mut Pass, work: KeyWork, account: &Account, reference: &str) -> Result<(), Error> {
+pub async fn act(
+    pass: &mut Pass,
+    (work, claim): (KeyWork, Claim),
+    account: &Account,
+    reference: &str,
+) -> Result<(), Error> {
     let stored = owner::read(&owner::secrets(&pass.ctx.core), pass.name()).await?;
     let stored = stored.unwrap_or_default();
     let done = match work {
         KeyWork::Due => make::begin(pass, &stored, account, reference).await?,
         KeyWork::Pending => make::make(pass, &stored, account, reference).await?,
-        KeyWork::Overdue => end::end(pass, &stored, account, reference).await?,
+        KeyWork::Overdue => end::end(pass, (&stored, claim), account, reference).await?,
     };
     match done {
         Ok(()) => Ok(()),
