@@ -80,7 +80,8 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
         BroadcastStream::new(self.deletions.subscribe()).filter_map(|deleted| ready(deleted.ok()))
     }
 
-    fn changed(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
+    /// Objects whose hash changes.
+    pub fn changed(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
         let (store, mut seen) = (self.store(), HashMap::new());
         self.changes().filter(move |object| {
             let now = hash(object);
