@@ -1,10 +1,11 @@
 //! A failed `CREATE INDEX CONCURRENTLY` leaves an invalid index, whose name blocks the next attempt. The
 //! operator drops the index that its own attempt left.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::Result;
 use super::lexer::concurrent_index;
+use crate::postgres::all;
 
 /// The invalid indexes that have the name of the script's index before the script runs.
 pub(super) struct Leftovers {
@@ -37,13 +38,17 @@ impl Leftovers {
 
 /// For each index of this name, whether it is valid.
 pub(super) async fn validity(conn: &mut PgConnection, name: &str) -> Result<Vec<bool>> {
-    Ok(sqlx::query_scalar(
-        "SELECT indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
+    let found: Vec<(bool,)> = all(
+        conn,
+        "indexes of one name",
+        sqlx::query(
+            "SELECT indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
          JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = $1 AND nspname NOT LIKE 'pg\\_%'",
+        )
+        .bind(name),
     )
-    .bind(name)
-    .fetch_all(conn)
-    .await?)
+    .await?;
+    Ok(found.into_iter().map(|(valid,)| valid).collect())
 }
 
 /// Drops the invalid index that an interrupted build left.
@@ -58,15 +63,13 @@ pub(super) async fn drop_invalid(conn: &mut PgConnection, name: &str) -> Result<
 /// The oids and quoted names of the invalid indexes of this name. The query runs between the statements of a script,
 /// with the names of the script's `search_path` and the script's own prepared statements.
 async fn invalid(conn: &mut PgConnection, name: &str) -> Result<Vec<(i64, String)>> {
-    let rows = sqlx::query(
+    let indexes = sqlx::query(
         "SELECT indexrelid::pg_catalog.int8, pg_catalog.format('%I.%I', nspname, relname) \
          FROM pg_catalog.pg_index JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) indexrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) relnamespace \
          WHERE relname OPERATOR(pg_catalog.=) $1 AND NOT indisvalid",
     )
     .persistent(false)
-    .bind(name)
-    .fetch_all(conn)
-    .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    .bind(name);
+    Ok(all(conn, "invalid indexes of one name", indexes).await?)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use crate::migrate::error::Result;
-use crate::postgres::{begin, quote};
+use crate::postgres::{all, begin, quote};
 
 /// Columns that are looked at: those with an index, so that the highest number is found at once.
 const MOST: i64 = 500;
@@ -63,16 +63,16 @@ pub async fn sequences_behind(conn: &mut PgConnection) -> Result<Vec<SequenceBeh
         sqlx::raw_sql("SET LOCAL statement_timeout = '5s'")
             .execute(&mut *conn)
             .await?;
-        let columns = sqlx::query(COLUMNS).bind(MOST).fetch_all(&mut *conn).await?;
+        let columns: Vec<(String, String, String, i64)> =
+            all(conn, "columns with a sequence", sqlx::query(COLUMNS).bind(MOST)).await?;
         let mut behind = Vec::new();
-        for row in columns {
+        for column in columns {
             if began.elapsed() > LIMIT {
                 break;
             }
-            let column = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             behind.extend(look(conn, column).await?);
         }
-        Ok::<_, sqlx::Error>(behind)
+        Ok::<_, crate::postgres::Error>(behind)
     };
     let found = looked.await;
     sqlx::raw_sql("ROLLBACK").execute(conn).await?;
