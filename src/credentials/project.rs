@@ -172,7 +172,7 @@ fn project(
     };
     let Some(database) = url else {
         return Some(Err(format!(
-            "{SINGLE_KEY}{number} is missing, the database of the project of {}",
+            "{SINGLE_KEY}{number} is missing: it must hold the URL of the database of the project of {}",
             names[0]
         )));
     };

@@ -15,7 +15,6 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::condition::Reason;
 use crate::api::{Orchestra, OrchestraDatabase, PublishedSecret};
 use crate::controller::Core;
 use crate::controller::background::Works;
@@ -28,7 +27,7 @@ use servers::Servers;
 
 pub use run::run;
 
-/// What probes need, and what they have found.
+/// Everything that probes need, and their results.
 pub struct Context {
     /// Inventories and Secrets.
     pub credentials: Arc<credentials::Context>,
@@ -38,7 +37,7 @@ pub struct Context {
     pub logins: Arc<Logins>,
     /// Probes that are under way.
     works: Works<Orchestra, ()>,
-    /// Orchestras of which something else is to be told.
+    /// Orchestras whose outage has changed.
     changed: UnboundedSender<ObjectRef<Orchestra>>,
     /// By the UID of the Orchestra.
     records: Mutex<HashMap<String, Record>>,
@@ -54,7 +53,7 @@ impl AsRef<Core> for Context {
 }
 
 impl Context {
-    /// Nothing is probed yet. Orchestras of which something else is to be told are sent to `changed`.
+    /// A context without results. Orchestras whose outage changes are sent to `changed`.
     pub fn new(
         credentials: Arc<credentials::Context>,
         provider: Arc<supabase::Settings>,
@@ -85,8 +84,8 @@ impl Context {
         self.published.lock().insert(uid, published);
     }
 
-    /// What keeps applications from the database of an Orchestra, as probes say. What the status says stays until probes
-    /// say otherwise, also where nothing is probed.
+    /// The outage that keeps applications from the database of an Orchestra, by its probes. The outage in the status stays
+    /// until probes say otherwise, also where nothing is probed.
     pub fn outage(&self, object: &Orchestra) -> Option<Outage> {
         let uid = object.metadata.uid.as_deref().unwrap_or_default();
         match self.records.lock().get(uid) {
@@ -96,11 +95,11 @@ impl Context {
     }
 }
 
-/// What the status says.
+/// The outage in the status.
 fn told(object: &Orchestra) -> Option<Outage> {
     let health = object.status.as_ref()?.health.as_ref()?;
     Some(Outage {
-        reason: health.reason.parse().unwrap_or(Reason::DatabaseUnreachable),
+        reason: health.known_reason(),
         message: health.message.clone(),
     })
 }

@@ -169,7 +169,7 @@ impl ClaimedTables {
         }
     }
 
-    /// Of a transaction that is rolled back, also to a savepoint, only what was there before it and still is stays.
+    /// A rollback, also to a savepoint, keeps only the objects that existed before the transaction and still exist.
     fn transaction(&mut self, kind: TransactionStmtKind) {
         use TransactionStmtKind as Is;
         match kind {

@@ -78,8 +78,8 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
     for column in 5..9 {
         if let Some(thing) = row.try_get::<Option<String>, _>(column)? {
             return untrusted(format!(
-                "table {name} has a {thing}, which would act when the operator writes to the table as the database's \
-                 owner, so the operator does not use the table: drop what is on it"
+                "table {name} has a {thing} that would run as the database's owner when the operator writes to the table, so \
+                 the operator does not use the table: drop the {thing}"
             ));
         }
     }

@@ -54,7 +54,7 @@ impl Files {
         self.bytes.saturating_add(self.paths)
     }
 
-    /// What keeps the memory of a large set reserved.
+    /// The reservation of the memory of a large set.
     pub fn hold(&self) -> &Hold {
         self.share.hold()
     }
