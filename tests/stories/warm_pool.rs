@@ -311,6 +311,7 @@ fn mixed(world: &World, policy: &str, projects: u32) {
         world,
         &format!("  pools: {{names: [warm, house], policy: {policy}}}\n  budget: {{maxProjects: {projects}}}"),
     );
+}
 
 /// A member that an operator makes which stood still while the pool was deleted: nothing is bought for it.
 async fn late_member(world: &World, claimed: &str) {
