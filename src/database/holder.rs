@@ -9,6 +9,7 @@ use super::Pass;
 use super::plan::Claim;
 use crate::api::{Orchestra, OrchestraPool};
 use crate::controller::error::Error;
+use crate::credentials::tenant::LoginMarks;
 
 /// Who holds the database.
 pub async fn claim(pass: &Pass) -> Result<Claim, Error> {
@@ -59,4 +60,11 @@ pub fn watched(pass: &Pass) -> Option<Arc<Orchestra>> {
     let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
     let holder = pass.ctx.core.stores.orchestras.get(&holder)?;
     (holder.metadata.uid.as_ref() == Some(&claim.uid)).then_some(holder)
+}
+
+/// What is known of the login of the tenant that holds the database.
+pub fn login(pass: &Pass) -> LoginMarks {
+    let claim = pass.object.spec.claim_ref.as_ref();
+    let uid = claim.map(|claim| claim.uid.as_str()).unwrap_or_default();
+    LoginMarks::of(&pass.ctx.core, pass.name(), uid)
 }
