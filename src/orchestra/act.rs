@@ -208,6 +208,9 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
+    if pass.place.is_none() {
+        pass.place = ctx.places.take().await;
+    }
     let prepared = login::within(
         login::LOGIN_LIMIT,
         login::prepare(pass, database, observed.class.as_deref(), observed.now),

@@ -23,12 +23,13 @@ mod news;
 mod object;
 mod observe;
 mod parts;
-mod placed;
-pub mod plan;
+pub mod places;
+mod plan;
 mod power;
 mod reach;
 mod reclaim;
 mod record;
+mod region;
 mod rotation;
 mod serving;
 mod status;
@@ -43,6 +44,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::{Orchestra, PublishedSecret};
 use crate::controller::Core;
@@ -60,6 +62,7 @@ pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use foreign::Awaited;
 use idle::Looked;
 pub use idle::Looks;
+pub use places::Places;
 pub use status::report;
 
 /// Everything that passes over Orchestras need.
@@ -86,6 +89,8 @@ pub struct Context {
     pub foreign: Awaited,
     /// When it was last looked whether anybody uses a database.
     pub looks: Looks,
+    /// Passes that work inside databases.
+    pub places: Places,
 }
 
 impl AsRef<Core> for Context {
@@ -117,7 +122,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
             .into_iter()
             .chain(rotation::ahead(&pass, observed.now))
             .min();
-        if let Some(next) = act::act(&mut pass, step, observed).await? {
+        if let Some(next) = Box::pin(act::act(&mut pass, step, observed)).await? {
             return Ok(expiry::Life::in_time(wait, next, pass.ctx.core.settings.resync));
         }
     }
@@ -151,6 +156,8 @@ struct Pass {
     recorded: bool,
     /// The logins of a pool's database were shut.
     shut: bool,
+    /// Its place among those that work inside databases, from the first login on.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Pass {
@@ -169,6 +176,7 @@ impl Pass {
             revoked: false,
             recorded: false,
             shut: false,
+            place: None,
         }
     }
 

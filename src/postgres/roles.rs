@@ -299,16 +299,13 @@ async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing
          FROM pg_roles WHERE rolname::text = ANY ({})",
         literals(roles)
     );
-    let (owner, found, groups) = match server {
-        Some(server) => {
-            let [groups, members] = groups::queries(server, roles);
-            let [owner, found, groups, members] = ask(conn, [owner, found, groups, members]).await?;
-            (owner, found, groups::found(server, &groups, &members)?)
-        }
-        None => {
-            let [owner, found] = ask(conn, [owner, found]).await?;
-            (owner, found, BTreeMap::new())
-        }
+    let (owner, found, groups) = if let Some(server) = server {
+        let [groups, members] = groups::queries(server, roles);
+        let [owner, found, groups, members] = ask(conn, [owner, found, groups, members]).await?;
+        (owner, found, groups::found(server, &groups, &members)?)
+    } else {
+        let [owner, found] = ask(conn, [owner, found]).await?;
+        (owner, found, BTreeMap::new())
     };
     let owner = first(&owner)?;
     let mut facts = ServerFacts {

@@ -137,5 +137,6 @@ pub fn orchestra(
         health,
         foreign: orchestra::Awaited::default(),
         looks: orchestra::Looks::default(),
+        places: orchestra::Places::default(),
     }))
 }
