@@ -130,6 +130,7 @@ async fn a_login_that_begins_as_another_role_is_refused_whatever_the_pool_accept
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_an_earlier_user_left_is_refused_unless_an_admin_vouches_for_it() {
     let server = server().await;
     let one = entry(&server, "one").await;
@@ -197,6 +198,7 @@ async fn what_an_earlier_user_left_is_refused_unless_an_admin_vouches_for_it() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn a_login_that_reaches_another_tenant_is_refused_whatever_the_pool_accepts() {
     let server = server().await;
     let (one, two) = (entry(&server, "one").await, entry(&server, "two").await);

@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use super::secrets::{self, Secrets};
 use crate::api::condition::Reason;
 use crate::api::names::{
-    CONNECTED_LABEL, DATABASE_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, PENDING_LABEL,
-    ROTATED_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
+    CONNECTED_LABEL, DATABASE_LABEL, FOLLOWED_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL,
+    PENDING_LABEL, ROTATED_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
@@ -26,6 +26,9 @@ const PENDING_KEY: &str = "pending-password";
 
 /// Key of the time when the password was rotated, in seconds since 1970.
 const ROTATED_KEY: &str = "password-rotated-at";
+
+/// Key of the number of the tenant's login whose rotation the newest password follows.
+const FOLLOWED_KEY: &str = "followed-generation";
 
 /// Digits of the digest of keys.
 pub(super) const DIGITS: usize = 16;
@@ -84,6 +87,8 @@ pub struct Owner {
     pub pending: Option<SecretString>,
     /// When the password was rotated, in seconds since 1970; none for the first one.
     pub rotated_at: Option<i64>,
+    /// The number of the tenant's login whose rotation the newest password follows, the pending one included.
+    pub followed: Option<u32>,
     /// Where the database is reached; absent before it was read, and for a static entry.
     pub address: Option<Address>,
     /// The password of the tenant's login role, where an earlier version of the operator stored it. It is
@@ -128,6 +133,7 @@ impl Owner {
             password: secret("password"),
             pending: secret(PENDING_KEY),
             rotated_at: text(ROTATED_KEY).and_then(|seconds| seconds.parse().ok()),
+            followed: text(FOLLOWED_KEY).and_then(|number| number.parse().ok()),
             address: address(),
             tenant_password: secret(TENANT_PASSWORD_KEY),
         }
@@ -149,6 +155,11 @@ impl Owner {
         if let Some(seconds) = &rotated {
             labels.push((ROTATED_LABEL, seconds));
             values.push((ROTATED_KEY, seconds.clone()));
+        }
+        let followed = self.followed.map(|number| number.to_string());
+        if let Some(number) = &followed {
+            labels.push((FOLLOWED_LABEL, number));
+            values.push((FOLLOWED_KEY, number.clone()));
         }
         if let Some(address) = &self.address {
             labels.push((CONNECTED_LABEL, "true"));
@@ -203,11 +214,18 @@ pub async fn store_password(secrets: &Secrets<'_>, database: &str, password: &Se
     .await
 }
 
-/// Stores a new password beside the one that the project has, before the provider is asked to set it. One that is stored
-/// already stays: the project may have it.
-pub async fn begin_rotation(secrets: &Secrets<'_>, database: &str, new: &SecretString) -> Result<(), Error> {
+/// Stores a new password beside the one that the project has, before the provider is asked to set it, with the number of
+/// the tenant's login whose rotation it follows. One that is stored already stays: the project may have it.
+pub async fn begin_rotation(
+    secrets: &Secrets<'_>,
+    database: &str,
+    new: &SecretString,
+    followed: u32,
+) -> Result<(), Error> {
     change(secrets, database, |owner| {
-        owner.pending.get_or_insert_with(|| new.clone());
+        if owner.pending.is_none() {
+            (owner.pending, owner.followed) = (Some(new.clone()), Some(followed));
+        }
     })
     .await
 }
@@ -328,14 +346,19 @@ mod tests {
             password: Some("old".to_string().into()),
             pending: Some("new".to_string().into()),
             rotated_at: Some(1_800_000_000),
+            followed: Some(3),
             address: Some(address()),
             ..Owner::default()
         };
         let secret = owner.render("orchdb-1");
         let labels = secret.metadata.labels.clone().unwrap();
         assert_eq!(
-            (&*labels[PENDING_LABEL], &*labels[ROTATED_LABEL]),
-            ("true", "1800000000")
+            (
+                &*labels[PENDING_LABEL],
+                &*labels[ROTATED_LABEL],
+                &*labels[FOLLOWED_LABEL]
+            ),
+            ("true", "1800000000", "3")
         );
         let read = Owner::parse(&secret.data.clone().unwrap());
         assert_eq!(read.pending.as_ref().unwrap().expose_secret(), "new");

@@ -253,6 +253,7 @@ mod tests {
     type Refusal<'a> = (&'a dyn Fn(&mut OrchestraDatabase), Reason, &'a str);
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn only_what_was_left_to_the_same_namespace_and_class_is_taken() {
         let mut object = Orchestra::new("new", OrchestraSpec::default());
         object.metadata.namespace = Some("tenants".into());

@@ -12,7 +12,7 @@ use super::inside::Facts;
 use super::news::news;
 use super::observe::Observed;
 use super::plan::{Database, Power, Step};
-use super::wait::{Description, SHORT_QUEUE, Wait};
+use super::wait::{Description, SHORT_QUEUE, Stop, Wait};
 use super::wanted::Newer;
 use super::{
     Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, region, rotation, serving, unavailable,
@@ -115,8 +115,19 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
         let same = observed.inside.migrations().is_some_and(|now| now.failed);
         message = failure::beside_approval(&mut description, &message, failure, same);
     }
-    if let Some(ignored) = observed.life.ignored().filter(|_| step == Step::Rest) {
-        message = format!("{message}. {ignored}");
+    if step == Step::Stop(Stop::Connection)
+        && let Some(wrong) = &observed.inside.invalid
+    {
+        message.clone_from(wrong);
+    }
+    let life = &observed.life;
+    for told in life
+        .ignored()
+        .into_iter()
+        .chain(life.refusal())
+        .filter(|_| step == Step::Rest)
+    {
+        message = format!("{message}. {told}");
     }
     (description, message)
 }

@@ -28,7 +28,7 @@ fn comes_back_the_same_from_its_own_url() {
     for url in [
         "postgres://a:b@[::1]/c",
         "postgres://a@127.0.0.1:1/c?sslmode=verify-full",
-        "postgres://%22:%00a@h",
+        "postgres://%22:%00a@h/d",
     ] {
         let Ok(login) = parse(url) else { continue };
         let again = Login::parse(&login.url()).unwrap();

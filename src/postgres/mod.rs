@@ -56,7 +56,7 @@ pub use roles::{
     grant_existing, is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
-pub use shut::shut_tenant_logins;
+pub use shut::{shut_former_logins, shut_tenant_logins};
 pub use sql::OPERATOR_SCHEMA;
 pub use ungranted::ungranted;
 pub use usage::{Usage, usage};

@@ -36,11 +36,19 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
     let query = format!(
         "SELECT relkind IN ('r', 'p'), pg_get_userbyid(relowner)::text, {owner}, pg_get_userbyid(nspowner)::text, \
              {schema_owner} OR nspname NOT IN ('supabase_migrations', '{OPERATOR_SCHEMA}'), \
-             (SELECT 'trigger ' || quote_ident(tgname) FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal LIMIT 1), \
-             (SELECT 'rule ' || quote_ident(rulename) FROM pg_rewrite WHERE ev_class = c.oid LIMIT 1), \
-             (SELECT format('foreign key %I of table %s', conname, conrelid::regclass) FROM pg_constraint \
-                 WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid LIMIT 1), \
-             (SELECT format('child table %s', inhrelid::regclass) FROM pg_inherits WHERE inhparent = c.oid LIMIT 1) \
+             (SELECT ARRAY[format('trigger %I', tgname), format('DROP TRIGGER %I ON %s', tgname, c.oid::regclass)] \
+                 FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal LIMIT 1), \
+             (SELECT ARRAY[format('rule %I', rulename), format('DROP RULE %I ON %s', rulename, c.oid::regclass)] \
+                 FROM pg_rewrite WHERE ev_class = c.oid LIMIT 1), \
+             (SELECT ARRAY[format('foreign key %I of table %s', conname, conrelid::regclass), \
+                     format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)] FROM pg_constraint \
+                 WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid AND conparentid = 0 LIMIT 1), \
+             (SELECT CASE WHEN k.relispartition \
+                     THEN ARRAY[format('partition %s', k.oid::regclass), \
+                         format('ALTER TABLE %s DETACH PARTITION %s', c.oid::regclass, k.oid::regclass)] \
+                     ELSE ARRAY[format('child table %s', k.oid::regclass), \
+                         format('ALTER TABLE %s NO INHERIT %s', k.oid::regclass, c.oid::regclass)] END \
+                 FROM pg_inherits JOIN pg_class k ON k.oid = inhrelid WHERE inhparent = c.oid LIMIT 1) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE nspname::text = {of_schema} AND relname::text = {named} AND relkind IN ('r', 'p', 'v', 'm', 'f')",
         owner = is_own("relowner"),
@@ -76,10 +84,12 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
         ));
     }
     for column in 5..9 {
-        if let Some(thing) = row.try_get::<Option<String>, _>(column)? {
+        let found: Option<Vec<String>> = row.try_get(column)?;
+        if let Some([thing, cure]) = found.as_deref() {
             return untrusted(format!(
-                "table {name} has a {thing} that would run as the database's owner when the operator writes to the table, so \
-                 the operator does not use the table: drop the {thing}"
+                "table {name} has a {thing}, which would act when the operator writes to the table as the database's \
+                 owner, so the operator does not use the table: find out who made it and whether something needs it, then \
+                 remove it without the loss of a row ({cure})"
             ));
         }
     }

@@ -26,8 +26,6 @@ pub struct TenantRoles<'a> {
     pub logins: &'a [TenantRole],
     /// Roles that log in with passwords that nobody knows any more: they stay as they are.
     pub unknown: &'a [&'a str],
-    /// Former logins, which log in no more: their sessions end. [`drop_former_role`] does the rest.
-    pub retired: &'a [&'a str],
 }
 
 /// As [`ensure_tenant_role`], for all roles of a tenant whose login is or was rotated.
@@ -40,20 +38,9 @@ pub async fn ensure_tenant_roles(
     rights: &TenantRights,
     server: Sharing,
 ) -> Result<()> {
-    let TenantRoles {
-        base,
-        logins,
-        unknown,
-        retired,
-    } = tenant;
+    let TenantRoles { base, logins, unknown } = tenant;
     let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
-    let family: Vec<_> = [base]
-        .iter()
-        .chain(&names)
-        .chain(unknown)
-        .chain(retired)
-        .copied()
-        .collect();
+    let family: Vec<_> = [base].iter().chain(&names).chain(unknown).copied().collect();
     let given = Given {
         roles: logins,
         family: &family,
@@ -66,18 +53,13 @@ pub async fn ensure_tenant_roles(
     };
     change(conn, given, (&[base], access), &[], Some(server)).await?;
     let members: Vec<_> = names.into_iter().filter(|name| *name != base).collect();
-    if members.is_empty() && retired.is_empty() {
+    if members.is_empty() {
         return Ok(());
     }
-    let all: Vec<_> = members.iter().chain(retired).copied().collect();
-    all.iter().try_for_each(|name| check(name))?;
-    let wanted = TenantMembers {
-        base,
-        logins: &members,
-        retired,
-    };
+    members.iter().try_for_each(|name| check(name))?;
+    let wanted = TenantMembers { base, logins: &members };
     begin(conn).await?;
-    let observed = observe_checked(conn, &all, given, Some(server)).await;
+    let observed = observe_checked(conn, &members, given, Some(server)).await;
     let attributes = (rights.limits.is_some(), rights.row_security);
     let facts = end(conn, observed).await?;
     let planned = plan_members(wanted, attributes, &facts)?;

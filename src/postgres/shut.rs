@@ -1,4 +1,4 @@
-//! Shuts the logins of a tenant whose database is paused.
+//! Shuts the logins of a tenant: all of a database that is paused, and former ones whose overlap is over.
 
 use sqlx::PgConnection;
 
@@ -16,16 +16,46 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<(
     begin(conn).await?;
     let found = heir::generations(conn, role).await;
     let found = end(conn, found).await?;
-    for name in &found {
+    shut(conn, &found).await
+}
+
+/// The same for former logins of the tenant whose first role is `base`. Roles of these names that are not the tenant's are
+/// left alone.
+///
+/// # Errors
+/// As [`shut_tenant_logins`].
+pub async fn shut_former_logins(conn: &mut PgConnection, base: &str, former: &[String]) -> Result<()> {
+    begin(conn).await?;
+    let found = heir::generations(conn, base).await;
+    let mut found = end(conn, found).await?;
+    found.retain(|name| former.contains(name));
+    shut(conn, &found).await
+}
+
+async fn shut(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+    for name in roles {
         begin(conn).await?;
-        let shut = run(conn, format!("ALTER ROLE {} NOLOGIN", quote(name))).await;
+        let shut = forbid(conn, name).await;
         end(conn, shut).await?;
     }
     // After all are shut, so that no session begins meanwhile.
-    for name in &found {
+    for name in roles {
         begin(conn).await?;
         let ended = end_sessions(conn, name).await;
         end(conn, ended).await?;
     }
     Ok(())
+}
+
+/// The sessions of a role are ended by its members alone.
+async fn forbid(conn: &mut PgConnection, role: &str) -> Result<()> {
+    let is_member: bool = sqlx::query_scalar("SELECT pg_has_role(current_user, $1::name, 'USAGE')")
+        .bind(role)
+        .fetch_one(&mut *conn)
+        .await?;
+    let role = quote(role);
+    if !is_member {
+        run(conn, format!("GRANT {role} TO CURRENT_USER")).await?;
+    }
+    run(conn, format!("ALTER ROLE {role} NOLOGIN")).await
 }

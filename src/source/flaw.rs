@@ -72,9 +72,10 @@ pub enum Flaw {
         /// The folder of the migrations.
         folder: String,
     },
-    /// A packed file among the migrations.
+    /// A packed file among the migrations or the files of a seed.
     #[error(
-        "{0} is packed in a way that is not unpacked: pack the folder with `tar czf`, as a file that ends in .tar.gz or .tgz"
+        "{0} is packed, and it is not unpacked here: put its files there themselves, or pack the whole folder with `tar czf`, as \
+         a key of a ConfigMap or a layer of an artifact that ends in .tar.gz or .tgz"
     )]
     Packed(String),
     /// A key of `binaryData` whose content is unknown.
@@ -86,6 +87,12 @@ pub enum Flaw {
     /// A script or a table of a seed in a folder.
     #[error("{0} of the seed lies in a folder: set path to that folder or file")]
     Nested(String),
+    /// A file of a seed that is not read, and whose name says that it could hold rows or statements.
+    #[error(
+        "{0} of the seed is not read: only .sql and .csv files are; turn it into one of these (rows into a .csv file with a line \
+         of column names), or remove it from the source"
+    )]
+    Unread(String),
     /// An artifact whose layers are not scripts.
     #[error("the artifact cannot be used: {0}")]
     Artifact(String),

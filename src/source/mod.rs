@@ -22,6 +22,7 @@ mod registry;
 mod room;
 mod sources;
 mod token;
+mod unread;
 
 pub use error::Error;
 pub use files::Files;

@@ -1,12 +1,17 @@
 //! What the logins of a rotation have, and what a former one leaves.
 
 use orchestra_operator::postgres::{
-    TenantRoles, drop_former_role, ensure_tenant_roles, shut_tenant_logins, tenant_logins,
+    TenantRoles, drop_former_role, ensure_tenant_roles, shut_former_logins, shut_tenant_logins, tenant_logins,
 };
 
 use super::*;
 
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
     let server = server().await;
     let (owner, _) = two_tenants(&server).await;
@@ -20,8 +25,8 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
                 base,
                 logins,
                 unknown: &[],
-                retired,
             };
+            shut_former_logins(own, base, &owned(retired)).await.unwrap();
             ensure_tenant_roles(own, roles, rights, Sharing::Shared).await.unwrap();
         }
         for role in retired.iter().filter(|role| **role != base) {
@@ -108,7 +113,6 @@ async fn a_login_whose_password_is_lost_stays_as_it_is() {
             base: "t",
             logins,
             unknown,
-            retired: &[],
         };
         ensure_tenant_roles(own, roles, &CREATES, Sharing::Shared).await
     };
@@ -161,7 +165,6 @@ async fn a_role_of_somebody_else_takes_its_name_and_nothing_more() {
         base: "t",
         logins: &logins,
         unknown: &[],
-        retired: &[],
     };
     ensure_tenant_roles(&mut own, roles, &CREATES, Sharing::Shared)
         .await
@@ -182,8 +185,8 @@ async fn very_many_objects_of_a_former_login_are_passed_on_in_steps() {
             base: "t",
             logins: &logins[1 - retired.len()..2 - retired.len()],
             unknown: &[],
-            retired,
         };
+        shut_former_logins(own, "t", &owned(retired)).await.unwrap();
         ensure_tenant_roles(own, roles, &CREATES, Sharing::Shared)
             .await
             .unwrap();
@@ -243,8 +246,8 @@ async fn a_pause_shuts_every_login_of_a_tenant_and_its_end_opens_those_that_were
             base,
             logins,
             unknown: &[],
-            retired,
         };
+        shut_former_logins(own, base, &owned(retired)).await.unwrap();
         let rights = TenantRights::default();
         ensure_tenant_roles(own, roles, &rights, Sharing::Shared).await.unwrap();
     };

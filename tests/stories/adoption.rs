@@ -290,6 +290,7 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn one_adopts_it_whenever_the_operator_dies_and_destroys_it_when_allowed() {
     let world = generous_world().await;
     let gate = gate(&world).await;

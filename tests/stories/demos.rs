@@ -82,39 +82,47 @@ async fn a_demo_is_one_command() {
     let folder = project().join("deploy/samples/demo");
     world.kubectl(["apply", "-k", folder.to_str().unwrap()]).unwrap();
     let file = folder.join("orchestra.yaml");
+    let create = [
+        "create",
+        "-f",
+        file.to_str().unwrap(),
+        "-o",
+        "jsonpath={.metadata.name}",
+    ];
     let mut names = Vec::new();
-    for _ in 0..2 {
-        let name = world
-            .kubectl([
-                "create",
-                "-f",
-                file.to_str().unwrap(),
-                "-o",
-                "jsonpath={.metadata.name}",
-            ])
-            .unwrap();
-        names.push(name.trim().to_owned());
-    }
-    assert_ne!(names[0], names[1]);
-    for name in &names {
+    for waits in [false, true] {
+        // One that comes before the pool has a database gets a project of its own.
+        if waits {
+            let waits = |pool: &Value| pool["status"]["available"] == 1;
+            world.until(Kind::Pool, ("", "warm-demo"), LONG, waits).await.unwrap();
+        }
+        let name = world.kubectl(create).unwrap().trim().to_owned();
         let ready = |object: &Value| is_true(object, "Ready");
         let object = world
-            .until(Kind::Orchestra, ("demos", name), LONG, ready)
+            .until(Kind::Orchestra, ("demos", &name), LONG, ready)
             .await
             .unwrap();
+        if waits {
+            let database = object["status"]["databaseName"].as_str().unwrap();
+            let database = world.get(Kind::Database, "", database).await.unwrap().unwrap();
+            assert_eq!(database["spec"]["pool"], "warm-demo", "{database:#}");
+        }
         let at = created(&object) + SignedDuration::from_hours(72);
         assert_eq!(time(&object["status"]["expiresAt"]), at);
         let wide = world
-            .kubectl(["get", "orch", name, "-n", "demos", "-o", "wide"])
+            .kubectl(["get", "orch", &name, "-n", "demos", "-o", "wide"])
             .unwrap();
         assert!(wide.contains("EXPIRES") && wide.contains(&at.to_string()), "{wide}");
         let url = &secret(&world, "demos", &format!("{name}-connection")).await["DATABASE_URL"];
         let members = scalar(&mut login(url).await.unwrap(), r#"SELECT count(*) FROM "Member""#).await;
         assert!(members >= 60, "{members}");
+        names.push(name);
     }
+    assert_ne!(names[0], names[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn it_is_extended_by_editing_and_ends_with_everything() {
     let world = generous_world().await;
     let mut first = world.operator("first", |_| {}).unwrap();

@@ -90,6 +90,7 @@ const API: [(&str, &str); 3] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn entries_come_change_and_go_while_the_operator_runs() {
     let world = world().await;
     let _operator = world

@@ -26,7 +26,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {{name: symphony-seed, namespace: {SYSTEM}}}
 data:
-  seed.sql: INSERT INTO "Member" (name) VALUES ('Ada'), (:'setting_second');
+  seed.sql: INSERT INTO "Member" (id, name) VALUES (70, 'Ada'), (71, :'setting_second');
 "#
         ))
         .unwrap();
@@ -93,6 +93,7 @@ async fn count(world: &World, database: &str, table: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
     let world = generous_world().await;
     class(&world, "  pools: {names: [warm], policy: PoolFirst}");
@@ -141,6 +142,13 @@ async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
     assert_eq!(database["spec"]["pool"], "warm");
     assert_eq!(database["spec"]["reclaimPolicy"], "Retain", "it is the tenant's now");
     assert_eq!(first["status"]["migrations"]["applied"], 1);
+    // Nobody was there to be told when the pool ran the migrations and the seed.
+    let told = world
+        .kubectl(["get", "events.events.k8s.io", "-n", TENANTS, "-o", "json"])
+        .unwrap();
+    for says in ["SequenceBehind", "(next 1, highest 71)", "NothingExposed"] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
     let url = &secret(&world, TENANTS, "first-connection").await["DATABASE_URL"];
     let mut session = login(url).await.unwrap();
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 2);

@@ -51,6 +51,7 @@ async fn refused(world: &World, namespace: &str, name: &str, reason: &str) -> St
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     let world = generous_world().await;
     let _operator = world
