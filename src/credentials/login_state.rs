@@ -1,6 +1,6 @@
 //! What is known of a tenant's logins beside their passwords.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -118,6 +118,7 @@ impl LoginState {
 
     /// Settles the number of the new login: the next one that no role of the server has.
     pub fn choose(&mut self, taken: &[u32]) {
+        let taken: HashSet<_> = taken.iter().copied().collect();
         if let Some(pending) = self.pending.as_mut().filter(|_| self.tentative) {
             while taken.contains(pending) {
                 *pending = pending.saturating_add(1);

@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::Pass;
 use super::plan::Claim;
+use super::{Pass, holder};
+use crate::api::AlsoRotated;
 use crate::api::condition::Reason;
 use crate::api::names::{FOLLOWED_LABEL, PENDING_LABEL, ROTATED_LABEL};
-use crate::api::{AlsoRotated, Orchestra};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
@@ -42,11 +42,8 @@ pub enum Attempt {
 }
 
 /// Whether the tenant's login was rotated since the owner's password was, and the Orchestra asks for both.
-pub fn is_due(pass: &Pass, holder: Claim) -> bool {
-    let (core, claim) = (&pass.ctx.core, &pass.object.spec.claim_ref);
-    let Some(claim) = claim.as_ref().filter(|_| holder == Claim::Held) else {
-        return false;
-    };
+pub fn is_due(pass: &Pass, claim: Claim) -> bool {
+    let core = &pass.ctx.core;
     // That of an adopted project is its own, unless the operator may set it.
     if pass
         .object
@@ -55,16 +52,12 @@ pub fn is_due(pass: &Pass, holder: Claim) -> bool {
     {
         return false;
     }
-    let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
-    let Some(holder) = core.stores.orchestras.get(&holder) else {
+    let Some(holder) = holder::watched(pass).filter(|_| claim == Claim::Held) else {
         return false;
     };
     let rotation = holder.spec.connection.rotation.as_ref();
     let asked = rotation.and_then(|rotation| rotation.also.as_ref());
-    if holder.metadata.uid.as_ref() != Some(&claim.uid)
-        || !asked.is_some_and(|also| also.contains(&AlsoRotated::OwnerPassword))
-        || pass.password.is_some()
-    {
+    if !asked.is_some_and(|also| also.contains(&AlsoRotated::OwnerPassword)) || pass.password.is_some() {
         return false;
     }
     let secret = ObjectRef::new(pass.name()).within(&core.settings.namespace);

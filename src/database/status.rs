@@ -46,6 +46,7 @@ fn told(step: Step) -> Told {
         | Step::Connect
         | Step::Probe
         | Step::ReadKeys
+        | Step::RotateKeys(_)
         | Step::BeginPassword
         | Step::ChangePassword
         | Step::Schedule

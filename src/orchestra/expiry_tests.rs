@@ -35,18 +35,6 @@ fn warnings_come_a_day_and_an_hour_before_and_the_end_never_without() {
 }
 
 #[test]
-fn a_warning_by_a_clock_that_was_ahead_puts_the_end_off_and_never_forward() {
-    let (end, ttl) = (at("04T12:00:00"), Duration::from_hours(72));
-    let next = |notice: &ExpiryNotice, now| super::next(end, ttl, Some(notice), at(now));
-    // Given by a clock that was a day ahead: the end comes an hour after that time, which is later than it would have.
-    let ahead = notice("04T12:00:00", "05T11:00:00", true);
-    assert_eq!(next(&ahead, "04T12:00:01"), (Event::End, at("05T12:00:00")));
-    // By one that was days behind: no sooner than its own time.
-    let behind = notice("04T12:00:00", "01T11:00:00", true);
-    assert_eq!(next(&behind, "01T11:00:01"), (Event::End, end));
-}
-
-#[test]
 fn a_short_ttl_has_short_warnings() {
     let end = at("01T12:00:30");
     let ttl = Duration::from_secs(30);
@@ -105,4 +93,16 @@ fn a_pass_comes_back_in_time() {
     );
     assert_eq!(in_time(wait, Next::Gone), Next::Gone);
     assert_eq!(in_time(None, Next::Rest), Next::Rest);
+}
+
+#[test]
+fn a_warning_by_a_clock_that_was_ahead_puts_the_end_off_and_never_forward() {
+    let (end, ttl) = (at("04T12:00:00"), Duration::from_hours(72));
+    let next = |notice: &ExpiryNotice, now| super::next(end, ttl, Some(notice), at(now));
+    // Given by a clock that was a day ahead: the end comes an hour after that time, which is later than it would have.
+    let ahead = notice("04T12:00:00", "05T11:00:00", true);
+    assert_eq!(next(&ahead, "04T12:00:01"), (Event::End, at("05T12:00:00")));
+    // By one that was days behind: no sooner than its own time.
+    let behind = notice("04T12:00:00", "01T11:00:00", true);
+    assert_eq!(next(&behind, "01T11:00:01"), (Event::End, end));
 }

@@ -15,7 +15,7 @@ use super::plan::{Database, Power, Step};
 use super::wait::{Description, SHORT_QUEUE, Stop, Wait};
 use super::wanted::Newer;
 use super::{
-    Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, region, rotation, serving, unavailable,
+    Pass, claim, drift, existing, failure, foreign, former, parts, placed, power, reach, rotation, serving, unavailable,
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
@@ -213,7 +213,7 @@ fn facts(
         database_name: database.map(ResourceExt::name_any).or(old.database_name),
         project: known.and_then(project).or(old.project),
         placement: database
-            .and_then(|database| region::chosen(&pass.object, observed.class.as_deref(), database))
+            .and_then(|database| placed::chosen(&pass.object, observed.class.as_deref(), database))
             .or(old.placement),
         former_secrets: former::after(&pass.object, published.as_ref(), now),
         binding: former::binding(&pass.object, published.as_ref()),

@@ -120,7 +120,14 @@ pub(super) fn check_triggers(found: &[PgRow]) -> Result<()> {
     )))
 }
 
+/// Grants that are looked at together. A script may make any number of them.
+const TOGETHER: i64 = 1000;
+
+/// How often as many are revoked, before the operator gives up.
+const ROUNDS: usize = 20;
+
 /// A grant on one of these tables to a role that does not own it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Grant {
     table: String,
     grantee: String,
@@ -139,7 +146,7 @@ async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
          WHERE {IS_RECORD} AND relkind IN ('r', 'p') AND pg_get_userbyid(relowner) = current_user \
              AND grantee <> relowner AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = grantee AND rolsuper) \
          GROUP BY nspname, relname, grantee \
-         HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2"
+         HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2 LIMIT {TOGETHER}"
     );
     let [rows] = ask(conn, [query]).await?;
     let grant = |row: &PgRow| {
@@ -158,29 +165,41 @@ async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
 /// # Errors
 /// [`Error::Untrusted`] when somebody else than the owner has granted a right that stays.
 pub(crate) async fn protect(conn: &mut PgConnection) -> Result<()> {
-    let found = grants(conn).await?;
-    if found.is_empty() {
-        return Ok(());
+    let mut found = grants(conn).await?;
+    for _ in 0..ROUNDS {
+        if found.is_empty() {
+            return Ok(());
+        }
+        for grant in &found {
+            revoke(conn, grant).await?;
+        }
+        let left = grants(conn).await?;
+        let stays = left.iter().find(|grant| found.contains(grant));
+        if let Some(Grant { table, grantee, .. }) = stays {
+            return Err(Error::Untrusted(format!(
+                "the role {grantee} may write to table {table} by a grant that is not the owner's, and could have a \
+                 migration skipped: revoke it as the role that granted it"
+            )));
+        }
+        found = left;
     }
-    for Grant { table, grantee, reads } in found {
-        let again = if reads {
-            format!("; GRANT SELECT ON TABLE {table} TO {grantee}")
-        } else {
-            String::new()
-        };
-        let sql = format!(
-            "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; \
-             REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE{again}"
-        );
-        run(conn, sql).await?;
-    }
-    match grants(conn).await?.into_iter().next() {
-        None => Ok(()),
-        Some(Grant { table, grantee, .. }) => Err(Error::Untrusted(format!(
-            "the role {grantee} may write to table {table} by a grant that is not the owner's, and could have a \
-             migration skipped: revoke it as the role that granted it"
-        ))),
-    }
+    Err(Error::Untrusted(
+        "too many rights on the operator's records and the histories of migrations were granted to others: revoke them"
+            .into(),
+    ))
+}
+
+async fn revoke(conn: &mut PgConnection, Grant { table, grantee, reads }: &Grant) -> Result<()> {
+    let again = if *reads {
+        format!("; GRANT SELECT ON TABLE {table} TO {grantee}")
+    } else {
+        String::new()
+    };
+    let sql = format!(
+        "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; \
+         REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE{again}"
+    );
+    run(conn, sql).await
 }
 
 /// As [`protect`], in a transaction of its own.

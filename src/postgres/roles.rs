@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::grants::TenantRights;
-use super::heir::{OWNER_CHANGES, TENANT_LIKE};
+use super::heir::{Generations, OWNER_CHANGES, TENANT_LIKE};
 use super::records::{check_triggers, triggers_query};
 use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_plan::{
@@ -15,7 +15,7 @@ use super::role_plan::{
 };
 use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, quote};
 use super::wall::Sharing;
-use super::{groups, heir, search_path};
+use super::{groups, heir, search_path, shut};
 
 /// The roles of a tenant whose login was rotated.
 #[derive(Clone, Copy, Debug)]
@@ -161,11 +161,24 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
 pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()> {
     let rights = &TenantRights::default();
     check(role)?;
-    begin(conn).await?;
-    let found = heir::generations(conn, role).await;
-    let found = end(conn, found).await?;
-    let retired: Vec<_> = found.iter().map(String::as_str).collect();
-    change(conn, Given::rights(rights), (&[], Access::Password), &retired, None).await
+    let mut dropped = 0;
+    loop {
+        begin(conn).await?;
+        let found = heir::generations(conn, role, Generations::All).await;
+        let found = end(conn, found).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        dropped += found.len();
+        if dropped > shut::MOST {
+            return Err(Error::TooMany {
+                what: "roles with the name of the tenant's login",
+                most: shut::MOST,
+            });
+        }
+        let retired: Vec<_> = found.iter().map(String::as_str).collect();
+        change(conn, Given::rights(rights), (&[], Access::Password), &retired, None).await?;
+    }
 }
 
 /// `kept`: names of the roles that are kept, and whether they log in.

@@ -2,10 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::error::Result;
-use super::heir;
+use super::error::{Error, Result};
+use super::heir::{self, Generations};
 use super::role_changes::end_sessions;
 use super::sql::{begin, end, quote, run};
+
+/// The most roles that are dealt with at a time, whatever a script has made.
+pub(super) const MOST: usize = 1000;
 
 /// Forbids all roles of a tenant to log in, the first one and those that were made for rotations of its login, and ends
 /// their sessions. [`super::ensure_tenant_roles`] opens those again that are to log in. Roles that are not there are fine.
@@ -13,10 +16,28 @@ use super::sql::{begin, end, quote, run};
 /// # Errors
 /// [`super::Error::Refused`] when the owner lacks a right.
 pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<()> {
+    let mut shut = Vec::new();
+    loop {
+        begin(conn).await?;
+        let found = heir::generations(conn, role, Generations::LoggingIn).await;
+        let found = end(conn, found).await?;
+        if found.is_empty() || found.iter().all(|name| shut.contains(name)) {
+            break;
+        }
+        if shut.len() > MOST {
+            return Err(Error::TooMany {
+                what: "roles with the name of the tenant's login",
+                most: MOST,
+            });
+        }
+        forbid_all(conn, &found).await?;
+        shut.extend(found);
+    }
+    // After all are shut, so that no session begins meanwhile. Roles that log in no more may have sessions as well.
     begin(conn).await?;
-    let found = heir::generations(conn, role).await;
-    let found = end(conn, found).await?;
-    shut(conn, &found).await
+    let others = heir::generations(conn, role, Generations::All).await;
+    shut.extend(end(conn, others).await?);
+    end_all(conn, &shut).await
 }
 
 /// The same for former logins of the tenant whose first role is `base`. Roles of these names that are not the tenant's are
@@ -26,19 +47,23 @@ pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<(
 /// As [`shut_tenant_logins`].
 pub async fn shut_former_logins(conn: &mut PgConnection, base: &str, former: &[String]) -> Result<()> {
     begin(conn).await?;
-    let found = heir::generations(conn, base).await;
+    let found = heir::generations(conn, base, Generations::All).await;
     let mut found = end(conn, found).await?;
     found.retain(|name| former.contains(name));
-    shut(conn, &found).await
+    forbid_all(conn, &found).await?;
+    end_all(conn, &found).await
 }
 
-async fn shut(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+async fn forbid_all(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
     for name in roles {
         begin(conn).await?;
-        let shut = forbid(conn, name).await;
-        end(conn, shut).await?;
+        let done = forbid(conn, name).await;
+        end(conn, done).await?;
     }
-    // After all are shut, so that no session begins meanwhile.
+    Ok(())
+}
+
+async fn end_all(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
     for name in roles {
         begin(conn).await?;
         let ended = end_sessions(conn, name).await;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::names::{PASSWORD_LABEL, ROTATED_LABEL};
+use crate::api::names::{CONNECTED_LABEL, KEYS_MADE_LABEL, PASSWORD_LABEL, ROTATED_LABEL};
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::Core;
 use crate::telemetry::metrics::{Credential, TenantCredential};
@@ -40,7 +40,7 @@ impl Known {
     }
 }
 
-/// The credentials: the published logins, and the passwords of the owners of hosted projects. One that was never rotated is
+/// The credentials: the published logins, and the owners' passwords and the API keys of hosted projects. One that was never rotated is
 /// as old as its object.
 pub fn known(core: &Core) -> Vec<Known> {
     let logins = core.stores.orchestras.state().into_iter().filter_map(|object| {
@@ -52,14 +52,17 @@ pub fn known(core: &Core) -> Vec<Known> {
         let secret = core.stores.secrets.get(&secret)?;
         let claim = database.spec.claim_ref.as_ref().filter(|_| database.is_held());
         let tenant = claim.map(|claim| (claim.namespace.clone(), claim.name.clone()));
-        let since = password(&database, secret.labels());
-        Known::of(
-            (database.spec.class_name.as_deref(), tenant),
-            Credential::OwnerPassword,
-            since,
-        )
+        let of = (database.spec.class_name.as_deref(), tenant);
+        let (password, keys) = (
+            password(&database, secret.labels()),
+            api_keys(&database, secret.labels()),
+        );
+        Some([
+            Known::of(of.clone(), Credential::OwnerPassword, password),
+            Known::of(of, Credential::ApiKeys, keys),
+        ])
     });
-    logins.chain(passwords).collect()
+    logins.chain(passwords.flatten().flatten()).collect()
 }
 
 /// The oldest credentials of each class.
@@ -122,6 +125,15 @@ fn password(database: &OrchestraDatabase, labels: &BTreeMap<String, String>) -> 
     rotated.or_else(|| Some(made?.0.as_second()))
 }
 
+/// When the API keys of a hosted project were made, by the labels of its Secret. Those that the operator did not make are
+/// as old as its object.
+fn api_keys(database: &OrchestraDatabase, labels: &BTreeMap<String, String>) -> Option<i64> {
+    labels.get(CONNECTED_LABEL)?;
+    let made = labels.get(KEYS_MADE_LABEL).and_then(|seconds| seconds.parse().ok());
+    let first = database.metadata.creation_timestamp.as_ref();
+    made.or_else(|| Some(first?.0.as_second()))
+}
+
 /// The logins among them, by class.
 pub fn logins(oldest: &Oldest) -> impl Iterator<Item = (&str, i64)> {
     let logins = oldest
@@ -173,6 +185,11 @@ mod tests {
         assert_eq!(password(&database, &labels), Some(100));
         labels.insert(ROTATED_LABEL.to_owned(), "300".to_owned());
         assert_eq!(password(&database, &labels), Some(300));
+        assert_eq!(api_keys(&database, &labels), None, "none are stored");
+        labels.insert(CONNECTED_LABEL.to_owned(), "true".to_owned());
+        assert_eq!(api_keys(&database, &labels), Some(100));
+        labels.insert(KEYS_MADE_LABEL.to_owned(), "250".to_owned());
+        assert_eq!(api_keys(&database, &labels), Some(250));
 
         let login = |class: &str, tenant: &str, since| {
             let tenant = Some(("tenants".to_owned(), tenant.to_owned()));

@@ -16,6 +16,8 @@ pub enum Credential {
     Login,
     /// The password of the owner of a hosted project.
     OwnerPassword,
+    /// The API keys of a hosted project.
+    ApiKeys,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -293,6 +293,7 @@ async fn deleted(world: &World, claimed: &str) {
     let url = &secret(world, TENANTS, "first-connection").await["DATABASE_URL"];
     let mut session = login(url).await.unwrap();
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 3);
+    late_member(world, claimed).await;
     assert!(world.api.violations().is_empty());
 }
 
@@ -310,6 +311,21 @@ fn mixed(world: &World, policy: &str, projects: u32) {
         world,
         &format!("  pools: {{names: [warm, house], policy: {policy}}}\n  budget: {{maxProjects: {projects}}}"),
     );
+}
+
+/// A member that an operator makes which stood still while the pool was deleted: nothing is bought for it.
+async fn late_member(world: &World, claimed: &str) {
+    let like = world.get(Kind::Database, "", claimed).await.unwrap().unwrap();
+    let created = world.api.ledger().projects().len();
+    let late = "orchdb-00000000-0000-4000-8000-000000000000";
+    let member = json!({
+        "apiVersion": "stagesub.io/v1alpha1", "kind": "OrchestraDatabase", "metadata": {"name": late},
+        "spec": {"className": "standard", "pool": "warm", "reclaimPolicy": "Delete",
+            "supabase": {"name": format!("pool-warm-{late}"), "region": like["spec"]["supabase"]["region"]}},
+    });
+    world.apply(&member.to_string()).unwrap();
+    gone(world, Kind::Database, "", late).await;
+    assert_eq!(world.api.ledger().projects().len(), created);
 }
 
 #[tokio::test(flavor = "multi_thread")]
