@@ -64,7 +64,7 @@ pub fn is_due(pass: &Pass, claim: Claim) -> bool {
     let Some(secret) = core.stores.secrets.get(&secret) else {
         return false;
     };
-    follows_none(secret.labels(), &LoginMarks::of(core, pass.name(), &claim.uid))
+    follows_none(secret.labels(), &LoginMarks::of(core, pass.name(), pass.claim_uid()))
 }
 
 /// Whether the password follows no rotation of this login, by the labels of its Secret. The numbers of another tenant, who

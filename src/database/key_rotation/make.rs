@@ -25,7 +25,7 @@ const IDENTITY: usize = 64;
 
 /// Writes down which keys are about to be made.
 pub async fn begin(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
-    let follows = LoginMarks::of(&pass.ctx.core, pass.name()).rotated_at;
+    let follows = LoginMarks::of(&pass.ctx.core, pass.name(), pass.claim_uid()).rotated_at;
     let follows = follows.filter(|login| stored.address.is_some() && stored.api_keys.is_due(*login));
     let Some(follows) = follows else {
         // The watch is late, or too many former keys are left.

@@ -74,7 +74,7 @@ pub fn work(pass: &Pass, claim: Claim) -> Option<KeyWork> {
     let around = Around {
         claim,
         asked: also.is_some_and(|also| also.contains(&AlsoRotated::ApiKeys)),
-        login: LoginMarks::of(&pass.ctx.core, pass.name()).rotated_at,
+        login: LoginMarks::of(&pass.ctx.core, pass.name(), pass.claim_uid()).rotated_at,
         published: is_published(holder.as_deref(), digest.as_ref()),
     };
     decide(marks, around, Timestamp::now())
