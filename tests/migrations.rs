@@ -204,6 +204,7 @@ async fn a_failed_concurrent_index_can_be_built_after_the_cure() {
 
 /// The operator was killed while it built an index: there is the row, and nothing tells what became of the index.
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn an_interrupted_index_is_looked_for_on_its_own_table() {
     const TABLES: (&str, &str) = (
         "1_init",

@@ -107,6 +107,7 @@ async fn a_tenants_trigger_on_the_history_never_runs_as_the_owner() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn nothing_of_others_on_a_history_is_accepted() {
     let server = server().await;
     let (owner, tenant) = database(&server).await;

@@ -12,7 +12,7 @@ use crate::api::{Connection, Rotation};
 use crate::text;
 
 /// How many periods are looked at for the shortest one.
-const PERIODS: usize = 200;
+const PERIODS: usize = 100;
 
 /// Where those periods begin, and how long they are looked at: with two leap years among them. It is the same at all times,
 /// so that a schedule that is right stays right.

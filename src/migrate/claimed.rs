@@ -300,6 +300,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn a_table_is_claimed_only_while_nothing_can_have_taken_it() {
         const MADE: &str = "CREATE TABLE a (id int); CREATE TABLE app.b (id int);";
         for (then, left) in [

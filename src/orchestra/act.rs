@@ -79,7 +79,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Release => release(pass, &observed).await,
         Step::Forget => return forget(pass, &observed).await,
         Step::Wait(wait) => return come_back(pass, wait, &observed).await,
-        Step::Stop(stop) => return Ok(Some(Next::After(stop.pace()))),
+        Step::Stop(cause) => return Ok(Some(Next::After(cause.pace()))),
     };
     done.map(|()| None)
 }

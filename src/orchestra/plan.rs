@@ -141,7 +141,7 @@ fn live(seen: &Seen) -> Step {
         Power::Running | Power::Refused(_) => claimed(&seen.database),
     };
     match (step, seen.power, seen.idle) {
-        (Step::Rest, Power::Refused(stop), _) => Step::Stop(stop),
+        (Step::Rest, Power::Refused(cause), _) => Step::Stop(cause),
         (Step::Rest, _, Idle::Look) => Step::LookForUse,
         (Step::Rest, _, Idle::Note) => Step::NoteUse,
         (Step::Rest, _, Idle::Warn) => Step::WarnIdle,

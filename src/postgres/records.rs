@@ -32,6 +32,7 @@ fn is_own(role: &str) -> String {
 /// # Errors
 /// [`Error::Untrusted`] when it is no ordinary table, belongs to another login, or when something that others could
 /// have made acts on it: a trigger, a rule, a foreign key, a child table.
+#[allow(clippy::too_many_lines, reason = "one query, and what each column of it means")]
 pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
     let query = format!(
         "SELECT relkind IN ('r', 'p'), pg_get_userbyid(relowner)::text, {owner}, pg_get_userbyid(nspowner)::text, \

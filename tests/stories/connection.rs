@@ -37,6 +37,7 @@ async fn labels(world: &World, name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn the_secret_is_as_the_spec_asks() {
     let world = generous_world().await;
     standard_class(&world, "");

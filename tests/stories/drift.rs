@@ -20,6 +20,7 @@ async fn ask_for_a_look(world: &World, name: &str, mark: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_database_that_was_restored_to_an_older_state_is_migrated_again_and_says_so() {
     let world = generous_world().await;
     standard_class(&world, "");

@@ -56,6 +56,7 @@ async fn a_lost_answer_never_buys_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     let world = generous_world().await;
     standard_class(&world, "");

@@ -79,6 +79,7 @@ spec: {{static: {{secretRef: {{name: database-pool}}, allowLegacyServers: {legac
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn without_a_token_the_pool_meets_the_claim() {
     let world = world().await;
     let gate = gate(&world).await;

@@ -109,6 +109,7 @@ fn hosted(paused: bool, restored: bool) -> OrchestraDatabase {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 fn a_released_project_sleeps_in_its_grace_period_where_the_plan_allows_it() {
     use serde_json::json;
     let class = |grace: Option<&str>, pausing: Option<bool>| {
