@@ -79,9 +79,7 @@ fn follows_none(own: &BTreeMap<String, String>, login: &LoginMarks) -> bool {
 
 /// What is known of the login of the tenant that holds the database.
 fn login(pass: &Pass) -> LoginMarks {
-    let claim = pass.object.spec.claim_ref.as_ref();
-    let uid = claim.map(|claim| claim.uid.as_str()).unwrap_or_default();
-    LoginMarks::of(&pass.ctx.core, pass.name(), uid)
+    LoginMarks::of(&pass.ctx.core, pass.name(), pass.claim_uid())
 }
 
 /// Stores a new password as pending.
