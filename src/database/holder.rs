@@ -64,7 +64,5 @@ pub fn watched(pass: &Pass) -> Option<Arc<Orchestra>> {
 
 /// What is known of the login of the tenant that holds the database.
 pub fn login(pass: &Pass) -> LoginMarks {
-    let claim = pass.object.spec.claim_ref.as_ref();
-    let uid = claim.map(|claim| claim.uid.as_str()).unwrap_or_default();
-    LoginMarks::of(&pass.ctx.core, pass.name(), uid)
+    LoginMarks::of(&pass.ctx.core, pass.name(), pass.claim_uid())
 }
