@@ -64,7 +64,7 @@ pub fn is_due(pass: &Pass, claim: Claim) -> bool {
     let Some(secret) = core.stores.secrets.get(&secret) else {
         return false;
     };
-    follows_none(secret.labels(), &LoginMarks::of(core, pass.name(), &claim.uid))
+    follows_none(secret.labels(), &login(pass))
 }
 
 /// Whether the password follows no rotation of this login, by the labels of its Secret. The numbers of another tenant, who
@@ -78,7 +78,7 @@ fn follows_none(own: &BTreeMap<String, String>, login: &LoginMarks) -> bool {
 }
 
 /// What is known of the login of the tenant that holds the database.
-fn login(pass: &Pass) -> LoginMarks {
+pub(super) fn login(pass: &Pass) -> LoginMarks {
     let claim = pass.object.spec.claim_ref.as_ref();
     let uid = claim.map(|claim| claim.uid.as_str()).unwrap_or_default();
     LoginMarks::of(&pass.ctx.core, pass.name(), uid)
