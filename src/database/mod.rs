@@ -37,7 +37,7 @@ use crate::controller::status::current;
 use crate::credentials;
 use crate::supabase::Permit;
 
-use crate::postgres::Logins;
+use crate::postgres::RefusedLogins;
 pub use keys::KeyReads;
 pub use refused::{quota_freed, quota_freed_by_pause};
 pub use region::nearest;
@@ -54,7 +54,7 @@ pub struct Context {
     /// Databases whose contents are being dropped.
     pub resets: Works<OrchestraDatabase, ()>,
     /// Refused logins, and when the next one may be tried.
-    pub logins: Arc<Logins>,
+    pub logins: Arc<RefusedLogins>,
     /// When the keys of each project were read.
     pub keys: KeyReads,
     /// Databases whose owner's login was refused to an Orchestra.

@@ -34,7 +34,7 @@ use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
-use crate::postgres::Logins;
+use crate::postgres::RefusedLogins;
 use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
 use attempts::Attempts;
@@ -56,7 +56,7 @@ pub struct Context {
     /// Turns to migrate.
     pub rollout: Arc<rollout::Context>,
     /// Refused logins, and when the next one may be tried.
-    pub logins: Arc<Logins>,
+    pub logins: Arc<RefusedLogins>,
     /// Databases whose owner's login was refused for its password: they set it anew.
     pub refused: UnboundedSender<ObjectRef<OrchestraDatabase>>,
     /// Members that are about to be claimed, or are being prepared.

@@ -48,7 +48,7 @@ pub use groups::{APP_GROUP, ensure_app_group};
 pub use heir::{FoundLogins, tenant_logins};
 pub use identity::{DatabaseIdentity, identity};
 pub use login::{Login, SessionOptions, Tls};
-pub use logins::Logins;
+pub use logins::RefusedLogins;
 pub use measure::{Measured, SCOPES as CONNECTION_SCOPES};
 pub use probe::{LONGEST as PROBE_LONGEST, probe};
 pub use role_changes::TenantRole;
