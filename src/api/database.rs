@@ -28,7 +28,7 @@ use super::{
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Claim", type_ = "string", json_path = ".status.claim"),
     printcolumn(name = "Project", type_ = "string", json_path = ".status.project.ref"),
-    printcolumn(name = "Region", type_ = "string", json_path = ".spec.supabase.region"),
+    printcolumn(name = "Region", type_ = "string", json_path = ".status.project.region"),
     printcolumn(name = "Reclaim", type_ = "string", json_path = ".spec.reclaimPolicy"),
     printcolumn(name = "Cost/Mo", type_ = "string", json_path = ".status.cost.monthly"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),

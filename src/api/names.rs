@@ -42,6 +42,9 @@ pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 /// Label of a Secret that holds API keys that the provider has changed: a digest of them.
 pub const KEYS_LABEL: &str = "stagesub.io/keys";
 
+/// Label of a tenant's Secret: the UID of the Orchestra whose login it holds. Secrets of earlier versions have none.
+pub const HOLDER_LABEL: &str = "stagesub.io/orchestra-uid";
+
 /// Label of an owner's Secret: the time of the login's rotation that the last rotation of API keys followed, in seconds
 /// since 1970.
 pub const KEYS_ROTATED_LABEL: &str = "stagesub.io/keys-rotated-at";
@@ -69,6 +72,9 @@ pub const PENDING_LABEL: &str = "stagesub.io/password-pending";
 
 /// Label of a tenant's Secret: when its login was rotated, in seconds since 1970. Of an owner's Secret: when its password was.
 pub const ROTATED_LABEL: &str = "stagesub.io/rotated-at";
+
+/// Label of an owner's Secret: the number of the tenant's login whose rotation the owner's password follows.
+pub const FOLLOWED_LABEL: &str = "stagesub.io/followed-generation";
 
 /// Label of a tenant's Secret: when the oldest former login is revoked, in seconds since 1970.
 pub const REVOKE_LABEL: &str = "stagesub.io/revoke-at";

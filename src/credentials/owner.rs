@@ -15,8 +15,8 @@ use super::api_keys::KeyState;
 use super::secrets::{self, Secrets};
 use crate::api::condition::Reason;
 use crate::api::names::{
-    CONNECTED_LABEL, DATABASE_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, PENDING_LABEL,
-    ROTATED_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
+    CONNECTED_LABEL, DATABASE_LABEL, FOLLOWED_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL,
+    PENDING_LABEL, ROTATED_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
@@ -27,6 +27,9 @@ const PENDING_KEY: &str = "pending-password";
 
 /// Key of the time when the password was rotated, in seconds since 1970.
 const ROTATED_KEY: &str = "password-rotated-at";
+
+/// Key of the number of the tenant's login whose rotation the newest password follows.
+const FOLLOWED_KEY: &str = "followed-generation";
 
 /// Key of what is known of the API keys that the operator has made, as JSON.
 const API_KEYS_KEY: &str = "api-keys";
@@ -88,6 +91,8 @@ pub struct Owner {
     pub pending: Option<SecretString>,
     /// When the password was rotated, in seconds since 1970; none for the first one.
     pub rotated_at: Option<i64>,
+    /// The number of the tenant's login whose rotation the newest password follows, the pending one included.
+    pub followed: Option<u32>,
     /// Where the database is reached; absent before it was read, and for a static entry.
     pub address: Option<Address>,
     /// The API keys that the operator has made.
@@ -134,6 +139,7 @@ impl Owner {
             password: secret("password"),
             pending: secret(PENDING_KEY),
             rotated_at: text(ROTATED_KEY).and_then(|seconds| seconds.parse().ok()),
+            followed: text(FOLLOWED_KEY).and_then(|number| number.parse().ok()),
             address: address(),
             api_keys: text(API_KEYS_KEY)
                 .and_then(|state| serde_json::from_str(&state).ok())
@@ -159,6 +165,11 @@ impl Owner {
         if let Some(seconds) = &rotated {
             labels.push((ROTATED_LABEL, seconds));
             values.push((ROTATED_KEY, seconds.clone()));
+        }
+        let followed = self.followed.map(|number| number.to_string());
+        if let Some(number) = &followed {
+            labels.push((FOLLOWED_LABEL, number));
+            values.push((FOLLOWED_KEY, number.clone()));
         }
         if let Some(address) = &self.address {
             labels.push((CONNECTED_LABEL, "true"));
@@ -219,11 +230,18 @@ pub async fn store_password(secrets: &Secrets<'_>, database: &str, password: &Se
     .await
 }
 
-/// Stores a new password beside the one that the project has, before the provider is asked to set it. One that is stored
-/// already stays: the project may have it.
-pub async fn begin_rotation(secrets: &Secrets<'_>, database: &str, new: &SecretString) -> Result<(), Error> {
+/// Stores a new password beside the one that the project has, before the provider is asked to set it, with the number of
+/// the tenant's login whose rotation it follows. One that is stored already stays: the project may have it.
+pub async fn begin_rotation(
+    secrets: &Secrets<'_>,
+    database: &str,
+    new: &SecretString,
+    followed: u32,
+) -> Result<(), Error> {
     change(secrets, database, |owner| {
-        owner.pending.get_or_insert_with(|| new.clone());
+        if owner.pending.is_none() {
+            (owner.pending, owner.followed) = (Some(new.clone()), Some(followed));
+        }
     })
     .await
 }

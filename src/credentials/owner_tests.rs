@@ -64,14 +64,19 @@ fn both_passwords_are_stored_until_the_new_one_is_proven() {
         password: Some("old".to_string().into()),
         pending: Some("new".to_string().into()),
         rotated_at: Some(1_800_000_000),
+        followed: Some(3),
         address: Some(address()),
         ..Owner::default()
     };
     let secret = owner.render("orchdb-1");
     let labels = secret.metadata.labels.clone().unwrap();
     assert_eq!(
-        (&*labels[PENDING_LABEL], &*labels[ROTATED_LABEL]),
-        ("true", "1800000000")
+        (
+            &*labels[PENDING_LABEL],
+            &*labels[ROTATED_LABEL],
+            &*labels[FOLLOWED_LABEL]
+        ),
+        ("true", "1800000000", "3")
     );
     let read = Owner::parse(&secret.data.clone().unwrap());
     assert_eq!(read.pending.as_ref().unwrap().expose_secret(), "new");

@@ -82,8 +82,8 @@ pub fn describe(step: Step, claim: Claim, replaces: bool) -> Description {
         Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget | Step::Abandon => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
         }
-        Step::Stop(stop) => {
-            let (reason, text) = words(stop, claim);
+        Step::Stop(cause) => {
+            let (reason, text) = words(cause, claim);
             Description {
                 standing: Standing::Stalled,
                 ..working("Failed", reason, text)

@@ -40,6 +40,7 @@ use crate::supabase::Permit;
 use crate::postgres::Logins;
 pub use keys::KeyReads;
 pub use refused::{quota_freed, quota_freed_by_pause};
+pub use region::nearest;
 pub use status::report;
 
 /// What is needed to reconcile databases.

@@ -219,6 +219,7 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) 
         (ConditionType::KeysUsable, Reason::KeysDisabled),
         (ConditionType::EntryUsable, Reason::EntryRemoved),
         (ConditionType::EntryUsable, Reason::InvalidEntry),
+        (ConditionType::EntryUsable, Reason::LoginFailed),
     ];
     let warnings = status::warnings(old, &new.conditions, &warned);
     pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;

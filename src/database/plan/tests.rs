@@ -20,6 +20,7 @@ const ORIGINS: [Origin; 5] = [
     },
 ];
 
+#[allow(clippy::too_many_lines, reason = "the whole state space")]
 fn every_state() -> Vec<Facts> {
     let projects = [
         Project::Absent,
