@@ -28,7 +28,8 @@ pub async fn begin(pass: &mut Pass, stored: &Owner, account: &Account, reference
     let follows = follows.filter(|login| stored.address.is_some() && stored.api_keys.is_due(*login));
     let Some(follows) = follows else {
         // The watch is late, or too many former keys are left.
-        return Ok(over(pass));
+        over(pass);
+        return Ok(Ok(()));
     };
     let keys = match account.client().list_keys(reference).await {
         Ok(keys) => keys,
@@ -48,7 +49,8 @@ pub async fn begin(pass: &mut Pass, stored: &Owner, account: &Account, reference
                     secret key in the provider's dashboard (project settings, API keys), and the next rotation replaces \
                     them";
         warn(pass, Reason::KeysKept, note.to_owned()).await;
-        return Ok(over(pass));
+        over(pass);
+        return Ok(Ok(()));
     }
     let highest = keys.iter().filter_map(|key| number_of(&name, &key.name)).max();
     let begin = |state: &mut KeyState| state.begin(kinds, highest.unwrap_or_default(), follows);
@@ -75,7 +77,8 @@ pub async fn make(pass: &mut Pass, stored: &Owner, account: &Account, reference:
     };
     let pending = stored.api_keys.pending.as_ref().filter(|_| stored.address.is_some());
     let Some(pending) = pending else {
-        return Ok(over(pass));
+        over(pass);
+        return Ok(Ok(()));
     };
     let (core, name) = (pass.ctx.core.clone(), pass.name().to_owned());
     let (listed, made) = match made(account, reference, &name, pending, begun).await {
@@ -96,7 +99,8 @@ pub async fn make(pass: &mut Pass, stored: &Owner, account: &Account, reference:
     };
     owner::store_keys(&owner::secrets(&core), &name, values, end).await?;
     if !ended {
-        return Ok(over(pass));
+        over(pass);
+        return Ok(Ok(()));
     }
     let title = name_of(&name, pending.number);
     tracing::info!(

@@ -150,9 +150,8 @@ pub async fn act(
 type Outcome = Result<(), supabase::Error>;
 
 /// Nothing more is tried in this pass.
-fn over(pass: &mut Pass) -> Outcome {
+fn over(pass: &mut Pass) {
     pass.keys = Some(Attempt::Over);
-    Ok(())
 }
 
 /// The same, after something was done.
