@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Who can act on an error.
+/// The class of an error: who can act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
     /// Passes by itself: retried with per-object exponential backoff, 1 s to 10 min.

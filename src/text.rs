@@ -10,7 +10,7 @@ pub const MESSAGE: usize = 1000;
 pub fn line(text: &str, limit: usize) -> String {
     let mut line = String::new();
     let (mut count, mut gap) = (0, false);
-    // What is dropped is bounded as well: a text of spaces only is not read to its end.
+    // Dropped characters are bounded as well: a text of spaces only is not read to its end.
     for character in text.chars().take(limit.saturating_mul(16)) {
         if character.is_whitespace() || character.is_control() {
             gap = count > 0;
@@ -70,20 +70,25 @@ pub fn lines(text: &str) -> String {
 
 /// `a, b and 3 more`: the first `most` of these names, and how many of `total` are not named.
 pub fn names<T: AsRef<str>>(names: &[T], most: usize, total: usize) -> String {
-    first(names, most, total, (", ", " and"))
+    first(names, most, total, (", ", " "))
 }
 
 /// `a; b; and 3 more`: as [`names`], for texts that hold commas.
 pub fn clauses<T: AsRef<str>>(clauses: &[T], most: usize) -> String {
-    first(clauses, most, clauses.len(), ("; ", "; and"))
+    first(clauses, most, clauses.len(), ("; ", "; "))
 }
 
 fn first<T: AsRef<str>>(texts: &[T], most: usize, total: usize, (between, last): (&str, &str)) -> String {
     let shown: Vec<_> = texts.iter().take(most).map(AsRef::as_ref).collect();
-    match total.saturating_sub(shown.len()) {
-        0 => shown.join(between),
-        more => format!("{}{last} {more} more", shown.join(between)),
+    match more(total, shown.len()) {
+        None => shown.join(between),
+        Some(more) => format!("{}{last}{more}", shown.join(between)),
     }
+}
+
+/// `and 3 more`; none when nothing is left.
+pub fn more(total: usize, shown: usize) -> Option<String> {
+    (total > shown).then(|| format!("and {} more", total - shown))
 }
 
 /// Characters that change the direction of the text around them, or are not seen: with them a text reads
@@ -118,7 +123,7 @@ mod tests {
         assert_eq!(about(usize::MAX).split(' ').next(), Some("more"));
     }
 
-    /// What a hostile server writes: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
+    /// The text of a hostile server: colours, a cleared screen, a forged line, a title, reversed text, bare controls.
     const HOSTILE: &str =
         "a\u{1b}[31mb\u{1b}]0;title\u{7}\r\nINFO forged\u{202e}txt\u{2066}x\u{200b}\0\u{9b}2J\u{7f}\u{feff}end";
 

@@ -103,16 +103,45 @@ impl<'ast> Visit<'ast> for Paths {
 
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
         // Paths inside of macros such as format! and tokio::select! are tokens, not paths.
-        let text = item.tokens.to_string().replace(' ', "");
-        for start in ["crate::", "super::"] {
-            for (at, _) in text.match_indices(start) {
-                let end = text[at..].find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
-                let path = &text[at..end.map_or(text.len(), |end| at + end)];
-                self.found.push(path.split("::").map(ToOwned::to_owned).collect());
-            }
-        }
+        let text = item.tokens.to_string().replace(" ::", "::").replace(":: ", "::");
+        self.found.extend(paths_of(&text));
         syn::visit::visit_macro(self, item);
     }
+}
+
+/// The paths in a text that has no spaces inside of them. Each begins with its first segment: the second `super` of
+/// `super::super::a` begins none.
+fn paths_of(text: &str) -> Vec<Vec<String>> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let mut found = Vec::new();
+    for start in ["crate::", "super::", "self::"] {
+        for (at, _) in text.match_indices(start) {
+            if text[..at].ends_with(is_part) {
+                continue;
+            }
+            let end = text[at..].find(|c: char| !is_part(c));
+            let path = &text[at..end.map_or(text.len(), |end| at + end)];
+            found.push(path.split("::").map(ToOwned::to_owned).collect());
+        }
+    }
+    found
+}
+
+#[test]
+fn paths_inside_of_macros_are_read_from_their_first_segment() {
+    let text = r#""{}" , super::super::a::b () , self::c::d , mysuper::e , $ crate::f::g , h : crate::h as crate::i"#;
+    let mut found: Vec<_> = paths_of(text).iter().map(|path| path.join("::")).collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "crate::f::g",
+            "crate::h",
+            "crate::i",
+            "self::c::d",
+            "super::super::a::b"
+        ]
+    );
 }
 
 fn expand(tree: &syn::UseTree, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>>) {

@@ -67,7 +67,7 @@ pub enum Reason {
     Updating,
     /// The database is being created, or is not usable yet.
     Provisioning,
-    /// A request waits for its turn in the token's request budget, or migrations wait for their server.
+    /// A request waits for its turn in the token's request limit, or migrations wait for their server.
     Queued,
     /// Waiting for a claim on a database.
     Claiming,
@@ -278,7 +278,7 @@ pub enum Reason {
     SeedFailed,
     /// After a seed, a sequence gives numbers that rows of its table have already.
     SequenceBehind,
-    /// The database carries the mark of another Orchestra.
+    /// The database has the claim record of another Orchestra.
     ClaimConflict,
     /// The region is not one that the class allows.
     RegionNotAllowed,
@@ -286,7 +286,8 @@ pub enum Reason {
     CountryUnknown,
     /// A region was chosen for a new project.
     RegionChosen,
-    /// An Orchestra still holds the claim.
+    /// Something is still in use: an OrchestraDatabase whose deletion was requested, by its Orchestra; the database of a pool's
+    /// entry, by somebody else; a class whose deletion was requested, by its databases; the database that a claim names.
     InUse,
     /// What the spec says of the connection cannot be carried out: a template, or the schedule of the rotation.
     ConnectionInvalid,

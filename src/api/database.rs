@@ -74,8 +74,8 @@ pub struct OrchestraDatabaseSpec {
     /// Orchestra that holds the claim, or held it before the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_ref: Option<ClaimReference>,
-    /// What the pool of a `static` entry said of released databases when the claim was released: a pool that says `Reset`
-    /// later leaves it as it is. Set it to have the database reset all the same.
+    /// The pool's `static.recycle` when the claim was released: a later change of the pool does not apply to this database.
+    /// Set it to have the database reset all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recycle: Option<Recycle>,
     /// When the claim was released. The database still holds the tenant's data.
@@ -128,7 +128,7 @@ pub struct SupabaseProject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub instance_size: Option<String>,
-    /// The project that exists and was adopted: it is known by its reference, and `name` is only what it was called then.
+    /// The adopted project, known by its reference; `name` is only its name at the time of the adoption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<AdoptedProject>,
 }
@@ -141,7 +141,7 @@ pub struct AdoptedProject {
     #[serde(rename = "ref")]
     #[schemars(length(min = 20, max = 20), regex(pattern = PROJECT))]
     pub reference: String,
-    /// What the Orchestra that adopted it has allowed.
+    /// The `adopt` of the Orchestra that adopted it.
     pub adopt: Adopt,
 }
 

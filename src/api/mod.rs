@@ -293,3 +293,6 @@ const NOT_OBSERVED: i64 = -1;
 fn not_observed() -> i64 {
     NOT_OBSERVED
 }
+
+#[cfg(test)]
+mod stored_tests;

@@ -11,6 +11,9 @@ pub const OWNER_MANAGER: &str = "orchestra-operator-owner";
 /// Field manager of the tenant's Secret of a database, whose writer is the orchestra room.
 pub const TENANT_MANAGER: &str = "orchestra-operator-tenant";
 
+/// Field manager of a person who pauses or retries a rollout by the command line.
+pub const ROLLOUT_MANAGER: &str = "orchestra-operator-rollout";
+
 /// Name of the tenant's Secret of a database, in the operator's namespace. The owner's Secret has the name of
 /// the database itself.
 pub fn tenant_secret(database: &str) -> String {

@@ -95,7 +95,7 @@ pub struct OrchestraSpec {
     pub data_api: Option<DataApi>,
     /// Whether the database runs: `Running` (default), or `Paused`. A hosted project is paused at the provider, where the
     /// organization's plan allows it; of an entry of a pool, the tenant's logins are shut. A paused database is not
-    /// migrated; what is newer is applied when it runs again.
+    /// migrated; newer migrations are applied when it runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_state: Option<PowerState>,
     /// When the database is paused because nobody uses it. Omitted: the class decides; `{}`: never. The annotation
@@ -179,7 +179,7 @@ pub struct OrchestraStatus {
     /// `spec.connection.type` is `servicebinding.io/postgresql`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
-    /// What keeps applications from the database, as probes have found; absent while they reach it.
+    /// The outage that probes have found; absent while applications can use the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthStatus>,
     /// Rotation of the tenant's login; absent where none was asked for.
@@ -250,8 +250,8 @@ pub struct MigrationStatus {
     /// migration that failed is applied or is no longer in the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<MigrationFailure>,
-    /// Digest of the source that a rollout has not come here with yet, or that `pinMigrations` keeps
-    /// away.
+    /// Digest of the class's newer source, which its rollout has not applied here yet, or which `pinMigrations`
+    /// excludes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available: Option<String>,
     /// Difference between the history and the source that the migration tool tolerates: the message of

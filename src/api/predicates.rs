@@ -5,14 +5,20 @@ use kube::Resource as _;
 
 use super::condition::{ConditionType, Reason, find, is_true, reason_of};
 use super::{
-    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, DeletionPolicy, MigrationStatus, Orchestra, OrchestraClass,
-    OrchestraDatabase, OrchestraPool, OrchestraStatus, PowerState, Recycle, SeedPolicy,
+    ABANDON_ANNOTATION, AdoptedProject, AppliedTemplate, DeletionPolicy, HealthStatus, MigrationFailure,
+    MigrationStatus, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, OrchestraStatus, PowerState, Recycle,
+    SeedPolicy,
 };
 
 /// Whether an object is being deleted, and a person wants the operator to let go of it.
 pub fn is_abandoned(object: &impl kube::ResourceExt) -> bool {
     let asked = object.annotations().get(ABANDON_ANNOTATION);
     object.meta().deletion_timestamp.is_some() && asked.is_some_and(|value| value == "true")
+}
+
+/// Whether the provider is waited for, which failed.
+fn is_about_provider(conditions: &[Condition]) -> bool {
+    reason_of(conditions, ConditionType::Reconciling) == Some(Reason::ProviderUnavailable)
 }
 
 /// Whether the reason is that the budget of a class has no room.
@@ -31,6 +37,26 @@ impl Orchestra {
     /// this one does not know.
     pub fn stalled_reason(&self) -> Option<Reason> {
         reason_of(self.conditions(), ConditionType::Stalled)
+    }
+
+    /// Whether a person must act, for whatever reason.
+    pub fn is_stalled(&self) -> bool {
+        is_true(self.conditions(), ConditionType::Stalled)
+    }
+
+    /// Whether nothing is waited for, and nobody has to act.
+    pub fn is_quiet(&self) -> bool {
+        !is_true(self.conditions(), ConditionType::Reconciling) && !self.is_stalled()
+    }
+
+    /// Whether it waits for the provider, which failed.
+    pub fn waits_for_provider(&self) -> bool {
+        is_about_provider(self.conditions())
+    }
+
+    /// Whether its template does not exist.
+    pub fn is_without_template(&self) -> bool {
+        reason_of(self.conditions(), ConditionType::SourceAvailable) == Some(Reason::TemplateNotFound)
     }
 
     /// Whether it is Stalled because the budget of its class has no room.
@@ -134,6 +160,20 @@ impl Orchestra {
     }
 }
 
+impl MigrationFailure {
+    /// The reason; none when another version of the operator gave one that this one does not know.
+    pub fn known_reason(&self) -> Option<Reason> {
+        self.reason.parse().ok()
+    }
+}
+
+impl HealthStatus {
+    /// The reason of the outage.
+    pub fn known_reason(&self) -> Reason {
+        self.reason.parse().unwrap_or(Reason::DatabaseUnreachable)
+    }
+}
+
 impl OrchestraStatus {
     /// Whether the seed failed when it ran last.
     pub fn has_failed_seed(&self) -> bool {
@@ -146,6 +186,11 @@ impl OrchestraClass {
     pub fn conditions(&self) -> &[Condition] {
         let status = self.status.as_ref();
         status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether something of it is waited for.
+    pub fn is_reconciling(&self) -> bool {
+        is_true(self.conditions(), ConditionType::Reconciling)
     }
 
     /// Whether the provider can create databases.
@@ -181,6 +226,30 @@ impl OrchestraDatabase {
     /// Whether it is proven usable.
     pub fn is_ready(&self) -> bool {
         is_true(self.conditions(), ConditionType::Ready)
+    }
+
+    /// Whether it was found not to be usable. Of a new one nothing is known.
+    pub fn is_not_ready(&self) -> bool {
+        let ready = find(self.conditions(), ConditionType::Ready);
+        ready.is_some_and(|ready| ready.status == "False")
+    }
+
+    /// Whether it waits for the provider, which failed.
+    pub fn waits_for_provider(&self) -> bool {
+        is_about_provider(self.conditions())
+    }
+
+    /// Whether nothing is waited for, and nobody has to act.
+    pub fn is_quiet(&self) -> bool {
+        let is = |type_| is_true(self.conditions(), type_);
+        !is(ConditionType::Reconciling) && !is(ConditionType::Stalled)
+    }
+
+    /// Why a person must act, with what the status tells of it.
+    pub fn stalled(&self) -> Option<(Reason, &str)> {
+        let stalled = find(self.conditions(), ConditionType::Stalled);
+        let message = stalled.map_or("", |stalled| stalled.message.as_str());
+        Some((self.stalled_reason()?, message))
     }
 
     /// Whether it is paused on purpose.
@@ -287,6 +356,28 @@ impl OrchestraDatabase {
 }
 
 impl OrchestraPool {
+    /// The conditions of the status; none when there is no status.
+    pub fn conditions(&self) -> &[Condition] {
+        let status = self.status.as_ref();
+        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
+    /// this one does not know.
+    pub fn stalled_reason(&self) -> Option<Reason> {
+        reason_of(self.conditions(), ConditionType::Stalled)
+    }
+
+    /// Whether its inventory is missing.
+    pub fn is_without_inventory(&self) -> bool {
+        reason_of(self.conditions(), ConditionType::Ready) == Some(Reason::InventoryNotFound)
+    }
+
+    /// Whether the status tells of databases of its servers that tenants' logins can connect to.
+    pub fn tells_of_servers(&self) -> bool {
+        find(self.conditions(), ConditionType::ServersClosed).is_some()
+    }
+
     /// What becomes of released databases of a static pool; none where it says nothing, and of any other pool.
     pub fn recycle(&self) -> Option<Recycle> {
         self.spec.inventory.as_ref()?.recycle

@@ -54,7 +54,8 @@ pub async fn pass(class: OrchestraClass, ctx: &Arc<Context>) -> Result<Next, Err
             conditions.keep(type_, Reason::InUse);
         }
     }
-    new.rollout = super::progress::look(ctx, &class, &mut conditions).await;
+    let progress = super::progress::drive(ctx, &class).await;
+    new.rollout = super::progress::render(&class, progress, &mut conditions);
     conditions.stand(Standing::Stalled, Reason::InUse, &message);
     new.conditions = conditions.finish();
     new.observed_generation = class.metadata.generation.unwrap_or_default();

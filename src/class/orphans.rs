@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt;
 use kube::api::{Api, ListParams};
-use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
 use rust_decimal::Decimal;
 
 use super::orphan;
@@ -18,6 +16,7 @@ use crate::api::condition::Reason;
 use crate::api::{OrchestraClass, OrchestraDatabase};
 use crate::class::Context;
 use crate::controller::error::Error;
+use crate::controller::status::{self, News};
 use crate::money;
 use crate::supabase::Account;
 use crate::supabase::listed::ListedProject;
@@ -62,7 +61,7 @@ impl Orphans {
     }
 }
 
-/// What a class says of projects that are listed in another form than documented; nothing while there are none.
+/// The message of a class about projects that are listed in an undocumented form; none while there are none.
 pub(super) fn odd_projects(ctx: &Context, class: &OrchestraClass) -> Option<String> {
     let Odd { count, unclear } = ctx.orphans.known(&class.name_any()).odd;
     let unclear = match unclear {
@@ -71,8 +70,8 @@ pub(super) fn odd_projects(ctx: &Context, class: &OrchestraClass) -> Option<Stri
     };
     (count > 0).then(|| {
         format!(
-            "{count} of the organization's projects are listed in another form than documented{unclear}; they are no \
-             reason to stop, unless one of them may belong to a claim"
+            "the provider lists {count} of the organization's projects in an undocumented form{unclear}. The operator \
+             continues, except for a claim that one of them may belong to"
         )
     })
 }
@@ -214,7 +213,6 @@ fn databases(ctx: &Context, class: &str) -> Vec<(Arc<OrchestraDatabase>, orphan:
 
 /// Publishes one event for each orphan. They differ in their `related` object, so they are not aggregated into one.
 async fn publish(ctx: &Context, class: &OrchestraClass, newly: Vec<Unreported>) {
-    let regarding = class.object_ref(&());
     for one in newly {
         tracing::warn!(
             class = class.name_any(),
@@ -222,20 +220,8 @@ async fn publish(ctx: &Context, class: &OrchestraClass, newly: Vec<Unreported>) 
             name = one.name,
             "an orphan was found"
         );
-        let event = Event {
-            type_: EventType::Warning,
-            reason: Reason::Orphaned.as_str().into(),
-            note: Some(one.note.chars().take(500).collect()),
-            action: "Reconcile".into(),
-            secondary: Some(ObjectReference {
-                kind: Some(one.kind.into()),
-                name: Some(one.name),
-                ..ObjectReference::default()
-            }),
-        };
-        if let Err(error) = ctx.core.recorder.publish(&event, &regarding).await {
-            tracing::warn!(%error, "an event could not be published");
-        }
+        let news = News::warning(Reason::Orphaned, one.note).about(one.kind, one.name);
+        status::tell(&ctx.core, class, &news).await;
     }
 }
 

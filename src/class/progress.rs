@@ -1,5 +1,4 @@
-//! The rollout of a class's migrations in the class's status. On the way, the Orchestras whose turn it is are
-//! triggered.
+//! The rollout of a class's migrations: where it stands, and in the class's status.
 
 use std::sync::Arc;
 
@@ -11,18 +10,18 @@ use crate::class::Context;
 use crate::controller::conditions::Conditions;
 use crate::controller::error::Error;
 use crate::controller::status::News;
+use crate::rollout::plan::Decision;
 use crate::rollout::revisions::Revisions;
-use crate::rollout::{drive, status};
+use crate::rollout::{self, Enrolled, status};
 
-/// Where the rollout stands, and the condition `RolledOut`. An error in a source or in the rollout's rules changes
-/// nothing for the Orchestras that it is about.
-pub async fn look(
-    ctx: &Arc<Context>,
-    class: &OrchestraClass,
-    conditions: &mut Conditions<'_>,
-) -> Option<RolloutStatus> {
+/// Where a rollout stands, and what is wrong with a source of it; or why that cannot be told.
+pub type Progress = Result<(Option<RolloutStatus>, Option<Error>), Error>;
+
+/// Fills the condition `RolledOut`, and returns the status of the rollout. An error in a source or in the rollout's rules
+/// changes nothing for the Orchestras that it is about.
+pub fn render(class: &OrchestraClass, progress: Progress, conditions: &mut Conditions<'_>) -> Option<RolloutStatus> {
     let old = class.status.as_ref().and_then(|status| status.rollout.clone());
-    match read(ctx, class).await {
+    match progress {
         Ok((None, None)) => None,
         Ok((status, wrong)) => {
             let (done, reason, message) = match (&status, &wrong) {
@@ -44,13 +43,25 @@ pub async fn look(
     }
 }
 
-async fn read(ctx: &Arc<Context>, class: &OrchestraClass) -> Result<(Option<RolloutStatus>, Option<Error>), Error> {
+/// Where the rollout of a class stands. It reads only.
+pub async fn look(ctx: &Arc<Context>, class: &OrchestraClass) -> Progress {
+    read(ctx, class, |_, _| {}).await
+}
+
+/// The same, and the Orchestras whose turn it is are woken.
+pub async fn drive(ctx: &Arc<Context>, class: &OrchestraClass) -> Progress {
+    let wake = |fleet: &[Enrolled], decision: &Decision| rollout::drive(&ctx.rollout, class, (fleet, decision));
+    read(ctx, class, wake).await
+}
+
+async fn read(ctx: &Arc<Context>, class: &OrchestraClass, then: impl FnOnce(&[Enrolled], &Decision)) -> Progress {
     let revisions = Revisions::of(&ctx.content, class).await?;
     if revisions.digest().is_none() {
         return Ok((None, revisions.wrong));
     }
-    let (members, decision) = drive(&ctx.rollout, class, &revisions)?;
-    let status = status::render(&members, &decision, &revisions);
+    let (fleet, decision) = rollout::look(&ctx.rollout, class, &revisions)?;
+    then(&fleet, &decision);
+    let status = status::render(&fleet, &decision, &revisions);
     Ok((Some(status), revisions.wrong))
 }
 

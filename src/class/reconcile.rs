@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Way, account, admission, leaving, orphans, price, status, ways};
-use crate::api::condition::{ConditionType, Reason, reason_of};
+use super::{Way, account, admission, budget, leaving, orphans, price, progress, status, ways};
 use crate::api::{OrchestraClass, OrchestraDatabase, ProviderAccount};
 use crate::class::Context;
 use crate::controller::error::Error;
@@ -31,49 +30,58 @@ pub async fn pass(class: Arc<OrchestraClass>, ctx: Arc<Context>) -> Result<Next,
         return leaving::pass(class, &ctx).await;
     }
     let class = leaving::hold(class, &ctx).await?;
-    admission::check(&class)?;
-    let (mut facts, mut next) = (None, Next::Rest);
+    let known = check(&class, &ctx).await;
+    // Whatever is the matter with the provider, rollouts go on.
     if ways(&class).contains(&Way::Provider) {
-        // The provider is asked for its organizations where the class names none.
-        let account = account(&ctx, &class, None).await;
-        let account = account.or_else(|error| ctx.outages.answered(&class, Err(error)))?;
-        let known = if let Some(known) = ctx.tokens.accepted(&class, &account) {
-            if is_awaited(&ctx, &class) {
-                ask_again(&ctx, &class, &account).await?;
-                next = Next::After(AWAITED);
-            }
-            known
-        } else {
-            let known = ctx.outages.answered(&class, look(&account).await)?;
-            let (organization, user) = (&known.organization, &known.user);
-            tracing::info!(organization, user, "the provider accepts the token");
-            ctx.tokens.accept(&class, &account, known.clone());
-            known
-        };
-        if let Some(wait) = price::ask(&ctx, &class, known.plan.as_deref(), &account).await {
-            next = match next {
-                Next::After(sooner) => Next::After(sooner.min(wait)),
-                _ => Next::After(wait),
-            };
-        }
-        orphans::look(&ctx, &class, &account).await;
-        facts = Some(known);
-    } else {
-        orphans::forget(&ctx, &class);
+        budget::settle(&ctx, &class);
     }
-    let rolling = status::write(&class, &ctx, Ok(facts)).await?;
+    let progress = progress::drive(&ctx, &class).await;
+    let (facts, next) = known?;
+    let rolling = status::write(&class, &ctx, Ok(facts), progress).await?;
     Ok(match next {
         _ if rolling => Next::After(ROLLING),
         next => next,
     })
 }
 
+/// Checks the class and its provider: what is known of the account, and when it is looked at again.
+async fn check(class: &OrchestraClass, ctx: &Arc<Context>) -> Result<(Option<ProviderAccount>, Next), Error> {
+    admission::check(class)?;
+    let (mut facts, mut next) = (None, Next::Rest);
+    if ways(class).contains(&Way::Provider) {
+        // The provider is asked for its organizations where the class names none.
+        let account = account(ctx, class, None).await;
+        let account = account.or_else(|error| ctx.outages.answered(class, Err(error)))?;
+        let known = if let Some(known) = ctx.tokens.accepted(class, &account) {
+            if is_awaited(ctx, class) {
+                ask_again(ctx, class, &account).await?;
+                next = Next::After(AWAITED);
+            }
+            known
+        } else {
+            let known = ctx.outages.answered(class, look(&account).await)?;
+            let (organization, user) = (&known.organization, &known.user);
+            tracing::info!(organization, user, "the provider accepts the token");
+            ctx.tokens.accept(class, &account, known.clone());
+            known
+        };
+        if let Some(wait) = price::ask(ctx, class, known.plan.as_deref(), &account).await {
+            next = match next {
+                Next::After(sooner) => Next::After(sooner.min(wait)),
+                _ => Next::After(wait),
+            };
+        }
+        orphans::look(ctx, class, &account).await;
+        facts = Some(known);
+    } else {
+        orphans::forget(ctx, class);
+    }
+    Ok((facts, next))
+}
+
 /// Whether a database of the class waits for a provider that fails.
 fn is_awaited(ctx: &Context, class: &OrchestraClass) -> bool {
-    let waits = |database: &OrchestraDatabase| {
-        let reason = reason_of(database.conditions(), ConditionType::Reconciling);
-        database.is_of(class) && reason == Some(Reason::ProviderUnavailable)
-    };
+    let waits = |database: &OrchestraDatabase| database.is_of(class) && database.waits_for_provider();
     ctx.core.stores.databases.find(waits).is_some()
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::progress::{self, Progress};
 use super::token::{self, Expiry};
-use super::{Way, budget, defaults, drift, orphans, price, progress, ways};
+use super::{Way, budget, defaults, drift, orphans, price, ways};
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{ClassCost, OrchestraClass, OrchestraClassStatus, ProviderAccount};
 use crate::class::Context;
@@ -30,7 +31,8 @@ pub async fn report(class: Arc<OrchestraClass>, ctx: Arc<Context>, error: Arc<Er
     let Some(class) = current(&ctx.core, &*class).await? else {
         return Ok(());
     };
-    write(&class, &ctx, Err(&error)).await.map(drop)
+    let progress = progress::look(&ctx, &class).await;
+    write(&class, &ctx, Err(&error), progress).await.map(drop)
 }
 
 /// Writes the status for how a pass ended: with what is known of the account, or an error. Returns
@@ -39,8 +41,9 @@ pub async fn write(
     class: &OrchestraClass,
     ctx: &Arc<Context>,
     outcome: Result<Option<ProviderAccount>, &Error>,
+    progress: Progress,
 ) -> Result<bool, Error> {
-    let new = render(class, ctx, outcome).await;
+    let new = render(class, ctx, outcome, progress);
     let rollout = progress::news(class, new.rollout.as_ref());
     let goes_on = progress::goes_on(new.rollout.as_ref());
     let mut news = status::warnings(class.conditions(), &new.conditions, &WARNED);
@@ -53,10 +56,11 @@ pub async fn write(
 }
 
 /// The status after a pass that ended so.
-async fn render(
+fn render(
     class: &OrchestraClass,
     ctx: &Arc<Context>,
     outcome: Result<Option<ProviderAccount>, &Error>,
+    progress: Progress,
 ) -> OrchestraClassStatus {
     let error = outcome.as_ref().err().copied();
     let expiry = token::expiry(ctx, class);
@@ -83,7 +87,7 @@ async fn render(
         token_condition(&mut conditions, error, user, &expiry);
         cost = cost_of(ctx, &priced, &mut conditions);
     }
-    let rollout = progress::look(ctx, class, &mut conditions).await;
+    let rollout = progress::render(class, progress, &mut conditions);
     let databases = &ctx.core.stores.databases;
     let tenants = databases.state_filter(|database| database.is_held() && database.is_of(class));
     OrchestraClassStatus {
@@ -162,7 +166,6 @@ fn token_condition(conditions: &mut Conditions<'_>, error: Option<&Error>, user:
 
 /// The cost of the class's projects, and the condition that says whether there is room for one more.
 fn cost_of(ctx: &Context, class: &OrchestraClass, conditions: &mut Conditions<'_>) -> Option<ClassCost> {
-    budget::settle(ctx, class);
     let sum = budget::sum(ctx, class);
     let quote = price::of_class(ctx, class);
     let price = quote.as_ref().map(|quote| quote.price.monthly);

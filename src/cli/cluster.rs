@@ -1,4 +1,4 @@
-//! What several commands read from the cluster.
+//! Objects that several commands read from the cluster.
 
 use std::sync::Arc;
 

@@ -91,7 +91,7 @@ pub async fn approve(client: &Client, arguments: &ApproveArguments) -> anyhow::R
             plan.digest
         );
     }
-    // Whoever read the ConfigMap read what the operator wrote.
+    // The ConfigMap must hold the text that the operator wrote, because a person has read it there.
     written(client, &orchestra, plan).await?;
     let api: Api<Orchestra> = Api::namespaced(client.clone(), &namespace);
     let patch = json!({"metadata": {"annotations": {APPROVE_MIGRATIONS: plan.digest}}});

@@ -106,7 +106,7 @@ async fn from_secret(client: &Client, namespace: &str, name: &str) -> anyhow::Re
     Ok(entries.map(|(key, value)| (key, inventory::text(&value.0))).collect())
 }
 
-/// What is known of the entry beside its login.
+/// The facts about an entry beside its login.
 struct Entry {
     /// Key and pool.
     name: String,
@@ -185,7 +185,7 @@ fn statements(login: &Login, entry: &Entry) -> anyhow::Result<String> {
     let (name, role) = (quote(database), quote(user));
     let tenants = entry.tenants.iter().map(|name| {
         let tenant = quote(name);
-        // What is owned in other databases keeps a role from being dropped, and psql stops.
+        // A role that owns objects in other databases cannot be dropped, and psql stops.
         let rotated = literal(&format!("^{name}_[0-9]+$"));
         format!(
             "SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE rolname ~ {rotated} \\gexec\n\

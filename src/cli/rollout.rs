@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::output::{self, Cell, say};
+use crate::api::names::ROLLOUT_MANAGER;
 use crate::api::{OrchestraClass, RETRY_ROLLOUT_ANNOTATION, RevisionSkew, RolloutStatus};
 use crate::rollout::status::{names, short};
 use crate::views::fleet::{self, Stage};
@@ -95,7 +96,7 @@ async fn set(classes: &Api<OrchestraClass>, name: &str, paused: bool, annotation
         "spec": {"rollout": {"paused": paused}},
     });
     let parameters = PatchParams {
-        field_manager: Some("orchestra-operator-rollout".into()),
+        field_manager: Some(ROLLOUT_MANAGER.into()),
         ..PatchParams::default()
     };
     let patched = classes.patch(name, &parameters, &Patch::Merge(patch)).await;

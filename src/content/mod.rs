@@ -1,4 +1,4 @@
-//! What an Orchestra is to have inside its database: migrations, seed, template and settings. The
+//! The wanted contents of an Orchestra's database: migrations, seed, template and settings. The
 //! scripts of a source are read once for each version and shared by all tenants that name it.
 
 mod migrations;
@@ -13,11 +13,11 @@ use crate::source::Sources;
 
 pub use migrations::{MigrationSpec, Origin, check_template, migrations_of, origin, template_of};
 pub use scripts::{Scripts, migrations};
-pub use seed::{Rows, SeedRun, before_claim as seed_before_claim, place as seed_place, wanted as seed_of};
+pub use seed::{Rows, SeedRun, before_claim as seed_before_claim, place as seed_place};
 
 /// The context of a room that reads scripts.
 pub struct Context {
-    /// What every pass needs.
+    /// The part that every pass needs.
     pub core: Arc<Core>,
     /// Versions of sources, and files that were fetched a short time ago.
     pub sources: Sources,

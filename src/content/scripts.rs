@@ -46,7 +46,7 @@ enum What {
 
 struct Entry {
     version: Version,
-    /// What was refused is remembered as well: the same files are not read at every event again.
+    /// A refusal is remembered as well: the same files are not read again at every event.
     loaded: Result<Loaded, Refused>,
     bytes: usize,
     since: Instant,
@@ -153,12 +153,12 @@ impl Scripts {
     }
 }
 
-/// What the bound of the cache looks at in an entry.
+/// The properties of an entry that the bound of the cache counts.
 #[derive(Clone, Copy)]
 struct Size {
     used: Instant,
     bytes: usize,
-    /// The same for all entries that share one copy.
+    /// The address, equal for all entries that share one copy.
     address: usize,
 }
 
@@ -227,7 +227,7 @@ async fn load(ctx: &Context, key: Key) -> Result<Loaded, Error> {
     outcome.map(|(loaded, _)| loaded).map_err(Error::from)
 }
 
-/// What was read of files, and the bytes of it.
+/// The scripts that were read from files, and their size in bytes.
 enum Read {
     Migrations(Source),
     Seed(SeedSource),

@@ -14,7 +14,7 @@ use crate::source::Place;
 /// The language of an Orchestra whose spec names none.
 const LOCALE: &str = "en";
 
-/// What an Orchestra is to be seeded with.
+/// The seed that an Orchestra is to have.
 pub enum Rows {
     /// No seed applies.
     None,
@@ -54,6 +54,14 @@ impl Rows {
         if waits || seed.policy == SeedPolicy::Once && status.is_some_and(ran) {
             return Ok(Self::Applied);
         }
+        Self::again(ctx, tenant).await
+    }
+
+    /// The seed that applies to a database that has lost it, read whatever its policy says.
+    ///
+    /// # Errors
+    /// When the seed cannot be read.
+    pub async fn again(ctx: &Context, tenant: &Tenant<'_>) -> Result<Self, Error> {
         Ok(wanted(ctx, tenant).await?.map_or(Self::None, Self::Wanted))
     }
 
@@ -94,7 +102,7 @@ pub fn place(ctx: &Context, tenant: &Tenant<'_>) -> Option<Place> {
 }
 
 /// The seed that applies, read whatever its policy says.
-pub async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun>, Error> {
+async fn wanted(ctx: &Context, tenant: &Tenant<'_>) -> Result<Option<SeedRun>, Error> {
     let Some((seed, place)) = named(ctx, tenant) else {
         return Ok(None);
     };

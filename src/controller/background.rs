@@ -14,7 +14,7 @@ use super::error::{Error, caught};
 use crate::api::condition::Reason;
 use crate::migrate::Watch;
 
-/// What a piece of work does.
+/// The kind of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkKind {
     /// Applies migrations.

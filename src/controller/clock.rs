@@ -126,7 +126,7 @@ pub async fn now(client: &Client) -> Result<Timestamp, Error> {
     told.ok_or_else(|| {
         Error::transient(
             Reason::KubernetesUnavailable,
-            "the Kubernetes API does not tell the time (the header Date of its answer): nothing is destroyed without it",
+            "the Kubernetes API does not tell the time (the header Date of its answer): the operator destroys nothing without it",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! What every pass needs, of whichever kind.
+//! The parts that every pass needs, of each kind.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -122,7 +122,7 @@ impl Remembered for OrchestraPool {
     }
 }
 
-/// What every pass needs. Rooms keep no state of their own here.
+/// The parts that every pass needs. Rooms keep no state of their own here.
 pub struct Core {
     /// Client of the Kubernetes API.
     pub client: Client,
@@ -134,7 +134,7 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// Publisher of events.
     pub recorder: Recorder,
-    /// What was refused, and must not be tried again yet.
+    /// Refusals: contents that must not be tried again yet.
     pub refusals: Refusals,
     /// Backoff per object.
     pub backoff: Backoff,

@@ -30,22 +30,22 @@ pub enum Error {
     /// The operator stops by its own decision.
     #[error("{message}")]
     Stop {
-        /// Who can act on it.
+        /// The class, which says who can act on it.
         class: ErrorClass,
         /// Why.
         reason: Reason,
-        /// What is the matter, and what to do.
+        /// The problem, and what a person can do.
         message: String,
     },
     /// The database refused a statement of the operator's own in a run of migrations; the message names the one that
     /// ran.
     #[error("{message}")]
     OfRun {
-        /// Who can act on it.
+        /// The class, which says who can act on it.
         class: ErrorClass,
         /// Why.
         reason: Reason,
-        /// What is the matter, and what ran.
+        /// The problem, and the script that ran.
         message: String,
     },
 }
@@ -83,7 +83,7 @@ impl Error {
         }
     }
 
-    /// Who can act on it.
+    /// The class, which says who can act on it.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Kubernetes(error) => kubernetes_class(error),

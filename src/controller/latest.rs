@@ -50,7 +50,7 @@ type Unshown<K> = (ObjectRef<K>, Option<Arc<K>>);
 
 /// The last write of one object.
 struct Write<K> {
-    /// What the write returned; none for a deletion.
+    /// The object that the write returned; none for a deletion.
     object: Option<Arc<K>>,
     /// Identity of the object.
     uid: Option<String>,
@@ -70,7 +70,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Clone for Latest<K> {
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
-    /// Nothing was written yet.
+    /// An overlay without writes.
     pub fn new(store: Store<K>) -> Self {
         Self {
             store,
@@ -216,7 +216,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
         }
     }
 
-    /// What the store does not show yet; none when it shows everything, which costs nothing.
+    /// The writes that the store does not show yet; none when it shows all.
     fn unshown(&self) -> Option<Vec<Unshown<K>>> {
         let mut written = self.written.lock();
         if !written.is_empty() {

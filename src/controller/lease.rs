@@ -48,7 +48,7 @@ impl Timing {
     }
 }
 
-/// What an operator does about the record that it has read.
+/// The step of an operator after it has read the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
     /// There is no record: create it.

@@ -1,4 +1,4 @@
-//! What all controllers share: [`Core`], the reconcile loop, retry by error class, the status writer, our own
+//! The parts that all controllers share: [`Core`], the reconcile loop, retry by error class, the status writer, our own
 //! latest writes, background work, and the lease.
 
 pub mod background;

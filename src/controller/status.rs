@@ -2,22 +2,27 @@
 
 use std::fmt::Debug;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::runtime::events::EventType;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::Core;
 use super::conditions::{Standing, find};
 use super::error::Error;
 use super::latest::{self, Remembered};
-use super::write::{publish, write_status};
+use super::write::clean;
 use crate::api::condition::{ConditionType, Reason};
+use crate::api::names::FIELD_MANAGER;
 use crate::api::{
     Orchestra, OrchestraClass, OrchestraClassStatus, OrchestraDatabase, OrchestraDatabaseStatus, OrchestraPool,
     OrchestraPoolStatus, OrchestraStatus,
 };
+use crate::text;
 
 /// Reasons under which an object may stay for long: a changed message is published again.
 const RETOLD: [Reason; 2] = [Reason::Queued, Reason::ApprovalPending];
@@ -41,21 +46,49 @@ pub struct News {
     pub kind: EventType,
     /// Why.
     pub reason: Reason,
-    /// What a person should know, and do.
+    /// The message for a person.
     pub note: String,
+    /// What it is about beside the object.
+    pub secondary: Option<Secondary>,
+}
+
+/// What an event is about beside the object that it is published for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secondary {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
 }
 
 impl News {
     /// A warning.
     pub fn warning(reason: Reason, note: impl Into<String>) -> Self {
-        let (kind, note) = (EventType::Warning, note.into());
-        Self { kind, reason, note }
+        Self::new(EventType::Warning, reason, note.into())
     }
 
     /// An event that warns of nothing.
     pub fn normal(reason: Reason, note: impl Into<String>) -> Self {
-        let (kind, note) = (EventType::Normal, note.into());
-        Self { kind, reason, note }
+        Self::new(EventType::Normal, reason, note.into())
+    }
+
+    fn new(kind: EventType, reason: Reason, note: String) -> Self {
+        Self {
+            kind,
+            reason,
+            note,
+            secondary: None,
+        }
+    }
+
+    /// The same, about this object as well. Events that differ in it are not aggregated into one.
+    #[must_use]
+    pub fn about(self, kind: &'static str, name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            secondary: Some(Secondary { kind, name }),
+            ..self
+        }
     }
 
     /// The news of an object with this standing: a warning when a person must act.
@@ -74,7 +107,7 @@ impl News {
 /// # Errors
 /// When the object has changed, or the Kubernetes API fails.
 pub async fn write<K: Reported>(core: &Core, object: &K, new: K::Status, news: Option<News>) -> Result<K, Error> {
-    let written = write_status(core, object, object.status(), &new).await?;
+    let written = write_status(core, object, &new).await?;
     let object = written.unwrap_or_else(|| object.clone());
     if let Some(news) = news {
         tell(core, &object, &news).await;
@@ -82,10 +115,56 @@ pub async fn write<K: Reported>(core: &Core, object: &K, new: K::Status, news: O
     Ok(object)
 }
 
+/// Server-side applies a status when it differs from the old one, and returns the object as it is then. Control characters
+/// in its texts become spaces, and what is longer than any schema allows is cut off: the API server would refuse the status.
+async fn write_status<K: Reported>(core: &Core, object: &K, new: &K::Status) -> Result<Option<K>, Error> {
+    let old = object.status();
+    if old == Some(new) {
+        return Ok(None);
+    }
+    let value = |status: &K::Status| serde_json::to_value(status).map_err(kube::Error::SerdeError);
+    let mut status = value(new)?;
+    clean(&mut status);
+    if old.map(value).transpose()?.as_ref() == Some(&status) {
+        return Ok(None);
+    }
+    let meta = object.meta();
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"resourceVersion": meta.resource_version},
+        "status": status,
+    });
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let (api, name) = (object.api(&core.client), meta.name.as_deref().unwrap_or_default());
+    let written = api.patch_status(name, &parameters, &Patch::Apply(body)).await?;
+    K::latest(&core.stores).wrote(&written);
+    Ok(Some(written))
+}
+
+/// Publishes an event about the object of a reference; one that cannot be published is logged and changes nothing.
+pub async fn tell_of(core: &Core, subject: &ObjectReference, news: &News) {
+    // The API refuses notes of more than 1 kB (events.k8s.io/v1), and a character may have four bytes.
+    let longest = if news.note.is_ascii() { 500 } else { 250 };
+    let event = Event {
+        type_: news.kind,
+        reason: news.reason.as_str().into(),
+        note: Some(text::shown(&news.note, longest)),
+        action: "Reconcile".into(),
+        secondary: news.secondary.as_ref().map(|about| ObjectReference {
+            kind: Some(about.kind.into()),
+            name: Some(about.name.clone()),
+            ..ObjectReference::default()
+        }),
+    };
+    if let Err(error) = core.recorder.publish(&event, subject).await {
+        tracing::warn!(%error, "an event could not be published");
+    }
+}
+
 /// Publishes an event about an object.
 pub async fn tell<K: Reported>(core: &Core, object: &K, news: &News) {
-    let subject = object.object_ref(&());
-    publish(&core.recorder, &subject, news.kind, news.reason, &news.note).await;
+    tell_of(core, &object.object_ref(&()), news).await;
 }
 
 /// The object as our own last write or the watch has it, when the one at hand may be older; what no store

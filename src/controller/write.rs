@@ -1,57 +1,20 @@
-//! Writing to Kubernetes: status, finalizers, events.
+//! Writing to Kubernetes: finalizers and deletions.
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
-use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Core;
 use super::error::Error;
 use super::latest::Remembered;
-use crate::api::condition::Reason;
-use crate::api::names::FIELD_MANAGER;
 use crate::api::{STATUS_ITEMS, STATUS_TEXT};
 use crate::text;
 
-/// Server-side applies a status when it differs from the old one, and returns the object as it is then. The write
-/// is a compare-and-swap: an object that has changed meanwhile is a conflict. Control characters in its texts become
-/// spaces, and what is longer than any schema allows is cut off: the API server would refuse the status.
-pub async fn write_status<K, S>(core: &Core, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
-where
-    K: Remembered + DeserializeOwned + std::fmt::Debug,
-    S: Serialize + PartialEq,
-{
-    if old == Some(new) {
-        return Ok(None);
-    }
-    let value = |status: &S| serde_json::to_value(status).map_err(kube::Error::SerdeError);
-    let mut status = value(new)?;
-    clean(&mut status);
-    if old.map(value).transpose()?.as_ref() == Some(&status) {
-        return Ok(None);
-    }
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"resourceVersion": object.resource_version()},
-        "status": status,
-    });
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let api = object.api(&core.client);
-    let written = api
-        .patch_status(&object.name_any(), &parameters, &Patch::Apply(body))
-        .await?;
-    K::latest(&core.stores).wrote(&written);
-    Ok(Some(written))
-}
-
 /// Makes a status one that its schema accepts.
-fn clean(value: &mut Value) {
+pub(super) fn clean(value: &mut Value) {
     match value {
         Value::String(text) => *text = text::shown(text, STATUS_TEXT),
         Value::Array(all) => {
@@ -113,21 +76,6 @@ where
     };
     K::latest(&core.stores).wrote(&left);
     Ok(Some(left))
-}
-
-/// Publishes an event; one that cannot be published is logged and changes nothing.
-pub async fn publish(recorder: &Recorder, subject: &ObjectReference, type_: EventType, reason: Reason, note: &str) {
-    let event = Event {
-        type_,
-        reason: reason.as_str().into(),
-        // The API refuses notes of more than 1 kB (events.k8s.io/v1).
-        note: Some(text::shown(note, 250)),
-        action: "Reconcile".into(),
-        secondary: None,
-    };
-    if let Err(error) = recorder.publish(&event, subject).await {
-        tracing::warn!(%error, "an event could not be published");
-    }
 }
 
 /// The API of the namespace that an object is in.

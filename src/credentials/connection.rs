@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use secrecy::ExposeSecret;
 
 use super::inventory::Project;
+use super::secrets::{self, Secrets};
 use super::template::Variables;
-use super::{schedule, secrets, template};
+use super::{schedule, template};
 use crate::api::condition::Reason;
 use crate::api::names::{FIELD_MANAGER, MANAGED_BY, ORCHESTRA_LABEL};
 use crate::api::{ConnectionMode, Orchestra};
@@ -219,9 +220,13 @@ fn is_right(found: &Secret, wanted: &Secret) -> bool {
 
 /// Reads the Secret, and whether it holds the wanted data. A Secret of that name that this Orchestra does not own is
 /// an error: it is never overwritten.
-pub async fn find(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret) -> Result<Option<(Secret, bool)>, Error> {
+pub async fn find(
+    secrets: &Secrets<'_>,
+    orchestra: &Orchestra,
+    wanted: &Secret,
+) -> Result<Option<(Secret, bool)>, Error> {
     let name = orchestra.secret_name();
-    let Some(secret) = api.get_opt(&name).await? else {
+    let Some(secret) = secrets.get(&name).await? else {
         return Ok(None);
     };
     if !is_ours(&secret, orchestra) {
@@ -261,19 +266,17 @@ pub fn whose(object: &impl ResourceExt, not: &str) -> String {
 ///
 /// # Errors
 /// When a foreign Secret has the name, or Kubernetes fails.
-pub async fn publish(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret, exists: bool) -> Result<Secret, Error> {
-    if !exists {
-        let parameters = PostParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PostParams::default()
-        };
-        match api.create(&parameters, wanted).await {
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            created => return Ok(created?),
-        }
+pub async fn publish(
+    secrets: &Secrets<'_>,
+    orchestra: &Orchestra,
+    wanted: &Secret,
+    exists: bool,
+) -> Result<Secret, Error> {
+    if !exists && let Some(created) = secrets::create(secrets, FIELD_MANAGER, wanted).await? {
+        return Ok(created);
     }
-    match find(api, orchestra, wanted).await? {
-        Some((found, false)) => secrets::amend(api, FIELD_MANAGER, &found, wanted).await,
+    match find(secrets, orchestra, wanted).await? {
+        Some((found, false)) => secrets::amend(secrets, FIELD_MANAGER, &found, wanted).await,
         Some((found, true)) => Ok(found),
         None => Err(Error::transient(
             Reason::Publishing,
@@ -288,8 +291,8 @@ pub async fn publish(api: &Api<Secret>, orchestra: &Orchestra, wanted: &Secret, 
 ///
 /// # Errors
 /// When Kubernetes fails.
-pub async fn remove(api: &Api<Secret>, orchestra: &Orchestra, name: &str) -> Result<(), Error> {
-    let found = api.get_opt(name).await?;
+pub async fn remove(secrets: &Secrets<'_>, orchestra: &Orchestra, name: &str) -> Result<(), Error> {
+    let found = secrets.get(name).await?;
     let Some(found) = found.filter(|secret| is_ours(secret, orchestra)) else {
         return Ok(());
     };
@@ -304,7 +307,7 @@ pub async fn remove(api: &Api<Secret>, orchestra: &Orchestra, name: &str) -> Res
         },
         ..Secret::default()
     };
-    match secrets::amend(api, FIELD_MANAGER, &found, &emptied).await {
+    match secrets::amend(secrets, FIELD_MANAGER, &found, &emptied).await {
         Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
         amended => amended.map(drop),
     }

@@ -19,6 +19,7 @@ pub mod tenant;
 use std::sync::Arc;
 
 use crate::controller::Core;
+pub use secrets::Secrets;
 use servers::Servers;
 
 /// The context of a room that logs in to databases.

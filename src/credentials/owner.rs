@@ -8,11 +8,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use super::secrets;
+use super::secrets::{self, Secrets};
 use crate::api::condition::Reason;
 use crate::api::names::{
     CONNECTED_LABEL, DATABASE_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, PENDING_LABEL,
@@ -172,30 +171,33 @@ impl Owner {
     }
 }
 
-/// The API of the Secrets in the operator's namespace.
-pub fn secrets(core: &Core) -> Api<Secret> {
-    Api::namespaced(core.client.clone(), &core.settings.namespace)
+/// The Secrets in the operator's namespace.
+pub fn secrets(core: &Core) -> Secrets<'_> {
+    Secrets::own(core)
 }
 
 /// Reads the owner's Secret of an OrchestraDatabase.
-pub async fn read(api: &Api<Secret>, database: &str) -> Result<Option<Owner>, Error> {
-    let secret = api.get_opt(database).await?;
+pub async fn read(secrets: &Secrets<'_>, database: &str) -> Result<Option<Owner>, Error> {
+    let secret = secrets.get(database).await?;
     Ok(secret.map(|secret| Owner::parse(&secret.data.unwrap_or_default())))
 }
 
 /// Stores the owner's password before anything is bought with it. A stored password is never overwritten:
 /// it may be the password of a project that exists.
-pub async fn store_password(api: &Api<Secret>, database: &str, password: &SecretString) -> Result<(), Error> {
+pub async fn store_password(secrets: &Secrets<'_>, database: &str, password: &SecretString) -> Result<(), Error> {
     let first = Owner {
         password: Some(password.clone()),
         ..Owner::default()
     };
-    if secrets::create(api, OWNER_MANAGER, &first.render(database)).await? {
+    if secrets::create(secrets, OWNER_MANAGER, &first.render(database))
+        .await?
+        .is_some()
+    {
         return Ok(());
     }
     // The Secret exists: another operator has created it, or it was created for the address after the
     // password was lost.
-    change(api, database, |owner| {
+    change(secrets, database, |owner| {
         owner.password.get_or_insert_with(|| password.clone());
     })
     .await
@@ -203,16 +205,16 @@ pub async fn store_password(api: &Api<Secret>, database: &str, password: &Secret
 
 /// Stores a new password beside the one that the project has, before the provider is asked to set it. One that is stored
 /// already stays: the project may have it.
-pub async fn begin_rotation(api: &Api<Secret>, database: &str, new: &SecretString) -> Result<(), Error> {
-    change(api, database, |owner| {
+pub async fn begin_rotation(secrets: &Secrets<'_>, database: &str, new: &SecretString) -> Result<(), Error> {
+    change(secrets, database, |owner| {
         owner.pending.get_or_insert_with(|| new.clone());
     })
     .await
 }
 
 /// Stores that the project has the new password, and the time of the login's rotation that it follows.
-pub async fn end_rotation(api: &Api<Secret>, database: &str, now: Timestamp) -> Result<(), Error> {
-    change(api, database, |owner| {
+pub async fn end_rotation(secrets: &Secrets<'_>, database: &str, now: Timestamp) -> Result<(), Error> {
+    change(secrets, database, |owner| {
         if let Some(new) = owner.pending.take() {
             (owner.password, owner.rotated_at) = (Some(new), Some(now.as_second()));
         }
@@ -221,35 +223,35 @@ pub async fn end_rotation(api: &Api<Secret>, database: &str, now: Timestamp) -> 
 }
 
 /// Stores another password of an adopted project, in place of one that the project refused.
-pub async fn replace_password(api: &Api<Secret>, database: &str, password: &SecretString) -> Result<(), Error> {
-    change(api, database, |owner| owner.password = Some(password.clone())).await
+pub async fn replace_password(secrets: &Secrets<'_>, database: &str, password: &SecretString) -> Result<(), Error> {
+    change(secrets, database, |owner| owner.password = Some(password.clone())).await
 }
 
 /// Stores where the database is reached, and the keys.
-pub async fn store_address(api: &Api<Secret>, database: &str, address: &Address) -> Result<(), Error> {
-    change(api, database, |owner| owner.address = Some(address.clone())).await
+pub async fn store_address(secrets: &Secrets<'_>, database: &str, address: &Address) -> Result<(), Error> {
+    change(secrets, database, |owner| owner.address = Some(address.clone())).await
 }
 
 /// Deletes the Secrets of a database that is gone: the owner's and the tenant's.
-pub async fn forget(api: &Api<Secret>, database: &str) -> Result<(), Error> {
+pub async fn forget(secrets: &Secrets<'_>, database: &str) -> Result<(), Error> {
     for name in [database, &tenant_secret(database)] {
-        secrets::delete(api, name).await?;
+        secrets::delete(secrets, name).await?;
     }
     Ok(())
 }
 
 /// Reads the Secret, changes what it holds, and writes the whole of it, as a compare-and-swap on what was
 /// read.
-async fn change(api: &Api<Secret>, database: &str, change: impl FnOnce(&mut Owner)) -> Result<(), Error> {
-    let stored = api.get_opt(database).await?.unwrap_or_default();
+async fn change(secrets: &Secrets<'_>, database: &str, change: impl FnOnce(&mut Owner)) -> Result<(), Error> {
+    let stored = secrets.get(database).await?.unwrap_or_default();
     let mut owner = Owner::parse(&stored.data.unwrap_or_default());
     change(&mut owner);
     let mut secret = owner.render(database);
     secret.metadata.resource_version = stored.metadata.resource_version;
     if secret.metadata.resource_version.is_some() {
-        return secrets::apply(api, OWNER_MANAGER, &secret).await;
+        return secrets::apply(secrets, OWNER_MANAGER, &secret).await;
     }
-    if secrets::create(api, OWNER_MANAGER, &secret).await? {
+    if secrets::create(secrets, OWNER_MANAGER, &secret).await?.is_some() {
         return Ok(());
     }
     Err(Error::transient(
@@ -356,5 +358,13 @@ mod tests {
         assert_eq!(owner.tenant_password.as_ref().unwrap().expose_secret(), "tenant");
         let written = owner.render("orchdb-1").data.unwrap();
         assert_eq!(written.keys().collect::<Vec<_>>(), ["password"]);
+    }
+
+    #[test]
+    fn what_an_earlier_version_stored_is_written_as_it_is() {
+        let stored = secrets::fixture(include_str!("../../tests/fixtures/stored/hosted/owner-secret.yaml"));
+        let read = Owner::parse(&stored.data.clone().unwrap());
+        assert!(read.login(&"roots".into()).is_some() && read.rotated_at == Some(1_795_845_600));
+        assert_eq!(read.render("orchdb-hosted"), stored);
     }
 }

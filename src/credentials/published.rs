@@ -37,7 +37,26 @@ struct Sources {
     place: Option<Vec<(String, String)>>,
 }
 
+impl Published {
+    /// A login that is being published, by a Secret that was just written.
+    pub fn new(ctx: &Context, database: &OrchestraDatabase, secret: &PublishedSecret, login: &Login) -> Self {
+        Self {
+            made_from: Sources::of(ctx, database, secret),
+            login: login.clone(),
+        }
+    }
+}
+
 impl Sources {
+    fn of(ctx: &Context, database: &OrchestraDatabase, secret: &PublishedSecret) -> Self {
+        Self {
+            secret: secret.clone(),
+            database: database.name_any(),
+            entry: database.spec.inventory.clone(),
+            place: place(ctx, database),
+        }
+    }
+
     /// Whether both are of the same publication: what was found then stays true while it cannot be read again.
     fn is_of_same(&self, other: &Self) -> bool {
         (&self.secret, &self.database) == (&other.secret, &other.database)
@@ -70,12 +89,7 @@ pub async fn login(
     let Some(written) = written.filter(|_| !is_hidden(orchestra)) else {
         return Ok(None);
     };
-    let made_from = Sources {
-        secret: written.clone(),
-        database: database.name_any(),
-        entry: database.spec.inventory.clone(),
-        place: place(ctx, database),
-    };
+    let made_from = Sources::of(ctx, database, written);
     let known = known.filter(|known| made_from.is_of_same(&known.made_from));
     if known.as_ref().is_some_and(|known| known.made_from == made_from) {
         return Ok(known);

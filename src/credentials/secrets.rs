@@ -6,11 +6,50 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::{Map, Value, json};
 
 use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::controller::latest::Latest;
+
+/// The Secrets of one namespace. Each write is laid over what the watch shows.
+pub struct Secrets<'a> {
+    api: Api<Secret>,
+    namespace: &'a str,
+    watched: &'a Latest<PartialObjectMeta<Secret>>,
+}
+
+impl<'a> Secrets<'a> {
+    /// The Secrets in the operator's namespace.
+    pub fn own(core: &'a Core) -> Self {
+        Self::of(core, &core.settings.namespace, &core.stores.secrets)
+    }
+
+    /// The connection Secrets in the namespace of a tenant.
+    pub fn connections(core: &'a Core, namespace: &'a str) -> Self {
+        Self::of(core, namespace, &core.stores.connections)
+    }
+
+    fn of(core: &'a Core, namespace: &'a str, watched: &'a Latest<PartialObjectMeta<Secret>>) -> Self {
+        Self {
+            api: Api::namespaced(core.client.clone(), namespace),
+            namespace,
+            watched,
+        }
+    }
+
+    /// Reads a Secret.
+    pub(super) async fn get(&self, name: &str) -> Result<Option<Secret>, Error> {
+        Ok(self.api.get_opt(name).await?)
+    }
+
+    fn wrote(&self, written: Secret) -> Secret {
+        self.watched.wrote_whole(&written);
+        written
+    }
+}
 
 /// Whether the watch has seen a Secret of this name in the operator's namespace. A watch may be late.
 pub fn is_watched(core: &Core, name: &str) -> bool {
@@ -18,29 +57,30 @@ pub fn is_watched(core: &Core, name: &str) -> bool {
     core.stores.secrets.get(&secret).is_some()
 }
 
-/// Creates a Secret; false when there is one of its name already.
-pub(super) async fn create(api: &Api<Secret>, manager: &str, secret: &Secret) -> Result<bool, Error> {
-    match make(api, manager, secret).await {
-        Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_already_exists() => Ok(false),
-        made => made.map(|_| true),
+/// Creates a Secret; none when there is one of its name already.
+pub(super) async fn create(secrets: &Secrets<'_>, manager: &str, secret: &Secret) -> Result<Option<Secret>, Error> {
+    match make(secrets, manager, secret).await {
+        Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_already_exists() => Ok(None),
+        made => made.map(Some),
     }
 }
 
 /// Creates a Secret.
-pub(super) async fn make(api: &Api<Secret>, manager: &str, secret: &Secret) -> Result<Secret, Error> {
+pub(super) async fn make(secrets: &Secrets<'_>, manager: &str, secret: &Secret) -> Result<Secret, Error> {
     let parameters = PostParams {
         field_manager: Some(manager.into()),
         ..PostParams::default()
     };
-    Ok(api.create(&parameters, secret).await?)
+    Ok(secrets.wrote(secrets.api.create(&parameters, secret).await?))
 }
 
 /// Server-side applies the whole of a Secret. Forced, because earlier versions of the operator wrote parts of
 /// it as other field managers.
-pub(super) async fn apply(api: &Api<Secret>, manager: &str, secret: &Secret) -> Result<(), Error> {
+pub(super) async fn apply(secrets: &Secrets<'_>, manager: &str, secret: &Secret) -> Result<(), Error> {
     let parameters = PatchParams::apply(manager).force();
-    api.patch(&secret.name_any(), &parameters, &Patch::Apply(secret))
-        .await?;
+    let patch = Patch::Apply(secret);
+    let written = secrets.api.patch(&secret.name_any(), &parameters, &patch).await?;
+    secrets.wrote(written);
     Ok(())
 }
 
@@ -63,13 +103,20 @@ pub(super) fn owned(secret: &Secret, manager: &str) -> (BTreeSet<String>, BTreeS
 
 /// Changes a Secret that was read, by compare-and-swap: it then has exactly the wanted data, and of labels and
 /// annotations the wanted ones and those of others. Its type stays.
-pub(super) async fn amend(api: &Api<Secret>, manager: &str, found: &Secret, wanted: &Secret) -> Result<Secret, Error> {
+pub(super) async fn amend(
+    secrets: &Secrets<'_>,
+    manager: &str,
+    found: &Secret,
+    wanted: &Secret,
+) -> Result<Secret, Error> {
     let parameters = PatchParams {
         field_manager: Some(manager.into()),
         ..PatchParams::default()
     };
     let patch = amendment(manager, found, wanted).map_err(kube::Error::SerdeError)?;
-    Ok(api.patch(&found.name_any(), &parameters, &Patch::Merge(patch)).await?)
+    let patch = Patch::Merge(patch);
+    let written = secrets.api.patch(&found.name_any(), &parameters, &patch).await?;
+    Ok(secrets.wrote(written))
 }
 
 fn amendment(manager: &str, found: &Secret, wanted: &Secret) -> Result<Value, serde_json::Error> {
@@ -103,12 +150,18 @@ fn amendment(manager: &str, found: &Secret, wanted: &Secret) -> Result<Value, se
 }
 
 /// Deletes a Secret. One that is not there is fine.
-pub(super) async fn delete(api: &Api<Secret>, name: &str) -> Result<(), Error> {
-    match api.delete(name, &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(error.into()),
+pub(super) async fn delete(secrets: &Secrets<'_>, name: &str) -> Result<(), Error> {
+    let left = match secrets.api.delete(name, &DeleteParams::default()).await {
+        Ok(deleted) => deleted.left(),
+        Err(kube::Error::Api(status)) if status.is_not_found() => None,
+        Err(error) => return Err(error.into()),
+    };
+    match left.filter(|left| !left.finalizers().is_empty()) {
+        // Its deletion has only begun.
+        Some(left) => drop(secrets.wrote(left)),
+        None => secrets.watched.removed(&ObjectRef::new(name).within(secrets.namespace)),
     }
+    Ok(())
 }
 
 /// A Secret with these labels and values.
@@ -132,4 +185,19 @@ pub(super) fn render(
         data: Some(values.collect()),
         ..Secret::default()
     }
+}
+
+/// A Secret as a fixture has it, with its values in plain text.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) fn fixture(text: &str) -> Secret {
+    let mut secret: Secret = serde_saphyr::from_str(text).unwrap();
+    let values = secret.string_data.take().unwrap().into_iter();
+    secret.data = Some(
+        values
+            .map(|(key, value)| (key, ByteString(value.into_bytes())))
+            .collect(),
+    );
+    secret.metadata.namespace = None;
+    secret
 }

@@ -74,7 +74,7 @@ impl Logins {
     pub async fn read(core: &Core, database: &str, known: Known) -> Result<Self, Error> {
         let (api, name) = (owner::secrets(core), tenant_secret(database));
         let watched = secrets::is_watched(core, &name);
-        let stored = if watched { api.get_opt(&name).await? } else { None };
+        let stored = if watched { api.get(&name).await? } else { None };
         let published = known.published;
         // What was rotated away since is no password any more.
         let earlier = known.earlier.filter(|_| known.generation <= 1);
@@ -84,10 +84,10 @@ impl Logins {
             (None, None) => {
                 let mut new = Self::lost(known.generation, published);
                 match new.write(core, database).await {
-                    // The watch is late.
+                    // Another operator has created it.
                     Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_already_exists() => {
                         let stored = api.get(&name).await?;
-                        Self::parse(stored, published)
+                        Self::parse(stored.ok_or(Error::Kubernetes(kube::Error::Api(status)))?, published)
                     }
                     written => return written.map(|()| new),
                 }
@@ -202,7 +202,6 @@ impl Logins {
             Some(stored) => secrets::amend(&api, TENANT_MANAGER, stored, &secret).await?,
             None => secrets::make(&api, TENANT_MANAGER, &secret).await?,
         };
-        core.stores.secrets.wrote_whole(&written);
         self.stored = Some(written);
         Ok(())
     }

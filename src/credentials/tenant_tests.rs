@@ -151,3 +151,24 @@ fn a_number_that_a_role_of_the_server_has_is_skipped_once() {
     state.shut(&[4]);
     assert_eq!(state.ended, [4].into());
 }
+
+#[test]
+fn what_an_earlier_version_stored_is_written_as_it_is() {
+    for (text, current, passwords) in [
+        (
+            include_str!("../../tests/fixtures/stored/hosted/first-tenant-secret.yaml"),
+            1,
+            1,
+        ),
+        (
+            include_str!("../../tests/fixtures/stored/hosted/tenant-secret.yaml"),
+            2,
+            2,
+        ),
+    ] {
+        let stored = secrets::fixture(text);
+        let logins = Logins::parse(stored.clone(), true);
+        assert_eq!((logins.state.current, logins.passwords.len()), (current, passwords));
+        assert_eq!(logins.render("orchdb-hosted").unwrap(), stored);
+    }
+}

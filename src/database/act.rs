@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::observe::{Observed, too_early};
 use super::plan::Step;
 use super::{Pass, adopted, create, deadline, entry, grace, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
+use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
 use crate::controller::write::{delete, set_finalizer};
 use crate::credentials::{owner, password};
-use crate::postgres;
-use crate::postgres::APPLICATION;
 use crate::supabase::Account;
 use crate::supabase::health::{Service, health_ready};
 use crate::supabase::pooler::PoolerEndpoint;
@@ -26,8 +27,9 @@ const LATE: u32 = 12;
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 
 /// Carries out a step; `None` when the next step follows at once.
-pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
-    let poll = Some(Next::After(pace(pass)));
+pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
+    let observed = &mut observed;
+    let poll = Some(Next::After(pace(pass, observed)));
     match step {
         Step::AddFinalizer => {
             if let Some(object) = set_finalizer(&pass.ctx.core, &pass.object, DATABASE_FINALIZER, true).await? {
@@ -36,25 +38,29 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
             Ok(None)
         }
         Step::StorePassword => store_password(pass).await,
-        Step::Announce => create::announce(pass, account(observed)?, &observed.unnamed).await,
-        Step::Create => create::create(pass, account(observed)?).await,
+        Step::Announce => create::announce(pass, account(observed)?, observed).await,
+        Step::Create => create::create(pass, account(observed)?, observed).await,
         Step::Record => record(pass, observed).await,
         Step::AwaitOutcome => Ok(Some(create::await_outcome(pass))),
-        Step::AwaitHealthy => Ok(Some(Next::After(pace(pass).max(too_early(pass, account(observed)?))))),
+        Step::TellRefusal => create::refused_meanwhile(pass, account(observed)?).map_or(Ok(poll), Err),
+        Step::AwaitHealthy => {
+            let early = too_early(pass, account(observed)?, observed.now);
+            Ok(Some(Next::After(pace(pass, observed).max(early))))
+        }
         Step::AwaitGone | Step::AwaitRestore | Step::AwaitPause | Step::AwaitRequest => Ok(poll),
-        Step::Replace => replace(pass, reference(pass, observed)?.to_string()).await,
-        Step::Renew => renew(pass).await,
+        Step::Replace => replace(pass, observed).await,
+        Step::Renew => renew(pass, observed).await,
         Step::Pause | Step::Restore => {
             let reference = reference(pass, observed)?.to_owned();
-            power::change(pass, step, account(observed)?, &reference).await
+            power::change(pass, step, observed, (account(observed)?, &reference)).await
         }
         Step::Connect => connect(pass, observed).await,
-        Step::Probe => probe(pass).await,
+        Step::Probe => probe(pass, observed).await,
         Step::ResetPassword => reset_password(pass, observed).await,
         Step::ReadKeys => read_keys(pass, observed).await,
         // The pool looks again, and what it finds brings the database back.
         Step::AwaitEntry { .. } => Ok(Some(Next::Rest)),
-        Step::DecideReset => entry::decide(pass).await.map(|()| None),
+        Step::DecideReset => entry::decide(pass, observed).await.map(|()| None),
         Step::Reset => entry::drop_everything(pass).await,
         Step::BeginPassword => super::password::begin(pass).await,
         Step::ChangePassword => {
@@ -63,11 +69,15 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         }
         // A paused project is destroyed in time, too.
         Step::Rest | Step::Sleep => {
+            come_to_rest(pass, step, observed).await?;
             let wait = observed.wait.into_iter().chain(pass.again).min();
             Ok(Some(wait.map_or(Next::Rest, Next::After)))
         }
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
-        Step::Hold => Ok(Some(Next::After(crate::controller::backoff::SLOWEST))),
+        Step::Hold => {
+            come_to_rest(pass, step, observed).await?;
+            Ok(Some(Next::After(SLOWEST)))
+        }
         // The fix may be made at the provider, where nothing is watched.
         Step::Stop(_) | Step::RunOn => Ok(Some(Next::After(pass.ctx.core.settings.poll_interval * LATE))),
         Step::DeleteSelf => delete_self(pass).await,
@@ -78,13 +88,33 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
 }
 
 /// The pace of polling; slower for a project past its deadline.
-fn pace(pass: &Pass) -> Duration {
+fn pace(pass: &Pass, observed: &Observed) -> Duration {
     let pace = pass.ctx.core.settings.poll_interval;
-    if deadline::passed(pass).is_some() {
+    if deadline::passed(pass, observed.now).is_some() {
         pace * LATE
     } else {
         pace
     }
+}
+
+/// Writes what is noted of a database that has come to rest, with what the step means.
+async fn come_to_rest(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
+    let now = Time(observed.now);
+    let may_still_pause = power::may_still_pause(pass, observed.now);
+    status::change(pass, step, observed, |status| {
+        if step != Step::Sleep && !may_still_pause {
+            // It runs, and was proven usable: a later pause is another one.
+            status.pause_issued_at = None;
+        }
+        status.pause_first_issued_at = None;
+        if step == Step::Sleep {
+            // Whoever has paused it, as the spec wants: it is restored when the spec wants that.
+            status.pause_issued_at.get_or_insert(now);
+        } else if step == Step::Rest {
+            status.usable_since.get_or_insert(now);
+        }
+    })
+    .await
 }
 
 fn account(observed: &Observed) -> Result<&Account, Error> {
@@ -115,7 +145,6 @@ async fn store_password(pass: &mut Pass) -> Result<Option<Next>, Error> {
         }
         None => owner::store_password(&secrets, pass.name(), &password::generate()).await?,
     }
-    pass.stored = true;
     Ok(None)
 }
 
@@ -128,7 +157,7 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         reference: found.reference.clone(),
         region: found.region.clone().unwrap_or_else(|| region::last(pass)),
     };
-    status::change(pass, Step::AwaitHealthy, |status| {
+    status::change(pass, Step::AwaitHealthy, observed, |status| {
         status.project = Some(project);
         status.organization = Some(organization);
         status.unclear_before.clear();
@@ -138,15 +167,15 @@ async fn record(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
 }
 
 /// The decision is written before anything is deleted: the project is never used afterwards.
-async fn replace(pass: &mut Pass, reference: String) -> Result<Option<Next>, Error> {
+async fn replace(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    let reference = reference(pass, observed)?.to_owned();
     tracing::warn!(project = reference, "the project never became usable, and is replaced");
-    status::change(pass, Step::Replace, |status| status.replaced.push(reference)).await?;
+    status::change(pass, Step::Replace, observed, |status| status.replaced.push(reference)).await?;
     Ok(None)
 }
 
-async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
-    pass.said = None;
-    status::change(pass, Step::Renew, |status| {
+async fn renew(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    status::change(pass, Step::Renew, observed, |status| {
         status.project = None;
         status.create_issued_at = None;
         status.unclear_before.clear();
@@ -156,18 +185,18 @@ async fn renew(pass: &mut Pass) -> Result<Option<Next>, Error> {
 }
 
 /// Reads health, pooler and keys, once for each project, and stores the address.
-async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+async fn connect(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next>, Error> {
     let (account, reference) = (account(observed)?, reference(pass, observed)?);
     let client = account.client();
-    if let Some(took) = deadline::age(pass).filter(|_| pass.said.is_some()) {
+    if let Some(took) = deadline::age(pass, observed.now).filter(|_| observed.said.is_some()) {
         account.poll().took(took);
     }
     if let Err(unhealthy) = health_ready(&client.services_health(reference, &SERVICES).await?) {
         tracing::debug!(?unhealthy, "services are not healthy yet");
         let unhealthy = unhealthy.iter().map(|(service, why)| format!("{service} is {why}"));
-        pass.said = Some(unhealthy.collect::<Vec<_>>().join(", "));
-        status::change(pass, Step::Connect, |_| {}).await?;
-        return Ok(Some(Next::After(pace(pass))));
+        observed.said = Some(unhealthy.collect::<Vec<_>>().join(", "));
+        status::change(pass, Step::Connect, observed, |_| {}).await?;
+        return Ok(Some(Next::After(pace(pass, observed))));
     }
     let settings = pass.ctx.class.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
@@ -185,7 +214,6 @@ async fn connect(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
         keys: None,
     };
     owner::store_address(&owner::secrets(&pass.ctx.core), pass.name(), &address).await?;
-    pass.connected = true;
     pass.keys_work = Some(true);
     Ok(None)
 }
@@ -196,7 +224,7 @@ async fn read_keys(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>,
     Ok(None)
 }
 
-async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
+async fn probe(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next>, Error> {
     if let Some(wait) = pass.ctx.logins.wait(pass.name(), pass.ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
     }
@@ -206,7 +234,8 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let Some(login) = owner.login(&pass.ctx.core.settings.database_roots) else {
         return Ok(Some(Next::After(Duration::from_millis(50))));
     };
-    match postgres::connect(&login, APPLICATION).await {
+    let spacing = pass.ctx.core.settings.login_spacing;
+    match pass.ctx.logins.connect(pass.name(), &login, spacing).await {
         Ok(connection) => {
             drop(connection);
             pass.ctx.logins.forget(pass.name());
@@ -217,17 +246,20 @@ async fn probe(pass: &mut Pass) -> Result<Option<Next>, Error> {
         Err(error) if error.reason() == Reason::UntrustedHost => Err(error.into()),
         Err(error) => {
             tracing::info!(%error, "the database does not accept the login yet");
-            pass.ctx.logins.refused(pass.name(), error.is_wrong_password());
-            pass.said = Some(format!("healthy by its status, but refuses the login ({error})"));
+            if error.reason() != Reason::LoginFailed {
+                // Without an answer, too, the next login has to wait.
+                pass.ctx.logins.refused(pass.name(), false);
+            }
+            observed.said = Some(format!("healthy by its status, but refuses the login ({error})"));
             if error.is_wrong_password() && pass.object.adopted().is_some() {
                 // The next step tells, or sets another one.
                 return Ok(None);
             }
-            status::change(pass, Step::Probe, |_| {}).await?;
+            status::change(pass, Step::Probe, observed, |_| {}).await?;
             if error.is_wrong_password() {
                 return Ok(None);
             }
-            Ok(Some(Next::After(pass.ctx.core.settings.login_spacing)))
+            Ok(Some(Next::After(spacing)))
         }
     }
 }

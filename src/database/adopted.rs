@@ -14,7 +14,7 @@ use crate::api::{AdoptedProject, DeletionPolicy, OrchestraDatabase, PasswordRefe
 use crate::controller::backoff::SLOWEST;
 use crate::controller::error::Error;
 use crate::credentials::{given, owner};
-use crate::postgres::{self, APPLICATION, claim_record};
+use crate::postgres::claim_record;
 use crate::supabase::Account;
 use crate::text;
 
@@ -68,8 +68,8 @@ pub async fn check_claim(pass: &Pass, account: &Account, reference: &str) -> Res
     other.map_or(Ok(()), |row| {
         let (uid, namespace, name) = (text(row, "orchestra_uid"), text(row, "namespace"), text(row, "name"));
         let message = format!(
-            "the database carries the mark of Orchestra {namespace}/{name} ({uid}), here or in another cluster, which may use \
-             it: its password is not changed, and nothing else. Only when that Orchestra is gone for good, an admin who has \
+            "the database carries the claim record of Orchestra {namespace}/{name} ({uid}), here or in another cluster, which \
+             may use it: the operator changes neither its password nor anything else. Only when that Orchestra is gone for good, an admin who has \
              looked into the database drops the table stagesub.claim; the operator then continues"
         );
         Err(Error::blocked(Reason::ClaimConflict, message))
@@ -95,16 +95,16 @@ pub async fn has_another(pass: &Pass) -> Result<bool, Error> {
 
 /// Whether an Orchestra has given a password that no login has proven yet. What is stored may be left from an earlier
 /// adoption of the project, or be the operator's.
-pub fn is_untried(pass: &Pass) -> bool {
-    was_given_password(pass) && pass.claim() == Claim::Held && !pass.object.was_usable()
+pub fn is_untried(pass: &Pass, claim: Claim) -> bool {
+    was_given_password(pass) && claim == Claim::Held && !pass.object.was_usable()
 }
 
 /// Why a project stays that the operator lets go of.
 pub fn why_kept(object: &OrchestraDatabase) -> &'static str {
     match object.spec.reclaim_policy {
-        _ if !object.may_be_destroyed() => "it was adopted, and not to be destroyed",
+        _ if !object.may_be_destroyed() => "it was adopted, and its adopt does not allow its destruction",
         DeletionPolicy::Retain => "the reclaim policy is Retain",
-        DeletionPolicy::Delete => "it was adopted, and never let the operator in",
+        DeletionPolicy::Delete => "it was adopted, and no login of the operator has ever succeeded",
     }
 }
 
@@ -139,7 +139,8 @@ async fn remove_mark(pass: &Pass, uid: &str) -> Result<(), Error> {
     })?;
     let mut uids = pass.object.spec.former_uids.clone();
     uids.push(uid.to_owned());
-    let mut session = postgres::connect(&login, APPLICATION).await?;
+    // There is no later try.
+    let mut session = pass.ctx.logins.connect(pass.name(), &login, Duration::ZERO).await?;
     Ok(claim_record::remove(&mut session, &uids).await?)
 }
 
@@ -184,9 +185,12 @@ mod tests {
             (database(false, false, destroy, false), None),
             (database(false, false, keep, true), Some("Retain")),
             (database(true, true, destroy, true), None),
-            (database(true, true, destroy, false), Some("never let")),
+            (database(true, true, destroy, false), Some("no login of the operator")),
             (database(true, true, keep, true), Some("Retain")),
-            (database(true, false, destroy, true), Some("not to be destroyed")),
+            (
+                database(true, false, destroy, true),
+                Some("does not allow its destruction"),
+            ),
         ] {
             assert_eq!(of.is_to_be_destroyed(), kept.is_none(), "{of:?}");
             assert!(kept.is_none_or(|part| why_kept(&of).contains(part)), "{of:?}");

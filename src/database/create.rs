@@ -36,7 +36,7 @@ pub fn is_tried_again(pass: &Pass, account: &Account) -> bool {
 }
 
 /// Writes the intent by compare-and-swap: of two operators only one continues.
-pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) -> Result<Option<Next>, Error> {
+pub async fn announce(pass: &mut Pass, account: &Account, observed: &Observed) -> Result<Option<Next>, Error> {
     if pass.object.adopted().is_some() {
         let message = "an adopted project is not listed, and no other one is created in its place";
         return Err(Error::blocked(Reason::DatabaseLost, message));
@@ -54,11 +54,11 @@ pub async fn announce(pass: &mut Pass, account: &Account, unnamed: &[String]) ->
     if let Some(chosen) = region::news(pass, chosen.as_ref()) {
         tell(&pass.ctx.core, &pass.object, &chosen).await;
     }
-    status::change(pass, Step::Create, |status| {
+    status::change(pass, Step::Create, observed, |status| {
         status.placement = chosen;
         status.create_issued_at = Some(Time(Timestamp::now()));
         status.organization = Some(account.organization().to_string());
-        status.unclear_before = unnamed.iter().take(unclear::REMEMBERED).cloned().collect();
+        status.unclear_before = observed.unnamed.iter().take(unclear::REMEMBERED).cloned().collect();
     })
     .await?;
     pass.announced = Some(permit);
@@ -86,7 +86,7 @@ fn place(pass: &Pass) -> QueuePlace {
 
 /// Sends the one request. Any answer but a clear refusal may mean that the project was created, and it is looked up
 /// before another request is sent.
-pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, Error> {
+pub async fn create(pass: &mut Pass, account: &Account, observed: &Observed) -> Result<Option<Next>, Error> {
     let Some(permit) = pass.announced.take() else {
         return Ok(None);
     };
@@ -119,12 +119,17 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
                 region: created.region.unwrap_or_else(|| region.clone()),
             };
             tracing::info!(project = project.reference, "the project is created");
-            status::change(pass, Step::AwaitHealthy, |status| {
+            status::change(pass, Step::AwaitHealthy, observed, |status| {
                 status.project = Some(project);
                 status.unclear_before.clear();
             })
             .await?;
-            let wait = pass.ctx.core.settings.poll_interval.max(too_early(pass, account));
+            let wait = pass
+                .ctx
+                .core
+                .settings
+                .poll_interval
+                .max(too_early(pass, account, observed.now));
             Ok(Some(Next::After(wait)))
         }
         // Our names are unique: a taken name means that an earlier request created the project, which is not listed yet.
@@ -135,14 +140,8 @@ pub async fn create(pass: &mut Pass, account: &Account) -> Result<Option<Next>, 
         Err(error) => {
             let offer = offer(account, &project, &region, &error).await;
             let error = offer.explain(error, &region);
-            not_created(
-                pass,
-                account,
-                (&wanted, &regions),
-                region,
-                refused::Refusal { error, offer },
-            )
-            .await
+            let refusal = refused::Refusal { error, offer };
+            not_created(pass, (account, observed), (&wanted, &regions), region, refusal).await
         }
     }
 }
@@ -160,7 +159,7 @@ fn is_fresh(pass: &Pass) -> bool {
 /// again.
 async fn not_created(
     pass: &mut Pass,
-    account: &Account,
+    (account, observed): (&Account, &Observed),
     (wanted, regions): (&SupabaseProject, &[String]),
     region: String,
     refusal: refused::Refusal,
@@ -170,7 +169,7 @@ async fn not_created(
     let go_on = !full.is_empty();
     // A proxy that refuses the answer may have let the request pass: the intent stays until it was looked up.
     let is_certain = !matches!(error, supabase::Error::Refused { outside: true, .. });
-    status::change(pass, Step::Announce, |status| {
+    status::change(pass, Step::Announce, observed, |status| {
         if is_certain {
             status.create_issued_at = None;
             status.organization = None;
@@ -202,9 +201,13 @@ async fn offer(account: &Account, project: &NewProject, region: &str, error: &su
         .offer(region)
 }
 
+/// Whether a proxy refused the last request, whose outcome is still looked up.
+pub fn is_refused_meanwhile(pass: &Pass, account: &Account) -> bool {
+    refused_meanwhile(pass, account).is_some()
+}
+
 /// The refusal of a proxy, whose request is still looked up.
-pub fn refused_meanwhile(pass: &Pass, observed: &Observed) -> Option<Error> {
-    let account = observed.account.as_ref()?;
+pub fn refused_meanwhile(pass: &Pass, account: &Account) -> Option<Error> {
     pass.ctx.core.refusals.refusal(pass.name(), &creation(account))
 }
 

@@ -17,7 +17,7 @@ pub const REPLACEMENTS: usize = 2;
 
 /// A message when a database that was never usable is past the deadline of its class. The time counts from the last
 /// create request, and before the first one from the creation of the OrchestraDatabase.
-pub fn passed(pass: &Pass) -> Option<String> {
+pub fn passed(pass: &Pass, now: Timestamp) -> Option<String> {
     let status = pass.object.status.as_ref();
     if pass.object.metadata.deletion_timestamp.is_some() || status.is_some_and(|status| status.usable_since.is_some()) {
         return None;
@@ -26,18 +26,18 @@ pub fn passed(pass: &Pass) -> Option<String> {
     let issued = status.and_then(|status| status.create_issued_at.as_ref());
     let since = issued.or(pass.object.metadata.creation_timestamp.as_ref())?.0;
     // The deadline, not the time taken, which would change the status at every pass.
-    is_past(class.spec.progress_deadline, since, Timestamp::now())
+    is_past(class.spec.progress_deadline, since, now)
         .then(|| format!("not usable {} after it was requested", class.spec.progress_deadline))
 }
 
 /// How long ago a project that was never usable was requested.
-pub fn age(pass: &Pass) -> Option<Duration> {
+pub fn age(pass: &Pass, now: Timestamp) -> Option<Duration> {
     let status = pass
         .object
         .status
         .as_ref()
         .filter(|status| status.usable_since.is_none())?;
-    let age = Timestamp::now().duration_since(status.create_issued_at.as_ref()?.0);
+    let age = now.duration_since(status.create_issued_at.as_ref()?.0);
     Duration::try_from(age).ok()
 }
 
@@ -45,7 +45,7 @@ pub fn age(pass: &Pass) -> Option<Duration> {
 /// project can provide. The status alone may have been lost, as after a restore of the resource.
 pub fn is_surely_unused(pass: &Pass) -> bool {
     let status = pass.object.status.as_ref();
-    let connected = pass.connected || pass.has_stored(CONNECTED_LABEL);
+    let connected = pass.has_stored(CONNECTED_LABEL);
     !connected && status.is_some_and(|status| status.usable_since.is_none() && status.create_issued_at.is_some())
 }
 
@@ -56,7 +56,7 @@ fn is_past(deadline: GoDuration, since: Timestamp, now: Timestamp) -> bool {
 /// Whether the recorded project is to be replaced: its class says `replaceStuck`, an Orchestra or a pool waits for it, this
 /// very resource requested it, and nothing was stored that only a usable project can provide. A project whose status
 /// was lost, as after a restore of the resource, counts as one in use.
-pub fn is_to_be_replaced(pass: &Pass, project: &ProjectStatus, connected: bool) -> bool {
+pub fn is_to_be_replaced(pass: &Pass, claim: Claim, project: &ProjectStatus, connected: bool, now: Timestamp) -> bool {
     let Some(status) = &pass.object.status else {
         return false;
     };
@@ -69,11 +69,11 @@ pub fn is_to_be_replaced(pass: &Pass, project: &ProjectStatus, connected: bool) 
     let failed = *project == ProjectStatus::InitFailed;
     wanted
         && never_usable
-        && (pass.claim() == Claim::Held || pass.object.is_spare())
+        && (claim == Claim::Held || pass.object.is_spare())
         && pass.object.metadata.deletion_timestamp.is_none()
         && status.replaced.len() < REPLACEMENTS
         && project.is_before_first_use()
-        && (failed || passed(pass).is_some())
+        && (failed || passed(pass, now).is_some())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The words of each step: phase, conditions, reason and message.
 
-use super::plan::{Claim, Step};
+use super::plan::{Claim, Step, Stop};
 use crate::api::condition::Reason;
 use crate::controller::conditions::Standing;
 
@@ -15,109 +15,120 @@ pub struct Description {
     pub text: &'static str,
 }
 
-/// The words of a step. `replacement`: the project is deleted because another one takes its place.
-pub fn describe(step: Step, claim: Claim, replacement: bool) -> Description {
+/// Whether a step replaces the project. `replacement`: the project is deleted because another one takes its place.
+pub const fn is_replacing(step: Step, replacement: bool) -> bool {
     match step {
+        Step::Replace | Step::Renew => true,
+        Step::Destroy | Step::AwaitGone => replacement,
+        _ => false,
+    }
+}
+
+/// Whether a step changes nothing in what the status says of a usable database.
+pub const fn is_at_rest(step: Step) -> bool {
+    matches!(
+        step,
+        Step::Rest | Step::ReadKeys | Step::BeginPassword | Step::ChangePassword | Step::Schedule
+    )
+}
+
+/// The words of a step. `replaces`: as [`is_replacing`] says.
+pub fn describe(step: Step, claim: Claim, replaces: bool) -> Description {
+    match step {
+        _ if replaces => REPLACING,
         Step::Replace | Step::Renew => REPLACING,
-        Step::Destroy | Step::AwaitGone if replacement => REPLACING,
-        Step::AddFinalizer | Step::StorePassword | Step::Announce => {
-            working("Pending", Reason::Pending, "preparing the creation of the project")
-        }
-        Step::Restore | Step::AwaitRestore => provisioning(
-            Reason::Restoring,
-            "the project is paused, and the provider was asked to restore it",
-        ),
-        Step::Pause | Step::AwaitPause => {
-            working("Bound", Reason::Pausing, "the provider was asked to pause the project")
-        }
+        Step::AddFinalizer | Step::StorePassword | Step::Announce => PREPARING,
+        Step::Restore | Step::AwaitRestore => RESTORING,
+        Step::Pause | Step::AwaitPause => PAUSING,
         Step::AwaitRequest => Description {
             standing: Standing::Reconciling,
             reason: Reason::Pausing,
-            text: "the provider was asked to pause the project, which runs until it begins",
+            text: ASKED_TO_PAUSE,
             ..rest(claim)
         },
         Step::RunOn => Description {
             standing: Standing::Stalled,
             reason: Reason::DeadlineExceeded,
-            text: "the provider was asked to pause the project for more than an hour, and the project runs on: it is not asked \
-                   again. Ask the provider's support, or let the project run (powerState: Running)",
+            text: RUNS_ON,
             ..rest(claim)
         },
-        Step::Sleep => Description {
-            phase: if claim == Claim::Released { "Released" } else { "Paused" },
-            ready: false,
-            standing: Standing::Settled,
-            reason: Reason::Paused,
-            text: "the project is paused, as spec.powerState says; its data are kept",
+        Step::Sleep if claim == Claim::Released => Description {
+            phase: "Released",
+            ..PAUSED
         },
+        Step::Sleep => PAUSED,
         Step::Create | Step::Record => provisioning(Reason::Provisioning, "creating the project"),
-        Step::AwaitOutcome => provisioning(
-            Reason::OutcomeUnknown,
-            "the outcome of the create request is unknown; the operator looks it up before it sends another one",
-        ),
-        Step::AwaitHealthy => provisioning(
-            Reason::Provisioning,
-            "waiting for the provider: the project is being set up",
-        ),
-        Step::Connect => provisioning(
-            Reason::Provisioning,
-            "waiting for the project's services, pooler and keys",
-        ),
+        Step::AwaitOutcome | Step::TellRefusal => UNKNOWN,
+        Step::AwaitHealthy => provisioning(Reason::Provisioning, SET_UP),
+        Step::Connect => provisioning(Reason::Provisioning, SERVICES),
         Step::Probe => provisioning(Reason::Provisioning, "waiting for the first login to succeed"),
-        Step::ResetPassword => provisioning(
-            Reason::LoginFailed,
-            "the project has another password; setting the stored one",
-        ),
+        Step::ResetPassword => provisioning(Reason::LoginFailed, OTHER_PASSWORD),
         Step::Rest | Step::ReadKeys | Step::BeginPassword | Step::ChangePassword | Step::Schedule => rest(claim),
-        Step::DecideReset | Step::Reset => working(
-            "Resetting",
-            Reason::Resetting,
-            "everything that the former tenant left in the database is being dropped",
-        ),
+        Step::DecideReset | Step::Reset => working("Resetting", Reason::Resetting, DROPS_ALL),
         Step::AwaitEntry { reason, passing } => Description {
-            phase: "Unavailable",
-            ready: false,
             standing: if passing {
                 Standing::Reconciling
             } else {
                 Standing::Stalled
             },
-            reason,
-            text: "the entry does not lead to the database now",
+            ..working("Unavailable", reason, "the entry does not lead to the database now")
         },
-        Step::Hold => Description {
-            phase: "Bound",
-            ready: true,
-            standing: Standing::Stalled,
-            reason: Reason::InUse,
-            text: "deletion was requested, but an Orchestra uses the database: nothing is deleted while it does, and it \
-                   goes on. The deletion is carried out when that Orchestra is deleted and releases the database",
-        },
+        Step::Hold => usable("Bound", Standing::Stalled, Reason::InUse, HELD),
         Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget | Step::Abandon => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
         }
-        Step::Stop(reason) => Description {
-            phase: "Failed",
-            ready: false,
-            standing: Standing::Stalled,
-            reason,
-            text: match reason {
-                Reason::LoginFailed if claim != Claim::Held => NOT_RESET,
-                _ => advice(reason),
-            },
-        },
+        Step::Stop(stop) => {
+            let (reason, text) = words(stop, claim);
+            Description {
+                standing: Standing::Stalled,
+                ..working("Failed", reason, text)
+            }
+        }
     }
 }
-
-/// The project was adopted, and is nobody's now.
-const NOT_RESET: &str = "the project, which was adopted, refuses the stored password of its role postgres, and no Orchestra \
-                         has it that would allow another one to be set: an Orchestra that takes the database back goes on \
-                         as its adopt says. Or delete the OrchestraDatabase, which lets go of the project";
 
 const REPLACING: Description = provisioning(
     Reason::Replacing,
     "the project never became usable: it is deleted, and another one is created",
 );
+
+const PREPARING: Description = working("Pending", Reason::Pending, "preparing the creation of the project");
+
+const RESTORING: Description = provisioning(
+    Reason::Restoring,
+    "the project is paused, and the provider was asked to restore it",
+);
+
+const PAUSING: Description = working("Bound", Reason::Pausing, "the provider was asked to pause the project");
+
+const ASKED_TO_PAUSE: &str = "the provider was asked to pause the project, which runs until it begins";
+
+const RUNS_ON: &str = "the provider was asked to pause the project for more than an hour, and the project runs on: it is not \
+                       asked again. Ask the provider's support, or let the project run (powerState: Running)";
+
+const PAUSED: Description = Description {
+    phase: "Paused",
+    ready: false,
+    standing: Standing::Settled,
+    reason: Reason::Paused,
+    text: "the project is paused, as spec.powerState says; its data are kept",
+};
+
+const UNKNOWN: Description = provisioning(
+    Reason::OutcomeUnknown,
+    "the outcome of the create request is unknown; the operator looks it up before it sends another one",
+);
+
+const SET_UP: &str = "waiting for the provider: the project is being set up";
+
+const SERVICES: &str = "waiting for the project's services, pooler and keys";
+
+const OTHER_PASSWORD: &str = "the project has another password; setting the stored one";
+
+const DROPS_ALL: &str = "everything that the former tenant left in the database is being dropped";
+
+const HELD: &str = "deletion was requested, but an Orchestra uses the database: nothing is deleted while it does, and it goes \
+                    on. The deletion is carried out when that Orchestra is deleted and releases the database";
 
 const fn working(phase: &'static str, reason: Reason, text: &'static str) -> Description {
     Description {
@@ -168,40 +179,47 @@ fn rest(claim: Claim) -> Description {
     }
 }
 
-/// What a person should do about a stop.
-fn advice(reason: Reason) -> &'static str {
-    match reason {
-        Reason::ProjectConflict => {
-            "several projects carry this database's marker; nothing is created or deleted. Find the one that holds the \
-             data (status.project.ref names the one that was used last, if any was), and rename the others in the \
-             provider's dashboard: they cost money until somebody who has looked into them deletes them"
-        }
-        Reason::DatabaseLost => {
-            "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \
-             support. Only when its data are given up, delete the Orchestra and create it again"
-        }
-        Reason::ProjectPaused => {
-            "the provider has paused the project. Restore it in the provider's dashboard, or set autoRestore on the class; \
-             the operator then continues"
-        }
-        Reason::ProviderFailed => {
-            "the provider reports that the project failed. Ask its support. A project that never became usable, and so \
-             holds no data, is replaced when the class says replaceStuck"
-        }
-        Reason::DeadlineExceeded => {
-            "the provider was asked to pause the project more than an hour ago and has not finished: it can be used by nobody \
-             meanwhile. Ask the provider's support; the operator continues when the project is paused or usable"
-        }
-        Reason::LoginFailed => {
-            "the project refuses the password of its role postgres that spec.source.existing.adopt.passwordSecretRef of the \
-             Orchestra names, and adopt does not let the operator set another one. Correct the Secret, or set that password in \
-             the provider's dashboard; the operator continues in minutes"
-        }
-        Reason::ExistingNotFound => {
-            "the project that spec.source.existing.projectRef of the Orchestra names is not in the organization of the class any \
-             more, or is a branch of another project: it is neither used nor billed. Move it back in the provider's dashboard, \
-             and the operator continues; or delete the Orchestra"
-        }
-        _ => "a person must act",
+/// The reason of a stop, and what a person should do about it.
+fn words(stop: Stop, claim: Claim) -> (Reason, &'static str) {
+    match stop {
+        Stop::Conflict => (Reason::ProjectConflict, CONFLICT),
+        Stop::Lost => (Reason::DatabaseLost, LOST),
+        // The entries of the listing are named in place of a text.
+        Stop::Unclear => (Reason::ProjectUnclear, ""),
+        Stop::Paused => (Reason::ProjectPaused, STOPPED),
+        Stop::Failed => (Reason::ProviderFailed, FAILED),
+        Stop::PauseHangs => (Reason::DeadlineExceeded, PAUSE_HANGS),
+        Stop::Elsewhere => (Reason::ExistingNotFound, ELSEWHERE),
+        Stop::WrongPassword if claim == Claim::Held => (Reason::LoginFailed, WRONG_PASSWORD),
+        Stop::WrongPassword => (Reason::LoginFailed, NOT_RESET),
     }
 }
+
+const CONFLICT: &str = "several projects carry this database's marker; nothing is created or deleted. Find the one that holds the \
+    data (status.project.ref names the one that was used last, if any was), and rename the others in the \
+    provider's dashboard: they cost money until somebody who has looked into them deletes them";
+
+const LOST: &str = "the project was deleted at the provider; it is never silently replaced. Restore it with the provider's \
+    support. Only when its data are given up, delete the Orchestra and create it again";
+
+const STOPPED: &str = "the provider has paused the project. Restore it in the provider's dashboard, or set autoRestore on the class; \
+    the operator then continues";
+
+const FAILED: &str = "the provider reports that the project failed. Ask its support. A project that never became usable, and so \
+    holds no data, is replaced when the class says replaceStuck";
+
+const PAUSE_HANGS: &str = "the provider was asked to pause the project more than an hour ago and has not finished: it can be used by nobody \
+    meanwhile. Ask the provider's support; the operator continues when the project is paused or usable";
+
+const WRONG_PASSWORD: &str = "the project refuses the password of its role postgres that spec.source.existing.adopt.passwordSecretRef of the \
+    Orchestra names, and adopt does not let the operator set another one. Correct the Secret, or set that password in \
+    the provider's dashboard; the operator continues in minutes";
+
+const ELSEWHERE: &str = "the project that spec.source.existing.projectRef of the Orchestra names is not in the organization of the class any \
+    more, or is a branch of another project: it is neither used nor billed. Move it back in the provider's dashboard, \
+    and the operator continues; or delete the Orchestra";
+
+/// The project was adopted, and is nobody's now.
+const NOT_RESET: &str = "the project, which was adopted, refuses the stored password of its role postgres, and no Orchestra \
+                         has it that would allow another one to be set: an Orchestra that takes the database back goes on \
+                         as its adopt says. Or delete the OrchestraDatabase, which lets go of the project";

@@ -8,9 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
+use super::observe::Observed;
 use super::plan::{Claim, Entry, Reset, Step};
 use super::{Pass, status};
-use crate::api::condition::{ConditionType, Reason, find, reason_of};
+use crate::api::condition::{ConditionType, Reason};
 use crate::api::{Recycle, ResetDecision};
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::conditions::Conditions;
@@ -19,8 +20,8 @@ use crate::controller::reconcile::Next;
 use crate::credentials::entries::Trouble;
 use crate::credentials::inventory;
 use crate::migrate::Watch;
+use crate::postgres;
 use crate::postgres::reset::{Stay, reset};
-use crate::postgres::{self, APPLICATION};
 use crate::text;
 
 /// Before anything is known.
@@ -39,27 +40,28 @@ const FALLBACK: Duration = Duration::from_mins(1);
 /// What is left of which so many are named.
 const NAMED: usize = 8;
 
-/// What is known of the entry. Before the pool has looked, a database that waits for a claim is as it was.
-pub async fn observe(pass: &mut Pass) -> Result<Entry, Error> {
-    pass.trouble = match pass.ctx.credentials.entries.of(pass.name()) {
-        Some(known) => known,
-        None if pass.claim() == Claim::None => told(pass),
-        None => None,
+/// What is known of the entry, and what is the matter with it. Before the pool has looked, a database that waits for a
+/// claim is as it was, and its status stays.
+pub async fn observe(pass: &Pass, claim: Claim) -> Result<(Entry, Option<Trouble>), Error> {
+    let known = pass.ctx.credentials.entries.of(pass.name());
+    let was_out = known.is_none() && claim == Claim::None && pass.object.is_not_ready();
+    let trouble = known.flatten();
+    let out = trouble.as_ref().map(|trouble| (trouble.reason, trouble.passing));
+    let entry = Entry {
+        out: out.or_else(|| was_out.then_some((Reason::Pending, true))),
+        reset: reset_state(pass, claim).await?,
     };
-    Ok(Entry {
-        out: pass.trouble.as_ref().map(|trouble| (trouble.reason, trouble.passing)),
-        reset: reset_state(pass).await?,
-    })
+    Ok((entry, trouble))
 }
 
 /// What becomes of the database once it is released. When its entry has left, nobody is given the database.
-async fn reset_state(pass: &Pass) -> Result<Reset, Error> {
+async fn reset_state(pass: &Pass, claim: Claim) -> Result<Reset, Error> {
     let Some(entry) = pass
         .object
         .spec
         .inventory
         .as_ref()
-        .filter(|_| pass.claim() == Claim::Released && pass.object.spec.recycle == Some(Recycle::Reset))
+        .filter(|_| claim == Claim::Released && pass.object.spec.recycle == Some(Recycle::Reset))
     else {
         return Ok(Reset::Never);
     };
@@ -82,11 +84,11 @@ async fn reset_state(pass: &Pass) -> Result<Reset, Error> {
 }
 
 /// Records the decision, by compare-and-swap: an Orchestra that takes the database back at this moment wins or fails.
-pub async fn decide(pass: &mut Pass) -> Result<(), Error> {
+pub async fn decide(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(claim) = pass.object.spec.claim_ref.clone() else {
         return Ok(());
     };
-    status::change(pass, Step::DecideReset, |status| {
+    status::change(pass, Step::DecideReset, observed, |status| {
         status.reset = Some(ResetDecision {
             claim_uid: claim.uid,
             at: Time(Timestamp::now()),
@@ -99,6 +101,9 @@ pub async fn decide(pass: &mut Pass) -> Result<(), Error> {
 pub async fn drop_everything(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let (ctx, uid) = (pass.ctx.clone(), pass.object.uid().unwrap_or_default());
     if ctx.resets.under_way_of(&uid).is_none() {
+        if let Some(wait) = ctx.logins.wait(pass.name(), ctx.core.settings.login_spacing) {
+            return Ok(Some(Next::After(wait)));
+        }
         let (object, all) = (pass.object.clone(), ctx.clone());
         let work = async move { run(&all, &object).await };
         let key = ObjectRef::from_obj(&pass.object);
@@ -120,7 +125,8 @@ async fn run(ctx: &super::Context, object: &crate::api::OrchestraDatabase) -> Re
         return Ok(());
     };
     let (login, _) = inventory::login(&ctx.credentials, entry).await?;
-    let mut session = postgres::connect(&login, APPLICATION).await?;
+    let spacing = ctx.core.settings.login_spacing;
+    let mut session = ctx.logins.connect(&object.name_any(), &login, spacing).await?;
     inventory::check_identity(&mut session, object).await?;
     let uids = object.spec.former_uids.iter().chain([&claim.uid]);
     let uids: Vec<_> = uids.map(String::as_str).collect();
@@ -157,28 +163,20 @@ fn told_of(stay: &Stay) -> Error {
     }
 }
 
-/// What the status tells of a database that cannot be claimed.
-fn told(pass: &Pass) -> Option<Trouble> {
-    let conditions = pass.object.conditions();
-    let ready = find(conditions, ConditionType::Ready).filter(|ready| ready.status == "False")?;
-    Some(Trouble {
-        reason: ready.reason.parse().ok()?,
-        message: ready.message.clone(),
-        passing: reason_of(conditions, ConditionType::Stalled).is_none(),
-    })
-}
-
 /// Tells of an entry that cannot be used any more while an Orchestra uses its database, which goes on.
-pub fn tell(pass: &Pass, conditions: &mut Conditions<'_>) {
-    if pass.object.spec.inventory.is_none() || pass.claim() != Claim::Held {
+pub fn tell(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>) {
+    if pass.object.spec.inventory.is_none() || observed.facts.claim != Claim::Held {
         return;
     }
-    match (&pass.trouble, pass.ctx.credentials.entries.of(pass.name())) {
+    match (&observed.trouble, pass.ctx.credentials.entries.of(pass.name())) {
         (_, None) => conditions.keep_shown(ConditionType::EntryUsable),
         (Some(trouble), _) if !trouble.passing => {
             let message = match trouble.reason {
                 Reason::EntryRemoved => trouble.message.clone(),
-                _ => format!("{}. The claim stays with the database that it has", trouble.message),
+                _ => format!(
+                    "{}. The claim stays with the database that was claimed",
+                    trouble.message
+                ),
             };
             conditions.set(ConditionType::EntryUsable, false, trouble.reason, &message);
         }

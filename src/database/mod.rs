@@ -7,6 +7,7 @@ mod deadline;
 mod describe;
 mod entry;
 mod grace;
+mod holder;
 mod keys;
 mod observe;
 mod password;
@@ -33,7 +34,6 @@ use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
 use crate::credentials;
-use crate::credentials::entries::Trouble;
 use crate::supabase::Permit;
 
 use crate::postgres::Logins;
@@ -90,26 +90,17 @@ pub async fn pass(database: Arc<OrchestraDatabase>, ctx: Arc<Context>) -> Result
     };
     let mut pass = Pass::new(object, ctx);
     loop {
-        let observed = observe::observe(&mut pass).await?;
+        let observed = observe::observe(&pass).await?;
         let step = plan::plan(&observed.facts);
         tracing::debug!(?step, "next");
-        if step == plan::Step::AwaitOutcome
-            && let Some(refusal) = create::refused_meanwhile(&pass, &observed)
-        {
-            return Err(refusal);
-        }
-        status::write(&mut pass, step).await?;
-        if let Some(next) = act::act(&mut pass, step, &observed).await? {
+        status::write(&mut pass, step, &observed).await?;
+        if let Some(next) = act::act(&mut pass, step, observed).await? {
             return Ok(next);
         }
     }
 }
 
-/// The state of one pass over an OrchestraDatabase.
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "independent facts about what this pass has done"
-)]
+/// One pass over an OrchestraDatabase, with what it alone knows. Only `act` and the status writer change it.
 struct Pass {
     ctx: Arc<Context>,
     /// The resource, as the last write of this pass left it.
@@ -118,8 +109,6 @@ struct Pass {
     announced: Option<Permit>,
     /// Whether the keys that were published work, when that was asked in this pass.
     keys_work: Option<bool>,
-    /// What is the matter with its entry, for an entry of a static pool.
-    trouble: Option<Trouble>,
     /// The database was found to be as a fresh one in this pass.
     is_reset: bool,
     /// A login succeeded in this pass.
@@ -128,16 +117,6 @@ struct Pass {
     password: Option<password::Attempt>,
     /// When what could not be done is tried again.
     again: Option<Duration>,
-    /// The Orchestra that the claim names does not exist.
-    abandoned: bool,
-    /// The provider's last word on the project, for the message of a deadline that passed.
-    said: Option<String>,
-    /// Entries of the listing that may be the project, by their identities; none when it is listed without a reference.
-    unclear: Vec<String>,
-    /// The password was stored in this pass; the watch may not show it yet.
-    stored: bool,
-    /// The address was stored in this pass; the watch may not show it yet.
-    connected: bool,
 }
 
 impl Pass {
@@ -147,20 +126,14 @@ impl Pass {
             object,
             announced: None,
             keys_work: None,
-            trouble: None,
             is_reset: false,
             proven: false,
             password: None,
             again: None,
-            abandoned: false,
-            said: None,
-            unclear: Vec::new(),
-            stored: false,
-            connected: false,
         }
     }
 
-    /// Whether the owner's Secret has this label, as far as the watch shows.
+    /// Whether the owner's Secret has this label.
     fn has_stored(&self, label: &str) -> bool {
         let secret = ObjectRef::new(self.name()).within(&self.ctx.core.settings.namespace);
         let secret = self.ctx.core.stores.secrets.get(&secret);
@@ -169,15 +142,6 @@ impl Pass {
 
     fn api(&self) -> Api<OrchestraDatabase> {
         Api::all(self.ctx.core.client.clone())
-    }
-
-    fn claim(&self) -> plan::Claim {
-        match (&self.object.spec.claim_ref, &self.object.spec.released_at) {
-            (None, _) => plan::Claim::None,
-            (Some(_), None) if self.abandoned => plan::Claim::Abandoned,
-            (Some(_), None) => plan::Claim::Held,
-            (Some(_), Some(_)) => plan::Claim::Released,
-        }
     }
 
     fn name(&self) -> &str {

@@ -6,18 +6,16 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::api::Api;
-use kube::runtime::reflector::ObjectRef;
 
 use super::deadline::{self, is_to_be_replaced};
-use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset};
+use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset, Stop};
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, entry, grace, password, power};
-use crate::api::condition::Reason;
+use super::{Pass, adopted, create, entry, grace, holder, password, power};
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
-use crate::api::{DATABASE_FINALIZER, Orchestra, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
+use crate::api::{DATABASE_FINALIZER, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
 use crate::class;
 use crate::controller::error::Error;
+use crate::credentials::entries::Trouble;
 use crate::supabase::listed::ListedProject;
 use crate::supabase::poll::Listing;
 use crate::supabase::types::StatusClass;
@@ -37,6 +35,14 @@ const RESTORE_SPACING: Duration = Duration::from_mins(20);
 /// What was looked up.
 pub struct Observed {
     pub facts: Facts,
+    /// The time of the look.
+    pub now: Timestamp,
+    /// What is the matter with its entry, for an entry of a static pool.
+    pub trouble: Option<Trouble>,
+    /// The provider's last word on the project, for the message of a deadline that passed.
+    pub said: Option<String>,
+    /// Entries of the listing that may be the project, by their identities; none when it is listed without a reference.
+    pub unclear: Vec<String>,
     /// The account, for a hosted database whose finalizer is on.
     pub account: Option<Arc<Account>>,
     /// The project with our marker.
@@ -56,10 +62,9 @@ const UNSEEN: Hosted = Hosted {
     connection: Connection::Unread,
 };
 
-pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
-    pass.abandoned = is_deserted(pass).await?;
+pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let object = &pass.object;
-    let claim = pass.claim();
+    let (now, claim) = (Timestamp::now(), holder::claim(pass).await?);
     let deleting = object.metadata.deletion_timestamp.is_some();
     let mut observed = Observed {
         facts: Facts {
@@ -69,15 +74,21 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
             claim,
             destroy: object.is_to_be_destroyed(),
             grace: Grace::None,
+            refused: false,
             backing: Backing::Static(entry::UNSEEN),
         },
+        now,
+        trouble: None,
+        said: None,
+        unclear: Vec::new(),
         account: None,
         project: None,
         wait: None,
         unnamed: Vec::new(),
     };
-    let Some(wanted) = object.spec.supabase.clone() else {
-        let seen = entry::observe(pass).await?;
+    let Some(wanted) = &object.spec.supabase else {
+        let seen;
+        (seen, observed.trouble) = entry::observe(pass, claim).await?;
         if seen.reset != Reset::Never && !deleting {
             let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref())?;
             (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
@@ -90,73 +101,56 @@ pub async fn observe(pass: &mut Pass) -> Result<Observed, Error> {
     let hosted = if !facts.finalizer || facts.abandon || held {
         UNSEEN
     } else {
-        look_up(pass, &wanted, &mut observed).await?
+        look_up(pass, wanted, &mut observed).await?
     };
     observed.facts.backing = Backing::Hosted(hosted);
     Ok(observed)
 }
 
 /// What the provider and the owner's Secret have of a hosted database.
-async fn look_up(pass: &mut Pass, wanted: &SupabaseProject, observed: &mut Observed) -> Result<Hosted, Error> {
-    let object = &pass.object;
+async fn look_up(pass: &Pass, wanted: &SupabaseProject, observed: &mut Observed) -> Result<Hosted, Error> {
+    let (object, now, claim) = (&pass.object, observed.now, observed.facts.claim);
     let class = class::resolve(&pass.ctx.class, object.spec.class_name.as_deref())?;
     (observed.facts.grace, observed.wait) = grace::look(pass, &class).await?;
     let asked = object.status.as_ref().and_then(|status| status.organization.as_deref());
     let account = class::account(&pass.ctx.class, &class, asked).await?;
-    let listing = listing(pass, &account).await?;
-    let connected = pass.connected || pass.has_stored(CONNECTED_LABEL);
+    let listing = listing(pass, &account, now).await?;
+    let connected = pass.has_stored(CONNECTED_LABEL);
     let refused = pass.ctx.logins.wrong_password(pass.name());
-    let doubted = refused || adopted::is_untried(pass);
-    let password = pass.stored || pass.has_stored(PASSWORD_LABEL) && !(doubted && adopted::has_another(pass).await?);
+    let doubted = refused || adopted::is_untried(pass, claim);
+    let password = pass.has_stored(PASSWORD_LABEL) && !(doubted && adopted::has_another(pass).await?);
     let mut found = found(pass, wanted, &listing);
     let named;
     let mut is_unclear = false;
     if found.is_empty() && is_unrecorded(pass) && pass.object.adopted().is_none() {
         let unclear = unclear::look(pass, &wanted.name, &listing, &account).await;
         is_unclear = matches!(unclear, Unclear::Unusable | Unclear::Perhaps(_));
-        pass.unclear.clear();
         match unclear {
             Unclear::No | Unclear::Unusable => {}
-            Unclear::Perhaps(perhaps) => pass.unclear = perhaps,
+            Unclear::Perhaps(perhaps) => observed.unclear = perhaps,
             Unclear::Is(project) => {
                 named = project;
                 found.push(&named);
             }
         }
     }
-    let project = match project(pass, &account, &found, &listing, connected).await? {
+    let project = match project(pass, observed, (&account, &listing), &found, connected).await? {
         Project::Absent if is_unclear => Project::Unclear,
         project => project,
     };
     observed.project = found.first().map(|project| (*project).clone());
     observed.unnamed = listing.unnamed().into_iter().map(str::to_owned).collect();
+    observed.said = observed.project.as_ref().map(|listed| listed.status.to_string());
+    let issued = issued(pass, &listing);
+    observed.facts.refused = issued == Issued::Settling && create::is_refused_meanwhile(pass, &account);
     observed.account = Some(account);
-    if let Some(listed) = &observed.project {
-        pass.said = Some(listed.status.to_string());
-    }
     Ok(Hosted {
         origin: adopted::origin(pass),
         password,
         project,
-        issued: issued(pass, &listing),
-        connection: connection(pass, connected, observed.project.as_ref()),
+        issued,
+        connection: connection(pass, claim, connected, observed.project.as_ref()),
     })
-}
-
-/// Whether the Orchestra that holds the claim no longer exists and never released it, as after its finalizer was
-/// removed by hand. Confirmed by the API server, because the watch may lag behind.
-async fn is_deserted(pass: &Pass) -> Result<bool, Error> {
-    let (Some(claim), None) = (&pass.object.spec.claim_ref, &pass.object.spec.released_at) else {
-        return Ok(false);
-    };
-    let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
-    let watched = pass.ctx.core.stores.orchestras.get(&holder);
-    if watched.is_some_and(|orchestra| orchestra.metadata.uid.as_ref() == Some(&claim.uid)) {
-        return Ok(false);
-    }
-    let api: Api<Orchestra> = Api::namespaced(pass.ctx.core.client.clone(), &claim.namespace);
-    let holder = api.get_opt(&claim.name).await?;
-    Ok(holder.is_none_or(|orchestra| orchestra.metadata.uid.as_ref() != Some(&claim.uid)))
 }
 
 /// The projects with our marker, without those that are replaced; or the one that was adopted.
@@ -181,16 +175,16 @@ fn is_unrecorded(pass: &Pass) -> bool {
 /// A listing that is recent enough: for a requested project, one of the last poll interval; before the request, one of
 /// the last [`FIRST_LOOK`] intervals; and for a settled project, one of the last resync, so that one listing a resync
 /// serves all databases.
-async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> {
+async fn listing(pass: &Pass, account: &Account, now: Timestamp) -> Result<Arc<Listing>, Error> {
     let status = pass.object.status.as_ref();
     let settings = &pass.ctx.core.settings;
     let awaited = status.is_some_and(|status| status.project.is_some() && status.usable_since.is_none());
     // An adopted project need not be a young one.
     let awaited = awaited && pass.object.adopted().is_none();
-    if awaited && pass.object.metadata.deletion_timestamp.is_none() && deadline::passed(pass).is_none() {
+    if awaited && pass.object.metadata.deletion_timestamp.is_none() && deadline::passed(pass, now).is_none() {
         // Before the project can be ready, an older listing is as good.
-        let age = settings.poll_interval.max(too_early(pass, account));
-        return Ok(account.poll().youngest(age, || all_awaited(pass, account)).await?);
+        let age = settings.poll_interval.max(too_early(pass, account, now));
+        return Ok(account.poll().youngest(age, || all_awaited(pass, account, now)).await?);
     }
     // Whether a request to pause or to restore took effect is seen in a listing that is newer than the request.
     if power::concerns(pass) {
@@ -216,18 +210,18 @@ async fn listing(pass: &Pass, account: &Account) -> Result<Arc<Listing>, Error> 
 }
 
 /// How long it is still too early to poll the project, by the time that other projects took.
-pub fn too_early(pass: &Pass, account: &Account) -> Duration {
-    let age = deadline::age(pass).unwrap_or(Duration::MAX);
+pub fn too_early(pass: &Pass, account: &Account, now: Timestamp) -> Duration {
+    let age = deadline::age(pass, now).unwrap_or(Duration::MAX);
     account.poll().worth_a_look_after().saturating_sub(age)
 }
 
 /// The projects of the account's organization that are being created, and not for too long.
-fn all_awaited(pass: &Pass, account: &Account) -> HashSet<String> {
+fn all_awaited(pass: &Pass, account: &Account, now: Timestamp) -> HashSet<String> {
     let young = |status: &OrchestraDatabaseStatus| {
         let issued = status.create_issued_at.as_ref();
         status.usable_since.is_none()
             && status.organization.as_deref() == Some(account.organization())
-            && issued.is_some_and(|at| Timestamp::now() < settled_at(at.0, YOUNG))
+            && issued.is_some_and(|at| now < settled_at(at.0, YOUNG))
     };
     let databases = pass.ctx.core.stores.databases.state();
     databases
@@ -248,11 +242,12 @@ fn all_awaited(pass: &Pass, account: &Account) -> HashSet<String> {
 /// says so.
 async fn project(
     pass: &Pass,
-    account: &Account,
+    observed: &Observed,
+    (account, listing): (&Account, &Listing),
     found: &[&ListedProject],
-    listing: &Listing,
     connected: bool,
 ) -> Result<Project, Error> {
+    let (now, claim) = (observed.now, observed.facts.claim);
     let deleting = pass.object.metadata.deletion_timestamp.is_some();
     let status = pass.object.status.as_ref();
     let recorded = status.and_then(|status| status.project.as_ref());
@@ -272,9 +267,9 @@ async fn project(
                 Err(error) if error.is_gone() => Ok(Project::Lost),
                 Err(error) => Err(error.into()),
                 // It was adopted, and left the organization before it was recorded there.
-                Ok(_) if recorded.is_none() => Ok(Project::Stopped(Reason::ExistingNotFound)),
+                Ok(_) if recorded.is_none() => Ok(Project::Stopped(Stop::Elsewhere)),
                 // Listed under another name now, or not listed yet.
-                Ok(project) => Ok(state(pass, &project.status)),
+                Ok(project) => Ok(state(pass, claim, &project.status, now)),
             };
         }
         ([one], _) => one,
@@ -287,10 +282,10 @@ async fn project(
     if recorded.is_none_or(|recorded| recorded.reference != listed.reference) {
         return Ok(Project::Unrecorded);
     }
-    if is_to_be_replaced(pass, &listed.status, connected) {
+    if is_to_be_replaced(pass, claim, &listed.status, connected, now) {
         return Ok(Project::Stuck);
     }
-    Ok(state(pass, &listed.status))
+    Ok(state(pass, claim, &listed.status, now))
 }
 
 /// The state of a project that is being replaced. Another one may be bought only when a request for this very project
@@ -310,10 +305,10 @@ async fn discarded(account: &Account, reference: &str, listing: &Listing) -> Res
     })
 }
 
-fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
+fn state(pass: &Pass, claim: Claim, said: &supabase::types::ProjectStatus, now: Timestamp) -> Project {
     let status = pass.object.status.as_ref();
     let used = status.is_some_and(|status| status.usable_since.is_some());
-    if let Some(project) = power::to_be_paused(pass, said) {
+    if let Some(project) = power::to_be_paused(pass, said, now) {
         return project;
     }
     match said.class() {
@@ -321,22 +316,22 @@ fn state(pass: &Pass, said: &supabase::types::ProjectStatus) -> Project {
         _ if used && said.is_vague() => Project::Active,
         StatusClass::Waiting | StatusClass::Degraded => Project::Waiting,
         StatusClass::Usable => Project::Active,
-        StatusClass::Paused if is_to_be_restored(pass) => {
+        StatusClass::Paused if is_to_be_restored(pass, claim) => {
             let asked = status.and_then(|status| status.restore_issued_at.as_ref());
             Project::Paused {
-                asked: asked.is_some_and(|at| Timestamp::now() < settled_at(at.0, RESTORE_SPACING)),
+                asked: asked.is_some_and(|at| now < settled_at(at.0, RESTORE_SPACING)),
             }
         }
-        StatusClass::Paused => Project::Stopped(Reason::ProjectPaused),
-        StatusClass::Failed => Project::Stopped(Reason::ProviderFailed),
+        StatusClass::Paused => Project::Stopped(Stop::Paused),
+        StatusClass::Failed => Project::Stopped(Stop::Failed),
         StatusClass::Deleting | StatusClass::Gone => Project::Leaving,
     }
 }
 
-fn is_to_be_restored(pass: &Pass) -> bool {
+fn is_to_be_restored(pass: &Pass, claim: Claim) -> bool {
     let class = class::resolve(&pass.ctx.class, pass.object.spec.class_name.as_deref());
     let by_class = class.is_ok_and(|class| class.spec.auto_restore);
-    match pass.claim() {
+    match claim {
         Claim::Held => by_class || power::was_paused(pass),
         _ => by_class && pass.object.is_spare(),
     }
@@ -371,7 +366,7 @@ pub fn settled_at(issued: Timestamp, settle: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> Connection {
+fn connection(pass: &Pass, claim: Claim, connected: bool, project: Option<&ListedProject>) -> Connection {
     let vague = project.is_some_and(|project| project.status.is_vague());
     let wrong = pass.ctx.logins.wrong_password(pass.name());
     // The password may be changed at the provider: a refusal says more than the project's status.
@@ -381,7 +376,7 @@ fn connection(pass: &Pass, connected: bool, project: Option<&ListedProject>) -> 
         // Before any other login: the project may have either password.
         true if password::is_pending(pass) => Connection::PasswordPending,
         true if pass.proven || (!doubted && pass.object.is_ready()) => {
-            if password::is_due(pass) {
+            if password::is_due(pass, claim) {
                 Connection::PasswordDue
             } else if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
                 Connection::KeysDue

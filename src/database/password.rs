@@ -40,9 +40,9 @@ pub enum Attempt {
 }
 
 /// Whether the tenant's login was rotated since the owner's password was, and the Orchestra asks for both.
-pub fn is_due(pass: &Pass) -> bool {
+pub fn is_due(pass: &Pass, holder: Claim) -> bool {
     let (core, claim) = (&pass.ctx.core, &pass.object.spec.claim_ref);
-    let Some(claim) = claim.as_ref().filter(|_| pass.claim() == Claim::Held) else {
+    let Some(claim) = claim.as_ref().filter(|_| holder == Claim::Held) else {
         return false;
     };
     // That of an adopted project is its own, unless the operator may set it.
@@ -100,7 +100,7 @@ pub async fn change(pass: &mut Pass, account: &Account, reference: &str) -> Resu
     let stored = owner::read(&owner::secrets(&core), &name).await?.unwrap_or_default();
     let login = stored.login(&core.settings.database_roots);
     let (Some(new), Some(login)) = (stored.pending, login) else {
-        // The watch is late.
+        // Another operator has written the Secret.
         pass.password = Some(Attempt::Over);
         return Ok(None);
     };

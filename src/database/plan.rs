@@ -16,7 +16,7 @@ mod entry;
 mod facts;
 
 pub use entry::{Entry, Reset};
-pub use facts::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project};
+pub use facts::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Stop};
 
 use crate::api::condition::Reason;
 
@@ -33,6 +33,8 @@ pub enum Step {
     Create,
     /// Wait until the outcome of a request is known.
     AwaitOutcome,
+    /// Tell that a proxy refused the request; its outcome is looked up again later.
+    TellRefusal,
     /// Record which project it is.
     Record,
     /// Record that the project never became usable and is to be replaced.
@@ -95,11 +97,18 @@ pub enum Step {
     /// The same, whatever is left behind.
     Abandon,
     /// A person must act.
-    Stop(Reason),
+    Stop(Stop),
 }
 
 /// The next step.
 pub fn plan(facts: &Facts) -> Step {
+    match next(facts) {
+        Step::AwaitOutcome if facts.refused => Step::TellRefusal,
+        step => step,
+    }
+}
+
+fn next(facts: &Facts) -> Step {
     if facts.deleting {
         return plan_deletion(*facts);
     }
@@ -173,13 +182,13 @@ fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
             | Project::Discarding
             | Project::Replaced,
             _,
-        ) if hosted.is_adopted() => Step::Stop(Reason::DatabaseLost),
-        (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
+        ) if hosted.is_adopted() => Step::Stop(Stop::Lost),
+        (Project::Many, _) => Step::Stop(Stop::Conflict),
         // Nothing is bought while it may be there already.
         (Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
-        (Project::Unclear, _) => Step::Stop(Reason::ProjectUnclear),
-        (Project::Stopped(reason), _) => Step::Stop(reason),
-        (Project::Lost | Project::Leaving, _) => Step::Stop(Reason::DatabaseLost),
+        (Project::Unclear, _) => Step::Stop(Stop::Unclear),
+        (Project::Stopped(stop), _) => Step::Stop(stop),
+        (Project::Lost | Project::Leaving, _) => Step::Stop(Stop::Lost),
         (Project::Unrecorded, _) => Step::Record,
         (Project::Stuck, _) => Step::Replace,
         (Project::Discarded, _) => Step::Destroy,
@@ -201,7 +210,7 @@ fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
         (Project::Active, _) => match hosted.connection {
             Connection::Unread => Step::Connect,
             Connection::Unproven => Step::Probe,
-            Connection::WrongPassword if hosted.is_reset_forbidden(claim) => Step::Stop(Reason::LoginFailed),
+            Connection::WrongPassword if hosted.is_reset_forbidden(claim) => Step::Stop(Stop::WrongPassword),
             Connection::WrongPassword => Step::ResetPassword,
             Connection::KeysDue => Step::ReadKeys,
             Connection::PasswordDue => Step::BeginPassword,
@@ -226,9 +235,9 @@ fn plan_deletion(facts: Facts) -> Step {
             Step::Forget
         }
         (true, _, Backing::Hosted(hosted)) => match (hosted.project, hosted.issued) {
-            (Project::Many, _) => Step::Stop(Reason::ProjectConflict),
+            (Project::Many, _) => Step::Stop(Stop::Conflict),
             (Project::Absent | Project::Unclear, Issued::Settling) => Step::AwaitOutcome,
-            (Project::Unclear, _) if facts.destroy => Step::Stop(Reason::ProjectUnclear),
+            (Project::Unclear, _) if facts.destroy => Step::Stop(Stop::Unclear),
             (Project::Absent | Project::Lost | Project::Replaced, _) => Step::Forget,
             // It was to be destroyed before; the reclaim policy is about databases that hold data.
             (Project::Discarded, _) if !hosted.is_adopted() => Step::Destroy,

@@ -6,10 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::observe::settled_at;
-use super::plan::{Project, Step};
+use super::observe::{Observed, settled_at};
+use super::plan::{Project, Step, Stop};
 use super::{Pass, status};
-use crate::api::condition::Reason;
 use crate::api::names::CONNECTED_LABEL;
 use crate::api::{OrchestraDatabaseStatus, PowerState};
 use crate::controller::error::Error;
@@ -40,8 +39,8 @@ pub fn was_paused(pass: &Pass) -> bool {
 }
 
 /// Whether a request to pause was sent whose effect may not show yet.
-pub fn may_still_pause(pass: &Pass) -> bool {
-    issued(pass).is_some_and(|at| Timestamp::now() < settled_at(at, pass.ctx.core.settings.create_settle))
+pub fn may_still_pause(pass: &Pass, now: Timestamp) -> bool {
+    issued(pass).is_some_and(|at| now < settled_at(at, pass.ctx.core.settings.create_settle))
 }
 
 fn issued(pass: &Pass) -> Option<Timestamp> {
@@ -51,18 +50,18 @@ fn issued(pass: &Pass) -> Option<Timestamp> {
 
 /// What the status of a project means that is to be paused; none of one that is to run, and where the status means the
 /// same for both.
-pub fn to_be_paused(pass: &Pass, said: &ProjectStatus) -> Option<Project> {
+pub fn to_be_paused(pass: &Pass, said: &ProjectStatus, now: Timestamp) -> Option<Project> {
     if !is_to_be_paused(pass) {
         return None;
     }
     let asked = issued(pass);
     match (said, said.class()) {
-        (ProjectStatus::Pausing, _) if asked.is_none_or(|at| Timestamp::now() < settled_at(at, PAUSE_LIMIT)) => {
+        (ProjectStatus::Pausing, _) if asked.is_none_or(|at| now < settled_at(at, PAUSE_LIMIT)) => {
             Some(Project::Pausing)
         }
-        (ProjectStatus::Pausing, _) => Some(Project::Stopped(Reason::DeadlineExceeded)),
+        (ProjectStatus::Pausing, _) => Some(Project::Stopped(Stop::PauseHangs)),
         (_, StatusClass::Paused) => Some(Project::Asleep),
-        (_, StatusClass::Usable) => Some(requested(pass.object.status.as_ref(), may_still_pause(pass))),
+        (_, StatusClass::Usable) => Some(requested(pass.object.status.as_ref(), may_still_pause(pass, now))),
         _ => None,
     }
 }
@@ -86,7 +85,12 @@ fn first_of(status: &OrchestraDatabaseStatus, now: Timestamp) -> Timestamp {
 }
 
 /// Asks the provider to pause the project, or to restore it.
-pub async fn change(pass: &mut Pass, step: Step, account: &Account, reference: &str) -> Result<Option<Next>, Error> {
+pub async fn change(
+    pass: &mut Pass,
+    step: Step,
+    observed: &Observed,
+    (account, reference): (&Account, &str),
+) -> Result<Option<Next>, Error> {
     let pauses = step == Step::Pause;
     let what = if pauses { "pause" } else { "restore" };
     let attempt = attempt(account, what);
@@ -95,7 +99,7 @@ pub async fn change(pass: &mut Pass, step: Step, account: &Account, reference: &
     }
     // Until the provider says that it pauses the project, it runs as before.
     let runs = pauses && pass.object.is_ready();
-    status::change(pass, if runs { Step::Rest } else { step }, |status| {
+    status::change(pass, if runs { Step::Rest } else { step }, observed, |status| {
         let now = Timestamp::now();
         if pauses {
             status.pause_first_issued_at = Some(Time(first_of(status, now)));
@@ -126,7 +130,7 @@ pub async fn change(pass: &mut Pass, step: Step, account: &Account, reference: &
     // After a clear refusal nothing has changed: the intent is taken back, and the request is sent again after a while.
     // A project that is not paused runs as before.
     let as_before = if pauses { Step::Rest } else { Step::Restore };
-    status::change(pass, as_before, |status| {
+    status::change(pass, as_before, observed, |status| {
         if pauses {
             (status.pause_issued_at, status.pause_first_issued_at) = (None, None);
         } else {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 
 use super::deadline::{self, REPLACEMENTS};
-use super::describe::describe;
-use super::plan::Step;
-use super::{Context, Pass, entry, grace, power, unclear};
+use super::describe::{describe, is_at_rest, is_replacing};
+use super::observe::Observed;
+use super::plan::{Claim, Step, Stop};
+use super::{Context, Pass, entry, grace, unclear};
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::conditions::{Conditions, Standing};
@@ -19,66 +20,79 @@ const KEYS_DISABLED: &str = "the project's legacy API keys are disabled, and it 
                              keys in the connection Secret do not work any more. Make new ones in the provider's dashboard \
                              (project settings, API keys): the operator publishes them";
 
-/// Writes the status for a step that has to wait, when it differs from the last one. Steps that take a moment
-/// are left to the next write: each write is a request, and triggers other controllers.
-pub async fn write(pass: &mut Pass, step: Step) -> Result<(), Error> {
-    let takes_a_moment = matches!(
-        step,
+/// Who writes the status of a step, and when.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Before the step is carried out, because it waits.
+    Before,
+    /// The next step that waits: this one takes a moment. Each write is a request, and triggers other controllers.
+    Later,
+    /// `act`, with what the step notes in the journal.
+    WithJournal,
+}
+
+fn told(step: Step) -> Told {
+    match step {
         Step::AddFinalizer
-            | Step::StorePassword
-            | Step::Announce
-            | Step::Create
-            | Step::Record
-            | Step::Replace
-            | Step::Renew
-            | Step::Pause
-            | Step::Restore
-            | Step::Connect
-            | Step::Probe
-            | Step::ReadKeys
-            | Step::BeginPassword
-            | Step::ChangePassword
-            | Step::Schedule
-            | Step::DecideReset
-            | Step::DeleteSelf
-            | Step::Forget
-            | Step::Abandon
-    );
+        | Step::StorePassword
+        | Step::Announce
+        | Step::Create
+        | Step::TellRefusal
+        | Step::Record
+        | Step::Replace
+        | Step::Renew
+        | Step::Pause
+        | Step::Restore
+        | Step::Connect
+        | Step::Probe
+        | Step::ReadKeys
+        | Step::BeginPassword
+        | Step::ChangePassword
+        | Step::Schedule
+        | Step::DecideReset
+        | Step::DeleteSelf
+        | Step::Forget
+        | Step::Abandon => Told::Later,
+        Step::Rest | Step::Sleep | Step::Hold => Told::WithJournal,
+        Step::AwaitOutcome
+        | Step::AwaitRequest
+        | Step::RunOn
+        | Step::AwaitPause
+        | Step::AwaitRestore
+        | Step::AwaitHealthy
+        | Step::ResetPassword
+        | Step::AwaitEntry { .. }
+        | Step::Reset
+        | Step::Destroy
+        | Step::AwaitGone
+        | Step::Stop(_) => Told::Before,
+    }
+}
+
+/// Writes the status for a step that has to wait, when it differs from the last one.
+pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(), Error> {
     // A Ready database whose stored password is lost is no longer proven. Its status says so before another
     // password is stored; otherwise a restart could not tell that the project still has the old one.
     let loses_proof = step == Step::StorePassword && pass.object.is_ready();
     // What kept a reset from its end is told until it has ended.
     let was_told = step == Step::Reset && pass.object.stalled_reason().is_some();
-    if (takes_a_moment && !loses_proof) || was_told {
+    // The pool has not looked yet: what was told of the entry stays.
+    let stays = matches!(step, Step::AwaitEntry { .. }) && observed.trouble.is_none();
+    if (told(step) != Told::Before && !loses_proof) || was_told || stays {
         return Ok(());
     }
-    let mut new = pass.object.status.clone().unwrap_or_default();
-    let message = render(pass, step, &mut new);
-    if matches!(step, Step::Rest | Step::Hold) && !power::may_still_pause(pass) {
-        // It runs, and was proven usable: a later pause is another one.
-        new.pause_issued_at = None;
-    }
-    if matches!(step, Step::Rest | Step::Hold | Step::Sleep) {
-        new.pause_first_issued_at = None;
-    }
-    if step == Step::Sleep && new.pause_issued_at.is_none() {
-        // Whoever has paused it, as the spec wants: it is restored when the spec wants that.
-        new.pause_issued_at = Some(Time(jiff::Timestamp::now()));
-    }
-    if step == Step::Rest && new.usable_since.is_none() {
-        new.usable_since = Some(Time(jiff::Timestamp::now()));
-    }
-    store(pass, new, message).await
+    change(pass, step, observed, |_| {}).await
 }
 
 /// Changes the journal in the status, by compare-and-swap, together with what the step means.
 pub async fn change(
     pass: &mut Pass,
     step: Step,
+    observed: &Observed,
     change: impl FnOnce(&mut OrchestraDatabaseStatus),
 ) -> Result<(), Error> {
     let mut new = pass.object.status.clone().unwrap_or_default();
-    let message = render(pass, step, &mut new);
+    let message = render(pass, step, observed, &mut new);
     change(&mut new);
     store(pass, new, message).await
 }
@@ -91,24 +105,25 @@ struct Message {
 }
 
 /// Fills the status with what a step means.
-fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message {
-    let mut said = describe(step, pass.claim(), is_replacement(pass));
-    let reclaimed = grace::told(pass).filter(|_| said.reason == Reason::Released || step == Step::Sleep);
+fn render(pass: &Pass, step: Step, observed: &Observed, new: &mut OrchestraDatabaseStatus) -> Message {
+    let claim = observed.facts.claim;
+    let replaces = is_replacing(step, is_replacement(pass));
+    let mut said = describe(step, claim, replaces);
+    let ends = step == Step::Sleep || (is_at_rest(step) && claim == Claim::Released);
+    let reclaimed = grace::told(pass).filter(|_| ends);
     if reclaimed.is_some() {
         (said.phase, said.reason) = ("Reclaiming", Reason::Reclaiming);
     }
-    let entry = pass
-        .trouble
-        .as_ref()
-        .filter(|_| matches!(step, Step::AwaitEntry { .. }));
-    let late = (said.standing == Standing::Reconciling && said.reason != Reason::Replacing && entry.is_none())
-        .then(|| too_late(pass, said.text))
+    let entry = observed.trouble.as_ref();
+    let entry = entry.filter(|_| matches!(step, Step::AwaitEntry { .. }));
+    let late = (said.standing == Standing::Reconciling && !replaces && entry.is_none())
+        .then(|| too_late(pass, observed.said.as_deref(), said.text, observed.now))
         .flatten();
     let message = late.unwrap_or_else(|| Message {
         standing: said.standing,
         reason: said.reason,
-        text: match (said.reason, entry) {
-            (Reason::ProjectUnclear, _) => unclear::advice(pass.name(), &pass.unclear),
+        text: match (step, entry) {
+            (Step::Stop(Stop::Unclear), _) => unclear::advice(pass.name(), &observed.unclear),
             (_, Some(trouble)) => trouble.message.clone(),
             _ => reclaimed.unwrap_or_else(|| said.text.to_owned()),
         },
@@ -122,7 +137,7 @@ fn render(pass: &Pass, step: Step, new: &mut OrchestraDatabaseStatus) -> Message
         Some(true) => {}
         Some(false) => conditions.set(ConditionType::KeysUsable, false, Reason::KeysDisabled, KEYS_DISABLED),
     }
-    entry::tell(pass, &mut conditions);
+    entry::tell(pass, observed, &mut conditions);
     conditions.stand(message.standing, message.reason, &message.text);
     let conditions = conditions.finish();
     new.conditions = conditions;
@@ -165,7 +180,9 @@ pub async fn report(database: Arc<OrchestraDatabase>, ctx: Arc<Context>, error: 
     conditions.keep_shown(ConditionType::KeysUsable);
     conditions.keep_shown(ConditionType::EntryUsable);
     let passing = error.is_passing();
-    let late = passing.then(|| too_late(&pass, &text)).flatten();
+    let late = passing
+        .then(|| too_late(&pass, None, &text, Timestamp::now()))
+        .flatten();
     let standing = if passing {
         Standing::Reconciling
     } else {
@@ -211,13 +228,9 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) 
 }
 
 /// The message of a database that is past its deadline: what the provider last said of it, and what to do.
-fn too_late(pass: &Pass, waits_for: &str) -> Option<Message> {
-    let late = deadline::passed(pass)?;
-    let said = pass
-        .said
-        .as_ref()
-        .map(|said| format!("; the project is {said}"))
-        .unwrap_or_default();
+fn too_late(pass: &Pass, said: Option<&str>, waits_for: &str, now: Timestamp) -> Option<Message> {
+    let late = deadline::passed(pass, now)?;
+    let said = said.map(|said| format!("; the project is {said}")).unwrap_or_default();
     let replaced = pass.object.status.as_ref().map_or(0, |status| status.replaced.len());
     let replaced = match replaced {
         0 => String::new(),

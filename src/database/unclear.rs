@@ -14,6 +14,7 @@ use crate::supabase::Account;
 use crate::supabase::listed::{ListedProject, UnclearProject};
 use crate::supabase::poll::{Identity, Listing};
 use crate::supabase::types::Project;
+use crate::text;
 
 /// How far the provider's clock may be behind.
 const SKEW: Duration = Duration::from_mins(10);
@@ -141,10 +142,8 @@ pub fn advice(database: &str, perhaps: &[String]) -> String {
             .to_owned();
     }
     let named = perhaps.len().min(NAMED);
-    let more = match perhaps.len() - named {
-        0 => String::new(),
-        more => format!(" (and {more} more, which the operator's log names)"),
-    };
+    let more = text::more(perhaps.len(), named);
+    let more = more.map_or_else(String::new, |more| format!(" ({more}, which the operator's log names)"));
     format!(
         "the provider lists what may be this database's project, but without a name, and it was not listed before the \
          request to create one; nothing is created, so that nothing is paid for twice. Look for it in the provider's \

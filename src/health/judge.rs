@@ -9,12 +9,12 @@ pub const FAILURES: u32 = 3;
 /// So many probes in a row succeed before Available is True again.
 pub const SUCCESSES: u32 = 2;
 
-/// What keeps applications from a database.
+/// The problem that keeps applications from a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// The kind.
+    /// The reason of the condition.
     pub reason: Reason,
-    /// What is the matter, and what to do.
+    /// The problem, and what a person can do.
     pub message: String,
 }
 
@@ -27,10 +27,10 @@ impl From<&Fault> for Outage {
     }
 }
 
-/// What the probes of one database have said so far.
+/// The verdict of the probes of one database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judge {
-    /// What is told: nothing while applications can use the database.
+    /// The outage that the status tells; none while applications can use the database.
     outage: Option<Outage>,
     /// Failed probes since the last that succeeded.
     failures: u32,
@@ -53,7 +53,7 @@ impl Judge {
         }
     }
 
-    /// What keeps applications from the database, as it is told.
+    /// The outage that the status tells.
     pub fn outage(&self) -> Option<&Outage> {
         self.outage.as_ref()
     }
@@ -68,12 +68,12 @@ impl Judge {
         self.successes > 0
     }
 
-    /// Begins to count again, because there is another login. What is told stays until that is proven otherwise.
+    /// Begins to count again, because there is another login. The outage stays until a probe with that login succeeds.
     pub fn restart(&mut self) {
         *self = Self::resume(self.outage.take());
     }
 
-    /// Takes the outcome of a probe. Whether something else is to be told.
+    /// Takes the outcome of a probe. Returns whether the outage has changed.
     pub fn note(&mut self, outcome: Result<(), &Fault>) -> bool {
         match outcome {
             Ok(()) => self.succeeded(),
@@ -83,7 +83,7 @@ impl Judge {
     }
 
     /// The server has let the login in, and the applications have all sessions that it may have: they use the database.
-    /// What is seen in a session only is not disproven by that.
+    /// An outage that shows inside a session only is not disproven by that.
     fn full(&mut self) -> bool {
         let of_session = [Reason::DatabaseReadOnly, Reason::DatabaseGone, Reason::DatabaseRefused];
         let told = self.outage.as_ref().map(|outage| outage.reason);
@@ -134,6 +134,7 @@ mod tests {
         Fault {
             kind,
             message: format!("{kind:?}"),
+            needs_login: false,
         }
     }
 

@@ -15,11 +15,11 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::Orchestra;
-use crate::api::condition::Reason;
+use crate::api::{Orchestra, OrchestraDatabase, PublishedSecret};
 use crate::controller::Core;
 use crate::controller::background::Works;
-use crate::postgres::Logins;
+use crate::credentials::published::{Published, is_hidden};
+use crate::postgres::{Login, Logins};
 use crate::{credentials, supabase};
 use judge::Outage;
 use record::Record;
@@ -27,7 +27,7 @@ use servers::Servers;
 
 pub use run::run;
 
-/// What probes need, and what they have found.
+/// Everything that probes need, and their results.
 pub struct Context {
     /// Inventories and Secrets.
     pub credentials: Arc<credentials::Context>,
@@ -37,10 +37,12 @@ pub struct Context {
     pub logins: Arc<Logins>,
     /// Probes that are under way.
     works: Works<Orchestra, ()>,
-    /// Orchestras of which something else is to be told.
+    /// Orchestras whose outage has changed.
     changed: UnboundedSender<ObjectRef<Orchestra>>,
     /// By the UID of the Orchestra.
     records: Mutex<HashMap<String, Record>>,
+    /// Logins that were published since the databases in use were last looked up, by the UID of the Orchestra.
+    published: Mutex<HashMap<String, Published>>,
     servers: Servers,
 }
 
@@ -51,7 +53,7 @@ impl AsRef<Core> for Context {
 }
 
 impl Context {
-    /// Nothing is probed yet. Orchestras of which something else is to be told are sent to `changed`.
+    /// A context without results. Orchestras whose outage changes are sent to `changed`.
     pub fn new(
         credentials: Arc<credentials::Context>,
         provider: Arc<supabase::Settings>,
@@ -66,12 +68,24 @@ impl Context {
             works,
             changed,
             records: Mutex::default(),
+            published: Mutex::default(),
             servers: Servers::default(),
         }
     }
 
-    /// What keeps applications from the database of an Orchestra, as probes say. What the status says stays until probes
-    /// say otherwise, also where nothing is probed.
+    /// Takes a login that was just published, so that the first probe need not read the Secret. One that a template hides
+    /// is not probed.
+    pub fn publish(&self, object: &Orchestra, database: &OrchestraDatabase, secret: &PublishedSecret, login: &Login) {
+        if self.as_ref().settings.probe_interval.is_zero() || is_hidden(object) {
+            return;
+        }
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        let published = Published::new(&self.credentials, database, secret, login);
+        self.published.lock().insert(uid, published);
+    }
+
+    /// The outage that keeps applications from the database of an Orchestra, by its probes. The outage in the status stays
+    /// until probes say otherwise, also where nothing is probed.
     pub fn outage(&self, object: &Orchestra) -> Option<Outage> {
         let uid = object.metadata.uid.as_deref().unwrap_or_default();
         match self.records.lock().get(uid) {
@@ -81,11 +95,11 @@ impl Context {
     }
 }
 
-/// What the status says.
+/// The outage in the status.
 fn told(object: &Orchestra) -> Option<Outage> {
     let health = object.status.as_ref()?.health.as_ref()?;
     Some(Outage {
-        reason: health.reason.parse().unwrap_or(Reason::DatabaseUnreachable),
+        reason: health.known_reason(),
         message: health.message.clone(),
     })
 }

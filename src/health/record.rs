@@ -1,4 +1,4 @@
-//! What is remembered of the probes of one database, and which databases are probed.
+//! The record of the probes of one database, and which databases are probed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const WHILE_OFF: Duration = Duration::from_mins(1);
 pub struct Subject {
     /// Its Orchestra.
     pub object: Arc<Orchestra>,
-    /// What it claims.
+    /// The database that it claims.
     pub database: Arc<OrchestraDatabase>,
     /// How often.
     pub interval: Duration,
@@ -32,9 +32,9 @@ pub struct Subject {
     pub metrics: bool,
 }
 
-/// What is remembered.
+/// The record of the probes of one database.
 pub struct Record {
-    /// What the probes say.
+    /// The verdict of the probes.
     pub judge: Judge,
     /// When the next probe is due.
     pub due: Instant,
@@ -229,7 +229,7 @@ impl Record {
 }
 
 impl Context {
-    /// What was measured, of those whose class asks for it.
+    /// The measurements, of tenants whose class asks for them.
     pub fn facts(&self) -> Vec<TenantFacts> {
         self.records.lock().values().filter_map(Record::facts).collect()
     }

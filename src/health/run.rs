@@ -13,7 +13,7 @@ use super::Context;
 use super::record::{Record, Subject};
 use super::schedule::{self, Ended, QUICK};
 use super::servers::server;
-use crate::api::Orchestra;
+use crate::api::{Orchestra, ROTATE_ANNOTATION};
 use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::{Error, caught};
@@ -24,10 +24,10 @@ use crate::postgres::{self, Fault, FaultKind, Measured};
 /// Probes that run at the same time.
 const AT_ONCE: usize = 32;
 
-/// Of these, on servers of which the last probe took long to fail: others have their turn.
+/// Of these, probes of servers whose last probe took long to fail. The rest is left for other servers.
 const SLOW_AT_ONCE: usize = AT_ONCE / 2;
 
-/// Of these, on one server: others have their turn when one hangs.
+/// Of these, probes of one server. The rest is left for other servers when one hangs.
 const PER_SERVER: usize = 4;
 
 /// How often it is looked which databases are due.
@@ -46,9 +46,9 @@ const MEASURED: Duration = Duration::from_mins(1);
 enum Look {
     /// Applications can use the database.
     Well(Option<Measured>, Duration),
-    /// They cannot.
+    /// Applications cannot use the database.
     Fault(Fault, Option<Duration>),
-    /// It was not looked, and is after this time.
+    /// The probe was put off for this time.
     Later(Duration),
     /// The login cannot be read.
     Unread,
@@ -80,7 +80,7 @@ async fn probe_all(ctx: Arc<Context>, mut ended: UnboundedReceiver<ObjectRef<Orc
         tokio::time::sleep(PAUSE).await;
         tokio::select! {
             () = tokio::time::sleep(TICK.saturating_sub(PAUSE)) => {}
-            // The next one has its turn.
+            // A probe has ended and left room for the next one.
             Some(_) = ended.recv() => {}
         }
     }
@@ -90,6 +90,7 @@ async fn probe_all(ctx: Arc<Context>, mut ended: UnboundedReceiver<ObjectRef<Orc
 fn refresh(ctx: &Context, now: Instant) {
     let core: &Core = ctx.as_ref();
     let orchestras = core.stores.orchestras.state();
+    let mut published = ctx.published.lock();
     let mut records = ctx.records.lock();
     let mut before = std::mem::take(&mut *records);
     for object in &orchestras {
@@ -99,6 +100,7 @@ fn refresh(ctx: &Context, now: Instant) {
             let known = known.filter(|known| known.is_of(&subject.database));
             let mut record = known.unwrap_or_else(|| Record::new(ctx, &subject, now));
             record.update(&subject, now);
+            record.login = published.remove(&uid).or(record.login);
             Some(record)
         } else {
             let kept = known.filter(|known| known.is_kept(core, object));
@@ -111,6 +113,12 @@ fn refresh(ctx: &Context, now: Instant) {
             records.insert(uid, record);
         }
     }
+    // The store may not show yet that the others are in use.
+    published.retain(|uid, _| {
+        orchestras
+            .iter()
+            .any(|object| object.metadata.uid.as_ref() == Some(uid))
+    });
 }
 
 /// Starts the probes that are due, as far as there is room.
@@ -141,7 +149,7 @@ fn turn(ctx: &Arc<Context>, now: Instant) {
         };
         record.started = true;
         room.take(&record.place);
-        // One of the database that it had before goes on.
+        // A probe of its earlier database still runs.
         if ctx.works.under_way_of(&uid).is_some() {
             continue;
         }
@@ -240,13 +248,20 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
             message: format!(
                 "{server} does not answer as PostgreSQL does: look at the server, and at what is in between"
             ),
+            needs_login: false,
         }),
     };
     let took = began.elapsed();
     ctx.servers.note(&server, &name, outcome.as_ref().err(), Instant::now());
     match outcome {
         Ok(found) => Look::Well(found, took),
-        Err(fault) => {
+        Err(mut fault) => {
+            if fault.needs_login {
+                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+                fault.message.push_str(&format!(
+                    ": kubectl -n {namespace} annotate orch {name} {ROTATE_ANNOTATION}=\"$(date -Is)\" --overwrite"
+                ));
+            }
             if fault.kind.is_refused_login() {
                 ctx.logins.refused(&name, false);
             }

@@ -26,7 +26,7 @@ struct Failure {
     fault: Fault,
     /// The database that was probed.
     database: String,
-    /// It is true of the other databases.
+    /// The failure applies to the other databases of the server as well.
     shared: bool,
 }
 
@@ -54,7 +54,7 @@ impl Servers {
             known.remove(server);
             return;
         };
-        // What accepts connections and says nothing may do so for one database only.
+        // A server that accepts connections and does not answer may do so for one database only.
         let met = |last: &Failure| {
             let again = last.fault.kind == fault.kind && now.saturating_duration_since(last.at) < ALIKE;
             again && (last.shared || last.database != database)
@@ -85,6 +85,7 @@ mod tests {
         let fault = |kind| Fault {
             kind,
             message: String::new(),
+            needs_login: false,
         };
         servers.note("db:5432", "one", Some(&fault(Kind::Refused)), now);
         assert!(servers.failed("db:5432", now).is_some());
@@ -95,7 +96,7 @@ mod tests {
         assert!(servers.failed("db:5432", now + SHARED).is_none());
         servers.note("db:5432", "one", None, now);
         assert!(servers.failed("db:5432", now).is_none(), "it is reached again");
-        // What one login is refused says nothing of the next.
+        // A refused login says nothing about the next login.
         servers.note("db:5432", "one", Some(&fault(Kind::Login)), now);
         assert!(servers.failed("db:5432", now).is_none());
     }
@@ -105,6 +106,7 @@ mod tests {
         let silent = Fault {
             kind: Kind::Unreachable,
             message: String::new(),
+            needs_login: false,
         };
         let met = |database, at| {
             servers.note("db:5432", database, Some(&silent), at);

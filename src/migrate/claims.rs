@@ -35,7 +35,7 @@ pub(super) struct Claims {
     parents: usize,
     /// Rises with each change.
     time: usize,
-    /// What is left of [`WORK`]; nothing is claimed without any.
+    /// The rest of [`WORK`]; without any, no name is claimed.
     left: usize,
 }
 

@@ -53,9 +53,9 @@ pub enum Error {
     /// The script took away the table that its success is recorded in.
     #[error(
         "migration {name} drops, empties, renames or moves the history {table}, or takes an applied migration out of it, so that its success cannot be recorded: {}",
-        if *kept { "its changes are in the database. Take that out of the script, put the history in its place again, and add \
+        if *kept { "its changes are in the database. Remove that statement from the script, restore the history, and add \
             the migration to migrations.resolve as Applied, or set migrations.baseline to it" }
-        else { "nothing of it was kept. Take that out of the script: drop what is to go by its name, and leave the history" }
+        else { "the migration was rolled back. Remove that statement from the script: drop other objects by their names, and leave the history" }
     )]
     HistoryGone {
         /// The migration.
@@ -107,7 +107,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The same error, of a script that was rolled back.
+    /// This error, for a script that was rolled back.
     pub(super) fn with_nothing_kept(self) -> Self {
         match self {
             Self::HistoryGone { name, table, .. } => Self::HistoryGone {

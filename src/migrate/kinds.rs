@@ -223,7 +223,7 @@ mod tests {
 
     const REINDEX: Kind = Kind::Outside("REINDEX CONCURRENTLY");
 
-    /// What the grammar says of a statement.
+    /// The kinds of statements, by PostgreSQL's grammar.
     const KINDS: &[(&str, Kind)] = &[
         (
             "DO $$ BEGIN LOOP UPDATE t SET a = 1; COMMIT; END LOOP; END $$",

@@ -57,7 +57,7 @@ pub(super) async fn atomic(
             return Err(Error::Failed(Box::new(failure)));
         }
         Access::OnlyReads => {
-            // Nothing was changed that would have to be committed together with the row.
+            // The script has changed nothing that has to be committed together with the row.
             commit(conn, migration).await?;
             ours(conn, TimeLimits::default()).await?;
             sqlx::raw_sql("BEGIN READ WRITE").execute(&mut *conn).await?;
@@ -90,7 +90,7 @@ fn left(what: &str) -> Error {
     Error::Database(crate::postgres::Error::refused("25000", what))
 }
 
-/// What a script has left.
+/// The state of the session after a script.
 struct AfterScript {
     /// The transaction is the one that was begun for the script.
     is_ours: bool,
@@ -99,7 +99,7 @@ struct AfterScript {
     access: Access,
 }
 
-/// What the transaction of a script does.
+/// The end of the transaction of a script.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     Writes,

@@ -32,7 +32,7 @@ pub use variables::{Rendered, Variables};
 /// The advisory lock that keeps two operators from seeding a database at the same time. "seed" in ASCII.
 const LOCK: i64 = 0x7365_6564;
 
-/// What [`seed`] did.
+/// The outcome of [`seed`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeedOutcome {
     /// The seed ran and is recorded.
@@ -161,7 +161,7 @@ async fn lock(conn: &mut PgConnection, function: &str) -> Result<()> {
     })
 }
 
-/// What a database records before its seed runs.
+/// The record in a database before its seed runs.
 struct Before {
     newest: Option<Seeded>,
     files: Option<SeedFiles>,

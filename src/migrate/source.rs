@@ -16,7 +16,7 @@ use crate::api::MigrationFormat;
 /// The maximum length of a migration's name in bytes, as in Prisma's table.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// What identifies a migration in the history. It is unique within a source.
+/// The identity of a migration in the history. It is unique within a source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MigrationId {
     /// Prisma's name, or the Supabase CLI's version.
@@ -39,7 +39,7 @@ impl fmt::Display for MigrationId {
 pub struct Migration {
     /// The name in messages: Prisma's folder, or the file's name without its extension.
     pub name: String,
-    /// What identifies it in the history.
+    /// The identity in the history.
     pub identity: MigrationId,
     /// The rest of the name, as the histories of the Supabase CLI and of sqlx record it.
     pub title: String,

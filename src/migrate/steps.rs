@@ -67,11 +67,20 @@ pub(super) async fn per_statement(
             .await?;
         return Err(Error::Failed(failure));
     }
-    let end = migration.script.len();
+    finish(conn, &mut steps).await?;
+    history.took(conn, migration, started.elapsed()).await?;
+    ours(conn, TimeLimits::default()).await?;
+    lock.keep(conn).await
+}
+
+/// Ends the transaction of the last statements, with the history's row where it can hold it.
+async fn finish(conn: &mut PgConnection, steps: &mut Steps<'_>) -> Result<()> {
+    let (history, migration, source) = (steps.history, steps.migration, steps.source);
+    let (entry, end) = (steps.entry, migration.script.len());
     if steps.open == OpenTransaction::Ours && !steps.is_read_only(conn, end).await? {
         steps.end_of_transaction(conn, end).await.map_err(Error::from)?;
         let keeps_nothing = steps.committed == 0;
-        let finished = history.finish(conn, entry.as_ref(), source, migration).await;
+        let finished = history.finish(conn, entry, source, migration).await;
         finished.map_err(|error| {
             if keeps_nothing {
                 error.with_nothing_kept()
@@ -80,18 +89,16 @@ pub(super) async fn per_statement(
             }
         })?;
         sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
-    } else {
-        if steps.open == OpenTransaction::Ours {
-            sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
-        }
-        ours(conn, TimeLimits::default()).await?;
-        if !steps.is_recorded {
-            history.finish_alone(conn, entry.as_ref(), source, migration).await?;
-        }
+        return Ok(());
     }
-    history.took(conn, migration, started.elapsed()).await?;
+    if steps.open == OpenTransaction::Ours {
+        sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
+    }
     ours(conn, TimeLimits::default()).await?;
-    lock.keep(conn).await
+    if !steps.is_recorded {
+        history.finish_alone(conn, entry, source, migration).await?;
+    }
+    Ok(())
 }
 
 /// Which transaction is open between two statements.
@@ -110,7 +117,7 @@ struct Steps<'a> {
     /// Number of statements that are certainly committed.
     committed: usize,
     open: OpenTransaction,
-    /// What is known of the statement after them when it fails.
+    /// The state of the statement after them when it fails.
     next: Next,
     /// The script can speak of read-only transactions, which cannot hold a record.
     speaks_of_read_only: bool,
@@ -160,7 +167,7 @@ impl Steps<'_> {
             (Kind::Other, _) if self.count > 1 => self.inside(conn, done, piece).await?,
             // Also a single statement of an extension, which no grammar tells.
             (Kind::Unsure | Kind::Other, _) => {
-                // What was done before is kept if the statement has to be sent again.
+                // The statements before are kept if this statement has to be sent again.
                 self.commit(conn, index, piece).await?;
                 match self.inside(conn, done, piece).await {
                     Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {

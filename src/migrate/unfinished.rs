@@ -29,10 +29,10 @@ const FAILED: &str = " (the next one failed)";
 /// change.
 const COMMITS_ITSELF: &str = " (the next one commits by itself)";
 
-/// What is known of the statement after those that are committed.
+/// The state of the statement after those that are committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing.
+    /// The state is not known.
     Unknown,
     /// It failed and changed nothing.
     Failed,
@@ -54,7 +54,7 @@ pub(super) struct Unfinished {
     pub logs: String,
 }
 
-/// What to do with an unfinished row.
+/// The step that an unfinished row leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cure {
     /// The script changed nothing: mark the row rolled back and run the script again.
@@ -146,7 +146,7 @@ pub(super) fn cure(row: &Unfinished, migration: Option<&Migration>, resolve: &[R
         Some(ResolvedAs::RolledBack) => return Cure::RollBackByUser,
         None => {}
     }
-    // What is before the last line is the text of an error, which a script can choose. White space after it is of no
+    // The lines before the last one are the text of an error, which a script can choose. White space after it is of no
     // operator's own line.
     let last = row.logs.rsplit('\n').next().unwrap_or_default();
     if last == PARTS_KEPT {

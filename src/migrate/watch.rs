@@ -1,4 +1,4 @@
-//! What a run of migrations is doing, for people: one line while it goes on, and notes of what has happened.
+//! The progress of a run of migrations, for people: one line while it goes on, and notes of events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::api::condition::Reason;
 /// tenant has dozens, and the status counts them.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// What a run is doing now.
+/// The current work of a run.
 #[derive(Clone, Default)]
 pub struct Watch(Arc<Mutex<State>>);
 
@@ -113,7 +113,7 @@ impl Watch {
 impl State {
     fn take(&mut self, event: &RunEvent<'_>) {
         match *event {
-            // The same one is begun again, statement by statement.
+            // The same migration begins again, statement by statement.
             RunEvent::Started { number: 0, .. } => {}
             RunEvent::Applied { .. } => {
                 if let Some(now) = self.now.as_mut() {
@@ -175,7 +175,9 @@ impl Notes {
             ),
             Happened::PerStatement(name) => (
                 Reason::MigrationNotAtomic,
-                format!("migration {name} runs statement by statement: a failure leaves what stands before it"),
+                format!(
+                    "migration {name} runs statement by statement: after a failure, the statements before it stay applied"
+                ),
             ),
             Happened::Blocked(by) => (
                 Reason::MigrationBlocked,

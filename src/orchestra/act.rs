@@ -1,20 +1,21 @@
 //! Carries out one step. Each has one effect, and may be cut off and repeated at any point.
 
 use jiff::{SignedDuration, Timestamp};
-use kube::runtime::events::EventType;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use super::observe::Observed;
 use super::plan::{Database, Step, Work};
-use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait, pace_of_stop};
-use super::{Pass, approval, claim, direct, existing, expiry, former, idle, login, power, rotation, status, work};
+use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait};
+use super::{
+    Looked, Pass, approval, claim, direct, existing, expiry, former, idle, login, power, rotation, status, work,
+};
 use crate::api::condition::Reason;
-use crate::api::{ConnectionMode, ORCHESTRA_FINALIZER, PublishedSecret, is_abandoned};
+use crate::api::{ConnectionMode, PublishedSecret, is_abandoned};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::controller::write::{namespaced, publish as publish_event, set_finalizer};
 use crate::credentials::connection::{self, Handover};
+use crate::credentials::secrets::Secrets;
 use crate::credentials::tenant::{self, LoginMarks};
 use crate::postgres::{self, APPLICATION};
 use crate::rollout::turns::Outcome;
@@ -27,81 +28,113 @@ const REVOKE_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 /// Carries out a step; `None` when the pass goes on at once.
 ///
 /// # Errors
-/// What kept it from being carried out.
+/// The reason why the step could not be carried out.
 pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Option<Next>, Error> {
     pass.found.clone_from(&observed.inside.found);
     settle_turn(pass, &observed);
-    match step {
-        Step::AddFinalizer => set_our_finalizer(pass, true).await.map(|()| None),
+    let done = match step {
+        Step::AddFinalizer => pass.set_finalizer(true).await,
         Step::Reserve => {
             claim::reserve(pass, &observed);
-            Ok(None)
+            Ok(())
         }
         // The status that says so is their effect, and is written by now.
-        Step::Intend | Step::NoteUse | Step::FallAsleep => Ok(None),
-        Step::Create | Step::Take => {
-            if step == Step::Create {
-                claim::create(pass, &observed).await?;
-            } else {
-                claim::take(pass, &observed).await?;
-            }
-            existing::tell_earlier(pass).await;
-            Ok(None)
+        Step::Intend => Ok(()),
+        Step::NoteUse | Step::FallAsleep => {
+            pass.looked = Looked::Done;
+            Ok(())
         }
-        Step::PrepareLogin => prepare_login(pass, &observed).await,
+        Step::Create | Step::Take => obtain(pass, step, &observed).await,
+        Step::PrepareLogin => return prepare_login(pass, &observed).await,
         Step::TakeTurn => {
             take_turn(pass, &observed);
-            Ok(None)
+            Ok(())
         }
-        Step::Migrate => work::migrate(pass, &observed).await,
-        Step::TellPlan => approval::tell(pass, observed.inside.review()).await.map(|()| None),
-        Step::ClearPlan => approval::clear(pass).await.map(|()| None),
-        Step::Seed => work::seed(pass, &observed).await,
-        Step::Publish => publish(pass, &observed).await,
-        Step::BeginRotation => rotation::begin(pass, &observed).await.map(|()| None),
-        Step::EndRotation => rotation::end(pass, &observed).await.map(|()| None),
-        Step::RevokeFormer => rotation::revoke(pass, &observed).await.map(|()| None),
-        Step::DropFormer => rotation::clean_up(pass, &observed).await.map(|()| None),
-        Step::RemoveSecret => former::remove(pass, Timestamp::now()).await.map(|()| None),
+        Step::Migrate => return work::migrate(pass, &observed).await,
+        Step::TellPlan => approval::tell(pass, observed.inside.review()).await,
+        Step::ClearPlan => approval::clear(pass).await,
+        Step::Seed => return work::seed(pass, observed).await,
+        Step::Publish => return publish(pass, &observed).await,
+        Step::BeginRotation => rotation::begin(pass, &observed).await,
+        Step::EndRotation => rotation::end(pass, &observed).await,
+        Step::RevokeFormer => rotation::revoke(pass, &observed).await,
+        Step::DropFormer => rotation::clean_up(pass, &observed).await,
+        Step::RemoveSecret => former::remove(pass, observed.now).await,
         Step::Pause => power::pause(pass, &observed).await,
-        Step::Shut => power::shut(pass, &observed).await,
-        Step::Resume => power::resume(pass, &observed).await,
-        Step::Sleep => Ok(Some(Next::Rest)),
-        Step::GiveBack => power::give_back(pass, &observed).await.map(|()| None),
-        Step::WarnIdle => power::warn(pass, &observed).await.map(|()| None),
-        Step::Rest if pass.is_deleting() => Ok(Some(Next::Gone)),
-        // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
-        Step::Rest if observed.inside.wanted.kept == Some(Kept::Queued) => Ok(Some(Next::After(UNWATCHED))),
-        Step::Rest => Ok(Some(rest(pass, &observed))),
-        Step::BeginTtl => expiry::begin(pass, &observed).await.map(|()| None),
-        Step::WarnOfExpiry => expiry::warn(pass, &observed).await.map(|()| None),
-        Step::Expire => expiry::end(pass).await,
-        Step::Revoke => revoke(pass, &observed).await,
-        Step::Release => {
-            end_work(pass);
-            tell_of_login(pass, &observed).await;
-            claim::release(pass, &observed).await.map(|()| None)
+        Step::Shut => return power::shut(pass, &observed).await,
+        Step::Resume => return power::resume(pass, &observed).await,
+        Step::Sleep => return Ok(Some(Next::Rest)),
+        Step::GiveBack => power::give_back(pass, &observed).await,
+        Step::LookForUse => {
+            idle::look(pass, &observed).await;
+            Ok(())
         }
-        Step::Forget => {
-            end_work(pass);
-            expiry::tell_end(pass, &observed).await;
-            set_our_finalizer(pass, false).await?;
-            Ok(Some(Next::Gone))
-        }
-        Step::Wait(Wait::Migrations | Wait::Seed) => work::wait(pass, observed.inside.message.is_some()).await,
-        Step::Wait(wait) => {
-            let turns = &pass.ctx.rollout.turns;
-            let waited = turns.waited(pass.uid()).filter(|_| wait == Wait::Turn);
-            turns.stay(pass.uid());
-            let untold = waited.and_then(|waited| SHORT_QUEUE.checked_sub(waited));
-            Ok(Some(Next::After(untold.map_or(wait.pace(), |left| left + SOON))))
-        }
-        Step::Stop(reason) => Ok(Some(Next::After(pace_of_stop(reason)))),
+        Step::WarnIdle => power::warn(pass, &observed).await,
+        Step::Rest => return Ok(Some(rest(pass, &observed))),
+        Step::BeginTtl => expiry::begin(pass, &observed).await,
+        Step::WarnOfExpiry => expiry::warn(pass, &observed).await,
+        Step::Expire => return expiry::end(pass).await,
+        Step::Revoke => return revoke(pass, &observed).await,
+        Step::Release => release(pass, &observed).await,
+        Step::Forget => return forget(pass, &observed).await,
+        Step::Wait(wait) => return come_back(pass, wait, &observed).await,
+        Step::Stop(stop) => return Ok(Some(Next::After(stop.pace()))),
+    };
+    done.map(|()| None)
+}
+
+/// Has a new database, or takes one of a pool.
+async fn obtain(pass: &Pass, step: Step, observed: &Observed) -> Result<(), Error> {
+    if step == Step::Create {
+        claim::create(pass, observed).await?;
+    } else {
+        claim::take(pass, observed).await?;
     }
+    existing::tell_earlier(pass).await;
+    Ok(())
+}
+
+/// When a pass comes back that has to wait.
+async fn come_back(pass: &mut Pass, wait: Wait, observed: &Observed) -> Result<Option<Next>, Error> {
+    if matches!(wait, Wait::Migrations | Wait::Seed) {
+        return work::wait(pass, observed.inside.message.is_some()).await;
+    }
+    let turns = &pass.ctx.rollout.turns;
+    let waited = turns.waited(pass.uid()).filter(|_| wait == Wait::Turn);
+    turns.stay(pass.uid());
+    let untold = waited.and_then(|waited| SHORT_QUEUE.checked_sub(waited));
+    Ok(Some(Next::After(untold.map_or(wait.pace(), |left| left + SOON))))
+}
+
+/// When a pass comes back that has nothing to do.
+fn rest(pass: &Pass, observed: &Observed) -> Next {
+    if pass.is_deleting() {
+        return Next::Gone;
+    }
+    // An Orchestra that waits for its server asks again and again, or loses its place in the queue.
+    if observed.inside.wanted.kept == Some(Kept::Queued) {
+        return Next::After(UNWATCHED);
+    }
+    next_look(pass, observed)
+}
+
+/// Releases the claim.
+async fn release(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    end_work(pass);
+    tell_of_login(pass, observed).await;
+    claim::release(pass, observed).await
+}
+
+/// Takes the finalizer off.
+async fn forget(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
+    end_work(pass);
+    expiry::tell_end(pass, observed).await;
+    pass.set_finalizer(false).await?;
+    Ok(Some(Next::Gone))
 }
 
 /// A source that cannot be read, and of whose return no watch tells, is looked for again.
-fn rest(pass: &Pass, observed: &Observed) -> Next {
+fn next_look(pass: &Pass, observed: &Observed) -> Next {
     let (backoff, key) = (&pass.ctx.core.backoff, source_key(pass));
     let mut unavailable = observed.inside.wanted.unavailable.iter().flatten();
     if unavailable.any(|source| source.unwatched) {
@@ -113,7 +146,7 @@ fn rest(pass: &Pass, observed: &Observed) -> Next {
     backoff.reset(&key);
     backoff.reset(&role_key(pass));
     let resync = pass.ctx.core.settings.resync;
-    let due = rotation::due_in(pass.object.status.as_ref(), Timestamp::now()).map(|wait| wait + SOON);
+    let due = rotation::due_in(pass.object.status.as_ref(), observed.now).map(|wait| wait + SOON);
     let next = due.into_iter().chain(idle::next_look(pass, observed)).min();
     next.filter(|wait| *wait < resync).map_or(Next::Rest, Next::After)
 }
@@ -139,28 +172,22 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
     }
     let (base, name) = (tenant::role_name(pass.uid()), database.name_any());
     let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name).generation);
-    let takes_back = "An Orchestra that takes the database back does it by itself";
+    let cure = format!(
+        "ALTER ROLE … NOLOGIN there for {role} and every role named {base}_<n>. The operator does this itself when an \
+         Orchestra takes the database back"
+    );
     let (reason, note) = if database.is_paused() || power::sleeps_on(pass, observed, database) {
         let note = format!(
-            "the project of database {name} is paused, so that the tenant's login {role} was not revoked: if somebody restores \
-             the project, ALTER ROLE {role} NOLOGIN there, and so each other role whose name begins with {base}. {takes_back}"
+            "the project of database {name} is paused, so the tenant's login {role} was not revoked. If somebody restores \
+             the project, run {cure}"
         );
         (Reason::Paused, note)
     } else {
-        let note = format!(
-            "database {name} cannot be used now, so that the tenant's login {role} was not revoked: ALTER ROLE {role} NOLOGIN \
-             there, and so each other role whose name begins with {base}. {takes_back}"
-        );
+        let note =
+            format!("database {name} cannot be used now, so the tenant's login {role} was not revoked. Run {cure}");
         (database.stalled_reason().unwrap_or(Reason::DatabaseUnreachable), note)
     };
     tell(&pass.ctx.core, &pass.object, &News::warning(reason, note)).await;
-}
-
-async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
-    if let Some(object) = set_finalizer(&pass.ctx.core, &pass.object, ORCHESTRA_FINALIZER, present).await? {
-        pass.object = object;
-    }
-    Ok(())
 }
 
 /// Ends what goes on for an Orchestra that is being deleted.
@@ -183,12 +210,10 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     }
     let prepared = login::within(
         login::LOGIN_LIMIT,
-        login::prepare(pass, database, observed.class.as_deref()),
+        login::prepare(pass, database, observed.class.as_deref(), observed.now),
     )
-    .await
-    .inspect_err(|error| login::note_refusal(pass, database, error));
-    let (session, way_in, logins) = prepared?;
-    (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
+    .await;
+    pass.access.open(prepared?);
     Ok(None)
 }
 
@@ -228,7 +253,7 @@ fn settle_turn(pass: &mut Pass, observed: &Observed) {
         .found
         .as_ref()
         .is_some_and(|found| found.migrations.is_some())
-        && pass.session.is_some()
+        && pass.access.is_open()
     {
         pass.ctx.rollout.turns.leave(pass.uid());
         end_turn(pass, outcome);
@@ -250,7 +275,7 @@ fn end_turn(pass: &mut Pass, outcome: Outcome) {
 
 /// Publishes the login only after it has worked, through the very address that is published.
 async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    let (Some(way_in), Some(database)) = (&pass.way_in, &observed.database) else {
+    let (Some(way_in), Some(database)) = (pass.access.way_in(), &observed.database) else {
         return Ok(Some(Next::After(UNWATCHED)));
     };
     let (name, handover) = (database.name_any(), &way_in.handover);
@@ -266,7 +291,10 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     logins.forget(&name);
     let is_first = !pass.is_serving() && !observed.inside.secret.exists;
     let published = write_secret(pass, handover, observed.inside.secret.exists).await?;
-    note_published(pass, published).await?;
+    pass.ctx
+        .health
+        .publish(&pass.object, database, &published, handover.primary(mode));
+    note_published(pass, published, observed.now).await?;
     if is_first {
         work::tell_of_preparation(pass, observed).await;
     }
@@ -276,9 +304,8 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
 /// Writes the connection Secret; `exists`: one of ours is there.
 pub async fn write_secret(pass: &Pass, handover: &Handover, exists: bool) -> Result<PublishedSecret, Error> {
     let wanted = connection::render(&pass.object, handover)?;
-    let api = namespaced(&pass.ctx.core.client, &pass.object);
-    let secret = connection::publish(&api, &pass.object, &wanted, exists).await?;
-    pass.ctx.core.stores.connections.wrote_whole(&secret);
+    let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
+    let secret = connection::publish(&secrets, &pass.object, &wanted, exists).await?;
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     Ok(PublishedSecret {
         name: pass.object.secret_name(),
@@ -288,11 +315,11 @@ pub async fn write_secret(pass: &Pass, handover: &Handover, exists: bool) -> Res
 }
 
 /// Notes the connection Secret that was written.
-pub async fn note_published(pass: &mut Pass, published: PublishedSecret) -> Result<(), Error> {
+pub async fn note_published(pass: &mut Pass, published: PublishedSecret, now: Timestamp) -> Result<(), Error> {
     pass.published = Some(published);
     if pass.is_serving() {
         // A later step of the pass may fail, and the Secret would be compared again and again.
-        status::note_secret(pass).await?;
+        status::note_secret(pass, now).await?;
     }
     Ok(())
 }
@@ -317,44 +344,43 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         return Ok(None);
     };
     let (ctx, name) = (pass.ctx.clone(), database.name_any());
-    let late = is_late(pass) || is_abandoned(&pass.object);
+    let late = is_late(pass, observed.now) || is_abandoned(&pass.object);
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing)
         && !late
     {
         return Ok(Some(Next::After(wait)));
     }
     let revoked = login::within(login::LOGIN_LIMIT, login::revoke(pass, database)).await;
-    pass.marked = matches!(revoked, Ok(true));
+    pass.recorded = matches!(revoked, Ok(true));
     if let Err(error) = revoked {
         if error.is_passing() && !late {
             return Err(error);
         }
         let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name).generation);
-        // What takes long, or is in use, is what it owns.
+        // The objects that the login owns take long to drop, or are in use: shutting the login needs neither.
         let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database))
             .await
             .is_ok();
         let note = if shut {
             format!(
                 "the tenant's login {role} can no longer log in, and its role is left on the server of database {name} ({error}): \
-                 REASSIGN OWNED BY {role} TO the owner, DROP OWNED BY {role}, DROP ROLE {role} there"
+                 run REASSIGN OWNED BY {role} TO the owner, DROP OWNED BY {role} and DROP ROLE {role} there"
             )
         } else {
             format!(
-                "the tenant's login {role} was not revoked ({error}): ALTER ROLE {role} NOLOGIN on the server of database \
+                "the tenant's login {role} was not revoked ({error}): run ALTER ROLE {role} NOLOGIN on the server of database \
                  {name}"
             )
         };
         tracing::warn!(%error, database = name, role, "the tenant's login was not revoked");
-        let subject = pass.object.object_ref(&());
-        publish_event(&ctx.core.recorder, &subject, EventType::Warning, error.reason(), &note).await;
+        tell(&ctx.core, &pass.object, &News::warning(error.reason(), note)).await;
     }
     pass.revoked = true;
     Ok(None)
 }
 
 /// Whether the deletion was asked for long enough ago.
-fn is_late(pass: &Pass) -> bool {
+fn is_late(pass: &Pass, now: Timestamp) -> bool {
     let asked = pass.object.metadata.deletion_timestamp.as_ref();
-    asked.is_some_and(|asked| Timestamp::now().duration_since(asked.0) > REVOKE_WITHIN)
+    asked.is_some_and(|asked| now.duration_since(asked.0) > REVOKE_WITHIN)
 }

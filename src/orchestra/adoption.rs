@@ -172,9 +172,9 @@ pub fn difference(given: &Adopt, database: &OrchestraDatabase) -> Option<String>
     }
     (!parts.is_empty()).then(|| {
         format!(
-            "spec.source.existing.adopt of this Orchestra is not what OrchestraDatabase {name} was adopted with: {}. What was \
-             allowed first stays: create this Orchestra with the same, or without adopt. To allow something else, let go of the \
-             project (kubectl delete orchdb {name}) and adopt it anew",
+            "spec.source.existing.adopt of this Orchestra is not what OrchestraDatabase {name} was adopted with: {}. The \
+             first adopt applies: create this Orchestra with the same adopt, or without one. To change it, delete the \
+             OrchestraDatabase (kubectl delete orchdb {name}; the project stays) and adopt the project again",
             parts.join(", ")
         )
     })

@@ -50,7 +50,7 @@ fn only_what_the_class_lists_for_the_namespace_is_adopted() {
     );
     existing.adopt = Some(Adopt::default());
     assert_eq!(refused(&class, &existing, "tenants"), None);
-    // What destroys it, or locks others out, is allowed for each project.
+    // Destruction, and a new password, are allowed for each project.
     let rights = |deletion, reset| {
         let mut class = class.clone();
         let project = &mut class.spec.adoption.as_mut().unwrap().projects[0];

@@ -27,9 +27,9 @@ pub const PLAN_TEXT: &str = "plan.txt";
 /// Key of the plan for programs.
 pub const PLAN_JSON: &str = "plan.json";
 
-/// What the guard is asked for this tenant.
+/// The consent that the guard needs for this tenant.
 pub fn consent(pass: &Pass, tenant: &Tenant<'_>, policy: Approval) -> Consent {
-    // What a former tenant has left is data that somebody had.
+    // A database that was taken back holds the data of its former tenant.
     let is_taken_back = tenant
         .database
         .is_some_and(|database| !database.spec.former_uids.is_empty());
@@ -97,7 +97,7 @@ fn is_ours(pass: &Pass, map: &impl ResourceExt) -> bool {
     owners.iter().any(|owner| owner.uid == pass.uid())
 }
 
-/// What the status says of the plan that waits. It has the digests of the texts, because others may write the
+/// The plan that waits, for the status. It has the digests of the texts, because others may write the
 /// ConfigMap, and only the operator the status.
 ///
 /// # Errors
@@ -118,16 +118,16 @@ pub fn status(pass: &Pass, review: Option<&Review>) -> Result<Option<MigrationPl
     }))
 }
 
-/// What people are told while it waits. An event holds the beginning only.
+/// The message while a plan waits. An event holds the beginning only.
 pub fn message(pass: &Pass, review: Option<&Review>) -> Option<String> {
     let plan = waiting(review)?;
     let void = match annotation(pass) {
-        Some(_) => "the approval is void, the plan or the history is another now; ",
+        Some(_) => "the plan or the history changed after the approval, so it no longer counts; ",
         None => "",
     };
     Some(format!(
-        "{void}approve with: {}; {} pending, {} destructive or not to be judged, {} \
-         that expose data or give rights, {} that lock for long: read ConfigMap {} first",
+        "{void}approve with: {}; {} migrations are pending, {} of them are destructive or cannot be judged, {} \
+         expose data or give rights, {} lock tables for long: read ConfigMap {} first",
         command(pass, plan),
         plan.pending.len(),
         plan.destructive(),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::observe::Observed;
 use super::plan::{Database, Inside, Intent, Supply};
-use super::wait::Wait;
+use super::wait::{Stop, Wait};
 use super::{Context, Pass, existing, power, reclaim};
 use crate::api::condition::{self, ConditionType, Reason};
 use crate::api::names::{POOL_LABEL, tenant_secret};
@@ -34,8 +34,8 @@ pub fn databases(pass: &Pass) -> &Latest<OrchestraDatabase> {
     &pass.ctx.core.stores.databases
 }
 
-/// The same in the API server itself, because a watch may lag behind our own claim: asked before one is
-/// claimed, told to be lost, or forgotten. Who waits for a database costs no request.
+/// The claimed database, looked up in the API server, because the watch may lag behind our own claim: before a database is
+/// claimed, called lost, or forgotten. An Orchestra that waits for a database costs no request.
 pub async fn find(pass: &Pass) -> Result<Option<OrchestraDatabase>, Error> {
     let selector = format!("spec.claimRef.uid={}", pass.uid());
     let found = api(&pass.ctx).list(&ListParams::default().fields(&selector)).await?;
@@ -47,7 +47,7 @@ fn is_ours(pass: &Pass, database: &OrchestraDatabase) -> bool {
     claim.is_some_and(|claim| claim.uid == pass.uid())
 }
 
-/// What the claimed database means to its Orchestra, and what to tell people.
+/// The state of the claimed database, and the message for people.
 pub fn state(database: &OrchestraDatabase) -> (Database, String) {
     let spec = &database.spec;
     if spec.released_at.is_some() {
@@ -75,7 +75,7 @@ pub struct Offer {
     pub supply: Supply,
     /// The names of the databases that could be claimed, the best one first.
     pub candidates: Vec<String>,
-    /// What to tell people when it cannot be met.
+    /// The message when the claim cannot be met.
     pub message: String,
 }
 
@@ -151,7 +151,7 @@ fn offer(pass: &Pass, class: &OrchestraClass, own: String) -> Offer {
                     let message = "the operator has not checked the class yet";
                     return Offer::none(Supply::Awaited(Wait::ClassCheck), message);
                 }
-                Some((reason, message)) => trouble = Some(Offer::none(Supply::Blocked(reason), message)),
+                Some((reason, message)) => trouble = Some(Offer::none(Supply::Blocked(Stop::Claim(reason)), message)),
             },
             Way::Pools => {
                 let before = trouble.map(|trouble: Offer| trouble.message);
@@ -165,16 +165,16 @@ fn offer(pass: &Pass, class: &OrchestraClass, own: String) -> Offer {
     }
     trouble.unwrap_or_else(|| {
         let message = "the class has neither a provider nor pools: give it one of them";
-        Offer::none(Supply::Blocked(Reason::NoProvider), message)
+        Offer::none(Supply::Blocked(Stop::Claim(Reason::NoProvider)), message)
     })
 }
 
-/// What there is instead of a project that the budget has no room for.
+/// The offer instead of a project that the budget has no room for.
 fn no_room(pass: &Pass, class: &OrchestraClass, full: &Error) -> Offer {
     if budget::uses_pool(class) {
         return of_pools(pass, class, Some(&full.to_string()));
     }
-    Offer::none(Supply::Blocked(full.reason()), full.to_string())
+    Offer::none(Supply::Blocked(Stop::Unwatched(full.reason())), full.to_string())
 }
 
 /// The free members of the class's pools. `before` says why the provider was not asked.
@@ -270,7 +270,7 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let patch = json!({
-        // It is none of those any more that wait.
+        // A claimed database no longer counts among those that wait for a claim.
         "metadata": {"resourceVersion": member.resource_version(), "labels": {POOL_LABEL: null}},
         "spec": {
             "className": class.name_any(),
@@ -285,8 +285,8 @@ pub async fn take(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is told of a database that is not where the Orchestra's placement says, because the placement came later, or the
-/// database is an entry of a pool.
+/// The message of a database that is not where the Orchestra's placement says, because the placement was added later, or
+/// the database is an entry of a pool.
 pub fn elsewhere(object: &Orchestra, database: Option<&OrchestraDatabase>) -> Option<String> {
     let placement = object.spec.placement.as_ref()?;
     let database = database?;
@@ -332,26 +332,26 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let class = class::resolve(&pass.ctx.class, database.spec.class_name.as_deref()).ok();
-    let policy = reclaim::at_release(&pass.object, class.as_deref(), &database, pass.marked);
+    let policy = reclaim::at_release(&pass.object, class.as_deref(), &database, pass.recorded);
     let asked =
         database.adopted().is_some() && reclaim::asks_for_destruction(&pass.object, class.as_deref(), &database);
-    if asked && !pass.marked {
+    if asked && !pass.recorded {
         let note = format!(
-            "project {} was adopted and is kept, although the deletion policy is Delete: this Orchestra's mark was not found in \
-             its database, which is paused, unreachable, or another Orchestra's. An admin who has looked into it sets \
+            "project {} was adopted and is kept, although the deletion policy is Delete: this Orchestra's claim record was not found \
+             in its database, which is paused, unreachable, or another Orchestra's. An admin who has looked into it sets \
              reclaimPolicy: Delete on OrchestraDatabase {}, or keeps it",
             database.project_ref().unwrap_or_default(),
             database.name_any()
         );
         tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Released, note)).await;
     }
-    // Whoever takes the database back later gets another password.
+    // An Orchestra that takes the database back later gets another password.
     if secrets::is_watched(&pass.ctx.core, &tenant_secret(&database.name_any())) {
         tenant::forget(&pass.ctx.core, &database.name_any()).await?;
     }
     let mut patch = json!({
         "metadata": {"resourceVersion": database.resource_version()},
-        "spec": {"releasedAt": Time(jiff::Timestamp::now()), "reclaimPolicy": policy},
+        "spec": {"releasedAt": Time(observed.now), "reclaimPolicy": policy},
     });
     if database.spec.inventory.is_some() {
         patch["spec"]["recycle"] = json!(recycle(pass, &database));
@@ -372,7 +372,7 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the pool of an entry says of released databases.
+/// The `recycle` of the entry's pool.
 fn recycle(pass: &Pass, database: &OrchestraDatabase) -> Option<Recycle> {
     let entry = database.spec.inventory.as_ref()?;
     let pool = pass.ctx.core.stores.pools.get(&ObjectRef::new(&entry.pool))?;

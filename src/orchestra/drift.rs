@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::inside::Found;
+use super::found::Found;
 use super::wanted::Wanted;
 use super::{Pass, login, migrating};
 use crate::api::{CHECK_ANNOTATION, GoDuration, MigrationStatus};
@@ -38,7 +38,7 @@ pub fn is_due(pass: &Pass, tenant: &Tenant<'_>, now: Timestamp) -> bool {
     last.is_some_and(|last| now.duration_since(last.0) > spread(interval(pass, tenant), pass.uid()))
 }
 
-/// What somebody who asks for a look has written.
+/// The value of the annotation that asks for a check.
 pub fn asked(pass: &Pass) -> Option<&String> {
     pass.object.annotations().get(CHECK_ANNOTATION)
 }
@@ -57,18 +57,18 @@ fn spread(interval: SignedDuration, uid: &str) -> SignedDuration {
     interval.saturating_add(interval / 500 * part)
 }
 
-/// What a drift check has found.
+/// The result of a drift check.
 pub struct Check {
     /// Nothing is to be done.
     pub whole: bool,
     /// Where the migrations stand.
     pub found: Option<Found>,
-    /// What the history has lost since the last look.
+    /// The message of a history that has lost migrations since the last look.
     pub lost: Option<String>,
 }
 
 impl Check {
-    /// Nothing was looked at, and nothing is to be done.
+    /// The result without a check: nothing is to be done.
     pub fn skipped() -> Self {
         Self {
             whole: true,
@@ -79,7 +79,7 @@ impl Check {
 }
 
 /// Looks, with a session of its own, whether a database that was finished before still is.
-pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted) -> Result<Check, Error> {
+pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted, now: Timestamp) -> Result<Check, Error> {
     let (Some(database), Some(source)) = (tenant.database, &wanted.source) else {
         return Ok(Check::skipped());
     };
@@ -90,17 +90,17 @@ pub async fn check(pass: &Pass, tenant: &Tenant<'_>, wanted: &Wanted) -> Result<
     let seeded = wanted.rows.as_ref().is_none_or(|rows| rows.are_met_by(ran.as_deref()));
     let prepared = login::is_prepared(pass, database, tenant.class, &mut session).await?;
     let whole = status.is_done() && seeded && prepared;
-    let now = migration_status(pass, tenant, &mut session, source, status).await?;
-    let lost = lost(pass, Some(&now));
+    let found = migration_status(pass, tenant, (&mut session, now), source, status).await?;
+    let lost = lost(pass, Some(&found));
     let unreadable = login::unreadable(pass, tenant.class, &mut session).await?;
     Ok(Check {
         whole,
         lost,
-        found: Some(Found::migrated(now, unreadable)).filter(|_| whole),
+        found: Some(Found::migrated(found, unreadable)).filter(|_| whole),
     })
 }
 
-/// What the history has lost since the last look, as after a restore of an older state.
+/// The message of a history that has lost migrations since the last look, as after a restore of an older state.
 pub fn lost(pass: &Pass, now: Option<&MigrationStatus>) -> Option<String> {
     let before = pass.object.migrations()?;
     let now = now.filter(|now| now.source == before.source && now.applied < before.applied)?;
@@ -111,11 +111,11 @@ pub fn lost(pass: &Pass, now: Option<&MigrationStatus>) -> Option<String> {
     ))
 }
 
-/// What the status says of the migrations after a look at the database.
+/// The migrations in the status after a look at the database.
 pub async fn migration_status(
     pass: &Pass,
     tenant: &Tenant<'_>,
-    session: &mut sqlx::PgConnection,
+    (session, now): (&mut sqlx::PgConnection, Timestamp),
     source: &Source,
     status: Status,
 ) -> Result<MigrationStatus, Error> {
@@ -147,7 +147,7 @@ pub async fn migration_status(
         applied: i32::try_from(status.applied).unwrap_or(i32::MAX),
         pending: i32::try_from(status.pending).unwrap_or(i32::MAX),
         divergence: Some(divergence).filter(|what| !what.is_empty()),
-        checked_at: done.then(|| Time(Timestamp::now())),
+        checked_at: done.then_some(Time(now)),
         fingerprint,
         failed: false,
         failure: None,

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::claim::{Offer, api, claim_reference, databases};
 use super::plan::{Intent, Supply};
+use super::wait::Stop;
 use super::{Pass, adoption, reclaim};
 use crate::api::condition::Reason;
 use crate::api::{ExistingDatabase, Orchestra, OrchestraClass, OrchestraDatabase};
@@ -36,7 +37,11 @@ pub async fn supply(pass: &Pass, class: &OrchestraClass, existing: &ExistingData
     };
     let name = match offered {
         Ok(name) => name,
-        Err((reason, message)) => return Ok(Offer::none(Supply::Blocked(reason), message)),
+        // The Secrets of tenants are not watched.
+        Err((reason @ Reason::PasswordNotFound, message)) => {
+            return Ok(Offer::none(Supply::Blocked(Stop::Unwatched(reason)), message));
+        }
+        Err((reason, message)) => return Ok(Offer::none(Supply::Blocked(Stop::Claim(reason)), message)),
     };
     let status = pass.object.status.as_ref();
     let is_written = status.is_some_and(|status| status.claiming.as_ref() == Some(&name));
@@ -216,7 +221,7 @@ fn earlier(pass: &Pass) -> Option<String> {
     left.map(|database| database.name_any())
 }
 
-/// What is told of the database that an earlier Orchestra of the same name has left, while it is there.
+/// The message about a database that an earlier Orchestra of the same name has left, while it exists.
 pub fn told(pass: &Pass) -> Option<String> {
     let names_none = pass.object.spec.existing().is_none();
     earlier(pass).filter(|_| names_none).map(|name| {

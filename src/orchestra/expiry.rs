@@ -18,8 +18,7 @@ use crate::class;
 use crate::controller::clock::{self, Moment};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::status::{self, News, tell};
-use crate::controller::write;
+use crate::controller::status::{News, tell};
 
 /// The first warning comes this long before the end, the last one so long; of a short ttl a third and a tenth of it.
 const FIRST: Duration = Duration::from_hours(24);
@@ -30,10 +29,10 @@ const PRINTER: SpanPrinter = SpanPrinter::new()
     .spacing(Spacing::None)
     .designator(Designator::Compact);
 
-/// What is known of the end; the default is that of an Orchestra without a ttl.
+/// The end of an Orchestra with a ttl; the default is for one without.
 #[derive(Default)]
 pub struct Life {
-    /// What the plan goes by.
+    /// The part of the ttl that is due.
     pub due: Expiry,
     /// The end.
     pub ends: Option<Ends>,
@@ -54,14 +53,14 @@ pub struct Ends {
     last: bool,
 }
 
-/// What comes next, and when.
+/// The next event of a ttl.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Warning { last: bool },
     End,
 }
 
-/// The ttl that applies to an Orchestra: its own, or that of its class. Nothing ends that is to be retained.
+/// The ttl that applies to an Orchestra: its own, or that of its class. An Orchestra whose database is retained has none.
 fn ttl(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<GoDuration> {
     let policy = object.spec.deletion_policy;
     let of_class = class.filter(|class| class.spec.deletion.policy == DeletionPolicy::Delete);
@@ -80,8 +79,8 @@ fn extended(object: &Orchestra) -> Result<Option<Timestamp>, ()> {
         .transpose()
 }
 
-/// What comes next before `at`, and when. The end comes no sooner after the last warning than that was meant to come
-/// before it: nothing ends that nobody was warned of.
+/// The next event of a ttl that ends at `at`, and its time. The end follows the last warning by at least the planned lead:
+/// no Orchestra ends without a warning.
 fn next(at: Timestamp, ttl: Duration, notice: Option<&ExpiryNotice>, now: Timestamp) -> (Event, Timestamp) {
     let (first, last) = (FIRST.min(ttl / 3), LAST.min(ttl / 10));
     let before = |lead: Duration| at.saturating_sub(lead).unwrap_or(Timestamp::MIN);
@@ -96,7 +95,7 @@ fn next(at: Timestamp, ttl: Duration, notice: Option<&ExpiryNotice>, now: Timest
 ///
 /// # Errors
 /// When the API server does not tell the time.
-pub async fn look(pass: &Pass) -> Result<Life, Error> {
+pub async fn look(pass: &Pass, now: Timestamp) -> Result<Life, Error> {
     let object = &pass.object;
     let decided = object.decided_class().or(object.spec.class_name.as_deref());
     let class = class::resolve(&pass.ctx.class, decided).ok();
@@ -109,7 +108,7 @@ pub async fn look(pass: &Pass) -> Result<Life, Error> {
     let since = match (old, status.and_then(|status| status.database_name.as_ref())) {
         (Some(old), _) => old.ttl_since.as_ref().map(|since| since.0),
         (None, None) => None,
-        // It was in use before it had a ttl.
+        // The Orchestra was in use before it had a ttl.
         (None, Some(_)) => Some(clock::now(client).await?.max(clock::own())),
     };
     let begins = old.is_none() && since.is_some();
@@ -127,7 +126,7 @@ pub async fn look(pass: &Pass) -> Result<Life, Error> {
         ttl,
         since,
         ignored: extension.is_err(),
-        now: Timestamp::now(),
+        now,
         last: false,
     };
     if begins {
@@ -179,7 +178,7 @@ impl Life {
         }
     }
 
-    /// What is said of an annotation that cannot be read.
+    /// The message of an annotation that cannot be read.
     pub fn ignored(&self) -> Option<String> {
         let ends = self.ends.as_ref().filter(|ends| ends.ignored)?;
         Some(format!(
@@ -205,8 +204,7 @@ impl Life {
 pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let mut new = pass.object.status.clone().unwrap_or_default();
     observed.life.note(pass, &mut new);
-    pass.object = status::write(&pass.ctx.core, &pass.object, new, None).await?;
-    Ok(())
+    pass.write_status(new, None).await
 }
 
 /// Warns of the end, and writes down that it did.
@@ -231,8 +229,7 @@ pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         last: ends.last,
     });
     let news = News::warning(Reason::Expiring, note);
-    pass.object = status::write(&pass.ctx.core, &pass.object, new, Some(news)).await?;
-    Ok(())
+    pass.write_status(new, Some(news)).await
 }
 
 /// The project that was adopted and stays.
@@ -247,11 +244,8 @@ fn kept_project(pass: &Pass) -> Option<String> {
 /// is not lost.
 pub async fn end(pass: &mut Pass) -> Result<Option<Next>, Error> {
     tracing::info!("the ttl is over; the Orchestra is deleted");
-    let Some(object) = write::delete(&pass.ctx.core, &pass.object).await? else {
-        return Ok(Some(Next::Gone));
-    };
-    pass.object = object;
-    Ok(None)
+    let is_there = pass.delete().await?;
+    Ok((!is_there).then_some(Next::Gone))
 }
 
 /// The last event of an Orchestra whose ttl was over when it was deleted.
@@ -320,7 +314,7 @@ mod tests {
         assert_eq!(next(None, "20T08:00:00"), (last, at("04T11:00:00")));
         let late = notice("04T12:00:00", "20T08:00:00", true);
         assert_eq!(next(Some(&late), "20T08:00:01"), (Event::End, at("20T09:00:00")));
-        // It was extended: the warning was of another end.
+        // The ttl was extended: the warning was about another end.
         let of_another = notice("03T12:00:00", "03T11:00:00", true);
         assert_eq!(next(Some(&of_another), "03T11:30:00"), (first, at("03T12:00:00")));
     }

@@ -21,8 +21,8 @@ pub fn is_of_migration(reason: Reason) -> bool {
     )
 }
 
-/// What is remembered when a pass is stopped by `error` after a migration has failed. An error of something else does
-/// not take the failure's place.
+/// The failure that is remembered when a pass ends with `error` after a migration has failed. An error of something else
+/// does not replace it.
 pub fn remembered(old: Option<MigrationFailure>, error: &Error) -> MigrationFailure {
     let message = text::shown(&error.to_string(), MESSAGE_LIMIT);
     match old {
@@ -62,8 +62,8 @@ pub fn named(old: &OrchestraStatus, error: &Error) -> String {
     }
 }
 
-/// What is left of a failure after a look into the database that finds these migrations pending: nothing, once the
-/// migration that failed is applied, or is no longer in the source.
+/// The failure that remains after a look into the database that finds these migrations pending: none once the failed
+/// migration is applied, or is no longer in the source.
 pub fn left(before: Option<&MigrationStatus>, pending: &[String]) -> Option<MigrationFailure> {
     let failure = before?.failure.clone()?;
     let is_pending = |name: &String| pending.contains(name);
@@ -78,11 +78,11 @@ pub fn uncured<'a>(object: &'a Orchestra, observed: &'a Observed) -> Option<(Rea
         _ => observed.inside.migrations().or(object.migrations())?,
     };
     let failure = migrations.failure.as_ref()?;
-    Some((failure.reason.parse().ok()?, failure))
+    Some((failure.known_reason()?, failure))
 }
 
-/// What is told of pending migrations that wait for approval after one has failed. Of the very source that failed, the
-/// failure comes first; another source may be the cure.
+/// The message of pending migrations that wait for approval after one has failed. The failure comes first when it is of
+/// the same source; another source may be the cure.
 pub fn beside_approval(
     description: &mut Description,
     words: &str,
@@ -96,13 +96,14 @@ pub fn beside_approval(
     description.phase = "Failed";
     description.standing = Standing::Stalled;
     description.reason = reason;
-    format!("{failed}; what is left waits for approval, when the cause is gone: {words}")
+    format!("{failed}; the remaining migrations wait for approval, to be given when the cause is corrected: {words}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orchestra::wait::{Wait, describe};
+    use crate::orchestra::describe::describe;
+    use crate::orchestra::wait::Wait;
 
     fn failure(migration: Option<&str>) -> MigrationFailure {
         MigrationFailure {

@@ -28,7 +28,7 @@ const LONGEST: Duration = SLOWEST.saturating_mul(2);
 #[derive(Default)]
 pub struct Awaited(Arc<Mutex<HashSet<(String, String)>>>);
 
-/// What wakes the Orchestra.
+/// The change of the Secret that wakes the Orchestra.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
     /// The Secret is not there, or another one is.
@@ -82,7 +82,7 @@ fn begin(pass: &Pass, name: String, until: Until) {
 async fn wait(api: Api<PartialObjectMeta<Secret>>, name: &str, until: Until) {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut events = watcher(api, config).default_backoff().boxed();
-    let mut seen = Seen::default();
+    let mut seen = WatchedSecret::default();
     while let Some(event) = events.next().await {
         // An error is one of the API server; the watch begins anew.
         if event.is_ok_and(|event| seen.is_over(event, until)) {
@@ -91,18 +91,18 @@ async fn wait(api: Api<PartialObjectMeta<Secret>>, name: &str, until: Until) {
     }
 }
 
-/// What a watch has shown of one Secret.
+/// The state of one Secret, as its watch has shown it.
 #[derive(Default)]
-struct Seen {
+struct WatchedSecret {
     /// UID and version, as the first list or the last event had them.
     last: Option<(String, String)>,
-    /// The same, of the list that goes on.
+    /// UID and version in the list that is being read.
     listed: Option<(String, String)>,
     /// A list has ended before.
     known: bool,
 }
 
-impl Seen {
+impl WatchedSecret {
     fn is_over(&mut self, event: Event<PartialObjectMeta<Secret>>, until: Until) -> bool {
         let now = match event {
             Event::Init => {
@@ -151,21 +151,21 @@ mod tests {
 
     #[test]
     fn a_name_is_free_when_its_secret_is_not_there() {
-        let list = |seen: &mut Seen, found: Option<PartialObjectMeta<Secret>>, until| {
+        let list = |seen: &mut WatchedSecret, found: Option<PartialObjectMeta<Secret>>, until| {
             assert!(!seen.is_over(Event::Init, until));
             if let Some(found) = found {
                 assert!(!seen.is_over(Event::InitApply(found), until));
             }
             seen.is_over(Event::InitDone, until)
         };
-        assert!(list(&mut Seen::default(), None, Until::Free));
-        let mut seen = Seen::default();
+        assert!(list(&mut WatchedSecret::default(), None, Until::Free));
+        let mut seen = WatchedSecret::default();
         assert!(!list(&mut seen, Some(secret("a", "1")), Until::Free));
         assert!(!seen.is_over(Event::Apply(secret("a", "2")), Until::Free));
         assert!(seen.is_over(Event::Delete(secret("a", "3")), Until::Free));
 
-        // What a new list shows is compared with what was there before.
-        let mut seen = Seen::default();
+        // A new list is compared with the state before it.
+        let mut seen = WatchedSecret::default();
         assert!(!list(&mut seen, None, Until::Changed));
         assert!(!list(&mut seen, None, Until::Changed));
         assert!(list(&mut seen, Some(secret("a", "1")), Until::Changed));

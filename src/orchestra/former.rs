@@ -7,10 +7,8 @@ use super::Pass;
 use crate::api::{
     Binding, ConnectionMode, FormerSecret, Orchestra, OrchestraDatabase, OrchestraStatus, PublishedSecret,
 };
-use crate::controller;
 use crate::controller::error::Error;
-use crate::controller::write::namespaced;
-use crate::credentials::connection;
+use crate::credentials::{Secrets, connection};
 
 /// Former Secrets that are kept at most; of more, the oldest is deleted at once.
 const MOST: usize = 8;
@@ -44,7 +42,7 @@ pub async fn end_by(pass: &mut Pass, until: Timestamp) -> Result<(), Error> {
         secret.until.0 = secret.until.0.min(until);
     }
     if pass.object.status.as_ref() != Some(&new) {
-        pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
+        pass.write_status(new, None).await?;
     }
     Ok(())
 }
@@ -56,7 +54,7 @@ pub fn binding(object: &Orchestra, published: Option<&PublishedSecret>) -> Optio
     object.spec.connection.is_binding().then_some(Binding { name })
 }
 
-/// What is said of a Secret that is published. Before it was `proven` in this mode, it leads to a pooler.
+/// The message of a Secret that is published. Before the login was `proven` in this mode, the Secret leads to a pooler.
 pub fn told(object: &Orchestra, database: Option<&OrchestraDatabase>, proven: bool) -> &'static str {
     let hosted = database.is_some_and(|database| database.spec.inventory.is_none());
     if proven && hosted && object.spec.connection.mode == ConnectionMode::Direct {
@@ -81,11 +79,11 @@ pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
         .unwrap_or_default()
         .into_iter()
         .partition(|secret| secret.until.0 <= now);
-    let api = namespaced(&pass.ctx.core.client, &pass.object);
     for secret in gone {
         // The name may be in use again.
         if secret.name != pass.object.secret_name() {
-            connection::remove(&api, &pass.object, &secret.name).await?;
+            let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
+            connection::remove(&secrets, &pass.object, &secret.name).await?;
             tracing::info!(
                 secret = secret.name,
                 "the connection Secret of a former name is emptied, and left to the garbage collector"
@@ -93,8 +91,7 @@ pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
         }
     }
     new.former_secrets = Some(kept).filter(|all| !all.is_empty());
-    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
-    Ok(())
+    pass.write_status(new, None).await
 }
 
 #[cfg(test)]

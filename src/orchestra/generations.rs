@@ -15,7 +15,7 @@ use crate::postgres::{self, TenantRole};
 pub async fn compare(
     pass: &Pass,
     database: &OrchestraDatabase,
-    logins: &mut Logins,
+    (logins, now): (&mut Logins, Timestamp),
     session: &mut PgConnection,
 ) -> Result<(), Error> {
     let (core, name) = (&pass.ctx.core, database.name_any());
@@ -23,7 +23,7 @@ pub async fn compare(
     let (found, taken) = (numbers(pass.uid(), &found.logins), numbers(pass.uid(), &found.taken));
     logins.choose(core, &name, &taken).await?;
     let overlap = rotation::overlap(&pass.object);
-    let change = |state: &mut LoginState| state.found(&found, Timestamp::now(), overlap);
+    let change = |state: &mut LoginState| state.found(&found, now, overlap);
     logins.change(core, &name, change).await
 }
 
@@ -35,8 +35,8 @@ fn numbers(uid: &str, roles: &[String]) -> Vec<u32> {
 
 /// The roles that log in, with their passwords, and those whose passwords nobody knows. A former login whose time has come
 /// is never made anew.
-pub fn live(uid: &str, logins: &Logins, retired: &[String]) -> (Vec<TenantRole>, Vec<String>) {
-    let overdue = logins.state.overdue(Timestamp::now());
+pub fn live(uid: &str, logins: &Logins, retired: &[String], now: Timestamp) -> (Vec<TenantRole>, Vec<String>) {
+    let overdue = logins.state.overdue(now);
     let stays = |role: &str| {
         let number = tenant::generation_of(uid, role);
         !retired.iter().any(|name| name == role) && !number.is_some_and(|number| overdue.contains(&number))

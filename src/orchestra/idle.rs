@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use super::observe::Observed;
 use super::plan::{Idle, Power};
 use super::{Pass, login, power};
-use crate::api::condition::Reason;
 use crate::api::{GoDuration, Orchestra, OrchestraClass, PowerStatus};
 use crate::postgres::{self, Usage};
 
@@ -47,11 +46,23 @@ impl Looks {
     }
 }
 
-/// What a look has found, for the status.
+/// The result of a look for use, kept until the step that it leads to is taken.
+#[derive(Default)]
+pub enum Looked {
+    /// No look was taken in this pass.
+    #[default]
+    NotYet,
+    /// The look has found this.
+    Found(Usage),
+    /// The database did not answer, or the step that the look leads to is taken.
+    Done,
+}
+
+/// Since when nobody uses a database, for the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Since when nobody uses the database.
-    pub unused_since: Option<Time>,
+pub struct Unused {
+    /// Since when; none while it is in use.
+    pub since: Option<Time>,
     /// Count of the uses of its tables.
     pub uses: Option<String>,
 }
@@ -82,18 +93,30 @@ fn applies(pass: &Pass, observed: &Observed) -> Option<GoDuration> {
     policy(&pass.object, class).filter(|_| runs && !power::is_forbidden(class, database))
 }
 
-/// Looks whether anybody uses the database, if it is time. A database that does not answer is in use, as far as anybody
-/// knows.
-pub async fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Look>) {
+/// Whether it is time to look for use, or what the look of this pass means.
+pub fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Unused>) {
     let (Some(policy), Some(database)) = (applies(pass, observed), &observed.database) else {
         return (Idle::No, None);
     };
+    match &pass.looked {
+        Looked::NotYet => {}
+        Looked::Done => return (Idle::No, None),
+        Looked::Found(usage) => {
+            let power = pass.object.status.as_ref().and_then(|status| status.power.as_ref());
+            return judge(policy, power, usage, observed.now);
+        }
+    }
     let (logins, spacing) = (&pass.ctx.database.logins, pass.ctx.core.settings.login_spacing);
-    let name = database.name_any();
     let early = pass.ctx.looks.wait(pass.uid(), pace(policy, spacing)).is_some();
-    if early || logins.wait(&name, spacing).is_some() {
+    if early || logins.wait(&database.name_any(), spacing).is_some() {
         return (Idle::No, None);
     }
+    (Idle::Look, None)
+}
+
+/// Looks whether anybody uses the database. One that does not answer counts as in use.
+pub async fn look(pass: &mut Pass, observed: &Observed) {
+    let Some(database) = &observed.database else { return };
     let looked = async {
         let mut session = login::open(pass, database).await?;
         Ok(postgres::usage(&mut session).await?)
@@ -101,35 +124,29 @@ pub async fn observe(pass: &Pass, observed: &Observed) -> (Idle, Option<Look>) {
     let usage = login::within(login::LOGIN_LIMIT, looked).await;
     pass.ctx.looks.looked(pass.uid());
     match usage {
-        Ok(usage) => {
-            let power = pass.object.status.as_ref().and_then(|status| status.power.as_ref());
-            judge(policy, power, &usage, Timestamp::now())
-        }
+        Ok(usage) => pass.looked = Looked::Found(usage),
         Err(error) => {
-            if error.reason() == Reason::LoginFailed {
-                logins.refused(&name, false);
-            }
-            tracing::debug!(%error, "whether anybody uses the database cannot be seen");
-            (Idle::No, None)
+            pass.looked = Looked::Done;
+            tracing::debug!(%error, "the operator cannot see whether anybody uses the database");
         }
     }
 }
 
-/// What a look means.
-fn judge(policy: GoDuration, power: Option<&PowerStatus>, usage: &Usage, now: Timestamp) -> (Idle, Option<Look>) {
+/// The step that a look leads to.
+fn judge(policy: GoDuration, power: Option<&PowerStatus>, usage: &Usage, now: Timestamp) -> (Idle, Option<Unused>) {
     let since = power.and_then(|power| power.unused_since.as_ref()).map(|since| since.0);
     let changed = power.and_then(|power| power.uses.as_ref()) != Some(&usage.uses);
     if usage.sessions > 0 {
         // Noted once: no status changes with each use.
-        let look = Look::default();
-        return (if since.is_some() { Idle::Note } else { Idle::No }, Some(look));
+        let unused = Unused::default();
+        return (if since.is_some() { Idle::Note } else { Idle::No }, Some(unused));
     }
     let Some(since) = since.filter(|_| !changed) else {
-        let look = Look {
-            unused_since: Some(Time(now)),
+        let unused = Unused {
+            since: Some(Time(now)),
             uses: Some(usage.uses.clone()),
         };
-        return (Idle::Note, Some(look));
+        return (Idle::Note, Some(unused));
     };
     let limit = SignedDuration::try_from(policy.as_std()).unwrap_or(SignedDuration::MAX);
     let lead = (limit / WARNING_PART).min(WARNING);
@@ -215,9 +232,9 @@ mod tests {
         let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), &usage(0, "8"), at(70));
         let look = look.unwrap_or_default();
         assert_eq!((is, look.uses.as_deref()), (Idle::Note, Some("8")));
-        assert_eq!(look.unused_since.map(|since| since.0), Some(at(70)));
+        assert_eq!(look.since.map(|since| since.0), Some(at(70)));
         let (is, look) = judge(hour, Some(&unused(Some(0), Some(50))), &usage(1, "7"), at(70));
-        assert_eq!((is, look), (Idle::Note, Some(Look::default())));
+        assert_eq!((is, look), (Idle::Note, Some(Unused::default())));
         let (is, _) = judge(hour, Some(&unused(None, None)), &usage(3, "9"), at(80));
         assert_eq!(is, Idle::No, "no write for each use");
         let (is, _) = judge(hour, None, &usage(0, "0"), at(0));

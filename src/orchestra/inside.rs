@@ -8,75 +8,41 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
+use super::found::{Found, SecretState};
 use super::plan::{Inside, Rotation, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
 use super::{Pass, approval, drift, failure, former, login, migrating, rotation, unavailable};
-use crate::api::condition::Reason;
 use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
-use crate::controller::write::namespaced;
-use crate::credentials::{connection, inventory};
+use crate::credentials::{Secrets, connection, inventory};
 use crate::migrate;
 use crate::migrate::guard::{self, Review};
 
-/// What was looked up inside of a usable database.
+/// The facts about the inside of a usable database, for the plan, the status and the effects.
 pub struct Facts {
-    /// What the plan goes by.
+    /// When the look began.
+    pub now: Timestamp,
+    /// The part that the plan decides by.
     pub inside: Inside,
-    /// What to tell people.
+    /// The message for people.
     pub message: Option<String>,
-    /// What the database is to have.
+    /// The wanted contents of the database.
     pub wanted: Wanted,
-    /// What a look into the database has found, when one was taken.
+    /// The result of a look into the database, when one was taken.
     pub found: Option<Arc<Found>>,
     /// The connection Secret.
     pub secret: SecretState,
 }
 
-/// What a look into the database has found.
-pub struct Found {
-    /// Where the migrations stand; none when there are none.
-    pub migrations: Option<MigrationStatus>,
-    /// Nothing is pending, and nothing has to be settled.
-    migrated: bool,
-    /// What the guard makes of the pending migrations.
-    pub review: Option<Review>,
-    /// Digest of the seed that is applied.
-    pub seed: Option<String>,
-    /// What to tell people of tables that the tenant's login cannot read, and why.
-    pub unreadable: Option<(Reason, String)>,
-}
-
-/// The connection Secret, as far as it was looked at.
-#[derive(Default)]
-pub struct SecretState {
-    /// One of ours is there.
-    pub exists: bool,
-    /// It holds what it should.
-    pub right: Option<PublishedSecret>,
-}
-
-impl Found {
-    /// All migrations are applied.
-    pub fn migrated(migrations: MigrationStatus, unreadable: Option<(Reason, String)>) -> Self {
-        Self {
-            migrations: Some(migrations),
-            migrated: true,
-            review: None,
-            seed: None,
-            unreadable,
-        }
-    }
-}
-
 impl Facts {
-    /// Nothing was looked up but this.
-    pub fn new(inside: Inside) -> Self {
+    /// Facts without anything but these.
+    pub fn new(inside: Inside, now: Timestamp) -> Self {
         Self {
+            now,
             inside,
             message: None,
             wanted: Wanted::default(),
@@ -85,7 +51,7 @@ impl Facts {
         }
     }
 
-    /// What the guard makes of the pending migrations.
+    /// The guard's review of the pending migrations.
     pub fn review(&self) -> Option<&Review> {
         self.found.as_ref()?.review.as_ref()
     }
@@ -100,7 +66,7 @@ impl Facts {
         self.found.as_ref()?.seed.clone()
     }
 
-    /// What a refusal of the seed is remembered by.
+    /// The key by which a refusal of the seed is remembered.
     pub fn attempt(&self) -> Option<String> {
         self.wanted.rows.as_ref()?.attempt(self.wanted.source.as_deref())
     }
@@ -111,11 +77,16 @@ impl Facts {
 /// as the operator wrote it, the database is not asked.
 ///
 /// # Errors
-/// What keeps it from being looked up, or a refusal that is remembered.
-pub async fn observe(pass: &Pass, tenant: &Tenant<'_>, session: Option<&mut PgConnection>) -> Result<Facts, Error> {
-    let (serving, now) = (pass.is_serving(), Timestamp::now());
+/// The error of a lookup, or a remembered refusal.
+pub async fn observe(
+    pass: &Pass,
+    tenant: &Tenant<'_>,
+    session: Option<&mut PgConnection>,
+    now: Timestamp,
+) -> Result<Facts, Error> {
+    let serving = pass.is_serving();
     connection::check(&pass.object, now)?;
-    let mut facts = Facts::new(Inside {
+    let inside = Inside {
         serving,
         published: serving && is_untouched(pass),
         leftover: former::first(pass.object.status.as_ref()).is_some_and(|until| until <= now),
@@ -124,7 +95,8 @@ pub async fn observe(pass: &Pass, tenant: &Tenant<'_>, session: Option<&mut PgCo
             None => Rotation::Settled,
         },
         ..Inside::UNSEEN
-    });
+    };
+    let mut facts = Facts::new(inside, now);
     look(pass, tenant, session, &mut facts).await?;
     facts.inside.notice = approval::notice(pass, facts.review()).await?;
     Ok(facts)
@@ -139,7 +111,7 @@ async fn look(
     if goes_on(pass, facts) {
         return Ok(());
     }
-    let session = session.filter(|_| pass.way_in.is_some());
+    let session = session.filter(|_| pass.access.way_in().is_some());
     if facts.inside.rotation == Rotation::Due && facts.inside.published {
         return Ok(());
     }
@@ -201,9 +173,13 @@ fn goes_on(pass: &Pass, facts: &mut Facts) -> bool {
 
 /// Whether a settled database still has what was applied, as far as it is time to look.
 async fn is_whole(pass: &Pass, tenant: &Tenant<'_>, facts: &mut Facts) -> Result<bool, Error> {
-    let due = drift::is_due(pass, tenant, Timestamp::now());
-    let check = if due {
-        drift::check(pass, tenant, &facts.wanted).await?
+    if let Some(found) = &pass.found {
+        // Checked in this pass.
+        facts.found = Some(found.clone());
+        return Ok(true);
+    }
+    let check = if drift::is_due(pass, tenant, facts.now) {
+        drift::check(pass, tenant, &facts.wanted, facts.now).await?
     } else {
         drift::Check::skipped()
     };
@@ -241,7 +217,7 @@ async fn look_inside(
     facts.inside.login = true;
     let found = match &pass.found {
         Some(found) => found.clone(),
-        None => Arc::new(ask(pass, tenant, session, &facts.wanted).await?),
+        None => Arc::new(ask(pass, tenant, session, facts).await?),
     };
     facts.message = drift::lost(pass, found.migrations.as_ref()).or(facts.message.take());
     let awaits_approval = found.migrations.as_ref().is_some_and(|is| is.plan.is_some());
@@ -251,6 +227,13 @@ async fn look_inside(
         (false, false) if pass.turn.is_some() => Work::Pending,
         (false, false) => without_a_turn(pass.denied),
     };
+    if let (Some(Rows::Applied), None, true) = (&facts.wanted.rows, &found.seed, found.migrated) {
+        // The database has lost what was applied, as after a restore of an older state.
+        facts.wanted.rows = Some(Rows::again(&pass.ctx.content, tenant).await?);
+        if let Some(attempt) = facts.attempt() {
+            refused(pass, &attempt)?;
+        }
+    }
     let rows = facts.wanted.rows.as_ref();
     if rows.is_none_or(|rows| rows.are_met_by(found.seed.as_deref())) {
         facts.inside.seed = Work::Done;
@@ -264,7 +247,8 @@ async fn look_inside(
     Ok(())
 }
 
-async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wanted: &Wanted) -> Result<Found, Error> {
+async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, facts: &Facts) -> Result<Found, Error> {
+    let wanted = &facts.wanted;
     let mut found = Found {
         migrations: None,
         migrated: true,
@@ -279,7 +263,7 @@ async fn ask(pass: &Pass, tenant: &Tenant<'_>, session: &mut PgConnection, wante
         found.migrated = status.is_done();
         let before = pass.object.migrations();
         let failure = failure::left(before, &status.waiting).filter(|_| !found.migrated);
-        let mut now = drift::migration_status(pass, tenant, session, source, status).await?;
+        let mut now = drift::migration_status(pass, tenant, (session, facts.now), source, status).await?;
         let failed = before.filter(|before| !found.migrated && before.failed && before.source == now.source);
         now.failed = failed.is_some();
         now.failure = failure;
@@ -300,12 +284,12 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
             right: Some(published.clone()),
         });
     }
-    let (Some(way_in), Some(_)) = (&pass.way_in, pass.known_secret()) else {
+    let (Some(way_in), Some(_)) = (pass.access.way_in(), pass.known_secret()) else {
         return Ok(SecretState::default());
     };
     let wanted = connection::render(&pass.object, &way_in.handover)?;
-    let api = namespaced(&pass.ctx.core.client, &pass.object);
-    let found = connection::find(&api, &pass.object, &wanted).await?;
+    let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
+    let found = connection::find(&secrets, &pass.object, &wanted).await?;
     let right = found.as_ref().filter(|(_, right)| *right);
     let right = right.map(|(secret, _)| PublishedSecret {
         name: pass.object.secret_name(),

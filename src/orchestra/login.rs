@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
-use super::{Pass, direct, generations};
+use super::{Pass, direct, generations, record};
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, CreateObjects, DataApi, Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::error::Error;
@@ -15,7 +16,6 @@ use crate::credentials::inventory::{self, Project};
 use crate::credentials::tenant::Logins;
 use crate::credentials::{owner, published, secrets, tenant};
 use crate::error::ErrorClass;
-use crate::postgres::APPLICATION;
 use crate::postgres::claim_record::{self, ClaimRecord};
 use crate::postgres::{self, Login, Sharing, TenantRights, TenantRole, TenantRoles, holdings};
 
@@ -35,7 +35,7 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
     let login = stored.login(&core.settings.database_roots).ok_or_else(|| {
         Error::transient(
             Reason::Provisioning,
-            "the owner's login is not stored yet; it is stored again",
+            "the owner's login is not stored yet; the operator stores it again",
         )
     })?;
     Ok((login, stored, None))
@@ -45,8 +45,18 @@ async fn owner(pass: &Pass, database: &OrchestraDatabase) -> Result<(Login, owne
 pub struct WayIn {
     /// The owner's login.
     pub owner: Login,
-    /// What the tenant is given.
+    /// The values that the tenant is given.
     pub handover: Handover,
+}
+
+/// The session, the way in and the logins that the preparation of a tenant's login has opened and read.
+pub struct Opened {
+    /// The owner's session.
+    pub session: PgConnection,
+    /// The way in.
+    pub way_in: WayIn,
+    /// The tenant's logins.
+    pub logins: Logins,
 }
 
 /// Shuts all logins of the tenant, also those of a rotation; the owner keeps its access.
@@ -58,46 +68,50 @@ pub async fn shut(pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error
 /// Opens the owner's session to look, and changes nothing.
 pub async fn open(pass: &Pass, database: &OrchestraDatabase) -> Result<PgConnection, Error> {
     let (login, stored, _) = owner(pass, database).await?;
-    enter(login, stored.pending, database).await.map(|(session, _)| session)
+    enter(pass, (login, stored.pending), database)
+        .await
+        .map(|(session, _)| session)
 }
 
 /// Opens the owner's session, in the very database that was claimed. While the owner's password is being rotated, the
-/// project has either of two.
+/// project has either of two. What is wrong with the password of a project's owner is the database's to find out, now.
 async fn enter(
-    login: Login,
-    pending: Option<SecretString>,
+    pass: &Pass,
+    passwords: (Login, Option<SecretString>),
     database: &OrchestraDatabase,
 ) -> Result<(PgConnection, Login), Error> {
-    let (mut session, login) = match (postgres::connect(&login, APPLICATION).await, pending) {
-        (Err(error), Some(pending)) if error.is_wrong_password() => {
-            let login = login.as_user(login.user.clone(), pending);
-            (postgres::connect(&login, APPLICATION).await?, login)
+    let (ctx, name) = (&pass.ctx.database, database.name_any());
+    let spacing = ctx.core.settings.login_spacing;
+    let entered = ctx.logins.connect_with(&name, passwords, spacing).await;
+    let (mut session, login) = entered.inspect_err(|error| {
+        if error.is_wrong_password() && database.spec.supabase.is_some() {
+            ctx.wake(&name);
         }
-        (session, _) => (session?, login),
-    };
+    })?;
     inventory::check_identity(&mut session, database).await?;
     Ok((session, login))
 }
 
-/// Opens the owner's session, marks the database as ours, and makes the tenant's login role. The
+/// Opens the owner's session, records the claim in the database, and makes the tenant's login role. The
 /// role's password is stored before the role is given it, so a crash between the two loses nothing.
 pub async fn prepare(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-) -> Result<(PgConnection, WayIn, Logins), Error> {
+    now: Timestamp,
+) -> Result<Opened, Error> {
     let (login, stored, project) = owner(pass, database).await?;
-    let mut logins = match &pass.logins {
+    let mut logins = match pass.access.logins() {
         Some(logins) => logins.clone(),
         None => read_logins(pass, database, stored.tenant_password).await?,
     };
-    let (mut session, login) = enter(login, stored.pending, database).await?;
+    let (mut session, login) = enter(pass, (login, stored.pending), database).await?;
     for former in &database.spec.former_uids {
         postgres::drop_tenant_role(&mut session, &tenant::role_name(former)).await?;
     }
-    record_claim(&mut session, pass, database).await?;
-    generations::compare(pass, database, &mut logins, &mut session).await?;
-    ensure(pass, database, class, (&logins, &[]), &mut session).await?;
+    record::claim(&mut session, pass, database).await?;
+    generations::compare(pass, database, (&mut logins, now), &mut session).await?;
+    ensure(pass, database, class, (&logins, &[], now), &mut session).await?;
     let handover = handed_over(
         pass,
         database,
@@ -107,10 +121,14 @@ pub async fn prepare(
     )
     .await?;
     let way_in = WayIn { handover, owner: login };
-    Ok((session, way_in, logins))
+    Ok(Opened {
+        session,
+        way_in,
+        logins,
+    })
 }
 
-/// What the tenant was given, as far as it is known without a look into the database.
+/// The values that the tenant was given, without a look into the database.
 pub async fn handover(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -136,7 +154,7 @@ async fn handed_over(
     role: Option<TenantRole>,
 ) -> Result<Handover, Error> {
     let role = role.ok_or_else(|| {
-        let message = "the tenant's Secret has lost the password of its login; it is made anew";
+        let message = "the tenant's Secret no longer holds the password of the login; the operator makes a new one";
         Error::transient(Reason::PreparingLogin, message)
     })?;
     let mut handover = tenant::handover(login, &role, address.as_ref(), project);
@@ -156,7 +174,7 @@ async fn ensure(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-    (logins, retired): (&Logins, &[u32]),
+    (logins, retired, now): (&Logins, &[u32], Timestamp),
     session: &mut PgConnection,
 ) -> Result<(), Error> {
     let sharing = sharing(session, database).await?;
@@ -164,7 +182,7 @@ async fn ensure(
         .iter()
         .map(|number| tenant::role_of(pass.uid(), *number))
         .collect();
-    let (kept, unknown) = generations::live(pass.uid(), logins, &names);
+    let (kept, unknown) = generations::live(pass.uid(), logins, &names, now);
     let roles = TenantRoles {
         base: &tenant::role_name(pass.uid()),
         logins: &kept,
@@ -179,7 +197,7 @@ pub async fn revoke_former(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-    ends: (&Logins, &[u32]),
+    ends: (&Logins, &[u32], Timestamp),
     session: &mut PgConnection,
 ) -> Result<(), Error> {
     within(LOGIN_LIMIT, ensure(pass, database, class, ends, session)).await
@@ -217,7 +235,7 @@ async fn read_logins(
 /// How long the preparation or the end of a tenant's login may take: statements that may wait for locks.
 pub const LOGIN_LIMIT: Duration = Duration::from_mins(1);
 
-/// Whose the server of a database is.
+/// Whether other tenants share the server of a database.
 pub async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -> Result<Sharing, Error> {
     Ok(match &database.spec.inventory {
         Some(_) if !holdings::is_hosted_project(session).await? => Sharing::Shared,
@@ -225,7 +243,7 @@ pub async fn sharing(session: &mut PgConnection, database: &OrchestraDatabase) -
     })
 }
 
-/// What the tenant's login may do: as the Orchestra says, or else its class.
+/// The rights of the tenant's login: as the Orchestra says, or else its class.
 pub fn rights(orchestra: &Orchestra, class: Option<&OrchestraClass>) -> TenantRights {
     let connection = class.and_then(|class| class.spec.connection.as_ref());
     let row_security = orchestra.spec.connection.row_security;
@@ -251,7 +269,7 @@ pub async fn is_prepared(
     Ok(postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?)
 }
 
-/// What to tell people of tables that the tenant's login cannot read, and why; none when it reads them all.
+/// Reason and message of tables that the tenant's login cannot read; none when it reads them all.
 pub async fn unreadable(
     pass: &Pass,
     class: Option<&OrchestraClass>,
@@ -269,11 +287,12 @@ pub async fn unreadable(
 
 /// Ends the sessions of the tenant's login and drops its role, so that a released database has no way in
 /// but the owner's. A claim record that a script has dropped is written again, so that the database is not taken for
-/// a fresh one. Whether the database carries this Orchestra's mark.
+/// a fresh one. Returns whether the database has this Orchestra's claim
+/// record.
 pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<bool, Error> {
     let mut session = open(pass, database).await?;
     postgres::drop_tenant_role(&mut session, &tenant::role_name(pass.uid())).await?;
-    match claim_record::claim(&mut session, own(pass), &database.spec.former_uids).await {
+    match claim_record::claim(&mut session, record::own(pass), &database.spec.former_uids).await {
         Err(error) if error.class() == ErrorClass::Transient => Err(error.into()),
         // The login is revoked all the same. What stands in the record's place keeps others away as well.
         Err(error) => {
@@ -281,62 +300,6 @@ pub async fn revoke(pass: &Pass, database: &OrchestraDatabase) -> Result<bool, E
             Ok(false)
         }
         Ok(record) => Ok(record == ClaimRecord::Ours),
-    }
-}
-
-/// The Orchestra as a claim record names it.
-fn own(pass: &Pass) -> (&str, &str, &str) {
-    (pass.uid(), pass.namespace(), pass.name())
-}
-
-/// Records the claim inside the database, which refuses when it records that of another Orchestra.
-async fn record_claim(session: &mut PgConnection, pass: &Pass, database: &OrchestraDatabase) -> Result<(), Error> {
-    match claim_record::claim(session, own(pass), &database.spec.former_uids).await? {
-        ClaimRecord::Ours => Ok(()),
-        ClaimRecord::Other { uid, namespace, name } => Err(Error::blocked(
-            Reason::ClaimConflict,
-            format!(
-                "the database carries the mark of Orchestra {namespace}/{name} ({uid}) and may hold its data{}. Drop nothing while \
-                 that Orchestra may exist, here or in another cluster. {}",
-                untouched(database),
-                cure_of_conflict(pass.is_serving(), database.spec.inventory.is_some())
-            ),
-        )),
-    }
-}
-
-/// What the operator has changed in a database that two Orchestras claim.
-fn untouched(database: &OrchestraDatabase) -> &'static str {
-    match database.adopted() {
-        // The password of an adopted project may be set before its mark can be read.
-        Some(adopted) if adopted.adopt.reset_password => "",
-        _ => ": nothing was changed there",
-    }
-}
-
-/// Remembers that a login was refused: it is not tried again at once. What is wrong with the password of a project's owner
-/// is the database's to find out, now.
-pub fn note_refusal(pass: &Pass, database: &OrchestraDatabase, error: &Error) {
-    if error.reason() != Reason::LoginFailed {
-        return;
-    }
-    let (ctx, name) = (&pass.ctx.database, database.name_any());
-    let wrong = matches!(error, Error::Postgres(error) if error.is_wrong_password());
-    let wrong = wrong && database.spec.supabase.is_some();
-    ctx.logins.refused(&name, wrong);
-    if wrong {
-        ctx.wake(&name);
-    }
-}
-
-/// What a person does about a database that two Orchestras claim. Only an Orchestra that never used its entry of a pool
-/// has nothing to lose.
-fn cure_of_conflict(serving: bool, entry: bool) -> &'static str {
-    if entry && !serving {
-        "This Orchestra never used the database: delete it and create it again, and it claims another one"
-    } else {
-        "This Orchestra may have its data there, too: find out which of the two uses the database, and who has written \
-         the other mark into the table stagesub.claim"
     }
 }
 
@@ -351,14 +314,6 @@ pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Err
 mod tests {
     use super::*;
     use crate::error::ErrorClass;
-
-    #[test]
-    fn only_an_orchestra_that_has_nothing_to_lose_is_told_to_be_deleted() {
-        assert!(cure_of_conflict(false, true).contains("delete it"));
-        for (serving, entry) in [(true, true), (true, false), (false, false)] {
-            assert!(!cure_of_conflict(serving, entry).contains("delete"));
-        }
-    }
 
     #[test]
     fn an_orchestra_says_what_its_login_reaches_or_else_its_class_does() {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::EventType;
 
 use super::observe::Observed;
 use super::{Pass, approval};
@@ -11,7 +10,7 @@ use crate::api::condition::Reason;
 use crate::api::{MigrationFormat, Transactions};
 use crate::content::{self, MigrationSpec, Tenant};
 use crate::controller::Core;
-use crate::controller::write::publish;
+use crate::controller::status::{News, tell_of};
 use crate::migrate::{Notes, Options};
 
 /// The migrations that apply; `None` when there are none.
@@ -31,7 +30,7 @@ pub fn options(pass: &Pass, tenant: &Tenant<'_>) -> Options {
         per_statement: transactions == Some(Transactions::PerStatement),
         resolve: wanted.own.and_then(|own| own.resolve.clone()).unwrap_or_default(),
         baseline: wanted.own.and_then(|own| own.baseline.clone()),
-        login: pass.way_in.as_ref().map(|way_in| way_in.owner.clone()),
+        login: pass.access.way_in().map(|way_in| way_in.owner.clone()),
         consent: Some(approval::consent(pass, tenant, policy)),
         stop: Some(pass.ctx.works.stopping()),
     }
@@ -40,11 +39,11 @@ pub fn options(pass: &Pass, tenant: &Tenant<'_>) -> Options {
 /// Publishes the notes of a run as events of its Orchestra, until the run has ended.
 pub async fn publish_notes(core: Arc<Core>, subject: ObjectReference, mut notes: Notes) {
     while let Some(note) = notes.next().await {
-        let kind = match note.reason {
-            Reason::MigrationNotAtomic | Reason::MigrationBlocked => EventType::Warning,
-            _ => EventType::Normal,
+        let news = match note.reason {
+            Reason::MigrationNotAtomic | Reason::MigrationBlocked => News::warning(note.reason, note.text),
+            _ => News::normal(note.reason, note.text),
         };
-        publish(&core.recorder, &subject, kind, note.reason, &note.text).await;
+        tell_of(&core, &subject, &news).await;
     }
 }
 

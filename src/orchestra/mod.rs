@@ -1,9 +1,11 @@
 //! Orchestra: the life of a tenant. [`plan`] tells it on one page.
 
+mod access;
 mod act;
 mod adoption;
 mod approval;
 mod claim;
+mod describe;
 mod direct;
 mod drift;
 mod existing;
@@ -11,18 +13,21 @@ mod expiry;
 mod failure;
 mod foreign;
 mod former;
+mod found;
 mod generations;
 mod idle;
 mod inside;
 mod login;
 mod migrating;
 mod news;
+mod object;
 mod observe;
 mod parts;
 pub mod plan;
 mod power;
 mod reach;
 mod reclaim;
+mod record;
 mod rotation;
 mod serving;
 mod status;
@@ -43,19 +48,20 @@ use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::credentials::tenant::Logins;
+use crate::controller::status::current;
 use crate::rollout::turns::Turn;
 use crate::rollout::{Kept, Rolled};
 use crate::{class, content, credentials, database, health, pool, rollout};
-use inside::Found;
-use login::WayIn;
+use access::Access;
+use found::Found;
 
 pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use foreign::Awaited;
+use idle::Looked;
 pub use idle::Looks;
 pub use status::report;
 
-/// What the passes over Orchestras need.
+/// Everything that passes over Orchestras need.
 pub struct Context {
     /// What every pass needs.
     pub core: Arc<Core>,
@@ -90,18 +96,26 @@ impl AsRef<Core> for Context {
 /// One pass: observe → plan → status → act, step by step until it has to wait, so that one tenant
 /// is finished before the next is begun.
 pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let mut pass = Pass::new((*orchestra).clone(), ctx);
+    let Some(object) = current(&ctx.core, &*orchestra).await? else {
+        return Ok(Next::Gone);
+    };
+    let mut pass = Pass::new(object, ctx);
     loop {
         // Reading needs the session for itself; all else of a pass is changed by `act` alone.
-        let mut session = pass.session.take();
+        let mut session = pass.access.take_session();
         let observed = observe::observe(&pass, session.as_mut()).await;
-        pass.session = session;
+        pass.access.give_back(session);
         let observed = observed.inspect_err(|error| act::give_turn_back(&mut pass, error))?;
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
         status::write(&mut pass, step, &observed).await?;
-        // Whatever a pass waits for, a former login ends in time.
-        let wait = observed.life.wait.into_iter().chain(rotation::ahead(&pass)).min();
+        // A pass that waits for something else comes back in time for the end of a former login.
+        let wait = observed
+            .life
+            .wait
+            .into_iter()
+            .chain(rotation::ahead(&pass, observed.now))
+            .min();
         if let Some(next) = act::act(&mut pass, step, observed).await? {
             return Ok(expiry::Life::in_time(wait, next, pass.ctx.core.settings.resync));
         }
@@ -116,27 +130,24 @@ struct Pass {
     object: Orchestra,
     /// Name of the database whose claim is reserved.
     reserved: Option<String>,
-    /// The owner's session, once the login is prepared.
-    session: Option<PgConnection>,
-    /// The owner's login and what the tenant is given, once both have worked.
-    way_in: Option<WayIn>,
-    /// Its turn to migrate, from before the intent is written until the work ends, and the rollout that
-    /// it belongs to.
+    /// The way into the database that is open, and the tenant's logins.
+    access: Access,
+    /// Its turn to migrate, from before the intent is written until the work ends, and the turn's rollout.
     turn: Option<(Turn, Option<Rolled>)>,
-    /// Why it was given no turn.
+    /// Why the rollout, or the server, gave it no turn.
     denied: Option<Kept>,
-    /// What a look into the database has found; void after each change of the database.
+    /// The result of the look into the database; void after each change of the database.
     found: Option<Arc<Found>>,
     /// The connection Secret that was written.
     published: Option<PublishedSecret>,
-    /// The tenant's logins, as this pass has read or written them.
-    logins: Option<Logins>,
+    /// The result of the look for use.
+    looked: Looked,
     /// The role of a former login could not be dropped in this pass.
     kept_role: bool,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
-    /// The database was seen to carry this Orchestra's mark when its login was revoked.
-    marked: bool,
+    /// The database was seen to have this Orchestra's claim record when its login was revoked.
+    recorded: bool,
     /// The logins of a pool's database were shut.
     shut: bool,
 }
@@ -147,16 +158,15 @@ impl Pass {
             ctx,
             object,
             reserved: None,
-            session: None,
-            way_in: None,
+            access: Access::default(),
             turn: None,
             denied: None,
             found: None,
             published: None,
-            logins: None,
+            looked: Looked::NotYet,
             kept_role: false,
             revoked: false,
-            marked: false,
+            recorded: false,
             shut: false,
         }
     }

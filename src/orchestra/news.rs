@@ -6,8 +6,8 @@ use crate::api::{MigrationStatus, OrchestraStatus};
 use crate::controller::conditions::Standing;
 use crate::controller::status::{News, is_news};
 
-/// The event of a status. What is only `progress` on the way has none of its own: a claim, a turn, and migrations
-/// that begin. Migrations that were applied since the last status are told with the event that comes next.
+/// The event of a status. A step that is only `progress` has none of its own: a claim, a turn, and migrations that begin.
+/// Migrations that were applied since the last status are told with the event that comes next.
 pub fn news(
     pass: &Pass,
     new: &OrchestraStatus,
@@ -25,7 +25,7 @@ pub fn news(
     }
 }
 
-/// What was applied between two statuses. A first status counts what it finds.
+/// The message of migrations that were applied between two statuses; none when there was no status before.
 fn applied_since(old: Option<&MigrationStatus>, new: Option<&MigrationStatus>) -> Option<String> {
     let (old, new) = (old?, new?);
     let count = new.applied - old.applied;

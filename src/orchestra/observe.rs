@@ -1,13 +1,14 @@
-//! Looks things up for [`super::plan`]. It reads only, and stops at the first thing that decides.
+//! Looks up the facts for [`super::plan`]. It reads only, and stops at the first fact that decides.
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use sqlx::postgres::PgConnection;
 
 use super::claim::{self, Offer};
 use super::expiry::{self, Life};
-use super::idle::{self, Look};
+use super::idle::{self, Unused};
 use super::inside::{self, Facts};
 use super::plan::{Database, Expiry, Idle, Inside, Power, Seen, Supply};
 use super::{Pass, approval, existing, power};
@@ -16,11 +17,13 @@ use crate::class;
 use crate::content::Tenant;
 use crate::controller::error::Error;
 
-/// What was looked up, for the plan, the status and the effects of the step.
+/// The facts that were looked up, for the plan, the status and the effects of the step.
 pub struct Observed {
-    /// What the plan goes by.
+    /// The time of this look.
+    pub now: Timestamp,
+    /// The part that the plan decides by.
     pub seen: Seen,
-    /// What to tell people; empty when the step's own words will do.
+    /// The message for people; empty when the step's own words say all.
     pub message: String,
     /// The class that meets the claim.
     pub class: Option<Arc<OrchestraClass>>,
@@ -28,24 +31,25 @@ pub struct Observed {
     pub database: Option<OrchestraDatabase>,
     /// The names of the databases that could be claimed now, the best one first.
     pub candidates: Vec<String>,
-    /// What was looked up inside of a usable database.
+    /// The facts about the inside of a usable database.
     pub inside: Facts,
-    /// What a look has found that was taken to see whether anybody uses the database.
-    pub look: Option<Look>,
+    /// Since when nobody uses the database, when that is to be written down.
+    pub unused: Option<Unused>,
     /// The end of its ttl.
     pub life: Life,
 }
 
 impl Observed {
-    fn new(seen: Seen) -> Self {
+    fn new(seen: Seen, now: Timestamp) -> Self {
         Self {
+            now,
             seen,
             message: String::new(),
             class: None,
             database: None,
             candidates: Vec::new(),
-            inside: Facts::new(Inside::UNSEEN),
-            look: None,
+            inside: Facts::new(Inside::UNSEEN, now),
+            unused: None,
             life: Life::default(),
         }
     }
@@ -63,10 +67,11 @@ impl Observed {
 /// Looks up what the next step depends on.
 ///
 /// # Errors
-/// What keeps it from being looked up.
+/// The error of a lookup.
 pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<Observed, Error> {
     let finalizers = pass.object.finalizers();
-    let mut observed = Observed::new(Seen {
+    let now = Timestamp::now();
+    let seen = Seen {
         deleting: pass.is_deleting(),
         finalizer: finalizers.iter().any(|name| name == ORCHESTRA_FINALIZER),
         revoked: pass.revoked,
@@ -74,11 +79,12 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
         database: Database::Provisioning,
         power: Power::Running,
         idle: Idle::No,
-    });
+    };
+    let mut observed = Observed::new(seen, now);
     if !observed.seen.finalizer {
         return Ok(observed);
     }
-    observed.life = expiry::look(pass).await?;
+    observed.life = expiry::look(pass, now).await?;
     observed.seen.expiry = observed.life.due;
     if observed.seen.expiry != Expiry::Later {
         return Ok(observed);
@@ -90,13 +96,13 @@ pub async fn observe(pass: &Pass, session: Option<&mut PgConnection>) -> Result<
     let runs = matches!(observed.seen.power, Power::Running | Power::Refused(_));
     let usable = matches!(observed.seen.database, Database::Usable(_));
     if usable && runs && !observed.seen.deleting {
-        let facts = inside::observe(pass, &observed.tenant(&pass.object), session).await?;
+        let facts = inside::observe(pass, &observed.tenant(&pass.object), session, now).await?;
         let waits = approval::message(pass, facts.review());
         observed.message = facts.message.clone().or(waits).unwrap_or_default();
         observed.seen.database = Database::Usable(facts.inside);
         observed.inside = facts;
         if observed.inside.inside.rests() {
-            (observed.seen.idle, observed.look) = idle::observe(pass, &observed).await;
+            (observed.seen.idle, observed.unused) = idle::observe(pass, &observed);
         }
     }
     if let Some(message) = power::message(pass, &observed).filter(|_| observed.message.is_empty() || !runs) {
@@ -139,7 +145,7 @@ async fn observe_claim(pass: &Pass, observed: &mut Observed) -> Result<(), Error
     } = claim::supply(pass, &class).await?;
     observed.seen.database = Database::None(supply);
     observed.message = message;
-    // What it waits for may be what it had.
+    // The Orchestra may want the data of the earlier one.
     if let Some(earlier) = existing::told(pass).filter(|_| !observed.message.is_empty()) {
         observed.message = format!("{}. {earlier}", observed.message);
     }

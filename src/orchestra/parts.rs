@@ -71,14 +71,14 @@ fn usable(database: &Database) -> Option<&Inside> {
     }
 }
 
-/// What is said of a part that is done.
+/// Reason and message of a part whose work is done.
 fn done(kept: Option<Kept>) -> (Reason, &'static str) {
     match kept {
         None => (Reason::Ready, "everything is applied"),
         Some(Kept::Pinned) => (Reason::Pinned, "what is applied is kept, as spec.pinMigrations says"),
         Some(Kept::Waits | Kept::Queued) => (
             Reason::RolloutPending,
-            "everything of the older source is applied; the class's rollout has not come here",
+            "all migrations of the previous source are applied; waiting for the class's rollout",
         ),
     }
 }

@@ -5,7 +5,7 @@
 //! inside:        PrepareLogin → TakeTurn → Migrate → Seed → Publish
 //! rotation:      BeginRotation → PrepareLogin → Publish → EndRotation … RevokeFormer … DropFormer
 //! approval:      TellPlan → Wait(Approval) → Migrate → ClearPlan
-//! paused:        Pause → Wait(Pausing) | Shut → Sleep → Resume;  idle: NoteUse → WarnIdle → FallAsleep → Pause
+//! paused:        Pause → Wait(Pausing) | Shut → Sleep → Resume;  idle: LookForUse → NoteUse → WarnIdle → FallAsleep → Pause
 //! deleted:       Revoke → Release → Forget
 //! with a ttl:    BeginTtl → WarnOfExpiry → WarnOfExpiry → Expire → deleted
 //! ```
@@ -19,8 +19,7 @@ mod seen;
 
 pub use seen::{Database, Expiry, Idle, Inside, Intent, Notice, Power, Rotation, Seen, Supply, Work};
 
-use super::wait::Wait;
-use crate::api::condition::Reason;
+use super::wait::{Stop, Wait};
 
 impl Inside {
     /// Whether nothing is to be done.
@@ -77,6 +76,8 @@ pub enum Step {
     GiveBack,
     /// Let the database run again.
     Resume,
+    /// Look into the database whether anybody uses it.
+    LookForUse,
     /// Write down since when nobody uses the database.
     NoteUse,
     /// Announce that the database will be paused.
@@ -100,7 +101,7 @@ pub enum Step {
     /// Go on when something else has changed.
     Wait(Wait),
     /// A person must act.
-    Stop(Reason),
+    Stop(Stop),
 }
 
 /// The next step for what was seen.
@@ -109,7 +110,7 @@ pub fn plan(seen: &Seen) -> Step {
         (true, false) => Step::Rest,
         (true, true) => leave(seen),
         (false, false) => Step::AddFinalizer,
-        // Whatever else it waits for.
+        // The ttl goes before everything that an Orchestra may wait for.
         (false, true) => match seen.expiry {
             Expiry::Begin => Step::BeginTtl,
             Expiry::Warn => Step::WarnOfExpiry,
@@ -119,7 +120,7 @@ pub fn plan(seen: &Seen) -> Step {
     }
 }
 
-/// A deletion waits for nothing: what becomes of the database is decided after the claim is released.
+/// A deletion waits for nothing: the reclaim policy decides about the database after the claim is released.
 fn leave(seen: &Seen) -> Step {
     match seen.database {
         Database::None(_) | Database::Lost | Database::Leaving => Step::Forget,
@@ -140,7 +141,8 @@ fn live(seen: &Seen) -> Step {
         Power::Running | Power::Refused(_) => claimed(&seen.database),
     };
     match (step, seen.power, seen.idle) {
-        (Step::Rest, Power::Refused(reason), _) => Step::Stop(reason),
+        (Step::Rest, Power::Refused(stop), _) => Step::Stop(stop),
+        (Step::Rest, _, Idle::Look) => Step::LookForUse,
         (Step::Rest, _, Idle::Note) => Step::NoteUse,
         (Step::Rest, _, Idle::Warn) => Step::WarnIdle,
         (Step::Rest, _, Idle::Sleep) => Step::FallAsleep,
@@ -152,15 +154,15 @@ fn claimed(database: &Database) -> Step {
     match database {
         Database::None(supply) => claim(*supply),
         // A lost database is never replaced by an empty one.
-        Database::Lost | Database::Leaving => Step::Stop(Reason::DatabaseLost),
-        Database::Stopped(reason) => Step::Stop(*reason),
+        Database::Lost | Database::Leaving => Step::Stop(Stop::Lost),
+        Database::Stopped(reason) => Step::Stop(Stop::Database(*reason)),
         Database::Queued => Step::Wait(Wait::Creation),
         Database::Provisioning => Step::Wait(Wait::Database),
         Database::Usable(inside) => INSIDE.iter().find_map(|link| link(inside)).unwrap_or(Step::Rest),
     }
 }
 
-/// Nothing is claimed before it is written down, and nothing is written down that is not reserved.
+/// A claim is reserved, then written down, and only then made.
 fn claim(supply: Supply) -> Step {
     match supply {
         Supply::Provider(Intent::Open) | Supply::Member(Intent::Open) => Step::Reserve,
@@ -168,7 +170,7 @@ fn claim(supply: Supply) -> Step {
         Supply::Provider(Intent::Written) => Step::Create,
         Supply::Member(Intent::Written) => Step::Take,
         Supply::Awaited(wait) => Step::Wait(wait),
-        Supply::Blocked(reason) => Step::Stop(reason),
+        Supply::Blocked(stop) => Step::Stop(stop),
     }
 }
 
@@ -204,7 +206,7 @@ fn restore_secret(seen: &Inside) -> Option<Step> {
     lost.then_some(step)
 }
 
-/// Before what may wait for days: a login that is to be replaced does not wait for an approval. A tenant that does not
+/// Before the migrations, which may wait for days: a login that is to be replaced does not wait for an approval. A tenant that does not
 /// use its database has nothing to replace.
 fn rotate(seen: &Inside) -> Option<Step> {
     let with_login = |step| if seen.login { step } else { Step::PrepareLogin };
@@ -218,7 +220,7 @@ fn rotate(seen: &Inside) -> Option<Step> {
     }
 }
 
-/// After the Secret of the new name is there, and before all that may wait.
+/// After the Secret of the new name exists, and before the migrations, which may wait.
 fn remove_secret(seen: &Inside) -> Option<Step> {
     (seen.leftover && seen.published).then_some(Step::RemoveSecret)
 }
@@ -233,7 +235,7 @@ fn prepare_login(seen: &Inside) -> Option<Step> {
     (!seen.login).then_some(Step::PrepareLogin)
 }
 
-/// Before the seed, whose tables the migrations make. What waits for approval is told first.
+/// Before the seed, whose tables the migrations make. A plan that waits for approval is written down first.
 fn migrate(seen: &Inside) -> Option<Step> {
     match (seen.migrations, seen.notice) {
         (Work::Pending, _) => Some(Step::Migrate),
@@ -243,7 +245,7 @@ fn migrate(seen: &Inside) -> Option<Step> {
     }
 }
 
-/// After what waits for approval is decided: the plan of anything else is out of date.
+/// After the approval is given or no longer needed: the plan that is written down is out of date.
 fn clear_plan(seen: &Inside) -> Option<Step> {
     (seen.notice == Notice::Leftover).then_some(Step::ClearPlan)
 }
@@ -257,7 +259,7 @@ fn seed(seen: &Inside) -> Option<Step> {
     }
 }
 
-/// After all that a tenant waits for: applications get a login only to a database that is migrated and seeded.
+/// After migrations and seed: applications get a login only to a database that is migrated and seeded.
 fn publish(seen: &Inside) -> Option<Step> {
     (!seen.published).then_some(Step::Publish)
 }

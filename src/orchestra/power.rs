@@ -11,8 +11,8 @@ use rust_decimal::Decimal;
 
 use super::observe::Observed;
 use super::plan::{Database, Power, Step};
-use super::wait::{UNWATCHED, Wait};
-use super::{Pass, act, claim, idle, inside, login, status};
+use super::wait::{Stop, UNWATCHED, Wait};
+use super::{Looked, Pass, act, claim, idle, inside, login, status};
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::{
     Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy, PowerState, PowerStatus,
@@ -44,7 +44,7 @@ fn is_woken(object: &Orchestra, power: &PowerStatus) -> bool {
     declared || asked(object).is_some_and(|asked| power.wake.as_ref() != Some(asked))
 }
 
-/// What somebody who asks for the database has written.
+/// The value of the annotation that asks for the database.
 fn asked(object: &Orchestra) -> Option<&String> {
     let asked = object.annotations().get(WAKE_ANNOTATION)?;
     Some(asked).filter(|asked| !asked.is_empty() && asked.len() <= REQUEST)
@@ -78,7 +78,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
         return if resumes { Power::ToResume } else { Power::Running };
     }
     match (intended, hosted) {
-        (false, _) if is_forbidden(class, database) => Power::Refused(Reason::PausingNotAllowed),
+        (false, _) if is_forbidden(class, database) => Power::Refused(Stop::PauseForbidden),
         // Work that is under way ends first.
         (false, _) if may_pause(pass, database, usable) && pass.ctx.works.under_way_of(pass.uid()).is_none() => {
             Power::ToPause
@@ -87,7 +87,7 @@ pub fn observe(pass: &Pass, observed: &Observed) -> Power {
         (true, true) if database.is_paused() => asleep(pass),
         (true, true) => match stalled {
             // The provider refuses, and the project runs on.
-            Some(reason) if usable => Power::Refused(reason),
+            Some(reason) if usable => Power::Refused(Stop::PauseRefused(reason)),
             Some(_) => Power::Running,
             None => Power::Pausing,
         },
@@ -137,7 +137,7 @@ fn since(object: &Orchestra) -> Option<&Time> {
     object.status.as_ref()?.power.as_ref()?.paused_since.as_ref()
 }
 
-/// What to tell people of a pause; none when the step's own words will do.
+/// The message of a pause; none when the step's own words say all.
 pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
     let class = observed.class.as_deref();
     match observed.seen.power {
@@ -155,7 +155,7 @@ pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
                     .unwrap_or_default()
             ),
         }),
-        Power::Refused(reason) if reason != Reason::PausingNotAllowed => {
+        Power::Refused(Stop::PauseRefused(_)) => {
             let stalled = observed.database.as_ref().map(OrchestraDatabase::conditions);
             let stalled = find(stalled.unwrap_or_default(), ConditionType::Stalled);
             stalled.map(|stalled| {
@@ -171,12 +171,11 @@ pub fn message(pass: &Pass, observed: &Observed) -> Option<String> {
 
 /// The pauses in the status, after a step.
 pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerStatus>) -> Option<PowerStatus> {
-    let now = || Some(Time(Timestamp::now()));
     let mut power = old.clone().unwrap_or_default();
     match step {
         Step::NoteUse => {
-            let Some(look) = &observed.look else { return old };
-            (power.unused_since, power.uses) = (look.unused_since.clone(), look.uses.clone());
+            let Some(unused) = &observed.unused else { return old };
+            (power.unused_since, power.uses) = (unused.since.clone(), unused.uses.clone());
             power.warned_at = None;
         }
         Step::FallAsleep => {
@@ -184,14 +183,14 @@ pub fn status(pass: &Pass, step: Step, observed: &Observed, old: Option<PowerSta
             power.declared = pass.object.spec.power_state;
             power.wake = asked(&pass.object).cloned();
         }
-        // It runs on, and is not paused for a rollout, for its health and for the metrics.
+        // The database runs on: rollouts, health and metrics must not treat it as paused.
         Step::Stop(_) if matches!(observed.seen.power, Power::Refused(_)) => return after_refusal(power),
         Step::Shut | Step::Wait(Wait::Pausing) => {
             power.paused_by = wanted(&pass.object, observed.class.as_deref());
         }
         Step::Sleep => {
             power.paused_by = wanted(&pass.object, observed.class.as_deref());
-            power.paused_since = power.paused_since.or_else(now);
+            power.paused_since = power.paused_since.or(Some(Time(observed.now)));
         }
         _ => return old,
     }
@@ -208,22 +207,23 @@ fn after_refusal(mut power: PowerStatus) -> Option<PowerStatus> {
 
 /// Announces an idle pause, and notes that it was announced: a warning may come twice, and is never left out.
 pub async fn warn(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
+    pass.looked = Looked::Done;
     let warning = News::warning(Reason::PauseAnnounced, idle::warning(pass, observed));
     tell(&pass.ctx.core, &pass.object, &warning).await;
     let old = pass.object.status.as_ref().and_then(|status| status.power.clone());
     let new = PowerStatus {
-        warned_at: Some(Time(Timestamp::now())),
+        warned_at: Some(Time(observed.now)),
         ..old.unwrap_or_default()
     };
     status::note_power(pass, new).await
 }
 
 /// Writes into the OrchestraDatabase that it is to be paused.
-pub async fn pause(pass: &Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    if let Some(database) = &observed.database {
-        claim::set_power(pass, database, PowerState::Paused).await?;
+pub async fn pause(pass: &Pass, observed: &Observed) -> Result<(), Error> {
+    match &observed.database {
+        Some(database) => claim::set_power(pass, database, PowerState::Paused).await,
+        None => Ok(()),
     }
-    Ok(None)
 }
 
 /// Shuts the logins of a pool's database: nobody but its owner opens it.
@@ -236,25 +236,22 @@ pub async fn shut(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, 
         return Ok(Some(Next::After(wait)));
     }
     let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database)).await;
-    shut.map_err(|error| unreached(pass, &name, error, "shut"))?;
+    shut.map_err(|error| unreached(error, "shut"))?;
     pass.shut = true;
-    // What was opened before does not prove that the logins are open.
-    (pass.session, pass.way_in) = (None, None);
+    // A session that was opened before does not prove that the logins are open.
+    pass.access.close();
     Ok(None)
 }
 
-/// Why the tenant's logins could not be shut or opened now. A refused login is not tried again at once.
-fn unreached(pass: &Pass, database: &str, error: Error, what: &str) -> Error {
+/// Why the tenant's logins could not be shut or opened now.
+fn unreached(error: Error, what: &str) -> Error {
     let reason = error.reason();
-    if reason == Reason::LoginFailed {
-        pass.ctx.database.logins.refused(database, false);
-    }
     if !error.is_passing() {
         return error;
     }
     let message = format!(
-        "the tenant's logins cannot be {what} now, because the owner cannot work in the database: {error}. It is tried again \
-         by itself"
+        "the tenant's logins cannot be {what} now, because the owner cannot work in the database: {error}. The operator \
+         tries again"
     );
     Error::transient(reason, message)
 }
@@ -264,11 +261,11 @@ pub async fn give_back(pass: &mut Pass, observed: &Observed) -> Result<(), Error
     let Some(database) = &observed.database else {
         return Ok(());
     };
-    connection::check(&pass.object, Timestamp::now())?;
+    connection::check(&pass.object, observed.now)?;
     let handover = login::handover(pass, database, observed.class.as_deref()).await?;
     let exists = pass.known_secret().is_some();
     let published = act::write_secret(pass, &handover, exists).await?;
-    act::note_published(pass, published).await
+    act::note_published(pass, published, observed.now).await
 }
 
 /// Lets the database run: the logins of a pool's database are opened before anything says that it runs.
@@ -277,7 +274,7 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
         return Ok(Some(Next::After(UNWATCHED)));
     };
     let old = pass.object.status.as_ref().and_then(|status| status.power.clone());
-    if database.spec.supabase.is_none() && pass.session.is_none() {
+    if database.spec.supabase.is_none() && !pass.access.is_open() {
         let (ctx, name) = (pass.ctx.clone(), database.name_any());
         if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
             return Ok(Some(Next::After(wait)));
@@ -285,10 +282,10 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
         if let Some(opening) = old.as_ref().and_then(opening) {
             status::note_power(pass, opening).await?;
         }
-        let prepared = login::prepare(pass, database, observed.class.as_deref());
+        let prepared = login::prepare(pass, database, observed.class.as_deref(), observed.now);
         let prepared = login::within(login::LOGIN_LIMIT, prepared).await;
-        let (session, way_in, logins) = prepared.map_err(|error| unreached(pass, &name, error, "opened"))?;
-        (pass.session, pass.way_in, pass.logins) = (Some(session), Some(way_in), Some(logins));
+        let opened = prepared.map_err(|error| unreached(error, "opened"))?;
+        pass.access.open(opened);
     }
     pass.shut = false;
     if database.spec.power_state == Some(PowerState::Paused) {
@@ -297,7 +294,7 @@ pub async fn resume(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>
     let Some(old) = old.filter(|old| old.paused_by.is_some()) else {
         return Ok(None);
     };
-    let (new, told) = after_pause(&old, database, Timestamp::now());
+    let (new, told) = after_pause(&old, database, observed.now);
     status::note_power(pass, new).await?;
     tell(&pass.ctx.core, &pass.object, &News::normal(Reason::Resumed, told)).await;
     Ok(None)

@@ -1,9 +1,8 @@
-//! What the tenant's login and the keys of its Secret do not reach, as people are told of it.
+//! Conditions and events about tables that the tenant's login, or the keys of its Secret, do not reach.
 
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::EventType;
 use sqlx::postgres::PgConnection;
 
 use super::Pass;
@@ -12,7 +11,7 @@ use crate::api::condition::{ConditionType as Is, Reason};
 use crate::controller::Core;
 use crate::controller::conditions::{Conditions, find};
 use crate::controller::error::Error;
-use crate::controller::write::publish;
+use crate::controller::status::{News, tell_of};
 use crate::postgres::{self, TenantRights};
 
 /// The condition that names tables which the tenant's login cannot read, or tells that it passes policies which are to
@@ -36,7 +35,7 @@ pub fn keys(observed: &Observed, conditions: &mut Conditions<'_>) {
     }
 }
 
-/// Those conditions, each with an event when it comes up.
+/// The conditions of this file, each with an event when it appears.
 pub const WARNED: [(Is, Reason); 3] = [
     (Is::TablesReadable, Reason::NoPolicy),
     (Is::TablesReadable, Reason::NoGrant),
@@ -45,7 +44,7 @@ pub const WARNED: [(Is, Reason); 3] = [
 
 /// Whether the tenant has keys and nobody has said what they reach of new tables.
 pub fn hints(pass: &Pass, rights: &TenantRights) -> bool {
-    let way_in = pass.way_in.as_ref();
+    let way_in = pass.access.way_in();
     way_in.is_some_and(|way_in| way_in.handover.project.is_some()) && rights.expose_new_tables.is_none()
 }
 
@@ -66,7 +65,7 @@ pub async fn tell(
     };
     for (reason, note) in [(Reason::NoPolicy, unwritable), (Reason::NothingExposed, unexposed)] {
         if let Some(note) = note {
-            publish(&core.recorder, subject, EventType::Normal, reason, &note).await;
+            tell_of(core, subject, &News::normal(reason, note)).await;
         }
     }
     Ok(())

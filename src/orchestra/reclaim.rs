@@ -1,4 +1,4 @@
-//! What becomes of a database when its Orchestra ends.
+//! The reclaim policy of a database whose Orchestra is deleted.
 
 use crate::api::{DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase};
 
@@ -16,24 +16,24 @@ pub fn when_taken(object: &Orchestra, class: &OrchestraClass, database: &Orchest
     }
 }
 
-/// The reclaim policy of a database that is released. `marked`: it was seen just now that the database carries the mark of
-/// this very Orchestra.
+/// The reclaim policy of a database that is released. `recorded`: the database was seen just now to have the claim
+/// record of this very Orchestra.
 pub fn at_release(
     object: &Orchestra,
     class: Option<&OrchestraClass>,
     database: &OrchestraDatabase,
-    marked: bool,
+    recorded: bool,
 ) -> DeletionPolicy {
     match (database.adopted(), object.spec.deletion_policy) {
-        (Some(_), _) if marked && asks_for_destruction(object, class, database) => DeletionPolicy::Delete,
+        (Some(_), _) if recorded && asks_for_destruction(object, class, database) => DeletionPolicy::Delete,
         (Some(_), _) => DeletionPolicy::Retain,
         (None, None) if class.is_none() => database.spec.reclaim_policy,
         (None, _) => policy(object, class),
     }
 }
 
-/// Whether an adopted project is to be destroyed when this Orchestra is deleted, provided that its mark is found. The
-/// Orchestra has used it, and has allowed that itself: by its `adopt`, or by its own deletion policy when it took over what
+/// Whether an adopted project is to be destroyed when this Orchestra is deleted, provided that its claim record is found.
+/// The Orchestra has used it, and has allowed that itself: by its `adopt`, or by its own deletion policy when it took over what
 /// another one had adopted.
 pub fn asks_for_destruction(object: &Orchestra, class: Option<&OrchestraClass>, database: &OrchestraDatabase) -> bool {
     let allowed = object.spec.existing().and_then(|existing| existing.adopt.as_ref());
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn an_adopted_project_is_destroyed_only_by_who_allows_it_and_has_its_mark_there() {
+    fn an_adopted_project_is_destroyed_only_by_who_allows_it_and_has_its_record_there() {
         let class = deleting_class();
         let adopts = |deletion| {
             let adopt = json!({"resetPassword": true, "deletion": deletion});
@@ -83,7 +83,7 @@ mod tests {
         };
         let takes = json!({"source": {"existing": {"projectRef": REF}}});
         let own = json!({"source": {"existing": {"databaseName": "orchdb-1"}}, "deletionPolicy": "Delete"});
-        for (spec, published, deletion, marked, destroyed) in [
+        for (spec, published, deletion, recorded, destroyed) in [
             (adopts(true), true, true, true, true),
             (adopts(true), true, true, false, false),
             (adopts(true), false, true, true, false),
@@ -96,8 +96,8 @@ mod tests {
             (own, true, false, true, false),
         ] {
             let object = orchestra(spec.clone(), published);
-            let policy = at_release(&object, Some(&class), &adopted(deletion), marked);
-            let case = format!("{spec} published: {published}, deletion: {deletion}, marked: {marked}");
+            let policy = at_release(&object, Some(&class), &adopted(deletion), recorded);
+            let case = format!("{spec} published: {published}, deletion: {deletion}, recorded: {recorded}");
             assert_eq!(policy == DeletionPolicy::Delete, destroyed, "{case}");
             assert_eq!(when_taken(&object, &class, &adopted(deletion)), DeletionPolicy::Retain);
         }

@@ -29,9 +29,10 @@ use crate::credentials::tenant::{LoginMarks, LoginState, Logins};
 /// The longest value of the annotation that is read: a time is shorter.
 const REQUEST: usize = 128;
 
-/// What is known of the logins, without a look into the tenant's Secret unless this pass has read it.
+/// The state of the tenant's logins, from this pass, the status or the labels of the tenant's Secret; the Secret is not
+/// read for it.
 fn marks(pass: &Pass, database: &str) -> LoginMarks {
-    if let Some(logins) = &pass.logins {
+    if let Some(logins) = pass.access.logins() {
         return LoginMarks::from(&logins.state);
     }
     let known = pass
@@ -40,7 +41,7 @@ fn marks(pass: &Pass, database: &str) -> LoginMarks {
         .as_ref()
         .and_then(|status| status.credentials.as_ref());
     match known {
-        // It is lost, and made anew when it is needed.
+        // The tenant's Secret is lost. It is made anew when it is needed.
         Some(known) if !secrets::is_watched(&pass.ctx.core, &tenant_secret(database)) => LoginMarks {
             generation: u32::try_from(known.generation).unwrap_or(1),
             rotated_at: known.rotated_at.as_ref().map(|at| at.0),
@@ -59,7 +60,7 @@ fn asked(object: &Orchestra) -> Option<&str> {
 
 /// The last request that was taken up.
 fn handled(pass: &Pass) -> Option<&str> {
-    let known = pass.logins.as_ref().and_then(|logins| logins.state.request.as_deref());
+    let known = pass.access.logins().and_then(|logins| logins.state.request.as_deref());
     let status = pass
         .object
         .status
@@ -73,7 +74,7 @@ pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> Rotation {
     let marks = marks(pass, database);
     let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(asked));
     let scheduled = next(&pass.object).is_some_and(|next| next <= now && marks.rotated_at.is_none_or(|at| at < next));
-    let full = pass.logins.as_ref().is_some_and(|logins| !logins.state.has_room());
+    let full = pass.access.logins().is_some_and(|logins| !logins.state.has_room());
     match decide(&marks, (requested || scheduled) && !full, now) {
         // Tried in this pass.
         Rotation::Ended if pass.kept_role => Rotation::Settled,
@@ -110,7 +111,7 @@ pub fn overlap(object: &Orchestra) -> SignedDuration {
 
 /// The logins of the tenant, read once a pass.
 async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<Logins, Error> {
-    match &pass.logins {
+    match pass.access.logins() {
         Some(logins) => Ok(logins.clone()),
         None => login::logins(pass, database).await,
     }
@@ -122,22 +123,21 @@ pub async fn begin(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         return Ok(());
     };
     let name = database.name_any();
-    pass.logins = Some(logins(pass, database).await?);
-    // It may have been taken up before the status said so.
-    let tentative = pass.logins.as_ref().is_some_and(|logins| logins.state.tentative);
-    if observe(pass, &name, Timestamp::now()) != Rotation::Due && !tentative {
+    let mut logins = logins(pass, database).await?;
+    pass.access.learn(logins.clone());
+    // The rotation may have begun before the status said so.
+    if observe(pass, &name, observed.now) != Rotation::Due && !logins.state.tentative {
         return Ok(());
     }
     let request = asked(&pass.object).map(ToOwned::to_owned);
-    if let Some(mut logins) = pass.logins.take() {
-        logins
-            .change(&pass.ctx.core, &name, |state| state.begin(request))
-            .await?;
-        tracing::info!(generation = logins.state.newest(), "a new login of the tenant is made");
-        pass.logins = Some(logins);
-    }
-    // What was opened is of the former login.
-    (pass.session, pass.way_in, pass.published) = (None, None, None);
+    logins
+        .change(&pass.ctx.core, &name, |state| state.begin(request))
+        .await?;
+    tracing::info!(generation = logins.state.newest(), "a new login of the tenant is made");
+    pass.access.learn(logins);
+    // The open session proves the former login.
+    pass.access.close();
+    pass.published = None;
     Ok(())
 }
 
@@ -146,12 +146,12 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     let Some(database) = &observed.database else {
         return Ok(());
     };
-    let (mut logins, overlap, now) = (logins(pass, database).await?, overlap(&pass.object), Timestamp::now());
+    let (mut logins, overlap, now) = (logins(pass, database).await?, overlap(&pass.object), observed.now);
     former::end_by(pass, now.saturating_add(overlap).unwrap_or(Timestamp::MAX)).await?;
     let change = |state: &mut LoginState| state.end(now, overlap);
     logins.change(&pass.ctx.core, &database.name_any(), change).await?;
     let (state, name) = (logins.state.clone(), pass.object.secret_name());
-    pass.logins = Some(logins);
+    pass.access.learn(logins);
     pass.ctx.core.metrics.rotated();
     let until = state.former.values().max().map(ToString::to_string).unwrap_or_default();
     let note = format!(
@@ -164,18 +164,18 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
 
 /// Revokes the former logins whose overlap is over.
 pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
-    let (Some(database), Some(mut session)) = (observed.database.clone(), pass.session.take()) else {
+    let (Some(database), Some(mut session)) = (observed.database.clone(), pass.access.take_session()) else {
         return Ok(());
     };
     let name = database.name_any();
     let mut logins = logins(pass, &database).await?;
-    let overdue = logins.state.overdue(Timestamp::now());
+    let overdue = logins.state.overdue(observed.now);
     let class = observed.class.as_deref();
-    login::revoke_former(pass, &database, class, (&logins, &overdue), &mut session).await?;
-    pass.session = Some(session);
+    login::revoke_former(pass, &database, class, (&logins, &overdue, observed.now), &mut session).await?;
+    pass.access.give_back(Some(session));
     let change = |state: &mut LoginState| state.shut(&overdue);
     logins.change(&pass.ctx.core, &name, change).await?;
-    pass.logins = Some(logins);
+    pass.access.learn(logins);
     let numbers: Vec<_> = overdue.iter().map(ToString::to_string).collect();
     let note = format!(
         "the overlap is over: the former login number {} is revoked",
@@ -207,19 +207,20 @@ pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error>
         };
         logins.change(&pass.ctx.core, &database.name_any(), change).await?;
     }
-    pass.logins = Some(logins);
+    pass.access.learn(logins);
     pass.kept_role = kept;
     Ok(())
 }
 
-/// What the status says; none for an Orchestra whose login nobody has asked to rotate.
+/// The credentials in the status; none for an Orchestra whose login nobody has asked to rotate.
 pub fn status(
     pass: &Pass,
     database: Option<&OrchestraDatabase>,
     old: Option<CredentialStatus>,
+    now: Timestamp,
 ) -> Option<CredentialStatus> {
     let Some(database) = database else { return old };
-    let (database, now) = (&database.name_any(), Timestamp::now());
+    let database = &database.name_any();
     let (marks, rotation) = (marks(pass, database), pass.object.spec.connection.rotation.as_ref());
     let asked = asked(&pass.object);
     if marks.generation <= 1 && !marks.pending && rotation.is_none() && asked.is_none() && old.is_none() {
@@ -228,7 +229,7 @@ pub fn status(
     let schedule = rotation.and_then(|rotation| Schedule::of(rotation).ok().flatten());
     let kept = next(&pass.object).filter(|next| marks.rotated_at.is_none_or(|at| at < *next));
     let next_rotation = schedule.and_then(|schedule| kept.or_else(|| schedule.next(now)));
-    // What was asked for before the first login was published has nothing to rotate.
+    // A request from before the first login was published has nothing to rotate.
     let first = asked.filter(|_| !pass.object.is_published());
     let handled = first.or_else(|| handled(pass)).map(ToOwned::to_owned);
     Some(CredentialStatus {
@@ -252,9 +253,10 @@ pub fn due_in(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Durati
     Some(left.max(Duration::from_secs(1)))
 }
 
-/// The same for a pass that waits for something else; what is due already waits as well.
-pub fn ahead(pass: &Pass) -> Option<Duration> {
-    let due = due_in(pass.object.status.as_ref(), Timestamp::now());
+/// The time until the next rotation or end of a login, for a pass that waits for something else; none when it is due
+/// already.
+pub fn ahead(pass: &Pass, now: Timestamp) -> Option<Duration> {
+    let due = due_in(pass.object.status.as_ref(), now);
     due.filter(|wait| *wait > Duration::from_secs(1))
         .map(|wait| wait + SOON)
 }

@@ -13,11 +13,11 @@ use crate::credentials::published;
 use crate::health::judge::Outage;
 use crate::text;
 
-/// What is said while applications can use the database.
+/// The message while applications can use the database.
 const WORKS: &str = "applications can use it";
 
-/// What keeps applications from the database. Where a Secret is not probed because of its template, a pass that is
-/// through (`ready`) has published, and proven, the login.
+/// The outage that keeps applications from the database. Where a Secret is not probed because of its template, a pass that
+/// has nothing left to do (`ready`) has published and proven the login.
 fn outage(pass: &Pass, ready: bool) -> Option<Outage> {
     if ready && published::is_hidden(&pass.object) {
         return None;
@@ -25,7 +25,8 @@ fn outage(pass: &Pass, ready: bool) -> Option<Outage> {
     pass.ctx.health.outage(&pass.object)
 }
 
-/// Sets the condition of an Orchestra whose database is in use, or is not for this reason. `ready`: all is done.
+/// Sets the condition of an Orchestra whose database is in use, or is not in use for this reason. `ready`: nothing is left
+/// to do.
 pub fn condition(
     pass: &Pass,
     conditions: &mut Conditions<'_>,
@@ -52,13 +53,13 @@ pub fn kept(pass: &Pass, conditions: &mut Conditions<'_>, old: &OrchestraStatus)
     }
 }
 
-/// What the status says of an outage; the time stays while it lasts. `ready`: all is done.
-pub fn health(pass: &Pass, ready: bool, old: Option<&HealthStatus>) -> Option<HealthStatus> {
+/// The outage in the status; its time stays while it lasts. `ready`: nothing is left to do.
+pub fn health(pass: &Pass, ready: bool, old: Option<&HealthStatus>, now: Timestamp) -> Option<HealthStatus> {
     let outage = outage(pass, ready)?;
     Some(HealthStatus {
         reason: outage.reason.as_str().into(),
         message: text::shown(&outage.message, MESSAGE_LIMIT),
-        since: old.map_or_else(|| Time(Timestamp::now()), |old| old.since.clone()),
+        since: old.map_or(Time(now), |old| old.since.clone()),
     })
 }
 
@@ -66,14 +67,11 @@ pub fn health(pass: &Pass, ready: bool, old: Option<&HealthStatus>) -> Option<He
 pub fn news(old: Option<&HealthStatus>, new: Option<&HealthStatus>) -> Option<News> {
     match (old, new) {
         (Some(old), Some(new)) if old.reason == new.reason => None,
-        (_, Some(new)) => {
-            let reason = new.reason.parse().unwrap_or(Reason::DatabaseUnreachable);
-            Some(News::warning(reason, new.message.clone()))
-        }
+        (_, Some(new)) => Some(News::warning(new.known_reason(), new.message.clone())),
         (Some(old), None) => Some(News::normal(
             Reason::Recovered,
             format!(
-                "applications can use the database again, which they could not since {}",
+                "applications can use the database again; they could not use it since {}",
                 old.since.0
             ),
         )),

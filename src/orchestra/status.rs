@@ -1,4 +1,4 @@
-//! What a step means for people and machines: phase, conditions, events.
+//! The status of an Orchestra: phase, conditions and events of a step.
 
 use std::sync::Arc;
 
@@ -7,18 +7,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::Context;
+use super::describe::{Telling, begins_nothing, describe, is_progress, rests, telling};
 use super::inside::Facts;
 use super::news::news;
 use super::observe::Observed;
 use super::plan::{Database, Power, Step};
-use super::wait::{Description, SHORT_QUEUE, Wait, describe};
+use super::wait::{Description, SHORT_QUEUE, Wait};
 use super::wanted::Newer;
 use super::{
     Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, rotation, serving, unavailable,
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
-    AppliedTemplate, MigrationStatus, Orchestra, OrchestraStatus, PowerStatus, ProjectReference, PublishedSecret,
+    AppliedTemplate, MigrationStatus, Orchestra, OrchestraDatabaseStatus, OrchestraStatus, PowerStatus,
+    ProjectReference, PublishedSecret,
 };
 use crate::controller;
 use crate::controller::conditions::{Conditions, Standing, find, is_true};
@@ -32,60 +34,20 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
         return Ok(());
     }
     let (description, message) = described(pass, step, observed);
-    let message = message.as_str();
-    let Description {
-        phase,
-        standing,
-        reason,
-        ..
-    } = description;
+    let (standing, reason) = (description.standing, description.reason);
     let old = pass.object.status.clone().unwrap_or_default();
     let lost = drift::lost(pass, observed.inside.migrations());
     let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
-    let usable = matches!(observed.seen.database, Database::Usable(_));
-    // A published Secret says that it was used: what was wrong with its database is over.
-    let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
-    // Nothing is begun, and nobody may think so after a restart.
-    let waits = matches!(
-        reason,
-        Reason::ApprovalPending | Reason::RolloutPending | Reason::Pausing
-    );
-    let leaving = pass.is_deleting();
-    let updating = served && standing == Standing::Reconciling && !leaving && !waits;
-    let summary = if updating { Reason::Updating } else { reason };
-    let paused = matches!(step, Step::Sleep | Step::GiveBack);
-    let ready = paused || rests(step);
-    // Nobody uses it before its logins are open again.
-    let closed = paused || step == Step::Resume;
-    // What cannot be paused serves on.
-    let in_use = ready || (matches!(step, Step::Stop(_)) && matches!(observed.seen.power, Power::Refused(_)) && usable);
-    conditions.set(Is::Ready, ready, summary, message);
-    let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
-    let earlier = existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
-    let proven = elsewhere.or(earlier);
-    let proven = proven.as_deref().unwrap_or("proven usable by a login");
-    let runs = !closed && (in_use || (served && usable && !leaving));
-    serving::condition(pass, &mut conditions, (runs, ready), (reason, message));
-    let is_usable = usable && !closed;
-    let (why, told) = if is_usable {
-        (Reason::Ready, proven)
-    } else {
-        (reason, message)
-    };
-    conditions.set(Is::DatabaseReady, is_usable, why, told);
-    parts::parts(pass, observed, &mut conditions, reason);
-    reach::keys(observed, &mut conditions);
-    let gone = sources(observed, &mut conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
-    conditions.stand(standing, summary, message);
+    let gone = set_conditions(pass, step, observed, &old, (&description, &message), &mut conditions);
     tell_approved(pass, &old, observed).await;
     let conditions = conditions.finish();
     let warnings = controller::status::warnings(&old.conditions, &conditions, &reach::WARNED);
     let was = old.health.clone();
-    let new = facts(pass, step, observed, old, phase, conditions);
+    let new = facts(pass, step, observed, old, description.phase, conditions);
+    let paused = matches!(step, Step::Sleep | Step::GiveBack);
     let health = serving::news(was.as_ref(), new.health.as_ref()).filter(|_| !paused);
-    let progress = matches!(step, Step::Wait(Wait::Turn)) || matches!(reason, Reason::Claiming | Reason::Migrating);
-    let news = news(pass, &new, (standing, reason, message), progress);
-    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    let news = news(pass, &new, (standing, reason, &message), is_progress(step));
+    pass.write_status(new, news).await?;
     let lost = lost.map(|lost| News::warning(Reason::HistoryLost, lost));
     for warning in warnings.into_iter().chain([gone, lost, health].into_iter().flatten()) {
         tell(&pass.ctx.core, &pass.object, &warning).await;
@@ -93,7 +55,53 @@ pub async fn write(pass: &mut Pass, step: Step, observed: &Observed) -> Result<(
     Ok(())
 }
 
-/// What a step is called, and what people are told.
+/// Sets the conditions. Returns the warning of sources that cannot be read, when the condition of them is new.
+fn set_conditions(
+    pass: &Pass,
+    step: Step,
+    observed: &Observed,
+    old: &OrchestraStatus,
+    (description, message): (&Description, &str),
+    conditions: &mut Conditions<'_>,
+) -> Option<News> {
+    let (standing, reason) = (description.standing, description.reason);
+    let usable = matches!(observed.seen.database, Database::Usable(_));
+    // A tenant with a published Secret used the database before, and the database is usable again.
+    let served = is_true(&old.conditions, Is::Available) || (usable && old.secret_ref.is_some());
+    let leaving = pass.is_deleting();
+    let updating = served && standing == Standing::Reconciling && !leaving && !begins_nothing(step);
+    let summary = if updating { Reason::Updating } else { reason };
+    let paused = matches!(step, Step::Sleep | Step::GiveBack);
+    let ready = paused || rests(step);
+    // Nobody uses the database before its logins are open again.
+    let closed = paused || step == Step::Resume;
+    // A database that cannot be paused serves on.
+    let in_use = ready || (matches!(step, Step::Stop(_)) && matches!(observed.seen.power, Power::Refused(_)) && usable);
+    conditions.set(Is::Ready, ready, summary, message);
+    let runs = !closed && (in_use || (served && usable && !leaving));
+    serving::condition(pass, conditions, (runs, ready), (reason, message));
+    if usable && !closed {
+        conditions.set(Is::DatabaseReady, true, Reason::Ready, &proven(pass, observed));
+    } else {
+        conditions.set(Is::DatabaseReady, false, reason, message);
+    }
+    parts::parts(pass, observed, conditions, reason);
+    reach::keys(observed, conditions);
+    let gone = sources(observed, conditions).filter(|_| find(&old.conditions, Is::SourceAvailable).is_none());
+    conditions.stand(standing, summary, message);
+    gone
+}
+
+/// The message of a database that is usable.
+fn proven(pass: &Pass, observed: &Observed) -> String {
+    let elsewhere = claim::elsewhere(&pass.object, observed.database.as_ref());
+    let earlier = || existing::told(pass).map(|earlier| format!("proven usable by a login. But {earlier}"));
+    elsewhere
+        .or_else(earlier)
+        .unwrap_or_else(|| "proven usable by a login".to_owned())
+}
+
+/// The words for a step, and the message for people.
 fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, String) {
     let mut description = describe(step);
     let mut message = if observed.message.is_empty() {
@@ -113,43 +121,22 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
     (description, message)
 }
 
-/// Whether a step has a status of its own. What is quick goes into the next write: each write is a request,
-/// and wakes others. A new generation is observed at once all the same.
+/// Whether the status tells of a step now.
 fn is_written(pass: &Pass, step: Step) -> bool {
-    // The finalizer is the first thing on a new object, and the last; no status goes with it.
-    // What the end of a ttl writes is its effect.
-    let own = matches!(
-        step,
-        Step::AddFinalizer | Step::Forget | Step::BeginTtl | Step::WarnOfExpiry | Step::Expire
-    );
-    if own || (pass.is_deleting() && step == Step::Rest) {
+    if pass.is_deleting() && step == Step::Rest {
         return false;
     }
-    let quick = matches!(
-        step,
-        Step::Reserve
-            | Step::Create
-            | Step::Take
-            | Step::PrepareLogin
-            | Step::TakeTurn
-            | Step::ClearPlan
-            | Step::Publish
-            | Step::BeginRotation
-            | Step::EndRotation
-            | Step::RevokeFormer
-            | Step::DropFormer
-            | Step::RemoveSecret
-            | Step::Pause
-            | Step::GiveBack
-            | Step::Resume
-    );
     let waited = pass.ctx.rollout.turns.waited(pass.uid());
-    let quick = quick || (step == Step::Wait(Wait::Turn) && waited.is_some_and(|waited| waited < SHORT_QUEUE));
+    let short = step == Step::Wait(Wait::Turn) && waited.is_some_and(|waited| waited < SHORT_QUEUE);
     let observed = pass.object.status.as_ref().map(|status| status.observed_generation);
-    !quick || (observed != pass.object.metadata.generation && observed != Some(-1))
+    match telling(step) {
+        Telling::Never => false,
+        Telling::AtOnce if !short => true,
+        Telling::AtOnce | Telling::Later => observed != pass.object.metadata.generation && observed != Some(-1),
+    }
 }
 
-/// An event for the approval that was waited for. Who gave it, the annotation does not say.
+/// An event for an approval. The annotation does not say who gave it.
 async fn tell_approved(pass: &Pass, old: &OrchestraStatus, observed: &Observed) {
     let waited = old.migrations.as_ref().and_then(|migrations| migrations.plan.as_ref());
     let review = observed.inside.review();
@@ -158,11 +145,6 @@ async fn tell_approved(pass: &Pass, old: &OrchestraStatus, observed: &Observed) 
         let note = format!("plan {} is approved, its migrations are applied", review.plan.digest);
         tell(&pass.ctx.core, &pass.object, &News::normal(Reason::Approved, note)).await;
     }
-}
-
-/// Whether nothing is to be done for a database that runs.
-fn rests(step: Step) -> bool {
-    matches!(step, Step::Rest | Step::NoteUse | Step::WarnIdle)
 }
 
 /// The warning of sources that cannot be read while everything that they had is applied, and its event.
@@ -179,7 +161,7 @@ fn sources(observed: &Observed, conditions: &mut Conditions<'_>) -> Option<News>
 /// The migrations, with what waits to be applied instead of them.
 fn migrations(inside: &Facts, old: Option<MigrationStatus>) -> Option<MigrationStatus> {
     let mut now = inside.migrations().cloned().or(old)?;
-    // What it keeps is not what the plan would change.
+    // An Orchestra that keeps its older source has no plan to approve.
     now.plan = now.plan.filter(|_| inside.wanted.kept.is_none());
     match &inside.wanted.newer {
         Newer::Unknown => {}
@@ -189,9 +171,8 @@ fn migrations(inside: &Facts, old: Option<MigrationStatus>) -> Option<MigrationS
     Some(now)
 }
 
-/// What was learned in this pass, over what the last status said.
-///
-/// A look that was asked for is done when the pass ends at rest.
+/// The new status: the facts of this pass, and else the values of the last status. A check that was asked for counts as
+/// done when the pass has nothing left to do.
 fn facts(
     pass: &Pass,
     step: Step,
@@ -200,61 +181,62 @@ fn facts(
     phase: &str,
     conditions: Vec<Condition>,
 ) -> OrchestraStatus {
-    let settled = rests(step);
+    let (settled, now) = (rests(step), observed.now);
     let database = observed.database.as_ref();
+    let known = database.and_then(|database| database.status.as_ref());
     let class_name = observed.class.as_ref().map(|class| class.name_any());
-    let project = database
-        .and_then(|database| database.status.as_ref())
-        .and_then(|status| status.project.as_ref());
+    let published = published(pass, observed);
+    let template = applied_template(pass, observed, class_name.clone()).filter(|_| settled);
     let mut new = OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
         conditions,
-        class_name: class_name.clone().or(old.class_name),
-        // The claim itself says the rest.
+        class_name: class_name.or(old.class_name),
+        // The OrchestraDatabase names its Orchestra from now on.
         claiming: if database.is_some() {
             None
         } else {
             pass.reserved.clone().or(old.claiming)
         },
-        cost: database
-            .and_then(|database| database.status.as_ref())
-            .and_then(|status| status.cost.clone())
-            .or(old.cost),
+        cost: known.and_then(|known| known.cost.clone()).or(old.cost),
         database_name: database.map(ResourceExt::name_any).or(old.database_name),
-        project: project
-            .map(|project| ProjectReference {
-                reference: project.reference.clone(),
-                region: project.region.clone(),
-            })
-            .or(old.project),
-        placement: database
-            .and_then(|database| database.status.as_ref())
-            .and_then(|status| status.placement.clone())
-            .or(old.placement),
-        secret_ref: published(pass, observed).or(old.secret_ref),
-        former_secrets: former::after(&pass.object, published(pass, observed).as_ref(), Timestamp::now()),
-        binding: former::binding(&pass.object, published(pass, observed).as_ref()),
-        health: serving::health(pass, rests(step), old.health.as_ref()).filter(|_| step != Step::Sleep),
-        credentials: rotation::status(pass, database, old.credentials),
+        project: known.and_then(project).or(old.project),
+        placement: known.and_then(|known| known.placement.clone()).or(old.placement),
+        former_secrets: former::after(&pass.object, published.as_ref(), now),
+        binding: former::binding(&pass.object, published.as_ref()),
+        secret_ref: published.or(old.secret_ref),
+        health: serving::health(pass, settled, old.health.as_ref(), now).filter(|_| step != Step::Sleep),
+        credentials: rotation::status(pass, database, old.credentials, now),
         power: power::status(pass, step, observed, old.power),
         migrations: migrations(&observed.inside, old.migrations),
         handled_check: drift::asked(pass).cloned().filter(|_| settled).or(old.handled_check),
-        template: applied_template(pass, observed, class_name)
-            .filter(|_| settled)
-            .or(old.template),
+        template: template.or(old.template),
         seed: observed.inside.seed().or(old.seed),
-        unavailable_sources: match &observed.inside.wanted.unavailable {
-            None => old.unavailable_sources,
-            Some(sources) => Some(sources.iter().map(|source| source.place.clone()).collect())
-                .filter(|places: &Vec<_>| !places.is_empty()),
-        },
+        unavailable_sources: unavailable_sources(observed, old.unavailable_sources),
         expires_at: old.expires_at,
         ttl_since: old.ttl_since,
         expiry_notice: old.expiry_notice,
     };
     observed.life.note(pass, &mut new);
     new
+}
+
+/// The project of a hosted database.
+fn project(known: &OrchestraDatabaseStatus) -> Option<ProjectReference> {
+    let project = known.project.as_ref()?;
+    Some(ProjectReference {
+        reference: project.reference.clone(),
+        region: project.region.clone(),
+    })
+}
+
+/// The places of the sources that cannot be read; the old ones when the sources were not looked at.
+fn unavailable_sources(observed: &Observed, old: Option<Vec<String>>) -> Option<Vec<String>> {
+    let Some(sources) = &observed.inside.wanted.unavailable else {
+        return old;
+    };
+    let places: Vec<_> = sources.iter().map(|source| source.place.clone()).collect();
+    Some(places).filter(|places| !places.is_empty())
 }
 
 /// The template whose migrations and seed are those that apply.
@@ -276,71 +258,39 @@ fn published(pass: &Pass, observed: &Observed) -> Option<PublishedSecret> {
 }
 
 /// Writes down which connection Secret was given back.
-pub async fn note_secret(pass: &mut Pass) -> Result<(), Error> {
-    let new = OrchestraStatus {
-        former_secrets: former::after(&pass.object, pass.published.as_ref(), Timestamp::now()),
-        secret_ref: pass.published.clone(),
-        ..pass.object.status.clone().unwrap_or_default()
-    };
-    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
-    Ok(())
+pub async fn note_secret(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
+    let published = pass.published.clone();
+    let former = former::after(&pass.object, published.as_ref(), now);
+    let change = |new: &mut OrchestraStatus| (new.former_secrets, new.secret_ref) = (former, published);
+    pass.change_status(change).await
 }
 
 /// Writes down that the database runs again.
 pub async fn note_power(pass: &mut Pass, power: PowerStatus) -> Result<(), Error> {
-    let new = OrchestraStatus {
-        // A server-side apply cannot empty an object, but take it away.
-        power: Some(power).filter(|power| *power != PowerStatus::default()),
-        ..pass.object.status.clone().unwrap_or_default()
-    };
-    pass.object = controller::status::write(&pass.ctx.core, &pass.object, new, None).await?;
-    Ok(())
+    // A server-side apply cannot empty an object, but take it away.
+    let power = Some(power).filter(|power| *power != PowerStatus::default());
+    pass.change_status(|new| new.power = power).await
 }
 
-/// Writes what stopped a pass. A tenant in use stays Ready through a blip that passes by itself.
+/// Writes the error that stopped a pass. A tenant in use stays Ready through an error that passes by itself.
 pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
     let Some(object) = controller::status::current(&ctx.core, &*orchestra).await? else {
         return Ok(());
     };
-    let pass = Pass::new(object, ctx);
+    let mut pass = Pass::new(object, ctx);
     pass.ctx.rollout.turns.leave(pass.uid());
     let old = pass.object.status.clone().unwrap_or_default();
     let (reason, message) = (error.reason(), failure::named(&old, &error));
     foreign::watch(&pass, reason);
     let passing = error.is_passing();
-    let same = Some(old.observed_generation) == pass.object.metadata.generation;
-    let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
-    if passing && same && is_true(&old.conditions, Is::Ready) {
-        conditions.keep(Is::Ready, reason);
-    } else {
-        conditions.set(Is::Ready, false, reason, &message);
-    }
-    serving::kept(&pass, &mut conditions, &old);
-    for part in [
-        Is::DatabaseReady,
-        Is::CredentialsReady,
-        Is::Migrated,
-        Is::HistoryAgrees,
-        Is::Seeded,
-    ] {
-        if Some(part) == failed_part(reason) {
-            conditions.set(part, false, reason, &message);
-        } else {
-            conditions.keep(part, Reason::Pending);
-        }
-    }
-    for warning in [Is::SourceAvailable, Is::TablesReadable, Is::KeysUsable] {
-        conditions.keep_shown(warning);
-    }
     let standing = if passing {
         Standing::Reconciling
     } else {
         Standing::Stalled
     };
-    conditions.stand(standing, reason, &message);
-    let deleting = pass.is_deleting();
+    let conditions = conditions_of_error(&pass, &old, (standing, reason, &message));
     let before = old.phase.clone().unwrap_or_else(|| "Pending".into());
-    let phase = match (deleting, passing) {
+    let phase = match (pass.is_deleting(), passing) {
         (true, _) => "Deleting",
         (false, true) => before.as_str(),
         (false, false) => "Failed",
@@ -349,8 +299,8 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     let mut new = OrchestraStatus {
         observed_generation: pass.object.metadata.generation.unwrap_or_default(),
         phase: Some(phase.into()),
-        conditions: conditions.finish(),
-        health: serving::health(&pass, false, was.as_ref()),
+        conditions,
+        health: serving::health(&pass, false, was.as_ref(), Timestamp::now()),
         ..old
     };
     if let Some(source) = pass.ctx.rollout.turns.failed(pass.uid()) {
@@ -360,11 +310,45 @@ pub async fn report(orchestra: Arc<Orchestra>, ctx: Arc<Context>, error: Arc<Err
     }
     let news = news(&pass, &new, (standing, reason, &message), false);
     let health = serving::news(was.as_ref(), new.health.as_ref());
-    let written = controller::status::write(&pass.ctx.core, &pass.object, new, news).await?;
+    pass.write_status(new, news).await?;
     if let Some(health) = health {
-        tell(&pass.ctx.core, &written, &health).await;
+        tell(&pass.ctx.core, &pass.object, &health).await;
     }
     Ok(())
+}
+
+/// The conditions after an error: False for the part that failed, and all others as they were.
+fn conditions_of_error(
+    pass: &Pass,
+    old: &OrchestraStatus,
+    (standing, reason, message): (Standing, Reason, &str),
+) -> Vec<Condition> {
+    let same = Some(old.observed_generation) == pass.object.metadata.generation;
+    let mut conditions = Conditions::new(&old.conditions, pass.object.metadata.generation);
+    if standing == Standing::Reconciling && same && is_true(&old.conditions, Is::Ready) {
+        conditions.keep(Is::Ready, reason);
+    } else {
+        conditions.set(Is::Ready, false, reason, message);
+    }
+    serving::kept(pass, &mut conditions, old);
+    for part in [
+        Is::DatabaseReady,
+        Is::CredentialsReady,
+        Is::Migrated,
+        Is::HistoryAgrees,
+        Is::Seeded,
+    ] {
+        if Some(part) == failed_part(reason) {
+            conditions.set(part, false, reason, message);
+        } else {
+            conditions.keep(part, Reason::Pending);
+        }
+    }
+    for warning in [Is::SourceAvailable, Is::TablesReadable, Is::KeysUsable] {
+        conditions.keep_shown(warning);
+    }
+    conditions.stand(standing, reason, message);
+    conditions.finish()
 }
 
 /// The part that a failure belongs to.

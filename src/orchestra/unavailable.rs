@@ -12,9 +12,9 @@ use crate::source::Place;
 /// A source that cannot be read, of a tenant that has everything that it had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {
-    /// Why.
+    /// The reason of the warning.
     pub reason: Reason,
-    /// What is the matter, and what to do.
+    /// The problem, and what a person can do.
     pub message: String,
     /// Digest of where it is.
     pub place: String,
@@ -22,7 +22,7 @@ pub struct Unavailable {
     pub unwatched: bool,
 }
 
-/// What the source is read for.
+/// The purpose that a source is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Migrations.
@@ -111,7 +111,7 @@ fn digest(place: &Place) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(whole)))
 }
 
-/// What the condition says of all of them.
+/// Reason and message of the condition for all unavailable sources.
 pub fn told(sources: &[Unavailable]) -> Option<(Reason, String)> {
     let first = sources.first()?;
     let mut messages: Vec<_> = sources.iter().map(|source| source.message.as_str()).collect();

@@ -1,26 +1,38 @@
-//! What an Orchestra waits for, and what each step is called before people: phase, reason and words, and
-//! the pace at which a pass comes back by itself.
+//! The things that an Orchestra waits for and that stop it: in one table each, the pace at which a pass comes back by
+//! itself, and the words for people.
 
 use std::time::Duration;
 
-use super::plan::Step;
 use crate::api::condition::Reason;
 use crate::controller::backoff::SLOWEST;
-use crate::controller::conditions::Standing::{self, Reconciling, Settled, Stalled};
+use crate::controller::conditions::Standing;
 
-/// A watch tells of what is waited for; this pace is for what no watch tells.
+/// The pace of passes that wait. A watch wakes them before, in most cases.
 pub const UNWATCHED: Duration = Duration::from_secs(30);
 
 /// As good as at once.
 pub const SOON: Duration = Duration::from_millis(50);
 
-/// An Orchestra whose turn comes sooner is not told that it waits: each status is a request, and an event.
+/// A wait for a turn that is shorter than this is not written into the status: each write is a request, and an event.
 pub const SHORT_QUEUE: Duration = Duration::from_secs(5);
 
-/// Pace at which the status tells how work goes that takes long.
+/// The pace at which the status tells of the progress of work that takes long.
 const TELLING: Duration = Duration::from_secs(10);
 
-/// What an Orchestra waits for.
+/// The words for a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The phase in the status, a word for people.
+    pub phase: &'static str,
+    /// Whether the operator or a person acts next.
+    pub standing: Standing,
+    /// The reason of the conditions and the event.
+    pub reason: Reason,
+    /// The message for people, where nothing more exact was observed.
+    pub message: &'static str,
+}
+
+/// The things that an Orchestra waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wait {
     /// The class's first look at its provider.
@@ -45,27 +57,53 @@ pub enum Wait {
     Seed,
 }
 
-/// What a step is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// A word for people.
-    pub phase: &'static str,
-    /// Who acts next.
-    pub standing: Standing,
-    /// Of the conditions and the event.
-    pub reason: Reason,
-    /// For people; what was observed says more where it can.
-    pub message: &'static str,
+/// The things that stop an Orchestra until a person acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// No database can be claimed. A watch tells when what keeps it from being claimed has changed.
+    Claim(Reason),
+    /// No database can be claimed, and no watch tells when that changes: the budget has no room, or a Secret of the
+    /// tenant is missing.
+    Unwatched(Reason),
+    /// The claimed OrchestraDatabase is Stalled.
+    Database(Reason),
+    /// The claimed OrchestraDatabase is gone, or its claim is released.
+    Lost,
+    /// The plan of the provider's organization does not allow pauses. The database runs on.
+    PauseForbidden,
+    /// The provider does not pause the project. The database runs on.
+    PauseRefused(Reason),
 }
 
 impl Wait {
-    /// When a pass comes back that nothing wakes before, and what people are told.
+    /// The pace at which a pass comes back that no watch wakes before, phase, reason and message.
     const fn table(self) -> (Duration, &'static str, Reason, &'static str) {
         use Reason as R;
         match self {
-            Self::ClassCheck => (UNWATCHED, "Pending", R::Pending, "waiting"),
-            Self::Member => (UNWATCHED, "Pending", R::PoolExhausted, "waiting"),
-            Self::Creation | Self::Turn => (UNWATCHED, "Queued", R::Queued, "waiting for its turn"),
+            Self::ClassCheck => (
+                UNWATCHED,
+                "Pending",
+                R::Pending,
+                "waiting for the operator's first check of the class",
+            ),
+            Self::Member => (
+                UNWATCHED,
+                "Pending",
+                R::PoolExhausted,
+                "waiting for a free database of a pool",
+            ),
+            Self::Creation => (
+                UNWATCHED,
+                "Queued",
+                R::Queued,
+                "the request for a project waits for its turn in the provider's request limit",
+            ),
+            Self::Turn => (
+                UNWATCHED,
+                "Queued",
+                R::Queued,
+                "the migrations wait for their turn on the server",
+            ),
             Self::Database => (
                 UNWATCHED,
                 "Provisioning",
@@ -91,98 +129,71 @@ impl Wait {
         }
     }
 
-    /// When a pass comes back that nothing wakes before.
+    /// The pace at which a pass comes back that no watch wakes before.
     pub const fn pace(self) -> Duration {
         self.table().0
     }
-}
 
-/// When a pass that was stopped for this reason comes back by itself.
-pub fn pace_of_stop(reason: Reason) -> Duration {
-    match reason {
-        // Asking a budget again costs no request, and the Secrets of tenants are not watched.
-        Reason::BudgetExceeded | Reason::ProjectLimitReached | Reason::PasswordNotFound => UNWATCHED,
-        _ => SLOWEST,
-    }
-}
-
-/// What a step is called before people.
-pub fn describe(step: Step) -> Description {
-    let (phase, standing, reason, message) = match step {
-        Step::AddFinalizer => ("Pending", Reconciling, Reason::Pending, "the operator begins"),
-        Step::Reserve | Step::Intend => ("Provisioning", Reconciling, Reason::Claiming, "claiming a database"),
-        Step::Create => (
-            "Provisioning",
-            Reconciling,
-            Reason::Claiming,
-            "requesting a database from the provider",
-        ),
-        Step::Take => (
-            "Provisioning",
-            Reconciling,
-            Reason::Claiming,
-            "claiming a database of a pool",
-        ),
-        Step::PrepareLogin => (
-            "Migrating",
-            Reconciling,
-            Reason::PreparingLogin,
-            "preparing the tenant's login",
-        ),
-        Step::TakeTurn => describe_wait(Wait::Turn),
-        Step::Migrate => describe_wait(Wait::Migrations),
-        Step::TellPlan => describe_wait(Wait::Approval),
-        Step::Seed => describe_wait(Wait::Seed),
-        Step::ClearPlan
-        | Step::Publish
-        | Step::BeginRotation
-        | Step::EndRotation
-        | Step::RevokeFormer
-        | Step::DropFormer
-        | Step::RemoveSecret => (
-            "Seeding",
-            Reconciling,
-            Reason::Publishing,
-            "writing the connection Secret",
-        ),
-        Step::Pause | Step::Shut => describe_wait(Wait::Pausing),
-        Step::FallAsleep => (
-            "Paused",
-            Reconciling,
-            Reason::Pausing,
-            "nobody has used the database for long; it is being paused",
-        ),
-        Step::Sleep | Step::GiveBack => ("Paused", Settled, Reason::Paused, "the database is paused"),
-        Step::Resume => describe_wait(Wait::Database),
-        Step::Stop(Reason::PausingNotAllowed) => (
-            "Ready",
-            Stalled,
-            Reason::PausingNotAllowed,
-            "the plan of the provider's organization does not allow its projects to be paused, so the database runs on: remove \
-             spec.powerState, or use a class of an organization that allows it",
-        ),
-        Step::Rest | Step::NoteUse | Step::WarnIdle => (
-            "Ready",
-            Settled,
-            Reason::Ready,
-            "the database is migrated, seeded and handed over",
-        ),
-        Step::BeginTtl | Step::WarnOfExpiry => ("Ready", Settled, Reason::Expiring, "the ttl ends soon"),
-        Step::Expire | Step::Revoke | Step::Release | Step::Forget => {
-            ("Deleting", Reconciling, Reason::Deleting, "releasing the database")
+    /// The words for people.
+    pub const fn describe(self) -> Description {
+        let (_, phase, reason, message) = self.table();
+        Description {
+            phase,
+            standing: Standing::Reconciling,
+            reason,
+            message,
         }
-        Step::Wait(wait) => describe_wait(wait),
-        Step::Stop(reason) => ("Failed", Stalled, reason, "a person must act"),
-    };
-    Description {
-        phase,
-        standing,
-        reason,
-        message,
     }
 }
 
-fn describe_wait(wait: Wait) -> (&'static str, Standing, Reason, &'static str) {
-    let (_, phase, reason, message) = wait.table();
-    (phase, Reconciling, reason, message)
+impl Stop {
+    /// The same for a stop. The message is used where nothing more exact was observed.
+    const fn table(self) -> (Duration, &'static str, Reason, &'static str) {
+        match self {
+            Self::Claim(reason) => (SLOWEST, "Failed", reason, "no database can be claimed"),
+            // To ask again costs no request.
+            Self::Unwatched(reason) => (UNWATCHED, "Failed", reason, "no database can be claimed"),
+            Self::Database(reason) => (
+                SLOWEST,
+                "Failed",
+                reason,
+                "the OrchestraDatabase is Stalled; its conditions say why (kubectl describe orchdb)",
+            ),
+            Self::Lost => (
+                SLOWEST,
+                "Failed",
+                Reason::DatabaseLost,
+                "the OrchestraDatabase that this Orchestra claimed is gone",
+            ),
+            Self::PauseForbidden => (
+                SLOWEST,
+                "Ready",
+                Reason::PausingNotAllowed,
+                "the plan of the provider's organization does not allow its projects to be paused, so the database runs on: \
+                 remove spec.powerState, or use a class of an organization that allows it",
+            ),
+            Self::PauseRefused(reason) => (
+                SLOWEST,
+                "Failed",
+                reason,
+                "the provider does not pause the project, which runs on",
+            ),
+        }
+    }
+
+    /// The pace at which a pass comes back that no watch wakes before.
+    pub const fn pace(self) -> Duration {
+        self.table().0
+    }
+
+    /// The words for people.
+    pub const fn describe(self) -> Description {
+        let (_, phase, reason, message) = self.table();
+        Description {
+            phase,
+            standing: Standing::Stalled,
+            reason,
+            message,
+        }
+    }
 }

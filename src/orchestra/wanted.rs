@@ -1,5 +1,5 @@
-//! What the database of an Orchestra is to have: resolved once a look, from the Orchestra, its template, its
-//! class and the class's rollout. It reads only.
+//! The wanted contents of an Orchestra's database, resolved once a look from the Orchestra, its template, its class and
+//! the class's rollout. This file reads only.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::migrate::Source;
 use crate::rollout::revisions::Revisions;
 use crate::rollout::{self, Gate, Kept, Rolled};
 
-/// What the database is to have, resolved once a look.
+/// The wanted contents of the database, resolved once a look.
 #[derive(Default)]
 pub struct Wanted {
     /// The migrations; none while it keeps what it has.
@@ -38,17 +38,17 @@ pub struct Wanted {
 /// Whether the class has a newer source than the Orchestra is to have now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Newer {
-    /// It was not looked at.
+    /// The class was not looked at.
     #[default]
     Unknown,
-    /// It has none.
+    /// The class has no newer source.
     Nothing,
-    /// Its digest.
+    /// The class has one, with this digest.
     Source(String),
 }
 
 impl Wanted {
-    /// What it has, because its template is gone.
+    /// For a database that keeps its contents, because its template is gone.
     pub fn without_template(warning: Unavailable) -> Self {
         Self {
             rows: Some(Rows::None),
@@ -64,7 +64,7 @@ impl Wanted {
     }
 }
 
-/// What the database is to have.
+/// Resolves the wanted contents of the database.
 pub async fn wanted(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error> {
     let mut wanted = wanted_source(pass, tenant).await?;
     let unavailable = wanted.unavailable.get_or_insert_default();
@@ -97,7 +97,7 @@ async fn wanted_source(pass: &Pass, tenant: &Tenant<'_>) -> Result<Wanted, Error
         return Ok(wanted);
     };
     let source = match found {
-        // What is wrong with the class's source is the class's to tell: no Orchestra in use is touched.
+        // The status of the class tells that its source cannot be used. No Orchestra is stopped by it.
         Err(error) if !error.is_passing() => {
             wanted.kept = Some(Kept::Waits);
             return Ok(wanted);
@@ -147,13 +147,13 @@ fn own_source(
     Ok(None)
 }
 
-/// What was refused is not tried again yet.
+/// A remembered refusal of these contents, until they are tried again.
 pub fn refused(pass: &Pass, digest: &str) -> Result<(), Error> {
     let refusal = pass.ctx.core.refusals.refusal(pass.uid(), digest);
     refusal.map_or(Ok(()), Err)
 }
 
-/// What is to be migrated and has no turn.
+/// The state of pending migrations that have no turn.
 pub fn without_a_turn(denied: Option<Kept>) -> Work {
     match denied {
         None => Work::Due,
@@ -171,8 +171,8 @@ async fn migrations(pass: &Pass, tenant: &Tenant<'_>) -> Result<Option<Arc<Sourc
     read.await.map(Some)
 }
 
-/// What its migrations are without a look into the database: of an Orchestra that keeps what it has while
-/// that is not whole, why its migration failed, or that it waits; and of one that needs a turn first.
+/// The state of the migrations where it is known without a look into the database: an Orchestra that needs a turn first,
+/// and one that keeps an older source whose migrations are incomplete. The error of a failed migration is given again.
 pub fn without_a_look(pass: &Pass, wanted: &Wanted) -> Result<Option<Work>, Error> {
     if wanted.due {
         return Ok(Some(without_a_turn(pass.denied)));

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
-use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
 
@@ -13,11 +12,12 @@ use super::observe::Observed;
 use super::wait::{SOON, Wait};
 use super::{Pass, login, reach};
 use crate::api::condition::Reason;
+use crate::content::Rows;
 use crate::controller::Core;
 use crate::controller::background::{WorkKind, WorkProgress};
 use crate::controller::error::{Error, caught};
 use crate::controller::reconcile::Next;
-use crate::controller::write::publish;
+use crate::controller::status::{News, tell_of};
 use crate::credentials::tenant;
 use crate::migrate::{self, SeedOutcome, Watch};
 use crate::postgres;
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Begins to apply the pending migrations.
 pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     let wanted = &observed.inside.wanted;
-    let (Some(session), Some(source)) = (pass.session.take(), wanted.source.clone()) else {
+    let (Some(session), Some(source)) = (pass.access.take_session(), wanted.source.clone()) else {
         return Ok(None);
     };
     let options = migrating::options(pass, &observed.tenant(&pass.object));
@@ -73,15 +73,15 @@ pub async fn migrate(pass: &mut Pass, observed: &Observed) -> Result<Option<Next
 }
 
 /// Begins to apply the seed.
-pub async fn seed(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
-    let seed = crate::content::seed_of(&pass.ctx.content, &observed.tenant(&pass.object)).await?;
-    let (Some(session), Some(seed)) = (pass.session.take(), seed) else {
+pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next>, Error> {
+    let attempt = observed.inside.attempt().unwrap_or_default();
+    let (Some(session), Some(Rows::Wanted(seed))) = (pass.access.take_session(), observed.inside.wanted.rows.take())
+    else {
         return Ok(None);
     };
     let limit = pass.ctx.core.settings.migration_limit;
     let (ctx, uid) = (pass.ctx.clone(), pass.uid().to_string());
-    let attempt = observed.inside.attempt().unwrap_or_default();
-    let format = migrating::format(pass, observed);
+    let format = migrating::format(pass, &observed);
     let subject = pass.object.object_ref(&());
     let work = async move {
         let outcome = migrate::seed(session, &seed.source, &seed.variables, seed.policy, format, limit).await;
@@ -103,17 +103,21 @@ pub async fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
     let rights = login::rights(&pass.object, observed.class.as_deref());
     let (hints, role) = (reach::hints(pass, &rights), tenant::role_name(pass.uid()));
     let subject = pass.object.object_ref(&());
-    let Some(session) = pass.session.as_mut().filter(|_| was_prepared) else {
+    if !was_prepared {
         return;
-    };
-    let core = &pass.ctx.core;
-    let told = async {
-        reach::tell(core, &subject, session, &role, hints).await?;
-        tell_of_sequences(core, &subject, session).await
-    };
-    if let Err(error) = told.await {
-        tracing::debug!(%error, "what the pool's preparation left is not told");
     }
+    let mut session = pass.access.take_session();
+    if let Some(session) = &mut session {
+        let core = &pass.ctx.core;
+        let told = async {
+            reach::tell(core, &subject, session, &role, hints).await?;
+            tell_of_sequences(core, &subject, session).await
+        };
+        if let Err(error) = told.await {
+            tracing::debug!(%error, "what the pool's preparation left is not told");
+        }
+    }
+    pass.access.give_back(session);
 }
 
 /// Tells of the sequences that rows with ids of their own have left behind: the next row without an id would fail.
@@ -124,17 +128,10 @@ async fn tell_of_sequences(core: &Core, subject: &ObjectReference, session: &mut
     }
     let named: Vec<_> = behind.iter().map(ToString::to_string).collect();
     let note = format!(
-        "sequences give ids that rows have already: let the seed end with setval for {}",
+        "the next ids of these sequences are already used by rows: add setval to the end of the seed for {}",
         text::names(&named, 2, named.len())
     );
-    publish(
-        &core.recorder,
-        subject,
-        EventType::Warning,
-        Reason::SequenceBehind,
-        &note,
-    )
-    .await;
+    tell_of(core, subject, &News::warning(Reason::SequenceBehind, note)).await;
     Ok(())
 }
 
@@ -144,7 +141,7 @@ fn start(
     watch: Watch,
     work: impl Future<Output = Result<PgConnection, Error>> + Send + 'static,
 ) {
-    // What the work changes is looked at anew.
+    // The work changes the database: the last look no longer holds.
     pass.found = None;
     let object = ObjectRef::new(pass.name()).within(pass.namespace());
     pass.ctx.works.start((pass.uid(), object), kind, watch, work);
@@ -156,12 +153,11 @@ fn start(
 pub async fn wait(pass: &mut Pass, told: bool) -> Result<Option<Next>, Error> {
     pass.found = None;
     match pass.ctx.works.progress(pass.uid(), PATIENCE).await? {
-        // What it does is told by the next pass, and then from time to time.
+        // The next pass tells what the work does, and later passes do from time to time.
         WorkProgress::Running(_, doing) if doing.is_some() && !told => Ok(Some(Next::After(SOON))),
         WorkProgress::Running(..) => Ok(Some(Next::After(Wait::Migrations.pace()))),
         WorkProgress::Done(session) => {
-            // Work that ended between two passes leaves a session without the tenant's login beside it.
-            pass.session = Some(session).filter(|_| pass.way_in.is_some());
+            pass.access.give_back(Some(session));
             Ok(None)
         }
         WorkProgress::None => Ok(None),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, PostParams, Preconditions};
+use kube::api::{Api, PostParams};
 
 use super::attempts::Refusal;
 use super::observe::Observed;
@@ -14,10 +14,11 @@ use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, Orche
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::write::delete;
 use crate::credentials::inventory;
 
 /// Carries out a step; `None` when the pass goes on at once.
-pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
+pub async fn act(pass: &Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
     match step {
         Step::Withdraw(names) => withdraw(pass, &observed, &names).await?,
         Step::Enlist(entries) => {
@@ -164,25 +165,13 @@ async fn existing(
 
 /// Deletes members whose entries left the inventory. A claim that comes in between changes the version, and
 /// the API server refuses the deletion.
-async fn withdraw(pass: &mut Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
-    let api = pass.api();
+async fn withdraw(pass: &Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
     for member in observed
         .members
         .iter()
         .filter(|member| names.contains(&member.name_any()))
     {
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: member.uid(),
-                resource_version: member.resource_version(),
-            }),
-            ..DeleteParams::default()
-        };
-        match api.delete(&member.name_any(), &parameters).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            other => drop(other?),
-        }
-        pass.withdrawn.insert(member.name_any());
+        delete(&pass.ctx.core, &**member).await?;
     }
     Ok(())
 }

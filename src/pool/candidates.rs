@@ -10,11 +10,9 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
 use super::{Context, made, preparation};
-use crate::api::condition::{ConditionType, Reason, reason_of};
 use crate::api::{AppliedTemplate, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::class;
 use crate::content;
-use crate::controller::conditions::is_true;
 use crate::text;
 
 /// How long a pass has to claim the member that it chose, before other passes may choose it.
@@ -111,7 +109,7 @@ pub fn candidates(ctx: &Context, object: &Orchestra, class: &OrchestraClass) -> 
     let others = stores.orchestras.state_filter(|other| {
         other.metadata.uid.as_deref() != object.metadata.uid.as_deref()
             && other.metadata.deletion_timestamp.is_none()
-            && !is_stalled(other)
+            && !other.is_stalled()
     });
     let claiming = |object: &Orchestra| object.status.as_ref()?.claiming.clone();
     let mut excluded = ctx.choices.excluded(object.metadata.uid.as_deref().unwrap_or_default());
@@ -132,12 +130,6 @@ pub fn reserve(ctx: &Context, object: &Orchestra, names: &[String]) -> Option<St
     ctx.choices.first(names, uid).map(ToOwned::to_owned)
 }
 
-/// A Stalled Orchestra claims nothing until a person has acted.
-fn is_stalled(object: &Orchestra) -> bool {
-    let status = object.status.as_ref();
-    status.is_some_and(|status| is_true(&status.conditions, ConditionType::Stalled))
-}
-
 /// Whether an Orchestra of this class can claim a database.
 pub fn fits(object: &Orchestra, class: &OrchestraClass, database: &OrchestraDatabase) -> bool {
     database.is_unclaimed() && rank(object, class, database).is_some()
@@ -145,11 +137,7 @@ pub fn fits(object: &Orchestra, class: &OrchestraClass, database: &OrchestraData
 
 /// Whether a database is a usable member of a pool that nobody has claimed.
 fn is_free(database: &OrchestraDatabase) -> bool {
-    let ready = |database: &OrchestraDatabase| {
-        let status = database.status.as_ref();
-        status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
-    };
-    database.pool().is_some() && database.is_unclaimed() && ready(database)
+    database.pool().is_some() && database.is_unclaimed() && database.is_ready()
 }
 
 /// The order of a member among those that an Orchestra of this class can claim, the least first; none when
@@ -229,13 +217,11 @@ fn broken(ctx: &Context, names: &[String]) -> Option<String> {
             missing.push(format!("OrchestraPool {name} does not exist"));
             continue;
         };
-        let status = pool.status.as_ref();
-        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-        if reason_of(conditions, ConditionType::Ready) == Some(Reason::InventoryNotFound) {
+        if pool.is_without_inventory() {
             missing.push(format!("the inventory of OrchestraPool {name} is missing"));
             continue;
         }
-        entries += status.map_or(0, |status| status.desired);
+        entries += pool.status.as_ref().map_or(0, |status| status.desired);
         let uid = pool.metadata.uid.as_deref().unwrap_or_default();
         let keys = ctx.memory.probes.refused(uid).into_iter();
         let keys = keys.chain(ctx.memory.checks.refused(uid));
@@ -281,7 +267,7 @@ pub fn awaiting(ctx: &Context, database: &OrchestraDatabase) -> Vec<ObjectRef<Or
     };
     let mut unmet = ctx.core.stores.orchestras.state_filter(is_unmet);
     unmet.retain(|object| can_claim(object));
-    let (mut woken, mut waiting): (Vec<_>, Vec<_>) = unmet.into_iter().partition(|object| is_stalled(object));
+    let (mut woken, mut waiting): (Vec<_>, Vec<_>) = unmet.into_iter().partition(|object| object.is_stalled());
     waiting.sort_by_key(|object| (object.metadata.creation_timestamp.clone(), object.metadata.uid.clone()));
     waiting.truncate(ctx.core.stores.databases.state_filter(is_free).len());
     woken.append(&mut waiting);

@@ -2,6 +2,7 @@
 //! answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
@@ -11,14 +12,14 @@ use super::attempts::{Attempt, AttemptState, Refusal};
 use super::plan::{Member, MemberState};
 use super::{PATIENCE, Pass, probe};
 use crate::api::OrchestraDatabase;
-use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::condition::Reason;
 use crate::api::names::IDENTITY_ANNOTATION;
 use crate::controller::background::WorkKind;
 use crate::controller::error::Error;
 use crate::credentials::entries::Trouble;
 use crate::credentials::inventory::{self, Inventory};
 use crate::migrate::Watch;
-use crate::postgres::{self, APPLICATION, Login};
+use crate::postgres::{self, Login};
 
 /// What a look has found: none when the entry leads to the member's database, and else what is told of the other one.
 pub type Found = Option<Refusal>;
@@ -103,22 +104,21 @@ pub fn is_out(pass: &Pass, member: &OrchestraDatabase) -> bool {
     match pass.ctx.credentials.entries.of(&member.name_any()) {
         Some(trouble) => trouble.is_some(),
         // As it was before the operator started. A new one has no condition yet.
-        None => find(member.conditions(), ConditionType::Ready).is_some_and(|ready| ready.status == "False"),
+        None => member.is_not_ready(),
     }
 }
 
 /// What is told of a released member that its pool resets, and that is not as a fresh database is.
 fn not_reset(member: &OrchestraDatabase) -> Option<Refusal> {
-    let stalled = find(member.conditions(), ConditionType::Stalled).filter(|_| member.is_being_reset())?;
-    let reason = member.stalled_reason()?;
-    Some(Refusal::from(Error::blocked(reason, stalled.message.clone())))
+    let (reason, message) = member.stalled().filter(|_| member.is_being_reset())?;
+    Some(Refusal::from(Error::blocked(reason, message)))
 }
 
-/// What is told of an entry that left the inventory while an Orchestra uses its database.
+/// The message of an entry that left the inventory while an Orchestra uses its database.
 fn removed(key: &str, member: &OrchestraDatabase) -> Refusal {
     let message = format!(
-        "{key} left the inventory, and {} uses its database (OrchestraDatabase {}): it goes on with its login, which can \
-         be neither changed nor revoked, and nothing is migrated. Put the entry back under this key, with the same database",
+        "{key} left the inventory, and {} uses its database (OrchestraDatabase {}): the tenant keeps its login, \
+         which the operator can neither change nor revoke, and no migration is applied. Put the entry back under this key, with the same database",
         user(member),
         member.name_any()
     );
@@ -156,11 +156,13 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str, member: &Orches
     ctx.probes.stop(&work);
     memory.checks.begin(&uid, key, &subject);
     let (roots, wake) = (ctx.core.settings.database_roots.clone(), ctx.wake.clone());
+    let logins = ctx.logins.clone();
     let (key, inventory, member) = (key.to_owned(), inventory.clone(), member.clone());
     let look = async move {
         let outcome = probe::bounded(async {
             let login = probe::login(&inventory, &key, &roots)?;
-            let mut session = postgres::connect(&login, APPLICATION).await?;
+            // The looks have a pace of their own.
+            let mut session = logins.connect(&member.name_any(), &login, Duration::ZERO).await?;
             let found = postgres::identity(&mut session).await?;
             Ok(inventory::moved(&found, &member).map(|error| Refusal::from(&error)))
         });

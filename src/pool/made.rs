@@ -6,7 +6,6 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
-use crate::api::condition::{ConditionType, Reason, reason_of};
 use crate::api::{DataApi, ExposeNewTables, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, Prepared};
 use crate::class;
 use crate::content::{self, Origin};
@@ -70,9 +69,9 @@ pub fn shortage(ctx: &Context, free: &[Arc<OrchestraDatabase>], names: &[String]
         ));
     }
     Some(format!(
-        "no free database of {pools} fits this Orchestra, or each is about to be claimed by another one: those that a pool \
-         has made are of the pool's class, in its region and with its defaults. The operator claims one as soon as one is \
-         there; with its own migrations, seed or region an Orchestra needs policy PoolFirst or CloudFirst of its class"
+        "no free database of {pools} fits: they have the pool's class, region and defaults, or another Orchestra is about to \
+         claim them. The operator claims one as soon as one fits. For own migrations, seed or region set policy PoolFirst or \
+         CloudFirst on the class"
     ))
 }
 
@@ -82,11 +81,7 @@ fn makes(pool: &OrchestraPool) -> bool {
 
 /// The name of a pool, the first one that a person must act for if there is one, and that it is.
 fn stopped(making: &[Arc<OrchestraPool>]) -> (String, String) {
-    let why = |pool: &OrchestraPool| {
-        let conditions = pool.status.as_ref().map(|status| status.conditions.as_slice());
-        reason_of(conditions.unwrap_or_default(), ConditionType::Stalled)
-    };
-    let found: Option<(&Arc<OrchestraPool>, Reason)> = making.iter().find_map(|pool| Some((pool, why(pool)?)));
+    let found = making.iter().find_map(|pool| Some((pool, pool.stalled_reason()?)));
     match (found, making.first()) {
         (Some((pool, reason)), _) => {
             let name = pool.name_any();

@@ -21,7 +21,6 @@ pub mod users;
 mod wanted;
 pub mod warm;
 
-use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -34,6 +33,8 @@ use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
+use crate::controller::status::current;
+use crate::postgres::Logins;
 use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
 use attempts::Attempts;
@@ -54,6 +55,8 @@ pub struct Context {
     pub credentials: Arc<credentials::Context>,
     /// Turns to migrate.
     pub rollout: Arc<rollout::Context>,
+    /// Refused logins, and when the next one may be tried.
+    pub logins: Arc<Logins>,
     /// Members that are about to be claimed, or are being prepared.
     pub choices: Arc<Choices>,
     /// Members that are being prepared.
@@ -108,11 +111,13 @@ const PASS_TIME: Duration = Duration::from_secs(10);
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, Error> {
-    let mut pass = Pass {
+    let Some(pool) = current(&ctx.core, &*pool).await? else {
+        return Ok(Next::Gone);
+    };
+    let pass = Pass {
         ctx,
-        pool,
+        pool: Arc::new(pool),
         began: Instant::now(),
-        withdrawn: HashSet::new(),
         wanted: OnceLock::new(),
     };
     if pass.pool.spec.inventory.is_none() {
@@ -123,7 +128,7 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         let step = plan::plan(&observed.seen);
         tracing::debug!(?step, "next");
         status::write(&pass, &step, &observed).await?;
-        if let Some(next) = act::act(&mut pass, step, observed).await? {
+        if let Some(next) = act::act(&pass, step, observed).await? {
             return Ok(next);
         }
     }
@@ -134,8 +139,6 @@ struct Pass {
     ctx: Arc<Context>,
     pool: Arc<OrchestraPool>,
     began: Instant,
-    /// Names of the members that this pass has deleted, which the watch may still show.
-    withdrawn: HashSet<String>,
     /// What the members are to be prepared from, once it was looked up.
     wanted: OnceLock<Option<Arc<Wanted>>>,
 }

@@ -55,10 +55,9 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let ctx = pass.ctx.clone();
     let inventory = inventory::inventory(&ctx.credentials, &pass.pool).await?;
     let stores = &ctx.core.stores;
-    let mut members = stores
+    let members = stores
         .databases
         .state_filter(|database| database.pool() == Some(pass.name()));
-    members.retain(|member| !pass.withdrawn.contains(&member.name_any()));
     let left = members.iter().filter(|member| has_left(member, &inventory));
     let mut seen = Seen {
         left: left.map(|member| member.name_any()).collect(),
@@ -76,27 +75,13 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         calm: ctx.core.settings.resync,
         again: ctx.core.settings.login_spacing,
     };
-    let (mut refusals, mut exposed) = (standings.refusals, Vec::new());
+    let mut refusals = standings.refusals;
     let by_key: HashMap<_, _> = members
         .iter()
         .filter_map(|member| Some((preparation::key(member)?.to_owned(), member.clone())))
         .collect();
-    for (key, url) in inventory.iter() {
-        let state = if by_key.contains_key(key) {
-            EntryState::Member
-        } else {
-            entry(pass, (&inventory, key), &mut refusals)
-        };
-        let login = Login::parse(url).ok();
-        if login.as_ref().is_some_and(Login::is_exposed) {
-            exposed.push(key.clone());
-        }
-        seen.entries.push(Entry {
-            key: key.clone(),
-            address: login.map(|login| format!("{}:{}/{}", login.host, login.port, login.database)),
-            state,
-        });
-    }
+    let exposed;
+    (seen.entries, exposed) = entries(pass, &inventory, &by_key, &mut refusals);
     let urls = inventory.iter().filter(|(key, _)| by_key.contains_key(*key));
     seen.looks = servers::due(pass, urls.map(|(key, url)| (key.clone(), url.clone())));
     let mut observed = Observed {
@@ -119,6 +104,33 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         observe_preparation(pass, &mut observed).await;
     }
     Ok(observed)
+}
+
+/// The entries, and the keys of those whose connections are open to whoever is on the way.
+fn entries(
+    pass: &Pass,
+    inventory: &Inventory,
+    by_key: &HashMap<String, Arc<OrchestraDatabase>>,
+    refusals: &mut Vec<(String, Refusal)>,
+) -> (Vec<Entry>, Vec<String>) {
+    let (mut entries, mut exposed) = (Vec::new(), Vec::new());
+    for (key, url) in inventory.iter() {
+        let state = if by_key.contains_key(key) {
+            EntryState::Member
+        } else {
+            entry(pass, (inventory, key), refusals)
+        };
+        let login = Login::parse(url).ok();
+        if login.as_ref().is_some_and(Login::is_exposed) {
+            exposed.push(key.clone());
+        }
+        entries.push(Entry {
+            key: key.clone(),
+            address: login.map(|login| format!("{}:{}/{}", login.host, login.port, login.database)),
+            state,
+        });
+    }
+    (entries, exposed)
 }
 
 fn invalid(wrong: &str) -> Refusal {

@@ -18,11 +18,11 @@ use crate::api::{OrchestraDatabase, OrchestraDatabaseStatus};
 use crate::controller::Core;
 use crate::controller::background::WorkKind;
 use crate::controller::error::{Error, caught};
-use crate::controller::write::write_status;
+use crate::controller::status::write;
 use crate::credentials::inventory;
 use crate::error::ErrorClass;
 use crate::migrate::{self, Options, Watch};
-use crate::postgres::{self, APPLICATION, Login};
+use crate::postgres::{self, Login};
 use crate::rollout;
 use crate::rollout::turns::Turn;
 
@@ -103,7 +103,8 @@ async fn prepare(
     busy: (Preparing, Turn),
 ) -> Result<(), Error> {
     let session = probe::bounded(async {
-        let mut session = postgres::connect(&login, APPLICATION).await?;
+        let spacing = ctx.core.settings.login_spacing;
+        let mut session = ctx.logins.connect(&member.name_any(), &login, spacing).await?;
         inventory::check_identity(&mut session, member).await?;
         probe::check_unmarked(&ctx.core, &mut session).await?;
         // The migrations may name it, and no tenant's login is here yet.
@@ -154,9 +155,9 @@ async fn note(
         }
         let mut status = current.status.clone().unwrap_or_default();
         change(&mut status)?;
-        match write_status(core, &current, current.status.as_ref(), &status).await {
+        match write(core, &current, status, None).await {
             Err(error) if error.is_conflict() => {}
-            written => return Ok(Some(written?.unwrap_or(current))),
+            written => return written.map(Some),
         }
     }
     let message = "its OrchestraDatabase is changed by others; the preparation is tried again";

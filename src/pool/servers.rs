@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 use secrecy::SecretString;
 
 use super::{Pass, probe};
-use crate::api::condition::{self, ConditionType};
 use crate::controller::background::WorkKind;
 use crate::credentials::inventory::Inventory;
 use crate::migrate::Watch;
@@ -118,8 +117,7 @@ fn statements(address: &str, open: &[Open]) -> String {
 
 /// The members whose server is to be looked at again, one for each server.
 pub fn due(pass: &Pass, members: impl Iterator<Item = (String, SecretString)>) -> Vec<String> {
-    let conditions = pass.pool.status.as_ref().map(|status| status.conditions.as_slice());
-    let told = conditions.is_some_and(|all| condition::find(all, ConditionType::ServersClosed).is_some());
+    let told = pass.pool.tells_of_servers();
     let spacing = pass.ctx.core.settings.login_spacing;
     let mut due = BTreeMap::new();
     for (key, url) in members {

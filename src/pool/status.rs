@@ -12,7 +12,7 @@ use crate::api::{OrchestraDatabase, OrchestraPool, OrchestraPoolStatus};
 use crate::controller;
 use crate::controller::conditions::{Conditions, Standing, find};
 use crate::controller::error::Error;
-use crate::controller::status::{News, has_come_to};
+use crate::controller::status::{News, current, has_come_to};
 use crate::text;
 
 /// Entries that a condition names: its message is limited to 32768 characters.
@@ -23,9 +23,9 @@ const FITS: usize = text::MESSAGE - 100;
 
 /// Writes the status at a step that ends the pass. Refused entries do not keep the others from being claimed.
 pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
-    if !matches!(step, Step::Yield | Step::Wait(_) | Step::Rest) {
+    let Some(described) = describe(step, observed) else {
         return Ok(());
-    }
+    };
     let members = &observed.members;
     let count = |wanted: &dyn Fn(&OrchestraDatabase) -> bool| {
         i32::try_from(members.iter().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
@@ -38,8 +38,6 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
         bound: count(&OrchestraDatabase::is_held),
         ..pool.status.clone().unwrap_or_default()
     };
-    let mut described = describe(&observed.refusals);
-    described.message += &exposure(&observed.exposed);
     let servers = pass.ctx.memory.servers.known(pass.uid(), &observed.inventory);
     tell(&pass.ctx, pool, status, described, servers, false).await
 }
@@ -53,8 +51,29 @@ struct Described {
     message: String,
 }
 
+/// What the conditions say at a step; none where the next one tells.
+fn describe(step: &Step, observed: &Observed) -> Option<Described> {
+    match step {
+        Step::Withdraw(_)
+        | Step::Enlist(_)
+        | Step::Probe(_)
+        | Step::AwaitProbes
+        | Step::Check(_)
+        | Step::Look(_)
+        | Step::Prepare(_)
+        | Step::AwaitPreparations
+        // The error that stops it is reported.
+        | Step::Stop => None,
+        Step::Yield | Step::Wait(_) | Step::Rest => {
+            let mut described = of_entries(&observed.refusals);
+            described.message += &exposure(&observed.exposed);
+            Some(described)
+        }
+    }
+}
+
 /// What the conditions say of these entries, those that need a person first.
-fn describe(refusals: &[(String, Refusal)]) -> Described {
+fn of_entries(refusals: &[(String, Refusal)]) -> Described {
     let mut refusals: Vec<_> = refusals.iter().collect();
     refusals.sort_by_key(|(_, refusal)| refusal.is_passing());
     let standing = match refusals.first() {
@@ -103,6 +122,9 @@ fn exposure(keys: &[String]) -> String {
 
 /// Writes the error that stopped a pass. One that passes by itself leaves a pool Ready whose entries are usable.
 pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Error>) -> Result<(), Error> {
+    let Some(pool) = current(&ctx.core, &*pool).await? else {
+        return Ok(());
+    };
     let status = pool.status.clone().unwrap_or_default();
     let standing = if error.is_passing() {
         Standing::Reconciling
@@ -178,12 +200,12 @@ mod tests {
         let refusal = |error: &Error| ("KEY".to_owned(), Refusal::from(error));
         let passing = refusal(&Error::transient(Reason::DatabaseUnreachable, "no answer"));
         let blocked = refusal(&Error::blocked(Reason::InUse, "full"));
-        let described = describe(&[passing.clone(), blocked]);
+        let described = of_entries(&[passing.clone(), blocked]);
         assert_eq!(described.standing, Standing::Stalled);
         assert_eq!((described.ready, described.reason), (false, Reason::InUse));
         assert_eq!(described.message, "KEY: full; KEY: no answer");
-        assert_eq!(describe(&[passing]).standing, Standing::Reconciling);
-        let well = describe(&[]);
+        assert_eq!(of_entries(&[passing]).standing, Standing::Reconciling);
+        let well = of_entries(&[]);
         assert_eq!((well.ready, well.standing), (true, Standing::Settled));
         assert_eq!(
             (well.reason, well.message.as_str()),
@@ -199,13 +221,13 @@ mod tests {
                 (format!("KEY_{number}"), Refusal::from(&error))
             })
             .collect();
-        let all = describe(&refusals).message;
+        let all = of_entries(&refusals).message;
         assert!(all.len() < 1000 && all.ends_with("KEY_19: full; and 980 more"), "{all}");
         let long = Error::blocked(Reason::InUse, "long ".repeat(40));
         let refusals: Vec<_> = (0..9)
             .map(|number| (format!("KEY_{number}"), Refusal::from(&long)))
             .collect();
-        let all = describe(&refusals).message;
+        let all = of_entries(&refusals).message;
         assert!(all.len() < text::MESSAGE && all.ends_with("; and 5 more"), "{all}");
         let keys: Vec<_> = (0..1000).map(|number| format!("KEY_{number}")).collect();
         let exposed = exposure(&keys);

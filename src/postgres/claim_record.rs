@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 
 use super::error::Result;
 use super::records::check;
-use super::sql::{OPERATOR_SCHEMA, begin, end};
+use super::sql::{OPERATOR_SCHEMA, ask, begin, end, literal, literals};
 
 const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS stagesub;
 CREATE TABLE IF NOT EXISTS stagesub.claim (
@@ -60,26 +60,21 @@ async fn write(
         sqlx::raw_sql(TABLE).execute(&mut *session).await?;
         check(session, OPERATOR_SCHEMA, "claim").await?;
     }
-    if !former.is_empty() {
-        let take_over = "UPDATE stagesub.claim SET orchestra_uid = $1, namespace = $2, name = $3, claimed_at = pg_catalog.now() \
-                         WHERE orchestra_uid = ANY ($4)";
-        let take_over = sqlx::query(take_over).bind(uid).bind(namespace).bind(name);
-        take_over.bind(former).execute(&mut *session).await?;
-    }
-    sqlx::query(
-        "INSERT INTO stagesub.claim (orchestra_uid, namespace, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-    )
-    .bind(uid)
-    .bind(namespace)
-    .bind(name)
-    .execute(&mut *session)
-    .await?;
+    let (uid, namespace, name) = (literal(uid), literal(namespace), literal(name));
+    // Without a former Orchestra no row is taken over.
+    let take_over = format!(
+        "UPDATE stagesub.claim SET orchestra_uid = {uid}, namespace = {namespace}, name = {name}, \
+             claimed_at = pg_catalog.now() WHERE orchestra_uid = ANY ({})",
+        literals(former)
+    );
+    let insert = format!(
+        "INSERT INTO stagesub.claim (orchestra_uid, namespace, name) VALUES ({uid}, {namespace}, {name}) \
+         ON CONFLICT DO NOTHING"
+    );
     let other =
-        sqlx::query("SELECT orchestra_uid, namespace, name FROM stagesub.claim WHERE orchestra_uid <> $1 LIMIT 1")
-            .bind(uid)
-            .fetch_optional(&mut *session)
-            .await?;
-    Ok(match other {
+        format!("SELECT orchestra_uid, namespace, name FROM stagesub.claim WHERE orchestra_uid <> {uid} LIMIT 1");
+    let [_, _, other] = ask(session, [take_over, insert, other]).await?;
+    Ok(match other.first() {
         None => ClaimRecord::Ours,
         Some(row) => ClaimRecord::Other {
             uid: row.try_get(0)?,

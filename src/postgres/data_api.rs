@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use super::error::Result;
 use super::groups::DATA_API_ROLES;
 use super::records::IS_RECORD;
-use super::sql::{begin, end, quote, run};
+use super::sql::{ask, begin, end, first, literals, run};
 use crate::api::ExposeNewTables;
 
 /// What the platform granted by itself up to 2026, and what `All` grants.
@@ -32,14 +32,14 @@ pub async fn expose_new_tables(conn: &mut PgConnection, wanted: ExposeNewTables)
 
 /// Sets the owner's default privileges in the schema `public` for the roles of the Data API that exist.
 pub(super) async fn expose(conn: &mut PgConnection, wanted: ExposeNewTables) -> Result<()> {
-    let found: Vec<String> = sqlx::query_scalar("SELECT rolname::text FROM pg_roles WHERE rolname::text = ANY ($1)")
-        .bind(roles())
-        .fetch_all(&mut *conn)
-        .await?;
-    if found.is_empty() {
+    let found = format!(
+        "SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE rolname::text = ANY ({})",
+        literals(&DATA_API_ROLES)
+    );
+    let [rows] = ask(conn, [found]).await?;
+    let Some(grantees) = first(&rows)?.try_get::<Option<String>, _>(0)? else {
         return Ok(());
-    }
-    let grantees = found.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
+    };
     let change = |rights: &str| match wanted {
         ExposeNewTables::All => format!("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} TO {grantees}"),
         ExposeNewTables::None => format!("ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE {rights} FROM {grantees}"),

@@ -13,6 +13,9 @@ use crate::text;
 /// Characters of the words of a server or a library that are repeated.
 const WORDS: usize = 300;
 
+/// What to do about a login that the server refuses.
+const REPLACE_LOGIN: &str = "replace the login with the annotation stagesub.io/rotate-requested-at of the Orchestra";
+
 /// Why an application cannot use a database, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -20,6 +23,8 @@ pub struct Fault {
     pub kind: Kind,
     /// What is the matter, and what to do. It holds no password.
     pub message: String,
+    /// A new login cures it.
+    pub needs_login: bool,
 }
 
 /// The kinds of what keeps applications from a database.
@@ -95,7 +100,11 @@ impl Kind {
 
 impl Fault {
     fn new(kind: Kind, message: String) -> Self {
-        Self { kind, message }
+        Self {
+            kind,
+            message,
+            needs_login: false,
+        }
     }
 
     /// The host's name leads to no address.
@@ -255,12 +264,12 @@ impl Fault {
             _ if sqlstate.starts_with("28") => (
                 Kind::Login,
                 "the server refuses the login of the connection Secret",
-                "have it replaced: kubectl annotate orch NAME stagesub.io/rotate-requested-at=\"$(date -Is)\" --overwrite",
+                REPLACE_LOGIN,
             ),
             "3D000" => (
                 Kind::Gone,
                 "the server has no such database",
-                "create it again from a backup; with the data given up, delete the Orchestra",
+                "create it again from a backup; only if its data may be lost, delete the Orchestra",
             ),
             "53300" if message.starts_with("too many connections for role") => (
                 Kind::LoginLimit,
@@ -277,8 +286,8 @@ impl Fault {
             "42501" => (
                 Kind::Other,
                 "the database refuses the login",
-                "give back the right that was revoked: GRANT CONNECT ON DATABASE, or have the login replaced with the \
-                 annotation stagesub.io/rotate-requested-at",
+                "give back the right that was revoked: GRANT CONNECT ON DATABASE, or replace the login with the annotation \
+                 stagesub.io/rotate-requested-at of the Orchestra",
             ),
             "53100" | "53200" => (
                 Kind::Other,
@@ -291,7 +300,10 @@ impl Fault {
                 "look at the log of the server",
             ),
         };
-        Self::new(kind, format!("{what}: {said} (SQLSTATE {sqlstate}). To do: {cure}"))
+        Self {
+            needs_login: cure == REPLACE_LOGIN,
+            ..Self::new(kind, format!("{what}: {said} (SQLSTATE {sqlstate}). To do: {cure}"))
+        }
     }
 
     /// A session is answered, and would not take writes.
@@ -309,7 +321,7 @@ impl Fault {
 const CONNECTIONS: &str = "let the applications keep fewer connections, or raise limits.connections of the class, the \
                            pooler's pool size or the server's max_connections";
 
-const READ_ONLY: &str = "a hosted project is read-only when its disk is full: free space or enlarge the disk; elsewhere look \
+const READ_ONLY: &str = "a hosted project is read-only when its disk is full: free space or enlarge the disk; on other servers, find out \
                          who set it (ALTER DATABASE, ALTER SYSTEM)";
 
 /// PostgreSQL before and since 16 words the missing rule of a connection without TLS so.

@@ -1,11 +1,11 @@
 //! What a tenant's login may do with the objects of its database, as statements.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{PgConnection, Row as _};
 
 use super::error::Result;
 use super::groups::shut_out;
 use super::records::IS_RECORD;
-use super::sql::{OPERATOR_SCHEMA, quote, run};
+use super::sql::{OPERATOR_SCHEMA, ask, first, literal, quote, run};
 use crate::api::{ExposeNewTables, LoginLimits, RowSecurity};
 
 /// What a tenant's login may do.
@@ -25,8 +25,12 @@ pub struct TenantRights {
 const TABLE: &str = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE";
 
 /// The schemas that are the tenant's: `public` and those that the owner owns.
-pub(super) const SCHEMAS: &str = "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> $1 \
-    AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user))";
+pub(super) fn schemas() -> String {
+    format!(
+        "nspname <> 'information_schema' AND nspname !~ '^pg_' AND nspname <> '{OPERATOR_SCHEMA}' \
+         AND (nspname = 'public' OR nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user))"
+    )
+}
 
 /// The schemas that the owner merely holds: that of a history, and those of extensions, which hold nothing of the
 /// owner's own. Nobody creates objects there.
@@ -41,143 +45,149 @@ const HELD: &str = "(nspname IN ('supabase_migrations', 'extensions') OR nspname
 /// Grants a role its rights on what exists and the owner may grant, and revokes what it has beyond them, as earlier
 /// versions of the operator granted it. What belongs to an extension keeps the extension's rights.
 pub(super) async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
-    shut_out(conn).await?;
-    revoke_excess(conn, role, rights).await?;
-    let relation = |kinds: &str, which: &str| {
-        format!(
-            "SELECT string_agg(format('%I.%I', nspname, relname), ', ') FROM pg_class c \
-             JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ({kinds}) AND {which} AND {}",
-            own("pg_class", "c.oid", "relowner")
-        )
-    };
-    let routines = format!(
-        "SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p \
-         JOIN pg_namespace n ON n.oid = pronamespace WHERE {}",
-        own("pg_proc", "p.oid", "proowner")
-    );
-    let schemas = |which: &str| {
-        format!("SELECT string_agg(quote_ident(nspname), ', ') FROM pg_namespace WHERE {SCHEMAS} AND {which}")
-    };
-    let tables = "'r', 'p', 'v', 'm', 'f'";
-    for (right, query) in [
-        ("USAGE ON SCHEMA", schemas("true")),
-        (
-            "CREATE ON SCHEMA",
-            if rights.create {
-                schemas(&format!("NOT {HELD}"))
-            } else {
-                schemas("false")
-            },
-        ),
-        (
-            &format!("{TABLE} ON TABLE"),
-            relation(tables, &format!("NOT {IS_RECORD}")),
-        ),
-        ("SELECT ON TABLE", relation(tables, IS_RECORD)),
-        ("ALL ON SEQUENCE", relation("'S'", "true")),
-        ("EXECUTE ON ROUTINE", routines),
-    ] {
-        let objects = objects(conn, query).await?;
-        if let Some(objects) = objects {
-            run(conn, format!("GRANT {right} {objects} TO {}", quote(role))).await?;
-        }
-    }
-    Ok(())
-}
-
-/// SQL: whether an object is in one of the tenant's schemas, the owner may grant on it, and it is no extension's.
-fn own(class: &str, object: &str, owner: &str) -> String {
-    format!(
-        "{SCHEMAS} AND pg_has_role(current_user, {owner}, 'USAGE') AND NOT EXISTS (SELECT \
-         FROM pg_depend WHERE classid = '{class}'::regclass AND objid = {object} AND deptype = 'e')"
-    )
-}
-
-async fn objects(conn: &mut PgConnection, query: String) -> Result<Option<String>> {
-    let listed = sqlx::query_scalar(AssertSqlSafe(query)).bind(OPERATOR_SCHEMA);
-    Ok(listed.fetch_one(conn).await?)
+    let mut all = vec![shut_out()];
+    all.extend(excess(role, rights));
+    all.extend(existing(role, rights));
+    carry_out(conn, &all).await
 }
 
 /// Revokes rights on tables beyond [`TABLE`], and CREATE in schemas: the role's own and, because the role has them
 /// too, those of PUBLIC and of the groups that it is a member of.
 pub(super) async fn revoke_excess(conn: &mut PgConnection, role: &str, rights: &TenantRights) -> Result<()> {
-    let name = role.replace('\'', "''");
-    let is = |grantee: &str| format!("{grantee} = (SELECT oid FROM pg_roles WHERE rolname = '{name}')");
-    let schemas = |grantee: &str, which: &str| {
+    carry_out(conn, &excess(role, rights)).await
+}
+
+/// Has the server make statements by these queries, each of which gives one text or null, and runs them in their order.
+async fn carry_out(conn: &mut PgConnection, queries: &[String]) -> Result<()> {
+    let numbered = queries.iter().enumerate();
+    let numbered: Vec<_> = numbered
+        .map(|(number, query)| format!("SELECT {number} AS number, ({query}) AS statement"))
+        .collect();
+    let all = format!(
+        "SELECT string_agg(statement, '; ' ORDER BY number) FROM ({}) AS made",
+        numbered.join(" UNION ALL ")
+    );
+    let [rows] = ask(conn, [all]).await?;
+    match first(&rows)?.try_get::<Option<String>, _>(0)? {
+        Some(statements) => run(conn, statements).await,
+        None => Ok(()),
+    }
+}
+
+/// Queries for the statements that grant a role its rights on what exists.
+fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
+    let role = literal(&quote(role));
+    let grant = |right: &str, list: &str, from: String| {
+        format!("SELECT 'GRANT {right} ' || string_agg({list}, ', ') || ' TO ' || {role} FROM {from}")
+    };
+    let relations = |right: &str, kinds: &str, which: &str| {
+        let from = format!(
+            "pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ({kinds}) AND {which} AND {}",
+            own("pg_class", "c.oid", "relowner")
+        );
+        grant(right, "format('%I.%I', nspname, relname)", from)
+    };
+    let schemas = |right: &str, which: &str| {
+        let from = format!("pg_namespace WHERE {} AND {which}", schemas());
+        grant(right, "quote_ident(nspname)", from)
+    };
+    let routines = format!(
+        "pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {}",
+        own("pg_proc", "p.oid", "proowner")
+    );
+    let tables = "'r', 'p', 'v', 'm', 'f'";
+    let create = rights
+        .create
+        .then(|| schemas("CREATE ON SCHEMA", &format!("NOT {HELD}")));
+    [schemas("USAGE ON SCHEMA", "true")]
+        .into_iter()
+        .chain(create)
+        .chain([
+            relations(&format!("{TABLE} ON TABLE"), tables, &format!("NOT {IS_RECORD}")),
+            relations("SELECT ON TABLE", tables, IS_RECORD),
+            relations("ALL ON SEQUENCE", "'S'", "true"),
+            grant("EXECUTE ON ROUTINE", "p.oid::regprocedure::text", routines),
+        ])
+        .collect()
+}
+
+/// SQL: whether an object is in one of the tenant's schemas, the owner may grant on it, and it is no extension's.
+fn own(class: &str, object: &str, owner: &str) -> String {
+    format!(
+        "{} AND pg_has_role(current_user, {owner}, 'USAGE') AND NOT EXISTS (SELECT \
+         FROM pg_depend WHERE classid = '{class}'::regclass AND objid = {object} AND deptype = 'e')",
+        schemas()
+    )
+}
+
+/// Queries for the statements of [`revoke_excess`].
+fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
+    let name = literal(role);
+    let is_role = format!("grantee = (SELECT oid FROM pg_roles WHERE rolname::text = {name})");
+    let revoke = |right: &str, list: &str, grantees: &str, from: String| {
         format!(
-            "SELECT string_agg(quote_ident(nspname), ', ') FROM pg_namespace WHERE {SCHEMAS} AND {which} \
-             AND pg_has_role(current_user, nspowner, 'USAGE') AND EXISTS (SELECT FROM aclexplode(nspacl) \
-                 WHERE {grantee} AND grantee <> nspowner AND privilege_type = 'CREATE')"
+            "SELECT 'REVOKE {right} ' || string_agg({list}, ', ') || ' FROM ' || {grantees} || ' CASCADE' FROM {from}"
         )
     };
     let which = if rights.create { HELD } else { "true" };
-    let tables = |grantee: &str, excess: &str| {
-        format!(
-            "SELECT string_agg(format('%I.%I', nspname, relname), ', ') FROM pg_class c \
-             JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND {} \
+    let create = |grantee: &str, grantees: &str| {
+        let from = format!(
+            "pg_namespace WHERE {} AND {which} \
+             AND pg_has_role(current_user, nspowner, 'USAGE') AND EXISTS (SELECT FROM aclexplode(nspacl) \
+                 WHERE {grantee} AND grantee <> nspowner AND privilege_type = 'CREATE')",
+            schemas()
+        );
+        revoke("CREATE ON SCHEMA", "quote_ident(nspname)", grantees, from)
+    };
+    let tables = |right: &str, excess: &str, grantee: &str, grantees: &str| {
+        let from = format!(
+            "pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND {} \
                  AND EXISTS (SELECT FROM aclexplode(relacl) WHERE {grantee} AND grantee <> relowner \
                      AND privilege_type {excess})",
             own("pg_class", "c.oid", "relowner"),
-        )
+        );
+        revoke(right, "format('%I.%I', nspname, relname)", grantees, from)
     };
     let beyond = "NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')";
-    let mut excess = vec![
-        ("CREATE ON SCHEMA", schemas(&is("grantee"), which), quote(role)),
-        ("CREATE ON SCHEMA", schemas("grantee = 0", which), "PUBLIC".into()),
-        ("ALL ON TABLE", tables(&is("grantee"), beyond), quote(role)),
-        (RUNS_CODE, tables("grantee = 0", IS_RUNS_CODE), "PUBLIC".into()),
-    ];
-    let groups = groups_of(&name);
-    if let Some(named) = names(conn, &groups).await? {
-        let grantee = format!("grantee IN {groups}");
-        excess.push(("CREATE ON SCHEMA", schemas(&grantee, which), named.clone()));
-        excess.push((RUNS_CODE, tables(&grantee, IS_RUNS_CODE), named));
-        revoke_defaults(conn, &grantee).await?;
-    }
-    for (right, query, from) in excess {
-        if let Some(objects) = objects(conn, query).await? {
-            run(conn, format!("REVOKE {right} {objects} FROM {from} CASCADE")).await?;
-        }
-    }
-    Ok(())
+    let (quoted, groups) = (literal(&quote(role)), groups_of(&name));
+    let in_groups = format!("grantee IN {groups}");
+    let named = format!("(SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE oid IN {groups})");
+    vec![
+        create(&is_role, &quoted),
+        create("grantee = 0", "'PUBLIC'"),
+        tables("ALL ON TABLE", beyond, &is_role, &quoted),
+        tables(RUNS_CODE, IS_RUNS_CODE, "grantee = 0", "'PUBLIC'"),
+        defaults(&in_groups),
+        create(&in_groups, &named),
+        tables(RUNS_CODE, IS_RUNS_CODE, &in_groups, &named),
+    ]
 }
 
 /// Rights on a table with which others' statements run code of whoever has them.
 const RUNS_CODE: &str = "TRIGGER, REFERENCES ON TABLE";
 const IS_RUNS_CODE: &str = "IN ('TRIGGER', 'REFERENCES')";
 
-/// SQL: the roles that a role, whose name has its quotes doubled, is a member of, also indirectly.
+/// SQL: the roles that a role, whose name is given as a literal, is a member of, also indirectly.
 fn groups_of(name: &str) -> String {
     format!(
         "(WITH RECURSIVE reached AS (SELECT m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member \
-             WHERE r.rolname = '{name}' \
+             WHERE r.rolname::text = {name} \
              UNION SELECT m.roleid FROM pg_auth_members m JOIN reached ON m.member = reached.roleid) \
          SELECT roleid FROM reached)"
     )
 }
 
-/// The quoted names of these roles.
-async fn names(conn: &mut PgConnection, roles: &str) -> Result<Option<String>> {
-    let query = format!("SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE oid IN {roles}");
-    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(conn).await?)
-}
-
-/// Takes from the default privileges of the owner what [`revoke_excess`] takes from tables, so that no table has it
-/// for as long as a script runs.
-async fn revoke_defaults(conn: &mut PgConnection, grantee: &str) -> Result<()> {
-    let query = format!(
-        "SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES %s REVOKE TRIGGER, REFERENCES ON TABLES FROM %I', \
-             'IN SCHEMA ' || quote_ident(nspname), g.rolname) \
+/// A query for the statements that take from the default privileges of the owner what [`revoke_excess`] takes from tables,
+/// so that no table has it for as long as a script runs.
+fn defaults(grantee: &str) -> String {
+    format!(
+        "SELECT string_agg(DISTINCT format('ALTER DEFAULT PRIVILEGES %s REVOKE TRIGGER, REFERENCES ON TABLES FROM %I', \
+             'IN SCHEMA ' || quote_ident(nspname), g.rolname), '; ') \
          FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = defaclnamespace, aclexplode(defaclacl) a \
          JOIN pg_roles g ON g.oid = grantee \
          WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = current_user AND {grantee} \
              AND privilege_type {IS_RUNS_CODE}"
-    );
-    let all: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *conn).await?;
-    for change in all {
-        run(conn, change).await?;
-    }
-    Ok(())
+    )
 }
 
 /// Grants a role its rights on what a creator will create, the owner if none is named, and revokes those of earlier

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::sql::{begin, end, permitted, quote};
+use super::sql::{ask, begin, end, first, literal, literals, look, permitted, quote};
 use super::wall::Sharing;
 
 /// The group of all tenants' logins of a server. It has no rights of its own, so that its members are nearer to each
@@ -67,9 +68,11 @@ fn names(server: Sharing) -> Vec<&'static str> {
     hosted.iter().copied().chain([APP_GROUP]).collect()
 }
 
-/// What the server says of these groups.
-const FACTS: &str = "WITH RECURSIVE reached AS ( \
-        SELECT oid AS start, oid AS role FROM pg_roles WHERE rolname::text = ANY ($1) \
+/// SQL: what the server says of these groups.
+fn facts_query(groups: &str) -> String {
+    format!(
+        "WITH RECURSIVE reached AS ( \
+        SELECT oid AS start, oid AS role FROM pg_roles WHERE rolname::text = ANY ({groups}) \
         UNION SELECT r.start, m.roleid FROM pg_auth_members m JOIN reached r ON m.member = r.role), \
     modern AS (SELECT current_setting('server_version_num')::int >= 160000 AS is) \
     SELECT g.rolname::text, \
@@ -77,35 +80,40 @@ const FACTS: &str = "WITH RECURSIVE reached AS ( \
             r.rolname ~ '^pg_' OR EXISTS (SELECT FROM pg_database WHERE datdba = r.oid))), \
         NOT EXISTS (SELECT FROM reached JOIN pg_roles r ON r.oid = role WHERE start = g.oid AND ( \
             r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolcanlogin \
-            OR r.rolbypassrls AND g.rolname::text = $2)), \
+            OR r.rolbypassrls AND g.rolname = '{APP_GROUP}')), \
         modern.is, \
         o.rolsuper OR pg_has_role(o.oid, g.oid, 'MEMBER WITH ADMIN OPTION') OR o.rolcreaterole AND NOT modern.is \
-    FROM pg_roles g, pg_roles o, modern WHERE g.rolname::text = ANY ($1) AND o.rolname = current_user";
+    FROM pg_roles g, pg_roles o, modern WHERE g.rolname::text = ANY ({groups}) AND o.rolname = current_user"
+    )
+}
 
-/// The members of these groups among these roles. The options of a membership have columns since version 16.
-const MEMBERS: &str = "SELECT g.rolname::text, l.rolname::text, \
-        bool_or(coalesce((o->>'inherit_option')::bool, l.rolinherit)), \
-        bool_or(coalesce((o->>'set_option')::bool, true)), \
-        bool_and(coalesce(NOT (o->>'set_option')::bool, false) OR pg_has_role(current_user, m.grantor, 'USAGE')) \
-    FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles l ON l.oid = m.member, to_jsonb(m) AS o \
-    WHERE g.rolname::text = ANY ($1) AND l.rolname::text = ANY ($2) GROUP BY 1, 2";
+/// SQL: the members of these groups among these roles. The options of a membership have columns since version 16.
+fn members_query(groups: &str, roles: &str) -> String {
+    format!(
+        "SELECT g.rolname::text, l.rolname::text, \
+             bool_or(coalesce((o->>'inherit_option')::bool, l.rolinherit)), \
+             bool_or(coalesce((o->>'set_option')::bool, true)), \
+             bool_and(coalesce(NOT (o->>'set_option')::bool, false) OR pg_has_role(current_user, m.grantor, 'USAGE')) \
+         FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles l ON l.oid = m.member, to_jsonb(m) AS o \
+         WHERE g.rolname::text = ANY ({groups}) AND l.rolname::text = ANY ({roles}) GROUP BY 1, 2"
+    )
+}
 
-/// Reads the groups of a server that exist, with the members among these roles. The transaction must be one of
-/// [`begin`].
-pub(super) async fn observe(
-    conn: &mut PgConnection,
+/// The queries whose rows [`found`] reads: the groups of a server that exist, and their members among these roles.
+pub(super) fn queries(server: Sharing, roles: &[&str]) -> [String; 2] {
+    let groups = literals(&names(server));
+    [facts_query(&groups), members_query(&groups, &literals(roles))]
+}
+
+/// What the rows of [`queries`] say.
+pub(super) fn found(
     server: Sharing,
-    roles: &[&str],
+    groups: &[PgRow],
+    members: &[PgRow],
 ) -> Result<BTreeMap<&'static str, GroupFacts>> {
     let names = names(server);
-    let texts = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let rows = sqlx::query(FACTS)
-        .bind(texts(&names))
-        .bind(APP_GROUP)
-        .fetch_all(&mut *conn)
-        .await?;
     let mut found = BTreeMap::new();
-    for row in rows {
+    for row in groups {
         let name: String = row.try_get(0)?;
         let group = GroupFacts {
             is_closed: row.try_get(1)?,
@@ -118,26 +126,22 @@ pub(super) async fn observe(
             found.insert(*name, group);
         }
     }
-    for row in memberships(conn, texts(&names), texts(roles)).await? {
-        let (group, role, inherits, becomes, ours): (String, String, bool, bool, bool) = row;
-        let becomes = match (becomes, ours) {
+    for row in members {
+        let group: String = row.try_get(0)?;
+        let becomes = match (row.try_get(3)?, row.try_get(4)?) {
             (false, _) => Becomes::Never,
             (true, true) => Becomes::ByOurs,
             (true, false) => Becomes::ByOthers,
         };
+        let membership = Membership {
+            inherits: row.try_get(2)?,
+            becomes,
+        };
         if let Some(group) = found.get_mut(group.as_str()) {
-            group.members.insert(role, Membership { inherits, becomes });
+            group.members.insert(row.try_get(1)?, membership);
         }
     }
     Ok(found)
-}
-
-async fn memberships(
-    conn: &mut PgConnection,
-    groups: Vec<String>,
-    roles: Vec<String>,
-) -> Result<Vec<(String, String, bool, bool, bool)>> {
-    Ok(sqlx::query_as(MEMBERS).bind(groups).bind(roles).fetch_all(conn).await?)
 }
 
 /// Creates the group of tenants' logins, unless it exists: two databases of a server may be prepared at once.
@@ -174,15 +178,13 @@ pub(super) async fn leave(conn: &mut PgConnection, group: &str, role: &str) -> R
         let sql = format!("REVOKE {} FROM {}", quote(group), quote(role));
         permitted(conn, sql, &["42501"]).await?;
     }
-    let query = "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m \
-        WHERE m.roleid = (SELECT oid FROM pg_roles WHERE rolname = $1) \
-            AND m.member = (SELECT oid FROM pg_roles WHERE rolname = $2) ORDER BY 1 LIMIT 1";
-    let grantor: Option<String> = sqlx::query_scalar(query)
-        .bind(group)
-        .bind(role)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(grantor) = grantor else { return Ok(()) };
+    let query = format!(
+        "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m WHERE {} ORDER BY 1 LIMIT 1",
+        is_membership(group, role)
+    );
+    let [rows] = ask(conn, [query]).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let grantor: String = row.try_get(0)?;
     let (group, role, grantor) = (quote(group), quote(role), quote(&grantor));
     Err(Error::refused(
         "42501",
@@ -195,26 +197,31 @@ pub(super) async fn leave(conn: &mut PgConnection, group: &str, role: &str) -> R
 
 /// Revokes what every grantor has granted, as far as the owner may.
 async fn revoke(conn: &mut PgConnection, what: &str, group: &str, role: &str) -> Result<()> {
-    let query = "SELECT format('REVOKE %s%I FROM %I GRANTED BY %I CASCADE', $1, $2, $3, pg_get_userbyid(m.grantor)) \
-        FROM pg_auth_members m WHERE m.roleid = (SELECT oid FROM pg_roles WHERE rolname = $2) \
-            AND m.member = (SELECT oid FROM pg_roles WHERE rolname = $3) \
-            AND ($1 = '' OR (to_jsonb(m)->>'set_option')::bool)";
-    let all: Vec<String> = sqlx::query_scalar(query)
-        .bind(what)
-        .bind(group)
-        .bind(role)
-        .fetch_all(&mut *conn)
-        .await?;
-    for one in all {
-        permitted(conn, one, &["42501"]).await?;
+    let query = format!(
+        "SELECT format('REVOKE {what}%I FROM %I GRANTED BY %I CASCADE', {}, {}, pg_get_userbyid(m.grantor)) \
+         FROM pg_auth_members m WHERE {} AND ('{what}' = '' OR (to_jsonb(m)->>'set_option')::bool)",
+        literal(group),
+        literal(role),
+        is_membership(group, role)
+    );
+    let [rows] = ask(conn, [query]).await?;
+    for row in rows {
+        permitted(conn, row.try_get(0)?, &["42501"]).await?;
     }
     Ok(())
+}
+
+/// SQL over `pg_auth_members`: whether the row is that of this role in this group.
+fn is_membership(group: &str, role: &str) -> String {
+    let oid = |name: &str| format!("(SELECT oid FROM pg_roles WHERE rolname::text = {})", literal(name));
+    format!("m.roleid = {} AND m.member = {}", oid(group), oid(role))
 }
 
 /// Whether a membership has options.
 async fn is_modern(conn: &mut PgConnection) -> Result<bool> {
     let query = "SELECT current_setting('server_version_num')::int >= 160000";
-    Ok(sqlx::query_scalar(query).fetch_one(conn).await?)
+    let [rows] = ask(conn, [query.to_owned()]).await?;
+    Ok(first(&rows)?.try_get(0)?)
 }
 
 /// Makes sure that migrations can name the group of tenants' logins, before a tenant has the database.
@@ -222,30 +229,23 @@ async fn is_modern(conn: &mut PgConnection) -> Result<bool> {
 /// # Errors
 /// See [`super::Error`].
 pub async fn ensure_app_group(conn: &mut PgConnection) -> Result<()> {
+    let exists = format!("SELECT FROM pg_roles WHERE rolname = '{APP_GROUP}'");
+    let [found] = look(conn, [exists]).await?;
+    if !found.is_empty() {
+        return Ok(());
+    }
     begin(conn).await?;
-    let made = async {
-        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname::text = $1)")
-            .bind(APP_GROUP)
-            .fetch_one(&mut *conn)
-            .await?;
-        if exists { Ok(()) } else { create(conn).await }
-    };
-    let made = made.await;
+    let made = create(conn).await;
     end(conn, made).await
 }
 
-/// Takes from the group of tenants' logins what a script granted it on the current database itself: with CONNECT, the
-/// other tenants of the server would get in.
-pub(super) async fn shut_out(conn: &mut PgConnection) -> Result<()> {
-    let query = "SELECT format('REVOKE ALL ON DATABASE %I FROM %I CASCADE', datname, rolname) FROM pg_database, pg_roles \
-        WHERE datname = current_database() AND rolname::text = $1 AND pg_has_role(current_user, datdba, 'USAGE') \
-            AND EXISTS (SELECT FROM aclexplode(datacl) WHERE grantee = pg_roles.oid)";
-    let revoke: Option<String> = sqlx::query_scalar(query)
-        .bind(APP_GROUP)
-        .fetch_optional(&mut *conn)
-        .await?;
-    if let Some(revoke) = revoke {
-        sqlx::raw_sql(AssertSqlSafe(revoke)).execute(conn).await?;
-    }
-    Ok(())
+/// A query for the statement that takes from the group of tenants' logins what a script granted it on the current database
+/// itself: with CONNECT, the other tenants of the server would get in.
+pub(super) fn shut_out() -> String {
+    format!(
+        "SELECT string_agg(format('REVOKE ALL ON DATABASE %I FROM %I CASCADE', datname, rolname), '; ') \
+         FROM pg_database, pg_roles \
+         WHERE datname = current_database() AND rolname = '{APP_GROUP}' AND pg_has_role(current_user, datdba, 'USAGE') \
+             AND EXISTS (SELECT FROM aclexplode(datacl) WHERE grantee = pg_roles.oid)"
+    )
 }

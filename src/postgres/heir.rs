@@ -1,10 +1,11 @@
 //! What a former login of a tenant leaves to the role that all of its logins are members of: what it owns, and what it
 //! was granted by name.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
 
 use super::error::Result;
-use super::sql::{begin, end, permitted, quote, run};
+use super::sql::{ask, literal, look, permitted, quote, run};
 
 /// Statements that grant the heir, `$2`, what the role, `$1`, was granted in this database and on the server, and that
 /// name the heir in policies. What an extension has granted is the extension's.
@@ -97,22 +98,37 @@ pub(super) const OWNER_CHANGES: &str = "current_setting('server_version_num')::i
 pub(super) const TENANT_LIKE: &str =
     "NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolname = current_user)";
 
-/// SQL over `pg_roles`: whether the role has the name of a login that was made for a rotation, of the first role `$1`.
-const NUMBERED: &str = "left(rolname::text, length($1) + 1) = $1 || '_' \
-    AND substr(rolname::text, length($1) + 2) ~ '^([2-9]|[1-9][0-9]{1,8})$'";
+/// SQL over `pg_roles`: whether the role has the name of a login that was made for a rotation, of the first role, which
+/// is given as a literal.
+fn numbered(base: &str) -> String {
+    format!(
+        "left(rolname::text, length({base}) + 1) = {base} || '_' \
+             AND substr(rolname::text, length({base}) + 2) ~ '^([2-9]|[1-9][0-9]{{1,8}})$'"
+    )
+}
 
-/// The roles of a tenant on the server: the first one, and the numbered ones that were made for rotations. One that is no
-/// tenant's role is none of them, nor, since version 16, a numbered one that another login of the server has made.
+/// SQL over `pg_roles`: whether the role is a tenant's, whose first role is the given literal: that one, and the numbered
+/// ones that were made for rotations. One that is no tenant's role is none of them, nor, since version 16, a numbered one
+/// that another login of the server has made.
+fn is_generation(base: &str) -> String {
+    format!(
+        "(rolname::text = {base} OR {} AND {TENANT_LIKE} AND ({OWNER_CHANGES}))",
+        numbered(base)
+    )
+}
+
+/// The roles of a tenant on the server, as [`is_generation`] says.
 pub(super) async fn generations(conn: &mut PgConnection, base: &str) -> Result<Vec<String>> {
     let query = format!(
-        "SELECT rolname::text FROM pg_roles WHERE rolname::text = $1 \
-             OR {NUMBERED} AND {TENANT_LIKE} AND ({OWNER_CHANGES}) \
-         ORDER BY length(rolname::text) DESC, 1 DESC"
+        "SELECT rolname::text FROM pg_roles WHERE {} ORDER BY length(rolname::text) DESC, 1 DESC",
+        is_generation(&literal(base))
     );
-    Ok(sqlx::query_scalar(AssertSqlSafe(query))
-        .bind(base)
-        .fetch_all(conn)
-        .await?)
+    let [rows] = ask(conn, [query]).await?;
+    names(&rows)
+}
+
+fn names(rows: &[PgRow]) -> Result<Vec<String>> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The roles that have the names of a tenant's logins.
@@ -129,18 +145,20 @@ pub struct FoundLogins {
 /// # Errors
 /// See [`super::Error`].
 pub async fn tenant_logins(conn: &mut PgConnection, base: &str) -> Result<FoundLogins> {
-    begin(conn).await?;
-    let found = async {
-        let all = generations(conn, base).await?;
-        let query = "SELECT rolname::text FROM pg_roles WHERE rolname::text = ANY ($1) AND rolcanlogin";
-        let logins = sqlx::query_scalar(query).bind(all).fetch_all(&mut *conn).await?;
-        let query = format!("SELECT rolname::text FROM pg_roles WHERE {NUMBERED}");
-        let taken = sqlx::query_scalar(AssertSqlSafe(query))
-            .bind(base)
-            .fetch_all(&mut *conn)
-            .await?;
-        Ok(FoundLogins { logins, taken })
-    };
-    let found = found.await;
-    end(conn, found).await
+    let base = literal(base);
+    let [logins, taken] = look(
+        conn,
+        [
+            format!(
+                "SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND {}",
+                is_generation(&base)
+            ),
+            format!("SELECT rolname::text FROM pg_roles WHERE {}", numbered(&base)),
+        ],
+    )
+    .await?;
+    Ok(FoundLogins {
+        logins: names(&logins)?,
+        taken: names(&taken)?,
+    })
 }

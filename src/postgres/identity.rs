@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row};
 
 use super::error::Result;
-use super::sql::{begin, end};
+use super::sql::{first, look};
 
 /// One database of one server. Host name, pooler and user do not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,14 +37,9 @@ impl DatabaseIdentity {
 /// # Errors
 /// See [`super::Error`].
 pub async fn identity(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
-    begin(conn).await?;
-    let found = read(conn).await;
-    end(conn, found).await
-}
-
-async fn read(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
     let allowed = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
-    let certain = sqlx::query_scalar(allowed).fetch_one(&mut *conn).await?;
+    let [rows] = look(conn, [allowed.to_owned()]).await?;
+    let certain = first(&rows)?.try_get(0)?;
     let query = if certain {
         "SELECT s.system_identifier::text, d.oid::bigint FROM pg_catalog.pg_control_system() s, pg_catalog.pg_database d \
          WHERE d.datname = pg_catalog.current_database()"
@@ -53,7 +48,8 @@ async fn read(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
              || coalesce(pg_catalog.inet_server_port()::text, ''), d.oid::bigint \
          FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
     };
-    let row = sqlx::query(query).fetch_one(conn).await?;
+    let [rows] = look(conn, [query.to_owned()]).await?;
+    let row = first(&rows)?;
     Ok(DatabaseIdentity {
         server: row.try_get(0)?,
         database: row.try_get(1)?,

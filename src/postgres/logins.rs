@@ -5,7 +5,12 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use secrecy::SecretString;
+use sqlx::postgres::PgConnection;
 
+use super::connect::{APPLICATION, connect};
+use super::error::{Error, Result};
+use super::login::Login;
 use crate::recent::Recent;
 
 /// Refused logins by the name of the OrchestraDatabase.
@@ -20,19 +25,109 @@ impl Default for Logins {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Refusal {
     at: Instant,
     wrong_owner_password: bool,
+    /// What the server said, when the owner logged in by [`Logins::connect`].
+    owner: Option<OwnerRefusal>,
+}
+
+/// The server's answer to the owner's login.
+#[derive(Clone)]
+enum OwnerRefusal {
+    Login { sqlstate: String, message: String },
+    UnknownTenant,
+}
+
+impl OwnerRefusal {
+    fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::LoginFailed { sqlstate, message } => Some(Self::Login {
+                sqlstate: sqlstate.clone(),
+                message: message.clone(),
+            }),
+            Error::UnknownTenant => Some(Self::UnknownTenant),
+            _ => None,
+        }
+    }
+
+    fn error(self) -> Error {
+        match self {
+            Self::Login { sqlstate, message } => Error::LoginFailed { sqlstate, message },
+            Self::UnknownTenant => Error::UnknownTenant,
+        }
+    }
 }
 
 impl Logins {
+    /// Logs in as the owner of a database. A refusal is counted; until `spacing` has passed since the owner was refused,
+    /// the refusal is returned again and the server is not asked.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub async fn connect(&self, database: &str, login: &Login, spacing: Duration) -> Result<PgConnection> {
+        if let Some(refused) = self.owner_refused(database, spacing) {
+            return Err(refused);
+        }
+        let connected = connect(login, APPLICATION).await;
+        connected.inspect_err(|error| self.count(database, error))
+    }
+
+    /// As [`Logins::connect`], where the owner may have a second password: the server is asked for it when it calls the
+    /// first one wrong. Returns the login that has worked as well.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub async fn connect_with(
+        &self,
+        database: &str,
+        (login, second): (Login, Option<SecretString>),
+        spacing: Duration,
+    ) -> Result<(PgConnection, Login)> {
+        let Some(second) = second else {
+            return Ok((self.connect(database, &login, spacing).await?, login));
+        };
+        if let Some(refused) = self.owner_refused(database, spacing) {
+            return Err(refused);
+        }
+        match connect(&login, APPLICATION).await {
+            Ok(session) => Ok((session, login)),
+            Err(error) if error.is_wrong_password() => {
+                let login = login.as_user(login.user.clone(), second);
+                Ok((self.connect(database, &login, spacing).await?, login))
+            }
+            Err(error) => {
+                self.count(database, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Counts a login of the owner that the server refused. One that did not reach it does not count.
+    fn count(&self, database: &str, error: &Error) {
+        if let Some(owner) = OwnerRefusal::of(error) {
+            self.note(database, error.is_wrong_password(), Some(owner));
+        }
+    }
+
+    /// The last refusal of the owner's login, while the next one has to wait.
+    fn owner_refused(&self, database: &str, spacing: Duration) -> Option<Error> {
+        self.wait(database, spacing)?;
+        Some(self.get(database)?.owner?.error())
+    }
+
     /// Remembers that a login was refused. `wrong_owner_password` says that the owner logged in and the server
     /// called its password wrong.
     pub fn refused(&self, database: &str, wrong_owner_password: bool) {
+        self.note(database, wrong_owner_password, None);
+    }
+
+    fn note(&self, database: &str, wrong_owner_password: bool, owner: Option<OwnerRefusal>) {
         let refusal = Refusal {
             at: Instant::now(),
             wrong_owner_password,
+            owner,
         };
         self.0.lock().insert(database, refusal);
     }
@@ -54,12 +149,13 @@ impl Logins {
     }
 
     fn get(&self, database: &str) -> Option<Refusal> {
-        self.0.lock().get(database).copied()
+        self.0.lock().get(database).cloned()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -75,5 +171,34 @@ mod tests {
         assert_eq!(logins.wait("a", Duration::ZERO), None);
         logins.forget("a");
         assert_eq!(logins.wait("a", spacing), None);
+    }
+
+    #[tokio::test]
+    async fn the_server_is_not_asked_again_while_the_owners_next_login_has_to_wait() {
+        let (logins, spacing) = (Logins::default(), Duration::from_secs(30));
+        let url = "postgresql://owner:hush@127.0.0.1:1/x?sslmode=disable";
+        let login = Login::parse(&url.into()).unwrap();
+        let wrong = Error::LoginFailed {
+            sqlstate: "28P01".into(),
+            message: "no".into(),
+        };
+        logins.count("a", &wrong);
+        let told = |error: Error| (error.is_wrong_password(), error.to_string());
+        let again = logins.connect("a", &login, spacing).await.unwrap_err();
+        assert_eq!(told(again), told(wrong));
+        let both = (login.clone(), Some("other".to_owned().into()));
+        assert!(
+            logins
+                .connect_with("a", both, spacing)
+                .await
+                .is_err_and(|error| error.is_wrong_password())
+        );
+        assert!(logins.wrong_password("a"));
+        // A server that is not reached is no refusal, and neither is that of a tenant one of the owner.
+        logins.forget("a");
+        let unreached = logins.connect("a", &login, spacing).await.unwrap_err();
+        assert!(matches!(unreached, Error::Unreachable(_)) && logins.wait("a", spacing).is_none());
+        logins.refused("a", false);
+        assert!(logins.owner_refused("a", spacing).is_none());
     }
 }

@@ -2,11 +2,12 @@
 //! migration tools. A trigger or rule of somebody else on one of them would run as the owner, and whoever may
 //! write it could have a migration skipped.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::groups::{APP_GROUP, DATA_API_ROLES};
-use super::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
+use super::sql::{OPERATOR_SCHEMA, ask, begin, end, literal, literals, quote, run};
 
 /// SQL: whether the relation `c` of the schema `n` is one of these tables.
 pub(super) const IS_RECORD: &str = "(c.relname IN ('_prisma_migrations', '_sqlx_migrations') \
@@ -49,12 +50,14 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
                          format('ALTER TABLE %s NO INHERIT %s', k.oid::regclass, c.oid::regclass)] END \
                  FROM pg_inherits JOIN pg_class k ON k.oid = inhrelid WHERE inhparent = c.oid LIMIT 1) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE nspname = $1 AND relname = $2 AND relkind IN ('r', 'p', 'v', 'm', 'f')",
+         WHERE nspname::text = {of_schema} AND relname::text = {named} AND relkind IN ('r', 'p', 'v', 'm', 'f')",
         owner = is_own("relowner"),
         schema_owner = is_own("nspowner"),
+        of_schema = literal(schema),
+        named = literal(table),
     );
-    let found = sqlx::query(AssertSqlSafe(query)).bind(schema).bind(table);
-    let Some(row) = found.fetch_optional(&mut *conn).await? else {
+    let [found] = ask(conn, [query]).await?;
+    let Some(row) = found.first() else {
         return Ok(false);
     };
     let name = format!("{schema}.{table}");
@@ -84,35 +87,37 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
         let found: Option<Vec<String>> = row.try_get(column)?;
         if let Some([thing, cure]) = found.as_deref() {
             return untrusted(format!(
-                "table {name} has a {thing}, which would act when the operator writes to the table as the database's \
-                 owner, so the operator does not use the table: see who made it and whether something needs it, then take \
-                 it off, which keeps all rows ({cure})"
+                "table {name} has a {thing} that would run as the database's owner when the operator writes to the table, so \
+                 the operator does not use the table: see who made it and what needs it, then take it off, which keeps all \
+                 rows ({cure})"
             ));
         }
     }
     Ok(true)
 }
 
-/// Refuses triggers of the tenant's logins on tables of others, which earlier versions let them make: in a migration
-/// or a seed they run as the owner. A login that may become a role with TRIGGER on a table has no schema for the
-/// function but that of temporary objects.
-pub(super) async fn check_triggers(conn: &mut PgConnection, tenant: &[String]) -> Result<()> {
-    let query = "SELECT format('trigger %I on table %s calls %s', tgname, tgrelid::regclass, tgfoid::regprocedure) \
+/// The query whose rows [`check_triggers`] judges: triggers of the tenant's logins on tables of others, which earlier
+/// versions let them make: in a migration or a seed they run as the owner. A login that may become a role with TRIGGER on a
+/// table has no schema for the function but that of temporary objects.
+pub(super) fn triggers_query(tenant: &[&str]) -> String {
+    let tenant = literals(tenant);
+    format!(
+        "SELECT format('trigger %I on table %s calls %s', tgname, tgrelid::regclass, tgfoid::regprocedure) \
          FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN pg_proc p ON p.oid = tgfoid \
-         WHERE NOT tgisinternal AND pg_get_userbyid(relowner)::text <> ALL ($1) \
-             AND (pg_get_userbyid(proowner)::text = ANY ($1) \
-                 OR proowner <> relowner AND c.relpersistence <> 't' AND pg_is_other_temp_schema(pronamespace)) LIMIT 1";
-    match sqlx::query_scalar::<_, String>(query)
-        .bind(tenant)
-        .fetch_optional(conn)
-        .await?
-    {
-        None => Ok(()),
-        Some(trigger) => Err(Error::Untrusted(format!(
-            "{trigger}, a function that the tenant's login has made: a migration or seed that writes to the table would \
-             run it as the database's owner. Drop the trigger, or create it by a migration, with a function of the owner's"
-        ))),
-    }
+         WHERE NOT tgisinternal AND pg_get_userbyid(relowner)::text <> ALL ({tenant}) \
+             AND (pg_get_userbyid(proowner)::text = ANY ({tenant}) \
+                 OR proowner <> relowner AND c.relpersistence <> 't' AND pg_is_other_temp_schema(pronamespace)) LIMIT 1"
+    )
+}
+
+/// Refuses what [`triggers_query`] has found.
+pub(super) fn check_triggers(found: &[PgRow]) -> Result<()> {
+    let Some(row) = found.first() else { return Ok(()) };
+    let trigger: String = row.try_get(0)?;
+    Err(Error::Untrusted(format!(
+        "{trigger}, a function that the tenant's login has made: a migration or seed that writes to the table would \
+         run it as the database's owner. Drop the trigger, or create it by a migration, with a function of the owner's"
+    )))
 }
 
 /// A grant on one of these tables to a role that does not own it.
@@ -136,8 +141,8 @@ async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
          GROUP BY nspname, relname, grantee \
          HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2"
     );
-    let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(conn).await?;
-    let grant = |row: &sqlx::postgres::PgRow| {
+    let [rows] = ask(conn, [query]).await?;
+    let grant = |row: &PgRow| {
         Ok(Grant {
             table: row.try_get(0)?,
             grantee: row.try_get(1)?,

@@ -61,6 +61,8 @@ pub(super) struct ServerFacts {
     pub owns_operator_schema: bool,
     /// The owner may give BYPASSRLS, as far as can be seen.
     pub owner_gives_bypass: bool,
+    /// Name of the current database.
+    pub database: String,
     /// The groups that exist, of those that the logins are members of on this server.
     pub groups: BTreeMap<&'static str, GroupFacts>,
 }

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::grants::TenantRights;
 use super::heir::{OWNER_CHANGES, TENANT_LIKE};
-use super::records::check_triggers;
-use super::role_changes::{Given, TenantRole, carry_out, follow};
+use super::records::{check_triggers, triggers_query};
+use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_plan::{
     Access, RoleFacts, ServerFacts, TenantLogins, TenantMembers, grants, plan, plan_drop, plan_members,
 };
-use super::sql::{OPERATOR_SCHEMA, begin, end, quote};
+use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, quote};
 use super::wall::Sharing;
 use super::{groups, heir, search_path};
 
@@ -56,8 +56,8 @@ pub async fn ensure_tenant_roles(
         .collect();
     let given = Given {
         roles: logins,
-        rights,
         family: &family,
+        ..Given::rights(rights)
     };
     let access = match names.contains(&base) {
         true => Access::Password,
@@ -79,10 +79,9 @@ pub async fn ensure_tenant_roles(
     begin(conn).await?;
     let observed = observe_checked(conn, &all, given, Some(server)).await;
     let attributes = (rights.limits.is_some(), rights.row_security);
-    let planned = end(conn, observed)
-        .await
-        .and_then(|facts| plan_members(wanted, attributes, &facts))?;
-    follow(conn, &planned, given).await
+    let facts = end(conn, observed).await?;
+    let planned = plan_members(wanted, attributes, &facts)?;
+    follow(conn, &planned, given.on(&facts.database)).await
 }
 
 /// Drops the role of a former login, which logs in no more. What it owns and was granted is the first role's then. It may be
@@ -100,16 +99,14 @@ pub async fn drop_former_role(
     check(role)?;
     let family: Vec<_> = family.iter().map(|role| role.name.as_str()).collect();
     let given = Given {
-        roles: &[],
-        rights,
         family: &family,
+        ..Given::rights(rights)
     };
     begin(conn).await?;
     let observed = observe_checked(conn, &[base, role], given, Some(server)).await;
-    let planned = end(conn, observed)
-        .await
-        .and_then(|facts| plan_drop(role, base, &facts))?;
-    follow(conn, &planned, given).await
+    let facts = end(conn, observed).await?;
+    let planned = plan_drop(role, base, &facts)?;
+    follow(conn, &planned, given.on(&facts.database)).await
 }
 
 /// Makes the role exist with this password and with rights on everything that the owner (the
@@ -148,8 +145,7 @@ pub async fn ensure_tenant_logins(
         conn,
         Given {
             roles: kept,
-            rights,
-            family: &[],
+            ..Given::rights(rights)
         },
         (&names, Access::Password),
         retired,
@@ -168,19 +164,8 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
     begin(conn).await?;
     let granted = async {
         let facts = observe(conn, &[], None).await?;
-        for change in grants(role, &facts) {
-            carry_out(
-                conn,
-                change,
-                Given {
-                    roles: &[],
-                    rights,
-                    family: &[],
-                },
-            )
-            .await?;
-        }
-        Ok(())
+        let given = Given::rights(rights).on(&facts.database);
+        carry_out_all(conn, &grants(role, &facts).collect::<Vec<_>>(), given).await
     };
     let granted = granted.await;
     end(conn, granted).await
@@ -198,18 +183,7 @@ pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()>
     let found = heir::generations(conn, role).await;
     let found = end(conn, found).await?;
     let retired: Vec<_> = found.iter().map(String::as_str).collect();
-    change(
-        conn,
-        Given {
-            roles: &[],
-            rights,
-            family: &[],
-        },
-        (&[], Access::Password),
-        &retired,
-        None,
-    )
-    .await
+    change(conn, Given::rights(rights), (&[], Access::Password), &retired, None).await
 }
 
 /// `kept`: names of the roles that are kept, and whether they log in.
@@ -235,10 +209,9 @@ async fn change(
         Ok(facts)
     };
     let observed = observed.await;
-    let planned = end(conn, observed)
-        .await
-        .and_then(|facts| plan(logins, server, &facts))?;
-    follow(conn, &planned, given).await
+    let facts = end(conn, observed).await?;
+    let planned = plan(logins, server, &facts)?;
+    follow(conn, &planned, given.on(&facts.database)).await
 }
 
 fn logins<'a>(kept: &'a [&'a str], retired: &'a [&'a str], rights: &TenantRights) -> TenantLogins<'a> {
@@ -287,8 +260,9 @@ async fn observe_checked(
     server: Option<Sharing>,
 ) -> Result<ServerFacts> {
     if server.is_some() {
-        let tenant: Vec<_> = roles.iter().chain(given.family).map(ToString::to_string).collect();
-        check_triggers(conn, &tenant).await?;
+        let tenant: Vec<_> = roles.iter().chain(given.family).copied().collect();
+        let [triggers] = ask(conn, [triggers_query(&tenant)]).await?;
+        check_triggers(&triggers)?;
     }
     observe(conn, roles, server).await
 }
@@ -298,14 +272,12 @@ async fn observe_checked(
 async fn check_others(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
     let query = format!(
         "SELECT rolname::text, current_user::text FROM pg_roles \
-         WHERE rolname::text = ANY ($1) AND rolname <> current_user AND NOT ({OWNER_CHANGES}) ORDER BY 1 LIMIT 1"
+         WHERE rolname::text = ANY ({}) AND rolname <> current_user AND NOT ({OWNER_CHANGES}) ORDER BY 1 LIMIT 1",
+        literals(roles)
     );
-    let row: Option<(String, String)> = sqlx::query_as(AssertSqlSafe(query))
-        .bind(roles.iter().map(ToString::to_string).collect::<Vec<_>>())
-        .fetch_optional(conn)
-        .await?;
-    let Some((role, owner)) = row else { return Ok(()) };
-    let (role, owner) = (quote(&role), quote(&owner));
+    let [rows] = ask(conn, [query]).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (role, owner) = (quote(row.try_get(0)?), quote(row.try_get(1)?));
     Err(Error::refused(
         "42501",
         &format!(
@@ -317,29 +289,33 @@ async fn check_others(conn: &mut PgConnection, roles: &[&str]) -> Result<()> {
 
 /// Reads what the plan needs to know of the server and of these roles.
 async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing>) -> Result<ServerFacts> {
-    let owner = sqlx::query(
-        "SELECT rolsuper, EXISTS (SELECT FROM pg_namespace WHERE nspname = $1 \
-             AND pg_has_role(current_user, nspowner, 'USAGE')), rolsuper OR rolbypassrls \
-         FROM pg_roles WHERE rolname = current_user",
-    )
-    .bind(OPERATOR_SCHEMA)
-    .fetch_one(&mut *conn)
-    .await?;
-    let found = sqlx::query(AssertSqlSafe(format!(
+    let owner = format!(
+        "SELECT rolsuper, EXISTS (SELECT FROM pg_namespace WHERE nspname = '{OPERATOR_SCHEMA}' \
+             AND pg_has_role(current_user, nspowner, 'USAGE')), rolsuper OR rolbypassrls, current_database()::text \
+         FROM pg_roles WHERE rolname = current_user"
+    );
+    let found = format!(
         "SELECT rolname::text, {TENANT_LIKE}, pg_has_role(current_user, oid, 'USAGE'), rolbypassrls \
-         FROM pg_roles WHERE rolname::text = ANY ($1)"
-    )))
-    .bind(roles.iter().map(ToString::to_string).collect::<Vec<_>>())
-    .fetch_all(&mut *conn)
-    .await?;
-    let groups = match server {
-        Some(server) => groups::observe(conn, server, roles).await?,
-        None => BTreeMap::new(),
+         FROM pg_roles WHERE rolname::text = ANY ({})",
+        literals(roles)
+    );
+    let (owner, found, groups) = match server {
+        Some(server) => {
+            let [groups, members] = groups::queries(server, roles);
+            let [owner, found, groups, members] = ask(conn, [owner, found, groups, members]).await?;
+            (owner, found, groups::found(server, &groups, &members)?)
+        }
+        None => {
+            let [owner, found] = ask(conn, [owner, found]).await?;
+            (owner, found, BTreeMap::new())
+        }
     };
+    let owner = first(&owner)?;
     let mut facts = ServerFacts {
         owner_is_superuser: owner.try_get(0)?,
         owns_operator_schema: owner.try_get(1)?,
         owner_gives_bypass: owner.try_get(2)?,
+        database: owner.try_get(3)?,
         groups,
         ..ServerFacts::default()
     };

@@ -3,9 +3,9 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::grants::{SCHEMAS, TenantRights};
+use super::grants::{TenantRights, schemas};
 use super::groups::APP_GROUP;
-use super::sql::{OPERATOR_SCHEMA, begin, end, quote};
+use super::sql::{begin, end, quote};
 use crate::api::RowSecurity;
 use crate::text;
 
@@ -79,8 +79,8 @@ async fn look(conn: &mut PgConnection, role: &str) -> Result<Found> {
 /// Whether an expression of a policy can be seen to be true for no row.
 fn is_false(expression: &str) -> String {
     format!(
-        "coalesce({expression}::text ~ $5, false) \
-         OR coalesce((SELECT m[1] <> m[2] FROM regexp_match({expression}::text, $6) AS m), false)"
+        "coalesce({expression}::text ~ $4, false) \
+         OR coalesce((SELECT m[1] <> m[2] FROM regexp_match({expression}::text, $5) AS m), false)"
     )
 }
 
@@ -88,10 +88,10 @@ fn is_false(expression: &str) -> String {
 /// that it has the right to and that no policy lets it use.
 fn blocked() -> String {
     format!(
-        "login AS (SELECT oid, rolbypassrls, rolbypassrls OR rolsuper AS passes FROM pg_roles WHERE rolname::text = $2), \
+        "login AS (SELECT oid, rolbypassrls, rolbypassrls OR rolsuper AS passes FROM pg_roles WHERE rolname::text = $1), \
          walled AS (SELECT c.oid, format('%I.%I', nspname, relname) AS name FROM login, pg_class c \
              JOIN pg_namespace n ON n.oid = relnamespace \
-             WHERE NOT passes AND relkind IN ('r', 'p') AND relrowsecurity AND {SCHEMAS} \
+             WHERE NOT passes AND relkind IN ('r', 'p') AND relrowsecurity AND {schemas} \
              AND pg_has_role(current_user, relowner, 'USAGE') \
              AND (relforcerowsecurity OR NOT pg_has_role(login.oid, relowner, 'USAGE')) \
              AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')), \
@@ -106,6 +106,7 @@ fn blocked() -> String {
              WHERE has_table_privilege(login.oid, w.oid, word) AND ( \
                  NOT EXISTS (SELECT FROM applied a WHERE polrelid = w.oid AND a.cmd = c.cmd AND polpermissive AND NOT shut) \
                  OR EXISTS (SELECT FROM applied a WHERE polrelid = w.oid AND a.cmd = c.cmd AND NOT polpermissive AND shut)))",
+        schemas = schemas(),
         hides = is_false("polqual"),
         refuses = is_false("coalesce(polwithcheck, polqual)"),
     )
@@ -118,19 +119,18 @@ async fn observe(conn: &mut PgConnection, role: &str) -> Result<Found> {
          unwritten AS (SELECT format('%s (%s)', name, string_agg(word, ', ' ORDER BY place)) AS name FROM blocked \
              WHERE oid NOT IN (SELECT oid FROM unread) GROUP BY oid, name), \
          of_first AS (SELECT polname, polpermissive, shut FROM applied JOIN first ON polrelid = oid WHERE cmd = 'r') \
-         SELECT ARRAY(SELECT name FROM unread ORDER BY 1 LIMIT $3), (SELECT count(*) FROM unread), current_user::text, \
-             EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = $4 AND pg_has_role(login.oid, g.oid, 'USAGE')), \
+         SELECT ARRAY(SELECT name FROM unread ORDER BY 1 LIMIT $2), (SELECT count(*) FROM unread), current_user::text, \
+             EXISTS (SELECT FROM login, pg_roles g WHERE g.rolname::text = $3 AND pg_has_role(login.oid, g.oid, 'USAGE')), \
              current_setting('server_version_num')::int, \
              (SELECT b.rolname::text FROM login, pg_roles b WHERE b.rolbypassrls AND pg_has_role(login.oid, b.oid, \
                  CASE WHEN current_setting('server_version_num')::int >= {GIVES_BYPASS} THEN 'SET' ELSE 'MEMBER' END) \
                  ORDER BY b.oid <> login.oid, b.rolname LIMIT 1), \
              EXISTS (SELECT FROM of_first WHERE polpermissive), \
              (SELECT quote_ident(min(polname::text)) FROM of_first WHERE shut AND NOT polpermissive), \
-             ARRAY(SELECT name FROM unwritten ORDER BY 1 LIMIT $3), (SELECT count(*) FROM unwritten)",
+             ARRAY(SELECT name FROM unwritten ORDER BY 1 LIMIT $2), (SELECT count(*) FROM unwritten)",
         blocked()
     );
     let row = sqlx::query(AssertSqlSafe(query))
-        .bind(OPERATOR_SCHEMA)
         .bind(role)
         .bind(NAMED)
         .bind(APP_GROUP)

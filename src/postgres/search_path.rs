@@ -1,20 +1,22 @@
 //! The `search_path` of a tenant's login: the owner's, so that both mean the same by a name, such as that of a function
 //! or an operator of an extension.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use super::error::Result;
-use super::sql::{OWN_PATH, quote, run};
-use super::wall::current_database;
+use super::sql::{OWN_PATH, ask, first, literal, quote, run};
 
 /// The settings that PostgreSQL applies to a session, by decreasing precedence: of the role in the database, of the
 /// role, of the database, of all. The owner's own ones, those of everybody, what the role has in this database now, the
 /// schema that `"$user"` means to the owner, and the server's default where nothing is set.
-const SETTINGS: &str = "WITH setting AS ( \
+fn settings(role: &str) -> String {
+    let role = literal(role);
+    format!(
+        "WITH setting AS ( \
         SELECT setdatabase, setrole, substr(entry, 13) AS path FROM pg_db_role_setting, unnest(setconfig) AS entry \
         WHERE entry LIKE 'search\\_path=%'), \
     here AS (SELECT d.oid AS database, o.oid AS owner, t.oid AS tenant FROM pg_database d \
-        JOIN pg_roles o ON o.rolname = current_user LEFT JOIN pg_roles t ON t.rolname::text = $1 \
+        JOIN pg_roles o ON o.rolname = current_user LEFT JOIN pg_roles t ON t.rolname::text = {role} \
         WHERE datname = current_database()) \
     SELECT coalesce( \
             (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, owner)), \
@@ -25,10 +27,17 @@ const SETTINGS: &str = "WITH setting AS ( \
         (SELECT path FROM setting WHERE (setdatabase, setrole) = (database, tenant)), \
         (SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname = current_user), \
         (SELECT coalesce(reset_val, '') FROM pg_settings WHERE name = 'search_path') \
-    FROM here";
+    FROM here"
+    )
+}
 
 /// What `search_path` has for the schema of the session's user.
 const USER: &str = "\"$user\"";
+
+/// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. Who uses
+/// the parts of a connection Secret, and not its URL, has no options.
+const BY_OPTIONS: &str = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
+     WHERE name OPERATOR(pg_catalog.=) 'search_path'";
 
 /// What was read of the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,10 +73,17 @@ impl Paths {
 }
 
 async fn read(conn: &mut PgConnection, role: &str) -> Result<Paths> {
-    let by_options = is_set_by_options(conn).await?;
-    let row = sqlx::query(SETTINGS).bind(role).fetch_one(conn).await?;
-    let default: String = row.try_get(4)?;
-    let owners = row.try_get(0)?;
+    let questions = [
+        // A setting that is reset has the source of what it is reset to.
+        "SET LOCAL search_path TO DEFAULT".to_owned(),
+        BY_OPTIONS.to_owned(),
+        format!("SET LOCAL {OWN_PATH}"),
+        settings(role),
+    ];
+    let [_, source, _, rows] = ask(conn, questions).await?;
+    let row = first(&rows)?;
+    let (default, owners): (String, Option<String>) = (row.try_get(4)?, row.try_get(0)?);
+    let by_options: bool = first(&source)?.try_get(0)?;
     Ok(Paths {
         owners: if by_options { Some(default.clone()) } else { owners },
         common: row.try_get(1)?,
@@ -77,45 +93,27 @@ async fn read(conn: &mut PgConnection, role: &str) -> Result<Paths> {
     })
 }
 
-/// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. Who uses
-/// the parts of a connection Secret, and not its URL, has no options.
-async fn is_set_by_options(conn: &mut PgConnection) -> Result<bool> {
-    // A setting that is reset has the source of what it is reset to.
-    let sql = format!(
-        "SET LOCAL search_path TO DEFAULT; SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
-         WHERE name OPERATOR(pg_catalog.=) 'search_path'; SET LOCAL {OWN_PATH}"
-    );
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?;
-    rows.first().map_or(Ok(false), |row| Ok(row.try_get(0)?))
-}
-
 /// Whether the role has the owner's `search_path`. The transaction must be one of [`super::sql::begin`].
 pub(super) async fn is_copied(conn: &mut PgConnection, role: &str) -> Result<bool> {
     read(conn, role).await.map(|paths| paths.is_right())
 }
 
-/// Gives the role the owner's `search_path`. The transaction must be one of [`super::sql::begin`].
-pub(super) async fn copy(conn: &mut PgConnection, role: &str) -> Result<()> {
+/// Gives the role the owner's `search_path` in the current database, of this name. The transaction must be one of [`super::sql::begin`].
+pub(super) async fn copy(conn: &mut PgConnection, role: &str, database: &str) -> Result<()> {
     let paths = read(conn, role).await?;
     if paths.is_right() {
         return Ok(());
     }
-    let alter = format!(
-        "ALTER ROLE {} IN DATABASE {}",
-        quote(role),
-        current_database(conn).await?
-    );
+    let alter = format!("ALTER ROLE {} IN DATABASE {}", quote(role), quote(database));
     let Some(path) = paths.wanted() else {
         return run(conn, format!("{alter} RESET search_path")).await;
     };
     // The setting as it is, whatever it holds.
-    sqlx::query("SELECT set_config('search_path', $1, true)")
-        .bind(path)
-        .execute(&mut *conn)
-        .await?;
-    let alter = format!("{alter} SET search_path FROM CURRENT; SET LOCAL {OWN_PATH}");
-    sqlx::raw_sql(AssertSqlSafe(alter)).execute(conn).await?;
-    Ok(())
+    let path = literal(&path);
+    let set = format!(
+        "SELECT set_config('search_path', {path}, true); {alter} SET search_path FROM CURRENT; SET LOCAL {OWN_PATH}"
+    );
+    run(conn, set).await
 }
 
 #[cfg(test)]

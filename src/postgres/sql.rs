@@ -1,6 +1,9 @@
 //! Statements and transactions of the operator's own, safe from what a tenant has put into the database.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use futures::TryStreamExt as _;
+use postgres_protocol::escape::escape_literal;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Either, PgConnection};
 
 use super::error::{Error, Result};
 
@@ -17,10 +20,63 @@ pub(crate) fn quote(name: &str) -> String {
 /// `pg_temp` stands last by name, because PostgreSQL otherwise searches it first.
 pub(crate) const OWN_PATH: &str = "search_path = pg_catalog, pg_temp";
 
+/// What a transaction begins with.
+fn beginning() -> [String; 3] {
+    let path = format!("SET LOCAL {OWN_PATH}");
+    ["BEGIN".into(), path, "SET LOCAL lock_timeout = '10s'".into()]
+}
+
+/// SQL: a text as a literal, which means the same whatever `standard_conforming_strings` says.
+pub(super) fn literal(text: &str) -> String {
+    escape_literal(text)
+}
+
+/// SQL: an array of texts.
+pub(super) fn literals<T: AsRef<str>>(texts: &[T]) -> String {
+    let texts: Vec<_> = texts.iter().map(|text| literal(text.as_ref())).collect();
+    format!("ARRAY[{}]::text[]", texts.join(", "))
+}
+
+/// Asks several questions in one message, because a round trip to a distant server takes tens of milliseconds. Each
+/// query is one statement whose identifiers and literals are quoted. The rows of each, in their order.
+pub(super) async fn ask<const N: usize>(conn: &mut PgConnection, queries: [String; N]) -> Result<[Vec<PgRow>; N]> {
+    answers(conn, &[], queries, &[]).await
+}
+
+/// As [`ask`], in a transaction of its own, as of [`begin`], all of which is one message.
+pub(super) async fn look<const N: usize>(conn: &mut PgConnection, queries: [String; N]) -> Result<[Vec<PgRow>; N]> {
+    match answers(conn, &beginning(), queries, &["COMMIT".to_owned()]).await {
+        Ok(answers) => Ok(answers),
+        Err(error) => roll_back(conn, error).await,
+    }
+}
+
+async fn answers<const N: usize>(
+    conn: &mut PgConnection,
+    before: &[String],
+    queries: [String; N],
+    after: &[String],
+) -> Result<[Vec<PgRow>; N]> {
+    let statements: Vec<_> = before.iter().chain(&queries).chain(after).map(String::as_str).collect();
+    let mut answers = [const { Vec::new() }; N];
+    let mut ended = 0_usize;
+    let mut stream = sqlx::raw_sql(AssertSqlSafe(statements.join("; "))).fetch_many(conn);
+    while let Some(item) = stream.try_next().await? {
+        match item {
+            Either::Left(_) => ended += 1,
+            Either::Right(row) => {
+                if let Some(rows) = ended.checked_sub(before.len()).and_then(|query| answers.get_mut(query)) {
+                    rows.push(row);
+                }
+            }
+        }
+    }
+    Ok(answers)
+}
+
 /// Begins a transaction in which names mean what [`OWN_PATH`] says.
 pub(crate) async fn begin(conn: &mut PgConnection) -> Result<()> {
-    let begin = format!("BEGIN; SET LOCAL {OWN_PATH}; SET LOCAL lock_timeout = '10s'");
-    match run(conn, begin).await {
+    match run(conn, beginning().join("; ")).await {
         Ok(()) => Ok(()),
         Err(error) => roll_back(conn, error).await,
     }
@@ -49,11 +105,15 @@ pub(super) async fn run(conn: &mut PgConnection, sql: String) -> Result<()> {
     Ok(())
 }
 
+/// The first row of an answer that has one.
+pub(super) fn first(rows: &[PgRow]) -> Result<&PgRow> {
+    rows.first().ok_or_else(|| sqlx::Error::RowNotFound.into())
+}
+
 /// As [`run`], in a transaction that goes on when the server refuses with one of these SQLSTATEs. Whether it was done.
 pub(super) async fn permitted(conn: &mut PgConnection, sql: String, refusals: &[&str]) -> Result<bool> {
-    run(conn, "SAVEPOINT tried".to_owned()).await?;
-    match run(conn, sql).await {
-        Ok(()) => run(conn, "RELEASE tried".to_owned()).await.map(|()| true),
+    match run(conn, format!("SAVEPOINT tried; {sql}; RELEASE tried")).await {
+        Ok(()) => Ok(true),
         Err(Error::Refused { sqlstate, .. }) if refusals.contains(&sqlstate.as_str()) => {
             run(conn, "ROLLBACK TO tried; RELEASE tried".to_owned())
                 .await

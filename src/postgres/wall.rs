@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
-use super::sql::{begin, end, quote, run};
+use super::sql::{ask, begin, end, first, quote, run};
 
 /// Whether the server holds other tenants' databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,9 @@ pub enum Sharing {
 /// [`Error::Refused`] when PUBLIC can still connect because the user does not own the database
 /// (PostgreSQL itself only warns), or when the user may not end a session of another role.
 pub async fn isolate(conn: &mut PgConnection) -> Result<()> {
+    let database = current_database(conn).await?;
     begin(conn).await?;
-    let closed = close_database(conn).await;
+    let closed = close_database(conn, &database).await;
     end(conn, closed).await?;
     // After the commit: until then, whoever is disconnected connects again.
     begin(conn).await?;
@@ -30,33 +31,31 @@ pub async fn isolate(conn: &mut PgConnection) -> Result<()> {
     end(conn, ended).await
 }
 
-/// The current database's quoted name.
+/// The current database's name.
 pub(super) async fn current_database(conn: &mut PgConnection) -> Result<String> {
-    let name: String = sqlx::query_scalar("SELECT current_database()::text")
-        .fetch_one(conn)
-        .await?;
-    Ok(quote(&name))
+    let [rows] = ask(
+        conn,
+        ["SELECT pg_catalog.current_database()::pg_catalog.text".to_owned()],
+    )
+    .await?;
+    Ok(first(&rows)?.try_get(0)?)
 }
 
-/// Takes CONNECT and TEMPORARY from PUBLIC.
-pub(super) async fn close_database(conn: &mut PgConnection) -> Result<()> {
-    let database = current_database(conn).await?;
-    run(
+/// Takes CONNECT and TEMPORARY on the current database, of this name, from PUBLIC.
+pub(super) async fn close_database(conn: &mut PgConnection, database: &str) -> Result<()> {
+    let database = quote(database);
+    let [_, _, open] = ask(
         conn,
-        format!(
-            "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO CURRENT_USER; \
-             REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"
-        ),
+        [
+            format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO CURRENT_USER"),
+            format!("REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"),
+            "SELECT FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a \
+             WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'CONNECT'"
+                .to_owned(),
+        ],
     )
     .await?;
-    let open: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_database d, \
-             aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a \
-         WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'CONNECT')",
-    )
-    .fetch_one(conn)
-    .await?;
-    if !open {
+    if open.is_empty() {
         return Ok(());
     }
     Err(Error::refused(
@@ -67,7 +66,11 @@ pub(super) async fn close_database(conn: &mut PgConnection) -> Result<()> {
 
 /// Ends the sessions of roles that may not connect to the database: they came before it was closed.
 pub(super) async fn end_foreign_sessions(conn: &mut PgConnection) -> Result<()> {
-    for (process, _) in foreign_sessions(conn).await? {
+    let found = foreign_sessions(conn).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    for (process, _) in found {
         // Waits for its end. What is refused is told below.
         run(conn, "SAVEPOINT ending".into()).await?;
         let ended = sqlx::query("SELECT pg_terminate_backend($1, 5000)")
@@ -82,8 +85,6 @@ pub(super) async fn end_foreign_sessions(conn: &mut PgConnection) -> Result<()> 
             Err(error) => return Err(error.into()),
         }
     }
-    // A transaction otherwise sees the sessions as they were when it looked first.
-    run(conn, "SELECT pg_stat_clear_snapshot()".into()).await?;
     match foreign_sessions(conn).await?.first() {
         None => Ok(()),
         Some((process, role)) => Err(Error::refused(
@@ -99,13 +100,18 @@ pub(super) async fn end_foreign_sessions(conn: &mut PgConnection) -> Result<()> 
 /// Process and role of each session in this database whose role may not connect to it. The server does not tell
 /// everybody the kind of another role's session.
 async fn foreign_sessions(conn: &mut PgConnection) -> Result<Vec<(i32, String)>> {
-    let rows = sqlx::query(
-        "SELECT pid, coalesce(usename::text, '(dropped)') FROM pg_stat_activity a \
-         WHERE datname = current_database() AND pid <> pg_backend_pid() \
-             AND coalesce(backend_type, 'client backend') IN ('client backend', 'walsender') \
-             AND NOT has_database_privilege(a.usesysid, a.datid, 'CONNECT')",
+    // A transaction otherwise sees the sessions as they were when it looked first.
+    let [_, rows] = ask(
+        conn,
+        [
+            "SELECT pg_stat_clear_snapshot()".to_owned(),
+            "SELECT pid, coalesce(usename::text, '(dropped)') FROM pg_stat_activity a \
+             WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                 AND coalesce(backend_type, 'client backend') IN ('client backend', 'walsender') \
+                 AND NOT has_database_privilege(a.usesysid, a.datid, 'CONNECT')"
+                .to_owned(),
+        ],
     )
-    .fetch_all(conn)
     .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

@@ -128,7 +128,7 @@ fn enroll(ctx: &Context, orchestra: &Orchestra, rules: &Rules, ledger: &Ledger, 
     }
 }
 
-/// What this process did last is newer than the status.
+/// The last outcome of this process is newer than the status.
 fn standing_of(migrations: Option<&MigrationStatus>, outcome: Option<Outcome>, revision: &str) -> Standing {
     let Some(migrations) = migrations else {
         return match outcome {
@@ -164,7 +164,7 @@ pub fn is_inherited(orchestra: &Orchestra, ledger: &Ledger) -> bool {
     !ledger.knows(uid) && orchestra.may_be_migrating()
 }
 
-/// What an Orchestra that asks for a turn finds on its server.
+/// The load of the server of an Orchestra that asks for a turn.
 pub fn load(ctx: &Context, ledger: &Ledger, server: &str, asker: &Orchestra) -> Load {
     let orchestras = &ctx.core.stores.orchestras;
     let is_there = |orchestra: &Orchestra| servers::of(&ctx.credentials, orchestra).as_deref() == Some(server);

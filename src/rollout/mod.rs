@@ -19,7 +19,8 @@ use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, RETRY_ROLLOUT_ANN
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::credentials::{self, servers};
-use fleet::{Enrolled, Rules};
+pub use fleet::Enrolled;
+use fleet::Rules;
 use plan::{Decision, Standing};
 use revisions::Revisions;
 use turns::{Answer, Load, Outcome, Request, Turn};
@@ -29,7 +30,7 @@ pub use turns::Turns;
 
 /// The context of a room that asks for turns to migrate.
 pub struct Context {
-    /// What every pass needs.
+    /// The part that every pass needs.
     pub core: Arc<Core>,
     /// Which databases share a server.
     pub credentials: Arc<credentials::Context>,
@@ -54,7 +55,7 @@ pub enum Gate {
     Kept(Kept),
 }
 
-/// What an Orchestra is told that asks for a turn.
+/// The answer to an Orchestra that asks for a turn.
 pub enum TurnDecision {
     /// Its turn has come.
     Granted(Turn),
@@ -173,16 +174,22 @@ fn decide(fleet: &[Enrolled], rules: &Rules) -> Decision {
     plan::decide(&participants, &rules.allowance)
 }
 
-/// Decides on the rollout of a class, and wakes the Orchestras that may start.
+/// Decides on the rollout of a class. It reads only.
 ///
 /// # Errors
 /// When the rollout settings of the class are not valid.
-pub fn drive(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Result<(Vec<Enrolled>, Decision), Error> {
+pub fn look(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Result<(Vec<Enrolled>, Decision), Error> {
     let rules = Rules::of(class, &ctx.turns)?;
     let fleet = ctx
         .turns
         .look(|ledger| fleet::enrolled(ctx, class, &rules, ledger, (revisions, None)));
     let decision = decide(&fleet, &rules);
+    Ok((fleet, decision))
+}
+
+/// Wakes the Orchestras that may start. When a person asks for another try, what is remembered of the failed ones is
+/// forgotten.
+pub fn drive(ctx: &Context, class: &OrchestraClass, (fleet, decision): (&[Enrolled], &Decision)) {
     let failed = || fleet.iter().filter(|one| one.participant.standing == Standing::Failed);
     if let Some(value) = class.annotations().get(RETRY_ROLLOUT_ANNOTATION) {
         let uids = failed().map(|one| one.participant.uid.clone());
@@ -198,7 +205,6 @@ pub fn drive(ctx: &Context, class: &OrchestraClass, revisions: &Revisions) -> Re
         .collect();
     let named = fleet.iter().filter(|one| next.contains(&&one.participant.uid));
     ctx.turns.wake(named.map(|one| one.object.clone()));
-    Ok((fleet, decision))
 }
 
 /// Ends a turn, and wakes the Orchestras of the class that may start next.
@@ -208,7 +214,9 @@ pub fn end(ctx: &Context, mut turn: Turn, rollout: Option<&Rolled>, outcome: Out
     let Some((name, revisions)) = rollout else { return };
     if let Some(class) = ctx.core.stores.classes.get(&ObjectRef::new(name)) {
         // An error is in the settings of the class, which its own pass reports.
-        let _ = drive(ctx, &class, revisions);
+        if let Ok((fleet, decision)) = look(ctx, &class, revisions) {
+            drive(ctx, &class, (&fleet, &decision));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::turns::fair::may_hold_more;
 use crate::api::RolloutPhase as Phase;
 
-/// What a class allows.
+/// The limits that a class sets to its rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// Orchestras that may be migrated at once.
@@ -57,7 +57,7 @@ pub struct Participant {
     pub pinned: bool,
     /// It is being migrated, or waits in the queue of its server.
     pub engaged: bool,
-    /// Nothing but its migrations is wrong with it.
+    /// The Orchestra has no problem except with its migrations.
     pub able: bool,
     /// The database server that its migration runs on; `None` while it is not known.
     pub server: Option<String>,
@@ -143,7 +143,7 @@ impl Participant {
     }
 }
 
-/// What is left of the allowance.
+/// The rest of the limits.
 struct Capacity<'a> {
     allowance: &'a Allowance,
     used: usize,

@@ -46,7 +46,7 @@ impl Request {
     }
 }
 
-/// What an admitted request finds on its server.
+/// The load of a server, as an admitted request finds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Migrations of earlier processes that may still be running there.

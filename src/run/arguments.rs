@@ -47,7 +47,7 @@ pub struct Arguments {
     /// How log lines look.
     #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: Format,
-    /// What is logged: a level, or targets with levels such as `info,orchestra_operator=debug`.
+    /// The level of logs, or targets with levels such as `info,orchestra_operator=debug`.
     #[arg(long, env = "ORCHESTRA_LOG", default_value = "info")]
     pub log: String,
     /// Address of the Supabase Management API.
@@ -107,7 +107,7 @@ pub struct Arguments {
 /// Reads a duration as people write it.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem of the text.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| "write it as 30s, 5m or 1h30m".to_string())?;
     Duration::try_from(parsed).map_err(|_| "it must not be negative".to_string())
@@ -213,7 +213,7 @@ impl Arguments {
         )
     }
 
-    /// Who this process is, for the lease: the pod, or a name of its own.
+    /// The identity of this process in the lease: the pod, or a name of its own.
     pub fn identity(&self) -> String {
         let unique = uuid::Uuid::new_v4();
         std::env::var("POD_NAME").map_or_else(|_| unique.to_string(), |pod| format!("{pod}_{unique}"))

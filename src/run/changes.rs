@@ -1,10 +1,10 @@
-//! What counts as a change of an object for a controller: a hash of the fields that the controller reads.
+//! Changes of an object that matter to a controller, by a hash of the fields that the controller reads.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kube::Resource;
 
-use crate::api::condition::{ConditionType, is_true};
+use crate::api::condition::ConditionType;
 use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::class;
 
@@ -45,7 +45,7 @@ pub fn is_paused(database: &OrchestraDatabase) -> u64 {
 
 /// A hash of whether a class waits.
 pub fn is_waiting(class: &OrchestraClass) -> u64 {
-    is_true(class.conditions(), ConditionType::Reconciling).into()
+    class.is_reconciling().into()
 }
 
 /// A hash of what a rollout reads of an Orchestra.

@@ -56,7 +56,7 @@ pub async fn run(ctx: Arc<orchestra::Context>, watched: Watched, woken: Woken, s
     .await;
 }
 
-/// What every controller is made of.
+/// The parts of every controller.
 struct Parts<'a> {
     ctx: &'a Arc<orchestra::Context>,
     watched: &'a Watched,

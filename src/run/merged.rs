@@ -47,9 +47,9 @@ where
 
 /// One of the watches.
 struct Part<Key> {
-    /// What it has shown and not deleted.
+    /// Objects that the stream has shown and not deleted.
     known: HashSet<Key>,
-    /// What its current list has shown.
+    /// Objects that the current list has shown.
     listing: HashSet<Key>,
     /// It was listed once.
     listed: bool,
@@ -149,7 +149,7 @@ mod tests {
             for _ in 0..changes {
                 merged.next().await.unwrap().unwrap();
             }
-            // What makes no change of its own is passed on with the next one, or now.
+            // An event without a change of its own is passed on with the next one, or now.
             let _ = futures::poll!(merged.next());
         };
         pass(

@@ -30,11 +30,11 @@ use tokio::sync::watch;
 
 use crate::api::crds;
 use crate::class::environment;
-use crate::controller::Core;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
 use crate::controller::lease::{Held, Lease, Timing};
 use crate::controller::refusals::Refusals;
+use crate::controller::{Core, Settings};
 use crate::credentials::inventory;
 use crate::supabase;
 use crate::telemetry::health::{self, Readiness};
@@ -125,24 +125,28 @@ async fn work(
     environment::bridge(&client, &settings)
         .await
         .context("the default class could not be made from the environment")?;
-    let reporter = Reporter {
-        controller: "orchestra-operator".into(),
-        instance: std::env::var("POD_NAME").ok(),
-    };
-    let core = Arc::new(Core {
-        recorder: Recorder::new(client.clone(), reporter),
-        client,
-        stores: watched.stores.clone(),
-        metrics: metrics.clone(),
-        refusals: Refusals::default(),
-        backoff: Backoff::default(),
-        clock: Clock::default(),
-        settings,
-    });
+    let core = core(client, &watched, metrics.clone(), settings);
     lead(core, provider, watched, &mut held, stop).await?;
     metrics.set_leader(false);
     held.release().await;
     Ok(())
+}
+
+fn core(client: Client, watched: &watches::Watched, metrics: Arc<Metrics>, settings: Settings) -> Arc<Core> {
+    let reporter = Reporter {
+        controller: "orchestra-operator".into(),
+        instance: std::env::var("POD_NAME").ok(),
+    };
+    Arc::new(Core {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        stores: watched.stores.clone(),
+        metrics,
+        refusals: Refusals::default(),
+        backoff: Backoff::default(),
+        clock: Clock::default(),
+        settings,
+    })
 }
 
 /// Runs the controllers while the lease is held, until `stop` becomes true. Work that is under way then has the

@@ -2,12 +2,11 @@
 //! names the objects that a controller looks at again.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
-use crate::api::condition::{ConditionType, Reason, is_true, reason_of};
+use crate::api::condition::Reason;
 use crate::api::names::{DATABASE_LABEL, KEYS_LABEL};
 use crate::api::{
     ExistingDatabase, Migrations, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool, ScriptSource,
@@ -41,7 +40,7 @@ pub fn waiting_for(core: &Core, database: &OrchestraDatabase) -> Vec<ObjectRef<O
 pub fn unclaimed(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
     let name = class.name_any();
     select(&core.stores.orchestras, |orchestra| {
-        let waits = || orchestra.stalled_reason().is_some() || is_without_template(orchestra);
+        let waits = || orchestra.stalled_reason().is_some() || orchestra.is_without_template();
         let of_another = orchestra.spec.class_name.as_ref().is_some_and(|of| *of != name);
         candidates::is_unmet(orchestra) && !of_another || orchestra.decided_class() == Some(&name) && waits()
     })
@@ -50,32 +49,22 @@ pub fn unclaimed(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra
 /// Orchestras without a database that wait for the provider of a class, when it answers again.
 pub fn waiting_orchestras(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<Orchestra>> {
     let name = class.name_any();
-    if is_true(class.conditions(), ConditionType::Reconciling) {
+    if class.is_reconciling() {
         return Vec::new();
     }
     select(&core.stores.orchestras, |orchestra| {
-        candidates::is_unmet(orchestra)
-            && orchestra.decided_class() == Some(&name)
-            && waits_for_provider(orchestra.conditions())
+        candidates::is_unmet(orchestra) && orchestra.decided_class() == Some(&name) && orchestra.waits_for_provider()
     })
 }
 
 /// Databases that wait for the provider of a class, when it answers again.
 pub fn waiting_databases(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraDatabase>> {
-    if is_true(class.conditions(), ConditionType::Reconciling) {
+    if class.is_reconciling() {
         return Vec::new();
     }
     select(&core.stores.databases, |database| {
-        database.is_of(class) && waits_for_provider(database.conditions())
+        database.is_of(class) && database.waits_for_provider()
     })
-}
-
-fn waits_for_provider(conditions: &[Condition]) -> bool {
-    reason_of(conditions, ConditionType::Reconciling) == Some(Reason::ProviderUnavailable)
-}
-
-fn is_without_template(orchestra: &Orchestra) -> bool {
-    reason_of(orchestra.conditions(), ConditionType::SourceAvailable) == Some(Reason::TemplateNotFound)
 }
 
 /// Orchestras without a database in a namespace: a label of it may admit them.
@@ -134,17 +123,12 @@ pub fn orchestras_with_inventory(core: &Core, secret: &PartialObjectMeta<Secret>
     let held = core.stores.databases.state_filter(of_pool);
     let in_trouble = |key: &ObjectRef<Orchestra>| {
         let orchestra = core.stores.orchestras.get(key);
-        orchestra.is_some_and(|orchestra| !is_quiet(orchestra.conditions()))
+        orchestra.is_some_and(|orchestra| !orchestra.is_quiet())
     };
     held.iter()
         .filter_map(|database| claimant(database))
         .filter(in_trouble)
         .collect()
-}
-
-/// Whether nothing is waited for, and nobody has to act.
-fn is_quiet(conditions: &[Condition]) -> bool {
-    !is_true(conditions, ConditionType::Reconciling) && !is_true(conditions, ConditionType::Stalled)
 }
 
 /// The database whose Secret it is.
@@ -170,7 +154,7 @@ pub fn database_of_orchestra(orchestra: &Orchestra) -> Option<ObjectRef<Orchestr
 pub fn unready_databases(core: &Core, class: &OrchestraClass) -> Vec<ObjectRef<OrchestraDatabase>> {
     let name = Some(class.name_any());
     select(&core.stores.databases, |database| {
-        database.spec.class_name == name && (!database.is_ready() || !is_quiet(database.conditions()))
+        database.spec.class_name == name && (!database.is_ready() || !database.is_quiet())
     })
 }
 

@@ -1,4 +1,4 @@
-//! What the stores hold of a watched object: only what is read.
+//! The stores hold only those fields of a watched object that the operator reads.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

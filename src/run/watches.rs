@@ -38,7 +38,7 @@ pub struct Watched {
     _tasks: JoinSet<()>,
 }
 
-/// What an operator watches.
+/// The objects that an operator watches.
 pub struct Scope<'a> {
     /// Namespace of the operator.
     pub namespace: &'a str,

@@ -109,6 +109,7 @@ pub fn orchestra(
         content: content.clone(),
         credentials: credentials.clone(),
         rollout: rollout.clone(),
+        logins: database.logins.clone(),
         choices: Arc::default(),
         preparations: Works::new(wakers.prepared.clone(), wakers.stop.clone()),
         probes: Works::new(wakers.prepared, wakers.stop.clone()),

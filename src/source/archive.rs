@@ -44,7 +44,7 @@ const BEGINNINGS: [&[u8]; 13] = [
     b"070701",
 ];
 
-/// What a tar archive holds at this place (POSIX `ustar`, also GNU).
+/// Offset and bytes of the mark of a tar archive (POSIX `ustar`, also GNU).
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 fn ends_with(name: &str, ends: &[&str]) -> bool {
@@ -123,7 +123,7 @@ fn only_zeros(stream: &mut impl Read, broken: impl Fn(io::Error) -> Flaw) -> Res
         let read = stream.read(&mut buffer).map_err(&broken)?;
         if buffer.iter().take(read).any(|byte| *byte != 0) {
             return Err(Flaw::Archive(
-                "something follows its end: pack all files into one archive".into(),
+                "data follow the end of the archive: pack all files into one archive".into(),
             ));
         }
         if read == 0 {

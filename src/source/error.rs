@@ -11,7 +11,7 @@ use crate::text;
 /// When a large source is asked for again while the memory for it is in use.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// What is said of a source that changes while it is read.
+/// The cause for a source that changes while it is read.
 const CHANGING: &str = "it is changing";
 
 /// An error of a source. `Display` is one line for a person; it holds no content and no login.
@@ -28,7 +28,7 @@ pub enum Error {
     /// The registry has no such artifact.
     #[error("the registry has no {0}: push it, or correct the image, the tag or the digest")]
     NoArtifact(String),
-    /// What was read cannot be used.
+    /// The content cannot be used.
     #[error("{place}: {flaw}")]
     Invalid {
         /// Which source.
@@ -59,7 +59,7 @@ pub enum Error {
     Denied {
         /// Which source.
         place: String,
-        /// Who refuses, and what to do.
+        /// The party that refuses, and the cure.
         what: String,
     },
     /// The operator's flags do not allow it.
@@ -126,7 +126,7 @@ impl Error {
         )
     }
 
-    /// Who can resolve it.
+    /// The class, which says who can resolve the error.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound(_) | Self::Invalid { .. } => ErrorClass::Invalid,

@@ -52,7 +52,7 @@ impl Files {
         self.bytes
     }
 
-    /// What keeps the memory of a large set reserved.
+    /// The reservation of the memory of a large set.
     pub fn hold(&self) -> &Hold {
         self.share.hold()
     }

@@ -43,7 +43,7 @@ pub enum Flaw {
     TooLarge,
     /// The memory for large sources is in use; it is no fault of the files.
     #[error(
-        "it has more than {} MiB, and one source as large is read at a time: it is read when the scripts of the other one are applied",
+        "it has more than {} MiB, and the operator reads one source of that size at a time: it waits until the scripts of the other one are applied",
         SMALL_BYTES >> 20
     )]
     Busy,

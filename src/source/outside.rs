@@ -7,7 +7,7 @@ use super::unread::is_for_people;
 use crate::api::MigrationFormat as Format;
 use crate::migrate::{is_numbered, is_script};
 
-/// What a tool keeps beside its folder `migrations` and does not apply as a migration.
+/// Folders that a tool keeps beside its folder `migrations` and does not apply as migrations.
 const OF_PRISMA: [&str; 3] = ["sql", "views", "generated"];
 const OF_SUPABASE: [&str; 6] = ["functions", "roles.sql", "schemas", "snippets", "tests", "templates"];
 

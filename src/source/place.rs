@@ -13,7 +13,7 @@ pub struct Place {
     pub namespace: String,
     /// An OrchestraClass named it: every registry is allowed.
     pub by_class: bool,
-    /// What was named.
+    /// The source as the spec names it.
     pub source: ScriptSource,
 }
 

@@ -41,7 +41,7 @@ struct Entry {
 /// Kubernetes (pkg/credentialprovider, without its wildcards).
 ///
 /// # Errors
-/// What is wrong with the file. The text holds no content of the file.
+/// The problem of the file. The text holds no content of the file.
 pub fn login(config: &[u8], host: &str, repository: &str) -> Result<RegistryLogin, String> {
     // The error of serde is left out: it would show content.
     let config: Config =

@@ -59,7 +59,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// What a set of files holds of a room. It is no part of what the set is.
+/// The part of a room that a set of files occupies. It is no part of the set's identity.
 #[derive(Clone, Debug, Default)]
 pub struct Share {
     room: Option<Room>,
@@ -98,7 +98,7 @@ impl Share {
         }
     }
 
-    /// What keeps the room taken.
+    /// The part of the room that stays occupied.
     pub fn hold(&self) -> &Hold {
         &self.hold
     }

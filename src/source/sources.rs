@@ -36,7 +36,7 @@ const ROOM_WAIT: Duration = Duration::from_mins(1);
 /// for it every few seconds.
 pub const ROOM_UNUSED: Duration = Duration::from_secs(10);
 
-/// What tells one state of a source from another.
+/// The version of a source: it differs when the content may differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
     state: String,

@@ -1,7 +1,6 @@
 //! One account for each token and organization. Its users share the client, the rate limiter and the poll.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,10 +38,7 @@ impl Account {
 
     /// A name for the token that does not reveal it. Requests that failed with one token may be tried with another.
     pub fn token_digest(&self) -> String {
-        self.token.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex::encode(&self.token)
     }
 
     /// The token's client, with its rate limiter.

@@ -27,7 +27,7 @@ pub(super) struct Answer {
     from: From,
 }
 
-/// Who has answered.
+/// The party that has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum From {
     /// The API, with an object.
@@ -119,7 +119,7 @@ impl Answer {
         topic != Topic::Removed || matches!(self.status, 400 | 404 | 410)
     }
 
-    /// What a proxy says is about the way to the API, and not about a project.
+    /// The answer of a proxy is about the way to the API, and not about a project.
     fn of_a_proxy(self, operation: Operation) -> Error {
         match self.status {
             400 | 404 | 406 | 409 | 422 if operation.is_part_of_a_project() => Error::NotReady {
@@ -232,7 +232,7 @@ fn text_of(value: &Value, depth: usize) -> Option<String> {
     }
 }
 
-/// What an HTML page says: its title, or its text without tags.
+/// The words of an HTML page: its title, or its text without tags.
 fn page(raw: &str) -> Option<String> {
     let raw: String = raw.trim_start().chars().take(READ * 4).collect();
     if !raw.starts_with('<') {

@@ -17,7 +17,7 @@ pub enum Error {
     /// A setting of the operator is wrong.
     #[error("{message}")]
     Settings {
-        /// What is wrong, and how to correct it.
+        /// The problem, and how to correct it.
         message: String,
     },
     /// The token cannot be sent as a header.
@@ -189,7 +189,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Who can resolve it.
+    /// The class, which says who can resolve the error.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Throttled { after } | Self::Queued { after, .. } | Self::RateLimited { after, .. } => {

@@ -106,7 +106,7 @@ impl<'a> Fields<'a> {
         self.understood(read)
     }
 
-    /// The same for one that may be missing.
+    /// A name that may be missing.
     pub fn optional_name<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         self.optional(name)?;
         self.name(name)
@@ -124,7 +124,7 @@ impl<'a> Fields<'a> {
         self.understood(read)
     }
 
-    /// The same for one that may be missing.
+    /// A flag that may be missing.
     pub fn optional_flag(&mut self, name: &str) -> Option<bool> {
         self.optional(name)?;
         self.flag(name)
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
         self.understood(read)
     }
 
-    /// The same for one that may be missing.
+    /// A number that may be missing.
     pub fn optional_number(&mut self, name: &str) -> Option<Number> {
         self.optional(name)?;
         self.number(name)
@@ -172,7 +172,7 @@ impl<'a> Fields<'a> {
         self.understood(read)
     }
 
-    /// The same for one that may be missing.
+    /// An object that may be missing.
     pub fn optional_object(&mut self, name: &str) -> Option<Fields<'a>> {
         self.optional(name)?;
         self.object(name)

@@ -56,7 +56,7 @@ pub struct ServiceHealth {
     pub name: Service,
     /// Its state.
     pub status: HealthStatus,
-    /// What is wrong. It may be JSON text.
+    /// The problem. It may be JSON text.
     pub error: Option<String>,
 }
 

@@ -114,7 +114,7 @@ fn one_of(
 ) -> Result<(SecretString, bool), Error> {
     let usable = |key: &&ApiKey| !key.value().is_empty();
     let new = keys.iter().filter(usable).filter(|key| key.is(kind) && fits(key));
-    // Of several equal ones the first.
+    // The first of several equal ones.
     let new = new
         .rev()
         .max_by_key(|key| (!key.is_masked(), key.name == "default", key.role.is_some()));

@@ -59,9 +59,10 @@ impl Item for ListedProject {
 /// A project of a listing whose reference or name is missing, so that it can neither be used nor be ruled out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnclearProject {
-    /// What tells it from its neighbours in a listing: the reference, or a digest of what was listed.
+    /// The key within one listing: the reference, or a digest of the entry.
     pub key: String,
-    /// The same in each listing, whatever becomes of the project: the reference, or a digest of the [`LASTING`] fields.
+    /// The identity across listings, which lasts while the project changes: the reference, or a digest of the [`LASTING`]
+    /// fields.
     /// Several entries may have the same one.
     pub identity: String,
     /// The provider's identifier, when it is there.
@@ -129,7 +130,7 @@ impl ListEntry {
         (Self::Unclear(unclear), true)
     }
 
-    /// What tells it from the other entries of a listing.
+    /// The key within one listing.
     pub fn key(&self) -> &str {
         match self {
             Self::Project(project) => &project.reference,

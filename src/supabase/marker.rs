@@ -13,7 +13,7 @@ const CLUSTER_DIGITS: usize = 12;
 const UID_DIGITS: usize = 32;
 /// Longest readable part. With the marker it is within the API's 256 characters.
 const READABLE: usize = 180;
-/// What the name of every OrchestraDatabase begins with that the operator makes.
+/// The beginning of the name of every OrchestraDatabase that the operator makes.
 const DATABASE_PREFIX: &str = "orchdb-";
 /// Longest rest of an OrchestraDatabase's name that the marker repeats; a longer one is represented by its
 /// digest.

@@ -2,7 +2,7 @@
 
 use strum::{Display, IntoStaticStr};
 
-/// What the API counts a request against.
+/// The scope that the API counts a request against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// The project that the path names.
@@ -16,9 +16,9 @@ pub enum Scope {
 /// Which requests go first when requests are scarce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// What a creation or deletion waits for.
+    /// Requests that a creation or deletion waits for.
     Create,
-    /// What the readiness of a database waits for.
+    /// Requests that the readiness of a database waits for.
     Readiness,
     /// Checks for drift.
     Drift,
@@ -88,7 +88,7 @@ impl Operation {
         self.into()
     }
 
-    /// What the API counts it against.
+    /// The scope that the API counts it against.
     pub fn scope(self) -> Scope {
         match self {
             Self::CreateProject
@@ -111,7 +111,7 @@ impl Operation {
         }
     }
 
-    /// The same as a check for drift, which no readiness waits for.
+    /// The call as a check for drift, which no readiness waits for.
     pub fn as_check(self) -> Call {
         Call {
             operation: self,

@@ -24,7 +24,7 @@ const ASK_AGAIN: Duration = Duration::from_mins(1);
 pub struct Listing {
     /// When its first request was sent. It shows all earlier changes.
     pub started: Instant,
-    /// The same as a timestamp.
+    /// The same time as a timestamp.
     pub at: Timestamp,
     /// The projects, without branches.
     pub projects: Vec<ListedProject>,
@@ -56,7 +56,7 @@ impl Listing {
         projects.extend_from_slice(&later.projects);
         let is_in = |all: &[UnclearProject], entry: &UnclearProject| all.iter().any(|it| it.identity == entry.identity);
         let mut unclear = self.unclear.clone();
-        // Of entries without a reference, the later listing may show some of those that have the same identity.
+        // The later listing may show some of several entries without a reference that have the same identity.
         unclear.retain(|entry| entry.reference.is_none() || !is_in(&later.unclear, entry));
         let newer = later.unclear.iter();
         let newer = newer.filter(|entry| entry.reference.is_some() || !is_in(&self.unclear, entry));
@@ -91,7 +91,7 @@ struct PollState {
     /// When an unclear entry was listed for the first time, by its identity and its number among those that have the
     /// same one.
     seen: HashMap<(String, usize), Timestamp>,
-    /// What a request for a project that is listed without a name has answered, and when.
+    /// The answers to requests for projects that are listed without a name, and their times.
     asked: HashMap<String, (Instant, Identity)>,
 }
 
@@ -114,12 +114,12 @@ impl PollState {
     }
 }
 
-/// What a request for a project that is listed without a name has answered.
+/// The answer to a request for a project that is listed without a name.
 #[derive(Clone, Debug)]
 pub enum Identity {
     /// It has a name.
     Named(Box<Project>),
-    /// Nothing that tells.
+    /// The answer does not tell.
     Unknown,
 }
 
@@ -179,7 +179,7 @@ impl Poll {
         }
     }
 
-    /// What is known of a project that is listed without a name: its name for good, and that it has none for
+    /// The known answer for a project that is listed without a name: its name for good, and that it has none for
     /// [`ASK_AGAIN`].
     pub fn identified(&self, reference: &str) -> Option<Identity> {
         let (at, identity) = self.with(|state| state.asked.get(reference).cloned())?;

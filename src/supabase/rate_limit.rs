@@ -68,7 +68,7 @@ pub struct Permit {
     state: PermitState,
 }
 
-/// What has been done with a permit.
+/// The use of a permit so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PermitState {
     Unused,

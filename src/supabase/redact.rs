@@ -1,10 +1,10 @@
 //! Removes what may be a secret from a text of the API before it is repeated.
 
-/// What stands for a secret.
+/// The text in place of a secret.
 const REDACTED: &str = "[redacted]";
 /// A known secret is recognised by as many of its first bytes, because a server may cut what it repeats.
 const BEGINNING: usize = 8;
-/// What tokens and keys of the platform begin with, and how many characters follow at least.
+/// The beginnings of the platform's tokens and keys, and how many characters follow at least.
 const KEYS: [(&str, usize); 3] = [("sb_secret_", 4), ("sbp_", 8), ("eyJ", 20)];
 /// Names of fields whose values are not repeated.
 const FIELDS: [&str; 8] = [

@@ -10,7 +10,7 @@ use super::fields::{Fields, Item, items};
 use super::operation::Operation;
 use super::words::Words;
 
-/// What the API's list says of a region.
+/// The state of a region in the API's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
     /// It takes new projects.
@@ -86,7 +86,7 @@ impl Regions {
         }
     }
 
-    /// What the list says of a region.
+    /// The state of a region in the list.
     pub fn offer(&self, region: &str) -> Offer {
         let found = self.listed.iter().find(|it| it.code == region);
         match found {

@@ -9,7 +9,7 @@ use strum::{AsRefStr, Display};
 use super::fields::{Fields, Item};
 use crate::text;
 
-/// What stands for a status that the API left out.
+/// The text in place of a status that the API left out.
 const NO_STATUS: &str = "without a status";
 /// The longest reference of a project; the API's have twenty letters.
 const REFERENCE: usize = 64;
@@ -55,7 +55,7 @@ pub enum ProjectStatus {
     Other(String),
 }
 
-/// What the status of a project means to the operator.
+/// The meaning of a project's status for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatusClass {
     /// It will change by itself.
@@ -86,7 +86,7 @@ impl ProjectStatus {
         matches!(self, Self::ActiveUnhealthy | Self::Unknown | Self::Other(_))
     }
 
-    /// What the status means. An unknown status means waiting: it is no sign of readiness, and no reason to delete or
+    /// The meaning of the status. An unknown status means waiting: it is no sign of readiness, and no reason to delete or
     /// replace anything.
     pub fn class(&self) -> StatusClass {
         match self {
@@ -167,7 +167,7 @@ pub enum RegionSelection {
     SmartGroup(String),
 }
 
-/// What [`super::Client::create_project`] creates.
+/// The project that [`super::Client::create_project`] creates.
 #[derive(Clone, Debug)]
 pub struct NewProject {
     /// The name, which carries the marker: no other field that the operator sets is in a listing. At most 256

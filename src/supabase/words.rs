@@ -1,9 +1,9 @@
-//! What the text of a refusal is about. The API documents neither the status nor the words of most refusals, and they
+//! The topic of a refusal, by its text. The API documents neither the status nor the words of most refusals, and they
 //! have changed, so a topic is recognised by several words that occur together, and not by a sentence.
 
 use super::operation::Operation;
 
-/// What a refusal is about.
+/// The topic of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
     /// The organization's or its members' limit of projects.
@@ -67,7 +67,7 @@ impl Words {
         phrases.iter().any(|phrase| self.says(phrase))
     }
 
-    /// What the text is about, for a refusal of this operation.
+    /// The topic of the text, for a refusal of this operation.
     pub fn topic(&self, operation: Operation) -> Option<Topic> {
         let creates = operation == Operation::CreateProject;
         let starts = creates || operation == Operation::RestoreProject;

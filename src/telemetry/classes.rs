@@ -34,9 +34,9 @@ pub struct ClassFacts {
     pub class: String,
     /// Currency of the amounts.
     pub currency: String,
-    /// What its projects cost a month.
+    /// Monthly cost of its projects.
     pub projected: Option<f64>,
-    /// What they may cost a month.
+    /// Limit of that cost.
     pub limit: Option<f64>,
     /// The cost in percent of the limit.
     pub used_percent: Option<u32>,
@@ -44,9 +44,9 @@ pub struct ClassFacts {
     pub schema_odd: Option<i64>,
     /// Tenants whose databases are paused.
     pub paused: i64,
-    /// For how long the database has not been used that has not been used for longest, in seconds.
+    /// Time since the last use of the class's longest-unused database, in seconds.
     pub idle_seconds: Option<i64>,
-    /// What pauses have saved so far.
+    /// Money that pauses have saved so far.
     pub saved: Option<f64>,
     /// When its token expires, in seconds since 1970.
     pub token_expires: Option<i64>,
@@ -72,12 +72,12 @@ impl Classes {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "class_cost_projected_monthly",
-            "What the projects of a class cost a month, Released ones included",
+            "Monthly cost of the projects of a class, Released ones included",
             self.projected.clone(),
         );
         registry.register(
             "class_cost_limit_monthly",
-            "What the projects of a class may cost a month",
+            "Monthly limit of the cost of the projects of a class",
             self.limit.clone(),
         );
         registry.register(
@@ -87,7 +87,7 @@ impl Classes {
         );
         registry.register(
             "class_token_expiration_timestamp_seconds",
-            "When the token of a class expires, as its Secret says, in seconds since 1970",
+            "Expiry of the token of a class, by the annotation of its Secret, in seconds since 1970",
             self.token_expires.clone(),
         );
         registry.register(
@@ -107,12 +107,12 @@ impl Classes {
         );
         registry.register(
             "class_idle_seconds",
-            "For how long the database of a class has not been used that has not been used for longest",
+            "Time since the last use of the class's longest-unused database",
             self.idle.clone(),
         );
         registry.register(
             "class_saved",
-            "What pauses of a class's tenants have saved so far",
+            "Money that pauses of a class's tenants have saved so far",
             self.saved.clone(),
         );
     }

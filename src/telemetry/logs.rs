@@ -82,9 +82,9 @@ pub enum Error {
          targets with levels (\"info,orchestra_operator=debug\")"
     )]
     Filter {
-        /// What was given.
+        /// The filter that was given.
         filter: String,
-        /// What is wrong with it.
+        /// The problem of the filter.
         cause: String,
     },
     /// Standard error cannot be duplicated.

@@ -115,6 +115,7 @@ impl Default for Metrics {
 
 impl Metrics {
     // The encoder appends the unit and a counter's `_total`.
+    #[allow(clippy::too_many_lines, reason = "one list")]
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());
@@ -122,7 +123,7 @@ impl Metrics {
         registry.register("login_rotations", help, self.rotations.clone());
         registry.register(
             "class_oldest_login_timestamp_seconds",
-            "When the oldest login of the tenants of a class was made, in seconds since 1970",
+            "Creation time of the oldest login of the tenants of a class, in seconds since 1970",
             self.oldest_logins.clone(),
         );
         registry.register_with_unit(
@@ -138,7 +139,7 @@ impl Metrics {
         );
         registry.register(
             "management_api_requests",
-            "Management API requests by HTTP status, or by what went wrong without one",
+            "Management API requests by HTTP status, or by the kind of failure where there was no answer",
             self.requests.clone(),
         );
         registry.register_with_unit(

@@ -34,7 +34,7 @@ pub struct OrphanFacts {
     pub count: usize,
     /// Currency of the amount.
     pub currency: String,
-    /// What those whose price is known cost a month.
+    /// Monthly cost of those whose price is known.
     pub monthly: f64,
 }
 

@@ -124,7 +124,7 @@ fn of_database(database: &OrchestraDatabase, why: orphan::Unclaimed, users: &orp
     let cost = status.and_then(|status| status.cost.as_ref());
     let since = match why {
         orphan::Unclaimed::Released => database.spec.released_at.as_ref(),
-        // Nothing records when the Orchestra or the pool was removed.
+        // The time at which the Orchestra or the pool was removed is not recorded.
         orphan::Unclaimed::Deserted | orphan::Unclaimed::Poolless => None,
     };
     let wanted = database.spec.supabase.as_ref().map(|wanted| &wanted.region);

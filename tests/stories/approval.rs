@@ -63,7 +63,7 @@ pub fn events(world: &World, name: &str, reason: &str) -> Vec<String> {
 async fn is_void(world: &World, name: &str) {
     let void = |object: &Value| {
         let (_, why, message) = condition(object, "Ready");
-        why == "ApprovalPending" && message.starts_with("the approval is void")
+        why == "ApprovalPending" && message.starts_with("the plan or the history changed after the approval")
     };
     world.until(Kind::Orchestra, (TENANTS, name), LONG, void).await.unwrap();
 }

@@ -103,7 +103,7 @@ async fn a_seed_carries_the_orchestras_own_values_and_follows_them() {
     assert_eq!(first["status"]["seed"], digest);
     let events = ["get", "events.events.k8s.io", "-n", TENANTS, "-o", "json"];
     let events = world.kubectl(events).unwrap();
-    let behind = "let the seed end with setval for id of public.\\\"Member\\\" (next 1, highest 3)";
+    let behind = "add setval to the end of the seed for id of public.\\\"Member\\\" (next 1, highest 3)";
     assert!(events.contains("SequenceBehind") && events.contains(behind), "{events}");
     let mut login = tenant(&world, "ete").await;
     assert_eq!(scalar(&mut login, "SELECT count(*) FROM \"Member\"").await, 3);

@@ -174,7 +174,7 @@ async fn entries_come_change_and_go_while_the_operator_runs() {
     entry(&world, "hall-2", &[("DATABASE_URL", &other)]);
     let moved = condition_of(&world, &second, "InvalidEntry").await;
     assert!(
-        moved.contains("The claim stays with the database that it has"),
+        moved.contains("The claim stays with the database that was claimed"),
         "{moved}"
     );
     tenant_works(&world, "second").await;

@@ -1,7 +1,6 @@
 //! What is known of an OrchestraDatabase: the facts that its next step depends on.
 
 use super::entry::Entry;
-use crate::api::condition::Reason;
 
 /// What the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +82,30 @@ pub enum Project {
         asked: bool,
     },
     /// Stopped by the provider or a person.
-    Stopped(Reason),
+    Stopped(Stop),
     /// Being deleted.
     Leaving,
+}
+
+/// Why a person must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// Several projects carry the marker.
+    Conflict,
+    /// The project is gone, or being deleted.
+    Lost,
+    /// A listed project may be this one.
+    Unclear,
+    /// The provider has paused the project.
+    Paused,
+    /// The provider says that the project failed.
+    Failed,
+    /// The provider does not finish a pause.
+    PauseHangs,
+    /// The project has left the organization of the class.
+    Elsewhere,
+    /// The project refuses the password, and the operator may not set another one.
+    WrongPassword,
 }
 
 /// Whether a request to create the project was issued.
@@ -164,6 +184,8 @@ pub struct Facts {
     pub destroy: bool,
     /// How long it is kept before that, once it is released.
     pub grace: Grace,
+    /// A proxy refused the last request to create the project, and its outcome is unknown.
+    pub refused: bool,
     /// What it is.
     pub backing: Backing,
 }

@@ -40,7 +40,7 @@ fn every_state() -> Vec<Facts> {
         Project::Asleep,
         Project::Paused { asked: false },
         Project::Paused { asked: true },
-        Project::Stopped(Reason::ProviderFailed),
+        Project::Stopped(Stop::Failed),
         Project::Leaving,
     ];
     let issues = [Issued::Never, Issued::Now, Issued::Settling, Issued::Settled];
@@ -93,6 +93,7 @@ fn every_state() -> Vec<Facts> {
                             claim,
                             destroy,
                             grace,
+                            refused: false,
                             backing: *backing,
                         }));
                     }
@@ -114,7 +115,7 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::StorePassword => hosted.password = true,
         Step::Announce => hosted.issued = Issued::Now,
         Step::Create | Step::Record | Step::AwaitRestore => hosted.project = Project::Waiting,
-        Step::AwaitOutcome => hosted.issued = Issued::Settled,
+        Step::AwaitOutcome | Step::TellRefusal => hosted.issued = Issued::Settled,
         Step::AwaitHealthy => hosted.project = Project::Active,
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
         Step::BeginPassword => hosted.connection = Connection::PasswordPending,
@@ -351,54 +352,16 @@ fn nothing_is_dropped_but_what_was_released_for_good_after_its_grace_period() {
 }
 
 #[test]
-fn nothing_is_bought_or_set_in_the_place_of_an_adopted_project() {
+fn a_refusal_of_a_proxy_is_told_in_place_of_the_wait_for_the_outcome_alone() {
     for facts in every_state() {
-        let Backing::Hosted(hosted) = facts.backing else {
-            continue;
+        let refused = Facts { refused: true, ..facts };
+        let step = match plan(&facts) {
+            Step::AwaitOutcome => Step::TellRefusal,
+            step => step,
         };
-        let Origin::Adopted { resets, .. } = hosted.origin else {
-            continue;
-        };
-        let step = plan(&facts);
-        assert!(
-            !matches!(step, Step::Announce | Step::Create | Step::Replace | Step::Renew),
-            "{facts:?}"
-        );
-        let held = facts.claim == Claim::Held;
-        assert!(step != Step::ResetPassword || resets && held, "{facts:?}");
+        assert_eq!(plan(&refused), step, "{facts:?}");
     }
 }
 
-#[test]
-fn a_released_project_whose_status_was_lost_is_let_go_of_only_when_it_refuses_the_login() {
-    let released = |project, connection| {
-        plan(&Facts {
-            deleting: false,
-            abandon: false,
-            finalizer: true,
-            claim: Claim::Released,
-            destroy: false,
-            grace: Grace::None,
-            backing: Backing::Hosted(Hosted {
-                origin: Origin::Adopted {
-                    resets: true,
-                    proven: false,
-                },
-                password: true,
-                project,
-                issued: Issued::Never,
-                connection,
-            }),
-        })
-    };
-    for (project, connection, step) in [
-        (Project::Unrecorded, Connection::Unproven, Step::Record),
-        (Project::Active, Connection::Unproven, Step::Probe),
-        (Project::Active, Connection::Proven, Step::Rest),
-        (Project::Active, Connection::WrongPassword, Step::DeleteSelf),
-        (Project::Active, Connection::Unread, Step::DeleteSelf),
-        (Project::Lost, Connection::Unproven, Step::DeleteSelf),
-    ] {
-        assert_eq!(released(project, connection), step, "{project:?} {connection:?}");
-    }
-}
+#[path = "adopted_tests.rs"]
+mod adopted;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use pg_query::protobuf::CreateFunctionStmt;
-use pg_query::{Node, NodeEnum, ParserOptions};
+use pg_query::{NodeEnum, ParserOptions};
 
 use super::finding::FindingKind;
 use super::judge::Judge;
 use super::known_code::are_one;
-use super::names::{Name, inner, language, quoted, strings};
+use super::names::{Name, body_text, inner, language, quoted, strings};
 use super::{plpgsql, rights, settings};
 use crate::migrate::parse;
 
@@ -66,26 +66,21 @@ pub fn run(judge: &mut Judge<'_>, text: &Arc<str>, label: &str, judges: impl Fn(
     }
 }
 
-/// The text of a function's body or a DO block.
-fn source(options: &[Node]) -> Option<String> {
-    options.iter().find_map(|node| match &node.node {
-        Some(NodeEnum::DefElem(element)) if element.defname == "as" => match inner(element.arg.as_deref()) {
-            Some(NodeEnum::String(text)) => Some(text.sval.clone()),
-            Some(NodeEnum::List(list)) => strings(&list.items).into_iter().next(),
-            _ => None,
-        },
-        _ => None,
-    })
-}
-
 fn body(judge: &mut Judge<'_>, it: &CreateFunctionStmt) {
     let before = judge.known.elsewhere;
     let own_path = rights::has_path(&it.options);
     for set in rights::settings(&it.options) {
         settings::set(judge, set);
     }
+    for parameter in &it.parameters {
+        if let Some(NodeEnum::FunctionParameter(parameter)) = &parameter.node
+            && let Some(default) = inner(parameter.defexpr.as_deref())
+        {
+            judge.statement(default, "");
+        }
+    }
     let language = language(&it.options);
-    match (inner(it.sql_body.as_deref()), source(&it.options)) {
+    match (inner(it.sql_body.as_deref()), body_text(&it.options)) {
         (Some(body), _) => atomic(judge, body),
         (None, Some(text)) if language == "sql" => judge.script(&text),
         (None, Some(text)) if language == "plpgsql" => plpgsql::function(judge, it, &text),

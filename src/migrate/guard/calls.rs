@@ -1,10 +1,12 @@
-//! The functions that a statement calls, wherever in it: in any expression of any clause. The parse tree is walked as
-//! serde sees it, because the parser's own list of nodes leaves out many of them.
+//! The functions that a statement calls, and the relations and columns that it reads, wherever in it: in any expression of
+//! any clause. The parse tree is walked as serde sees it, because the parser's own list of nodes leaves out many of them.
 
 use std::fmt::{self, Display};
 
 use pg_query::NodeEnum;
 use serde::ser::{self, Impossible, Serialize, Serializer};
+
+use super::names::Name;
 
 /// A call of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,17 +17,35 @@ pub struct Call {
     pub first: Option<String>,
 }
 
-/// The calls in a statement. A field that a dot selects is one as well: PostgreSQL reads `t.f` as `f(t)`.
-pub fn calls(tree: &NodeEnum) -> Vec<Call> {
+/// What a statement or an expression refers to.
+#[derive(Clone, Debug, Default)]
+pub struct References {
+    /// The calls. A field that a dot selects is one as well: PostgreSQL reads `t.f` and `(t).f` as `f(t)`.
+    pub calls: Vec<Call>,
+    /// The relations, and names of WITH clauses.
+    pub relations: Vec<Name>,
+    /// It has a column, or is the row of a cursor.
+    pub has_columns: bool,
+    /// It has something that may be another value in another session or row: a relation, a function, a parameter.
+    pub varies: bool,
+}
+
+/// What a statement or an expression refers to.
+pub fn references(tree: &NodeEnum) -> References {
     let mut walk = Walk::default();
     // The walk itself has no error.
     let _ = tree.serialize(&mut walk);
-    walk.calls
+    walk.found
+}
+
+/// The calls in a statement.
+pub fn calls(tree: &NodeEnum) -> Vec<Call> {
+    references(tree).calls
 }
 
 #[derive(Default)]
 struct Walk {
-    calls: Vec<Call>,
+    found: References,
     /// The texts of a name that is being read.
     name: Option<Vec<String>>,
     /// The beginning of the arguments that are being read.
@@ -125,10 +145,13 @@ impl<'a> Serializer for &'a mut Walk {
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields<'a>, fmt::Error> {
+        self.found.has_columns |= matches!(name, "ColumnRef" | "CurrentOfExpr");
+        self.found.varies |= matches!(name, "RangeVar" | "FuncCall" | "SqlValueFunction" | "ParamRef");
         Ok(Fields {
             walk: self,
             name,
             call: None,
+            schema: None,
         })
     }
 
@@ -187,6 +210,8 @@ struct Fields<'a> {
     walk: &'a mut Walk,
     name: &'static str,
     call: Option<Call>,
+    /// The schema of a relation.
+    schema: Option<String>,
 }
 
 impl Fields<'_> {
@@ -220,8 +245,22 @@ impl ser::SerializeStruct for Fields<'_> {
                 let mut parts = self.texts(value)?;
                 if parts.len() > 1 {
                     let name = parts.split_off(parts.len() - 1);
-                    self.walk.calls.push(Call { name, first: None });
+                    self.walk.found.calls.push(Call { name, first: None });
                 }
+            }
+            ("AIndirection", "indirection") => {
+                for part in self.texts(value)? {
+                    let name = vec![part];
+                    self.walk.found.calls.push(Call { name, first: None });
+                }
+            }
+            ("RangeVar", "schemaname") => {
+                self.schema = self.texts(value)?.pop().filter(|schema| !schema.is_empty());
+            }
+            ("RangeVar", "relname") => {
+                let (schema, name) = (self.schema.take(), self.texts(value)?.pop());
+                let name = name.map(|name| Name { schema, name });
+                self.walk.found.relations.extend(name);
             }
             _ => value.serialize(&mut *self.walk)?,
         }
@@ -229,7 +268,7 @@ impl ser::SerializeStruct for Fields<'_> {
     }
 
     fn end(self) -> Done {
-        self.walk.calls.extend(self.call);
+        self.walk.found.calls.extend(self.call);
         Ok(())
     }
 }

@@ -68,7 +68,7 @@ pub struct Relation {
     pub constraints: BTreeMap<String, char>,
 }
 
-/// What a relation is.
+/// The kind of a relation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
     #[default]
@@ -81,7 +81,7 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// Of a `pg_class.relkind`.
+    /// The kind of a `pg_class.relkind`.
     fn of(relkind: &str) -> Self {
         match relkind {
             "f" => Self::Foreign,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pg_query::protobuf::{CmdType, DoStmt, ObjectType};
-use pg_query::{NodeEnum, ParserOptions};
+use pg_query::{Node, NodeEnum, ParserOptions};
 
 use super::bodies::{routine, run};
 use super::calls::{Call, calls};
@@ -17,20 +17,36 @@ use super::{plpgsql, settings};
 use crate::migrate::parse;
 
 /// Functions of PostgreSQL and of well-known extensions that run a text, a part of which can be computed.
-const RUNS_TEXT: [&str; 17] = [
+const RUNS_TEXT: [&str; 33] = [
+    "connectby",
+    "crosstab",
+    "crosstab2",
+    "crosstab3",
+    "crosstab4",
+    "crosstab_hash",
     "cursor_to_xml",
     "database_to_xml",
     "dblink",
     "dblink_exec",
     "dblink_open",
     "dblink_send_query",
+    "drop_chunks",
+    "http",
+    "http_delete",
+    "http_get",
+    "http_patch",
     "http_post",
+    "http_put",
+    "lo_put",
+    "lo_truncate",
+    "lo_truncate64",
     "lo_unlink",
     "query_to_xml",
     "query_to_xml_and_xmlschema",
     "query_to_xmlschema",
     "schedule",
     "schedule_in_database",
+    "table_to_xml",
     "ts_rewrite",
     "ts_stat",
     "pg_terminate_backend",
@@ -54,10 +70,14 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     remember(judge, tree, text);
     match tree {
         NodeEnum::CreateFunctionStmt(_) | NodeEnum::PrepareStmt(_) => return,
-        NodeEnum::ExplainStmt(it) if !is_on(&it.options, "analyze") => return,
+        // The planner runs immutable functions of constants: only the calls below are judged.
+        NodeEnum::ExplainStmt(it) if !is_on(&it.options, "analyze") => {}
         NodeEnum::RuleStmt(it) => {
             for action in it.actions.iter().filter_map(|node| node.node.as_ref()) {
                 judge.statement(action, text);
+            }
+            if let Some(condition) = inner(it.where_clause.as_deref()) {
+                judge.statement(condition, "");
             }
             return;
         }
@@ -83,15 +103,15 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             let name = quoted(&it.trigname);
             judge.find(FindingKind::Opaque, &name, format!("CREATE EVENT TRIGGER {name}"));
         }
-        NodeEnum::DefineStmt(it) => {
-            // The functions of an operator or aggregate run wherever it is used.
-            for node in &it.definition {
-                if let Some(NodeEnum::DefElem(element)) = &node.node
-                    && let Some(NodeEnum::TypeName(name)) = inner(element.arg.as_deref())
-                {
-                    routine(judge, &Name::of(strings(&name.names)));
-                }
-            }
+        // The functions of an operator, an aggregate or a range type run wherever it is used.
+        NodeEnum::DefineStmt(it) => definition(judge, &it.definition),
+        NodeEnum::CreateRangeStmt(it) => definition(judge, &it.params),
+        NodeEnum::AlterExtensionContentsStmt(it) if it.action > 0 => {
+            let statement = format!("ALTER EXTENSION {} ADD", quoted(&it.extname));
+            judge.find(FindingKind::Opaque, quoted(&it.extname), statement);
+        }
+        NodeEnum::UpdateStmt(it) if it.relation.as_ref().is_some_and(|it| it.relname == "pg_settings") => {
+            settings::set_config(judge, None);
         }
         NodeEnum::CreateCastStmt(it) => {
             if let Some(function) = &it.func {
@@ -103,6 +123,20 @@ pub fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     let later = runs_later(tree);
     for call in calls(tree) {
         judge.quietly(later, |judge| called(judge, &call, later));
+    }
+}
+
+/// Judges the functions that the options of a definition name, as a word or as a text.
+fn definition(judge: &mut Judge<'_>, options: &[Node]) {
+    for node in options {
+        let Some(NodeEnum::DefElem(element)) = &node.node else {
+            continue;
+        };
+        match inner(element.arg.as_deref()) {
+            Some(NodeEnum::TypeName(name)) => routine(judge, &Name::of(strings(&name.names))),
+            Some(NodeEnum::String(name)) => routine(judge, &Name::of(vec![name.sval.clone()])),
+            _ => {}
+        }
     }
 }
 

@@ -84,7 +84,10 @@ fn is_open(condition: Option<&Node>) -> bool {
 fn policed(judge: &mut Judge<'_>, table: Option<&RangeVar>) -> Option<(Name, Standing, bool)> {
     let table = Name::from(table?);
     let standing = judge.known.standing(&table);
-    let in_use = standing != Standing::New && judge.is_filled(&table);
+    let in_use = match standing {
+        Standing::New => judge.known.marks(&table).shows,
+        _ => judge.is_filled(&table),
+    };
     Some((table, standing, in_use))
 }
 
@@ -149,6 +152,10 @@ fn alter_table(judge: &mut Judge<'_>, it: &AlterTableStmt) {
             continue;
         };
         let words = match command.subtype() {
+            Is::AtEnableRowSecurity if new => {
+                judge.known.mark(&table, |marks| marks.walled = true);
+                continue;
+            }
             Is::AtDisableTrig => "DISABLE TRIGGER",
             Is::AtDisableTrigAll => "DISABLE TRIGGER ALL",
             Is::AtDisableTrigUser => "DISABLE TRIGGER USER",

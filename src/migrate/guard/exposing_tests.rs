@@ -20,6 +20,23 @@ const STATEMENTS: &[(&str, &[(FindingKind, Effect)])] = &[
         "CREATE POLICY p ON members TO authenticated USING (true)",
         &[(OpenPolicy, Granting)],
     ),
+    (
+        "CREATE POLICY p ON members USING ((SELECT true))",
+        &[(OpenPolicy, Exposing)],
+    ),
+    ("CREATE POLICY p ON members USING (1 IN (1))", &[(OpenPolicy, Exposing)]),
+    (
+        "CREATE POLICY p ON members USING (true IS TRUE)",
+        &[(OpenPolicy, Exposing)],
+    ),
+    (
+        "CREATE POLICY p ON members USING (auth.uid() IS NOT NULL)",
+        &[(AddPolicy, Granting)],
+    ),
+    (
+        "CREATE POLICY p ON members USING (EXISTS (SELECT FROM empty))",
+        &[(AddPolicy, Granting)],
+    ),
     ("CREATE POLICY p ON empty USING (true)", &[(OpenPolicy, Granting)]),
     ("CREATE POLICY p ON members USING (false)", &[(AddPolicy, Granting)]),
     ("CREATE POLICY p ON members USING (id = 1)", &[(AddPolicy, Granting)]),
@@ -40,6 +57,43 @@ const STATEMENTS: &[(&str, &[(FindingKind, Effect)])] = &[
     ("GRANT ALL ON ALL TABLES IN SCHEMA public TO anon", &[(Grant, Exposing)]),
     (
         "GRANT ALL ON ALL TABLES IN SCHEMA public TO authenticated",
+        &[(Grant, Granting)],
+    ),
+    (
+        "CREATE VIEW v AS SELECT id FROM members; GRANT SELECT ON v TO anon",
+        &[(Grant, Exposing)],
+    ),
+    (
+        "CREATE VIEW v AS SELECT id FROM members; CREATE VIEW w AS SELECT * FROM v; GRANT SELECT ON w TO PUBLIC",
+        &[(Grant, Exposing)],
+    ),
+    (
+        "CREATE VIEW v WITH (security_invoker) AS SELECT id FROM members; GRANT SELECT ON v TO anon",
+        &[(Grant, Granting)],
+    ),
+    (
+        "CREATE VIEW v AS SELECT id FROM empty; GRANT SELECT ON v TO anon",
+        &[(Grant, Granting)],
+    ),
+    (
+        "CREATE TABLE t AS TABLE members; GRANT SELECT ON t TO anon",
+        &[(Grant, Exposing)],
+    ),
+    (
+        "SELECT * INTO t FROM members; GRANT SELECT ON t TO anon",
+        &[(Grant, Exposing)],
+    ),
+    (
+        "CREATE MATERIALIZED VIEW t AS SELECT * FROM members; GRANT SELECT ON t TO anon",
+        &[(Grant, Exposing)],
+    ),
+    (
+        "CREATE TABLE t (id int); GRANT SELECT ON t TO anon; INSERT INTO t SELECT id FROM members",
+        &[(Grant, Granting), (Grant, Exposing)],
+    ),
+    (
+        "CREATE TABLE t (id int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; GRANT SELECT ON t TO anon; \
+         INSERT INTO t SELECT id FROM members",
         &[(Grant, Granting)],
     ),
     ("GRANT USAGE ON SCHEMA public TO anon", &[(Grant, Granting)]),
@@ -112,6 +166,21 @@ const STATEMENTS: &[(&str, &[(FindingKind, Effect)])] = &[
     ),
     (
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path = '' AS 'SELECT 1'",
+        &[],
+    ),
+    (
+        "CREATE FUNCTION f() RETURNS SETOF members LANGUAGE sql SECURITY DEFINER SET search_path = '' AS \
+         'SELECT * FROM public.members'",
+        &[(SecurityDefiner, Exposing)],
+    ),
+    (
+        "CREATE FUNCTION f() RETURNS TABLE (id int) SECURITY DEFINER SET search_path = '' BEGIN ATOMIC SELECT id FROM members; \
+         END",
+        &[(SecurityDefiner, Exposing)],
+    ),
+    (
+        "CREATE FUNCTION f() RETURNS SETOF members LANGUAGE sql SECURITY DEFINER SET search_path = '' AS \
+         'SELECT * FROM public.members'; REVOKE EXECUTE ON FUNCTION public.f() FROM PUBLIC",
         &[],
     ),
     ("ALTER FUNCTION f() SECURITY DEFINER", &[(SecurityDefiner, Exposing)]),

@@ -40,7 +40,7 @@ pub struct Judge<'a> {
     pub active: Vec<Arc<str>>,
     /// Judges one statement of a text.
     each: fn(&mut Judge<'a>, &NodeEnum, &str),
-    /// What runs it.
+    /// The script or function that runs it.
     pub label: Option<String>,
     /// Code that was judged, with the state before it.
     judged: HashMap<Arc<str>, (u64, bool, bool)>,

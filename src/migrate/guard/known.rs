@@ -7,20 +7,8 @@ use super::catalog::{Catalog, Column, Sort};
 use super::known_code::Code;
 use super::names::Name;
 use super::objects::Key;
-
-/// Whether a relation exists at one point of the scripts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The pending scripts create it, so it holds nothing that could be lost.
-    New,
-    /// No relation has this name.
-    Absent,
-    /// It exists already. `columns` is none if they are not known.
-    There {
-        filled: bool,
-        columns: Option<BTreeMap<String, Column>>,
-    },
-}
+use super::standing::Marks;
+pub use super::standing::{KnownConstraint, Standing};
 
 #[derive(Clone, Debug)]
 struct KnownRelation {
@@ -30,6 +18,7 @@ struct KnownRelation {
     /// None if the pending scripts create it.
     found: Option<Existing>,
     sort: Sort,
+    marks: Marks,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -43,17 +32,6 @@ struct Existing {
     unique: bool,
     /// With their kinds; none if they are not known.
     constraints: Option<BTreeMap<String, char>>,
-}
-
-/// What is known of a constraint of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KnownConstraint {
-    /// Nothing.
-    Unknown,
-    /// The table has no such constraint.
-    Absent,
-    /// It has one of this kind (`pg_constraint.contype`).
-    OfKind(char),
 }
 
 /// The relations, and other objects that the pending scripts create.
@@ -93,6 +71,7 @@ impl Known {
                 constraints: Some(relation.constraints.clone()),
             }),
             sort: relation.sort,
+            marks: Marks::default(),
         });
         Self {
             entries: entries.collect(),
@@ -181,7 +160,26 @@ impl Known {
             visible: name.schema.is_none() || name.schema == self.current,
             found: None,
             sort,
+            marks: Marks::default(),
         });
+    }
+
+    /// What the pending scripts have made of the relations that the name can mean.
+    pub fn marks(&self, name: &Name) -> Marks {
+        let meant = self.entries.iter().filter(|entry| self.is(entry, name));
+        meant.fold(Marks::default(), |all, entry| Marks {
+            shows: all.shows || entry.marks.shows,
+            open: all.open || entry.marks.open,
+            walled: all.walled || entry.marks.walled,
+        })
+    }
+
+    /// Marks the relations that the name can mean.
+    pub fn mark(&mut self, name: &Name, mark: impl Fn(&mut Marks)) {
+        self.version += 1;
+        for at in self.meant(name) {
+            mark(&mut self.entries[at].marks);
+        }
     }
 
     /// Whether the name can mean a view that the pending scripts create.
@@ -274,7 +272,7 @@ impl Known {
         self.entries.extend(both);
     }
 
-    /// What is known of a table's constraint.
+    /// The state of a table's constraint.
     pub fn constraint(&self, table: &Name, name: &str) -> KnownConstraint {
         let [at] = self.meant(table)[..] else {
             return KnownConstraint::Unknown;

@@ -1,4 +1,4 @@
-//! What a statement makes without naming it: the sequence of a serial or identity column, and the names of constraints
+//! Objects that a statement makes without naming them: the sequence of a serial or identity column, and the names of constraints
 //! and their indexes (PostgreSQL's `ChooseRelationName` and `makeObjectName`).
 
 use pg_query::protobuf::{AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint};

@@ -27,7 +27,9 @@ mod review;
 mod rights;
 mod rows;
 mod settings;
+mod shown;
 mod signatures;
+mod standing;
 mod statements;
 mod tables;
 mod types;
@@ -44,6 +46,8 @@ pub use super::history::Head;
 
 #[cfg(test)]
 mod code_tests;
+#[cfg(test)]
+mod definition_tests;
 #[cfg(test)]
 mod exposing_tests;
 #[cfg(test)]

@@ -118,3 +118,15 @@ pub fn language(options: &[Node]) -> String {
     });
     named.unwrap_or_default()
 }
+
+/// The text of a function's body or a DO block.
+pub fn body_text(options: &[Node]) -> Option<String> {
+    options.iter().find_map(|node| match &node.node {
+        Some(NodeEnum::DefElem(element)) if element.defname == "as" => match inner(element.arg.as_deref()) {
+            Some(NodeEnum::String(text)) => Some(text.sval.clone()),
+            Some(NodeEnum::List(list)) => strings(&list.items).into_iter().next(),
+            _ => None,
+        },
+        _ => None,
+    })
+}

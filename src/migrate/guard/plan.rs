@@ -9,6 +9,7 @@ use super::finding::Finding;
 use crate::api::Effect;
 use crate::migrate::history::Head;
 use crate::migrate::source::Migration;
+use crate::text;
 
 /// The maximum number of migrations and findings that a plan lists; a ConfigMap holds 1 MiB.
 const LISTED: usize = 500;
@@ -135,7 +136,7 @@ impl Plan {
             } in found.iter().take(listed)
             {
                 let _ = write!(text, "  {migration}, line {line}: {statement} ({}", kind.as_str());
-                // Of the other effects, the title says enough.
+                // The title says enough about the other effects.
                 let _ = match effect {
                     Effect::Exposing | Effect::Granting => writeln!(text, ", {})", effect.as_str()),
                     _ => writeln!(text, ")"),
@@ -171,8 +172,8 @@ impl Plan {
     }
 }
 
-fn more(text: &mut String, count: usize, listed: usize) {
-    if let Some(more @ 1..) = count.checked_sub(listed) {
-        let _ = writeln!(text, "  and {more} more");
+fn more(out: &mut String, count: usize, listed: usize) {
+    if let Some(more) = text::more(count, listed) {
+        let _ = writeln!(out, "  {more}");
     }
 }

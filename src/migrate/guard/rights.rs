@@ -183,7 +183,7 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
             ObjectType::ObjectTable if all => anyone,
             ObjectType::ObjectTable => {
                 let table = Name::of(parts);
-                anyone && judge.known.standing(&table) != Standing::New && judge.is_filled(&table)
+                anyone && opens(judge, &table)
             }
             ObjectType::ObjectSchema => anyone && creates && !judge.known.is_made(&objects::key(objtype, &parts)),
             ObjectType::ObjectFdw | ObjectType::ObjectForeignServer | ObjectType::ObjectLanguage => anyone,
@@ -198,6 +198,16 @@ fn grant(judge: &mut Judge<'_>, it: &GrantStmt) {
         let statement = format!("GRANT {given} ON {whole} {name} TO {to}");
         judge.find_as(FindingKind::Grant, effect, &name, statement);
     }
+}
+
+/// Whether everybody reads rows that were there before once everybody may read the table.
+fn opens(judge: &mut Judge<'_>, table: &Name) -> bool {
+    if judge.known.standing(table) != Standing::New {
+        return judge.is_filled(table);
+    }
+    judge.known.mark(table, |marks| marks.open = true);
+    let marks = judge.known.marks(table);
+    marks.shows && !marks.walled
 }
 
 fn grant_role(judge: &mut Judge<'_>, it: &GrantRoleStmt) {

@@ -3,6 +3,7 @@
 use pg_query::protobuf::{CmdType, DropBehavior, MergeMatchKind, MergeStmt, SelectStmt, WithClause};
 use pg_query::{Node, NodeEnum};
 
+use super::calls::references;
 use super::catalog::Sort;
 use super::code::fires;
 use super::finding::FindingKind;
@@ -113,19 +114,13 @@ fn select(judge: &mut Judge<'_>, it: &SelectStmt) {
     }
 }
 
-/// Whether a statement has no condition on rows: it has none, or one that consists of constants.
+/// Whether a statement has no condition on rows: it has none, or one in which no column is.
 fn is_unbounded(condition: Option<&Node>) -> bool {
-    inner(condition).is_none_or(is_constant)
+    inner(condition).is_none_or(|node| !references(node).has_columns)
 }
 
-/// Whether an expression consists of constants.
+/// Whether an expression has the same value in each row and session.
 pub fn is_constant(node: &NodeEnum) -> bool {
-    let constant = |node: &Option<Box<Node>>| inner(node.as_deref()).is_none_or(is_constant);
-    match node {
-        NodeEnum::AConst(_) => true,
-        NodeEnum::TypeCast(it) => constant(&it.arg),
-        NodeEnum::AExpr(it) => constant(&it.lexpr) && constant(&it.rexpr),
-        NodeEnum::BoolExpr(it) => it.args.iter().all(|node| node.node.as_ref().is_some_and(is_constant)),
-        _ => false,
-    }
+    let found = references(node);
+    !found.has_columns && !found.varies
 }

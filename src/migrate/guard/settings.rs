@@ -10,12 +10,12 @@ use super::names::{inner, quoted};
 use super::rights::role;
 use crate::api::Effect;
 
-/// What a setting changes.
+/// The part of a session that a setting changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Changes {
     /// Which objects a name without a schema means.
     Path,
-    /// Whose rights statements have.
+    /// The role whose rights statements have.
     Role,
     /// How text is divided into statements and strings, or what an operator means.
     Reading,

@@ -8,7 +8,7 @@ use super::judge::{Judge, PendingScript};
 use super::known::Known;
 use super::names::{dotted, inner, is_on, strings};
 use super::objects::Key;
-use super::{code, drops, exposing, locks, made, objects, renames, rights, rows, settings, tables};
+use super::{code, drops, exposing, locks, made, objects, renames, rights, rows, settings, shown, tables};
 use crate::migrate::parse;
 
 /// Judges the scripts against the known relations and code. Also returns their state after the last script, and for
@@ -48,7 +48,7 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
     if !alters {
         make(judge, tree);
     }
-    // What the statement concerns is judged by its state before the statement.
+    // The objects of the statement are judged by their state before it.
     exposing::statement(judge, tree);
     rights::statement(judge, tree);
     settings::statement(judge, tree);
@@ -74,6 +74,7 @@ fn statement(judge: &mut Judge<'_>, tree: &NodeEnum, text: &str) {
             locks::statement(judge, tree);
             tables::create(judge, tree);
             rows::statement(judge, tree);
+            shown::statement(judge, tree);
         }
     }
     if alters {

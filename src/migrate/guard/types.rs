@@ -58,7 +58,7 @@ impl fmt::Display for Type {
     }
 }
 
-/// What a change of type does to the values.
+/// The effect of a change of type on the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Only the catalog changes.
@@ -69,7 +69,7 @@ pub enum Change {
     Narrows,
 }
 
-/// What a change from one type to another does, by PostgreSQL's binary coercible casts and by the support functions
+/// The effect of a change from one type to another, by PostgreSQL's binary coercible casts and by the support functions
 /// that omit a cast of length. A change that is not known to keep every value narrows.
 pub fn change(old: &Type, new: &Type) -> Change {
     use Change::{Free, Narrows, Rewrites};
@@ -107,7 +107,7 @@ fn is_text(of: &Type) -> bool {
     !of.array && matches!(of.name.as_str(), "text" | "varchar")
 }
 
-/// What a change of the modifiers of a type does.
+/// The effect of a change of a type's modifiers.
 fn within(name: &str, old: &[i32], new: &[i32]) -> Change {
     use Change::{Free, Narrows, Rewrites};
     if old == new {

@@ -74,7 +74,7 @@ impl History {
     /// Fails if another tool has a history in the database and this format has none: the format is probably wrong.
     async fn check_other_formats(&self, conn: &mut PgConnection, path: &[String]) -> Result<()> {
         for other in [Format::Prisma, Format::Supabase, Format::Sqlx] {
-            // What another login has made says nothing, and is not read.
+            // A table that another login has made is no evidence, and is not read.
             let found = locate(conn, other, path).await.ok().flatten();
             let Some(schema) = found.filter(|_| other != self.format) else {
                 continue;
@@ -275,7 +275,7 @@ async fn elsewhere(conn: &mut PgConnection, source: &Source) -> Result<Option<(S
     .fetch_all(&mut *conn)
     .await?;
     for schema in schemas {
-        // What another login has made says nothing, and is not read.
+        // A table that another login has made is no evidence, and is not read.
         if !matches!(check_record(conn, &schema, table_of(format)).await, Ok(true)) {
             continue;
         }

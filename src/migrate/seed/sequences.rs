@@ -23,7 +23,7 @@ pub struct SequenceBehind {
     table: String,
     /// The column.
     column: String,
-    /// What the sequence gives next.
+    /// The next value of the sequence.
     next: i64,
     /// The highest number in the table.
     highest: i64,

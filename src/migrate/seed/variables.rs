@@ -73,7 +73,7 @@ impl Variables {
 /// A script with the values of its variables inserted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// What is sent to the server.
+    /// The text that is sent to the server.
     pub text: Arc<String>,
     /// The ranges of the values in the text, and of their variables in the script.
     replaced: Vec<(Range<usize>, Range<usize>)>,

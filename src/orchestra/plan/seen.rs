@@ -1,7 +1,7 @@
-//! What is seen of an Orchestra, for [`super::plan`].
+//! The facts about an Orchestra that [`super::plan`] decides by.
 
 use crate::api::condition::Reason;
-use crate::orchestra::wait::Wait;
+use crate::orchestra::wait::{Stop, Wait};
 
 /// Everything that the next step depends on. What comes later is looked at only when it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,10 +10,9 @@ pub struct Seen {
     pub deleting: bool,
     /// Our finalizer is on it.
     pub finalizer: bool,
-    /// While it is being deleted: the tenant's login opens its database no more, or cannot be revoked
-    /// now.
+    /// While the resource is being deleted: the tenant's login is revoked, or cannot be revoked now.
     pub revoked: bool,
-    /// What its ttl has come to.
+    /// Whether something of its ttl is due.
     pub expiry: Expiry,
     /// Its database.
     pub database: Database,
@@ -26,21 +25,21 @@ pub struct Seen {
 /// Whether a database is to run, and how far it is on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {
-    /// It runs and is to run, or there is something else to be done first.
+    /// The database runs and is to run, or something else is done first.
     Running,
-    /// It is to be paused, which is not written down yet.
+    /// The database is to be paused, which is not written down yet.
     ToPause,
     /// The provider is pausing it.
     Pausing,
     /// The logins of a pool's database are to be shut.
     ToShut,
-    /// It is paused.
+    /// The database is paused.
     Paused,
-    /// It is paused, and its connection Secret is not as it was written.
+    /// The database is paused, and its connection Secret is not as it was written.
     ToGiveBack,
-    /// It is to be paused, and cannot be: it runs on.
-    Refused(Reason),
-    /// It is paused, or being paused, and is to run.
+    /// The database is to be paused and cannot be: it runs on.
+    Refused(Stop),
+    /// The database is paused, or being paused, and is to run.
     ToResume,
 }
 
@@ -49,7 +48,9 @@ pub enum Power {
 pub enum Idle {
     /// Nothing is to be done.
     No,
-    /// What was seen is to be written down.
+    /// A look for use is due.
+    Look,
+    /// The result of a look is to be written down.
     Note,
     /// The pause is to be announced.
     Warn,
@@ -57,13 +58,13 @@ pub enum Idle {
     Sleep,
 }
 
-/// What a ttl has come to.
+/// The part of a ttl that is due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expiry {
     /// Nothing is due, or there is no ttl.
     #[default]
     Later,
-    /// It begins to count, of an Orchestra that is in use.
+    /// The ttl begins to count, because the Orchestra is in use.
     Begin,
     /// A warning is due.
     Warn,
@@ -74,9 +75,9 @@ pub enum Expiry {
 /// The database of this Orchestra.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
-    /// None is claimed: looked up by our UID, not read from a status.
+    /// The Orchestra has no claim: looked up by its UID, not read from a status.
     None(Supply),
-    /// One was claimed, and its OrchestraDatabase is gone.
+    /// A database was claimed, and its OrchestraDatabase is gone.
     Lost,
     /// Claimed, and its creation waits in the queue of requests.
     Queued,
@@ -97,20 +98,20 @@ pub enum Supply {
     Provider(Intent),
     /// A database of a pool is free.
     Member(Intent),
-    /// By nothing now; the operator tries again by itself.
+    /// Nothing meets the claim now; the operator tries again by itself.
     Awaited(Wait),
-    /// By nothing until a person acts.
-    Blocked(Reason),
+    /// Nothing meets the claim until a person acts.
+    Blocked(Stop),
 }
 
-/// How far the very claim that could be made now has come.
+/// The progress of the claim that could be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// Nothing was done for it.
+    /// Nothing is reserved or written.
     Open,
     /// The room in the budget, or the pool's member, is reserved in this process.
     Reserved,
-    /// It is written in the status.
+    /// The claim is written in the status.
     Written,
 }
 
@@ -134,15 +135,15 @@ pub enum Work {
 /// Where the plan of migrations that wait for approval is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// As it should be.
+    /// The plan that waits is written down, or none waits.
     Told,
-    /// Not written down, or another plan is.
+    /// The plan that waits is not written down, or another one is.
     Untold,
     /// A plan is written down, and none waits.
     Leftover,
 }
 
-/// What was seen inside of a usable database.
+/// The facts about the inside of a usable database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Inside {

@@ -1,9 +1,10 @@
 use super::*;
+use crate::api::condition::Reason;
 
 fn every_state() -> Vec<Seen> {
     let mut databases = vec![
         Database::None(Supply::Awaited(Wait::Member)),
-        Database::None(Supply::Blocked(Reason::ClassNotFound)),
+        Database::None(Supply::Blocked(Stop::Claim(Reason::ClassNotFound))),
         Database::Lost,
         Database::Queued,
         Database::Provisioning,
@@ -41,16 +42,16 @@ const POWERS: [Power; 8] = [
     Power::ToShut,
     Power::Paused,
     Power::ToGiveBack,
-    Power::Refused(Reason::PausingNotAllowed),
+    Power::Refused(Stop::PauseForbidden),
     Power::ToResume,
 ];
 
-/// The same with every state of a pause, while nothing of a ttl is due.
+/// Every state of a pause, while nothing of a ttl is due.
 fn every_power_state() -> Vec<Seen> {
     let mut states = Vec::new();
     for seen in every_state().into_iter().filter(|seen| seen.expiry == Expiry::Later) {
         for power in POWERS {
-            for idle in [Idle::No, Idle::Note, Idle::Warn, Idle::Sleep] {
+            for idle in [Idle::No, Idle::Look, Idle::Note, Idle::Warn, Idle::Sleep] {
                 states.push(Seen { power, idle, ..seen });
             }
         }
@@ -104,7 +105,7 @@ fn inside(seen: &Seen) -> Option<Inside> {
     }
 }
 
-/// What the world looks like after a step that went well.
+/// The state after a step that succeeded.
 fn after(mut seen: Seen, step: Step) -> Seen {
     let claim = |intent| match seen.database {
         Database::None(Supply::Provider(_)) => Database::None(Supply::Provider(intent)),
@@ -124,7 +125,7 @@ fn after(mut seen: Seen, step: Step) -> Seen {
         Step::Pause => seen.power = Power::Pausing,
         Step::Shut | Step::Wait(Wait::Pausing) | Step::GiveBack => seen.power = Power::Paused,
         Step::Resume => seen.power = Power::Running,
-        Step::NoteUse | Step::WarnIdle => seen.idle = Idle::No,
+        Step::LookForUse | Step::NoteUse | Step::WarnIdle => seen.idle = Idle::No,
         Step::FallAsleep => (seen.idle, seen.power) = (Idle::No, Power::ToPause),
         Step::Rest | Step::Sleep | Step::Stop(_) => {}
         _ => {
@@ -319,11 +320,11 @@ fn what_cannot_be_paused_lives_on_and_only_what_rests_falls_asleep() {
             ..seen
         };
         let step = plan(&running);
-        if let Power::Refused(reason) = seen.power
+        if let Power::Refused(stop) = seen.power
             && seen.idle == Idle::No
         {
             let expected = if step == Step::Rest && !seen.deleting {
-                Step::Stop(reason)
+                Step::Stop(stop)
             } else {
                 step
             };

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
-use kube::runtime::reflector::ObjectRef;
+use kube::api::{ListParams, PostParams};
 use uuid::Uuid;
 
 use super::observe::Observed;
@@ -20,7 +19,7 @@ use crate::api::{
 use crate::class::{self, budget};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::write::set_finalizer;
+use crate::controller::write::{delete, set_finalizer};
 use crate::credentials::owner;
 use crate::pool::act::await_end;
 use crate::pool::plan::UnpreparedState;
@@ -36,16 +35,16 @@ const POOL: &str = "pool";
 
 /// Carries out a step; `None` when the pass goes on at once.
 pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
-    match step {
+    match &step {
         Step::AddFinalizer => set_our_finalizer(pass, true).await?,
         Step::RemoveFinalizer => return remove_finalizer(pass).await,
-        Step::Plan(more) => return plan(pass, observed, more).await,
-        Step::Create(names) => return create_all(pass, observed, &names).await,
-        Step::Drop(names) => drop_names(pass, observed, &names).await?,
-        Step::Destroy(names) => destroy(pass, observed, &names).await?,
+        Step::Plan(more) => return plan(pass, &step, observed, *more).await,
+        Step::Create(names) => return create_all(pass, observed, names).await,
+        Step::Drop(names) => drop_names(pass, &step, observed, names).await?,
+        Step::Destroy(names) => destroy(pass, observed, names).await?,
         Step::Prepare(names) => {
             for name in names {
-                prepare(pass, observed, &name).await;
+                prepare(pass, observed, name).await;
             }
         }
         Step::AwaitPreparations => {
@@ -61,7 +60,7 @@ pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Opt
         Step::Yield => return Ok(Some(Next::After(Duration::ZERO))),
         Step::Wait(wait) => {
             forget(pass, observed);
-            return Ok(Some(Next::After(wait)));
+            return Ok(Some(Next::After(*wait)));
         }
         Step::Rest => {
             forget(pass, observed);
@@ -94,15 +93,13 @@ async fn remove_finalizer(pass: &mut Pass) -> Result<Option<Next>, Error> {
 async fn unclaimed(pass: &Pass) -> Result<Vec<OrchestraDatabase>, Error> {
     let selector = format!("spec.pool={},spec.claimRef.uid=", pass.name());
     let found = pass.api().list(&ListParams::default().fields(&selector)).await?;
-    let is_left = |member: &OrchestraDatabase| {
-        member.is_unclaimed() && member.pool() == Some(pass.name()) && !pass.withdrawn.contains(&member.name_any())
-    };
+    let is_left = |member: &OrchestraDatabase| member.is_unclaimed() && member.pool() == Some(pass.name());
     Ok(found.items.into_iter().filter(is_left).collect())
 }
 
 /// Writes down the names of further members. The write is a compare-and-swap on the pool, which was read before the
 /// members are counted in the API server: whoever has made members since has written that, too, and the write is refused.
-async fn plan(pass: &mut Pass, observed: &Observed, more: usize) -> Result<Option<Next>, Error> {
+async fn plan(pass: &mut Pass, step: &Step, observed: &Observed, more: usize) -> Result<Option<Next>, Error> {
     let counted: HashSet<_> = unclaimed(pass).await?.iter().map(ResourceExt::name_any).collect();
     let shown: HashSet<_> = observed.members.iter().map(|member| member.name_any()).collect();
     if counted != shown {
@@ -110,15 +107,15 @@ async fn plan(pass: &mut Pass, observed: &Observed, more: usize) -> Result<Optio
     }
     let mut planned = observed.seen.planned.clone();
     planned.extend((0..more).map(|_| format!("orchdb-{}", Uuid::new_v4())));
-    status::change_planned(pass, observed, planned).await?;
+    status::change_planned(pass, step, observed, planned).await?;
     Ok(None)
 }
 
 /// Gives up names that were written down, so that nobody makes their members any more.
-async fn drop_names(pass: &mut Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
+async fn drop_names(pass: &mut Pass, step: &Step, observed: &Observed, names: &[String]) -> Result<(), Error> {
     let mut planned = observed.seen.planned.clone();
     planned.retain(|name| !names.contains(name));
-    status::change_planned(pass, observed, planned).await
+    status::change_planned(pass, step, observed, planned).await
 }
 
 /// Makes the members that are written down, as far as the budget has room.
@@ -175,7 +172,7 @@ async fn existing(pass: &Pass, name: &str) -> Result<OrchestraDatabase, Error> {
     Err(Error::blocked(Reason::InUse, message))
 }
 
-async fn destroy(pass: &mut Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
+async fn destroy(pass: &Pass, observed: &Observed, names: &[String]) -> Result<(), Error> {
     let members = names.iter().filter_map(|name| observed.member(name));
     let members: Vec<_> = members.map(|member| (**member).clone()).collect();
     destroy_all(pass, &members).await
@@ -183,36 +180,19 @@ async fn destroy(pass: &mut Pass, observed: &Observed, names: &[String]) -> Resu
 
 /// Deletes members in the very version in which nobody had claimed them. A claim that comes in between changes the version,
 /// and the API server refuses the deletion; after the deletion it refuses the claim.
-async fn destroy_all(pass: &mut Pass, members: &[OrchestraDatabase]) -> Result<(), Error> {
+async fn destroy_all(pass: &Pass, members: &[OrchestraDatabase]) -> Result<(), Error> {
     let mut failed = None;
     for member in members {
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: member.uid(),
-                resource_version: member.resource_version(),
-            }),
-            ..DeleteParams::default()
-        };
-        match pass.api().delete(&member.name_any(), &parameters).await {
-            Ok(deleted) => {
-                let database = member.name_any();
-                tracing::info!(database, "a member that nobody has claimed is destroyed");
-                let databases = &pass.ctx.core.stores.databases;
-                match deleted.left().filter(|left| !left.finalizers().is_empty()) {
-                    // Its deletion has only begun.
-                    Some(left) => databases.wrote(&left),
-                    None => databases.removed(&ObjectRef::from_obj(member)),
-                }
-            }
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            // The others are destroyed all the same.
-            Err(error) => {
-                failed.get_or_insert(Error::from(error));
-                continue;
-            }
+        // The others are destroyed all the same.
+        if let Err(error) = delete(&pass.ctx.core, member).await {
+            failed.get_or_insert(error);
+            continue;
         }
+        tracing::info!(
+            database = member.name_any(),
+            "a member that nobody has claimed is destroyed"
+        );
         pass.ctx.preparations.stop(&member.uid().unwrap_or_default());
-        pass.withdrawn.insert(member.name_any());
     }
     failed.map_or(Ok(()), Err)
 }

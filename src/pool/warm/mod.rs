@@ -10,19 +10,12 @@ mod observe;
 pub mod plan;
 mod status;
 
-use std::sync::Arc;
-
 use super::Pass;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
-use crate::controller::status::current;
 
 /// One pass: observe → plan → status → act, step by step until it has to wait.
 pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
-    let Some(pool) = current(&pass.ctx.core, &*pass.pool).await? else {
-        return Ok(Next::Gone);
-    };
-    pass.pool = Arc::new(pool);
     loop {
         let observed = observe::observe(&pass).await?;
         let step = plan::plan(&observed.seen);

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::plan::{Member, Seen, State, Supply};
-use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::condition::Reason;
 use crate::api::{GoDuration, OrchestraClass, OrchestraDatabase, POOL_FINALIZER};
 use crate::class::{self, Way, budget};
 use crate::controller::error::Error;
@@ -54,12 +54,12 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
     let all = databases.state_filter(|database| database.pool() == Some(pass.name()));
     let bound = all.iter().filter(|member| member.is_held()).count();
     let mut members = all;
-    members.retain(|member| member.is_unclaimed() && !pass.withdrawn.contains(&member.name_any()));
+    members.retain(|member| member.is_unclaimed());
     let number = |of: Option<i32>, otherwise: i32| usize::try_from(of.unwrap_or(otherwise)).unwrap_or_default();
     let written = pool.status.iter().flat_map(|status| &status.planned);
     let (made, planned): (Vec<_>, Vec<_>) = written
         .cloned()
-        .partition(|name| databases.get(&ObjectRef::new(name)).is_some() || pass.withdrawn.contains(name));
+        .partition(|name| databases.get(&ObjectRef::new(name)).is_some());
     let mut observed = Observed {
         seen: Seen {
             deleting: pool.metadata.deletion_timestamp.is_some(),
@@ -207,12 +207,11 @@ fn is_prepared(member: &OrchestraDatabase) -> bool {
 
 /// Why a person must act for a member.
 fn stalled(member: &OrchestraDatabase) -> Option<Refusal> {
-    let reason = member.stalled_reason()?;
-    let message = find(member.conditions(), ConditionType::Stalled).map(|stalled| stalled.message.clone());
+    let (reason, message) = member.stalled()?;
     Some(Refusal {
         class: ErrorClass::Blocked,
         reason,
-        message: message.unwrap_or_default(),
+        message: message.into(),
         duplicate_of: None,
     })
 }

@@ -17,20 +17,26 @@ use crate::text;
 /// Members that a condition names.
 const NAMED: usize = 5;
 
-/// Writes the status at a step that ends the pass, or that is the status itself.
+/// Writes the status at a step that ends the pass, or that is the status itself. That of names that are written down or
+/// given up is written with them, by `act`.
 pub async fn write(pass: &mut Pass, step: &Step, observed: &Observed) -> Result<(), Error> {
-    let deletes = observed.seen.deleting && matches!(step, Step::Destroy(_));
-    let ends = matches!(step, Step::Settle | Step::Yield | Step::Wait(_) | Step::Rest);
-    if !ends && !deletes || !observed.seen.finalizer {
+    if matches!(step, Step::Plan(_) | Step::Drop(_)) {
         return Ok(());
     }
     let planned = observed.seen.planned.clone();
-    change_planned(pass, observed, planned).await
+    change_planned(pass, step, observed, planned).await
 }
 
-/// Writes the status with these names of members that are about to be made.
-pub async fn change_planned(pass: &mut Pass, observed: &Observed, planned: Vec<String>) -> Result<(), Error> {
-    let described = describe(observed);
+/// Writes the status of a step with these names of members that are about to be made.
+pub async fn change_planned(
+    pass: &mut Pass,
+    step: &Step,
+    observed: &Observed,
+    planned: Vec<String>,
+) -> Result<(), Error> {
+    let Some(described) = describe(step, observed) else {
+        return Ok(());
+    };
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let seen = &observed.seen;
     let available = available(observed);
@@ -76,7 +82,20 @@ struct Described {
     message: String,
 }
 
-fn describe(observed: &Observed) -> Described {
+/// What the conditions say at a step; none where the next one tells.
+fn describe(step: &Step, observed: &Observed) -> Option<Described> {
+    let tells = match step {
+        Step::AddFinalizer | Step::RemoveFinalizer | Step::Create(_) | Step::Prepare(_) | Step::AwaitPreparations => {
+            false
+        }
+        Step::Destroy(_) => observed.seen.deleting,
+        Step::Settle | Step::Plan(_) | Step::Drop(_) | Step::Yield | Step::Wait(_) | Step::Rest => true,
+    };
+    (tells && observed.seen.finalizer).then(|| of_members(observed))
+}
+
+/// What the conditions say of the members.
+fn of_members(observed: &Observed) -> Described {
     let seen = &observed.seen;
     if seen.deleting {
         return works(
@@ -204,7 +223,7 @@ mod tests {
             (2, &[State::Available, due], Reason::Migrating),
             (3, &[State::Available, due], Reason::Provisioning),
         ] {
-            let described = describe(&observed(desired, states));
+            let described = of_members(&observed(desired, states));
             assert_eq!(described.reason, reason, "{desired} {states:?}");
             assert_eq!(described.ready, reason == Reason::Ready);
             assert_eq!(described.standing == Standing::Settled, described.ready);
@@ -215,9 +234,9 @@ mod tests {
     fn a_budget_matters_only_to_a_pool_that_lacks_something() {
         let mut full = observed(1, &[State::Available]);
         full.closed = Some(blocked(Reason::BudgetExceeded, "no room"));
-        assert!(describe(&full).ready);
+        assert!(of_members(&full).ready);
         full.seen.desired = 2;
-        let described = describe(&full);
+        let described = of_members(&full);
         assert_eq!(
             (described.standing, described.reason),
             (Standing::Stalled, Reason::BudgetExceeded)
@@ -225,7 +244,7 @@ mod tests {
         assert_eq!(described.message, "no room");
         let mut gone = observed(0, &[]);
         (gone.class, gone.closed) = (None, Some(blocked(Reason::ClassNotFound, "create it")));
-        assert_eq!(describe(&gone).reason, Reason::ClassNotFound);
+        assert_eq!(of_members(&gone).reason, Reason::ClassNotFound);
     }
 
     #[test]
@@ -233,13 +252,13 @@ mod tests {
         let mut broken = observed(2, &[State::Available, State::Broken]);
         let lost = blocked(Reason::DatabaseLost, "it is gone");
         broken.refusals.push((Some("orchdb-2".into()), lost));
-        let described = describe(&broken);
+        let described = of_members(&broken);
         assert_eq!(
             (described.standing, described.reason),
             (Standing::Stalled, Reason::DatabaseLost)
         );
         assert_eq!(described.message, "OrchestraDatabase orchdb-2: it is gone");
         broken.seen.deleting = true;
-        assert_eq!(describe(&broken).reason, Reason::Deleting);
+        assert_eq!(of_members(&broken).reason, Reason::Deleting);
     }
 }

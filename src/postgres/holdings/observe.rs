@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use super::facts::{Database, Holdings, LoginFacts, Open, Role, Server};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::groups::APP_GROUP;
-use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, quote, run};
+use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, first, look, quote, run};
 
 /// Names of each kind that are read at most.
 const MOST: i64 = 50;
@@ -54,10 +54,9 @@ const SUPABASE: &str = "(SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_names
 /// # Errors
 /// See [`Error`].
 pub async fn is_hosted_project(conn: &mut PgConnection) -> Result<bool> {
-    begin(conn).await?;
     let query = format!("SELECT {SUPABASE} AND NOT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user");
-    let seen = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut *conn).await;
-    end(conn, seen.map_err(Error::from)).await
+    let [rows] = look(conn, [query]).await?;
+    Ok(first(&rows)?.try_get(0)?)
 }
 
 async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {

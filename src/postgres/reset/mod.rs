@@ -111,8 +111,9 @@ async fn refuse(conn: &mut PgConnection, uids: &[&str]) -> Result<Option<Stay>> 
             _ => None,
         });
     if let Some(role) = foreign {
-        let message =
-            format!("the login {role} of an Orchestra, which another login of the server has made, has rights here");
+        let message = format!(
+            "login {role} of an Orchestra, created by another login of this server, has rights in this database"
+        );
         return Ok(Some(Stay::InUse(message)));
     }
     let session = sessions.into_iter().find(|role| !made.contains(role));

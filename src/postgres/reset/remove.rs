@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::observe::made;
 use crate::postgres::error::{Error, Result};
 use crate::postgres::sql::{begin, end, permitted, quote, run};
-use crate::postgres::wall::close_database;
+use crate::postgres::wall::{close_database, current_database};
 
 /// Statements that the server refuses because of what else there is, or because the owner may not: what is left is told.
 const REFUSALS: [&str; 5] = ["42501", "2BP01", "55006", "0LP01", "0A000"];
@@ -56,7 +56,8 @@ pub(super) async fn everything(conn: &mut PgConnection) -> Result<()> {
 pub(super) async fn rest(conn: &mut PgConnection) -> Result<()> {
     run(conn, "DROP OWNED BY CURRENT_USER CASCADE".into()).await?;
     // The owner has lost what it granted itself.
-    close_database(conn).await?;
+    let database = current_database(conn).await?;
+    close_database(conn, &database).await?;
     let fresh = sqlx::query_scalar::<_, String>(FRESH).fetch_all(&mut *conn).await?;
     all(conn, fresh.into_iter()).await?;
     let public = sqlx::query_scalar::<_, String>(PUBLIC).fetch_all(&mut *conn).await?;

@@ -1,5 +1,5 @@
-//! Whose turn is next on a server: fair between namespaces, so that whoever fills the queue with the Orchestras of
-//! one namespace holds up only that namespace.
+//! The next turn on a server: fair between namespaces, so that a namespace which fills the queue with its Orchestras
+//! delays only itself.
 
 use std::collections::HashMap;
 

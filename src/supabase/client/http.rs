@@ -33,7 +33,7 @@ pub struct Client {
     pub(super) limiter: Arc<RateLimiter>,
     pub(super) token_state: TokenState,
     pub(super) metrics: Arc<Metrics>,
-    /// What was logged of answers that are not understood in full, so that it is logged once.
+    /// Flaws of answers that were logged already, so that each is logged once.
     pub(super) told: Mutex<HashSet<(Operation, String)>>,
 }
 

@@ -156,7 +156,7 @@ impl Client {
         self.choose_keys(Operation::into, reference).await
     }
 
-    /// The same for a database in use: nobody waits for it.
+    /// The keys of a database in use: nobody waits for this request.
     pub async fn check_keys(&self, reference: &str) -> Result<ChosenKeys, Error> {
         self.choose_keys(Operation::as_check, reference).await
     }

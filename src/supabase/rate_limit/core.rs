@@ -23,7 +23,7 @@ const UNKNOWN: Duration = Duration::from_secs(1);
 /// When a caller is to ask again that waits for the answers to requests in flight.
 const SOON: Duration = Duration::from_millis(200);
 
-/// What is limited: an endpoint for a scope.
+/// The unit of a limit: an endpoint for a scope.
 pub(super) type Key = (Operation, String);
 
 /// A request may not be sent yet.

@@ -1,4 +1,4 @@
-//! What the headers of an answer say about the rate limit.
+//! The rate limit in the headers of an answer.
 
 use std::time::Duration;
 

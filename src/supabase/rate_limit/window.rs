@@ -11,7 +11,7 @@ pub(super) struct Slot {
     pub at: Instant,
 }
 
-/// What an answer says about the window that its request was counted in.
+/// The window that a request was counted in, as its answer describes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WindowReport {
     /// Requests that the server has counted in the window, those of other clients included.

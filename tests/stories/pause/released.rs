@@ -100,7 +100,7 @@ async fn a_paused_project_that_is_released_stays_paused_and_is_restored_for_who_
     let kept = delete(&world, "back", &database, "Reclaiming").await;
     assert_eq!(kept["spec"]["powerState"], "Paused", "{kept:#}");
     soon("an event tells of its login", async || {
-        events(&world).contains("was not revoked: if somebody restores the project")
+        events(&world).contains("was not revoked. If somebody restores the project")
     })
     .await;
     soon("it sleeps again", async || {

@@ -1,0 +1,57 @@
+//! Projects that the operator did not make.
+
+use super::*;
+
+#[test]
+fn nothing_is_bought_or_set_in_the_place_of_an_adopted_project() {
+    for facts in every_state() {
+        let Backing::Hosted(hosted) = facts.backing else {
+            continue;
+        };
+        let Origin::Adopted { resets, .. } = hosted.origin else {
+            continue;
+        };
+        let step = plan(&facts);
+        assert!(
+            !matches!(step, Step::Announce | Step::Create | Step::Replace | Step::Renew),
+            "{facts:?}"
+        );
+        let held = facts.claim == Claim::Held;
+        assert!(step != Step::ResetPassword || resets && held, "{facts:?}");
+    }
+}
+
+#[test]
+fn a_released_project_whose_status_was_lost_is_let_go_of_only_when_it_refuses_the_login() {
+    let released = |project, connection| {
+        plan(&Facts {
+            deleting: false,
+            abandon: false,
+            finalizer: true,
+            claim: Claim::Released,
+            destroy: false,
+            grace: Grace::None,
+            refused: false,
+            backing: Backing::Hosted(Hosted {
+                origin: Origin::Adopted {
+                    resets: true,
+                    proven: false,
+                },
+                password: true,
+                project,
+                issued: Issued::Never,
+                connection,
+            }),
+        })
+    };
+    for (project, connection, step) in [
+        (Project::Unrecorded, Connection::Unproven, Step::Record),
+        (Project::Active, Connection::Unproven, Step::Probe),
+        (Project::Active, Connection::Proven, Step::Rest),
+        (Project::Active, Connection::WrongPassword, Step::DeleteSelf),
+        (Project::Active, Connection::Unread, Step::DeleteSelf),
+        (Project::Lost, Connection::Unproven, Step::DeleteSelf),
+    ] {
+        assert_eq!(released(project, connection), step, "{project:?} {connection:?}");
+    }
+}

@@ -1,0 +1,41 @@
+//! What is known of a relation or a constraint at one point of the pending scripts.
+
+use std::collections::BTreeMap;
+
+use super::catalog::Column;
+
+/// Whether a relation exists at one point of the scripts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The pending scripts create it, so it holds nothing that could be lost.
+    New,
+    /// No relation has this name.
+    Absent,
+    /// It exists already. `columns` is none if they are not known.
+    There {
+        filled: bool,
+        columns: Option<BTreeMap<String, Column>>,
+    },
+}
+
+/// What the pending scripts have made of a relation that they create.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// It shows rows of a table that was there before.
+    pub shows: bool,
+    /// Everybody may read it.
+    pub open: bool,
+    /// It has row level security.
+    pub walled: bool,
+}
+
+/// The state of a constraint of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownConstraint {
+    /// The state is not known.
+    Unknown,
+    /// The table has no such constraint.
+    Absent,
+    /// It has one of this kind (`pg_constraint.contype`).
+    OfKind(char),
+}

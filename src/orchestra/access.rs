@@ -1,0 +1,57 @@
+//! The way into its database that a pass has opened, and the tenant's logins as the pass knows them.
+
+use sqlx::postgres::PgConnection;
+
+use super::login::{Opened, WayIn};
+use crate::credentials::tenant::Logins;
+
+/// The owner's session, what the tenant is given, and the tenant's logins. A session is kept only together with a
+/// proven way in.
+#[derive(Default)]
+pub struct Access {
+    session: Option<PgConnection>,
+    way_in: Option<WayIn>,
+    logins: Option<Logins>,
+}
+
+impl Access {
+    /// Whether the owner's session is open.
+    pub fn is_open(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// The owner's login and what the tenant is given, once both have worked.
+    pub fn way_in(&self) -> Option<&WayIn> {
+        self.way_in.as_ref()
+    }
+
+    /// The tenant's logins, as this pass has read or written them.
+    pub fn logins(&self) -> Option<&Logins> {
+        self.logins.as_ref()
+    }
+
+    /// Keeps what the preparation of the tenant's login has opened.
+    pub fn open(&mut self, opened: Opened) {
+        (self.session, self.way_in, self.logins) = (Some(opened.session), Some(opened.way_in), Some(opened.logins));
+    }
+
+    /// Closes the session: it does not prove the login that is to be proven next.
+    pub fn close(&mut self) {
+        (self.session, self.way_in) = (None, None);
+    }
+
+    /// Takes the session for a piece of work, which gives it back.
+    pub fn take_session(&mut self) -> Option<PgConnection> {
+        self.session.take()
+    }
+
+    /// Gives the session back. One that work between two passes leaves, without a way in beside it, is closed.
+    pub fn give_back(&mut self, session: Option<PgConnection>) {
+        self.session = session.filter(|_| self.way_in.is_some());
+    }
+
+    /// Keeps the tenant's logins as they were read or written.
+    pub fn learn(&mut self, logins: Logins) {
+        self.logins = Some(logins);
+    }
+}

@@ -1,0 +1,39 @@
+//! The one writer of the Orchestra of a pass: what each write returns is what the pass goes on with.
+
+use super::Pass;
+use crate::api::{ORCHESTRA_FINALIZER, OrchestraStatus};
+use crate::controller::error::Error;
+use crate::controller::status::{self, News};
+use crate::controller::write;
+
+impl Pass {
+    /// Writes the status when it has changed, with an event if there is news.
+    pub(super) async fn write_status(&mut self, new: OrchestraStatus, news: Option<News>) -> Result<(), Error> {
+        self.object = status::write(&self.ctx.core, &self.object, new, news).await?;
+        Ok(())
+    }
+
+    /// Changes the status.
+    pub(super) async fn change_status(&mut self, change: impl FnOnce(&mut OrchestraStatus)) -> Result<(), Error> {
+        let mut new = self.object.status.clone().unwrap_or_default();
+        change(&mut new);
+        self.write_status(new, None).await
+    }
+
+    /// Puts the operator's finalizer on, or takes it off.
+    pub(super) async fn set_finalizer(&mut self, present: bool) -> Result<(), Error> {
+        if let Some(object) = write::set_finalizer(&self.ctx.core, &self.object, ORCHESTRA_FINALIZER, present).await? {
+            self.object = object;
+        }
+        Ok(())
+    }
+
+    /// Deletes this very version of the Orchestra. Whether it is still there, and waits for its finalizer.
+    pub(super) async fn delete(&mut self) -> Result<bool, Error> {
+        let Some(object) = write::delete(&self.ctx.core, &self.object).await? else {
+            return Ok(false);
+        };
+        self.object = object;
+        Ok(true)
+    }
+}
