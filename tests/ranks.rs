@@ -33,6 +33,7 @@ async fn denied(conn: &mut PgConnection, sql: &str) {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn a_tenants_trigger_on_the_history_never_runs_as_the_owner() {
     let server = server().await;
     let (owner, tenant) = database(&server).await;
@@ -106,6 +107,7 @@ async fn a_tenants_trigger_on_the_history_never_runs_as_the_owner() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn nothing_of_others_on_a_history_is_accepted() {
     let server = server().await;
     let (owner, tenant) = database(&server).await;
@@ -298,4 +300,46 @@ async fn a_tenants_login_has_the_limits_of_its_class() {
             .unwrap();
         assert_eq!(ask(&mut own, of).await, left);
     }
+}
+
+#[tokio::test]
+async fn a_routine_with_the_owners_rights_is_for_whom_a_script_grants_it_to() {
+    let server = server().await;
+    let (owner, tenant) = database(&server).await;
+    let rights = TenantRights::default();
+    let mut theirs = prepare(&owner, &tenant, &rights).await;
+    let script = "CREATE FUNCTION run(text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' \
+                      AS 'BEGIN EXECUTE $1; END'; \
+                  REVOKE ALL ON FUNCTION run FROM PUBLIC; \
+                  CREATE FUNCTION plain() RETURNS int LANGUAGE sql AS 'SELECT 1'; \
+                  CREATE FUNCTION open() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; \
+                  CREATE FUNCTION hidden() RETURNS int LANGUAGE sql AS 'SELECT 1'; \
+                  REVOKE ALL ON FUNCTION hidden FROM PUBLIC;";
+    migrate(&owner, &source(&[("1_run", script)])).await.unwrap();
+    let works = async |theirs: &mut PgConnection| {
+        denied(theirs, "SELECT public.run('CREATE ROLE mallory LOGIN SUPERUSER')").await;
+        for allowed in ["SELECT public.plain()", "SELECT public.open()"] {
+            execute(theirs, allowed).await.unwrap();
+        }
+    };
+    // As soon as the script is committed, and after each preparation.
+    works(&mut theirs).await;
+    let mut own = session(&owner).await;
+    for _ in 0..2 {
+        grant_existing(&mut own, &tenant.name, &rights).await.unwrap();
+        works(&mut theirs).await;
+        execute(&mut theirs, "SELECT public.hidden()").await.unwrap();
+        drop(prepare(&owner, &tenant, &rights).await);
+    }
+    // What an earlier version has granted goes, and what a script grants the group stays.
+    execute(&mut own, "GRANT EXECUTE ON FUNCTION run TO tenant")
+        .await
+        .unwrap();
+    drop(prepare(&owner, &tenant, &rights).await);
+    works(&mut theirs).await;
+    execute(&mut own, "GRANT EXECUTE ON FUNCTION run TO orchestra_app")
+        .await
+        .unwrap();
+    drop(prepare(&owner, &tenant, &rights).await);
+    execute(&mut theirs, "SELECT public.run('SELECT 1')").await.unwrap();
 }

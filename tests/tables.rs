@@ -21,6 +21,7 @@ async fn run(login: &Login, files: &[(&str, &str)]) -> Result<SeedOutcome, Error
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn the_server_reads_the_rows_and_says_what_helps() {
     let server = server().await;
     let login = server.login("postgres");

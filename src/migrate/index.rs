@@ -122,11 +122,11 @@ impl IndexBuild {
         .await?)
     }
 
-    /// The oids of the tables and materialized views of this name.
+    /// The oids of the tables and materialized views of this name, two at most.
     async fn tables_anywhere(&self, conn: &mut PgConnection) -> Result<Vec<i64>> {
         Ok(sqlx::query_scalar(
             "SELECT oid::pg_catalog.int8 FROM pg_catalog.pg_class WHERE relname OPERATOR(pg_catalog.=) $1 \
-             AND relkind IN ('r', 'm', 'p')",
+             AND relkind IN ('r', 'm', 'p') LIMIT 2",
         )
         .persistent(false)
         .bind(&self.table.name)

@@ -12,6 +12,7 @@ use super::guard::names::Name;
 use super::history::History;
 use super::session::default_path;
 use super::source::{MigrationId, Source};
+use crate::postgres::column;
 
 /// The tables that the scripts of a source create and the database lacks, as `schema.name` or `name`. What the scripts,
 /// their code or an earlier text of a changed script can have dropped, renamed or moved is left out. None are told when the
@@ -45,11 +46,8 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
              WHERE relkind IN ('r', 'p', 'f') AND relname = claimed.name \
                  AND (claimed.schema IS NULL OR nspname = claimed.schema)) \
          ORDER BY place";
-    Ok(sqlx::query_scalar(missing)
-        .bind(schemas)
-        .bind(names)
-        .fetch_all(conn)
-        .await?)
+    let missing = sqlx::query(missing).bind(schemas).bind(names);
+    Ok(column(conn, "missing tables", missing).await?)
 }
 
 fn claimed(source: &Source, edited: &BTreeSet<MigrationId>, home: Vec<String>) -> Vec<Name> {

@@ -167,7 +167,7 @@ impl Steps<'_> {
             (Kind::Other, _) if self.count > 1 => self.inside(conn, done, piece).await?,
             // Also a single statement of an extension, which no grammar tells.
             (Kind::Unsure | Kind::Other, _) => {
-                // The statements before are kept if this statement has to be sent again.
+                // What was done before is kept if the statement has to be sent again.
                 self.commit(conn, index, piece).await?;
                 match self.inside(conn, done, piece).await {
                     Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {

@@ -233,6 +233,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn only_certain_cures_need_no_decision() {
         let three = format!("CREATE TABLE t (a int); {INDEX}; SELECT 1;");
         let own = "BEGIN; INSERT INTO t VALUES (1); COMMIT; SELECT 1 / 0;";

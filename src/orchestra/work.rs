@@ -103,21 +103,18 @@ pub async fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
     let rights = login::rights(&pass.object, observed.class.as_deref());
     let (hints, role) = (reach::hints(pass, &rights), tenant::role_name(pass.uid()));
     let subject = pass.object.object_ref(&());
-    if !was_prepared {
+    let Some(mut session) = was_prepared.then(|| pass.access.take_session()).flatten() else {
         return;
+    };
+    let core = &pass.ctx.core;
+    let told = async {
+        reach::tell(core, &subject, &mut session, &role, hints).await?;
+        tell_of_sequences(core, &subject, &mut session).await
+    };
+    if let Err(error) = told.await {
+        tracing::debug!(%error, "what the pool's preparation left is not told");
     }
-    let mut session = pass.access.take_session();
-    if let Some(session) = &mut session {
-        let core = &pass.ctx.core;
-        let told = async {
-            reach::tell(core, &subject, session, &role, hints).await?;
-            tell_of_sequences(core, &subject, session).await
-        };
-        if let Err(error) = told.await {
-            tracing::debug!(%error, "what the pool's preparation left is not told");
-        }
-    }
-    pass.access.give_back(session);
+    pass.access.give_back(Some(session));
 }
 
 /// Tells of the sequences that rows with ids of their own have left behind: the next row without an id would fail.

@@ -52,12 +52,11 @@ fn roots_are_read_where_the_server_is_verified_and_exposed_entries_are_known() {
         let login = parse(&format!("postgres://a@h/c?sslmode={mode}&sslrootcert={file}")).unwrap();
         assert_eq!((login.published_roots().is_some(), login.tls), (true, checks), "{mode}");
     }
-    for (mode, checks) in [("", Tls::VerifyFull), ("&sslmode=verify-ca", Tls::VerifyCa)] {
-        let system = parse(&format!("postgres://a@h/c?sslrootcert=system{mode}")).unwrap();
-        assert_eq!((system.roots.is_none(), system.tls), (true, checks));
-    }
+    let system = parse("postgres://a@h/c?sslrootcert=system").unwrap();
+    assert_eq!((system.roots.is_none(), system.tls), (true, Tls::VerifyFull));
     for weak in [
         "sslrootcert=system&sslmode=require",
+        "sslrootcert=system&sslmode=verify-ca",
         "sslrootcert=/x",
         "sslrootcert=/x&sslmode=prefer",
     ] {

@@ -170,7 +170,7 @@ fn security(mode: Option<&str>, file: Option<&str>) -> Result<(Tls, Option<Arc<s
     };
     let tls = match (mode, file) {
         (None, "system") => Tls::VerifyFull,
-        (Some(Tls::Require), "system") => {
+        (Some(Tls::Require | Tls::VerifyCa), "system") => {
             return Err(Error::invalid_url("sslrootcert=system needs sslmode=verify-full"));
         }
         (Some(Tls::Require), _) => Tls::VerifyCa,

@@ -54,6 +54,7 @@ fn what_means_nothing_to_one_session_is_accepted() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 fn what_is_not_honoured_is_refused_by_name() {
     for (url, says) in [
         (

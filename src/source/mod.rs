@@ -14,6 +14,7 @@ mod flights;
 mod folder;
 pub mod layout;
 mod limits;
+mod manifest;
 pub mod oci;
 mod outside;
 mod place;

@@ -134,7 +134,10 @@ impl Answer {
         match self.status {
             402 => Error::BillingRestricted { message: self.message },
             403 => self.denied(operation),
-            404 | 410 if operation == Operation::GetLegacyKeys => Error::Gone { message: self.message },
+            404 | 410 if matches!(operation, Operation::GetLegacyKeys | Operation::DeleteApiKey) => {
+                Error::Gone { message: self.message }
+            }
+            404 | 410 if operation == Operation::CreateApiKey => self.refused(operation),
             404 | 410 if operation.is_part_of_a_project() => self.not_ready(operation),
             404 | 410 if self.words.is_about_route() => self.refused(operation),
             404 | 410 if operation.scope() != Scope::Project => Error::OrganizationNotFound { message: self.message },

@@ -1,6 +1,9 @@
 //! Answers as they were recorded of several clients of the API, written anew, and what becomes of them.
 
-use Operation::{CreateProject, GetApiKeys, GetLegacyKeys, GetPoolerConfig, GetProject, ListProjects, RestoreProject};
+use Operation::{
+    CreateApiKey, CreateProject, DeleteApiKey, GetApiKeys, GetLegacyKeys, GetPoolerConfig, GetProject, ListProjects,
+    RestoreProject,
+};
 
 use super::*;
 use crate::api::condition::Reason;
@@ -11,7 +14,7 @@ fn error(operation: Operation, status: u16, body: &str) -> Error {
 
 /// A refusal of a creation in each shape and wording, and what becomes of it.
 #[test]
-#[allow(clippy::too_many_lines)] // one table
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn who_has_answered_and_with_which_status_goes_before_the_words() {
     let html =
         "<html><head><title>Attention Required! | Cloudflare</title></head><body>project limit reached</body></html>";
@@ -45,6 +48,27 @@ fn who_has_answered_and_with_which_status_goes_before_the_words() {
             Reason::RequestRefused,
         ),
         (CreateProject, 404, "404 page not found", Reason::RequestRefused),
+        // A key that cannot be made is told; one that is gone needs no deletion, but no proxy says so.
+        (
+            CreateApiKey,
+            409,
+            r#"{"message":"API key name already exists"}"#,
+            Reason::RequestRefused,
+        ),
+        (CreateApiKey, 404, r#"{"message":"Not found"}"#, Reason::RequestRefused),
+        (
+            CreateApiKey,
+            400,
+            r#"{"message":"Project must be active and healthy."}"#,
+            Reason::Provisioning,
+        ),
+        (
+            DeleteApiKey,
+            404,
+            r#"{"message":"API key not found"}"#,
+            Reason::DatabaseLost,
+        ),
+        (DeleteApiKey, 404, html, Reason::RequestRefused),
         (CreateProject, 405, html, Reason::RequestRefused),
         (
             CreateProject,
