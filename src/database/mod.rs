@@ -152,4 +152,10 @@ impl Pass {
     fn name(&self) -> &str {
         self.object.metadata.name.as_deref().unwrap_or_default()
     }
+
+    /// UID of the Orchestra that holds the claim, or held it last; empty when there is none.
+    fn claim_uid(&self) -> &str {
+        let claim = self.object.spec.claim_ref.as_ref();
+        claim.map_or("", |claim| claim.uid.as_str())
+    }
 }

@@ -9,8 +9,7 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::{KeyKind, KeyState, MadeKey, PendingKeys, name_of, number_of};
 use crate::credentials::owner::{self, Owner};
-use crate::credentials::tenant::LoginMarks;
-use crate::database::Pass;
+use crate::database::{Pass, holder};
 use crate::supabase::keys::{ApiKey, serves};
 use crate::supabase::operation::Operation;
 use crate::supabase::types::KeyType;
@@ -25,7 +24,7 @@ const IDENTITY: usize = 64;
 
 /// Writes down which keys are about to be made.
 pub async fn begin(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
-    let follows = LoginMarks::of(&pass.ctx.core, pass.name()).rotated_at;
+    let follows = holder::login(pass).rotated_at;
     let follows = follows.filter(|login| stored.address.is_some() && stored.api_keys.is_due(*login));
     let Some(follows) = follows else {
         // The watch is late, or too many former keys are left.
