@@ -16,6 +16,7 @@ pub mod holdings;
 mod identity;
 mod login;
 mod logins;
+pub mod made;
 mod measure;
 mod pooler;
 mod probe;
