@@ -71,6 +71,10 @@ deploy-check: setup ## Apply deploy/ to the sandbox's control plane and check th
 soak: setup ## Disturb everything at random for SOAK_SECONDS (900); SOAK_SEED repeats a run's decisions
 	SOAK_SECONDS=$${SOAK_SECONDS:-900} cargo test --test stories exactly_once::soak -- --nocapture
 
+.PHONY: rotation-proof
+rotation-proof: setup ## Rotate a login ORCHESTRA_ROTATIONS (50) times, with five kills, while a client logs in ten times a second
+	ORCHESTRA_ROTATIONS=$${ORCHESTRA_ROTATIONS:-50} cargo test --test stories rotation::no_login_of_a_client -- --nocapture
+
 .PHONY: rollout-bound
 rollout-bound: setup ## Roll out over ROLLOUT_TENANTS (1000) databases of one server, with the operator as released: 8 GB of disk
 	cargo build --locked --release --bin orchestra-operator

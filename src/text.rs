@@ -34,6 +34,17 @@ pub fn line(text: &str, limit: usize) -> String {
     line
 }
 
+/// The text as far as it is kept: its first bytes, in memory of their own. `…` says that it goes on.
+pub fn kept(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let mut kept = text[..text.floor_char_boundary(bytes)].to_owned();
+    kept.push('…');
+    kept.shrink_to_fit();
+    kept
+}
+
 /// The first characters of a text that the operator has put together, for a status, an event or a log: a control
 /// character becomes a space, and what is invisible is dropped.
 pub fn shown(text: &str, limit: usize) -> String {
@@ -154,5 +165,6 @@ mod tests {
         assert_eq!(line("aaa b", 3), "aaa…");
         assert_eq!(line("", 3), "");
         assert_eq!(line(&" ".repeat(1 << 20), 3), "");
+        assert_eq!((kept("éé", 4), kept("ééé", 5)), ("éé".to_owned(), "éé…".to_owned()));
     }
 }

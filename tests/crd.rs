@@ -280,11 +280,14 @@ async fn databases_are_selected_by_claim(client: &Client) {
 }
 
 async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
-    let condition = json!({
-        "type": "Ready", "status": "True", "reason": "Ready", "message": "usable", "lastTransitionTime": "2026-01-05T09:00:00Z",
-    });
+    let condition = |type_: &str, status: &str| {
+        json!({
+            "type": type_, "status": status, "reason": "Ready", "message": "usable", "lastTransitionTime": "2026-01-05T09:00:00Z",
+        })
+    };
+    let conditions = [condition("Available", "False"), condition("Ready", "True")];
     let status = json!({"status": {
-        "observedGeneration": 1, "phase": "Ready", "className": "standard", "conditions": [condition],
+        "observedGeneration": 1, "phase": "Ready", "className": "standard", "conditions": conditions,
         "project": {"ref": "abcdefghijklmnopqrst", "region": "eu-central-1"}, "secretRef": {"name": "classy-connection"}, "expiresAt": "2026-01-08T09:00:00Z", "cost": {"currency": "USD", "monthly": "9.81", "hourly": "0.01344"},
         "migrations": {"source": "sha256:0", "current": "20260105090000_init", "applied": 1, "pending": 0},
     }});
@@ -296,16 +299,16 @@ async fn kubectl_shows_them(plane: &ControlPlane, client: &Client) {
     let shown = table(&kubectl(plane, &["get", "orch", "classy", "-o", "wide"]));
     assert_eq!(
         shown[0],
-        "NAME READY PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO EXPIRES"
+        "NAME READY AVAILABLE PHASE CLASS REGION MIGRATION AGE REASON MESSAGE PROJECT SECRET COST/MO EXPIRES"
     );
     let mut cells: Vec<_> = shown[1].split(' ').collect();
-    cells.remove(6); // the age
+    cells.remove(7); // the age
     assert_eq!(
         cells.join(" "),
-        "classy True Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81 2026-01-08T09:00:00Z"
+        "classy True False Ready standard eu-central-1 20260105090000_init Ready usable abcdefghijklmnopqrst classy-connection 9.81 2026-01-08T09:00:00Z"
     );
     for (short, header) in [
-        ("orch", "NAME READY PHASE CLASS REGION MIGRATION AGE"),
+        ("orch", "NAME READY AVAILABLE PHASE CLASS REGION MIGRATION AGE"),
         ("orchclass", "NAME READY PROVIDER TENANTS BUDGET PROJECTED DEFAULT AGE"),
         ("orchdb", "NAME PHASE CLAIM PROJECT REGION RECLAIM COST/MO AGE"),
         ("orchpool", "NAME READY CLASS DESIRED AVAILABLE BOUND AGE"),

@@ -7,19 +7,19 @@ use orchestra_operator::error::ErrorClass;
 use orchestra_operator::postgres::holdings::{Allowed, judge, observe};
 use orchestra_operator::postgres::{
     Error, Login, Sharing, TenantRights, TenantRole, connect, connect_through_transaction_pooler, ensure_tenant_role,
-    isolate,
+    is_prepared, isolate,
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{PgConnection, Row as _};
 use support::pgbouncer::PgBouncer;
 use support::postgres::server;
-use support::tenant::database;
-use support::{ask, execute, session};
+use support::tenant::{database, prepare};
+use support::{INIT, ask, execute, migrate, session, source};
 
 #[tokio::test]
 async fn a_url_can_set_options_of_its_sessions() {
     let server = server().await;
-    let (owner, _) = database(&server).await;
+    let (owner, tenant) = database(&server).await;
     let url = owner.url();
     let url = url.expose_secret();
     let mark = if url.contains('?') { '&' } else { '?' };
@@ -31,6 +31,24 @@ async fn a_url_can_set_options_of_its_sessions() {
         "Asia/Tokyo"
     );
     assert_eq!(ask(&mut conn, "pg_catalog.current_setting('search_path')").await, "app");
+
+    // Who uses the parts of the Secret has no options, and finds what a migration made all the same.
+    execute(&mut conn, "CREATE SCHEMA app").await.unwrap();
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let rights = TenantRights::default();
+    drop(prepare(&login, &tenant, &rights).await);
+    let by_parts = owner.as_user(&tenant.name, tenant.password.clone());
+    assert_eq!(by_parts.session.options, None);
+    let mut app = session(&by_parts).await;
+    assert_eq!(ask(&mut app, "SELECT count(*) FROM a").await, "2");
+    let mut own = connect(&login, "test").await.unwrap();
+    assert!(is_prepared(&mut own, "tenant", &rights, Sharing::Shared).await.unwrap());
+    // The options go: so does the path.
+    drop(prepare(&owner, &tenant, &rights).await);
+    let mut app = session(&by_parts).await;
+    assert!(execute(&mut app, "SELECT count(*) FROM a").await.is_err());
+    let mut own = connect(&owner, "test").await.unwrap();
+    assert!(is_prepared(&mut own, "tenant", &rights, Sharing::Shared).await.unwrap());
 }
 
 #[tokio::test]

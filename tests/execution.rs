@@ -19,6 +19,44 @@ async fn root(login: &Login, sql: &str) -> String {
 const STATES: &str = "SELECT string_agg(format('%s:%s', migration_name, CASE WHEN rolled_back_at IS NOT NULL THEN 'back' \
     WHEN finished_at IS NULL THEN 'open' ELSE 'done' END), ' ' ORDER BY started_at) FROM _prisma_migrations";
 
+/// As functions and statements of extensions are that look whether they are in a transaction, and code that is too long to be
+/// read: nothing but the refusal tells.
+#[tokio::test]
+async fn a_statement_that_refuses_a_transaction_runs_without_one() {
+    let server = server().await;
+    let first = server.login("postgres");
+    let alone = "CREATE FUNCTION alone() RETURNS void LANGUAGE plpgsql AS $$ BEGIN \
+         IF now() <> statement_timestamp() THEN RAISE EXCEPTION 'not in a transaction' USING ERRCODE = '25001'; END IF; \
+         CREATE TABLE made (); END $$;";
+    let long = format!(
+        "DO $$ BEGIN CREATE TABLE made (); /* {} */ COMMIT; CREATE TABLE more (); END $$",
+        "long ".repeat(60_000)
+    );
+    for (number, script) in ["-- alone\nSELECT alone();", &long].into_iter().enumerate() {
+        for format in [
+            MigrationFormat::Prisma,
+            MigrationFormat::Supabase,
+            MigrationFormat::Sqlx,
+        ] {
+            for per_statement in [false, true] {
+                let database = format!("d{number}{}{per_statement}", format.as_str().to_lowercase());
+                execute(&mut session(&first).await, &format!("CREATE DATABASE {database}"))
+                    .await
+                    .unwrap();
+                let login = server.login(&database);
+                let options = Options {
+                    per_statement,
+                    ..Options::default()
+                };
+                let all = source_of(format, &[("1_alone", alone), ("2_run", script)]);
+                let status = migrate_with(&login, &all, &options).await;
+                assert_eq!(status.unwrap().applied, 2, "{database}");
+                assert_eq!(root(&login, "SELECT count(*) FROM made").await, "0");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_nothing_else_can_run_runs_statement_by_statement() {
     let server = server().await;

@@ -154,6 +154,7 @@ async fn a_script_that_is_gone_on_with_is_judged_from_where_it_stands() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn the_guard_knows_what_is_in_the_database() {
     let server = server().await;
     let login = server.login("postgres");
@@ -260,6 +261,7 @@ async fn the_guard_knows_what_is_in_the_database() {
 
 /// What a script's author can hide from a reader of its text, and what it does where it runs.
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_hides_a_loss_really_loses_and_is_found() {
     let server = server().await;
     let ways: &[(&str, &str, FindingKind)] = &[

@@ -47,6 +47,7 @@ async fn is(login: &Login, kind: Kind, says: &str) {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_a_server_refuses_is_told_by_its_kind() {
     let server = server().await;
     let (mut admin, login) = tenant(&server).await;
@@ -151,6 +152,7 @@ async fn a_server_that_is_full_or_ends_is_told_so() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_is_on_the_way_is_told_by_its_kind() {
     let base = Login::parse(&format!("postgresql://tenant:{PASSWORD}@127.0.0.1/one?sslmode=disable").into()).unwrap();
     let at = |host: &str, port: u16| Login {

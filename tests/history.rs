@@ -64,6 +64,7 @@ const COUNTS: &str = "SELECT string_agg(format('%s %s', status, n), ', ' ORDER B
     (SELECT status, count(*) AS n FROM \"Attendance\" GROUP BY 1) AS all_of_them";
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn code_that_commits_runs_outside_of_a_transaction() {
     let server = server().await;
     let set = [
@@ -271,6 +272,7 @@ async fn a_history_is_found_wherever_the_tool_finds_it() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn a_success_is_in_the_history_or_there_is_none() {
     let server = server().await;
     let first = server.login("postgres");

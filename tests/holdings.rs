@@ -130,6 +130,7 @@ async fn a_login_that_begins_as_another_role_is_refused_whatever_the_pool_accept
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_an_earlier_user_left_is_refused_unless_an_admin_vouches_for_it() {
     let server = server().await;
     let one = entry(&server, "one").await;
@@ -197,6 +198,7 @@ async fn what_an_earlier_user_left_is_refused_unless_an_admin_vouches_for_it() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn a_login_that_reaches_another_tenant_is_refused_whatever_the_pool_accepts() {
     let server = server().await;
     let (one, two) = (entry(&server, "one").await, entry(&server, "two").await);
@@ -312,3 +314,164 @@ async fn a_former_tenants_login_is_gone_or_keeps_the_entry_back() {
 
 /// What a hosted project's server holds, as far as PostgreSQL without Supabase's extensions permits.
 const HOSTED: &str = include_str!("fixtures/hosted.sql");
+
+#[tokio::test]
+async fn rows_in_what_looks_like_a_tools_own_are_found() {
+    let server = server().await;
+    let one = entry(&server, "one").await;
+    let mut own = session(&one).await;
+    execute(&mut own, "CREATE EXTENSION citext").await.unwrap();
+    for (hide, says, undo) in [
+        (
+            "CREATE SCHEMA stagesub; CREATE TABLE stagesub.loot AS SELECT 1 AS x",
+            "stagesub.loot",
+            "DROP SCHEMA stagesub CASCADE",
+        ),
+        (
+            "CREATE SCHEMA other; CREATE TABLE other._prisma_migrations AS SELECT 'a' AS id, 'secret' AS mail",
+            "other._prisma_migrations",
+            "DROP SCHEMA other CASCADE",
+        ),
+        (
+            "CREATE TABLE _sqlx_migrations (version int, loot text); INSERT INTO _sqlx_migrations VALUES (1, 'x')",
+            "public._sqlx_migrations",
+            "DROP TABLE _sqlx_migrations",
+        ),
+        (
+            "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.seed_files AS SELECT 'x' AS loot",
+            "supabase_migrations.seed_files",
+            "DROP SCHEMA supabase_migrations CASCADE",
+        ),
+        (
+            "CREATE TABLE loot AS SELECT 1 AS x; ALTER EXTENSION citext ADD TABLE loot",
+            "public.loot",
+            "ALTER EXTENSION citext DROP TABLE loot; DROP TABLE loot",
+        ),
+    ] {
+        execute(&mut own, hide).await.unwrap();
+        refused(&one, says).await;
+        execute(&mut own, undo).await.unwrap();
+        accepted(&one).await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_matters_is_not_hidden_behind_others() {
+    let server = server().await;
+    let (one, _) = (entry(&server, "one").await, entry(&server, "two").await);
+    let vouched = || Allowed {
+        non_empty: true,
+        ..Allowed::default()
+    };
+    let crowd = |what: &str| {
+        format!(
+            "DO $$ BEGIN FOR i IN 1..70 LOOP EXECUTE format('CREATE ROLE a%s', i); \
+             EXECUTE format('{what}', 'a' || i); END LOOP; END $$"
+        )
+    };
+    let away = "DO $$ BEGIN FOR i IN 1..70 LOOP EXECUTE format('DROP OWNED BY a%s', i); \
+                EXECUTE format('DROP ROLE a%s', i); END LOOP; END $$";
+    admin(&server, "one", &format!("CREATE ROLE {TENANT}")).await;
+    for (crowd, given, says, taken) in [
+        (
+            crowd("GRANT %s TO one_owner"),
+            "GRANT pg_read_all_data TO one_owner",
+            "pg_read_all_data",
+            "REVOKE pg_read_all_data FROM one_owner",
+        ),
+        (
+            crowd("GRANT %s TO one_owner"),
+            "GRANT two_owner TO one_owner",
+            "two",
+            "REVOKE two_owner FROM one_owner",
+        ),
+        (
+            crowd("GRANT one_owner TO %s"),
+            &format!("GRANT one_owner TO {TENANT}"),
+            TENANT,
+            &format!("REVOKE one_owner FROM {TENANT}"),
+        ),
+        (
+            crowd("GRANT CONNECT ON DATABASE one TO %s"),
+            &format!("GRANT CONNECT ON DATABASE one TO {TENANT}"),
+            TENANT,
+            &format!("REVOKE ALL ON DATABASE one FROM {TENANT}"),
+        ),
+        (
+            crowd("CREATE SCHEMA AUTHORIZATION %s"),
+            &format!("CREATE SCHEMA x AUTHORIZATION {TENANT}"),
+            TENANT,
+            "DROP SCHEMA x",
+        ),
+    ] {
+        admin(&server, "one", &crowd).await;
+        assert_eq!(said(&one, vouched()).await, "", "{crowd}");
+        admin(&server, "one", given).await;
+        let told = said(&one, vouched()).await;
+        assert!(told.contains(says), "{given}: {told}");
+        admin(&server, "one", taken).await;
+        admin(&server, "one", away).await;
+    }
+    let many = "DO $$ BEGIN FOR i IN 1..1000 LOOP EXECUTE format('CREATE ROLE b%s', i); \
+                EXECUTE format('GRANT b%s TO one_owner', i); END LOOP; END $$";
+    admin(&server, "one", many).await;
+    let told = said(&one, vouched()).await;
+    assert!(told.contains("not all looked at"), "{told}");
+}
+
+/// PostgreSQL 14, and databases that were upgraded from it.
+#[tokio::test]
+async fn a_schema_in_which_everybody_creates_and_that_is_not_the_logins_is_refused() {
+    let server = server().await;
+    let one = entry(&server, "one").await;
+    admin(&server, "one", "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
+    // The login revokes it itself.
+    accepted(&one).await;
+    admin(
+        &server,
+        "one",
+        "ALTER SCHEMA public OWNER TO postgres; GRANT CREATE ON SCHEMA public TO PUBLIC",
+    )
+    .await;
+    for allowed in [false, true] {
+        let allowed = Allowed {
+            non_empty: allowed,
+            ..Allowed::default()
+        };
+        let told = said(&one, allowed).await;
+        assert!(told.contains("REVOKE CREATE ON SCHEMA"), "{told}");
+    }
+    admin(&server, "one", "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    accepted(&one).await;
+}
+
+/// Since PostgreSQL 16, whoever has made a role may make any login a member of it.
+#[tokio::test]
+async fn a_neighbours_script_keeps_no_entry_out() {
+    let server = server().await;
+    let (one, two) = (entry(&server, "one").await, entry(&server, "two").await);
+    let mut own = session(&one).await;
+    if ask(&mut own, "current_setting('server_version_num')::int >= 160000").await != "true" {
+        return;
+    }
+    execute(
+        &mut own,
+        &format!("CREATE ROLE {TENANT}; CREATE ROLE eve; GRANT eve TO {TENANT}"),
+    )
+    .await
+    .unwrap();
+    for role in [TENANT, "eve"] {
+        execute(&mut own, &format!("GRANT {role} TO two_owner")).await.unwrap();
+    }
+    accepted(&two).await;
+    // What the login itself has made is its own affair, also by way of a role that it has made.
+    let mut theirs = session(&two).await;
+    execute(&mut theirs, "CREATE ROLE mine CREATEROLE LOGIN PASSWORD 'mine'")
+        .await
+        .unwrap();
+    let mut mine = session(&two.as_user("mine", "mine".to_owned().into())).await;
+    execute(&mut mine, "CREATE ROLE left_behind; GRANT left_behind TO two_owner")
+        .await
+        .unwrap();
+    refused(&two, "left_behind").await;
+}

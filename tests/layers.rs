@@ -275,3 +275,17 @@ fn an_import_that_is_turned_round_is_found() {
         "{found:?}"
     );
 }
+
+/// How many rows an answer has is up to whoever owns the database: `postgres::bounded` reads them, and nobody else keeps
+/// all rows of an answer.
+#[test]
+fn no_answer_of_a_database_is_read_without_a_bound() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = BTreeMap::new();
+    find(&root, &mut Vec::new(), &mut files);
+    let unbounded = files.into_values().filter(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        text.contains(".fetch_all(") || text.contains(".fetch_many(") && !text.contains("count.add(")
+    });
+    assert_eq!(unbounded.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}

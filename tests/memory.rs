@@ -3,8 +3,9 @@
 
 mod support;
 
-use orchestra_operator::api::MigrationFormat;
+use orchestra_operator::api::{Approval, Effect, MigrationFormat};
 use orchestra_operator::error::ErrorClass;
+use orchestra_operator::migrate::guard::{Consent, FindingKind, review};
 use orchestra_operator::migrate::{Error, Options, SeedSource, Source, fingerprint, pending};
 use orchestra_operator::postgres;
 use support::{INIT, execute, migrate, migrate_with, postgres::server, session, source, source_of};
@@ -207,4 +208,136 @@ fn text_that_grows_when_it_is_read_is_refused() {
     migration("INSERT INTO t VALUES (1);\n".repeat(100_000)).unwrap();
     let columns: Vec<_> = (0..1_600).map(|number| format!("column_{number}")).collect();
     seed("a.csv", format!("{}\n", columns.join(","))).unwrap();
+}
+
+/// Options with which the scripts are reviewed against the catalog.
+fn reviewed() -> Options {
+    Options {
+        consent: Some(Consent {
+            policy: Approval::OnDestructive,
+            effects: Effect::APPROVED.into(),
+            approved: None,
+            handed_over: true,
+            prepared: false,
+        }),
+        ..Options::default()
+    }
+}
+
+#[tokio::test]
+async fn rows_that_a_script_adds_to_the_history_are_counted_by_the_server() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let login = server.login("postgres");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let fill = "ALTER TABLE _prisma_migrations ALTER migration_name TYPE text; \
+                INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at) \
+                    SELECT g::text, 'x', g || repeat('x', 900), now() FROM generate_series(1, 150000) g;";
+    let peak = Peak::reset();
+    migrate(&login, &source(&[INIT, ("2_fill", fill)])).await.unwrap();
+    // What it has left is too much to be read, with few rows as well.
+    let all = source(&[INIT, ("2_fill", fill), ("3_more", "SELECT 1")]);
+    let conn = &mut session(&login).await;
+    for keep in [150_000, 20_000] {
+        execute(
+            conn,
+            &format!("DELETE FROM _prisma_migrations WHERE length(id) < 10 AND id::int > {keep}"),
+        )
+        .await
+        .unwrap();
+        let refused = pending(conn, &all, &Options::default()).await.unwrap_err();
+        assert!(matches!(&refused, Error::OtherTool(_)), "{refused}");
+    }
+    peak.is_below(64);
+}
+
+#[tokio::test]
+async fn the_catalog_that_scripts_name_is_read_up_to_a_bound() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let login = server.login("postgres");
+    migrate(&login, &source(&[INIT])).await.unwrap();
+    let conn = &mut session(&login).await;
+    for part in 0..4 {
+        execute(
+            conn,
+            &format!(
+                "DO $$ BEGIN FOR s IN 1..20 LOOP EXECUTE format('CREATE SCHEMA s%s_{part}', s); \
+                     EXECUTE format('CREATE TABLE s%s_{part}.wide (%s)', s, \
+                         (SELECT string_agg('c' || i || ' int', ', ') FROM generate_series(1, 1000) i)); END LOOP; END $$"
+            ),
+        )
+        .await
+        .unwrap();
+    }
+    execute(
+        conn,
+        "DO $$ BEGIN FOR i IN 1..60 LOOP EXECUTE format( \
+             'CREATE FUNCTION f(%s) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT %L::text; END', \
+             (SELECT string_agg('int', ', ') FROM generate_series(1, i)), repeat('x', 1000000)); END LOOP; END $$; \
+         CREATE TABLE ruled (a int); \
+         DO $$ BEGIN FOR i IN 1..20 LOOP EXECUTE format( \
+             'CREATE RULE r%s AS ON INSERT TO ruled DO ALSO SELECT %L::text', i, repeat('x', 1000000)); END LOOP; END $$; \
+         CREATE TABLE wide (mine int); INSERT INTO wide VALUES (1)",
+    )
+    .await
+    .unwrap();
+    let peak = Peak::reset();
+    let scripts = "ALTER TABLE wide DROP COLUMN mine; SELECT f(1); INSERT INTO ruled VALUES (1);";
+    let all = source(&[INIT, ("2_wide", scripts)]);
+    let review = review(&mut session(&login).await, &all, &reviewed())
+        .await
+        .unwrap()
+        .unwrap();
+    let found: Vec<_> = review.plan.findings.iter().map(|finding| finding.kind).collect();
+    let told: Vec<_> = review
+        .plan
+        .findings
+        .iter()
+        .map(|finding| finding.statement.as_str())
+        .collect();
+    // What is in the search path is judged, and that something was not looked at is told, as of functions and rules.
+    assert!(found.contains(&FindingKind::DropColumn), "{told:?}");
+    assert!(
+        told.iter().any(|told| told.contains("only those in the search path")),
+        "{told:?}"
+    );
+    let opaque = found.iter().filter(|kind| **kind == FindingKind::Opaque).count();
+    assert!(opaque >= 3, "{told:?}");
+    peak.is_below(64);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_failure_is_short() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let login = server.login("postgres");
+    let peak = Peak::reset();
+    let mut kept = Vec::new();
+    for number in 0..40 {
+        let script = "DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 1300000) \
+                      USING DETAIL = repeat('y', 1300000), HINT = repeat('z', 1300000); END $$";
+        let name = format!("{number}_long");
+        kept.push(migrate(&login, &source(&[(&name, script)])).await.unwrap_err());
+    }
+    peak.is_below(64);
+    let told = kept.pop().unwrap().to_string();
+    assert!(told.len() < 10_000 && told.contains("xxx…"), "{}", told.len());
+    // A value does not come to light because the end of the text around it is cut off.
+    execute(
+        &mut session(&login).await,
+        "CREATE TABLE u (a text UNIQUE); CREATE TYPE e AS ENUM ('a')",
+    )
+    .await
+    .unwrap();
+    for script in [
+        "INSERT INTO u SELECT 'geheim) ' || repeat('x', 2400) FROM generate_series(1, 2)",
+        "SELECT ('geheim' || repeat('x', 5000))::int",
+    ] {
+        let failed = migrate(&login, &source(&[("1_value", script)]))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(!failed.contains("geheim"), "{failed}");
+    }
 }

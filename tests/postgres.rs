@@ -109,6 +109,7 @@ async fn tenants_of_one_server_cannot_reach_each_other() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn a_tenant_uses_what_the_owner_makes_and_nothing_of_the_operator() {
     let server = server().await;
     for superuser in [false, true] {

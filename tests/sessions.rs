@@ -249,6 +249,7 @@ async fn nothing_that_a_script_leaves_reaches_the_operators_statements() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn dates_are_read_by_the_databases_settings_unless_the_tool_sets_them() {
     let server = server().await;
     let (owner, _) = database(&server).await;

@@ -49,10 +49,18 @@ async fn a_verified_login_reaches_the_server_of_its_certificate_alone() {
 
     good.answers(Tls::VerifyFull, Some(&trusted)).await.unwrap();
     good.answers(Tls::VerifyCa, Some(&trusted)).await.unwrap();
-    // A verified server may ask for the password in clear text, as one behind LDAP does.
-    misnamed.answers(Tls::VerifyCa, Some(&trusted)).await.unwrap();
-    assert!(misnamed.knows());
-    misnamed.heard.lock().clear();
+    // The server of the host may ask for the password in clear text, as one behind LDAP does.
+    let named = Hostile::start(Act::Ask(CLEAR), Some((&trusted, "127.0.0.1"))).await;
+    named.answers(Tls::VerifyFull, Some(&trusted)).await.unwrap();
+    assert!(named.knows());
+    // Another one of the same authority may not, nor as MD5.
+    let hashed = Hostile::start(Act::AskLate(MD5), Some((&trusted, "elsewhere.example"))).await;
+    for server in [&misnamed, &hashed] {
+        let error = server.answers(Tls::VerifyCa, Some(&trusted)).await.unwrap_err();
+        assert!(matches!(error, Error::InsecureLogin { .. }), "{error}");
+        assert!(!server.knows());
+        server.heard.lock().clear();
+    }
 
     for (server, tls, roots) in [
         (&misnamed, Tls::VerifyFull, Some(&trusted)),
@@ -68,6 +76,40 @@ async fn a_verified_login_reaches_the_server_of_its_certificate_alone() {
     let error = plain.answers(Tls::VerifyFull, Some(&trusted)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Transient, "{error}");
     assert!(plain.heard.lock().is_empty());
+}
+
+/// The authority of a certificate that anybody gets for a host of his own is one of the system's.
+#[tokio::test]
+async fn a_public_authority_proves_no_server_whose_name_is_not_checked() {
+    const FILE: &str = "SSL_CERT_FILE";
+    let public = Authority::new("Public").unwrap();
+    let own = Authority::new("Own").unwrap();
+    let Ok(file) = std::env::var("TEST_PUBLIC_AUTHORITY") else {
+        // The system's authorities are read once, from what the environment names.
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("public.pem");
+        let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "a_public_authority_proves_no_server_whose_name_is_not_checked",
+            ])
+            .env("TEST_PUBLIC_AUTHORITY", &file)
+            .env(FILE, &file)
+            .output();
+        let done = child.await.unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+        return;
+    };
+    std::fs::write(&file, public.root()).unwrap();
+    // The system's authorities are trusted where the name is checked as well.
+    let right = Hostile::start(Act::Ask(CLEAR), Some((&public, "127.0.0.1"))).await;
+    right.answers(Tls::VerifyFull, None).await.unwrap();
+    let elsewhere = Hostile::start(Act::Serve, Some((&public, "attacker.example"))).await;
+    let error = elsewhere.answers(Tls::VerifyCa, Some(&own)).await.unwrap_err();
+    assert!(matches!(error, Error::UntrustedServer(_)), "{error}");
+    let error = elsewhere.answers(Tls::VerifyCa, None).await.unwrap_err();
+    assert!(matches!(error, Error::InvalidUrl(_)), "{error}");
+    assert!(elsewhere.heard.lock().is_empty(), "not even the user's name");
 }
 
 #[tokio::test]

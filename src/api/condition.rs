@@ -297,6 +297,14 @@ pub enum Reason {
     LoginRevoked,
     /// The owner of a hosted project has a new password.
     PasswordRotated,
+    /// A hosted project has new API keys.
+    KeysRotated,
+    /// Former API keys of a hosted project are deleted.
+    KeysRevoked,
+    /// API keys of a hosted project that are not the operator's are left as they are.
+    KeysKept,
+    /// API keys that the operator has made were deleted by somebody else.
+    KeysLost,
     /// The connection Secret's name is taken by a Secret that is not this Orchestra's.
     SecretConflict,
     /// The plan's name is taken by a ConfigMap that is not this Orchestra's.

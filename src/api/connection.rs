@@ -136,7 +136,8 @@ pub struct Rotation {
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('8760h')").message("overlap must be from 1s to 8760h"))]
     pub overlap: Option<GoDuration>,
     /// What is rotated as well, each time that the login is: `OwnerPassword` (the password of the database's owner, which
-    /// only the operator has). It has no effect on an entry of a static pool, whose owner is the admin's.
+    /// only the operator has) and `APIKeys` (the publishable and the secret key of a hosted project's API; legacy keys are
+    /// left as they are). It has no effect on an entry of a static pool, whose owner and keys are the admin's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -148,6 +149,9 @@ pub struct Rotation {
 pub enum AlsoRotated {
     /// The password of the owner of a hosted project.
     OwnerPassword,
+    /// The publishable and the secret key of a hosted project's API.
+    #[serde(rename = "APIKeys")]
+    ApiKeys,
 }
 
 /// The connection Secret as it was last written.

@@ -5,7 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, LABEL, NAME, Near, PROJECT, PowerState, Recycle,
+    Adopt, AppliedTemplate, ChosenRegion, Cost, DeletionPolicy, ExposeNewTables, LABEL, NAME, Near, PROJECT,
+    PowerState, Recycle,
 };
 
 /// A database that an Orchestra can claim: a hosted project or an entry of a static pool. The operator
@@ -27,7 +28,7 @@ use super::{
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Claim", type_ = "string", json_path = ".status.claim"),
     printcolumn(name = "Project", type_ = "string", json_path = ".status.project.ref"),
-    printcolumn(name = "Region", type_ = "string", json_path = ".spec.supabase.region"),
+    printcolumn(name = "Region", type_ = "string", json_path = ".status.project.region"),
     printcolumn(name = "Reclaim", type_ = "string", json_path = ".spec.reclaimPolicy"),
     printcolumn(name = "Cost/Mo", type_ = "string", json_path = ".status.cost.monthly"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -273,6 +274,9 @@ pub struct Prepared {
     /// Digest of the seed that is applied, or about to be; absent when it is applied after the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
+    /// What the Data API may do with the tables, or is about to; absent when the class did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed: Option<ExposeNewTables>,
 }
 
 /// A hosted project as of its last listing.

@@ -16,7 +16,8 @@ pub struct Health {
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('1h')").message("interval must be from 10s to 1h"))]
     pub interval: Option<GoDuration>,
     /// Whether probes also measure each database, for the operator's `/metrics`: its size, its connections and their
-    /// limits, its oldest transaction. These metrics have the names of tenants as labels. Omitted: false.
+    /// limits, its oldest transaction; beside them is the age of its credentials. These metrics have the names of tenants
+    /// as labels. Omitted: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub metrics: bool,
 }

@@ -22,6 +22,7 @@ mod predicates;
 mod rollout;
 mod schema;
 pub mod selector;
+pub mod slim;
 mod source;
 mod template;
 

@@ -42,6 +42,25 @@ pub const CONNECTED_LABEL: &str = "stagesub.io/connected";
 /// Label of a Secret that holds API keys that the provider has changed: a digest of them.
 pub const KEYS_LABEL: &str = "stagesub.io/keys";
 
+/// Label of a tenant's Secret: the UID of the Orchestra whose login it holds. Secrets of earlier versions have none.
+pub const HOLDER_LABEL: &str = "stagesub.io/orchestra-uid";
+
+/// Label of an owner's Secret: the time of the login's rotation that the last rotation of API keys followed, in seconds
+/// since 1970.
+pub const KEYS_ROTATED_LABEL: &str = "stagesub.io/keys-rotated-at";
+
+/// Label of an owner's Secret: when the operator made the API keys that are published, in seconds since 1970.
+pub const KEYS_MADE_LABEL: &str = "stagesub.io/keys-made-at";
+
+/// Label of an owner's Secret while new API keys are made (value `"true"`).
+pub const KEYS_PENDING_LABEL: &str = "stagesub.io/keys-pending";
+
+/// Label of an owner's Secret: when the first of the former API keys is deleted, in seconds since 1970.
+pub const KEYS_REVOKE_LABEL: &str = "stagesub.io/keys-revoke-at";
+
+/// Label of an owner's Secret while former API keys stay until newer ones are published (value `"true"`).
+pub const KEYS_WAIT_LABEL: &str = "stagesub.io/keys-replaced";
+
 /// Label of a tenant's Secret: the number of the tenant's login, once it was rotated.
 pub const GENERATION_LABEL: &str = "stagesub.io/generation";
 
@@ -53,6 +72,9 @@ pub const PENDING_LABEL: &str = "stagesub.io/password-pending";
 
 /// Label of a tenant's Secret: when its login was rotated, in seconds since 1970. Of an owner's Secret: when its password was.
 pub const ROTATED_LABEL: &str = "stagesub.io/rotated-at";
+
+/// Label of an owner's Secret: the number of the tenant's login whose rotation the owner's password follows.
+pub const FOLLOWED_LABEL: &str = "stagesub.io/followed-generation";
 
 /// Label of a tenant's Secret: when the oldest former login is revoked, in seconds since 1970.
 pub const REVOKE_LABEL: &str = "stagesub.io/revoke-at";

@@ -31,6 +31,7 @@ use super::{
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || has(oldSelf.spec.source) || !has(self.spec.source) || !has(self.spec.source.existing)").message("source.existing cannot be added to an Orchestra that has a database: delete it, and create it with the field"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.databaseName) || !has(oldSelf.status.className) || has(oldSelf.spec.className) || !has(self.spec.className) || oldSelf.status.className == self.spec.className").message("className must be the class that the database was claimed through (status.className): create a new Orchestra to change the class"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Class", type_ = "string", json_path = ".status.className"),
     printcolumn(name = "Region", type_ = "string", json_path = ".status.project.region"),

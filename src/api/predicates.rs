@@ -16,6 +16,10 @@ pub fn is_abandoned(object: &impl kube::ResourceExt) -> bool {
     object.meta().deletion_timestamp.is_some() && asked.is_some_and(|value| value == "true")
 }
 
+fn is_quiet(conditions: &[Condition]) -> bool {
+    !is_true(conditions, ConditionType::Reconciling) && !is_true(conditions, ConditionType::Stalled)
+}
+
 /// Whether the provider is waited for, which failed.
 fn is_about_provider(conditions: &[Condition]) -> bool {
     reason_of(conditions, ConditionType::Reconciling) == Some(Reason::ProviderUnavailable)
@@ -29,8 +33,7 @@ fn is_about_room(reason: Reason) -> bool {
 impl Orchestra {
     /// The conditions of the status; none when there is no status.
     pub fn conditions(&self) -> &[Condition] {
-        let status = self.status.as_ref();
-        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+        self.status.as_ref().map_or(&[][..], |status| &status.conditions[..])
     }
 
     /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that
@@ -46,7 +49,7 @@ impl Orchestra {
 
     /// Whether nothing is waited for, and nobody has to act.
     pub fn is_quiet(&self) -> bool {
-        !is_true(self.conditions(), ConditionType::Reconciling) && !self.is_stalled()
+        is_quiet(self.conditions())
     }
 
     /// Whether it waits for the provider, which failed.
@@ -184,8 +187,7 @@ impl OrchestraStatus {
 impl OrchestraClass {
     /// The conditions of the status; none when there is no status.
     pub fn conditions(&self) -> &[Condition] {
-        let status = self.status.as_ref();
-        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+        self.status.as_ref().map_or(&[][..], |status| &status.conditions[..])
     }
 
     /// Whether something of it is waited for.
@@ -219,8 +221,7 @@ impl OrchestraClass {
 impl OrchestraDatabase {
     /// The conditions of the status; none when there is no status.
     pub fn conditions(&self) -> &[Condition] {
-        let status = self.status.as_ref();
-        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+        self.status.as_ref().map_or(&[][..], |status| &status.conditions[..])
     }
 
     /// Whether it is proven usable.
@@ -230,8 +231,7 @@ impl OrchestraDatabase {
 
     /// Whether it was found not to be usable. Of a new one nothing is known.
     pub fn is_not_ready(&self) -> bool {
-        let ready = find(self.conditions(), ConditionType::Ready);
-        ready.is_some_and(|ready| ready.status == "False")
+        find(self.conditions(), ConditionType::Ready).is_some_and(|ready| ready.status == "False")
     }
 
     /// Whether it waits for the provider, which failed.
@@ -241,15 +241,13 @@ impl OrchestraDatabase {
 
     /// Whether nothing is waited for, and nobody has to act.
     pub fn is_quiet(&self) -> bool {
-        let is = |type_| is_true(self.conditions(), type_);
-        !is(ConditionType::Reconciling) && !is(ConditionType::Stalled)
+        is_quiet(self.conditions())
     }
 
     /// Why a person must act, with what the status tells of it.
     pub fn stalled(&self) -> Option<(Reason, &str)> {
-        let stalled = find(self.conditions(), ConditionType::Stalled);
-        let message = stalled.map_or("", |stalled| stalled.message.as_str());
-        Some((self.stalled_reason()?, message))
+        let stalled = find(self.conditions(), ConditionType::Stalled)?;
+        Some((self.stalled_reason()?, &stalled.message))
     }
 
     /// Whether it is paused on purpose.
@@ -358,8 +356,7 @@ impl OrchestraDatabase {
 impl OrchestraPool {
     /// The conditions of the status; none when there is no status.
     pub fn conditions(&self) -> &[Condition] {
-        let status = self.status.as_ref();
-        status.map(|status| status.conditions.as_slice()).unwrap_or_default()
+        self.status.as_ref().map_or(&[][..], |status| &status.conditions[..])
     }
 
     /// Why a person must act; none when nobody must, or when another version of the operator gave a reason that

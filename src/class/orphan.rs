@@ -1,14 +1,15 @@
 //! Orphans cost money and serve nobody: projects with this cluster's marker that no OrchestraDatabase refers to, and
 //! hosted databases that no Orchestra claims.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use kube::ResourceExt;
 use strum::IntoStaticStr;
 
-use crate::api::OrchestraDatabase;
+use super::database_name;
+use crate::api::{Orchestra, OrchestraDatabase};
 use crate::supabase::listed::ListedProject;
-use crate::supabase::marker::Cluster;
+use crate::supabase::marker::{Cluster, Owner, parse};
 use crate::supabase::types::StatusClass;
 
 /// The projects of a listing that this cluster created, that are not being deleted, and that none of these databases
@@ -32,6 +33,64 @@ pub fn projects<'a>(
         .filter(|project| cluster.made(&project.name) && !leaves(project))
         .filter(|project| !held.contains(&project.name) && !held.contains(&project.reference))
         .collect()
+}
+
+/// The Orchestras, each as `namespace/name`, by what they use according to their statuses and UIDs. An Orchestra can use a
+/// project whose OrchestraDatabase is gone, and a database whose claim names another UID, after objects were lost or
+/// restored from a backup.
+#[derive(Default)]
+pub struct Users(HashMap<String, String>);
+
+impl Users {
+    /// The users among these Orchestras.
+    pub fn of(orchestras: impl IntoIterator<Item = impl AsRef<Orchestra>>) -> Self {
+        let mut users = HashMap::new();
+        for orchestra in orchestras {
+            let orchestra = orchestra.as_ref();
+            let Some(uid) = orchestra.uid() else { continue };
+            let status = orchestra.status.as_ref();
+            let project = status.and_then(|status| status.project.as_ref());
+            let keys = [
+                status.and_then(|status| status.database_name.clone()),
+                project.map(|project| project.reference.clone()),
+                Some(database_name(&uid)),
+                Some(uid.replace('-', "")),
+            ];
+            let named = format!("{}/{}", orchestra.namespace().unwrap_or_default(), orchestra.name_any());
+            users.extend(keys.into_iter().flatten().map(|key| (key, named.clone())));
+        }
+        Self(users)
+    }
+
+    /// The Orchestra that uses a project, or that it was made for.
+    pub fn of_project(&self, project: &ListedProject) -> Option<&str> {
+        let owner = parse(&project.name).map(|marker| match marker.owner {
+            Owner::Database(rest) => database_name(rest),
+            Owner::Orchestra(digits) => digits.to_owned(),
+        });
+        let made_for = || self.0.get(&owner?);
+        self.0.get(&project.reference).or_else(made_for).map(String::as_str)
+    }
+
+    fn of_database(&self, database: &OrchestraDatabase) -> Option<&str> {
+        let project = database.status.as_ref().and_then(|status| status.project.as_ref());
+        let by_project = || self.0.get(&project?.reference);
+        self.0.get(&database.name_any()).or_else(by_project).map(String::as_str)
+    }
+}
+
+/// What a person can do about a project that no OrchestraDatabase refers to.
+pub fn next_step_of_project(project: &ListedProject, users: &Users) -> String {
+    match users.of_project(project) {
+        Some(user) => format!(
+            "keep it: Orchestra {user} uses it, and its OrchestraDatabase is gone; restore that object, with its spec.claimRef, \
+             from a backup"
+        ),
+        None => format!(
+            "check its contents; if it is not needed: supabase projects delete {}",
+            project.reference
+        ),
+    }
 }
 
 /// Why no Orchestra claims a hosted database.
@@ -74,8 +133,11 @@ pub fn is_billed(database: &OrchestraDatabase) -> bool {
 }
 
 /// What a person can do about an unclaimed database.
-pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
+pub fn next_step(database: &OrchestraDatabase, why: Unclaimed, users: &Users) -> String {
     let name = database.name_any();
+    if let Some(user) = users.of_database(database) {
+        return used_by(&name, why, user);
+    }
     match why {
         Unclaimed::Released if database.is_to_be_destroyed() => match &database.spec.reclaim_after {
             Some(at) => format!(
@@ -106,6 +168,21 @@ pub fn next_step(database: &OrchestraDatabase, why: Unclaimed) -> String {
                 "which keeps it and its data"
             }
         ),
+    }
+}
+
+/// The same where an Orchestra uses the database all the same.
+fn used_by(name: &str, why: Unclaimed, user: &str) -> String {
+    match why {
+        Unclaimed::Deserted => format!(
+            "keep it: Orchestra {user} uses it, and its claim names another UID. When its applications may lose their \
+             logins, release it and keep its data: kubectl patch orchdb {name} --type=merge -p \
+             '{{\"spec\":{{\"reclaimPolicy\":\"Retain\",\"releasedAt\":\"'$(date -u +%FT%TZ)'\"}}}}'; then take it back with a \
+             new Orchestra, spec.source.existing.databaseName: {name}"
+        ),
+        Unclaimed::Released | Unclaimed::Poolless => {
+            format!("keep it: Orchestra {user} names it in its status, and does not hold it; see its conditions")
+        }
     }
 }
 
@@ -167,6 +244,56 @@ mod tests {
             .map(|it| it.reference.clone())
             .collect();
         assert_eq!(found, ["orphan", "paused", "failed"]);
+    }
+
+    /// An OrchestraDatabase was lost, or the Orchestras have other UIDs since a backup was restored.
+    #[test]
+    fn what_an_orchestra_uses_is_not_to_be_deleted() {
+        let ours = Cluster::of("7d1f0c2e-93ab-4c1d-8e2f-001122334455").unwrap();
+        let uid = "0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f";
+        let orchestra = |name: &str, uid: &str, status: &Value| -> Arc<Orchestra> {
+            let whole = json!({
+                "apiVersion": "stagesub.io/v1alpha1", "kind": "Orchestra", "spec": {}, "status": status,
+                "metadata": {"name": name, "namespace": "tenants", "uid": uid},
+            });
+            Arc::new(serde_json::from_value(whole).unwrap())
+        };
+        let users = Users::of([
+            orchestra("one", uid, &json!({})),
+            orchestra("two", "2", &json!({"project": {"ref": "reftwo", "region": "r"}})),
+            orchestra("three", "3", &json!({"databaseName": "orchdb-three"})),
+        ]);
+        let named = |database: &str| mint(&ours, "tenants", "x", database);
+        for (name, reference, user) in [
+            (named(&database_name(uid)), "a", Some("one")),
+            (format!("t-one-7d1f0c2e93ab-{}", uid.replace('-', "")), "a", Some("one")),
+            (named("orchdb-another"), "reftwo", Some("two")),
+            (named("orchdb-three"), "a", Some("three")),
+            (named("orchdb-another"), "a", None),
+        ] {
+            let next = next_step_of_project(&project(&name, reference, "ACTIVE_HEALTHY"), &users);
+            let says = user.map_or("supabase projects delete a".to_owned(), |user| {
+                format!("keep it: Orchestra tenants/{user}")
+            });
+            assert!(next.contains(&says), "{name}: {next}");
+            assert_eq!(next.contains("delete"), user.is_none(), "{next}");
+        }
+        for (name, status) in [
+            ("orchdb-three", json!({})),
+            ("orchdb-other", json!({"project": {"ref": "reftwo", "region": "r"}})),
+        ] {
+            let spec =
+                json!({"reclaimPolicy": "Delete", "claimRef": {"namespace": "tenants", "name": "x", "uid": "old"}});
+            let mut held = database(&json!({"spec": spec, "status": status}));
+            Arc::make_mut(&mut held).metadata.name = Some(name.into());
+            for why in [Unclaimed::Deserted, Unclaimed::Released, Unclaimed::Poolless] {
+                let next = next_step(&held, why, &users);
+                assert!(next.starts_with("keep it: Orchestra tenants/t"), "{next}");
+                assert!(!next.contains("destroy") && !next.contains("delete"), "{next}");
+                let without = next_step(&held, why, &Users::default());
+                assert!(!without.contains("keep it: Orchestra"), "{without}");
+            }
+        }
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
         odd: known.odd.clone(),
     };
     let mut newly = Vec::new();
+    let users = orphan::Users::of(ctx.core.stores.orchestras.state());
     if speaks_for(ctx, class, account.organization()) {
         let now = Instant::now();
         let not_before = now.checked_sub(ctx.core.settings.resync).unwrap_or(now);
@@ -97,7 +98,7 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
                 for project in &orphans {
                     let cost = price::of_size(ctx, class, project.instance_size()).map(|quote| quote.price.monthly);
                     found.projects.insert(project.reference.clone(), cost);
-                    newly.push(of_project(project, account.organization(), cost));
+                    newly.push(of_project(project, account.organization(), cost, &users));
                 }
             }
             Err(error) => tracing::debug!(%error, "the projects cannot be listed; orphans are looked for later"),
@@ -117,7 +118,7 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
                 "no Orchestra claims OrchestraDatabase {}, and it costs {} a month; {}",
                 database.name_any(),
                 amount(cost),
-                orphan::next_step(&database, why)
+                orphan::next_step(&database, why, &users)
             ),
         });
     }
@@ -126,14 +127,18 @@ pub(super) async fn look(ctx: &Context, class: &OrchestraClass, account: &Accoun
     set(ctx, name, found);
 }
 
-fn of_project(project: &ListedProject, organization: &str, cost: Option<Decimal>) -> Unreported {
+fn of_project(project: &ListedProject, organization: &str, cost: Option<Decimal>, users: &orphan::Users) -> Unreported {
     let (reference, name) = (&project.reference, &project.name);
+    let user = match users.of_project(project) {
+        Some(user) => format!("Orchestra {user} uses it: keep it, and "),
+        None => String::new(),
+    };
     Unreported {
         kind: "Project",
         name: reference.clone(),
         note: format!(
             "project {reference} of organization {organization} was created by this cluster, no OrchestraDatabase refers \
-             to it, and it costs {} a month; see: orchestra-operator orphans. Its name is {name}",
+             to it, and it costs {} a month; {user}see: orchestra-operator orphans. Its name is {name}",
             amount(cost)
         ),
     }

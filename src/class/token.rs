@@ -106,7 +106,11 @@ async fn secret_token(ctx: &Context, reference: &SecretKeyReference) -> Result<S
         let message = format!("{what}: put the Management API token into key {key} of Secret {name}");
         Error::blocked(Reason::TokenMissing, message)
     };
-    let not_found = || missing(format!("Secret {name} does not exist in namespace {namespace}"));
+    let not_found = || {
+        missing(format!(
+            "cannot read Secret {name} in namespace {namespace}: it does not exist"
+        ))
+    };
     let Some(seen) = watched(ctx, reference) else {
         return Err(not_found());
     };

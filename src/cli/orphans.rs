@@ -6,7 +6,7 @@ use kube::Client;
 
 use super::cluster;
 use super::output::{self, Cell, Output};
-use crate::api::OrchestraDatabase;
+use crate::api::{Orchestra, OrchestraDatabase};
 use crate::supabase::settings::DEFAULT_API_URL;
 use crate::views::orphans::{self, Orphan};
 
@@ -39,12 +39,11 @@ pub struct Report {
 pub async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<Report> {
     let ctx = cluster::class_context(client, &arguments.namespace, &arguments.supabase_api_url).await?;
     let organizations = orphans::organizations(&ctx).await;
-    let databases: Vec<_> = cluster::list::<OrchestraDatabase>(client)
-        .await?
-        .into_iter()
-        .map(Arc::new)
-        .collect();
-    let found = orphans::orphans(&ctx, &organizations, &databases, &cluster::list(client).await?);
+    let databases = cluster::list::<OrchestraDatabase>(client).await?;
+    let databases: Vec<_> = databases.into_iter().map(Arc::new).collect();
+    let orchestras = cluster::list::<Orchestra>(client).await?;
+    let orchestras: Vec<_> = orchestras.into_iter().map(Arc::new).collect();
+    let found = orphans::orphans(&ctx, &organizations, &databases, &orchestras);
     Ok(Report {
         printed: render(&found, arguments.output)?,
         missed: organizations.missed,

@@ -19,6 +19,9 @@ use crate::source::{self, Files, Place, ROOM_UNUSED, Version, layout};
 /// needs it again reads it again.
 const MAX_BYTES: usize = 64 << 20;
 
+/// What one script takes in memory beside its text and its name.
+const PLACE: usize = 128;
+
 /// How long a large source is kept for a tenant that uses it, while another one waits: a tenant needs seconds to begin
 /// its migrations, which then hold the source themselves.
 const ROOM_KEPT: Duration = Duration::from_secs(30);
@@ -126,7 +129,7 @@ impl Scripts {
     fn keep(&self, key: Key, version: Version, outcome: &Result<(Loaded, usize), Refused>) {
         let entry = Entry {
             version,
-            bytes: outcome.as_ref().map_or(0, |(_, bytes)| *bytes),
+            bytes: outcome.as_ref().map_or(0, |(_, bytes)| *bytes) + weight_of(&key.0),
             loaded: outcome.as_ref().map(|(loaded, _)| loaded.clone()).map_err(Clone::clone),
             since: Instant::now(),
             used: Instant::now(),
@@ -151,6 +154,12 @@ impl Scripts {
         same.insert(key, Arc::downgrade(&source));
         source
     }
+}
+
+/// The bytes of the texts that a place itself holds.
+fn weight_of(place: &Place) -> usize {
+    let texts = place.source.inline.iter().flatten();
+    texts.map(|(name, text)| name.len() + text.len()).sum()
 }
 
 /// The properties of an entry that the bound of the cache counts.
@@ -235,13 +244,16 @@ enum Read {
 
 fn read(place: &Place, what: What, files: &Files, revision: Option<String>) -> Result<(Read, usize), Refused> {
     let path = place.source.path.as_deref();
-    let flaw = |flaw| {
+    let flaw = |flaw: source::Flaw| {
         Refused::Files(source::Error::Invalid {
             place: place.to_string(),
-            flaw,
+            flaw: flaw.brief(),
         })
     };
-    let size = |found: &layout::Found| found.iter().map(|(_, content)| content.len()).sum();
+    let size = |found: &layout::Found| {
+        let sizes = found.iter().map(|(path, content)| PLACE + path.len() + content.len());
+        sizes.sum()
+    };
     match what {
         What::Seed => {
             let found = layout::seed(files, path).map_err(flaw)?;

@@ -55,12 +55,7 @@ impl Clock {
         due: Timestamp,
         period: Duration,
     ) -> Result<Moment, Error> {
-        let own = left(due, Timestamp::now());
-        let left = if own.is_zero() {
-            left(due, now(client).await?)
-        } else {
-            own
-        };
+        let left = left_by_both(due, Timestamp::now(), || now(client)).await?;
         Ok(self.look(key, due, left, second_look(period), Instant::now()))
     }
 
@@ -83,6 +78,18 @@ impl Clock {
     /// Forgets an object's deadline.
     pub fn forget(&self, key: &str) {
         self.0.lock().remove(key);
+    }
+}
+
+/// How long it is until a time by the own clock, and where that says that it has come, by the API server's.
+async fn left_by_both(
+    due: Timestamp,
+    own: Timestamp,
+    server: impl AsyncFnOnce() -> Result<Timestamp, Error>,
+) -> Result<Duration, Error> {
+    match left(due, own) {
+        Duration::ZERO => Ok(left(due, server().await?)),
+        wait => Ok(wait),
     }
 }
 
@@ -164,6 +171,40 @@ mod tests {
         assert_eq!(look(later, 0, 869), Moment::Come);
         clock.forget("one");
         assert_eq!(look(later, 0, 870), Moment::In(SECOND));
+    }
+
+    /// What is told of a time that ends a period of an hour, by clocks that are wrong by these seconds, this long after the
+    /// first look.
+    async fn told(clock: &Clock, (own, server): (i64, Option<i64>), start: Instant, after: u64) -> Option<Moment> {
+        let due: Timestamp = "2026-12-01T10:00:00Z".parse().unwrap();
+        let by = |wrong: i64| due + SignedDuration::from_secs(wrong + i64::try_from(after).unwrap());
+        let untold = || Error::transient(Reason::KubernetesUnavailable, "no Date");
+        let server = || std::future::ready(server.map(by).ok_or_else(untold));
+        let left = left_by_both(due, by(own), server).await.ok()?;
+        let second = second_look(Duration::from_hours(1));
+        Some(clock.look("one", due, left, second, start + Duration::from_secs(after)))
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_wrong_ends_nothing_early() {
+        let start = Instant::now();
+        // An hour before the end the own clock, the API server's, or both are a day ahead; then they are right again.
+        for wrong in [(90_000, -3600), (-3600, 90_000), (90_000, 90_000)] {
+            let clock = Clock::default();
+            let told = async |(own, server), after| told(&clock, (own, Some(server)), start, after).await.unwrap();
+            assert!(matches!(told(wrong, 0).await, Moment::In(_)), "{wrong:?}");
+            assert!(matches!(told((-3600, -3600), 50).await, Moment::In(_)), "{wrong:?}");
+            // The first look of before does not count.
+            assert!(matches!(told(wrong, 70).await, Moment::In(_)), "{wrong:?}");
+            assert!(matches!(told((-3600, -3600), 100).await, Moment::In(_)), "{wrong:?}");
+            assert_eq!(told((0, 0), 3600).await, Moment::In(SECOND), "{wrong:?}");
+            assert_eq!(told((0, 0), 3660).await, Moment::Come, "{wrong:?}");
+        }
+        // A clock that is behind delays the end, and one that tells nothing as well.
+        let clock = Clock::default();
+        assert_eq!(told(&clock, (-60, Some(0)), start, 0).await, Some(Moment::In(SECOND)));
+        assert_eq!(told(&clock, (0, Some(-60)), start, 0).await, Some(Moment::In(SECOND)));
+        assert_eq!(told(&clock, (0, None), start, 0).await, None);
     }
 
     #[test]

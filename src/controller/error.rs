@@ -112,6 +112,13 @@ impl Error {
         matches!(self.class(), ErrorClass::Transient | ErrorClass::After(_))
     }
 
+    /// Whether the API server refuses a request that it has understood, as by an admission policy: it will refuse it again.
+    pub fn is_refusal(&self) -> bool {
+        const PASSING: [u16; 4] = [404, 408, 409, 429];
+        matches!(self, Self::Kubernetes(kube::Error::Api(status))
+            if (400..500).contains(&status.code) && !PASSING.contains(&status.code))
+    }
+
     /// Whether a write met a newer version of its object: nothing is wrong, and the pass starts again.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_conflict())

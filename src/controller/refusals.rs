@@ -9,9 +9,13 @@ use super::error::Error;
 use crate::api::condition::Reason;
 use crate::error::ErrorClass;
 use crate::recent::Recent;
+use crate::text;
 
 /// The first wait after a refusal; each further one doubles it, up to [`SLOWEST`].
 const FIRST: Duration = Duration::from_secs(10);
+
+/// The most bytes of a message that are kept: a status holds no more.
+const KEPT: usize = 8 << 10;
 
 /// The last refusal of each key, with a digest of what was tried.
 pub struct Refusals(Mutex<Recent<Refused>>);
@@ -56,7 +60,7 @@ impl Refusals {
             at: Instant::now(),
             class: error.class(),
             reason: error.reason(),
-            message: error.to_string(),
+            message: text::kept(&error.to_string(), KEPT),
             of_run: matches!(error, Error::OfRun { .. }),
         };
         refused.insert(key, last);
@@ -110,6 +114,23 @@ mod tests {
         };
         refusals.refuse("a", "one", &of_run);
         assert!(matches!(refusals.refusal("a", "one"), Some(Error::OfRun { .. })));
+    }
+
+    #[test]
+    fn a_message_is_kept_as_far_as_it_is_shown() {
+        let refusals = Refusals::default();
+        refusals.refuse(
+            "a",
+            "one",
+            &Error::blocked(Reason::MigrationFailed, "é".repeat(4 << 20)),
+        );
+        let kept = refusals.0.lock().get("a").map(|refused| refused.message.capacity());
+        assert!(kept.is_some_and(|bytes| bytes < 2 * KEPT), "{kept:?}");
+        assert!(
+            refusals
+                .refusal("a", "one")
+                .is_some_and(|error| error.to_string().ends_with('…'))
+        );
     }
 
     #[test]

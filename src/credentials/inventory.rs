@@ -135,6 +135,7 @@ pub fn read(url: &SecretString, roots: &Arc<str>) -> Result<Login, Error> {
     if login.tls.verifies() && supabases {
         login.roots.get_or_insert_with(|| roots.clone());
     }
+    login.check_authority()?;
     Ok(login)
 }
 
@@ -156,5 +157,7 @@ mod tests {
         assert!(!roots("postgres://a@aws-0.pooler.supabase.com/c?sslmode=require"));
         assert!(!roots("postgres://a@evilsupabase.com/c?sslmode=verify-full"));
         assert!(!roots("postgres://a@10.0.0.1/c?sslmode=verify-full"));
+        let refused = read(&"postgres://a@10.0.0.1/c?sslmode=verify-ca".into(), &"roots".into()).unwrap_err();
+        assert!(refused.to_string().contains("sslrootcert"), "{refused}");
     }
 }

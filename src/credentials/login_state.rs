@@ -1,18 +1,31 @@
 //! What is known of a tenant's logins beside their passwords.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use serde::{Deserialize, Serialize};
 
-use crate::api::names::{ENDED_LABEL, GENERATION_LABEL, REVOKE_LABEL, ROTATED_LABEL, ROTATING_LABEL, tenant_secret};
+use crate::api::names::{
+    ENDED_LABEL, GENERATION_LABEL, HOLDER_LABEL, REVOKE_LABEL, ROTATED_LABEL, ROTATING_LABEL, tenant_secret,
+};
 use crate::controller::Core;
 
 /// Former logins that are kept at the same time at most: a further rotation waits until one has ended.
 pub const MOST_FORMER: usize = 4;
+
+/// Key of a rotated tenant's Secret: what is known of the logins beside their passwords, as JSON.
+pub(super) const STATE_KEY: &str = "logins";
+
+/// Whether a tenant's Secret is that of another Orchestra than the one with this UID. Earlier versions did not write whose
+/// it is.
+pub(super) fn is_left_by_another(secret: &ObjectMeta, uid: &str) -> bool {
+    let holder = secret.labels.as_ref().and_then(|labels| labels.get(HOLDER_LABEL));
+    holder.is_some_and(|holder| holder != uid)
+}
 
 /// What is known of a tenant's logins, which are numbered from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +68,13 @@ impl Default for LoginState {
 }
 
 impl LoginState {
+    /// As a tenant's Secret has it.
+    pub(super) fn stored(secret: &Secret) -> Self {
+        let state = secret.data.as_ref().and_then(|data| data.get(STATE_KEY));
+        let state = state.and_then(|state| serde_json::from_slice(&state.0).ok());
+        state.unwrap_or_default()
+    }
+
     /// The login that the connection Secret is to have.
     pub fn newest(&self) -> u32 {
         self.pending.unwrap_or(self.current)
@@ -98,6 +118,7 @@ impl LoginState {
 
     /// Settles the number of the new login: the next one that no role of the server has.
     pub fn choose(&mut self, taken: &[u32]) {
+        let taken: HashSet<_> = taken.iter().copied().collect();
         if let Some(pending) = self.pending.as_mut().filter(|_| self.tentative) {
             while taken.contains(pending) {
                 *pending = pending.saturating_add(1);
@@ -129,6 +150,13 @@ impl LoginState {
                 self.former.insert(*generation, end_of(now, overlap));
             }
         }
+    }
+
+    /// Whether the logins of the server, by number, are those that are known: the published one is among them, and none
+    /// that nothing is known of. A former one may have ended, and a new one may not be made yet.
+    pub fn agrees(&self, found: &[u32]) -> bool {
+        let is_known = |number: &u32| self.generations().any(|known| known == *number);
+        found.contains(&self.current) && found.iter().all(is_known)
     }
 
     pub(super) fn generations(&self) -> impl Iterator<Item = u32> {
@@ -176,13 +204,13 @@ impl From<&LoginState> for LoginMarks {
 }
 
 impl LoginMarks {
-    /// As the watch or our own last write has them; those of a first login where there is no Secret.
-    pub fn of(core: &Core, database: &str) -> Self {
+    /// As the watch or our own last write has them; those of a first login where there is no Secret, or that of another
+    /// Orchestra than the one with this UID.
+    pub fn of(core: &Core, database: &str, uid: &str) -> Self {
         let secret = ObjectRef::new(&tenant_secret(database)).within(&core.settings.namespace);
-        match core.stores.secrets.get(&secret) {
-            Some(secret) => Self::read(&secret),
-            None => Self::from(&LoginState::default()),
-        }
+        let secret = core.stores.secrets.get(&secret);
+        let own = secret.filter(|secret| !is_left_by_another(&secret.metadata, uid));
+        own.map_or_else(|| Self::from(&LoginState::default()), |secret| Self::read(&secret))
     }
 
     pub(super) fn read(secret: &PartialObjectMeta<Secret>) -> Self {

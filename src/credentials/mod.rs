@@ -1,5 +1,6 @@
 //! Logins of owners and tenants, and the Secrets that carry them.
 
+pub mod api_keys;
 pub mod connection;
 pub mod entries;
 pub mod given;

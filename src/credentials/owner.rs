@@ -11,11 +11,12 @@ use k8s_openapi::api::core::v1::Secret;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
+use super::api_keys::KeyState;
 use super::secrets::{self, Secrets};
 use crate::api::condition::Reason;
 use crate::api::names::{
-    CONNECTED_LABEL, DATABASE_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL, PENDING_LABEL,
-    ROTATED_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
+    CONNECTED_LABEL, DATABASE_LABEL, FOLLOWED_LABEL, KEYS_LABEL, MANAGED_BY, OWNER_MANAGER, PASSWORD_LABEL,
+    PENDING_LABEL, ROTATED_LABEL, TENANT_PASSWORD_KEY, tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
@@ -26,6 +27,12 @@ const PENDING_KEY: &str = "pending-password";
 
 /// Key of the time when the password was rotated, in seconds since 1970.
 const ROTATED_KEY: &str = "password-rotated-at";
+
+/// Key of the number of the tenant's login whose rotation the newest password follows.
+const FOLLOWED_KEY: &str = "followed-generation";
+
+/// Key of what is known of the API keys that the operator has made, as JSON.
+const API_KEYS_KEY: &str = "api-keys";
 
 /// Digits of the digest of keys.
 pub(super) const DIGITS: usize = 16;
@@ -84,8 +91,12 @@ pub struct Owner {
     pub pending: Option<SecretString>,
     /// When the password was rotated, in seconds since 1970; none for the first one.
     pub rotated_at: Option<i64>,
+    /// The number of the tenant's login whose rotation the newest password follows, the pending one included.
+    pub followed: Option<u32>,
     /// Where the database is reached; absent before it was read, and for a static entry.
     pub address: Option<Address>,
+    /// The API keys that the operator has made.
+    pub api_keys: KeyState,
     /// The password of the tenant's login role, where an earlier version of the operator stored it. It is
     /// read when there is no tenant's Secret, and never written.
     pub tenant_password: Option<SecretString>,
@@ -128,7 +139,11 @@ impl Owner {
             password: secret("password"),
             pending: secret(PENDING_KEY),
             rotated_at: text(ROTATED_KEY).and_then(|seconds| seconds.parse().ok()),
+            followed: text(FOLLOWED_KEY).and_then(|number| number.parse().ok()),
             address: address(),
+            api_keys: text(API_KEYS_KEY)
+                .and_then(|state| serde_json::from_str(&state).ok())
+                .unwrap_or_default(),
             tenant_password: secret(TENANT_PASSWORD_KEY),
         }
     }
@@ -136,6 +151,7 @@ impl Owner {
     /// The whole Secret. Its labels say what it holds, because the watch sees only metadata.
     fn render(&self, database: &str) -> Secret {
         let mut values = Vec::new();
+        let of_keys = self.api_keys.labels();
         let mut labels = vec![MANAGED_BY, (DATABASE_LABEL, database)];
         if let Some(password) = &self.password {
             labels.push((PASSWORD_LABEL, "true"));
@@ -149,6 +165,11 @@ impl Owner {
         if let Some(seconds) = &rotated {
             labels.push((ROTATED_LABEL, seconds));
             values.push((ROTATED_KEY, seconds.clone()));
+        }
+        let followed = self.followed.map(|number| number.to_string());
+        if let Some(number) = &followed {
+            labels.push((FOLLOWED_LABEL, number));
+            values.push((FOLLOWED_KEY, number.clone()));
         }
         if let Some(address) = &self.address {
             labels.push((CONNECTED_LABEL, "true"));
@@ -166,6 +187,12 @@ impl Owner {
                 labels.push((KEYS_LABEL, keys));
                 values.push(("keys", keys.clone()));
             }
+        }
+        labels.extend(of_keys.iter().map(|(label, value)| (*label, value.as_str())));
+        if !self.api_keys.is_empty() {
+            // It has no maps with keys that are not texts, and no other value that JSON cannot have.
+            let state = serde_json::to_string(&self.api_keys).unwrap_or_default();
+            values.push((API_KEYS_KEY, state));
         }
         secrets::render(database, &labels, values)
     }
@@ -203,11 +230,18 @@ pub async fn store_password(secrets: &Secrets<'_>, database: &str, password: &Se
     .await
 }
 
-/// Stores a new password beside the one that the project has, before the provider is asked to set it. One that is stored
-/// already stays: the project may have it.
-pub async fn begin_rotation(secrets: &Secrets<'_>, database: &str, new: &SecretString) -> Result<(), Error> {
+/// Stores a new password beside the one that the project has, before the provider is asked to set it, with the number of
+/// the tenant's login whose rotation it follows. One that is stored already stays: the project may have it.
+pub async fn begin_rotation(
+    secrets: &Secrets<'_>,
+    database: &str,
+    new: &SecretString,
+    followed: u32,
+) -> Result<(), Error> {
     change(secrets, database, |owner| {
-        owner.pending.get_or_insert_with(|| new.clone());
+        if owner.pending.is_none() {
+            (owner.pending, owner.followed) = (Some(new.clone()), Some(followed));
+        }
     })
     .await
 }
@@ -217,6 +251,36 @@ pub async fn end_rotation(secrets: &Secrets<'_>, database: &str, now: Timestamp)
     change(secrets, database, |owner| {
         if let Some(new) = owner.pending.take() {
             (owner.password, owner.rotated_at) = (Some(new), Some(now.as_second()));
+        }
+    })
+    .await
+}
+
+/// Changes what is known of the API keys that the operator has made.
+pub async fn change_keys(
+    secrets: &Secrets<'_>,
+    database: &str,
+    change_state: impl FnOnce(&mut KeyState),
+) -> Result<(), Error> {
+    change(secrets, database, |owner| change_state(&mut owner.api_keys)).await
+}
+
+/// Stores new API keys, in one write with what is known of them, if that change says so: they are published then.
+pub async fn store_keys(
+    secrets: &Secrets<'_>,
+    database: &str,
+    (anon, service_role): (Option<SecretString>, Option<SecretString>),
+    change_state: impl FnOnce(&mut KeyState) -> bool,
+) -> Result<(), Error> {
+    change(secrets, database, |owner| {
+        if change_state(&mut owner.api_keys)
+            && let Some(address) = &mut owner.address
+        {
+            let anon = anon.unwrap_or_else(|| address.anon_key.clone());
+            let service_role = service_role.unwrap_or_else(|| address.service_role_key.clone());
+            if let Some(new) = address.with_keys(&anon, &service_role) {
+                *address = new;
+            }
         }
     })
     .await
@@ -261,110 +325,5 @@ async fn change(secrets: &Secrets<'_>, database: &str, change: impl FnOnce(&mut 
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn address() -> Address {
-        Address {
-            host: "pooler.example".into(),
-            user: "postgres.ref".into(),
-            database: "postgres".into(),
-            session_port: 5432,
-            transaction_port: 6543,
-            project_url: "https://ref.example".into(),
-            anon_key: "anon".to_string().into(),
-            service_role_key: "service".to_string().into(),
-            keys: None,
-        }
-    }
-
-    #[test]
-    fn keys_that_the_provider_has_changed_are_stored_with_their_digest() {
-        let (anon, service) = ("anon".to_string().into(), "service".to_string().into());
-        assert!(address().with_keys(&anon, &service).is_none(), "the same keys");
-        let new = address().with_keys(&anon, &"other".to_string().into()).unwrap();
-        let owner = Owner {
-            address: Some(new.clone()),
-            ..Owner::default()
-        };
-        let secret = owner.render("orchdb-1");
-        let label = secret.metadata.labels.clone().unwrap()[KEYS_LABEL].clone();
-        assert_eq!((Some(&label), label.len()), (new.keys.as_ref(), DIGITS));
-        let read = Owner::parse(&secret.data.unwrap()).address.unwrap();
-        assert_eq!(read.keys, new.keys);
-        assert!(read.with_keys(&anon, &"other".to_string().into()).is_none());
-        let turned = address().with_keys(&service, &anon).unwrap();
-        assert_ne!(turned.keys, new.keys);
-    }
-
-    #[test]
-    fn a_secret_holds_the_whole_and_its_labels_say_what() {
-        for (password, connected) in [(true, false), (false, true), (true, true)] {
-            let owner = Owner {
-                password: password.then(|| "word".to_string().into()),
-                address: connected.then(address),
-                ..Owner::default()
-            };
-            let secret = owner.render("orchdb-1");
-            let labels = secret.metadata.labels.clone().unwrap();
-            assert!(!labels.contains_key(PENDING_LABEL) && !labels.contains_key(ROTATED_LABEL));
-            assert_eq!(labels[DATABASE_LABEL], "orchdb-1");
-            assert_eq!(labels.contains_key(PASSWORD_LABEL), password);
-            assert_eq!(labels.contains_key(CONNECTED_LABEL), connected);
-            let read = Owner::parse(&secret.data.clone().unwrap());
-            assert_eq!(read.password.is_some(), password);
-            assert_eq!(read.address.is_some(), connected);
-            let login = read.login(&"roots".into());
-            assert_eq!(login.is_some(), password && connected);
-            assert!(login.is_none_or(|login| login.tls == Tls::VerifyFull && login.roots.is_some()));
-            assert_eq!(read.render("orchdb-1"), secret);
-        }
-    }
-
-    #[test]
-    fn both_passwords_are_stored_until_the_new_one_is_proven() {
-        let owner = Owner {
-            password: Some("old".to_string().into()),
-            pending: Some("new".to_string().into()),
-            rotated_at: Some(1_800_000_000),
-            address: Some(address()),
-            ..Owner::default()
-        };
-        let secret = owner.render("orchdb-1");
-        let labels = secret.metadata.labels.clone().unwrap();
-        assert_eq!(
-            (&*labels[PENDING_LABEL], &*labels[ROTATED_LABEL]),
-            ("true", "1800000000")
-        );
-        let read = Owner::parse(&secret.data.clone().unwrap());
-        assert_eq!(read.pending.as_ref().unwrap().expose_secret(), "new");
-        assert_eq!(read.login(&"roots".into()).unwrap().password.expose_secret(), "old");
-        assert_eq!(read.render("orchdb-1"), secret);
-        assert!(!format!("{owner:?}").contains("new"));
-    }
-
-    #[test]
-    fn a_tenants_password_of_an_earlier_version_is_read_and_never_written() {
-        let mut data = Owner {
-            password: Some("word".to_string().into()),
-            ..Owner::default()
-        }
-        .render("orchdb-1")
-        .data
-        .unwrap();
-        data.insert(TENANT_PASSWORD_KEY.into(), ByteString(b"tenant".to_vec()));
-        let owner = Owner::parse(&data);
-        assert_eq!(owner.tenant_password.as_ref().unwrap().expose_secret(), "tenant");
-        let written = owner.render("orchdb-1").data.unwrap();
-        assert_eq!(written.keys().collect::<Vec<_>>(), ["password"]);
-    }
-
-    #[test]
-    fn what_an_earlier_version_stored_is_written_as_it_is() {
-        let stored = secrets::fixture(include_str!("../../tests/fixtures/stored/hosted/owner-secret.yaml"));
-        let read = Owner::parse(&stored.data.clone().unwrap());
-        assert!(read.login(&"roots".into()).is_some() && read.rotated_at == Some(1_795_845_600));
-        assert_eq!(read.render("orchdb-hosted"), stored);
-    }
-}
+#[path = "owner_tests.rs"]
+mod tests;

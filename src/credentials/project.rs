@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::owner::{Address, DIGITS};
 use crate::postgres::Login;
+use crate::text;
 
 /// Prefix of the keys of an inventory.
 pub const KEY_PREFIX: &str = "DATABASE_URL_POOL_";
@@ -76,6 +77,17 @@ pub fn is_read(key: &str) -> bool {
     parts(key).is_some_and(|(_, number)| number.starts_with("_POOL_"))
 }
 
+/// What the key of an entry begins with that differs from this key, which is none, only by its case and signs.
+fn close_to(key: &str) -> Option<String> {
+    let plain = |key: &str| {
+        let letters = key.chars().filter(char::is_ascii_alphanumeric);
+        letters.map(|letter| letter.to_ascii_uppercase()).collect::<String>()
+    };
+    let (all, given) = (PARTS.into_iter().chain([SINGLE_KEY]), plain(key));
+    let mut all = all.map(|part| format!("{part}_POOL_"));
+    all.find(|begin| !is_read(key) && given.starts_with(&plain(begin)))
+}
+
 /// The part that a key is, by its place in [`PARTS`] or none for the database, and what follows it.
 fn parts(key: &str) -> Option<(Option<usize>, &str)> {
     if let Some(number) = key.strip_prefix(SINGLE_KEY) {
@@ -90,10 +102,9 @@ impl Inventory {
     /// in their keys, and `DATABASE_URL` is one of them.
     pub fn add(&mut self, selected: Option<&str>, values: impl IntoIterator<Item = (String, SecretString)>) {
         let wanted = |number: &str| number.starts_with("_POOL_") || selected.is_some() && number.is_empty();
-        let read = values
+        let (values, others): (BTreeMap<_, _>, BTreeMap<_, _>) = values
             .into_iter()
-            .filter(|(key, _)| parts(key).is_some_and(|(_, number)| wanted(number)));
-        let values: BTreeMap<_, _> = read.collect();
+            .partition(|(key, _)| parts(key).is_some_and(|(_, number)| wanted(number)));
         let numbers: BTreeSet<_> = values.keys().filter_map(|key| Some(parts(key)?.1.to_owned())).collect();
         let own = |key: &str| selected.map_or_else(|| key.to_owned(), |name| format!("{name}/{key}"));
         for number in &numbers {
@@ -106,10 +117,29 @@ impl Inventory {
                 self.urls.insert(key, url.clone());
             }
         }
-        if let Some(name) = selected.filter(|_| numbers.is_empty()) {
-            let told =
-                format!("Secret {name} is selected and has no key {SINGLE_KEY}: add the URL, or remove its label");
-            self.projects.insert(own(SINGLE_KEY), Err(told));
+        for (key, close) in others.keys().filter_map(|key| Some((key, close_to(key)?))) {
+            let told = format!("no entry has this key: name it {close} and a number or a word, or remove it");
+            self.projects.insert(own(key), Err(told));
+        }
+        if !numbers.is_empty() {
+            return;
+        }
+        match selected {
+            Some(name) => {
+                let told =
+                    format!("Secret {name} is selected and has no key {SINGLE_KEY}: add the URL, or remove its label");
+                self.projects.insert(own(SINGLE_KEY), Err(told));
+            }
+            None if others.is_empty() => {}
+            None => {
+                let names: Vec<_> = others.keys().map(String::as_str).collect();
+                let told = format!(
+                    "the Secret has no key {KEY_PREFIX}1, {KEY_PREFIX}2, …, and so no entry; it has {}: name the keys of the \
+                     entries so, or select the Secret with static.selector, where {SINGLE_KEY} is an entry",
+                    text::names(&names, 5, names.len())
+                );
+                self.projects.insert(format!("{KEY_PREFIX}1"), Err(told));
+            }
         }
     }
 
@@ -281,6 +311,43 @@ mod tests {
         let bare = of(Some("one"), &[("OTHER", "x")]);
         let told: Vec<_> = bare.strays().collect();
         assert!(keys(&bare).is_empty() && told[0].1.contains("Secret one is selected and has no key DATABASE_URL"));
+    }
+
+    #[test]
+    fn no_entry_vanishes_because_of_the_name_of_its_key() {
+        let told = |selected: Option<&str>, keys: &[&str]| {
+            let values: Vec<_> = keys.iter().map(|key| (*key, "postgres://hush")).collect();
+            let inventory = of(selected, &values);
+            let told = inventory.strays().map(|(key, wrong)| format!("{key}: {wrong}"));
+            told.collect::<Vec<_>>().join("\n")
+        };
+        for key in [
+            "DATABASE_URL_POOL1",
+            "database_url_pool_1",
+            "DATABASE-URL-POOL-1",
+            "databaseUrlPool_1",
+        ] {
+            for beside in ["DATABASE_URL_POOL_2", "other"] {
+                let said = told(None, &[key, beside]);
+                assert!(
+                    said.contains(&format!("{key}: no entry has this key: name it DATABASE_URL_POOL_ ")),
+                    "{said}"
+                );
+                assert_eq!(said.contains("no entry; it has"), beside == "other", "{said}");
+            }
+            assert!(told(Some("one"), &[key, "DATABASE_URL"]).starts_with(&format!("one/{key}: no entry")));
+        }
+        assert!(told(None, &["SUPABASE_URL_POOL1", "DATABASE_URL_POOL_1"]).contains("name it SUPABASE_URL_POOL_ "));
+        let said = told(None, &["DATABASE_URL", "OTHER"]);
+        let says = "DATABASE_URL_POOL_1: the Secret has no key DATABASE_URL_POOL_1, DATABASE_URL_POOL_2, …, and so no entry; \
+            it has DATABASE_URL, OTHER: ";
+        assert!(said.starts_with(says), "{said}");
+        // What a Secret of one's own environment has beside its entries is of no concern.
+        assert_eq!(
+            told(None, &["DATABASE_URL_POOL_1", "DATABASE_URL", "SUPABASE_URL", "PORT"]),
+            ""
+        );
+        assert_eq!(told(None, &[]), "");
     }
 
     #[test]

@@ -6,13 +6,18 @@ use croner::Cron;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{SignedDuration, Timestamp, Zoned};
 
 use crate::api::{Connection, Rotation};
 use crate::text;
 
 /// How many periods are looked at for the shortest one.
-const PERIODS: usize = 64;
+const PERIODS: usize = 100;
+
+/// Where those periods begin, and how long they are looked at: with two leap years among them. It is the same at all times,
+/// so that a schedule that is right stays right.
+const FROM: Timestamp = Timestamp::constant(1_767_225_600, 0); // 2026-01-01
+const SPAN: SignedDuration = SignedDuration::from_hours(8 * 366 * 24);
 
 /// A schedule that fires.
 #[derive(Clone, Debug)]
@@ -60,9 +65,31 @@ impl Schedule {
         found.ok().map(|next| next.timestamp()).filter(|next| *next > after)
     }
 
-    /// The shortest of its next periods; none where it fires once at most.
-    fn period(&self, from: Timestamp) -> Option<Duration> {
-        let mut times = std::iter::successors(self.next(from), |last| self.next(*last));
+    /// Whether it fires at this very time.
+    fn fires_at(&self, time: Timestamp) -> bool {
+        // Where clocks are set back, the search from shortly before may find another hour.
+        [SignedDuration::from_secs(1), SignedDuration::from_hours(3)]
+            .into_iter()
+            .filter_map(|before| time.checked_sub(before).ok())
+            .any(|before| self.next(before) == Some(time))
+    }
+
+    /// The time that is known, where it has come and is one of this schedule, or else the next one: whoever was kept from
+    /// what was due makes up for it.
+    pub fn due_or_next(&self, known: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let due = known.filter(|known| *known <= now && self.fires_at(*known));
+        due.or_else(|| self.next(now))
+    }
+
+    /// The shortest of its periods by the clock on the wall, where none is shorter because clocks are set; none where it
+    /// fires once at most.
+    fn period(&self) -> Option<Duration> {
+        let wall = Self {
+            cron: self.cron.clone(),
+            zone: TimeZone::UTC,
+        };
+        let end = FROM.saturating_add(SPAN).unwrap_or(Timestamp::MAX);
+        let mut times = std::iter::successors(wall.next(FROM), |last| wall.next(*last).filter(|_| *last < end));
         let mut last = times.next()?;
         let periods = times.take(PERIODS).map(|next| {
             let period = next.duration_since(last);
@@ -91,7 +118,7 @@ pub fn check(connection: &Connection, now: Timestamp) -> Result<Option<Schedule>
         ));
     }
     let overlap = connection.overlap();
-    match schedule.period(now) {
+    match schedule.period() {
         Some(period) if overlap.as_std() >= period => Err(format!(
             "spec.connection.rotation.overlap ({overlap}) is not shorter than the shortest period of the schedule ({} \
              s): set a shorter overlap, or a schedule that fires less often",
@@ -107,6 +134,10 @@ mod tests {
     use super::*;
 
     fn checked(schedule: &str, zone: Option<&str>, overlap: &str) -> Result<Option<Schedule>, String> {
+        checked_at("2026-03-01T00:00:00Z", schedule, zone, overlap)
+    }
+
+    fn checked_at(now: &str, schedule: &str, zone: Option<&str>, overlap: &str) -> Result<Option<Schedule>, String> {
         let connection = Connection {
             rotation: Some(Rotation {
                 schedule: Some(schedule.into()),
@@ -116,7 +147,7 @@ mod tests {
             }),
             ..Connection::default()
         };
-        check(&connection, "2026-03-01T00:00:00Z".parse().unwrap())
+        check(&connection, now.parse().unwrap())
     }
 
     #[test]
@@ -155,11 +186,63 @@ mod tests {
             let mut time: Timestamp = start.parse().unwrap();
             for _ in 0..20 {
                 let next = schedule.next(time).unwrap_or_else(|| panic!("none after {time}"));
+                let late = next.saturating_add(SignedDuration::from_hours(48)).unwrap();
+                assert_eq!(schedule.due_or_next(Some(next), late), Some(next), "it stays due");
                 assert!(
                     next > time && next.duration_since(time).as_secs() <= 2 * 3600,
                     "{time} {next}"
                 );
                 time = next;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_made_up_for_as_long_as_the_schedule_has_that_time() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = "2026-03-05T12:00:00Z";
+        for (schedule, zone, known, is) in [
+            ("0 3 1 * *", None, None, "2026-04-01T03:00:00Z"),
+            ("0 3 1 * *", None, Some("2026-03-01T03:00:00Z"), "2026-03-01T03:00:00Z"),
+            ("0 3 1 * *", None, Some("2026-04-01T03:00:00Z"), "2026-04-01T03:00:00Z"),
+            // Of another schedule, or in another zone, there is no such time.
+            ("0 3 2 * *", None, Some("2026-03-01T03:00:00Z"), "2026-04-02T03:00:00Z"),
+            (
+                "0 3 1 * *",
+                Some("Europe/Stockholm"),
+                Some("2026-03-01T03:00:00Z"),
+                "2026-04-01T01:00:00Z",
+            ),
+            ("0 3 * * *", None, Some("2026-04-01T03:00:00Z"), "2026-03-06T03:00:00Z"),
+        ] {
+            let found = checked(schedule, zone, "1m").unwrap().unwrap();
+            assert_eq!(
+                found.due_or_next(known.map(at), at(now)),
+                Some(at(is)),
+                "{schedule} {zone:?} {known:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_overlap_is_right_or_wrong_at_all_times() {
+        let stockholm = Some("Europe/Stockholm");
+        // Clocks are set in March and in October, and a day in March has 23 hours.
+        for now in ["2026-01-15", "2026-03-28", "2026-07-01", "2026-10-24", "2030-12-31"] {
+            let now = format!("{now}T12:00:00Z");
+            for (schedule, overlap, right) in [
+                ("0 3 * * *", "23h", true),
+                ("0 3 * * *", "23h59m", true),
+                ("0 3 * * *", "24h", false),
+                ("0 3 1 * *", "671h", true),
+                ("0 3 1 * *", "672h", false),
+                ("0 0 29 2,3 *", "671h", true),
+                ("0 0 29 2,3 *", "697h", false),
+                ("0 3,15 * * 1-5", "11h59m", true),
+                ("0 3,15 * * 1-5", "12h", false),
+            ] {
+                let is = checked_at(&now, schedule, stockholm, overlap);
+                assert_eq!(is.is_ok(), right, "{now} {schedule} {overlap}");
             }
         }
     }

@@ -86,6 +86,21 @@ pub fn check(templates: &BTreeMap<String, String>) -> Result<(), String> {
     render(templates, &samples).map(drop)
 }
 
+/// The templates of a Secret that is to be put right while those of the spec are wrong: the last ones that were published,
+/// where they are known, or else those of the spec that are right.
+pub fn last_valid(
+    templates: &BTreeMap<String, String>,
+    last: Option<&BTreeMap<String, String>>,
+) -> Option<BTreeMap<String, String>> {
+    if check(templates).is_ok() {
+        return Some(templates.clone());
+    }
+    let right = |(key, text): &(&String, &String)| check(&[((*key).clone(), (*text).clone())].into()).is_ok();
+    let own = || templates.iter().filter(right);
+    let own = || own().map(|(key, text)| (key.clone(), text.clone())).collect();
+    Some(last.cloned().unwrap_or_else(own))
+}
+
 fn one(environment: &Environment<'_>, text: &str, variables: &Variables, limit: usize) -> Result<String, String> {
     guard(text)?;
     let template = environment.template_from_str(text).map_err(|error| told(&error))?;

@@ -13,18 +13,19 @@ use secrecy::{ExposeSecret, SecretString};
 use super::connection::Handover;
 use super::inventory::Project;
 pub use super::login_state::{LoginMarks, LoginState, MOST_FORMER};
+use super::login_state::{STATE_KEY, is_left_by_another};
 use super::owner::{self, Address};
 use super::{password, secrets};
 use crate::api::names::{
-    DATABASE_LABEL, ENDED_LABEL, GENERATION_LABEL, MANAGED_BY, REVOKE_LABEL, ROTATED_LABEL, ROTATING_LABEL,
-    TENANT_MANAGER, TENANT_PASSWORD_KEY, tenant_secret,
+    DATABASE_LABEL, ENDED_LABEL, GENERATION_LABEL, HOLDER_LABEL, MANAGED_BY, REVOKE_LABEL, ROTATED_LABEL,
+    ROTATING_LABEL, TENANT_MANAGER, TENANT_PASSWORD_KEY, tenant_secret,
 };
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::postgres::{Login, TenantRole};
 
-/// Key of a rotated tenant's Secret: what is known of the logins beside their passwords, as JSON.
-const STATE_KEY: &str = "logins";
+/// Key of a tenant's Secret: the templates of the connection Secret that were published last, as JSON.
+const TEMPLATE_KEY: &str = "connection-template";
 
 /// Name of the tenant's first role: unique on every server, because pool entries may share one.
 pub fn role_name(uid: &str) -> String {
@@ -41,9 +42,25 @@ pub async fn forget(core: &Core, database: &str) -> Result<(), Error> {
     secrets::delete(&owner::secrets(core), &tenant_secret(database)).await
 }
 
+/// What is known of the logins of the tenant with this UID, without a change: none where its Secret is lost.
+///
+/// # Errors
+/// When Kubernetes fails.
+pub async fn state(core: &Core, database: &str, uid: &str) -> Result<Option<LoginState>, Error> {
+    let name = tenant_secret(database);
+    if !secrets::is_watched(core, &name) {
+        return Ok(None);
+    }
+    let stored = owner::secrets(core).get(&name).await?;
+    let own = stored.filter(|stored| !is_left_by_another(&stored.metadata, uid));
+    Ok(own.map(|stored| LoginState::stored(&stored)))
+}
+
 /// What is known of a tenant's logins beside its Secret, which may be lost.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct Known<'a> {
+    /// UID of the Orchestra. A Secret that another one has left holds nothing of it.
+    pub uid: &'a str,
     /// The password that an earlier version of the operator stored in the owner's Secret.
     pub earlier: Option<SecretString>,
     /// The last number that was known.
@@ -57,6 +74,12 @@ pub struct Known {
 pub struct Logins {
     /// Which there are.
     pub state: LoginState,
+    /// The templates of the connection Secret that were published last.
+    pub template: Option<BTreeMap<String, String>>,
+    /// UID of the Orchestra whose they are.
+    uid: String,
+    /// The Secret says so: one of an earlier version does when it is written next.
+    named: bool,
     /// A login may be in use.
     published: bool,
     passwords: BTreeMap<u32, SecretString>,
@@ -71,53 +94,59 @@ impl Logins {
     ///
     /// # Errors
     /// When Kubernetes fails.
-    pub async fn read(core: &Core, database: &str, known: Known) -> Result<Self, Error> {
+    pub async fn read(core: &Core, database: &str, known: Known<'_>) -> Result<Self, Error> {
         let (api, name) = (owner::secrets(core), tenant_secret(database));
         let watched = secrets::is_watched(core, &name);
         let stored = if watched { api.get(&name).await? } else { None };
-        let published = known.published;
         // What was rotated away since is no password any more.
-        let earlier = known.earlier.filter(|_| known.generation <= 1);
+        let earlier = known.earlier.clone().filter(|_| known.generation <= 1);
         let mut logins = match (stored, earlier) {
-            (Some(stored), _) => Self::parse(stored, published),
-            (None, Some(earlier)) => return Ok(Self::first(earlier, published)),
+            (Some(stored), _) => Self::of(stored, &known),
+            (None, Some(earlier)) => return Ok(Self::first(earlier, &known)),
             (None, None) => {
-                let mut new = Self::lost(known.generation, published);
+                let mut new = Self::lost(&known);
                 match new.write(core, database).await {
                     // Another operator has created it.
                     Err(Error::Kubernetes(kube::Error::Api(status))) if status.is_already_exists() => {
                         let stored = api.get(&name).await?;
-                        Self::parse(stored.ok_or(Error::Kubernetes(kube::Error::Api(status)))?, published)
+                        let stored = stored.ok_or(Error::Kubernetes(kube::Error::Api(status)))?;
+                        Self::of(stored, &known)
                     }
                     written => return written.map(|()| new),
                 }
             }
         };
-        // The Secret may have lost a password.
-        if logins.complete() {
+        // The Secret may have lost a password, or be another Orchestra's.
+        if logins.complete() || logins.is_foreign() {
             logins.write(core, database).await?;
         }
         Ok(logins)
     }
 
-    fn first(password: SecretString, published: bool) -> Self {
+    fn first(password: SecretString, known: &Known<'_>) -> Self {
         Self {
             state: LoginState::default(),
-            published,
+            template: None,
+            uid: known.uid.to_owned(),
+            named: true,
+            published: known.published,
             passwords: [(1, password)].into(),
             stored: None,
         }
     }
 
-    /// Where there is no Secret, and this is the last number that was known.
-    fn lost(generation: u32, published: bool) -> Self {
+    /// Where there is no Secret, with the last number that was known.
+    fn lost(known: &Known<'_>) -> Self {
         let state = LoginState {
-            current: generation.max(1),
+            current: known.generation.max(1),
             ..LoginState::default()
         };
         let mut logins = Self {
             state,
-            published,
+            template: None,
+            uid: known.uid.to_owned(),
+            named: true,
+            published: known.published,
             passwords: BTreeMap::new(),
             stored: None,
         };
@@ -125,19 +154,43 @@ impl Logins {
         logins
     }
 
-    fn parse(stored: Secret, published: bool) -> Self {
+    /// As a Secret has them. One that another Orchestra has left, whose claim on the database was never released, is as good
+    /// as none, and is written anew.
+    fn of(stored: Secret, known: &Known<'_>) -> Self {
+        if is_left_by_another(&stored.metadata, known.uid) {
+            return Self {
+                stored: Some(stored),
+                ..Self::lost(known)
+            };
+        }
+        Self::parse(stored, known)
+    }
+
+    /// Whether the Secret that is stored is another Orchestra's.
+    fn is_foreign(&self) -> bool {
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|stored| is_left_by_another(&stored.metadata, &self.uid))
+    }
+
+    fn parse(stored: Secret, known: &Known<'_>) -> Self {
         let data = stored.data.as_ref();
         let text = |key: &str| String::from_utf8(data?.get(key)?.0.clone()).ok();
-        let state: LoginState = text(STATE_KEY)
-            .and_then(|state| serde_json::from_str(&state).ok())
-            .unwrap_or_default();
+        let state = LoginState::stored(&stored);
         let passwords = state
             .generations()
             .filter_map(|generation| Some((generation, text(&key(generation))?.into())));
         Self {
             passwords: passwords.collect(),
+            template: text(TEMPLATE_KEY).and_then(|template| serde_json::from_str(&template).ok()),
             state,
-            published,
+            uid: known.uid.to_owned(),
+            named: stored
+                .metadata
+                .labels
+                .iter()
+                .flatten()
+                .any(|(key, _)| key == HOLDER_LABEL),
+            published: known.published,
             stored: Some(stored),
         }
     }
@@ -196,7 +249,25 @@ impl Logins {
         self.write(core, database).await
     }
 
+    /// Stores the templates of the connection Secret, where they are others than before.
+    ///
+    /// # Errors
+    /// As [`Logins::change`].
+    pub async fn remember(
+        &mut self,
+        core: &Core,
+        database: &str,
+        template: Option<BTreeMap<String, String>>,
+    ) -> Result<(), Error> {
+        if self.template == template {
+            return Ok(());
+        }
+        self.template = template;
+        self.write(core, database).await
+    }
+
     async fn write(&mut self, core: &Core, database: &str) -> Result<(), Error> {
+        self.named = true;
         let (api, secret) = (owner::secrets(core), self.render(database)?);
         let written = match &self.stored {
             Some(stored) => secrets::amend(&api, TENANT_MANAGER, stored, &secret).await?,
@@ -211,7 +282,12 @@ impl Logins {
         let mut data: BTreeMap<_, _> = passwords
             .map(|(generation, password)| (key(*generation), password.expose_secret().to_string()))
             .collect();
+        if let Some(template) = &self.template {
+            let template = serde_json::to_string(template).map_err(kube::Error::SerdeError)?;
+            data.insert(TEMPLATE_KEY.to_string(), template);
+        }
         let mut labels = vec![MANAGED_BY, (DATABASE_LABEL, database)];
+        labels.extend(self.named.then_some((HOLDER_LABEL, self.uid.as_str())));
         let marks = LoginMarks::from(&self.state);
         let seconds = |time: Option<Timestamp>| time.map(|time| time.as_second().to_string());
         let (generation, rotated) = (marks.generation.to_string(), seconds(marks.rotated_at));

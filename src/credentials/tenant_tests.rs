@@ -7,6 +7,15 @@ use super::*;
 
 const UID: &str = "0b5c1a3e-0000-4000-8000-000000000001";
 
+fn known(generation: u32, published: bool) -> Known<'static> {
+    Known {
+        uid: UID,
+        earlier: None,
+        generation,
+        published,
+    }
+}
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
@@ -42,13 +51,13 @@ fn a_rotation_makes_the_next_login_and_keeps_the_former_one_for_the_overlap() {
 
 #[test]
 fn the_secret_holds_the_logins_and_its_labels_say_what_is_to_be_done() {
-    let mut logins = Logins::first("one".to_string().into(), true);
+    let mut logins = Logins::first("one".to_string().into(), &known(1, true));
     let first = logins.render("orchdb-1").unwrap();
     assert_eq!(
         first.data.as_ref().unwrap().keys().collect::<Vec<_>>(),
         [TENANT_PASSWORD_KEY]
     );
-    assert_eq!(first.metadata.labels.as_ref().unwrap().len(), 2);
+    assert_eq!(first.metadata.labels.as_ref().unwrap().len(), 3);
     let marks = |secret: &Secret| LoginMarks::read(&secret.meta().clone().into_response_partial());
     assert_eq!(marks(&first), LoginMarks::from(&LoginState::default()));
 
@@ -56,7 +65,7 @@ fn the_secret_holds_the_logins_and_its_labels_say_what_is_to_be_done() {
     assert!(logins.complete());
     let secret = logins.render("orchdb-1").unwrap();
     assert!(marks(&secret).pending);
-    let read = Logins::parse(secret, true);
+    let read = Logins::of(secret, &known(1, true));
     assert_eq!(read.state, logins.state);
     let names = |logins: &Logins| logins.roles(UID).into_iter().map(|role| role.name).collect::<Vec<_>>();
     let role = "orchestra_0b5c1a3e000040008000000000000001";
@@ -84,7 +93,7 @@ fn the_secret_holds_the_logins_and_its_labels_say_what_is_to_be_done() {
     logins.state.shut(&[2]);
     let secret = logins.render("orchdb-1").unwrap();
     assert!(marks(&secret).ended && marks(&secret).revoke_at.is_none());
-    assert_eq!(Logins::parse(secret, true).state, logins.state);
+    assert_eq!(Logins::of(secret, &known(1, true)).state, logins.state);
     for name in [role.to_string(), format!("{role}_2"), format!("{role}_17")] {
         assert!(is_role_of(UID, &name), "{name}");
     }
@@ -103,14 +112,14 @@ fn a_login_that_may_be_in_use_never_gets_another_password() {
     let role = |number| role_of(UID, number);
     let names = |logins: &Logins| logins.roles(UID).into_iter().map(|role| role.name).collect::<Vec<_>>();
     // Nobody uses it yet.
-    let mut young = Logins::lost(7, false);
+    let mut young = Logins::lost(&known(7, false));
     assert_eq!((names(&young), young.unknown(UID)), (vec![role(7)], vec![]));
     assert!(!young.complete() && !young.state.tentative);
 
-    let mut lost = Logins::lost(7, true);
+    let mut lost = Logins::lost(&known(7, true));
     assert_eq!((names(&lost), lost.unknown(UID)), (vec![role(8)], vec![role(7)]));
     assert!(!lost.complete() && lost.state.tentative && lost.state.pending == Some(8));
-    let read = Logins::parse(lost.render("orchdb-1").unwrap(), true);
+    let read = Logins::of(lost.render("orchdb-1").unwrap(), &known(1, true));
     assert_eq!((&read.state, read.unknown(UID)), (&lost.state, vec![role(7)]));
     // A rotation that is asked for meanwhile is this one.
     lost.state.begin(Some("now".into()));
@@ -120,7 +129,7 @@ fn a_login_that_may_be_in_use_never_gets_another_password() {
     );
 
     // One password of the Secret is lost.
-    let mut logins = Logins::first("one".to_string().into(), true);
+    let mut logins = Logins::first("one".to_string().into(), &known(1, true));
     logins.passwords.clear();
     assert!(logins.complete() && !logins.complete());
     assert_eq!((names(&logins), logins.unknown(UID)), (vec![role(2)], vec![role(1)]));
@@ -130,6 +139,54 @@ fn a_login_that_may_be_in_use_never_gets_another_password() {
     assert!(logins.complete() && logins.state.tentative);
     logins.state.choose(&[2, 3]);
     assert_eq!(logins.state.pending, Some(4));
+}
+
+#[test]
+fn a_server_whose_logins_are_others_than_those_that_are_known_was_changed() {
+    let mut state = LoginState::default();
+    assert!(state.agrees(&[1]) && !state.agrees(&[]) && !state.agrees(&[1, 2]));
+    state.begin(None);
+    assert!(state.agrees(&[1]) && state.agrees(&[1, 2]));
+    state.end(at(0), SignedDuration::from_secs(5));
+    assert!(state.agrees(&[1, 2]) && state.agrees(&[2]) && !state.agrees(&[1]));
+    state.shut(&[1]);
+    assert!(state.agrees(&[2]));
+    for restored in [&[1][..], &[1, 2]] {
+        assert!(!state.agrees(restored), "{restored:?}");
+    }
+}
+
+#[test]
+fn what_another_orchestra_has_left_is_none_of_this_ones() {
+    let mut left = Logins::first("theirs".to_string().into(), &known(1, true));
+    left.state.begin(Some("now".into()));
+    left.state.end(at(0), SignedDuration::from_secs(5));
+    left.template = Some([("KEY".to_owned(), "{{ user }}".to_owned())].into());
+    left.complete();
+    let secret = left.render("orchdb-1").unwrap();
+    let mut other = Known {
+        uid: "another",
+        ..known(1, false)
+    };
+    let mut read = Logins::of(secret.clone(), &other);
+    assert!(read.is_foreign() && read.template.is_none());
+    assert_eq!(read.state, LoginState::default());
+    let password = |logins: &Logins| logins.passwords[&1].expose_secret().to_owned();
+    assert_ne!(password(&read), "theirs");
+    let written = read.render("orchdb-1").unwrap();
+    read.stored = Some(written);
+    assert!(!read.is_foreign());
+
+    // Its own, and one of an earlier version, which does not say whose it is.
+    other.uid = UID;
+    let read = Logins::of(secret.clone(), &other);
+    assert!(!read.is_foreign());
+    assert_eq!((&read.state, &read.template), (&left.state, &left.template));
+    let mut unnamed = secret;
+    unnamed.metadata.labels.as_mut().unwrap().remove(HOLDER_LABEL);
+    other.uid = "another";
+    let read = Logins::of(unnamed, &other);
+    assert!(!read.is_foreign() && read.state == left.state);
 }
 
 #[test]
@@ -167,7 +224,7 @@ fn what_an_earlier_version_stored_is_written_as_it_is() {
         ),
     ] {
         let stored = secrets::fixture(text);
-        let logins = Logins::parse(stored.clone(), true);
+        let logins = Logins::of(stored.clone(), &known(1, true));
         assert_eq!((logins.state.current, logins.passwords.len()), (current, passwords));
         assert_eq!(logins.render("orchdb-hosted").unwrap(), stored);
     }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observe::{Observed, too_early};
 use super::plan::Step;
-use super::{Pass, adopted, create, deadline, entry, grace, keys, power, region, status};
+use super::{Pass, adopted, create, deadline, entry, grace, key_rotation, keys, power, region, status};
 use crate::api::condition::Reason;
 use crate::api::names::PASSWORD_LABEL;
 use crate::api::{DATABASE_FINALIZER, ProjectStatus};
@@ -67,10 +67,16 @@ pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<
             let reference = reference(pass, observed)?.to_owned();
             super::password::change(pass, account(observed)?, &reference).await
         }
+        Step::RotateKeys(work) => {
+            let reference = reference(pass, observed)?.to_owned();
+            key_rotation::act(pass, (work, observed.facts.claim), account(observed)?, &reference).await?;
+            Ok(None)
+        }
         // A paused project is destroyed in time, too.
         Step::Rest | Step::Sleep => {
             come_to_rest(pass, step, observed).await?;
-            let wait = observed.wait.into_iter().chain(pass.again).min();
+            let keys = key_rotation::due_in(pass).filter(|_| step == Step::Rest);
+            let wait = observed.wait.into_iter().chain(pass.again).chain(keys).min();
             Ok(Some(wait.map_or(Next::Rest, Next::After)))
         }
         Step::Schedule => grace::schedule(pass).await.map(|()| None),
@@ -200,7 +206,7 @@ async fn connect(pass: &mut Pass, observed: &mut Observed) -> Result<Option<Next
     }
     let settings = pass.ctx.class.accounts.settings();
     let endpoint = PoolerEndpoint::choose(&client.pooler_config(reference).await?, reference, settings)?;
-    let keys = client.chosen_keys(reference).await?;
+    let keys = client.chosen_keys(reference, &keys::made(pass).await?).await?;
     pass.ctx.keys.were_read(pass.name(), pass.ctx.core.settings.resync);
     let address = owner::Address {
         host: endpoint.host,

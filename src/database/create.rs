@@ -11,7 +11,7 @@ use super::observe::{Observed, settled_at, too_early};
 use super::plan::Step;
 use super::{Pass, refused, region, status, unclear};
 use crate::api::condition::Reason;
-use crate::api::{ProjectStatus, SupabaseProject};
+use crate::api::{OrchestraDatabase, ProjectStatus, SupabaseProject};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::tell;
@@ -44,6 +44,7 @@ pub async fn announce(pass: &mut Pass, account: &Account, observed: &Observed) -
     if let Some(error) = pass.ctx.core.refusals.refusal(pass.name(), &creation(account)) {
         return Err(error);
     }
+    refused::in_turn(pass)?;
     // A creation that gets no permit, or that the budget has no room for, writes nothing.
     let permit = account
         .client()
@@ -74,11 +75,17 @@ fn place(pass: &Pass) -> QueuePlace {
         pass.ctx.core.stores.orchestras.get(&orchestra)
     });
     let since = orchestra.and_then(|orchestra| orchestra.creation_timestamp());
-    let since = since.or_else(|| pass.object.creation_timestamp().filter(|_| !pass.object.is_spare()));
+    place_of(&pass.object, since)
+}
+
+/// The same, of a database whose Orchestra was created at this time, where that is known.
+fn place_of(database: &OrchestraDatabase, orchestra: Option<Time>) -> QueuePlace {
+    let claim = database.spec.claim_ref.as_ref();
+    let since = orchestra.or_else(|| database.creation_timestamp().filter(|_| !database.is_spare()));
     QueuePlace {
         since: since.map_or(Timestamp::MAX, |at| at.0),
         name: claim.map_or_else(
-            || pass.name().to_string(),
+            || database.name_any(),
             |claim| format!("{}/{}", claim.namespace, claim.name),
         ),
     }
@@ -225,4 +232,45 @@ pub fn await_outcome(pass: &Pass) -> Next {
         left.unwrap_or_default()
             .clamp(Duration::from_millis(100), pass.ctx.core.settings.poll_interval),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::api::{ClaimReference, OrchestraDatabaseSpec};
+
+    #[test]
+    fn what_an_orchestra_waits_for_goes_before_all_that_pools_make() {
+        let at = |second| Some(Time(Timestamp::from_second(second).unwrap()));
+        let database = |name: &str, claimed: bool| {
+            let claim = ClaimReference {
+                namespace: "tenants".into(),
+                name: name.into(),
+                uid: "1".into(),
+            };
+            let spec = OrchestraDatabaseSpec {
+                supabase: Some(SupabaseProject::default()),
+                pool: (!claimed).then(|| "warm".into()),
+                claim_ref: claimed.then_some(claim),
+                ..OrchestraDatabaseSpec::default()
+            };
+            let mut database = OrchestraDatabase::new(name, spec);
+            database.metadata.creation_timestamp = at(5);
+            database
+        };
+        let (young, old) = (
+            place_of(&database("b", true), at(9)),
+            place_of(&database("a", true), at(1)),
+        );
+        // The watch does not show its Orchestra: its own age counts.
+        let unseen = place_of(&database("c", true), None);
+        let (first, second) = (
+            place_of(&database("spare-1", false), None),
+            place_of(&database("spare-2", false), None),
+        );
+        let order = [&old, &unseen, &young, &first, &second];
+        assert!(order.is_sorted() && young < first, "{order:?}");
+        assert_eq!((old.name.as_str(), first.name.as_str()), ("tenants/a", "spare-1"));
+    }
 }

@@ -63,7 +63,12 @@ pub fn describe(step: Step, claim: Claim, replaces: bool) -> Description {
         Step::Connect => provisioning(Reason::Provisioning, SERVICES),
         Step::Probe => provisioning(Reason::Provisioning, "waiting for the first login to succeed"),
         Step::ResetPassword => provisioning(Reason::LoginFailed, OTHER_PASSWORD),
-        Step::Rest | Step::ReadKeys | Step::BeginPassword | Step::ChangePassword | Step::Schedule => rest(claim),
+        Step::Rest
+        | Step::ReadKeys
+        | Step::RotateKeys(_)
+        | Step::BeginPassword
+        | Step::ChangePassword
+        | Step::Schedule => rest(claim),
         Step::DecideReset | Step::Reset => working("Resetting", Reason::Resetting, DROPS_ALL),
         Step::AwaitEntry { reason, passing } => Description {
             standing: if passing {
@@ -77,8 +82,8 @@ pub fn describe(step: Step, claim: Claim, replaces: bool) -> Description {
         Step::DeleteSelf | Step::Destroy | Step::AwaitGone | Step::Forget | Step::Abandon => {
             working("Deleting", Reason::Deleting, "the project is being destroyed")
         }
-        Step::Stop(stop) => {
-            let (reason, text) = words(stop, claim);
+        Step::Stop(cause) => {
+            let (reason, text) = words(cause, claim);
             Description {
                 standing: Standing::Stalled,
                 ..working("Failed", reason, text)

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Pass;
+use crate::api::condition::Reason;
+use crate::api::names::KEYS_MADE_LABEL;
 use crate::controller::error::Error;
+use crate::controller::status::{News, tell};
+use crate::credentials::api_keys::KeyState;
 use crate::credentials::owner;
 use crate::error::ErrorClass;
 use crate::recent::Recent;
@@ -20,11 +24,18 @@ const RESYNCS: u32 = 6;
 /// How long it is remembered of a database that nobody looks at.
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
-/// When the keys of each project are read again, by OrchestraDatabase.
+/// When the keys of each project are read again or rotated, by OrchestraDatabase.
 pub struct KeyReads {
     /// When this process began: what was read before is not known.
     began: Instant,
     due: Mutex<Recent<Instant>>,
+    /// When a rotation that could not go on is tried again.
+    held: Mutex<Recent<Instant>>,
+}
+
+/// The pace at which keys are read.
+pub fn interval(resync: Duration) -> Duration {
+    resync * RESYNCS
 }
 
 impl Default for KeyReads {
@@ -32,6 +43,7 @@ impl Default for KeyReads {
         Self {
             began: Instant::now(),
             due: Mutex::new(Recent::new(REMEMBERED)),
+            held: Mutex::new(Recent::new(REMEMBERED)),
         }
     }
 }
@@ -40,7 +52,7 @@ impl KeyReads {
     /// Whether it is time to read the keys of a database again. After a start, the databases are spread over the
     /// interval.
     pub fn are_due(&self, database: &str, resync: Duration) -> bool {
-        self.are_due_at(database, resync * RESYNCS, Instant::now())
+        self.are_due_at(database, interval(resync), Instant::now())
     }
 
     fn are_due_at(&self, database: &str, interval: Duration, now: Instant) -> bool {
@@ -53,7 +65,7 @@ impl KeyReads {
 
     /// Remembers that the keys were read.
     pub fn were_read(&self, database: &str, resync: Duration) {
-        self.postpone(database, resync * RESYNCS);
+        self.postpone(database, interval(resync));
     }
 
     /// The keys are not read before this time has passed.
@@ -61,9 +73,27 @@ impl KeyReads {
         self.due.lock().insert(database, Instant::now() + wait);
     }
 
+    /// The keys are not rotated before this time has passed.
+    pub fn hold(&self, database: &str, wait: Duration) {
+        self.held.lock().insert(database, Instant::now() + wait);
+    }
+
+    /// The keys may be rotated.
+    pub fn release(&self, database: &str) {
+        self.held.lock().remove(database);
+    }
+
+    /// How long the keys are not rotated yet.
+    pub fn held(&self, database: &str) -> Option<Duration> {
+        let until = self.held.lock().get(database).copied()?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Forgets a database that is gone.
     pub fn forget(&self, database: &str) {
         self.due.lock().remove(database);
+        self.release(database);
     }
 }
 
@@ -81,7 +111,15 @@ fn share(database: &str) -> f64 {
 pub async fn read_again(pass: &Pass, account: &Account, reference: &str) -> Option<bool> {
     let (name, resync) = (pass.name(), pass.ctx.core.settings.resync);
     pass.ctx.keys.were_read(name, resync);
-    let keys = match account.client().check_keys(reference).await {
+    let made = match made(pass).await {
+        Ok(made) => made,
+        Err(error) => {
+            tracing::info!(%error, "the keys cannot be read again; the stored ones stay");
+            pass.ctx.keys.postpone(name, resync);
+            return None;
+        }
+    };
+    let keys = match account.client().check_keys(reference, &made).await {
         Ok(keys) => keys,
         Err(supabase::Error::KeysDisabled { .. }) => {
             pass.ctx.keys.postpone(name, resync);
@@ -106,17 +144,42 @@ pub async fn read_again(pass: &Pass, account: &Account, reference: &str) -> Opti
 
 async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Error> {
     let secrets = owner::secrets(&pass.ctx.core);
-    let stored = owner::read(&secrets, pass.name())
-        .await?
-        .and_then(|owner| owner.address);
-    if let Some(new) = stored.and_then(|address| address.with_keys(&keys.anon, &keys.service_role)) {
-        owner::store_address(&secrets, pass.name(), &new).await?;
-        tracing::info!(
-            project = reference,
-            "the provider has changed the API keys; they are stored and published again"
+    let stored = owner::read(&secrets, pass.name()).await?.unwrap_or_default();
+    let new = stored
+        .address
+        .and_then(|address| address.with_keys(&keys.anon, &keys.service_role));
+    let lost = stored.api_keys.clone().lose(&keys.ids);
+    if new.is_none() && lost.is_empty() {
+        return Ok(());
+    }
+    let values = (Some(keys.anon.clone()), Some(keys.service_role.clone()));
+    let lose = |state: &mut KeyState| {
+        state.lose(&keys.ids);
+        true
+    };
+    owner::store_keys(&secrets, pass.name(), values, lose).await?;
+    tracing::info!(
+        project = reference,
+        "the provider has changed the API keys; they are stored and published again"
+    );
+    if !lost.is_empty() {
+        let note = format!(
+            "the API keys {} were deleted at the provider: others of the project are published in their place, and new ones \
+             are made where rotation asks for it",
+            lost.join(", ")
         );
+        tell(&pass.ctx.core, &pass.object, &News::warning(Reason::KeysLost, note)).await;
     }
     Ok(())
+}
+
+/// The identities of the published keys that the operator has made.
+pub async fn made(pass: &Pass) -> Result<Vec<String>, Error> {
+    if !pass.has_stored(KEYS_MADE_LABEL) {
+        return Ok(Vec::new());
+    }
+    let stored = owner::read(&owner::secrets(&pass.ctx.core), pass.name()).await?;
+    Ok(stored.unwrap_or_default().api_keys.ids())
 }
 
 #[cfg(test)]
@@ -143,5 +206,11 @@ mod tests {
         reads.postpone("orchdb-1", Duration::from_mins(2));
         assert!(!reads.are_due_at("orchdb-1", hour, after(1)));
         assert!(reads.are_due_at("orchdb-1", hour, after(3)));
+
+        assert_eq!(reads.held("orchdb-1"), None);
+        reads.hold("orchdb-1", hour);
+        assert!(reads.held("orchdb-1") > Some(hour / 2) && reads.held("orchdb-2").is_none());
+        reads.hold("orchdb-1", Duration::ZERO);
+        assert_eq!(reads.held("orchdb-1"), None);
     }
 }

@@ -8,6 +8,7 @@ mod describe;
 mod entry;
 mod grace;
 mod holder;
+mod key_rotation;
 mod keys;
 mod observe;
 mod password;
@@ -39,6 +40,7 @@ use crate::supabase::Permit;
 use crate::postgres::RefusedLogins;
 pub use keys::KeyReads;
 pub use refused::{quota_freed, quota_freed_by_pause};
+pub use region::nearest;
 pub use status::report;
 
 /// What is needed to reconcile databases.
@@ -115,6 +117,8 @@ struct Pass {
     proven: bool,
     /// How far it has come with a new password of the owner, if it has begun.
     password: Option<password::Attempt>,
+    /// How far it has come with the rotation of API keys, if it has begun.
+    keys: Option<key_rotation::Attempt>,
     /// When what could not be done is tried again.
     again: Option<Duration>,
 }
@@ -129,6 +133,7 @@ impl Pass {
             is_reset: false,
             proven: false,
             password: None,
+            keys: None,
             again: None,
         }
     }
@@ -146,5 +151,11 @@ impl Pass {
 
     fn name(&self) -> &str {
         self.object.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// UID of the Orchestra that holds the claim, or held it last; empty when there is none.
+    fn claim_uid(&self) -> &str {
+        let claim = self.object.spec.claim_ref.as_ref();
+        claim.map_or("", |claim| claim.uid.as_str())
     }
 }

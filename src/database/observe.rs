@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::deadline::{self, is_to_be_replaced};
 use super::plan::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Reset, Stop};
 use super::unclear::{self, Unclear};
-use super::{Pass, adopted, create, entry, grace, holder, password, power};
+use super::{Pass, adopted, create, entry, grace, holder, key_rotation, password, power};
 use crate::api::names::{CONNECTED_LABEL, PASSWORD_LABEL};
 use crate::api::{DATABASE_FINALIZER, OrchestraDatabaseStatus, SupabaseProject, is_abandoned};
 use crate::class;
@@ -378,6 +378,8 @@ fn connection(pass: &Pass, claim: Claim, connected: bool, project: Option<&Liste
         true if pass.proven || (!doubted && pass.object.is_ready()) => {
             if password::is_due(pass, claim) {
                 Connection::PasswordDue
+            } else if let Some(work) = key_rotation::work(pass, claim) {
+                Connection::KeysRotate(work)
             } else if pass.ctx.keys.are_due(pass.name(), pass.ctx.core.settings.resync) {
                 Connection::KeysDue
             } else {

@@ -7,15 +7,17 @@
 //! Until a login with the new password has worked both are stored, so that whichever the project has is known. The request
 //! may be repeated: it sets the same password.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use super::Pass;
 use super::plan::Claim;
+use super::{Pass, holder};
+use crate::api::AlsoRotated;
 use crate::api::condition::Reason;
-use crate::api::names::{PENDING_LABEL, ROTATED_LABEL};
-use crate::api::{AlsoRotated, Orchestra};
+use crate::api::names::{FOLLOWED_LABEL, PENDING_LABEL, ROTATED_LABEL};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
@@ -40,11 +42,8 @@ pub enum Attempt {
 }
 
 /// Whether the tenant's login was rotated since the owner's password was, and the Orchestra asks for both.
-pub fn is_due(pass: &Pass, holder: Claim) -> bool {
-    let (core, claim) = (&pass.ctx.core, &pass.object.spec.claim_ref);
-    let Some(claim) = claim.as_ref().filter(|_| holder == Claim::Held) else {
-        return false;
-    };
+pub fn is_due(pass: &Pass, claim: Claim) -> bool {
+    let core = &pass.ctx.core;
     // That of an adopted project is its own, unless the operator may set it.
     if pass
         .object
@@ -53,37 +52,36 @@ pub fn is_due(pass: &Pass, holder: Claim) -> bool {
     {
         return false;
     }
-    let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
-    let Some(holder) = core.stores.orchestras.get(&holder) else {
+    let Some(holder) = holder::watched(pass).filter(|_| claim == Claim::Held) else {
         return false;
     };
     let rotation = holder.spec.connection.rotation.as_ref();
     let asked = rotation.and_then(|rotation| rotation.also.as_ref());
-    if holder.metadata.uid.as_ref() != Some(&claim.uid)
-        || !asked.is_some_and(|also| also.contains(&AlsoRotated::OwnerPassword))
-        || pass.password.is_some()
-    {
+    if !asked.is_some_and(|also| also.contains(&AlsoRotated::OwnerPassword)) || pass.password.is_some() {
         return false;
     }
     let secret = ObjectRef::new(pass.name()).within(&core.settings.namespace);
     let Some(secret) = core.stores.secrets.get(&secret) else {
         return false;
     };
-    is_older(
-        secret.labels().get(ROTATED_LABEL),
-        LoginMarks::of(core, pass.name()).rotated_at,
-    )
+    follows_none(secret.labels(), &holder::login(pass))
 }
 
-fn is_older(own: Option<&String>, login: Option<Timestamp>) -> bool {
-    let own = own.and_then(|seconds| seconds.parse::<i64>().ok());
-    login.is_some_and(|login| own.is_none_or(|own| own < login.as_second()))
+/// Whether the password follows no rotation of this login, by the labels of its Secret. The numbers of another tenant, who
+/// had the database before, are told apart by the time; it alone is what an earlier version wrote.
+fn follows_none(own: &BTreeMap<String, String>, login: &LoginMarks) -> bool {
+    let number = |label: &str| own.get(label).and_then(|text| text.parse::<i64>().ok());
+    let is_another = number(FOLLOWED_LABEL).is_some_and(|followed| followed != i64::from(login.generation));
+    let rotated = number(ROTATED_LABEL);
+    let is_older = |login: Timestamp| rotated.is_none_or(|own| own < login.as_second());
+    login.rotated_at.is_some_and(|at| is_another || is_older(at))
 }
 
 /// Stores a new password as pending.
 pub async fn begin(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let secrets = owner::secrets(&pass.ctx.core);
-    owner::begin_rotation(&secrets, pass.name(), &password::generate()).await?;
+    let followed = holder::login(pass).generation;
+    owner::begin_rotation(&secrets, pass.name(), &password::generate(), followed).await?;
     pass.password = Some(Attempt::Stored);
     Ok(None)
 }
@@ -135,9 +133,7 @@ async fn proves(login: &Login) -> bool {
 /// The project has the pending password: it is the owner's.
 async fn settle(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let core = pass.ctx.core.clone();
-    // The time of the rotation that it follows: one that comes within the same second as its own end is another one.
-    let followed = LoginMarks::of(&core, pass.name()).rotated_at;
-    let at = followed.unwrap_or_else(Timestamp::now);
+    let at = holder::login(pass).rotated_at.unwrap_or_else(Timestamp::now);
     owner::end_rotation(&owner::secrets(&core), pass.name(), at).await?;
     pass.ctx.logins.forget(pass.name());
     core.backoff.reset(&key(pass));
@@ -174,16 +170,30 @@ mod tests {
 
     #[test]
     fn the_owners_password_follows_each_rotation_of_the_login_once() {
-        let login = Timestamp::from_second(100).ok();
-        assert!(!is_older(None, None));
-        for (own, due) in [
-            (None, true),
-            (Some("99"), true),
-            (Some("100"), false),
-            (Some("101"), false),
-            (Some("x"), true),
+        let login = LoginMarks {
+            generation: 3,
+            rotated_at: Timestamp::from_second(100).ok(),
+            ..LoginMarks::default()
+        };
+        assert!(!follows_none(&BTreeMap::new(), &LoginMarks::default()));
+        for (rotated, followed, due) in [
+            (None, None, true),
+            // As an earlier version wrote it.
+            (Some("99"), None, true),
+            (Some("100"), None, false),
+            (Some("101"), None, false),
+            (Some("x"), None, true),
+            // Two rotations within a second.
+            (Some("100"), Some("2"), true),
+            (Some("100"), Some("3"), false),
+            // The third login of another tenant.
+            (Some("99"), Some("3"), true),
         ] {
-            assert_eq!(is_older(own.map(ToOwned::to_owned).as_ref(), login), due, "{own:?}");
+            let labels = [(ROTATED_LABEL, rotated), (FOLLOWED_LABEL, followed)];
+            let labels = labels
+                .into_iter()
+                .filter_map(|(label, value)| Some((label.to_owned(), value?.to_owned())));
+            assert_eq!(follows_none(&labels.collect(), &login), due, "{rotated:?} {followed:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The whole life of an OrchestraDatabase on one page: from the facts to the one next step.
 //!
 //! ```text
-//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys, BeginPassword → ChangePassword
+//! hosted:  StorePassword → Announce → Create → AwaitHealthy → Connect → Probe → Rest ⇄ ReadKeys, RotateKeys, BeginPassword → ChangePassword
 //!                            ▲   unknown outcome: AwaitOutcome │ wrong password: ResetPassword
 //! stuck:   Replace → Destroy → AwaitGone → Renew → Announce …   paused: Restore → AwaitRestore
 //! pause:   Pause → AwaitRequest → AwaitPause → Sleep … Restore → AwaitRestore → Probe → Rest
@@ -16,7 +16,7 @@ mod entry;
 mod facts;
 
 pub use entry::{Entry, Reset};
-pub use facts::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, Origin, Project, Stop};
+pub use facts::{Backing, Claim, Connection, Facts, Grace, Hosted, Issued, KeyWork, Origin, Project, Stop};
 
 use crate::api::condition::Reason;
 
@@ -69,6 +69,8 @@ pub enum Step {
     BeginPassword,
     /// Have the project take it, and prove it by a login.
     ChangePassword,
+    /// Go on with the rotation of the API keys.
+    RotateKeys(KeyWork),
     /// Nothing to do.
     Rest,
     /// Wait, out of the pool, until the entry leads to the database again.
@@ -134,7 +136,7 @@ fn next(facts: &Facts) -> Step {
             // A kept database stays usable, with a stored password.
             _ => plan_hosted(hosted, facts.claim),
         },
-        // No Orchestra is left that a project would be bought for.
+        // No Orchestra and no pool is left that a project would be bought for.
         (true, Backing::Hosted(hosted)) if facts.claim == Claim::Abandoned && hosted.is_surely_absent() => {
             Step::DeleteSelf
         }
@@ -217,6 +219,7 @@ fn plan_hosted(hosted: Hosted, claim: Claim) -> Step {
             // The owner has either of two passwords, and both are kept.
             Connection::PasswordPending if hosted.is_reset_forbidden(claim) => Step::Rest,
             Connection::PasswordPending => Step::ChangePassword,
+            Connection::KeysRotate(work) => Step::RotateKeys(work),
             Connection::Proven => Step::Rest,
         },
     }

@@ -3,14 +3,17 @@
 //! has room.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
+use super::Pass;
 use crate::api::OrchestraDatabase;
 use crate::api::condition::Reason;
 use crate::controller::Core;
 use crate::controller::error::Error;
+use crate::error::ErrorClass;
 use crate::supabase;
 use crate::supabase::regions::Offer;
 
@@ -49,14 +52,18 @@ pub fn explain(Refusal { error, offer }: Refusal, region: &str, size: Option<&st
 /// request; others follow at their own pace, and when the next one is gone.
 const TRY_AGAIN: usize = 5;
 
+/// How long a database that no Orchestra waits for stays behind those that one waits for and that the limit keeps from
+/// being created.
+const BEHIND: Duration = Duration::from_mins(1);
+
 /// The databases that the provider's limit of projects has kept from being created, and that try again at once because
-/// this one is gone: the oldest of each class. What is remembered of their refusals is forgotten.
+/// this one is gone: the first of each class. What is remembered of their refusals is forgotten.
 pub fn quota_freed(core: &Core, gone: &OrchestraDatabase) -> Vec<ObjectRef<OrchestraDatabase>> {
     if gone.spec.supabase.is_none() {
         return Vec::new();
     }
     let databases = &core.stores.databases;
-    let refused = databases.state_filter(|database| database.stalled_reason() == Some(Reason::QuotaExceeded));
+    let refused = databases.state_filter(is_over_limit);
     let next = oldest(refused.iter().map(AsRef::as_ref));
     for database in &next {
         core.refusals.forget(&database.name_any());
@@ -73,17 +80,60 @@ pub fn quota_freed_by_pause(core: &Core, database: &OrchestraDatabase) -> Vec<Ob
     }
 }
 
-/// The oldest ones of each class.
+fn is_over_limit(database: &OrchestraDatabase) -> bool {
+    database.stalled_reason() == Some(Reason::QuotaExceeded)
+}
+
+/// The oldest ones of each class; those that no Orchestra waits for come after all others.
 fn oldest<'a>(refused: impl Iterator<Item = &'a OrchestraDatabase>) -> Vec<&'a OrchestraDatabase> {
     let mut of_class: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for database in refused {
         of_class.entry(&database.spec.class_name).or_default().push(database);
     }
     for all in of_class.values_mut() {
-        all.sort_by_key(|database| (database.creation_timestamp(), database.name_any()));
+        all.sort_by_key(|database| (database.is_spare(), database.creation_timestamp(), database.name_any()));
         all.truncate(TRY_AGAIN);
     }
     of_class.into_values().flatten().collect()
+}
+
+/// Whether a database may be created now: one that no Orchestra waits for takes no place that the provider's limit of
+/// projects keeps from one that an Orchestra waits for.
+///
+/// # Errors
+/// When it has to stay behind.
+pub fn in_turn(pass: &Pass) -> Result<(), Error> {
+    let core = &pass.ctx.core;
+    let organization = |database: &OrchestraDatabase| {
+        let class = ObjectRef::new(database.spec.class_name.as_deref()?);
+        let class = core.stores.classes.get(&class)?;
+        let named = class.spec.provider.as_ref()?.supabase.organization.clone();
+        named.or_else(|| core.settings.organization.clone())
+    };
+    let refused = core.stores.databases.state_filter(is_over_limit);
+    if !stays_behind(&pass.object, refused.iter().map(AsRef::as_ref), organization) {
+        return Ok(());
+    }
+    Err(Error::Stop {
+        class: ErrorClass::After(BEHIND),
+        reason: Reason::QuotaExceeded,
+        message: "the provider's limit of projects is reached, and Orchestras wait for a project: this one, which a pool keeps \
+                  for nobody yet, is created after theirs"
+            .into(),
+    })
+}
+
+/// Whether nobody waits for a database, and an Orchestra waits for one of these, in the same class or organization.
+fn stays_behind<'a>(
+    database: &OrchestraDatabase,
+    mut refused: impl Iterator<Item = &'a OrchestraDatabase>,
+    organization: impl Fn(&OrchestraDatabase) -> Option<String>,
+) -> bool {
+    let own = organization(database);
+    let is_same = |other: &OrchestraDatabase| {
+        other.spec.class_name == database.spec.class_name || (own.is_some() && organization(other) == own)
+    };
+    database.is_spare() && refused.any(|other| !other.is_spare() && other.is_held() && is_same(other))
 }
 
 #[cfg(test)]
@@ -92,22 +142,63 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::api::OrchestraDatabaseSpec;
+    use crate::api::{ClaimReference, OrchestraDatabaseSpec, SupabaseProject};
+
+    /// A database of a class that an Orchestra claims, made in this second.
+    fn claimed(class: &str, second: i64) -> OrchestraDatabase {
+        let spec = OrchestraDatabaseSpec {
+            class_name: Some(class.into()),
+            supabase: Some(SupabaseProject::default()),
+            claim_ref: Some(ClaimReference::default()),
+            ..OrchestraDatabaseSpec::default()
+        };
+        let mut database = OrchestraDatabase::new(&format!("{class}-{second}"), spec);
+        database.metadata.creation_timestamp = Some(Time(jiff::Timestamp::from_second(second).unwrap()));
+        database
+    }
+
+    /// The same, of a pool, and nobody's.
+    fn spare(class: &str, second: i64) -> OrchestraDatabase {
+        let mut database = claimed(class, second);
+        (database.spec.claim_ref, database.spec.pool) = (None, Some("warm".into()));
+        database
+    }
 
     #[test]
-    fn the_oldest_of_each_class_try_again() {
-        let database = |class: &str, second: i64| {
-            let spec = OrchestraDatabaseSpec {
-                class_name: Some(class.into()),
-                ..OrchestraDatabaseSpec::default()
-            };
-            let mut database = OrchestraDatabase::new(&format!("{class}-{second}"), spec);
-            database.metadata.creation_timestamp = Some(Time(jiff::Timestamp::from_second(second).unwrap()));
-            database
-        };
-        let mut all: Vec<_> = (1..=9).rev().map(|second| database("a", second)).collect();
-        all.push(database("b", 100));
+    fn the_oldest_of_each_class_try_again_and_what_nobody_waits_for_comes_last() {
+        let mut all: Vec<_> = (11..=19).rev().map(|second| claimed("a", second)).collect();
+        all.extend([claimed("b", 100), spare("b", 1), claimed("c", 200)]);
+        all.extend((1..=9).map(|second| spare("c", second)));
         let names: Vec<_> = oldest(all.iter()).iter().map(|database| database.name_any()).collect();
-        assert_eq!(names, ["a-1", "a-2", "a-3", "a-4", "a-5", "b-100"]);
+        let a = ["a-11", "a-12", "a-13", "a-14", "a-15"];
+        let c = ["c-200", "c-1", "c-2", "c-3", "c-4"];
+        assert_eq!(names, [&a[..], &["b-100", "b-1"], &c].concat());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_created_after_what_the_limit_keeps_from_an_orchestra() {
+        // The classes a and b are of one organization, and that of c is not known.
+        let organization = |database: &OrchestraDatabase| {
+            let class = database.spec.class_name.as_deref().unwrap_or_default();
+            (class != "c").then(|| "acme".to_owned())
+        };
+        let behind = |database: &OrchestraDatabase, refused: &[OrchestraDatabase]| {
+            stays_behind(database, refused.iter(), organization)
+        };
+        assert!(behind(&spare("a", 1), &[claimed("a", 9)]));
+        assert!(behind(&spare("a", 1), &[spare("a", 2), claimed("b", 9)]));
+        assert!(behind(&spare("c", 1), &[claimed("c", 9)]));
+        for (database, refused) in [
+            (claimed("a", 9), vec![claimed("a", 1)]),
+            (spare("a", 1), vec![]),
+            (spare("a", 2), vec![spare("a", 1)]),
+            (spare("a", 1), vec![claimed("c", 9)]),
+            (spare("c", 1), vec![claimed("a", 9)]),
+        ] {
+            assert!(!behind(&database, &refused), "{}", database.name_any());
+        }
+        let mut released = claimed("a", 9);
+        released.spec.released_at = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        assert!(!behind(&spare("a", 1), &[released]), "nobody waits for it any more");
     }
 }

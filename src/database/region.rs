@@ -139,6 +139,19 @@ fn pick(near: &Near, regions: &[&str], full: &[String], offer: impl Fn(&str) -> 
     })
 }
 
+/// The nearest region to a place of those that a class allows, in which a database is that was not made for this place.
+pub fn nearest(near: &Near, region: &str) -> ChosenRegion {
+    let far = distance(near, region);
+    let reason = format!(
+        "{region} is the nearest region to {}{far}, of those that the class allows",
+        near.text()
+    );
+    ChosenRegion {
+        region: region.to_owned(),
+        reason: text::line(&reason, LONGEST_REASON),
+    }
+}
+
 /// How far a region is, or by way of which region the country is reached.
 fn distance(near: &Near, region: &str) -> String {
     let Some((point, by_way_of)) = near.point() else {

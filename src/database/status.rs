@@ -46,6 +46,7 @@ fn told(step: Step) -> Told {
         | Step::Connect
         | Step::Probe
         | Step::ReadKeys
+        | Step::RotateKeys(_)
         | Step::BeginPassword
         | Step::ChangePassword
         | Step::Schedule
@@ -218,6 +219,7 @@ async fn store(pass: &mut Pass, new: OrchestraDatabaseStatus, message: Message) 
         (ConditionType::KeysUsable, Reason::KeysDisabled),
         (ConditionType::EntryUsable, Reason::EntryRemoved),
         (ConditionType::EntryUsable, Reason::InvalidEntry),
+        (ConditionType::EntryUsable, Reason::LoginFailed),
     ];
     let warnings = status::warnings(old, &new.conditions, &warned);
     pass.object = status::write(&pass.ctx.core, &pass.object, new, news).await?;

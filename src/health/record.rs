@@ -104,7 +104,7 @@ impl Subject {
 /// The database of an Orchestra that is in use: what was found of it stays true, whether it can be probed now or not.
 fn database(core: &Core, object: &Orchestra) -> Option<Arc<OrchestraDatabase>> {
     let status = object.status.as_ref()?;
-    let is_left = object.metadata.deletion_timestamp.is_some() || object.is_paused();
+    let is_left = object.metadata.deletion_timestamp.is_some();
     let is_off = core.settings.probe_interval.is_zero() && status.health.is_none();
     if status.secret_ref.is_none() || is_left || is_off || published::is_hidden(object) {
         return None;
@@ -115,10 +115,15 @@ fn database(core: &Core, object: &Orchestra) -> Option<Arc<OrchestraDatabase>> {
         .get(&ObjectRef::new(status.database_name.as_ref()?))?;
     let claim = database.spec.claim_ref.as_ref()?;
     let ours = object.metadata.uid.as_ref() == Some(&claim.uid) && database.is_held();
-    // A project whose pause the provider refuses runs on.
-    let refused = database.spec.supabase.is_some() && database.stalled_reason().is_some();
-    let paused = database.spec.power_state == Some(PowerState::Paused) && !refused;
-    (ours && !paused).then_some(database)
+    (ours && !is_paused(object, &database)).then_some(database)
+}
+
+/// Whether the database is paused or is about to be. A project whose pause the provider refuses runs on, whoever wants the
+/// pause.
+fn is_paused(object: &Orchestra, database: &OrchestraDatabase) -> bool {
+    let wanted = object.is_paused() || database.spec.power_state == Some(PowerState::Paused);
+    let refused = database.spec.supabase.is_some() && database.stalled_reason().is_some() && !object.is_asleep();
+    wanted && !refused
 }
 
 fn is_usable(database: &OrchestraDatabase) -> bool {
@@ -239,5 +244,59 @@ impl Context {
         let orchestras = self.as_ref().stores.orchestras.state();
         let outages = orchestras.iter().filter_map(|object| self.outage(object));
         outages.map(|outage| outage.reason.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_project_whose_pause_is_refused_is_probed_whoever_wants_the_pause() {
+        let orchestra = |power: serde_json::Value, phase: &str| {
+            let status = json!({"power": power, "phase": phase});
+            let spec = json!({"metadata": {"name": "one"}, "spec": {}, "status": status});
+            serde_json::from_value::<Orchestra>(spec).unwrap()
+        };
+        let database = |hosted: bool, intended: bool, stalled: bool| {
+            let mut database = OrchestraDatabase::new("one", crate::api::OrchestraDatabaseSpec::default());
+            database.spec.supabase = hosted.then(crate::api::SupabaseProject::default);
+            database.spec.power_state = intended.then_some(PowerState::Paused);
+            let stalled = stalled.then(|| {
+                json!({"type": "Stalled", "status": "True", "reason": "PermissionDenied", "message": "",
+                    "lastTransitionTime": "2026-11-28T12:00:00Z"})
+            });
+            let conditions: Vec<_> = stalled.into_iter().collect();
+            database.status = Some(serde_json::from_value(json!({"conditions": conditions})).unwrap());
+            database
+        };
+        let since = "2026-11-28T12:00:00Z";
+        for (power, phase, (hosted, intended, stalled), paused) in [
+            (json!(null), "Ready", (true, false, false), false),
+            (json!(null), "Ready", (true, false, true), false),
+            (json!({"pausedBy": "Idle"}), "Paused", (true, false, false), true),
+            (json!({"pausedBy": "Idle"}), "Paused", (true, true, false), true),
+            (json!({"pausedBy": "Idle"}), "Failed", (true, true, true), false),
+            (json!(null), "Failed", (true, true, true), false),
+            (
+                json!({"pausedBy": "Idle", "pausedSince": since}),
+                "Paused",
+                (true, true, true),
+                true,
+            ),
+            (
+                json!({"pausedBy": "Spec", "pausedSince": since}),
+                "Paused",
+                (false, false, false),
+                true,
+            ),
+            (json!({"pausedBy": "Idle"}), "Failed", (false, true, true), true),
+        ] {
+            let is = is_paused(&orchestra(power.clone(), phase), &database(hosted, intended, stalled));
+            assert_eq!(is, paused, "{power} {phase} {hosted} {intended} {stalled}");
+        }
     }
 }

@@ -258,9 +258,10 @@ async fn look(ctx: &Context, subject: &Subject, measures: bool) -> Look {
         Err(mut fault) => {
             if fault.needs_login {
                 let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-                fault.message.push_str(&format!(
-                    ": kubectl -n {namespace} annotate orch {name} {ROTATE_ANNOTATION}=\"$(date -Is)\" --overwrite"
-                ));
+                fault.message = format!(
+                    "{}: kubectl -n {namespace} annotate orch {name} {ROTATE_ANNOTATION}=\"$(date -Is)\" --overwrite",
+                    fault.message
+                );
             }
             if fault.kind.is_refused_login() {
                 ctx.logins.refused(&name, false);

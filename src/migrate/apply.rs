@@ -184,13 +184,14 @@ fn again(failure: &ScriptFailure, migration: &Migration, format: MigrationFormat
         // The new value can be used only after a commit. Prisma's engine does the same since 7.4.
         return (format == MigrationFormat::Prisma).then_some(Mode::PerStatement);
     }
-    if !migration.unsure || !failure.needs_no_transaction() {
+    if !failure.needs_no_transaction() {
         return None;
     }
     match pieces(&migration.script).len() {
+        // Also a statement of an extension, which no grammar tells.
         1 => Some(Mode::Whole),
         // sqlx sends every script as one message, which the server runs in one transaction.
-        _ => (format != MigrationFormat::Sqlx).then_some(Mode::PerStatement),
+        _ => (migration.unsure && format != MigrationFormat::Sqlx).then_some(Mode::PerStatement),
     }
 }
 

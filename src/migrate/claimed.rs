@@ -123,7 +123,7 @@ impl ClaimedTables {
                 self.change(old.as_ref(), |table| table.schema = Some(alter.newschema.clone()));
             }
             NodeEnum::AlterTableStmt(alter) => self.alter(alter),
-            NodeEnum::TransactionStmt(it) => self.transaction(it.kind()),
+            NodeEnum::TransactionStmt(it) => self.transaction(it.kind(), it.chain),
             NodeEnum::DoStmt(_) | NodeEnum::CreateFunctionStmt(_) | NodeEnum::CallStmt(_) => return true,
             _ => {}
         }
@@ -170,16 +170,18 @@ impl ClaimedTables {
     }
 
     /// A rollback, also to a savepoint, keeps only the objects that existed before the transaction and still exist.
-    fn transaction(&mut self, kind: TransactionStmtKind) {
+    /// With `chain`, the next transaction begins at its end.
+    fn transaction(&mut self, kind: TransactionStmtKind, chain: bool) {
         use TransactionStmtKind as Is;
+        if let (Is::TransStmtRollback | Is::TransStmtRollbackTo, Some(began)) = (kind, self.began) {
+            self.tables.forget_since(began);
+        }
         match kind {
-            Is::TransStmtBegin | Is::TransStmtStart => self.began = Some(self.tables.now()),
-            Is::TransStmtCommit => self.began = None,
-            Is::TransStmtRollback | Is::TransStmtRollbackTo => {
-                if let Some(began) = self.began {
-                    self.tables.forget_since(began);
-                }
+            // Inside of a transaction, it is no beginning.
+            Is::TransStmtBegin | Is::TransStmtStart => {
+                self.began.get_or_insert(self.tables.now());
             }
+            Is::TransStmtCommit | Is::TransStmtRollback => self.began = chain.then(|| self.tables.now()),
             _ => {}
         }
     }
@@ -298,6 +300,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn a_table_is_claimed_only_while_nothing_can_have_taken_it() {
         const MADE: &str = "CREATE TABLE a (id int); CREATE TABLE app.b (id int);";
         for (then, left) in [
@@ -324,6 +327,19 @@ mod tests {
             ("CREATE TABLE c (); DROP TABLE c", &["a", "app.b"]),
             ("BEGIN; CREATE TABLE c (); ROLLBACK;", &["a", "app.b"]),
             ("BEGIN; CREATE TABLE c (); COMMIT;", &["a", "app.b", "c"]),
+            (
+                "BEGIN; CREATE TABLE c (); COMMIT AND CHAIN; CREATE TABLE d (); ROLLBACK;",
+                &["a", "app.b", "c"],
+            ),
+            (
+                "BEGIN; CREATE TABLE c (); ROLLBACK AND CHAIN; CREATE TABLE d (); COMMIT AND CHAIN; CREATE TABLE e (); ROLLBACK",
+                &["a", "app.b", "d"],
+            ),
+            (
+                "BEGIN; CREATE TABLE c (); BEGIN; CREATE TABLE d (); ROLLBACK;",
+                &["a", "app.b"],
+            ),
+            ("BEGIN; ROLLBACK; CREATE TABLE c (); ROLLBACK;", &["a", "app.b", "c"]),
             (
                 "BEGIN; SAVEPOINT s; CREATE TABLE c (); ROLLBACK TO s; COMMIT;",
                 &["a", "app.b"],

@@ -8,6 +8,11 @@ use super::aside::in_place;
 use super::lexer::{self, StatementKind};
 use super::redact;
 use super::source_error::line_and_column;
+use crate::text;
+
+/// The most bytes of each text of the server that are kept: a script may raise any text, and a failure is remembered for
+/// hours.
+pub(super) const KEPT: usize = 2 << 10;
 
 /// Where and why a script failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +64,24 @@ impl ScriptFailure {
         Self {
             name: name.to_owned(),
             sqlstate: error.code().to_owned(),
-            message: error.message().to_owned(),
-            detail: error.detail().map(str::to_owned),
-            hint: error.hint().map(str::to_owned),
+            message: kept(error.message(), |text| Some(redact::message(error.code(), text))).unwrap_or_default(),
+            detail: error
+                .detail()
+                .and_then(|detail| kept(detail, |text| redact::detail(error.code(), text))),
+            hint: error.hint().map(|hint| text::kept(hint, KEPT)),
             line,
             column,
             blocked_by: None,
         }
     }
+}
+
+/// A text of the server as far as it is kept. What is cut is redacted before, since the end of a value may be cut off.
+fn kept(text: &str, redacted: impl FnOnce(&str) -> Option<String>) -> Option<String> {
+    if text.len() <= KEPT {
+        return Some(text.to_owned());
+    }
+    redacted(text).map(|redacted| text::kept(&redacted, KEPT))
 }
 
 impl ScriptFailure {

@@ -83,7 +83,7 @@ fn prisma(file: &str) -> FileUse {
 
 /// A file whose name is not that of a migration: refused if it could be meant as one.
 fn other(file: &str, must: &str) -> FileUse {
-    if is_script(file) || is_numbered(file) && !file.contains('/') {
+    if is_script(file) || is_numbered(file) {
         FileUse::Refused(format!(
             "{must}; rename it, or remove it from the folder of the migrations"
         ))
@@ -332,6 +332,7 @@ mod tests {
                     "1_a.sql.bak",
                     "old/1_a.sql",
                     "old/more/x.SQL",
+                    "old/2_b",
                     "init.psql",
                 ],
             ),

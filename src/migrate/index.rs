@@ -1,72 +1,291 @@
 //! A failed `CREATE INDEX CONCURRENTLY` leaves an invalid index, whose name blocks the next attempt. The
 //! operator drops the index that its own attempt left.
 
+use pg_query::NodeEnum;
+use pg_query::ParserOptions;
+use pg_query::protobuf::IndexStmt;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::error::Result;
-use super::lexer::concurrent_index;
+use super::guard::names::Name;
+use super::parse;
+use super::session::default_path;
 
-/// The invalid indexes that have the name of the script's index before the script runs.
+/// The index that a `CREATE INDEX CONCURRENTLY` builds, by PostgreSQL's grammar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct IndexBuild {
+    /// Its name. Its schema is that of its table.
+    pub name: String,
+    table: Name,
+    is_unique: bool,
+    is_partial: bool,
+    /// For each key the column, empty for an expression.
+    keys: Vec<String>,
+    /// Number of columns that it includes without being keys.
+    included: usize,
+}
+
+/// What became of a build that was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Built {
+    /// The index is there and valid.
+    Yes,
+    /// It is not there.
+    No,
+    /// The index of this oid is there and not valid, and nobody is building it.
+    Invalid(i64),
+    /// The database does not tell: which table the script means, whether the index is that of the script, or whether
+    /// another session is building it.
+    Unknown,
+}
+
+impl IndexBuild {
+    /// None if the text is anything else, or PostgreSQL chooses the name: an index with a generated name blocks no
+    /// later attempt.
+    pub fn of(statement: &str) -> Option<Self> {
+        const WORD: &[u8] = b"concurrently";
+        let mut words = statement.as_bytes().windows(WORD.len());
+        if !words.any(|word| word.eq_ignore_ascii_case(WORD)) {
+            return None;
+        }
+        match parse::tree(statement, ParserOptions::DEFAULT)?.as_slice() {
+            [NodeEnum::IndexStmt(it)] if it.concurrent && !it.idxname.is_empty() => Self::read(it),
+            _ => None,
+        }
+    }
+
+    fn read(it: &IndexStmt) -> Option<Self> {
+        let keys = it.index_params.iter().map(|key| match &key.node {
+            Some(NodeEnum::IndexElem(key)) => key.name.clone(),
+            _ => String::new(),
+        });
+        Some(Self {
+            name: it.idxname.clone(),
+            table: Name::from(it.relation.as_ref()?),
+            is_unique: it.unique,
+            is_partial: it.where_clause.is_some(),
+            keys: keys.collect(),
+            included: it.index_including_params.len(),
+        })
+    }
+
+    /// What became of the build. `is_first`: no statement of the script ran before it, so that a table without a schema
+    /// is the one that the `search_path` of the database and the login finds.
+    pub async fn outcome(&self, conn: &mut PgConnection, is_first: bool) -> Result<Built> {
+        let table = match (&self.table.schema, is_first) {
+            (Some(_), _) => self.table_in(conn, &[]).await?,
+            (None, true) => {
+                let path = default_path(conn).await?;
+                self.table_in(conn, &path).await?
+            }
+            (None, false) => match self.tables_anywhere(conn).await?.as_slice() {
+                [] => None,
+                [only] => Some(*only),
+                _ => return Ok(Built::Unknown),
+            },
+        };
+        let Some(table) = table else {
+            return Ok(Built::No);
+        };
+        let Some(index) = self.on(conn, table).await? else {
+            return Ok(Built::No);
+        };
+        Ok(match index {
+            Index { is_valid: true, .. } if self.is(&index) => Built::Yes,
+            Index {
+                is_valid: false, oid, ..
+            } if !is_being_built(conn, table).await? => Built::Invalid(oid),
+            Index { .. } => Built::Unknown,
+        })
+    }
+
+    fn is(&self, index: &Index) -> bool {
+        index.is_unique == self.is_unique
+            && index.is_partial == self.is_partial
+            && index.keys == self.keys
+            && usize::try_from(index.included).is_ok_and(|included| included == self.included)
+    }
+
+    /// The oid of the table, in its own schema or the first schema of the path that has a relation of this name.
+    async fn table_in(&self, conn: &mut PgConnection, path: &[String]) -> Result<Option<i64>> {
+        let own = self.table.schema.as_ref().map(std::slice::from_ref);
+        Ok(sqlx::query_scalar(
+            "SELECT c.oid::pg_catalog.int8 FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS p (schema, place) \
+             JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) p.schema \
+             JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid \
+             WHERE c.relname OPERATOR(pg_catalog.=) $2 ORDER BY p.place LIMIT 1",
+        )
+        .persistent(false)
+        .bind(own.unwrap_or(path))
+        .bind(&self.table.name)
+        .fetch_optional(conn)
+        .await?)
+    }
+
+    /// The oids of the tables and materialized views of this name, two at most.
+    async fn tables_anywhere(&self, conn: &mut PgConnection) -> Result<Vec<i64>> {
+        Ok(sqlx::query_scalar(
+            "SELECT oid::pg_catalog.int8 FROM pg_catalog.pg_class WHERE relname OPERATOR(pg_catalog.=) $1 \
+             AND relkind IN ('r', 'm', 'p') LIMIT 2",
+        )
+        .persistent(false)
+        .bind(&self.table.name)
+        .fetch_all(conn)
+        .await?)
+    }
+
+    /// The index of this name on a table.
+    async fn on(&self, conn: &mut PgConnection, table: i64) -> Result<Option<Index>> {
+        let row = sqlx::query(
+            "SELECT i.indexrelid::pg_catalog.int8, i.indisvalid, i.indisunique, i.indpred IS NOT NULL, \
+                 (i.indnatts OPERATOR(pg_catalog.-) i.indnkeyatts)::pg_catalog.int8, \
+                 ARRAY(SELECT coalesce(a.attname::pg_catalog.text, '') \
+                     FROM pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k (number, place) \
+                     LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid \
+                         AND a.attnum OPERATOR(pg_catalog.=) k.number \
+                     WHERE k.place OPERATOR(pg_catalog.<=) i.indnkeyatts ORDER BY k.place) \
+             FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid \
+             WHERE i.indrelid::pg_catalog.int8 OPERATOR(pg_catalog.=) $1 AND c.relname OPERATOR(pg_catalog.=) $2",
+        )
+        .persistent(false)
+        .bind(table)
+        .bind(&self.name)
+        .fetch_optional(conn)
+        .await?;
+        row.map(|row| {
+            Ok(Index {
+                oid: row.try_get(0)?,
+                is_valid: row.try_get(1)?,
+                is_unique: row.try_get(2)?,
+                is_partial: row.try_get(3)?,
+                included: row.try_get(4)?,
+                keys: row.try_get(5)?,
+            })
+        })
+        .transpose()
+    }
+}
+
+/// An index as it is in the database.
+struct Index {
+    oid: i64,
+    is_valid: bool,
+    is_unique: bool,
+    is_partial: bool,
+    included: i64,
+    keys: Vec<String>,
+}
+
+/// The table of an index that a statement is about to build, and the invalid index of its name that is on it before.
 pub(super) struct Leftovers {
-    name: String,
-    before: Vec<i64>,
+    build: IndexBuild,
+    table: i64,
+    before: Option<i64>,
 }
 
 impl Leftovers {
-    /// None if the script builds no index concurrently, or lets PostgreSQL choose the name: an index with a
-    /// generated name blocks no later attempt.
-    pub async fn before(conn: &mut PgConnection, script: &str) -> Result<Option<Self>> {
-        let Some(name) = concurrent_index(script) else {
+    /// Before a statement of a script runs, with the names of the script's `search_path`. None if it builds no index
+    /// concurrently.
+    pub async fn before(conn: &mut PgConnection, statement: &str) -> Result<Option<Self>> {
+        let Some(build) = IndexBuild::of(statement) else {
             return Ok(None);
         };
-        let before = invalid(conn, &name).await?.into_iter().map(|(oid, _)| oid).collect();
-        Ok(Some(Self { name, before }))
+        let path = sqlx::raw_sql("SELECT pg_catalog.current_schemas(false)::pg_catalog.text[]");
+        let path: Vec<String> = path.fetch_one(&mut *conn).await?.try_get(0)?;
+        let Some(table) = build.table_in(conn, &path).await? else {
+            return Ok(None);
+        };
+        let before = build.on(conn, table).await?.map(|index| index.oid);
+        Ok(Some(Self { build, table, before }))
     }
 
-    /// Drops the invalid indexes that did not exist before the script.
+    /// Drops the invalid index that the statement left.
     pub async fn drop(self, conn: &mut PgConnection) -> Result<()> {
-        for (oid, name) in invalid(conn, &self.name).await? {
-            if !self.before.contains(&oid) {
-                let sql = format!("DROP INDEX CONCURRENTLY {name}");
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
+        match self.build.on(conn, self.table).await? {
+            Some(index) if !index.is_valid && self.before != Some(index.oid) => {
+                if !is_being_built(conn, self.table).await? {
+                    drop_index(conn, index.oid).await?;
+                }
+                Ok(())
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// For each index of this name, whether it is valid.
-pub(super) async fn validity(conn: &mut PgConnection, name: &str) -> Result<Vec<bool>> {
+/// Whether another session may be building an index on a table: it holds the lock of `CREATE INDEX CONCURRENTLY`.
+/// Everybody sees the locks and users of all sessions; autovacuum, which takes the same lock, has no user.
+async fn is_being_built(conn: &mut PgConnection, table: i64) -> Result<bool> {
     Ok(sqlx::query_scalar(
-        "SELECT indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid \
-         JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = $1 AND nspname NOT LIKE 'pg\\_%'",
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l \
+             JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid \
+             JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) l.database \
+             WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() \
+                 AND l.relation::pg_catalog.int8 OPERATOR(pg_catalog.=) $1 \
+                 AND l.mode OPERATOR(pg_catalog.=) 'ShareUpdateExclusiveLock' AND l.granted \
+                 AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() AND a.usesysid IS NOT NULL)",
     )
-    .bind(name)
-    .fetch_all(conn)
+    .persistent(false)
+    .bind(table)
+    .fetch_one(conn)
     .await?)
 }
 
-/// Drops the invalid index that an interrupted build left.
-pub(super) async fn drop_invalid(conn: &mut PgConnection, name: &str) -> Result<()> {
-    let nothing = Leftovers {
-        name: name.to_owned(),
-        before: Vec::new(),
-    };
-    nothing.drop(conn).await
-}
-
-/// The oids and quoted names of the invalid indexes of this name. The query runs between the statements of a script,
-/// with the names of the script's `search_path` and the script's own prepared statements.
-async fn invalid(conn: &mut PgConnection, name: &str) -> Result<Vec<(i64, String)>> {
-    let rows = sqlx::query(
-        "SELECT indexrelid::pg_catalog.int8, pg_catalog.format('%I.%I', nspname, relname) \
-         FROM pg_catalog.pg_index JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) indexrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) relnamespace \
-         WHERE relname OPERATOR(pg_catalog.=) $1 AND NOT indisvalid",
+/// Drops the index of an oid, if it is still there and not valid.
+pub(super) async fn drop_index(conn: &mut PgConnection, oid: i64) -> Result<()> {
+    let name: Option<String> = sqlx::query_scalar(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+         JOIN pg_catalog.pg_index i ON i.indexrelid OPERATOR(pg_catalog.=) c.oid \
+         WHERE c.oid::pg_catalog.int8 OPERATOR(pg_catalog.=) $1 AND NOT i.indisvalid",
     )
     .persistent(false)
-    .bind(name)
-    .fetch_all(conn)
+    .bind(oid)
+    .fetch_optional(&mut *conn)
     .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    if let Some(name) = name {
+        let sql = format!("DROP INDEX CONCURRENTLY {name}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::IndexBuild;
+
+    #[test]
+    fn the_index_of_a_statement_is_known_by_its_table() {
+        for (sql, index) in [
+            (
+                "-- x\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS My_i ON T (a)",
+                Some(("my_i", None, "t", true)),
+            ),
+            (
+                "create index concurrently \"My \"\"i\" on only \"S\".\"T\" using hash (a) WHERE a > 1",
+                Some(("My \"i", Some("S"), "T", false)),
+            ),
+            ("CREATE INDEX CONCURRENTLY ON t (a)", None),
+            ("CREATE INDEX i ON t (a)", None),
+            ("CREATE INDEX concurrently_made ON t (a)", None),
+            ("DROP INDEX CONCURRENTLY i", None),
+            (
+                "CREATE INDEX CONCURRENTLY i ON t (a); CREATE INDEX CONCURRENTLY j ON t (a)",
+                None,
+            ),
+            ("", None),
+        ] {
+            let found = IndexBuild::of(sql);
+            let found = found.as_ref().map(|it| {
+                let table = &it.table;
+                (
+                    it.name.as_str(),
+                    table.schema.as_deref(),
+                    table.name.as_str(),
+                    it.is_unique,
+                )
+            });
+            assert_eq!(found, index, "{sql}");
+        }
+    }
 }

@@ -11,6 +11,6 @@ mod token;
 mod variables;
 
 pub use literals::{calling_words, without_literals};
-pub use statement::{Piece, StatementKind, concurrent_index, split};
+pub use statement::{Piece, StatementKind, split};
 pub use token::LexError;
 pub use variables::{Quoting, Variable, variables};

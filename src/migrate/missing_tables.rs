@@ -12,14 +12,20 @@ use super::guard::names::Name;
 use super::history::History;
 use super::session::default_path;
 use super::source::{MigrationId, Source};
+use crate::postgres::column;
 
 /// The tables that the scripts of a source create and the database lacks, as `schema.name` or `name`. What the scripts,
-/// their code or an earlier text of a changed script can have dropped, renamed or moved is left out.
+/// their code or an earlier text of a changed script can have dropped, renamed or moved is left out. None are told when the
+/// history holds migrations that are not in the source: any of them can have taken any table away.
 ///
 /// # Errors
 /// [`super::error::Error::Database`].
 pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<Vec<String>> {
-    let edited = History::read(conn, source).await?.edited(source);
+    let history = History::read(conn, source).await?;
+    if history.holds_others(source) {
+        return Ok(Vec::new());
+    }
+    let edited = history.edited(source);
     let mut home = default_path(conn).await?;
     home.push("public".to_owned());
     home.push(
@@ -40,11 +46,8 @@ pub async fn missing_tables(conn: &mut PgConnection, source: &Source) -> Result<
              WHERE relkind IN ('r', 'p', 'f') AND relname = claimed.name \
                  AND (claimed.schema IS NULL OR nspname = claimed.schema)) \
          ORDER BY place";
-    Ok(sqlx::query_scalar(missing)
-        .bind(schemas)
-        .bind(names)
-        .fetch_all(conn)
-        .await?)
+    let missing = sqlx::query(missing).bind(schemas).bind(names);
+    Ok(column(conn, "missing tables", missing).await?)
 }
 
 fn claimed(source: &Source, edited: &BTreeSet<MigrationId>, home: Vec<String>) -> Vec<Name> {

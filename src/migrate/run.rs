@@ -135,9 +135,9 @@ pub(super) async fn whole(
     migration: &Migration,
     keeps_parts: bool,
 ) -> Result<()> {
-    let leftovers = Leftovers::before(conn, &migration.script).await?;
     let entry = history.begin(conn, migration, None).await?;
     sqlx::raw_sql(to_theirs(history.format())).execute(&mut *conn).await?;
+    let leftovers = Leftovers::before(conn, &migration.script).await?;
     let started = Instant::now();
     let ran = match last_commit(migration) {
         Some(commit) => tied(conn, history, lock, (source, migration), entry.as_ref(), commit).await,

@@ -23,7 +23,7 @@ use super::run::{ScriptError, run};
 use super::session::{ours, ours_inside, theirs};
 use super::source_error::line_and_column;
 use crate::api::{MigrationFormat, SeedPolicy};
-use crate::postgres::{OPERATOR_SCHEMA, begin, check_record, quote};
+use crate::postgres::{OPERATOR_SCHEMA, begin, check_record, column, quote};
 
 pub use sequences::{SequenceBehind, sequences_behind};
 pub use source::{Script, SeedSource};
@@ -262,17 +262,15 @@ async fn make_table(conn: &mut PgConnection) -> Result<()> {
     )))
     .execute(&mut *conn)
     .await?;
-    let others: Vec<String> = sqlx::query_scalar(
+    let granted = sqlx::query(
         "SELECT DISTINCT CASE grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(grantee)::text END \
          FROM (SELECT nspowner AS owner, (aclexplode(nspacl)).grantee FROM pg_namespace WHERE nspname = $1 \
              UNION SELECT relowner, (aclexplode(relacl)).grantee FROM pg_class c \
                  JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $1) a \
          WHERE grantee <> owner",
     )
-    .bind(OPERATOR_SCHEMA)
-    .fetch_all(&mut *conn)
-    .await?;
-    for other in others {
+    .bind(OPERATOR_SCHEMA);
+    for other in column(conn, "rights of others on the operator's records", granted).await? {
         let other = if other == "public" { other } else { quote(&other) };
         sqlx::raw_sql(AssertSqlSafe(format!(
             "REVOKE ALL ON SCHEMA {OPERATOR_SCHEMA} FROM {other}; \

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::error::Result;
 use super::options::TimeLimits;
 use crate::api::MigrationFormat;
-use crate::postgres::{OWN_PATH, watch_client};
+use crate::postgres::{OWN_PATH, column, watch_client};
 
 /// Puts the session into the state of the operator's own statements, whatever a script has left in it: settings,
 /// roles, temporary tables and prepared statements. Outside of a failed transaction.
@@ -67,8 +67,7 @@ pub(super) const READING: &str = "SET standard_conforming_strings = on; SET clie
 pub(super) async fn default_path(conn: &mut PgConnection) -> Result<Vec<String>> {
     let sql = "BEGIN; SET LOCAL search_path TO DEFAULT; \
          SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))::pg_catalog.text; ROLLBACK";
-    let rows = sqlx::raw_sql(sql).fetch_all(conn).await?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?)
+    Ok(column(conn, "schemas in the search path", sqlx::raw_sql(sql)).await?)
 }
 
 async fn reset(conn: &mut PgConnection, limits: TimeLimits, before: &str, after: &str) -> Result<()> {

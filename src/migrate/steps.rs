@@ -164,9 +164,10 @@ impl Steps<'_> {
                 self.end_of_theirs(conn, done, piece, kind == Kind::Chain).await?;
             }
             (_, OpenTransaction::Theirs) => self.send(conn, piece).await?,
-            (Kind::Other, _) => self.inside(conn, done, piece).await?,
-            (Kind::Unsure, _) => {
-                // The statements before are kept if this statement has to be sent again.
+            (Kind::Other, _) if self.count > 1 => self.inside(conn, done, piece).await?,
+            // Also a single statement of an extension, which no grammar tells.
+            (Kind::Unsure | Kind::Other, _) => {
+                // What was done before is kept if the statement has to be sent again.
                 self.commit(conn, index, piece).await?;
                 match self.inside(conn, done, piece).await {
                     Err(StepError::Script(ScriptError::Failed(failure))) if failure.needs_no_transaction() => {

@@ -5,6 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use super::aside::in_place;
+use super::index::IndexBuild;
 use super::kinds;
 use super::lexer::{self, Piece, StatementKind};
 use super::source::Migration;
@@ -64,9 +65,8 @@ pub(super) enum Cure {
     Apply,
     /// This many of its statements are committed: mark the row rolled back and continue after them.
     Resume(usize),
-    /// The statement after this many builds the index of this name, and it is unknown whether it did: check the
-    /// database.
-    CheckIndex(usize, String),
+    /// The statement after this many builds this index, and it is unknown whether it did: check the database.
+    CheckIndex(usize, IndexBuild),
     /// The user must decide.
     Ask,
 }
@@ -193,7 +193,7 @@ fn next(script: &str, count: usize, failed: bool) -> Cure {
     let pieces = pieces(script);
     match pieces.get(count) {
         Some(piece) if !failed && matches!(kinds::kind(script, piece), StatementKind::Outside(_)) => {
-            match lexer::concurrent_index(&script[piece.span.clone()]) {
+            match IndexBuild::of(&script[piece.span.clone()]) {
                 Some(index) => Cure::CheckIndex(count, index),
                 None => Cure::Ask,
             }
@@ -228,7 +228,12 @@ mod tests {
 
     const INDEX: &str = "CREATE INDEX CONCURRENTLY i ON t (a)";
 
+    fn built() -> IndexBuild {
+        IndexBuild::of(INDEX).unwrap()
+    }
+
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn only_certain_cures_need_no_decision() {
         let three = format!("CREATE TABLE t (a int); {INDEX}; SELECT 1;");
         let own = "BEGIN; INSERT INTO t VALUES (1); COMMIT; SELECT 1 / 0;";
@@ -250,15 +255,15 @@ mod tests {
                 Cure::Ask,
             ),
             (INDEX, PARTS_KEPT.to_owned(), Cure::Ask),
-            (INDEX, String::new(), Cure::CheckIndex(0, "i".into())),
-            (INDEX, "ERROR: of Prisma itself".into(), Cure::CheckIndex(0, "i".into())),
+            (INDEX, String::new(), Cure::CheckIndex(0, built())),
+            (INDEX, "ERROR: of Prisma itself".into(), Cure::CheckIndex(0, built())),
             (&three, String::new(), Cure::Ask),
             (&three, committed(&three, 0, Next::Unknown), Cure::Resume(0)),
             (&three, committed(&three, 0, Next::Failed), Cure::RollBack),
             (
                 &three,
                 committed(&three, 1, Next::Unknown),
-                Cure::CheckIndex(1, "i".into()),
+                Cure::CheckIndex(1, built()),
             ),
             (&three, committed(&three, 1, Next::Failed), Cure::Resume(1)),
             (&three, committed(&three, 2, Next::Unknown), Cure::Resume(2)),

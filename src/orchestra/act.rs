@@ -7,7 +7,8 @@ use super::observe::Observed;
 use super::plan::{Database, Step, Work};
 use super::wait::{SHORT_QUEUE, SOON, UNWATCHED, Wait};
 use super::{
-    Looked, Pass, approval, claim, direct, existing, expiry, former, idle, login, power, rotation, status, work,
+    Looked, Pass, approval, carried_out, claim, direct, existing, expiry, former, former_login, idle, login, power,
+    rotation, status, work,
 };
 use crate::api::condition::Reason;
 use crate::api::{ConnectionMode, PublishedSecret, is_abandoned};
@@ -57,8 +58,8 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Publish => return publish(pass, &observed).await,
         Step::BeginRotation => rotation::begin(pass, &observed).await,
         Step::EndRotation => rotation::end(pass, &observed).await,
-        Step::RevokeFormer => rotation::revoke(pass, &observed).await,
-        Step::DropFormer => rotation::clean_up(pass, &observed).await,
+        Step::RevokeFormer => former_login::revoke(pass, &observed).await,
+        Step::DropFormer => former_login::clean_up(pass, &observed).await,
         Step::RemoveSecret => former::remove(pass, observed.now).await,
         Step::Pause => power::pause(pass, &observed).await,
         Step::Shut => return power::shut(pass, &observed).await,
@@ -73,12 +74,12 @@ pub async fn act(pass: &mut Pass, step: Step, observed: Observed) -> Result<Opti
         Step::Rest => return Ok(Some(rest(pass, &observed))),
         Step::BeginTtl => expiry::begin(pass, &observed).await,
         Step::WarnOfExpiry => expiry::warn(pass, &observed).await,
-        Step::Expire => return expiry::end(pass).await,
+        Step::Expire => return expiry::end(pass, &observed).await,
         Step::Revoke => return revoke(pass, &observed).await,
         Step::Release => release(pass, &observed).await,
         Step::Forget => return forget(pass, &observed).await,
         Step::Wait(wait) => return come_back(pass, wait, &observed).await,
-        Step::Stop(stop) => return Ok(Some(Next::After(stop.pace()))),
+        Step::Stop(cause) => return Ok(Some(Next::After(cause.pace()))),
     };
     done.map(|()| None)
 }
@@ -140,11 +141,10 @@ fn next_look(pass: &Pass, observed: &Observed) -> Next {
     if unavailable.any(|source| source.unwatched) {
         return Next::After(backoff.next(&key));
     }
-    if pass.kept_role {
-        return Next::After(backoff.next(&role_key(pass)));
+    if let Some(wait) = pass.kept_login.into_iter().chain(pass.kept_role).min() {
+        return Next::After(wait);
     }
     backoff.reset(&key);
-    backoff.reset(&role_key(pass));
     let resync = pass.ctx.core.settings.resync;
     let due = rotation::due_in(pass.object.status.as_ref(), observed.now).map(|wait| wait + SOON);
     let next = due.into_iter().chain(idle::next_look(pass, observed)).min();
@@ -154,11 +154,6 @@ fn next_look(pass: &Pass, observed: &Observed) -> Next {
 /// The key of attempts to read the sources of an Orchestra.
 fn source_key(pass: &Pass) -> String {
     format!("source/{}", pass.uid())
-}
-
-/// The key of attempts to drop the roles of former logins.
-fn role_key(pass: &Pass) -> String {
-    format!("role/{}", pass.uid())
 }
 
 /// Tells of a login that is not revoked, because the database is paused or cannot be used.
@@ -171,7 +166,7 @@ async fn tell_of_login(pass: &Pass, observed: &Observed) {
         return;
     }
     let (base, name) = (tenant::role_name(pass.uid()), database.name_any());
-    let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name).generation);
+    let role = tenant::role_of(pass.uid(), LoginMarks::of(&pass.ctx.core, &name, pass.uid()).generation);
     let cure = format!(
         "ALTER ROLE … NOLOGIN there for {role} and every role named {base}_<n>. The operator does this itself when an \
          Orchestra takes the database back"
@@ -195,7 +190,7 @@ fn end_work(pass: &Pass) {
     pass.ctx.works.stop(pass.uid());
     pass.ctx.core.refusals.forget(pass.uid());
     pass.ctx.core.backoff.reset(&source_key(pass));
-    pass.ctx.core.backoff.reset(&role_key(pass));
+    former_login::forget(pass);
     pass.ctx.rollout.turns.forget(pass.uid());
     pass.ctx.looks.forget(pass.uid());
 }
@@ -207,6 +202,9 @@ async fn prepare_login(pass: &mut Pass, observed: &Observed) -> Result<Option<Ne
     let (ctx, name) = (pass.ctx.clone(), database.name_any());
     if let Some(wait) = ctx.database.logins.wait(&name, ctx.core.settings.login_spacing) {
         return Ok(Some(Next::After(wait)));
+    }
+    if pass.place.is_none() {
+        pass.place = ctx.places.take().await;
     }
     let prepared = login::within(
         login::LOGIN_LIMIT,
@@ -289,22 +287,29 @@ async fn publish(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, E
     let proven = proven.inspect_err(|_| logins.refused(&name, false));
     proven.map_err(|error| direct::unreachable(handover, mode, error))?;
     logins.forget(&name);
-    let published = write_secret(pass, handover, observed.inside.secret.exists).await?;
+    let is_first = !pass.is_serving() && !observed.inside.secret.exists;
+    let handover = handover.clone();
+    carried_out::remember(pass, &name).await?;
+    let published = write_secret(pass, &handover, observed.inside.secret.exists).await?;
     pass.ctx
         .health
         .publish(&pass.object, database, &published, handover.primary(mode));
     note_published(pass, published, observed.now).await?;
+    if is_first {
+        work::tell_of_preparation(pass, observed).await;
+    }
     Ok(None)
 }
 
 /// Writes the connection Secret; `exists`: one of ours is there.
 pub async fn write_secret(pass: &Pass, handover: &Handover, exists: bool) -> Result<PublishedSecret, Error> {
-    let wanted = connection::render(&pass.object, handover)?;
+    let object = carried_out::connection(pass);
+    let wanted = connection::render(&object, handover)?;
     let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
-    let secret = connection::publish(&secrets, &pass.object, &wanted, exists).await?;
+    let secret = connection::publish(&secrets, &object, &wanted, exists).await?;
     tracing::info!(secret = secret.name_any(), "the connection Secret is published");
     Ok(PublishedSecret {
-        name: pass.object.secret_name(),
+        name: object.secret_name(),
         resource_version: secret.metadata.resource_version,
         keys: handover.keys(),
     })
@@ -352,7 +357,7 @@ async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Er
         if error.is_passing() && !late {
             return Err(error);
         }
-        let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name).generation);
+        let role = tenant::role_of(pass.uid(), LoginMarks::of(&ctx.core, &name, pass.uid()).generation);
         // The objects that the login owns take long to drop, or are in use: shutting the login needs neither.
         let shut = login::within(login::LOGIN_LIMIT, login::shut(pass, database))
             .await

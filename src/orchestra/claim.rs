@@ -356,7 +356,7 @@ pub async fn release(pass: &Pass, observed: &Observed) -> Result<(), Error> {
     if database.spec.inventory.is_some() {
         patch["spec"]["recycle"] = json!(recycle(pass, &database));
     }
-    if power::sleeps_on(pass, observed, &database) {
+    if power::sleeps_on(pass, observed, &database) || power::sleeps_in_grace(class.as_deref(), &database, policy) {
         patch["spec"]["powerState"] = json!(PowerState::Paused);
     }
     let patched = api(&pass.ctx)

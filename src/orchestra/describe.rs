@@ -75,7 +75,7 @@ pub const fn describe(step: Step) -> Description {
             working("Deleting", R::Deleting, "releasing the database")
         }
         Step::Wait(wait) => wait.describe(),
-        Step::Stop(stop) => stop.describe(),
+        Step::Stop(cause) => cause.describe(),
     }
 }
 

@@ -242,15 +242,18 @@ pub async fn tell_earlier(pass: &Pass) {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
     use super::*;
-    use crate::api::{ClaimReference, OrchestraClassSpec, OrchestraDatabaseSpec, OrchestraSpec};
+    use crate::api::{
+        ClaimReference, OrchestraClassSpec, OrchestraDatabaseSpec, OrchestraDatabaseStatus, OrchestraSpec,
+    };
 
     /// A change of the database, and the refusal that it leads to.
     type Refusal<'a> = (&'a dyn Fn(&mut OrchestraDatabase), Reason, &'a str);
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn only_what_was_left_to_the_same_namespace_and_class_is_taken() {
         let mut object = Orchestra::new("new", OrchestraSpec::default());
         object.metadata.namespace = Some("tenants".into());
@@ -286,7 +289,21 @@ mod tests {
             }
         };
         assert_eq!(told(&offered("tenants", false)), Ok(()));
-        let refusals: [Refusal<'_>; 7] = [
+        let lost = |database: &mut OrchestraDatabase| {
+            let stalled = Condition {
+                type_: "Stalled".into(),
+                status: "True".into(),
+                reason: "DatabaseLost".into(),
+                message: String::new(),
+                last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+                observed_generation: None,
+            };
+            database.status = Some(OrchestraDatabaseStatus {
+                conditions: vec![stalled],
+                ..OrchestraDatabaseStatus::default()
+            });
+        };
+        let refusals: [Refusal<'_>; 8] = [
             (&other, Reason::ExistingNotAllowed, "an admin offers it"),
             (
                 &offered("others", false),
@@ -314,6 +331,7 @@ mod tests {
                 Reason::ExistingNotFound,
                 "being destroyed",
             ),
+            (&lost, Reason::DatabaseLost, "was deleted at the provider"),
         ];
         for (change, reason, part) in refusals {
             let refused = told(change);

@@ -15,10 +15,12 @@ use crate::api::{
     DeletionPolicy, EXTENDED_ANNOTATION, ExpiryNotice, GoDuration, Orchestra, OrchestraClass, OrchestraStatus,
 };
 use crate::class;
+use crate::controller::backoff::SLOWEST;
 use crate::controller::clock::{self, Moment};
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
+use crate::text;
 
 /// The first warning comes this long before the end, the last one so long; of a short ttl a third and a tenth of it.
 const FIRST: Duration = Duration::from_hours(24);
@@ -38,9 +40,12 @@ pub struct Life {
     pub ends: Option<Ends>,
     /// How long nothing of it is due.
     pub wait: Option<Duration>,
+    /// It lives on, because the API server refused the deletion: what it said.
+    pub refused: Option<String>,
 }
 
 /// The end of a ttl.
+#[derive(Clone)]
 pub struct Ends {
     at: Timestamp,
     ttl: GoDuration,
@@ -132,7 +137,12 @@ pub async fn look(pass: &Pass, now: Timestamp) -> Result<Life, Error> {
     if begins {
         let (due, wait) = (Expiry::Begin, None);
         let ends = Some(ends);
-        return Ok(Life { due, ends, wait });
+        return Ok(Life {
+            due,
+            ends,
+            wait,
+            refused: None,
+        });
     }
     let notice = status.and_then(|status| status.expiry_notice.as_ref());
     due(pass, ends, notice).await
@@ -157,10 +167,18 @@ async fn due(pass: &Pass, mut ends: Ends, notice: Option<&ExpiryNotice>) -> Resu
         }
         Event::Warning { .. } => (Expiry::Later, Some(clock::left(when, ends.now))),
     };
+    let refused = pass.outlives.clone().filter(|_| due == Expiry::Over);
+    let (due, wait) = if refused.is_some() {
+        // Whoever may change that is asked, and all else goes on meanwhile.
+        (Expiry::Later, Some(SLOWEST))
+    } else {
+        (due, wait)
+    };
     Ok(Life {
         due,
         ends: Some(ends),
         wait,
+        refused,
     })
 }
 
@@ -183,6 +201,16 @@ impl Life {
         let ends = self.ends.as_ref().filter(|ends| ends.ignored)?;
         Some(format!(
             "the annotation {EXTENDED_ANNOTATION} is not a timestamp such as 2026-12-24T18:00:00Z, so the end at {} stands",
+            ends.at
+        ))
+    }
+
+    /// What is said of a deletion that is refused.
+    pub fn refusal(&self) -> Option<String> {
+        let (refused, ends) = (self.refused.as_ref()?, self.ends.as_ref()?);
+        Some(format!(
+            "the ttl ended at {}, and the API server refuses the deletion: {refused}. To end it, let the operator delete it; to \
+             keep it, remove spec.ttl or raise it",
             ends.at
         ))
     }
@@ -241,11 +269,25 @@ fn kept_project(pass: &Pass) -> Option<String> {
 }
 
 /// Deletes the Orchestra whose time is over: this very version of it, so that an extension that comes at the same time
-/// is not lost.
-pub async fn end(pass: &mut Pass) -> Result<Option<Next>, Error> {
+/// is not lost. One whose deletion is refused, as by an admission policy, lives on as before.
+pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<Option<Next>, Error> {
     tracing::info!("the ttl is over; the Orchestra is deleted");
-    let is_there = pass.delete().await?;
-    Ok((!is_there).then_some(Next::Gone))
+    match pass.delete().await {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(Next::Gone)),
+        Err(error) if error.is_refusal() => {
+            pass.outlives = Some(text::line(&error.to_string(), 300));
+            let life = Life {
+                ends: observed.life.ends.clone(),
+                refused: pass.outlives.clone(),
+                ..Life::default()
+            };
+            let note = life.refusal().unwrap_or_default();
+            tell(&pass.ctx.core, &pass.object, &News::warning(Reason::Expiring, note)).await;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The last event of an Orchestra whose ttl was over when it was deleted.
@@ -282,101 +324,5 @@ pub async fn tell_end(pass: &Pass, observed: &Observed) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::api::{Deletion, OrchestraClassSpec, OrchestraSpec};
-
-    fn at(text: &str) -> Timestamp {
-        format!("2026-12-{text}Z").parse().unwrap()
-    }
-
-    fn notice(expires: &str, given: &str, last: bool) -> ExpiryNotice {
-        ExpiryNotice {
-            expires_at: Time(at(expires)),
-            given_at: Time(at(given)),
-            last,
-        }
-    }
-
-    #[test]
-    fn warnings_come_a_day_and_an_hour_before_and_the_end_never_without() {
-        let (end, ttl) = (at("04T12:00:00"), Duration::from_hours(72));
-        let next = |notice: Option<&ExpiryNotice>, now| super::next(end, ttl, notice, at(now));
-        let (first, last) = (Event::Warning { last: false }, Event::Warning { last: true });
-        assert_eq!(next(None, "01T12:00:00"), (first, at("03T12:00:00")));
-        assert_eq!(next(None, "03T12:00:01"), (first, at("03T12:00:00")));
-        let given = notice("04T12:00:00", "03T12:00:00", false);
-        assert_eq!(next(Some(&given), "03T12:00:01"), (last, at("04T11:00:00")));
-        let given = notice("04T12:00:00", "04T11:00:00", true);
-        assert_eq!(next(Some(&given), "04T11:00:01"), (Event::End, end));
-        // Nobody led for days: one warning, and an hour from there.
-        assert_eq!(next(None, "20T08:00:00"), (last, at("04T11:00:00")));
-        let late = notice("04T12:00:00", "20T08:00:00", true);
-        assert_eq!(next(Some(&late), "20T08:00:01"), (Event::End, at("20T09:00:00")));
-        // The ttl was extended: the warning was about another end.
-        let of_another = notice("03T12:00:00", "03T11:00:00", true);
-        assert_eq!(next(Some(&of_another), "03T11:30:00"), (first, at("03T12:00:00")));
-    }
-
-    #[test]
-    fn a_short_ttl_has_short_warnings() {
-        let end = at("01T12:00:30");
-        let ttl = Duration::from_secs(30);
-        let now = at("01T12:00:00");
-        assert_eq!(
-            super::next(end, ttl, None, now),
-            (Event::Warning { last: false }, at("01T12:00:20"))
-        );
-        let given = notice("01T12:00:30", "01T12:00:20", false);
-        assert_eq!(super::next(end, ttl, Some(&given), now).1, at("01T12:00:27"));
-    }
-
-    #[test]
-    fn nothing_ends_that_is_retained() {
-        let mut object = Orchestra::new("demo", OrchestraSpec::default());
-        let mut class = OrchestraClass::new("demos", OrchestraClassSpec::default());
-        assert_eq!(ttl(&object, Some(&class)), None);
-        class.spec.ttl = Some(GoDuration::from_mins(60));
-        class.spec.deletion = Deletion {
-            policy: DeletionPolicy::Delete,
-            ..Deletion::default()
-        };
-        assert_eq!(ttl(&object, Some(&class)), class.spec.ttl);
-        assert_eq!(ttl(&object, None), None, "the class is not known");
-        object.spec.deletion_policy = Some(DeletionPolicy::Retain);
-        assert_eq!(ttl(&object, Some(&class)), None);
-        object.spec.deletion_policy = Some(DeletionPolicy::Delete);
-        object.spec.ttl = Some(GoDuration::from_mins(5));
-        assert_eq!(ttl(&object, None), object.spec.ttl);
-        assert_eq!(ttl(&object, Some(&class)), object.spec.ttl, "its own counts");
-    }
-
-    #[test]
-    fn the_annotation_is_a_timestamp() {
-        let mut object = Orchestra::new("demo", OrchestraSpec::default());
-        assert_eq!(extended(&object), Ok(None));
-        for (text, read) in [
-            ("2026-12-01T00:00:00Z", Ok(Some(at("01T00:00:00")))),
-            ("2026-12-01T00:00:00.123Z", Ok(Some(at("01T00:00:00")))),
-            ("tomorrow", Err(())),
-        ] {
-            object.annotations_mut().insert(EXTENDED_ANNOTATION.into(), text.into());
-            assert_eq!(extended(&object), read);
-        }
-    }
-
-    #[test]
-    fn a_pass_comes_back_in_time() {
-        let (wait, resync) = (Some(Duration::from_secs(5)), Duration::from_mins(1));
-        let in_time = |wait, next| Life::in_time(wait, next, resync);
-        assert_eq!(in_time(wait, Next::Rest), Next::After(Duration::from_secs(5)));
-        assert_eq!(in_time(Some(resync), Next::Rest), Next::Rest);
-        assert_eq!(
-            in_time(wait, Next::After(Duration::from_secs(9))),
-            Next::After(Duration::from_secs(5))
-        );
-        assert_eq!(in_time(wait, Next::Gone), Next::Gone);
-        assert_eq!(in_time(None, Next::Rest), Next::Rest);
-    }
-}
+#[path = "expiry_tests.rs"]
+mod tests;

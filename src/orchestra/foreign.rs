@@ -40,7 +40,7 @@ enum Until {
 /// Watches the Secrets that an Orchestra with this problem waits for, if it waits for any.
 pub fn watch(pass: &Pass, reason: Reason) {
     match reason {
-        Reason::SecretConflict => begin(pass, pass.object.secret_name(), Until::Free),
+        Reason::SecretConflict => begin(pass, pass.secret_name(), Until::Free),
         Reason::SourceDenied => {
             let spec = &pass.object.spec;
             let migrations = spec.migrations.as_ref().and_then(|own| own.source.as_ref());

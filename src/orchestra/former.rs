@@ -81,7 +81,7 @@ pub async fn remove(pass: &mut Pass, now: Timestamp) -> Result<(), Error> {
         .partition(|secret| secret.until.0 <= now);
     for secret in gone {
         // The name may be in use again.
-        if secret.name != pass.object.secret_name() {
+        if secret.name != pass.object.secret_name() && secret.name != pass.secret_name() {
             let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
             connection::remove(&secrets, &pass.object, &secret.name).await?;
             tracing::info!(

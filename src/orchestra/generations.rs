@@ -27,6 +27,15 @@ pub async fn compare(
     logins.change(core, &name, change).await
 }
 
+/// Whether the roles that log in are those that are known. A database that was restored to a state before a rotation has a
+/// former login again, and not the published one.
+pub async fn agree(pass: &Pass, database: &OrchestraDatabase, session: &mut PgConnection) -> Result<bool, Error> {
+    let known = tenant::state(&pass.ctx.core, &database.name_any(), pass.uid()).await?;
+    let Some(known) = known else { return Ok(true) };
+    let found = postgres::tenant_logins(session, &tenant::role_name(pass.uid())).await?;
+    Ok(known.agrees(&numbers(pass.uid(), &found.logins)))
+}
+
 /// The numbers of logins of these roles.
 fn numbers(uid: &str, roles: &[String]) -> Vec<u32> {
     let numbers = roles.iter().filter_map(|role| tenant::generation_of(uid, role));
@@ -35,12 +44,9 @@ fn numbers(uid: &str, roles: &[String]) -> Vec<u32> {
 
 /// The roles that log in, with their passwords, and those whose passwords nobody knows. A former login whose time has come
 /// is never made anew.
-pub fn live(uid: &str, logins: &Logins, retired: &[String], now: Timestamp) -> (Vec<TenantRole>, Vec<String>) {
+pub fn live(uid: &str, logins: &Logins, now: Timestamp) -> (Vec<TenantRole>, Vec<String>) {
     let overdue = logins.state.overdue(now);
-    let stays = |role: &str| {
-        let number = tenant::generation_of(uid, role);
-        !retired.iter().any(|name| name == role) && !number.is_some_and(|number| overdue.contains(&number))
-    };
+    let stays = |role: &str| tenant::generation_of(uid, role).is_none_or(|number| !overdue.contains(&number));
     let kept = logins.roles(uid).into_iter().filter(|role| stays(&role.name));
     let unknown = logins.unknown(uid).into_iter().filter(|role| stays(role));
     (kept.collect(), unknown.collect())

@@ -12,7 +12,9 @@ use super::found::{Found, SecretState};
 use super::plan::{Inside, Rotation, Work};
 use super::wait::Wait;
 use super::wanted::{Wanted, refused, wanted, without_a_look, without_a_turn};
-use super::{Pass, approval, drift, failure, former, login, migrating, rotation, unavailable};
+use super::{
+    Pass, approval, carried_out, drift, failure, former, former_login, login, migrating, rotation, unavailable,
+};
 use crate::api::names::KEYS_LABEL;
 use crate::api::{MigrationStatus, PublishedSecret};
 use crate::content::{self, Rows, Tenant};
@@ -30,6 +32,8 @@ pub struct Facts {
     pub inside: Inside,
     /// The message for people.
     pub message: Option<String>,
+    /// The reason why the connection of the spec cannot be carried out.
+    pub invalid: Option<String>,
     /// The wanted contents of the database.
     pub wanted: Wanted,
     /// The result of a look into the database, when one was taken.
@@ -45,6 +49,7 @@ impl Facts {
             now,
             inside,
             message: None,
+            invalid: None,
             wanted: Wanted::default(),
             found: None,
             secret: SecretState::default(),
@@ -72,9 +77,9 @@ impl Facts {
     }
 }
 
-/// The work inside the database. A tenant that uses its database has its Secret back first. When the last
-/// status says that all of it was done for this very generation and these very sources, and the Secret is
-/// as the operator wrote it, the database is not asked.
+/// The work inside the database. A tenant that uses its database has its Secret back first. When the last status says that
+/// all of it was done for this very generation and these very sources, and the Secret is as the operator wrote it, the
+/// database is not asked. Where the connection of the spec is wrong, what was published before goes on.
 ///
 /// # Errors
 /// The error of a lookup, or a remembered refusal.
@@ -85,18 +90,21 @@ pub async fn observe(
     now: Timestamp,
 ) -> Result<Facts, Error> {
     let serving = pass.is_serving();
-    connection::check(&pass.object, now)?;
+    let rotating = tenant.database.filter(|_| serving).map(ResourceExt::name_any);
     let inside = Inside {
         serving,
         published: serving && is_untouched(pass),
         leftover: former::first(pass.object.status.as_ref()).is_some_and(|until| until <= now),
-        rotation: match tenant.database.filter(|_| serving) {
-            Some(database) => rotation::observe(pass, &database.name_any(), now),
+        rotation: match &rotating {
+            Some(database) => rotation::observe(pass, database, now),
             None => Rotation::Settled,
         },
+        overdue: rotating.is_some_and(|database| former_login::is_overdue(pass, &database, now)),
+        invalid: pass.invalid.is_some(),
         ..Inside::UNSEEN
     };
     let mut facts = Facts::new(inside, now);
+    facts.invalid.clone_from(&pass.invalid);
     look(pass, tenant, session, &mut facts).await?;
     facts.inside.notice = approval::notice(pass, facts.review()).await?;
     Ok(facts)
@@ -108,14 +116,14 @@ async fn look(
     session: Option<&mut PgConnection>,
     facts: &mut Facts,
 ) -> Result<(), Error> {
-    if goes_on(pass, facts) {
+    if goes_on(pass, facts) || facts.inside.overdue {
         return Ok(());
     }
     let session = session.filter(|_| pass.access.way_in().is_some());
     if facts.inside.rotation == Rotation::Due && facts.inside.published {
         return Ok(());
     }
-    let rotates = !matches!(facts.inside.rotation, Rotation::Settled | Rotation::Ended);
+    let rotates = facts.inside.rotation == Rotation::Pending;
     if facts.inside.serving && (rotates || !facts.inside.published) {
         if session.is_some() {
             facts.secret = secret(pass).await?;
@@ -240,7 +248,9 @@ async fn look_inside(
     }
     facts.found = Some(found);
     let done = (facts.inside.migrations, facts.inside.seed) == (Work::Done, Work::Done);
-    if done || (awaits_approval && facts.inside.serving) {
+    // What was published stays as it is.
+    let is_kept = facts.inside.invalid && (facts.inside.published || !facts.inside.serving);
+    if !is_kept && (done || (awaits_approval && facts.inside.serving)) {
         facts.secret = secret(pass).await?;
         facts.inside.published = facts.secret.right.is_some();
     }
@@ -287,12 +297,13 @@ async fn secret(pass: &Pass) -> Result<SecretState, Error> {
     let (Some(way_in), Some(_)) = (pass.access.way_in(), pass.known_secret()) else {
         return Ok(SecretState::default());
     };
-    let wanted = connection::render(&pass.object, &way_in.handover)?;
+    let object = carried_out::connection(pass);
+    let wanted = connection::render(&object, &way_in.handover)?;
     let secrets = Secrets::connections(&pass.ctx.core, pass.namespace());
-    let found = connection::find(&secrets, &pass.object, &wanted).await?;
+    let found = connection::find(&secrets, &object, &wanted).await?;
     let right = found.as_ref().filter(|(_, right)| *right);
     let right = right.map(|(secret, _)| PublishedSecret {
-        name: pass.object.secret_name(),
+        name: object.secret_name(),
         resource_version: secret.resource_version(),
         keys: way_in.handover.keys(),
     });
@@ -308,7 +319,7 @@ pub fn is_untouched(pass: &Pass) -> bool {
     if pass.published.is_some() {
         return true;
     }
-    let name = pass.object.secret_name();
+    let name = pass.secret_name();
     let status = pass.object.status.as_ref();
     let written = status
         .and_then(|status| status.secret_ref.as_ref())

@@ -111,7 +111,7 @@ pub async fn prepare(
     }
     record::claim(&mut session, pass, database).await?;
     generations::compare(pass, database, (&mut logins, now), &mut session).await?;
-    ensure(pass, database, class, (&logins, &[], now), &mut session).await?;
+    ensure(pass, database, class, (&logins, now), &mut session).await?;
     let handover = handed_over(
         pass,
         database,
@@ -169,38 +169,30 @@ async fn handed_over(
     Ok(handover)
 }
 
-/// Makes the tenant's roles as they should be. Former logins, by number, end.
+/// Makes the tenant's roles as they should be.
 async fn ensure(
     pass: &Pass,
     database: &OrchestraDatabase,
     class: Option<&OrchestraClass>,
-    (logins, retired, now): (&Logins, &[u32], Timestamp),
+    (logins, now): (&Logins, Timestamp),
     session: &mut PgConnection,
 ) -> Result<(), Error> {
     let sharing = sharing(session, database).await?;
-    let names: Vec<_> = retired
-        .iter()
-        .map(|number| tenant::role_of(pass.uid(), *number))
-        .collect();
-    let (kept, unknown) = generations::live(pass.uid(), logins, &names, now);
+    let (kept, unknown) = generations::live(pass.uid(), logins, now);
     let roles = TenantRoles {
         base: &tenant::role_name(pass.uid()),
         logins: &kept,
         unknown: &unknown.iter().map(String::as_str).collect::<Vec<_>>(),
-        retired: &names.iter().map(String::as_str).collect::<Vec<_>>(),
     };
     Ok(postgres::ensure_tenant_roles(session, roles, &rights(&pass.object, class), sharing).await?)
 }
 
-/// Ends former logins, by number.
-pub async fn revoke_former(
-    pass: &Pass,
-    database: &OrchestraDatabase,
-    class: Option<&OrchestraClass>,
-    ends: (&Logins, &[u32], Timestamp),
-    session: &mut PgConnection,
-) -> Result<(), Error> {
-    within(LOGIN_LIMIT, ensure(pass, database, class, ends, session)).await
+/// Ends former logins, by number: they log in no more, and their sessions end.
+pub async fn shut_former(pass: &Pass, database: &OrchestraDatabase, former: &[u32]) -> Result<(), Error> {
+    let mut session = open(pass, database).await?;
+    let (base, numbers) = (tenant::role_name(pass.uid()), former.iter());
+    let roles: Vec<_> = numbers.map(|number| tenant::role_of(pass.uid(), *number)).collect();
+    Ok(postgres::shut_former_logins(&mut session, &base, &roles).await?)
 }
 
 /// The tenant's logins.
@@ -225,6 +217,7 @@ async fn read_logins(
         .and_then(|known| u32::try_from(known.generation).ok())
         .unwrap_or(1);
     let known = tenant::Known {
+        uid: pass.uid(),
         earlier,
         generation: last,
         published: pass.is_serving() || pass.known_secret().is_some(),
@@ -257,7 +250,7 @@ pub fn rights(orchestra: &Orchestra, class: Option<&OrchestraClass>) -> TenantRi
     }
 }
 
-/// Whether the tenant's login is as this version of the operator makes it.
+/// Whether the tenant's logins are as this version of the operator makes them, and are those that are known.
 pub async fn is_prepared(
     pass: &Pass,
     database: &OrchestraDatabase,
@@ -266,7 +259,8 @@ pub async fn is_prepared(
 ) -> Result<bool, Error> {
     let sharing = sharing(session, database).await?;
     let role = tenant::role_name(pass.uid());
-    Ok(postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?)
+    let prepared = postgres::is_prepared(session, &role, &rights(&pass.object, class), sharing).await?;
+    Ok(prepared && generations::agree(pass, database, session).await?)
 }
 
 /// Reason and message of tables that the tenant's login cannot read; none when it reads them all.

@@ -4,6 +4,7 @@ mod access;
 mod act;
 mod adoption;
 mod approval;
+mod carried_out;
 mod claim;
 mod describe;
 mod direct;
@@ -13,6 +14,7 @@ mod expiry;
 mod failure;
 mod foreign;
 mod former;
+mod former_login;
 mod found;
 mod generations;
 mod idle;
@@ -23,6 +25,8 @@ mod news;
 mod object;
 mod observe;
 mod parts;
+mod placed;
+mod places;
 pub mod plan;
 mod power;
 mod reach;
@@ -37,11 +41,13 @@ mod wanted;
 mod work;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use sqlx::postgres::PgConnection;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::{Orchestra, PublishedSecret};
 use crate::controller::Core;
@@ -59,6 +65,7 @@ pub use approval::{PLAN_JSON, PLAN_TEXT, digest as plan_text_digest};
 pub use foreign::Awaited;
 use idle::Looked;
 pub use idle::Looks;
+pub use places::Places;
 pub use status::report;
 
 /// Everything that passes over Orchestras need.
@@ -85,6 +92,8 @@ pub struct Context {
     pub foreign: Awaited,
     /// When it was last looked whether anybody uses a database.
     pub looks: Looks,
+    /// Passes that work inside databases.
+    pub places: Places,
 }
 
 impl AsRef<Core> for Context {
@@ -116,7 +125,7 @@ pub async fn pass(orchestra: Arc<Orchestra>, ctx: Arc<Context>) -> Result<Next, 
             .into_iter()
             .chain(rotation::ahead(&pass, observed.now))
             .min();
-        if let Some(next) = act::act(&mut pass, step, observed).await? {
+        if let Some(next) = Box::pin(act::act(&mut pass, step, observed)).await? {
             return Ok(expiry::Life::in_time(wait, next, pass.ctx.core.settings.resync));
         }
     }
@@ -142,20 +151,29 @@ struct Pass {
     published: Option<PublishedSecret>,
     /// The result of the look for use.
     looked: Looked,
-    /// The role of a former login could not be dropped in this pass.
-    kept_role: bool,
+    /// The reason why the connection of the spec cannot be carried out.
+    invalid: Option<String>,
+    /// The role of a former login could not be dropped in this pass: the time until the next attempt.
+    kept_role: Option<Duration>,
+    /// A former login could not be ended in this pass: the time until the next attempt.
+    kept_login: Option<Duration>,
     /// The tenant's login is revoked, or cannot be revoked now.
     revoked: bool,
     /// The database was seen to have this Orchestra's claim record when its login was revoked.
     recorded: bool,
     /// The logins of a pool's database were shut.
     shut: bool,
+    /// Its place among those that work inside databases, from the first login on.
+    place: Option<OwnedSemaphorePermit>,
+    /// The API server refused to delete it when its ttl was over: what it said.
+    outlives: Option<String>,
 }
 
 impl Pass {
     fn new(object: Orchestra, ctx: Arc<Context>) -> Self {
         Self {
             ctx,
+            invalid: carried_out::wrong(&object),
             object,
             reserved: None,
             access: Access::default(),
@@ -164,10 +182,13 @@ impl Pass {
             found: None,
             published: None,
             looked: Looked::NotYet,
-            kept_role: false,
+            kept_role: None,
+            kept_login: None,
             revoked: false,
             recorded: false,
             shut: false,
+            place: None,
+            outlives: None,
         }
     }
 
@@ -176,9 +197,16 @@ impl Pass {
         self.object.is_published()
     }
 
+    /// Name of the connection Secret: while the connection of the spec is wrong, the one that was published.
+    fn secret_name(&self) -> String {
+        let status = self.object.status.as_ref().filter(|_| self.invalid.is_some());
+        let published = status.and_then(|status| status.secret_ref.as_ref());
+        published.map_or_else(|| self.object.secret_name(), |published| published.name.clone())
+    }
+
     /// The connection Secret, as the watch knows it.
     fn known_secret(&self) -> Option<Arc<PartialObjectMeta<Secret>>> {
-        let secret = ObjectRef::new(&self.object.secret_name()).within(self.namespace());
+        let secret = ObjectRef::new(&self.secret_name()).within(self.namespace());
         self.ctx.core.stores.connections.get(&secret)
     }
 

@@ -29,7 +29,10 @@ pub fn parts(pass: &Pass, observed: &Observed, conditions: &mut Conditions<'_>, 
             "the connection Secret is published when the database is migrated and seeded",
         ),
     };
-    conditions.set(Is::CredentialsReady, seen.published, why, told);
+    match &observed.inside.invalid {
+        Some(wrong) => conditions.set(Is::CredentialsReady, false, Reason::ConnectionInvalid, wrong),
+        None => conditions.set(Is::CredentialsReady, seen.published, why, told),
+    }
     let tenant = observed.tenant(&pass.object);
     let migrates = migrating::spec(pass, &tenant).is_some();
     let seeds = pass.object.spec.seed.is_some() || tenant.template_seed().is_some();

@@ -141,7 +141,7 @@ fn live(seen: &Seen) -> Step {
         Power::Running | Power::Refused(_) => claimed(&seen.database),
     };
     match (step, seen.power, seen.idle) {
-        (Step::Rest, Power::Refused(stop), _) => Step::Stop(stop),
+        (Step::Rest, Power::Refused(cause), _) => Step::Stop(cause),
         (Step::Rest, _, Idle::Look) => Step::LookForUse,
         (Step::Rest, _, Idle::Note) => Step::NoteUse,
         (Step::Rest, _, Idle::Warn) => Step::WarnIdle,
@@ -175,8 +175,9 @@ fn claim(supply: Supply) -> Step {
 }
 
 /// The work inside a usable database: the first link that has something to do decides.
-const INSIDE: [fn(&Inside) -> Option<Step>; 11] = [
+const INSIDE: [fn(&Inside) -> Option<Step>; 13] = [
     await_work,
+    end_former,
     restore_secret,
     rotate,
     remove_secret,
@@ -187,6 +188,7 @@ const INSIDE: [fn(&Inside) -> Option<Step>; 11] = [
     seed,
     publish,
     drop_former,
+    await_correction,
 ];
 
 /// First, because nothing else is done in a database while a script runs in it.
@@ -196,6 +198,12 @@ fn await_work(seen: &Inside) -> Option<Step> {
         (Work::Done, Work::Running) => Some(Step::Wait(Wait::Seed)),
         _ => None,
     }
+}
+
+/// Before what prepares the login, which may fail for reasons of its own: a former login ends in time. It needs nothing but
+/// its number, and where it cannot be ended, the pass goes on.
+fn end_former(seen: &Inside) -> Option<Step> {
+    (seen.serving && seen.overdue).then_some(Step::RevokeFormer)
 }
 
 /// Before all other work: a tenant that uses its database needs its Secret back, whatever else fails or
@@ -216,7 +224,6 @@ fn rotate(seen: &Inside) -> Option<Step> {
         Rotation::Due => Some(Step::BeginRotation),
         // The Secret has the new login by now, or the link before had it written.
         Rotation::Pending => Some(with_login(Step::EndRotation)),
-        Rotation::Overdue => Some(with_login(Step::RevokeFormer)),
     }
 }
 
@@ -259,14 +266,26 @@ fn seed(seen: &Inside) -> Option<Step> {
     }
 }
 
-/// After migrations and seed: applications get a login only to a database that is migrated and seeded.
+/// After migrations and seed: applications get a login only to a database that is migrated and seeded. Nothing that is
+/// wrong is published.
 fn publish(seen: &Inside) -> Option<Step> {
-    (!seen.published).then_some(Step::Publish)
+    if seen.published {
+        None
+    } else if seen.invalid && !seen.serving {
+        await_correction(seen)
+    } else {
+        Some(Step::Publish)
+    }
 }
 
-/// Last, because it may take long, and nobody waits for it.
+/// After all that somebody waits for, because it may take long.
 fn drop_former(seen: &Inside) -> Option<Step> {
     (seen.serving && seen.rotation == Rotation::Ended).then_some(Step::DropFormer)
+}
+
+/// After everything that goes on with what was published before.
+fn await_correction(seen: &Inside) -> Option<Step> {
+    seen.invalid.then_some(Step::Stop(Stop::Connection))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! pause, so that no controller of the spec has anything to undo. What is wanted is written into the OrchestraDatabase
 //! before anything is changed.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -15,17 +17,20 @@ use super::wait::{Stop, UNWATCHED, Wait};
 use super::{Looked, Pass, act, claim, idle, inside, login, status};
 use crate::api::condition::{ConditionType, Reason, find};
 use crate::api::{
-    Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy, PowerState, PowerStatus,
-    WAKE_ANNOTATION,
+    DeletionPolicy, Orchestra, OrchestraClass, OrchestraDatabase, OrchestraDatabaseStatus, PausedBy, PowerState,
+    PowerStatus, WAKE_ANNOTATION,
 };
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::{News, tell};
-use crate::credentials::connection;
 use crate::money;
 
 /// The longest value of the annotation that is read: a time is shorter.
 const REQUEST: usize = 128;
+
+/// The longest grace period in which a project is paused. The provider restores projects that were paused for up to 90 days,
+/// lately for a year (supabase.com/docs/guides/platform/free-project-pausing).
+const RESTORABLE: Duration = Duration::from_hours(60 * 24);
 
 /// Why the database is to be paused; none when it is to run.
 pub fn wanted(object: &Orchestra, class: Option<&OrchestraClass>) -> Option<PausedBy> {
@@ -114,6 +119,21 @@ fn was_paused(database: &OrchestraDatabase) -> bool {
 pub fn sleeps_on(pass: &Pass, observed: &Observed, database: &OrchestraDatabase) -> bool {
     let unrevoked = pass.is_serving() && !pass.revoked && !matches!(observed.seen.database, Database::Usable(_));
     unrevoked && is_unsettled(database) && !is_forbidden(observed.class.as_deref(), database)
+}
+
+/// Whether a project that is released is paused until its grace period is over: it costs nothing then, and is restored for
+/// who takes it back. Not where the provider might refuse, or where it would not restore a project that was paused for so
+/// long. An adopted one is somebody's who may use it.
+pub fn sleeps_in_grace(class: Option<&OrchestraClass>, database: &OrchestraDatabase, policy: DeletionPolicy) -> bool {
+    let grace = class.and_then(|class| class.spec.deletion.grace_period);
+    let account = class.and_then(|class| class.status.as_ref()?.account.as_ref());
+    policy == DeletionPolicy::Delete
+        && grace.is_some_and(|period| period.as_std() <= RESTORABLE)
+        && account.is_some_and(|account| account.pausing == Some(true))
+        && database.spec.supabase.is_some()
+        && database.adopted().is_none()
+        && database.was_usable()
+        && !database.is_lost()
 }
 
 /// Whether the project was paused or restored, and may still be so.
@@ -261,7 +281,10 @@ pub async fn give_back(pass: &mut Pass, observed: &Observed) -> Result<(), Error
     let Some(database) = &observed.database else {
         return Ok(());
     };
-    connection::check(&pass.object, observed.now)?;
+    if pass.invalid.is_some() {
+        // The templates that were published last are with them.
+        pass.access.learn(login::logins(pass, database).await?);
+    }
     let handover = login::handover(pass, database, observed.class.as_deref()).await?;
     let exists = pass.known_secret().is_some();
     let published = act::write_secret(pass, &handover, exists).await?;

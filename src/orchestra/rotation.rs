@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! Due → BeginRotation → Pending → PrepareLogin → Publish (a login proves the new one) → EndRotation
-//!       … overlap … → Overdue → PrepareLogin → RevokeFormer … when nothing else is to be done → Ended → DropFormer
+//!       … overlap … → RevokeFormer … when nothing else is to be done → Ended → DropFormer
 //! ```
+//!
+//! The end of former logins is told in [`super::former_login`].
 
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use kube::ResourceExt as _;
 use super::observe::Observed;
 use super::plan::Rotation;
 use super::wait::SOON;
-use super::{Pass, former, generations, login};
+use super::{Pass, former, login};
 use crate::api::condition::Reason;
 use crate::api::names::tenant_secret;
 use crate::api::{CredentialStatus, Orchestra, OrchestraDatabase, OrchestraStatus, ROTATE_ANNOTATION};
@@ -31,7 +33,7 @@ const REQUEST: usize = 128;
 
 /// The state of the tenant's logins, from this pass, the status or the labels of the tenant's Secret; the Secret is not
 /// read for it.
-fn marks(pass: &Pass, database: &str) -> LoginMarks {
+pub(super) fn marks(pass: &Pass, database: &str) -> LoginMarks {
     if let Some(logins) = pass.access.logins() {
         return LoginMarks::from(&logins.state);
     }
@@ -48,7 +50,7 @@ fn marks(pass: &Pass, database: &str) -> LoginMarks {
             revoke_at: known.former_until.as_ref().map(|until| until.0),
             ..LoginMarks::default()
         },
-        _ => LoginMarks::of(&pass.ctx.core, database),
+        _ => LoginMarks::of(&pass.ctx.core, database, pass.uid()),
     }
 }
 
@@ -73,20 +75,20 @@ fn handled(pass: &Pass) -> Option<&str> {
 pub fn observe(pass: &Pass, database: &str, now: Timestamp) -> Rotation {
     let marks = marks(pass, database);
     let requested = asked(&pass.object).is_some_and(|asked| handled(pass) != Some(asked));
-    let scheduled = next(&pass.object).is_some_and(|next| next <= now && marks.rotated_at.is_none_or(|at| at < next));
+    let scheduled = next(&pass.object, &marks, now).is_some_and(|next| next <= now);
     let full = pass.access.logins().is_some_and(|logins| !logins.state.has_room());
-    match decide(&marks, (requested || scheduled) && !full, now) {
+    // One that began goes on with what was published before; none begins while the spec is wrong.
+    let due = (requested || scheduled) && !full && pass.invalid.is_none();
+    match decide(&marks, due) {
         // Tried in this pass.
-        Rotation::Ended if pass.kept_role => Rotation::Settled,
+        Rotation::Ended if pass.kept_role.is_some() => Rotation::Settled,
         rotation => rotation,
     }
 }
 
-fn decide(marks: &LoginMarks, due: bool, now: Timestamp) -> Rotation {
+fn decide(marks: &LoginMarks, due: bool) -> Rotation {
     if marks.pending {
         Rotation::Pending
-    } else if marks.revoke_at.is_some_and(|until| until <= now) {
-        Rotation::Overdue
     } else if due {
         Rotation::Due
     } else if marks.ended {
@@ -96,12 +98,19 @@ fn decide(marks: &LoginMarks, due: bool, now: Timestamp) -> Rotation {
     }
 }
 
-/// When the schedule asks for the next rotation, as the status of this very spec says.
-fn next(object: &Orchestra) -> Option<Timestamp> {
-    let status = object.status.as_ref()?;
-    let rotation = object.spec.connection.rotation.as_ref()?;
-    let next = status.credentials.as_ref()?.next_rotation.as_ref()?.0;
-    (rotation.schedule.is_some() && Some(status.observed_generation) == object.metadata.generation).then_some(next)
+/// When the schedule asks for the next rotation. One that has become due stays due until the login is rotated, whatever
+/// keeps it from being done: a pause, an edit of the spec, or a schedule that is wrong and corrected later.
+fn next(object: &Orchestra, marks: &LoginMarks, now: Timestamp) -> Option<Timestamp> {
+    let known = object
+        .status
+        .as_ref()
+        .and_then(|status| status.credentials.as_ref()?.next_rotation.as_ref())
+        .map(|next| next.0)
+        .filter(|next| marks.rotated_at.is_none_or(|at| at < *next));
+    match Schedule::of(object.spec.connection.rotation.as_ref()?) {
+        Ok(schedule) => schedule?.due_or_next(known, now),
+        Err(_) => known,
+    }
 }
 
 /// How long the former login stays.
@@ -110,7 +119,7 @@ pub fn overlap(object: &Orchestra) -> SignedDuration {
 }
 
 /// The logins of the tenant, read once a pass.
-async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<Logins, Error> {
+pub(super) async fn logins(pass: &Pass, database: &OrchestraDatabase) -> Result<Logins, Error> {
     match pass.access.logins() {
         Some(logins) => Ok(logins.clone()),
         None => login::logins(pass, database).await,
@@ -150,7 +159,7 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
     former::end_by(pass, now.saturating_add(overlap).unwrap_or(Timestamp::MAX)).await?;
     let change = |state: &mut LoginState| state.end(now, overlap);
     logins.change(&pass.ctx.core, &database.name_any(), change).await?;
-    let (state, name) = (logins.state.clone(), pass.object.secret_name());
+    let (state, name) = (logins.state.clone(), pass.secret_name());
     pass.access.learn(logins);
     pass.ctx.core.metrics.rotated();
     let until = state.former.values().max().map(ToString::to_string).unwrap_or_default();
@@ -159,56 +168,6 @@ pub async fn end(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
         state.current
     );
     tell(&pass.ctx.core, &pass.object, &News::normal(Reason::LoginRotated, note)).await;
-    Ok(())
-}
-
-/// Revokes the former logins whose overlap is over.
-pub async fn revoke(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
-    let (Some(database), Some(mut session)) = (observed.database.clone(), pass.access.take_session()) else {
-        return Ok(());
-    };
-    let name = database.name_any();
-    let mut logins = logins(pass, &database).await?;
-    let overdue = logins.state.overdue(observed.now);
-    let class = observed.class.as_deref();
-    login::revoke_former(pass, &database, class, (&logins, &overdue, observed.now), &mut session).await?;
-    pass.access.give_back(Some(session));
-    let change = |state: &mut LoginState| state.shut(&overdue);
-    logins.change(&pass.ctx.core, &name, change).await?;
-    pass.access.learn(logins);
-    let numbers: Vec<_> = overdue.iter().map(ToString::to_string).collect();
-    let note = format!(
-        "the overlap is over: the former login number {} is revoked",
-        numbers.join(", ")
-    );
-    tell(&pass.ctx.core, &pass.object, &News::normal(Reason::LoginRevoked, note)).await;
-    Ok(())
-}
-
-/// Drops the roles of former logins that log in no more. Very many objects of such a role are passed on in steps: what is
-/// cut off goes on later, and nothing waits for it.
-pub async fn clean_up(pass: &mut Pass, observed: &Observed) -> Result<(), Error> {
-    pass.kept_role = true;
-    let Some(database) = &observed.database else {
-        return Ok(());
-    };
-    let (class, mut logins) = (observed.class.as_deref(), logins(pass, database).await?);
-    let mut kept = false;
-    for number in logins.state.ended.clone() {
-        let dropped = generations::drop_former(pass, database, class, (&logins, number));
-        if let Err(error) = login::within(login::LOGIN_LIMIT, dropped).await {
-            tracing::warn!(%error, number, "the role of a former login is not dropped yet");
-            // Another one may go.
-            kept = true;
-            continue;
-        }
-        let change = |state: &mut LoginState| {
-            state.ended.remove(&number);
-        };
-        logins.change(&pass.ctx.core, &database.name_any(), change).await?;
-    }
-    pass.access.learn(logins);
-    pass.kept_role = kept;
     Ok(())
 }
 
@@ -226,9 +185,7 @@ pub fn status(
     if marks.generation <= 1 && !marks.pending && rotation.is_none() && asked.is_none() && old.is_none() {
         return None;
     }
-    let schedule = rotation.and_then(|rotation| Schedule::of(rotation).ok().flatten());
-    let kept = next(&pass.object).filter(|next| marks.rotated_at.is_none_or(|at| at < *next));
-    let next_rotation = schedule.and_then(|schedule| kept.or_else(|| schedule.next(now)));
+    let next_rotation = next(&pass.object, &marks, now);
     // A request from before the first login was published has nothing to rotate.
     let first = asked.filter(|_| !pass.object.is_published());
     let handled = first.or_else(|| handled(pass)).map(ToOwned::to_owned);
@@ -254,11 +211,13 @@ pub fn due_in(status: Option<&OrchestraStatus>, now: Timestamp) -> Option<Durati
 }
 
 /// The time until the next rotation or end of a login, for a pass that waits for something else; none when it is due
-/// already.
+/// already, but for a former login that could not be ended.
 pub fn ahead(pass: &Pass, now: Timestamp) -> Option<Duration> {
     let due = due_in(pass.object.status.as_ref(), now);
-    due.filter(|wait| *wait > Duration::from_secs(1))
-        .map(|wait| wait + SOON)
+    let ahead = due
+        .filter(|wait| *wait > Duration::from_secs(1))
+        .map(|wait| wait + SOON);
+    ahead.into_iter().chain(pass.kept_login).min()
 }
 
 #[cfg(test)]
@@ -290,9 +249,46 @@ mod tests {
     }
 
     #[test]
+    fn a_rotation_that_is_due_stays_due_whatever_is_edited_until_the_login_is_rotated() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap_or_default();
+        let (due, now) = (at("2026-11-01T03:00:00Z"), at("2026-11-28T12:00:00Z"));
+        let mut object = Orchestra::new("one", crate::api::OrchestraSpec::default());
+        object.metadata.generation = Some(7);
+        object.status = Some(OrchestraStatus {
+            observed_generation: 3,
+            credentials: Some(CredentialStatus {
+                next_rotation: Some(Time(due)),
+                ..CredentialStatus::default()
+            }),
+            ..OrchestraStatus::default()
+        });
+        let never = LoginMarks::default();
+        let rotated = |time| LoginMarks {
+            rotated_at: Some(at(time)),
+            ..never
+        };
+        let (monthly, daily) = (Some("0 3 1 * *"), Some("0 5 * * *"));
+        for (schedule, marks, is) in [
+            (None, never, None),
+            (monthly, never, Some("2026-11-01T03:00:00Z")),
+            (monthly, rotated("2026-10-01T03:00:09Z"), Some("2026-11-01T03:00:00Z")),
+            (monthly, rotated("2026-11-02T10:00:00Z"), Some("2026-12-01T03:00:00Z")),
+            // Another schedule, which never asked for that time.
+            (daily, never, Some("2026-11-29T05:00:00Z")),
+            // One that is wrong asks for nothing, and what was due is due when it is corrected.
+            (Some("banana"), never, Some("2026-11-01T03:00:00Z")),
+        ] {
+            object.spec.connection.rotation = schedule.map(|schedule| crate::api::Rotation {
+                schedule: Some(schedule.into()),
+                ..crate::api::Rotation::default()
+            });
+            assert_eq!(next(&object, &marks, now), is.map(at), "{schedule:?} {marks:?}");
+        }
+    }
+
+    #[test]
     fn a_rotation_that_began_is_finished_before_anything_else() {
         let at = |seconds| Timestamp::from_second(seconds).ok();
-        let now = Timestamp::from_second(100).unwrap_or_default();
         let marks = |pending, revoke_at| LoginMarks {
             generation: 2,
             pending,
@@ -303,14 +299,13 @@ mod tests {
         for (marks, due, is) in [
             (marks(true, at(50)), true, Rotation::Pending),
             (marks(true, None), false, Rotation::Pending),
-            (marks(false, at(100)), true, Rotation::Overdue),
-            (marks(false, at(101)), true, Rotation::Due),
+            (marks(false, at(100)), true, Rotation::Due),
             (marks(false, at(101)), false, Rotation::Ended),
             (marks(false, None), true, Rotation::Due),
             (marks(false, None), false, Rotation::Ended),
             (LoginMarks::default(), false, Rotation::Settled),
         ] {
-            assert_eq!(decide(&marks, due, now), is, "{marks:?}");
+            assert_eq!(decide(&marks, due), is, "{marks:?}");
         }
     }
 }

@@ -12,10 +12,10 @@ use super::inside::Facts;
 use super::news::news;
 use super::observe::Observed;
 use super::plan::{Database, Power, Step};
-use super::wait::{Description, SHORT_QUEUE, Wait};
+use super::wait::{Description, SHORT_QUEUE, Stop, Wait};
 use super::wanted::Newer;
 use super::{
-    Pass, claim, drift, existing, failure, foreign, former, parts, power, reach, rotation, serving, unavailable,
+    Pass, claim, drift, existing, failure, foreign, former, parts, placed, power, reach, rotation, serving, unavailable,
 };
 use crate::api::condition::{ConditionType as Is, Reason};
 use crate::api::{
@@ -115,8 +115,19 @@ fn described(pass: &Pass, step: Step, observed: &Observed) -> (Description, Stri
         let same = observed.inside.migrations().is_some_and(|now| now.failed);
         message = failure::beside_approval(&mut description, &message, failure, same);
     }
-    if let Some(ignored) = observed.life.ignored().filter(|_| step == Step::Rest) {
-        message = format!("{message}. {ignored}");
+    if step == Step::Stop(Stop::Connection)
+        && let Some(wrong) = &observed.inside.invalid
+    {
+        message.clone_from(wrong);
+    }
+    let life = &observed.life;
+    for told in life
+        .ignored()
+        .into_iter()
+        .chain(life.refusal())
+        .filter(|_| step == Step::Rest)
+    {
+        message = format!("{message}. {told}");
     }
     (description, message)
 }
@@ -201,7 +212,9 @@ fn facts(
         cost: known.and_then(|known| known.cost.clone()).or(old.cost),
         database_name: database.map(ResourceExt::name_any).or(old.database_name),
         project: known.and_then(project).or(old.project),
-        placement: known.and_then(|known| known.placement.clone()).or(old.placement),
+        placement: database
+            .and_then(|database| placed::chosen(&pass.object, observed.class.as_deref(), database))
+            .or(old.placement),
         former_secrets: former::after(&pass.object, published.as_ref(), now),
         binding: former::binding(&pass.object, published.as_ref()),
         secret_ref: published.or(old.secret_ref),

@@ -69,6 +69,8 @@ pub enum Stop {
     Database(Reason),
     /// The claimed OrchestraDatabase is gone, or its claim is released.
     Lost,
+    /// The connection of the spec cannot be carried out. What was published before goes on.
+    Connection,
     /// The plan of the provider's organization does not allow pauses. The database runs on.
     PauseForbidden,
     /// The provider does not pause the project. The database runs on.
@@ -164,6 +166,12 @@ impl Stop {
                 "Failed",
                 Reason::DatabaseLost,
                 "the OrchestraDatabase that this Orchestra claimed is gone",
+            ),
+            Self::Connection => (
+                SLOWEST,
+                "Failed",
+                Reason::ConnectionInvalid,
+                "spec.connection cannot be carried out",
             ),
             Self::PauseForbidden => (
                 SLOWEST,

@@ -96,6 +96,27 @@ pub async fn seed(pass: &mut Pass, mut observed: Observed) -> Result<Option<Next
     wait(pass, false).await
 }
 
+/// The events after migrations and a seed that the pool of the database ran before the claim: nobody was there to be told.
+pub async fn tell_of_preparation(pass: &mut Pass, observed: &Observed) {
+    let status = observed.database.as_ref().and_then(|database| database.status.as_ref());
+    let was_prepared = status.is_some_and(|status| status.template.is_some() || status.prepared.is_some());
+    let rights = login::rights(&pass.object, observed.class.as_deref());
+    let (hints, role) = (reach::hints(pass, &rights), tenant::role_name(pass.uid()));
+    let subject = pass.object.object_ref(&());
+    let Some(mut session) = was_prepared.then(|| pass.access.take_session()).flatten() else {
+        return;
+    };
+    let core = &pass.ctx.core;
+    let told = async {
+        reach::tell(core, &subject, &mut session, &role, hints).await?;
+        tell_of_sequences(core, &subject, &mut session).await
+    };
+    if let Err(error) = told.await {
+        tracing::debug!(%error, "what the pool's preparation left is not told");
+    }
+    pass.access.give_back(Some(session));
+}
+
 /// Tells of the sequences that rows with ids of their own have left behind: the next row without an id would fail.
 async fn tell_of_sequences(core: &Core, subject: &ObjectReference, session: &mut PgConnection) -> Result<(), Error> {
     let behind = migrate::sequences_behind(session).await?;

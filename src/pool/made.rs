@@ -44,14 +44,21 @@ fn holds_what_is_asked_for(object: &Orchestra, class: &OrchestraClass, has: &Pre
         _ => false,
     };
     let seeded = has.seed.is_none() || object.spec.seed.is_none();
-    same && seeded && exposes_as_its_class(object, class)
+    same && seeded && exposes_as_wanted(object, class, has.exposed)
 }
 
-/// Whether the tables are in the Data API as the Orchestra wants it: they were made as the class says.
-fn exposes_as_its_class(object: &Orchestra, class: &OrchestraClass) -> bool {
+/// Whether the tables are in the Data API as the Orchestra wants it. Where it is not known how they were made, they were made
+/// as the class says.
+fn exposes_as_wanted(object: &Orchestra, class: &OrchestraClass, has: Option<ExposeNewTables>) -> bool {
     let exposed = |api: Option<&DataApi>| -> Option<ExposeNewTables> { api?.expose_new_tables };
-    let own = exposed(object.spec.data_api.as_ref());
-    own.is_none() || own == exposed(class.spec.data_api.as_ref())
+    let (own, of_class) = (
+        exposed(object.spec.data_api.as_ref()),
+        exposed(class.spec.data_api.as_ref()),
+    );
+    match has {
+        Some(_) => has == own.or(of_class),
+        None => own.is_none() || own == of_class,
+    }
 }
 
 /// Why no member can be claimed of pools that make their members; none when all of these pools are static.
@@ -159,6 +166,16 @@ mod tests {
             (json!({"placement": {"near": "XX"}}), &whole, None),
             (json!({"dataAPI": {"exposeNewTables": "All"}}), &schema, None),
             (json!({"dataAPI": {}}), &schema, Some(true)),
+            (
+                json!({}),
+                &json!({"template": "symphony", "migrations": "sha256:1", "exposed": "All"}),
+                None,
+            ),
+            (
+                json!({"dataAPI": {"exposeNewTables": "All"}}),
+                &json!({"template": "symphony", "migrations": "sha256:1", "exposed": "All"}),
+                Some(true),
+            ),
         ] {
             let found = fits(&orchestra(&spec), &class(&json!({})), &member("standard", prepared));
             assert_eq!(found, fit, "{spec} {prepared}");

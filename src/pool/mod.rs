@@ -57,6 +57,8 @@ pub struct Context {
     pub rollout: Arc<rollout::Context>,
     /// Refused logins, and when the next one may be tried.
     pub logins: Arc<RefusedLogins>,
+    /// Databases whose owner's login was refused for its password: they set it anew.
+    pub refused: UnboundedSender<ObjectRef<OrchestraDatabase>>,
     /// Members that are about to be claimed, or are being prepared.
     pub choices: Arc<Choices>,
     /// Members that are being prepared.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::Api;
+use kube::runtime::reflector::ObjectRef;
 
 use super::attempts::Refusal;
 use super::candidates::Preparing;
@@ -82,6 +83,7 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
     let object = wanted.pool.clone();
     let work = async move {
         let outcome = caught(Box::pin(prepare(&all, &wanted, &member, login, (preparing, turn)))).await;
+        let outcome = outcome.map_err(|error| of_password(&all, &member, error));
         if let Err(error) = &outcome {
             all.core.refusals.refuse(&id, &subject, error);
         }
@@ -92,6 +94,18 @@ async fn start(pass: &Pass, wanted: &Arc<Wanted>, member: &OrchestraDatabase, lo
     ctx.preparations
         .start((&uid, object), WorkKind::Migrate, Watch::default(), work);
     Ok(true)
+}
+
+/// A wrong password of a project's owner passes: the room `database` is told, and sets it anew.
+fn of_password(ctx: &Context, member: &OrchestraDatabase, error: Error) -> Error {
+    let wrong = matches!(&error, Error::Postgres(error) if error.is_wrong_password());
+    if !wrong || member.spec.supabase.is_none() {
+        return error;
+    }
+    // Nobody listens when the operator ends.
+    let _ = ctx.refused.send(ObjectRef::from_obj(member));
+    let message = format!("the owner's password is wrong, and is set anew: {error}");
+    Error::transient(Reason::LoginFailed, message)
 }
 
 /// Applies the migrations and the seed, and notes them.

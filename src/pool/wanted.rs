@@ -137,8 +137,8 @@ impl Wanted {
         }
     }
 
-    /// Whether a member has what it cannot be given any more: another template's tables, or the rows of a seed that has
-    /// changed since and runs once.
+    /// Whether a member has what it cannot be given any more: another template's tables, tables that the Data API reaches
+    /// otherwise than the class says now, or the rows of a seed that has changed since and runs once.
     pub fn is_outdated(&self, member: &OrchestraDatabase) -> bool {
         let (What::Defaults(template), Some(has)) = (&self.what, prepared(member)) else {
             return false;
@@ -148,7 +148,8 @@ impl Wanted {
             (Some(_), None) => true,
             (Some(has), Some(wanted)) => wanted.policy == SeedPolicy::Once && *has != wanted.digest,
         };
-        has.template != *template || seed
+        let exposed = has.exposed.is_some() && has.exposed != self.exposed;
+        has.template != *template || seed || exposed
     }
 
     fn is_seeded(&self, ran: Option<&str>) -> bool {
@@ -202,6 +203,7 @@ impl Wanted {
                     template: template.clone(),
                     ..Prepared::default()
                 });
+                has.exposed = self.exposed.or(has.exposed);
                 if !self.is_seeded(has.seed.as_deref()) {
                     has.seed = self.seed.as_ref().map(|seed| seed.digest.clone());
                     // Nothing of it counts before the seed has run.
@@ -309,6 +311,26 @@ mod tests {
         ] {
             let (one, other) = (first.subject(), second.subject());
             assert_eq!(after(&first, &second), is, "{one} -> {other}");
+        }
+    }
+
+    #[test]
+    fn a_member_whose_tables_the_data_api_reaches_otherwise_is_replaced() {
+        use ExposeNewTables::{All, None as Nothing};
+        let with = |exposed| Wanted {
+            exposed,
+            ..wanted(Some("symphony"), None)
+        };
+        for (first, second, is) in [
+            (None, None, (true, false)),
+            (Some(All), Some(All), (true, false)),
+            // The claim says it for what is made later.
+            (None, Some(All), (true, false)),
+            (Some(All), Some(Nothing), (true, true)),
+            (Some(Nothing), Some(All), (true, true)),
+            (Some(All), None, (true, true)),
+        ] {
+            assert_eq!(after(&with(first), &with(second)), is, "{first:?} -> {second:?}");
         }
     }
 

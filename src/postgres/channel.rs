@@ -106,7 +106,8 @@ fn config(login: &Login) -> Result<ClientConfig> {
             return Ok(builder.with_root_certificates(roots).with_no_client_auth());
         }
         Tls::VerifyCa => {
-            let roots = Arc::new(roots(login.roots.as_deref())?);
+            login.check_authority()?;
+            let roots = Arc::new(only(login.roots.as_deref().unwrap_or_default())?);
             let authority = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
             Some(authority.map_err(|error| failed(&error))?)
         }
@@ -133,7 +134,16 @@ static SYSTEM: LazyLock<RootCertStore> = LazyLock::new(|| {
 /// The system's roots, and those given in PEM.
 fn roots(more: Option<&str>) -> Result<RootCertStore> {
     let mut roots = SYSTEM.clone();
-    for certificate in more.map(certificates).transpose()?.unwrap_or_default() {
+    if let Some(more) = more {
+        roots.extend(only(more)?.roots);
+    }
+    Ok(roots)
+}
+
+/// Those given in PEM.
+fn only(pem: &str) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
         roots.add(certificate).map_err(|_| UNREADABLE)?;
     }
     Ok(roots)
@@ -225,6 +235,7 @@ mod tests {
         );
         let all = roots(Some(SUPABASE_ROOT)).unwrap();
         assert_eq!(all.len(), SYSTEM.len() + 1, "beside the system's");
+        assert_eq!(only(SUPABASE_ROOT).unwrap().len(), 1, "alone");
     }
 
     #[test]

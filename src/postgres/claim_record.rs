@@ -71,8 +71,10 @@ async fn write(
         "INSERT INTO stagesub.claim (orchestra_uid, namespace, name) VALUES ({uid}, {namespace}, {name}) \
          ON CONFLICT DO NOTHING"
     );
-    let other =
-        format!("SELECT orchestra_uid, namespace, name FROM stagesub.claim WHERE orchestra_uid <> {uid} LIMIT 1");
+    let other = format!(
+        "SELECT left(orchestra_uid::text, 64), left(namespace::text, 253), left(name::text, 253) FROM stagesub.claim \
+             WHERE orchestra_uid <> {uid} LIMIT 1"
+    );
     let [_, _, other] = ask(session, [take_over, insert, other]).await?;
     Ok(match other.first() {
         None => ClaimRecord::Ours,
@@ -125,7 +127,8 @@ async fn read(session: &mut PgConnection) -> Result<Option<Holder>> {
     if !check(session, OPERATOR_SCHEMA, "claim").await? {
         return Ok(None);
     }
-    let query = "SELECT orchestra_uid, namespace || '/' || name FROM stagesub.claim LIMIT 1";
+    let query = "SELECT left(orchestra_uid::text, 64), left(namespace::text, 253) || '/' || left(name::text, 253) \
+                 FROM stagesub.claim LIMIT 1";
     let found = sqlx::query(query).fetch_optional(session).await?;
     let holder = |row: sqlx::postgres::PgRow| {
         Ok(Holder {

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use super::channel::{self, Channel};
 use super::error::{Error, Result};
-use super::login::Login;
+use super::login::{Login, Tls};
 use super::pooler;
 use super::relay::{Opening, Relay};
 use super::sql::OWN_PATH;
@@ -22,7 +22,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a session in which names mean PostgreSQL's own objects. The server checks every two seconds whether the
 /// connection is still open (`client_connection_check_interval`, PostgreSQL 14), so that a script ends when the operator
-/// does. sqlx logs no statement of the session. A server whose certificate was not checked gets no password in clear text or as MD5.
+/// does. sqlx logs no statement of the session. Only a
+/// server whose certificate is that of its host may ask for the password in clear text or as MD5.
 ///
 /// # Errors
 /// See [`Error`]; [`Error::Timeout`] after [`CONNECT_TIMEOUT`], or the `connect_timeout` of the login's URL.
@@ -85,7 +86,7 @@ pub(super) async fn log_in(
     more: impl FnOnce(PgConnectOptions) -> PgConnectOptions,
 ) -> Result<(PgConnection, Option<u32>)> {
     let opening = Opening {
-        verified: login.tls.verifies(),
+        verified: login.tls == Tls::VerifyFull,
         options: login.session.options.as_deref().map(ToOwned::to_owned),
     };
     let relay = Relay::start(server, opening)

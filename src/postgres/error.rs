@@ -29,9 +29,9 @@ pub enum Error {
          that the certificate's authority is known (sslrootcert of a pool entry, --supabase-ca-file for hosted projects)"
     )]
     UntrustedServer(String),
-    /// A server whose certificate was not checked asked for the password.
+    /// A server that was not proven to be the host of the URL asked for the password.
     #[error(
-        "the server asks for the password {asked}, and its certificate was not checked, so nothing was sent: write \
+        "the server asks for the password {asked}, and no certificate of its host was checked, so nothing was sent: write \
          sslmode=verify-full into the URL, or have the server use scram-sha-256{}",
         port_of_a_pooler(*.port)
     )]
@@ -73,6 +73,17 @@ pub enum Error {
          selects a text or a row of that length, which can be a script or a function that it calls"
     )]
     TooLong,
+    /// An answer to a query of the operator's own that is longer than it holds in memory.
+    #[error(
+        "the database or its server has more than {most} {what}, or long texts in them, and the operator reads no more: \
+         remove those that nobody needs"
+    )]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// The most rows that are read.
+        most: usize,
+    },
     /// The text is not a database URL that can be used. The text itself is not repeated.
     #[error("not a usable database URL: {0}")]
     InvalidUrl(Cow<'static, str>),
@@ -107,6 +118,7 @@ impl Error {
             Self::LoginFailed { .. }
             | Self::Refused { .. }
             | Self::TooLong
+            | Self::TooMany { .. }
             | Self::Untrusted(_)
             | Self::UntrustedServer(_)
             | Self::TransactionPooler
@@ -121,7 +133,9 @@ impl Error {
             Self::Unreachable(_) | Self::Timeout(_) | Self::NoSecondSession(_) => Reason::DatabaseUnreachable,
             Self::LoginFailed { .. } | Self::UnknownTenant => Reason::LoginFailed,
             Self::UntrustedServer(_) | Self::InsecureLogin { .. } => Reason::UntrustedHost,
-            Self::Refused { .. } | Self::TooLong | Self::Untrusted(_) | Self::InvalidRole(_) => Reason::DatabaseRefused,
+            Self::Refused { .. } | Self::TooLong | Self::TooMany { .. } | Self::Untrusted(_) | Self::InvalidRole(_) => {
+                Reason::DatabaseRefused
+            }
             Self::InvalidUrl(_) | Self::TransactionPooler => Reason::InvalidEntry,
         }
     }

@@ -91,10 +91,7 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
         let from = format!("pg_namespace WHERE {} AND {which}", schemas());
         grant(right, "quote_ident(nspname)", from)
     };
-    let routines = format!(
-        "pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {}",
-        own("pg_proc", "p.oid", "proowner")
-    );
+    let routines = routines(&format!("NOT {WITHHELD}"));
     let tables = "'r', 'p', 'v', 'm', 'f'";
     let create = rights
         .create
@@ -109,6 +106,19 @@ fn existing(role: &str, rights: &TenantRights) -> Vec<String> {
             grant("EXECUTE ON ROUTINE", "p.oid::regprocedure::text", routines),
         ])
         .collect()
+}
+
+/// SQL over `pg_proc p`: whether the routine has its owner's rights and was taken from PUBLIC: it is for whom a script grants
+/// it to.
+const WITHHELD: &str = "(p.prosecdef AND NOT EXISTS (SELECT FROM \
+    aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee = 0 AND privilege_type = 'EXECUTE'))";
+
+/// SQL: the owner's routines for which this holds.
+fn routines(which: &str) -> String {
+    format!(
+        "pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {which} AND {}",
+        own("pg_proc", "p.oid", "proowner")
+    )
 }
 
 /// SQL: whether an object is in one of the tenant's schemas, the owner may grant on it, and it is no extension's.
@@ -148,6 +158,9 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
         );
         revoke(right, "format('%I.%I', nspname, relname)", grantees, from)
     };
+    let withheld = routines(&format!(
+        "{WITHHELD} AND EXISTS (SELECT FROM aclexplode(p.proacl) WHERE {is_role} AND grantee <> p.proowner)"
+    ));
     let beyond = "NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')";
     let (quoted, groups) = (literal(&quote(role)), groups_of(&name));
     let in_groups = format!("grantee IN {groups}");
@@ -157,6 +170,7 @@ fn excess(role: &str, rights: &TenantRights) -> Vec<String> {
         create("grantee = 0", "'PUBLIC'"),
         tables("ALL ON TABLE", beyond, &is_role, &quoted),
         tables(RUNS_CODE, IS_RUNS_CODE, "grantee = 0", "'PUBLIC'"),
+        revoke("ALL ON ROUTINE", "p.oid::regprocedure::text", &quoted, withheld),
         defaults(&in_groups),
         create(&in_groups, &named),
         tables(RUNS_CODE, IS_RUNS_CODE, &in_groups, &named),
@@ -201,7 +215,8 @@ pub(super) fn future_grants(creator: Option<&str>, role: &str, rights: &TenantRi
         format!("REVOKE ALL ON TABLES FROM {role}"),
         format!("GRANT {TABLE} ON TABLES TO {role}"),
         format!("GRANT ALL ON SEQUENCES TO {role}"),
-        format!("GRANT EXECUTE ON ROUTINES TO {role}"),
+        // PUBLIC has it, unless a script takes it away, which would leave the role's own.
+        format!("REVOKE ALL ON ROUTINES FROM {role}"),
         format!("GRANT USAGE ON TYPES TO {role}"),
         format!("REVOKE ALL ON SCHEMAS FROM {role}"),
         format!("GRANT {schemas} ON SCHEMAS TO {role}"),

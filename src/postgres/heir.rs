@@ -4,6 +4,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
+use super::bounded::column;
 use super::error::Result;
 use super::sql::{ask, literal, look, permitted, quote, run};
 
@@ -38,21 +39,15 @@ const BEQUESTS: &str = "WITH me AS (SELECT oid FROM pg_roles WHERE rolname::text
 /// left out. Nothing becomes the owner's, whose rights a function or a view of the tenant would then have. The transaction
 /// must be one of [`super::sql::begin`].
 pub(super) async fn pass_on(conn: &mut PgConnection, role: &str, heir: &str) -> Result<()> {
-    let bequests: Vec<String> = sqlx::query_scalar(BEQUESTS)
-        .bind(role)
-        .bind(heir)
-        .fetch_all(&mut *conn)
-        .await?;
+    let granted = sqlx::query(BEQUESTS).bind(role).bind(heir);
+    let bequests = column(conn, "rights of a former login by its own name", granted).await?;
     for bequest in bequests {
         permitted(conn, bequest, &["42501", "0LP01", "0A000"]).await?;
     }
     let (from, to) = (quote(role), quote(heir));
     // A new owner must be allowed to create where the objects are.
-    let places: Vec<String> = sqlx::query_scalar(PLACES)
-        .bind(role)
-        .bind(heir)
-        .fetch_all(&mut *conn)
-        .await?;
+    let owned = sqlx::query(PLACES).bind(role).bind(heir);
+    let places = column(conn, "schemas in which a former login owns objects", owned).await?;
     for place in &places {
         run(conn, format!("GRANT CREATE ON SCHEMA {place} TO {to}")).await?;
     }
@@ -79,7 +74,8 @@ const DISARMING: &str = "SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oi
 /// Makes what a role owns the owner's, so that no data goes with the role, without the owner's rights for the role's
 /// functions and views. The transaction must be one of [`super::sql::begin`].
 pub(super) async fn take_over(conn: &mut PgConnection, role: &str) -> Result<()> {
-    let disarming: Vec<String> = sqlx::query_scalar(DISARMING).bind(role).fetch_all(&mut *conn).await?;
+    let owned = sqlx::query(DISARMING).bind(role);
+    let disarming = column(conn, "functions and views of a former login", owned).await?;
     let role = quote(role);
     run(conn, format!("REASSIGN OWNED BY {role} TO CURRENT_USER")).await?;
     for statement in disarming {
@@ -117,13 +113,36 @@ fn is_generation(base: &str) -> String {
     )
 }
 
-/// The roles of a tenant on the server, as [`is_generation`] says.
-pub(super) async fn generations(conn: &mut PgConnection, base: &str) -> Result<Vec<String>> {
-    let query = format!(
-        "SELECT rolname::text FROM pg_roles WHERE {} ORDER BY length(rolname::text) DESC, 1 DESC",
-        is_generation(&literal(base))
-    );
-    let [rows] = ask(conn, [query]).await?;
+/// Roles of a tenant that are read at once: an operator makes six at most.
+const TOGETHER: i64 = 100;
+
+/// Which roles of a tenant are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Generations {
+    /// All that exist.
+    All,
+    /// Those that may log in.
+    LoggingIn,
+}
+
+/// The query of the roles of a tenant, whose first role is the given literal, as [`is_generation`] says. A script may make
+/// any number of them: of very many, the first one, those that log in and those with the lowest numbers are returned.
+fn generations_query(base: &str, only: Generations) -> String {
+    let which = match only {
+        Generations::All => "true",
+        Generations::LoggingIn => "rolcanlogin",
+    };
+    format!(
+        "SELECT name FROM (SELECT rolname::text AS name FROM pg_roles WHERE {which} AND {} \
+             ORDER BY rolname::text <> {base}, NOT rolcanlogin, length(rolname::text), 1 LIMIT {TOGETHER}) found \
+         ORDER BY length(name) DESC, 1 DESC",
+        is_generation(base)
+    )
+}
+
+/// The roles of a tenant on the server that are left to be dealt with, [`TOGETHER`] at most.
+pub(super) async fn generations(conn: &mut PgConnection, base: &str, only: Generations) -> Result<Vec<String>> {
+    let [rows] = ask(conn, [generations_query(&literal(base), only)]).await?;
     names(&rows)
 }
 
@@ -149,10 +168,7 @@ pub async fn tenant_logins(conn: &mut PgConnection, base: &str) -> Result<FoundL
     let [logins, taken] = look(
         conn,
         [
-            format!(
-                "SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND {}",
-                is_generation(&base)
-            ),
+            generations_query(&base, Generations::LoggingIn),
             format!("SELECT rolname::text FROM pg_roles WHERE {}", numbered(&base)),
         ],
     )

@@ -9,6 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use strum::{EnumString, IntoStaticStr};
 
+use super::error::Error;
+
 /// All but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -23,9 +25,9 @@ pub enum Tls {
     Prefer,
     /// TLS is used; the certificate is not checked.
     Require,
-    /// TLS is used; a known authority must have issued the certificate.
+    /// TLS is used; the authority that the login names must have issued the certificate, for whatever host.
     VerifyCa,
-    /// TLS is used; a known authority must have issued the certificate, for this host.
+    /// TLS is used; an authority of the system or of the login must have issued the certificate, for this host.
     VerifyFull,
 }
 
@@ -56,7 +58,8 @@ pub struct Login {
     pub password: SecretString,
     /// Whether and how to use TLS.
     pub tls: Tls,
-    /// Root certificates in PEM that are trusted beside the system's.
+    /// Root certificates in PEM that are trusted: beside the system's with [`Tls::VerifyFull`], and alone with
+    /// [`Tls::VerifyCa`].
     pub roots: Option<Arc<str>>,
     /// How sessions are opened.
     pub session: SessionOptions,
@@ -102,6 +105,21 @@ impl Login {
     /// The root certificates for whoever uses [`Login::url`]; none where the URL does not ask for a verified server.
     pub fn published_roots(&self) -> Option<&Arc<str>> {
         self.roots.as_ref().filter(|_| self.tls.verifies())
+    }
+
+    /// Refuses [`Tls::VerifyCa`] without an authority of its own: any public authority's certificate for any host would do.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`].
+    pub fn check_authority(&self) -> Result<(), Error> {
+        let lacks = self.tls == Tls::VerifyCa && self.roots.is_none();
+        if !lacks {
+            return Ok(());
+        }
+        Err(Error::invalid_url(
+            "sslmode=verify-ca does not check the server's name, so it needs sslrootcert with the file of your own \
+             authority: write that, or sslmode=verify-full",
+        ))
     }
 
     /// Whether the traffic may leave this machine without TLS, or with a server that anybody could be.

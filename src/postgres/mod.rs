@@ -2,6 +2,7 @@
 //! tenant's login roles in it. Every connection is dedicated, never pooled: locks, roles and settings belong to
 //! one session.
 
+mod bounded;
 mod channel;
 pub mod claim_record;
 mod connect;
@@ -56,12 +57,13 @@ pub use roles::{
     grant_existing, is_prepared,
 };
 pub use row_security::{unreadable, unwritable};
-pub use shut::shut_tenant_logins;
+pub use shut::{shut_former_logins, shut_tenant_logins};
 pub use sql::OPERATOR_SCHEMA;
 pub use ungranted::ungranted;
 pub use usage::{Usage, usage};
 pub use wall::{Sharing, isolate};
 
+pub(crate) use bounded::{ROWS, bytes as row_bytes, column, each};
 pub(crate) use connect::watch_client;
 pub(crate) use error::{is_too_long, is_transient};
 pub(crate) use records::{check as check_record, protect as protect_records_inside, protect_alone as protect_records};

@@ -32,15 +32,24 @@ fn is_own(role: &str) -> String {
 /// # Errors
 /// [`Error::Untrusted`] when it is no ordinary table, belongs to another login, or when something that others could
 /// have made acts on it: a trigger, a rule, a foreign key, a child table.
+#[allow(clippy::too_many_lines, reason = "one query, and what each column of it means")]
 pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
     let query = format!(
         "SELECT relkind IN ('r', 'p'), pg_get_userbyid(relowner)::text, {owner}, pg_get_userbyid(nspowner)::text, \
              {schema_owner} OR nspname NOT IN ('supabase_migrations', '{OPERATOR_SCHEMA}'), \
-             (SELECT 'trigger ' || quote_ident(tgname) FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal LIMIT 1), \
-             (SELECT 'rule ' || quote_ident(rulename) FROM pg_rewrite WHERE ev_class = c.oid LIMIT 1), \
-             (SELECT format('foreign key %I of table %s', conname, conrelid::regclass) FROM pg_constraint \
-                 WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid LIMIT 1), \
-             (SELECT format('child table %s', inhrelid::regclass) FROM pg_inherits WHERE inhparent = c.oid LIMIT 1) \
+             (SELECT ARRAY[format('trigger %I', tgname), format('DROP TRIGGER %I ON %s', tgname, c.oid::regclass)] \
+                 FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal LIMIT 1), \
+             (SELECT ARRAY[format('rule %I', rulename), format('DROP RULE %I ON %s', rulename, c.oid::regclass)] \
+                 FROM pg_rewrite WHERE ev_class = c.oid LIMIT 1), \
+             (SELECT ARRAY[format('foreign key %I of table %s', conname, conrelid::regclass), \
+                     format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)] FROM pg_constraint \
+                 WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid AND conparentid = 0 LIMIT 1), \
+             (SELECT CASE WHEN k.relispartition \
+                     THEN ARRAY[format('partition %s', k.oid::regclass), \
+                         format('ALTER TABLE %s DETACH PARTITION %s', c.oid::regclass, k.oid::regclass)] \
+                     ELSE ARRAY[format('child table %s', k.oid::regclass), \
+                         format('ALTER TABLE %s NO INHERIT %s', k.oid::regclass, c.oid::regclass)] END \
+                 FROM pg_inherits JOIN pg_class k ON k.oid = inhrelid WHERE inhparent = c.oid LIMIT 1) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE nspname::text = {of_schema} AND relname::text = {named} AND relkind IN ('r', 'p', 'v', 'm', 'f')",
         owner = is_own("relowner"),
@@ -76,10 +85,12 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &str, table: &str) ->
         ));
     }
     for column in 5..9 {
-        if let Some(thing) = row.try_get::<Option<String>, _>(column)? {
+        let found: Option<Vec<String>> = row.try_get(column)?;
+        if let Some([thing, cure]) = found.as_deref() {
             return untrusted(format!(
-                "table {name} has a {thing} that would run as the database's owner when the operator writes to the table, so \
-                 the operator does not use the table: drop the {thing}"
+                "table {name} has a {thing}, which would act when the operator writes to the table as the database's \
+                 owner, so the operator does not use the table: find out who made it and whether something needs it, then \
+                 remove it without the loss of a row ({cure})"
             ));
         }
     }
@@ -110,7 +121,14 @@ pub(super) fn check_triggers(found: &[PgRow]) -> Result<()> {
     )))
 }
 
+/// Grants that are looked at together. A script may make any number of them.
+const TOGETHER: i64 = 1000;
+
+/// How often as many are revoked, before the operator gives up.
+const ROUNDS: usize = 20;
+
 /// A grant on one of these tables to a role that does not own it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Grant {
     table: String,
     grantee: String,
@@ -129,7 +147,7 @@ async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
          WHERE {IS_RECORD} AND relkind IN ('r', 'p') AND pg_get_userbyid(relowner) = current_user \
              AND grantee <> relowner AND NOT EXISTS (SELECT FROM pg_roles WHERE oid = grantee AND rolsuper) \
          GROUP BY nspname, relname, grantee \
-         HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2"
+         HAVING nspname = '{OPERATOR_SCHEMA}' OR bool_or(privilege_type <> 'SELECT') ORDER BY 1, 2 LIMIT {TOGETHER}"
     );
     let [rows] = ask(conn, [query]).await?;
     let grant = |row: &PgRow| {
@@ -148,29 +166,41 @@ async fn grants(conn: &mut PgConnection) -> Result<Vec<Grant>> {
 /// # Errors
 /// [`Error::Untrusted`] when somebody else than the owner has granted a right that stays.
 pub(crate) async fn protect(conn: &mut PgConnection) -> Result<()> {
-    let found = grants(conn).await?;
-    if found.is_empty() {
-        return Ok(());
+    let mut found = grants(conn).await?;
+    for _ in 0..ROUNDS {
+        if found.is_empty() {
+            return Ok(());
+        }
+        for grant in &found {
+            revoke(conn, grant).await?;
+        }
+        let left = grants(conn).await?;
+        let stays = left.iter().find(|grant| found.contains(grant));
+        if let Some(Grant { table, grantee, .. }) = stays {
+            return Err(Error::Untrusted(format!(
+                "the role {grantee} may write to table {table} by a grant that is not the owner's, and could have a \
+                 migration skipped: revoke it as the role that granted it"
+            )));
+        }
+        found = left;
     }
-    for Grant { table, grantee, reads } in found {
-        let again = if reads {
-            format!("; GRANT SELECT ON TABLE {table} TO {grantee}")
-        } else {
-            String::new()
-        };
-        let sql = format!(
-            "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; \
-             REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE{again}"
-        );
-        run(conn, sql).await?;
-    }
-    match grants(conn).await?.into_iter().next() {
-        None => Ok(()),
-        Some(Grant { table, grantee, .. }) => Err(Error::Untrusted(format!(
-            "the role {grantee} may write to table {table} by a grant that is not the owner's, and could have a \
-             migration skipped: revoke it as the role that granted it"
-        ))),
-    }
+    Err(Error::Untrusted(
+        "too many rights on the operator's records and the histories of migrations were granted to others: revoke them"
+            .into(),
+    ))
+}
+
+async fn revoke(conn: &mut PgConnection, Grant { table, grantee, reads }: &Grant) -> Result<()> {
+    let again = if *reads {
+        format!("; GRANT SELECT ON TABLE {table} TO {grantee}")
+    } else {
+        String::new()
+    };
+    let sql = format!(
+        "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; \
+         REVOKE ALL ON TABLE {table} FROM {grantee} CASCADE{again}"
+    );
+    run(conn, sql).await
 }
 
 /// As [`protect`], in a transaction of its own.

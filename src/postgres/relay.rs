@@ -53,7 +53,7 @@ struct Learnt {
 
 /// What a session is opened with.
 pub(super) struct Opening {
-    /// The server's certificate was checked, so that it may ask for the password in any way.
+    /// The server's certificate is that of its host, so that it may ask for the password in any way.
     pub verified: bool,
     /// Settings of the session (libpq's `options`).
     pub options: Option<String>,
@@ -153,7 +153,7 @@ async fn login(
     }
 }
 
-/// What a server may not ask for whose certificate was not checked: it may be anybody.
+/// What a server may not ask for that was not proven to be the host of the URL: it may be anybody.
 fn forbidden(message: &[u8]) -> Option<&'static str> {
     let (b'R', Some(request)) = (message[0], message.get(5..9)) else {
         return None;

@@ -79,12 +79,11 @@ async fn in_transaction(conn: &mut PgConnection, changes: &[Change<'_>], given: 
 pub(super) async fn carry_out_all(conn: &mut PgConnection, changes: &[Change<'_>], given: Given<'_>) -> Result<()> {
     let mut statements = Vec::new();
     for change in changes {
-        match statement(*change, given)? {
-            Some(statement) => statements.push(statement),
-            None => {
-                send(conn, &mut statements).await?;
-                look_and_change(conn, *change, given).await?;
-            }
+        if let Some(statement) = statement(*change, given)? {
+            statements.push(statement);
+        } else {
+            send(conn, &mut statements).await?;
+            look_and_change(conn, *change, given).await?;
         }
     }
     send(conn, &mut statements).await

@@ -46,8 +46,6 @@ pub(super) struct TenantMembers<'a> {
     pub base: &'a str,
     /// The logins.
     pub logins: &'a [&'a str],
-    /// Logins that log in no more, and whose sessions end.
-    pub retired: &'a [&'a str],
 }
 
 /// What the server says.
@@ -238,8 +236,8 @@ pub(super) fn plan_members<'a>(
     attributes_of: (bool, RowSecurity),
     facts: &ServerFacts,
 ) -> Result<RolePlan<'a>> {
-    let TenantMembers { base, logins, retired } = members;
-    if logins.iter().chain(retired).any(|role| is_foreign(role, facts)) {
+    let TenantMembers { base, logins } = members;
+    if logins.iter().any(|role| is_foreign(role, facts)) {
         return Err(foreign());
     }
     let mut plan = RolePlan::default();
@@ -258,12 +256,6 @@ pub(super) fn plan_members<'a>(
                 role: base,
             },
         ]);
-    }
-    for role in retired.iter().filter(|role| facts.roles.contains_key(**role)) {
-        let joined = facts.roles.get(*role).is_some_and(|found| found.owner_is_member);
-        plan.before.extend((!joined).then_some(Change::JoinOwner(role)));
-        plan.before
-            .extend([Change::ForbidLogin(role), Change::EndSessions(role)]);
     }
     Ok(plan)
 }

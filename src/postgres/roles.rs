@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::error::{Error, Result};
 use super::grants::TenantRights;
-use super::heir::{OWNER_CHANGES, TENANT_LIKE};
+use super::heir::{Generations, OWNER_CHANGES, TENANT_LIKE};
 use super::records::{check_triggers, triggers_query};
 use super::role_changes::{Given, TenantRole, carry_out_all, follow};
 use super::role_plan::{
@@ -15,7 +15,7 @@ use super::role_plan::{
 };
 use super::sql::{OPERATOR_SCHEMA, ask, begin, end, first, literals, quote};
 use super::wall::Sharing;
-use super::{groups, heir, search_path};
+use super::{groups, heir, search_path, shut};
 
 /// The roles of a tenant whose login was rotated.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +26,6 @@ pub struct TenantRoles<'a> {
     pub logins: &'a [TenantRole],
     /// Roles that log in with passwords that nobody knows any more: they stay as they are.
     pub unknown: &'a [&'a str],
-    /// Former logins, which log in no more: their sessions end. [`drop_former_role`] does the rest.
-    pub retired: &'a [&'a str],
 }
 
 /// As [`ensure_tenant_role`], for all roles of a tenant whose login is or was rotated.
@@ -40,20 +38,9 @@ pub async fn ensure_tenant_roles(
     rights: &TenantRights,
     server: Sharing,
 ) -> Result<()> {
-    let TenantRoles {
-        base,
-        logins,
-        unknown,
-        retired,
-    } = tenant;
+    let TenantRoles { base, logins, unknown } = tenant;
     let names: Vec<_> = logins.iter().map(|role| role.name.as_str()).collect();
-    let family: Vec<_> = [base]
-        .iter()
-        .chain(&names)
-        .chain(unknown)
-        .chain(retired)
-        .copied()
-        .collect();
+    let family: Vec<_> = [base].iter().chain(&names).chain(unknown).copied().collect();
     let given = Given {
         roles: logins,
         family: &family,
@@ -66,18 +53,13 @@ pub async fn ensure_tenant_roles(
     };
     change(conn, given, (&[base], access), &[], Some(server)).await?;
     let members: Vec<_> = names.into_iter().filter(|name| *name != base).collect();
-    if members.is_empty() && retired.is_empty() {
+    if members.is_empty() {
         return Ok(());
     }
-    let all: Vec<_> = members.iter().chain(retired).copied().collect();
-    all.iter().try_for_each(|name| check(name))?;
-    let wanted = TenantMembers {
-        base,
-        logins: &members,
-        retired,
-    };
+    members.iter().try_for_each(|name| check(name))?;
+    let wanted = TenantMembers { base, logins: &members };
     begin(conn).await?;
-    let observed = observe_checked(conn, &all, given, Some(server)).await;
+    let observed = observe_checked(conn, &members, given, Some(server)).await;
     let attributes = (rights.limits.is_some(), rights.row_security);
     let facts = end(conn, observed).await?;
     let planned = plan_members(wanted, attributes, &facts)?;
@@ -179,11 +161,24 @@ pub async fn grant_existing(conn: &mut PgConnection, role: &str, rights: &Tenant
 pub async fn drop_tenant_role(conn: &mut PgConnection, role: &str) -> Result<()> {
     let rights = &TenantRights::default();
     check(role)?;
-    begin(conn).await?;
-    let found = heir::generations(conn, role).await;
-    let found = end(conn, found).await?;
-    let retired: Vec<_> = found.iter().map(String::as_str).collect();
-    change(conn, Given::rights(rights), (&[], Access::Password), &retired, None).await
+    let mut dropped = 0;
+    loop {
+        begin(conn).await?;
+        let found = heir::generations(conn, role, Generations::All).await;
+        let found = end(conn, found).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        dropped += found.len();
+        if dropped > shut::MOST {
+            return Err(Error::TooMany {
+                what: "roles with the name of the tenant's login",
+                most: shut::MOST,
+            });
+        }
+        let retired: Vec<_> = found.iter().map(String::as_str).collect();
+        change(conn, Given::rights(rights), (&[], Access::Password), &retired, None).await?;
+    }
 }
 
 /// `kept`: names of the roles that are kept, and whether they log in.
@@ -299,16 +294,13 @@ async fn observe(conn: &mut PgConnection, roles: &[&str], server: Option<Sharing
          FROM pg_roles WHERE rolname::text = ANY ({})",
         literals(roles)
     );
-    let (owner, found, groups) = match server {
-        Some(server) => {
-            let [groups, members] = groups::queries(server, roles);
-            let [owner, found, groups, members] = ask(conn, [owner, found, groups, members]).await?;
-            (owner, found, groups::found(server, &groups, &members)?)
-        }
-        None => {
-            let [owner, found] = ask(conn, [owner, found]).await?;
-            (owner, found, BTreeMap::new())
-        }
+    let (owner, found, groups) = if let Some(server) = server {
+        let [groups, members] = groups::queries(server, roles);
+        let [owner, found, groups, members] = ask(conn, [owner, found, groups, members]).await?;
+        (owner, found, groups::found(server, &groups, &members)?)
+    } else {
+        let [owner, found] = ask(conn, [owner, found]).await?;
+        (owner, found, BTreeMap::new())
     };
     let owner = first(&owner)?;
     let mut facts = ServerFacts {

@@ -37,7 +37,7 @@ const USER: &str = "\"$user\"";
 /// What was read of the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Paths {
-    /// The owner's own.
+    /// The owner's own, also by the `options` of its URL.
     owners: Option<String>,
     /// Everybody's.
     common: Option<String>,
@@ -68,18 +68,32 @@ impl Paths {
 }
 
 async fn read(conn: &mut PgConnection, role: &str) -> Result<Paths> {
+    let by_options = is_set_by_options(conn).await?;
     let [rows] = ask(conn, [settings(role)]).await?;
     let row = first(&rows)?;
+    let default: String = row.try_get(4)?;
+    let owners = row.try_get(0)?;
     Ok(Paths {
-        owners: row.try_get(0)?,
+        owners: if by_options { Some(default.clone()) } else { owners },
         common: row.try_get(1)?,
         theirs: row.try_get(2)?,
         owners_schema: row.try_get(3)?,
-        default: row.try_get(4)?,
+        default,
     })
 }
 
-/// Whether the role has the owner's `search_path`.
+/// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. Who uses
+/// the parts of a connection Secret, and not its URL, has no options.
+async fn is_set_by_options(conn: &mut PgConnection) -> Result<bool> {
+    // A setting that is reset has the source of what it is reset to.
+    let reset = "SET LOCAL search_path TO DEFAULT".to_owned();
+    let source = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
+         WHERE name OPERATOR(pg_catalog.=) 'search_path'";
+    let [_, rows, _] = ask(conn, [reset, source.to_owned(), format!("SET LOCAL {OWN_PATH}")]).await?;
+    rows.first().map_or(Ok(false), |row| Ok(row.try_get(0)?))
+}
+
+/// Whether the role has the owner's `search_path`. The transaction must be one of [`super::sql::begin`].
 pub(super) async fn is_copied(conn: &mut PgConnection, role: &str) -> Result<bool> {
     read(conn, role).await.map(|paths| paths.is_right())
 }

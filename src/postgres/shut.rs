@@ -1,11 +1,14 @@
-//! Shuts the logins of a tenant whose database is paused.
+//! Shuts the logins of a tenant: all of a database that is paused, and former ones whose overlap is over.
 
 use sqlx::PgConnection;
 
-use super::error::Result;
-use super::heir;
+use super::error::{Error, Result};
+use super::heir::{self, Generations};
 use super::role_changes::end_sessions;
 use super::sql::{begin, end, quote, run};
+
+/// The most roles that are dealt with at a time, whatever a script has made.
+pub(super) const MOST: usize = 1000;
 
 /// Forbids all roles of a tenant to log in, the first one and those that were made for rotations of its login, and ends
 /// their sessions. [`super::ensure_tenant_roles`] opens those again that are to log in. Roles that are not there are fine.
@@ -13,19 +16,71 @@ use super::sql::{begin, end, quote, run};
 /// # Errors
 /// [`super::Error::Refused`] when the owner lacks a right.
 pub async fn shut_tenant_logins(conn: &mut PgConnection, role: &str) -> Result<()> {
-    begin(conn).await?;
-    let found = heir::generations(conn, role).await;
-    let found = end(conn, found).await?;
-    for name in &found {
+    let mut shut = Vec::new();
+    loop {
         begin(conn).await?;
-        let shut = run(conn, format!("ALTER ROLE {} NOLOGIN", quote(name))).await;
-        end(conn, shut).await?;
+        let found = heir::generations(conn, role, Generations::LoggingIn).await;
+        let found = end(conn, found).await?;
+        if found.is_empty() || found.iter().all(|name| shut.contains(name)) {
+            break;
+        }
+        if shut.len() > MOST {
+            return Err(Error::TooMany {
+                what: "roles with the name of the tenant's login",
+                most: MOST,
+            });
+        }
+        forbid_all(conn, &found).await?;
+        shut.extend(found);
     }
-    // After all are shut, so that no session begins meanwhile.
-    for name in &found {
+    // After all are shut, so that no session begins meanwhile. Roles that log in no more may have sessions as well.
+    begin(conn).await?;
+    let others = heir::generations(conn, role, Generations::All).await;
+    shut.extend(end(conn, others).await?);
+    end_all(conn, &shut).await
+}
+
+/// The same for former logins of the tenant whose first role is `base`. Roles of these names that are not the tenant's are
+/// left alone.
+///
+/// # Errors
+/// As [`shut_tenant_logins`].
+pub async fn shut_former_logins(conn: &mut PgConnection, base: &str, former: &[String]) -> Result<()> {
+    begin(conn).await?;
+    let found = heir::generations(conn, base, Generations::All).await;
+    let mut found = end(conn, found).await?;
+    found.retain(|name| former.contains(name));
+    forbid_all(conn, &found).await?;
+    end_all(conn, &found).await
+}
+
+async fn forbid_all(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+    for name in roles {
+        begin(conn).await?;
+        let done = forbid(conn, name).await;
+        end(conn, done).await?;
+    }
+    Ok(())
+}
+
+async fn end_all(conn: &mut PgConnection, roles: &[String]) -> Result<()> {
+    for name in roles {
         begin(conn).await?;
         let ended = end_sessions(conn, name).await;
         end(conn, ended).await?;
     }
     Ok(())
+}
+
+/// The sessions of a role are ended by its members alone.
+async fn forbid(conn: &mut PgConnection, role: &str) -> Result<()> {
+    let is_member: bool = sqlx::query_scalar("SELECT pg_has_role(current_user, $1::name, 'USAGE')")
+        .bind(role)
+        .fetch_one(&mut *conn)
+        .await?;
+    let role = quote(role);
+    if !is_member {
+        run(conn, format!("GRANT {role} TO CURRENT_USER")).await?;
+    }
+    run(conn, format!("ALTER ROLE {role} NOLOGIN")).await
 }

@@ -5,6 +5,7 @@ use postgres_protocol::escape::escape_literal;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Either, PgConnection};
 
+use super::bounded::{Count, ROWS};
 use super::error::{Error, Result};
 
 /// The operator's own schema in a tenant's database. The tenant's roles have no right on it.
@@ -59,12 +60,13 @@ async fn answers<const N: usize>(
 ) -> Result<[Vec<PgRow>; N]> {
     let statements: Vec<_> = before.iter().chain(&queries).chain(after).map(String::as_str).collect();
     let mut answers = [const { Vec::new() }; N];
-    let mut ended = 0_usize;
+    let (mut ended, mut count) = (0_usize, Count::default());
     let mut stream = sqlx::raw_sql(AssertSqlSafe(statements.join("; "))).fetch_many(conn);
     while let Some(item) = stream.try_next().await? {
         match item {
             Either::Left(_) => ended += 1,
             Either::Right(row) => {
+                count.add(&row, "roles, rights or objects of one kind", ROWS)?;
                 if let Some(rows) = ended.checked_sub(before.len()).and_then(|query| answers.get_mut(query)) {
                     rows.push(row);
                 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
+use super::bounded::all;
 use super::error::Result;
 use super::sql::{begin, end, permitted, quote, run};
 
@@ -83,14 +84,13 @@ async fn pass_some(
                 .await?
         }
     };
-    let objects: Vec<Object> = sqlx::query_as(OWNED)
+    let owned = sqlx::query(OWNED)
         .bind(role)
-        .bind(&name)
+        .bind(name.clone())
         .bind(class)
         .bind(object)
-        .bind(STEP)
-        .fetch_all(&mut *conn)
-        .await?;
+        .bind(STEP);
+    let objects: Vec<Object> = all(conn, "objects of a role", owned).await?;
     let to_name = quote(&name);
     let mut opened = Vec::new();
     for schema in barred(&objects) {

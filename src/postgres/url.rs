@@ -25,12 +25,15 @@ const SOCKET: &str = "it names a Unix socket, which cannot be used: name the ser
 
 const SEVERAL: &str = "it names several hosts, and one is used: name the host of the server that takes writes";
 
+/// libpq would take the database that is named as the user is.
+const NO_DATABASE: &str =
+    "no database is named: write its name behind the port, postgresql://USER:PASSWORD@HOST:5432/DATABASE";
+
 const ENCODE: &str = "it does not parse; are special characters in the user and the password percent-encoded?";
 
 impl Login {
     /// Reads a `postgres://` or `postgresql://` URL. A parameter comes before the part of the URL that says the same,
-    /// as in libpq. The default database name is the user's name, and the default port 5432, as in libpq; a host and a
-    /// user must be named.
+    /// as in libpq. The default port is 5432, as in libpq; a host, a user and a database must be named.
     ///
     /// # Errors
     /// [`Error::InvalidUrl`], which never repeats the URL.
@@ -107,6 +110,7 @@ fn place_of(place: &str) -> Result<(Option<String>, Option<String>), Error> {
 fn login(parts: Parts) -> Result<Login, Error> {
     let host = parts.host.ok_or_else(|| Error::invalid_url("no host is named"))?;
     let user = parts.user.ok_or_else(|| Error::invalid_url("no user is named"))?;
+    let database = parts.database.ok_or_else(|| Error::invalid_url(NO_DATABASE))?;
     check_host(&host)?;
     let port = match parts.port.as_deref() {
         None => PORT,
@@ -120,7 +124,7 @@ fn login(parts: Parts) -> Result<Login, Error> {
     Ok(Login {
         host,
         port,
-        database: parts.database.unwrap_or_else(|| user.clone()),
+        database,
         user,
         password: parts.password.unwrap_or_default().into(),
         tls,
@@ -166,7 +170,7 @@ fn security(mode: Option<&str>, file: Option<&str>) -> Result<(Tls, Option<Arc<s
     };
     let tls = match (mode, file) {
         (None, "system") => Tls::VerifyFull,
-        (Some(Tls::Require), "system") => {
+        (Some(Tls::Require | Tls::VerifyCa), "system") => {
             return Err(Error::invalid_url("sslrootcert=system needs sslmode=verify-full"));
         }
         (Some(Tls::Require), _) => Tls::VerifyCa,

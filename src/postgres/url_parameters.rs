@@ -76,6 +76,42 @@ const REFUSED: [(&str, &str); 14] = [
     ),
 ];
 
+/// Further parameters of libpq and of drivers. Their names are no secrets, wherever they stand.
+const KNOWN: [&str; 32] = [
+    "currentSchema",
+    "gssdelegation",
+    "gssencmode",
+    "gsslib",
+    "krbsrvname",
+    "load_balance_hosts",
+    "max_protocol_version",
+    "min_protocol_version",
+    "oauth_ca_file",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "prepareThreshold",
+    "require_auth",
+    "requirepeer",
+    "requiressl",
+    "scram_client_key",
+    "scram_server_key",
+    "servicefile",
+    "socketTimeout",
+    "socket_timeout",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslaccept",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslidentity",
+    "sslkeylogfile",
+    "sslsni",
+];
+
 const CLIENT_CERTIFICATE: &str =
     "sslcert and sslkey cannot be used, because the operator has no client certificate: log in with a password";
 
@@ -170,6 +206,9 @@ fn is_met(name: &str, value: &str) -> bool {
 fn refusal(name: &str, named: bool) -> Error {
     if let Some((_, advice)) = REFUSED.iter().find(|(of, _)| *of == name) {
         return Error::invalid_url(*advice);
+    }
+    if KNOWN.contains(&name) {
+        return Error::invalid_url(format!("the parameter {name} cannot be used: remove it"));
     }
     let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.');
     if named && name.len() <= 40 && name.chars().all(plain) {

@@ -27,10 +27,10 @@ fn a_parameter_comes_before_the_part_that_says_the_same() {
     );
     let again = read(login.url().expose_secret());
     assert_eq!((again.session.options, again.tls), (login.session.options, login.tls));
-    let login = read("postgres://u:@h:?host=&connect_timeout=0");
+    let login = read("postgres://u:@h:/d?host=&connect_timeout=0");
     assert_eq!(
         (login.host.as_str(), login.port, login.database.as_str()),
-        ("h", 5432, "u")
+        ("h", 5432, "d")
     );
     assert_eq!(login.session, SessionOptions::default());
     assert_eq!(read("postgres://u:p@ss@h/d").password.expose_secret(), "p@ss");
@@ -54,6 +54,7 @@ fn what_means_nothing_to_one_session_is_accepted() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 fn what_is_not_honoured_is_refused_by_name() {
     for (url, says) in [
         (
@@ -115,6 +116,21 @@ fn what_is_not_honoured_is_refused_by_name() {
         ),
         ("postgresql:///s?user=a", "no host"),
         ("postgresql://h/s", "no user"),
+        ("postgresql://app:hush@db.example:5432", "no database is named"),
+        ("postgresql://app:hush@db.example:5432/", "no database is named"),
+        (
+            "postgresql://app:hush@db.example?sslmode=require",
+            "no database is named",
+        ),
+        ("postgresql://app:hush@db.example?dbname=", "no database is named"),
+        (
+            "postgresql:///s?host=h&user=a&password=hush&require_auth=none",
+            "the parameter require_auth cannot be used",
+        ),
+        (
+            "postgresql:///s?host=h&user=a&password=hush&sslcrl=/x",
+            "the parameter sslcrl cannot be used",
+        ),
         ("postgresql://a:hush@::1/s", "brackets"),
         ("postgresql://a:hush@h:0/s", "parse"),
         ("postgresql://a:1/hush@h/s", "%2F"),
@@ -234,5 +250,5 @@ fn what_was_copied_behind_a_url_is_told() {
     }
     // What is encoded belongs to the name.
     assert_eq!(read("postgresql://ada:hush@h/d%22").database, "d\"");
-    assert_eq!(read("postgresql://ada:hu'sh;@[::1]").host, "::1");
+    assert_eq!(read("postgresql://ada:hu'sh;@[::1]/d").host, "::1");
 }

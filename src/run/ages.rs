@@ -1,46 +1,112 @@
 //! How old credentials are, for the metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::names::{PASSWORD_LABEL, ROTATED_LABEL};
-use crate::api::{Orchestra, OrchestraDatabase};
+use crate::api::names::{CONNECTED_LABEL, KEYS_MADE_LABEL, PASSWORD_LABEL, ROTATED_LABEL};
+use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase};
 use crate::controller::Core;
-use crate::telemetry::metrics::Credential;
+use crate::telemetry::metrics::{Credential, TenantCredential};
 
 /// When the oldest credential of each kind of each class was made, in seconds since 1970.
 pub type Oldest = BTreeMap<(String, Credential), i64>;
 
-/// The oldest credentials of each class: the published logins, and the passwords of the owners of hosted projects. One that
-/// was never rotated is as old as its object.
-pub fn oldest(core: &Core) -> Oldest {
-    let mut oldest = Oldest::new();
-    for object in core.stores.orchestras.state() {
-        note(&mut oldest, object.decided_class(), Credential::Login, login(&object));
+/// A credential.
+#[derive(Clone, Debug)]
+pub struct Known {
+    class: String,
+    credential: Credential,
+    /// When it was made, in seconds since 1970.
+    since: i64,
+    /// Namespace and name of the Orchestra that it is for.
+    tenant: Option<(String, String)>,
+}
+
+impl Known {
+    fn of(
+        (class, tenant): (Option<&str>, Option<(String, String)>),
+        credential: Credential,
+        since: Option<i64>,
+    ) -> Option<Self> {
+        Some(Self {
+            class: class?.to_owned(),
+            credential,
+            since: since?,
+            tenant,
+        })
     }
-    for database in core.stores.databases.state() {
+}
+
+/// The credentials: the published logins, and the owners' passwords and the API keys of hosted projects. One that was never rotated is
+/// as old as its object.
+pub fn known(core: &Core) -> Vec<Known> {
+    let logins = core.stores.orchestras.state().into_iter().filter_map(|object| {
+        let tenant = object.namespace().map(|namespace| (namespace, object.name_any()));
+        Known::of((object.decided_class(), tenant), Credential::Login, login(&object))
+    });
+    let passwords = core.stores.databases.state().into_iter().filter_map(|database| {
         let secret = ObjectRef::new(&database.name_any()).within(&core.settings.namespace);
-        let secret = core.stores.secrets.get(&secret);
-        let labels = secret.as_ref().map(|secret| secret.labels());
-        let since = labels.and_then(|labels| password(&database, labels));
-        note(
-            &mut oldest,
-            database.spec.class_name.as_deref(),
-            Credential::OwnerPassword,
-            since,
+        let secret = core.stores.secrets.get(&secret)?;
+        let claim = database.spec.claim_ref.as_ref().filter(|_| database.is_held());
+        let tenant = claim.map(|claim| (claim.namespace.clone(), claim.name.clone()));
+        let of = (database.spec.class_name.as_deref(), tenant);
+        let (password, keys) = (
+            password(&database, secret.labels()),
+            api_keys(&database, secret.labels()),
         );
+        Some([
+            Known::of(of.clone(), Credential::OwnerPassword, password),
+            Known::of(of, Credential::ApiKeys, keys),
+        ])
+    });
+    logins.chain(passwords.flatten().flatten()).collect()
+}
+
+/// The oldest credentials of each class.
+pub fn oldest(known: &[Known]) -> Oldest {
+    let mut oldest = Oldest::new();
+    for Known {
+        class,
+        credential,
+        since,
+        ..
+    } in known
+    {
+        let oldest = oldest.entry((class.clone(), *credential)).or_insert(*since);
+        *oldest = (*oldest).min(*since);
     }
     oldest
 }
 
-fn note(oldest: &mut Oldest, class: Option<&str>, credential: Credential, since: Option<i64>) {
-    if let (Some(class), Some(since)) = (class, since) {
-        let oldest = oldest.entry((class.to_owned(), credential)).or_insert(since);
-        *oldest = since.min(*oldest);
-    }
+/// The ages of those of tenants whose class asks for metrics of its tenants.
+pub fn of_tenants(core: &Core, known: Vec<Known>, now: Timestamp) -> Vec<TenantCredential> {
+    let asks = |class: &OrchestraClass| class.spec.health.as_ref().is_some_and(|health| health.metrics);
+    let asking = core.stores.classes.state_filter(asks);
+    let asking: BTreeSet<_> = asking.iter().map(|class| class.name_any()).collect();
+    ages_of(known, &asking, now)
+}
+
+fn ages_of(known: Vec<Known>, asking: &BTreeSet<String>, now: Timestamp) -> Vec<TenantCredential> {
+    let known = known.into_iter().filter(|known| asking.contains(&known.class));
+    known
+        .filter_map(|known| {
+            let (namespace, name) = known.tenant?;
+            Some(TenantCredential {
+                namespace,
+                name,
+                credential: known.credential,
+                class: known.class,
+                age: age(known.since, now),
+            })
+        })
+        .collect()
+}
+
+fn age(since: i64, now: Timestamp) -> i64 {
+    now.as_second().saturating_sub(since).max(0)
 }
 
 /// When the published login was made.
@@ -59,6 +125,15 @@ fn password(database: &OrchestraDatabase, labels: &BTreeMap<String, String>) -> 
     rotated.or_else(|| Some(made?.0.as_second()))
 }
 
+/// When the API keys of a hosted project were made, by the labels of its Secret. Those that the operator did not make are
+/// as old as its object.
+fn api_keys(database: &OrchestraDatabase, labels: &BTreeMap<String, String>) -> Option<i64> {
+    labels.get(CONNECTED_LABEL)?;
+    let made = labels.get(KEYS_MADE_LABEL).and_then(|seconds| seconds.parse().ok());
+    let first = database.metadata.creation_timestamp.as_ref();
+    made.or_else(|| Some(first?.0.as_second()))
+}
+
 /// The logins among them, by class.
 pub fn logins(oldest: &Oldest) -> impl Iterator<Item = (&str, i64)> {
     let logins = oldest
@@ -69,10 +144,9 @@ pub fn logins(oldest: &Oldest) -> impl Iterator<Item = (&str, i64)> {
 
 /// Age in seconds of each.
 pub fn ages(oldest: &Oldest, now: Timestamp) -> impl Iterator<Item = (&str, Credential, i64)> {
-    let age = move |since: i64| now.as_second().saturating_sub(since).max(0);
     oldest
         .iter()
-        .map(move |((class, credential), since)| (class.as_str(), *credential, age(*since)))
+        .map(move |((class, credential), since)| (class.as_str(), *credential, age(*since, now)))
 }
 
 #[cfg(test)]
@@ -111,13 +185,42 @@ mod tests {
         assert_eq!(password(&database, &labels), Some(100));
         labels.insert(ROTATED_LABEL.to_owned(), "300".to_owned());
         assert_eq!(password(&database, &labels), Some(300));
+        assert_eq!(api_keys(&database, &labels), None, "none are stored");
+        labels.insert(CONNECTED_LABEL.to_owned(), "true".to_owned());
+        assert_eq!(api_keys(&database, &labels), Some(100));
+        labels.insert(KEYS_MADE_LABEL.to_owned(), "250".to_owned());
+        assert_eq!(api_keys(&database, &labels), Some(250));
 
-        let (mut oldest, class) = (Oldest::new(), "standard");
-        for since in [Some(300), None, Some(200), Some(400)] {
-            note(&mut oldest, Some(class), Credential::Login, since);
-            note(&mut oldest, None, Credential::Login, Some(1));
-        }
-        let ages: Vec<_> = ages(&oldest, Timestamp::from_second(260).unwrap()).collect();
-        assert_eq!(ages, [("standard", Credential::Login, 60)]);
+        let login = |class: &str, tenant: &str, since| {
+            let tenant = Some(("tenants".to_owned(), tenant.to_owned()));
+            Known::of((Some(class), tenant), Credential::Login, since)
+        };
+        assert!(login("standard", "none", None).is_none());
+        let known: Vec<_> = [
+            login("standard", "one", Some(300)),
+            login("standard", "two", Some(200)),
+            login("standard", "three", Some(400)),
+            login("quiet", "four", Some(250)),
+            // A pool's: nobody's yet.
+            Known::of((Some("standard"), None), Credential::OwnerPassword, Some(100)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let now = Timestamp::from_second(260).unwrap();
+        let oldest = oldest(&known);
+        let ages: Vec<_> = ages(&oldest, now).collect();
+        assert_eq!(
+            ages,
+            [
+                ("quiet", Credential::Login, 10),
+                ("standard", Credential::Login, 60),
+                ("standard", Credential::OwnerPassword, 160)
+            ]
+        );
+        let asking = BTreeSet::from(["standard".to_owned()]);
+        let tenants = ages_of(known, &asking, now).into_iter();
+        let tenants: Vec<_> = tenants.map(|of| (of.name, of.age)).collect();
+        assert_eq!(tenants, [("one".into(), 0), ("two".into(), 60), ("three".into(), 0)]);
     }
 }

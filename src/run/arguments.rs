@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::controller::Settings;
 use crate::credentials::inventory;
@@ -152,9 +152,12 @@ impl Arguments {
         };
         let inventory: BTreeMap<_, _> = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_encoded_bytes())))
-            .filter(|(key, value)| inventory::is_read(key) && !value.trim_ascii().is_empty())
+            .filter(|(key, _)| inventory::is_read(key))
             .map(|(key, value)| (key, inventory::text(&value)))
             .collect();
+        // An empty entry is told among others; variables that are all empty are none.
+        let is_given = inventory.values().any(|value| !value.expose_secret().is_empty());
+        let inventory = if is_given { inventory } else { BTreeMap::new() };
         Ok(Settings {
             database_roots: self.database_roots()?,
             namespace: self.namespace.clone(),

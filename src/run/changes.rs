@@ -18,6 +18,18 @@ pub fn user_changes<K: Resource>(object: &K) -> u64 {
     hash.finish()
 }
 
+/// A hash of what the database of an Orchestra is looked at for: what users write, and which API keys are published.
+pub fn spec_and_keys(orchestra: &Orchestra) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let written = orchestra.status.as_ref().and_then(|status| status.secret_ref.as_ref());
+    (
+        user_changes(orchestra),
+        written.and_then(|written| written.keys.as_ref()),
+    )
+        .hash(&mut hash);
+    hash.finish()
+}
+
 /// A hash of what other default classes report about a class: that it is a default class, and is not being
 /// deleted.
 pub fn is_default(class: &OrchestraClass) -> u64 {

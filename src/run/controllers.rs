@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 
-use super::changes::{is_default, is_paused, is_waiting, rollout_facts, spec_and_conditions};
+use super::changes::{is_default, is_paused, is_waiting, rollout_facts, spec_and_conditions, spec_and_keys};
 use super::pace::paced;
 use super::stopped;
 use super::triggers;
@@ -134,9 +134,10 @@ async fn databases(parts: &Parts<'_>, woken: UnboundedReceiver<ObjectRef<Orchest
         .watches_shared_stream(watched.secrets.events(), |secret: Arc<PartialObjectMeta<Secret>>| {
             triggers::database_of_secret(&secret)
         })
-        .watches_shared_stream(watched.orchestras.user_changes(), |orchestra: Arc<Orchestra>| {
-            triggers::database_of_orchestra(&orchestra)
-        })
+        .watches_shared_stream(
+            watched.orchestras.changed(spec_and_keys),
+            |orchestra: Arc<Orchestra>| triggers::database_of_orchestra(&orchestra),
+        )
         .watches_shared_stream(
             watched.classes.changes_of(spec_and_conditions),
             parts.by(triggers::unready_databases),

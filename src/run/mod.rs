@@ -220,9 +220,11 @@ async fn census(ctx: Arc<crate::orchestra::Context>, metrics: Arc<Metrics>) {
         let (warned, running): (Vec<_>, Vec<_>) = ends.partition(|status| status.expiry_notice.is_some());
         metrics.set_expiring(running.len(), warned.len());
         let orchestras = phases(orchestras.iter().map(|object| object.status.as_ref()?.phase.as_deref()));
-        let oldest = ages::oldest(&ctx.core);
+        let (known, now) = (ages::known(&ctx.core), jiff::Timestamp::now());
+        let oldest = ages::oldest(&known);
         metrics.set_oldest_logins(ages::logins(&oldest));
-        metrics.set_credential_ages(ages::ages(&oldest, jiff::Timestamp::now()));
+        metrics.set_credential_ages(ages::ages(&oldest, now));
+        metrics.set_tenant_credentials(ages::of_tenants(&ctx.core, known, now));
         metrics.set_orchestras(orchestras.iter().map(|(phase, count)| (phase.as_str(), *count)));
         let databases = stores.databases.state();
         let databases = phases(databases.iter().map(|object| object.status.as_ref()?.phase.as_deref()));

@@ -19,13 +19,14 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use super::changes::user_changes;
 use super::merged::merge;
+use crate::api::slim::{self, Slim};
 use crate::controller::latest::Latest;
 
 /// Changes that wait for a slow controller before the watch itself waits.
 const BUFFER: usize = 1024;
 
 /// A way to watch objects of a kind: all of them, those of a namespace, or one by its name.
-pub type Part<K> = (Api<K>, watcher::Config);
+pub type Part<K> = (Api<Slim<K>>, watcher::Config);
 
 /// A shared watch. Its changes are always read, also on a standby, which runs no controllers.
 pub struct Shared<K: Resource<DynamicType = ()> + Clone + 'static> {
@@ -80,7 +81,8 @@ impl<K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static> Shared<K> {
         BroadcastStream::new(self.deletions.subscribe()).filter_map(|deleted| ready(deleted.ok()))
     }
 
-    fn changed(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
+    /// Objects whose hash changes.
+    pub fn changed(&self, hash: impl Fn(&K) -> u64 + Send + 'static) -> impl Stream<Item = Arc<K>> + Send + 'static {
         let (store, mut seen) = (self.store(), HashMap::new());
         self.changes().filter(move |object| {
             let now = hash(object);
@@ -110,7 +112,10 @@ where
     let (all_listed, listed) = watch::channel(single);
     let mut watches: Vec<_> = parts
         .into_iter()
-        .map(|(api, config)| watcher(api, config).default_backoff().boxed())
+        .map(|(api, config)| {
+            let events = watcher(api, config).default_backoff();
+            events.map(|event| event.map(slim::whole)).boxed()
+        })
         .collect();
     let events = match watches.pop() {
         Some(only) if single => only,

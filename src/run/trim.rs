@@ -68,6 +68,12 @@ pub fn metadata<K: Resource>(object: &mut K) {
     meta.annotations.take_if(|annotations| annotations.is_empty());
 }
 
+/// Trims the metadata of a ConfigMap, as [`metadata`]: nobody reads its labels.
+pub fn unlabelled<K: Resource>(object: &mut K) {
+    metadata(object);
+    object.meta_mut().labels = None;
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -15,10 +15,10 @@ use crate::api::{Orchestra, OrchestraClass, OrchestraDatabase, OrchestraPool};
 use crate::controller::Stores;
 use crate::supabase::marker::CLUSTER_NAMESPACE;
 
-/// Objects of one page of the first list. A page is decoded as a whole, so this bounds the memory on top of the
-/// store. A streamed list (`watcher::Config::streaming_lists`) would need no pages, but an API server without
+/// Objects of one page of the first list. A page is read as a whole, so this bounds the memory on top of the store: an
+/// object has 1.5 MiB at most, of which [`crate::api::slim`] decodes what is read. A streamed list (`watcher::Config::streaming_lists`) would need no pages, but an API server without
 /// the feature gate `WatchList` (off by default in 1.33) refuses it, and kube does not fall back to pages.
-const PAGE: u32 = 100;
+const PAGE: u32 = 20;
 
 /// ConfigMaps that a cluster puts into every namespace. No source is in them.
 const EVERYWHERE: [&str; 2] = ["kube-root-ca.crt", "openshift-service-ca.crt"];
@@ -107,7 +107,11 @@ pub fn start(client: &Client, scope: &Scope<'_>) -> Watched {
     let connections = all.clone().labels(&connection_secrets);
     let connections = share(scope.tenants(client, &connections), trim::metadata, &mut tasks);
     let config_maps = all.clone().fields(&own);
-    let config_maps = share(scope.tenants_and_own(client, &config_maps), trim::metadata, &mut tasks);
+    let config_maps = share(
+        scope.tenants_and_own(client, &config_maps),
+        trim::unlabelled,
+        &mut tasks,
+    );
     let namespaces = share(scope.namespaces(client, &all), trim::metadata, &mut tasks);
     let stores = Stores {
         orchestras: orchestras.latest(),

@@ -110,6 +110,7 @@ pub fn orchestra(
         credentials: credentials.clone(),
         rollout: rollout.clone(),
         logins: database.logins.clone(),
+        refused: database.refused.clone(),
         choices: Arc::default(),
         preparations: Works::new(wakers.prepared.clone(), wakers.stop.clone()),
         probes: Works::new(wakers.prepared, wakers.stop.clone()),
@@ -136,5 +137,6 @@ pub fn orchestra(
         health,
         foreign: orchestra::Awaited::default(),
         looks: orchestra::Looks::default(),
+        places: orchestra::Places::default(),
     }))
 }

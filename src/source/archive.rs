@@ -18,6 +18,10 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The most bytes that an archive may unpack to, the headers of its entries included.
 const MAX_STREAM: usize = MAX_BYTES + MAX_FILES * 2048;
 
+/// The most bytes between the contents of two entries. They tell the name and the attributes of the next one, which are
+/// read as a whole: a path has at most 1 KiB, and other tools write some KiB of attributes.
+const MAX_HEADERS: usize = 64 << 10;
+
 /// Endings of archives that are unpacked.
 const UNPACKED: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
 
@@ -87,28 +91,28 @@ pub fn unpack(packed: &[u8], files: &mut Files) -> Result<(), Flaw> {
 }
 
 fn unpack_tar(stream: impl Read, files: &mut Files) -> Result<(), Flaw> {
-    let full = Cell::new(false);
+    let limits = Limits::default();
     let mut stream = Bounded {
         stream,
-        left: MAX_STREAM,
-        full: &full,
+        limits: &limits,
     };
-    let broken = |error: io::Error| {
-        if full.get() {
-            Flaw::TooLarge
-        } else {
-            Flaw::Archive(error.to_string())
-        }
+    let broken = |error: io::Error| match limits.met.get() {
+        Some(Met::Stream) => Flaw::TooLarge,
+        Some(Met::Headers) => Flaw::Archive("the name or the attributes of a file have more than 64 KiB".into()),
+        None => Flaw::Archive(error.to_string()),
     };
     let mut archive = Archive::new(&mut stream);
     let mut count = 0;
     for entry in archive.entries().map_err(broken)? {
+        limits.headers.set(None);
         count += 1;
         if count > MAX_FILES {
             return Err(Flaw::TooMany);
         }
         take(entry.map_err(broken)?, files, broken)?;
+        limits.headers.set(Some(MAX_HEADERS));
     }
+    limits.headers.set(None);
     if count == 0 {
         return Err(Flaw::Archive("it is empty".into()));
     }
@@ -136,14 +140,17 @@ fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io:
     let kind = entry.header().entry_type();
     // Archives of Git begin with this entry, which holds the commit.
     if kind == EntryType::XGlobalHeader {
-        return Ok(());
+        return io::copy(&mut entry, &mut io::sink()).map(drop).map_err(broken);
     }
     let path = match String::from_utf8_lossy(&entry.path_bytes()) {
         Cow::Borrowed(path) => path.to_owned(),
         Cow::Owned(path) => return Err(Flaw::Path { path }),
     };
     match kind {
-        EntryType::Directory => files.insert_folder(&path),
+        EntryType::Directory => {
+            io::copy(&mut entry, &mut io::sink()).map_err(broken)?;
+            files.insert_folder(&path)
+        }
         EntryType::Symlink | EntryType::Link => Err(Flaw::Link { path }),
         EntryType::Regular | EntryType::Continuous => {
             let room = u64::try_from(files.room()).unwrap_or(u64::MAX);
@@ -163,22 +170,50 @@ fn take<R: Read>(mut entry: Entry<'_, R>, files: &mut Files, broken: impl Fn(io:
     }
 }
 
-/// A stream that fails at its limit, and records that the limit was the cause.
+/// What may still be read of a stream.
+struct Limits {
+    /// Of all of it.
+    stream: Cell<usize>,
+    /// Before the content of the next entry; none while that is read.
+    headers: Cell<Option<usize>>,
+    /// The limit that was met.
+    met: Cell<Option<Met>>,
+}
+
+#[derive(Clone, Copy)]
+enum Met {
+    Stream,
+    Headers,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            stream: Cell::new(MAX_STREAM),
+            headers: Cell::new(Some(MAX_HEADERS)),
+            met: Cell::new(None),
+        }
+    }
+}
+
+/// A stream that fails at its limits, and records which one was the cause.
 struct Bounded<'a, R> {
     stream: R,
-    left: usize,
-    full: &'a Cell<bool>,
+    limits: &'a Limits,
 }
 
 impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            self.full.set(true);
+        let Limits { stream, headers, met } = self.limits;
+        let (left, ahead) = (stream.get(), headers.get().unwrap_or(usize::MAX));
+        if left == 0 || ahead == 0 {
+            met.set(Some(if left == 0 { Met::Stream } else { Met::Headers }));
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let most = buffer.len().min(self.left);
+        let most = buffer.len().min(left).min(ahead);
         let read = self.stream.read(&mut buffer[..most])?;
-        self.left -= read;
+        stream.set(left - read);
+        headers.set(headers.get().map(|ahead| ahead - read));
         Ok(read)
     }
 }

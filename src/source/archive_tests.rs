@@ -142,16 +142,12 @@ fn bombs_do_not_go_off() {
     ]);
     assert_eq!(unpacked(&gzip(&two)), Err(Flaw::TooLarge));
     // Bytes before and after the files count as well.
-    let mut name = Header::new_gnu();
-    name.set_entry_type(EntryType::GNULongName);
-    name.set_size(MAX_STREAM as u64);
-    name.set_cksum();
-    let mut long = name.as_bytes().to_vec();
-    long.resize(MAX_STREAM + 2048, b'x');
-    assert_eq!(unpacked(&gzip(&long)), Err(Flaw::TooLarge));
     let mut after = tar_of(&[(EntryType::Regular, "a.sql", b"")]);
     after.resize(MAX_STREAM + 1, 0);
     assert_eq!(unpacked(&gzip(&after)), Err(Flaw::TooLarge));
+    let folder = tar_of(&[(EntryType::Directory, "a", &zeros)]);
+    let two = [&folder[..folder.len() - 1024], &folder].concat();
+    assert_eq!(unpacked(&gzip(&two)), Err(Flaw::TooLarge));
     let mut many = Builder::new(Vec::new());
     for number in 0..=MAX_FILES {
         let mut header = Header::new_gnu();
@@ -159,6 +155,42 @@ fn bombs_do_not_go_off() {
         many.append_data(&mut header, number.to_string(), &b""[..]).unwrap();
     }
     assert_eq!(unpacked(&gzip(&many.into_inner().unwrap())), Err(Flaw::TooMany));
+}
+
+/// tar reads the name, the target and the attributes of an entry as a whole, and the map of a sparse file.
+#[test]
+fn what_describes_an_entry_is_bounded() {
+    let long = |kind: u8, size: usize| {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::new(kind));
+        header.set_size(size as u64);
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.resize(512 + size.next_multiple_of(512), b'a');
+        bytes
+    };
+    let file = tar_of(&[(EntryType::Regular, "a.sql", b"SELECT 1")]);
+    for kind in [b'L', b'K', b'x'] {
+        for size in [MAX_HEADERS, MAX_STREAM] {
+            let refused = unpacked(&gzip(&[long(kind, size), file.clone()].concat())).unwrap_err();
+            assert!(refused.to_string().contains("more than 64 KiB"), "{kind}: {refused}");
+        }
+    }
+    // The header says that another block of the map follows, and so does each block.
+    let mut sparse = Header::new_gnu();
+    sparse.set_entry_type(EntryType::GNUSparse);
+    sparse.set_size(0);
+    sparse.as_gnu_mut().unwrap().isextended = [1];
+    sparse.set_cksum();
+    let mut block = [0; 512];
+    block[504] = 1;
+    let map = [sparse.as_bytes().to_vec(), block.repeat(1000)].concat();
+    let refused = unpacked(&gzip(&map)).unwrap_err();
+    assert!(refused.to_string().contains("more than 64 KiB"), "{refused}");
+    // What follows a file of any size has room of its own, and some KiB are usual.
+    let usual = [long(b'L', 900), file.clone()].concat();
+    let files = unpacked(&gzip(&[&file[..1024], &usual[..]].concat())).unwrap();
+    assert_eq!(files.iter().count(), 2);
 }
 
 /// A header may state any size.

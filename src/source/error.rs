@@ -85,8 +85,11 @@ impl Error {
 
     pub(super) fn invalid(place: &dyn fmt::Display, flaw: Flaw) -> Self {
         let place = place.to_string();
-        match flaw {
-            Flaw::Busy => Self::Busy { place, flaw },
+        match flaw.brief() {
+            Flaw::Busy => Self::Busy {
+                place,
+                flaw: Flaw::Busy,
+            },
             flaw => Self::Invalid { place, flaw },
         }
     }

@@ -17,6 +17,8 @@ pub struct Files {
     folders: BTreeSet<String>,
     unknown: BTreeSet<String>,
     bytes: usize,
+    /// Bytes that the paths take in memory.
+    paths: usize,
     share: Share,
 }
 
@@ -34,7 +36,7 @@ impl Files {
     /// # Errors
     /// [`Flaw::Busy`].
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Flaw> {
-        self.share.cover(self.bytes.saturating_add(bytes))
+        self.share.cover(self.weight().saturating_add(bytes))
     }
 
     /// Notes that nothing tells what this file is for: it is neither text, nor a script or a table by its name.
@@ -47,9 +49,9 @@ impl Files {
         self.iter().filter(|(path, _)| self.unknown.contains(*path))
     }
 
-    /// Number of bytes.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// Number of bytes in memory: those of the files, and what their paths take.
+    pub fn weight(&self) -> usize {
+        self.bytes.saturating_add(self.paths)
     }
 
     /// The reservation of the memory of a large set.
@@ -81,8 +83,9 @@ impl Files {
         if bytes.len() > self.room() {
             return Err(Flaw::TooLarge);
         }
-        self.reserve(bytes.len())?;
+        self.reserve(bytes.len() + weight_of(&path))?;
         self.bytes += bytes.len();
+        self.paths += weight_of(&path);
         self.contents.insert(path, bytes.into());
         Ok(())
     }
@@ -94,6 +97,8 @@ impl Files {
     pub fn insert_folder(&mut self, path: &str) -> Result<(), Flaw> {
         if let Some(path) = clean(path)? {
             self.check_count()?;
+            self.reserve(weight_of(&path))?;
+            self.paths += weight_of(&path);
             self.folders.insert(path);
         }
         Ok(())
@@ -138,6 +143,12 @@ impl Files {
         }
         written("sha256", &hash.finalize())
     }
+}
+
+/// What a path and its place in a set take in memory.
+fn weight_of(path: &str) -> usize {
+    const PLACE: usize = 128;
+    path.len() + PLACE
 }
 
 /// A path without `.` and doubled slashes; none for the root of the set.

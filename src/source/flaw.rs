@@ -72,9 +72,10 @@ pub enum Flaw {
         /// The folder of the migrations.
         folder: String,
     },
-    /// A packed file among the migrations.
+    /// A packed file among the migrations or the files of a seed.
     #[error(
-        "{0} is packed in a way that is not unpacked: pack the folder with `tar czf`, as a file that ends in .tar.gz or .tgz"
+        "{0} is packed, and it is not unpacked here: put its files there themselves, or pack the whole folder with `tar czf`, as \
+         a key of a ConfigMap or a layer of an artifact that ends in .tar.gz or .tgz"
     )]
     Packed(String),
     /// A key of `binaryData` whose content is unknown.
@@ -86,10 +87,91 @@ pub enum Flaw {
     /// A script or a table of a seed in a folder.
     #[error("{0} of the seed lies in a folder: set path to that folder or file")]
     Nested(String),
+    /// A file of a seed that is not read, and whose name says that it could hold rows or statements.
+    #[error(
+        "{0} of the seed is not read: only .sql and .csv files are; turn it into one of these (rows into a .csv file with a line \
+         of column names), or remove it from the source"
+    )]
+    Unread(String),
     /// An artifact whose layers are not scripts.
     #[error("the artifact cannot be used: {0}")]
     Artifact(String),
     /// Contents that do not match their digest.
     #[error("{0} does not match its digest")]
     Digest(String),
+}
+
+/// The most characters of a path or a text of somebody else's that are kept with a flaw.
+const KEPT: usize = 500;
+
+impl Flaw {
+    /// The flaw as far as it is kept: the paths and texts in it may be as long as a source.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        match &mut self {
+            Self::Path { path }
+            | Self::Long { path }
+            | Self::Link { path }
+            | Self::Special { path }
+            | Self::Twice { path } => {
+                cut(path);
+            }
+            Self::NoPath {
+                path: one,
+                there: other,
+            }
+            | Self::Outside {
+                path: one,
+                folder: other,
+            } => {
+                cut(one);
+                cut(other);
+            }
+            Self::Archive(text)
+            | Self::Several(text)
+            | Self::Packed(text)
+            | Self::Binary(text)
+            | Self::Nested(text)
+            | Self::Unread(text)
+            | Self::Artifact(text)
+            | Self::Digest(text) => cut(text),
+            Self::TooMany | Self::TooLarge | Self::Busy => {}
+        }
+        self
+    }
+}
+
+/// Leaves the first characters, and gives the memory of the others back.
+fn cut(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(KEPT) {
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flaw_that_is_kept_is_short() {
+        let long = "é".repeat(100_000);
+        for flaw in [
+            Flaw::Path { path: long.clone() },
+            Flaw::Long { path: long.clone() },
+            Flaw::Twice { path: long.clone() },
+            Flaw::NoPath {
+                path: long.clone(),
+                there: long.clone(),
+            },
+            Flaw::Archive(long.clone()),
+            Flaw::Several(long.clone()),
+            Flaw::Artifact(long.clone()),
+        ] {
+            assert!(flaw.brief().to_string().len() < 3000);
+        }
+        let short = Flaw::Path { path: "../a".into() };
+        assert_eq!(short.clone().brief(), short);
+    }
 }

@@ -44,6 +44,12 @@ impl<V: Clone> Entry<V> {
         }
     }
 
+    /// The bytes of the outcome and of the last one, which is kept until the next one.
+    fn weight(&self, of: fn(&V) -> usize) -> usize {
+        let made = self.job.peek().and_then(|made| made.as_ref().ok());
+        made.map_or(0, of) + self.last.as_ref().map_or(0, of)
+    }
+
     fn made(&self) -> Option<V> {
         match self.job.peek() {
             Some(Ok(value)) => Some(value.clone()),
@@ -84,7 +90,8 @@ where
     fn fit(&self, entries: &mut HashMap<K, Entry<V>>) {
         let mut kept: Vec<_> = entries
             .iter()
-            .filter_map(|(key, entry)| Some((entry.used, (self.weight)(&entry.made()?), key.clone())))
+            .map(|(key, entry)| (entry.used, entry.weight(self.weight), key.clone()))
+            .filter(|(_, weight, _)| *weight > 0)
             .collect();
         kept.sort_by_key(|(used, ..)| Reverse(*used));
         let mut bytes: usize = 0;

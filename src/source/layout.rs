@@ -7,6 +7,7 @@ use super::archive::is_packed;
 use super::files::Files;
 use super::flaw::Flaw;
 use super::outside;
+use super::unread::could_be_seed;
 use crate::api::MigrationFormat as Format;
 use crate::migrate::Content;
 
@@ -30,9 +31,7 @@ const PRISMA_SCRIPT: &str = "migration.sql";
 pub fn migrations(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(Found, Option<Format>), Flaw> {
     check_unknown(files, path)?;
     let (found, format) = chosen(files, path, wanted)?;
-    let packed = found
-        .iter()
-        .find(|(path, content)| !path.contains('/') && is_packed(path, content.as_bytes()));
+    let packed = found.iter().find(|(path, content)| is_packed(path, content.as_bytes()));
     match packed {
         Some((path, _)) => Err(Flaw::Packed(path.clone())),
         None => Ok((found, format)),
@@ -83,7 +82,8 @@ fn chosen(files: &Files, path: Option<&str>, wanted: Option<Format>) -> Result<(
 /// The files of a seed.
 ///
 /// # Errors
-/// When nothing is at `path`, or a script or a table lies in a folder below: its purpose is unknown.
+/// When nothing is at `path`, a script or a table lies in a folder below, where its purpose is unknown, or a file that is
+/// not read could hold rows.
 pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
     check_unknown(files, path)?;
     let found = match path {
@@ -91,10 +91,18 @@ pub fn seed(files: &Files, path: Option<&str>) -> Result<Found, Flaw> {
         None => below(files, &common(files)),
     };
     let nested = |path: &&str| path.contains('/') && is_seed(path);
-    match found.iter().map(|(path, _)| path.as_str()).find(nested) {
-        Some(path) => Err(Flaw::Nested(path.to_owned())),
-        None => Ok(found),
+    if let Some(path) = found.iter().map(|(path, _)| path.as_str()).find(nested) {
+        return Err(Flaw::Nested(path.to_owned()));
     }
+    for (path, content) in found.iter().filter(|(path, _)| !is_seed(path)) {
+        if is_packed(path, content.as_bytes()) {
+            return Err(Flaw::Packed(path.clone()));
+        }
+        if could_be_seed(path) {
+            return Err(Flaw::Unread(path.clone()));
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a file is a script or a table of a seed, according to its name.

@@ -207,9 +207,40 @@ fn a_packed_file_is_known_by_its_content() {
                 "{refused:?}"
             );
         }
-        // In a folder of a project, it is of no concern.
+        // In a folder of a project that speaks of something else, it is of no concern.
         let mut all = files(&["prisma/migrations/1_a/migration.sql"]);
         all.insert("assets/more", packed.to_vec()).unwrap();
         assert!(migrations(&all, None, None).is_ok());
+        // Below the migrations, and among the files of a seed, it is.
+        for (script, more) in [("1_a.sql", "sub/more"), ("1_a/migration.sql", "1_a/more")] {
+            let mut all = files(&[script]);
+            all.insert(more, packed.to_vec()).unwrap();
+            assert_eq!(migrations(&all, None, None).unwrap_err(), Flaw::Packed(more.into()));
+        }
+        let mut all = files(&["10_a.sql"]);
+        all.insert("rows/more", packed.to_vec()).unwrap();
+        assert_eq!(seed(&all, None).unwrap_err(), Flaw::Packed("rows/more".into()));
+    }
+}
+
+#[test]
+fn no_rows_of_a_seed_are_left_out() {
+    for (left_out, is_packed) in [
+        ("20_part.csv.gz", true),
+        ("more.tar.gz", true),
+        ("20_part.zip", true),
+        ("20_part.tsv", false),
+        ("20_part.psql", false),
+        ("20_part.csv.txt", false),
+        ("more/20_part", false),
+        ("part.xlsx", false),
+    ] {
+        let flaw = if is_packed { Flaw::Packed } else { Flaw::Unread };
+        let all = files(&["10_member.csv", "README.md", left_out]);
+        assert_eq!(seed(&all, None).unwrap_err(), flaw(left_out.into()));
+        assert_eq!(names(seed(&all, Some("10_member.csv")).unwrap()), "10_member.csv");
+        if !left_out.contains('/') {
+            assert_eq!(seed(&all, Some(left_out)).unwrap_err(), flaw(left_out.into()));
+        }
     }
 }

@@ -9,6 +9,10 @@ pub const MAX_BYTES: usize = 64 << 20;
 pub const SMALL_BYTES: usize = 4 << 20;
 /// The most bytes of files that are kept after they were read, for another reader of the same version: 32 MiB.
 pub const KEPT_BYTES: usize = 32 << 20;
+/// The most bytes of what is kept of manifests: 8 MiB. One that is not kept is looked up again when it is asked for.
+pub const KEPT_MANIFESTS: usize = 8 << 20;
+/// The most manifests that are looked up at the same time, each of at most 4 MiB.
+pub const LOOK_UPS: usize = 8;
 /// The most small artifacts that are downloaded at the same time, each of at most [`SMALL_BYTES`].
 pub const DOWNLOADS: usize = 16;
 /// The most bytes of a path.

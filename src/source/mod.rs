@@ -14,6 +14,7 @@ mod flights;
 mod folder;
 pub mod layout;
 mod limits;
+mod manifest;
 pub mod oci;
 mod outside;
 mod place;
@@ -22,6 +23,7 @@ mod registry;
 mod room;
 mod sources;
 mod token;
+mod unread;
 
 pub use error::Error;
 pub use files::Files;

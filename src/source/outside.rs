@@ -3,6 +3,7 @@
 
 use super::archive::is_packed;
 use super::flaw::Flaw;
+use super::unread::is_for_people;
 use crate::api::MigrationFormat as Format;
 use crate::migrate::{is_numbered, is_script};
 
@@ -10,8 +11,11 @@ use crate::migrate::{is_numbered, is_script};
 const OF_PRISMA: [&str; 3] = ["sql", "views", "generated"];
 const OF_SUPABASE: [&str; 6] = ["functions", "roles.sql", "schemas", "snippets", "tests", "templates"];
 
-/// Folders that hold no migrations of the project: packages of npm, and the files of Git.
-const FOREIGN: [&str; 2] = ["node_modules", ".git"];
+/// Folders that hold no migrations of the project: packages of npm and Yarn, and the files of Git.
+const FOREIGN: [&str; 3] = ["node_modules", ".yarn", ".git"];
+
+/// Names of folders in which projects keep what belongs to their database.
+const OF_DATABASES: [&str; 4] = ["database", "db", "ddl", "sql"];
 
 /// Files and folders of seeds.
 const SEEDS: [&str; 4] = ["seed", "seeds", "seed.sql", "seeds.sql"];
@@ -28,7 +32,7 @@ const SCRIPT: &str = "migration.sql";
 /// [`Flaw::Outside`].
 pub fn check<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>, folder: &str, format: Format) -> Result<(), Flaw> {
     let mut files = files.filter(|(path, _)| !is_below(path, folder));
-    match files.find(|(path, bytes)| could_be_migration(path, bytes) && !is_known(path, folder, format)) {
+    match files.find(|(path, bytes)| could_be_migration(path, bytes, folder) && !is_known(path, folder, format)) {
         None => Ok(()),
         Some((path, _)) => Err(Flaw::Outside {
             path: path.to_owned(),
@@ -37,10 +41,23 @@ pub fn check<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>, folder: &str,
     }
 }
 
-/// A script of any folder; and at the top, where the keys of ConfigMaps are, also an archive that is not unpacked, and a
-/// file that is numbered as migrations are.
-fn could_be_migration(path: &str, bytes: &[u8]) -> bool {
-    is_script(path) || !path.contains('/') && (is_packed(path, bytes) || is_numbered(path))
+/// A script of any folder. Beside and above the folder of the migrations, also an archive that is not unpacked, and a file
+/// that is numbered as migrations are; in other folders, these if a name in their paths speaks of a database's schema.
+fn could_be_migration(path: &str, bytes: &[u8], folder: &str) -> bool {
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if is_script(path) {
+        return true;
+    }
+    if parent.is_empty() || is_below(folder, parent) {
+        return is_packed(path, bytes) || is_numbered(path);
+    }
+    path.split('/').any(speaks_of_schema)
+        && (is_packed(path, bytes) || is_of_migration(name, DATE) && !is_for_people(name))
+}
+
+fn speaks_of_schema(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["migrat", "schema"].iter().any(|word| name.contains(word)) || OF_DATABASES.contains(&name.as_str())
 }
 
 fn is_below(path: &str, folder: &str) -> bool {
@@ -91,6 +108,38 @@ mod tests {
             Err(Flaw::Outside { path, .. }) => Some(path),
             _ => None,
         }
+    }
+
+    /// A whole project below a folder of its own, as GitHub packs it, and archives in a folder of the database.
+    #[test]
+    fn packed_and_numbered_files_near_the_migrations_are_not_left_out() {
+        let inside = "repo-1.0/app/prisma/migrations/1_a/migration.sql";
+        let folder = "repo-1.0/app/prisma/migrations";
+        for outside in [
+            "repo-1.0/more.tar.gz",
+            "repo-1.0/app/2_b",
+            "repo-1.0/app/prisma/later.tar.gz",
+            "repo-1.0/app/prisma/20260102_b.dat",
+            "repo-1.0/db/more.zip",
+            "repo-1.0/db/20260102_b",
+            "repo-1.0/app/old/migrations-2.zip",
+            "repo-1.0/Migrations/2026/part.tgz",
+            "repo-1.0/schemas/all.7z",
+        ] {
+            let found = refused(&[inside, outside], folder, Format::Prisma);
+            assert_eq!(found.as_deref(), Some(outside));
+        }
+        let project = [
+            inside,
+            "repo-1.0/.yarn/cache/migrate-npm-1.zip",
+            "repo-1.0/node_modules/x/db/y.tgz",
+            "repo-1.0/app/public/fonts.zip",
+            "repo-1.0/app/public/1_cover.png",
+            "repo-1.0/docs/migrations/20260102_how-to.md",
+            "repo-1.0/docs/2026_01.txt",
+            "repo-1.0/app/prisma/seeds/rows.tgz",
+        ];
+        assert_eq!(refused(&project, folder, Format::Prisma), None);
     }
 
     #[test]

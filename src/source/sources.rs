@@ -14,12 +14,13 @@ use kube::{Client, Resource as _};
 use super::error::Error;
 use super::files::Files;
 use super::flights::Flights;
-use super::limits::KEPT_BYTES;
+use super::limits::{KEPT_BYTES, KEPT_MANIFESTS};
 use super::oci::{self, Artifact};
 use super::place::Place;
 use super::pull_secret::{self, RegistryLogin};
 use super::room::{Room, Share};
 use super::{config_map, folder};
+use crate::api::slim::Slim;
 use crate::api::{OciSource, ScriptSource};
 use crate::migrate::aside;
 
@@ -79,9 +80,9 @@ impl Sources {
             folder,
             oci_hosts,
             resync,
-            artifacts: Flights::new(resync * 3),
-            folders: Flights::new(FILES_KEPT).weighed(|(_, files)| files.bytes(), KEPT_BYTES),
-            files: Flights::new(FILES_KEPT).weighed(|files| files.bytes(), KEPT_BYTES),
+            artifacts: Flights::new(resync * 3).weighed(Artifact::weight, KEPT_MANIFESTS),
+            folders: Flights::new(FILES_KEPT).weighed(|(_, files)| files.weight(), KEPT_BYTES),
+            files: Flights::new(FILES_KEPT).weighed(|files| files.weight(), KEPT_BYTES),
             rooms: Default::default(),
         }
     }
@@ -289,10 +290,10 @@ async fn read_folder(place: &str, root: &Path, folder: &str, share: Share) -> Re
 }
 
 async fn config_maps(client: &Client, place: &Place, share: Share) -> Result<Files, Error> {
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &place.namespace);
+    let api: Api<Slim<ConfigMap>> = Api::namespaced(client.clone(), &place.namespace);
     let mut files = Files::within(share);
     for name in place.source.config_maps() {
-        let map = api
+        let Slim(map) = api
             .get_opt(name)
             .await
             .map_err(|error| Error::unavailable(place, error.to_string()))?
@@ -315,8 +316,8 @@ async fn login(client: &Client, namespace: &str, oci: &OciSource) -> Result<Opti
         return Ok(None);
     };
     let place = format!("Secret {namespace}/{}", reference.name);
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = api
+    let api: Api<Slim<Secret>> = Api::namespaced(client.clone(), namespace);
+    let Slim(secret) = api
         .get_opt(&reference.name)
         .await
         .map_err(|error| Error::unavailable(&place, error.to_string()))?

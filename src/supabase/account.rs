@@ -38,7 +38,7 @@ impl Account {
 
     /// A name for the token that does not reveal it. Requests that failed with one token may be tried with another.
     pub fn token_digest(&self) -> String {
-        hex::encode(&self.token)
+        hex::encode(self.token)
     }
 
     /// The token's client, with its rate limiter.

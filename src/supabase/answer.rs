@@ -32,7 +32,7 @@ pub(super) struct Answer {
 enum From {
     /// The API, with an object.
     Api,
-    /// Probably the API, with a text in JSON.
+    /// Probably the API, with a text in JSON or a list.
     Text,
     /// A proxy or another server in front of the API.
     Outside,
@@ -48,6 +48,10 @@ impl Answer {
         let (said, from) = match &json {
             Some(value @ Value::Object(_)) => (text_of(value, DEPTH), From::Api),
             Some(Value::String(text)) => (Some(text.clone()), From::Text),
+            Some(list @ Value::Array(_)) => match text_of(list, DEPTH) {
+                Some(said) => (Some(said), From::Text),
+                None => (None, From::Outside),
+            },
             _ => (page(raw), From::Outside),
         };
         let clean = |text: &str| capped(&redact(&text::line(text, READ), secrets));
@@ -57,7 +61,11 @@ impl Answer {
         } else {
             message
         };
-        let object = json.as_ref().filter(|json| json.is_object()).unwrap_or(&Value::Null);
+        let object = match &json {
+            Some(Value::Array(items)) => items.iter().find(|item| item.is_object()),
+            json => json.as_ref().filter(|json| json.is_object()),
+        };
+        let object = object.unwrap_or(&Value::Null);
         let codes = [
             &object["code"],
             &object["error_code"],
@@ -126,7 +134,10 @@ impl Answer {
         match self.status {
             402 => Error::BillingRestricted { message: self.message },
             403 => self.denied(operation),
-            404 | 410 if operation == Operation::GetLegacyKeys => Error::Gone { message: self.message },
+            404 | 410 if matches!(operation, Operation::GetLegacyKeys | Operation::DeleteApiKey) => {
+                Error::Gone { message: self.message }
+            }
+            404 | 410 if operation == Operation::CreateApiKey => self.refused(operation),
             404 | 410 if operation.is_part_of_a_project() => self.not_ready(operation),
             404 | 410 if self.words.is_about_route() => self.refused(operation),
             404 | 410 if operation.scope() != Scope::Project => Error::OrganizationNotFound { message: self.message },

@@ -3,6 +3,7 @@
 mod billing;
 mod exchange;
 mod http;
+mod keys;
 mod listing;
 mod operations;
 #[cfg(test)]

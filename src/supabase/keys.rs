@@ -8,11 +8,13 @@ use super::operation::Operation;
 use super::types::KeyType;
 
 /// The role of a secret key that may do everything, and of one that names no role.
-const SERVICE_ROLE: &str = "service_role";
+pub(super) const SERVICE_ROLE: &str = "service_role";
 
 /// An API key. Two keys may have the same name, but not the same name and type.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
+    /// Its identity, which a legacy key has from its name; absent in old answers.
+    pub id: Option<String>,
     /// Its name, such as `default` or `anon`.
     pub name: String,
     /// Its type; absent in old answers, which hold legacy keys only.
@@ -27,6 +29,7 @@ impl Item for ApiKey {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let mut template = fields.optional_object("secret_jwt_template");
         Some(Self {
+            id: fields.optional_text("id"),
             name: fields.text("name")?,
             kind: fields.optional_name("type"),
             api_key: fields.optional_text("api_key").map(SecretString::from),
@@ -44,7 +47,7 @@ impl ApiKey {
     }
 
     /// By its type or, where that is missing or new, by the form of the key.
-    fn is(&self, kind: &KeyType) -> bool {
+    pub fn is(&self, kind: &KeyType) -> bool {
         match &self.kind {
             None | Some(KeyType::Other(_)) if self.value().starts_with("sb_secret_") => *kind == KeyType::Secret,
             None | Some(KeyType::Other(_)) if self.value().starts_with("sb_publishable_") => {
@@ -60,6 +63,19 @@ impl ApiKey {
     fn is_masked(&self) -> bool {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         !self.value().bytes().all(plain)
+    }
+
+    /// The whole key.
+    ///
+    /// # Errors
+    /// [`Error::KeyMasked`] when the API masked it, or did not give it.
+    pub fn revealed(&self) -> Result<SecretString, Error> {
+        if self.value().is_empty() || self.is_masked() {
+            return Err(Error::KeyMasked {
+                name: super::answer::capped(&self.name),
+            });
+        }
+        Ok(self.value().into())
     }
 }
 
@@ -85,39 +101,54 @@ pub struct ChosenKeys {
     pub service_role: SecretString,
     /// Whether one of them is a legacy key, which works only while the project's legacy keys are enabled.
     pub legacy: bool,
+    /// The identities of the two, where the API tells them.
+    pub ids: Vec<String>,
 }
 
-/// Chooses a publishable key and a secret key of `service_role`, of each kind `default` before others, and a legacy
-/// key if there is none of a kind and the project's legacy keys are enabled.
+/// Chooses a publishable key and a secret key of `service_role`, and a legacy key if there is none of a kind and the
+/// project's legacy keys are enabled. Of each kind one whose identity is `preferred` goes first, then `default`.
 ///
 /// # Errors
 /// [`Error::NotReady`] while a key is missing, as for some time after the creation; [`Error::KeysDisabled`] when only
 /// disabled ones are left; [`Error::KeyMasked`] when the API masked a key.
-pub fn choose(keys: &[ApiKey], legacy_enabled: bool) -> Result<ChosenKeys, Error> {
-    let serves = |key: &ApiKey| key.role.as_deref().is_none_or(|role| role == SERVICE_ROLE);
-    let (anon, old_anon) = one_of(keys, &KeyType::Publishable, |_| true, "anon", legacy_enabled)?;
-    let (service_role, old_service) = one_of(keys, &KeyType::Secret, serves, SERVICE_ROLE, legacy_enabled)?;
+pub fn choose(keys: &[ApiKey], legacy_enabled: bool, preferred: &[String]) -> Result<ChosenKeys, Error> {
+    let rules = (legacy_enabled, preferred);
+    let (anon, old_anon) = one_of(keys, &KeyType::Publishable, "anon", rules)?;
+    let (service_role, old_service) = one_of(keys, &KeyType::Secret, SERVICE_ROLE, rules)?;
     Ok(ChosenKeys {
-        anon,
-        service_role,
         legacy: old_anon || old_service,
+        ids: [anon, service_role]
+            .into_iter()
+            .filter_map(|key| key.id.clone())
+            .collect(),
+        anon: anon.revealed()?,
+        service_role: service_role.revealed()?,
     })
 }
 
+/// Whether a key serves a tenant as one of this kind: a secret key of another role than `service_role` does not.
+pub fn serves(key: &ApiKey, kind: &KeyType) -> bool {
+    let role = key.role.as_deref();
+    key.is(kind)
+        && !key.value().is_empty()
+        && (*kind != KeyType::Secret || role.is_none_or(|role| role == SERVICE_ROLE))
+}
+
 /// The best key of a kind, or the legacy one of this name; and whether it is a legacy key.
-fn one_of(
-    keys: &[ApiKey],
+fn one_of<'a>(
+    keys: &'a [ApiKey],
     kind: &KeyType,
-    fits: impl Fn(&ApiKey) -> bool,
     legacy: &'static str,
-    legacy_enabled: bool,
-) -> Result<(SecretString, bool), Error> {
+    (legacy_enabled, preferred): (bool, &[String]),
+) -> Result<(&'a ApiKey, bool), Error> {
     let usable = |key: &&ApiKey| !key.value().is_empty();
-    let new = keys.iter().filter(usable).filter(|key| key.is(kind) && fits(key));
+    let new = keys.iter().filter(|key| serves(key, kind));
+    let is_preferred = |key: &ApiKey| key.id.as_ref().is_some_and(|id| preferred.contains(id));
     // The first of several equal ones.
-    let new = new
-        .rev()
-        .max_by_key(|key| (!key.is_masked(), key.name == "default", key.role.is_some()));
+    let new = new.rev().max_by_key(|key| {
+        let named = key.name == "default";
+        (!key.is_masked(), is_preferred(key), named, key.role.is_some())
+    });
     let is_old = |key: &&ApiKey| key.is(&KeyType::Legacy) && key.name == legacy;
     let old = keys.iter().filter(usable).find(is_old);
     let (key, is_legacy) = match (new, old) {
@@ -131,12 +162,8 @@ fn one_of(
             });
         }
     };
-    if key.is_masked() {
-        return Err(Error::KeyMasked {
-            name: super::answer::capped(&key.name),
-        });
-    }
-    Ok((key.value().into(), is_legacy))
+    key.revealed()?;
+    Ok((key, is_legacy))
 }
 
 #[cfg(test)]
@@ -156,7 +183,7 @@ mod tests {
     }
 
     fn chosen_where(legacy_enabled: bool, value: &Value) -> Result<(String, String), Error> {
-        let chosen = choose(&keys(value), legacy_enabled)?;
+        let chosen = choose(&keys(value), legacy_enabled, &[])?;
         let text = |secret: SecretString| secret.expose_secret().to_owned();
         Ok((text(chosen.anon), text(chosen.service_role)))
     }
@@ -216,13 +243,13 @@ mod tests {
             chosen_where(false, &new).unwrap(),
             ("sb_publishable_1".into(), "sb_secret_1".into())
         );
-        assert!(!choose(&keys(&new), true).unwrap().legacy);
+        assert!(!choose(&keys(&new), true, &[]).unwrap().legacy);
         for (list, kind) in [
             (json!([anon, service]), "publishable"),
             (json!([anon, service, publishable]), "secret"),
             (json!([anon, service, secret]), "publishable"),
         ] {
-            assert!(choose(&keys(&list), true).unwrap().legacy);
+            assert!(choose(&keys(&list), true, &[]).unwrap().legacy);
             let error = chosen_where(false, &list).unwrap_err();
             assert_eq!(error, Error::KeysDisabled { kind: kind.into() });
         }
@@ -285,9 +312,27 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_preferred_goes_before_the_default_one_while_it_is_there() {
+        let key = |id: &str, kind: &str, name: &str| json!({"id": id, "name": name, "type": kind, "api_key": format!("sb_{kind}_{id}")});
+        let list = keys(&json!([
+            key("1", "publishable", "default"),
+            key("2", "secret", "default"),
+            key("3", "publishable", "mine"),
+            key("4", "secret", "mine"),
+        ]));
+        for (preferred, ids) in [
+            (&["3".to_owned(), "4".to_owned()][..], ["3", "4"]),
+            (&["4".to_owned(), "9".to_owned()], ["1", "4"]),
+            (&[], ["1", "2"]),
+        ] {
+            assert_eq!(choose(&list, true, preferred).unwrap().ids, ids);
+        }
+    }
+
+    #[test]
     fn debug_does_not_show_a_key() {
         let keys = keys(&json!(legacy()));
-        let text = format!("{keys:?} {:?}", choose(&keys, true).unwrap());
+        let text = format!("{keys:?} {:?}", choose(&keys, true, &[]).unwrap());
         assert!(!text.contains("jwt-"), "{text}");
     }
 }

@@ -66,6 +66,10 @@ pub enum Operation {
     GetApiKeys,
     /// `v1-get-project-legacy-api-keys`
     GetLegacyKeys,
+    /// `v1-create-project-api-key`
+    CreateApiKey,
+    /// `v1-delete-project-api-key`
+    DeleteApiKey,
     /// `v1-get-available-regions`
     GetRegions,
     /// `v1-update-database-password`
@@ -105,6 +109,8 @@ impl Operation {
             | Self::GetPoolerConfig
             | Self::GetApiKeys
             | Self::GetLegacyKeys
+            | Self::CreateApiKey
+            | Self::DeleteApiKey
             | Self::UpdateDatabasePassword
             | Self::ReadOnlyQuery
             | Self::ListAddons => Scope::Project,
@@ -132,6 +138,8 @@ impl Operation {
             | Self::UpdateDatabasePassword
             | Self::ReadOnlyQuery
             | Self::ListOrganizations => Priority::Readiness,
+            // Nobody waits for a rotation of keys.
+            Self::CreateApiKey | Self::DeleteApiKey => Priority::Drift,
             Self::GetProject | Self::GetOrganization | Self::GetEntitlements | Self::ListAddons => Priority::Drift,
         }
     }

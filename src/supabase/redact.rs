@@ -5,7 +5,7 @@ const REDACTED: &str = "[redacted]";
 /// A known secret is recognised by as many of its first bytes, because a server may cut what it repeats.
 const BEGINNING: usize = 8;
 /// The beginnings of the platform's tokens and keys, and how many characters follow at least.
-const KEYS: [(&str, usize); 3] = [("sb_secret_", 4), ("sbp_", 8), ("eyJ", 20)];
+const KEYS: [(&str, usize); 4] = [("sb_secret_", 4), ("sb_publishable_", 4), ("sbp_", 8), ("eyJ", 20)];
 /// Names of fields whose values are not repeated.
 const FIELDS: [&str; 8] = [
     "db_pass",

@@ -12,8 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 use strum::IntoStaticStr;
 
 use super::classes::{ClassFacts, Classes};
-pub use super::credentials::Credential;
 use super::credentials::CredentialAges;
+pub use super::credentials::{Credential, TenantCredential};
 use super::labels::{
     ClassLabels, ControllerLabels, ErrorLabels, ExpiryLabels, OperationLabels, OrchestraLabels, OutcomeLabels,
     PhaseLabels, RequestLabels,
@@ -196,6 +196,11 @@ impl Metrics {
     /// Sets the age in seconds of the oldest credential of each class and kind. What is not named loses its gauge.
     pub fn set_credential_ages<'a>(&self, ages: impl IntoIterator<Item = (&'a str, Credential, i64)>) {
         self.credential_ages.set(ages);
+    }
+
+    /// Sets how old the credentials are of tenants whose class asks for it. What is not named loses its gauge.
+    pub fn set_tenant_credentials(&self, all: Vec<TenantCredential>) {
+        self.credential_ages.set_of_tenants(all);
     }
 
     /// Counts a reconcile that has ended, and its duration.

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 /// The most tenants that have metrics of their own, so that the page stays readable for a scraper.
-const MOST: usize = 2000;
+pub(super) const MOST: usize = 2000;
 
 /// Upper bounds of the durations of probes, in seconds.
 const BUCKETS: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 20.0, 40.0];

@@ -82,24 +82,25 @@ pub fn orphans(
     ctx: &class::Context,
     organizations: &Organizations,
     databases: &[Arc<OrchestraDatabase>],
-    orchestras: &[Orchestra],
+    orchestras: &[Arc<Orchestra>],
 ) -> Vec<Orphan> {
     let mut orphans = Vec::new();
+    let users = orphan::Users::of(orchestras);
     for (class, listing) in organizations.listed.values() {
         let found = orphan::projects(&ctx.cluster, &listing.projects, databases);
-        orphans.extend(found.into_iter().map(|project| of_project(ctx, class, project)));
+        orphans.extend(found.into_iter().map(|project| of_project(ctx, class, project, &users)));
     }
-    let tenants: HashSet<String> = orchestras.iter().filter_map(ResourceExt::uid).collect();
+    let tenants: HashSet<String> = orchestras.iter().filter_map(|it| it.uid()).collect();
     let has_pool = |pool: &str| ctx.core.stores.pools.get(&ObjectRef::new(pool)).is_some();
     for database in databases {
         if let Some(why) = orphan::unclaimed(database, |uid| tenants.contains(uid), has_pool) {
-            orphans.push(of_database(database, why));
+            orphans.push(of_database(database, why, &users));
         }
     }
     orphans
 }
 
-fn of_project(ctx: &class::Context, class: &OrchestraClass, project: &ListedProject) -> Orphan {
+fn of_project(ctx: &class::Context, class: &OrchestraClass, project: &ListedProject, users: &orphan::Users) -> Orphan {
     let quote = price::of_size(ctx, class, project.instance_size());
     let cost = quote.map(|quote| quote.price.cost(budget::currency(class)));
     let reference = &project.reference;
@@ -113,11 +114,11 @@ fn of_project(ctx: &class::Context, class: &OrchestraClass, project: &ListedProj
         since: project.inserted_at,
         currency: cost.as_ref().map(|cost| cost.currency.clone()),
         monthly: cost.map(|cost| cost.monthly),
-        next: format!("check its contents; if it is not needed: supabase projects delete {reference}"),
+        next: orphan::next_step_of_project(project, users),
     }
 }
 
-fn of_database(database: &OrchestraDatabase, why: orphan::Unclaimed) -> Orphan {
+fn of_database(database: &OrchestraDatabase, why: orphan::Unclaimed, users: &orphan::Users) -> Orphan {
     let status = database.status.as_ref();
     let project = status.and_then(|status| status.project.as_ref());
     let cost = status.and_then(|status| status.cost.as_ref());
@@ -137,6 +138,6 @@ fn of_database(database: &OrchestraDatabase, why: orphan::Unclaimed) -> Orphan {
         since: since.map(|at| at.0),
         currency: cost.map(|cost| cost.currency.clone()),
         monthly: cost.map(|cost| cost.monthly.clone()),
-        next: orphan::next_step(database, why),
+        next: orphan::next_step(database, why, users),
     }
 }

@@ -20,6 +20,7 @@ async fn second(server: &Server, root: &mut PgConnection) -> Login {
     server.login("two").as_user("two_owner", "owner".to_owned().into())
 }
 
+#[allow(clippy::too_many_lines, reason = "one list")]
 async fn leads_nowhere(server: Server) {
     let (owner, tenant) = database(&server).await;
     let mut root = session(&server.login("postgres")).await;
@@ -127,6 +128,7 @@ async fn leads_nowhere(server: Server) {
 
 /// Since version 16, whoever makes a role may change it, so a tenant's script may: the owner of the first entry.
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_a_script_makes_of_the_group_is_of_no_use_to_its_members() {
     let server = server_as_hosted().await;
     let (owner, tenant) = database(&server).await;

@@ -16,6 +16,7 @@ fn statements(message: &str) -> String {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn a_table_without_a_grant_is_told_with_the_statement_that_helps() {
     let server = server().await;
     let (owner, tenant) = database(&server).await;

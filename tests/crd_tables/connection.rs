@@ -19,6 +19,11 @@ pub const CONNECTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "Orchestra",
+        "spec: {connection: {rotation: {also: [OwnerPassword, APIKeys]}}}",
+        "",
+    ),
+    (
+        "Orchestra",
         "spec: {connection: {rotation: {also: [Everything]}}}",
         "Unsupported value",
     ),
@@ -26,6 +31,11 @@ pub const CONNECTIONS: &[(&str, &str, &str)] = &[
         "Orchestra",
         "spec: {connection: {rotation: {also: [OwnerPassword, OwnerPassword]}}}",
         "Duplicate value",
+    ),
+    (
+        "Orchestra",
+        "spec: {connection: {rotation: {also: [ApiKeys]}}}",
+        "Unsupported value",
     ),
     (
         "Orchestra",

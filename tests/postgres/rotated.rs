@@ -1,12 +1,17 @@
 //! What the logins of a rotation have, and what a former one leaves.
 
 use orchestra_operator::postgres::{
-    TenantRoles, drop_former_role, ensure_tenant_roles, shut_tenant_logins, tenant_logins,
+    TenantRoles, drop_former_role, ensure_tenant_roles, shut_former_logins, shut_tenant_logins, tenant_logins,
 };
 
 use super::*;
 
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
     let server = server().await;
     let (owner, _) = two_tenants(&server).await;
@@ -20,8 +25,8 @@ async fn what_a_former_login_made_and_was_granted_is_the_first_roles() {
                 base,
                 logins,
                 unknown: &[],
-                retired,
             };
+            shut_former_logins(own, base, &owned(retired)).await.unwrap();
             ensure_tenant_roles(own, roles, rights, Sharing::Shared).await.unwrap();
         }
         for role in retired.iter().filter(|role| **role != base) {
@@ -108,7 +113,6 @@ async fn a_login_whose_password_is_lost_stays_as_it_is() {
             base: "t",
             logins,
             unknown,
-            retired: &[],
         };
         ensure_tenant_roles(own, roles, &CREATES, Sharing::Shared).await
     };
@@ -161,7 +165,6 @@ async fn a_role_of_somebody_else_takes_its_name_and_nothing_more() {
         base: "t",
         logins: &logins,
         unknown: &[],
-        retired: &[],
     };
     ensure_tenant_roles(&mut own, roles, &CREATES, Sharing::Shared)
         .await
@@ -182,8 +185,8 @@ async fn very_many_objects_of_a_former_login_are_passed_on_in_steps() {
             base: "t",
             logins: &logins[1 - retired.len()..2 - retired.len()],
             unknown: &[],
-            retired,
         };
+        shut_former_logins(own, "t", &owned(retired)).await.unwrap();
         ensure_tenant_roles(own, roles, &CREATES, Sharing::Shared)
             .await
             .unwrap();
@@ -243,8 +246,8 @@ async fn a_pause_shuts_every_login_of_a_tenant_and_its_end_opens_those_that_were
             base,
             logins,
             unknown: &[],
-            retired,
         };
+        shut_former_logins(own, base, &owned(retired)).await.unwrap();
         let rights = TenantRights::default();
         ensure_tenant_roles(own, roles, &rights, Sharing::Shared).await.unwrap();
     };
@@ -275,4 +278,71 @@ async fn a_pause_shuts_every_login_of_a_tenant_and_its_end_opens_those_that_were
     for shut in [&role("t"), &second] {
         assert!(!logs_in(shut).await, "{}", shut.name);
     }
+}
+
+#[tokio::test]
+async fn a_script_that_makes_very_many_roles_of_the_tenants_name_ends_in_an_error() {
+    let server = server().await;
+    let (owner, _) = two_tenants(&server).await;
+    let mut own = session(&owner).await;
+    let first = role("t");
+    ensure_tenant_role(&mut own, &first, &CREATES, Sharing::Shared)
+        .await
+        .unwrap();
+    let make = |from: u32, to: u32| {
+        format!("DO $$ BEGIN FOR i IN {from}..{to} LOOP EXECUTE format('CREATE ROLE t_%s LOGIN', i); END LOOP; END $$")
+    };
+    // The first role, and those that log in, are dealt with before others.
+    execute(&mut own, &make(2, 150)).await.unwrap();
+    let found = tenant_logins(&mut own, "t").await.unwrap();
+    assert_eq!((found.logins.len(), found.taken.len()), (100, 149));
+    assert!(found.logins.contains(&"t".to_owned()));
+    shut_tenant_logins(&mut own, "t").await.unwrap();
+    let open = "SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolname ~ '^t(_|$)'";
+    assert_eq!(ask(&mut own, open).await, "0");
+    drop_tenant_role(&mut own, "t").await.unwrap();
+    assert_eq!(
+        ask(&mut own, "SELECT count(*) FROM pg_roles WHERE rolname ~ '^t(_|$)'").await,
+        "0"
+    );
+    ensure_tenant_role(&mut own, &first, &CREATES, Sharing::Shared)
+        .await
+        .unwrap();
+    execute(&mut own, &make(2, 20_050)).await.unwrap();
+    for error in [
+        tenant_logins(&mut own, "t").await.map(drop).unwrap_err(),
+        shut_tenant_logins(&mut own, "t").await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::TooMany { .. }), "{error}");
+    }
+    let open = "SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolname IN ('t', 't_2')";
+    assert_eq!(ask(&mut own, open).await, "0");
+}
+
+#[tokio::test]
+async fn rights_without_number_on_the_records_are_revoked_in_rounds() {
+    let server = server().await;
+    let (owner, _) = two_tenants(&server).await;
+    let (mut own, tenant) = (session(&owner).await, role("t"));
+    let spread = |roles: u32, tables: u32| {
+        format!(
+            "CREATE SCHEMA IF NOT EXISTS stagesub; DO $$ BEGIN \
+                 FOR i IN 1..{roles} LOOP EXECUTE format('CREATE ROLE r%s_{roles}', i); END LOOP; \
+                 FOR i IN 1..{tables} LOOP EXECUTE format('CREATE TABLE stagesub.t%s_{roles} ()', i); END LOOP; \
+                 EXECUTE (SELECT 'GRANT ALL ON ALL TABLES IN SCHEMA stagesub TO ' || string_agg(format('r%s_{roles}', i), ', ') \
+                     FROM generate_series(1, {roles}) i); END $$"
+        )
+    };
+    execute(&mut own, &spread(50, 50)).await.unwrap();
+    ensure_tenant_role(&mut own, &tenant, &CREATES, Sharing::Shared)
+        .await
+        .unwrap();
+    let left = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl) \
+                WHERE nspname = 'stagesub' AND grantee <> relowner";
+    assert_eq!(ask(&mut own, left).await, "0");
+    execute(&mut own, &spread(140, 100)).await.unwrap();
+    let refused = ensure_tenant_role(&mut own, &tenant, &CREATES, Sharing::Shared)
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("too many rights"), "{refused}");
 }

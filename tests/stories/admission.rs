@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::proof::{generous_world, one_project_and_both_logins, soon};
-use crate::support::{LONG, gone, orchestra, project, ready, reason, sources, standard_class};
+use crate::support::{LONG, gone, orchestra, patch_config_map, project, ready, reason, sources, standard_class};
 
 /// Whether a user may, as `kubectl auth can-i` asks the API server.
 fn may(world: &World, user: &str, verb: &str, resource: &str, namespace: &str) -> bool {
@@ -98,6 +98,7 @@ async fn only_namespaces_that_the_class_admits_may_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn only_whom_an_admin_names_may_create() {
     let world = generous_world().await;
     for (role, user) in [
@@ -199,6 +200,7 @@ async fn only_whom_an_admin_names_may_create() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn what_cannot_be_undone_takes_a_second_key() {
     let world = generous_world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();
@@ -232,6 +234,12 @@ async fn what_cannot_be_undone_takes_a_second_key() {
         async || matches!(delete("own"), Err(text) if text.contains("confirm-delete")),
     )
     .await;
+    // The end of a ttl needs no key. Where another policy refuses it, the Orchestra lives on.
+    world.apply(KEPT).unwrap();
+    let made: Vec<_> = world.api.ledger().projects().into_iter().map(|it| it.name).collect();
+    for name in ["brief", "refused"] {
+        orchestra(&world, name, "  deletionPolicy: Delete\n  ttl: 10s");
+    }
     for name in ["by-class", "own"] {
         let refused = kubectl_as(
             &world,
@@ -259,6 +267,7 @@ async fn what_cannot_be_undone_takes_a_second_key() {
             .ledger()
             .projects()
             .iter()
+            .filter(|project| made.contains(&project.name))
             .all(|project| project.deleted.is_none())
     );
     let all = kubectl_as(
@@ -285,9 +294,57 @@ async fn what_cannot_be_undone_takes_a_second_key() {
         let projects = world.api.ledger().projects();
         projects.iter().filter(|project| project.deleted.is_none()).count()
     };
+    gone(&world, Kind::Orchestra, TENANTS, "brief").await;
+    what_is_not_deleted_lives_on(&world).await;
     // An Orchestra waits for no provider: its project is destroyed afterwards.
     soon("the confirmed ones are destroyed", async || left() <= 1).await;
     assert_eq!(left(), 1, "the one that is kept");
+}
+
+/// Nobody deletes the Orchestra `refused`.
+const KEPT: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: kept}
+spec:
+  matchConstraints:
+    resourceRules:
+      - {apiGroups: [stagesub.io], apiVersions: [v1alpha1], operations: [DELETE], resources: [orchestras]}
+  validations:
+    - {expression: "oldObject.metadata.name != 'refused'", message: a person keeps it}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: kept}
+spec: {policyName: kept, validationActions: [Deny]}
+"#;
+
+/// Its ttl is over, and the API server refuses the deletion: all else goes on.
+async fn what_is_not_deleted_lives_on(world: &World) {
+    let told = |object: &Value| condition(object, "Ready").2.contains("a person keeps it");
+    let object = world
+        .until(Kind::Orchestra, (TENANTS, "refused"), LONG, told)
+        .await
+        .unwrap();
+    assert!(is_true(&object, "Ready") && is_true(&object, "Available"), "{object:#}");
+    let more = json!({"20260103000000_halls.sql": "CREATE TABLE \"Hall\" (\"id\" INT);"});
+    patch_config_map(world, "schema", &more);
+    let applied = |object: &Value| object["status"]["migrations"]["applied"] == 3;
+    world
+        .until(Kind::Orchestra, (TENANTS, "refused"), LONG, applied)
+        .await
+        .unwrap();
+    world
+        .kubectl(["delete", "validatingadmissionpolicybinding", "kept"])
+        .unwrap();
+    // Each pass tries again.
+    soon("it is deleted", async || {
+        let asks = format!("stagesub.io/check-requested-at={}", jiff::Timestamp::now());
+        let asked = world.kubectl(["annotate", "--overwrite", "orch", "refused", "-n", TENANTS, &asks]);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        asked.is_err()
+    })
+    .await;
 }
 
 fn annotate(world: &World, name: &str, annotation: &str) {

@@ -1,6 +1,7 @@
 //! A project that the operator did not make becomes an Orchestra's: only when the class says so, with the password that its
 //! author gives or allows, and it is never bought again or destroyed unasked.
 
+use orchestra_sandbox::api::Rule;
 use orchestra_sandbox::gate::{Point, Release};
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition};
 use serde_json::{Value, json};
@@ -272,9 +273,15 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
         .unwrap();
     world.kubectl(["delete", "orchdb", &database, "--timeout=60s"]).unwrap();
     gone(&world, Kind::Secret, SYSTEM, &database).await;
-    // No mark is left, so that it can be adopted again.
-    adopter(&world, TENANTS, "again", &shop, given, baseline);
-    ready(&world, "again").await;
+    // No mark is left, so that it can be adopted again, as the sample does.
+    let file = crate::support::project().join("deploy/samples/adopted.yaml");
+    let sample = std::fs::read_to_string(file).unwrap();
+    let sample = sample
+        .replace("abcdefghijklmnopqrst", &shop)
+        .replace("the-password-of-the-role-postgres", CHANGED);
+    world.apply(&sample).unwrap();
+    let object = ready(&world, "adopted").await;
+    assert_eq!(object["status"]["databaseName"], database.as_str());
     for reference in [&shop, &marked, &claimed] {
         assert!(!is_deleted(&world, reference));
     }
@@ -283,6 +290,7 @@ async fn a_project_of_somebody_else_is_adopted_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn one_adopts_it_whenever_the_operator_dies_and_destroys_it_when_allowed() {
     let world = generous_world().await;
     let gate = gate(&world).await;
@@ -308,33 +316,36 @@ async fn one_adopts_it_whenever_the_operator_dies_and_destroys_it_when_allowed()
         ("POST secrets password", Point::Before, Release::Lose),
     ];
     gate.follow("staged");
+    let (all, database) = ("resetPassword: true, deletion: true", format!("orchdb-{stage}"));
+    let mut down = None;
     for (number, (label, point, release)) in steps.into_iter().enumerate() {
         // What was written before a kill is not written again.
         gate.hold("staged", label, point);
         if number == 0 {
-            adopter(
-                &world,
-                TENANTS,
-                "staged",
-                &stage,
-                "resetPassword: true, deletion: true",
-                "",
-            );
+            adopter(&world, TENANTS, "staged", &stage, all, "");
+        }
+        if let Some(down) = down.take() {
+            let waits = |object: &Value| condition(object, "Reconciling").1 == "ProviderUnavailable";
+            world.until(Kind::Database, ("", &database), LONG, waits).await.unwrap();
+            assert!(world.api.rules().remove(down));
         }
         soon("the write is held", async || gate.held("staged").is_some()).await;
         kill(&world, &mut operator_);
         gate.release("staged", release);
+        if number == 1 {
+            // The provider is down when the next operator starts.
+            let rule = Rule {
+                path: Some("^/v1/".into()),
+                status: Some(503),
+                text: Some("upstream".into()),
+                ..Rule::default()
+            };
+            down = Some(world.api.rules().add(rule).unwrap());
+        }
         operator_ = operator(&world, &gate, &format!("after-{number}"));
     }
     ready(&world, "staged").await;
-    adopter(
-        &world,
-        TENANTS,
-        "rival",
-        &stage,
-        "resetPassword: true, deletion: true",
-        "",
-    );
+    adopter(&world, TENANTS, "rival", &stage, all, "");
     reason(&world, "rival", "InUse").await;
     assert_eq!(passwords_set(&world), 1, "once");
     // The rows of the class's template are not asked for.
@@ -344,7 +355,6 @@ async fn one_adopts_it_whenever_the_operator_dies_and_destroys_it_when_allowed()
         .unwrap();
     assert!(!is_deleted(&world, &stage));
     // Another Orchestra's mark keeps it, whatever the policies say.
-    let database = format!("orchdb-{stage}");
     turn_mark(&world, &stage).await;
     let kept = delete(&world, "staged", &database, "Released").await;
     assert_eq!(kept["spec"]["reclaimPolicy"], "Retain");

@@ -141,6 +141,7 @@ async fn a_failure_stays_visible_while_what_is_left_waits_for_approval() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn what_destroys_waits_while_the_tenant_is_served() {
     let world = generous_world().await;
     let mut operator = world.operator("operator", |_| {}).unwrap();

@@ -52,6 +52,7 @@ async fn warnings(world: &World, reason: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_budget_holds_what_is_too_much_and_lets_it_go_when_there_is_room() {
     let world = generous_world().await;
     standard_class(&world, r#"  budget: {monthlyLimit: "20.00"}"#);

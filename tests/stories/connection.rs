@@ -1,10 +1,16 @@
 //! The connection Secret as the spec asks for it: its keys, labels and type, its name, and what is wrong with a template.
 
+use std::collections::BTreeMap;
+
+use orchestra_sandbox::gate::{Point, Release};
 use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
-use crate::proof::{generous_world, one_project_and_both_logins, tenant};
-use crate::support::{LONG, gone, login, orchestra, ready, reason, secret, sources, standard_class};
+use crate::proof::{generous_world, one_project_and_both_logins, soon, tenant};
+use crate::rotation::{ask, generation};
+use crate::support::{
+    LONG, decoded, gate, gone, kill, login, orchestra, patch_config_map, ready, reason, secret, sources, standard_class,
+};
 
 /// Changes `spec.connection` of `one`, and waits until that is so.
 async fn connect(world: &World, connection: &Value) -> Value {
@@ -31,14 +37,21 @@ async fn labels(world: &World, name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn the_secret_is_as_the_spec_asks() {
     let world = generous_world().await;
     standard_class(&world, "");
     sources(&world);
-    let trust = |command: &mut std::process::Command| {
-        command.arg("--supabase-trusted-hosts=supabase.test");
+    let gate = gate(&world).await;
+    let start = |name: &str| {
+        let through = |command: &mut std::process::Command| {
+            command
+                .env("KUBECONFIG", gate.kubeconfig())
+                .arg("--supabase-trusted-hosts=supabase.test");
+        };
+        world.operator(name, through).unwrap()
     };
-    let _operator = world.operator("operator", trust).unwrap();
+    let mut operator = start("operator");
     orchestra(&world, "one", "");
     one_project_and_both_logins(&world, "one").await;
 
@@ -86,7 +99,30 @@ async fn the_secret_is_as_the_spec_asks() {
     assert_eq!((&now["team"], &now["theirs"]), (&Value::Null, &json!("stays")));
 
     what_is_wrong_is_told(&world).await;
+    what_was_published_goes_on_while_the_spec_is_wrong(&world).await;
     a_new_name_leaves_the_old_one_for_the_overlap(&world).await;
+    // The same when the operator dies between the new Secret and the status that knows of the old one, or at the removal.
+    gate.follow("one");
+    let writes = [
+        ("POST secrets", "third-name", "again"),
+        ("PATCH secrets", "\"DATABASE_URL\":null", "and-again"),
+    ];
+    for (label, text, other) in writes {
+        gate.hold_text("one", label, text, Point::After);
+        if text == "third-name" {
+            patch(&world, &json!({"secretName": text}));
+        }
+        soon("the write is held", async || gate.held("one").is_some()).await;
+        kill(&world, &mut operator);
+        gate.release("one", Release::Lose);
+        operator = start(other);
+    }
+    gone(&world, Kind::Secret, TENANTS, "new-name").await;
+    let settled = |object: &Value| object["status"]["formerSecrets"].is_null() && is_true(object, "Ready");
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, settled)
+        .await
+        .unwrap();
     a_direct_host_is_said_to_have_ipv6_only(&world).await;
 }
 
@@ -152,6 +188,73 @@ async fn what_is_wrong_is_told(world: &World) {
     connect(world, &json!({"rotation": null})).await;
 }
 
+async fn is_put_right(world: &World, published: &BTreeMap<String, String>) {
+    soon("the Secret is put right", async || {
+        let there = world.get(Kind::Secret, TENANTS, "one-connection").await.unwrap();
+        there.is_some_and(|there| decoded(&there) == *published)
+    })
+    .await;
+}
+
+async fn what_was_published_goes_on_while_the_spec_is_wrong(world: &World) {
+    connect(world, &json!({"rotation": {"overlap": "6s"}})).await;
+    let former = secret(world, TENANTS, "one-connection").await;
+    ask(world, "one", "before");
+    generation(world, "one", 2).await;
+    // A new name is not published either.
+    let wrong = json!({"secretName": "elsewhere", "template": {"mine": "{{ nome }}", "bad": "{{ passwort }}"}});
+    patch(world, &wrong);
+    let is_wrong = |object: &Value| condition(object, "Ready").1 == "ConnectionInvalid";
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, is_wrong)
+        .await
+        .unwrap();
+    let published = secret(world, TENANTS, "one-connection").await;
+    assert_eq!(published["mine"], "one");
+
+    // It is put right as it was, with a template that was right.
+    let edited = r#"{"data": {"mine": "b2RkCg==", "password": null, "uri": null}}"#;
+    let change = ["patch", "secret", "one-connection", "-n", TENANTS, "-p", edited];
+    world.kubectl(change).unwrap();
+    is_put_right(world, &published).await;
+    let delete = ["delete", "secret", "one-connection", "-n", TENANTS];
+    world.kubectl(delete).unwrap();
+    is_put_right(world, &published).await;
+    // Migrations are applied, the former login ends, and no rotation begins.
+    let more = json!({"20260103000000_halls.sql": "CREATE TABLE \"Hall\" (\"id\" SERIAL PRIMARY KEY);"});
+    patch_config_map(world, "schema", &more);
+    let applied = |object: &Value| object["status"]["migrations"]["applied"] == 3 && is_wrong(object);
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, applied)
+        .await
+        .unwrap();
+    ask(world, "one", "while-it-is-wrong");
+    soon("the former login ends", async || {
+        login(&former["DIRECT_URL"]).await.is_err()
+    })
+    .await;
+    let ended = |object: &Value| object["status"]["credentials"]["formerUntil"].is_null() && is_wrong(object);
+    let object = world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, ended)
+        .await
+        .unwrap();
+    assert_eq!(object["status"]["credentials"]["generation"], 2, "{object:#}");
+    assert_eq!(condition(&object, "CredentialsReady").1, "ConnectionInvalid");
+    assert!(
+        is_true(&object, "Available") && is_true(&object, "Migrated"),
+        "{object:#}"
+    );
+    drop(tenant(world, "one").await);
+
+    patch(
+        world,
+        &json!({"secretName": null, "template": {"mine": "{{ name }}", "bad": null}}),
+    );
+    let object = generation(world, "one", 3).await;
+    assert_eq!(object["status"]["credentials"]["handledRequest"], "while-it-is-wrong");
+    connect(world, &json!({"rotation": null})).await;
+}
+
 async fn a_new_name_leaves_the_old_one_for_the_overlap(world: &World) {
     let object = connect(
         world,
@@ -177,7 +280,7 @@ async fn a_new_name_leaves_the_old_one_for_the_overlap(world: &World) {
 }
 
 async fn a_direct_host_is_said_to_have_ipv6_only(world: &World) {
-    let before = secret(world, TENANTS, "new-name").await;
+    let before = secret(world, TENANTS, "third-name").await;
     patch(world, &json!({"mode": "Direct"}));
     let object = reason(world, "one", "DatabaseUnreachable").await;
     let message = condition(&object, "Ready").2;
@@ -186,12 +289,12 @@ async fn a_direct_host_is_said_to_have_ipv6_only(world: &World) {
     }
     assert!(is_true(&object, "Available"), "{object:#}");
     assert_eq!(
-        secret(world, TENANTS, "new-name").await,
+        secret(world, TENANTS, "third-name").await,
         before,
         "what does not work is not published"
     );
     patch(world, &json!({"mode": "TransactionPooler"}));
     ready(world, "one").await;
-    let keys = secret(world, TENANTS, "new-name").await;
+    let keys = secret(world, TENANTS, "third-name").await;
     assert_ne!(keys["port"], before["port"]);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use orchestra_sandbox::api::Rule;
 use orchestra_sandbox::gate::{Gate, Point, Release};
 use orchestra_sandbox::world::{Kind, Operator, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::Value;
@@ -81,42 +82,52 @@ async fn a_demo_is_one_command() {
     let folder = project().join("deploy/samples/demo");
     world.kubectl(["apply", "-k", folder.to_str().unwrap()]).unwrap();
     let file = folder.join("orchestra.yaml");
+    let create = [
+        "create",
+        "-f",
+        file.to_str().unwrap(),
+        "-o",
+        "jsonpath={.metadata.name}",
+    ];
     let mut names = Vec::new();
-    for _ in 0..2 {
-        let name = world
-            .kubectl([
-                "create",
-                "-f",
-                file.to_str().unwrap(),
-                "-o",
-                "jsonpath={.metadata.name}",
-            ])
-            .unwrap();
-        names.push(name.trim().to_owned());
-    }
-    assert_ne!(names[0], names[1]);
-    for name in &names {
+    for waits in [false, true] {
+        // One that comes before the pool has a database gets a project of its own.
+        if waits {
+            let waits = |pool: &Value| pool["status"]["available"] == 1;
+            world.until(Kind::Pool, ("", "warm-demo"), LONG, waits).await.unwrap();
+        }
+        let name = world.kubectl(create).unwrap().trim().to_owned();
         let ready = |object: &Value| is_true(object, "Ready");
         let object = world
-            .until(Kind::Orchestra, ("demos", name), LONG, ready)
+            .until(Kind::Orchestra, ("demos", &name), LONG, ready)
             .await
             .unwrap();
+        if waits {
+            let database = object["status"]["databaseName"].as_str().unwrap();
+            let database = world.get(Kind::Database, "", database).await.unwrap().unwrap();
+            assert_eq!(database["spec"]["pool"], "warm-demo", "{database:#}");
+        }
         let at = created(&object) + SignedDuration::from_hours(72);
         assert_eq!(time(&object["status"]["expiresAt"]), at);
         let wide = world
-            .kubectl(["get", "orch", name, "-n", "demos", "-o", "wide"])
+            .kubectl(["get", "orch", &name, "-n", "demos", "-o", "wide"])
             .unwrap();
         assert!(wide.contains("EXPIRES") && wide.contains(&at.to_string()), "{wide}");
         let url = &secret(&world, "demos", &format!("{name}-connection")).await["DATABASE_URL"];
         let members = scalar(&mut login(url).await.unwrap(), r#"SELECT count(*) FROM "Member""#).await;
         assert!(members >= 60, "{members}");
+        names.push(name);
     }
+    assert_ne!(names[0], names[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn it_is_extended_by_editing_and_ends_with_everything() {
     let world = generous_world().await;
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let mut first = world.operator("first", |_| {}).unwrap();
+    soon("it leads", async || first.log().contains("leading")).await;
+    let _second = world.operator("second", |_| {}).unwrap();
     standard_class(&world, "");
     sources(&world);
     orchestra(&world, "demo", "  deletionPolicy: Delete\n  ttl: 1h");
@@ -162,8 +173,20 @@ async fn it_is_extended_by_editing_and_ends_with_everything() {
     let at = time(&object["status"]["expiresAt"]);
     assert!(at >= before + SignedDuration::from_secs(12), "{object:#}");
 
+    // The provider is down at its end, and the operator that began the deletion dies.
+    let down = Rule {
+        path: Some("^/v1/".into()),
+        status: Some(503),
+        text: Some("upstream".into()),
+        ..Rule::default()
+    };
+    let down = world.api.rules().add(down).unwrap();
     gone(&world, Kind::Orchestra, TENANTS, "demo").await;
     assert!(Timestamp::now() >= at, "not before its end");
+    let waits = |database: &Value| condition(database, "Reconciling").1 == "ProviderUnavailable";
+    world.until(Kind::Database, ("", &database), LONG, waits).await.unwrap();
+    kill(&world, &mut first);
+    assert!(world.api.rules().remove(down));
     gone(&world, Kind::Secret, TENANTS, "demo-connection").await;
     gone(&world, Kind::Database, "", &database).await;
     for name in [database.clone(), format!("{database}-tenant")] {
@@ -177,6 +200,7 @@ async fn it_is_extended_by_editing_and_ends_with_everything() {
             .iter()
             .all(|project| project.deleted.is_some())
     );
+    assert_eq!(world.api.ledger().projects().len(), 1);
     let warned = events(&world, "Expiring");
     assert!(
         warned.contains("expires at") && warned.contains("To extend"),

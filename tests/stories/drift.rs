@@ -4,6 +4,7 @@ use orchestra_sandbox::world::{Kind, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 
 use crate::proof::{generous_world, owner, soon};
+use crate::rotation::{ask, generation};
 use crate::support::{LONG, login, orchestra, ready, scalar, secret, sources, standard_class};
 
 async fn ask_for_a_look(world: &World, name: &str, mark: &str) {
@@ -19,6 +20,7 @@ async fn ask_for_a_look(world: &World, name: &str, mark: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_database_that_was_restored_to_an_older_state_is_migrated_again_and_says_so() {
     let world = generous_world().await;
     standard_class(&world, "");
@@ -71,6 +73,27 @@ async fn a_database_that_was_restored_to_an_older_state_is_migrated_again_and_sa
     let (agrees, reason, message) = condition(&object, "HistoryAgrees");
     assert_eq!((agrees.as_str(), reason.as_str()), ("False", "HistoryDiverged"));
     assert_eq!(message, "tables that the history claims are not there: Concert");
+
+    // Its state is one before a rotation: the published login is not there.
+    ask(&world, "new", "now");
+    generation(&world, "new", 2).await;
+    ready(&world, "new").await;
+    let url = secret(&world, TENANTS, "new-connection").await["DIRECT_URL"].clone();
+    let role = url::Url::parse(&url)
+        .unwrap()
+        .username()
+        .split('.')
+        .next()
+        .unwrap()
+        .to_owned();
+    let gone = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(gone))
+        .execute(&mut session)
+        .await
+        .unwrap();
+    assert!(login(&url).await.is_err());
+    ask_for_a_look(&world, "new", "fourth").await;
+    drop(login(&url).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
 use crate::support::{login, orchestra, ready, scalar, secret, sources, standard_class, world};
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn an_orchestra_becomes_a_migrated_seeded_database() {
     let world = world().await;
     let operator = world.operator("operator", |_| {}).unwrap();

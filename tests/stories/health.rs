@@ -110,6 +110,7 @@ async fn events(world: &World, name: &str, reason: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_server_that_stops_makes_its_tenants_unavailable_until_it_is_back() {
     let world = world().await;
     let files = tempfile::tempdir().unwrap();
@@ -133,6 +134,9 @@ async fn a_server_that_stops_makes_its_tenants_unavailable_until_it_is_back() {
         NAMES.iter().all(|name| {
             let labels = format!("class=\"standard\",namespace=\"{TENANTS}\",name=\"{name}\"");
             page.contains(&format!("orchestra_tenant_database_size_bytes{{{labels}}} "))
+                && page.contains(&format!(
+                    "orchestra_tenant_credential_age_seconds{{{labels},credential=\"login\"}} "
+                ))
         })
     })
     .await;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, condition, is_true};
+use serde_json::Value;
 
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, projects, soon};
 use crate::support::{LONG, gone, orchestra, reason, secret, sources, standard_class};
@@ -55,6 +56,7 @@ async fn a_lost_answer_never_buys_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     let world = generous_world().await;
     standard_class(&world, "");
@@ -101,6 +103,13 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
         world.api.ledger().count(Operation::CreateProject) >= before + 2
     })
     .await;
+    // What a pool makes for nobody stays behind it.
+    crate::warm_pool::pool(&world, "warm", 1, "");
+    soon("the pool's database waits", async || {
+        let behind = |it: &Value| it["spec"]["pool"] == "warm" && condition(it, "Reconciling").1 == "QuotaExceeded";
+        world.list(Kind::Database).await.unwrap().iter().any(behind)
+    })
+    .await;
     let database = database_name(&world, "limited").await;
     orchestra(&world, "limited", "  deletionPolicy: Delete");
     world
@@ -114,6 +123,11 @@ async fn a_refusal_says_what_to_do_and_ends_when_the_cause_ends() {
     .await;
     assert!(freed.elapsed() < Duration::from_secs(8), "{:?}", freed.elapsed());
     one_project_and_both_logins(&world, "third").await;
+    let made = world.api.ledger().projects();
+    assert!(
+        !made.iter().any(|project| project.name.starts_with("pool-warm-")),
+        "{made:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

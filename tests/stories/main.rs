@@ -6,6 +6,7 @@
 
 mod admission;
 mod adoption;
+mod api_keys;
 mod approval;
 #[path = "../support/artifact.rs"]
 mod artifact;

@@ -12,6 +12,7 @@ const GOOD: &str = "CREATE TABLE \"Half\" (\"id\" INT);\n";
 
 /// Changes keys of the ConfigMap of migrations; null takes one away.
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_failing_migration_says_where_and_leaves_nothing() {
     let world = generous_world().await;
     standard_class(&world, "");

@@ -222,6 +222,7 @@ async fn a_region_that_is_off_is_left_and_a_proxy_s_refusal_is_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn keys_that_change_at_the_provider_are_published_and_disabled_ones_are_not() {
     let world = generous_world().await;
     let _operator = world

@@ -78,6 +78,7 @@ async fn told(world: &World) -> Vec<(String, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn orphans_are_counted_told_once_and_listed() {
     let world = generous_world().await;
     standard_class(&world, "");

@@ -82,6 +82,7 @@ fn events(world: &World) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_project_is_paused_and_restored_once_whatever_goes_wrong() {
     let world = free_world().await;
     standard_class(&world, "");
@@ -227,6 +228,7 @@ async fn where_the_plan_forbids_a_pause_the_database_runs_on_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn an_unused_database_of_a_pool_is_shut_after_a_warning_and_a_new_annotation_wakes_it() {
     let world = free_world().await;
     standard_class(

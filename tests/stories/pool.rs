@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use orchestra_sandbox::gate::{Point, Release};
 use orchestra_sandbox::random;
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 use sqlx::AssertSqlSafe;
@@ -11,7 +12,9 @@ use tokio::sync::oneshot;
 
 use crate::orphans::command;
 use crate::proof::soon;
-use crate::support::{LONG, gone, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world};
+use crate::support::{
+    LONG, gate, gone, kill, login, orchestra, ready, reason, scalar, secret, sources, standard_class, world,
+};
 
 /// Databases on one server, each with an owner of its own; their URLs as the inventory's entries.
 pub async fn inventory(world: &World, names: &[&str]) -> Vec<String> {
@@ -36,7 +39,24 @@ pub fn house(world: &World, entries: &[String]) {
     house_with(world, entries, "");
 }
 
-/// The same, with more in the pool's `static`.
+/// Takes an entry out of the inventory.
+fn remove_entry(world: &World, number: usize) {
+    let patch = format!(r#"{{"data":{{"DATABASE_URL_POOL_{number}":null}}}}"#);
+    world
+        .kubectl([
+            "patch",
+            "secret",
+            "database-pool",
+            "-n",
+            SYSTEM,
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
+        .unwrap();
+}
+
+/// The same as [`house`], with more in the pool's `static`.
 fn house_with(world: &World, entries: &[String], more: &str) {
     let data = entries.join("\n  ");
     let legacy = world.is_legacy();
@@ -59,12 +79,46 @@ spec: {{static: {{secretRef: {{name: database-pool}}, allowLegacyServers: {legac
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn without_a_token_the_pool_meets_the_claim() {
     let world = world().await;
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let gate = gate(&world).await;
+    let start = |name: &str| {
+        let through = |command: &mut std::process::Command| {
+            command.env("KUBECONFIG", gate.kubeconfig());
+        };
+        world.operator(name, through).unwrap()
+    };
+    let mut operator = start("operator");
     standard_class(&world, "  pools: {names: [house]}");
     sources(&world);
-    house(&world, &inventory(&world, &["one", "two"]).await);
+    // Killed while entries are taken in, and while one leaves.
+    let entries = inventory(&world, &["one", "two", "three"]).await;
+    gate.follow("house");
+    for (method, point, release, inventory) in [
+        ("POST", Point::Before, Release::Lose, &entries[..2]),
+        ("POST", Point::After, Release::Pass, &entries[..]),
+        ("DELETE", Point::Before, Release::Lose, &entries[..2]),
+        ("DELETE", Point::After, Release::Pass, &entries[..1]),
+    ] {
+        gate.hold_text("house", &format!("{method} orchestradatabases"), "", point);
+        match method {
+            "POST" => house(&world, inventory),
+            _ => remove_entry(&world, inventory.len() + 1),
+        }
+        let name = format!("{method}-{point:?}").to_lowercase();
+        soon(&name, async || gate.held("house").is_some()).await;
+        kill(&world, &mut operator);
+        gate.release("house", release);
+        operator = start(&name);
+        soon("the pool has a member for each entry", async || {
+            let pool = world.get(Kind::Pool, "", "house").await.unwrap().unwrap_or_default();
+            let members = world.list(Kind::Database).await.unwrap().len();
+            pool["status"]["available"] == inventory.len() && members == inventory.len()
+        })
+        .await;
+    }
+    house(&world, &entries[..2]);
     let filled = |pool: &serde_json::Value| pool["status"]["available"] == 2;
     world.until(Kind::Pool, ("", "house"), LONG, filled).await.unwrap();
     orchestra(&world, "cloud", "");

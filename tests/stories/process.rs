@@ -81,6 +81,7 @@ fn help_names_every_flag_with_its_variable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn it_waits_for_its_resource_definitions_and_ends_in_peace() {
     let world = generous_world().await;
     world.kubectl(["delete", "crd", "orchestrapools.stagesub.io"]).unwrap();

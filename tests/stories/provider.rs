@@ -214,6 +214,7 @@ async fn a_full_region_is_left_for_the_next_allowed_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_refused_creation_says_what_to_do_and_goes_on_by_itself() {
     let world = generous_world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();

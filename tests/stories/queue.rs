@@ -26,6 +26,7 @@ async fn first_queued(world: &World) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn creations_take_turns_and_the_oldest_goes_first() {
     // The endpoints of the organization are the ones that tenants share.
     let rate_limit = RateLimit {

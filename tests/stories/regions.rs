@@ -56,6 +56,8 @@ async fn the_nearest_region_with_capacity_is_taken_and_never_one_outside_of_the_
     ] {
         assert!(why.contains(part), "{part:?} is not in {why:?}");
     }
+    let shown = world.kubectl(["get", "orchdb"]).unwrap();
+    assert!(shown.contains("eu-west-3") && !shown.contains("eu-north-1"), "{shown}");
     let events = world
         .kubectl([
             "get",

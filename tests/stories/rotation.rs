@@ -14,11 +14,14 @@ use sqlx::postgres::PgConnection;
 
 use crate::proof::{database_name, generous_world, one_project_and_both_logins, owner, projects, soon};
 use crate::support::{
-    LONG, decoded, events_with, login, orchestra, project, ready, scalar, secret, sources, standard_class,
+    LONG, decoded, events_with, kill, login, orchestra, project, ready, scalar, secret, sources, standard_class,
 };
 
 /// Rotations of the long story; `ORCHESTRA_ROTATIONS` makes it longer.
 const ROTATIONS: usize = 10;
+
+/// Logins a second that the client has at least, of the ten that it tries. A busy machine is slow.
+const RATE: f64 = 2.0;
 
 /// Asks for a rotation.
 pub fn ask(world: &World, name: &str, value: &str) {
@@ -38,6 +41,7 @@ pub async fn generation(world: &World, name: &str, number: usize) -> Value {
 pub struct Client {
     stop: Arc<AtomicBool>,
     logins: Arc<AtomicUsize>,
+    began: Instant,
     task: tokio::task::JoinHandle<Vec<String>>,
 }
 
@@ -64,13 +68,23 @@ impl Client {
             }
             failures
         });
-        Self { stop, logins, task }
+        Self {
+            stop,
+            logins,
+            began: Instant::now(),
+            task,
+        }
     }
 
-    pub async fn end(self) -> usize {
+    /// Logins, and how many a second.
+    pub async fn end(self) -> (usize, f64) {
+        let seconds = self.began.elapsed().as_secs_f64();
         self.stop.store(true, Ordering::Relaxed);
         assert_eq!(self.task.await.unwrap(), Vec::<String>::new(), "failed logins");
-        self.logins.load(Ordering::Relaxed)
+        let logins = self.logins.load(Ordering::Relaxed);
+        #[allow(clippy::cast_precision_loss, reason = "a test makes few logins")]
+        let rate = logins as f64 / seconds;
+        (logins, rate)
     }
 }
 
@@ -103,8 +117,15 @@ async fn no_login_of_a_client_that_reads_the_secret_fails() {
         object["status"]["credentials"]["handledRequest"],
         format!("rotation-{rotations}")
     );
-    let logins = client.end().await;
-    assert!(logins >= rotations, "{logins} logins");
+    let (logins, rate) = client.end().await;
+    println!(
+        "{rotations} rotations, {} kills: {logins} logins, {rate:.1} a second, none failed",
+        kills.len()
+    );
+    assert!(
+        logins >= rotations && rate >= RATE,
+        "{logins} logins, {rate:.1} a second"
+    );
     // Every former login is gone from the server, and no project was made or lost.
     let mut session = owner(&world, "one").await;
     soon("the former logins are revoked", async || {
@@ -228,12 +249,40 @@ async fn ends(world: &World, object: &Value, former: &BTreeMap<String, String>, 
     );
 }
 
+/// A rotation was due while no operator was there, and the spec is edited before one looks.
+fn was_due_before_an_edit(world: &World) {
+    let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
+    let then = then.in_tz("Europe/Stockholm").unwrap().date();
+    let due = jiff::civil::date(then.year(), then.month(), 1).at(3, 0, 0, 0);
+    let due = due.in_tz("Europe/Stockholm").unwrap().timestamp();
+    let status = json!({"status": {"credentials": {"nextRotation": due.to_string()}}}).to_string();
+    let spec = json!({"spec": {"connection": {"labels": {"team": "strings"}}}}).to_string();
+    for (patch, part) in [(&status, "--subresource=status"), (&spec, "--subresource=")] {
+        world
+            .kubectl([
+                "patch",
+                "orchestra",
+                "one",
+                "-n",
+                TENANTS,
+                "--type=merge",
+                part,
+                "-p",
+                patch,
+            ])
+            .unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_former_login_works_until_the_overlap_ends_and_what_it_made_stays() {
     let world = generous_world().await;
     standard_class(&world, "  connection: {createObjects: Allowed}");
     sources(&world);
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let mut first = world.operator("first", |_| {}).unwrap();
+    soon("it leads", async || first.log().contains("leading")).await;
+    let _second = world.operator("second", |_| {}).unwrap();
     orchestra(
         &world,
         "one",
@@ -256,9 +305,17 @@ async fn a_former_login_works_until_the_overlap_ends_and_what_it_made_stays() {
     let mut former = secret(&world, TENANTS, "one-connection").await;
     for number in 2..=3 {
         let mut session = makes(&world, &former, number).await;
-        ask(&world, "one", &format!("2026-11-28T12:00:0{number}Z"));
+        match number {
+            2 => was_due_before_an_edit(&world),
+            _ => ask(&world, "one", &format!("2026-11-28T12:00:0{number}Z")),
+        }
         let object = generation(&world, "one", number).await;
         assert!(is_true(&object, "Ready"));
+        let next = object["status"]["credentials"]["nextRotation"].as_str().unwrap();
+        assert!(
+            next.parse::<jiff::Timestamp>().unwrap() > jiff::Timestamp::now(),
+            "{next}"
+        );
         let now = secret(&world, TENANTS, "one-connection").await;
         assert_ne!((&now["user"], &now["password"]), (&former["user"], &former["password"]));
         ends(&world, &object, &former, &mut session).await;
@@ -301,6 +358,42 @@ async fn a_former_login_works_until_the_overlap_ends_and_what_it_made_stays() {
     for reason in ["LoginRotated", "LoginRevoked"] {
         events_with(&world, reason).await;
     }
+    the_database_is_down(&world, &mut first).await;
+}
+
+/// A rotation begins while the database does not answer, and another operator ends it.
+async fn the_database_is_down(world: &World, first: &mut Operator) {
+    let object = ready(world, "one").await;
+    let reference = object["status"]["project"]["ref"].as_str().unwrap();
+    let former = secret(world, TENANTS, "one-connection").await;
+    world.api.stop_server(reference).await.unwrap();
+    ask(world, "one", "while-it-is-down");
+    let tenant = format!("{}-tenant", database_name(world, "one").await);
+    soon("the rotation is begun", async || {
+        let kept = world.get(Kind::Secret, SYSTEM, &tenant).await.unwrap().unwrap();
+        kept["metadata"]["labels"]["stagesub.io/rotating"] == "true"
+    })
+    .await;
+    let told = |object: &Value| condition(object, "Reconciling").1 == "DatabaseUnreachable";
+    world
+        .until(Kind::Orchestra, (TENANTS, "one"), LONG, told)
+        .await
+        .unwrap();
+    kill(world, first);
+    assert_eq!(secret(world, TENANTS, "one-connection").await, former);
+    world.api.start_server(reference).await.unwrap();
+    drop(login(&former["DATABASE_URL"]).await.unwrap());
+    let object = generation(world, "one", 4).await;
+    let handled = &object["status"]["credentials"]["handledRequest"];
+    assert_eq!(*handled, "while-it-is-down");
+    let now = secret(world, TENANTS, "one-connection").await;
+    assert_ne!(now["user"], former["user"]);
+    drop(login(&now["DATABASE_URL"]).await.unwrap());
+    soon("the former login ends", async || {
+        login(&former["DATABASE_URL"]).await.is_err()
+    })
+    .await;
+    assert_eq!(projects(world, "one").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -126,6 +126,7 @@ async fn apply_all(world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn three_orchestras_are_what_their_samples_say() {
     let world = generous_world().await;
     standard_class(&world, "");

@@ -67,6 +67,7 @@ async fn seeded_anew(world: &World, name: &str, before: &Value) -> Value {
 const RUNS: &str = "SELECT count(*) FROM stagesub.seed";
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_seed_carries_the_orchestras_own_values_and_follows_them() {
     let world = generous_world().await;
     standard_class(&world, "  placement: {region: eu-west-3}");
@@ -156,6 +157,7 @@ async fn a_seed_carries_the_orchestras_own_values_and_follows_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_seed_that_fails_leaves_nothing_and_says_where() {
     let world = generous_world().await;
     standard_class(&world, "");
@@ -255,6 +257,7 @@ async fn a_seed_that_fails_leaves_nothing_and_says_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_templates_seed_knows_its_settings_and_comes_with_its_migrations() {
     let world = generous_world().await;
     let class = |version: &str, schema: &str, currency: &str| {

@@ -72,6 +72,7 @@ fn blobs(registry: &Registry) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn an_archive_the_resource_and_a_folder_are_sources() {
     let world = generous_world().await;
     standard_class(&world, "");
@@ -176,6 +177,7 @@ async fn an_archive_the_resource_and_a_folder_are_sources() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn artifacts_are_fetched_once_and_followed() {
     let world = generous_world().await;
     standard_class(&world, "");

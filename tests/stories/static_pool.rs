@@ -90,6 +90,7 @@ const API: [(&str, &str); 3] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn entries_come_change_and_go_while_the_operator_runs() {
     let world = world().await;
     let _operator = world
@@ -189,17 +190,46 @@ async fn entries_come_change_and_go_while_the_operator_runs() {
     }
     pool(&world, |pool| is_true(pool, "Ready")).await;
 
+    password_is_wrong(&world, &two, &second).await;
+
     // Before its claim, a member follows its entry.
     let (four, five) = (database(&hall, "four").await, database(&hall, "five").await);
     entry(&world, "hall-4", &[("DATABASE_URL", &four)]);
     pool(&world, |pool| pool["status"]["available"] == 1).await;
     let before = free(&world).await;
+    entry(&world, "hall-4", &[("DATABASE_URL", &wrong(&four))]);
+    let out = |pool: &Value| pool["status"]["available"] == 0 && says("LoginFailed", "hall-4/DATABASE_URL")(pool);
+    pool(&world, out).await;
+    entry(&world, "hall-4", &[("DATABASE_URL", &four)]);
+    pool(&world, |pool| {
+        pool["status"]["available"] == 1 && is_true(pool, "Ready")
+    })
+    .await;
+    assert_eq!(free(&world).await, before, "it is the same member");
     entry(&world, "hall-4", &[("DATABASE_URL", &five)]);
     soon("another member stands for the entry", async || {
         let now = free(&world).await;
         now.len() == 1 && now != before
     })
     .await;
+}
+
+/// The URL with another password.
+fn wrong(url: &str) -> String {
+    let mut url = url::Url::parse(url).unwrap();
+    url.set_password(Some("hush-not-this-one")).unwrap();
+    url.to_string()
+}
+
+/// Of an entry in use the password is wrong for a while.
+async fn password_is_wrong(world: &World, used: &str, claimed: &str) {
+    entry(world, "hall-2", &[("DATABASE_URL", &wrong(used))]);
+    let told = condition_of(world, claimed, "LoginFailed").await;
+    assert!(!told.contains("hush"), "{told}");
+    pool(world, says("LoginFailed", "hall-2/DATABASE_URL")).await;
+    tenant_works(world, "second").await;
+    entry(world, "hall-2", &[("DATABASE_URL", used)]);
+    pool(world, |pool| is_true(pool, "Ready")).await;
 }
 
 /// The first entry, which is a hosted project.

@@ -173,6 +173,7 @@ async fn a_pool_is_prepared_and_meets_claims_of_its_template_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_database_that_is_being_prepared_is_nobodys_until_it_is_whole() {
     let world = generous_world().await;
     world

@@ -140,6 +140,7 @@ async fn a_token_that_is_revoked_in_mid_creation_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_wrong_token_stalls_the_creations_of_its_class_and_nothing_else() {
     let world = generous_world().await;
     standard_class(&world, "");
@@ -215,6 +216,7 @@ spec: {provider: {supabase: {organization: acme-org, tokenSecretRef: {name: othe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_token_that_cannot_be_one_says_so_and_one_that_ends_soon_warns() {
     let world = generous_world().await;
     standard_class(&world, "");

@@ -1,10 +1,11 @@
 //! Pools that make their members: from `replicas` to a claim in a moment, and back.
 
-use orchestra_sandbox::api::Operation;
+use orchestra_sandbox::api::{Fault, Operation};
 use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
+use crate::pool::{house, inventory};
 use crate::process::get;
 use crate::proof::{generous_world, owner_url, soon};
 use crate::samples::all_files_are_named;
@@ -25,7 +26,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {{name: symphony-seed, namespace: {SYSTEM}}}
 data:
-  seed.sql: INSERT INTO "Member" (name) VALUES ('Ada'), (:'setting_second');
+  seed.sql: INSERT INTO "Member" (id, name) VALUES (70, 'Ada'), (71, :'setting_second');
 "#
         ))
         .unwrap();
@@ -82,7 +83,9 @@ fn alive(world: &World) -> usize {
 }
 
 async fn count(world: &World, database: &str, table: &str) -> i64 {
-    let mut session = login(&owner_url(&secret(world, SYSTEM, database).await)).await.unwrap();
+    let Ok(mut session) = login(&owner_url(&secret(world, SYSTEM, database).await)).await else {
+        return -1;
+    };
     sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
         .fetch_one(&mut session)
         .await
@@ -90,6 +93,7 @@ async fn count(world: &World, database: &str, table: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
     let world = generous_world().await;
     class(&world, "  pools: {names: [warm], policy: PoolFirst}");
@@ -100,8 +104,18 @@ async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
         .unwrap();
     pool(&world, "warm", 1, "");
     filled(&world, 1).await;
+    // The provider fails while the pool is filled: one creation has no effect, and the answer to another one is lost.
+    let faults = world.api.faults();
+    let down = Fault::Status {
+        status: 503,
+        retry_after: None,
+    };
+    faults.add(Operation::CreateProject, 1, down.clone());
+    faults.add(Operation::CreateProject, 1, Fault::LoseResponse);
+    faults.add(Operation::ListOrganizationProjects, 2, down);
     world.kubectl(["scale", "orchpool/warm", "--replicas=3"]).unwrap();
     let warm = filled(&world, 3).await;
+    assert_eq!(alive(&world), 3);
     let scale = world
         .kubectl(["get", "--raw", "/apis/stagesub.io/v1alpha1/orchestrapools/warm/scale"])
         .unwrap();
@@ -128,6 +142,13 @@ async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
     assert_eq!(database["spec"]["pool"], "warm");
     assert_eq!(database["spec"]["reclaimPolicy"], "Retain", "it is the tenant's now");
     assert_eq!(first["status"]["migrations"]["applied"], 1);
+    // Nobody was there to be told when the pool ran the migrations and the seed.
+    let told = world
+        .kubectl(["get", "events.events.k8s.io", "-n", TENANTS, "-o", "json"])
+        .unwrap();
+    for says in ["SequenceBehind", "(next 1, highest 71)", "NothingExposed"] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
     let url = &secret(&world, TENANTS, "first-connection").await["DATABASE_URL"];
     let mut session = login(url).await.unwrap();
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 2);
@@ -135,12 +156,15 @@ async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
         .execute(&mut session)
         .await
         .unwrap();
+    let bound = |pool: &Value| pool["status"]["bound"] == 1;
+    world.until(Kind::Pool, ("", "warm"), LONG, bound).await.unwrap();
     let warm = filled(&world, 3).await;
     assert_eq!(warm["status"]["bound"], 1);
     assert_eq!(selected().lines().count(), 3);
     assert_eq!(
         (alive(&world), world.api.ledger().count(Operation::CreateProject)),
-        (4, 4)
+        (4, 5),
+        "the one without effect was sent again"
     );
     let shown = world.kubectl(["get", "orchpool", "warm"]).unwrap();
     let cells: Vec<_> = shown.lines().nth(1).unwrap().split_whitespace().collect();
@@ -152,10 +176,7 @@ async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
     .await;
 
     // A rollout reaches the members that wait.
-    let more = json!({"data": {"2_concerts.sql": "CREATE TABLE \"Concert\" (id serial PRIMARY KEY);"}}).to_string();
-    world
-        .kubectl(["patch", "configmap", "symphony", "-n", SYSTEM, "-p", &more])
-        .unwrap();
+    rolled_out_to_members_that_fail(&world).await;
     soon("every member has the new table", async || {
         let mut all = true;
         for member in waiting(&world).await {
@@ -173,6 +194,46 @@ async fn a_pool_is_scaled_claimed_from_rolled_out_to_and_deleted() {
 
     old_members_are_replaced(&world).await;
     deleted(&world, &claimed).await;
+}
+
+/// Migrations change. The server of one member stops while they are applied there, and the owner's password of another
+/// one is not the stored one.
+async fn rolled_out_to_members_that_fail(world: &World) {
+    let members = waiting(world).await;
+    let reference = |member: &Value| member["status"]["project"]["ref"].as_str().unwrap().to_owned();
+    let (stops, changed) = (reference(&members[0]), reference(&members[1]));
+    let mut locks = world.api.project(&stops).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE \"Member\"")
+        .execute(&mut locks)
+        .await
+        .unwrap();
+    let mut admin = world.api.project(&changed).await.unwrap();
+    sqlx::raw_sql("ALTER ROLE postgres PASSWORD 'somebody-elses'")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let concerts = "CREATE TABLE \"Concert\" (id serial PRIMARY KEY); ALTER TABLE \"Member\" ADD seat int;";
+    let more = json!({"data": {"2_concerts.sql": concerts}}).to_string();
+    world
+        .kubectl(["patch", "configmap", "symphony", "-n", SYSTEM, "-p", &more])
+        .unwrap();
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    soon("the migration waits for the lock", async || {
+        scalar(&mut locks, waits).await > 0
+    })
+    .await;
+    world.api.stop_server(&stops).await.unwrap();
+    let told = |pool: &Value| {
+        let (ready, reason, message) = condition(pool, "Ready");
+        ready == "False" && reason == "DatabaseUnreachable" && message.contains(&name(&members[0]))
+    };
+    world.until(Kind::Pool, ("", "warm"), LONG, told).await.unwrap();
+    soon("the password is set, and the member prepared", async || {
+        world.api.ledger().count(Operation::UpdatePassword) == 1
+            && count(world, &name(&members[1]), "\"Concert\"").await == 0
+    })
+    .await;
+    world.api.start_server(&stops).await.unwrap();
 }
 
 /// The pool is scaled down to one, and that one is old.
@@ -232,17 +293,48 @@ async fn deleted(world: &World, claimed: &str) {
     let url = &secret(world, TENANTS, "first-connection").await["DATABASE_URL"];
     let mut session = login(url).await.unwrap();
     assert_eq!(scalar(&mut session, "SELECT count(*) FROM \"Member\"").await, 3);
+    late_member(world, claimed).await;
     assert!(world.api.violations().is_empty());
+}
+
+/// Where the database of an Orchestra comes from: the pool that it is a member of, or its own Orchestra.
+async fn origin(world: &World, orchestra: &str) -> String {
+    let object = ready(world, orchestra).await;
+    let database = object["status"]["databaseName"].as_str().unwrap();
+    let database = world.get(Kind::Database, "", database).await.unwrap().unwrap();
+    database["spec"]["pool"].as_str().unwrap_or("cloud").to_owned()
+}
+
+/// The class with a warm and a static pool.
+fn mixed(world: &World, policy: &str, projects: u32) {
+    class(
+        world,
+        &format!("  pools: {{names: [warm, house], policy: {policy}}}\n  budget: {{maxProjects: {projects}}}"),
+    );
+}
+
+/// A member that an operator makes which stood still while the pool was deleted: nothing is bought for it.
+async fn late_member(world: &World, claimed: &str) {
+    let like = world.get(Kind::Database, "", claimed).await.unwrap().unwrap();
+    let created = world.api.ledger().projects().len();
+    let late = "orchdb-00000000-0000-4000-8000-000000000000";
+    let member = json!({
+        "apiVersion": "stagesub.io/v1alpha1", "kind": "OrchestraDatabase", "metadata": {"name": late},
+        "spec": {"className": "standard", "pool": "warm", "reclaimPolicy": "Delete",
+            "supabase": {"name": format!("pool-warm-{late}"), "region": like["spec"]["supabase"]["region"]}},
+    });
+    world.apply(&member.to_string()).unwrap();
+    gone(world, Kind::Database, "", late).await;
+    assert_eq!(world.api.ledger().projects().len(), created);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_bounds_the_pool_and_stops_no_orchestra() {
     let world = generous_world().await;
-    class(
-        &world,
-        "  pools: {names: [warm], policy: PoolFirst}\n  budget: {maxProjects: 2}",
-    );
+    mixed(&world, "PoolFirst", 2);
     let _operator = world.operator("operator", |_| {}).unwrap();
+    let entries = inventory(&world, &["one", "two"]).await;
+    house(&world, &entries[..1]);
     pool(&world, "warm", 3, "");
     let full = |pool: &Value| pool["status"]["available"] == 2 && condition(pool, "Stalled").1 == "ProjectLimitReached";
     let warm = world.until(Kind::Pool, ("", "warm"), LONG, full).await.unwrap();
@@ -250,9 +342,17 @@ async fn a_budget_bounds_the_pool_and_stops_no_orchestra() {
         condition(&warm, "Ready").2.contains("raise spec.budget.maxProjects"),
         "{warm:#}"
     );
-    for name in ["first", "second"] {
+    // A prepared database before one that is not.
+    for (name, from) in [("first", "warm"), ("second", "warm"), ("spare", "house")] {
         tenant(&world, name, "");
-        ready(&world, name).await;
+        assert_eq!(origin(&world, name).await, from, "{name}");
+        let url = &secret(&world, TENANTS, &format!("{name}-connection")).await["DATABASE_URL"];
+        let mut session = login(url).await.unwrap();
+        assert_eq!(
+            scalar(&mut session, "SELECT count(*) FROM \"Member\"").await,
+            2,
+            "{name}"
+        );
     }
     // The class has no room for a third one, and that is the Orchestra's to wait for.
     tenant(&world, "third", "");
@@ -263,17 +363,29 @@ async fn a_budget_bounds_the_pool_and_stops_no_orchestra() {
         .unwrap();
     assert_eq!(world.api.ledger().count(Operation::CreateProject), 2);
     // With room for one, it goes to the Orchestra that waits, and not to the pool.
-    class(
-        &world,
-        "  pools: {names: [warm], policy: PoolFirst}\n  budget: {maxProjects: 3}",
-    );
-    ready(&world, "third").await;
+    mixed(&world, "PoolFirst", 3);
+    assert_eq!(origin(&world, "third").await, "cloud");
     assert_eq!(world.api.ledger().count(Operation::CreateProject), 3);
     let warm = world.get(Kind::Pool, "", "warm").await.unwrap().unwrap();
     assert_eq!(
         (&warm["status"]["available"], &warm["status"]["bound"]),
         (&json!(0), &json!(2))
     );
+
+    // By another policy the provider comes before an entry that is free.
+    world.kubectl(["scale", "orchpool/warm", "--replicas=0"]).unwrap();
+    let none = |pool: &Value| pool["status"]["desired"] == 0;
+    world.until(Kind::Pool, ("", "warm"), LONG, none).await.unwrap();
+    mixed(&world, "CloudFirst", 4);
+    house(&world, &entries);
+    let free = |pool: &Value| pool["status"]["available"] == 1;
+    world.until(Kind::Pool, ("", "house"), LONG, free).await.unwrap();
+    tenant(&world, "fourth", "");
+    assert_eq!(origin(&world, "fourth").await, "cloud");
+    mixed(&world, "PoolOnly", 5);
+    tenant(&world, "fifth", "");
+    assert_eq!(origin(&world, "fifth").await, "house");
+    assert_eq!(world.api.ledger().count(Operation::CreateProject), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,8 +404,14 @@ async fn the_sample_has_a_database_that_waits() {
         assert_eq!(count(&world, &name(&member), "public.piece").await, 3);
     }
     // With a database that waits, the next one is one of the pool.
-    tenant(&world, "next", "className: warm");
+    tenant(&world, "next", "className: warm, placement: {near: DE}");
     let next = ready(&world, "next").await;
+    let placement = &next["status"]["placement"];
+    assert_eq!(placement["region"], "eu-central-1", "{next:#}");
+    assert!(
+        placement["reason"].as_str().unwrap().contains("nearest region to DE"),
+        "{placement:#}"
+    );
     let database = next["status"]["databaseName"].as_str().unwrap();
     let database = world.get(Kind::Database, "", database).await.unwrap().unwrap();
     assert_eq!(database["spec"]["pool"], "warm-eu");

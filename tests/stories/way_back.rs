@@ -51,9 +51,14 @@ async fn refused(world: &World, namespace: &str, name: &str, reason: &str) -> St
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     let world = generous_world().await;
-    let _operator = world.operator("operator", |_| {}).unwrap();
+    let _operator = world
+        .operator("operator", |command| {
+            command.arg("--resync=2s");
+        })
+        .unwrap();
     standard_class(&world, "  deletion: {policy: Delete, gracePeriod: 1h}");
     sources(&world);
     world.kubectl(["create", "namespace", "others"]).unwrap();
@@ -133,6 +138,36 @@ async fn a_deleted_orchestra_is_taken_back_with_its_data() {
     );
     assert_eq!(world.api.ledger().projects().len(), 2);
     ends(&world, &database, &new).await;
+    a_lost_one_is_not_taken(&world).await;
+}
+
+/// The database that is kept of the second one of that name loses its project at the provider.
+async fn a_lost_one_is_not_taken(world: &World) {
+    let database = database_name(world, "one").await;
+    world
+        .kubectl([
+            "patch",
+            "orch",
+            "one",
+            "-n",
+            TENANTS,
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"deletionPolicy":"Retain"}}"#,
+        ])
+        .unwrap();
+    ready(world, "one").await;
+    let kept = delete(world, "one", &database, "Released").await;
+    let reference = kept["status"]["project"]["ref"].as_str().unwrap();
+    let address = format!("{}/v1/projects/{reference}", world.api.url());
+    let deleted = reqwest::Client::new().delete(address).bearer_auth(world.api.token());
+    assert!(deleted.send().await.unwrap().status().is_success());
+    let lost = |object: &Value| condition(object, "Stalled").1 == "DatabaseLost";
+    world.until(Kind::Database, ("", &database), LONG, lost).await.unwrap();
+    taker(world, TENANTS, "late", &database, "");
+    let message = refused(world, TENANTS, "late", "DatabaseLost").await;
+    assert!(message.contains("ask the provider's support"), "{message}");
+    assert_eq!(world.api.ledger().projects().len(), 2, "none was bought in its place");
 }
 
 /// An admin offers it to another namespace; in the end it is destroyed.
@@ -202,9 +237,14 @@ async fn a_retained_entry_of_a_pool_is_taken_back() {
         message.contains(&format!("existing.databaseName: {database}")),
         "{message}"
     );
-    taker(&world, TENANTS, "back", &database, "");
-    ready(&world, "back").await;
-    let mut session = tenant(&world, "back").await;
+    let file = crate::support::project().join("deploy/samples/taken-back.yaml");
+    let sample = std::fs::read_to_string(file).unwrap();
+    world
+        .apply(&sample.replace("orchdb-0f3c6a3e-5b1d-4a52-9d0e-6f5b7c1e2d3f", &database))
+        .unwrap();
+    let back = ready(&world, "taken-back").await;
+    assert_eq!(back["status"]["databaseName"], database.as_str());
+    let mut session = tenant(&world, "taken-back").await;
     assert_eq!(scalar(&mut session, MEMBERS).await, 3);
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'orchestra\\_%' AND rolcanlogin";
     assert_eq!(scalar(&mut session, roles).await, 1, "no login of the former tenant");

@@ -105,6 +105,7 @@ async fn greet(
     serve(client, act, &heard).await
 }
 
+#[allow(clippy::too_many_lines, reason = "one list")]
 async fn serve(mut client: impl AsyncRead + AsyncWrite + Unpin, act: Act, heard: &Mutex<Vec<u8>>) -> Option<()> {
     listen(&mut client, heard).await?;
     let ask = |code: u32| message(b'R', &[&code.to_be_bytes()[..], &[1, 2, 3, 4]].concat());

@@ -138,6 +138,19 @@ pub enum Connection {
     PasswordDue,
     /// A new password of the owner is stored, and the project may not have it yet.
     PasswordPending,
+    /// The same as proven, and something is to be done for the rotation of the API keys.
+    KeysRotate(KeyWork),
+}
+
+/// What is to be done for the rotation of the API keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyWork {
+    /// New ones are wanted.
+    Due,
+    /// The names of new ones are stored, and they may not be there yet.
+    Pending,
+    /// Former ones are to be deleted, or it is to be written down when.
+    Overdue,
 }
 
 /// Who holds the database.
@@ -147,7 +160,8 @@ pub enum Claim {
     None,
     /// An Orchestra.
     Held,
-    /// An Orchestra that no longer exists, and never released it.
+    /// An Orchestra that no longer exists, and never released it; or nobody, where nothing was requested yet and the pool is
+    /// gone that it was made for.
     Abandoned,
     /// An Orchestra held it and released it.
     Released,

@@ -20,6 +20,7 @@ const ORIGINS: [Origin; 5] = [
     },
 ];
 
+#[allow(clippy::too_many_lines, reason = "the whole state space")]
 fn every_state() -> Vec<Facts> {
     let projects = [
         Project::Absent,
@@ -52,6 +53,9 @@ fn every_state() -> Vec<Facts> {
         Connection::KeysDue,
         Connection::PasswordDue,
         Connection::PasswordPending,
+        Connection::KeysRotate(KeyWork::Due),
+        Connection::KeysRotate(KeyWork::Pending),
+        Connection::KeysRotate(KeyWork::Overdue),
     ];
     let outs = [
         None,
@@ -119,7 +123,10 @@ fn after(mut facts: Facts, step: Step) -> Facts {
         Step::AwaitHealthy => hosted.project = Project::Active,
         Step::Connect | Step::ResetPassword => hosted.connection = Connection::Unproven,
         Step::BeginPassword => hosted.connection = Connection::PasswordPending,
-        Step::Probe | Step::ReadKeys | Step::ChangePassword => hosted.connection = Connection::Proven,
+        Step::RotateKeys(KeyWork::Due) => hosted.connection = Connection::KeysRotate(KeyWork::Pending),
+        Step::Probe | Step::ReadKeys | Step::ChangePassword | Step::RotateKeys(_) => {
+            hosted.connection = Connection::Proven;
+        }
         Step::DeleteSelf => facts.deleting = true,
         Step::Schedule if facts.destroy => facts.grace = Grace::Running,
         Step::Schedule => facts.grace = Grace::None,

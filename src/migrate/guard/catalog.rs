@@ -8,9 +8,9 @@ use sqlx::{PgConnection, Row};
 
 use super::names::Name;
 use super::types::Type;
-use crate::migrate::error::Result;
+use crate::migrate::error::{Error, Result};
 use crate::migrate::session::default_path;
-use crate::postgres::{OPERATOR_SCHEMA, begin};
+use crate::postgres::{self, OPERATOR_SCHEMA, ROWS, begin, each};
 
 /// The relations of a database whose names were asked for.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +27,10 @@ pub struct Catalog {
     pub routines: Vec<Routine>,
     /// The triggers of the relations.
     pub triggers: Vec<Trigger>,
-    /// The rules of the relations: each table with `CREATE RULE`.
+    /// The rules of the relations: each table with `CREATE RULE`, or with a text that cannot be read if it is too long.
     pub rules: Vec<(Name, String)>,
+    /// There are so many relations of these names that only those in the search path were read.
+    pub partial: bool,
 }
 
 /// One function or procedure.
@@ -105,7 +107,7 @@ pub struct Column {
 const RELATIONS: &str = "\
 WITH RECURSIVE named AS (
     SELECT c.oid, nspname, relname, relkind FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-    WHERE relname = ANY($1) AND nspname <> 'information_schema' AND nspname !~ '^pg_'
+    WHERE relname = ANY($1) AND nspname <> 'information_schema' AND nspname !~ '^pg_' AND ($3 OR nspname = ANY($2))
 ), tree AS (
     SELECT oid AS root, oid FROM named
     UNION SELECT root, inhrelid FROM tree JOIN pg_inherits ON inhparent = tree.oid
@@ -123,12 +125,14 @@ SELECT nspname::text, relname::text, nspname = ANY($2),
 FROM named
 LEFT JOIN pg_attribute a ON attrelid = named.oid AND attnum > 0 AND NOT attisdropped AND relkind NOT IN ('i', 'I')
 LEFT JOIN pg_type t ON t.oid = atttypid
-LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'";
+LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+LIMIT 50001";
 
 const CONSTRAINTS: &str = "\
 SELECT nspname::text, relname::text, conname::text, contype::text
 FROM pg_constraint JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = relnamespace
-WHERE relname = ANY($1) AND nspname <> 'information_schema' AND nspname !~ '^pg_'";
+WHERE relname = ANY($1) AND nspname <> 'information_schema' AND nspname !~ '^pg_' AND ($3 OR nspname = ANY($2))
+LIMIT 50001";
 
 /// Whether no table holds rows that is in the login's search path or owned by it, and is neither of an extension nor
 /// a migration history.
@@ -141,17 +145,18 @@ SELECT NOT EXISTS (
         AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
         AND pg_relation_size(c.oid) > 0)";
 
-/// Functions with these names. Of one that is long, or beyond 4 MiB in all, only the name is read.
+/// Functions with these names. Of one that is long, or beyond 4 MB in all, only the name is read. The definition itself is
+/// measured: the body of a function in SQL's standard style is not in `prosrc`.
 const ROUTINES: &str = "\
-SELECT nspname::pg_catalog.text, proname::pg_catalog.text,
-    CASE WHEN pg_catalog.length(prosrc) < 200000
-        AND pg_catalog.sum(pg_catalog.length(prosrc)) OVER (ORDER BY p.oid) < 4000000
-        THEN pg_catalog.pg_get_functiondef(p.oid) END
+SELECT schema, name, CASE WHEN pg_catalog.octet_length(text) < 200000
+    AND pg_catalog.sum(pg_catalog.octet_length(text)) OVER (ORDER BY oid) < 4000000 THEN text END
+FROM (SELECT p.oid, nspname::pg_catalog.text AS schema, proname::pg_catalog.text AS name,
+    pg_catalog.pg_get_functiondef(p.oid) AS text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
 WHERE proname = ANY($1) AND prokind IN ('f', 'p') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND deptype = 'e')
-ORDER BY p.oid LIMIT 2000";
+ORDER BY p.oid LIMIT 2000) found ORDER BY oid";
 
 const TRIGGERS: &str = "\
 SELECT n.nspname::pg_catalog.text, relname::pg_catalog.text, tgtype::pg_catalog.int4, f.nspname::pg_catalog.text,
@@ -162,12 +167,17 @@ JOIN pg_catalog.pg_proc p ON p.oid = tgfoid JOIN pg_catalog.pg_namespace f ON f.
 WHERE relname = ANY($1) AND NOT tgisinternal AND tgenabled IN ('O', 'A') ORDER BY t.oid LIMIT 2000";
 
 const RULES: &str = "\
-SELECT nspname::pg_catalog.text, relname::pg_catalog.text, pg_catalog.pg_get_ruledef(r.oid)
+SELECT schema, name, CASE WHEN pg_catalog.octet_length(text) < 200000
+    AND pg_catalog.sum(pg_catalog.octet_length(text)) OVER (ORDER BY oid) < 4000000 THEN text ELSE 'too long' END
+FROM (SELECT r.oid, nspname::pg_catalog.text AS schema, relname::pg_catalog.text AS name,
+    pg_catalog.pg_get_ruledef(r.oid) AS text
 FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = ev_class
 JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
 WHERE relname = ANY($1) AND rulename <> '_RETURN' AND ev_enabled IN ('O', 'A') AND nspname !~ '^pg_'
-    AND pg_catalog.length(ev_action::pg_catalog.text) < 400000
-ORDER BY r.oid LIMIT 200";
+ORDER BY r.oid LIMIT 200) found ORDER BY oid";
+
+/// The most columns, or constraints, of the relations.
+const COLUMNS: usize = 50_000;
 
 fn name(row: &PgRow, schema: usize) -> sqlx::Result<Name> {
     Ok(Name {
@@ -198,24 +208,30 @@ impl Catalog {
         functions: &BTreeSet<String>,
     ) -> Result<()> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let rows = sqlx::query(TRIGGERS).bind(&names).fetch_all(&mut *conn).await?;
-        for row in rows {
+        let found = sqlx::query(TRIGGERS).bind(names.clone());
+        each(conn, "triggers", ROWS, found, |row| {
             self.triggers.push(Trigger {
-                table: name(&row, 0)?,
+                table: name(row, 0)?,
                 events: row.try_get(2)?,
-                function: name(&row, 3)?,
+                function: name(row, 3)?,
             });
-        }
-        for row in sqlx::query(RULES).bind(&names).fetch_all(&mut *conn).await? {
-            self.rules.push((name(&row, 0)?, row.try_get(2)?));
-        }
+            Ok(())
+        })
+        .await?;
+        each(conn, "rules", ROWS, sqlx::query(RULES).bind(names), |row| {
+            self.rules.push((name(row, 0)?, row.try_get(2)?));
+            Ok(())
+        })
+        .await?;
         let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
-        for row in sqlx::query(ROUTINES).bind(functions).fetch_all(&mut *conn).await? {
+        each(conn, "functions", ROWS, sqlx::query(ROUTINES).bind(functions), |row| {
             self.routines.push(Routine {
-                name: name(&row, 0)?,
+                name: name(row, 0)?,
                 definition: row.try_get(2)?,
             });
-        }
+            Ok(())
+        })
+        .await?;
         self.user = Some(
             sqlx::query_scalar("SELECT current_user::pg_catalog.text")
                 .fetch_one(conn)
@@ -228,10 +244,37 @@ impl Catalog {
         let empty = sqlx::query_scalar(EMPTY).bind(&path).bind(OPERATOR_SCHEMA);
         let empty = empty.fetch_one(&mut *conn).await?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let rows = sqlx::query(RELATIONS).bind(&names).bind(&path);
-        let rows = rows.fetch_all(&mut *conn).await?;
-        let mut relations = BTreeMap::new();
-        for row in rows {
+        let (relations, partial) = match relations(conn, &names, &path, true).await {
+            Err(Error::Database(postgres::Error::TooMany { .. })) => {
+                (relations(conn, &names, &path, false).await?, true)
+            }
+            relations => (relations?, false),
+        };
+        Ok(Self {
+            current: path.into_iter().next(),
+            relations: relations.into_values().collect(),
+            empty,
+            partial,
+            ..Self::default()
+        })
+    }
+}
+
+/// The relations of these names, by schema and name: all, or those in the search path.
+async fn relations(
+    conn: &mut PgConnection,
+    names: &[&str],
+    path: &[String],
+    all: bool,
+) -> Result<BTreeMap<(String, String), Relation>> {
+    let mut relations = BTreeMap::new();
+    let found = sqlx::query(RELATIONS).bind(names).bind(path).bind(all);
+    each(
+        conn,
+        "columns in tables that the pending scripts name",
+        COLUMNS,
+        found,
+        |row| {
             let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             let relation = relations.entry((schema, name));
             let relation = relation.or_insert_with_key(|(schema, name)| Relation {
@@ -248,19 +291,25 @@ impl Catalog {
                 let required = row.try_get(8)?;
                 relation.columns.insert(column, Column { type_, required });
             }
-        }
-        for row in sqlx::query(CONSTRAINTS).bind(&names).fetch_all(conn).await? {
+            Ok(())
+        },
+    )
+    .await?;
+    let found = sqlx::query(CONSTRAINTS).bind(names).bind(path).bind(all);
+    each(
+        conn,
+        "constraints of tables that the pending scripts name",
+        COLUMNS,
+        found,
+        |row| {
             if let Some(relation) = relations.get_mut(&(row.try_get(0)?, row.try_get(1)?)) {
                 let kind: String = row.try_get(3)?;
                 let kind = kind.chars().next().unwrap_or_default();
                 relation.constraints.insert(row.try_get(2)?, kind);
             }
-        }
-        Ok(Self {
-            current: path.into_iter().next(),
-            relations: relations.into_values().collect(),
-            empty,
-            ..Self::default()
-        })
-    }
+            Ok(())
+        },
+    )
+    .await?;
+    Ok(relations)
 }

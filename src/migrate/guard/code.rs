@@ -265,7 +265,15 @@ pub fn fires(judge: &mut Judge<'_>, table: &Name, events: i32) {
     }
     for rule in rules {
         run(judge, &rule, &format!("a rule on {table}"), |judge| {
-            for tree in parse::tree(&rule, ParserOptions::DEFAULT).unwrap_or_default() {
+            let trees = parse::tree(&rule, ParserOptions::DEFAULT).unwrap_or_default();
+            if trees.is_empty() {
+                judge.find(
+                    FindingKind::Opaque,
+                    table,
+                    format!("a rule on {table} that is too long to be read"),
+                );
+            }
+            for tree in trees {
                 let NodeEnum::RuleStmt(it) = tree else { continue };
                 if event(it.event()) & events != 0 {
                     for action in it.actions.iter().filter_map(|node| node.node.as_ref()) {

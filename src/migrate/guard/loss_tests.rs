@@ -58,6 +58,7 @@ fn rows_are_lost_by_other_names_too() {
 
 /// Names that another object gets or has, and what only may have been made.
 #[test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 fn what_was_there_is_lost_by_the_name_of_what_the_plan_made() {
     for (script, found) in [
         (

@@ -216,6 +216,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn what_the_plan_made_is_no_loss() {
         let made = "CREATE TABLE t (id SERIAL NOT NULL, n int UNIQUE, i int GENERATED ALWAYS AS IDENTITY, \
                     CONSTRAINT t_pkey PRIMARY KEY (id), UNIQUE (id, n));";

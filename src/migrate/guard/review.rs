@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::catalog::Catalog;
 use super::clearance::{Clearance, decide};
 use super::consent::Consent;
-use super::finding::Finding;
+use super::finding::{Finding, FindingKind};
 use super::judge::PendingScript;
 use super::known::Known;
 use super::plan::{Pending, Plan};
@@ -82,8 +82,9 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
     for round in 1.. {
         let (relations, functions) = (known.asked().clone(), known.code.asked().clone());
         let catalog = Catalog::read(conn, &relations, &functions).await?;
-        let findings;
+        let mut findings;
         (scripts, findings, known) = judged(scripts, Known::new(&catalog)).await?;
+        findings.extend(catalog.partial.then(|| partly_seen(&scripts)));
         let complete = known.asked().is_subset(&relations) && known.code.asked().is_subset(&functions);
         if complete || round == ROUNDS {
             return Ok((findings, catalog.empty));
@@ -91,6 +92,21 @@ async fn judge(conn: &mut PgConnection, scripts: Vec<PendingScript>) -> Result<(
         known.ask(relations, functions);
     }
     Err(Error::Unreadable)
+}
+
+fn partly_seen(scripts: &[PendingScript]) -> Finding {
+    let statement = "so many tables have the names in the scripts that only those in the search path were looked at";
+    Finding {
+        migration: scripts
+            .first()
+            .map(|script| script.migration.clone())
+            .unwrap_or_default(),
+        line: 1,
+        kind: FindingKind::Opaque,
+        effect: FindingKind::Opaque.effect(),
+        object: String::new(),
+        statement: statement.into(),
+    }
 }
 
 /// Judges the scripts outside of the runtime's threads, those of one database at a time: parsing of large scripts takes

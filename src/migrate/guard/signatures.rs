@@ -83,6 +83,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "every case, in its order")]
     fn functions_of_one_name_are_told_apart_by_their_arguments() {
         let f = |arguments: &str| format!("CREATE FUNCTION {arguments} RETURNS int LANGUAGE sql AS 'SELECT 1'");
         for (before, statement, found) in [

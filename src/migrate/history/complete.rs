@@ -29,10 +29,12 @@ impl History {
             Ok(false) => {}
             Err(error) => return self.written(migration, Err(error)),
         }
-        let recorded = self.recorded(conn).await?;
         let must_be = |it: &&Migration| self.has(it) || it.identity == migration.identity;
-        let mut all = source.migrations().iter().filter(must_be);
-        self.written(migration, Ok(all.all(|it| recorded.contains(&it.identity.to_string()))))
+        let all = source.migrations().iter().filter(must_be);
+        let recorded = self
+            .records(conn, all.map(|it| it.identity.to_string()).collect())
+            .await?;
+        self.written(migration, Ok(recorded))
     }
 
     /// The digest of the identities that the history must record, as [`Self::recorded_digest`] computes it.
@@ -64,12 +66,17 @@ impl History {
         Ok(query.fetch_one(conn).await?)
     }
 
-    async fn recorded(&self, conn: &mut PgConnection) -> Result<BTreeSet<String>> {
+    /// Whether all these are recorded as applied. The server compares: a script may have left any number of rows.
+    async fn records(&self, conn: &mut PgConnection, identities: Vec<String>) -> Result<bool> {
         let (identity, applied) = self.columns();
-        let sql = format!("SELECT {identity} FROM {} WHERE {applied}", self.table());
+        let sql = format!(
+            "SELECT NOT EXISTS (SELECT FROM pg_catalog.unnest($1::pg_catalog.text[]) AS wanted (identity) \
+                 WHERE NOT EXISTS (SELECT FROM {} WHERE {applied} \
+                     AND {identity} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) wanted.identity))",
+            self.table()
+        );
         let query = ::sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false);
-        let all: Vec<String> = query.fetch_all(conn).await?;
-        Ok(all.into_iter().collect())
+        Ok(query.bind(identities).fetch_one(conn).await?)
     }
 
     /// The identity of a row as text, and the condition of an applied migration. No name depends on the `search_path`.

@@ -83,6 +83,16 @@ impl History {
         }
     }
 
+    /// Whether migrations are applied that are not in the source.
+    pub fn holds_others(&self, source: &Source) -> bool {
+        let known: BTreeSet<_> = source
+            .migrations()
+            .iter()
+            .map(|migration| &migration.identity)
+            .collect();
+        self.applied.keys().any(|identity| !known.contains(identity))
+    }
+
     /// The applied migrations whose scripts have changed since.
     pub fn edited(&self, source: &Source) -> BTreeSet<MigrationId> {
         in_place(source.bytes(), || {

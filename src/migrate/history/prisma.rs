@@ -5,7 +5,7 @@ use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use futures::TryStreamExt as _;
 use sha2::{Digest, Sha256};
 
-use super::record::{History, MAX_TEXT};
+use super::record::{History, MAX_TEXT, Read};
 use crate::migrate::error::Result;
 use crate::migrate::failure::ScriptFailure;
 use crate::migrate::source::{Migration, MigrationId};
@@ -22,10 +22,9 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
         history.table()
     ));
     let mut rows = ::sqlx::query(sql).fetch(conn);
-    let mut count = 0;
+    let mut read = Read::default();
     while let Some(row) = rows.try_next().await? {
-        count += 1;
-        history.check_size(count)?;
+        history.check_size(&mut read, &row)?;
         let (id, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let logs: String = row.try_get(4)?;
         if row.try_get(6)? {

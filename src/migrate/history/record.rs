@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use sqlx::postgres::PgRow;
 
 use crate::api::MigrationFormat as Format;
 use crate::migrate::error::{Error, Result};
@@ -20,6 +21,9 @@ pub(super) const MAX_TEXT: usize = 1_024;
 /// The most rows of a history: ten times as many as a source may have migrations, because attempts that were rolled
 /// back stay in it.
 const MAX_ROWS: usize = 10 * MAX_MIGRATIONS;
+
+/// The most bytes of what is read of a history. 10,000 migrations have some 2 MiB.
+const MAX_HISTORY: usize = 16 << 20;
 
 /// The most unfinished rows. A tool stops at the first one.
 const MAX_UNFINISHED: usize = 20;
@@ -58,6 +62,13 @@ pub struct History {
     /// When there is no history where the tool looks for it: the schema of one elsewhere, and a migration
     /// of the source that it records as applied.
     pub(super) elsewhere: Option<(String, String)>,
+}
+
+/// How much of a history was read.
+#[derive(Default)]
+pub(super) struct Read {
+    rows: usize,
+    bytes: usize,
 }
 
 /// The row of a migration that is being applied.
@@ -114,16 +125,19 @@ impl History {
         }
     }
 
-    /// Refuses a history with more rows than any tool writes.
-    pub(super) fn check_size(&self, rows: usize) -> Result<()> {
-        if rows <= MAX_ROWS && self.unfinished.len() <= MAX_UNFINISHED {
+    /// Refuses a history with more rows than any tool writes, or with longer texts.
+    pub(super) fn check_size(&self, read: &mut Read, row: &PgRow) -> Result<()> {
+        read.rows += 1;
+        read.bytes += postgres::row_bytes(row);
+        if read.rows <= MAX_ROWS && read.bytes <= MAX_HISTORY && self.unfinished.len() <= MAX_UNFINISHED {
             return Ok(());
         }
         Err(Error::OtherTool(format!(
-            "its history {}.{} has more than {MAX_ROWS} rows or {MAX_UNFINISHED} unfinished ones, which no tool writes: \
-             remove those that no tool wrote",
+            "its history {}.{} has more than {MAX_ROWS} rows, {MAX_UNFINISHED} unfinished ones or {} MiB of names and \
+             checksums, which no tool writes: remove what no tool wrote",
             self.schema,
-            table_of(self.format)
+            table_of(self.format),
+            MAX_HISTORY >> 20
         )))
     }
 

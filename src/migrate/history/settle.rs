@@ -8,7 +8,7 @@ use super::{prisma, sqlx, supabase};
 use crate::api::{MigrationFormat as Format, ResolvedAs};
 use crate::migrate::aside::in_place;
 use crate::migrate::error::{Error, Result};
-use crate::migrate::index;
+use crate::migrate::index::{Built, IndexBuild, drop_index};
 use crate::migrate::options::Options;
 use crate::migrate::source::{Migration, MigrationId, Source};
 use crate::migrate::unfinished::{Cure, Unfinished, cure, pieces};
@@ -184,34 +184,51 @@ impl History {
                 self.roll_back(conn, row, true).await?;
                 self.record(conn, migration).await
             }
-            (Cure::CheckIndex(count, name), Some(migration)) => {
-                let built = match index::validity(conn, name).await?.as_slice() {
-                    [] => false,
-                    [true] => true,
-                    [false] => {
-                        index::drop_invalid(conn, name).await?;
-                        false
-                    }
-                    _ => return Err(self.unfinished_of(row, source)),
-                };
-                tracing::info!(
-                    migration = migration.name,
-                    index = name,
-                    built,
-                    "checked the index of an unfinished migration"
-                );
-                let done = count + usize::from(built);
-                if done == pieces(&migration.script).len() {
-                    let finished = prisma::finish(self, conn, &row.id).await;
-                    self.written(migration, finished)?;
-                    self.note_applied(migration);
-                    return Ok(());
-                }
-                self.resume.insert(migration.name.clone(), done);
-                self.roll_back(conn, row, false).await
+            (Cure::CheckIndex(count, index), Some(migration)) => {
+                self.check_index(conn, row, migration, (*count, index), source).await
             }
             (Cure::Ask | Cure::Apply | Cure::CheckIndex(..), _) => Ok(()),
         }
+    }
+
+    /// After `count` statements the migration builds an index: continues after it if it is there, and else with it.
+    async fn check_index(
+        &mut self,
+        conn: &mut PgConnection,
+        row: &Unfinished,
+        migration: &Migration,
+        (count, index): (usize, &IndexBuild),
+        source: &Source,
+    ) -> Result<()> {
+        let built = match index.outcome(conn, count == 0).await? {
+            Built::Yes => true,
+            Built::No => false,
+            Built::Invalid(oid) => {
+                drop_index(conn, oid).await?;
+                false
+            }
+            Built::Unknown => return Err(self.unfinished_of(row, source)),
+        };
+        tracing::info!(
+            migration = migration.name,
+            index = index.name,
+            built,
+            "checked the index of an unfinished migration"
+        );
+        let done = count + usize::from(built);
+        if done < pieces(&migration.script).len() {
+            self.resume.insert(migration.name.clone(), done);
+            return self.roll_back(conn, row, false).await;
+        }
+        if self.format == Format::Prisma {
+            let finished = prisma::finish(self, conn, &row.id).await;
+            self.written(migration, finished)?;
+        } else {
+            self.roll_back(conn, row, false).await?;
+            self.record(conn, migration).await?;
+        }
+        self.note_applied(migration);
+        Ok(())
     }
 
     async fn roll_back(&self, conn: &mut PgConnection, row: &Unfinished, by_user: bool) -> Result<()> {

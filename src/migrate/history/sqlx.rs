@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::sqlx::{AssertSqlSafe, PgConnection, Row};
 use futures::TryStreamExt as _;
 
-use super::record::{History, MAX_TEXT};
+use super::record::{History, MAX_TEXT, Read};
 use crate::migrate::error::{Error, Result};
 use crate::migrate::source::{Migration, MigrationId};
 use crate::migrate::unfinished::Unfinished;
@@ -16,10 +16,9 @@ pub(super) async fn read(history: &mut History, conn: &mut PgConnection) -> Resu
         history.table()
     );
     let mut rows = ::sqlx::query(AssertSqlSafe(sql)).fetch(conn);
-    let mut count = 0;
+    let mut read = Read::default();
     while let Some(row) = rows.try_next().await? {
-        count += 1;
-        history.check_size(count)?;
+        history.check_size(&mut read, &row)?;
         let version: i64 = row.try_get(0)?;
         if !row.try_get::<bool, _>(1)? {
             history.unfinished.push(Unfinished {

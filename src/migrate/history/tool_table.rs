@@ -14,7 +14,7 @@ use crate::migrate::options::TimeLimits;
 use crate::migrate::session::{default_path, ours};
 use crate::migrate::source::{Migration, Source};
 use crate::migrate::unfinished::{self, NOTHING_KEPT, Next, PARTS_KEPT};
-use crate::postgres::{begin, check_record, protect_records_inside, quote};
+use crate::postgres::{begin, check_record, column, protect_records_inside, quote};
 
 impl History {
     /// Reads the history in the format of the source. Writes nothing.
@@ -267,13 +267,12 @@ async fn elsewhere(conn: &mut PgConnection, source: &Source) -> Result<Option<(S
     let (identity, applied) = columns_of(format);
     let migrations = source.migrations().iter();
     let known: Vec<_> = migrations.map(|migration| migration.identity.to_string()).collect();
-    let schemas: Vec<String> = ::sqlx::query_scalar(
+    let histories = ::sqlx::query(
         "SELECT nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE relname = $1 AND relkind = 'r' AND nspname !~ '^pg_' ORDER BY c.oid LIMIT 10",
     )
-    .bind(table_of(format))
-    .fetch_all(&mut *conn)
-    .await?;
+    .bind(table_of(format));
+    let schemas = column(conn, "histories", histories).await?;
     for schema in schemas {
         // A table that another login has made is no evidence, and is not read.
         if !matches!(check_record(conn, &schema, table_of(format)).await, Ok(true)) {

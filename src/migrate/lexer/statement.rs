@@ -83,35 +83,6 @@ fn read(sql: &str) -> Result<Vec<Piece>, LexError> {
     Ok(pieces)
 }
 
-/// The index's name, if the script is a `CREATE INDEX CONCURRENTLY` that names its index.
-pub fn concurrent_index(sql: &str) -> Option<String> {
-    in_place(sql.len(), || read_index(sql))
-}
-
-fn read_index(sql: &str) -> Option<String> {
-    let mut lexer = Lexer::new(sql);
-    let (mut words, mut concurrently) = (0, false);
-    loop {
-        let token = lexer.next().ok()??;
-        let text = &sql[token.span];
-        let upper = if token.kind == TokenKind::Word {
-            text.to_ascii_uppercase()
-        } else {
-            String::new()
-        };
-        words += 1;
-        match (words, upper.as_str()) {
-            (1, "CREATE") | (2.., "UNIQUE" | "INDEX") if !concurrently => {}
-            (3.., "CONCURRENTLY") if !concurrently => concurrently = true,
-            (_, "IF" | "NOT" | "EXISTS") if concurrently => {}
-            (_, "ON") => return None,
-            _ if !concurrently => return None,
-            (_, "") => return Some(text.trim_matches('"').replace("\"\"", "\"")),
-            _ => return Some(text.to_ascii_lowercase()),
-        }
-    }
-}
-
 /// Collects the words of one statement, which decide on its kind.
 #[derive(Default)]
 struct StatementReader {

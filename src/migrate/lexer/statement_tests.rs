@@ -107,23 +107,6 @@ fn the_number_of_statements_is_bounded() {
 }
 
 #[test]
-fn finds_the_name_of_an_index() {
-    for (sql, name) in [
-        (
-            "-- x\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS My_i ON t (a)",
-            Some("my_i"),
-        ),
-        ("create index concurrently \"My \"\"i\" on t (a)", Some("My \"i")),
-        ("CREATE INDEX CONCURRENTLY ON t (a)", None),
-        ("CREATE INDEX i ON t (a)", None),
-        ("DROP INDEX CONCURRENTLY i", None),
-        ("", None),
-    ] {
-        assert_eq!(concurrent_index(sql).as_deref(), name, "{sql}");
-    }
-}
-
-#[test]
 fn refuses_what_a_server_would_not_read() {
     for (sql, at) in [
         ("SELECT 1;\n\\d t", 10),

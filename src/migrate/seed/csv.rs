@@ -8,11 +8,12 @@ use sqlx::postgres::PgDatabaseError;
 use super::csv_records::records;
 use crate::migrate::content::Content;
 use crate::migrate::error::Error;
-use crate::migrate::failure::RowFailure;
+use crate::migrate::failure::{KEPT, RowFailure};
 use crate::migrate::redact;
 use crate::migrate::script_text;
 use crate::migrate::source_error::SourceError;
 use crate::postgres::{is_too_long, quote};
+use crate::text;
 
 /// Excel and other programs start CSV files with it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -170,11 +171,17 @@ impl SeedTable {
         RowFailure {
             file: self.file.clone(),
             line,
-            column: column.or(error.column().map(ToOwned::to_owned)),
+            column: column.or(error.column().map(|column| text::kept(column, KEPT))),
             sqlstate: error.code().to_owned(),
-            message: without_values(error.code(), self.is_inside(context), error.message()),
+            message: text::kept(
+                &without_values(error.code(), self.is_inside(context), error.message()),
+                KEPT,
+            ),
             // That of a function of the tenant's can consist of values.
-            hint: error.hint().filter(|_| !self.is_inside(context)).map(ToOwned::to_owned),
+            hint: error
+                .hint()
+                .filter(|_| !self.is_inside(context))
+                .map(|hint| text::kept(hint, KEPT)),
         }
     }
 

@@ -48,7 +48,7 @@ pub struct Script {
 }
 
 impl SeedSource {
-    /// Reads the files `*.sql` and `*.csv`; other files are ignored.
+    /// Reads the files `*.sql` and `*.csv`; other files are ignored: whoever finds the files refuses what could be a part.
     ///
     /// # Errors
     /// The first file that cannot be used, see [`SourceError`].

@@ -164,6 +164,10 @@ pub struct Inside {
     pub leftover: bool,
     /// Where the rotation of its login stands.
     pub rotation: Rotation,
+    /// The overlap of a former login is over.
+    pub overdue: bool,
+    /// What the spec says of the connection cannot be carried out.
+    pub invalid: bool,
 }
 
 /// Where the rotation of a tenant's login stands.
@@ -175,8 +179,6 @@ pub enum Rotation {
     Due,
     /// A new login is being made, and the connection Secret is to have it.
     Pending,
-    /// The overlap of a former login is over.
-    Overdue,
     /// A former login logs in no more, and its role is to be dropped.
     Ended,
 }
@@ -192,5 +194,7 @@ impl Inside {
         serving: false,
         leftover: false,
         rotation: Rotation::Settled,
+        overdue: false,
+        invalid: false,
     };
 }

@@ -109,6 +109,76 @@ fn hosted(paused: bool, restored: bool) -> OrchestraDatabase {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
+fn a_released_project_sleeps_in_its_grace_period_where_the_plan_allows_it() {
+    use serde_json::json;
+    let class = |grace: Option<&str>, pausing: Option<bool>| {
+        let object = json!({
+            "metadata": {"name": "standard"},
+            "spec": {"deletion": {"policy": "Delete", "gracePeriod": grace}},
+            "status": {"account": {"organization": "acme-org", "pausing": pausing}},
+        });
+        serde_json::from_value::<OrchestraClass>(object).ok()
+    };
+    let database = |adopted: bool, used: bool, lost: bool| {
+        let mut database = hosted(false, false);
+        let status = database.status.get_or_insert_default();
+        status.usable_since = used.then_some(Time(Timestamp::UNIX_EPOCH));
+        let stalled = json!({"type": "Stalled", "status": "True", "reason": "DatabaseLost", "message": "",
+            "lastTransitionTime": "2026-11-28T12:00:00Z"});
+        status.conditions = lost
+            .then(|| serde_json::from_value(stalled).ok())
+            .flatten()
+            .into_iter()
+            .collect();
+        if let Some(project) = &mut database.spec.supabase {
+            project.adopted = adopted.then(crate::api::AdoptedProject::default);
+        }
+        database
+    };
+    let plain = || database(false, true, false);
+    let entry = || {
+        let mut entry = plain();
+        entry.spec.supabase = None;
+        entry
+    };
+    let (delete, retain) = (DeletionPolicy::Delete, DeletionPolicy::Retain);
+    for (what, class, database, policy, sleeps) in [
+        ("as asked", class(Some("168h"), Some(true)), plain(), delete, true),
+        ("kept", class(Some("168h"), Some(true)), plain(), retain, false),
+        ("destroyed at once", class(None, Some(true)), plain(), delete, false),
+        ("for too long", class(Some("1441h"), Some(true)), plain(), delete, false),
+        ("not allowed", class(Some("168h"), Some(false)), plain(), delete, false),
+        ("not known", class(Some("168h"), None), plain(), delete, false),
+        ("no class", None, plain(), delete, false),
+        (
+            "adopted",
+            class(Some("168h"), Some(true)),
+            database(true, true, false),
+            delete,
+            false,
+        ),
+        (
+            "never used",
+            class(Some("168h"), Some(true)),
+            database(false, false, false),
+            delete,
+            false,
+        ),
+        (
+            "lost",
+            class(Some("168h"), Some(true)),
+            database(false, true, true),
+            delete,
+            false,
+        ),
+        ("an entry", class(Some("168h"), Some(true)), entry(), delete, false),
+    ] {
+        assert_eq!(sleeps_in_grace(class.as_ref(), &database, policy), sleeps, "{what}");
+    }
+}
+
+#[test]
 fn a_project_that_was_paused_or_restored_may_sleep_and_an_entry_never_does() {
     for (paused, restored) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut database = hosted(paused, restored);

@@ -56,6 +56,8 @@ pub struct LoginFacts {
     pub other_databases: Vec<String>,
     /// Roles that it is a member of, also indirectly, or administers.
     pub member_of: Vec<Role>,
+    /// It has more memberships or members than are read.
+    pub entangled: bool,
     /// Roles that are members of it, also indirectly. Superusers are left out, and whoever may only administer it
     /// because it made it.
     pub members: Vec<String>,
@@ -68,6 +70,8 @@ pub struct Role {
     pub name: String,
     /// It is a superuser.
     pub superuser: bool,
+    /// Another login of the server has made it, and this one may not change it (PostgreSQL 16 and later).
+    pub made_by_others: bool,
 }
 
 /// What the current database holds. Superusers are left out everywhere: they reach every database.
@@ -87,4 +91,6 @@ pub struct Database {
     pub filled: Vec<String>,
     /// It holds large objects.
     pub large_objects: bool,
+    /// Schemas of others in which every role may create objects.
+    pub open_schemas: Vec<String>,
 }

@@ -113,6 +113,8 @@ pub fn judge(found: &Holdings, allowed: &Allowed) -> Vec<Objection> {
         refuse(Reason::InvalidEntry, attributes(&found.login));
         refuse(Reason::InvalidEntry, mighty_roles(&found.login));
     }
+    refuse(Reason::InvalidEntry, entangled(&found.login));
+    refuse(Reason::InvalidEntry, open_schemas(found, hosted));
     refuse(Reason::InvalidEntry, another_role(&found.login));
     refuse(Reason::InvalidEntry, createrole(&found.login));
     refuse(Reason::InvalidEntry, read_only(found));
@@ -173,6 +175,26 @@ fn mighty_roles(login: &LoginFacts) -> Option<String> {
     Some(format!(
         "its login {} is a member of {names}, with rights beyond its database: revoke the membership, or {HOW}",
         login.role
+    ))
+}
+
+fn entangled(login: &LoginFacts) -> Option<String> {
+    login.entangled.then(|| {
+        format!(
+            "its login {} has so many memberships or members that they are not all looked at: revoke them, or {HOW}",
+            printable(&login.role)
+        )
+    })
+}
+
+/// A hosted project's services have schemas of their own.
+fn open_schemas(found: &Holdings, hosted: bool) -> Option<String> {
+    let schemas = found.database.open_schemas.iter().map(String::as_str);
+    let names = listed(schemas.filter(|name| !hosted || *name == "public"))?;
+    Some(format!(
+        "every role that connects may create functions in {names}, which the next script may call, and the login cannot \
+         revoke that: as the schema's owner or a superuser, in the database {}: REVOKE CREATE ON SCHEMA … FROM PUBLIC",
+        printable(&found.database.name)
     ))
 }
 
@@ -273,10 +295,13 @@ fn defaults(found: &Holdings, hosted: bool) -> Option<String> {
 }
 
 /// The roles other than the login that have something to do with the database. The login may be a member of the group of
-/// tenants' logins, which has no rights of its own.
+/// tenants' logins, which has no rights of its own, and of what other logins have made, who can make it one at any time.
 fn everybody(found: &Holdings) -> Vec<&str> {
     let Holdings { login, database, .. } = found;
-    let reached = login.member_of.iter().filter(|role| !role.superuser);
+    let reached = login
+        .member_of
+        .iter()
+        .filter(|role| !role.superuser && !role.made_by_others);
     let reached = reached.map(|role| role.name.as_str());
     let dependents = database.dependents.iter().map(String::as_str);
     let mut all: Vec<_> = [&login.members, &database.grantees]

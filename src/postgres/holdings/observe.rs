@@ -4,12 +4,19 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::facts::{Database, Holdings, LoginFacts, Open, Role, Server};
+use crate::postgres::bounded::{all, column};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::groups::APP_GROUP;
 use crate::postgres::sql::{OPERATOR_SCHEMA, begin, end, first, look, quote, run};
 
-/// Names of each kind that are read at most.
+/// Names of each kind that are read at most. Of what is judged by single names, those of tenants' logins come first.
 const MOST: i64 = 50;
+
+/// Memberships that are read: a login with more is refused.
+const MEMBERSHIPS: i64 = 1000;
+
+/// SQL: whether a name is that of a tenant's login.
+const TENANTS: &str = "'^orchestra_[0-9a-fA-F]{32}(_[0-9]+)?$'";
 
 /// Tables with pages that are looked into: those that were emptied keep theirs until a VACUUM.
 const TABLES: i64 = 500;
@@ -60,7 +67,7 @@ pub async fn is_hosted_project(conn: &mut PgConnection) -> Result<bool> {
 }
 
 async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {
-    Ok(sqlx::query_scalar(query).bind(MOST).fetch_all(conn).await?)
+    column(conn, "names", sqlx::query(query).bind(MOST)).await
 }
 
 async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
@@ -74,20 +81,24 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
     .await?;
     let reached = "WITH RECURSIVE reached AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user \
          UNION SELECT m.roleid FROM pg_catalog.pg_auth_members m JOIN reached ON m.member = reached.oid) ";
+    let harmless = if has_options(conn).await? {
+        MADE_BY_OTHERS
+    } else {
+        "false"
+    };
     let roles = format!(
-        "{reached} SELECT r.rolname::text, r.rolsuper FROM pg_catalog.pg_roles r JOIN reached USING (oid) \
+        "{reached} SELECT r.rolname::text, r.rolsuper, {harmless} FROM pg_catalog.pg_roles r JOIN reached USING (oid) \
          WHERE r.rolname <> current_user ORDER BY 1 LIMIT $1"
     );
-    let roles = sqlx::query(AssertSqlSafe(roles))
-        .bind(MOST)
-        .fetch_all(&mut *conn)
-        .await?;
-    let member_of = roles.iter().map(|row| {
-        Ok(Role {
-            name: row.try_get(0)?,
-            superuser: row.try_get(1)?,
-        })
+    let roles = sqlx::query(AssertSqlSafe(roles)).bind(MEMBERSHIPS);
+    let roles: Vec<(String, bool, bool)> = all(conn, "memberships of the login", roles).await?;
+    let member_of = roles.into_iter().map(|(name, superuser, made_by_others)| Role {
+        name,
+        superuser,
+        made_by_others,
     });
+    let member_of: Vec<_> = member_of.collect();
+    let members = members(conn).await?;
     let databases = format!(
         "{reached} SELECT d.datname::text FROM pg_catalog.pg_database d JOIN reached ON d.datdba = reached.oid \
          WHERE d.datname <> pg_catalog.current_database() ORDER BY 1 LIMIT $1"
@@ -99,25 +110,32 @@ async fn login(conn: &mut PgConnection) -> Result<LoginFacts> {
         owns_database: row.try_get(3)?,
         acts_as_another: row.try_get(5)?,
         lacks_createrole: row.try_get(4)?,
-        member_of: member_of.collect::<sqlx::Result<_>>()?,
-        other_databases: sqlx::query_scalar(AssertSqlSafe(databases))
-            .bind(MOST)
-            .fetch_all(&mut *conn)
-            .await?,
-        members: members(conn).await?,
+        entangled: member_of.len().max(members.len()) >= usize::try_from(MEMBERSHIPS).unwrap_or(usize::MAX),
+        member_of,
+        other_databases: column(conn, "databases", sqlx::query(AssertSqlSafe(databases)).bind(MOST)).await?,
+        members,
     })
+}
+
+/// SQL over `pg_roles r`: whether another login of the server has made the role, which this one may not change. Whoever made
+/// a role could make this login a member of it, and reaches nothing by that. The grant of who has made it is that of the
+/// bootstrap superuser, with no other right (`createrole` in `commands/user.c`).
+const MADE_BY_OTHERS: &str = "(NOT r.rolsuper AND NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION') \
+    AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles o ON o.oid = m.member \
+        WHERE m.roleid = r.oid AND m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option \
+            AND NOT o.rolsuper AND NOT pg_catalog.pg_has_role(current_user, o.oid, 'MEMBER')))";
+
+/// Whether a membership has options: since PostgreSQL 16.
+async fn has_options(conn: &mut PgConnection) -> Result<bool> {
+    let query = "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attname = 'set_option' \
+                 AND attrelid = 'pg_catalog.pg_auth_members'::pg_catalog.regclass)";
+    Ok(sqlx::query_scalar(query).fetch_one(conn).await?)
 }
 
 /// The roles that are members of the login. Since PostgreSQL 16, the role that made it is one, with nothing but the
 /// right to administer it, granted by the bootstrap superuser.
 async fn members(conn: &mut PgConnection) -> Result<Vec<String>> {
-    let options: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attname = 'set_option' \
-             AND attrelid = 'pg_catalog.pg_auth_members'::pg_catalog.regclass)",
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    let usable = if options {
+    let usable = if has_options(conn).await? {
         "WHERE m.inherit_option OR m.set_option OR m.grantor <> 10"
     } else {
         ""
@@ -128,10 +146,12 @@ async fn members(conn: &mut PgConnection) -> Result<Vec<String>> {
          SELECT r.rolname::text FROM pg_catalog.pg_roles r JOIN reaching USING (oid) \
          WHERE r.rolname <> current_user AND NOT r.rolsuper ORDER BY 1 LIMIT $1"
     );
-    Ok(sqlx::query_scalar(AssertSqlSafe(query))
-        .bind(MOST)
-        .fetch_all(conn)
-        .await?)
+    column(
+        conn,
+        "members of the login",
+        sqlx::query(AssertSqlSafe(query)).bind(MEMBERSHIPS),
+    )
+    .await
 }
 
 async fn server(conn: &mut PgConnection) -> Result<Server> {
@@ -170,15 +190,14 @@ async fn server(conn: &mut PgConnection) -> Result<Server> {
 }
 
 async fn database(conn: &mut PgConnection, supabase: bool) -> Result<Database> {
-    let grantees = names(
-        conn,
+    let grantees = tenants_first(
         "SELECT DISTINCT coalesce(r.rolname::text, a.grantee::text) FROM pg_catalog.pg_database d \
          CROSS JOIN pg_catalog.aclexplode(d.datacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee \
          WHERE d.datname = pg_catalog.current_database() AND a.grantee <> 0 \
-         AND r.rolname IS DISTINCT FROM current_user AND r.rolsuper IS NOT TRUE ORDER BY 1 LIMIT $1",
-    )
-    .await?;
-    let defaults = sqlx::query_as(
+         AND r.rolname IS DISTINCT FROM current_user AND r.rolsuper IS NOT TRUE",
+    );
+    let grantees = column(conn, "names", sqlx::query(AssertSqlSafe(grantees)).bind(MOST)).await?;
+    let defaults = sqlx::query(
         "SELECT DISTINCT pg_catalog.pg_get_userbyid(d.defaclrole)::text, \
              CASE WHEN a.grantee <> 0 THEN pg_catalog.pg_get_userbyid(a.grantee)::text END \
          FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.aclexplode(d.defaclacl) a ON true \
@@ -187,24 +206,20 @@ async fn database(conn: &mut PgConnection, supabase: bool) -> Result<Database> {
     )
     .bind(MOST)
     // Rights of the group of tenants' logins on objects let nobody in who may not connect.
-    .bind(APP_GROUP)
-    .fetch_all(&mut *conn)
-    .await?;
+    .bind(APP_GROUP);
+    let defaults = all(conn, "default privileges", defaults).await?;
     // The group has rights on objects and is named by policies; what it owned would be the next tenant's login's.
-    let dependents = sqlx::query_scalar(
+    let dependents = tenants_first(
         "SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_shdepend s \
          JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid \
          JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database() \
          WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass \
          AND (s.dbid = d.oid OR s.dbid = 0 AND s.objid = d.oid \
              AND s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass) \
-         AND r.rolname <> current_user AND NOT r.rolsuper AND NOT (r.rolname = $2 AND s.deptype <> 'o') \
-         ORDER BY 1 LIMIT $1",
-    )
-    .bind(MOST)
-    .bind(APP_GROUP)
-    .fetch_all(&mut *conn)
-    .await?;
+         AND r.rolname <> current_user AND NOT r.rolsuper AND NOT (r.rolname = $2 AND s.deptype <> 'o')",
+    );
+    let dependents = sqlx::query(AssertSqlSafe(dependents)).bind(MOST).bind(APP_GROUP);
+    let dependents = column(conn, "names", dependents).await?;
     let row = sqlx::query(
         "SELECT pg_catalog.current_database()::text, EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)",
     )
@@ -217,30 +232,55 @@ async fn database(conn: &mut PgConnection, supabase: bool) -> Result<Database> {
         dependents,
         filled: filled(conn, supabase).await?,
         large_objects: row.try_get(1)?,
+        open_schemas: names(conn, OPEN_SCHEMAS).await?,
     })
 }
 
+/// A query of names, with those of tenants' logins first.
+fn tenants_first(query: &str) -> String {
+    format!("SELECT name FROM ({query}) found (name) ORDER BY name !~ {TENANTS}, name LIMIT $1")
+}
+
+/// Schemas in which every role may create objects, and whose owner the login is not: a function there could be one that the
+/// next script calls.
+const OPEN_SCHEMAS: &str = "SELECT n.nspname::text FROM pg_catalog.pg_namespace n \
+    WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+    AND NOT pg_catalog.pg_has_role(current_user, n.nspowner, 'USAGE') AND EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) a \
+        WHERE a.grantee = 0 AND a.privilege_type = 'CREATE') ORDER BY 1 LIMIT $1";
+
+/// SQL over `pg_class c` and `pg_namespace n`: whether the table is a migration history, by its name and its columns.
+const HISTORY: &str = "(c.relname IN ('_prisma_migrations', '_sqlx_migrations') \
+        OR n.nspname = 'supabase_migrations' AND c.relname IN ('schema_migrations', 'seed_files')) \
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+        AND a.attname <> ALL (CASE c.relname \
+            WHEN '_prisma_migrations' THEN ARRAY['id', 'checksum', 'finished_at', 'migration_name', 'logs', 'rolled_back_at', \
+                'started_at', 'applied_steps_count'] \
+            WHEN '_sqlx_migrations' THEN ARRAY['version', 'description', 'installed_on', 'success', 'checksum', \
+                'execution_time'] \
+            WHEN 'schema_migrations' THEN ARRAY['version', 'statements', 'name', 'created_by', 'idempotency_key', 'rollback'] \
+            ELSE ARRAY['path', 'hash'] END::name[]))";
+
 /// The tables that hold rows. One whose rows cannot be seen, because of a policy or a lock, counts as filled. A hosted
-/// project's own schemas are left out.
+/// project's own schemas are left out, the operator's claim record, and what an extension has made: a superuser owns that,
+/// while a script may declare tables of its own to be an extension's.
 async fn filled(conn: &mut PgConnection, supabase: bool) -> Result<Vec<String>> {
-    let with_pages: Vec<(String, String)> = sqlx::query_as(
+    let with_pages = format!(
         "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner \
          WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384 \
          AND NOT ($3 AND o.rolsuper AND n.nspname <> 'public') \
-         AND (n.nspname <> $1 OR c.relname = 'seed') \
-         AND c.relname NOT IN ('_prisma_migrations', '_sqlx_migrations') \
-         AND NOT (n.nspname = 'supabase_migrations' AND c.relname IN ('schema_migrations', 'seed_files')) \
-         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-             AND e.objid = c.oid AND e.deptype = 'e') \
-         AND pg_catalog.pg_relation_size(c.oid) > 0 ORDER BY 1, 2 LIMIT $2",
-    )
-    .bind(OPERATOR_SCHEMA)
-    .bind(TABLES)
-    .bind(supabase)
-    .fetch_all(&mut *conn)
-    .await?;
+         AND NOT (n.nspname = $1 AND c.relname = 'claim') AND NOT ({HISTORY}) \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e JOIN pg_catalog.pg_roles t ON t.oid = c.relowner \
+             WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+             AND e.objid = c.oid AND e.deptype = 'e' AND t.rolsuper) \
+         AND pg_catalog.pg_relation_size(c.oid) > 0 ORDER BY 1, 2 LIMIT $2"
+    );
+    let with_pages = sqlx::query(AssertSqlSafe(with_pages))
+        .bind(OPERATOR_SCHEMA)
+        .bind(TABLES)
+        .bind(supabase);
+    let with_pages: Vec<(String, String)> = all(conn, "tables", with_pages).await?;
     let all_seen = i64::try_from(with_pages.len()).is_ok_and(|count| count < TABLES);
     let mut filled = Vec::new();
     for (schema, table) in &with_pages {

@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::compare::{Catalogue, Public};
+use crate::postgres::bounded::{self, column};
 use crate::postgres::connect::APPLICATION;
 use crate::postgres::error::Result;
 use crate::postgres::groups::APP_GROUP;
@@ -23,7 +24,7 @@ fn printable(names: &[String]) -> Vec<String> {
 
 async fn names(conn: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {
     let query = format!("SELECT name FROM ({query}) found (name) ORDER BY 1 LIMIT {MOST}");
-    let names = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(conn).await?;
+    let names = column(conn, "names", sqlx::query(AssertSqlSafe(query))).await?;
     Ok(printable(&names))
 }
 
@@ -37,7 +38,8 @@ pub(super) async fn made(conn: &mut PgConnection) -> Result<Vec<String>> {
             WHERE m.grantor = 10 AND m.admin_option AND NOT m.inherit_option AND NOT m.set_option) \
         SELECT r.rolname::text FROM made JOIN pg_roles r ON r.oid = made.roleid \
         WHERE NOT r.rolsuper AND r.rolname <> $1 ORDER BY r.oid";
-    Ok(sqlx::query_scalar(query).bind(APP_GROUP).fetch_all(conn).await?)
+    let roles = sqlx::query(query).bind(APP_GROUP);
+    column(conn, "roles that the owner has made", roles).await
 }
 
 /// The roles of other sessions in the database, apart from superusers' and the operator's own.
@@ -47,7 +49,7 @@ pub(super) async fn sessions(conn: &mut PgConnection) -> Result<Vec<String>> {
          WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND r.rolsuper IS NOT TRUE \
              AND coalesce(a.backend_type, 'client backend') IN ('client backend', 'walsender') \
              AND NOT (a.usename = current_user AND a.application_name = $1) ORDER BY 1";
-    Ok(sqlx::query_scalar(query).bind(APPLICATION).fetch_all(conn).await?)
+    column(conn, "sessions of others", sqlx::query(query).bind(APPLICATION)).await
 }
 
 /// Reads everything that is compared.
@@ -133,13 +135,12 @@ const DESCRIBED: [&str; 34] = [
 /// The objects of every catalogue of the database, those first that do not come with another one, and how many there are.
 /// Schemas of temporary tables come with sessions and stay.
 async fn objects(conn: &mut PgConnection) -> Result<(Vec<String>, i64)> {
-    let catalogues: Vec<String> = sqlx::query_scalar(
+    let tables = sqlx::query(
         "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r' \
          AND NOT c.relisshared AND has_table_privilege(c.oid, 'SELECT') \
          AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'oid')",
-    )
-    .fetch_all(&mut *conn)
-    .await?;
+    );
+    let catalogues = column(conn, "catalogues", tables).await?;
     let all = catalogues.iter().map(|name| {
         let class = match name.as_str() {
             "pg_largeobject_metadata" => "pg_largeobject",
@@ -159,7 +160,7 @@ async fn objects(conn: &mut PgConnection) -> Result<(Vec<String>, i64)> {
          ORDER BY NOT described OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.oid \
              AND d.objsubid = 0 AND d.deptype IN ('i', 'a', 'e', 'P', 'S')), 1 LIMIT {MOST}"
     );
-    let found: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(conn).await?;
+    let found: Vec<(String, i64)> = bounded::all(conn, "objects", sqlx::query(AssertSqlSafe(query))).await?;
     let count = found.first().map_or(0, |(_, count)| *count);
     let names: Vec<_> = found.into_iter().map(|(name, _)| name).collect();
     Ok((printable(&names), count))

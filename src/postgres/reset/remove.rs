@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::observe::made;
+use crate::postgres::bounded::{self, column};
 use crate::postgres::error::{Error, Result};
 use crate::postgres::sql::{begin, end, permitted, quote, run};
 use crate::postgres::wall::{close_database, current_database};
@@ -58,9 +59,9 @@ pub(super) async fn rest(conn: &mut PgConnection) -> Result<()> {
     // The owner has lost what it granted itself.
     let database = current_database(conn).await?;
     close_database(conn, &database).await?;
-    let fresh = sqlx::query_scalar::<_, String>(FRESH).fetch_all(&mut *conn).await?;
+    let fresh = column(conn, "rights on the database", sqlx::query(FRESH)).await?;
     all(conn, fresh.into_iter()).await?;
-    let public = sqlx::query_scalar::<_, String>(PUBLIC).fetch_all(&mut *conn).await?;
+    let public = column(conn, "rights on schema public", sqlx::query(PUBLIC)).await?;
     all(conn, public.into_iter()).await
 }
 
@@ -73,8 +74,8 @@ async fn all(conn: &mut PgConnection, statements: impl Iterator<Item = String>) 
 
 async fn statements(conn: &mut PgConnection, query: &'static str) -> Result<Vec<String>> {
     begin(conn).await?;
-    let found = sqlx::query_scalar(query).fetch_all(&mut *conn).await;
-    end(conn, found.map_err(Into::into)).await
+    let found = column(conn, "prepared transactions", sqlx::query(query)).await;
+    end(conn, found).await
 }
 
 /// They hold locks, and end outside of a transaction only.
@@ -91,7 +92,7 @@ async fn subscriptions(conn: &mut PgConnection) -> Result<()> {
     let query = "SELECT format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); \
                      DROP SUBSCRIPTION %1$I', subname) FROM pg_subscription \
                  WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let found = sqlx::query_scalar::<_, String>(query).fetch_all(&mut *conn).await?;
+    let found = column(conn, "subscriptions", sqlx::query(query)).await?;
     all(conn, found.into_iter()).await
 }
 
@@ -105,10 +106,7 @@ async fn roles(conn: &mut PgConnection) -> Result<()> {
     }
     for role in made.iter().rev() {
         let sessions = "SELECT format('SELECT pg_terminate_backend(%s, 5000)', pid) FROM pg_stat_activity WHERE usename::text = $1";
-        let ends = sqlx::query_scalar::<_, String>(sessions)
-            .bind(role)
-            .fetch_all(&mut *conn)
-            .await?;
+        let ends = column(conn, "sessions of a role", sqlx::query(sessions).bind(role)).await?;
         let role = quote(role);
         let drops = [format!("DROP OWNED BY {role} CASCADE"), format!("DROP ROLE {role}")];
         all(conn, ends.into_iter().chain(drops)).await?;
@@ -119,10 +117,8 @@ async fn roles(conn: &mut PgConnection) -> Result<()> {
 /// Statements that drop some of the owner's tables and views, and how many there are in all.
 async fn tables(conn: &mut PgConnection) -> Result<(Vec<String>, i64)> {
     begin(conn).await?;
-    let found = sqlx::query_as::<_, (String, i64)>(RELATIONS)
-        .fetch_all(&mut *conn)
-        .await;
-    let found = end(conn, found.map_err(Into::into)).await?;
+    let found = bounded::all::<(String, i64), _>(conn, "tables and views", sqlx::query(RELATIONS)).await;
+    let found = end(conn, found).await?;
     let count = found.first().map_or(0, |(_, count)| *count);
     Ok((found.into_iter().map(|(statement, _)| statement).collect(), count))
 }

@@ -1,6 +1,9 @@
 //! Answers as they were recorded of several clients of the API, written anew, and what becomes of them.
 
-use Operation::{CreateProject, GetApiKeys, GetLegacyKeys, GetPoolerConfig, GetProject, ListProjects, RestoreProject};
+use Operation::{
+    CreateApiKey, CreateProject, DeleteApiKey, GetApiKeys, GetLegacyKeys, GetPoolerConfig, GetProject, ListProjects,
+    RestoreProject,
+};
 
 use super::*;
 use crate::api::condition::Reason;
@@ -11,7 +14,7 @@ fn error(operation: Operation, status: u16, body: &str) -> Error {
 
 /// A refusal of a creation in each shape and wording, and what becomes of it.
 #[test]
-#[allow(clippy::too_many_lines)] // one table
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn who_has_answered_and_with_which_status_goes_before_the_words() {
     let html =
         "<html><head><title>Attention Required! | Cloudflare</title></head><body>project limit reached</body></html>";
@@ -45,6 +48,27 @@ fn who_has_answered_and_with_which_status_goes_before_the_words() {
             Reason::RequestRefused,
         ),
         (CreateProject, 404, "404 page not found", Reason::RequestRefused),
+        // A key that cannot be made is told; one that is gone needs no deletion, but no proxy says so.
+        (
+            CreateApiKey,
+            409,
+            r#"{"message":"API key name already exists"}"#,
+            Reason::RequestRefused,
+        ),
+        (CreateApiKey, 404, r#"{"message":"Not found"}"#, Reason::RequestRefused),
+        (
+            CreateApiKey,
+            400,
+            r#"{"message":"Project must be active and healthy."}"#,
+            Reason::Provisioning,
+        ),
+        (
+            DeleteApiKey,
+            404,
+            r#"{"message":"API key not found"}"#,
+            Reason::DatabaseLost,
+        ),
+        (DeleteApiKey, 404, html, Reason::RequestRefused),
         (CreateProject, 405, html, Reason::RequestRefused),
         (
             CreateProject,
@@ -68,12 +92,32 @@ fn who_has_answered_and_with_which_status_goes_before_the_words() {
         ),
         (GetProject, 404, "{}", Reason::RequestRefused),
         (GetProject, 404, "[]", Reason::RequestRefused),
+        (GetProject, 404, r#"[{"message":"Not found"}]"#, Reason::RequestRefused),
         (GetProject, 404, r#""Not found""#, Reason::RequestRefused),
         (GetProject, 410, html, Reason::RequestRefused),
         (GetApiKeys, 403, html, Reason::RequestRefused),
         (GetPoolerConfig, 405, "Method not allowed", Reason::RequestRefused),
         (GetPoolerConfig, 404, html, Reason::Provisioning),
         // The API itself, in its own shapes and in those that wrap them.
+        (
+            CreateProject,
+            400,
+            r#"[{"message":"Members of the organization have reached the maximum limit of free projects"}]"#,
+            Reason::QuotaExceeded,
+        ),
+        (
+            ListProjects,
+            401,
+            r#"[{"message":"Unauthorized"}]"#,
+            Reason::TokenRejected,
+        ),
+        (ListProjects, 401, r#"["Unauthorized"]"#, Reason::TokenRejected),
+        (
+            CreateProject,
+            403,
+            r#"[{"message":"Forbidden","missing_permissions":["projects:write"]}]"#,
+            Reason::PermissionDenied,
+        ),
         (GetProject, 404, r#""Project not found""#, Reason::DatabaseLost),
         (
             GetProject,

@@ -10,7 +10,7 @@ fn error(operation: Operation, status: u16, body: &str) -> Error {
 }
 
 #[test]
-#[allow(clippy::too_many_lines)] // one table
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn refusals_are_sorted_by_words_and_then_by_status() {
     let limit = "The following organization members have reached their maximum limits for \
                  the number of active free projects within organizations where they are an \

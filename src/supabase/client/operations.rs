@@ -11,8 +11,7 @@ use serde_json::Value;
 use super::http::{Client, Request, decode, done, encode, undocumented};
 use crate::supabase::error::Error;
 use crate::supabase::health::{HealthStatus, Service, ServiceHealth};
-use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
-use crate::supabase::operation::{Call, Operation};
+use crate::supabase::operation::Operation;
 use crate::supabase::pooler::PoolerConfig;
 use crate::supabase::rate_limit::Permit;
 use crate::supabase::regions::Regions;
@@ -136,50 +135,6 @@ impl Client {
             .read_list(Operation::GetPoolerConfig, (reference, ""), &path, vec![])
             .await?;
         Ok(read.items)
-    }
-
-    /// Reads the API keys, revealed (`v1-get-project-api-keys`); see [`keys::choose`].
-    pub async fn api_keys(&self, reference: &str) -> Result<Vec<ApiKey>, Error> {
-        self.keys(Operation::GetApiKeys.into(), reference).await
-    }
-
-    async fn keys(&self, call: Call, reference: &str) -> Result<Vec<ApiKey>, Error> {
-        let path = ["v1", "projects", reference, "api-keys"];
-        let query = vec![("reveal", "true".to_owned())];
-        let read = self.read_list(call, (reference, "api_keys"), &path, query).await?;
-        Ok(read.items)
-    }
-
-    /// Reads the keys that a tenant gets. Only where one of them is a legacy key, it is asked whether those are enabled
-    /// (`v1-get-project-legacy-api-keys`): the list holds them also after they were disabled.
-    pub async fn chosen_keys(&self, reference: &str) -> Result<ChosenKeys, Error> {
-        self.choose_keys(Operation::into, reference).await
-    }
-
-    /// The keys of a database in use: nobody waits for this request.
-    pub async fn check_keys(&self, reference: &str) -> Result<ChosenKeys, Error> {
-        self.choose_keys(Operation::as_check, reference).await
-    }
-
-    async fn choose_keys(&self, call: fn(Operation) -> Call, reference: &str) -> Result<ChosenKeys, Error> {
-        let keys = self.keys(call(Operation::GetApiKeys), reference).await?;
-        let chosen = keys::choose(&keys, true)?;
-        let legacy = call(Operation::GetLegacyKeys);
-        if !chosen.legacy || self.are_legacy_keys_enabled(legacy, reference).await? {
-            return Ok(chosen);
-        }
-        keys::choose(&keys, false)
-    }
-
-    /// The operation will be removed together with the legacy keys: 404 means that there are none.
-    async fn are_legacy_keys_enabled(&self, call: Call, reference: &str) -> Result<bool, Error> {
-        let path = ["v1", "projects", reference, "api-keys", "legacy"];
-        let read: Result<LegacyKeys, Error> = self.read(call, reference, &path, vec![]).await;
-        match read {
-            Ok(legacy) => Ok(legacy.enabled),
-            Err(error) if error.is_gone() => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Sets the password of `postgres` (`v1-update-database-password`). After an unknown outcome the caller may repeat

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::Client;
@@ -11,7 +12,7 @@ use crate::supabase::error::Error;
 use crate::supabase::health::Service;
 use crate::supabase::rate_limit::QueuePlace;
 use crate::supabase::settings::Settings;
-use crate::supabase::types::{CreatedProject, NewProject, RegionSelection};
+use crate::supabase::types::{CreatedProject, KeyType, NewProject, RegionSelection};
 use crate::supabase::wire::{Play, TOKEN, Wire, ok};
 use crate::telemetry::metrics::Metrics;
 
@@ -298,10 +299,49 @@ async fn legacy_keys_are_asked_for_only_where_one_is_chosen() {
             ok(json!(keys.to_string()).to_string())
         })
         .await;
-        let chosen = wire.client(&Arc::default()).chosen_keys(REF).await;
+        let chosen = wire.client(&Arc::default()).chosen_keys(REF, &[]).await;
         assert_eq!(chosen.as_ref().err().map(Error::reason), reason);
         assert_eq!(wire.seen().len(), requests);
     }
+}
+
+#[tokio::test]
+async fn a_key_is_made_once_for_each_request_and_deleted_by_its_identity() {
+    let wire = Wire::play(|seen, n| match n {
+        0 => Play::Answer(
+            201,
+            "",
+            json!({"id": "1-2", "name": "one_1", "type": "secret", "api_key": "sb_secret_new"}).to_string(),
+        ),
+        1 => Play::Answer(504, "", String::new()),
+        2 => ok(json!({"name": "one_1"}).to_string()),
+        _ => Play::Answer(404, "", json!({"message": seen.body}).to_string()),
+    })
+    .await;
+    let client = wire.client(&Arc::default());
+    let create = || client.create_api_key(REF, &KeyType::Secret, "one_1", "of a test");
+    let key = create().await.unwrap();
+    assert_eq!((key.id.as_deref(), key.name.as_str()), (Some("1-2"), "one_1"));
+    assert_eq!(key.revealed().unwrap().expose_secret(), "sb_secret_new");
+    assert!(create().await.unwrap_err().outcome_unknown());
+    client.delete_api_key(REF, "1-2").await.unwrap();
+    assert!(client.delete_api_key(REF, "1-2").await.unwrap_err().is_gone());
+    let seen = wire.seen();
+    assert_eq!(seen.len(), 4, "a write is never resent");
+    assert!(
+        seen[0]
+            .line
+            .starts_with(&format!("POST /v1/projects/{REF}/api-keys?reveal=true "))
+    );
+    let body: Value = serde_json::from_str(&seen[0].body).unwrap();
+    let wanted = json!({"type": "secret", "name": "one_1", "description": "of a test",
+        "secret_jwt_template": {"role": "service_role"}});
+    assert_eq!(body, wanted);
+    assert!(
+        seen[2]
+            .line
+            .starts_with(&format!("DELETE /v1/projects/{REF}/api-keys/1-2 "))
+    );
 }
 
 /// One thread, so that the libraries under the client log to this test's lines too.

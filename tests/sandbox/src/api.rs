@@ -238,6 +238,22 @@ impl StandIn {
         self.inner.databases.pause(reference).await
     }
 
+    /// Stops a project's PostgreSQL, as a host that fails: the API does not know of it.
+    ///
+    /// # Errors
+    /// When the sessions in its database cannot be ended.
+    pub async fn stop_server(&self, reference: &str) -> anyhow::Result<()> {
+        self.inner.databases.pause(reference).await
+    }
+
+    /// Starts it again.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_server(&self, reference: &str) -> anyhow::Result<()> {
+        self.inner.databases.resume(reference).await
+    }
+
     /// A session of the superuser in a project's database.
     ///
     /// # Errors

@@ -108,6 +108,8 @@ impl World {
             .env_clear()
             .env("KUBECONFIG", &self.operator_kubeconfig)
             .env("POD_NAME", name)
+            // As in the Deployment.
+            .env("MALLOC_ARENA_MAX", "1")
             .env("ORCHESTRA_LOG", "debug")
             .env("ORCHESTRA_LEASE_DURATION", "3s")
             // By the environment, so that `with` may say otherwise by a flag.

@@ -194,6 +194,7 @@ async fn wrong_tokens_names_and_fields_are_refused() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn rules_edit_and_replace_answers() {
     let client = start("pro").await;
     client.create("tenant-a").await;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn every_configuration_is_read_back() {
     let client = start("pro").await;
     let reference = client.create_healthy("tenant-a").await;
@@ -222,6 +223,7 @@ async fn logins(client: &Client, reference: &str) -> (String, String) {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "every case, in its order")]
 async fn who_may_reach_the_database_is_enforced_and_read_back() {
     let client = start_with("pro", false).await;
     let reference = client.create_healthy("tenant-a").await;

@@ -59,6 +59,7 @@ fn case(name: String, delete: bool) -> Case {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn no_answer_can_make_it_buy_or_destroy_twice() {
     let scene = Scene::start(0).await;
     let _operator = scene.operator("operator", &["--create-settle=3s"]);

@@ -33,6 +33,7 @@ async fn runs(world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_pause_goes_on_whatever_is_lost_or_down() {
     let world = generous_world().await;
     let dir = tempfile::tempdir().unwrap();

@@ -12,6 +12,7 @@ use crate::proof::soon;
 use crate::support::{reason, scalar, world};
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_failing_canary_halts_the_rollout_and_a_cured_source_goes_on() {
     let world = world().await;
     let mut operator = world.operator("first", |_| {}).unwrap();
@@ -114,6 +115,7 @@ async fn owner(world: &orchestra_sandbox::world::World, name: &str) -> sqlx::pos
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn so_many_may_fail_and_a_cure_by_hand_goes_on_by_resume() {
     let world = world().await;
     let mut operator = world.operator("first", |_| {}).unwrap();

@@ -9,6 +9,7 @@ use crate::process::get;
 use crate::support::{LONG, world};
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_paused_rollout_waits_new_tenants_do_not_and_pinned_ones_stay() {
     let world = world().await;
     let mut operator = world.operator("first", |_| {}).unwrap();

@@ -19,6 +19,7 @@ fn source(world: &World, map: &str, migrations: &[(&str, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn a_changed_template_is_rolled_out_over_its_own_tenants() {
     let world = world().await;
     let _operator = world.operator("operator", |_| {}).unwrap();

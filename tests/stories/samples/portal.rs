@@ -43,6 +43,7 @@ fn sign_up() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn users_of_a_supabase_project_see_exactly_their_rows() {
     let world = generous_world().await;
     standard_class(&world, "");

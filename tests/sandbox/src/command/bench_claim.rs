@@ -57,6 +57,8 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let operator = operator(&world)?;
     fill(&arguments, &world).await?;
     world.api.behave(|provider| provider.coming_up = NEVER);
+    // The stand-in makes the databases of new projects on this machine, which no provider does.
+    world.apply(&pool(&arguments, 1))?;
     let api_server = world.plane.api_server_id().context("the API server has ended")?;
     let before = [Usage::of(operator.id())?, Usage::of(api_server)?];
     let began = Instant::now();
@@ -130,18 +132,23 @@ async fn fill(arguments: &Arguments, world: &World) -> Result<()> {
         class["spec"]["migrations"] = json!({"source": {"configMapRef": {"name": "schema"}}, "format": "Prisma"});
     }
     world.apply(&class.to_string())?;
-    let pool = json!({
-        "apiVersion": "stagesub.io/v1alpha1",
-        "kind": "OrchestraPool",
-        "metadata": {"name": "warm"},
-        "spec": {"className": "standard", "replicas": arguments.claims, "maxConcurrentCreates": 10},
-    });
-    world.apply(&pool.to_string())?;
+    world.apply(&pool(arguments, 10))?;
     let began = Instant::now();
     let full = |pool: &Value| is_true(pool, "Ready") && pool["status"]["available"] == arguments.claims;
     world.until(Kind::Pool, ("", "warm"), arguments.limit(), full).await?;
     eprintln!("{} databases wait after {:.0?}", arguments.claims, began.elapsed());
     Ok(())
+}
+
+/// The pool, which creates so many databases at once.
+fn pool(arguments: &Arguments, at_once: u32) -> String {
+    json!({
+        "apiVersion": "stagesub.io/v1alpha1",
+        "kind": "OrchestraPool",
+        "metadata": {"name": "warm"},
+        "spec": {"className": "standard", "replicas": arguments.claims, "maxConcurrentCreates": at_once},
+    })
+    .to_string()
 }
 
 /// Each Orchestra has a database of the pool, and no two have the same.

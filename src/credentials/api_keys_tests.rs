@@ -1,0 +1,111 @@
+#![allow(clippy::unwrap_used)]
+use super::KeyKind::{Publishable, Secret};
+use super::*;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+fn key(id: &str, kind: KeyKind) -> MadeKey {
+    MadeKey {
+        id: id.into(),
+        name: format!("one_{id}"),
+        kind,
+    }
+}
+
+#[test]
+fn a_name_is_one_of_the_api_and_tells_its_number() {
+    let pattern = |name: &str| {
+        let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        first && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_')) && (4..=64).contains(&name.len())
+    };
+    let long = "a".repeat(200);
+    for database in [
+        "orchdb-0a1b2c3d-0000-4000-8000-000000000000",
+        "1",
+        "x.y",
+        &long,
+        &format!("{long}b"),
+    ] {
+        for number in [1, 27, u32::MAX] {
+            let name = name_of(database, number);
+            assert!(pattern(&name), "{name}");
+            assert_eq!(number_of(database, &name), Some(number), "{name}");
+            assert_eq!(number_of("other", &name), None);
+        }
+    }
+    assert_ne!(name_of(&long, 1), name_of(&format!("{long}b"), 1));
+    for name in ["one", "one_", "one_01", "one_+1", "one_1x", "one_2_3", "default"] {
+        assert_eq!(number_of("one", name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_rotation_is_written_down_step_by_step_and_former_keys_end_after_they_are_replaced() {
+    let mut state = KeyState::default();
+    assert!(state.is_due(at(100)) && state.labels().is_empty());
+    state.begin(KeyKind::ALL.into(), 3, at(100));
+    assert_eq!((state.last, state.is_due(at(200))), (4, false));
+    assert_eq!(state.labels(), [(KEYS_PENDING_LABEL, "true".to_owned())]);
+    // Another operator's rotation is not this one.
+    let mut other = state.clone();
+    assert!(!other.end(3, vec![key("x", Secret)], at(101)));
+    assert!(other.pending.is_some() && other.current.is_empty() && other.has("x"));
+
+    assert!(state.end(
+        4,
+        vec![key("a", Publishable), key("b", Secret), key("c", Secret)],
+        at(101)
+    ));
+    assert_eq!(state.ids(), ["a", "b"]);
+    assert!(!state.is_due(at(100)) && state.is_due(at(101)));
+    // The second key of one name.
+    assert_eq!(state.former[0].key.id, "c");
+    state.published(at(102), SignedDuration::from_secs(10));
+    assert!(state.overdue(at(112)).is_empty());
+    assert_eq!(state.overdue(at(113)), [key("c", Secret)]);
+    state.forget("c");
+
+    state.begin(vec![Secret], 4, at(200));
+    state.end(5, vec![key("d", Secret)], at(201));
+    assert_eq!(state.ids(), ["a", "d"]);
+    let marks = KeyMarks::read(
+        &state
+            .labels()
+            .into_iter()
+            .map(|(key, is)| (key.to_owned(), is))
+            .collect(),
+    );
+    let waits = KeyMarks {
+        followed: Some(at(200)),
+        waits: true,
+        ..KeyMarks::default()
+    };
+    assert_eq!(marks, waits);
+    assert!(
+        state.overdue(at(9999)).is_empty(),
+        "not before the newer one is published"
+    );
+    let text = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<KeyState>(&text).unwrap(), state);
+}
+
+#[test]
+fn a_key_that_somebody_has_deleted_is_made_anew_and_what_stands_in_for_it_stays() {
+    let mut state = KeyState::default();
+    state.begin(KeyKind::ALL.into(), 0, at(100));
+    state.end(1, vec![key("a", Publishable), key("b", Secret)], at(100));
+    state.begin(KeyKind::ALL.into(), 1, at(200));
+    state.end(2, vec![key("c", Publishable), key("d", Secret)], at(200));
+    state.published(at(200), SignedDuration::from_secs(10));
+    assert!(state.lose(&["c".into(), "d".into()]).is_empty() && !state.is_due(at(200)));
+    assert_eq!(state.lose(&["c".into(), "b".into()]), ["one_d"]);
+    assert!(state.is_due(at(200)) && state.ids() == ["c", "b"]);
+    assert_eq!(state.overdue(at(9999)), [key("a", Publishable)]);
+    for number in 3..9 {
+        state.begin(vec![Secret], 0, at(300));
+        state.end(number, vec![key(&number.to_string(), Secret)], at(300));
+    }
+    assert_eq!((state.former.len(), state.is_due(at(400))), (8, false));
+}

@@ -1,0 +1,122 @@
+//! Ends the former keys.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Outcome, is_published, over, settled, warn};
+use crate::api::Orchestra;
+use crate::api::condition::Reason;
+use crate::controller::error::Error;
+use crate::controller::status::{News, tell};
+use crate::credentials::api_keys::MadeKey;
+use crate::credentials::owner::{self, Owner};
+use crate::database::plan::Claim;
+use crate::database::{Pass, holder};
+use crate::supabase::Account;
+use crate::supabase::keys::ApiKey;
+
+/// Writes down when the former keys end, once the newer ones are published; and deletes those whose time is over.
+pub async fn end(
+    pass: &mut Pass,
+    (stored, claim): (&Owner, Claim),
+    account: &Account,
+    reference: &str,
+) -> Result<Outcome, Error> {
+    let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
+    let (holder, now) = (holder::watched(pass), Timestamp::now());
+    let digest = stored.address.as_ref().and_then(|address| address.keys.as_ref());
+    let released = claim == Claim::Released;
+    let mut state = stored.api_keys.clone();
+    if released || is_published(holder.as_deref(), digest) {
+        let overlap = holder.map(|holder| overlap(&holder)).unwrap_or_default();
+        state.published(now, overlap);
+        if state != stored.api_keys {
+            owner::change_keys(&secrets, &name, |state| state.published(now, overlap)).await?;
+        }
+    }
+    let due = state.overdue(if released { Timestamp::MAX } else { now });
+    if due.is_empty() {
+        return Ok(over(pass));
+    }
+    let listed = match account.client().list_keys(reference).await {
+        Ok(listed) => listed,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (mut deleted, mut outcome) = (Vec::new(), Ok(()));
+    for key in due {
+        match judge(&key, &listed, stored) {
+            Verdict::Gone => {}
+            Verdict::InUse => {
+                owner::change_keys(&secrets, &name, |state| state.restore(&key.id)).await?;
+                continue;
+            }
+            Verdict::Changed => {
+                let note = format!(
+                    "the API key that was named {} has another name or type now: it is somebody else's, and is not deleted",
+                    key.name
+                );
+                warn(pass, Reason::KeysKept, note).await;
+            }
+            Verdict::Ours => match account.client().delete_api_key(reference, &key.id).await {
+                Ok(()) => deleted.push(format!("{} ({})", key.name, key.kind.type_())),
+                Err(error) if error.is_gone() => {}
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            },
+        }
+        owner::change_keys(&secrets, &name, |state| state.forget(&key.id)).await?;
+    }
+    if !deleted.is_empty() {
+        let note = format!(
+            "the overlap is over: the former API keys {} are deleted",
+            deleted.join(", ")
+        );
+        tell(&pass.ctx.core, &pass.object, &News::normal(Reason::KeysRevoked, note)).await;
+    }
+    if outcome.is_ok() {
+        settled(pass);
+    }
+    Ok(outcome)
+}
+
+/// What becomes of a former key whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is not there any more.
+    Gone,
+    /// It is the one that the operator made.
+    Ours,
+    /// Somebody has changed it.
+    Changed,
+    /// It is stored for the connection Secret.
+    InUse,
+}
+
+pub(super) fn judge(key: &MadeKey, listed: &[ApiKey], stored: &Owner) -> Verdict {
+    let Some(found) = listed.iter().find(|found| found.id.as_ref() == Some(&key.id)) else {
+        return Verdict::Gone;
+    };
+    let is_stored = |value: &SecretString| {
+        let address = stored.address.as_ref();
+        address.is_some_and(|address| {
+            [&address.anon_key, &address.service_role_key]
+                .iter()
+                .any(|stored| stored.expose_secret() == value.expose_secret())
+        })
+    };
+    if found.name != key.name || !found.is(&key.kind.type_()) {
+        Verdict::Changed
+    } else if stored.api_keys.ids().contains(&key.id) || found.api_key.as_ref().is_some_and(is_stored) {
+        Verdict::InUse
+    } else {
+        Verdict::Ours
+    }
+}
+
+fn overlap(holder: &Arc<Orchestra>) -> SignedDuration {
+    SignedDuration::try_from(holder.spec.connection.overlap().as_std()).unwrap_or(SignedDuration::MAX)
+}

@@ -1,0 +1,182 @@
+//! Makes the new keys.
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::{Attempt, Outcome, over, settled, warn};
+use crate::api::condition::Reason;
+use crate::controller::error::Error;
+use crate::controller::status::{News, tell};
+use crate::credentials::api_keys::{KeyKind, KeyState, MadeKey, PendingKeys, name_of, number_of};
+use crate::credentials::owner::{self, Owner};
+use crate::database::{Pass, holder};
+use crate::supabase::keys::{ApiKey, serves};
+use crate::supabase::operation::Operation;
+use crate::supabase::types::KeyType;
+use crate::supabase::{self, Account};
+use crate::text;
+
+/// Keys that an event names.
+const NAMED: usize = 8;
+
+/// The longest identity of a key: the API has UUIDs.
+const IDENTITY: usize = 64;
+
+/// Writes down which keys are about to be made.
+pub async fn begin(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
+    let follows = holder::login(pass).rotated_at;
+    let follows = follows.filter(|login| stored.address.is_some() && stored.api_keys.is_due(*login));
+    let Some(follows) = follows else {
+        // The watch is late, or too many former keys are left.
+        return Ok(over(pass));
+    };
+    let keys = match account.client().list_keys(reference).await {
+        Ok(keys) => keys,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (kinds, legacy) = rotated(&keys);
+    let (secrets, name) = (owner::secrets(&pass.ctx.core), pass.name().to_owned());
+    if kinds.is_empty() {
+        if legacy.is_empty() {
+            return Ok(Err(supabase::Error::NotReady {
+                operation: Operation::GetApiKeys,
+                message: "it has no API keys".to_owned(),
+            }));
+        }
+        owner::change_keys(&secrets, &name, |state| state.skip(follows)).await?;
+        let note = "the project has legacy API keys (JWT) only, which the operator does not rotate: make a publishable and a \
+                    secret key in the provider's dashboard (project settings, API keys), and the next rotation replaces \
+                    them";
+        warn(pass, Reason::KeysKept, note.to_owned()).await;
+        return Ok(over(pass));
+    }
+    let highest = keys.iter().filter_map(|key| number_of(&name, &key.name)).max();
+    let begin = |state: &mut KeyState| state.begin(kinds, highest.unwrap_or_default(), follows);
+    owner::change_keys(&secrets, &name, begin).await?;
+    pass.keys = Some(Attempt::Begun(keys));
+    Ok(Ok(()))
+}
+
+/// The kinds that new keys are made of: those that the project has besides its legacy keys; and the names of these.
+pub(super) fn rotated(keys: &[ApiKey]) -> (Vec<KeyKind>, Vec<String>) {
+    let has = |kind: &KeyKind| keys.iter().any(|key| serves(key, &kind.type_()));
+    let legacy = keys.iter().filter(|key| key.is(&KeyType::Legacy));
+    (
+        KeyKind::ALL.into_iter().filter(has).collect(),
+        legacy.map(|key| key.name.clone()).collect(),
+    )
+}
+
+/// Makes the keys that are written down, unless they are there, and stores them.
+pub async fn make(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
+    let begun = match pass.keys.take() {
+        Some(Attempt::Begun(keys)) => Some(keys),
+        _ => None,
+    };
+    let pending = stored.api_keys.pending.as_ref().filter(|_| stored.address.is_some());
+    let Some(pending) = pending else {
+        return Ok(over(pass));
+    };
+    let (core, name) = (pass.ctx.core.clone(), pass.name().to_owned());
+    let (listed, made) = match made(account, reference, &name, pending, begun).await {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
+    let value = |kind: KeyKind| {
+        let first = made.iter().find(|(key, _)| key.kind == kind);
+        first.map(|(_, value)| value.clone())
+    };
+    let values = (value(KeyKind::Publishable), value(KeyKind::Secret));
+    let keys: Vec<_> = made.into_iter().map(|(key, _)| key).collect();
+    let kept = kept(&listed, &stored.api_keys, &keys);
+    let mut ended = false;
+    let end = |state: &mut KeyState| {
+        ended = state.end(pending.number, keys, Timestamp::now());
+        ended
+    };
+    owner::store_keys(&owner::secrets(&core), &name, values, end).await?;
+    if !ended {
+        return Ok(over(pass));
+    }
+    let title = name_of(&name, pending.number);
+    tracing::info!(
+        project = reference,
+        name = title,
+        "new API keys are stored and published"
+    );
+    let note = format!(
+        "the project has new API keys, named {title}: they take the place of the former ones in the connection Secret, and \
+         those that the operator made are deleted when the overlap is over"
+    );
+    tell(&core, &pass.object, &News::normal(Reason::KeysRotated, note)).await;
+    if !kept.is_empty() {
+        let kept = text::names(&kept, NAMED, kept.len());
+        let note = format!(
+            "the operator has not made these API keys of the project, and neither changes nor deletes them: {kept}. Delete or \
+             disable them in the provider's dashboard when nothing uses them"
+        );
+        warn(pass, Reason::KeysKept, note).await;
+    }
+    settled(pass);
+    Ok(Ok(()))
+}
+
+/// The keys of a name, by kind: those that are there, or else a new one. Also the project's keys as they were listed.
+async fn made(
+    account: &Account,
+    reference: &str,
+    database: &str,
+    pending: &PendingKeys,
+    begun: Option<Vec<ApiKey>>,
+) -> Result<(Vec<ApiKey>, Vec<(MadeKey, SecretString)>), supabase::Error> {
+    let (client, title) = (account.client(), name_of(database, pending.number));
+    let listed = match begun {
+        Some(keys) => keys,
+        // One of an earlier attempt may be there.
+        None => client.list_keys(reference).await?,
+    };
+    let mut made = Vec::new();
+    for kind in pending.kinds.iter().copied() {
+        let is_it = |key: &&ApiKey| key.name == title && key.is(&kind.type_());
+        let mut found: Vec<_> = listed.iter().filter(is_it).cloned().collect();
+        if found.is_empty() {
+            let description = format!("made by the Orchestra operator for {database}, which deletes it in time");
+            let new = client
+                .create_api_key(reference, &kind.type_(), &title, &description)
+                .await?;
+            found.push(new);
+        }
+        for key in found {
+            let value = key.revealed()?;
+            let id = key.id.filter(|id| is_identity(id));
+            let id = id.ok_or_else(|| supabase::Error::Undecodable {
+                operation: Operation::CreateApiKey,
+                cause: "the key has no identity".to_owned(),
+            })?;
+            let name = title.clone();
+            made.push((MadeKey { id, name, kind }, value));
+        }
+    }
+    Ok((listed, made))
+}
+
+/// Whether a text is the identity of a key, and no other part of a path.
+pub(super) fn is_identity(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=IDENTITY).contains(&id.len()) && id.bytes().all(plain) && id != "legacy"
+}
+
+/// The listed keys that the operator has not made, as far as it knows.
+pub(super) fn kept(listed: &[ApiKey], known: &KeyState, made: &[MadeKey]) -> Vec<String> {
+    let is_others = |key: &&ApiKey| {
+        let id = key.id.as_deref().unwrap_or_default();
+        !known.has(id) && !made.iter().any(|made| made.id == id)
+    };
+    let kinds = [KeyType::Publishable, KeyType::Secret, KeyType::Legacy];
+    let named = |key: &ApiKey| {
+        let kind = kinds.iter().find(|kind| key.is(kind));
+        let kind = kind.map_or("of another kind", |kind| kind.as_ref());
+        format!("{} ({kind})", text::line(&key.name, IDENTITY))
+    };
+    listed.iter().filter(is_others).map(named).collect()
+}

@@ -1,0 +1,204 @@
+//! The rotation of a hosted project's API keys: it follows each rotation of the tenant's login, where the Orchestra asks for
+//! it. Each step is written into the owner's Secret before it is taken:
+//!
+//! ```text
+//! Due (the names of the new keys are stored) → Pending (made, or found by their names, and stored: they are published)
+//!       … published … Overdue (the end of the former ones is stored) … overlap … Overdue (they are deleted)
+//! ```
+//!
+//! Only keys are deleted whose identity was recorded when the operator made them, and that still have the name that it gave
+//! them.
+
+mod end;
+mod make;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::plan::{Claim, KeyWork};
+use super::{Pass, holder, keys};
+use crate::api::condition::Reason;
+use crate::api::names::KEYS_LABEL;
+use crate::api::{AlsoRotated, Orchestra};
+use crate::controller::backoff::SLOWEST;
+use crate::controller::error::Error;
+use crate::controller::status::{News, tell};
+use crate::credentials::api_keys::KeyMarks;
+use crate::credentials::owner;
+use crate::error::ErrorClass;
+use crate::supabase::keys::ApiKey;
+use crate::supabase::{self, Account};
+
+/// How many poll intervals pass until it is looked again whether the new keys are published: a minute by default.
+const LOOK: u32 = 12;
+
+/// How far a pass has come.
+#[derive(Debug)]
+pub enum Attempt {
+    /// The names of new keys were stored in this pass, and these are the project's keys: none of them is a new one.
+    Begun(Vec<ApiKey>),
+    /// Nothing more is tried in this pass.
+    Over,
+}
+
+/// What is known beside the owner's Secret.
+#[derive(Clone, Copy, Debug)]
+struct Around {
+    /// Whose the database is.
+    claim: Claim,
+    /// The Orchestra asks for the rotation of keys.
+    asked: bool,
+    /// When its login was rotated.
+    login: Option<Timestamp>,
+    /// Its connection Secret has the keys that are stored.
+    published: bool,
+}
+
+/// What is to be done now.
+pub fn work(pass: &Pass, claim: Claim) -> Option<KeyWork> {
+    match &pass.keys {
+        Some(Attempt::Over) => return None,
+        Some(Attempt::Begun(_)) => return Some(KeyWork::Pending),
+        None if pass.ctx.keys.held(pass.name()).is_some() => return None,
+        None => {}
+    }
+    let (marks, digest) = marks(pass)?;
+    let holder = holder::watched(pass);
+    let also = holder
+        .as_ref()
+        .and_then(|holder| holder.spec.connection.rotation.as_ref()?.also.clone());
+    let around = Around {
+        claim,
+        asked: also.is_some_and(|also| also.contains(&AlsoRotated::ApiKeys)),
+        login: holder::login(pass).rotated_at,
+        published: is_published(holder.as_deref(), digest.as_ref()),
+    };
+    decide(marks, around, Timestamp::now())
+}
+
+fn decide(marks: KeyMarks, around: Around, now: Timestamp) -> Option<KeyWork> {
+    let held = around.claim == Claim::Held;
+    // Nobody has the Secret any more that the former keys were in.
+    let released = around.claim == Claim::Released;
+    let ends = marks.revoke_at.is_some_and(|until| until <= now || released);
+    if marks.pending && held {
+        Some(KeyWork::Pending)
+    } else if ends || (marks.waits && (released || (held && around.published))) {
+        Some(KeyWork::Overdue)
+    } else {
+        let login = around.login.filter(|_| held && around.asked)?;
+        marks
+            .followed
+            .is_none_or(|followed| followed < login)
+            .then_some(KeyWork::Due)
+    }
+}
+
+/// How long until something is to be done that no watch tells of: a second at least.
+pub fn due_in(pass: &Pass) -> Option<Duration> {
+    if let Some(wait) = pass.ctx.keys.held(pass.name()) {
+        return Some(wait);
+    }
+    let (marks, _) = marks(pass)?;
+    let until = marks.revoke_at.map(|until| {
+        let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+        left.max(Duration::from_secs(1))
+    });
+    let look = marks.waits.then(|| pass.ctx.core.settings.poll_interval * LOOK);
+    until.into_iter().chain(look).min()
+}
+
+/// What the owner's Secret says of the keys, and the digest of those that are stored.
+fn marks(pass: &Pass) -> Option<(KeyMarks, Option<String>)> {
+    let secret = ObjectRef::new(pass.name()).within(&pass.ctx.core.settings.namespace);
+    let secret = pass.ctx.core.stores.secrets.get(&secret)?;
+    let labels = secret.labels();
+    Some((KeyMarks::read(labels), labels.get(KEYS_LABEL).cloned()))
+}
+
+/// Whether the connection Secret of an Orchestra has the keys of this digest.
+fn is_published(holder: Option<&Orchestra>, digest: Option<&String>) -> bool {
+    let written = holder.and_then(|holder| holder.status.as_ref()?.secret_ref.as_ref());
+    written.is_some_and(|written| digest.is_some() && written.keys.as_ref() == digest)
+}
+
+/// Carries out a part of the rotation. What goes wrong at the provider stops nothing and is no error of the pass: the keys
+/// that are published stay.
+pub async fn act(
+    pass: &mut Pass,
+    (work, claim): (KeyWork, Claim),
+    account: &Account,
+    reference: &str,
+) -> Result<(), Error> {
+    let stored = owner::read(&owner::secrets(&pass.ctx.core), pass.name()).await?;
+    let stored = stored.unwrap_or_default();
+    let done = match work {
+        KeyWork::Due => make::begin(pass, &stored, account, reference).await?,
+        KeyWork::Pending => make::make(pass, &stored, account, reference).await?,
+        KeyWork::Overdue => end::end(pass, (&stored, claim), account, reference).await?,
+    };
+    match done {
+        Ok(()) => Ok(()),
+        Err(error) => postpone(pass, work, error).await,
+    }
+}
+
+/// Whether the provider did its part.
+type Outcome = Result<(), supabase::Error>;
+
+/// Nothing more is tried in this pass.
+fn over(pass: &mut Pass) -> Outcome {
+    pass.keys = Some(Attempt::Over);
+    Ok(())
+}
+
+/// The same, after something was done.
+fn settled(pass: &mut Pass) {
+    pass.keys = Some(Attempt::Over);
+    pass.ctx.core.backoff.reset(&key(pass));
+    pass.ctx.keys.release(pass.name());
+}
+
+async fn warn(pass: &Pass, reason: Reason, note: String) {
+    tell(&pass.ctx.core, &pass.object, &News::warning(reason, note)).await;
+}
+
+/// Goes on with the keys that are published, and tries again later: what a person must put right, after the first attempts
+/// at the pace at which keys are read.
+async fn postpone(pass: &mut Pass, work: KeyWork, error: supabase::Error) -> Result<(), Error> {
+    let core = pass.ctx.core.clone();
+    // The key may be there by then.
+    let settle = work == KeyWork::Pending && error.outcome_unknown();
+    let error = Error::from(error);
+    let wait = match error.class() {
+        ErrorClass::After(wait) => wait,
+        _ => core.backoff.next(&key(pass)),
+    };
+    let wait = match error.is_passing() {
+        true if settle => wait.max(core.settings.create_settle),
+        false if wait >= SLOWEST => wait.max(keys::interval(core.settings.resync)),
+        _ => wait,
+    };
+    pass.ctx.keys.hold(pass.name(), wait);
+    pass.keys = Some(Attempt::Over);
+    tracing::info!(%error, ?work, "the API keys are not rotated yet");
+    if !error.is_passing() {
+        let what = match work {
+            KeyWork::Overdue => "the former API keys are not deleted",
+            _ => "the API keys are not rotated, and the former ones stay published",
+        };
+        warn(pass, error.reason(), format!("{what} ({error}); it is tried again")).await;
+    }
+    Ok(())
+}
+
+/// The key of attempts to rotate the keys.
+fn key(pass: &Pass) -> String {
+    format!("keys/{}", pass.name())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+#![allow(clippy::unwrap_used)]
+use secrecy::SecretString;
+
+use super::end::{Verdict, judge};
+use super::make::{is_identity, kept, rotated};
+use super::*;
+use crate::credentials::api_keys::{KeyKind, KeyState, MadeKey};
+use crate::credentials::owner::{Address, Owner};
+use crate::supabase::types::KeyType;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+fn key(id: &str, kind: KeyType, name: &str) -> ApiKey {
+    ApiKey {
+        id: Some(id.into()),
+        name: name.into(),
+        kind: Some(kind),
+        api_key: Some(format!("value-{id}").into()),
+        role: None,
+    }
+}
+
+fn made(id: &str, name: &str) -> MadeKey {
+    MadeKey {
+        id: id.into(),
+        name: name.into(),
+        kind: KeyKind::Secret,
+    }
+}
+
+#[test]
+fn keys_follow_each_rotation_of_the_login_of_an_orchestra_that_asks_for_it() {
+    let around = Around {
+        claim: Claim::Held,
+        asked: true,
+        login: Some(at(100)),
+        published: false,
+    };
+    let followed = |seconds| KeyMarks {
+        followed: Some(at(seconds)),
+        ..KeyMarks::default()
+    };
+    for (marks, around, is) in [
+        (KeyMarks::default(), around, Some(KeyWork::Due)),
+        (followed(99), around, Some(KeyWork::Due)),
+        (followed(100), around, None),
+        (KeyMarks::default(), Around { login: None, ..around }, None),
+        (KeyMarks::default(), Around { asked: false, ..around }, None),
+    ] {
+        assert_eq!(decide(marks, around, at(200)), is, "{marks:?} {around:?}");
+    }
+    for claim in [Claim::None, Claim::Abandoned, Claim::Released] {
+        let around = Around { claim, ..around };
+        assert_eq!(decide(KeyMarks::default(), around, at(200)), None);
+        let begun = KeyMarks {
+            pending: true,
+            ..KeyMarks::default()
+        };
+        assert_eq!(decide(begun, around, at(200)), None, "nobody gets what is made");
+    }
+}
+
+#[test]
+fn former_keys_end_when_the_newer_ones_are_published_and_the_overlap_is_over() {
+    let around = Around {
+        claim: Claim::Held,
+        asked: false,
+        login: Some(at(100)),
+        published: false,
+    };
+    let marks = KeyMarks {
+        followed: Some(at(100)),
+        ..KeyMarks::default()
+    };
+    let waits = KeyMarks { waits: true, ..marks };
+    let until = KeyMarks {
+        revoke_at: Some(at(200)),
+        ..marks
+    };
+    let published = Around {
+        published: true,
+        ..around
+    };
+    let released = Around {
+        claim: Claim::Released,
+        ..around
+    };
+    for (marks, around, is) in [
+        (waits, around, None),
+        (waits, published, Some(KeyWork::Overdue)),
+        (waits, released, Some(KeyWork::Overdue)),
+        (until, around, None),
+        (until, released, Some(KeyWork::Overdue)),
+        (KeyMarks { pending: true, ..waits }, published, Some(KeyWork::Pending)),
+    ] {
+        assert_eq!(decide(marks, around, at(199)), is, "{marks:?} {around:?}");
+    }
+    assert_eq!(decide(until, around, at(200)), Some(KeyWork::Overdue));
+}
+
+#[test]
+fn legacy_keys_are_never_rotated_and_what_is_not_the_operators_is_told() {
+    let anon = key("anon", KeyType::Legacy, "anon");
+    let default = key("1", KeyType::Publishable, "default");
+    let secret = key("2", KeyType::Secret, "default");
+    let reader = ApiKey {
+        role: Some("reader".into()),
+        ..key("3", KeyType::Secret, "reader")
+    };
+    let all = [anon.clone(), default, secret, reader.clone()];
+    assert_eq!(rotated(&all), (KeyKind::ALL.into(), vec!["anon".to_owned()]));
+    assert_eq!(rotated(&[anon, reader]), (vec![], vec!["anon".to_owned()]));
+    let state = KeyState {
+        current: vec![made("2", "default")],
+        ..KeyState::default()
+    };
+    let told = kept(&all, &state, &[made("1", "default")]);
+    assert_eq!(told, ["anon (legacy)", "reader (secret)"]);
+}
+
+#[test]
+fn only_a_key_of_the_recorded_identity_and_name_that_is_not_published_is_deleted() {
+    let address = Address {
+        host: String::new(),
+        user: String::new(),
+        database: String::new(),
+        session_port: 1,
+        transaction_port: 1,
+        project_url: String::new(),
+        anon_key: SecretString::from("value-4"),
+        service_role_key: SecretString::from("value-5"),
+        keys: None,
+    };
+    let stored = Owner {
+        address: Some(address),
+        api_keys: KeyState {
+            current: vec![made("6", "one_6")],
+            ..KeyState::default()
+        },
+        ..Owner::default()
+    };
+    let listed = [
+        key("1", KeyType::Secret, "one_1"),
+        key("2", KeyType::Secret, "theirs"),
+        key("3", KeyType::Publishable, "one_3"),
+        key("5", KeyType::Secret, "one_5"),
+        key("6", KeyType::Secret, "one_6"),
+        key("7", KeyType::Secret, "one_8"),
+    ];
+    for (id, is) in [
+        ("1", Verdict::Ours),
+        ("2", Verdict::Changed),
+        ("3", Verdict::Changed),
+        ("5", Verdict::InUse),
+        ("6", Verdict::InUse),
+        // One of the name has another identity.
+        ("8", Verdict::Gone),
+    ] {
+        let former = made(id, &format!("one_{id}"));
+        assert_eq!(judge(&former, &listed, &stored), is, "{id}");
+    }
+}
+
+#[test]
+fn an_identity_leads_to_no_other_operation() {
+    assert!(is_identity("22222222-2222-4222-8222-222222222222"));
+    for id in ["", "legacy", "a/b", "..", "a?b", &"a".repeat(65)] {
+        assert!(!is_identity(id), "{id}");
+    }
+}

@@ -1,0 +1,108 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::api::{Deletion, OrchestraClassSpec, OrchestraSpec};
+
+fn at(text: &str) -> Timestamp {
+    format!("2026-12-{text}Z").parse().unwrap()
+}
+
+fn notice(expires: &str, given: &str, last: bool) -> ExpiryNotice {
+    ExpiryNotice {
+        expires_at: Time(at(expires)),
+        given_at: Time(at(given)),
+        last,
+    }
+}
+
+#[test]
+fn warnings_come_a_day_and_an_hour_before_and_the_end_never_without() {
+    let (end, ttl) = (at("04T12:00:00"), Duration::from_hours(72));
+    let next = |notice: Option<&ExpiryNotice>, now| super::next(end, ttl, notice, at(now));
+    let (first, last) = (Event::Warning { last: false }, Event::Warning { last: true });
+    assert_eq!(next(None, "01T12:00:00"), (first, at("03T12:00:00")));
+    assert_eq!(next(None, "03T12:00:01"), (first, at("03T12:00:00")));
+    let given = notice("04T12:00:00", "03T12:00:00", false);
+    assert_eq!(next(Some(&given), "03T12:00:01"), (last, at("04T11:00:00")));
+    let given = notice("04T12:00:00", "04T11:00:00", true);
+    assert_eq!(next(Some(&given), "04T11:00:01"), (Event::End, end));
+    // Nobody led for days: one warning, and an hour from there.
+    assert_eq!(next(None, "20T08:00:00"), (last, at("04T11:00:00")));
+    let late = notice("04T12:00:00", "20T08:00:00", true);
+    assert_eq!(next(Some(&late), "20T08:00:01"), (Event::End, at("20T09:00:00")));
+    // It was extended: the warning was of another end.
+    let of_another = notice("03T12:00:00", "03T11:00:00", true);
+    assert_eq!(next(Some(&of_another), "03T11:30:00"), (first, at("03T12:00:00")));
+}
+
+#[test]
+fn a_short_ttl_has_short_warnings() {
+    let end = at("01T12:00:30");
+    let ttl = Duration::from_secs(30);
+    let now = at("01T12:00:00");
+    assert_eq!(
+        super::next(end, ttl, None, now),
+        (Event::Warning { last: false }, at("01T12:00:20"))
+    );
+    let given = notice("01T12:00:30", "01T12:00:20", false);
+    assert_eq!(super::next(end, ttl, Some(&given), now).1, at("01T12:00:27"));
+}
+
+#[test]
+fn nothing_ends_that_is_retained() {
+    let mut object = Orchestra::new("demo", OrchestraSpec::default());
+    let mut class = OrchestraClass::new("demos", OrchestraClassSpec::default());
+    assert_eq!(ttl(&object, Some(&class)), None);
+    class.spec.ttl = Some(GoDuration::from_mins(60));
+    class.spec.deletion = Deletion {
+        policy: DeletionPolicy::Delete,
+        ..Deletion::default()
+    };
+    assert_eq!(ttl(&object, Some(&class)), class.spec.ttl);
+    assert_eq!(ttl(&object, None), None, "the class is not known");
+    object.spec.deletion_policy = Some(DeletionPolicy::Retain);
+    assert_eq!(ttl(&object, Some(&class)), None);
+    object.spec.deletion_policy = Some(DeletionPolicy::Delete);
+    object.spec.ttl = Some(GoDuration::from_mins(5));
+    assert_eq!(ttl(&object, None), object.spec.ttl);
+    assert_eq!(ttl(&object, Some(&class)), object.spec.ttl, "its own counts");
+}
+
+#[test]
+fn the_annotation_is_a_timestamp() {
+    let mut object = Orchestra::new("demo", OrchestraSpec::default());
+    assert_eq!(extended(&object), Ok(None));
+    for (text, read) in [
+        ("2026-12-01T00:00:00Z", Ok(Some(at("01T00:00:00")))),
+        ("2026-12-01T00:00:00.123Z", Ok(Some(at("01T00:00:00")))),
+        ("tomorrow", Err(())),
+    ] {
+        object.annotations_mut().insert(EXTENDED_ANNOTATION.into(), text.into());
+        assert_eq!(extended(&object), read);
+    }
+}
+
+#[test]
+fn a_pass_comes_back_in_time() {
+    let (wait, resync) = (Some(Duration::from_secs(5)), Duration::from_mins(1));
+    let in_time = |wait, next| Life::in_time(wait, next, resync);
+    assert_eq!(in_time(wait, Next::Rest), Next::After(Duration::from_secs(5)));
+    assert_eq!(in_time(Some(resync), Next::Rest), Next::Rest);
+    assert_eq!(
+        in_time(wait, Next::After(Duration::from_secs(9))),
+        Next::After(Duration::from_secs(5))
+    );
+    assert_eq!(in_time(wait, Next::Gone), Next::Gone);
+    assert_eq!(in_time(None, Next::Rest), Next::Rest);
+}
+
+#[test]
+fn a_warning_by_a_clock_that_was_ahead_puts_the_end_off_and_never_forward() {
+    let (end, ttl) = (at("04T12:00:00"), Duration::from_hours(72));
+    let next = |notice: &ExpiryNotice, now| super::next(end, ttl, Some(notice), at(now));
+    // Given by a clock that was a day ahead: the end comes an hour after that time, which is later than it would have.
+    let ahead = notice("04T12:00:00", "05T11:00:00", true);
+    assert_eq!(next(&ahead, "04T12:00:01"), (Event::End, at("05T12:00:00")));
+    // By one that was days behind: no sooner than its own time.
+    let behind = notice("04T12:00:00", "01T11:00:00", true);
+    assert_eq!(next(&behind, "01T11:00:01"), (Event::End, end));
+}

@@ -1,0 +1,87 @@
+//! Files of a source that nobody reads, and whose names say that they could hold a part of it.
+
+use std::path::Path;
+
+use crate::migrate::is_script;
+
+/// Endings of files that hold rows. Of a seed, `.csv` is read.
+const ROWS: [&str; 14] = [
+    "avro", "copy", "dat", "dump", "jsonl", "ndjson", "ods", "parquet", "psv", "tab", "tsv", "xls", "xlsb", "xlsx",
+];
+
+/// Endings of files for people.
+const FOR_PEOPLE: [&str; 12] = [
+    "adoc", "gif", "htm", "html", "jpeg", "jpg", "md", "pdf", "png", "rst", "svg", "webp",
+];
+
+/// Whether a file of a seed that is neither a script nor a table, according to its name, could be meant as one:
+/// `20_part.tsv`, `20_part.csv.txt`, `20_part`.
+pub fn could_be_seed(path: &str) -> bool {
+    let name = name(path).to_ascii_lowercase();
+    if name.starts_with('.') {
+        return false;
+    }
+    is_script(&name)
+        || name.contains(".csv")
+        || has_extension(&name, &ROWS)
+        || is_ordered(&name) && !is_for_people(&name)
+}
+
+/// Whether people read this file, and no program.
+pub fn is_for_people(path: &str) -> bool {
+    has_extension(&name(path).to_ascii_lowercase(), &FOR_PEOPLE)
+}
+
+/// Whether a name begins with a number, as the files of a seed do that run in an order.
+fn is_ordered(name: &str) -> bool {
+    let rest = name.trim_start_matches(|char: char| char.is_ascii_digit());
+    rest.len() < name.len() && (rest.is_empty() || rest.starts_with(['_', '-', '.', ' ']))
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+fn has_extension(name: &str, all: &[&str]) -> bool {
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| all.contains(&extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::could_be_seed;
+
+    #[test]
+    fn what_could_be_a_part_of_a_seed_is_known_by_its_name() {
+        for name in [
+            "20_part.tsv",
+            "part.TSV",
+            "20_part.psql",
+            "20_part.csv.txt",
+            "part.csv~",
+            "part.sql.bak",
+            "part.xlsx",
+            "20_part",
+            "20-part.txt",
+            "data/20.part",
+            "20",
+        ] {
+            assert!(could_be_seed(name), "{name}");
+        }
+        for name in [
+            "README.md",
+            "LICENSE",
+            "notes.txt",
+            "01_how-to.md",
+            "10_stage.png",
+            ".gitkeep",
+            ".20_part.csv.swp",
+            "kustomization.yaml",
+            "package.json",
+            "seed.ts",
+            "2026.lock/readme",
+        ] {
+            assert!(!could_be_seed(name), "{name}");
+        }
+    }
+}

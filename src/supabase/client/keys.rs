@@ -1,0 +1,113 @@
+//! The operations on the API keys of a project.
+
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::http::{Client, Request, decode, done, encode};
+use crate::supabase::error::Error;
+use crate::supabase::keys::{self, ApiKey, ChosenKeys, LegacyKeys};
+use crate::supabase::operation::{Call, Operation};
+use crate::supabase::types::KeyType;
+
+#[derive(Serialize)]
+struct CreateBody<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    name: &'a str,
+    description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_jwt_template: Option<Value>,
+}
+
+impl Client {
+    /// Reads the API keys, revealed (`v1-get-project-api-keys`); see [`keys::choose`].
+    pub async fn api_keys(&self, reference: &str) -> Result<Vec<ApiKey>, Error> {
+        self.keys(Operation::GetApiKeys.into(), reference).await
+    }
+
+    /// The same for a database in use: nobody waits for it.
+    pub async fn list_keys(&self, reference: &str) -> Result<Vec<ApiKey>, Error> {
+        self.keys(Operation::GetApiKeys.as_check(), reference).await
+    }
+
+    async fn keys(&self, call: Call, reference: &str) -> Result<Vec<ApiKey>, Error> {
+        let path = ["v1", "projects", reference, "api-keys"];
+        let query = vec![("reveal", "true".to_owned())];
+        let read = self.read_list(call, (reference, "api_keys"), &path, query).await?;
+        Ok(read.items)
+    }
+
+    /// Reads the keys that a tenant gets, `preferred` ones before others. Only where one of them is a legacy key, it is
+    /// asked whether those are enabled (`v1-get-project-legacy-api-keys`): the list holds them also after they were
+    /// disabled.
+    pub async fn chosen_keys(&self, reference: &str, preferred: &[String]) -> Result<ChosenKeys, Error> {
+        self.choose_keys(Operation::into, reference, preferred).await
+    }
+
+    /// The same for a database in use: nobody waits for it.
+    pub async fn check_keys(&self, reference: &str, preferred: &[String]) -> Result<ChosenKeys, Error> {
+        self.choose_keys(Operation::as_check, reference, preferred).await
+    }
+
+    async fn choose_keys(
+        &self,
+        call: fn(Operation) -> Call,
+        reference: &str,
+        preferred: &[String],
+    ) -> Result<ChosenKeys, Error> {
+        let keys = self.keys(call(Operation::GetApiKeys), reference).await?;
+        let chosen = keys::choose(&keys, true, preferred)?;
+        let legacy = call(Operation::GetLegacyKeys);
+        if !chosen.legacy || self.are_legacy_keys_enabled(legacy, reference).await? {
+            return Ok(chosen);
+        }
+        keys::choose(&keys, false, preferred)
+    }
+
+    /// The operation will be removed together with the legacy keys: 404 means that there are none.
+    async fn are_legacy_keys_enabled(&self, call: Call, reference: &str) -> Result<bool, Error> {
+        let path = ["v1", "projects", reference, "api-keys", "legacy"];
+        let read: Result<LegacyKeys, Error> = self.read(call, reference, &path, vec![]).await;
+        match read {
+            Ok(legacy) => Ok(legacy.enabled),
+            Err(error) if error.is_gone() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes an API key (`v1-create-project-api-key`); a secret key has the role `service_role`. The API has no
+    /// idempotency key: after an error that is [`Error::outcome_unknown`], the key is looked up by its name.
+    pub async fn create_api_key(
+        &self,
+        reference: &str,
+        kind: &KeyType,
+        name: &str,
+        description: &str,
+    ) -> Result<ApiKey, Error> {
+        let operation = Operation::CreateApiKey;
+        let is_secret = *kind == KeyType::Secret;
+        let body = encode(&CreateBody {
+            kind: kind.as_ref(),
+            name,
+            description,
+            secret_jwt_template: is_secret.then(|| json!({"role": keys::SERVICE_ROLE})),
+        })?;
+        let path = ["v1", "projects", reference, "api-keys"];
+        let request = Request {
+            body: Some(body),
+            query: vec![("reveal", "true".to_owned())],
+            ..Request::new(operation, reference, Method::POST, &path)
+        };
+        let answer = decode(operation, &self.send(&request).await?)?;
+        self.item(operation, reference, &answer)
+    }
+
+    /// Deletes an API key by its identity (`v1-delete-project-api-key`): it ceases to work at once. An error that
+    /// [`Error::is_gone`] means that there was no such key.
+    pub async fn delete_api_key(&self, reference: &str, id: &str) -> Result<(), Error> {
+        let path = ["v1", "projects", reference, "api-keys", id];
+        let request = Request::new(Operation::DeleteApiKey, reference, Method::DELETE, &path);
+        done(Operation::DeleteApiKey, &self.send(&request).await?)
+    }
+}
