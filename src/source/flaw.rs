@@ -133,7 +133,8 @@ impl Flaw {
             | Self::Binary(text)
             | Self::Nested(text)
             | Self::Artifact(text)
-            | Self::Digest(text) => cut(text),
+            | Self::Digest(text)
+            | Self::Unread(text) => cut(text),
             Self::TooMany | Self::TooLarge | Self::Busy => {}
         }
         self
