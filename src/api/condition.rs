@@ -109,7 +109,7 @@ pub enum Reason {
     SelectorInvalid,
     /// The class can neither create a database nor claim one.
     NoProvider,
-    /// Every pool of the class is exhausted.
+    /// Every pool of the class is exhausted, or a pool has as many databases on its server as it may.
     PoolExhausted,
     /// Two inventory entries lead to the same server and database.
     DuplicateEntry,

@@ -147,7 +147,20 @@ pub fn pool_label(pool: &str) -> String {
     format!("{begins}-{}", &digest[..DIGITS])
 }
 
-/// Finalizer that keeps a pool with `replicas` until its unclaimed databases are being destroyed.
+/// Label of a Secret in the operator's namespace: the pool that has made, or is about to make, the database of the entry
+/// that it holds, as [`pool_label`].
+pub const ENTRY_LABEL: &str = "stagesub.io/entry-of";
+
+/// Annotation of such a Secret: the system identifier of the server and the oid of the database, once it is made.
+pub const MADE_ANNOTATION: &str = "stagesub.io/made";
+
+/// Annotation of such a Secret: its database is to be dropped, if nobody has claimed it (value `"true"`).
+pub const LEAVING_ANNOTATION: &str = "stagesub.io/leaving";
+
+/// Field manager of the Secrets of entries that a pool makes.
+pub const ENTRY_MANAGER: &str = "orchestra-operator-entry";
+
+/// Finalizer that keeps a pool with `server` until its databases are gone, and a pool with `replicas` until its unclaimed databases are being destroyed.
 pub const POOL_FINALIZER: &str = "stagesub.io/pool";
 
 /// Finalizer that keeps an Orchestra until its claim is released.

@@ -4,10 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{GoDuration, NAME, TemplateReference};
+use super::{GoDuration, LABEL, NAME, TemplateReference};
 
-/// Databases that wait for a claim: those that the pool makes with the provider of a class (`replicas`), or an
-/// inventory of databases that exist (`static`), for a cluster without a token or as a fallback.
+/// Databases that wait for a claim: those that the pool makes with the provider of a class (`replicas`) or on a
+/// PostgreSQL server (`server`), or an inventory of databases that exist (`static`), for a cluster without a token or as
+/// a fallback.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "stagesub.io",
@@ -18,7 +19,7 @@ use super::{GoDuration, NAME, TemplateReference};
     category = "stagesub",
     status = "OrchestraPoolStatus",
     derive = "PartialEq",
-    doc = "OrchestraPool holds databases that wait for a claim: databases that it makes with the provider of a class, or a static inventory of databases that already exist.",
+    doc = "OrchestraPool holds databases that wait for a claim: databases that it makes with the provider of a class or on a PostgreSQL server, or a static inventory of databases that already exist.",
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -44,22 +45,26 @@ use super::{GoDuration, NAME, TemplateReference};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.static) != has(self.replicas)").message("exactly one of static and replicas must be set: static for databases that exist, replicas for databases that the pool makes"),
-    validation = Rule::new("has(self.className) == has(self.replicas)").message("replicas needs className, the class whose provider makes the databases, and className belongs to replicas"),
-    validation = Rule::new("has(self.replicas) || (!has(self.maxConcurrentCreates) && !has(self.memberLifetime))").message("maxConcurrentCreates and memberLifetime belong to replicas"),
-    validation = Rule::new("has(self.static) || !has(self.prepare)").message("prepare belongs to static: databases that the pool makes are prepared with the defaults of their class"),
+    validation = Rule::new("has(self.server) || has(self.static) != has(self.replicas)").message("exactly one of static and replicas must be set: static for databases that exist, replicas for databases that the pool makes; or server, for databases that the pool makes on a PostgreSQL server"),
+    validation = Rule::new("!has(self.server) || !has(self.static)").message("server and static do not go together: make a pool for each"),
+    validation = Rule::new("has(self.server) || has(self.className) == has(self.replicas)").message("replicas needs className, the class whose provider makes the databases, and className belongs to replicas"),
+    validation = Rule::new("!has(self.server) || !has(self.className) || has(self.server.template)").message("className of a pool with server names the class of server.template: set both, or neither"),
+    validation = Rule::new("has(self.replicas) || has(self.server) || (!has(self.maxConcurrentCreates) && !has(self.memberLifetime))").message("maxConcurrentCreates and memberLifetime belong to replicas"),
+    validation = Rule::new("has(self.static) || !has(self.prepare)").message("prepare belongs to static: databases that the pool makes are prepared with the defaults of their class, or with server.template"),
     validation = Rule::new("has(self.static) == has(oldSelf.static)").message("static and replicas do not replace each other: make another pool"),
+    validation = Rule::new("has(self.server) == has(oldSelf.server)").message("server is set when the pool is made, or never: make another pool"),
     validation = Rule::new("!has(oldSelf.className) || (has(self.className) && self.className == oldSelf.className)").message("className is immutable: the databases of the pool were made by it"),
 )]
 pub struct OrchestraPoolSpec {
     /// OrchestraClass whose provider makes the databases, within its budget, and whose defaults they are
     /// prepared with: the migrations and, where its rows name no tenant, the seed. They meet claims of this
-    /// class, whose `pools.names` has to name the pool. Required with `replicas`, and immutable.
+    /// class, whose `pools.names` has to name the pool. Required with `replicas`, and immutable. With `server`: the class
+    /// of `server.template`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub class_name: Option<String>,
     /// Number of databases that wait for a claim. The pool makes another one for each that is claimed;
-    /// a lower number destroys databases that were never claimed.
+    /// a lower number destroys databases that were never claimed. With `server` it may be omitted: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: Option<i32>,
@@ -75,6 +80,9 @@ pub struct OrchestraPoolSpec {
     /// Databases that already exist.
     #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
     pub inventory: Option<StaticInventory>,
+    /// PostgreSQL server on which the pool makes databases, each with an owner of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<DatabaseServer>,
     /// Template whose migrations are applied to the databases of `static` while they wait for a claim, so that a
     /// claim is met in seconds. A prepared database meets only claims of that template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,6 +98,29 @@ pub struct Preparation {
     pub class_name: String,
     /// Template of that class.
     pub template_ref: TemplateReference,
+}
+
+/// A PostgreSQL server on which a pool makes databases.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseServer {
+    /// Secret in the operator's namespace whose key `DATABASE_URL` is the URL of a login with CREATEDB and CREATEROLE. The
+    /// URLs of the databases have its host, port and parameters.
+    pub secret_ref: SecretReference,
+    /// Number of databases that the pool makes at most on the server, claimed and released ones included; default 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max: Option<i32>,
+    /// Template of the class `className`, or else of the default class, whose migrations the databases have while they
+    /// wait for a claim. A prepared database meets only claims of that template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL))]
+    pub template: Option<String>,
+    /// Accept a server before PostgreSQL 16. There a script with CREATEROLE can make itself a member of every
+    /// role of the server that is not a superuser, read every database of the server, and run programs on its
+    /// machine. Set it only if all databases of the server belong to tenants that trust each other's scripts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_legacy_servers: bool,
 }
 
 /// Databases that already exist: one `DATABASE_URL_POOL_<n>` each, or a Secret each.
@@ -177,8 +208,8 @@ pub struct OrchestraPoolStatus {
     /// Label selector of these databases, for autoscalers; absent for a static pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// Name of each OrchestraDatabase that is about to be made. Written before they are: of two operators only one
-    /// decides on them.
+    /// Name of each OrchestraDatabase that is about to be made, or of each entry of a pool with `server`. Written before
+    /// they are: of two operators only one decides on them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]
     pub planned: Vec<String>,

@@ -375,9 +375,27 @@ impl OrchestraPool {
         find(self.conditions(), ConditionType::ServersClosed).is_some()
     }
 
-    /// What becomes of released databases of a static pool; none where it says nothing, and of any other pool.
+    /// What becomes of released databases of a pool whose members are entries; none where it says nothing, and of any
+    /// other pool.
     pub fn recycle(&self) -> Option<Recycle> {
-        self.spec.inventory.as_ref()?.recycle
+        match &self.spec.server {
+            Some(_) => Some(Recycle::Reset),
+            None => self.spec.inventory.as_ref()?.recycle,
+        }
+    }
+
+    /// Whether its members are entries of an inventory, or of a server on which it makes them.
+    pub fn has_entries(&self) -> bool {
+        self.spec.inventory.is_some() || self.spec.server.is_some()
+    }
+
+    /// Whether it accepts servers before PostgreSQL 16, and databases that hold rows.
+    pub fn accepted(&self) -> (bool, bool) {
+        match (&self.spec.server, &self.spec.inventory) {
+            (Some(server), _) => (server.allow_legacy_servers, false),
+            (None, Some(inventory)) => (inventory.allow_legacy_servers, inventory.accept_non_empty),
+            (None, None) => (false, false),
+        }
     }
 }
 

@@ -259,13 +259,13 @@ fn read(place: &Place, what: What, files: &Files, revision: Option<String>) -> R
             let found = layout::seed(files, path).map_err(flaw)?;
             let bytes = size(&found);
             let source = SeedSource::read(found).map_err(Refused::Scripts)?;
-            Ok((Read::Seed(source.with_hold(files.hold().clone())), bytes))
+            Ok((Read::Seed(source.with_permit(files.permit().clone())), bytes))
         }
         What::Migrations(wanted) => {
             let (found, format) = layout::migrations(files, path, wanted).map_err(flaw)?;
             let bytes = size(&found);
             let source = Source::read(format, found).map_err(Refused::Scripts)?;
-            let source = source.with_revision(revision).with_hold(files.hold().clone());
+            let source = source.with_revision(revision).with_permit(files.permit().clone());
             Ok((Read::Migrations(source), bytes))
         }
     }

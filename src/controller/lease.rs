@@ -106,7 +106,7 @@ impl Lease {
     ///
     /// # Errors
     /// When the API server forbids access to the Lease. Every other error is retried.
-    pub async fn acquire(&self) -> Result<Held, Error> {
+    pub async fn acquire(&self) -> Result<LeaseHeld, Error> {
         let mut seen: Option<(Option<String>, Instant)> = None;
         let mut logged = None;
         loop {
@@ -224,14 +224,14 @@ impl Lease {
         }
     }
 
-    fn hold(self, since: Instant, record: Box<Record>) -> Held {
+    fn hold(self, since: Instant, record: Box<Record>) -> LeaseHeld {
         let (tell, lost) = watch::channel(false);
         let lease = self.clone();
         let renewal = tokio::spawn(async move {
             self.renew(since, record).await;
             tell.send_replace(true);
         });
-        Held { lease, lost, renewal }
+        LeaseHeld { lease, lost, renewal }
     }
 
     /// Renews until no renewal succeeds within the deadline, or another operator holds the Lease.
@@ -272,13 +272,13 @@ async fn within(limit: Duration, attempt: impl Future<Output = Result<Outcome, E
 }
 
 /// A Lease that this operator holds. Dropping it ends the renewals, and the Lease expires.
-pub struct Held {
+pub struct LeaseHeld {
     lease: Lease,
     lost: watch::Receiver<bool>,
     renewal: JoinHandle<()>,
 }
 
-impl Held {
+impl LeaseHeld {
     /// Resolves when another operator may hold the Lease: whoever acts must end at once.
     pub async fn lost(&mut self) {
         // An error means that the renewal task itself has ended, which has the same consequence.
@@ -304,7 +304,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for LeaseHeld {
     fn drop(&mut self) {
         self.renewal.abort();
     }

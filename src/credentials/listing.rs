@@ -11,12 +11,12 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Context;
 use super::inventory::{KEY_PREFIX, text};
 use super::project::Inventory;
+use super::{Context, made};
 use crate::api::condition::Reason;
 use crate::api::names::MANAGED_BY;
-use crate::api::{OrchestraPool, StaticInventory, selector};
+use crate::api::{DatabaseServer, OrchestraPool, StaticInventory, selector};
 use crate::controller::Core;
 use crate::controller::error::Error;
 use crate::postgres::Login;
@@ -84,6 +84,9 @@ fn is_own(secret: &impl ResourceExt) -> bool {
 /// Whether a change of a Secret of the operator's namespace may concern the inventory of a pool. One that has lost its
 /// label was selected before.
 pub fn concerns(pool: &OrchestraPool, secret: &PartialObjectMeta<Secret>) -> bool {
+    if let Some(server) = &pool.spec.server {
+        return server.secret_ref.name == secret.name_any() || made::is_labelled(&pool.name_any(), secret.labels());
+    }
     let Some(inventory) = &pool.spec.inventory else {
         return false;
     };
@@ -101,6 +104,9 @@ pub fn concerns(pool: &OrchestraPool, secret: &PartialObjectMeta<Secret>) -> boo
 /// When the Secret is missing, the Secrets are too many or too large, or Kubernetes fails.
 pub async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<Arc<Inventory>, Error> {
     let name = pool.name_any();
+    if let Some(server) = &pool.spec.server {
+        return of_server(ctx, name, server).await;
+    }
     let Some(inventory) = &pool.spec.inventory else {
         return Ok(Arc::default());
     };
@@ -128,6 +134,46 @@ pub async fn inventory(ctx: &Context, pool: &OrchestraPool) -> Result<Arc<Invent
     Ok(remember(ctx, name, Some(versions), entries))
 }
 
+/// The entries that a pool has made on a server.
+async fn of_server(ctx: &Context, pool: String, server: &DatabaseServer) -> Result<Arc<Inventory>, Error> {
+    let core = &ctx.core;
+    let watched = watched_of_server(core, &pool, server);
+    if let Some(entries) = watched.and_then(|versions| ctx.inventories.get(&pool, &Some(versions))) {
+        return Ok(entries);
+    }
+    let api: Api<Secret> = Api::namespaced(core.client.clone(), &core.settings.namespace);
+    let (url, read) = made::server_url(core, server).await?;
+    made::check_server_url(&url, core)?;
+    let mut secrets = Vec::new();
+    let mut parameters = ListParams::default().labels(&made::selector(&pool)).limit(PAGE);
+    loop {
+        let page = api.list(&parameters).await?;
+        let next = page.metadata.continue_.filter(|next| !next.is_empty());
+        secrets.extend(page.items);
+        let Some(next) = next else { break };
+        parameters = parameters.continue_token(&next);
+    }
+    let mut versions: Vec<_> = secrets.iter().map(version).collect();
+    versions.push((server.secret_ref.name.clone(), read));
+    versions.sort_unstable();
+    let mut entries = Inventory::default();
+    for (name, url) in made::urls(&url, secrets) {
+        entries.add(Some(&name), [(made::SERVER_KEY.to_owned(), url)]);
+    }
+    Ok(remember(ctx, pool, Some(versions), entries))
+}
+
+/// The Secrets of a server and of its entries as the watch shows them; none when that of the server is not there.
+fn watched_of_server(core: &Core, pool: &str, server: &DatabaseServer) -> Option<Vec<(String, String)>> {
+    let secrets = &core.stores.secrets;
+    let named = secrets.get(&ObjectRef::new(&server.secret_ref.name).within(&core.settings.namespace))?;
+    let entries = secrets.state_filter(|secret| made::is_of(core, pool, secret));
+    let all = entries.iter().map(|secret| version(&**secret));
+    let mut versions: Vec<_> = all.chain([version(&*named)]).collect();
+    versions.sort_unstable();
+    Some(versions)
+}
+
 fn version(secret: &impl ResourceExt) -> (String, String) {
     (secret.name_any(), secret.resource_version().unwrap_or_default())
 }
@@ -135,6 +181,9 @@ fn version(secret: &impl ResourceExt) -> (String, String) {
 /// Names and `resourceVersion`s of the Secrets of a pool's inventory as the watch shows them; none of the operator's
 /// environment. None when they cannot be told.
 pub fn versions(core: &Core, pool: &OrchestraPool) -> Versions {
+    if let Some(server) = &pool.spec.server {
+        return watched_of_server(core, &pool.name_any(), server);
+    }
     let Some(inventory) = &pool.spec.inventory else {
         return Some(Vec::new());
     };

@@ -7,6 +7,7 @@ pub mod given;
 pub mod inventory;
 mod listing;
 mod login_state;
+pub mod made;
 pub mod owner;
 pub mod password;
 mod project;

@@ -42,13 +42,13 @@ pub async fn given_password(pass: &Pass) -> Result<Option<SecretString>, Error> 
 const IS_RECORDED: &str = "SELECT pg_catalog.to_regclass('stagesub.claim') IS NOT NULL AS recorded";
 const RECORDED: &str = "SELECT orchestra_uid, namespace, name FROM stagesub.claim LIMIT 10";
 
-/// How long a deletion waits for the database whose mark is taken out.
+/// How long a deletion waits for the database whose claim record is removed.
 const UNMARK_LIMIT: Duration = Duration::from_secs(20);
 
 /// The longest part of a claim record that a message repeats.
 const SHOWN: usize = 253;
 
-/// Refuses a project that another Orchestra has marked as its own, as that of another cluster: a new password would lock
+/// Refuses a project whose database another Orchestra has claimed, as one of another cluster: a new password would lock
 /// its operator out. The provider is asked, because no login is known yet.
 pub async fn check_claim(pass: &Pass, account: &Account, reference: &str) -> Result<(), Error> {
     if pass.object.adopted().is_none() {
@@ -122,7 +122,7 @@ pub async fn unmark(pass: &Pass) -> Option<String> {
         Err(_) => "no answer".to_owned(),
     };
     Some(format!(
-        ". The mark of Orchestra {}/{} may be left in its database ({why}): before the project is adopted again, an admin runs there \
+        ". The claim record of Orchestra {}/{} may be left in its database ({why}): before the project is adopted again, an admin runs there \
          DELETE FROM stagesub.claim WHERE orchestra_uid = '{}'",
         claim.namespace, claim.name, claim.uid
     ))

@@ -26,8 +26,12 @@ pub fn passed(pass: &Pass, now: Timestamp) -> Option<String> {
     let issued = status.and_then(|status| status.create_issued_at.as_ref());
     let since = issued.or(pass.object.metadata.creation_timestamp.as_ref())?.0;
     // The deadline, not the time taken, which would change the status at every pass.
-    is_past(class.spec.progress_deadline, since, now)
-        .then(|| format!("not usable {} after it was requested", class.spec.progress_deadline))
+    is_past(class.spec.progress_deadline, since, now).then(|| {
+        format!(
+            "the database was not usable within {} (progressDeadline)",
+            class.spec.progress_deadline
+        )
+    })
 }
 
 /// How long ago a project that was never usable was requested.

@@ -106,7 +106,7 @@ const RESTORING: Description = provisioning(
 
 const PAUSING: Description = working("Bound", Reason::Pausing, "the provider was asked to pause the project");
 
-const ASKED_TO_PAUSE: &str = "the provider was asked to pause the project, which runs until it begins";
+const ASKED_TO_PAUSE: &str = "a pause was requested; the project runs until the provider starts the pause";
 
 const RUNS_ON: &str = "the provider was asked to pause the project for more than an hour, and the project runs on: it is not \
                        asked again. Ask the provider's support, or let the project run (powerState: Running)";
@@ -132,8 +132,8 @@ const OTHER_PASSWORD: &str = "the project has another password; setting the stor
 
 const DROPS_ALL: &str = "everything that the former tenant left in the database is being dropped";
 
-const HELD: &str = "deletion was requested, but an Orchestra uses the database: nothing is deleted while it does, and it goes \
-                    on. The deletion is carried out when that Orchestra is deleted and releases the database";
+const HELD: &str = "deletion was requested, but an Orchestra uses the database: it stays usable, and is deleted when that Orchestra is \
+    deleted and releases it";
 
 const fn working(phase: &'static str, reason: Reason, text: &'static str) -> Description {
     Description {
@@ -213,7 +213,7 @@ const STOPPED: &str = "the provider has paused the project. Restore it in the pr
 const FAILED: &str = "the provider reports that the project failed. Ask its support. A project that never became usable, and so \
     holds no data, is replaced when the class says replaceStuck";
 
-const PAUSE_HANGS: &str = "the provider was asked to pause the project more than an hour ago and has not finished: it can be used by nobody \
+const PAUSE_HANGS: &str = "the provider was asked to pause the project more than an hour ago and has not finished: nobody can use it \
     meanwhile. Ask the provider's support; the operator continues when the project is paused or usable";
 
 const WRONG_PASSWORD: &str = "the project refuses the password of its role postgres that spec.source.existing.adopt.passwordSecretRef of the \
@@ -225,6 +225,6 @@ const ELSEWHERE: &str = "the project that spec.source.existing.projectRef of the
     and the operator continues; or delete the Orchestra";
 
 /// The project was adopted, and is nobody's now.
-const NOT_RESET: &str = "the project, which was adopted, refuses the stored password of its role postgres, and no Orchestra \
-                         has it that would allow another one to be set: an Orchestra that takes the database back goes on \
-                         as its adopt says. Or delete the OrchestraDatabase, which lets go of the project";
+const NOT_RESET: &str = "the adopted project refuses the stored password of role postgres, and no current Orchestra allows a reset. Take the \
+    database back with an Orchestra whose adopt sets resetPassword or the right password, or delete this \
+    OrchestraDatabase (the project stays)";

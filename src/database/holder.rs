@@ -9,6 +9,7 @@ use super::Pass;
 use super::plan::Claim;
 use crate::api::{Orchestra, OrchestraPool};
 use crate::controller::error::Error;
+use crate::credentials::tenant::LoginMarks;
 
 /// Who holds the database.
 pub async fn claim(pass: &Pass) -> Result<Claim, Error> {
@@ -59,4 +60,9 @@ pub fn watched(pass: &Pass) -> Option<Arc<Orchestra>> {
     let holder = ObjectRef::<Orchestra>::new(&claim.name).within(&claim.namespace);
     let holder = pass.ctx.core.stores.orchestras.get(&holder)?;
     (holder.metadata.uid.as_ref() == Some(&claim.uid)).then_some(holder)
+}
+
+/// What is known of the login of the tenant that holds the database.
+pub fn login(pass: &Pass) -> LoginMarks {
+    LoginMarks::of(&pass.ctx.core, pass.name(), pass.claim_uid())
 }

@@ -153,11 +153,11 @@ async fn store(pass: &Pass, keys: &ChosenKeys, reference: &str) -> Result<(), Er
         return Ok(());
     }
     let values = (Some(keys.anon.clone()), Some(keys.service_role.clone()));
-    let lose = |state: &mut KeyState| {
+    let change = |state: &mut KeyState| {
         state.lose(&keys.ids);
         true
     };
-    owner::store_keys(&secrets, pass.name(), values, lose).await?;
+    owner::store_keys(&secrets, pass.name(), values, change).await?;
     tracing::info!(
         project = reference,
         "the provider has changed the API keys; they are stored and published again"

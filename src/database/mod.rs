@@ -37,7 +37,7 @@ use crate::controller::status::current;
 use crate::credentials;
 use crate::supabase::Permit;
 
-use crate::postgres::Logins;
+use crate::postgres::RefusedLogins;
 pub use keys::KeyReads;
 pub use refused::{quota_freed, quota_freed_by_pause};
 pub use region::nearest;
@@ -54,7 +54,7 @@ pub struct Context {
     /// Databases whose contents are being dropped.
     pub resets: Works<OrchestraDatabase, ()>,
     /// Refused logins, and when the next one may be tried.
-    pub logins: Arc<Logins>,
+    pub logins: Arc<RefusedLogins>,
     /// When the keys of each project were read.
     pub keys: KeyReads,
     /// Databases whose owner's login was refused to an Orchestra.
@@ -151,5 +151,11 @@ impl Pass {
 
     fn name(&self) -> &str {
         self.object.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// UID of the Orchestra that holds the claim, or held it last; empty when there is none.
+    fn claim_uid(&self) -> &str {
+        let claim = self.object.spec.claim_ref.as_ref();
+        claim.map_or("", |claim| claim.uid.as_str())
     }
 }

@@ -64,7 +64,7 @@ pub fn is_due(pass: &Pass, claim: Claim) -> bool {
     let Some(secret) = core.stores.secrets.get(&secret) else {
         return false;
     };
-    follows_none(secret.labels(), &LoginMarks::of(core, pass.name(), &claim.uid))
+    follows_none(secret.labels(), &holder::login(pass))
 }
 
 /// Whether the password follows no rotation of this login, by the labels of its Secret. The numbers of another tenant, who
@@ -77,17 +77,10 @@ fn follows_none(own: &BTreeMap<String, String>, login: &LoginMarks) -> bool {
     login.rotated_at.is_some_and(|at| is_another || is_older(at))
 }
 
-/// What is known of the login of the tenant that holds the database.
-fn login(pass: &Pass) -> LoginMarks {
-    let claim = pass.object.spec.claim_ref.as_ref();
-    let uid = claim.map(|claim| claim.uid.as_str()).unwrap_or_default();
-    LoginMarks::of(&pass.ctx.core, pass.name(), uid)
-}
-
 /// Stores a new password as pending.
 pub async fn begin(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let secrets = owner::secrets(&pass.ctx.core);
-    let followed = login(pass).generation;
+    let followed = holder::login(pass).generation;
     owner::begin_rotation(&secrets, pass.name(), &password::generate(), followed).await?;
     pass.password = Some(Attempt::Stored);
     Ok(None)
@@ -140,7 +133,7 @@ async fn proves(login: &Login) -> bool {
 /// The project has the pending password: it is the owner's.
 async fn settle(pass: &mut Pass) -> Result<Option<Next>, Error> {
     let core = pass.ctx.core.clone();
-    let at = login(pass).rotated_at.unwrap_or_else(Timestamp::now);
+    let at = holder::login(pass).rotated_at.unwrap_or_else(Timestamp::now);
     owner::end_rotation(&owner::secrets(&core), pass.name(), at).await?;
     pass.ctx.logins.forget(pass.name());
     core.backoff.reset(&key(pass));

@@ -19,7 +19,7 @@ use crate::api::{Orchestra, OrchestraDatabase, PublishedSecret};
 use crate::controller::Core;
 use crate::controller::background::Works;
 use crate::credentials::published::{Published, is_hidden};
-use crate::postgres::{Login, Logins};
+use crate::postgres::{Login, RefusedLogins};
 use crate::{credentials, supabase};
 use judge::Outage;
 use record::Record;
@@ -34,7 +34,7 @@ pub struct Context {
     /// Hosts that may be connected to.
     pub provider: Arc<supabase::Settings>,
     /// Refused logins, and when the next one may be tried.
-    pub logins: Arc<Logins>,
+    pub logins: Arc<RefusedLogins>,
     /// Probes that are under way.
     works: Works<Orchestra, ()>,
     /// Orchestras whose outage has changed.
@@ -57,7 +57,7 @@ impl Context {
     pub fn new(
         credentials: Arc<credentials::Context>,
         provider: Arc<supabase::Settings>,
-        logins: Arc<Logins>,
+        logins: Arc<RefusedLogins>,
         works: Works<Orchestra, ()>,
         changed: UnboundedSender<ObjectRef<Orchestra>>,
     ) -> Self {

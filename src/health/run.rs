@@ -76,7 +76,7 @@ async fn probe_all(ctx: Arc<Context>, mut ended: UnboundedReceiver<ObjectRef<Orc
             refresh(&ctx, now);
             refreshed = Some(now);
         }
-        turn(&ctx, now);
+        start_due(&ctx, now);
         tokio::time::sleep(PAUSE).await;
         tokio::select! {
             () = tokio::time::sleep(TICK.saturating_sub(PAUSE)) => {}
@@ -122,7 +122,7 @@ fn refresh(ctx: &Context, now: Instant) {
 }
 
 /// Starts the probes that are due, as far as there is room.
-fn turn(ctx: &Arc<Context>, now: Instant) {
+fn start_due(ctx: &Arc<Context>, now: Instant) {
     let core: &Core = (**ctx).as_ref();
     let mut room = Room::new(ctx.servers.slow());
     let mut due = Vec::new();

@@ -22,10 +22,10 @@ thread_local! {
 
 /// Does the work on a thread of its own. None when the work panicked, or the operator stops.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let turn = AT_WORK.acquire().await.ok()?;
+    let permit = AT_WORK.acquire().await.ok()?;
     let task = tokio::task::spawn_blocking(move || {
         // The work goes on when its caller is gone.
-        let _turn = turn;
+        let _permit = permit;
         busy(work)
     });
     task.await.ok()
@@ -37,9 +37,9 @@ pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let runtime = runtime.filter(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     match runtime {
         Some(runtime) if bytes > SHORT && !BUSY.get() => tokio::task::block_in_place(|| {
-            let turn = (bytes > LONG).then(|| runtime.block_on(AT_WORK.acquire()));
+            let permit = (bytes > LONG).then(|| runtime.block_on(AT_WORK.acquire()));
             let done = busy(work);
-            drop(turn);
+            drop(permit);
             done
         }),
         _ => work(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A permit for the memory of a source, which is given back when nobody holds the source any more.
-pub type Hold = Option<Arc<OwnedSemaphorePermit>>;
+pub type MemoryPermit = Option<Arc<OwnedSemaphorePermit>>;
 
 /// The content of a file. A copy shares the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

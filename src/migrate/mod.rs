@@ -37,7 +37,7 @@ mod watch;
 
 pub use apply::{apply, pending};
 pub use aside::aside;
-pub use content::{Content, Hold};
+pub use content::{Content, MemoryPermit};
 pub use error::{Error, Result};
 pub use failure::{RowFailure, ScriptFailure};
 pub use fingerprint::fingerprint;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256, Sha384};
 
-use super::content::{Content, Hold};
+use super::content::{Content, MemoryPermit};
 use super::format::{self, FileUse, MigrationName};
 use super::mode::{self, LastCommit, Mode};
 use super::script_text;
@@ -70,7 +70,7 @@ pub struct Source {
     format: MigrationFormat,
     revision: Option<String>,
     migrations: Vec<Migration>,
-    hold: Hold,
+    permit: MemoryPermit,
 }
 
 impl Source {
@@ -132,7 +132,7 @@ impl Source {
         Ok(Self {
             format,
             revision: None,
-            hold: None,
+            permit: None,
             migrations: found.into_values().collect(),
         })
     }
@@ -145,13 +145,13 @@ impl Source {
 
     /// Holds the memory of the source until it is dropped.
     #[must_use]
-    pub fn with_hold(self, hold: Hold) -> Self {
-        Self { hold, ..self }
+    pub fn with_permit(self, permit: MemoryPermit) -> Self {
+        Self { permit, ..self }
     }
 
-    /// Whether it is one of the large sources, of which few are held at a time.
+    /// Whether it is one of the large sources, of which few are in memory at a time.
     pub fn is_large(&self) -> bool {
-        self.hold.is_some()
+        self.permit.is_some()
     }
 
     /// Digest of the OCI manifest that the source was read from.

@@ -205,3 +205,26 @@ impl Stop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_watch_tells_of_is_looked_at_sooner() {
+        let reason = Reason::BudgetExceeded;
+        assert_eq!(Stop::Unwatched(reason).pace(), UNWATCHED);
+        for stop in [
+            Stop::Claim(reason),
+            Stop::Database(reason),
+            Stop::Lost,
+            Stop::PauseForbidden,
+            Stop::PauseRefused(reason),
+        ] {
+            assert_eq!(stop.pace(), SLOWEST, "{stop:?}");
+            assert_eq!(stop.describe().standing, Standing::Stalled, "{stop:?}");
+        }
+        // What cannot be paused because of the plan runs on as it was.
+        assert_eq!(Stop::PauseForbidden.describe().phase, "Ready");
+    }
+}

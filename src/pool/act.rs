@@ -10,6 +10,7 @@ use super::attempts::Refusal;
 use super::observe::Observed;
 use super::plan::{EntryState, Preparation, Step, UnpreparedState};
 use super::{PATIENCE, Pass, checks, preparation, probe, servers};
+use crate::api::names::{POOL_LABEL, pool_label};
 use crate::api::{InventoryEntry, OrchestraDatabase, OrchestraDatabaseSpec, OrchestraPool};
 use crate::controller::background::Works;
 use crate::controller::error::Error;
@@ -133,10 +134,11 @@ async fn create(pass: &Pass, key: &str, name: &str) -> Result<(), Refusal> {
         ..OrchestraDatabaseSpec::default()
     };
     let api = pass.api();
-    let member = match api
-        .create(&PostParams::default(), &OrchestraDatabase::new(name, spec))
-        .await
-    {
+    let mut member = OrchestraDatabase::new(name, spec);
+    if pass.pool.spec.server.is_some() {
+        member.labels_mut().insert(POOL_LABEL.into(), pool_label(pass.name()));
+    }
+    let member = match api.create(&PostParams::default(), &member).await {
         Ok(member) => member,
         Err(kube::Error::Api(status)) if status.is_already_exists() => existing(pass, &api, key, name).await?,
         Err(error) => return Err(Refusal::from(&Error::from(error))),
@@ -192,5 +194,6 @@ fn forget(pass: &Pass, observed: &Observed) {
     probes.retain_pools(|uid| pools.contains(uid));
     preparations.retain_pools(|uid| pools.contains(uid));
     ctx.memory.checks.retain_pools(|uid| pools.contains(uid));
+    ctx.memory.made.retain_pools(|uid| pools.contains(uid));
     ctx.memory.servers.retain_pools(|uid| pools.contains(uid));
 }

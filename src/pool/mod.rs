@@ -1,7 +1,7 @@
 //! OrchestraPool: databases that wait for a claim. Each is a member, an OrchestraDatabase that Orchestras can claim.
 //!
 //! A pool with `replicas` makes its members, as [`warm::plan`] tells. The members of a static pool are the entries of an
-//! inventory, after a real login, as [`plan`] tells.
+//! inventory, after a real login, as [`plan`] tells. A pool with `server` makes such entries, as [`server::plan`] tells.
 //!
 //! The member's name is made from what the login finds (the server and the database), so two entries that
 //! lead to the same database have one name, and the API server refuses the second.
@@ -15,6 +15,7 @@ mod observe;
 pub mod plan;
 mod preparation;
 mod probe;
+mod server;
 mod servers;
 mod status;
 pub mod users;
@@ -34,7 +35,7 @@ use crate::controller::background::Works;
 use crate::controller::error::Error;
 use crate::controller::reconcile::Next;
 use crate::controller::status::current;
-use crate::postgres::Logins;
+use crate::postgres::RefusedLogins;
 use crate::telemetry::pools::PoolFacts;
 use crate::{class, content, credentials, rollout};
 use attempts::Attempts;
@@ -56,7 +57,7 @@ pub struct Context {
     /// Turns to migrate.
     pub rollout: Arc<rollout::Context>,
     /// Refused logins, and when the next one may be tried.
-    pub logins: Arc<Logins>,
+    pub logins: Arc<RefusedLogins>,
     /// Databases whose owner's login was refused for its password: they set it anew.
     pub refused: UnboundedSender<ObjectRef<OrchestraDatabase>>,
     /// Members that are about to be claimed, or are being prepared.
@@ -80,6 +81,8 @@ pub struct Memory {
     checks: Attempts<checks::Found>,
     /// Preparations of members by UID.
     preparations: Attempts<()>,
+    /// Databases that are made on servers, and dropped, by the names of their entries.
+    made: Attempts<()>,
     /// Looks at the servers of entries.
     servers: servers::Looks,
 }
@@ -122,6 +125,9 @@ pub async fn pass(pool: Arc<OrchestraPool>, ctx: Arc<Context>) -> Result<Next, E
         began: Instant::now(),
         wanted: OnceLock::new(),
     };
+    if pass.pool.spec.server.is_some() {
+        return server::pass(pass).await;
+    }
     if pass.pool.spec.inventory.is_none() {
         return warm::pass(pass).await;
     }

@@ -189,7 +189,7 @@ fn entry_state(pass: &Pass, attempt: Attempt<String>) -> EntryState {
 }
 
 /// How long what was refused is left alone.
-fn pace(refusal: &Refusal, spacing: Duration) -> Duration {
+pub fn pace(refusal: &Refusal, spacing: Duration) -> Duration {
     match refusal.class {
         ErrorClass::After(wait) => wait,
         _ => spacing,

@@ -43,7 +43,7 @@ pub fn begin(pass: &Pass, inventory: &Arc<Inventory>, key: &str) {
     ctx.probes.stop(&id(&uid, key));
     memory.probes.begin(&uid, key, &subject);
     let (work, entry, inventory) = (id(&uid, key), key.to_owned(), inventory.clone());
-    let (legacy_servers, non_empty) = accepted(pass);
+    let (legacy_servers, non_empty) = pass.pool.accepted();
     let (core, credentials, pool) = (ctx.core.clone(), ctx.credentials.clone(), pass.name().to_owned());
     let roots = ctx.core.settings.database_roots.clone();
     let probe = async move {
@@ -87,7 +87,7 @@ pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<
 
 /// What a probe of an entry is remembered by: another URL, and another word of the pool, is probed at once.
 pub fn subject(pass: &Pass, inventory: &Inventory, key: &str) -> String {
-    let (legacy_servers, non_empty) = accepted(pass);
+    let (legacy_servers, non_empty) = pass.pool.accepted();
     let hash = Sha256::new_with_prefix([legacy_servers, non_empty].map(u8::from))
         .chain_update(inventory.digest(key).unwrap_or_default())
         .finalize();
@@ -102,14 +102,6 @@ pub fn login(inventory: &Inventory, key: &str, roots: &Arc<str>) -> Result<Login
     let gone = || Error::blocked(Reason::InventoryNotFound, "the entry has left the inventory");
     inventory::project(inventory, key)?;
     inventory::read(inventory.get(key).ok_or_else(gone)?, roots)
-}
-
-/// Whether the pool accepts servers before PostgreSQL 16, and databases that hold rows.
-fn accepted(pass: &Pass) -> (bool, bool) {
-    let inventory = pass.pool.spec.inventory.as_ref();
-    inventory.map_or((false, false), |inventory| {
-        (inventory.allow_legacy_servers, inventory.accept_non_empty)
-    })
 }
 
 /// Logs in, checks that the database is fit for tenants, closes it to PUBLIC unless it is a hosted project, and

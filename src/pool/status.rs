@@ -44,11 +44,15 @@ pub async fn write(pass: &Pass, step: &Step, observed: &Observed) -> Result<(), 
 
 /// What the conditions of a pool say.
 #[derive(Debug, PartialEq, Eq)]
-struct Described {
-    ready: bool,
-    standing: Standing,
-    reason: Reason,
-    message: String,
+pub struct Described {
+    /// Ready is True.
+    pub ready: bool,
+    /// Who has to act.
+    pub standing: Standing,
+    /// Reason of the conditions.
+    pub reason: Reason,
+    /// Their message.
+    pub message: String,
 }
 
 /// What the conditions say at a step; none where the next one tells.
@@ -73,7 +77,7 @@ fn describe(step: &Step, observed: &Observed) -> Option<Described> {
 }
 
 /// What the conditions say of these entries, those that need a person first.
-fn of_entries(refusals: &[(String, Refusal)]) -> Described {
+pub fn of_entries(refusals: &[(String, Refusal)]) -> Described {
     let mut refusals: Vec<_> = refusals.iter().collect();
     refusals.sort_by_key(|(_, refusal)| refusal.is_passing());
     let standing = match refusals.first() {
@@ -109,7 +113,7 @@ fn message(refusals: &[&(String, Refusal)]) -> String {
 
 /// What an admin has to know of entries whose connections are open to whoever is on the way. It keeps no entry from
 /// being used.
-fn exposure(keys: &[String]) -> String {
+pub fn exposure(keys: &[String]) -> String {
     if keys.is_empty() {
         return String::new();
     }
@@ -140,7 +144,7 @@ pub async fn report(pool: Arc<OrchestraPool>, ctx: Arc<Context>, error: Arc<Erro
     tell(&ctx, &pool, status, described, Known::Nothing, error.is_passing()).await
 }
 
-async fn tell(
+pub async fn tell(
     ctx: &Context,
     pool: &OrchestraPool,
     mut status: OrchestraPoolStatus,

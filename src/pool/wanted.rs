@@ -44,17 +44,20 @@ enum What {
     Defaults(Option<String>),
 }
 
-/// What the members of a static pool are to have; none when the pool asks for nothing.
+/// What the members of a pool are to have whose members are entries; none when the pool asks for nothing.
 ///
 /// # Errors
 /// When the class, the template or its source is missing.
 pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<Wanted>>, Error> {
     let (ctx, pool) = (&pass.ctx, &*pass.pool);
-    let Some(preparation) = &pool.spec.prepare else {
-        return Ok(None);
+    let of_server = pool.spec.server.as_ref().and_then(|server| server.template.as_ref());
+    let (class_name, name) = match (&pool.spec.prepare, of_server) {
+        (Some(preparation), _) => (Some(&preparation.class_name), &preparation.template_ref.name),
+        (None, Some(template)) => (pool.spec.class_name.as_ref(), template),
+        (None, None) => return Ok(None),
     };
-    let (class_name, name) = (&preparation.class_name, &preparation.template_ref.name);
-    let class = class::resolve(&ctx.class, Some(class_name))?;
+    let class = class::resolve(&ctx.class, class_name.map(String::as_str))?;
+    let class_name = class.name_any();
     let mut templates = class.spec.templates.iter().flatten();
     let template = templates.find(|template| template.name == *name).ok_or_else(|| {
         let message = format!("OrchestraClass {class_name} has no template {name}: add it there");
@@ -66,7 +69,7 @@ pub async fn of_entries(pass: &Pass) -> Result<Option<Arc<Wanted>>, Error> {
     let place = Place::of_class(&ctx.core.settings.namespace, from);
     Ok(Some(Arc::new(Wanted {
         pool: ObjectRef::from_obj(pool),
-        class: class_name.clone(),
+        class: class_name,
         what: What::Template(Box::new(template.clone())),
         source: content::migrations(&ctx.content, place, template.migrations.format).await?,
         seed: None,

@@ -138,6 +138,13 @@ fn what_a_pooler_says_is_told_by_its_code_or_its_words() {
         assert_eq!(fault.kind, kind, "{message}");
         assert!(fault.message.contains("pooler"), "{}", fault.message);
     }
+    for (sqlstate, message, needs) in [
+        ("28P01", "password authentication failed for user \"a\"", true),
+        ("28000", "no pg_hba.conf entry for host \"10.0.0.1\"", false),
+        ("53300", "sorry, too many clients already", false),
+    ] {
+        assert_eq!(Fault::refused(sqlstate, message).needs_login, needs, "{message}");
+    }
     // A server that says the same words in a row of its own is no pooler.
     assert_eq!(Fault::refused("22023", "max clients reached").kind, Kind::Other);
     let unknown = Fault::of(&login("db"), &Error::UnknownTenant);

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row};
 
 use super::error::Result;
-use super::sql::{first, look};
+use super::sql::{first, literal, look};
 
 /// One database of one server. Host name, pooler and user do not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,21 @@ impl DatabaseIdentity {
         &self.server
     }
 
+    /// The identity as one text that [`DatabaseIdentity::from_record`] reads.
+    pub fn record(&self) -> String {
+        format!("{}/{}", self.server, self.database)
+    }
+
+    /// Reads [`DatabaseIdentity::record`]; none when the text is no such record.
+    pub fn from_record(record: &str) -> Option<Self> {
+        let (server, database) = record.rsplit_once('/')?;
+        Some(Self {
+            server: server.to_owned(),
+            database: database.parse().ok()?,
+            certain: true,
+        })
+    }
+
     /// Whether the identity is made of the server's system identifier. If the server refuses to tell it, the identity
     /// is made of the server's own address and port, and two URLs of one database may have two identities.
     pub fn is_certain(&self) -> bool {
@@ -37,18 +52,28 @@ impl DatabaseIdentity {
 /// # Errors
 /// See [`super::Error`].
 pub async fn identity(conn: &mut PgConnection) -> Result<DatabaseIdentity> {
+    read(conn, "pg_catalog.current_database()").await
+}
+
+/// Identifies another database of the server by its name. As [`identity`].
+pub(super) async fn identity_of(conn: &mut PgConnection, database: &str) -> Result<DatabaseIdentity> {
+    read(conn, &literal(database)).await
+}
+
+/// The identity of the database with the name that an SQL expression gives.
+async fn read(conn: &mut PgConnection, name: &str) -> Result<DatabaseIdentity> {
     let allowed = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
     let [rows] = look(conn, [allowed.to_owned()]).await?;
     let certain = first(&rows)?.try_get(0)?;
-    let query = if certain {
-        "SELECT s.system_identifier::text, d.oid::bigint FROM pg_catalog.pg_control_system() s, pg_catalog.pg_database d \
-         WHERE d.datname = pg_catalog.current_database()"
+    let server = if certain {
+        "(SELECT system_identifier::text FROM pg_catalog.pg_control_system())"
     } else {
-        "SELECT coalesce(pg_catalog.host(pg_catalog.inet_server_addr()), '') || ':' \
-             || coalesce(pg_catalog.inet_server_port()::text, ''), d.oid::bigint \
-         FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
+        "coalesce(pg_catalog.host(pg_catalog.inet_server_addr()), '') || ':' \
+             || coalesce(pg_catalog.inet_server_port()::text, '')"
     };
-    let [rows] = look(conn, [query.to_owned()]).await?;
+    let query =
+        format!("SELECT {server}, d.oid::bigint FROM pg_catalog.pg_database d WHERE d.datname::text = ({name})::text");
+    let [rows] = look(conn, [query]).await?;
     let row = first(&rows)?;
     Ok(DatabaseIdentity {
         server: row.try_get(0)?,

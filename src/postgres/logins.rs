@@ -14,12 +14,12 @@ use super::login::Login;
 use crate::recent::Recent;
 
 /// Refused logins by the name of the OrchestraDatabase.
-pub struct Logins(Mutex<Recent<Refusal>>);
+pub struct RefusedLogins(Mutex<Recent<Refusal>>);
 
 /// How long a refused login is remembered after which none was tried.
 const REMEMBERED: Duration = Duration::from_hours(24);
 
-impl Default for Logins {
+impl Default for RefusedLogins {
     fn default() -> Self {
         Self(Mutex::new(Recent::new(REMEMBERED)))
     }
@@ -29,7 +29,7 @@ impl Default for Logins {
 struct Refusal {
     at: Instant,
     wrong_owner_password: bool,
-    /// What the server said, when the owner logged in by [`Logins::connect`].
+    /// What the server said, when the owner logged in by [`RefusedLogins::connect`].
     owner: Option<OwnerRefusal>,
 }
 
@@ -60,7 +60,7 @@ impl OwnerRefusal {
     }
 }
 
-impl Logins {
+impl RefusedLogins {
     /// Logs in as the owner of a database. A refusal is counted; until `spacing` has passed since the owner was refused,
     /// the refusal is returned again and the server is not asked.
     ///
@@ -74,7 +74,7 @@ impl Logins {
         connected.inspect_err(|error| self.count(database, error))
     }
 
-    /// As [`Logins::connect`], where the owner may have a second password: the server is asked for it when it calls the
+    /// As [`RefusedLogins::connect`], where the owner may have a second password: the server is asked for it when it calls the
     /// first one wrong. Returns the login that has worked as well.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_refused_login_spaces_the_next_one_of_the_same_database() {
-        let (logins, spacing) = (Logins::default(), Duration::from_secs(30));
+        let (logins, spacing) = (RefusedLogins::default(), Duration::from_secs(30));
         assert_eq!(logins.wait("a", spacing), None);
         logins.refused("a", true);
         assert!(logins.wait("a", spacing).is_some() && logins.wrong_password("a"));
@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_server_is_not_asked_again_while_the_owners_next_login_has_to_wait() {
-        let (logins, spacing) = (Logins::default(), Duration::from_secs(30));
+        let (logins, spacing) = (RefusedLogins::default(), Duration::from_secs(30));
         let url = "postgresql://owner:hush@127.0.0.1:1/x?sslmode=disable";
         let login = Login::parse(&url.into()).unwrap();
         let wrong = Error::LoginFailed {

@@ -34,6 +34,11 @@ fn settings(role: &str) -> String {
 /// What `search_path` has for the schema of the session's user.
 const USER: &str = "\"$user\"";
 
+/// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. Who uses
+/// the parts of a connection Secret, and not its URL, has no options.
+const BY_OPTIONS: &str = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
+     WHERE name OPERATOR(pg_catalog.=) 'search_path'";
+
 /// What was read of the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Paths {
@@ -68,11 +73,17 @@ impl Paths {
 }
 
 async fn read(conn: &mut PgConnection, role: &str) -> Result<Paths> {
-    let by_options = is_set_by_options(conn).await?;
-    let [rows] = ask(conn, [settings(role)]).await?;
+    let questions = [
+        // A setting that is reset has the source of what it is reset to.
+        "SET LOCAL search_path TO DEFAULT".to_owned(),
+        BY_OPTIONS.to_owned(),
+        format!("SET LOCAL {OWN_PATH}"),
+        settings(role),
+    ];
+    let [_, source, _, rows] = ask(conn, questions).await?;
     let row = first(&rows)?;
-    let default: String = row.try_get(4)?;
-    let owners = row.try_get(0)?;
+    let (default, owners): (String, Option<String>) = (row.try_get(4)?, row.try_get(0)?);
+    let by_options: bool = first(&source)?.try_get(0)?;
     Ok(Paths {
         owners: if by_options { Some(default.clone()) } else { owners },
         common: row.try_get(1)?,
@@ -80,17 +91,6 @@ async fn read(conn: &mut PgConnection, role: &str) -> Result<Paths> {
         owners_schema: row.try_get(3)?,
         default,
     })
-}
-
-/// Whether the `options` of the owner's URL set the path: they come before the settings of roles and databases. Who uses
-/// the parts of a connection Secret, and not its URL, has no options.
-async fn is_set_by_options(conn: &mut PgConnection) -> Result<bool> {
-    // A setting that is reset has the source of what it is reset to.
-    let reset = "SET LOCAL search_path TO DEFAULT".to_owned();
-    let source = "SELECT source OPERATOR(pg_catalog.=) 'client' FROM pg_catalog.pg_settings \
-         WHERE name OPERATOR(pg_catalog.=) 'search_path'";
-    let [_, rows, _] = ask(conn, [reset, source.to_owned(), format!("SET LOCAL {OWN_PATH}")]).await?;
-    rows.first().map_or(Ok(false), |row| Ok(row.try_get(0)?))
 }
 
 /// Whether the role has the owner's `search_path`. The transaction must be one of [`super::sql::begin`].

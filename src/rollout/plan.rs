@@ -80,7 +80,7 @@ pub struct Decision {
     /// Orchestras whose migration has not started.
     pub pending: usize,
     /// Orchestras whose migrations wait for approval.
-    pub held: usize,
+    pub awaiting_approval: usize,
     /// Orchestras that failed.
     pub failed: usize,
     /// Orchestras whose spec keeps them at the migrations that they have.
@@ -101,7 +101,7 @@ pub fn decide(participants: &[Participant], allowance: &Allowance) -> Decision {
     let canaries = || active().filter(|is| is.canary);
     let testing = canaries().any(|is| is.standing != Standing::Updated);
     let halted = decision.failed > allowance.failures || canaries().any(|is| is.standing == Standing::Failed);
-    decision.phase = match decision.pending + decision.running + decision.held + decision.failed {
+    decision.phase = match decision.pending + decision.running + decision.awaiting_approval + decision.failed {
         0 => Phase::Complete,
         _ if halted => Phase::Halted,
         _ if allowance.paused => Phase::Paused,
@@ -128,7 +128,7 @@ fn count(participants: &[Participant]) -> Decision {
             (true, ..) => &mut decision.pinned,
             (_, Standing::Updated, _) => &mut decision.updated,
             (_, Standing::Failed, _) => &mut decision.failed,
-            (_, Standing::AwaitsApproval, _) => &mut decision.held,
+            (_, Standing::AwaitsApproval, _) => &mut decision.awaiting_approval,
             (_, Standing::Pending | Standing::Broken, true) => &mut decision.running,
             (_, Standing::Pending | Standing::Broken, false) => &mut decision.pending,
         };

@@ -35,7 +35,7 @@ pub fn render(fleet: &[Enrolled], decision: &Decision, revisions: &Revisions) ->
         updated: number(decision.updated),
         running: number(decision.running),
         pending: number(decision.pending),
-        held: number(decision.held),
+        held: number(decision.awaiting_approval),
         failed: number(decision.failed),
         pinned: number(decision.pinned),
         skew: skew(fleet, revisions),

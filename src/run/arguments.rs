@@ -44,7 +44,7 @@ pub struct Arguments {
     /// of it without a renewal.
     #[arg(long, env = "ORCHESTRA_LEASE_DURATION", default_value = "15s", value_parser = duration)]
     pub lease_duration: Duration,
-    /// How log lines look.
+    /// Format of log lines.
     #[arg(long, env = "ORCHESTRA_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: Format,
     /// The level of logs, or targets with levels such as `info,orchestra_operator=debug`.
@@ -64,20 +64,20 @@ pub struct Arguments {
     /// The system's are trusted as well.
     #[arg(long, env = "SUPABASE_CA_FILE")]
     pub supabase_ca_file: Option<PathBuf>,
-    /// How long a create request whose outcome is unknown is looked for before another one is sent.
+    /// How long the operator looks for the project of a create request whose outcome is unknown, before it sends another one.
     #[arg(long, env = "ORCHESTRA_CREATE_SETTLE", default_value = "2m", value_parser = duration)]
     pub create_settle: Duration,
-    /// Pace at which projects that are being set up are looked at; one call for all of them.
+    /// Interval of the one listing for all projects that are being set up.
     #[arg(long, env = "ORCHESTRA_POLL_INTERVAL", default_value = "5s", value_parser = duration)]
     pub poll_interval: Duration,
     /// Least time between two logins to a database after a refused one.
     #[arg(long, env = "ORCHESTRA_LOGIN_SPACING", default_value = "30s", value_parser = duration)]
     pub login_spacing: Duration,
-    /// Pace at which settled resources are looked at again.
+    /// Interval at which settled resources are checked again.
     #[arg(long, env = "ORCHESTRA_RESYNC", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
     /// How often each database in use is probed with the login that its applications have, where the class does not
-    /// say. 0s: never, whatever a class says, but for those that the status says are not available, until they are.
+    /// say. 0s: whatever a class says, only databases that are not available according to their status, until they are.
     #[arg(long, env = "ORCHESTRA_PROBE_INTERVAL", default_value = "1m", value_parser = duration)]
     pub probe_interval: Duration,
     /// Longest time that the migrations or the seed of one Orchestra may take in one go.
@@ -99,7 +99,7 @@ pub struct Arguments {
     /// separated by commas.
     #[arg(long, env = "ORCHESTRA_OCI_HOSTS", value_delimiter = ',', default_value = OCI_HOSTS)]
     pub oci_hosts: Vec<String>,
-    /// Resources of one kind that are worked on at once.
+    /// Resources of one kind that are reconciled at once.
     #[arg(long, env = "ORCHESTRA_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 }

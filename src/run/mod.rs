@@ -32,7 +32,7 @@ use crate::api::crds;
 use crate::class::environment;
 use crate::controller::backoff::Backoff;
 use crate::controller::clock::Clock;
-use crate::controller::lease::{Held, Lease, Timing};
+use crate::controller::lease::{Lease, LeaseHeld, Timing};
 use crate::controller::refusals::Refusals;
 use crate::controller::{Core, Settings};
 use crate::credentials::inventory;
@@ -155,7 +155,7 @@ async fn lead(
     core: Arc<Core>,
     provider: Arc<supabase::Settings>,
     watched: watches::Watched,
-    held: &mut Held,
+    held: &mut LeaseHeld,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let (ended, orchestras) = unbounded_channel();

@@ -217,6 +217,11 @@ pub fn pools_with_source(core: &Core, map: &PartialObjectMeta<ConfigMap>) -> Vec
 
 fn of_class(core: &Core, wanted: impl Fn(&str) -> bool) -> Vec<ObjectRef<OrchestraPool>> {
     select(&core.stores.pools, |pool| {
+        let of_server = pool.spec.server.as_ref().and_then(|server| server.template.as_ref());
+        if pool.spec.class_name.is_none() && of_server.is_some() {
+            // Of the default class, which may be any.
+            return true;
+        }
         let preparation = pool.spec.prepare.as_ref().map(|prepare| &prepare.class_name);
         pool.spec
             .class_name

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use kube::Resource;
 
-use crate::api::names::{PLAN_DIGEST, TOKEN_EXPIRES_ANNOTATION};
+use crate::api::names::{LEAVING_ANNOTATION, MADE_ANNOTATION, PLAN_DIGEST, TOKEN_EXPIRES_ANNOTATION};
 
 /// The copy of the whole object that `kubectl apply` keeps in it. A change of the spec changes the generation
 /// as well.
@@ -15,7 +15,12 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const OURS: &str = "stagesub.io/";
 
 /// Annotations that the operator reads on Secrets and ConfigMaps.
-const READ: [&str; 2] = [TOKEN_EXPIRES_ANNOTATION, PLAN_DIGEST];
+const READ: [&str; 4] = [
+    TOKEN_EXPIRES_ANNOTATION,
+    PLAN_DIGEST,
+    MADE_ANNOTATION,
+    LEAVING_ANNOTATION,
+];
 
 /// Trims an object of our own kinds: its spec, status and metadata are read, but not who set which field.
 pub fn whole<K: Resource>(object: &mut K) {

@@ -8,7 +8,7 @@ use super::digest::written;
 use super::flaw::Flaw;
 use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_PATH_BYTES};
 use super::room::Share;
-use crate::migrate::{Content, Hold};
+use crate::migrate::{Content, MemoryPermit};
 
 /// Files and folders with relative paths that stay inside the set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +55,8 @@ impl Files {
     }
 
     /// The reservation of the memory of a large set.
-    pub fn hold(&self) -> &Hold {
-        self.share.hold()
+    pub fn permit(&self) -> &MemoryPermit {
+        self.share.permit()
     }
 
     /// How many more bytes the set may take.

@@ -132,6 +132,7 @@ impl Flaw {
             | Self::Packed(text)
             | Self::Binary(text)
             | Self::Nested(text)
+            | Self::Unread(text)
             | Self::Artifact(text)
             | Self::Digest(text)
             | Self::Unread(text) => cut(text),

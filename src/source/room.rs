@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::flaw::Flaw;
 use super::limits::SMALL_BYTES;
-use crate::migrate::Hold;
+use crate::migrate::MemoryPermit;
 
 /// The place for one source of more than [`SMALL_BYTES`]. It is taken while the source is read, and as long as any
 /// copy of its files or scripts is in memory.
@@ -38,7 +38,7 @@ impl Room {
         let permit = self.one.clone().acquire_owned().await;
         Share {
             room: Some(self.clone()),
-            hold: permit.ok().map(Arc::new),
+            permit: permit.ok().map(Arc::new),
         }
     }
 }
@@ -63,7 +63,7 @@ impl Drop for Waiting<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct Share {
     room: Option<Room>,
-    hold: Hold,
+    permit: MemoryPermit,
 }
 
 impl PartialEq for Share {
@@ -79,7 +79,7 @@ impl Share {
     pub fn of(room: &Room) -> Self {
         Self {
             room: Some(room.clone()),
-            hold: None,
+            permit: None,
         }
     }
 
@@ -89,9 +89,9 @@ impl Share {
     /// [`Flaw::Busy`].
     pub fn cover(&mut self, bytes: usize) -> Result<(), Flaw> {
         match &self.room {
-            Some(room) if bytes > SMALL_BYTES && self.hold.is_none() => {
+            Some(room) if bytes > SMALL_BYTES && self.permit.is_none() => {
                 let permit = room.one.clone().try_acquire_owned().map_err(|_| Flaw::Busy)?;
-                self.hold = Some(Arc::new(permit));
+                self.permit = Some(Arc::new(permit));
                 Ok(())
             }
             _ => Ok(()),
@@ -99,8 +99,8 @@ impl Share {
     }
 
     /// The part of the room that stays occupied.
-    pub fn hold(&self) -> &Hold {
-        &self.hold
+    pub fn permit(&self) -> &MemoryPermit {
+        &self.permit
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
         one.cover(SMALL_BYTES * 2).unwrap();
         other.cover(SMALL_BYTES).unwrap();
         assert_eq!(other.cover(SMALL_BYTES + 1), Err(Flaw::Busy));
-        let hold = one.hold().clone();
+        let permit = one.permit().clone();
         drop(one);
         assert_eq!(
             other.cover(SMALL_BYTES + 1),
@@ -131,7 +131,7 @@ mod tests {
         let free = async {
             tokio::task::yield_now().await;
             assert!(room.is_wanted());
-            drop(hold);
+            drop(permit);
         };
         assert_eq!(tokio::join!(next, free).0, Ok(()));
         assert!(!room.is_wanted());

@@ -127,13 +127,13 @@ impl Sources {
 
     /// Drops the large sources among the files that nobody asks for any more, so that another one can be read.
     pub fn make_room(&self) {
-        self.folders.forget(ROOM_UNUSED, |(_, files)| files.hold().is_some());
-        self.files.forget(ROOM_UNUSED, |files| files.hold().is_some());
+        self.folders.forget(ROOM_UNUSED, |(_, files)| files.permit().is_some());
+        self.files.forget(ROOM_UNUSED, |files| files.permit().is_some());
     }
 
     /// Drops large files whose scripts were read or refused.
     pub fn release(&self, large: &Arc<Files>) {
-        if large.hold().is_some() {
+        if large.permit().is_some() {
             self.folders
                 .forget(Duration::ZERO, |(_, files)| Arc::ptr_eq(files, large));
             self.files.forget(Duration::ZERO, |files| Arc::ptr_eq(files, large));

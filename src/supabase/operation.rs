@@ -138,9 +138,12 @@ impl Operation {
             | Self::UpdateDatabasePassword
             | Self::ReadOnlyQuery
             | Self::ListOrganizations => Priority::Readiness,
-            // Nobody waits for a rotation of keys.
-            Self::CreateApiKey | Self::DeleteApiKey => Priority::Drift,
-            Self::GetProject | Self::GetOrganization | Self::GetEntitlements | Self::ListAddons => Priority::Drift,
+            Self::GetProject
+            | Self::GetOrganization
+            | Self::GetEntitlements
+            | Self::ListAddons
+            | Self::CreateApiKey
+            | Self::DeleteApiKey => Priority::Drift,
         }
     }
 

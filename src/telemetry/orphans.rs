@@ -54,7 +54,7 @@ impl Orphans {
         );
         registry.register(
             "orphans_cost_monthly",
-            "What the orphans cost a month",
+            "Monthly cost of the orphans",
             self.monthly.clone(),
         );
     }

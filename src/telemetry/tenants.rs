@@ -127,7 +127,7 @@ impl Tenants {
         );
         registry.register(
             "tenant_connections_limit",
-            "Most connections of a tenant's login, of its database, and of the database's server",
+            "Limit of the connections of a tenant's login, of its database, and of the database's server",
             self.limits.clone(),
         );
         registry.register_with_unit(

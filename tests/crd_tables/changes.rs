@@ -167,6 +167,18 @@ pub const CHANGES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}}}",
+        "spec: {server: null, className: standard, replicas: 1}",
+        "server is set when the pool is made, or never",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}}}",
+        "spec: {server: {secretRef: {name: other}, max: 5}, replicas: 3}",
+        "",
+    ),
+    (
+        "OrchestraPool",
         "spec: {static: {}}",
         "spec: {className: standard, replicas: 1}",
         "static and replicas do not replace each other: make another pool",

@@ -35,6 +35,53 @@ pub const POOLS: &[(&str, &str, &str)] = &[
         "spec: {className: standard, replicas: 10000, maxConcurrentCreates: 50, memberLifetime: 8760h}",
         "",
     ),
+    ("OrchestraPool", "spec: {server: {secretRef: {name: server}}}", ""),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}, max: 200, template: symphony}}",
+        "",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}, max: 1000, template: symphony, allowLegacyServers: true}, className: standard, \
+         replicas: 5, maxConcurrentCreates: 2, memberLifetime: 24h}",
+        "",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {}}",
+        "spec.server.secretRef: Required value",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}}, static: {}}",
+        "server and static do not go together",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}}, className: standard}",
+        "className of a pool with server names the class of server.template",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}, max: 0}}",
+        "spec.server.max in body should be greater than or equal to 1",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}, max: 1001}}",
+        "spec.server.max in body should be less than or equal to 1000",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}, template: Symphony}}",
+        "spec.server.template: Invalid value",
+    ),
+    (
+        "OrchestraPool",
+        "spec: {server: {secretRef: {name: server}}, prepare: {className: standard, templateRef: {name: symphony}}}",
+        "prepare belongs to static",
+    ),
     (
         "OrchestraPool",
         "spec: {}",

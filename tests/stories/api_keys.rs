@@ -60,6 +60,7 @@ async fn renewed(world: &World, case: &str, former: &BTreeMap<String, String>) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "one story, in its order")]
 async fn api_keys_are_rotated_with_the_login_and_only_the_operators_own_are_deleted() {
     let world = generous_world().await;
     standard_class(&world, "");

@@ -104,7 +104,7 @@ async fn one_stuck_tenant_holds_up_no_other() {
     assert!(
         condition(&stuck, "Ready")
             .2
-            .contains("not usable 3s after it was requested"),
+            .contains("not usable within 3s (progressDeadline)"),
         "{stuck:#}"
     );
     assert!(!is_true(&stuck, "Reconciling"));

@@ -51,6 +51,7 @@ mod samples;
 mod secret_drift;
 mod secrets;
 mod seed;
+mod server_pool;
 mod sources;
 mod static_pool;
 mod stored;

@@ -9,8 +9,7 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::{KeyKind, KeyState, MadeKey, PendingKeys, name_of, number_of};
 use crate::credentials::owner::{self, Owner};
-use crate::credentials::tenant::LoginMarks;
-use crate::database::Pass;
+use crate::database::{Pass, holder};
 use crate::supabase::keys::{ApiKey, serves};
 use crate::supabase::operation::Operation;
 use crate::supabase::types::KeyType;
@@ -25,11 +24,12 @@ const IDENTITY: usize = 64;
 
 /// Writes down which keys are about to be made.
 pub async fn begin(pass: &mut Pass, stored: &Owner, account: &Account, reference: &str) -> Result<Outcome, Error> {
-    let follows = LoginMarks::of(&pass.ctx.core, pass.name()).rotated_at;
+    let follows = holder::login(pass).rotated_at;
     let follows = follows.filter(|login| stored.address.is_some() && stored.api_keys.is_due(*login));
     let Some(follows) = follows else {
         // The watch is late, or too many former keys are left.
-        return Ok(over(pass));
+        over(pass);
+        return Ok(Ok(()));
     };
     let keys = match account.client().list_keys(reference).await {
         Ok(keys) => keys,
@@ -49,7 +49,8 @@ pub async fn begin(pass: &mut Pass, stored: &Owner, account: &Account, reference
                     secret key in the provider's dashboard (project settings, API keys), and the next rotation replaces \
                     them";
         warn(pass, Reason::KeysKept, note.to_owned()).await;
-        return Ok(over(pass));
+        over(pass);
+        return Ok(Ok(()));
     }
     let highest = keys.iter().filter_map(|key| number_of(&name, &key.name)).max();
     let begin = |state: &mut KeyState| state.begin(kinds, highest.unwrap_or_default(), follows);
@@ -76,7 +77,8 @@ pub async fn make(pass: &mut Pass, stored: &Owner, account: &Account, reference:
     };
     let pending = stored.api_keys.pending.as_ref().filter(|_| stored.address.is_some());
     let Some(pending) = pending else {
-        return Ok(over(pass));
+        over(pass);
+        return Ok(Ok(()));
     };
     let (core, name) = (pass.ctx.core.clone(), pass.name().to_owned());
     let (listed, made) = match made(account, reference, &name, pending, begun).await {
@@ -97,7 +99,8 @@ pub async fn make(pass: &mut Pass, stored: &Owner, account: &Account, reference:
     };
     owner::store_keys(&owner::secrets(&core), &name, values, end).await?;
     if !ended {
-        return Ok(over(pass));
+        over(pass);
+        return Ok(Ok(()));
     }
     let title = name_of(&name, pending.number);
     tracing::info!(

@@ -28,7 +28,6 @@ use crate::controller::error::Error;
 use crate::controller::status::{News, tell};
 use crate::credentials::api_keys::KeyMarks;
 use crate::credentials::owner;
-use crate::credentials::tenant::LoginMarks;
 use crate::error::ErrorClass;
 use crate::supabase::keys::ApiKey;
 use crate::supabase::{self, Account};
@@ -74,7 +73,7 @@ pub fn work(pass: &Pass, claim: Claim) -> Option<KeyWork> {
     let around = Around {
         claim,
         asked: also.is_some_and(|also| also.contains(&AlsoRotated::ApiKeys)),
-        login: LoginMarks::of(&pass.ctx.core, pass.name()).rotated_at,
+        login: holder::login(pass).rotated_at,
         published: is_published(holder.as_deref(), digest.as_ref()),
     };
     decide(marks, around, Timestamp::now())
@@ -151,9 +150,8 @@ pub async fn act(
 type Outcome = Result<(), supabase::Error>;
 
 /// Nothing more is tried in this pass.
-fn over(pass: &mut Pass) -> Outcome {
+fn over(pass: &mut Pass) {
     pass.keys = Some(Attempt::Over);
-    Ok(())
 }
 
 /// The same, after something was done.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::csv::SeedTable;
 use super::variables::{Rendered, Variables};
 use crate::migrate::aside::in_place;
-use crate::migrate::content::{Content, Hold};
+use crate::migrate::content::{Content, MemoryPermit};
 use crate::migrate::lexer::{self, LexError, Variable};
 use crate::migrate::mode::check_seed;
 use crate::migrate::script_text;
@@ -18,7 +18,7 @@ use crate::migrate::source_error::SourceError;
 pub struct SeedSource {
     parts: Vec<Part>,
     digest: String,
-    hold: Hold,
+    permit: MemoryPermit,
 }
 
 /// One file.
@@ -81,20 +81,20 @@ impl SeedSource {
         }
         Ok(Self {
             parts,
-            hold: None,
+            permit: None,
             digest: format!("sha256:{}", hex::encode(hash.finalize())),
         })
     }
 
     /// Holds the memory of the source until it is dropped.
     #[must_use]
-    pub fn with_hold(self, hold: Hold) -> Self {
-        Self { hold, ..self }
+    pub fn with_permit(self, permit: MemoryPermit) -> Self {
+        Self { permit, ..self }
     }
 
-    /// Whether it is one of the large sources, of which few are held at a time.
+    /// Whether it is one of the large sources, of which few are in memory at a time.
     pub fn is_large(&self) -> bool {
-        self.hold.is_some()
+        self.permit.is_some()
     }
 
     /// Digest of the files' names and contents and of the names and values of the variables that scripts use:

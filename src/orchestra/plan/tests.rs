@@ -284,11 +284,11 @@ fn a_connection_that_is_wrong_keeps_only_the_new_from_being_published() {
             }),
             ..seen
         };
-        let stop = Step::Stop(Stop::Connection);
+        let told = Step::Stop(Stop::Connection);
         let expected = match plan(&right) {
-            Step::Rest => stop,
-            Step::Publish if !wrong.serving => stop,
-            step => step,
+            Step::Rest => told,
+            Step::Publish if !wrong.serving => told,
+            other => other,
         };
         assert_eq!(plan(&seen), expected, "{seen:?}");
     }

@@ -143,7 +143,7 @@ fn a_released_project_sleeps_in_its_grace_period_where_the_plan_allows_it() {
         entry
     };
     let (delete, retain) = (DeletionPolicy::Delete, DeletionPolicy::Retain);
-    for (what, class, database, policy, sleeps) in [
+    for (what, class, database, policy, sleeps) in vec![
         ("as asked", class(Some("168h"), Some(true)), plain(), delete, true),
         ("kept", class(Some("168h"), Some(true)), plain(), retain, false),
         ("destroyed at once", class(None, Some(true)), plain(), delete, false),

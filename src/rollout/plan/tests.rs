@@ -64,7 +64,10 @@ fn who_waits_for_approval_takes_no_place_and_is_no_failure() {
     };
     let decision = decide(&participants, &allowance);
     assert_eq!((decision.phase, started(&decision)), (Phase::Rolling, vec!["uid-3"]));
-    assert_eq!((decision.held, decision.failed, decision.pending), (3, 0, 1));
+    assert_eq!(
+        (decision.awaiting_approval, decision.failed, decision.pending),
+        (3, 0, 1)
+    );
     assert!(decision.retry.is_empty());
     participants.truncate(3);
     assert_eq!(
@@ -232,7 +235,7 @@ proptest! {
     ) {
         for (which, fails) in ends {
             let decision = decide(&participants, &allowance);
-            let total = [decision.updated, decision.running, decision.pending, decision.held, decision.failed, decision.pinned];
+            let total = [decision.updated, decision.running, decision.pending, decision.awaiting_approval, decision.failed, decision.pinned];
             let total: usize = total.iter().sum();
             prop_assert_eq!(total, participants.len());
             let testing = participants.iter().any(|is| is.canary && !is.pinned && is.standing != Standing::Updated);

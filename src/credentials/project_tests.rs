@@ -1,0 +1,154 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn of(selected: Option<&str>, values: &[(&str, &str)]) -> Inventory {
+    let values = values
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), SecretString::from(*value)));
+    let mut inventory = Inventory::default();
+    inventory.add(selected, values);
+    inventory
+}
+
+const API: [(&str, &str); 3] = [
+    ("SUPABASE_URL_POOL_1", "https://abc.supabase.co/"),
+    ("SUPABASE_ANON_KEY_POOL_1", "anon-hush"),
+    ("SUPABASE_SERVICE_ROLE_KEY_POOL_1", "service-hush"),
+];
+
+#[test]
+fn only_keys_of_databases_are_entries_and_a_selected_secret_has_one_without_a_number() {
+    let values = [
+        ("DATABASE_URL_POOL_2", "postgres://b"),
+        ("DATABASE_URL", "postgres://a"),
+        ("OTHER", "x"),
+    ];
+    let keys = |inventory: &Inventory| inventory.keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(keys(&of(None, &values)), "DATABASE_URL_POOL_2");
+    assert_eq!(
+        keys(&of(Some("one"), &values)),
+        "one/DATABASE_URL one/DATABASE_URL_POOL_2"
+    );
+    let bare = of(Some("one"), &[("OTHER", "x")]);
+    let told: Vec<_> = bare.strays().collect();
+    assert!(keys(&bare).is_empty() && told[0].1.contains("Secret one is selected and has no key DATABASE_URL"));
+}
+
+#[test]
+fn no_entry_vanishes_because_of_the_name_of_its_key() {
+    let told = |selected: Option<&str>, keys: &[&str]| {
+        let values: Vec<_> = keys.iter().map(|key| (*key, "postgres://hush")).collect();
+        let inventory = of(selected, &values);
+        let told = inventory.strays().map(|(key, wrong)| format!("{key}: {wrong}"));
+        told.collect::<Vec<_>>().join("\n")
+    };
+    for key in [
+        "DATABASE_URL_POOL1",
+        "database_url_pool_1",
+        "DATABASE-URL-POOL-1",
+        "databaseUrlPool_1",
+    ] {
+        for beside in ["DATABASE_URL_POOL_2", "other"] {
+            let said = told(None, &[key, beside]);
+            assert!(
+                said.contains(&format!("{key}: no entry has this key: name it DATABASE_URL_POOL_ ")),
+                "{said}"
+            );
+            assert_eq!(said.contains("no entry; it has"), beside == "other", "{said}");
+        }
+        assert!(told(Some("one"), &[key, "DATABASE_URL"]).starts_with(&format!("one/{key}: no entry")));
+    }
+    assert!(told(None, &["SUPABASE_URL_POOL1", "DATABASE_URL_POOL_1"]).contains("name it SUPABASE_URL_POOL_ "));
+    let said = told(None, &["DATABASE_URL", "OTHER"]);
+    let says = "DATABASE_URL_POOL_1: the Secret has no key DATABASE_URL_POOL_1, DATABASE_URL_POOL_2, …, and so no entry; \
+            it has DATABASE_URL, OTHER: ";
+    assert!(said.starts_with(says), "{said}");
+    // What a Secret of one's own environment has beside its entries is of no concern.
+    assert_eq!(
+        told(None, &["DATABASE_URL_POOL_1", "DATABASE_URL", "SUPABASE_URL", "PORT"]),
+        ""
+    );
+    assert_eq!(told(None, &[]), "");
+}
+
+#[test]
+fn a_hosted_entry_brings_its_api_whole_or_not_at_all() {
+    let url = (
+        "DATABASE_URL_POOL_1",
+        "postgres://postgres.abc@aws-0.pooler.supabase.com/postgres",
+    );
+    let with = |skip: usize, url: Option<(&'static str, &'static str)>| {
+        let api = API
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| *place != skip)
+            .map(|(_, part)| *part);
+        of(None, &api.chain(url).collect::<Vec<_>>())
+    };
+    let whole = with(9, Some(url));
+    let project = whole.project("DATABASE_URL_POOL_1").unwrap().unwrap();
+    assert_eq!(project.url, "https://abc.supabase.co");
+    assert_eq!(project.digest.as_ref().unwrap().len(), DIGITS);
+    for (skip, (missing, _)) in API.iter().enumerate() {
+        let told = with(skip, Some(url)).project("DATABASE_URL_POOL_1").unwrap_err();
+        assert!(
+            told.starts_with(&format!("{missing} missing: ")) && !told.contains("hush"),
+            "{told}"
+        );
+    }
+    let alone = with(9, None);
+    let (key, told) = alone.strays().next().unwrap();
+    assert!(
+        key == "DATABASE_URL_POOL_1" && told.starts_with("DATABASE_URL_POOL_1 is missing"),
+        "{told}"
+    );
+    assert!(of(None, &[url]).project("DATABASE_URL_POOL_1").unwrap().is_none());
+}
+
+#[test]
+fn an_api_that_cannot_be_the_databases_is_refused_and_no_key_is_told() {
+    let url = "postgres://postgres.abc@aws-0.pooler.supabase.com/postgres";
+    for (part, value, says) in [
+        ("SUPABASE_URL_POOL_1", "https://other.supabase.co", "another project"),
+        ("SUPABASE_URL_POOL_1", "http://abc.supabase.co", "no URL of a project"),
+        (
+            "SUPABASE_URL_POOL_1",
+            "https://a:hush@abc.supabase.co",
+            "no URL of a project",
+        ),
+        (
+            "SUPABASE_URL_POOL_1",
+            "https://abc.supabase.co/rest",
+            "no URL of a project",
+        ),
+        (
+            "SUPABASE_ANON_KEY_POOL_1",
+            "hush hush",
+            "SUPABASE_ANON_KEY_POOL_1 is no API key",
+        ),
+    ] {
+        let mut values = vec![("DATABASE_URL_POOL_1", url)];
+        values.extend(
+            API.iter()
+                .map(|(key, is)| (*key, if *key == part { value } else { is })),
+        );
+        let told = of(None, &values).project("DATABASE_URL_POOL_1").unwrap_err();
+        assert!(told.contains(says) && !told.contains("hush"), "{told}");
+    }
+    // A host of one's own tells nothing of the database.
+    let mut values = vec![("DATABASE_URL_POOL_1", "postgres://a@db.example/b")];
+    values.extend(API);
+    assert!(of(None, &values).project("DATABASE_URL_POOL_1").is_ok());
+}
+
+#[test]
+fn a_change_of_any_part_changes_what_an_entry_says() {
+    let values = |last: &'static str| {
+        let mut values = vec![("DATABASE_URL_POOL_1", "postgres://a@db.example/b")];
+        values.extend(API);
+        values[3].1 = last;
+        of(None, &values).digest("DATABASE_URL_POOL_1").unwrap()
+    };
+    assert_eq!(values("a"), values("a"));
+    assert_ne!(values("a"), values("b"));
+}

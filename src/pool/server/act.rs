@@ -1,0 +1,88 @@
+//! Carries out the steps that concern the server and the number of entries.
+
+use std::sync::Arc;
+
+use super::observe::Observed;
+use super::plan::{Step, Work};
+use super::work::{self, Subject};
+use super::{BEHIND, status};
+use crate::api::POOL_FINALIZER;
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+use crate::controller::write::set_finalizer;
+use crate::credentials::made;
+use crate::pool::Pass;
+use crate::pool::act::await_end;
+use crate::pool::warm::plan as counting;
+
+/// Carries out a step; `None` when the pass goes on at once.
+pub async fn act(pass: &mut Pass, step: Step, observed: &Observed) -> Result<Option<Next>, Error> {
+    match step {
+        Step::Keep(names) => return leave(pass, &names, false).await,
+        Step::Make(names) => begin(pass, observed, &names, Subject::Make),
+        Step::Remove(names) => begin(pass, observed, &names, Subject::Remove),
+        Step::AwaitWork => {
+            let young = |work: &Work| *work == Work::Running { young: true };
+            let young = observed.seen.entries.iter().filter(|entry| young(&entry.work));
+            let ids: Vec<_> = young.map(|entry| work::id(pass.uid(), &entry.name)).collect();
+            await_end(&pass.ctx.probes, &ids).await;
+        }
+        Step::Count(step) => return count(pass, step, observed).await,
+        Step::Idle(wait) => return Ok(Some(wait.map_or(Next::Rest, Next::After))),
+    }
+    Ok(None)
+}
+
+fn begin(pass: &Pass, observed: &Observed, names: &[String], subject: Subject) {
+    for entry in names.iter().filter_map(|name| observed.entries.get(name)) {
+        work::begin(pass, entry, subject);
+    }
+}
+
+async fn leave(pass: &Pass, names: &[String], leaving: bool) -> Result<Option<Next>, Error> {
+    let mut gone = false;
+    for name in names {
+        gone |= !made::note_leaving(&pass.ctx.core, name, leaving).await?;
+    }
+    Ok(gone.then_some(Next::After(BEHIND)))
+}
+
+async fn count(pass: &mut Pass, step: counting::Step, observed: &Observed) -> Result<Option<Next>, Error> {
+    use counting::Step as Is;
+    let mut planned = observed.seen.counted.planned.clone();
+    match step {
+        Is::AddFinalizer => set_our_finalizer(pass, true).await?,
+        Is::RemoveFinalizer => {
+            // A watch may lag behind what an operator that led before has written.
+            if made::any(&pass.ctx.core, pass.name()).await? {
+                return Ok(Some(Next::After(BEHIND)));
+            }
+            set_our_finalizer(pass, false).await?;
+            return Ok(Some(Next::Gone));
+        }
+        Is::Settle => status::write_planned(pass, planned).await?,
+        Is::Plan(more) => {
+            planned.extend((0..more).map(|_| made::mint()));
+            status::write_planned(pass, planned).await?;
+        }
+        Is::Drop(names) => {
+            planned.retain(|name| !names.contains(name));
+            status::write_planned(pass, planned).await?;
+        }
+        Is::Create(names) => {
+            for name in names {
+                made::create(&pass.ctx.core, pass.name(), &name).await?;
+            }
+        }
+        Is::Destroy(names) => return leave(pass, &names, true).await,
+        Is::Prepare(_) | Is::AwaitPreparations | Is::Yield | Is::Wait(_) | Is::Rest => {}
+    }
+    Ok(None)
+}
+
+async fn set_our_finalizer(pass: &mut Pass, present: bool) -> Result<(), Error> {
+    if let Some(pool) = set_finalizer(&pass.ctx.core, &*pass.pool, POOL_FINALIZER, present).await? {
+        pass.pool = Arc::new(pool);
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! A pool that makes its members on a PostgreSQL server: each is a database with an owner of its own. [`plan`] tells its
+//! life on one page.
+//!
+//! Every entry has a Secret, which is written before the server is asked for anything, and which goes after its database
+//! and its owner. Once the database is made, the entry is one of the pool's inventory: it is probed, enlisted, checked,
+//! prepared, claimed and reset as an entry of a static pool.
+
+mod act;
+mod observe;
+pub mod plan;
+mod status;
+mod work;
+
+use std::time::Duration;
+
+use super::{PASS_TIME, Pass};
+use crate::controller::error::Error;
+use crate::controller::reconcile::Next;
+
+/// When a pass comes back that has found the watch behind the API server, or has taken too long.
+const BEHIND: Duration = Duration::from_millis(500);
+
+/// One pass: what the server is to be asked for, and then what the entries need, until it has to wait.
+pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
+    loop {
+        let made = observe::observe(&pass).await?;
+        let step = plan::plan(&made.seen);
+        tracing::debug!(?step, "next on the server");
+        let plan::Step::Idle(wait) = step else {
+            if let Some(next) = act::act(&mut pass, step, &made).await? {
+                return Ok(next);
+            }
+            if pass.began.elapsed() >= PASS_TIME {
+                return Ok(Next::After(BEHIND));
+            }
+            continue;
+        };
+        if made.seen.counted.deleting && !made.seen.counted.finalizer {
+            return Ok(Next::Rest);
+        }
+        let observed = super::observe::observe(&pass).await?;
+        let step = super::plan::plan(&observed.seen);
+        tracing::debug!(?step, "next of the entries");
+        status::write(&mut pass, &step, &observed, &made).await?;
+        if let Some(next) = super::act::act(&mut pass, step, observed).await? {
+            return Ok(sooner(next, wait));
+        }
+    }
+}
+
+/// The pass comes back for whatever comes first.
+fn sooner(next: Next, wait: Option<Duration>) -> Next {
+    match (next, wait) {
+        (Next::After(one), Some(other)) => Next::After(one.min(other)),
+        (Next::Rest, Some(wait)) => Next::After(wait),
+        (next, _) => next,
+    }
+}

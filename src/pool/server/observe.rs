@@ -1,0 +1,243 @@
+//! Looks up the facts for [`super::plan`]: the entries of the pool, and how they stand. It reads only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::plan::{Entry, Need, Seen, Work};
+use super::work::{self, Subject};
+use crate::api::condition::Reason;
+use crate::api::{GoDuration, OrchestraDatabase, POOL_FINALIZER};
+use crate::controller::error::Error;
+use crate::credentials::inventory::{self, Inventory};
+use crate::credentials::made::{self, MadeEntry};
+use crate::pool::attempts::{Attempt, AttemptState, Refusal};
+use crate::pool::observe::unprepared_state;
+use crate::pool::plan::{Refused, UnpreparedState};
+use crate::pool::wanted::{self, Wanted};
+use crate::pool::warm::plan::{self as counting, Member, State, Supply};
+use crate::pool::{PASS_TIME, PATIENCE, Pass, checks, preparation, probe};
+
+/// Databases that wait for a claim when the pool does not say how many.
+const REPLICAS: i32 = 1;
+
+/// Databases on the server at most when the pool does not say.
+const MOST: i32 = 100;
+
+/// Entries that the server works on at once when the pool does not say.
+const AT_ONCE: i32 = 3;
+
+/// How long the watch may take to show what the work has written.
+const SHOWN: Duration = Duration::from_secs(10);
+
+/// What was looked up.
+pub struct Observed {
+    /// The facts for the plan.
+    pub seen: Seen,
+    /// The entries by the names of their Secrets.
+    pub entries: HashMap<String, MadeEntry>,
+    /// How many databases `replicas` asks for.
+    pub wanted: usize,
+    /// How many the server may have in all.
+    pub most: usize,
+    /// How many are claimed.
+    pub bound: usize,
+    /// What the status tells of entries, by the names of their Secrets.
+    pub refusals: Vec<(String, Refusal)>,
+}
+
+pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
+    let (core, pool) = (&pass.ctx.core, &pass.pool);
+    let entries = made::entries(core, pass.name());
+    let number = |of: Option<i32>, otherwise: i32| usize::try_from(of.unwrap_or(otherwise)).unwrap_or_default();
+    let deleting = pool.metadata.deletion_timestamp.is_some();
+    let server = pool.spec.server.as_ref();
+    let most = number(server.and_then(|server| server.max), MOST);
+    let wanted = number(pool.spec.replicas, REPLICAS);
+    let written = pool.status.iter().flat_map(|status| &status.planned);
+    let exists = |name: &&String| entries.iter().any(|entry| entry.name == **name);
+    let (made, planned): (Vec<_>, Vec<_>) = written.partition(exists);
+    let planned: Vec<_> = planned.into_iter().cloned().collect();
+    let mut observed = Observed {
+        seen: Seen {
+            counted: counting::Seen {
+                deleting,
+                finalizer: pool.finalizers().iter().any(|name| name == POOL_FINALIZER),
+                at_once: number(pool.spec.max_concurrent_creates, AT_ONCE),
+                made: !made.is_empty(),
+                spent: pass.began.elapsed() >= PASS_TIME,
+                ..counting::Seen::default()
+            },
+            ..Seen::default()
+        },
+        entries: HashMap::new(),
+        wanted,
+        most,
+        bound: 0,
+        refusals: Vec::new(),
+    };
+    // A pool without entries goes, whatever has become of the Secret of its server.
+    let inventory = match entries.is_empty() && deleting {
+        true => Arc::default(),
+        false => inventory::inventory(&pass.ctx.credentials, pool).await?,
+    };
+    let template = what_is_wanted(pass).await;
+    for entry in &entries {
+        observe_entry(pass, (&inventory, template.as_deref()), entry, &mut observed);
+    }
+    let counted = &mut observed.seen.counted;
+    // Those that cannot wait for a claim take room.
+    let taken = entries.len() - counted.members.len();
+    counted.desired = observed.wanted.min(most.saturating_sub(taken));
+    let room = entries.len() < most && (entries.len() + planned.len() < most || !planned.is_empty());
+    counted.supply = if room { Supply::Open } else { Supply::Closed };
+    counted.planned = planned;
+    observed.entries = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+    Ok(observed)
+}
+
+/// What the members are to be prepared with, as far as it is known. That it is not is told when the entries are looked at.
+async fn what_is_wanted(pass: &Pass) -> Option<Arc<Wanted>> {
+    if let Some(known) = pass.wanted.get() {
+        return known.clone();
+    }
+    let found = wanted::of_entries(pass).await.ok()?;
+    pass.wanted.get_or_init(|| found).clone()
+}
+
+fn observe_entry(pass: &Pass, known: (&Arc<Inventory>, Option<&Wanted>), entry: &MadeEntry, observed: &mut Observed) {
+    let key = entry.key();
+    let databases = &pass.ctx.core.stores.databases;
+    let of_entry =
+        |database: &OrchestraDatabase| database.pool() == Some(pass.name()) && preparation::key(database) == Some(&key);
+    let member = databases.find(of_entry);
+    observed.bound += usize::from(member.as_ref().is_some_and(|member| member.is_held()));
+    let need = match (&member, entry.leaving) {
+        (None, true) => Some(Need::Removal),
+        (Some(member), true) if member.spec.claim_ref.is_some() => Some(Need::Keeping),
+        (Some(_), true) => Some(Need::Withdrawal),
+        (_, false) => entry.made.is_none().then_some(Need::Making),
+    };
+    let work = need.map(|need| work_on(pass, entry, need, observed));
+    observed.seen.entries.extend(need.zip(work).map(|(need, work)| Entry {
+        name: entry.name.clone(),
+        need,
+        work,
+    }));
+    let state = match (&member, entry.leaving) {
+        (_, true) => None,
+        (None, false) => unlisted(pass, known.0, entry, observed),
+        (Some(member), false) if member.is_unclaimed() => Some(of_member(pass, known.1, member)),
+        (Some(_), false) => None,
+    };
+    match state {
+        Some(state) => {
+            let counted = &mut observed.seen.counted;
+            let (member, ages_in) = describe(pass, entry, member.as_deref(), state);
+            counted.ages_in = counted.ages_in.into_iter().chain(ages_in).min();
+            counted.members.push(member);
+        }
+        None if need.is_none() => observed.seen.others += 1,
+        None => {}
+    }
+}
+
+/// How the work of the server on an entry stands.
+fn work_on(pass: &Pass, entry: &MadeEntry, need: Need, observed: &mut Observed) -> Work {
+    let attempts = &pass.ctx.memory.made;
+    let get = |subject: Subject| attempts.get(pass.uid(), &entry.name, subject.as_str());
+    let making = get(Subject::Make);
+    let attempt = match need {
+        Need::Making => making,
+        // What was begun before the entry was to leave goes on.
+        Need::Removal if making.as_ref().is_some_and(is_running) => making,
+        Need::Removal => get(Subject::Remove),
+        Need::Withdrawal | Need::Keeping => return Work::Due,
+    };
+    let Some(attempt) = attempt else { return Work::Due };
+    let (age, spacing) = (attempt.age(), pass.ctx.core.settings.login_spacing);
+    if let Some(refusal) = &attempt.refusal {
+        observed.refusals.push((entry.name.clone(), refusal.clone()));
+    }
+    match (&attempt.state, &attempt.refusal) {
+        _ if is_running(&attempt) => Work::Running { young: age < PATIENCE },
+        (AttemptState::Done(()), _) if age < SHOWN => Work::Running { young: false },
+        (AttemptState::Refused, Some(refusal)) => {
+            let again = crate::pool::observe::pace(refusal, spacing).saturating_sub(age);
+            if work::is_of_entry(refusal) {
+                return if again.is_zero() {
+                    Work::Due
+                } else {
+                    Work::Refused { again }
+                };
+            }
+            let pause = observed.seen.pause.get_or_insert(again);
+            *pause = again.max(*pause);
+            Work::Due
+        }
+        _ => Work::Due,
+    }
+}
+
+/// Whether the work goes on. What takes longer than it may was cut off.
+fn is_running(attempt: &Attempt<()>) -> bool {
+    attempt.state == AttemptState::Running && attempt.age() <= work::LIMIT + PATIENCE
+}
+
+/// How an entry stands that has no OrchestraDatabase; none when it cannot wait for a claim, because somebody has used its
+/// database.
+fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Observed) -> Option<State> {
+    if entry.made.is_none() {
+        let refused = observed.refusals.iter().find(|(name, _)| *name == entry.name);
+        let broken = refused.is_some_and(|(_, refusal)| !refusal.is_passing());
+        return Some(if broken { State::Broken } else { State::Creating });
+    }
+    let key = entry.key();
+    let probes = &pass.ctx.memory.probes;
+    let probed = probes.get(pass.uid(), &key, &probe::subject(pass, inventory, &key));
+    match probed.and_then(|probed| probed.refusal) {
+        Some(refusal) if refusal.reason == Reason::InUse => None,
+        Some(refusal) if !refusal.is_passing() => Some(State::Broken),
+        _ => Some(State::Creating),
+    }
+}
+
+/// How an entry stands that waits for a claim.
+fn of_member(pass: &Pass, wanted: Option<&Wanted>, member: &OrchestraDatabase) -> State {
+    if checks::is_out(pass, member) {
+        return State::Broken;
+    }
+    match wanted.and_then(|wanted| unprepared_state(pass, wanted, member)) {
+        None => State::Available,
+        // It is prepared as an entry.
+        Some(_) => State::Unprepared(UnpreparedState::Refused(Refused {
+            again: Duration::ZERO,
+            passing: false,
+        })),
+    }
+}
+
+/// An entry as it is counted, and the time until it is old.
+fn describe(
+    pass: &Pass,
+    entry: &MadeEntry,
+    member: Option<&OrchestraDatabase>,
+    state: State,
+) -> (Member, Option<Duration>) {
+    let created = member.and_then(|member| member.creation_timestamp()).map(|at| at.0);
+    let lifetime = pass.pool.spec.member_lifetime.map(GoDuration::as_std);
+    let usable = matches!(state, State::Unprepared(_) | State::Available);
+    let age = created.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default());
+    let left = lifetime.zip(age).filter(|_| usable);
+    let left = left.map(|(lifetime, age)| lifetime.saturating_sub(age));
+    let member = Member {
+        name: entry.name.clone(),
+        created: created.unwrap_or(Timestamp::MAX),
+        state,
+        old: left.is_some_and(|left| left.is_zero()),
+    };
+    (member, left.filter(|left| !left.is_zero()))
+}

@@ -1,0 +1,188 @@
+//! The life of a pool that makes its members on a server on one page: what was observed → the one next step. How many
+//! entries there are is decided as in a pool with a provider, by [`counting`]; what follows once an entry's database is
+//! made is the life of a static pool's entry.
+//!
+//! ```text
+//! an entry:      Plan → Create: its Secret, with the password → Make: role, database → (probed and enlisted as an entry)
+//! too many, old: Destroy: it is to leave → (its member is withdrawn) → Remove: database, role, Secret
+//!                claimed meanwhile: Keep
+//! pool deleted:  Destroy → Remove → RemoveFinalizer, once no entry is left
+//! ```
+
+use std::time::Duration;
+
+use crate::pool::plan::FALLBACK;
+use crate::pool::warm::plan as counting;
+
+/// Everything that the next step depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How many entries there are and should be. Its members are the entries that nobody has claimed and that are not to
+    /// leave, by the names of their Secrets.
+    pub counted: counting::Seen,
+    /// The entries whose databases are not made yet, or are to be dropped.
+    pub entries: Vec<Entry>,
+    /// Further entries. The pool goes when there are none.
+    pub others: usize,
+    /// The server has refused something lately: it is asked for nothing before this time, and then for one thing.
+    pub pause: Option<Duration>,
+}
+
+/// An entry that needs the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Name of its Secret.
+    pub name: String,
+    /// What is to be done.
+    pub need: Need,
+    /// How the work on it stands.
+    pub work: Work,
+}
+
+/// What an entry needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Its database is not known to be made.
+    Making,
+    /// It is to leave, and no OrchestraDatabase stands for it.
+    Removal,
+    /// It is to leave, and its OrchestraDatabase is not claimed: that is deleted first.
+    Withdrawal,
+    /// It was to leave, and an Orchestra has claimed it.
+    Keeping,
+}
+
+/// How the work of the server on an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It can begin.
+    Due,
+    /// It goes on.
+    Running {
+        /// It began a moment ago and is worth waiting for.
+        young: bool,
+    },
+    /// It was refused, for a reason of this entry alone.
+    Refused {
+        /// Time until it is tried again.
+        again: Duration,
+    },
+}
+
+/// The one next step. Each is idempotent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Entries that an Orchestra has claimed are not to leave.
+    Keep(Vec<String>),
+    /// Begin to drop the databases and owners of these entries.
+    Remove(Vec<String>),
+    /// Begin to make the databases and owners of these entries.
+    Make(Vec<String>),
+    /// A step that changes the number of entries, or the finalizer.
+    Count(counting::Step),
+    /// Wait a moment for the work that has just begun.
+    AwaitWork,
+    /// Nothing of the server is to be done; before this time, unless something changes.
+    Idle(Option<Duration>),
+}
+
+/// The next step for what was observed.
+pub fn plan(seen: &Seen) -> Step {
+    if seen.counted.deleting && !seen.counted.finalizer {
+        return Step::Idle(None);
+    }
+    LINKS
+        .iter()
+        .find_map(|link| link(seen))
+        .unwrap_or_else(|| Step::Idle(wait(seen)))
+}
+
+/// What is done on the server: the first link that has something to do decides.
+const LINKS: [fn(&Seen) -> Option<Step>; 5] = [keep, count, remove, make, await_work];
+
+impl Seen {
+    fn due(&self, need: Need) -> Vec<String> {
+        let due = self
+            .entries
+            .iter()
+            .filter(|entry| entry.need == need && entry.work == Work::Due);
+        due.map(|entry| entry.name.clone()).collect()
+    }
+
+    fn running(&self) -> usize {
+        let running = self
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.work, Work::Running { .. }));
+        running.count()
+    }
+
+    /// Entries whose work can begin, no more at once than the pool says.
+    fn next(&self, need: Need) -> Vec<String> {
+        let at_once = match self.pause {
+            None => self.counted.at_once,
+            Some(pause) => usize::from(pause.is_zero()),
+        };
+        let free = at_once.saturating_sub(self.running());
+        self.due(need).into_iter().take(free).collect()
+    }
+}
+
+/// First: a tenant has it.
+fn keep(seen: &Seen) -> Option<Step> {
+    let claimed = seen.entries.iter().filter(|entry| entry.need == Need::Keeping);
+    let names: Vec<_> = claimed.map(|entry| entry.name.clone()).collect();
+    (!names.is_empty()).then_some(Step::Keep(names))
+}
+
+/// Before anything is made: an entry that is too many is not made. The pool goes last, since the owners' passwords are
+/// found by it.
+fn count(seen: &Seen) -> Option<Step> {
+    use counting::Step as Is;
+    match counting::plan(&seen.counted) {
+        Is::RemoveFinalizer if seen.others > 0 || !seen.entries.is_empty() => None,
+        step @ (Is::AddFinalizer
+        | Is::RemoveFinalizer
+        | Is::Settle
+        | Is::Plan(_)
+        | Is::Create(_)
+        | Is::Drop(_)
+        | Is::Destroy(_)) => Some(Step::Count(step)),
+        // Members are prepared as entries are.
+        Is::Prepare(_) | Is::AwaitPreparations | Is::Yield | Is::Wait(_) | Is::Rest => None,
+    }
+}
+
+/// It makes room for others.
+fn remove(seen: &Seen) -> Option<Step> {
+    let names = seen.next(Need::Removal);
+    (!names.is_empty()).then_some(Step::Remove(names))
+}
+
+fn make(seen: &Seen) -> Option<Step> {
+    let names = seen.next(Need::Making);
+    (!names.is_empty()).then_some(Step::Make(names))
+}
+
+fn await_work(seen: &Seen) -> Option<Step> {
+    let young = |entry: &Entry| entry.work == Work::Running { young: true };
+    let waits = !seen.counted.spent && seen.entries.iter().any(young);
+    waits.then_some(Step::AwaitWork)
+}
+
+/// The end of the work brings the pool back; what was refused is tried again.
+fn wait(seen: &Seen) -> Option<Duration> {
+    let entries = seen.entries.iter().map(|entry| match entry.work {
+        Work::Due => seen.pause.unwrap_or(FALLBACK),
+        Work::Running { .. } => FALLBACK,
+        Work::Refused { again } => again,
+    });
+    let counted = match counting::plan(&seen.counted) {
+        counting::Step::Wait(wait) => Some(wait),
+        _ => None,
+    };
+    entries.chain(counted).min()
+}
+
+#[cfg(test)]
+mod tests;

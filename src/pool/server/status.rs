@@ -1,0 +1,196 @@
+//! Describes a pool that makes its members on a server: how many there are, and what keeps it from having as many as it
+//! should.
+
+use std::sync::Arc;
+
+use super::observe::Observed;
+use crate::api::OrchestraPoolStatus;
+use crate::api::condition::Reason;
+use crate::api::names::{POOL_LABEL, pool_label};
+use crate::controller;
+use crate::controller::conditions::Standing;
+use crate::controller::error::Error;
+use crate::pool::attempts::Refusal;
+use crate::pool::observe::Observed as OfEntries;
+use crate::pool::plan::Step;
+use crate::pool::status::{Described, exposure, of_entries as of_refusals, tell};
+use crate::pool::warm::plan::State;
+use crate::pool::{Pass, servers};
+
+/// Writes the names of entries that are about to be made, by compare-and-swap.
+pub async fn write_planned(pass: &mut Pass, planned: Vec<String>) -> Result<(), Error> {
+    let status = OrchestraPoolStatus {
+        planned,
+        ..pass.pool.status.clone().unwrap_or_default()
+    };
+    let pool = controller::status::write(&pass.ctx.core, &*pass.pool, status, None).await?;
+    pass.pool = Arc::new(pool);
+    Ok(())
+}
+
+/// Writes the status at a step that ends the pass.
+pub async fn write(pass: &mut Pass, step: &Step, entries: &OfEntries, made: &Observed) -> Result<(), Error> {
+    if !matches!(step, Step::Yield | Step::Wait(_) | Step::Rest) {
+        return Ok(());
+    }
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let available = available(made);
+    let waiting = made.seen.counted.members.len();
+    let status = OrchestraPoolStatus {
+        desired: number(made.wanted),
+        available: number(available),
+        creating: Some(number(waiting - available)),
+        bound: number(made.bound),
+        replicas: Some(number(waiting)),
+        selector: Some(format!("{POOL_LABEL}={}", pool_label(pass.name()))),
+        planned: made.seen.counted.planned.clone(),
+        ..pass.pool.status.clone().unwrap_or_default()
+    };
+    let mut described = standing(made, &entries.refusals);
+    described.message += &exposure(entries.exposed.get(..1).unwrap_or_default());
+    let servers = if entries.inventory.is_empty() {
+        servers::Known::Nothing
+    } else {
+        pass.ctx.memory.servers.known(pass.uid(), &entries.inventory)
+    };
+    tell(&pass.ctx, &pass.pool, status, described, servers, false).await
+}
+
+fn available(made: &Observed) -> usize {
+    let members = made.seen.counted.members.iter();
+    members.filter(|member| member.state == State::Available).count()
+}
+
+/// What the conditions say: what is wrong with the server or an entry, and else whether as many wait as should.
+fn standing(made: &Observed, of_entries: &[(String, Refusal)]) -> Described {
+    let counted = &made.seen.counted;
+    let works = |reason, message: String| Described {
+        ready: false,
+        standing: Standing::Reconciling,
+        reason,
+        message,
+    };
+    let troubles = made.refusals.iter().chain(of_entries);
+    let troubles: Vec<_> = troubles.filter(|(_, refusal)| !is_progress(refusal)).cloned().collect();
+    if !troubles.is_empty() {
+        return of_refusals(&troubles);
+    }
+    if counted.deleting {
+        let message = format!(
+            "the databases that nobody has claimed are dropped; the pool goes when none is left ({} of Orchestras, of \
+             former ones, or in use otherwise)",
+            made.seen.others
+        );
+        return works(Reason::Deleting, message);
+    }
+    let available = available(made);
+    if available >= made.wanted {
+        return Described {
+            ready: true,
+            standing: Standing::Settled,
+            reason: Reason::Ready,
+            message: "as many databases as replicas says wait for a claim".into(),
+        };
+    }
+    if available >= counted.desired {
+        return Described {
+            ready: false,
+            standing: Standing::Stalled,
+            reason: Reason::PoolExhausted,
+            message: format!(
+                "the pool has as many databases on the server as server.max says ({}): raise it, lower replicas, or delete \
+                 Orchestras and released databases that nobody needs",
+                made.most
+            ),
+        };
+    }
+    let unmade = counted.members.iter().any(|member| member.state == State::Creating);
+    if unmade || counted.members.len() < counted.desired {
+        return works(Reason::Provisioning, "databases are being made".into());
+    }
+    works(
+        Reason::Migrating,
+        "databases are being prepared for their claims".into(),
+    )
+}
+
+/// Nothing is wrong with what is being made or prepared, or waits for its turn.
+fn is_progress(refusal: &Refusal) -> bool {
+    refusal.is_passing()
+        && matches!(
+            refusal.reason,
+            Reason::Pending | Reason::Migrating | Reason::Queued | Reason::Deleting
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::pool::server::plan::Seen;
+    use crate::pool::warm::plan::{self as counting, Member};
+
+    fn made(wanted: usize, desired: usize, states: &[State]) -> Observed {
+        let member = |state: &State| Member {
+            name: "orchestra-entry-1".into(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            state: *state,
+            old: false,
+        };
+        Observed {
+            seen: Seen {
+                counted: counting::Seen {
+                    desired,
+                    members: states.iter().map(member).collect(),
+                    ..counting::Seen::default()
+                },
+                ..Seen::default()
+            },
+            entries: HashMap::new(),
+            wanted,
+            most: 2,
+            bound: 0,
+            refusals: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_pool_says_what_it_is_about() {
+        use State::{Available, Creating};
+        for (wanted, desired, states, reason, is) in [
+            (0, 0, &[][..], Reason::Ready, Standing::Settled),
+            (1, 1, &[Available], Reason::Ready, Standing::Settled),
+            (1, 1, &[], Reason::Provisioning, Standing::Reconciling),
+            (
+                2,
+                2,
+                &[Available, Creating],
+                Reason::Provisioning,
+                Standing::Reconciling,
+            ),
+            (2, 1, &[Available], Reason::PoolExhausted, Standing::Stalled),
+            (2, 0, &[], Reason::PoolExhausted, Standing::Stalled),
+        ] {
+            let said = standing(&made(wanted, desired, states), &[]);
+            assert_eq!(
+                (said.reason, said.standing),
+                (reason, is),
+                "{wanted} {desired} {states:?}"
+            );
+            assert_eq!(said.ready, reason == Reason::Ready);
+        }
+    }
+
+    #[test]
+    fn what_the_server_refuses_comes_before_what_is_made() {
+        let mut lacks = made(1, 1, &[State::Creating]);
+        let pending = Refusal::from(&Error::transient(Reason::Pending, "waiting for the first login"));
+        assert_eq!(standing(&lacks, &[("a".into(), pending)]).reason, Reason::Provisioning);
+        let refused = Refusal::from(&Error::blocked(Reason::InvalidEntry, "run ALTER ROLE"));
+        lacks.refusals.push(("orchestra-entry-1".into(), refused));
+        let said = standing(&lacks, &[]);
+        assert_eq!((said.reason, said.standing), (Reason::InvalidEntry, Standing::Stalled));
+        assert_eq!(said.message, "orchestra-entry-1: run ALTER ROLE");
+    }
+}

@@ -1,0 +1,284 @@
+//! Makes databases on the server of a pool, and drops them, in the background. Each piece of work may be cut off at any
+//! point, and is repeated from its beginning.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+use sqlx::PgConnection;
+
+use crate::api::condition::Reason;
+use crate::api::{DatabaseServer, OrchestraDatabase};
+use crate::controller::Core;
+use crate::controller::background::WorkKind;
+use crate::controller::error::{Error, caught};
+use crate::credentials::inventory::member_name;
+use crate::credentials::made::{self, MadeEntry};
+use crate::error::ErrorClass;
+use crate::migrate::Watch;
+use crate::pool::attempts::Refusal;
+use crate::pool::{Pass, preparation, probe};
+use crate::postgres::made::{Entry, Maker, Removal};
+use crate::postgres::{self, APPLICATION};
+
+/// The longest that one piece of work may take: a copy of a large template writes many files.
+pub const LIMIT: Duration = Duration::from_mins(2);
+
+/// How long a database is left alone that somebody is connected to.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// What is done on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The role and the database are made.
+    Make,
+    /// They are dropped.
+    Remove,
+}
+
+impl Subject {
+    /// What attempts are remembered by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Make => "make",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// Whether a refusal says something of its entry alone, and nothing of the server.
+pub fn is_of_entry(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.reason,
+        Reason::InUse | Reason::ClaimConflict | Reason::SecretConflict | Reason::Deleting
+    )
+}
+
+/// By what the background work knows the work on an entry.
+pub fn id(pool: &str, name: &str) -> String {
+    format!("{pool}/{name}/made")
+}
+
+/// What one piece of work needs.
+struct Work {
+    core: Arc<Core>,
+    pool: String,
+    server: DatabaseServer,
+    entry: MadeEntry,
+}
+
+/// Begins to work on an entry. The end of the work brings the pool back.
+pub fn begin(pass: &Pass, entry: &MadeEntry, subject: Subject) {
+    let Some(server) = pass.pool.spec.server.clone() else {
+        return;
+    };
+    let (uid, memory, name) = (pass.uid().to_owned(), pass.ctx.memory.clone(), entry.name.clone());
+    let key = id(&uid, &name);
+    // Work that was cut off.
+    pass.ctx.probes.stop(&key);
+    memory.made.begin(&uid, &name, subject.as_str());
+    let work = Work {
+        core: pass.ctx.core.clone(),
+        pool: pass.name().to_owned(),
+        server,
+        entry: entry.clone(),
+    };
+    let task = async move {
+        let done = async {
+            match subject {
+                Subject::Make => make(&work).await,
+                Subject::Remove => remove(&work).await,
+            }
+        };
+        let outcome = tokio::time::timeout(LIMIT, caught(Box::pin(done))).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(postgres::Error::Timeout(LIMIT).into()));
+        let outcome = outcome.map_err(|error| Refusal::from(&error));
+        memory.made.end(&uid, &name, subject.as_str(), outcome);
+        Ok(())
+    };
+    let object = ObjectRef::from_obj(&*pass.pool);
+    pass.ctx
+        .probes
+        .start((&key, object), WorkKind::Probe, Watch::default(), task);
+}
+
+/// A session of the login that makes databases, which may do so.
+async fn session(work: &Work) -> Result<(PgConnection, Maker), Error> {
+    let login = made::server_login(&work.core, &work.server).await?;
+    let mut session = postgres::connect(&login, APPLICATION).await?;
+    let maker = postgres::made::maker(&mut session).await?;
+    match maker.objection(work.server.allow_legacy_servers) {
+        None => Ok((session, maker)),
+        Some(objection) => Err(Error::blocked(
+            Reason::InvalidEntry,
+            format!("no database is made: {objection}"),
+        )),
+    }
+}
+
+async fn make(work: &Work) -> Result<(), Error> {
+    let name = &work.entry.name;
+    let password = made::stored_password(&work.core, name).await?;
+    let (mut session, maker) = session(work).await?;
+    let (database, record) = (made::database(name), made::record(&work.pool, name));
+    let entry = Entry {
+        name: &database,
+        password: &password,
+        record: &record,
+    };
+    let identity = postgres::made::make(&mut session, &maker, &entry).await.map_err(told)?;
+    if made::note_made(&work.core, name, &identity).await? {
+        let stands_for = member_name(&identity);
+        tracing::info!(entry = name, database = stands_for, "a database was made");
+        return Ok(());
+    }
+    // The entry has gone meanwhile, and nobody has its password.
+    let removed = postgres::made::unmake(&mut session, &maker, (&database, &record), Some(&identity)).await;
+    removed.map(drop).map_err(told_of_removal)
+}
+
+/// Drops the database of an entry that nobody has claimed: no OrchestraDatabase stands for it, and it has no claim record.
+async fn remove(work: &Work) -> Result<(), Error> {
+    let MadeEntry { name, made, .. } = &work.entry;
+    let (database, record) = (made::database(name), made::record(&work.pool, name));
+    if let Some(identity) = made {
+        check_unlisted(work, &member_name(identity)).await?;
+    }
+    let (mut session, maker) = session(work).await?;
+    if made.is_some() && postgres::made::exists(&mut session, &database).await? {
+        check_unclaimed(work).await?;
+    }
+    match postgres::made::unmake(&mut session, &maker, (&database, &record), made.as_ref())
+        .await
+        .map_err(told_of_removal)?
+    {
+        Removal::Kept(why) => Err(Error::blocked(Reason::InUse, why)),
+        Removal::Done => {
+            made::delete(&work.core, name).await?;
+            tracing::info!(entry = name, "a database that nobody has claimed was dropped");
+            Ok(())
+        }
+    }
+}
+
+/// No OrchestraDatabase stands for the entry, as the API server itself says: from then on none is made, since the inventory
+/// does not have the entry.
+async fn check_unlisted(work: &Work, member: &str) -> Result<(), Error> {
+    let key = work.entry.key();
+    let of_entry =
+        |database: &OrchestraDatabase| database.pool() == Some(&work.pool) && preparation::key(database) == Some(&key);
+    let api: kube::Api<OrchestraDatabase> = kube::Api::all(work.core.client.clone());
+    let live = api.get_opt(member).await?;
+    let shown = work.core.stores.databases.find(of_entry).map(|found| (*found).clone());
+    match live.or(shown) {
+        None => Ok(()),
+        Some(found) => Err(Error::Stop {
+            class: ErrorClass::After(Duration::from_secs(1)),
+            reason: Reason::Deleting,
+            message: format!("OrchestraDatabase {} still stands for the entry", found.name_any()),
+        }),
+    }
+}
+
+/// Nobody has claimed the database, as its own record says. It is read as its owner, who alone may connect.
+async fn check_unclaimed(work: &Work) -> Result<(), Error> {
+    let login = made::entry_login(&work.core, &work.server, &work.entry.name).await?;
+    let looked = probe::bounded(async {
+        let mut session = postgres::connect(&login, APPLICATION).await?;
+        let found = postgres::identity(&mut session).await?;
+        let made = work.entry.made.as_ref();
+        if made.is_none_or(|made| made.digest() != found.digest()) {
+            let message = "the entry's URL leads to another database than the one that was made: nothing is dropped";
+            return Err(Error::blocked(Reason::InUse, message));
+        }
+        probe::check_unmarked(&work.core, &mut session).await
+    });
+    looked.await
+}
+
+/// What a person is told of a refusal to make a database.
+fn told(error: postgres::Error) -> Error {
+    let postgres::Error::Refused { sqlstate, message } = &error else {
+        return error.into();
+    };
+    match sqlstate.as_str() {
+        "53100" => Error::transient(
+            Reason::DatabaseRefused,
+            format!(
+                "the disk of the server is full ({message}): enlarge it, or lower spec.replicas; the operator goes on by \
+                 itself"
+            ),
+        ),
+        "42710" | "42P04" => Error::blocked(
+            Reason::InUse,
+            format!("{message}. An admin of the server renames or drops it, or deletes the entry's Secret"),
+        ),
+        "42501" => Error::blocked(
+            Reason::InvalidEntry,
+            format!(
+                "the server does not let the pool's login make a database ({message}): the login needs CREATEDB and \
+                 CREATEROLE, and ADMIN OPTION on the roles that are made with it"
+            ),
+        ),
+        _ => error.into(),
+    }
+}
+
+/// What a person is told of a refusal to drop a database. It says nothing of the making of others.
+fn told_of_removal(error: postgres::Error) -> Error {
+    let postgres::Error::Refused { sqlstate, message } = &error else {
+        return error.into();
+    };
+    match sqlstate.as_str() {
+        "55006" => Error::Stop {
+            class: ErrorClass::After(BUSY),
+            reason: Reason::InUse,
+            message: format!(
+                "somebody is connected to the database ({message}): it is dropped when the session has ended"
+            ),
+        },
+        "42501" => Error::blocked(
+            Reason::InUse,
+            format!(
+                "the database is not dropped, because the pool's login may not ({message}): give it ADMIN OPTION on the \
+                 database's owner, as the login that has made it had"
+            ),
+        ),
+        _ if error.class() == ErrorClass::Transient => error.into(),
+        _ => Error::blocked(
+            Reason::InUse,
+            format!("the database or its owner is not dropped: {error}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_refuses_is_told_with_what_to_do() {
+        type Told = fn(postgres::Error) -> Error;
+        let (make, remove): (Told, Told) = (told, told_of_removal);
+        for (told, sqlstate, passing, of_entry, says) in [
+            (make, "53100", true, false, "enlarge it"),
+            (make, "42P04", false, true, "renames or drops it"),
+            (make, "42501", false, false, "CREATEDB and CREATEROLE"),
+            (make, "0A000", false, false, "SQLSTATE 0A000"),
+            (remove, "55006", true, true, "when the session has ended"),
+            (remove, "42501", false, true, "ADMIN OPTION on the database's owner"),
+            (remove, "2BP01", false, true, "is not dropped"),
+            (remove, "57P03", true, false, "SQLSTATE 57P03"),
+        ] {
+            let error = told(postgres::Error::Refused {
+                sqlstate: sqlstate.into(),
+                message: "no".into(),
+            });
+            let refusal = Refusal::from(&error);
+            let is = (refusal.is_passing(), is_of_entry(&refusal));
+            assert_eq!(is, (passing, of_entry), "{sqlstate}");
+            assert!(refusal.message.contains(says), "{}", refusal.message);
+        }
+    }
+}

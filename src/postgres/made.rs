@@ -1,0 +1,339 @@
+//! Databases that the operator makes on a server, each with an owner of its own, and drops again.
+//!
+//! The owner's role carries a record of what it was made for. Its own scripts cannot change it: a comment on a role is
+//! changed by whoever may administer the role. A database is dropped only when its owner has the right record, and its
+//! oid is the one that was written down when it was made.
+//!
+//! Each step may be cut off and repeated.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{PgConnection, Row as _};
+
+use super::error::{Error, Result};
+use super::groups::{self, APP_GROUP};
+use super::identity::{DatabaseIdentity, identity, identity_of};
+use super::sql::{begin, end, literal, permitted, quote, run};
+
+/// The first version whose CREATEROLE reaches only roles that the role itself has made.
+const CONFINED: u32 = 16;
+
+/// The login that makes databases, as the server describes it.
+#[allow(clippy::struct_excessive_bools, reason = "each is an attribute of a role")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maker {
+    /// Its role.
+    pub role: String,
+    /// It is a superuser.
+    pub superuser: bool,
+    /// It has CREATEDB.
+    pub createdb: bool,
+    /// It has CREATEROLE.
+    pub createrole: bool,
+    /// It has BYPASSRLS.
+    pub bypassrls: bool,
+    /// Major version of the server.
+    pub version: u32,
+    /// The server takes no writes.
+    pub read_only: bool,
+}
+
+/// An entry that is made: a database, and the role that owns it and has its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Name of the database and of its owner.
+    pub name: &'a str,
+    /// The owner's password; the server gets only a SCRAM-SHA-256 verifier of it.
+    pub password: &'a SecretString,
+    /// What it is made for.
+    pub record: &'a str,
+}
+
+/// How the removal of an entry ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Neither the database nor its owner is there.
+    Done,
+    /// Nothing was dropped, for this reason.
+    Kept(String),
+}
+
+impl Maker {
+    /// Why the login cannot make databases for tenants, with the statement that cures it. `legacy`: a server before
+    /// PostgreSQL 16 is accepted.
+    pub fn objection(&self, legacy: bool) -> Option<String> {
+        if self.read_only {
+            return Some(
+                "its server takes no writes: it is a standby, or default_transaction_read_only is on; give the URL of the \
+                 primary"
+                    .into(),
+            );
+        }
+        if self.version < CONFINED && !legacy {
+            return Some(format!(
+                "its server runs PostgreSQL {}: before version {CONFINED}, a script with CREATEROLE reaches every role of \
+                 the server that is not a superuser, and programs of its machine. Use PostgreSQL {CONFINED} or later; if \
+                 all databases of the server belong to tenants that trust each other, set server.allowLegacyServers of the \
+                 pool",
+                self.version
+            ));
+        }
+        let lacks = [(self.createdb, "CREATEDB"), (self.createrole, "CREATEROLE")];
+        let lacks: Vec<_> = lacks.iter().filter(|(has, _)| !has).map(|(_, name)| *name).collect();
+        if self.superuser || lacks.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "its login {role} lacks {}: an admin of the server runs ALTER ROLE {} {}",
+            lacks.join(" and "),
+            quote(&self.role),
+            lacks.join(" "),
+            role = self.role,
+        ))
+    }
+
+    /// Only who has the attribute gives it, and before version 16 only a superuser does.
+    fn gives_bypass(&self) -> bool {
+        self.superuser || self.bypassrls && self.version >= CONFINED
+    }
+
+    /// Who is no superuser gives, closes and drops a database only as a member of its owner.
+    fn join(&self, owner: &str) -> Option<String> {
+        let options = if self.version >= CONFINED {
+            " WITH INHERIT TRUE, SET TRUE"
+        } else {
+            ""
+        };
+        (!self.superuser).then(|| format!("GRANT {} TO CURRENT_USER{options}", quote(owner)))
+    }
+}
+
+/// Reads what the session's login may do.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn maker(conn: &mut PgConnection) -> Result<Maker> {
+    begin(conn).await?;
+    let query = "SELECT rolname::text, rolsuper, rolcreatedb, rolcreaterole, rolbypassrls, \
+            current_setting('server_version_num')::int / 10000, current_setting('transaction_read_only') = 'on' \
+        FROM pg_roles WHERE rolname = current_user";
+    let read = async {
+        let row = sqlx::query(query).fetch_one(&mut *conn).await?;
+        let version: i32 = row.try_get(5)?;
+        Ok(Maker {
+            role: row.try_get(0)?,
+            superuser: row.try_get(1)?,
+            createdb: row.try_get(2)?,
+            createrole: row.try_get(3)?,
+            bypassrls: row.try_get(4)?,
+            version: u32::try_from(version).unwrap_or_default(),
+            read_only: row.try_get(6)?,
+        })
+    };
+    let read = read.await;
+    end(conn, read).await
+}
+
+/// Makes an entry, or what is missing of it: the role, the database, closed to PUBLIC before anybody may connect. Returns
+/// the identity of the database.
+///
+/// # Errors
+/// See [`Error`]; [`Error::Refused`] with `42710` or `42P04` when somebody else's role or database has the name.
+pub async fn make(conn: &mut PgConnection, maker: &Maker, entry: &Entry<'_>) -> Result<DatabaseIdentity> {
+    begin(conn).await?;
+    let made = role(conn, maker, entry).await;
+    end(conn, made).await?;
+    let name = quote(entry.name);
+    if find(conn, entry.name).await?.is_none() {
+        // PostgreSQL runs it outside of transactions only.
+        let create = format!("CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ALLOW_CONNECTIONS false");
+        run(conn, create).await?;
+    }
+    match find(conn, entry.name).await? {
+        Some(found) if found.owner == entry.name => {}
+        _ => return Err(taken("42P04", "database", entry.name)),
+    }
+    let close = format!(
+        "REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC; ALTER DATABASE {name} ALLOW_CONNECTIONS true"
+    );
+    in_transaction(conn, close).await?;
+    let identity = identity_of(conn, entry.name).await?;
+    let record = literal(&format!("{}, database {}", entry.record, identity.record()));
+    let leave = (!maker.superuser).then(|| format!("; REVOKE {name} FROM CURRENT_USER"));
+    in_transaction(
+        conn,
+        format!("COMMENT ON ROLE {name} IS {record}{}", leave.unwrap_or_default()),
+    )
+    .await?;
+    Ok(identity)
+}
+
+fn taken(sqlstate: &str, what: &str, name: &str) -> Error {
+    let message = format!("a {what} {name} is there that this entry was not made with; it is left as it is");
+    Error::refused(sqlstate, &message)
+}
+
+/// The role that is to own the database. It makes its tenants' logins, and nothing beyond its database.
+async fn role(conn: &mut PgConnection, maker: &Maker, entry: &Entry<'_>) -> Result<()> {
+    let verb = match owner(conn, entry.name).await? {
+        None => "CREATE",
+        Some(record) if record.starts_with(entry.record) => "ALTER",
+        Some(_) => return Err(taken("42710", "role", entry.name)),
+    };
+    let (name, record) = (quote(entry.name), literal(entry.record));
+    let verifier = postgres_protocol::password::scram_sha_256(entry.password.expose_secret().as_bytes());
+    let make = format!("{verb} ROLE {name} LOGIN CREATEROLE PASSWORD '{verifier}'; COMMENT ON ROLE {name} IS {record}");
+    run(conn, make).await?;
+    if let Some(join) = maker.join(entry.name) {
+        run(conn, join).await?;
+    }
+    if maker.gives_bypass() {
+        run(conn, format!("ALTER ROLE {name} BYPASSRLS")).await?;
+    }
+    if owner(conn, APP_GROUP).await?.is_none() {
+        groups::create(conn).await?;
+    }
+    // Where another login has made the group, tenants' logins are no members of it; [`super::unreadable`] tells what to run.
+    let join = format!("GRANT {} TO {name} WITH ADMIN OPTION", quote(APP_GROUP));
+    permitted(conn, join, &["42501", "42704"]).await.map(drop)
+}
+
+/// The record of a role that exists; empty when it has none.
+async fn owner(conn: &mut PgConnection, role: &str) -> Result<Option<String>> {
+    let query = "SELECT coalesce(shobj_description(oid, 'pg_authid'), '') FROM pg_roles WHERE rolname::text = $1";
+    Ok(sqlx::query_scalar(query).bind(role).fetch_optional(conn).await?)
+}
+
+/// A database that exists.
+struct Found {
+    owner: String,
+}
+
+async fn find(conn: &mut PgConnection, database: &str) -> Result<Option<Found>> {
+    let query = "SELECT pg_catalog.pg_get_userbyid(datdba)::text FROM pg_catalog.pg_database WHERE datname::text = $1";
+    let owner = sqlx::query_scalar(query).bind(database).fetch_optional(conn).await?;
+    Ok(owner.map(|owner| Found { owner }))
+}
+
+/// Whether the server has a database of this name.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn exists(conn: &mut PgConnection, database: &str) -> Result<bool> {
+    Ok(find(conn, database).await?.is_some())
+}
+
+/// Drops the database of an entry and then its owner. `made`: its identity as it was written down; none when the entry was
+/// never known to be whole, so that nobody was given its login.
+///
+/// The caller has looked into a database that was known to be whole: nobody has claimed it.
+///
+/// # Errors
+/// See [`Error`]; [`Error::Refused`] with `55006` while somebody is connected to the database.
+pub async fn unmake(
+    conn: &mut PgConnection,
+    maker: &Maker,
+    (name, record): (&str, &str),
+    made: Option<&DatabaseIdentity>,
+) -> Result<Removal> {
+    if let Some(made) = made
+        && identity(conn).await?.server() != made.server()
+    {
+        return Ok(Removal::Kept(format!(
+            "the database {name} was made on another server ({}) than the pool's, so nothing is dropped. Put the server's URL \
+             back; or an admin drops the database and its owner where they are, and deletes the entry's Secret",
+            made.server()
+        )));
+    }
+    let (role, database) = (owner(conn, name).await?, find(conn, name).await?);
+    let foreign = || {
+        format!(
+            "the role {name} on the server has another record than this entry, so neither the role nor its database is \
+             dropped. An admin looks at both, drops them or not, and deletes the entry's Secret"
+        )
+    };
+    if role.as_ref().is_some_and(|found| !found.starts_with(record)) {
+        return Ok(Removal::Kept(foreign()));
+    }
+    if let Some(found) = database {
+        if role.is_none() || found.owner != name {
+            return Ok(Removal::Kept(foreign()));
+        }
+        if let Some(made) = made
+            && identity_of(conn, name).await?.digest() != made.digest()
+        {
+            return Ok(Removal::Kept(format!(
+                "the database {name} on the server is another one than the entry's ({}), so it is not dropped. An admin \
+                 looks at it, drops it or not, and deletes the entry's Secret",
+                made.record()
+            )));
+        }
+        if let Some(join) = maker.join(name) {
+            run(conn, join).await?;
+        }
+        run(conn, format!("DROP DATABASE {}", quote(name))).await?;
+    }
+    if role.is_some() {
+        run(conn, format!("DROP ROLE {}", quote(name))).await?;
+    }
+    Ok(Removal::Done)
+}
+
+async fn in_transaction(conn: &mut PgConnection, sql: String) -> Result<()> {
+    begin(conn).await?;
+    let done = run(conn, sql).await;
+    end(conn, done).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn right() -> Maker {
+        Maker {
+            role: "maker".into(),
+            createdb: true,
+            createrole: true,
+            version: 16,
+            ..Maker::default()
+        }
+    }
+
+    #[test]
+    fn what_the_login_lacks_is_told_with_the_statement_that_cures_it() {
+        assert_eq!(right().objection(false), None);
+        let told = |change: fn(&mut Maker)| {
+            let mut maker = right();
+            change(&mut maker);
+            maker.objection(false)
+        };
+        let cases: [(fn(&mut Maker), &str); 4] = [
+            (
+                |it| it.createdb = false,
+                "lacks CREATEDB: an admin of the server runs ALTER ROLE \"maker\" CREATEDB",
+            ),
+            (
+                |it| (it.createdb, it.createrole) = (false, false),
+                "ALTER ROLE \"maker\" CREATEDB CREATEROLE",
+            ),
+            (|it| it.version = 15, "server.allowLegacyServers"),
+            (|it| it.read_only = true, "the URL of the primary"),
+        ];
+        for (change, says) in cases {
+            let said = told(change).unwrap();
+            assert!(said.contains(says), "{said}");
+        }
+        assert_eq!(told(|it| (it.superuser, it.createdb) = (true, false)), None);
+        let old = Maker { version: 15, ..right() };
+        assert_eq!(old.objection(true), None);
+    }
+
+    #[test]
+    fn an_identity_is_read_back_from_its_record() {
+        let record = "7311111111111111111/16401";
+        let identity = DatabaseIdentity::from_record(record).unwrap();
+        assert_eq!(identity.record(), record);
+        assert_eq!(DatabaseIdentity::from_record("7311111111111111111"), None);
+        assert_eq!(DatabaseIdentity::from_record("a/b"), None);
+    }
+}

@@ -1,0 +1,207 @@
+//! A pool that makes its databases on a server: killed at its steps, claimed from, isolated, scaled, and deleted.
+
+use std::process::Command;
+
+use orchestra_sandbox::loopback;
+use orchestra_sandbox::postgres::Postgres;
+use orchestra_sandbox::world::{Kind, SYSTEM, TENANTS, World, condition, is_true};
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use url::Url;
+
+use crate::proof::soon;
+use crate::samples::all_files_are_named;
+use crate::support::{LONG, gone, kill, login, project, ready, scalar, secret, world};
+
+const DATABASES: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'orchestra_entry_%'";
+const OWNERS: &str = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'orchestra_entry_%'";
+
+/// The login that the sample makes, without CREATEDB.
+fn maker(server: &Postgres) {
+    let file = project().join("deploy/samples/pool-server.sql");
+    let url = server.admin_url();
+    let psql = |arguments: &[&str]| {
+        let out = Command::new(server.program("psql"))
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", &url])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    psql(&["-f", file.to_str().unwrap()]);
+    psql(&["-c", "ALTER ROLE orchestra_maker PASSWORD 'hush' NOCREATEDB"]);
+}
+
+/// The Secrets of the entries, and how many of them have their database.
+async fn entries(world: &World) -> (usize, usize) {
+    let all = world.list(Kind::Secret).await.unwrap();
+    let is = |secret: &&Value| secret["metadata"]["labels"]["stagesub.io/entry-of"] == "house-server";
+    let ours: Vec<_> = all.iter().filter(is).collect();
+    let made = ours
+        .iter()
+        .filter(|secret| secret["metadata"]["annotations"]["stagesub.io/made"].is_string());
+    (ours.len(), made.count())
+}
+
+async fn pool(world: &World, is: impl Fn(&Value) -> bool) -> Value {
+    let name = ("", "house-server");
+    world.until(Kind::Pool, name, LONG, is).await.unwrap()
+}
+
+fn filled(available: i64, bound: i64) -> impl Fn(&Value) -> bool {
+    move |pool: &Value| {
+        let status = &pool["status"];
+        status["available"] == available && status["bound"] == bound && is_true(pool, "Ready")
+    }
+}
+
+/// So many databases, with an owner each, and no Secret beside theirs.
+async fn there_are(world: &World, root: &mut PgConnection, count: i64) {
+    soon(&format!("{count} databases"), async || {
+        let (secrets, _) = entries(world).await;
+        scalar(root, DATABASES).await == count
+            && scalar(root, OWNERS).await == count
+            && i64::try_from(secrets).unwrap() == count
+    })
+    .await;
+}
+
+fn tenant(world: &World, name: &str) {
+    world
+        .apply(&format!(
+            "{{apiVersion: stagesub.io/v1alpha1, kind: Orchestra, metadata: {{name: {name}, namespace: {TENANTS}}}, \
+             spec: {{className: house}}}}"
+        ))
+        .unwrap();
+}
+
+fn delete(world: &World, what: &str, name: &str) {
+    world
+        .kubectl(["delete", what, name, "--wait=false", "-n", TENANTS])
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_makes_its_databases_on_a_server() {
+    let world = world().await;
+    let files = tempfile::tempdir().unwrap();
+    let server = Postgres::start_as_hosted(files.path(), loopback::address())
+        .await
+        .unwrap();
+    maker(&server);
+    let mut root = server.connect_admin().await.unwrap();
+    let start = || {
+        world
+            .operator("operator", |command| {
+                command.args(["--resync=2s", "--login-spacing=300ms"]);
+            })
+            .unwrap()
+    };
+
+    // What the login lacks is told with the statement that cures it, and so is a missing Secret.
+    let mut operator = start();
+    let folder = project().join("deploy/samples/server-pool");
+    all_files_are_named(&folder);
+    world.kubectl(["apply", "-k", folder.to_str().unwrap()]).unwrap();
+    if server.is_legacy() {
+        let patch = r#"{"spec":{"server":{"allowLegacyServers":true}}}"#;
+        world
+            .kubectl(["patch", "orchpool", "house-server", "--type=merge", "-p", patch])
+            .unwrap();
+    }
+    let missing = |pool: &Value| {
+        condition(pool, "Ready")
+            .2
+            .contains("Secret house-server with key DATABASE_URL")
+    };
+    pool(&world, missing).await;
+    let url = format!(
+        "postgresql://orchestra_maker:hush@{}/postgres?sslmode=disable",
+        server.address()
+    );
+    let literal = format!("--from-literal=DATABASE_URL={url}");
+    world
+        .kubectl(["create", "secret", "generic", "house-server", "-n", SYSTEM, &literal])
+        .unwrap();
+    let lacks = |pool: &Value| {
+        let (_, reason, message) = condition(pool, "Ready");
+        reason == "InvalidEntry" && message.contains("ALTER ROLE \"orchestra_maker\" CREATEDB")
+    };
+    pool(&world, lacks).await;
+    assert_eq!(scalar(&mut root, OWNERS).await, 0);
+
+    // Killed after each of its steps, it leaves nothing twice and loses nothing.
+    kill(&world, &mut operator);
+    sqlx::query("ALTER ROLE orchestra_maker CREATEDB")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    for done in [OWNERS, DATABASES] {
+        let mut operator = start();
+        soon("the server was asked", async || scalar(&mut root, done).await > 0).await;
+        kill(&world, &mut operator);
+    }
+    let mut operator = start();
+    soon("a database is written down", async || entries(&world).await.1 > 0).await;
+    kill(&world, &mut operator);
+    let operator = start();
+
+    // Two tenants, each in a database that is prepared, and neither reaches the other's.
+    ready(&world, "house-orchestra").await;
+    tenant(&world, "second");
+    ready(&world, "second").await;
+    pool(&world, filled(2, 2)).await;
+    there_are(&world, &mut root, 4).await;
+    let first = secret(&world, TENANTS, "house-orchestra-connection").await["DATABASE_URL"].clone();
+    let second = secret(&world, TENANTS, "second-connection").await["DATABASE_URL"].clone();
+    let mut own = login(&second).await.unwrap();
+    assert_eq!(scalar(&mut own, "SELECT count(*) FROM piece").await, 0);
+    drop(own);
+    for (from, to) in [(&first, &second), (&second, &first)] {
+        let (mut from, to) = (Url::parse(from).unwrap(), Url::parse(to).unwrap());
+        from.set_path(to.path());
+        let refused = login(from.as_str()).await.unwrap_err().to_string();
+        assert!(refused.contains("permission denied"), "{refused}");
+    }
+
+    // Fewer: one that waits is dropped, and no other.
+    world
+        .kubectl(["scale", "orchpool/house-server", "--replicas=1"])
+        .unwrap();
+    pool(&world, filled(1, 2)).await;
+    there_are(&world, &mut root, 3).await;
+    login(&first).await.unwrap();
+
+    // At its limit it says so, and a deleted tenant's database is emptied and waits.
+    let patch = r#"{"spec":{"replicas":2,"server":{"max":3}}}"#;
+    world
+        .kubectl(["patch", "orchpool", "house-server", "--type=merge", "-p", patch])
+        .unwrap();
+    let full = |pool: &Value| {
+        let (_, reason, message) = condition(pool, "Stalled");
+        reason == "PoolExhausted" && message.contains("server.max says (3)")
+    };
+    pool(&world, full).await;
+    if !server.is_legacy() {
+        delete(&world, "orchestra", "second");
+        pool(&world, filled(2, 1)).await;
+        there_are(&world, &mut root, 3).await;
+        login(&second).await.unwrap_err();
+    }
+
+    // The pool goes when its last tenant has gone.
+    delete(&world, "orchpool", "house-server");
+    let waits = |pool: &Value| {
+        let (_, reason, message) = condition(pool, "Ready");
+        reason == "Deleting" && message.contains("the pool goes when none is left")
+    };
+    pool(&world, waits).await;
+    login(&first).await.unwrap();
+    if !server.is_legacy() {
+        delete(&world, "orchestra", "house-orchestra");
+        gone(&world, Kind::Pool, "", "house-server").await;
+        there_are(&world, &mut root, 0).await;
+    }
+    let log = operator.log();
+    assert!(!log.contains("hush"), "{log}");
+}
