@@ -134,8 +134,7 @@ impl Flaw {
             | Self::Nested(text)
             | Self::Unread(text)
             | Self::Artifact(text)
-            | Self::Digest(text)
-            | Self::Unread(text) => cut(text),
+            | Self::Digest(text) => cut(text),
             Self::TooMany | Self::TooLarge | Self::Busy => {}
         }
         self
