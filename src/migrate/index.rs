@@ -10,6 +10,7 @@ use super::error::Result;
 use super::guard::names::Name;
 use super::parse;
 use super::session::default_path;
+use crate::postgres::all;
 
 /// The index that a `CREATE INDEX CONCURRENTLY` builds, by PostgreSQL's grammar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,14 +125,14 @@ impl IndexBuild {
 
     /// The oids of the tables and materialized views of this name, two at most.
     async fn tables_anywhere(&self, conn: &mut PgConnection) -> Result<Vec<i64>> {
-        Ok(sqlx::query_scalar(
+        let named = sqlx::query(
             "SELECT oid::pg_catalog.int8 FROM pg_catalog.pg_class WHERE relname OPERATOR(pg_catalog.=) $1 \
              AND relkind IN ('r', 'm', 'p') LIMIT 2",
         )
         .persistent(false)
-        .bind(&self.table.name)
-        .fetch_all(conn)
-        .await?)
+        .bind(self.table.name.clone());
+        let found: Vec<(i64,)> = all(conn, "tables of one name", named).await?;
+        Ok(found.into_iter().map(|(oid,)| oid).collect())
     }
 
     /// The index of this name on a table.

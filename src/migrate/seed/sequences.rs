@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use crate::migrate::error::Result;
-use crate::postgres::{begin, quote};
+use crate::migrate::error::{Error, Result};
+use crate::postgres::{all, begin, quote};
 
 /// Columns that are looked at.
 const MOST: i64 = 500;
@@ -68,23 +68,23 @@ pub async fn sequences_behind(conn: &mut PgConnection) -> Result<Vec<SequenceBeh
     let began = Instant::now();
     let looked = async {
         sqlx::raw_sql(ONE).execute(&mut *conn).await?;
-        let columns = sqlx::query(COLUMNS).bind(MOST).fetch_all(&mut *conn).await?;
+        let columns: Vec<(String, String, String, i64)> =
+            all(conn, "columns with a sequence", sqlx::query(COLUMNS).bind(MOST)).await?;
         let mut behind = Vec::new();
-        for row in columns {
+        for column in columns {
             if began.elapsed() > LIMIT {
                 break;
             }
-            let column = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             sqlx::raw_sql("SAVEPOINT look").execute(&mut *conn).await?;
             match look(conn, column).await {
                 Ok(found) => behind.extend(found),
                 Err(sqlx::Error::Database(_)) => {
                     sqlx::raw_sql("ROLLBACK TO look").execute(&mut *conn).await?;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok::<_, sqlx::Error>(behind)
+        Ok::<_, Error>(behind)
     };
     let found = looked.await;
     sqlx::raw_sql("ROLLBACK").execute(conn).await?;
