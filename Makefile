@@ -20,7 +20,7 @@ demo: setup ## Show the operator at work on this machine; KEEP=1 stays until Ctr
 .PHONY: test
 test: setup ## Run all tests
 	@# They wait more than they compute.
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))} cargo test --workspace --no-fail-fast
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( 2 * $$(getconf _NPROCESSORS_ONLN) ))} cargo test --workspace --no-fail-fast
 
 .PHONY: bench-api
 bench-api: setup ## Measure 100, 300 and 1,000 Orchestras at once against the API's rate limit

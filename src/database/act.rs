@@ -27,6 +27,7 @@ const LATE: u32 = 12;
 const SERVICES: [Service; 2] = [Service::Db, Service::Pooler];
 
 /// Carries out a step; `None` when the next step follows at once.
+#[allow(clippy::too_many_lines, reason = "one line for each step")]
 pub async fn act(pass: &mut Pass, step: Step, mut observed: Observed) -> Result<Option<Next>, Error> {
     let observed = &mut observed;
     let poll = Some(Next::After(pace(pass, observed)));

@@ -28,7 +28,7 @@ mod tests {
 
     use super::*;
 
-    fn of<T: serde::de::DeserializeOwned>(kind: &str, more: Value) -> T {
+    fn of<T: serde::de::DeserializeOwned>(kind: &str, more: &Value) -> T {
         let mut whole = json!({"apiVersion": "stagesub.io/v1alpha1", "kind": kind, "metadata": {"name": "one"}});
         whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(whole).unwrap()
@@ -38,16 +38,16 @@ mod tests {
     fn a_database_that_was_made_for_another_place_is_told_of_for_the_own_one() {
         let class: OrchestraClass = of(
             "OrchestraClass",
-            json!({"spec": {"progressDeadline": "10m", "placement": {"allowedRegions": ["eu-central-1", "eu-north-1"]}}}),
+            &json!({"spec": {"progressDeadline": "10m", "placement": {"allowedRegions": ["eu-central-1", "eu-north-1"]}}}),
         );
         let chosen = |placement: Value, near: Value| {
-            let object: Orchestra = of("Orchestra", json!({"spec": {"placement": placement}}));
+            let object: Orchestra = of("Orchestra", &json!({"spec": {"placement": placement}}));
             let supabase = json!({"name": "n", "region": "eu-north-1", "near": near});
             let status = json!({"project": {"ref": "r", "region": "eu-north-1"},
                 "placement": {"region": "eu-north-1", "reason": "as its own status says"}});
             let database: OrchestraDatabase = of(
                 "OrchestraDatabase",
-                json!({"spec": {"pool": "warm", "supabase": supabase}, "status": status}),
+                &json!({"spec": {"pool": "warm", "supabase": supabase}, "status": status}),
             );
             super::chosen(&object, Some(&class), &database).map(|chosen| chosen.reason)
         };

@@ -82,6 +82,7 @@ fn what_a_server_refuses_is_told_by_its_sqlstate() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_a_pooler_says_is_told_by_its_code_or_its_words() {
     for (sqlstate, message, kind) in [
         (

@@ -301,13 +301,14 @@ mod tests {
 
     #[test]
     fn what_the_login_lacks_is_told_with_the_statement_that_cures_it() {
+        type Case = (fn(&mut Maker), &'static str);
         assert_eq!(right().objection(false), None);
         let told = |change: fn(&mut Maker)| {
             let mut maker = right();
             change(&mut maker);
             maker.objection(false)
         };
-        let cases: [(fn(&mut Maker), &str); 4] = [
+        let cases: [Case; 4] = [
             (
                 |it| it.createdb = false,
                 "lacks CREATEDB: an admin of the server runs ALTER ROLE \"maker\" CREATEDB",

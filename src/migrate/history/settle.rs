@@ -17,7 +17,7 @@ use crate::migrate::unfinished::{Cure, Unfinished, cure, pieces};
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Action {
     /// An unfinished row, and its cure.
-    Settle(Unfinished, Cure),
+    Settle(Unfinished, Box<Cure>),
     /// A migration of the source is recorded as applied without being run.
     Record(usize),
     /// A migration that is not in the source is removed from the history.
@@ -98,7 +98,7 @@ impl History {
             let again = self.resolved.contains(&row.name);
             match cure(row, migration, &options.resolve, again) {
                 Cure::Ask => return Err(self.unfinished_of(row, source)),
-                cure => actions.push(Action::Settle(row.clone(), cure)),
+                cure => actions.push(Action::Settle(row.clone(), Box::new(cure))),
             }
         }
         self.decisions(source, options, &mut actions);
@@ -262,7 +262,7 @@ impl History {
                 let Some(migration) = self.migration_of(row, source) else {
                     return;
                 };
-                match cure {
+                match &**cure {
                     Cure::Apply => self.note_applied(migration),
                     Cure::Resume(count) => {
                         self.resume.insert(migration.name.clone(), *count);

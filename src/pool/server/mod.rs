@@ -42,7 +42,7 @@ pub(super) async fn pass(mut pass: Pass) -> Result<Next, Error> {
         let step = super::plan::plan(&observed.seen);
         tracing::debug!(?step, "next of the entries");
         status::write(&mut pass, &step, &observed, &made).await?;
-        if let Some(next) = super::act::act(&mut pass, step, observed).await? {
+        if let Some(next) = super::act::act(&pass, step, observed).await? {
             return Ok(sooner(next, wait));
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 
 use super::plan::{Entry, Need, Seen, Work};
 use super::work::{self, Subject};
@@ -80,9 +80,10 @@ pub async fn observe(pass: &Pass) -> Result<Observed, Error> {
         refusals: Vec::new(),
     };
     // A pool without entries goes, whatever has become of the Secret of its server.
-    let inventory = match entries.is_empty() && deleting {
-        true => Arc::default(),
-        false => inventory::inventory(&pass.ctx.credentials, pool).await?,
+    let inventory = if entries.is_empty() && deleting {
+        Arc::default()
+    } else {
+        inventory::inventory(&pass.ctx.credentials, pool).await?
     };
     let template = what_is_wanted(pass).await;
     for entry in &entries {
@@ -128,10 +129,9 @@ fn observe_entry(pass: &Pass, known: (&Arc<Inventory>, Option<&Wanted>), entry: 
         work,
     }));
     let state = match (&member, entry.leaving) {
-        (_, true) => None,
         (None, false) => unlisted(pass, known.0, entry, observed),
         (Some(member), false) if member.is_unclaimed() => Some(of_member(pass, known.1, member)),
-        (Some(_), false) => None,
+        (_, true) | (Some(_), false) => None,
     };
     match state {
         Some(state) => {
@@ -197,8 +197,8 @@ fn unlisted(pass: &Pass, inventory: &Inventory, entry: &MadeEntry, observed: &Ob
     }
     let key = entry.key();
     let probes = &pass.ctx.memory.probes;
-    let probed = probes.get(pass.uid(), &key, &probe::subject(pass, inventory, &key));
-    match probed.and_then(|probed| probed.refusal) {
+    let outcome = probes.get(pass.uid(), &key, &probe::subject(pass, inventory, &key));
+    match outcome.and_then(|probed| probed.refusal) {
         Some(refusal) if refusal.reason == Reason::InUse => None,
         Some(refusal) if !refusal.is_passing() => Some(State::Broken),
         _ => Some(State::Creating),
@@ -227,7 +227,7 @@ fn describe(
     member: Option<&OrchestraDatabase>,
     state: State,
 ) -> (Member, Option<Duration>) {
-    let created = member.and_then(|member| member.creation_timestamp()).map(|at| at.0);
+    let created = member.and_then(ResourceExt::creation_timestamp).map(|at| at.0);
     let lifetime = pass.pool.spec.member_lifetime.map(GoDuration::as_std);
     let usable = matches!(state, State::Unprepared(_) | State::Available);
     let age = created.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default());
